@@ -1,0 +1,1 @@
+"""The folder watcher: files in, rows and filed files out."""

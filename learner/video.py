@@ -1,0 +1,250 @@
+"""Opens videos: a file into uint8 RGB frames, sampled evenly over the clip. Knows no model and no database.
+
+Every decoder process loads this module, so it imports neither torch nor timm.
+"""
+
+import contextlib
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import av
+import av.error
+import cv2
+import numpy as np
+
+from learner.errors import VidwatchError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+# Containers of moving pictures. FFmpeg would also open scripts that name other files (ffconcat, HLS, DASH), pictures,
+# text ("tty") and devices: a prediction on those would be on something else than the file that was dropped.
+VIDEO_FORMATS = (
+    "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,vvc,av1,obu,ivf,flv,live_flv,asf,asf_o,ogg,mjpeg,"
+    "mjpeg_2000,mxf,nut,rm,dv,h261,h263,dirac,vc1,vc1test,yuv4mpegpipe,wtv,nsv,gxf,swf,3dostr,amv,avs,avs2,avs3,"
+    "cavsvideo,film_cpk,flic,ipmovie,lvf,mlv,mtv,nuv,pmp,rpl,smjpeg,smk,bink,roq,vmd,wc3movie,xmv,yop,dxa,ea,dsicin,idcin,msf"
+)
+OTHER_FORMATS = (
+    "image2,png_pipe,jpeg_pipe,jpegls_pipe,j2k_pipe,jpegxl_pipe,jpegxl_anim,bmp_pipe,gif,gif_pipe,tiff_pipe,webp_pipe,"
+    "webp_anim,apng,ico,psd_pipe,svg_pipe,exr_pipe,dds_pipe,hdr_pipe,pam_pipe,pbm_pipe,pgm_pipe,ppm_pipe,pgx_pipe,qoi_pipe,"
+    "sgi_pipe,sunrast_pipe,pcx_pipe,xbm_pipe,xpm_pipe,mp3,wav,w64,flac,aac,ac3,eac3,dts,amr,amrnb,amrwb,aiff,au,ape,caf,"
+    "wv,tta,opus,tak,mpc,mpc8,dsf,oma,voc,truehd,loas"
+)
+# Of the running time that a container states, the share that may be missing before the file counts as cut short.
+TOLERATED_GAP = 0.05
+
+
+class VideoError(VidwatchError):
+    """The file holds no frames that can be classified; dropping the same bytes again gives the same answer."""
+
+
+@dataclass(frozen=True)
+class ClipSpec:
+    """What a network wants of a clip.
+
+    `frames` are sampled evenly over the clip; each is made `size` x `size` pixels, squashed to the square as in the
+    course report or cropped to its centre. `mean` and `std` (RGB, of values in 0..1) are the backbone's own.
+    """
+
+    frames: int
+    size: int
+    fit: Literal["squash", "crop"] = "squash"
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    def __post_init__(self) -> None:
+        for name in ("frames", "size"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise VidwatchError(f"clip spec: {name} is {value!r}; it must be a whole number of at least 1")
+        if self.fit not in ("squash", "crop"):
+            raise VidwatchError(f"clip spec: fit is {self.fit!r}; it must be 'squash' or 'crop'")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Frames of one file, `(T, size, size, 3)` uint8 RGB, and how they were come by.
+
+    `frames_read` counts the different frames that were really decoded: a clip shorter than `frames_asked` repeats some.
+    """
+
+    frames: np.ndarray[Any, np.dtype[np.uint8]]
+    frames_asked: int
+    frames_read: int
+    decoder: str
+    sha256: str
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        return np.array(self.frames, dtype=dtype, copy=copy)
+
+
+def sample_indices(count: int, frames: int) -> list[int]:
+    """The middle frame of each of `frames` equal parts of `count` frames; frames repeat where the clip is shorter."""
+    return [(2 * part + 1) * count // (2 * frames) for part in range(frames)]
+
+
+def read_clip(path: str | bytes | os.PathLike[Any], spec: ClipSpec) -> Clip:
+    """Decode the frames that `spec` asks for. What a file is, its content says, not its name.
+
+    OpenCV reads first (the fastest here), PyAV where OpenCV finds no frame (AV1, for one).
+
+    Raises:
+        VideoError: not a video, cut short, or without a frame that can be decoded.
+        OSError: the file is gone or may not be read.
+    """
+    with _open_regular(path) as descriptor:
+        with os.fdopen(os.dup(descriptor), "rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        # A safe name: OpenCV 5 segfaults on bytes that are not UTF-8, and FFmpeg reads "%03d" and "x:" in names.
+        name = f"/proc/self/fd/{descriptor}"
+        for decoder in (_OpenCV(name), _PyAV(name)):
+            images, count = _sample(decoder, spec)
+            if images:
+                _require_whole(name, decoder.claimed, count)
+                frames = np.stack([images[i] for i in sample_indices(count, spec.frames)])
+                return Clip(frames, spec.frames, len(images), decoder.name, sha256)
+        raise VideoError(_why_no_frames(name))
+
+
+@contextlib.contextmanager
+def _open_regular(path: str | bytes | os.PathLike[Any]) -> Iterator[int]:
+    """A descriptor of a regular file. A FIFO or a device would block for ever or never end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        info = os.fstat(descriptor)
+        if not stat.S_ISREG(info.st_mode):
+            raise VideoError("not a regular file (a folder, a pipe or a device)")
+        if info.st_size == 0:
+            raise VideoError("the file is empty (0 bytes)")
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+class _OpenCV:
+    """Grabs every frame and converts only the wanted ones; one thread, the fastest for short clips."""
+
+    name = "opencv"
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        with self._capture() as capture:
+            self.claimed = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
+
+    @contextlib.contextmanager
+    def _capture(self) -> Iterator[Any]:
+        os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = f"format_whitelist;{VIDEO_FORMATS}|protocol_whitelist;file"
+        capture = cv2.VideoCapture(self.path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+        try:
+            yield capture
+        finally:
+            capture.release()
+
+    def scan(self, wanted: Iterable[int], spec: ClipSpec) -> tuple[dict[int, Any], int]:
+        images, count, wanted = {}, 0, set(wanted)
+        with self._capture() as capture:
+            while capture.grab():
+                if count in wanted:
+                    read, image = capture.retrieve()
+                    if not read or image is None:
+                        break
+                    images[count] = cv2.cvtColor(_fit(image, spec), cv2.COLOR_BGR2RGB)
+                count += 1
+        return images, count
+
+
+class _PyAV:
+    """Decodes what OpenCV's FFmpeg build cannot; turns frames upright by their flag, as OpenCV does by itself."""
+
+    name = "pyav"
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.claimed = 0
+        with contextlib.suppress(av.error.FFmpegError, IndexError), _container(path) as container:
+            self.claimed = container.streams.video[0].frames
+
+    def scan(self, wanted: Iterable[int], spec: ClipSpec) -> tuple[dict[int, Any], int]:
+        images, count, wanted = {}, 0, set(wanted)
+        # An error ends the clip where it stands: whether enough of it was read is judged by the caller.
+        with contextlib.suppress(av.error.FFmpegError, IndexError), _container(self.path) as container:
+            for frame in container.decode(container.streams.video[0]):
+                if count in wanted:
+                    image = np.rot90(frame.to_ndarray(format="rgb24"), k=round(frame.rotation / 90))
+                    images[count] = _fit(np.ascontiguousarray(image), spec)
+                count += 1
+        return images, count
+
+
+def _sample(decoder: _OpenCV | _PyAV, spec: ClipSpec) -> tuple[dict[int, Any], int]:
+    """The sampled frames by index, and how many frames there are: the header only claims a count, often a wrong one."""
+    images, count = decoder.scan(sample_indices(max(decoder.claimed, 0), spec.frames), spec)
+    wanted = set(sample_indices(count, spec.frames))
+    if count and not wanted <= images.keys():
+        images, count = decoder.scan(wanted, spec)
+    return {index: images[index] for index in wanted if index in images}, count
+
+
+def _fit(image: Any, spec: ClipSpec) -> Any:
+    height, width = image.shape[:2]
+    if spec.fit == "crop":
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        image = image[top : top + side, left : left + side]
+    shrinks = min(image.shape[:2]) >= spec.size
+    return cv2.resize(image, (spec.size, spec.size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def _container(path: str, formats: str = VIDEO_FORMATS) -> Any:
+    return av.open(path, options={"format_whitelist": formats, "protocol_whitelist": "file"}, metadata_errors="replace")
+
+
+def _require_whole(path: str, claimed: int, count: int) -> None:
+    """Refuse a clip whose end is missing, and sound whose only picture is its cover.
+
+    A count that differs from the header's is no proof (edit lists, variable rates): the packets' times are.
+    """
+    if count == claimed and count > 1:
+        return
+    try:
+        with _container(path) as container:
+            stream = container.streams.video[0]
+            if stream.disposition & av.stream.Disposition.attached_pic:
+                raise VideoError("not a video: sound with a cover picture")
+            stated, covered = _running_time(container, stream)
+    except (av.error.FFmpegError, IndexError):
+        return
+    if stated and covered < stated * (1 - TOLERATED_GAP):
+        raise VideoError(f"cut short: it should run for {stated:.1f} s, but its frames end after {covered:.1f} s")
+
+
+def _running_time(container: Any, stream: Any) -> tuple[float, float]:
+    """Seconds that the container states (0 where it states none), and seconds that its packets reach."""
+    base = float(stream.time_base)
+    start = (stream.start_time or 0) * base
+    stated = stream.duration * base if stream.duration else (container.duration or 0) / av.time_base
+    covered = 0.0
+    with contextlib.suppress(av.error.FFmpegError):
+        for packet in container.demux(stream):
+            if packet.pts is not None and packet.size:
+                covered = max(covered, (packet.pts + (packet.duration or 0)) * base - start)
+    return stated, covered
+
+
+def _why_no_frames(path: str) -> str:
+    for formats in (VIDEO_FORMATS, OTHER_FORMATS):
+        try:
+            with _container(path, formats) as container:
+                name = container.format.long_name or container.format.name
+                if formats is VIDEO_FORMATS and container.streams.video:
+                    return f"no frame can be decoded ({name}, {container.streams.video[0].codec_context.name})"
+                if container.streams.video:
+                    return f"not a video: a picture ({name})"
+                return f"not a video: sound only ({name})"
+        except (av.error.FFmpegError, ValueError, LookupError):
+            continue
+    return "not a video, or cut short before its index: no video format recognises it"

@@ -1,0 +1,31 @@
+"""Small real videos, written once a session."""
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+
+def write_video(path: Path, frames: int = 24, size: tuple[int, int] = (64, 48), shade: int = 0) -> Path:
+    """A video of flat frames whose red value is `shade + 8 * index`, so that a frame tells its own index."""
+    suffix = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}[path.suffix]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*suffix), 25, size)
+    assert writer.isOpened()
+    for index in range(frames):
+        image = np.zeros((size[1], size[0], 3), np.uint8)
+        image[:, :, 2] = (shade + 8 * index) % 256
+        writer.write(image)
+    writer.release()
+    return path
+
+
+@pytest.fixture(scope="session")
+def real_clips() -> Path:
+    """The folder with `ucf10` and `ucf10-original`; skips where there is none."""
+    root = Path(__file__).resolve().parents[1]
+    for folder in (os.environ.get("VIDWATCH_TEST_DATA"), root / ".." / "shared" / "data"):
+        if folder and Path(folder, "ucf10").is_dir():
+            return Path(folder)
+    pytest.skip("needs real clips: set VIDWATCH_TEST_DATA to a folder that holds ucf10/ and ucf10-original/")
