@@ -53,8 +53,8 @@ class ClipSpec:
     frames: int
     size: int
     fit: Literal["squash", "crop"] = "squash"
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
 
     def __post_init__(self) -> None:
         for name in ("frames", "size"):

@@ -1,0 +1,130 @@
+"""A model on disk: `NAME.safetensors`, and a manifest `NAME.json` with all that is needed to use and to judge it."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from learner.errors import VidwatchError
+from learner.models import NetworkArgs
+from learner.video import ClipSpec
+
+FORMAT = 1
+STARTER = Path(__file__).with_name("starter.safetensors")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """`classes` in the order of the logits; `trained_on` the SHA-256 of every clip it learned from.
+
+    `measured` holds the accuracy on clips it had not seen, and how that was measured; empty where nothing could be.
+    """
+
+    classes: tuple[str, ...]
+    clip: ClipSpec
+    network: NetworkArgs
+    trained_on: tuple[str, ...]
+    measured: Mapping[str, Any] = field(default_factory=dict)
+    created: str = ""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A manifest with float32 tensors by name, and the SHA-256 of the weights file, which identifies the model."""
+
+    name: str
+    manifest: Manifest
+    tensors: dict[str, torch.Tensor]
+    digest: str
+
+
+def save(path: Path, manifest: Manifest, tensors: Mapping[str, torch.Tensor]) -> Path:
+    """Write both files in half precision, each atomically and the weights first. Never over another model.
+
+    Raises:
+        VidwatchError: a model of that name exists.
+    """
+    path = require_free(path)
+    halves = {name: (t.half() if t.is_floating_point() else t).contiguous().cpu() for name, t in tensors.items()}
+    weights = save_tensors(halves)
+    document = {"format": FORMAT, **asdict(manifest), "weights_sha256": hashlib.sha256(weights).hexdigest()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write(path, weights)
+    _write(path.with_suffix(".json"), (json.dumps(document, indent=1) + "\n").encode())
+    return path
+
+
+def load(path: Path) -> Checkpoint:
+    """Read and verify a model.
+
+    Raises:
+        VidwatchError: a file is missing, damaged, or of another format.
+    """
+    path = weights_path(path)
+    manifest, stated = _read_manifest(path.with_suffix(".json"))
+    try:
+        weights = path.read_bytes()
+    except OSError as error:
+        raise VidwatchError(f"model {path}: cannot read its weights ({error.strerror})") from error
+    digest = hashlib.sha256(weights).hexdigest()
+    if digest != stated:
+        raise VidwatchError(f"model {path}: the weights are not the ones its manifest was written for; copy both again")
+    try:
+        tensors = load_tensors(weights)
+    except safetensors.SafetensorError as error:
+        raise VidwatchError(f"model {path}: not a safetensors file ({error})") from error
+    floats = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+    return Checkpoint(path.stem, manifest, floats, digest)
+
+
+def require_free(path: Path) -> Path:
+    """The weights' path of a model that does not exist yet.
+
+    Raises:
+        VidwatchError: it does.
+    """
+    path = weights_path(path)
+    for file in (path, path.with_suffix(".json")):
+        if file.exists():
+            raise VidwatchError(f"{file} exists already; give the model another name, or move that one away")
+    return path
+
+
+def weights_path(path: Path) -> Path:
+    """`NAME`, `NAME.json` and `NAME.safetensors` all mean the same model."""
+    suffixed = path.suffix in (".json", ".safetensors")
+    return path.with_suffix(".safetensors") if suffixed else path.with_name(path.name + ".safetensors")
+
+
+def _read_manifest(path: Path) -> tuple[Manifest, str]:
+    try:
+        document = json.loads(path.read_text())
+        if document.pop("format") != FORMAT:
+            raise VidwatchError(f"model manifest {path}: written by another version of vidwatch; upgrade vidwatch")
+        stated = document.pop("weights_sha256")
+        spec = document["clip"]
+        document["clip"] = ClipSpec(**{**spec, "mean": tuple(spec["mean"]), "std": tuple(spec["std"])})
+        document["network"] = NetworkArgs(**document["network"])
+        document["classes"], document["trained_on"] = tuple(document["classes"]), tuple(document["trained_on"])
+        return Manifest(**document), stated
+    except OSError as error:
+        raise VidwatchError(f"no model {path.with_suffix('')}: cannot read {path.name} ({error.strerror})") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise VidwatchError(f"model manifest {path}: not one that vidwatch wrote ({error!r})") from error
+
+
+def _write(path: Path, data: bytes) -> None:
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)

@@ -1,0 +1,184 @@
+"""A checkpoint and a device: uint8 frames in, logits out. What the daemon holds, and what a notebook uses."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from learner import checkpoint
+from learner.errors import VidwatchError
+from learner.models import ClipNetwork, NetworkArgs, load_weights
+from learner.video import Clip, ClipSpec, read_clip
+
+BATCH = 8
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The likeliest class with its softmax probability, and every logit by class, in the model's class order."""
+
+    class_name: str
+    class_index: int
+    probability: float
+    logits: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Classified:
+    """A file's prediction, and on how many different frames of it the prediction stands."""
+
+    file: str
+    prediction: Prediction
+    model: str
+    frames_asked: int
+    frames_read: int
+
+    def to_json(self) -> dict[str, Any]:
+        """One flat object, in the order of the documentation."""
+        fields = asdict(self.prediction)
+        named = {"class": fields.pop("class_name"), **fields}
+        read = {"frames_asked": self.frames_asked, "frames_read": self.frames_read}
+        return {"file": self.file, **named, "model": self.model, **read}
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A file that gave no prediction, with the reason."""
+
+    file: str
+    error: str
+
+
+class Classifier:
+    """A model ready to use. Calls are thread-safe; gradients are never kept."""
+
+    def __init__(self, model: checkpoint.Checkpoint, device: str | None = None) -> None:
+        manifest = model.manifest
+        self.name, self.digest, self.manifest = model.name, model.digest, manifest
+        self.classes, self.spec = manifest.classes, manifest.clip
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        network = ClipNetwork(manifest.network, manifest.clip, len(manifest.classes))
+        try:
+            network.load_state_dict(model.tensors)
+        except RuntimeError as error:
+            raise VidwatchError(f"model {model.name}: its weights do not fit its manifest ({error})") from error
+        self.precision = "float32"
+        with fast_precision(self.device):
+            if torch.is_autocast_enabled(self.device.type):
+                self.precision = str(torch.get_autocast_dtype(self.device.type)).removeprefix("torch.")
+        self.network = network.eval().to(self.device).to(memory_format=torch.channels_last)
+
+    @classmethod
+    def untrained(cls, args: NetworkArgs, spec: ClipSpec, weights: Path) -> Self:
+        """A backbone with weights from a file (safetensors, or a plain PyTorch state dict) and no classes yet.
+
+        Its weights are rounded to half precision, as a checkpoint will hold them.
+
+        Raises:
+            VidwatchError: the file cannot be read or does not fit the backbone.
+        """
+        network = ClipNetwork(args, spec, 1)
+        load_weights(network.backbone.body, weights)
+        network.half().float()
+        manifest = checkpoint.Manifest(("",), spec, args, ())
+        return cls(checkpoint.Checkpoint(weights.stem, manifest, network.state_dict(), ""))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str] | None = None, device: str | None = None) -> Self:
+        """The model at `path` (the starter model by default) on `device` (the GPU where there is one).
+
+        Raises:
+            VidwatchError: no such model, or a damaged one.
+        """
+        return cls(checkpoint.load(Path(path) if path is not None else checkpoint.STARTER), device)
+
+    def features(self, frames: np.ndarray[Any, Any]) -> Tensor:
+        """`(B, T, H, W, 3)` uint8 RGB to `(B, T, F)` half-precision features, on the CPU."""
+        with torch.inference_mode(), fast_precision(self.device):
+            return self.network.backbone(torch.from_numpy(frames).to(self.device)).cpu()  # type: ignore[no-any-return]
+
+    def logits(self, features: Tensor) -> np.ndarray[Any, Any]:
+        """`(B, T, F)` features to `(B, C)` float32 logits."""
+        with torch.inference_mode():
+            return self.network.head(features.to(self.device)).cpu().numpy()  # type: ignore[no-any-return]
+
+    def baseline_logits(self, features: Tensor) -> np.ndarray[Any, Any]:
+        """As `logits`, from the mean-pooling baseline."""
+        with torch.inference_mode():
+            return self.network.baseline(features.to(self.device)).cpu().numpy()  # type: ignore[no-any-return]
+
+    def predict(self, frames: np.ndarray[Any, Any]) -> list[Prediction]:
+        """One prediction a clip of `(B, T, H, W, 3)` uint8 RGB, in one forward pass."""
+        return [self._prediction(row) for row in self.logits(self.features(frames))]
+
+    def classify(self, paths: Iterable[str | os.PathLike[str]]) -> list[Classified]:
+        """One result a file, in order.
+
+        Raises:
+            VidwatchError: a file could not be read; `results` goes on instead.
+        """
+        found = list(self.results(paths))
+        for result in found:
+            if isinstance(result, Unread):
+                raise VidwatchError(f"{result.file}: {result.error}")
+        return [result for result in found if isinstance(result, Classified)]
+
+    def results(self, paths: Iterable[str | os.PathLike[str]]) -> Iterator[Classified | Unread]:
+        """One result a file, in order and as they come, with the next files decoding while the device works."""
+        for batch in decoded(paths, self._read):
+            clips = [clip for _, clip in batch if isinstance(clip, Clip)]
+            predictions = iter(self.predict(np.stack([clip.frames for clip in clips])) if clips else [])
+            for path, clip in batch:
+                if isinstance(clip, Clip):
+                    yield Classified(path, next(predictions), self.name, clip.frames_asked, clip.frames_read)
+                else:
+                    yield Unread(path, clip)
+
+    def _read(self, path: str) -> Clip:
+        return read_clip(path, self.spec)
+
+    def _prediction(self, logits: np.ndarray[Any, Any]) -> Prediction:
+        exponents = np.exp(logits.astype(np.float64) - logits.max())
+        index = int(logits.argmax())
+        by_class = {name: float(value) for name, value in zip(self.classes, logits, strict=True)}
+        return Prediction(self.classes[index], index, float(exponents[index] / exponents.sum()), by_class)
+
+
+def decoded(
+    paths: Iterable[str | os.PathLike[str]], read: Callable[[str], Clip]
+) -> Iterator[list[tuple[str, Clip | str]]]:
+    """Batches of (file, clip or the reason why there is none); the batch after the one in use is decoding already."""
+
+    def attempt(path: str) -> tuple[str, Clip | str]:
+        try:
+            return path, read(path)
+        except OSError as error:
+            return path, f"cannot be read ({error.strerror})"
+        except VidwatchError as error:
+            return path, str(error)
+
+    names = (os.fspath(path) for path in paths)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        waiting: list[Future[tuple[str, Clip | str]]] = []
+        while True:
+            ahead = [pool.submit(attempt, name) for name in islice(names, BATCH)]
+            if waiting:
+                yield [future.result() for future in waiting]
+            if not ahead:
+                return
+            waiting = ahead
+
+
+def fast_precision(device: torch.device) -> AbstractContextManager[Any]:
+    """bf16 (or half on an older GPU) where the device computes it natively: several times faster, the same answers."""
+    if device.type == "cuda":
+        return torch.autocast("cuda", torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16)
+    return torch.autocast("cpu", torch.bfloat16, enabled=torch.ops.mkldnn._is_mkldnn_bf16_supported())
