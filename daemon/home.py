@@ -1,0 +1,140 @@
+"""The home folder: its paths, making it, and the lock that tells whether a daemon works on it. Knows no settings."""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+
+from learner.errors import VidwatchError
+
+FOLDERS = ("inbox", "classified", "labelled", "failed", "duplicates", "models")
+
+
+@dataclass(frozen=True)
+class Running:
+    """The daemon that holds a home: its process, and since when."""
+
+    pid: int
+    since: datetime
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folder that everything of one installation lies in; `root` is absolute."""
+
+    root: Path
+
+    @classmethod
+    def at(cls, path: str | os.PathLike[str]) -> "Home":
+        """The home at `path`, made absolute; nothing is created."""
+        return cls(Path(path).expanduser().absolute())
+
+    @property
+    def inbox(self) -> Path:
+        """Where people drop videos."""
+        return self.root / "inbox"
+
+    @property
+    def models(self) -> Path:
+        """Where trained models lie."""
+        return self.root / "models"
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        return self.root / "vidwatch.db"
+
+    @property
+    def settings(self) -> Path:
+        """The settings file."""
+        return self.root / "vidwatch.toml"
+
+    @property
+    def _lock(self) -> Path:
+        return self.root / "daemon.lock"
+
+    def create(self) -> bool:
+        """Make what is missing of the folders and the settings file; True where the settings file was missing.
+
+        Raises:
+            VidwatchError: a folder or the file cannot be made.
+        """
+        try:
+            for name in FOLDERS:
+                (self.root / name).mkdir(parents=True, exist_ok=True)
+            with self.settings.open("xb") as file:
+                file.write((files("daemon") / "vidwatch.toml").read_bytes())
+        except FileExistsError as error:
+            if error.filename != str(self.settings):
+                raise VidwatchError(f"{error.filename} is in the way; move it, or choose another home") from error
+            return False
+        except OSError as error:
+            raise VidwatchError(f"home {self.root}: cannot make {error.filename} ({error.strerror})") from error
+        return True
+
+    def require(self) -> None:
+        """Check that this is a home.
+
+        Raises:
+            VidwatchError: it is not, with the command that makes one.
+        """
+        if not self.database.is_file():
+            raise VidwatchError(f"{self.root} is not a vidwatch home; make it with: vidwatch init {self.root}")
+
+    @contextmanager
+    def lock(self) -> Iterator[Running]:
+        """Hold this home as its one daemon. The kernel drops the lock when the process ends, however it ends.
+
+        Raises:
+            VidwatchError: another process holds it.
+        """
+        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            if not _flock_within(descriptor, fcntl.LOCK_EX, seconds=1):
+                holder = _read_running(descriptor)
+                who = f"process {holder.pid}, since {holder.since:%Y-%m-%d %H:%M} UTC" if holder else "another process"
+                raise VidwatchError(f"a daemon works on {self.root} already ({who}); stop that one first")
+            running = Running(os.getpid(), datetime.now(UTC))
+            os.truncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps({"pid": running.pid, "since": running.since.isoformat()}).encode(), 0)
+            yield running
+        finally:
+            os.close(descriptor)
+
+    def running(self) -> Running | None:
+        """The daemon that works on this home now."""
+        try:
+            descriptor = os.open(self._lock, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            return None if _flock_within(descriptor, fcntl.LOCK_SH, seconds=0) else _read_running(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _flock_within(descriptor: int, kind: int, seconds: float) -> bool:
+    """Take the lock. A `status` that looks holds it for an instant, which must not turn a daemon away."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.05)
+
+
+def _read_running(descriptor: int) -> Running | None:
+    try:
+        content = json.loads(os.pread(descriptor, 1000, 0))
+        return Running(content["pid"], datetime.fromisoformat(content["since"]))
+    except (ValueError, KeyError):
+        return None

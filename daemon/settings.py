@@ -1,0 +1,82 @@
+"""`vidwatch.toml` and `VIDWATCH_*` into one frozen, validated object, read once at start."""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from learner.errors import VidwatchError
+from learner.groups import GROUP_PATTERN, compile_pattern
+
+
+def _is_pattern(text: str) -> str:
+    try:
+        compile_pattern(text)
+    except VidwatchError as error:
+        raise ValueError(str(error)) from error
+    return text
+
+
+class Settings(BaseSettings):
+    """What the daemon is told; `daemon/vidwatch.toml` explains each key to people."""
+
+    model_config = SettingsConfigDict(env_prefix="VIDWATCH_", extra="forbid", frozen=True)
+
+    model: Annotated[str, Field(min_length=1)] = "starter"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    batch_size: Annotated[int, Field(ge=1, le=1024)] = 8
+    settle_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 2.0
+    rescan_seconds: Annotated[float, Field(ge=1, le=86400)] = 10.0
+    decoders: Annotated[int, Field(ge=0, le=256)] = 0
+    decode_seconds: Annotated[float, Field(ge=1, le=86400)] = 60.0
+    group_pattern: Annotated[str, AfterValidator(_is_pattern)] = GROUP_PATTERN
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment counts more than the file, whose values come in as arguments."""
+        return env_settings, init_settings
+
+
+def load(path: Path) -> Settings:
+    """Read the settings file, which may be missing, and the environment.
+
+    Raises:
+        VidwatchError: not TOML, an unknown key, or a wrong value; names the key, the value and the rule.
+    """
+    try:
+        return Settings(**_read(path))
+    except ValidationError as error:
+        raise VidwatchError("; ".join(_explain(path, problem) for problem in error.errors())) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise VidwatchError(f"settings {path}: cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise VidwatchError(f"settings {path}: not valid TOML ({error})") from error
+
+
+def _explain(path: Path, problem: Any) -> str:
+    key = ".".join(map(str, problem["loc"]))
+    where = f"setting {key!r} in {path}"
+    if f"VIDWATCH_{key}".upper() in os.environ:
+        where = f"environment variable VIDWATCH_{key.upper()}"
+    if problem["type"] == "extra_forbidden":
+        known = ", ".join(Settings.model_fields)
+        return f"{where} (value {problem['input']!r}) is unknown; the settings are: {known}"
+    rule = problem["msg"].removeprefix("Value error, ")
+    return f"{where} is {problem['input']!r}: {rule[:1].lower() + rule[1:]}"

@@ -1,0 +1,65 @@
+"""Which touched paths have become whole. Pure: the clock and the look at a file come in as arguments."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from daemon.identity import Identity
+
+# Names that a file has while it is being copied or downloaded, and that it loses when it is whole.
+PARTIAL = (
+    b".part", b".partial", b".tmp", b".temp", b".crdownload", b".download", b".opdownload", b".filepart", b".aria2",
+    b".!ut", b".!qb",
+)  # fmt: skip
+LITTER = (b"thumbs.db", b"desktop.ini")
+
+
+def is_left_alone(relative: bytes) -> bool:
+    """Whether a path below the inbox is hidden, a copy in progress, or what a file manager leaves."""
+    parts = relative.lower().split(b"/")
+    return any(part.startswith(b".") for part in parts) or parts[-1].endswith(PARTIAL) or parts[-1] in LITTER
+
+
+@dataclass
+class _Seen:
+    identity: Identity | None
+    look_at: float
+    moved: bool = False
+
+
+class Tracker:
+    """Paths that were touched and are not whole yet.
+
+    A file is whole when it looks the same after `settle` seconds, and nobody is known to have it open for writing.
+    """
+
+    def __init__(self, settle: float) -> None:
+        self.settle = settle
+        self._seen: dict[bytes, _Seen] = {}
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def touch(self, path: bytes, now: float) -> None:
+        """Something happened to `path`, or it was found: look at it."""
+        self._seen.setdefault(path, _Seen(None, now))
+
+    def restless(self) -> bool:
+        """Whether every path that is left has changed, or was held open, since it was first seen."""
+        return all(seen.moved for seen in self._seen.values())
+
+    def whole(
+        self, now: float, look: Callable[[bytes], Identity | None], is_written: Callable[[bytes], bool]
+    ) -> list[tuple[bytes, Identity]]:
+        """The paths that have become whole by `now`; they, and those that are gone, are tracked no longer."""
+        found = []
+        for path, seen in [item for item in self._seen.items() if item[1].look_at <= now]:
+            identity = look(path)
+            if identity is None:
+                del self._seen[path]
+            elif identity == seen.identity and not is_written(path):
+                del self._seen[path]
+                found.append((path, identity))
+            else:
+                moved = seen.identity is not None
+                self._seen[path] = _Seen(identity, now + self.settle, moved or seen.moved)
+        return found

@@ -1,0 +1,230 @@
+"""What there is to know about a home, by queries that only read: as a table for people, or as JSON."""
+
+import sqlite3
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+from sqlalchemy import Connection, Select, func, select
+from sqlalchemy.exc import OperationalError
+
+from daemon.home import Home, Running
+from daemon.store import connect
+from daemon.tables import STATES, models, predictions, videos
+from learner.errors import VidwatchError
+
+RATE_WINDOW = timedelta(minutes=5)
+SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A video whose way has ended well; `duplicate_of` names the video whose answer it shows."""
+
+    id: int
+    name: str
+    class_name: str
+    probability: float
+    duplicate_of: int | None
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A video without an answer, or in temporary trouble, and why."""
+
+    id: int
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """Everything that `vidwatch status` shows. `counts` are videos by state."""
+
+    home: Home
+    running: Running | None
+    settings_are_newer: bool
+    model: str | None
+    counts: dict[str, int]
+    duplicates: int
+    clips_a_minute: float
+    recent: list[Answered]
+    failed: list[Problem]
+    troubled: list[Problem]
+
+    def to_json(self) -> dict[str, Any]:
+        """One object; times in ISO 8601."""
+        running = {
+            "running": self.running is not None,
+            "pid": self.running.pid if self.running else None,
+            "since": self.running.since.isoformat() if self.running else None,
+        }
+        recent = [
+            {"class": answered.pop("class_name"), **answered, "at": answered.pop("at").isoformat()}
+            for answered in map(asdict, self.recent)
+        ]
+        return {
+            "home": str(self.home.root),
+            "daemon": {**running, "settings_are_newer": self.settings_are_newer},
+            "model": self.model,
+            **self.counts,
+            "duplicates": self.duplicates,
+            "clips_a_minute": self.clips_a_minute,
+            "recent": recent,
+            "failures": [asdict(problem) for problem in self.failed],
+            "troubles": [asdict(problem) for problem in self.troubled],
+        }
+
+
+def read_status(home: Home, now: datetime) -> Status:
+    """Look at a home, with or without a daemon.
+
+    Raises:
+        VidwatchError: no home, or its database cannot be read by this user.
+    """
+    home.require()
+    running = home.running()
+    engine = connect(home.database, read_only=True)
+    try:
+        with engine.begin() as read:
+            since = max(now - RATE_WINDOW, running.since) if running else now - RATE_WINDOW
+            return Status(
+                home,
+                running,
+                running is not None and _changed_after(home, running.since),
+                read.scalar(select(models.c.name).order_by(models.c.used_at.desc()).limit(1)),
+                counts(read),
+                read.scalar(select(func.count()).where(videos.c.duplicate_of.is_not(None))) or 0,
+                _rate(read, since, now),
+                _recent(read),
+                _problems(read, select(videos, videos.c.error.label("why")).where(videos.c.state == "failed")),
+                _problems(read, select(videos, videos.c.trouble.label("why")).where(videos.c.trouble.is_not(None))),
+            )
+    except (OperationalError, sqlite3.Error) as error:
+        reason = getattr(error, "orig", None) or error
+        raise VidwatchError(f"database {home.database}: {reason}; run this as the user that runs the daemon") from error
+    finally:
+        engine.dispose()
+
+
+def counts(read: Connection) -> dict[str, int]:
+    """The number of videos in each state."""
+    found: dict[str, int] = {
+        row.state: row.n
+        for row in read.execute(select(videos.c.state, func.count().label("n")).group_by(videos.c.state))
+    }
+    return {state: found.get(state, 0) for state in STATES}
+
+
+def render(status: Status, now: datetime) -> RenderableType:
+    """The status as a table for a terminal."""
+    parts: list[RenderableType] = [_overview(status, now)]
+    if status.recent:
+        parts.append(_recent_table(status.recent, now))
+    if status.troubled:
+        parts.append(_problem_table("In trouble, will be tried again", status.troubled, "yellow"))
+    if status.failed:
+        parts.append(_problem_table("Failed", status.failed, "red"))
+    return Group(*parts)
+
+
+def printable(text: str) -> Text:
+    """A name as it may be shown: no control character of a file's name reaches the terminal."""
+    return Text("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))
+
+
+def _changed_after(home: Home, since: datetime) -> bool:
+    try:
+        return home.settings.stat().st_mtime > since.timestamp()
+    except OSError:
+        return False
+
+
+def _rate(read: Connection, since: datetime, now: datetime) -> float:
+    filed = select(func.count()).where(videos.c.finished_at > since, videos.c.state == "filed")
+    minutes = max((now - since).total_seconds(), 1) / 60
+    return round((read.scalar(filed) or 0) / minutes, 1)
+
+
+def _recent(read: Connection) -> list[Answered]:
+    answer = predictions.c.video_id == func.coalesce(videos.c.duplicate_of, videos.c.id)
+    ended = select(videos, predictions).join(predictions, answer).where(videos.c.finished_at.is_not(None))
+    rows = read.execute(ended.order_by(videos.c.finished_at.desc(), videos.c.id.desc()).limit(SHOWN)).mappings()
+    return [
+        Answered(
+            row[videos.c.id],
+            row[videos.c.name],
+            row[predictions.c["class"]],
+            row[predictions.c.probability],
+            row[videos.c.duplicate_of],
+            row[videos.c.finished_at],
+        )
+        for row in rows
+    ]
+
+
+def _problems(read: Connection, query: Select[Any]) -> list[Problem]:
+    rows = read.execute(query.order_by(videos.c.id.desc()).limit(SHOWN))
+    return [Problem(row.id, row.name, row.why or "") for row in rows]
+
+
+def _overview(status: Status, now: datetime) -> Panel:
+    count = status.counts
+    daemon = Text("not running", "bold red")
+    if status.running:
+        daemon = Text.assemble(("running", "bold green"), f" for {_span(now - status.running.since)}")
+        daemon.append(f", process {status.running.pid}", "dim")
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim")
+    grid.add_column()
+    grid.add_row("daemon", daemon)
+    if status.settings_are_newer:
+        grid.add_row("", Text("vidwatch.toml was changed since it started: restart it", "yellow"))
+    grid.add_row("model", Text(status.model or "none yet"))
+    arriving = f", {count['waiting']} still being written" if count["waiting"] else ""
+    grid.add_row("waiting", f"{count['queued']}{arriving}")
+    grid.add_row("in hand", str(count["claimed"] + count["classified"]))
+    doubles = f", {status.duplicates} of them duplicates" if status.duplicates else ""
+    grid.add_row("filed", f"{count['filed']}{doubles}")
+    grid.add_row("failed", Text(str(count["failed"]), "red" if count["failed"] else ""))
+    grid.add_row("clips a minute", f"{status.clips_a_minute:.1f}")
+    return Panel(grid, title=f"vidwatch · {status.home.root}", title_align="left", expand=False)
+
+
+def _recent_table(recent: list[Answered], now: datetime) -> Table:
+    table = Table(title="Last answers", title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+    table.add_column("id", justify="right", style="dim")
+    table.add_column("video", overflow="fold", max_width=60)
+    table.add_column("class", style="bold", overflow="fold")
+    table.add_column("probability", justify="right")
+    table.add_column("")
+    for answered in recent:
+        probability = Text(f"{answered.probability:.1%}", "yellow" if answered.probability < 0.5 else "green")
+        note = f"as video {answered.duplicate_of}, " if answered.duplicate_of else ""
+        ago = Text(f"{note}{_span(now - answered.at)} ago", "dim")
+        name, answer = printable(answered.name), printable(answered.class_name)
+        table.add_row(str(answered.id), name, answer, probability, ago)
+    return table
+
+
+def _problem_table(title: str, problems: list[Problem], style: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style=f"bold {style}", box=None, padding=(0, 2, 0, 0))
+    table.add_column("id", justify="right", style="dim")
+    table.add_column("video", overflow="fold", max_width=60)
+    table.add_column("why", overflow="fold")
+    for problem in problems:
+        table.add_row(str(problem.id), printable(problem.name), printable(problem.reason))
+    return table
+
+
+def _span(time: timedelta) -> str:
+    seconds = max(int(time.total_seconds()), 0)
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"

@@ -1,0 +1,284 @@
+"""The database: its engine, and every change of state as one method and one transaction. Nothing else writes to it."""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, QueuePool, Select, and_, create_engine, event, insert, or_, select, update
+
+from daemon.identity import Identity, display_name, identify
+from daemon.tables import models, predictions, videos
+
+LEASE = timedelta(minutes=10)
+ATTEMPTS = 3
+LONGEST_PAUSE = timedelta(minutes=5)
+FREED = {"claimed_by": None, "lease_until": None, "retry_at": None, "trouble": None}
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A video in hand."""
+
+    id: int
+    path: bytes
+    identity: Identity
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A video's prediction; `logits` in the order of the model's classes."""
+
+    video_id: int
+    path: bytes
+    sha256: str
+    class_name: str
+    class_index: int
+    probability: float
+    logits: list[float]
+    frames_asked: int
+    frames_read: int
+    decoder: str
+
+
+@dataclass(frozen=True)
+class Move:
+    """A file on its way from `path` to `destination`; `reason` is what is written beside a failed one."""
+
+    id: int
+    path: bytes
+    destination: bytes
+    identity: Identity
+    sha256: str | None
+    reason: str | None
+
+
+class Layout(Protocol):
+    """Where answered files belong."""
+
+    def classified(self, path: bytes, class_name: str) -> bytes: ...  # noqa: D102
+
+    def duplicate(self, path: bytes) -> bytes: ...  # noqa: D102
+
+
+def connect(path: Path, *, read_only: bool = False) -> Engine:
+    """An engine on the SQLite file. A writer makes the file; a reader needs it to be there."""
+
+    def open_file() -> sqlite3.Connection:
+        mode = "ro" if read_only else "rwc"
+        # Transactions are begun below, not by the driver: it would begin them as readers and late.
+        connection = sqlite3.connect(
+            f"file:{quote(str(path))}?mode={mode}", uri=True, timeout=30, isolation_level=None, check_same_thread=False
+        )
+        connection.execute("PRAGMA foreign_keys = ON")
+        if not read_only:
+            connection.execute("PRAGMA journal_mode = WAL")
+            # With NORMAL a power cut can undo a commit whose file has been moved already.
+            connection.execute("PRAGMA synchronous = FULL")
+        return connection
+
+    engine = create_engine("sqlite://", creator=open_file, poolclass=QueuePool)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A transaction that reads before it writes fails under plain BEGIN when another one wrote in between.
+        writes = connection.get_execution_options().get("writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+class Store:
+    """Every change of state. `owner` signs this daemon's claims; it stays the same over restarts."""
+
+    def __init__(self, engine: Engine, owner: str) -> None:
+        self.engine, self.owner = engine, owner
+        self._writer = engine.execution_options(writes=True)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.engine.dispose()
+
+    def _write(self) -> AbstractContextManager[Connection]:
+        return self._writer.begin()
+
+    def register_model(self, name: str, digest: str, classes: Sequence[str], measured: Any, now: datetime) -> int:
+        """Note that this daemon uses the model with these weights; gives its id."""
+        row = {"name": name, "classes": list(classes), "measured": dict(measured), "used_at": now}
+        with self._write() as write:
+            found = write.scalar(select(models.c.id).where(models.c.digest == digest))
+            if found is None:
+                return _new_id(write.execute(insert(models).values(digest=digest, **row)))
+            write.execute(update(models).where(models.c.id == found).values(**row))
+            return int(found)
+
+    def unfinished(self) -> set[Identity]:
+        """The files that have a row already, and whose way has not ended. Those that wait to be whole are left out."""
+        columns = select(videos.c.inode, videos.c.size, videos.c.mtime_ns)
+        with self.engine.begin() as read:
+            found = read.execute(columns.where(videos.c.finished_at.is_(None), videos.c.state != "waiting"))
+            return {Identity(*row) for row in found}
+
+    def enqueue(self, path: bytes, identity: Identity, group: str | None, now: datetime) -> bool:
+        """Queue a whole file; False where it had been queued before, or is gone.
+
+        A row that is not in hand yet follows its file: to another name, or to other content under its name.
+        """
+        file = {"name": display_name(path), "path": path, "group": group, **identity._asdict()}
+        with self._write() as write:
+            open_rows = select(videos.c.id, videos.c.state).where(videos.c.finished_at.is_(None))
+            same = and_(*(videos.c[key] == value for key, value in identity._asdict().items()))
+            known = write.execute(open_rows.where(same)).first()
+            if known is None:
+                known = write.execute(
+                    open_rows.where(videos.c.path == path, videos.c.state.in_(("queued", "waiting")))
+                ).first()
+            if known is None:
+                # Looked at under the write lock: a file that was filed a moment ago is no new arrival.
+                if identify(path) != identity:
+                    return False
+                write.execute(insert(videos).values(**file, state="queued", arrived_at=now))
+                return True
+            if known.state in ("queued", "waiting"):
+                write.execute(update(videos).where(videos.c.id == known.id).values(**file, state="queued"))
+            return bool(known.state == "waiting")
+
+    def claim(self, limit: int, now: datetime) -> list[Claimed]:
+        """Take the oldest queued videos into hand."""
+        due = or_(videos.c.retry_at.is_(None), videos.c.retry_at <= now)
+        oldest = select(videos).where(videos.c.state == "queued", due).order_by(videos.c.id).limit(limit)
+        with self.engine.begin() as read:
+            if read.execute(oldest.limit(1)).first() is None:
+                return []
+        with self._write() as write:
+            rows = write.execute(oldest).all()
+            claim = {"state": "claimed", "claimed_by": self.owner, "lease_until": now + LEASE}
+            write.execute(update(videos).where(videos.c.id.in_([row.id for row in rows])).values(**claim))
+        return [Claimed(row.id, row.path, _identity(row)) for row in rows]
+
+    def renew_leases(self, now: datetime) -> None:
+        """Say that what is in hand is still being worked on."""
+        own = and_(videos.c.state == "claimed", videos.c.claimed_by == self.owner)
+        with self._write() as write:
+            write.execute(update(videos).where(own).values(lease_until=now + LEASE))
+
+    def recover(self, now: datetime) -> int:
+        """Put back what a daemon that is gone had in hand: this owner's claims, and all that have expired."""
+        lost = or_(videos.c.claimed_by == self.owner, videos.c.lease_until < now)
+        with self._write() as write:
+            claimed = update(videos).where(videos.c.state == "claimed", lost)
+            back = write.execute(claimed.values(state="queued", **FREED))
+            write.execute(update(videos).where(videos.c.retry_at.is_not(None)).values(retry_at=None))
+            return back.rowcount
+
+    def release(self, ids: Iterable[int]) -> None:
+        """Put claimed videos back as they were."""
+        with self._write() as write:
+            write.execute(update(videos).where(videos.c.id.in_(list(ids))).values(state="queued", **FREED))
+
+    def wait(self, video_id: int) -> None:
+        """The file changed after it was queued: it is queued anew when it is whole again."""
+        with self._write() as write:
+            write.execute(update(videos).where(videos.c.id == video_id).values(state="waiting", **FREED))
+
+    def postpone(self, ids: Iterable[int], trouble: str, now: datetime) -> None:
+        """Something is in the way that will pass: try again later, after a pause that grows."""
+        with self._write() as write:
+            for row in write.execute(select(videos).where(videos.c.id.in_(list(ids)))).all():
+                state = "queued" if row.state == "claimed" else row.state
+                pause = min(timedelta(seconds=2 ** min(row.tries + 1, 20)), LONGEST_PAUSE)
+                later = {"trouble": trouble, "tries": row.tries + 1, "retry_at": now + pause}
+                write.execute(update(videos).where(videos.c.id == row.id).values(state=state, **{**FREED, **later}))
+
+    def count_crash(self, video_id: int, trouble: str, now: datetime) -> int:
+        """Its decoder crashed on it or ran out of time: the number of times so far. It is queued again."""
+        with self._write() as write:
+            own = videos.c.id == video_id
+            attempts = int(write.scalar(select(videos.c.attempts).where(own)) or 0) + 1
+            later = {"attempts": attempts, "trouble": trouble, "retry_at": now + timedelta(seconds=2**attempts)}
+            write.execute(update(videos).where(own).values(state="queued", **{**FREED, **later}))
+            return attempts
+
+    def fail(self, video_id: int, error: str, destination: bytes | None, now: datetime) -> None:
+        """No answer, for good. Without a destination there is no file to move, and its way ends here."""
+        ended = {"destination": destination, "finished_at": None if destination else now}
+        with self._write() as write:
+            change = update(videos).where(videos.c.id == video_id)
+            write.execute(change.values(state="failed", error=error, **ended, **FREED))
+
+    def record(self, answers: Sequence[Answer], model_id: int, layout: Layout, now: datetime) -> None:
+        """Write a batch's predictions and destinations. Content answered before gets no second prediction."""
+        with self._write() as write:
+            for answer in answers:
+                original = write.scalar(_answered(answer.sha256))
+                if original is None:
+                    write.execute(insert(predictions).values(**_prediction(answer, model_id, now)))
+                    destination = layout.classified(answer.path, answer.class_name)
+                else:
+                    destination = layout.duplicate(answer.path)
+                outcome = {"sha256": answer.sha256, "duplicate_of": original, "destination": destination, "tries": 0}
+                change = update(videos).where(videos.c.id == answer.video_id)
+                write.execute(change.values(state="classified", **outcome, **FREED))
+
+    def moves(self, now: datetime) -> list[Move]:
+        """The files that are to be moved now."""
+        due = or_(videos.c.retry_at.is_(None), videos.c.retry_at <= now)
+        pending = select(videos).where(videos.c.destination.is_not(None), due).order_by(videos.c.id)
+        with self.engine.begin() as read:
+            return [
+                Move(row.id, row.path, row.destination, _identity(row), row.sha256, row.error)
+                for row in read.execute(pending)
+            ]
+
+    def redirect(self, video_id: int, destination: bytes) -> None:
+        """Another file has that name: note the new one before anything moves."""
+        with self._write() as write:
+            write.execute(update(videos).where(videos.c.id == video_id).values(destination=destination))
+
+    def moved(self, paths: dict[int, bytes | None], now: datetime) -> None:
+        """The ways of these videos have ended at these paths; None where a person took the file away first."""
+        with self._write() as write:
+            for video_id, path in paths.items():
+                change = update(videos).where(videos.c.id == video_id)
+                write.execute(change.values(destination=None, finished_at=now, **FREED))
+                answered = change.where(videos.c.state == "classified")
+                if path is None:
+                    write.execute(answered.values(error="taken away or changed by someone before it was filed"))
+                else:
+                    write.execute(change.values(path=path))
+                    write.execute(answered.values(state="filed"))
+
+    def abandoned(self) -> list[tuple[int, bytes]]:
+        """The rows that wait for their file to be whole again, with its path."""
+        with self.engine.begin() as read:
+            return [(row.id, row.path) for row in read.execute(select(videos).where(videos.c.state == "waiting"))]
+
+    def busy(self) -> bool:
+        """Whether anything is left to do that no temporary trouble stands in the way of."""
+        untroubled = and_(videos.c.state != "waiting", videos.c.tries == 0)
+        left = select(videos.c.id).where(videos.c.finished_at.is_(None), untroubled).limit(1)
+        with self.engine.begin() as read:
+            return read.execute(left).first() is not None
+
+
+def _answered(sha256: str) -> Select[tuple[int]]:
+    with_prediction = select(videos.c.id).join(predictions, predictions.c.video_id == videos.c.id)
+    return with_prediction.where(videos.c.sha256 == sha256).order_by(videos.c.id).limit(1)
+
+
+def _prediction(answer: Answer, model_id: int, now: datetime) -> dict[str, Any]:
+    copied = ("video_id", "class_index", "probability", "logits", "frames_asked", "frames_read", "decoder")
+    row = {name: getattr(answer, name) for name in copied}
+    return {**row, "class": answer.class_name, "model_id": model_id, "created_at": now}
+
+
+def _identity(row: Any) -> Identity:
+    return Identity(row.inode, row.size, row.mtime_ns)
+
+
+def _new_id(result: Any) -> int:
+    return int(result.inserted_primary_key[0])

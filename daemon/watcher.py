@@ -1,0 +1,132 @@
+"""Finds files in the inbox, by events and by searching it, and hands on those that are whole. Knows no video.
+
+Events are hints, the search is the truth: watchdog loses events when they come too fast.
+"""
+
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from watchdog.events import (
+    DirCreatedEvent,
+    DirMovedEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileModifiedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+from watchdog.observers import Observer
+
+from daemon.identity import Identity, identify, open_for_writing
+from daemon.stability import Tracker, is_left_alone
+
+log = logging.getLogger(__name__)
+
+# Not the events of reading: our own looks at a file would keep it from ever being at rest.
+EVENTS: list[type[FileSystemEvent]] = [
+    DirCreatedEvent,
+    DirMovedEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileModifiedEvent,
+    FileMovedEvent,
+]
+TICK = 0.1
+
+
+class Watcher(FileSystemEventHandler):
+    """A thread that calls `enqueue(path, identity)` for each whole file below `inbox`.
+
+    `unfinished` gives the files that need no second look, since they are queued already.
+    """
+
+    def __init__(
+        self,
+        inbox: bytes,
+        settle: float,
+        unfinished: Callable[[], set[Identity]],
+        enqueue: Callable[[bytes, Identity], object],
+        on_death: Callable[[], None],
+    ) -> None:
+        self.inbox = inbox
+        self.tracker = Tracker(settle)
+        self.death: BaseException | None = None
+        self._unfinished, self._enqueue, self._on_death = unfinished, enqueue, on_death
+        self._touched: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._stop, self._search = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
+        self._observer = Observer()
+        self.searched = threading.Event()
+
+    def start(self) -> None:
+        """Watch, and search the inbox for what is there already."""
+        self.request_search()
+        try:
+            self._observer.schedule(self, os.fsdecode(self.inbox), recursive=True, event_filter=EVENTS)
+            self._observer.start()
+        except OSError as error:
+            log.warning("no file events (%s): new files are found by searching the inbox", error)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End both threads."""
+        self._stop.set()
+        if self._observer.is_alive():
+            self._observer.stop()
+            self._observer.join()
+        self._thread.join()
+
+    def request_search(self) -> None:
+        """Search the inbox at the next tick."""
+        self._search.set()
+
+    def at_rest(self) -> bool:
+        """Whether the inbox was searched, and no file is left that may become whole within the settle time."""
+        return self.searched.is_set() and self._touched.empty() and self.tracker.restless()
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        """Note the path; called in watchdog's thread."""
+        self._touched.put(os.fsencode(event.dest_path or event.src_path))
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.wait(TICK):
+                self._step(time.monotonic())
+        except BaseException as error:
+            self.death = error
+            self._on_death()
+            raise
+
+    def _step(self, now: float) -> None:
+        while not self._touched.empty():
+            for path in self._files(self._touched.get()):
+                self.tracker.touch(path, now)
+        if self._search.is_set():
+            self._search.clear()
+            queued = self._unfinished()
+            for path in self._files(self.inbox):
+                if identify(path) not in queued:
+                    self.tracker.touch(path, now)
+            self.searched.set()
+        for path, identity in self.tracker.whole(now, identify, open_for_writing):
+            self._enqueue(path, identity)
+
+    def _files(self, path: bytes) -> Iterator[bytes]:
+        """The files at or below `path` that are not left alone. Links are not followed."""
+        if os.path.isdir(path) and (path == self.inbox or not os.path.islink(path)):
+            for folder, _, names in os.walk(path, onerror=_log_unreadable):
+                yield from self._candidates(os.path.join(folder, name) for name in names)
+        else:
+            yield from self._candidates([path])
+
+    def _candidates(self, paths: Iterator[bytes] | list[bytes]) -> Iterator[bytes]:
+        return (path for path in paths if not is_left_alone(path[len(self.inbox) + 1 :]))
+
+
+def _log_unreadable(error: OSError) -> None:
+    log.warning("folder %r cannot be searched: %s", error.filename, error.strerror)
