@@ -21,6 +21,8 @@ INTERVAL = 0.5
 @contextmanager
 def shown(home: Home) -> Iterator[Callable[[Store], None]]:
     """Set up the log, and give the function that brings the line up to date."""
+    for library in ("alembic", "apscheduler"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     if not sys.stderr.isatty():
         logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
         yield lambda store: None

@@ -22,7 +22,7 @@ from daemon.home import Home
 from daemon.identity import Identity, identify
 from daemon.pipeline import BusyError, Pipeline
 from daemon.settings import Settings
-from daemon.store import Store, connect
+from daemon.store import Arrival, Store, connect
 from daemon.upgrade import upgrade
 from daemon.watcher import Watcher
 from learner.classifier import Classifier, Prediction
@@ -101,8 +101,9 @@ def run(home: Home, settings: Settings, *, once: bool, tell: Callable[[Store], N
 def _watcher(home: Home, settings: Settings, store: Store, arrived: threading.Event) -> Watcher:
     inbox, pattern = os.fsencode(home.inbox), compile_pattern(settings.group_pattern)
 
-    def enqueue(path: bytes, identity: Identity) -> None:
-        if store.enqueue(path, identity, _group(path, inbox, pattern), _now()):
+    def enqueue(files: list[tuple[bytes, Identity]]) -> None:
+        arrivals = [Arrival(path, identity, _group(path, inbox, pattern)) for path, identity in files]
+        if store.enqueue(arrivals, _now()):
             arrived.set()
 
     return Watcher(inbox, settings.settle_seconds, store.unfinished, enqueue, arrived.set)
@@ -121,7 +122,6 @@ def _jobs(settings: Settings, store: Store, watcher: Watcher) -> Iterator[None]:
             if identify(path) is None:
                 store.fail(video_id, "vanished while it was being written", None, _now())
 
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
     defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
     scheduler = BackgroundScheduler(timezone=UTC, job_defaults=defaults)
     scheduler.add_job(tend, "interval", seconds=settings.rescan_seconds)

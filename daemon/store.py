@@ -21,6 +21,15 @@ FREED = {"claimed_by": None, "lease_until": None, "retry_at": None, "trouble": N
 
 
 @dataclass(frozen=True)
+class Arrival:
+    """A whole file; `group` is its recording, camera or scene, where its name tells."""
+
+    path: bytes
+    identity: Identity
+    group: str | None
+
+
+@dataclass(frozen=True)
 class Claimed:
     """A video in hand."""
 
@@ -123,29 +132,13 @@ class Store:
             found = read.execute(columns.where(videos.c.finished_at.is_(None), videos.c.state != "waiting"))
             return {Identity(*row) for row in found}
 
-    def enqueue(self, path: bytes, identity: Identity, group: str | None, now: datetime) -> bool:
-        """Queue a whole file; False where it had been queued before, or is gone.
+    def enqueue(self, arrivals: Sequence[Arrival], now: datetime) -> int:
+        """Queue whole files; gives how many were new: not queued before, and still there.
 
         A row that is not in hand yet follows its file: to another name, or to other content under its name.
         """
-        file = {"name": display_name(path), "path": path, "group": group, **identity._asdict()}
         with self._write() as write:
-            open_rows = select(videos.c.id, videos.c.state).where(videos.c.finished_at.is_(None))
-            same = and_(*(videos.c[key] == value for key, value in identity._asdict().items()))
-            known = write.execute(open_rows.where(same)).first()
-            if known is None:
-                known = write.execute(
-                    open_rows.where(videos.c.path == path, videos.c.state.in_(("queued", "waiting")))
-                ).first()
-            if known is None:
-                # Looked at under the write lock: a file that was filed a moment ago is no new arrival.
-                if identify(path) != identity:
-                    return False
-                write.execute(insert(videos).values(**file, state="queued", arrived_at=now))
-                return True
-            if known.state in ("queued", "waiting"):
-                write.execute(update(videos).where(videos.c.id == known.id).values(**file, state="queued"))
-            return bool(known.state == "waiting")
+            return sum(_enqueue(write, arrival, now) for arrival in arrivals)
 
     def claim(self, limit: int, now: datetime) -> list[Claimed]:
         """Take the oldest queued videos into hand."""
@@ -263,6 +256,25 @@ class Store:
         left = select(videos.c.id).where(videos.c.finished_at.is_(None), untroubled).limit(1)
         with self.engine.begin() as read:
             return read.execute(left).first() is not None
+
+
+def _enqueue(write: Connection, arrival: Arrival, now: datetime) -> bool:
+    path, identity = arrival.path, arrival.identity._asdict()
+    not_in_hand = videos.c.state.in_(("queued", "waiting"))
+    unfinished = select(videos.c.id, videos.c.state).where(videos.c.finished_at.is_(None))
+    known = (
+        write.execute(unfinished.where(*(videos.c[key] == value for key, value in identity.items()))).first()
+        or write.execute(unfinished.where(videos.c.path == path, not_in_hand)).first()
+    )
+    file = {"name": display_name(path), "path": path, "group": arrival.group, "state": "queued", **identity}
+    if known:
+        write.execute(update(videos).where(videos.c.id == known.id, not_in_hand).values(**file))
+        return bool(known.state == "waiting")
+    # Looked at under the write lock: a file that was filed a moment ago is no new arrival.
+    if identify(path) != arrival.identity:
+        return False
+    write.execute(insert(videos).values(**file, arrived_at=now))
+    return True
 
 
 def _answered(sha256: str) -> Select[tuple[int]]:

@@ -90,22 +90,13 @@ videos = Table(
     CheckConstraint("state IN ({})".format(", ".join(f"'{state}'" for state in STATES)), name="state"),
     Index("ix_videos_state_id", "state", "id"),
 )
+_unfinished, _unmoved = text("finished_at IS NULL"), text("destination IS NOT NULL")
+_if_unfinished = {"sqlite_where": _unfinished, "postgresql_where": _unfinished}
 # One row an arrival: found again by event, scan and rescan, an unfinished file is one and the same.
-Index(
-    "uq_videos_unfinished",
-    videos.c.inode,
-    videos.c.size,
-    videos.c.mtime_ns,
-    unique=True,
-    sqlite_where=text("finished_at IS NULL"),
-    postgresql_where=text("finished_at IS NULL"),
-)
-Index(
-    "ix_videos_destination",
-    videos.c.id,
-    sqlite_where=text("destination IS NOT NULL"),
-    postgresql_where=text("destination IS NOT NULL"),
-)
+_identity = (videos.c.inode, videos.c.size, videos.c.mtime_ns)
+Index("uq_videos_unfinished", *_identity, unique=True, **_if_unfinished)
+Index("ix_videos_unfinished_path", videos.c.path, **_if_unfinished)
+Index("ix_videos_destination", videos.c.id, sqlite_where=_unmoved, postgresql_where=_unmoved)
 
 predictions = Table(
     "predictions",

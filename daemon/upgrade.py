@@ -10,6 +10,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
+from sqlalchemy.exc import DatabaseError
 
 from daemon.store import connect
 from learner.errors import VidwatchError
@@ -35,8 +36,8 @@ def upgrade(path: Path, revision: str = "head") -> None:
             _copy(path, path.with_name(f"{path.name}.before-{current}"))
         with engine.execution_options(writes=True).begin() as connection:
             command.upgrade(alembic_config(connection), revision)
-    except sqlite3.DatabaseError as error:
-        raise VidwatchError(f"database {path}: {error}") from error
+    except DatabaseError as error:
+        raise VidwatchError(f"database {path}: {error.orig}") from error
     finally:
         engine.dispose()
 

@@ -37,10 +37,11 @@ EVENTS: list[type[FileSystemEvent]] = [
     FileMovedEvent,
 ]
 TICK = 0.1
+BATCH = 200
 
 
 class Watcher(FileSystemEventHandler):
-    """A thread that calls `enqueue(path, identity)` for each whole file below `inbox`.
+    """A thread that hands the whole files below `inbox` to `enqueue`, some at a time.
 
     `unfinished` gives the files that need no second look, since they are queued already.
     """
@@ -50,7 +51,7 @@ class Watcher(FileSystemEventHandler):
         inbox: bytes,
         settle: float,
         unfinished: Callable[[], set[Identity]],
-        enqueue: Callable[[bytes, Identity], object],
+        enqueue: Callable[[list[tuple[bytes, Identity]]], object],
         on_death: Callable[[], None],
     ) -> None:
         self.inbox = inbox
@@ -58,10 +59,10 @@ class Watcher(FileSystemEventHandler):
         self.death: BaseException | None = None
         self._unfinished, self._enqueue, self._on_death = unfinished, enqueue, on_death
         self._touched: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        self._stop, self._search = threading.Event(), threading.Event()
+        self._stop, self._search, self._stepping = threading.Event(), threading.Event(), threading.Lock()
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
         self._observer = Observer()
-        self.searched = threading.Event()
+        self._searched = False
 
     def start(self) -> None:
         """Watch, and search the inbox for what is there already."""
@@ -76,6 +77,8 @@ class Watcher(FileSystemEventHandler):
     def stop(self) -> None:
         """End both threads."""
         self._stop.set()
+        # It calls its own stopping an error.
+        logging.getLogger("watchdog.observers.inotify").setLevel(logging.CRITICAL)
         if self._observer.is_alive():
             self._observer.stop()
             self._observer.join()
@@ -87,7 +90,8 @@ class Watcher(FileSystemEventHandler):
 
     def at_rest(self) -> bool:
         """Whether the inbox was searched, and no file is left that may become whole within the settle time."""
-        return self.searched.is_set() and self._touched.empty() and self.tracker.restless()
+        with self._stepping:
+            return self._searched and self._touched.empty() and self.tracker.restless()
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Note the path; called in watchdog's thread."""
@@ -96,7 +100,8 @@ class Watcher(FileSystemEventHandler):
     def _run(self) -> None:
         try:
             while not self._stop.wait(TICK):
-                self._step(time.monotonic())
+                with self._stepping:
+                    self._step(time.monotonic())
         except BaseException as error:
             self.death = error
             self._on_death()
@@ -112,9 +117,10 @@ class Watcher(FileSystemEventHandler):
             for path in self._files(self.inbox):
                 if identify(path) not in queued:
                     self.tracker.touch(path, now)
-            self.searched.set()
-        for path, identity in self.tracker.whole(now, identify, open_for_writing):
-            self._enqueue(path, identity)
+            self._searched = True
+        whole = self.tracker.whole(now, identify, open_for_writing)
+        for first in range(0, len(whole), BATCH):
+            self._enqueue(whole[first : first + BATCH])
 
     def _files(self, path: bytes) -> Iterator[bytes]:
         """The files at or below `path` that are not left alone. Links are not followed."""

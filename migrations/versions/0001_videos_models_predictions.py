@@ -50,16 +50,11 @@ def upgrade() -> None:
     op.create_index("ix_videos_sha256", "videos", ["sha256"])
     op.create_index("ix_videos_finished_at", "videos", ["finished_at"])
     op.create_index("ix_videos_state_id", "videos", ["state", "id"])
-    unfinished, pending = sa.text("finished_at IS NULL"), sa.text("destination IS NOT NULL")
-    op.create_index(
-        "uq_videos_unfinished",
-        "videos",
-        ["inode", "size", "mtime_ns"],
-        unique=True,
-        sqlite_where=unfinished,
-        postgresql_where=unfinished,
-    )
-    op.create_index("ix_videos_destination", "videos", ["id"], sqlite_where=pending, postgresql_where=pending)
+    unfinished, unmoved = sa.text("finished_at IS NULL"), sa.text("destination IS NOT NULL")
+    if_unfinished = {"sqlite_where": unfinished, "postgresql_where": unfinished}
+    op.create_index("uq_videos_unfinished", "videos", ["inode", "size", "mtime_ns"], unique=True, **if_unfinished)
+    op.create_index("ix_videos_unfinished_path", "videos", ["path"], **if_unfinished)
+    op.create_index("ix_videos_destination", "videos", ["id"], sqlite_where=unmoved, postgresql_where=unmoved)
     op.create_table(
         "predictions",
         sa.Column("id", sa.Integer, nullable=False),

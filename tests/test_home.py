@@ -1,0 +1,56 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from daemon.home import FOLDERS, Home
+from learner.errors import VidwatchError
+
+
+def test_a_home_is_made_once_and_what_is_there_stays(tmp_path: Path) -> None:
+    home = Home.at(tmp_path / "home")
+    assert home.create()
+    home.settings.write_text("batch_size = 4\n")
+    (home.inbox / "a.mp4").touch()
+    assert not home.create()
+    assert home.settings.read_text() == "batch_size = 4\n"
+    assert (home.inbox / "a.mp4").exists()
+    assert all((home.root / name).is_dir() for name in FOLDERS)
+
+
+def test_a_file_in_the_way_of_a_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "inbox").touch()
+    with pytest.raises(VidwatchError, match="inbox"):
+        Home.at(tmp_path).create()
+
+
+def test_a_folder_that_is_no_home_is_refused_with_the_command_that_makes_one(tmp_path: Path) -> None:
+    with pytest.raises(VidwatchError, match=f"vidwatch init {tmp_path}"):
+        Home.at(tmp_path).require()
+
+
+def test_a_second_daemon_is_refused_and_told_who_has_the_home(tmp_path: Path) -> None:
+    home = Home.at(tmp_path)
+    with home.lock() as running:
+        assert home.running() == running
+        with pytest.raises(VidwatchError, match=f"process {os.getpid()}"), home.lock():
+            pass
+    assert home.running() is None
+    with home.lock():
+        pass
+
+
+def test_the_lock_is_free_when_its_process_was_killed(tmp_path: Path) -> None:
+    code = "import sys, time; from daemon.home import Home\nwith Home.at(sys.argv[1]).lock(): print(flush=True); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)
+    assert process.stdout
+    process.stdout.readline()
+    running = Home.at(tmp_path).running()
+    assert running
+    assert running.pid == process.pid
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert Home.at(tmp_path).running() is None

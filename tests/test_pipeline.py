@@ -1,0 +1,274 @@
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import write_video
+from sqlalchemy import select
+
+from daemon.decoding import Decoders, Undecoded
+from daemon.filing import Folders
+from daemon.identity import identify
+from daemon.pipeline import BusyError, Pipeline
+from daemon.store import Arrival, Store, connect
+from daemon.tables import predictions, videos
+from daemon.upgrade import upgrade
+from learner.video import Clip, ClipSpec
+
+START = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Said:
+    class_name: str
+    class_index: int
+    probability: float
+    logits: dict[str, float]
+
+
+class Brightness:
+    """A classifier of two classes, by how red the frames are; `busy` is the number of calls it turns down first."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.busy = 0
+
+    def __call__(self, clips: Sequence[Clip]) -> list[Said]:
+        if self.busy:
+            self.busy -= 1
+            raise BusyError("the device is out of memory")
+        self.batches.append(len(clips))
+        red = [float(clip.frames[..., 0].mean()) for clip in clips]
+        return [Said(("dark", "red")[value > 127], value > 127, 0.9, {"dark": 127 - value, "red": value}) for value in red]
+
+
+@pytest.fixture(scope="module")
+def decoders() -> Iterator[Decoders]:
+    decoders = Decoders(ClipSpec(frames=4, size=16), workers=2, seconds=5)
+    yield decoders
+    decoders.close()
+
+
+class House:
+    """A home with a real store and filing, driven by hand: `now` moves an hour each round, so that no pause is waited."""
+
+    def __init__(self, root: Path, decoders: Decoders) -> None:
+        self.root, self.inbox = root, root / "inbox"
+        self.inbox.mkdir()
+        upgrade(root / "vidwatch.db")
+        self.store = Store(connect(root / "vidwatch.db"), "me")
+        self.classify, self.now = Brightness(), START
+        model_id = self.store.register_model("m", "digest", ["dark", "red"], {}, START)
+        self.pipeline = Pipeline(self.store, decoders, self.classify, Folders(root), model_id, batch_size=4)
+
+    def drop(self, name: str | bytes, frames: int = 8, shade: int = 0) -> Path:
+        path = Path(os.fsdecode(bytes(self.inbox) + b"/" + os.fsencode(name)))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_video(self.root / "made.avi", frames=frames, shade=shade).rename(path)
+        return self.queue(path)
+
+    def queue(self, path: Path) -> Path:
+        identity = identify(bytes(path))
+        assert identity
+        self.store.enqueue([Arrival(bytes(path), identity, None)], self.now)
+        return path
+
+    def work(self, rounds: int = 100) -> None:
+        for _ in range(rounds):
+            self.now += timedelta(hours=1)
+            if not self.pipeline.step(self.now):
+                return
+        raise AssertionError("it never ended")
+
+    def rows(self) -> list[Any]:
+        with self.store.engine.begin() as read:
+            return list(read.execute(select(videos).order_by(videos.c.id)))
+
+    def predictions(self) -> list[Any]:
+        with self.store.engine.begin() as read:
+            return list(read.execute(select(predictions).order_by(predictions.c.video_id)))
+
+    def files(self) -> set[str]:
+        return {
+            str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_file() and "vidwatch.db" not in path.name
+        }
+
+
+@pytest.fixture
+def house(tmp_path: Path, decoders: Decoders) -> House:
+    return House(tmp_path, decoders)
+
+
+def test_clips_get_their_predictions_and_are_filed_by_class(house: House) -> None:
+    house.drop("a.avi", shade=0)
+    house.drop("b.avi", shade=180)
+    house.work()
+    assert [(row.state, row.sha256 is not None) for row in house.rows()] == [("filed", True)] * 2
+    assert [(row.class_index, len(row.logits), row.frames_asked, row.frames_read) for row in house.predictions()] == [
+        (0, 2, 4, 4),
+        (1, 2, 4, 4),
+    ]
+    assert house.files() == {"classified/dark/a.avi", "classified/red/b.avi"}
+
+
+def test_a_clip_of_one_frame_is_classified_and_says_so(house: House) -> None:
+    house.drop("a.avi", frames=1)
+    house.work()
+    assert [(row.frames_asked, row.frames_read) for row in house.predictions()] == [(4, 1)]
+
+
+@pytest.mark.parametrize("name", [b"with space.avi", b"new\nline.avi", b"\xff\xfe.avi", b"x" * 251 + b".avi", b"%03d"])
+def test_any_name_is_classified_and_kept(house: House, name: bytes) -> None:
+    house.drop(name)
+    house.work()
+    assert house.rows()[0].path == bytes(house.root) + b"/classified/dark/" + name
+    assert identify(house.rows()[0].path) is not None
+
+
+def test_two_files_of_one_name_are_both_kept(house: House) -> None:
+    house.drop("cam1/001.avi", shade=0)
+    house.drop("cam2/001.avi", shade=8)
+    house.work()
+    assert house.files() == {"classified/dark/001.avi", "classified/dark/001-2.avi"}
+    assert {os.fsdecode(row.path) for row in house.rows()} == {str(house.root / name) for name in house.files()}
+
+
+def test_bad_files_are_moved_with_their_reason_and_do_not_hold_up_the_next(house: House) -> None:
+    (house.inbox / "text.mp4").write_text("no video")
+    house.queue(house.inbox / "text.mp4")
+    (house.inbox / "empty.mp4").touch()
+    house.queue(house.inbox / "empty.mp4")
+    house.drop("good.avi")
+    house.work()
+    assert [row.state for row in house.rows()] == ["failed", "failed", "filed"]
+    assert all(row.error and row.finished_at for row in house.rows()[:2])
+    assert {name for name in house.files() if name.startswith("failed")} == {
+        f"failed/{name}" for name in ("text.mp4", "text.mp4.txt", "empty.mp4", "empty.mp4.txt")
+    }
+    assert "0 bytes" in (house.root / "failed/empty.mp4.txt").read_text()
+
+
+def test_the_same_content_twice_goes_to_duplicates_with_the_earlier_answer(house: House) -> None:
+    original = house.drop("a.avi").read_bytes()
+    house.work()
+    (house.inbox / "again.avi").write_bytes(original)
+    house.queue(house.inbox / "again.avi")
+    house.work()
+    assert house.files() == {"classified/dark/a.avi", "duplicates/again.avi"}
+    assert [row.duplicate_of for row in house.rows()] == [None, 1]
+    assert len(house.predictions()) == 1
+
+
+def test_a_file_that_vanishes_gets_a_row_that_says_so(house: House) -> None:
+    house.drop("a.avi").unlink()
+    house.drop("b.avi")
+    house.work()
+    assert [(row.state, row.error) for row in house.rows()] == [
+        ("failed", "vanished before it could be read"),
+        ("filed", None),
+    ]
+
+
+def test_modified_during_check_a_file_waits_until_it_is_whole_again(house: House) -> None:
+    path = house.drop("a.avi", frames=8)
+    house.store.claim(1, house.now)
+    write_video(path, frames=12, shade=180)
+    house.store.recover(house.now)
+    house.work()
+    assert [row.state for row in house.rows()] == ["waiting"]
+    assert house.predictions() == []
+    house.queue(path)
+    house.work()
+    assert [(row.state, row.name) for row in house.rows()] == [("filed", "a.avi")]
+    assert [row["class"] for row in (row._mapping for row in house.predictions())] == ["red"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_a_file_without_read_permission_is_failed_and_moved(house: House) -> None:
+    house.drop("a.avi").chmod(0)
+    house.work()
+    assert [row.state for row in house.rows()] == ["failed"]
+    assert "ermission" in house.rows()[0].error
+    assert "failed/a.avi" in house.files()
+
+
+class Crashing:
+    """A reader whose decoder dies of every file."""
+
+    def decode(self, path: bytes) -> Future[Clip]:
+        future: Future[Clip] = Future()
+        future.set_exception(RuntimeError())
+        return future
+
+    def outcome(self, future: Future[Clip]) -> Clip | Undecoded:
+        return Undecoded("crashed", "its decoder crashed (signal SIGSEGV)")
+
+
+def test_a_file_that_its_decoder_dies_of_is_given_up_after_three_attempts(house: House) -> None:
+    house.pipeline._reader = Crashing()
+    house.drop("a.avi")
+    house.work()
+    (row,) = house.rows()
+    assert (row.state, row.attempts) == ("failed", 3)
+    assert "SIGSEGV" in row.error
+    assert "3 attempts" in row.error
+
+
+def test_a_device_out_of_memory_leaves_the_clips_for_later(house: House) -> None:
+    house.classify.busy = 2
+    house.drop("a.avi")
+    house.work()
+    assert [(row.state, row.attempts, row.trouble) for row in house.rows()] == [("filed", 0, None)]
+    assert len(house.predictions()) == 1
+
+
+def test_a_move_that_is_impossible_for_now_is_tried_again(house: House) -> None:
+    house.drop("a.avi")
+    (house.root / "classified").write_text("in the way")
+    with pytest.raises(AssertionError, match="never ended"):
+        house.work(20)
+    (row,) = house.rows()
+    assert row.state == "classified"
+    assert "cannot be moved" in row.trouble
+    (house.root / "classified").unlink()
+    house.work()
+    assert [(row.state, row.trouble) for row in house.rows()] == [("filed", None)]
+    assert house.files() == {"classified/dark/a.avi"}
+
+
+def test_what_is_in_hand_at_the_end_goes_back_into_the_queue(house: House) -> None:
+    for number in range(10):
+        house.drop(f"{number}.avi", shade=8 * number)
+    house.pipeline.step(house.now)
+    house.pipeline.release()
+    assert {row.state for row in house.rows()} <= {"queued", "filed"}
+    assert all(row.claimed_by is None for row in house.rows())
+    house.work()
+    assert [row.state for row in house.rows()] == ["filed"] * 10
+    assert len(house.predictions()) == 10
+
+
+def test_no_more_than_two_batches_are_in_hand_and_no_batch_is_larger_than_asked(house: House) -> None:
+    for number in range(20):
+        house.drop(f"{number}.avi", shade=8 * number)
+    house.pipeline.step(house.now)
+    assert sum(row.state != "queued" for row in house.rows()) <= 8
+    house.work()
+    assert max(house.classify.batches) <= 4
+    assert sum(house.classify.batches) == 20
+
+
+def test_a_file_taken_away_after_its_answer_is_left_where_it_is(house: House) -> None:
+    path = house.drop("a.avi")
+    house.root.joinpath("labelled").mkdir()
+    moved = house.root / "labelled/a.avi"
+    move = house.pipeline._file
+    house.pipeline._file = lambda moves, now: (path.rename(moved) if path.exists() else None, move(moves, now))[1]  # type: ignore[method-assign]
+    house.work()
+    assert house.files() == {"labelled/a.avi"}
+    assert [(row.state, row.finished_at is not None) for row in house.rows()] == [("classified", True)]
+    assert len(house.predictions()) == 1

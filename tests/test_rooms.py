@@ -1,0 +1,77 @@
+"""Who may import whom, and what must not be loaded where it would be waited for."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+VIDWATCH = Path(sys.executable).with_name("vidwatch")
+HEAVY = {"torch", "timm", "cv2", "av", "scipy", "sklearn", "torchvision"}
+LIGHT_LEARNER = {"learner.errors", "learner.groups", "learner.manifest"}
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return found
+
+
+def within(names: set[str], package: str) -> set[str]:
+    return {name for name in names if name == package or name.startswith(package + ".")}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "learner").glob("*.py")), ids=lambda path: path.name)
+def test_the_learner_knows_no_daemon_no_database_and_no_watcher(path: Path) -> None:
+    forbidden = ("daemon", "migrations", "sqlalchemy", "watchdog", "apscheduler", "alembic")
+    assert set().union(*(within(imports(path), package) for package in forbidden)) == set()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "daemon").glob("*.py")), ids=lambda path: path.name)
+def test_the_daemon_uses_the_heavy_learner_only_where_it_decodes_and_classifies(path: Path) -> None:
+    used = {name for name in within(imports(path), "learner") if name != "learner"}
+    heavy = {name for name in used if not any(within({name}, light) for light in LIGHT_LEARNER)}
+    if path.name not in ("service.py", "decoding.py", "cli.py"):
+        assert heavy - {"learner.video", "learner.video.Clip"} == set()
+
+
+def test_the_store_the_watcher_and_the_pipeline_do_not_know_each_others_neighbours() -> None:
+    own = {path.stem: imports(path) for path in (ROOT / "daemon").glob("*.py")}
+    assert within(own["watcher"], "daemon.store") | within(own["watcher"], "daemon.pipeline") == set()
+    assert within(own["pipeline"], "daemon.watcher") | within(own["pipeline"], "daemon.service") == set()
+    assert within(own["store"], "daemon.watcher") | within(own["store"], "daemon.pipeline") == set()
+    assert within(own["stability"], "watchdog") | within(own["stability"], "threading") == set()
+
+
+def test_migrations_import_the_tables_alone() -> None:
+    for path in (ROOT / "migrations").rglob("*.py"):
+        assert within(imports(path), "learner") == set()
+        assert within(imports(path), "daemon") <= {"daemon.tables", "daemon.tables.metadata"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "forbidden"),
+    [
+        (["--help"], HEAVY | {"sqlalchemy", "pydantic", "alembic"}),
+        (["--version"], HEAVY | {"sqlalchemy", "pydantic", "alembic"}),
+        (["run", "--help"], HEAVY | {"sqlalchemy", "pydantic", "alembic"}),
+        (["status"], HEAVY | {"pydantic", "alembic", "watchdog", "sqlalchemy.orm"}),
+        (["status", "--json"], HEAVY | {"pydantic", "alembic", "watchdog", "sqlalchemy.orm"}),
+        (["models"], HEAVY | {"sqlalchemy", "pydantic", "alembic"}),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_answers_at_once_loads_nothing_heavy(tmp_path: Path, arguments: list[str], forbidden: set[str]) -> None:
+    subprocess.run([VIDWATCH, "init", tmp_path], check=True, capture_output=True)
+    command = [sys.executable, "-X", "importtime", VIDWATCH, "--home", tmp_path, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert done.returncode == 0
+    assert "daemon.cli" in loaded
+    assert loaded & forbidden == set()

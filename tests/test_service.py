@@ -1,0 +1,209 @@
+"""The installed command as a process of its own, on real files."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from conftest import write_video
+
+VIDWATCH = Path(sys.executable).with_name("vidwatch")
+SLOWEST = 120  # seconds; the machines that run this are shared
+
+
+class Daemon:
+    """A home, and the daemon on it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.inbox = root, root / "inbox"
+        self.environment = {
+            **os.environ,
+            "VIDWATCH_HOME": str(root),
+            "VIDWATCH_SETTLE_SECONDS": "0.5",
+            "VIDWATCH_RESCAN_SECONDS": "1",
+            "VIDWATCH_DEVICE": "cpu",
+        }
+        self.process: subprocess.Popen[str] | None = None
+        assert self.command("init").returncode == 0
+
+    def command(self, *arguments: str, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*prefix, VIDWATCH, *arguments], env=self.environment, capture_output=True, text=True, timeout=SLOWEST
+        )
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [VIDWATCH, "run"], env=self.environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+
+    def end(self, number: signal.Signals) -> tuple[int, str]:
+        assert self.process
+        self.process.send_signal(number)
+        _, said = self.process.communicate(timeout=SLOWEST)
+        return self.process.returncode, said
+
+    def status(self) -> dict[str, Any]:
+        return json.loads(self.command("status", "--json").stdout)  # type: ignore[no-any-return]
+
+    def wait_for(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        deadline = time.monotonic() + SLOWEST
+        while not condition(status := self.status()):
+            assert time.monotonic() < deadline, status
+            assert self.process is None or self.process.poll() is None, "the daemon ended"
+            time.sleep(0.2)
+        return status
+
+    def query(self, sql: str) -> list[Any]:
+        with sqlite3.connect(self.root / "vidwatch.db") as connection:
+            return connection.execute(sql).fetchall()
+
+    def names(self, folder: str) -> list[str]:
+        return sorted(path.name for path in (self.root / folder).rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    daemon = Daemon(tmp_path / "home")
+    yield daemon
+    if daemon.process and daemon.process.poll() is None:
+        daemon.process.kill()
+        daemon.process.communicate()
+
+
+def drop(folder: Path, name: str, number: int = 0) -> Path:
+    """A video with content of its own, moved in whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = write_video(folder.parent / f".made-{number}.avi", frames=8 + number % 7, shade=number)
+    return made.rename(folder / name)
+
+
+def test_once_works_off_what_is_there_and_ends_well_whatever_failed(daemon: Daemon) -> None:
+    drop(daemon.inbox / "cam1", "001.avi", 1)
+    drop(daemon.inbox / "cam2", "001.avi", 2)
+    shutil.copy(drop(daemon.inbox, "new\nline", 3), daemon.inbox / "copy.avi")
+    (daemon.inbox / "text.mp4").write_text("no video")
+    (daemon.inbox / "a.mp4.part").write_bytes(b"half")
+    done = daemon.command("run", "--once")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert daemon.names("inbox") == ["a.mp4.part"]
+    assert len(daemon.names("classified")) == 3
+    assert len(daemon.names("duplicates")) == 1
+    assert daemon.names("failed") == ["text.mp4", "text.mp4.txt"]
+    assert daemon.query("SELECT count(*), count(DISTINCT video_id) FROM predictions") == [(3, 3)]
+    assert daemon.query("SELECT DISTINCT n FROM (SELECT count(*) AS n FROM prediction_logits GROUP BY video_id)") == [(10,)]
+    status = daemon.status()
+    assert {key: status[key] for key in ("queued", "claimed", "classified", "filed", "failed")} == {
+        "queued": 0,
+        "claimed": 0,
+        "classified": 0,
+        "filed": 4,
+        "failed": 1,
+    }
+    assert not status["daemon"]["running"]
+
+
+def test_a_running_daemon_takes_what_comes_in_and_stops_when_told(daemon: Daemon) -> None:
+    daemon.start()
+    status = daemon.wait_for(lambda status: status["model"] is not None)
+    assert daemon.process
+    assert (status["daemon"]["running"], status["daemon"]["pid"]) == (True, daemon.process.pid)
+    drop(daemon.inbox, "a.avi", 1)
+    content = drop(daemon.inbox.parent, "b.avi", 2).read_bytes()
+    with (daemon.inbox / "slow.avi").open("wb") as file:
+        for first in range(0, len(content), len(content) // 4):
+            file.write(content[first : first + len(content) // 4])
+            file.flush()
+            time.sleep(0.7)
+    daemon.wait_for(lambda status: status["filed"] == 2)
+    assert daemon.query("SELECT state, error FROM videos") == [("filed", None)] * 2
+
+    second = daemon.command("run")
+    assert second.returncode == 2
+    assert f"process {daemon.process.pid}" in second.stderr
+    assert second.stderr.count("\n") == 1
+
+    decoders = psutil.Process(daemon.process.pid).children()
+    began = time.monotonic()
+    code, said = daemon.end(signal.SIGTERM)
+    assert (code, "Traceback" in said) == (0, False)
+    assert time.monotonic() - began < 20
+    assert psutil.wait_procs(decoders, timeout=10)[1] == []
+    assert not daemon.status()["daemon"]["running"]
+
+
+def test_ctrl_c_with_work_in_hand_leaves_the_rest_queued(daemon: Daemon) -> None:
+    for number in range(30):
+        drop(daemon.inbox, f"{number}.avi", number)
+    daemon.start()
+    daemon.wait_for(lambda status: status["filed"] > 0)
+    assert daemon.process
+    os.killpg(daemon.process.pid, signal.SIGINT)  # as a terminal does: to the decoders as well
+    _, said = daemon.process.communicate(timeout=SLOWEST)
+    assert (daemon.process.returncode, "Traceback" in said) == (0, False)
+    status = daemon.status()
+    assert status["claimed"] == 0
+    assert status["failed"] == 0
+    assert status["queued"] + status["filed"] == 30
+    assert daemon.query("SELECT count(*) FROM predictions") == [(status["filed"],)]
+
+
+def killed_on_the_way(daemon: Daemon, clips: int, kills: int) -> None:
+    """Every clip ends with exactly one prediction and one file, and no attempt is counted against it."""
+    for number in range(clips):
+        drop(daemon.inbox, f"{number}.avi", number)
+    rng = random.Random(0)
+    for kill in range(kills):
+        daemon.start()
+        progress = (kill + 1) * clips // (kills + 2)
+        daemon.wait_for(lambda status, progress=progress: status["filed"] >= progress)  # type: ignore[misc]
+        time.sleep(rng.random())
+        assert daemon.end(signal.SIGKILL)[0] == -signal.SIGKILL
+    assert daemon.command("run", "--once").returncode == 0
+    assert daemon.query("SELECT state, attempts, count(*) FROM videos GROUP BY 1, 2") == [("filed", 0, clips)]
+    assert daemon.query("SELECT count(*), count(DISTINCT video_id) FROM predictions") == [(clips, clips)]
+    assert daemon.names("inbox") == []
+    assert daemon.names("classified") == sorted(f"{number}.avi" for number in range(clips))
+
+
+def test_a_kill_on_the_way_loses_and_doubles_nothing(daemon: Daemon) -> None:
+    killed_on_the_way(daemon, clips=30, kills=2)
+
+
+@pytest.mark.slow
+def test_five_kills_on_the_way_of_200_clips_lose_and_double_nothing(daemon: Daemon) -> None:
+    killed_on_the_way(daemon, clips=200, kills=5)
+
+
+def test_a_file_without_read_permission_is_failed_and_the_next_goes_on(daemon: Daemon) -> None:
+    prefix: tuple[str, ...] = ()
+    if os.geteuid() == 0:
+        if not shutil.which("setpriv"):
+            pytest.skip("root may read every file; needs setpriv to give that up")
+        prefix = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
+    drop(daemon.inbox, "a.avi", 1).chmod(0)
+    drop(daemon.inbox, "b.avi", 2)
+    assert daemon.command("run", "--once", prefix=prefix).returncode == 0
+    assert daemon.query("SELECT name, state FROM videos ORDER BY name") == [("a.avi", "failed"), ("b.avi", "filed")]
+    assert daemon.names("failed") == ["a.avi", "a.avi.txt"]
+    assert "Permission denied" in (daemon.root / "failed/a.avi.txt").read_text()
+
+
+def test_real_clips_get_their_right_classes(daemon: Daemon, real_clips: Path) -> None:
+    clips = sorted((real_clips / "ucf10-original").glob("*/*.avi"))[::10]
+    for clip in clips:
+        shutil.copy(clip, daemon.inbox)
+    assert daemon.command("run", "--once").returncode == 0
+    found = daemon.query('SELECT name, "class" FROM videos JOIN predictions ON video_id = videos.id ORDER BY name')
+    assert found == [(clip.name, clip.parent.name) for clip in clips]
+    groups = daemon.query('SELECT "group" FROM videos ORDER BY name')
+    assert groups == [(clip.name.rpartition("_c")[0],) for clip in clips]

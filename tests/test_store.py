@@ -1,0 +1,208 @@
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from daemon.filing import Folders
+from daemon.identity import identify
+from daemon.store import Answer, Arrival, Claimed, Store, connect
+from daemon.tables import videos
+from daemon.upgrade import upgrade
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+LATER = NOW + timedelta(hours=1)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    upgrade(tmp_path / "vidwatch.db")
+    store = Store(connect(tmp_path / "vidwatch.db"), "me")
+    yield store
+    store.close()
+
+
+def arrive(store: Store, path: Path, content: bytes = b"video") -> Arrival:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    return seen(path)
+
+
+def seen(path: Path) -> Arrival:
+    identity = identify(bytes(path))
+    assert identity
+    return Arrival(bytes(path), identity, None)
+
+
+def answer(video: Claimed, sha256: str = "hash") -> Answer:
+    return Answer(video.id, video.path, sha256, "Biking", 0, 0.75, [1.5, -0.5], 16, 16, "opencv")
+
+
+def rows(store: Store) -> list[Any]:
+    with store.engine.begin() as read:
+        return list(read.execute(select(videos).order_by(videos.c.id)))
+
+
+def model(store: Store) -> int:
+    return store.register_model("starter", "digest", ["Biking", "Skiing"], {}, NOW)
+
+
+def test_a_file_found_again_while_it_is_unfinished_is_the_same_arrival(store: Store, tmp_path: Path) -> None:
+    arrival = arrive(store, tmp_path / "a.mp4")
+    assert [store.enqueue([arrival], NOW) for _ in range(3)] == [1, 0, 0]
+    assert store.unfinished() == {arrival.identity}
+    store.claim(1, NOW)
+    assert store.enqueue([arrival], NOW) == 0
+    assert [row.state for row in rows(store)] == ["claimed"]
+
+
+def test_a_file_that_is_gone_by_now_is_no_arrival(store: Store, tmp_path: Path) -> None:
+    arrival = arrive(store, tmp_path / "a.mp4")
+    (tmp_path / "a.mp4").unlink()
+    assert store.enqueue([arrival], NOW) == 0
+    assert rows(store) == []
+
+
+def test_a_queued_row_follows_its_file_to_another_name_and_to_other_content(store: Store, tmp_path: Path) -> None:
+    store.enqueue([arrive(store, tmp_path / "a.mp4")], NOW)
+    (tmp_path / "a.mp4").rename(tmp_path / "b.mp4")
+    store.enqueue([seen(tmp_path / "b.mp4")], NOW)
+    assert [(row.path, row.name) for row in rows(store)] == [(bytes(tmp_path / "b.mp4"), "b.mp4")]
+    changed = arrive(store, tmp_path / "b.mp4", b"other content")
+    store.enqueue([changed], NOW)
+    assert [row.size for row in rows(store)] == [changed.identity.size]
+
+
+def test_the_exact_bytes_of_a_path_are_kept_and_its_name_can_be_read(store: Store, tmp_path: Path) -> None:
+    path = Path(os.fsdecode(bytes(tmp_path) + b"/\xff\n1.mp4"))
+    store.enqueue([arrive(store, path)], NOW)
+    assert [(row.path, row.name) for row in rows(store)] == [(bytes(tmp_path) + b"/\xff\n1.mp4", "\\xff\n1.mp4")]
+
+
+def test_the_oldest_are_claimed_first_and_each_once(store: Store, tmp_path: Path) -> None:
+    store.enqueue([arrive(store, tmp_path / f"{n}.mp4") for n in range(5)], NOW)
+    claims = [[video.id for video in store.claim(2, NOW)] for _ in range(4)]
+    assert claims == [[1, 2], [3, 4], [5], []]
+
+
+def test_claims_from_several_threads_never_share_a_video_and_never_fail(store: Store, tmp_path: Path) -> None:
+    store.enqueue([arrive(store, tmp_path / f"{n}.mp4") for n in range(40)], NOW)
+    with ThreadPoolExecutor(4) as pool:
+        claims = list(pool.map(lambda _: store.claim(1, NOW), range(60)))
+    assert sorted(video.id for claim in claims for video in claim) == list(range(1, 41))
+
+
+def test_a_new_daemon_takes_up_what_the_last_one_had_in_hand_and_no_attempt_counts(
+    store: Store, tmp_path: Path
+) -> None:
+    store.enqueue([arrive(store, tmp_path / f"{n}.mp4") for n in range(2)], NOW)
+    store.claim(2, NOW)
+    assert store.recover(NOW) == 2
+    assert [(row.state, row.attempts, row.claimed_by) for row in rows(store)] == [("queued", 0, None)] * 2
+
+
+def test_another_daemons_claims_are_taken_up_when_their_lease_has_expired(store: Store, tmp_path: Path) -> None:
+    store.enqueue([arrive(store, tmp_path / "a.mp4")], NOW)
+    other = Store(store.engine, "other")
+    other.claim(1, NOW)
+    assert store.recover(NOW) == 0
+    other.renew_leases(NOW + timedelta(minutes=9))
+    assert store.recover(NOW + timedelta(minutes=15)) == 0
+    assert store.recover(LATER) == 1
+
+
+def test_prediction_logits_and_destination_are_recorded_together(store: Store, tmp_path: Path) -> None:
+    store.enqueue([arrive(store, tmp_path / "a.mp4")], NOW)
+    store.record([answer(video) for video in store.claim(1, NOW)], model(store), Folders(tmp_path), NOW)
+    with store.engine.begin() as read:
+        logits = read.exec_driver_sql('SELECT model, "class", logit FROM prediction_logits').all()
+    assert logits == [("starter", "Biking", 1.5), ("starter", "Skiing", -0.5)]
+    (move,) = store.moves(NOW)
+    assert move.destination == bytes(tmp_path / "classified/Biking/a.mp4")
+    store.moved({move.id: move.destination}, NOW)
+    assert [(row.state, row.path, row.finished_at) for row in rows(store)] == [("filed", move.destination, NOW)]
+    assert store.moves(NOW) == []
+
+
+def test_content_seen_before_gets_no_second_prediction_even_within_one_batch(store: Store, tmp_path: Path) -> None:
+    store.enqueue([arrive(store, tmp_path / f"{n}.mp4") for n in range(3)], NOW)
+    first, second, third = store.claim(3, NOW)
+    store.record([answer(first), answer(second)], model(store), Folders(tmp_path), NOW)
+    store.record([answer(third)], model(store), Folders(tmp_path), NOW)
+    assert [row.duplicate_of for row in rows(store)] == [None, first.id, first.id]
+    assert [move.destination for move in store.moves(NOW)][1:] == [
+        bytes(tmp_path / f"duplicates/{n}.mp4") for n in (1, 2)
+    ]
+    with store.engine.begin() as read:
+        assert read.exec_driver_sql("SELECT count(*) FROM predictions").scalar() == 1
+
+
+def test_the_same_content_that_failed_before_is_tried_again(store: Store, tmp_path: Path) -> None:
+    store.enqueue([arrive(store, tmp_path / "a.mp4")], NOW)
+    (video,) = store.claim(1, NOW)
+    store.fail(video.id, "not a video", bytes(tmp_path / "failed/a.mp4"), NOW)
+    store.moved({video.id: bytes(tmp_path / "failed/a.mp4")}, NOW)
+    assert store.enqueue([seen(tmp_path / "a.mp4")], NOW) == 1
+    assert [row.state for row in rows(store)] == ["failed", "queued"]
+
+
+def test_temporary_trouble_is_tried_again_after_pauses_that_grow_to_a_limit(store: Store, tmp_path: Path) -> None:
+    store.enqueue([arrive(store, tmp_path / "a.mp4")], NOW)
+    now, pauses = NOW, []
+    for _ in range(12):
+        (video,) = store.claim(1, now)
+        store.postpone([video.id], "the share is gone", now)
+        (row,) = rows(store)
+        assert (row.state, row.trouble) == ("queued", "the share is gone")
+        assert store.claim(1, now) == []
+        pauses.append((row.retry_at - now).total_seconds())
+        now = row.retry_at
+    assert pauses == [2.0, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300, 300]
+
+
+def test_a_crash_of_its_decoder_counts_and_waits_while_others_go_on(store: Store, tmp_path: Path) -> None:
+    store.enqueue([arrive(store, tmp_path / f"{n}.mp4") for n in range(2)], NOW)
+    (video,) = store.claim(1, NOW)
+    assert store.count_crash(video.id, "signal SIGSEGV", NOW) == 1
+    assert [claimed.id for claimed in store.claim(2, NOW)] == [2]
+    assert [claimed.id for claimed in store.claim(2, LATER)] == [1]
+    assert store.count_crash(video.id, "signal SIGSEGV", LATER) == 2
+
+
+def test_a_file_that_changed_while_in_hand_is_queued_anew_when_it_is_whole(store: Store, tmp_path: Path) -> None:
+    store.enqueue([arrive(store, tmp_path / "a.mp4")], NOW)
+    (video,) = store.claim(1, NOW)
+    store.wait(video.id)
+    assert store.unfinished() == set()
+    assert store.abandoned() == [(video.id, bytes(tmp_path / "a.mp4"))]
+    assert store.claim(1, NOW) == []
+    whole = arrive(store, tmp_path / "a.mp4", b"now it is whole")
+    assert store.enqueue([whole], NOW) == 1
+    assert store.claim(1, NOW) == [Claimed(video.id, whole.path, whole.identity)]
+
+
+def test_a_file_that_someone_took_away_before_it_was_filed_keeps_its_answer(store: Store, tmp_path: Path) -> None:
+    store.enqueue([arrive(store, tmp_path / "a.mp4")], NOW)
+    store.record([answer(video) for video in store.claim(1, NOW)], model(store), Folders(tmp_path), NOW)
+    store.moved({1: None}, NOW)
+    (row,) = rows(store)
+    assert (row.state, row.finished_at, row.path) == ("classified", NOW, bytes(tmp_path / "a.mp4"))
+    assert "taken away" in row.error
+
+
+def test_commits_last_through_a_power_cut_and_readers_do_not_wait(store: Store) -> None:
+    with store.engine.connect() as connection:
+        pragmas = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        }
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 30000}
+
+
+def test_the_same_weights_are_one_model(store: Store) -> None:
+    assert model(store) == model(store)
+    assert store.register_model("starter", "other digest", ["Biking"], {}, NOW) != model(store)

@@ -1,0 +1,55 @@
+import sqlite3
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.script import ScriptDirectory
+
+from daemon.store import connect
+from daemon.upgrade import _copy, alembic_config, upgrade
+from learner.errors import VidwatchError
+
+REVISIONS = [script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()]
+
+
+def schema(path: Path) -> list[tuple[str, str]]:
+    with sqlite3.connect(path) as connection:
+        return connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_every_past_revision_is_upgraded_to_the_present_schema(tmp_path: Path, revision: str) -> None:
+    upgrade(tmp_path / "old.db", revision)
+    upgrade(tmp_path / "old.db")
+    upgrade(tmp_path / "new.db")
+    assert schema(tmp_path / "old.db") == schema(tmp_path / "new.db")
+    assert (tmp_path / f"old.db.before-{revision}").exists() == (revision != REVISIONS[0])
+
+
+def test_the_migrations_make_what_the_tables_say(tmp_path: Path) -> None:
+    upgrade(tmp_path / "a.db")
+    with connect(tmp_path / "a.db").begin() as connection:
+        command.check(alembic_config(connection))
+
+
+def test_a_database_of_a_newer_vidwatch_is_left_as_it_is(tmp_path: Path) -> None:
+    upgrade(tmp_path / "a.db")
+    with sqlite3.connect(tmp_path / "a.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(VidwatchError, match="a newer vidwatch wrote it"):
+        upgrade(tmp_path / "a.db")
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.db").write_bytes(b"this is a text, and long enough to be looked at as a header" * 20)
+    with pytest.raises(VidwatchError, match=r"a\.db: .*not a database"):
+        upgrade(tmp_path / "a.db")
+
+
+def test_the_copy_before_a_migration_holds_what_another_process_has_committed(tmp_path: Path) -> None:
+    upgrade(tmp_path / "a.db")
+    writer = sqlite3.connect(tmp_path / "a.db")
+    writer.execute("INSERT INTO models VALUES (1, 'm', 'd', '[]', '{}', '2026-01-01')")
+    writer.commit()
+    _copy(tmp_path / "a.db", tmp_path / "copy.db")
+    assert sqlite3.connect(tmp_path / "copy.db").execute("SELECT name FROM models").fetchall() == [("m",)]
