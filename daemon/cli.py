@@ -206,9 +206,13 @@ def models(context: typer.Context, as_json: Json = False) -> None:
     if as_json:
         print(json.dumps([model.to_json() for model in found]))
         return
-    table = Table("name", "classes", "accuracy on unseen groups", "clips", "made", box=None, padding=(0, 2, 0, 0))
+    table = Table("name", "accuracy on unseen groups", "learned from", "classes", box=None, padding=(0, 2, 0, 0))
     for model in found:
-        table.add_row(model.name, model.summary, model.accuracy, str(model.clips), model.created)
+        accuracy = "not measured"
+        if model.accuracy is not None and model.interval:
+            accuracy = f"{model.accuracy:.1%} ({model.interval[0]:.1%} to {model.interval[1]:.1%})"
+        classes = ", ".join(model.classes)
+        table.add_row(model.name, accuracy, f"{model.clips} clips", _safe(model.problem or classes))
     Console().print(table)
 
 
@@ -261,7 +265,7 @@ def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bars:
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bars:
         bar = bars.add_task(what, total=None)
         yield lambda done, of: bars.update(bar, completed=done, total=of)
 

@@ -91,7 +91,7 @@ videos = Table(
     Index("ix_videos_state_id", "state", "id"),
 )
 _unfinished, _unmoved = text("finished_at IS NULL"), text("destination IS NOT NULL")
-_if_unfinished = {"sqlite_where": _unfinished, "postgresql_where": _unfinished}
+_if_unfinished: dict[str, Any] = {"sqlite_where": _unfinished, "postgresql_where": _unfinished}
 # One row an arrival: found again by event, scan and rescan, an unfinished file is one and the same.
 _identity = (videos.c.inode, videos.c.size, videos.c.mtime_ns)
 Index("uq_videos_unfinished", *_identity, unique=True, **_if_unfinished)

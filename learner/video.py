@@ -7,15 +7,16 @@ import contextlib
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import av
 import av.error
 import cv2
 import numpy as np
 
+from learner.container import stated_size
 from learner.errors import VidwatchError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -36,6 +37,16 @@ OTHER_FORMATS = (
 )
 # Of the running time that a container states, the share that may be missing before the file counts as cut short.
 TOLERATED_GAP = 0.05
+# Of the frames that are stored, the share that may yield none: VP8 stores some that are never shown.
+TOLERATED_LOSS = 0.1
+PICTURE_BRANDS = ("avif", "heic", "heix", "heim", "heis", "mif1")
+
+Scan = Callable[[str, "ClipSpec", int | None], tuple[dict[int, Any], int, int]]
+
+# Set once, for OpenCV reads them at each opening, and setting them while another thread opens a file is a race. What
+# FFmpeg finds wrong with a file goes to nobody's terminal: the reason that counts is in the error raised here.
+os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = f"format_whitelist;{VIDEO_FORMATS}|protocol_whitelist;file"
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
 class VideoError(VidwatchError):
@@ -93,100 +104,90 @@ def read_clip(path: str | bytes | os.PathLike[Any], spec: ClipSpec) -> Clip:
     OpenCV reads first (the fastest here), PyAV where OpenCV finds no frame (AV1, for one).
 
     Raises:
-        VideoError: not a video, cut short, or without a frame that can be decoded.
+        VideoError: not a video, cut short, damaged, or without a frame that can be decoded.
         OSError: the file is gone or may not be read.
     """
-    with _open_regular(path) as descriptor:
-        with os.fdopen(os.dup(descriptor), "rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    with _open_regular(path) as file:
+        stated, size = stated_size(file), os.fstat(file.fileno()).st_size
+        if size < stated:
+            raise VideoError(f"cut short: its container says that it has {stated} bytes, but it has {size}")
+        file.seek(0)
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         # A safe name: OpenCV 5 segfaults on bytes that are not UTF-8, and FFmpeg reads "%03d" and "x:" in names.
-        name = f"/proc/self/fd/{descriptor}"
-        for decoder in (_OpenCV(name), _PyAV(name)):
-            images, count = _sample(decoder, spec)
-            if images:
-                _require_whole(name, decoder.claimed, count)
+        name = f"/proc/self/fd/{file.fileno()}"
+        for decoder, scan in (("opencv", _scan_opencv), ("pyav", _scan_pyav)):
+            images, count, claimed = _sample(scan, name, spec)
+            if count:
+                _require_whole(name, count, claimed)
                 frames = np.stack([images[i] for i in sample_indices(count, spec.frames)])
-                return Clip(frames, spec.frames, len(images), decoder.name, sha256)
+                return Clip(frames, spec.frames, len(images), decoder, sha256)
         raise VideoError(_why_no_frames(name))
 
 
 @contextlib.contextmanager
-def _open_regular(path: str | bytes | os.PathLike[Any]) -> Iterator[int]:
-    """A descriptor of a regular file. A FIFO or a device would block for ever or never end."""
+def _open_regular(path: str | bytes | os.PathLike[Any]) -> Iterator[BinaryIO]:
+    """A regular file, open for reading. A FIFO or a device would block for ever or never end."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
+    with os.fdopen(descriptor, "rb") as file:
         info = os.fstat(descriptor)
         if not stat.S_ISREG(info.st_mode):
             raise VideoError("not a regular file (a folder, a pipe or a device)")
         if info.st_size == 0:
             raise VideoError("the file is empty (0 bytes)")
-        yield descriptor
+        yield file
+
+
+def _sample(scan: Scan, name: str, spec: ClipSpec) -> tuple[dict[int, Any], int, int]:
+    """The sampled frames by index, how many frames there are, and how many the header claims: often a wrong count.
+
+    Raises:
+        VideoError: the file gave other frames when it was read again.
+    """
+    images, count, claimed = scan(name, spec, None)
+    wanted = set(sample_indices(count, spec.frames)) if count else set()
+    if not wanted <= images.keys():
+        images, again, _ = scan(name, spec, count)
+        if again != count or not wanted <= images.keys():
+            raise VideoError(f"damaged: {count} frames at first, {again} when read again")
+    return {index: images[index] for index in wanted}, count, claimed
+
+
+def _scan_opencv(name: str, spec: ClipSpec, count: int | None) -> tuple[dict[int, Any], int, int]:
+    """Grabs every frame and converts only the wanted ones; one thread, the fastest for short clips.
+
+    `count` is the number of frames to sample from, the header's claim by default.
+    """
+    images, found = {}, 0
+    capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    try:
+        claimed = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
+        wanted = set(sample_indices(max(claimed if count is None else count, 0), spec.frames))
+        while capture.grab():
+            if found in wanted:
+                read, image = capture.retrieve()
+                if not read or image is None:
+                    break
+                images[found] = cv2.cvtColor(_fit(image, spec), cv2.COLOR_BGR2RGB)
+            found += 1
     finally:
-        os.close(descriptor)
+        capture.release()
+    return images, found, claimed
 
 
-class _OpenCV:
-    """Grabs every frame and converts only the wanted ones; one thread, the fastest for short clips."""
-
-    name = "opencv"
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        with self._capture() as capture:
-            self.claimed = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
-
-    @contextlib.contextmanager
-    def _capture(self) -> Iterator[Any]:
-        os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = f"format_whitelist;{VIDEO_FORMATS}|protocol_whitelist;file"
-        capture = cv2.VideoCapture(self.path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
-        try:
-            yield capture
-        finally:
-            capture.release()
-
-    def scan(self, wanted: Iterable[int], spec: ClipSpec) -> tuple[dict[int, Any], int]:
-        images, count, wanted = {}, 0, set(wanted)
-        with self._capture() as capture:
-            while capture.grab():
-                if count in wanted:
-                    read, image = capture.retrieve()
-                    if not read or image is None:
-                        break
-                    images[count] = cv2.cvtColor(_fit(image, spec), cv2.COLOR_BGR2RGB)
-                count += 1
-        return images, count
-
-
-class _PyAV:
-    """Decodes what OpenCV's FFmpeg build cannot; turns frames upright by their flag, as OpenCV does by itself."""
-
-    name = "pyav"
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.claimed = 0
-        with contextlib.suppress(av.error.FFmpegError, IndexError), _container(path) as container:
-            self.claimed = container.streams.video[0].frames
-
-    def scan(self, wanted: Iterable[int], spec: ClipSpec) -> tuple[dict[int, Any], int]:
-        images, count, wanted = {}, 0, set(wanted)
-        # An error ends the clip where it stands: whether enough of it was read is judged by the caller.
-        with contextlib.suppress(av.error.FFmpegError, IndexError), _container(self.path) as container:
-            for frame in container.decode(container.streams.video[0]):
-                if count in wanted:
+def _scan_pyav(name: str, spec: ClipSpec, count: int | None) -> tuple[dict[int, Any], int, int]:
+    """As `_scan_opencv`, for what OpenCV's FFmpeg cannot decode; turns frames upright by their flag, as OpenCV does."""
+    images, found, claimed = {}, 0, 0
+    # An error ends the clip where it stands: whether enough of it was read is judged by the caller.
+    with contextlib.suppress(av.error.FFmpegError), _container(name) as container:
+        if stream := container.streams.best("video"):
+            claimed = stream.frames
+            wanted = set(sample_indices(max(claimed if count is None else count, 0), spec.frames))
+            for frame in container.decode(stream):
+                if found in wanted:
                     image = np.rot90(frame.to_ndarray(format="rgb24"), k=round(frame.rotation / 90))
-                    images[count] = _fit(np.ascontiguousarray(image), spec)
-                count += 1
-        return images, count
-
-
-def _sample(decoder: _OpenCV | _PyAV, spec: ClipSpec) -> tuple[dict[int, Any], int]:
-    """The sampled frames by index, and how many frames there are: the header only claims a count, often a wrong one."""
-    images, count = decoder.scan(sample_indices(max(decoder.claimed, 0), spec.frames), spec)
-    wanted = set(sample_indices(count, spec.frames))
-    if count and not wanted <= images.keys():
-        images, count = decoder.scan(wanted, spec)
-    return {index: images[index] for index in wanted if index in images}, count
+                    images[found] = _fit(np.ascontiguousarray(image), spec)
+                found += 1
+    return images, found, claimed
 
 
 def _fit(image: Any, spec: ClipSpec) -> Any:
@@ -203,36 +204,45 @@ def _container(path: str, formats: str = VIDEO_FORMATS) -> Any:
     return av.open(path, options={"format_whitelist": formats, "protocol_whitelist": "file"}, metadata_errors="replace")
 
 
-def _require_whole(path: str, claimed: int, count: int) -> None:
-    """Refuse a clip whose end is missing, and sound whose only picture is its cover.
+def _require_whole(name: str, count: int, claimed: int) -> None:
+    """Refuse a clip of which frames are missing or cannot be decoded, and a picture in a video's container.
 
-    A count that differs from the header's is no proof (edit lists, variable rates): the packets' times are.
+    A count that differs from the header's is no proof (edit lists, variable rates): the packets are.
     """
     if count == claimed and count > 1:
         return
     try:
-        with _container(path) as container:
-            stream = container.streams.video[0]
+        with _container(name) as container:
+            stream = container.streams.best("video")
             if stream.disposition & av.stream.Disposition.attached_pic:
                 raise VideoError("not a video: sound with a cover picture")
-            stated, covered = _running_time(container, stream)
-    except (av.error.FFmpegError, IndexError):
-        return
-    if stated and covered < stated * (1 - TOLERATED_GAP):
-        raise VideoError(f"cut short: it should run for {stated:.1f} s, but its frames end after {covered:.1f} s")
+            if container.metadata.get("major_brand") in PICTURE_BRANDS:
+                raise VideoError("not a video: a picture (HEIF or AVIF)")
+            seconds, covered, packets = _running_time(container, stream)
+            rate = float(stream.average_rate or 0)
+    except (av.error.FFmpegError, AttributeError) as error:
+        raise VideoError(f"its end cannot be checked ({error})") from error
+    if seconds and covered < seconds * (1 - TOLERATED_GAP):
+        raise VideoError(f"cut short: it should run for {seconds:.1f} s, but its frames end after {covered:.1f} s")
+    # Interlaced video may have two packets a frame, and a variable rate is guessed: only what both say is missing, is.
+    stored = min(packets, round(covered * rate)) if rate else packets
+    if count < stored * (1 - TOLERATED_LOSS):
+        raise VideoError(f"damaged: it has {stored} frames, but only {count} of them can be decoded")
 
 
-def _running_time(container: Any, stream: Any) -> tuple[float, float]:
-    """Seconds that the container states (0 where it states none), and seconds that its packets reach."""
+def _running_time(container: Any, stream: Any) -> tuple[float, float, int]:
+    """Seconds that the container states (0 where it states none), seconds that its packets reach, and their number."""
     base = float(stream.time_base)
     start = (stream.start_time or 0) * base
     stated = stream.duration * base if stream.duration else (container.duration or 0) / av.time_base
-    covered = 0.0
+    covered, packets = 0.0, 0
     with contextlib.suppress(av.error.FFmpegError):
         for packet in container.demux(stream):
-            if packet.pts is not None and packet.size:
-                covered = max(covered, (packet.pts + (packet.duration or 0)) * base - start)
-    return stated, covered
+            if packet.size and not packet.is_discard:
+                packets += 1
+                if packet.pts is not None:
+                    covered = max(covered, (packet.pts + (packet.duration or 0)) * base - start)
+    return stated, covered, packets
 
 
 def _why_no_frames(path: str) -> str:

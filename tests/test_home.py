@@ -44,7 +44,7 @@ def test_a_second_daemon_is_refused_and_told_who_has_the_home(tmp_path: Path) ->
 
 
 def test_the_lock_is_free_when_its_process_was_killed(tmp_path: Path) -> None:
-    code = "import sys, time; from daemon.home import Home\nwith Home.at(sys.argv[1]).lock(): print(flush=True); time.sleep(60)"
+    code = "import sys, time, daemon.home as h\nwith h.Home.at(sys.argv[1]).lock(): print(flush=True); time.sleep(60)"
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)
     assert process.stdout
     process.stdout.readline()

@@ -43,7 +43,9 @@ class Brightness:
             raise BusyError("the device is out of memory")
         self.batches.append(len(clips))
         red = [float(clip.frames[..., 0].mean()) for clip in clips]
-        return [Said(("dark", "red")[value > 127], value > 127, 0.9, {"dark": 127 - value, "red": value}) for value in red]
+        return [
+            Said(("dark", "red")[value > 127], value > 127, 0.9, {"dark": 127 - value, "red": value}) for value in red
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,7 @@ def decoders() -> Iterator[Decoders]:
 
 
 class House:
-    """A home with a real store and filing, driven by hand: `now` moves an hour each round, so that no pause is waited."""
+    """A home with a real store and filing, driven by hand: each round is an hour later, so that no pause is waited."""
 
     def __init__(self, root: Path, decoders: Decoders) -> None:
         self.root, self.inbox = root, root / "inbox"
@@ -94,7 +96,9 @@ class House:
 
     def files(self) -> set[str]:
         return {
-            str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_file() and "vidwatch.db" not in path.name
+            str(path.relative_to(self.root))
+            for path in self.root.rglob("*")
+            if path.is_file() and "vidwatch.db" not in path.name
         }
 
 

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 VIDWATCH = Path(sys.executable).with_name("vidwatch")
 HEAVY = {"torch", "timm", "cv2", "av", "scipy", "sklearn", "torchvision"}
-LIGHT_LEARNER = {"learner.errors", "learner.groups", "learner.manifest"}
+LIGHT_LEARNER = {"learner.errors", "learner.groups", "learner.catalogue"}
 
 
 def imports(path: Path) -> set[str]:
@@ -58,12 +58,12 @@ def test_migrations_import_the_tables_alone() -> None:
 @pytest.mark.parametrize(
     ("arguments", "forbidden"),
     [
-        (["--help"], HEAVY | {"sqlalchemy", "pydantic", "alembic"}),
-        (["--version"], HEAVY | {"sqlalchemy", "pydantic", "alembic"}),
-        (["run", "--help"], HEAVY | {"sqlalchemy", "pydantic", "alembic"}),
-        (["status"], HEAVY | {"pydantic", "alembic", "watchdog", "sqlalchemy.orm"}),
-        (["status", "--json"], HEAVY | {"pydantic", "alembic", "watchdog", "sqlalchemy.orm"}),
-        (["models"], HEAVY | {"sqlalchemy", "pydantic", "alembic"}),
+        (["--help"], HEAVY | {"sqlalchemy", "pydantic_settings", "alembic"}),
+        (["--version"], HEAVY | {"sqlalchemy", "pydantic_settings", "alembic"}),
+        (["run", "--help"], HEAVY | {"sqlalchemy", "pydantic_settings", "alembic"}),
+        (["status"], HEAVY | {"pydantic_settings", "alembic", "watchdog", "sqlalchemy.orm"}),
+        (["status", "--json"], HEAVY | {"pydantic_settings", "alembic", "watchdog", "sqlalchemy.orm"}),
+        (["models"], HEAVY | {"sqlalchemy", "pydantic_settings", "alembic"}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

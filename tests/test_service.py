@@ -100,7 +100,9 @@ def test_once_works_off_what_is_there_and_ends_well_whatever_failed(daemon: Daem
     assert len(daemon.names("duplicates")) == 1
     assert daemon.names("failed") == ["text.mp4", "text.mp4.txt"]
     assert daemon.query("SELECT count(*), count(DISTINCT video_id) FROM predictions") == [(3, 3)]
-    assert daemon.query("SELECT DISTINCT n FROM (SELECT count(*) AS n FROM prediction_logits GROUP BY video_id)") == [(10,)]
+    assert daemon.query("SELECT DISTINCT n FROM (SELECT count(*) AS n FROM prediction_logits GROUP BY video_id)") == [
+        (10,)
+    ]
     status = daemon.status()
     assert {key: status[key] for key in ("queued", "claimed", "classified", "filed", "failed")} == {
         "queued": 0,

@@ -74,7 +74,15 @@ def test_the_table_shows_names_as_they_are_and_no_control_characters(home: Home)
     console.print(render(read_status(home, NOW), NOW))
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert "\x1b" not in shown
-    for text in ("not running", "red [bold]x.mp4", "\\x1b[31mtext", "75.0%", "as video 1", "the share is gone", "starter"):
+    for text in (
+        "not running",
+        "red [bold]x.mp4",
+        "\\x1b[31mtext",
+        "75.0%",
+        "as video 1",
+        "the share is gone",
+        "starter",
+    ):
         assert text in shown
 
 

@@ -76,9 +76,7 @@ def test_files_written_moved_in_linked_and_whole_folders_are_noticed(
     (tmp_path / "folder/deep").mkdir(parents=True)
     (tmp_path / "folder/deep/inside.mp4").write_bytes(b"video")
     (tmp_path / "folder").rename(inbox / "folder")
-    wait_for(
-        lambda: found.names(inbox) == {"written.mp4", "moved.mp4", "linked.mp4", "folder/deep/inside.mp4"}
-    )
+    wait_for(lambda: found.names(inbox) == {"written.mp4", "moved.mp4", "linked.mp4", "folder/deep/inside.mp4"})
 
 
 def test_a_copy_in_progress_is_left_alone_until_it_is_renamed(inbox: Path, found: Found, watcher: Watcher) -> None:

@@ -1,5 +1,7 @@
 """Videos, models, predictions, and the logits one row a class for people with a SQL browser."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -51,7 +53,7 @@ def upgrade() -> None:
     op.create_index("ix_videos_finished_at", "videos", ["finished_at"])
     op.create_index("ix_videos_state_id", "videos", ["state", "id"])
     unfinished, unmoved = sa.text("finished_at IS NULL"), sa.text("destination IS NOT NULL")
-    if_unfinished = {"sqlite_where": unfinished, "postgresql_where": unfinished}
+    if_unfinished: dict[str, Any] = {"sqlite_where": unfinished, "postgresql_where": unfinished}
     op.create_index("uq_videos_unfinished", "videos", ["inode", "size", "mtime_ns"], unique=True, **if_unfinished)
     op.create_index("ix_videos_unfinished_path", "videos", ["path"], **if_unfinished)
     op.create_index("ix_videos_destination", "videos", ["id"], sqlite_where=unmoved, postgresql_where=unmoved)

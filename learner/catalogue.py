@@ -1,0 +1,49 @@
+"""Which models there are, read from their manifests alone: no weights, no network, nothing heavy is loaded."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+STARTER = Path(__file__).with_name("starter.safetensors")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model; `accuracy` with its 95 % interval comes from clips it had not seen. `problem`: why it cannot be used."""
+
+    name: str
+    classes: tuple[str, ...] = ()
+    clips: int = 0
+    accuracy: float | None = None
+    interval: tuple[float, float] | None = None
+    created: str = ""
+    problem: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """One flat object."""
+        return asdict(self)
+
+
+def find_models(folder: Path) -> list[Entry]:
+    """The starter, and the models in `folder` by name."""
+    return [_entry("starter", STARTER.with_suffix(".json"))] + [
+        _entry(path.stem, path) for path in sorted(folder.glob("*.json"))
+    ]
+
+
+def _entry(name: str, path: Path) -> Entry:
+    try:
+        manifest = json.loads(path.read_text())
+        measured = manifest["measured"]
+        return Entry(
+            name,
+            tuple(manifest["classes"]),
+            len(manifest["trained_on"]),
+            measured.get("accuracy"),
+            measured.get("interval_95"),
+            manifest["created"],
+            None if path.with_suffix(".safetensors").is_file() else "its weights are missing",
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return Entry(name, problem=f"{path.name} cannot be read ({error!r})")

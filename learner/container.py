@@ -1,0 +1,86 @@
+"""Whether a file is as long as its own container says. Reads sizes only: decodes nothing and knows no codec."""
+
+import os
+from typing import BinaryIO
+
+# Some AVI writers count the eight bytes of the chunk's own header in its size.
+RIFF_SLACK = 8
+MATROSKA = b"\x1a\x45\xdf\xa3"
+MATROSKA_SEGMENT = b"\x18\x53\x80\x67"
+MP4_FIRST_BOXES = {b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"}
+
+
+def stated_size(file: BinaryIO) -> int:
+    """Bytes that the container says the file has, as far as it says so: never less than it has where it is whole.
+
+    AVI, MP4 and Matroska state their sizes; a transport stream is a whole number of packets. Anything else, and a live
+    recording of unknown size, gives 0. FFmpeg itself takes an AVI of which a fifth is missing for a whole one.
+    """
+    file.seek(0)
+    head = file.read(193 + 192)
+    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+        return _riff_size(file)
+    if head[4:8] in MP4_FIRST_BOXES:
+        return _mp4_size(file)
+    if head[:4] == MATROSKA:
+        return _matroska_size(file)
+    # 188 bytes a packet, or 192 with a Blu-ray's or camcorder's time code before each.
+    for packet, sync in ((188, 0), (192, 4)):
+        if head[sync::packet] and all(byte == 0x47 for byte in head[sync::packet][:2]) and len(head) > packet + sync:
+            return -(-_length(file) // packet) * packet
+    return 0
+
+
+def _length(file: BinaryIO) -> int:
+    return os.fstat(file.fileno()).st_size
+
+
+def _riff_size(file: BinaryIO) -> int:
+    """The end of the last RIFF chunk: files over 1 GB have several, one after the other."""
+    end = 0
+    while end < _length(file):
+        file.seek(end)
+        header = file.read(8)
+        size = int.from_bytes(header[4:8], "little")
+        # 0 and all ones are left by a recorder that was stopped hard: no statement.
+        if header[:4] != b"RIFF" or size in (0, 0xFFFFFFFF):
+            break
+        end += 8 + size
+    return end - RIFF_SLACK
+
+
+def _mp4_size(file: BinaryIO) -> int:
+    """The end of the last top-level box."""
+    end = 0
+    while end < _length(file):
+        file.seek(end)
+        header = file.read(16)
+        size, kind = int.from_bytes(header[:4], "big"), header[4:8]
+        if size == 1:
+            size = int.from_bytes(header[8:16], "big")
+        # 0 means "to the end of the file"; anything else that is no box is rubbish behind the video.
+        if size < 8 or not (len(kind) == 4 and kind.isalnum() and kind.isascii()):
+            break
+        end += size
+    return end
+
+
+def _matroska_size(file: BinaryIO) -> int:
+    """The end of the segment, which holds everything; 0 where a live recorder left it open."""
+    file.seek(len(MATROSKA))
+    header = _matroska_number(file)
+    file.seek(header or 0, os.SEEK_CUR)
+    if header is None or file.read(4) != MATROSKA_SEGMENT:
+        return 0
+    size = _matroska_number(file)
+    return 0 if size is None else file.tell() + size
+
+
+def _matroska_number(file: BinaryIO) -> int | None:
+    """A size of 1 to 8 bytes, as many as the first byte has leading zero bits and one; None where unknown."""
+    first = file.read(1)
+    if not first or not first[0]:
+        return None
+    length = 9 - first[0].bit_length()
+    bits = int.from_bytes(first + file.read(length - 1), "big") & ((1 << 7 * length) - 1)
+    return None if bits == (1 << 7 * length) - 1 else bits

@@ -1,0 +1,119 @@
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from conftest import write_video
+
+from daemon.cli import app
+
+ROOT = Path(__file__).parents[1]
+VIDWATCH = Path(sys.executable).with_name("vidwatch")
+COMMANDS = sorted(command.callback.__name__ for command in app.registered_commands if command.callback)
+
+
+def vidwatch(*arguments: str | Path, home: Path | str = "/nonexistent/home") -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "VIDWATCH_HOME": str(home), "VIDWATCH_DEVICE": "cpu", "COLUMNS": "120"}
+    return subprocess.run([VIDWATCH, *arguments], capture_output=True, text=True, env=environment)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_help_and_stands_in_the_readme(command: str) -> None:
+    done = vidwatch(command, "--help")
+    assert done.returncode == 0
+    described = next(entry.callback for entry in app.registered_commands if entry.callback.__name__ == command)  # type: ignore[union-attr]
+    assert described
+    assert (described.__doc__ or "").split(".")[0][:40] in done.stdout
+    assert f"vidwatch {command}" in (ROOT / "README.md").read_text()
+
+
+def test_the_version_is_the_packages_own() -> None:
+    assert vidwatch("--version").stdout == f"vidwatch {version('vidwatch')}\n"
+
+
+def test_init_makes_a_home_and_may_be_repeated(tmp_path: Path) -> None:
+    for _ in range(2):
+        done = vidwatch("init", tmp_path / "home")
+        assert (done.returncode, done.stderr) == (0, "")
+    names = {path.name for path in (tmp_path / "home").iterdir()}
+    assert names == {
+        "inbox", "classified", "labelled", "failed", "duplicates", "models", "vidwatch.db", "vidwatch.toml",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["status"], "vidwatch init"),
+        (["evaluate", "/nonexistent"], "/nonexistent is not a folder"),
+        (["classify", "--model", "none", "a.mp4"], "none"),
+        (["train", "/nonexistent", "--out", "x", "--group-pattern", "("], "not a regular expression"),
+    ],
+)
+def test_what_a_person_can_mend_is_one_line_and_exit_status_2(arguments: list[str], said: str) -> None:
+    done = vidwatch(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("vidwatch: ")
+    assert done.stderr.count("\n") == 1
+    assert said in done.stderr
+
+
+def test_a_wrong_setting_stops_the_daemon_at_once_with_one_line(tmp_path: Path) -> None:
+    vidwatch("init", tmp_path)
+    (tmp_path / "vidwatch.toml").write_text("batch_sise = 3\n")
+    done = vidwatch("run", "--once", home=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "batch_sise" in done.stderr
+
+
+def test_classify_needs_no_home_and_goes_on_after_a_bad_file(tmp_path: Path) -> None:
+    good = write_video(tmp_path / "good.avi", frames=5)
+    strange = tmp_path / os.fsdecode(b"new\nline\xff.avi")
+    shutil.copy(good, strange)
+    (tmp_path / "bad.mp4").write_text("text")
+    done = vidwatch("classify", "--json", good, tmp_path / "bad.mp4", strange)
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 1
+    assert "bad.mp4: not a video" in done.stderr
+    assert [answer["file"] for answer in answers] == [str(good), str(strange)]
+    keys = ["file", "class", "class_index", "probability", "logits", "model", "frames_asked", "frames_read"]
+    assert list(answers[0]) == keys
+    assert (len(answers[0]["logits"]), answers[0]["frames_read"], answers[0]["model"]) == (10, 5, "starter")
+    assert max(answers[0]["logits"], key=answers[0]["logits"].get) == answers[0]["class"]
+    plain = vidwatch("classify", strange)
+    assert re.fullmatch(r".*new\\nline\\udcff\.avi: \w+ \d+\.\d%\n", plain.stdout)
+
+
+def test_a_model_is_trained_listed_evaluated_and_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    home, clips = tmp_path / "home", tmp_path / "clips"
+    for shade, label in ((0, "dark"), (120, "red")):
+        for number in range(4):
+            (clips / label / f"scene{number}").mkdir(parents=True)
+            write_video(clips / label / f"scene{number}/a.avi", frames=4 + number, shade=shade)
+    vidwatch("init", home)
+    trained = vidwatch("train", clips, "--out", "mine", "--epochs", "20", home=home)
+    assert trained.returncode == 0, trained.stderr
+    assert "mean-pooling baseline" in trained.stdout
+    again = vidwatch("train", clips, "--out", "mine", home=home)
+    assert (again.returncode, "exists already" in again.stderr) == (2, True)
+    names = [model["name"] for model in json.loads(vidwatch("models", "--json", home=home).stdout)]
+    assert names == ["starter", "mine"]
+    measured = json.loads(vidwatch("evaluate", clips, "--model", "mine", "--json", home=home).stdout)
+    assert (measured["n"], measured["seen"], sorted(measured["per_class"])) == (8, 8, ["dark", "red"])
+    assert measured["accuracy"] == 1.0
+    answer = vidwatch("classify", "--json", "--model", "mine", clips / "red/scene1/a.avi", home=home)
+    assert json.loads(answer.stdout)["class"] == "red"
+
+
+def test_the_starter_is_evaluated_without_a_home(real_clips: Path) -> None:
+    done = vidwatch("evaluate", real_clips / "ucf10-original", "--json")
+    measured = json.loads(done.stdout)
+    assert (done.returncode, measured["n"]) == (0, 50)
+    assert measured["accuracy"] > 0.9
+    assert set(measured) >= {"n", "accuracy", "interval", "loss", "per_class", "baseline"}
