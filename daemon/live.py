@@ -1,6 +1,7 @@
 """What `vidwatch run` shows: a line of what it does in a terminal, log lines elsewhere. Only reads."""
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +25,8 @@ def shown(home: Home) -> Iterator[Callable[[Store], None]]:
     for library in ("alembic", "apscheduler"):
         logging.getLogger(library).setLevel(logging.WARNING)
     if not sys.stderr.isatty():
-        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+        time_of_day = "" if "JOURNAL_STREAM" in os.environ else "%(asctime)s "  # the journal notes it itself
+        logging.basicConfig(level=logging.INFO, format=f"{time_of_day}%(levelname)s %(message)s")
         yield lambda store: None
         return
     console = Console(stderr=True)

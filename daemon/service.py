@@ -1,4 +1,7 @@
-"""Introduces the daemon's parts to each other, and runs them until it is told to stop."""
+"""Introduces the daemon's parts to each other, and runs them until it is told to stop.
+
+torch is imported last: a signal is heeded and a second daemon is refused before those seconds have passed.
+"""
 
 import logging
 import os
@@ -9,11 +12,9 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from daemon.decoding import Decoders
@@ -25,10 +26,12 @@ from daemon.settings import Settings
 from daemon.store import Arrival, Store, connect
 from daemon.upgrade import upgrade
 from daemon.watcher import Watcher
-from learner.classifier import Classifier, Prediction
 from learner.errors import VidwatchError
 from learner.groups import compile_pattern, group_of
 from learner.video import Clip
+
+if TYPE_CHECKING:
+    from learner.classifier import Classifier, Prediction
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +72,7 @@ def run(home: Home, settings: Settings, *, once: bool, tell: Callable[[Store], N
         stack.callback(store.close)
         if recovered := store.recover(_now()):
             log.info("taken up again after a stop: %d clips", recovered)
-        classifier = Classifier.load(_model_path(home, settings.model), _device(settings.device))
+        classifier = _load(home, settings)
         names = (classifier.name, classifier.digest, classifier.classes, classifier.manifest.measured)
         model_id = store.register_model(*names, _now())
         decoders = Decoders(classifier.spec, settings.decoders or os.cpu_count() or 1, settings.decode_seconds)
@@ -133,8 +136,21 @@ def _jobs(settings: Settings, store: Store, watcher: Watcher) -> Iterator[None]:
         scheduler.shutdown()
 
 
-def _classify_with(classifier: Classifier) -> Callable[[Sequence[Clip]], list[Prediction]]:
-    def classify(clips: Sequence[Clip]) -> list[Prediction]:
+def _load(home: Home, settings: Settings) -> "Classifier":
+    import torch
+
+    from learner.classifier import Classifier
+
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        raise VidwatchError("setting 'device' is 'cuda', but this machine has no usable GPU; set it to 'auto' or 'cpu'")
+    path = None if settings.model == "starter" else home.models / settings.model
+    return Classifier.load(path, None if settings.device == "auto" else settings.device)
+
+
+def _classify_with(classifier: "Classifier") -> "Callable[[Sequence[Clip]], list[Prediction]]":
+    import torch
+
+    def classify(clips: Sequence[Clip]) -> "list[Prediction]":
         try:
             return classifier.predict(np.stack([clip.frames for clip in clips]))
         except torch.OutOfMemoryError as error:
@@ -145,17 +161,6 @@ def _classify_with(classifier: Classifier) -> Callable[[Sequence[Clip]], list[Pr
         return classify(clips[:half]) + classify(clips[half:])
 
     return classify
-
-
-def _model_path(home: Home, name: str) -> Path | None:
-    """None is the starter model."""
-    return None if name == "starter" else home.models / name
-
-
-def _device(name: str) -> str | None:
-    if name == "cuda" and not torch.cuda.is_available():
-        raise VidwatchError("setting 'device' is 'cuda', but this machine has no usable GPU; set it to 'auto' or 'cpu'")
-    return None if name == "auto" else name
 
 
 def _now() -> datetime:

@@ -18,7 +18,8 @@ from learner.models import NetworkArgs
 from learner.video import ClipSpec
 
 FORMAT = 1
-STARTER = Path(__file__).with_name("starter.safetensors")
+# A class is a folder that the daemon makes, of a name that a person may have edited.
+CLASS_NAME_RULE = "a class must be a folder's name: printable, no '/', no '.' or '_' at its start, 200 bytes at most"
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,15 @@ def weights_path(path: Path) -> Path:
     return path.with_suffix(".safetensors") if suffixed else path.with_name(path.name + ".safetensors")
 
 
+def is_class_name(name: object) -> bool:
+    """Whether `name` can be a class: it is a folder's name, never a path, and hidden or reserved for no other use."""
+    if not isinstance(name, str) or not name or name[0] in "._":
+        return False
+    # Lone surrogates stand for bytes that are not UTF-8: neither JSON for others nor sqlite3 takes them.
+    encoded = name.encode(errors="replace")
+    return len(encoded) <= 200 and name.isprintable() and "/" not in name
+
+
 def _read_manifest(path: Path) -> tuple[Manifest, str]:
     try:
         document = json.loads(path.read_text())
@@ -114,11 +124,17 @@ def _read_manifest(path: Path) -> tuple[Manifest, str]:
         document["clip"] = ClipSpec(**{**spec, "mean": tuple(spec["mean"]), "std": tuple(spec["std"])})
         document["network"] = NetworkArgs(**document["network"])
         document["classes"], document["trained_on"] = tuple(document["classes"]), tuple(document["trained_on"])
-        return Manifest(**document), stated
+        manifest = Manifest(**document)
     except OSError as error:
         raise VidwatchError(f"no model {path.with_suffix('')}: cannot read {path.name} ({error.strerror})") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise VidwatchError(f"model manifest {path}: not one that vidwatch wrote ({error!r})") from error
+    if len(set(manifest.classes)) != len(manifest.classes) or not manifest.classes:
+        raise VidwatchError(f"model manifest {path}: its classes must be different names, and at least one")
+    for name in manifest.classes:
+        if not is_class_name(name):
+            raise VidwatchError(f"model manifest {path}: class {name!r}: {CLASS_NAME_RULE}")
+    return manifest, stated
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from learner import checkpoint
+from learner.catalogue import STARTER
 from learner.errors import VidwatchError
-from learner.models import ClipNetwork, NetworkArgs, load_weights
+from learner.models import ClipNetwork, NetworkArgs, backbone_statistics, load_weights
 from learner.video import Clip, ClipSpec, read_clip
 
 BATCH = 8
@@ -92,13 +93,23 @@ class Classifier:
         return cls(checkpoint.Checkpoint(weights.stem, manifest, network.state_dict(), ""))
 
     @classmethod
+    def from_backbone(cls, weights: Path) -> Self:
+        """As `untrained`, with the default network, its own mean and std, and 16 frames of 224x224 pixels.
+
+        More pixels than the course report's 128 are worth more than more frames, up to what the file holds.
+        """
+        args = NetworkArgs()
+        mean, std = backbone_statistics(args.backbone)
+        return cls.untrained(args, ClipSpec(frames=16, size=224, mean=mean, std=std), weights)
+
+    @classmethod
     def load(cls, path: str | os.PathLike[str] | None = None, device: str | None = None) -> Self:
         """The model at `path` (the starter model by default) on `device` (the GPU where there is one).
 
         Raises:
             VidwatchError: no such model, or a damaged one.
         """
-        return cls(checkpoint.load(Path(path) if path is not None else checkpoint.STARTER), device)
+        return cls(checkpoint.load(Path(path) if path is not None else STARTER), device)
 
     def features(self, frames: np.ndarray[Any, Any]) -> Tensor:
         """`(B, T, H, W, 3)` uint8 RGB to `(B, T, F)` half-precision features, on the CPU."""
@@ -116,7 +127,11 @@ class Classifier:
             return self.network.baseline(features.to(self.device)).cpu().numpy()  # type: ignore[no-any-return]
 
     def predict(self, frames: np.ndarray[Any, Any]) -> list[Prediction]:
-        """One prediction a clip of `(B, T, H, W, 3)` uint8 RGB, in one forward pass."""
+        """One prediction a clip of `(B, T, H, W, 3)` uint8 RGB, in one forward pass.
+
+        Raises:
+            VidwatchError: a logit is not finite.
+        """
         return [self._prediction(row) for row in self.logits(self.features(frames))]
 
     def classify(self, paths: Iterable[str | os.PathLike[str]]) -> list[Classified]:
@@ -146,6 +161,8 @@ class Classifier:
         return read_clip(path, self.spec)
 
     def _prediction(self, logits: np.ndarray[Any, Any]) -> Prediction:
+        if not np.isfinite(logits).all():
+            raise VidwatchError(f"model {self.name!r} gave logits that are not finite: its weights are damaged")
         exponents = np.exp(logits.astype(np.float64) - logits.max())
         index = int(logits.argmax())
         by_class = {name: float(value) for name, value in zip(self.classes, logits, strict=True)}
@@ -181,4 +198,5 @@ def fast_precision(device: torch.device) -> AbstractContextManager[Any]:
     """bf16 (or half on an older GPU) where the device computes it natively: several times faster, the same answers."""
     if device.type == "cuda":
         return torch.autocast("cuda", torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16)
-    return torch.autocast("cpu", torch.bfloat16, enabled=torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    native = torch._C._has_mkldnn and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.autocast("cpu", torch.bfloat16, enabled=native)

@@ -8,6 +8,7 @@ RIFF_SLACK = 8
 MATROSKA = b"\x1a\x45\xdf\xa3"
 MATROSKA_SEGMENT = b"\x18\x53\x80\x67"
 MP4_FIRST_BOXES = {b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"}
+MP4_BOXES = MP4_FIRST_BOXES | {b"moof", b"mfra", b"sidx", b"ssix", b"emsg", b"prft", b"uuid", b"udta", b"meta", b"pdin"}
 
 
 def stated_size(file: BinaryIO) -> int:
@@ -26,7 +27,7 @@ def stated_size(file: BinaryIO) -> int:
         return _matroska_size(file)
     # 188 bytes a packet, or 192 with a Blu-ray's or camcorder's time code before each.
     for packet, sync in ((188, 0), (192, 4)):
-        if head[sync::packet] and all(byte == 0x47 for byte in head[sync::packet][:2]) and len(head) > packet + sync:
+        if head[sync::packet][:2] == b"\x47\x47":
             return -(-_length(file) // packet) * packet
     return 0
 
@@ -58,8 +59,8 @@ def _mp4_size(file: BinaryIO) -> int:
         size, kind = int.from_bytes(header[:4], "big"), header[4:8]
         if size == 1:
             size = int.from_bytes(header[8:16], "big")
-        # 0 means "to the end of the file"; anything else that is no box is rubbish behind the video.
-        if size < 8 or not (len(kind) == 4 and kind.isalnum() and kind.isascii()):
+        # A size of 0 means "to the end of the file"; what is no box is rubbish behind the video.
+        if size < 8 or kind not in MP4_BOXES:
             break
         end += size
     return end

@@ -1,8 +1,8 @@
 """Labelled clips in class folders, their groups, and the cached features of a frozen backbone."""
 
 import hashlib
+import logging
 import os
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,11 +12,13 @@ import numpy as np
 import platformdirs
 import torch
 
+from learner.checkpoint import CLASS_NAME_RULE, is_class_name
 from learner.classifier import Classifier, decoded
 from learner.errors import VidwatchError
+from learner.groups import GROUP_PATTERN, compile_pattern, group_of
 from learner.video import Clip, read_clip
 
-GROUP_PATTERN = r"^(.+_g\d+)_c\d+"
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -44,16 +46,18 @@ def find_clips(root: Path, group_pattern: str = GROUP_PATTERN) -> list[LabelledC
     A clip's group is what `group_pattern` finds in its name, else its sub-folder of the class folder, else itself.
 
     Raises:
-        VidwatchError: no class folders or no clips, or the same content in two classes.
+        VidwatchError: no class folders or no clips, a folder that cannot be a class, the same content in two classes,
+            or `group_pattern` is no regular expression.
     """
     if not root.is_dir():
         raise VidwatchError(f"{root} is not a folder; give one that holds a folder of clips for each class")
-    pattern = re.compile(group_pattern)
+    pattern = compile_pattern(group_pattern)
     by_content: dict[str, LabelledClip] = {}
     for path in sorted(_files(root)):
-        label, *inner = path.relative_to(root).parts
-        match = pattern.match(path.name)
-        group = match[1] if match else "/".join([label, *(inner[:-1] or inner)])
+        label, *folders, name = path.relative_to(root).parts
+        if not is_class_name(label):
+            raise VidwatchError(f"{root}: folder {label!r}: {CLASS_NAME_RULE}; rename it or move it away")
+        group = group_of(name, folders, pattern) or f"{label}/{name}"
         clip = LabelledClip(path, label, group, _sha256(path))
         same = by_content.setdefault(clip.sha256, clip)
         if same.label != label:
@@ -132,8 +136,12 @@ def _cached(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float16]] | N
 
 
 def _store(path: Path, value: np.ndarray[tuple[int, ...], np.dtype[np.float16]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Keep features for the next run. A cache that cannot be written (read-only, a full disk) costs time only."""
     part = path.with_suffix(f".{os.getpid()}.part")
-    with part.open("wb") as file:
-        np.save(file, value)
-    part.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            np.save(file, value)
+        part.replace(path)
+    except OSError as error:
+        log.warning("features not cached file=%s reason=%s", path, error.strerror)

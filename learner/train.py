@@ -1,7 +1,8 @@
 """Trains a head on a frozen backbone's features, and measures it on groups that it has not seen."""
 
+import contextlib
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,21 +15,24 @@ from torch import Tensor, nn
 
 from learner import checkpoint
 from learner.classifier import Classifier
-from learner.dataset import GROUP_PATTERN, Features, class_names, extract, find_clips, groups_by_class
+from learner.dataset import Features, LabelledClip, class_names, extract, find_clips, groups_by_class
 from learner.errors import VidwatchError
 from learner.evaluate import Score, score
+from learner.groups import GROUP_PATTERN
 from learner.models import Head, MeanBaseline, NetworkArgs
+
+Indices = np.ndarray[Any, np.dtype[np.intp]]
 
 
 @dataclass(frozen=True)
 class TrainSettings:
     """AdamW under a one-cycle schedule; `learning_rate` is its peak."""
 
-    epochs: int = 30
+    epochs: int = 20
     batch: int = 32
     learning_rate: float = 1e-3
-    weight_decay: float = 0.01
-    label_smoothing: float = 0.1
+    weight_decay: float = 1.0
+    label_smoothing: float = 0.0
     seed: int = 0
 
 
@@ -83,13 +87,11 @@ def cross_validate(
     found: Features, truth: Tensor, classes: tuple[str, ...], args: NetworkArgs, settings: TrainSettings
 ) -> tuple[Score | None, Score | None]:
     """Scores of head and baseline, each clip judged by a fold that was trained without its group."""
-    folds = min(5, *(len(groups) for groups in groups_by_class(found.clips).values()))
-    if folds < 2:
+    splits = folds(found.clips, settings.seed)
+    if not splits:
         return None, None
-    groups = [clip.group for clip in found.clips]
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=settings.seed)
     logits, baseline_logits = np.zeros((2, len(truth), len(classes)))
-    for known, held_out in splitter.split(groups, truth, groups):
+    for known, held_out in splits:
         head, baseline = fit(found.values[known], truth[known], len(classes), args, settings)
         with torch.inference_mode():
             logits[held_out] = head(found.values[held_out])
@@ -97,13 +99,29 @@ def cross_validate(
     return score(logits, truth.numpy(), classes), score(baseline_logits, truth.numpy(), classes)
 
 
+def folds(clips: list[LabelledClip], seed: int) -> list[tuple[Indices, Indices]]:
+    """Up to five splits into known and held-out clips, by index: each clip is held out once, with all of its group.
+
+    None where a class has one group only: it would be judged by a model that never saw it.
+    """
+    labels, groups = [clip.label for clip in clips], [clip.group for clip in clips]
+    count = min(5, *(len(of_class) for of_class in groups_by_class(clips).values()))
+    if count < 2:
+        return []
+    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    splits = [(known, held_out) for known, held_out in splitter.split(labels, labels, groups) if len(held_out)]
+    return splits if all(len(known) for known, _ in splits) else []
+
+
 def fit(
     features: Tensor, truth: Tensor, classes: int, args: NetworkArgs, settings: TrainSettings
 ) -> tuple[Head, MeanBaseline]:
-    """Train head and baseline on `(N, T, F)` features and `(N,)` class indices; a seed always gives the same weights."""
-    with torch.random.fork_rng(devices=[]):
+    """Train head and baseline on `(N, T, F)` features and `(N,)` class indices; a seed gives the same weights."""
+    with torch.random.fork_rng(devices=[]), _one_thread():
         torch.manual_seed(settings.seed)
         head, baseline = Head(features.shape[-1], classes, args), MeanBaseline(features.shape[-1], classes)
+        if head.norm is not None:
+            head.norm.learn(head.inputs(batch) for batch in torch.split(features, settings.batch))
         parameters = [*head.parameters(), *baseline.parameters()]
         optimizer = torch.optim.AdamW(parameters, settings.learning_rate, weight_decay=settings.weight_decay)
         steps = settings.epochs * -(-len(truth) // settings.batch)
@@ -121,6 +139,17 @@ def fit(
                 schedule.step()
     # Rounded as they will be stored, so that what is measured is what is shipped.
     return head.half().float().eval(), baseline.half().float().eval()
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """The head's products are too small to share: on two busy cores, two threads took 30 times as long as one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _measured(model: Score | None, baseline: Score | None) -> dict[str, Any]:

@@ -5,11 +5,12 @@ Every decoder process loads this module, so it imports neither torch nor timm.
 
 import contextlib
 import hashlib
+import io
 import os
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 import av
 import av.error
@@ -47,6 +48,7 @@ Scan = Callable[[str, "ClipSpec", int | None], tuple[dict[int, Any], int, int]]
 # FFmpeg finds wrong with a file goes to nobody's terminal: the reason that counts is in the error raised here.
 os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = f"format_whitelist;{VIDEO_FORMATS}|protocol_whitelist;file"
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
 
 
 class VideoError(VidwatchError):
@@ -125,7 +127,7 @@ def read_clip(path: str | bytes | os.PathLike[Any], spec: ClipSpec) -> Clip:
 
 
 @contextlib.contextmanager
-def _open_regular(path: str | bytes | os.PathLike[Any]) -> Iterator[BinaryIO]:
+def _open_regular(path: str | bytes | os.PathLike[Any]) -> Iterator[io.BufferedReader]:
     """A regular file, open for reading. A FIFO or a device would block for ever or never end."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as file:

@@ -1,0 +1,146 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import write_video
+from tiny import cache as cache
+from tiny import class_folders, untrained
+
+from learner.dataset import class_names, extract, find_clips, groups_by_class
+from learner.errors import VidwatchError
+
+
+def test_clips_are_found_with_their_class_and_group(tmp_path: Path) -> None:
+    clips = find_clips(class_folders(tmp_path / "data", groups=2))
+    assert [(clip.path.name, clip.label, clip.group) for clip in clips] == [
+        ("v_bright_g00_c01.avi", "bright", "v_bright_g00"),
+        ("v_bright_g01_c01.avi", "bright", "v_bright_g01"),
+        ("v_dark_g00_c01.avi", "dark", "v_dark_g00"),
+        ("v_dark_g01_c01.avi", "dark", "v_dark_g01"),
+    ]
+    assert class_names(clips) == ("bright", "dark")
+    assert groups_by_class(clips) == {"bright": {"v_bright_g00", "v_bright_g01"}, "dark": {"v_dark_g00", "v_dark_g01"}}
+
+
+def test_a_sub_folder_is_a_group_and_a_clip_without_either_is_its_own(tmp_path: Path) -> None:
+    (tmp_path / "cat" / "garden").mkdir(parents=True)
+    (tmp_path / "cat" / "garden" / "1.mp4").write_bytes(b"1")
+    (tmp_path / "cat" / "2.mp4").write_bytes(b"2")
+    assert {clip.path.name: clip.group for clip in find_clips(tmp_path)} == {"1.mp4": "garden", "2.mp4": "cat/2.mp4"}
+
+
+def test_a_pattern_of_ones_own_makes_groups(tmp_path: Path) -> None:
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat" / "cam7-001.mp4").write_bytes(b"1")
+    assert find_clips(tmp_path, r"(cam\d+)-")[0].group == "cam7"
+
+
+def test_the_same_content_in_one_class_counts_once(tmp_path: Path) -> None:
+    (tmp_path / "cat").mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / "cat" / name).write_bytes(b"same")
+    assert [clip.path.name for clip in find_clips(tmp_path)] == ["a.mp4"]
+
+
+def test_the_same_content_in_two_classes_is_an_error_that_names_both(tmp_path: Path) -> None:
+    for label in ("cat", "dog"):
+        (tmp_path / label).mkdir()
+        (tmp_path / label / "a.mp4").write_bytes(b"same")
+    with pytest.raises(VidwatchError, match=r"cat/a\.mp4 and .*dog/a\.mp4"):
+        find_clips(tmp_path)
+
+
+def test_hidden_files_and_loose_files_are_no_clips(tmp_path: Path) -> None:
+    for name in ("cat/a.mp4", "cat/.b.mp4", "cat/Thumbs.db", ".git/c", "loose.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    assert [clip.path.name for clip in find_clips(tmp_path)] == ["a.mp4"]
+
+
+@pytest.mark.parametrize("name", ["nothing", "file", "empty"])
+def test_a_folder_without_class_folders_is_told(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(VidwatchError, match=rf"{name}.*folder"):
+        find_clips(tmp_path / name)
+
+
+@pytest.mark.parametrize("label", [b"_unsure", b"\xff", b"new\nline"])
+def test_a_folder_that_cannot_be_a_class_is_named(tmp_path: Path, label: bytes) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + label))
+    folder.mkdir()
+    (folder / "a.mp4").write_bytes(b"1")
+    with pytest.raises(VidwatchError, match="a class must be a folder's name"):
+        find_clips(tmp_path)
+
+
+def test_features_are_in_the_order_of_the_clips_and_half_precision(tmp_path: Path, cache: Path) -> None:
+    clips = find_clips(class_folders(tmp_path / "data"))
+    classifier = untrained(tmp_path)
+    found = extract(clips, classifier)
+    assert found.clips == clips
+    assert (found.values.dtype, found.values.shape[:2]) == (torch.float16, (8, 4))
+    alone = extract(clips[5:6], classifier).values[0]
+    assert torch.equal(found.values[5], alone)
+
+
+def test_a_second_run_takes_features_from_the_cache(tmp_path: Path, cache: Path) -> None:
+    clips = find_clips(class_folders(tmp_path / "data", groups=1))
+    first = extract(clips, untrained(tmp_path))
+    for clip in clips:
+        clip.path.unlink()
+    assert torch.equal(extract(clips, untrained(tmp_path)).values, first.values)
+
+
+def test_other_weights_have_a_cache_of_their_own(tmp_path: Path, cache: Path) -> None:
+    clips = find_clips(class_folders(tmp_path / "data", groups=1))
+    first, other = untrained(tmp_path), untrained(tmp_path)
+    with torch.no_grad():
+        other.network.backbone.body.conv_stem.weight.mul_(-1)
+    assert not torch.equal(extract(clips, first).values, extract(clips, other).values)
+
+
+@pytest.mark.parametrize("damage", [b"", b"rubbish", None])
+def test_a_damaged_cache_entry_is_made_anew(tmp_path: Path, cache: Path, damage: bytes | None) -> None:
+    clips = find_clips(class_folders(tmp_path / "data", groups=1))
+    first = extract(clips, untrained(tmp_path))
+    for entry in cache.rglob("*.npy"):
+        entry.write_bytes(entry.read_bytes()[:-2] if damage is None else damage)
+    assert torch.equal(extract(clips, untrained(tmp_path)).values, first.values)
+
+
+def test_a_file_that_gives_no_frames_is_skipped_with_its_reason(tmp_path: Path, cache: Path) -> None:
+    root = class_folders(tmp_path / "data", groups=1)
+    (root / "dark" / "text.mp4").write_text("no video")
+    found = extract(find_clips(root), untrained(tmp_path))
+    assert len(found.clips) == 2
+    assert list(found.skipped) == [str(root / "dark" / "text.mp4")]
+    assert "not a video" in found.skipped[str(root / "dark" / "text.mp4")]
+
+
+def test_not_one_readable_clip_is_an_error(tmp_path: Path, cache: Path) -> None:
+    (tmp_path / "data" / "dark").mkdir(parents=True)
+    (tmp_path / "data" / "dark" / "text.mp4").write_text("no video")
+    with pytest.raises(VidwatchError, match="none of the 1 clips"):
+        extract(find_clips(tmp_path / "data"), untrained(tmp_path))
+
+
+def test_progress_ends_at_all_clips(tmp_path: Path, cache: Path) -> None:
+    clips = find_clips(class_folders(tmp_path / "data", groups=1))
+    steps: list[tuple[int, int]] = []
+    extract(clips, untrained(tmp_path), lambda done, of: steps.append((done, of)))
+    assert (steps[0], steps[-1]) == ((0, 2), (2, 2))
+
+
+def test_a_one_frame_clip_has_features(tmp_path: Path, cache: Path) -> None:
+    (tmp_path / "data" / "dark").mkdir(parents=True)
+    write_video(tmp_path / "data" / "dark" / "one.avi", frames=1)
+    values = extract(find_clips(tmp_path / "data"), untrained(tmp_path)).values.numpy()
+    assert np.ptp(values, axis=1).max() == 0
+
+
+def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path: Path, cache: Path) -> None:
+    cache.write_text("a file where the folder should be")
+    assert len(extract(find_clips(class_folders(tmp_path / "data", groups=1)), untrained(tmp_path)).clips) == 2
