@@ -9,6 +9,7 @@ from conftest import write_video
 from tiny import ARGS, SPEC
 
 from learner import Classifier, checkpoint
+from learner.catalogue import STARTER
 from learner.classifier import BATCH, Classified, Unread, decoded
 from learner.errors import VidwatchError
 from learner.models import ClipNetwork
@@ -132,8 +133,8 @@ def test_the_starter_is_right_on_nearly_all_clips_as_published(real_clips: Path)
 
 
 def test_the_starter_is_small_and_says_how_good_it_is() -> None:
-    assert checkpoint.STARTER.stat().st_size < 12_000_000
-    manifest = checkpoint.load(checkpoint.STARTER).manifest
+    assert STARTER.stat().st_size < 12_000_000
+    manifest = checkpoint.load(STARTER).manifest
     assert len(manifest.classes) == 10
     assert len(manifest.trained_on) == 350
     assert manifest.measured["accuracy"] >= 0.94
