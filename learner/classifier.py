@@ -113,8 +113,12 @@ class Classifier:
 
     def features(self, frames: np.ndarray[Any, Any]) -> Tensor:
         """`(B, T, H, W, 3)` uint8 RGB to `(B, T, F)` half-precision features, on the CPU."""
+        clips = torch.from_numpy(frames)
+        # On a CPU a clip at a time: more leave its caches (0.13 s a clip, 0.19 in batches of 8, 0.27 in batches of 16).
+        parts = clips.split(1 if self.device.type == "cpu" else len(clips))
         with torch.inference_mode(), fast_precision(self.device):
-            return self.network.backbone(torch.from_numpy(frames).to(self.device)).cpu()  # type: ignore[no-any-return]
+            found: list[Tensor] = [self.network.backbone(part.to(self.device)).cpu() for part in parts]
+        return torch.cat(found)
 
     def logits(self, features: Tensor) -> np.ndarray[Any, Any]:
         """`(B, T, F)` features to `(B, C)` float32 logits."""
