@@ -115,7 +115,7 @@ class Classifier:
         """`(B, T, H, W, 3)` uint8 RGB to `(B, T, F)` half-precision features, on the CPU."""
         clips = torch.from_numpy(frames)
         # On a CPU a clip at a time: more leave its caches (0.13 s a clip, 0.19 in batches of 8, 0.27 in batches of 16).
-        parts = clips.split(1 if self.device.type == "cpu" else len(clips))
+        parts = torch.split(clips, 1 if self.device.type == "cpu" else len(clips))
         with torch.inference_mode(), fast_precision(self.device):
             found: list[Tensor] = [self.network.backbone(part.to(self.device)).cpu() for part in parts]
         return torch.cat(found)
