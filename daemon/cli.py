@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from daemon.home import Home
+from daemon.identity import printable
 from learner.errors import VidwatchError
 from learner.groups import GROUP_PATTERN, compile_pattern
 
@@ -79,6 +80,10 @@ def run(
     once: Annotated[bool, typer.Option("--once", help="Work off what is in the inbox, then end.")] = False,
 ) -> None:
     """Watch the inbox and classify what comes in, until Ctrl-C or SIGTERM."""
+    from daemon.stopping import Stop
+
+    stop = Stop()
+    stop.install()
     from daemon import live, settings
 
     home: Home = context.obj
@@ -87,7 +92,7 @@ def run(
     with live.shown(home) as tell:
         from daemon import service
 
-        service.run(home, loaded, once=once, tell=tell)
+        service.run(home, loaded, stop, once=once, tell=tell)
 
 
 @app.command()
@@ -128,12 +133,12 @@ def classify(
     for result in _load(context.obj, model).results(files):
         if isinstance(result, Unread):
             unread = True
-            print(f"{_safe(result.file)}: {result.error}", file=sys.stderr)
+            print(f"{printable(result.file)}: {result.error}", file=sys.stderr)
         elif as_json:
             print(json.dumps(result.to_json()), flush=True)
         else:
             answer = result.prediction
-            print(f"{_safe(result.file)}: {answer.class_name} {answer.probability:.1%}", flush=True)
+            print(f"{printable(result.file)}: {answer.class_name} {answer.probability:.1%}", flush=True)
     if unread:
         raise typer.Exit(1)
 
@@ -212,7 +217,7 @@ def models(context: typer.Context, as_json: Json = False) -> None:
         if model.accuracy is not None and model.interval:
             accuracy = f"{model.accuracy:.1%} ({model.interval[0]:.1%} to {model.interval[1]:.1%})"
         classes = ", ".join(model.classes)
-        table.add_row(model.name, accuracy, f"{model.clips} clips", _safe(model.problem or classes))
+        table.add_row(model.name, accuracy, f"{model.clips} clips", printable(model.problem or classes))
     Console().print(table)
 
 
@@ -237,10 +242,6 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _safe(name: str) -> str:
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
-
-
 def _figures(score: "Score") -> str:
     low, high = score.interval
     return f"{score.accuracy:.3f} (95 % interval {low:.3f} to {high:.3f}, {score.n} clips)"
@@ -248,7 +249,7 @@ def _figures(score: "Score") -> str:
 
 def _name_skipped(skipped: dict[str, str]) -> None:
     for name, reason in skipped.items():
-        print(f"skipped {_safe(name)}: {reason}", file=sys.stderr)
+        print(f"skipped {printable(name)}: {reason}", file=sys.stderr)
 
 
 def _class_table(per_class: dict[str, dict[str, float]]) -> Any:

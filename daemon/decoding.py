@@ -15,15 +15,19 @@ from pebble import ProcessExpired, ProcessPool
 from learner.errors import VidwatchError
 from learner.video import Clip, ClipSpec, read_clip
 
-PERMANENT = (errno.EACCES, errno.EPERM, errno.ENOENT, errno.ELOOP)
+PERMANENT = (errno.EACCES, errno.EPERM, errno.ELOOP)
 _PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
 class Undecoded:
-    """No frames: for good (`failed`), the decoder died of it or ran out of time (`crashed`), or not now (`later`)."""
+    """No frames, and what follows from it.
 
-    verdict: Literal["failed", "crashed", "later"]
+    `failed`: there never will be. `crashed`: the decoder died of the file, or ran out of time. `later`: something is in
+    the way that will pass. `again`: it had nothing to do with the file.
+    """
+
+    verdict: Literal["failed", "crashed", "later", "again"]
     reason: str
 
 
@@ -45,17 +49,17 @@ class Decoders:
         """What became of a clip that is done."""
         try:
             return future.result()
-        except TimeoutError:
-            return Undecoded("crashed", f"decoding took longer than {self.seconds:g} s (decode_seconds)")
         except ProcessExpired as error:
-            if error.exitcode == -signal.SIGTERM:
-                return Undecoded("later", "its decoder was told to stop")
+            if error.exitcode in (signal.SIGTERM, -signal.SIGTERM):
+                return Undecoded("again", "its decoder was told to stop")
             return Undecoded("crashed", f"its decoder crashed ({_describe(error.exitcode)})")
         except (BrokenProcessPool, CancelledError):
-            return Undecoded("later", "the decoders had to be started again")
+            return Undecoded("again", "the decoders had to be started again")
         except VidwatchError as error:
             return Undecoded("failed", str(error))
         except OSError as error:
+            if isinstance(error, TimeoutError) and not isinstance(error.errno, int):  # pebble's, not the file system's
+                return Undecoded("crashed", f"decoding took longer than {self.seconds:g} s (decode_seconds)")
             permanent = error.errno in PERMANENT
             return Undecoded("failed" if permanent else "later", f"cannot be read ({error.strerror or error})")
         except MemoryError:

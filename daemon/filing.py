@@ -2,15 +2,17 @@
 
 import ctypes
 import errno
-import filecmp
 import hashlib
 import itertools
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from daemon.identity import Identity, base_name, identify
+
+log = logging.getLogger(__name__)
 
 LONGEST_NAME = 255
 REASON = b"vidwatch: "
@@ -49,32 +51,46 @@ def place(
     Raises:
         OSError: it cannot be moved now.
     """
-    if _has_arrived(source, target, identity, sha256):
-        if identify(source) == identity:  # copied to another file system, and not removed yet
-            os.unlink(source)
+    if identify(target) == identity:
         return target
+    part = _part_of(target, identity)
     if identify(source) != identity:
-        return None
+        # To another file system a file is copied: the copy is whole before the original is removed.
+        if _is_copy(part, identity, sha256):
+            source = part
+        else:
+            return target if _is_copy(target, identity, sha256) else None
     os.makedirs(os.path.dirname(target), exist_ok=True)
     while True:
         try:
-            _move(source, target)
+            _rename(source, target)
+            return target
         except FileExistsError:
             target = next(name for name in _numbered(target) if not os.path.lexists(name))
             redirect(target)
-        else:
-            return target
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            _copy(source, part)
+            os.unlink(source)
+            source = part
 
 
 def write_reason(path: bytes, reason: str) -> None:
-    """Say in a text file beside `path` why it was not classified. Only an older such text is ever replaced."""
+    """Say in a text file beside `path` why it was not classified; an earlier such text on that file is replaced.
+
+    Nothing is written where the file is itself such a text, that came back to the inbox with its video.
+    """
     folder, name = os.path.split(path)
-    text = REASON + name + b" was not classified.\n\n" + reason.encode("utf-8", "backslashreplace") + b"\n\n"
+    opening = REASON + name + b" was not classified.\n"
+    if _begins(path, REASON):
+        return
+    text = opening + b"\n" + reason.encode("utf-8", "backslashreplace") + b"\n\n"
     text += b"To have it tried again, move the video back into the inbox.\n"
     target = next(
         candidate
         for candidate in itertools.chain([folder + b"/" + _fit(name, b".txt")], _numbered(path + b".txt"))
-        if _is_free_or_reason(candidate)
+        if not os.path.lexists(candidate) or _begins(candidate, opening)
     )
     part = folder + b"/." + _fit(name[:200], b".txt.part")
     with open(part, "wb") as file:
@@ -85,50 +101,36 @@ def write_reason(path: bytes, reason: str) -> None:
 
 
 def sync_folders(paths: set[bytes]) -> None:
-    """Make moves between these folders last through a power cut."""
+    """Make moves between these folders last through a power cut, where the file system can promise that."""
     for path in paths:
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        except FileNotFoundError:  # someone removed the folder that a file came from
+        except OSError:  # someone removed the folder that a file came from
             continue
         try:
             os.fsync(descriptor)
+        except OSError as error:
+            log.warning("folder %r: a power cut may undo the last moves (%s)", os.fsdecode(path), error.strerror)
         finally:
             os.close(descriptor)
 
 
-def _has_arrived(source: bytes, target: bytes, identity: Identity, sha256: str | None) -> bool:
-    there = identify(target)
-    if there is None or there == identity:
-        return there is not None
-    if there.size != identity.size or _device(source) == _device(target):
-        return False  # another file of that name: a move within a file system keeps the inode
-    if sha256 is not None:
-        return _sha256(target) == sha256
-    return identify(source) == identity and filecmp.cmp(source, target, shallow=False)
+def _part_of(target: bytes, identity: Identity) -> bytes:
+    return os.path.dirname(target) + b"/.vidwatch-%d-%d.part" % (identity.inode, identity.size)
 
 
-def _device(path: bytes) -> int | None:
-    try:
-        return os.stat(os.path.dirname(path)).st_dev
-    except OSError:
-        return None
+def _is_copy(path: bytes, identity: Identity, sha256: str | None) -> bool:
+    there = identify(path)
+    if there is None or there.size != identity.size:
+        return False
+    return there.mtime_ns == identity.mtime_ns if sha256 is None else _sha256(path) == sha256
 
 
-def _move(source: bytes, target: bytes) -> None:
-    try:
-        _rename(source, target)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        # The part is hidden: were it seen, a crash would leave half a video that looks like a whole one.
-        folder, name = os.path.split(target)
-        part = folder + b"/." + _fit(name[:200], b".part")
-        shutil.copy2(source, part)
-        with open(part, "rb") as file:
-            os.fsync(file.fileno())
-        _rename(part, target)
-        os.unlink(source)
+def _copy(source: bytes, part: bytes) -> None:
+    shutil.copy2(source, part)
+    with open(part, "rb") as file:
+        os.fsync(file.fileno())
+    sync_folders({os.path.dirname(part)})
 
 
 def _rename(source: bytes, target: bytes) -> None:
@@ -167,11 +169,11 @@ def _fit(name: bytes, ending: bytes) -> bytes:
     return short + ending
 
 
-def _is_free_or_reason(path: bytes) -> bool:
+def _begins(path: bytes, opening: bytes) -> bool:
     if identify(path) is None:
-        return not os.path.lexists(path)
+        return False
     with open(path, "rb") as file:
-        return file.read(len(REASON)) == REASON
+        return file.read(len(opening)) == opening
 
 
 def _sha256(path: bytes) -> str:

@@ -59,8 +59,8 @@ class Home:
     def _lock(self) -> Path:
         return self.root / "daemon.lock"
 
-    def create(self) -> bool:
-        """Make what is missing of the folders and the settings file; True where the settings file was missing.
+    def create(self) -> None:
+        """Make what is missing of the folders and the settings file.
 
         Raises:
             VidwatchError: a folder or the file cannot be made.
@@ -73,10 +73,8 @@ class Home:
         except FileExistsError as error:
             if error.filename != str(self.settings):
                 raise VidwatchError(f"{error.filename} is in the way; move it, or choose another home") from error
-            return False
         except OSError as error:
             raise VidwatchError(f"home {self.root}: cannot make {error.filename} ({error.strerror})") from error
-        return True
 
     def require(self) -> None:
         """Check that this is a home.
@@ -92,9 +90,12 @@ class Home:
         """Hold this home as its one daemon. The kernel drops the lock when the process ends, however it ends.
 
         Raises:
-            VidwatchError: another process holds it.
+            VidwatchError: another process holds it, or this user may not write here.
         """
-        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise VidwatchError(f"home {self.root}: cannot write {self._lock.name} ({error.strerror})") from error
         try:
             if not _flock_within(descriptor, fcntl.LOCK_EX, seconds=1):
                 holder = _read_running(descriptor)

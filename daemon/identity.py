@@ -21,12 +21,23 @@ class Identity(NamedTuple):
 
 
 def identify(path: bytes) -> Identity | None:
-    """The regular file at `path`; None where there is none. Links are not followed, pipes and devices not opened."""
+    """The regular file at `path`; None where there is none. Links are not followed, pipes and devices not opened.
+
+    Raises:
+        OSError: it cannot be told now (a share that is away, no permission).
+    """
     try:
         info = os.lstat(path)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    return Identity(info.st_ino, info.st_size, info.st_mtime_ns) if stat.S_ISREG(info.st_mode) else None
+    if not stat.S_ISREG(info.st_mode):
+        return None
+    return Identity(_signed(info.st_ino), info.st_size, _signed(info.st_mtime_ns))
+
+
+def _signed(number: int) -> int:
+    """Into the 64 bits of a database: some file systems give inodes above, and a date may lie far in the future."""
+    return (number + 2**63) % 2**64 - 2**63
 
 
 def open_for_writing(path: bytes) -> bool:
@@ -61,3 +72,8 @@ def base_name(path: bytes) -> bytes:
 def display_name(path: bytes) -> str:
     r"""The base name as text for people; bytes that are not UTF-8 are shown as `\xff`."""
     return base_name(path).decode("utf-8", "backslashreplace")
+
+
+def printable(text: str) -> str:
+    """Text of unknown origin as it may be shown: no control character reaches a terminal or forges a line of a log."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -33,24 +33,23 @@ def shown(home: Home) -> Iterator[Callable[[Store], None]]:
     handler = RichHandler(console=console, show_path=False, markup=False, log_time_format="%H:%M:%S", highlighter=None)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
     with Live(Text("loading the model"), console=console, auto_refresh=False, transient=True) as live:
-        yield _Line(home, live)
+        shown_at = 0.0
+
+        def tell(store: Store) -> None:
+            nonlocal shown_at
+            if time.monotonic() < shown_at + INTERVAL:
+                return
+            shown_at = time.monotonic()
+            with store.engine.begin() as read:
+                live.update(_line(home, counts(read)), refresh=True)
+
+        yield tell
 
 
-class _Line:
-    def __init__(self, home: Home, live: Live) -> None:
-        self._home, self._live, self._next = home, live, 0.0
-
-    def __call__(self, store: Store) -> None:
-        if time.monotonic() < self._next:
-            return
-        self._next = time.monotonic() + INTERVAL
-        with store.engine.begin() as read:
-            count = counts(read)
-        in_hand = count["claimed"] + count["classified"]
-        line = Text.assemble(
-            ("● ", "bold green" if in_hand else "green"),
-            f"{self._home.inbox}",
-            f"  {count['queued']} waiting  {in_hand} in hand  {count['filed']} filed  {count['failed']} failed",
-            ("   Ctrl-C ends it", "dim"),
-        )
-        self._live.update(line, refresh=True)
+def _line(home: Home, count: dict[str, int]) -> Text:
+    return Text.assemble(
+        ("● ", "bold green" if count["in_hand"] else "green"),
+        f"{home.inbox}  {count['queued']} waiting  {count['in_hand']} in hand  {count['filed']} filed  ",
+        f"{count['failed']} failed",
+        ("   Ctrl-C ends it", "dim"),
+    )

@@ -1,16 +1,19 @@
 """Claim, decode, classify, record, file: one round at a time. Knows neither how files are found nor any model."""
 
+import errno
 import logging
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from daemon.decoding import Undecoded
 from daemon.filing import Folders, place, sync_folders, write_reason
-from daemon.identity import display_name, identify
+from daemon.identity import Identity, display_name, identify, printable
 from daemon.store import ATTEMPTS, Answer, Claimed, Move, Store
+from learner.errors import VidwatchError
 from learner.video import Clip
 
 log = logging.getLogger(__name__)
@@ -47,7 +50,7 @@ class Pipeline:
 
     Twice the batch size is in hand at most: the next clips decode while the device works, and memory stays bounded
     whatever waits. What is ready when the device frees is its next batch, so batches fill when it is busy and are
-    small when it is idle.
+    small when it is idle. A file that is gone or has changed has `grace` to be found again, under whatever name.
     """
 
     def __init__(
@@ -56,11 +59,15 @@ class Pipeline:
         reader: Reader,
         classify: Callable[[Sequence[Clip]], Sequence[Prediction]],
         folders: Folders,
+        *,
         model_id: int,
         batch_size: int,
+        grace: timedelta,
+        inbox_is_there: Callable[[], bool],
     ) -> None:
         self._store, self._reader, self._classify, self._folders = store, reader, classify, folders
         self._model_id, self._batch_size = model_id, batch_size
+        self._grace, self._inbox_is_there = grace, inbox_is_there
         self._in_hand: dict[Future[Clip], Claimed] = {}
 
     def step(self, now: datetime) -> bool:
@@ -84,52 +91,73 @@ class Pipeline:
         self._store.release(video.id for video in self._in_hand.values())
         self._in_hand.clear()
 
-    def file_all(self, now: datetime) -> None:
-        """Move what was answered before the last stop."""
-        self._file(self._store.moves(now), now)
+    def start_over(self) -> None:
+        """Put everything back after a change of state that was not written."""
+        self._in_hand.clear()
+        self._store.recover()
+
+    def settle_missing(self, now: datetime) -> None:
+        """Give up the files that have been gone for the whole of their grace, while the inbox was there."""
+        for video_id, path in self._store.missing(now):
+            if self._inbox_is_there() and _look(path) is None:
+                log.warning("%s: vanished before it could be read (id=%d)", _shown(path), video_id)
+                self._store.give_up(video_id, "vanished before it could be read", now)
 
     def _answer(self, batch: list[tuple[Claimed, Clip | Undecoded]], now: datetime) -> None:
         clips: list[tuple[Claimed, Clip]] = []
         for video, outcome in batch:
-            seen = identify(video.path)
-            if seen is None:
-                self._fail(video, "vanished before it could be read", None, now)
+            path = self._store.path(video.id)
+            seen = _look(path)
+            if isinstance(seen, OSError):
+                self._store.postpone([video.id], f"cannot be looked at ({seen.strerror})", now)
             elif seen != video.identity:
-                log.info("changed while it was read, waits to be whole again: id=%d", video.id)
-                self._store.wait(video.id)
+                log.info("%s: gone or changed while in hand, waits to be found whole (id=%d)", _shown(path), video.id)
+                self._store.wait(video.id, now + self._grace)
+            elif isinstance(outcome, Undecoded) and path != video.path:
+                self._store.release([video.id])  # renamed before it could be opened
             elif isinstance(outcome, Undecoded):
                 self._give_up(video, outcome, now)
             else:
-                clips.append((video, outcome))
-        if not clips:
-            return
+                clips.append((replace(video, path=path), outcome))
         try:
-            predictions = self._classify([clip for _, clip in clips])
+            answers = self._predict(clips)
         except BusyError as error:
             self._store.postpone([video.id for video, _ in clips], str(error), now)
             return
-        answers = [
-            _answer_of(video, clip, prediction) for (video, clip), prediction in zip(clips, predictions, strict=True)
-        ]
         self._store.record(answers, self._model_id, self._folders, now)
         for answer in answers:
-            name = display_name(answer.path)
-            log.info("%s: %s, %.1f %% (id=%d)", name, answer.class_name, 100 * answer.probability, answer.video_id)
+            said = (_shown(answer.path), answer.class_name, 100 * answer.probability, answer.video_id)
+            log.info("%s: %s, %.1f %% (id=%d)", *said)
+
+    def _predict(self, clips: list[tuple[Claimed, Clip]]) -> list[Answer]:
+        """The answers in order; a clip that the model itself refuses is failed, and the others go on without it."""
+        if not clips:
+            return []
+        try:
+            predictions = self._classify([clip for _, clip in clips])
+        except VidwatchError as error:
+            if len(clips) > 1:
+                return [answer for clip in clips for answer in self._predict([clip])]
+            self._fail(clips[0][0], str(error))
+            return []
+        return [_answer_of(video, clip, said) for (video, clip), said in zip(clips, predictions, strict=True)]
 
     def _give_up(self, video: Claimed, outcome: Undecoded, now: datetime) -> None:
         reason = outcome.reason
-        if outcome.verdict == "later":
-            log.warning("tried again later: id=%d reason=%r", video.id, reason)
-            self._store.postpone([video.id], reason, now)
-        elif outcome.verdict == "crashed" and self._store.count_crash(video.id, reason, now) < ATTEMPTS:
-            log.warning("tried again: id=%d reason=%r", video.id, reason)
+        if outcome.verdict == "failed":
+            self._fail(video, reason)
+        elif outcome.verdict == "crashed" and self._store.count_crash(video.id, reason, now) >= ATTEMPTS:
+            self._fail(video, f"{reason}; given up after {ATTEMPTS} attempts")
         else:
-            tried = f"{reason}; given up after {ATTEMPTS} attempts" if outcome.verdict == "crashed" else reason
-            self._fail(video, tried, self._folders.failed(video.path), now)
+            log.warning("%s: %s, is tried again (id=%d)", _shown(video.path), reason, video.id)
+            if outcome.verdict == "later":
+                self._store.postpone([video.id], reason, now)
+            elif outcome.verdict == "again":
+                self._store.release([video.id])
 
-    def _fail(self, video: Claimed, reason: str, destination: bytes | None, now: datetime) -> None:
-        log.warning("%s: failed, %s (id=%d)", display_name(video.path), reason, video.id)
-        self._store.fail(video.id, reason, destination, now)
+    def _fail(self, video: Claimed, reason: str) -> None:
+        log.warning("%s: failed, %s (id=%d)", _shown(video.path), reason, video.id)
+        self._store.fail(video.id, reason, self._folders.failed(video.path))
 
     def _file(self, moves: list[Move], now: datetime) -> None:
         placed: dict[int, bytes | None] = {}
@@ -138,21 +166,33 @@ class Pipeline:
                 placed[move.id] = self._place(move)
             except OSError as error:
                 trouble = f"cannot be moved to {os.fsdecode(move.destination)!r} ({error.strerror})"
-                log.warning("tried again later: id=%d %s", move.id, trouble)
+                log.warning("%s: %s, is tried again (id=%d)", _shown(move.path), trouble, move.id)
                 self._store.postpone([move.id], trouble, now)
         if placed:
-            by_id = {move.id: move.path for move in moves}
-            ends = {path for video_id, path in placed.items() if path for path in (path, by_id[video_id])}
-            sync_folders({os.path.dirname(path) for path in ends})
+            sources = {move.path for move in moves if placed.get(move.id)}
+            sync_folders({os.path.dirname(path) for path in sources | {path for path in placed.values() if path}})
             self._store.moved(placed, now)
 
     def _place(self, move: Move) -> bytes | None:
         placed = place(
             move.path, move.destination, move.identity, move.sha256, lambda path: self._store.redirect(move.id, path)
         )
+        if placed is None and not self._inbox_is_there():
+            raise OSError(errno.ENOENT, "the inbox is not there")
         if placed and move.reason:
             write_reason(placed, move.reason)
         return placed
+
+
+def _look(path: bytes) -> Identity | OSError | None:
+    try:
+        return identify(path)
+    except OSError as error:
+        return error
+
+
+def _shown(path: bytes) -> str:
+    return printable(display_name(path))
 
 
 def _answer_of(video: Claimed, clip: Clip, prediction: Prediction) -> Answer:

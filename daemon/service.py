@@ -1,28 +1,30 @@
 """Introduces the daemon's parts to each other, and runs them until it is told to stop.
 
-torch is imported last: a signal is heeded and a second daemon is refused before those seconds have passed.
+torch is imported last: a second daemon is refused before those seconds have passed.
 """
 
 import logging
 import os
 import re
-import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import numpy as np
 from apscheduler.schedulers.background import BackgroundScheduler
+from sqlalchemy.exc import OperationalError
 
 from daemon.decoding import Decoders
 from daemon.filing import Folders
 from daemon.home import Home
-from daemon.identity import Identity, identify
+from daemon.identity import Identity
 from daemon.pipeline import BusyError, Pipeline
 from daemon.settings import Settings
+from daemon.stopping import Stop
 from daemon.store import Arrival, Store, connect
 from daemon.upgrade import upgrade
 from daemon.watcher import Watcher
@@ -35,70 +37,94 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-IDLE = 0.5
+IDLE = 0.5  # all in seconds
+PAUSE = 2
+TENDING = 2
 RENEWAL = 60
 
 
-class Stop:
-    """A flag that signals set: the batch in hand is finished, the rest waits. The second one ends the process."""
-
-    def __init__(self) -> None:
-        self.asked = False
-
-    def install(self) -> None:
-        """Take over SIGTERM and Ctrl-C."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._ask)
-
-    def _ask(self, number: int, _: Any) -> None:
-        self.asked = True
-        signal.signal(number, signal.SIG_DFL)
-
-
-def run(home: Home, settings: Settings, *, once: bool, tell: Callable[[Store], None]) -> None:
-    """Classify what comes into the inbox until a signal; with `once`, until what is there is worked off.
+def run(home: Home, settings: Settings, stop: Stop, *, once: bool, tell: Callable[[Store], None]) -> None:
+    """Classify what comes into the inbox until told to stop; with `once`, until what is there is worked off.
 
     `tell` is called several times a second, to show how it goes.
 
     Raises:
         VidwatchError: another daemon has this home, or the model or the database cannot be used.
     """
-    stop = Stop()
-    stop.install()
     with ExitStack() as stack:
         stack.enter_context(home.lock())
         upgrade(home.database)
-        store = Store(connect(home.database), owner=f"{socket.gethostname()}:{home.root}")
+        store = Store(connect(home.database), owner=f"{socket.gethostname()}:{os.getpid()}")
         stack.callback(store.close)
-        if recovered := store.recover(_now()):
+        if recovered := store.recover():
             log.info("taken up again after a stop: %d clips", recovered)
         classifier = _load(home, settings)
-        names = (classifier.name, classifier.digest, classifier.classes, classifier.manifest.measured)
-        model_id = store.register_model(*names, _now())
+        if stop.asked:
+            return
         decoders = Decoders(classifier.spec, settings.decoders or os.cpu_count() or 1, settings.decode_seconds)
         stack.callback(decoders.close)
-        pipeline = Pipeline(
-            store, decoders, _classify_with(classifier), Folders(home.root), model_id, settings.batch_size
-        )
-        stack.callback(pipeline.release)
-        pipeline.file_all(_now())
+        pipeline = _pipeline(home, settings, store, decoders, classifier)
+        stack.callback(_calmly, pipeline.release)
         arrived = threading.Event()
         watcher = _watcher(home, settings, store, arrived)
         watcher.start()
         stack.callback(watcher.stop)
-        stack.enter_context(_jobs(settings, store, watcher))
+        stack.enter_context(_jobs(store, pipeline))
         log.info("watching %s with model %s on %s", home.inbox, classifier.name, classifier.device)
         while not stop.asked:
-            worked = pipeline.step(_now())
-            tell(store)
+            worked = _round(pipeline, store, tell)
             if watcher.death:
                 raise watcher.death
             if not worked:
                 if once and watcher.at_rest() and not store.busy():
+                    pipeline.settle_missing(datetime.max.replace(tzinfo=UTC))
                     break
                 arrived.wait(IDLE)
                 arrived.clear()
         log.info("stopping")
+
+
+def _round(pipeline: Pipeline, store: Store, tell: Callable[[Store], None]) -> bool:
+    """One step. A database that cannot be written now (locked by a browser, a full disk) costs time and no clip."""
+    try:
+        worked = pipeline.step(_now())
+        tell(store)
+        return worked
+    except OperationalError as error:
+        log.warning("the database cannot be used now, trying again: %s", error.orig)
+        time.sleep(PAUSE)
+        _calmly(pipeline.start_over)
+        return False
+
+
+def _calmly(change: Callable[[], None]) -> None:
+    """A change of state that the next round, or the next start, makes as well."""
+    try:
+        change()
+    except OperationalError as error:
+        log.warning("the database cannot be used now: %s", error.orig)
+
+
+def _pipeline(home: Home, settings: Settings, store: Store, decoders: Decoders, classifier: "Classifier") -> Pipeline:
+    names = (classifier.name, classifier.digest, classifier.classes, classifier.manifest.measured)
+    device = home.inbox.stat().st_dev
+
+    def inbox_is_there() -> bool:
+        try:
+            return home.inbox.stat().st_dev == device
+        except OSError:
+            return False
+
+    return Pipeline(
+        store,
+        decoders,
+        _classify_with(classifier),
+        Folders(home.root),
+        model_id=store.register_model(*names, _now()),
+        batch_size=settings.batch_size,
+        grace=timedelta(seconds=settings.rescan_seconds + 2 * settings.settle_seconds),
+        inbox_is_there=inbox_is_there,
+    )
 
 
 def _watcher(home: Home, settings: Settings, store: Store, arrived: threading.Event) -> Watcher:
@@ -109,7 +135,15 @@ def _watcher(home: Home, settings: Settings, store: Store, arrived: threading.Ev
         if store.enqueue(arrivals, _now()):
             arrived.set()
 
-    return Watcher(inbox, settings.settle_seconds, store.unfinished, enqueue, arrived.set)
+    return Watcher(
+        inbox,
+        settle=settings.settle_seconds,
+        rescan=settings.rescan_seconds,
+        unfinished=store.unfinished,
+        enqueue=enqueue,
+        trouble=OperationalError,
+        on_death=arrived.set,
+    )
 
 
 def _group(path: bytes, inbox: bytes, pattern: re.Pattern[str]) -> str | None:
@@ -118,17 +152,12 @@ def _group(path: bytes, inbox: bytes, pattern: re.Pattern[str]) -> str | None:
 
 
 @contextmanager
-def _jobs(settings: Settings, store: Store, watcher: Watcher) -> Iterator[None]:
-    def tend() -> None:
-        watcher.request_search()
-        for video_id, path in store.abandoned():
-            if identify(path) is None:
-                store.fail(video_id, "vanished while it was being written", None, _now())
-
-    defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
-    scheduler = BackgroundScheduler(timezone=UTC, job_defaults=defaults)
-    scheduler.add_job(tend, "interval", seconds=settings.rescan_seconds)
-    scheduler.add_job(lambda: store.renew_leases(_now()), "interval", seconds=RENEWAL)
+def _jobs(store: Store, pipeline: Pipeline) -> Iterator[None]:
+    scheduler = BackgroundScheduler(
+        timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+    )
+    scheduler.add_job(lambda: _calmly(lambda: pipeline.settle_missing(_now())), "interval", seconds=TENDING)
+    scheduler.add_job(lambda: _calmly(lambda: store.renew_leases(_now())), "interval", seconds=RENEWAL)
     scheduler.start()
     try:
         yield

@@ -36,15 +36,12 @@ class Tracker:
         self.settle = settle
         self._seen: dict[bytes, _Seen] = {}
 
-    def __len__(self) -> int:
-        return len(self._seen)
-
     def touch(self, path: bytes, now: float) -> None:
         """Something happened to `path`, or it was found: look at it."""
         self._seen.setdefault(path, _Seen(None, now))
 
-    def restless(self) -> bool:
-        """Whether every path that is left has changed, or was held open, since it was first seen."""
+    def nothing_may_settle(self) -> bool:
+        """Whether there is no path left but such that have changed, or were held open, since they were first seen."""
         return all(seen.moved for seen in self._seen.values())
 
     def whole(

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Select, func, select
 from sqlalchemy.exc import OperationalError
 
 from daemon.home import Home, Running
+from daemon.identity import printable
 from daemon.store import connect
 from daemon.tables import STATES, models, predictions, videos
 from learner.errors import VidwatchError
@@ -44,7 +45,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Status:
-    """Everything that `vidwatch status` shows. `counts` are videos by state."""
+    """Everything that `vidwatch status` shows. `counts` are videos by state; `in_hand` are claimed or not yet moved."""
 
     home: Home
     running: Running | None
@@ -102,23 +103,25 @@ def read_status(home: Home, now: datetime) -> Status:
                 read.scalar(select(func.count()).where(videos.c.duplicate_of.is_not(None))) or 0,
                 _rate(read, since, now),
                 _recent(read),
-                _problems(read, select(videos, videos.c.error.label("why")).where(videos.c.state == "failed")),
+                _problems(read, select(videos, videos.c.error.label("why")).where(videos.c.error.is_not(None))),
                 _problems(read, select(videos, videos.c.trouble.label("why")).where(videos.c.trouble.is_not(None))),
             )
     except (OperationalError, sqlite3.Error) as error:
-        reason = getattr(error, "orig", None) or error
-        raise VidwatchError(f"database {home.database}: {reason}; run this as the user that runs the daemon") from error
+        reason = str(getattr(error, "orig", None) or error)
+        hint = "it is not set up, run: vidwatch init" if "no such table" in reason else "run this as the daemon's user"
+        raise VidwatchError(f"database {home.database}: {reason}; {hint}") from error
     finally:
         engine.dispose()
 
 
 def counts(read: Connection) -> dict[str, int]:
-    """The number of videos in each state."""
+    """The number of videos in each state, and how many are in hand."""
     found: dict[str, int] = {
         row.state: row.n
         for row in read.execute(select(videos.c.state, func.count().label("n")).group_by(videos.c.state))
     }
-    return {state: found.get(state, 0) for state in STATES}
+    unmoved = read.scalar(select(func.count()).where(videos.c.destination.is_not(None))) or 0
+    return {**{state: found.get(state, 0) for state in STATES}, "in_hand": found.get("claimed", 0) + unmoved}
 
 
 def render(status: Status, now: datetime) -> RenderableType:
@@ -129,13 +132,8 @@ def render(status: Status, now: datetime) -> RenderableType:
     if status.troubled:
         parts.append(_problem_table("In trouble, will be tried again", status.troubled, "yellow"))
     if status.failed:
-        parts.append(_problem_table("Failed", status.failed, "red"))
+        parts.append(_problem_table("Not classified, or not filed", status.failed, "red"))
     return Group(*parts)
-
-
-def printable(text: str) -> Text:
-    """A name as it may be shown: no control character of a file's name reaches the terminal."""
-    return Text("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))
 
 
 def _changed_after(home: Home, since: datetime) -> bool:
@@ -188,7 +186,7 @@ def _overview(status: Status, now: datetime) -> Panel:
     grid.add_row("model", Text(status.model or "none yet"))
     arriving = f", {count['waiting']} still being written" if count["waiting"] else ""
     grid.add_row("waiting", f"{count['queued']}{arriving}")
-    grid.add_row("in hand", str(count["claimed"] + count["classified"]))
+    grid.add_row("in hand", str(count["in_hand"]))
     doubles = f", {status.duplicates} of them duplicates" if status.duplicates else ""
     grid.add_row("filed", f"{count['filed']}{doubles}")
     grid.add_row("failed", Text(str(count["failed"]), "red" if count["failed"] else ""))
@@ -207,7 +205,7 @@ def _recent_table(recent: list[Answered], now: datetime) -> Table:
         probability = Text(f"{answered.probability:.1%}", "yellow" if answered.probability < 0.5 else "green")
         note = f"as video {answered.duplicate_of}, " if answered.duplicate_of else ""
         ago = Text(f"{note}{_span(now - answered.at)} ago", "dim")
-        name, answer = printable(answered.name), printable(answered.class_name)
+        name, answer = Text(printable(answered.name)), Text(printable(answered.class_name))
         table.add_row(str(answered.id), name, answer, probability, ago)
     return table
 
@@ -218,7 +216,7 @@ def _problem_table(title: str, problems: list[Problem], style: str) -> Table:
     table.add_column("video", overflow="fold", max_width=60)
     table.add_column("why", overflow="fold")
     for problem in problems:
-        table.add_row(str(problem.id), printable(problem.name), printable(problem.reason))
+        table.add_row(str(problem.id), Text(printable(problem.name)), Text(printable(problem.reason)))
     return table
 
 

@@ -9,7 +9,20 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, QueuePool, Select, and_, create_engine, event, insert, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    QueuePool,
+    Select,
+    Update,
+    and_,
+    create_engine,
+    event,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from daemon.identity import Identity, display_name, identify
 from daemon.tables import models, predictions, videos
@@ -102,7 +115,7 @@ def connect(path: Path, *, read_only: bool = False) -> Engine:
 
 
 class Store:
-    """Every change of state. `owner` signs this daemon's claims; it stays the same over restarts."""
+    """Every change of state. `owner` signs this daemon's claims."""
 
     def __init__(self, engine: Engine, owner: str) -> None:
         self.engine, self.owner = engine, owner
@@ -159,27 +172,38 @@ class Store:
         with self._write() as write:
             write.execute(update(videos).where(own).values(lease_until=now + LEASE))
 
-    def recover(self, now: datetime) -> int:
-        """Put back what a daemon that is gone had in hand: this owner's claims, and all that have expired."""
-        lost = or_(videos.c.claimed_by == self.owner, videos.c.lease_until < now)
+    def recover(self) -> int:
+        """Put all claims back: the caller holds the home's lock, so who made them is gone."""
         with self._write() as write:
-            claimed = update(videos).where(videos.c.state == "claimed", lost)
-            back = write.execute(claimed.values(state="queued", **FREED))
-            write.execute(update(videos).where(videos.c.retry_at.is_not(None)).values(retry_at=None))
+            back = write.execute(update(videos).where(videos.c.state == "claimed").values(state="queued", **FREED))
+            paused = and_(videos.c.retry_at.is_not(None), videos.c.state != "waiting")
+            write.execute(update(videos).where(paused).values(retry_at=None))
             return back.rowcount
 
     def release(self, ids: Iterable[int]) -> None:
         """Put claimed videos back as they were."""
         with self._write() as write:
-            write.execute(update(videos).where(videos.c.id.in_(list(ids))).values(state="queued", **FREED))
+            write.execute(_claimed(*ids).values(state="queued", **FREED))
 
-    def wait(self, video_id: int) -> None:
-        """The file changed after it was queued: it is queued anew when it is whole again."""
+    def wait(self, video_id: int, until: datetime) -> None:
+        """The file changed after it was queued, or is gone: it is queued anew when it is found whole by `until`."""
         with self._write() as write:
-            write.execute(update(videos).where(videos.c.id == video_id).values(state="waiting", **FREED))
+            write.execute(_claimed(video_id).values(state="waiting", **{**FREED, "retry_at": until}))
+
+    def missing(self, now: datetime) -> list[tuple[int, bytes]]:
+        """The rows, with their paths, whose file should have been found whole again by now."""
+        late = and_(videos.c.state == "waiting", videos.c.retry_at <= now)
+        with self.engine.begin() as read:
+            return [(row.id, row.path) for row in read.execute(select(videos).where(late))]
+
+    def give_up(self, video_id: int, error: str, now: datetime) -> None:
+        """The file that this row waited for did not come back."""
+        waiting = update(videos).where(videos.c.id == video_id, videos.c.state == "waiting")
+        with self._write() as write:
+            write.execute(waiting.values(state="failed", error=error, finished_at=now, **FREED))
 
     def postpone(self, ids: Iterable[int], trouble: str, now: datetime) -> None:
-        """Something is in the way that will pass: try again later, after a pause that grows."""
+        """Something is in the way of an answer or of a move that will pass: try again, after a pause that grows."""
         with self._write() as write:
             for row in write.execute(select(videos).where(videos.c.id.in_(list(ids)))).all():
                 state = "queued" if row.state == "claimed" else row.state
@@ -190,32 +214,30 @@ class Store:
     def count_crash(self, video_id: int, trouble: str, now: datetime) -> int:
         """Its decoder crashed on it or ran out of time: the number of times so far. It is queued again."""
         with self._write() as write:
-            own = videos.c.id == video_id
-            attempts = int(write.scalar(select(videos.c.attempts).where(own)) or 0) + 1
+            attempts = int(write.scalar(select(videos.c.attempts).where(videos.c.id == video_id)) or 0) + 1
             later = {"attempts": attempts, "trouble": trouble, "retry_at": now + timedelta(seconds=2**attempts)}
-            write.execute(update(videos).where(own).values(state="queued", **{**FREED, **later}))
+            write.execute(_claimed(video_id).values(state="queued", **{**FREED, **later}))
             return attempts
 
-    def fail(self, video_id: int, error: str, destination: bytes | None, now: datetime) -> None:
-        """No answer, for good. Without a destination there is no file to move, and its way ends here."""
-        ended = {"destination": destination, "finished_at": None if destination else now}
+    def fail(self, video_id: int, error: str, destination: bytes) -> None:
+        """No answer, for good."""
         with self._write() as write:
-            change = update(videos).where(videos.c.id == video_id)
-            write.execute(change.values(state="failed", error=error, **ended, **FREED))
+            # Also a video that `count_crash` has just put back.
+            unanswered = update(videos).where(videos.c.id == video_id, videos.c.state.in_(("claimed", "queued")))
+            write.execute(unanswered.values(state="failed", error=error, destination=destination, **FREED))
 
     def record(self, answers: Sequence[Answer], model_id: int, layout: Layout, now: datetime) -> None:
         """Write a batch's predictions and destinations. Content answered before gets no second prediction."""
         with self._write() as write:
             for answer in answers:
                 original = write.scalar(_answered(answer.sha256))
-                if original is None:
-                    write.execute(insert(predictions).values(**_prediction(answer, model_id, now)))
-                    destination = layout.classified(answer.path, answer.class_name)
-                else:
-                    destination = layout.duplicate(answer.path)
+                destination = (
+                    layout.duplicate(answer.path) if original else layout.classified(answer.path, answer.class_name)
+                )
                 outcome = {"sha256": answer.sha256, "duplicate_of": original, "destination": destination, "tries": 0}
-                change = update(videos).where(videos.c.id == answer.video_id)
-                write.execute(change.values(state="classified", **outcome, **FREED))
+                in_hand = write.execute(_claimed(answer.video_id).values(state="classified", **outcome, **FREED))
+                if in_hand.rowcount and original is None:
+                    write.execute(insert(predictions).values(**_prediction(answer, model_id, now)))
 
     def moves(self, now: datetime) -> list[Move]:
         """The files that are to be moved now."""
@@ -245,10 +267,10 @@ class Store:
                     write.execute(change.values(path=path))
                     write.execute(answered.values(state="filed"))
 
-    def abandoned(self) -> list[tuple[int, bytes]]:
-        """The rows that wait for their file to be whole again, with its path."""
+    def path(self, video_id: int) -> bytes:
+        """Where the video's file was last seen: it may have been renamed while in hand."""
         with self.engine.begin() as read:
-            return [(row.id, row.path) for row in read.execute(select(videos).where(videos.c.state == "waiting"))]
+            return bytes(read.execute(select(videos.c.path).where(videos.c.id == video_id)).scalar_one())
 
     def busy(self) -> bool:
         """Whether anything is left to do that no temporary trouble stands in the way of."""
@@ -260,21 +282,31 @@ class Store:
 
 def _enqueue(write: Connection, arrival: Arrival, now: datetime) -> bool:
     path, identity = arrival.path, arrival.identity._asdict()
-    not_in_hand = videos.c.state.in_(("queued", "waiting"))
     unfinished = select(videos.c.id, videos.c.state).where(videos.c.finished_at.is_(None))
-    known = (
-        write.execute(unfinished.where(*(videos.c[key] == value for key, value in identity.items()))).first()
-        or write.execute(unfinished.where(videos.c.path == path, not_in_hand)).first()
-    )
-    file = {"name": display_name(path), "path": path, "group": arrival.group, "state": "queued", **identity}
-    if known:
-        write.execute(update(videos).where(videos.c.id == known.id, not_in_hand).values(**file))
-        return bool(known.state == "waiting")
+    file = {"name": display_name(path), "path": path, "group": arrival.group}
+    same = write.execute(unfinished.where(*(videos.c[key] == value for key, value in identity.items()))).first()
+    if same:
+        in_the_inbox = videos.c.state.in_(("waiting", "queued", "claimed"))
+        write.execute(update(videos).where(videos.c.id == same.id, in_the_inbox).values(**file))
+        waiting = update(videos).where(videos.c.id == same.id, videos.c.state == "waiting")
+        return bool(write.execute(waiting.values(state="queued", retry_at=None)).rowcount)
     # Looked at under the write lock: a file that was filed a moment ago is no new arrival.
     if identify(path) != arrival.identity:
         return False
-    write.execute(insert(videos).values(**file, arrived_at=now))
+    other = write.execute(unfinished.where(videos.c.path == path)).first()
+    if other and other.state == "claimed":
+        return False  # it is put to `waiting` when its decoder is done, and the next search brings this file again
+    if other and other.state in ("waiting", "queued"):
+        anew = {**file, **identity, **FREED, "state": "queued", "attempts": 0, "tries": 0}
+        write.execute(update(videos).where(videos.c.id == other.id).values(**anew))
+        return bool(other.state == "waiting")
+    write.execute(insert(videos).values(**file, **identity, state="queued", arrived_at=now))
     return True
+
+
+def _claimed(*ids: int) -> Update:
+    """A change of videos in hand: whatever has happened to a row meanwhile, it is not undone."""
+    return update(videos).where(videos.c.id.in_(ids), videos.c.state == "claimed")
 
 
 def _answered(sha256: str) -> Select[tuple[int]]:

@@ -90,13 +90,19 @@ videos = Table(
     CheckConstraint("state IN ({})".format(", ".join(f"'{state}'" for state in STATES)), name="state"),
     Index("ix_videos_state_id", "state", "id"),
 )
-_unfinished, _unmoved = text("finished_at IS NULL"), text("destination IS NOT NULL")
-_if_unfinished: dict[str, Any] = {"sqlite_where": _unfinished, "postgresql_where": _unfinished}
+
+
+def _where(condition: str) -> dict[str, Any]:
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
+
 # One row an arrival: found again by event, scan and rescan, an unfinished file is one and the same.
 _identity = (videos.c.inode, videos.c.size, videos.c.mtime_ns)
-Index("uq_videos_unfinished", *_identity, unique=True, **_if_unfinished)
-Index("ix_videos_unfinished_path", videos.c.path, **_if_unfinished)
-Index("ix_videos_destination", videos.c.id, sqlite_where=_unmoved, postgresql_where=_unmoved)
+Index("uq_videos_unfinished", *_identity, unique=True, **_where("finished_at IS NULL"))
+Index("ix_videos_unfinished_path", videos.c.path, **_where("finished_at IS NULL"))
+# The few rows that are asked for often, among millions.
+for _name in ("destination", "error", "trouble", "duplicate_of"):
+    Index(f"ix_videos_{_name}", videos.c.id, **_where(f"{_name} IS NOT NULL"))
 
 predictions = Table(
     "predictions",

@@ -43,30 +43,33 @@ BATCH = 200
 class Watcher(FileSystemEventHandler):
     """A thread that hands the whole files below `inbox` to `enqueue`, some at a time.
 
-    `unfinished` gives the files that need no second look, since they are queued already.
+    The inbox is searched every `rescan` seconds; `unfinished` gives the files that need no second look, since they are
+    queued already. Where `enqueue` or `unfinished` raises `trouble`, it is tried again.
     """
 
     def __init__(
         self,
         inbox: bytes,
+        *,
         settle: float,
+        rescan: float,
         unfinished: Callable[[], set[Identity]],
         enqueue: Callable[[list[tuple[bytes, Identity]]], object],
+        trouble: type[Exception],
         on_death: Callable[[], None],
     ) -> None:
         self.inbox = inbox
         self.tracker = Tracker(settle)
         self.death: BaseException | None = None
-        self._unfinished, self._enqueue, self._on_death = unfinished, enqueue, on_death
+        self._rescan, self._next_search = rescan, 0.0
+        self._unfinished, self._enqueue, self._trouble, self._on_death = unfinished, enqueue, trouble, on_death
         self._touched: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        self._stop, self._search, self._stepping = threading.Event(), threading.Event(), threading.Lock()
+        self._stop, self._stepping = threading.Event(), threading.Lock()
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
         self._observer = Observer()
-        self._searched = False
 
     def start(self) -> None:
         """Watch, and search the inbox for what is there already."""
-        self.request_search()
         try:
             self._observer.schedule(self, os.fsdecode(self.inbox), recursive=True, event_filter=EVENTS)
             self._observer.start()
@@ -84,14 +87,10 @@ class Watcher(FileSystemEventHandler):
             self._observer.join()
         self._thread.join()
 
-    def request_search(self) -> None:
-        """Search the inbox at the next tick."""
-        self._search.set()
-
     def at_rest(self) -> bool:
         """Whether the inbox was searched, and no file is left that may become whole within the settle time."""
         with self._stepping:
-            return self._searched and self._touched.empty() and self.tracker.restless()
+            return self._next_search > 0 and self._touched.empty() and self.tracker.nothing_may_settle()
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Note the path; called in watchdog's thread."""
@@ -111,16 +110,28 @@ class Watcher(FileSystemEventHandler):
         while not self._touched.empty():
             for path in self._files(self._touched.get()):
                 self.tracker.touch(path, now)
-        if self._search.is_set():
-            self._search.clear()
-            queued = self._unfinished()
-            for path in self._files(self.inbox):
-                if identify(path) not in queued:
-                    self.tracker.touch(path, now)
-            self._searched = True
-        whole = self.tracker.whole(now, identify, open_for_writing)
+        if now >= self._next_search:
+            self._search(now)
+        whole = self.tracker.whole(now, _look, open_for_writing)
         for first in range(0, len(whole), BATCH):
-            self._enqueue(whole[first : first + BATCH])
+            batch = whole[first : first + BATCH]
+            try:
+                self._enqueue(batch)
+            except self._trouble as error:
+                log.warning("files cannot be queued now, trying again: %s", error)
+                for path, _ in batch:
+                    self.tracker.touch(path, now)
+
+    def _search(self, now: float) -> None:
+        try:
+            queued = self._unfinished()
+        except self._trouble as error:
+            log.warning("the inbox cannot be searched now, trying again: %s", error)
+            return
+        for path in self._files(self.inbox):
+            if _look(path) not in queued:
+                self.tracker.touch(path, now)
+        self._next_search = now + self._rescan
 
     def _files(self, path: bytes) -> Iterator[bytes]:
         """The files at or below `path` that are not left alone. Links are not followed."""
@@ -132,6 +143,13 @@ class Watcher(FileSystemEventHandler):
 
     def _candidates(self, paths: Iterator[bytes] | list[bytes]) -> Iterator[bytes]:
         return (path for path in paths if not is_left_alone(path[len(self.inbox) + 1 :]))
+
+
+def _look(path: bytes) -> Identity | None:
+    try:
+        return identify(path)
+    except OSError:  # the next search finds it, when it can be looked at
+        return None
 
 
 def _log_unreadable(error: OSError) -> None:

@@ -1,6 +1,9 @@
 import ctypes
 import errno
+import hashlib
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -96,19 +99,41 @@ def other_file_system(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_file_is_copied_to_another_file_system_then_removed(tmp_path: Path, other_file_system: Path) -> None:
-    source, identity = dropped(other_file_system / "a.mp4")
+@pytest.fixture
+def elsewhere(other_file_system: Path) -> Iterator[Path]:
+    other_file_system.mkdir()
+    yield other_file_system
+    shutil.rmtree(other_file_system)
+
+
+def test_a_file_is_copied_to_another_file_system_then_removed(tmp_path: Path, elsewhere: Path) -> None:
+    source, identity = dropped(elsewhere / "a.mp4")
     target = bytes(tmp_path / "filed/a.mp4")
-    try:
-        assert place(source, target, identity, None, pytest.fail) == target
-        assert Path(os.fsdecode(target)).read_bytes() == b"video"
-        assert list(other_file_system.iterdir()) == []
-        # As a crash between copy and removal leaves it: completed, not copied again.
-        source, identity = dropped(other_file_system / "a.mp4")
-        assert place(source, target, identity, None, pytest.fail) == target
-        assert list(other_file_system.iterdir()) == []
-    finally:
-        other_file_system.rmdir()
+    assert place(source, target, identity, None, pytest.fail) == target
+    assert Path(os.fsdecode(target)).read_bytes() == b"video"
+    assert list(elsewhere.iterdir()) == []
+    # Called again, as after a crash before the row was written.
+    assert place(source, target, identity, None, pytest.fail) == target
+
+
+def test_a_crash_between_copy_and_rename_is_completed(tmp_path: Path, elsewhere: Path) -> None:
+    source, identity = dropped(elsewhere / "a.mp4")
+    target = bytes(tmp_path / "filed/a.mp4")
+    (tmp_path / "filed").mkdir()
+    part = filing._part_of(target, identity)
+    filing._copy(source, part)
+    (elsewhere / "a.mp4").unlink()
+    assert place(source, target, identity, None, pytest.fail) == target
+    assert [path.name for path in (tmp_path / "filed").iterdir()] == ["a.mp4"]
+
+
+def test_a_name_taken_on_another_file_system_leaves_no_copy_behind(tmp_path: Path, elsewhere: Path) -> None:
+    target = bytes(tmp_path / "filed/a.mp4")
+    for _ in range(2):  # the same content and name twice: both are kept
+        source, identity = dropped(elsewhere / "a.mp4")
+        place(source, target, identity, hashlib.sha256(b"video").hexdigest(), lambda path: None)
+    assert sorted(path.name for path in (tmp_path / "filed").iterdir()) == ["a-2.mp4", "a.mp4"]
+    assert list(elsewhere.iterdir()) == []
 
 
 def reasons(folder: Path) -> dict[str, bytes]:
@@ -121,6 +146,21 @@ def test_the_reason_stands_beside_the_file_and_a_later_one_replaces_it(tmp_path:
     write_reason(path, "not a video")
     assert list(reasons(tmp_path)) == ["a.mp4.txt"]
     assert b"not a video" in reasons(tmp_path)["a.mp4.txt"]
+
+
+def test_two_long_names_that_are_shortened_to_one_keep_a_reason_each(tmp_path: Path) -> None:
+    for ending in ("mp4", "avi"):
+        path, _ = dropped(tmp_path / ("x" * 251 + "." + ending))
+        write_reason(path, f"no {ending}")
+    assert len(reasons(tmp_path)) == 2
+
+
+def test_a_reason_that_came_back_with_its_video_gets_no_reason_of_its_own(tmp_path: Path) -> None:
+    path, _ = dropped(tmp_path / "a.mp4")
+    write_reason(path, "cut short")
+    write_reason(bytes(tmp_path / "a.mp4.txt"), "not a video")
+    assert list(reasons(tmp_path)) == ["a.mp4.txt"]
+    assert b"cut short" in reasons(tmp_path)["a.mp4.txt"]
 
 
 def test_a_reason_never_replaces_a_failed_file_of_that_name(tmp_path: Path) -> None:

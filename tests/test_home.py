@@ -12,10 +12,10 @@ from learner.errors import VidwatchError
 
 def test_a_home_is_made_once_and_what_is_there_stays(tmp_path: Path) -> None:
     home = Home.at(tmp_path / "home")
-    assert home.create()
+    home.create()
     home.settings.write_text("batch_size = 4\n")
     (home.inbox / "a.mp4").touch()
-    assert not home.create()
+    home.create()
     assert home.settings.read_text() == "batch_size = 4\n"
     assert (home.inbox / "a.mp4").exists()
     assert all((home.root / name).is_dir() for name in FOLDERS)
@@ -54,3 +54,9 @@ def test_the_lock_is_free_when_its_process_was_killed(tmp_path: Path) -> None:
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert Home.at(tmp_path).running() is None
+
+
+def test_a_home_that_may_not_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "daemon.lock").mkdir()
+    with pytest.raises(VidwatchError, match=r"cannot write daemon\.lock"), Home.at(tmp_path).lock():
+        pass

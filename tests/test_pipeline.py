@@ -1,6 +1,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from conftest import write_video
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
 from daemon.decoding import Decoders, Undecoded
 from daemon.filing import Folders
@@ -17,6 +19,7 @@ from daemon.pipeline import BusyError, Pipeline
 from daemon.store import Arrival, Store, connect
 from daemon.tables import predictions, videos
 from daemon.upgrade import upgrade
+from learner.errors import VidwatchError
 from learner.video import Clip, ClipSpec
 
 START = datetime(2026, 1, 2, tzinfo=UTC)
@@ -64,8 +67,16 @@ class House:
         upgrade(root / "vidwatch.db")
         self.store = Store(connect(root / "vidwatch.db"), "me")
         self.classify, self.now = Brightness(), START
-        model_id = self.store.register_model("m", "digest", ["dark", "red"], {}, START)
-        self.pipeline = Pipeline(self.store, decoders, self.classify, Folders(root), model_id, batch_size=4)
+        self.pipeline = Pipeline(
+            self.store,
+            decoders,
+            self.classify,
+            Folders(root),
+            model_id=self.store.register_model("m", "digest", ["dark", "red"], {}, START),
+            batch_size=4,
+            grace=timedelta(minutes=1),
+            inbox_is_there=self.inbox.exists,
+        )
 
     def drop(self, name: str | bytes, frames: int = 8, shade: int = 0) -> Path:
         path = Path(os.fsdecode(bytes(self.inbox) + b"/" + os.fsencode(name)))
@@ -83,6 +94,7 @@ class House:
         for _ in range(rounds):
             self.now += timedelta(hours=1)
             if not self.pipeline.step(self.now):
+                self.pipeline.settle_missing(self.now + timedelta(hours=1))
                 return
         raise AssertionError("it never ended")
 
@@ -177,18 +189,104 @@ def test_a_file_that_vanishes_gets_a_row_that_says_so(house: House) -> None:
     ]
 
 
-def test_modified_during_check_a_file_waits_until_it_is_whole_again(house: House) -> None:
+def test_modified_during_check_a_file_waits_until_it_is_whole_again(house: House, decoders: Decoders) -> None:
+    class WrittenMeanwhile:
+        """Reads for real, while someone goes on writing the file."""
+
+        decode = staticmethod(decoders.decode)
+
+        def outcome(self, future: Future[Clip]) -> Clip | Undecoded:
+            clip = decoders.outcome(future)
+            write_video(path, frames=12, shade=180)
+            return clip
+
     path = house.drop("a.avi", frames=8)
-    house.store.claim(1, house.now)
-    write_video(path, frames=12, shade=180)
-    house.store.recover(house.now)
+    house.pipeline._reader = WrittenMeanwhile()
     house.work()
-    assert [row.state for row in house.rows()] == ["waiting"]
+    assert [(row.state, row.error) for row in house.rows()] == [("waiting", None)]
     assert house.predictions() == []
+    house.pipeline._reader = decoders
     house.queue(path)
     house.work()
     assert [(row.state, row.name) for row in house.rows()] == [("filed", "a.avi")]
-    assert [row["class"] for row in (row._mapping for row in house.predictions())] == ["red"]
+    assert [row._mapping["class"] for row in house.predictions()] == ["red"]
+
+
+def test_a_file_renamed_while_in_hand_is_filed_from_its_new_name(house: House) -> None:
+    path = house.drop("a.avi")
+    house.store.claim(1, house.now)
+    path.rename(house.inbox / "b.avi")
+    house.queue(house.inbox / "b.avi")
+    house.store.recover()
+    house.work()
+    assert [(row.state, row.name) for row in house.rows()] == [("filed", "b.avi")]
+    assert house.files() == {"classified/dark/b.avi"}
+
+
+def test_an_inbox_that_is_away_for_a_while_costs_its_files_nothing(house: House) -> None:
+    for number in range(3):
+        house.drop(f"{number}.avi", shade=8 * number)
+    house.inbox.rename(house.root / "away")
+    house.work()
+    assert [row.state for row in house.rows()] == ["waiting"] * 3
+    (house.root / "away").rename(house.inbox)
+    for number in range(3):
+        house.queue(house.inbox / f"{number}.avi")
+    house.work()
+    assert [row.state for row in house.rows()] == ["filed"] * 3
+
+
+def test_an_inbox_that_is_away_between_answer_and_move_delays_the_move(house: House) -> None:
+    house.drop("a.avi")
+    file = house.pipeline._file
+    house.pipeline._file = lambda moves, now: None  # type: ignore[method-assign]
+    for _ in range(10):
+        house.pipeline.step(house.now)
+    house.pipeline._file = file  # type: ignore[method-assign]
+    house.inbox.rename(house.root / "away")
+    house.pipeline.step(house.now)
+    assert [(row.state, row.finished_at) for row in house.rows()] == [("classified", None)]
+    (house.root / "away").rename(house.inbox)
+    house.work()
+    assert house.files() == {"classified/dark/a.avi"}
+
+
+def test_a_database_locked_between_answer_and_record_loses_nothing(house: House) -> None:
+    with house.store.engine.connect() as impatient:
+        impatient.exec_driver_sql("PRAGMA busy_timeout = 50")
+    locker, lock = connect(house.root / "vidwatch.db").execution_options(writes=True), ExitStack()
+
+    def classify_and_lock(clips: Sequence[Clip]) -> list[Said]:
+        lock.enter_context(locker.begin())
+        return house.classify(clips)
+
+    house.drop("a.avi")
+    house.pipeline._classify = classify_and_lock
+    with pytest.raises(OperationalError, match="locked"):
+        house.work()
+    assert [row.state for row in house.rows()] == ["claimed"]
+    lock.close()
+    house.pipeline._classify = house.classify
+    house.pipeline.start_over()
+    house.work()
+    assert [row.state for row in house.rows()] == ["filed"]
+    assert len(house.predictions()) == 1
+
+
+def test_a_clip_that_the_model_refuses_is_failed_and_the_others_go_on(house: House) -> None:
+    def refuses_red(clips: Sequence[Clip]) -> list[Said]:
+        said = classify(clips)
+        if any(prediction.class_name == "red" for prediction in said):
+            raise VidwatchError("model 'm' gave logits that are not finite: its weights are damaged")
+        return said
+
+    classify = house.pipeline._classify
+    house.pipeline._classify = refuses_red
+    for number, shade in enumerate((0, 180, 8)):
+        house.drop(f"{number}.avi", shade=shade)
+    house.work()
+    assert [row.state for row in house.rows()] == ["filed", "failed", "filed"]
+    assert "not finite" in house.rows()[1].error
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")

@@ -31,7 +31,6 @@ def test_a_file_at_rest_is_whole_after_the_settle_time() -> None:
     tracker = Tracker(SETTLE)
     tracker.touch(PATH, 0)
     assert Disk({0: 10}).whole_at(tracker, 10) == SETTLE
-    assert len(tracker) == 0
 
 
 def test_a_slow_write_is_whole_only_after_its_last_change() -> None:
@@ -67,7 +66,7 @@ def test_deleted_before_stable() -> None:
     tracker = Tracker(SETTLE)
     tracker.touch(PATH, 0)
     assert Disk({0: 10, 1: None}).whole_at(tracker, 10) is None
-    assert len(tracker) == 0
+    assert tracker.nothing_may_settle()
 
 
 def test_touching_again_does_not_begin_the_settle_time_anew() -> None:
@@ -78,13 +77,13 @@ def test_touching_again_does_not_begin_the_settle_time_anew() -> None:
     assert disk.whole_at(tracker, 10) == SETTLE
 
 
-def test_restless_tells_a_copy_in_progress_from_a_file_that_may_settle() -> None:
+def test_it_tells_a_copy_in_progress_from_a_file_that_may_settle() -> None:
     tracker, disk = Tracker(SETTLE), Disk({0: 1, 1: 2, 3: 3, 5: 4})
-    assert tracker.restless()
+    assert tracker.nothing_may_settle()
     tracker.touch(PATH, 0)
-    assert not tracker.restless()
+    assert not tracker.nothing_may_settle()
     disk.whole_at(tracker, 3)
-    assert tracker.restless()
+    assert tracker.nothing_may_settle()
 
 
 def test_hidden_partial_and_litter_names_are_left_alone_whatever_their_case() -> None:

@@ -42,7 +42,8 @@ def fill(home: Home) -> None:
     answers = [Answer(v.id, v.path, "same", "Biking", 0, 0.75, [1.0, 0.0], 16, 16, "opencv") for v in videos[:2]]
     store.record(answers, model, Folders(home.root), NOW)
     store.moved({video.id: video.path for video in videos[:2]}, NOW - timedelta(minutes=1))
-    store.fail(videos[2].id, "not a video", None, NOW)
+    store.fail(videos[2].id, "not a video", b"/failed")
+    store.moved({videos[2].id: b"/failed"}, NOW)
     store.postpone([videos[3].id], "the share is gone", NOW)
     store.close()
 
@@ -50,9 +51,12 @@ def fill(home: Home) -> None:
 def test_json_gives_counts_model_daemon_and_answers(home: Home) -> None:
     fill(home)
     status = json.loads(json.dumps(read_status(home, NOW).to_json()))
-    assert {key: status[key] for key in ("queued", "claimed", "classified", "filed", "failed", "waiting")} == {
+    assert {
+        key: status[key] for key in ("queued", "claimed", "in_hand", "classified", "filed", "failed", "waiting")
+    } == {
         "queued": 2,
         "claimed": 0,
+        "in_hand": 0,
         "classified": 0,
         "filed": 2,
         "failed": 1,

@@ -101,18 +101,8 @@ def test_a_new_daemon_takes_up_what_the_last_one_had_in_hand_and_no_attempt_coun
 ) -> None:
     store.enqueue([arrive(store, tmp_path / f"{n}.mp4") for n in range(2)], NOW)
     store.claim(2, NOW)
-    assert store.recover(NOW) == 2
+    assert store.recover() == 2
     assert [(row.state, row.attempts, row.claimed_by) for row in rows(store)] == [("queued", 0, None)] * 2
-
-
-def test_another_daemons_claims_are_taken_up_when_their_lease_has_expired(store: Store, tmp_path: Path) -> None:
-    store.enqueue([arrive(store, tmp_path / "a.mp4")], NOW)
-    other = Store(store.engine, "other")
-    other.claim(1, NOW)
-    assert store.recover(NOW) == 0
-    other.renew_leases(NOW + timedelta(minutes=9))
-    assert store.recover(NOW + timedelta(minutes=15)) == 0
-    assert store.recover(LATER) == 1
 
 
 def test_prediction_logits_and_destination_are_recorded_together(store: Store, tmp_path: Path) -> None:
@@ -144,7 +134,7 @@ def test_content_seen_before_gets_no_second_prediction_even_within_one_batch(sto
 def test_the_same_content_that_failed_before_is_tried_again(store: Store, tmp_path: Path) -> None:
     store.enqueue([arrive(store, tmp_path / "a.mp4")], NOW)
     (video,) = store.claim(1, NOW)
-    store.fail(video.id, "not a video", bytes(tmp_path / "failed/a.mp4"), NOW)
+    store.fail(video.id, "not a video", bytes(tmp_path / "failed/a.mp4"))
     store.moved({video.id: bytes(tmp_path / "failed/a.mp4")}, NOW)
     assert store.enqueue([seen(tmp_path / "a.mp4")], NOW) == 1
     assert [row.state for row in rows(store)] == ["failed", "queued"]
@@ -176,13 +166,64 @@ def test_a_crash_of_its_decoder_counts_and_waits_while_others_go_on(store: Store
 def test_a_file_that_changed_while_in_hand_is_queued_anew_when_it_is_whole(store: Store, tmp_path: Path) -> None:
     store.enqueue([arrive(store, tmp_path / "a.mp4")], NOW)
     (video,) = store.claim(1, NOW)
-    store.wait(video.id)
-    assert store.unfinished() == set()
-    assert store.abandoned() == [(video.id, bytes(tmp_path / "a.mp4"))]
-    assert store.claim(1, NOW) == []
     whole = arrive(store, tmp_path / "a.mp4", b"now it is whole")
+    assert store.enqueue([whole], NOW) == 0  # while it is in hand
+    store.wait(video.id, LATER)
+    assert store.unfinished() == set()
+    assert store.claim(1, NOW) == []
     assert store.enqueue([whole], NOW) == 1
     assert store.claim(1, NOW) == [Claimed(video.id, whole.path, whole.identity)]
+
+
+def test_a_file_renamed_while_in_hand_keeps_its_row(store: Store, tmp_path: Path) -> None:
+    store.enqueue([arrive(store, tmp_path / "a.mp4")], NOW)
+    store.claim(1, NOW)
+    (tmp_path / "a.mp4").rename(tmp_path / "b.mp4")
+    assert store.enqueue([seen(tmp_path / "b.mp4")], NOW) == 0
+    assert store.path(1) == bytes(tmp_path / "b.mp4")
+    assert [row.state for row in rows(store)] == ["claimed"]
+
+
+def test_a_missing_file_is_given_up_after_its_grace_and_not_when_it_came_back(store: Store, tmp_path: Path) -> None:
+    store.enqueue([arrive(store, tmp_path / f"{n}.mp4", b"%d" % n) for n in range(2)], NOW)
+    for video in store.claim(2, NOW):
+        store.wait(video.id, LATER)
+    assert store.missing(NOW) == []
+    assert [video_id for video_id, _ in store.missing(LATER)] == [1, 2]
+    store.enqueue([seen(tmp_path / "1.mp4")], NOW)
+    for video_id in (1, 2):
+        store.give_up(video_id, "vanished", LATER)
+    assert [(row.state, row.error, row.finished_at) for row in rows(store)] == [
+        ("failed", "vanished", LATER),
+        ("queued", None, None),
+    ]
+
+
+def test_other_content_under_an_old_name_does_not_inherit_its_crashes(store: Store, tmp_path: Path) -> None:
+    store.enqueue([arrive(store, tmp_path / "a.mp4")], NOW)
+    store.count_crash(store.claim(1, NOW)[0].id, "signal SIGSEGV", NOW)
+    store.enqueue([arrive(store, tmp_path / "a.mp4", b"other content")], NOW)
+    assert [(row.attempts, row.trouble, row.retry_at) for row in rows(store)] == [(0, None, None)]
+
+
+def test_what_became_of_a_row_that_is_no_longer_in_hand_stands(store: Store, tmp_path: Path) -> None:
+    store.enqueue([arrive(store, tmp_path / "a.mp4")], NOW)
+    (video,) = store.claim(1, NOW)
+    store.fail(video.id, "not a video", bytes(tmp_path / "failed/a.mp4"))
+    store.record([answer(video)], model(store), Folders(tmp_path), NOW)
+    store.release([video.id])
+    store.wait(video.id, NOW)
+    assert [(row.state, row.error) for row in rows(store)] == [("failed", "not a video")]
+    with store.engine.begin() as read:
+        assert read.exec_driver_sql("SELECT count(*) FROM predictions").scalar() == 0
+
+
+def test_a_date_far_in_the_future_and_a_huge_inode_fit(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"video")
+    os.utime(tmp_path / "a.mp4", ns=(0, 2**63 + 5))
+    arrival = seen(tmp_path / "a.mp4")
+    assert store.enqueue([arrival], NOW) == 1
+    assert store.unfinished() == {arrival.identity}
 
 
 def test_a_file_that_someone_took_away_before_it_was_filed_keeps_its_answer(store: Store, tmp_path: Path) -> None:

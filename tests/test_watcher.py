@@ -41,9 +41,21 @@ def inbox(tmp_path: Path) -> Path:
     return tmp_path / "inbox"
 
 
+def watch(inbox: Path, found: Found, rescan: float = 3600, on_death: Callable[[], None] = lambda: None) -> Watcher:
+    return Watcher(
+        bytes(inbox),
+        settle=SETTLE,
+        rescan=rescan,
+        unfinished=found.unfinished,
+        enqueue=found.enqueue,
+        trouble=ConnectionError,
+        on_death=on_death,
+    )
+
+
 @pytest.fixture
 def watcher(inbox: Path, found: Found) -> Iterator[Watcher]:
-    watcher = Watcher(bytes(inbox), SETTLE, found.unfinished, found.enqueue, lambda: None)
+    watcher = watch(inbox, found)
     yield watcher
     watcher.stop()
 
@@ -103,17 +115,33 @@ def test_a_slow_write_is_handed_on_once_and_whole(inbox: Path, found: Found, wat
 
 
 def test_a_search_finds_what_no_event_told_of_and_nothing_twice(inbox: Path, found: Found) -> None:
-    watcher = Watcher(bytes(inbox), SETTLE, found.unfinished, found.enqueue, lambda: None)
-    watcher.request_search()
+    watcher = watch(inbox, found, rescan=2 * SETTLE)
     threading.Thread.start(watcher._thread)  # without watchdog's observer: as if every event were lost
+    wait_for(watcher.at_rest)
     (inbox / "a.mp4").write_bytes(b"video")
-    watcher.request_search()
     wait_for(lambda: found.names(inbox) == {"a.mp4"})
-    for _ in range(3):
-        watcher.request_search()
-        time.sleep(2 * SETTLE)
+    time.sleep(8 * SETTLE)
     watcher.stop()
     assert found.calls == 1
+
+
+def test_files_that_cannot_be_queued_now_are_queued_later(
+    inbox: Path, found: Found, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    troubles = 2
+
+    def locked_at_first(whole: list[tuple[bytes, Identity]]) -> None:
+        nonlocal troubles
+        if troubles:
+            troubles -= 1
+            raise ConnectionError("database is locked")
+        found.enqueue(whole)
+
+    monkeypatch.setattr(watcher, "_enqueue", locked_at_first)
+    (inbox / "a.mp4").write_bytes(b"video")
+    watcher.start()
+    wait_for(lambda: found.names(inbox) == {"a.mp4"})
+    assert (troubles, watcher.death) == (0, None)
 
 
 def test_links_and_pipes_are_not_followed(tmp_path: Path, inbox: Path, found: Found, watcher: Watcher) -> None:
@@ -144,7 +172,8 @@ def test_the_death_of_its_thread_is_told(inbox: Path, found: Found) -> None:
     def broken(_: object) -> None:
         raise RuntimeError("the database is gone")
 
-    watcher = Watcher(bytes(inbox), SETTLE, found.unfinished, broken, told.set)
+    found.enqueue = broken  # type: ignore[method-assign]
+    watcher = watch(inbox, found, on_death=told.set)
     (inbox / "a.mp4").write_bytes(b"video")
     watcher.start()
     assert told.wait(10)

@@ -52,11 +52,11 @@ def upgrade() -> None:
     op.create_index("ix_videos_sha256", "videos", ["sha256"])
     op.create_index("ix_videos_finished_at", "videos", ["finished_at"])
     op.create_index("ix_videos_state_id", "videos", ["state", "id"])
-    unfinished, unmoved = sa.text("finished_at IS NULL"), sa.text("destination IS NOT NULL")
-    if_unfinished: dict[str, Any] = {"sqlite_where": unfinished, "postgresql_where": unfinished}
-    op.create_index("uq_videos_unfinished", "videos", ["inode", "size", "mtime_ns"], unique=True, **if_unfinished)
-    op.create_index("ix_videos_unfinished_path", "videos", ["path"], **if_unfinished)
-    op.create_index("ix_videos_destination", "videos", ["id"], sqlite_where=unmoved, postgresql_where=unmoved)
+    unfinished = _where("finished_at IS NULL")
+    op.create_index("uq_videos_unfinished", "videos", ["inode", "size", "mtime_ns"], unique=True, **unfinished)
+    op.create_index("ix_videos_unfinished_path", "videos", ["path"], **unfinished)
+    for name in ("destination", "error", "trouble", "duplicate_of"):
+        op.create_index(f"ix_videos_{name}", "videos", ["id"], **_where(f"{name} IS NOT NULL"))
     op.create_table(
         "predictions",
         sa.Column("id", sa.Integer, nullable=False),
@@ -86,3 +86,7 @@ def upgrade() -> None:
         JOIN json_each(p.logits) l ON l.key = c.key
         """
     )
+
+
+def _where(condition: str) -> dict[str, Any]:
+    return {"sqlite_where": sa.text(condition), "postgresql_where": sa.text(condition)}
