@@ -170,10 +170,11 @@ def _fit(name: bytes, ending: bytes) -> bytes:
 
 
 def _begins(path: bytes, opening: bytes) -> bool:
-    if identify(path) is None:
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(opening)) == opening
+    except OSError:  # gone, or a failed video that may not be read
         return False
-    with open(path, "rb") as file:
-        return file.read(len(opening)) == opening
 
 
 def _sha256(path: bytes) -> str:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -25,7 +25,7 @@ from daemon.identity import Identity
 from daemon.pipeline import BusyError, Pipeline
 from daemon.settings import Settings
 from daemon.stopping import Stop
-from daemon.store import Arrival, Store, connect
+from daemon.store import Arrival, Store, connect, is_locked
 from daemon.upgrade import upgrade
 from daemon.watcher import Watcher
 from learner.errors import VidwatchError
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from learner.classifier import Classifier, Prediction
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 IDLE = 0.5  # all in seconds
 PAUSE = 2
@@ -53,17 +54,17 @@ def run(home: Home, settings: Settings, stop: Stop, *, once: bool, tell: Callabl
     """
     with ExitStack() as stack:
         stack.enter_context(home.lock())
-        upgrade(home.database)
+        _patiently(lambda: upgrade(home.database), stop)
         store = Store(connect(home.database), owner=f"{socket.gethostname()}:{os.getpid()}")
         stack.callback(store.close)
-        if recovered := store.recover():
+        if recovered := _patiently(store.recover, stop):
             log.info("taken up again after a stop: %d clips", recovered)
         classifier = _load(home, settings)
         if stop.asked:
             return
         decoders = Decoders(classifier.spec, settings.decoders or os.cpu_count() or 1, settings.decode_seconds)
         stack.callback(decoders.close)
-        pipeline = _pipeline(home, settings, store, decoders, classifier)
+        pipeline = _patiently(lambda: _pipeline(home, settings, store, decoders, classifier), stop)
         stack.callback(_calmly, pipeline.release)
         arrived = threading.Event()
         watcher = _watcher(home, settings, store, arrived)
@@ -95,6 +96,17 @@ def _round(pipeline: Pipeline, store: Store, tell: Callable[[Store], None]) -> b
         time.sleep(PAUSE)
         _calmly(pipeline.start_over)
         return False
+
+
+def _patiently(begin: Callable[[], T], stop: Stop) -> T:
+    """What has to be done at the start: while another program has the database locked, it is tried again."""
+    while True:
+        try:
+            return begin()
+        except OperationalError as error:
+            if stop.asked or not is_locked(error):
+                raise VidwatchError(f"the database cannot be used: {error.orig}") from error
+            log.warning("the database is locked: waiting for the program that has it open")
 
 
 def _calmly(change: Callable[[], None]) -> None:

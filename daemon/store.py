@@ -23,6 +23,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import DBAPIError
 
 from daemon.identity import Identity, display_name, identify
 from daemon.tables import models, predictions, videos
@@ -112,6 +113,11 @@ def connect(path: Path, *, read_only: bool = False) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def is_locked(error: DBAPIError) -> bool:
+    """Whether another program held the database for longer than we wait for it."""
+    return getattr(error.orig, "sqlite_errorname", "") == "SQLITE_BUSY"
 
 
 class Store:

@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
-from daemon.store import connect
+from daemon.store import connect, is_locked
 from learner.errors import VidwatchError
 
 
@@ -21,6 +21,7 @@ def upgrade(path: Path, revision: str = "head") -> None:
 
     Raises:
         VidwatchError: a newer vidwatch wrote it, or it is no database.
+        OperationalError: another program has locked it.
     """
     config = alembic_config()
     scripts = ScriptDirectory.from_config(config)
@@ -37,6 +38,8 @@ def upgrade(path: Path, revision: str = "head") -> None:
         with engine.execution_options(writes=True).begin() as connection:
             command.upgrade(alembic_config(connection), revision)
     except DatabaseError as error:
+        if is_locked(error):
+            raise
         raise VidwatchError(f"database {path}: {error.orig}") from error
     finally:
         engine.dispose()

@@ -118,7 +118,7 @@ class Watcher(FileSystemEventHandler):
             try:
                 self._enqueue(batch)
             except self._trouble as error:
-                log.warning("files cannot be queued now, trying again: %s", error)
+                log.warning("files cannot be queued now, trying again: %s", str(error).partition("\n")[0])
                 for path, _ in batch:
                     self.tracker.touch(path, now)
 
@@ -126,7 +126,7 @@ class Watcher(FileSystemEventHandler):
         try:
             queued = self._unfinished()
         except self._trouble as error:
-            log.warning("the inbox cannot be searched now, trying again: %s", error)
+            log.warning("the inbox cannot be searched now, trying again: %s", str(error).partition("\n")[0])
             return
         for path in self._files(self.inbox):
             if _look(path) not in queued:
