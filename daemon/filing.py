@@ -170,10 +170,12 @@ def _fit(name: bytes, ending: bytes) -> bytes:
 
 
 def _begins(path: bytes, opening: bytes) -> bool:
+    if identify(path) is None:
+        return False
     try:
         with open(path, "rb") as file:
             return file.read(len(opening)) == opening
-    except OSError:  # gone, or a failed video that may not be read
+    except PermissionError:  # a failed video that may not be read
         return False
 
 

@@ -100,8 +100,6 @@ def test_a_model_is_trained_listed_evaluated_and_used(tmp_path: Path, monkeypatc
     trained = vidwatch("train", clips, "--out", "mine", "--epochs", "20", home=home)
     assert trained.returncode == 0, trained.stderr
     assert "mean-pooling baseline" in trained.stdout
-    again = vidwatch("train", clips, "--out", "mine", home=home)
-    assert (again.returncode, "exists already" in again.stderr) == (2, True)
     names = [model["name"] for model in json.loads(vidwatch("models", "--json", home=home).stdout)]
     assert names == ["starter", "mine"]
     measured = json.loads(vidwatch("evaluate", clips, "--model", "mine", "--json", home=home).stdout)

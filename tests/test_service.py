@@ -178,7 +178,7 @@ def killed_on_the_way(daemon: Daemon, clips: int, kills: int) -> None:
 
 
 def test_a_kill_on_the_way_loses_and_doubles_nothing(daemon: Daemon) -> None:
-    killed_on_the_way(daemon, clips=30, kills=2)
+    killed_on_the_way(daemon, clips=20, kills=2)
 
 
 @pytest.mark.slow
