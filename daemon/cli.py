@@ -1,6 +1,7 @@
 """The `vidwatch` command: reads arguments, makes one call, prints. What is heavy is imported where it runs."""
 
 import json
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -40,8 +41,10 @@ def main() -> None:
     try:
         app()
     except VidwatchError as error:
-        print(f"vidwatch: {error}".encode(errors="backslashreplace").decode(), file=sys.stderr)
+        print(f"vidwatch: {printable(str(error))}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def _version(wanted: bool) -> None:
@@ -71,7 +74,8 @@ def init(
     """Make a home folder: inbox, database, settings. What is there already stays as it is."""
     home = Home.at(folder) if folder else context.obj
     _make(home)
-    print(f"{home.root} is ready: put videos into {home.inbox}, and start the daemon with: vidwatch run")
+    print(f"{home.root} is ready: put videos into {home.inbox}, and start the daemon with:")
+    print(f"vidwatch --home {shlex.quote(str(home.root))} run")
 
 
 @app.command()
@@ -106,6 +110,8 @@ def status(
 
     from daemon.status import read_status, render
 
+    if as_json and watch:
+        raise VidwatchError("status: --json prints once; leave --watch out")
     if as_json:
         print(json.dumps(read_status(context.obj, _now()).to_json()))
     elif not watch:
@@ -161,17 +167,19 @@ def train(
     from learner.classifier import Classifier
 
     compile_pattern(group_pattern)
+    out_path = context.obj.model(out)
     settings = training.TrainSettings(seed=seed, **({"epochs": epochs} if epochs else {}))
     start = Classifier.from_backbone(weights) if weights else _load(context.obj, model)
     with _progress("reading clips") as progress:
-        trained = training.train(folder, _model_path(context.obj, out), start, settings, group_pattern, progress)
+        trained = training.train(folder, out_path, start, settings, group_pattern, progress)
     _name_skipped(trained.skipped)
     if trained.score and trained.baseline:
         print(f"on groups it had not seen (cross-validation): {_figures(trained.score)}")
         print(f"mean-pooling baseline:                        {_figures(trained.baseline)}")
     else:
-        print("not measured: a class has clips of one group only, so none can be held out")
+        print("not measured: each class needs clips of two groups (recordings, scenes), so that one can be held out")
     print(f"saved as {trained.path}")
+    print(f"to use it: set model = {json.dumps(out)} in {context.obj.settings}, then restart the daemon")
 
 
 @app.command()
@@ -192,8 +200,8 @@ def evaluate(
     if as_json:
         print(json.dumps(found.to_json()))
         return
-    print(f"model {found.model}:       {_figures(found.score)}, loss {found.score.loss:.3f}")
-    print(f"mean-pooling baseline: {_figures(found.baseline)}, loss {found.baseline.loss:.3f}")
+    for name, score in ((f"model {found.model}", found.score), ("mean-pooling baseline", found.baseline)):
+        print(f"{name + ':':<24}{_figures(score)}, loss {score.loss:.3f}")
     if found.seen:
         print(f"{found.seen} of the clips were among those it was trained on: the figures flatter it")
     Console().print(_class_table(found.score.per_class))
@@ -228,14 +236,10 @@ def _make(home: Home) -> None:
     upgrade(home.database)
 
 
-def _model_path(home: Home, name: str) -> Path:
-    return Path(name) if "/" in name else home.models / name
-
-
 def _load(home: Home, name: str) -> "Classifier":
     from learner.classifier import Classifier
 
-    return Classifier.load(None if name == "starter" else _model_path(home, name))
+    return Classifier.load(None if name == "starter" else home.model(name))
 
 
 def _now() -> datetime:
@@ -244,7 +248,7 @@ def _now() -> datetime:
 
 def _figures(score: "Score") -> str:
     low, high = score.interval
-    return f"{score.accuracy:.3f} (95 % interval {low:.3f} to {high:.3f}, {score.n} clips)"
+    return f"{score.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%}, {score.n} clips)"
 
 
 def _name_skipped(skipped: dict[str, str]) -> None:

@@ -45,6 +45,19 @@ class Home:
         """Where trained models lie."""
         return self.root / "models"
 
+    def model(self, name: str) -> Path:
+        """A model in `models/` by its name, or any by its path.
+
+        Raises:
+            VidwatchError: it can be no model's name.
+        """
+        if "/" in name:
+            return Path(name).expanduser()
+        if not name or name.startswith(".") or name == "starter":
+            rule = "a name without a dot at its start, other than 'starter', or a path with a slash in it"
+            raise VidwatchError(f"{name!r} cannot be the name of a trained model: it must be {rule}")
+        return self.models / name
+
     @property
     def database(self) -> Path:
         """The SQLite file."""

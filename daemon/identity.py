@@ -76,4 +76,5 @@ def display_name(path: bytes) -> str:
 
 def printable(text: str) -> str:
     """Text of unknown origin as it may be shown: no control character reaches a terminal or forges a line of a log."""
+    text = os.fsencode(text).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

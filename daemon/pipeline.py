@@ -124,10 +124,11 @@ class Pipeline:
         except BusyError as error:
             self._store.postpone([video.id for video, _ in clips], str(error), now)
             return
-        self._store.record(answers, self._model_id, self._folders, now)
-        for answer in answers:
-            said = (_shown(answer.path), answer.class_name, 100 * answer.probability, answer.video_id)
-            log.info("%s: %s, %.1f %% (id=%d)", *said)
+        for answer, original in self._store.record(answers, self._model_id, self._folders, now):
+            said = f"{answer.class_name}, {answer.probability:.1%}"
+            if original:
+                said = f"a duplicate of video {original}, whose answer counts"
+            log.info("%s: %s (id=%d)", _shown(answer.path), said, answer.video_id)
 
     def _predict(self, clips: list[tuple[Claimed, Clip]]) -> list[Answer]:
         """The answers in order; a clip that the model itself refuses is failed, and the others go on without it."""
@@ -165,7 +166,8 @@ class Pipeline:
             try:
                 placed[move.id] = self._place(move)
             except OSError as error:
-                trouble = f"cannot be moved to {os.fsdecode(move.destination)!r} ({error.strerror})"
+                source, target = (os.fsdecode(os.path.dirname(path)) for path in (move.path, move.destination))
+                trouble = printable(f"cannot be moved from {source} to {target} ({error.strerror})")
                 log.warning("%s: %s, is tried again (id=%d)", _shown(move.path), trouble, move.id)
                 self._store.postpone([move.id], trouble, now)
         if placed:

@@ -184,8 +184,11 @@ def _load(home: Home, settings: Settings) -> "Classifier":
 
     if settings.device == "cuda" and not torch.cuda.is_available():
         raise VidwatchError("setting 'device' is 'cuda', but this machine has no usable GPU; set it to 'auto' or 'cpu'")
-    path = None if settings.model == "starter" else home.models / settings.model
-    return Classifier.load(path, None if settings.device == "auto" else settings.device)
+    path = None if settings.model == "starter" else home.model(settings.model)
+    try:
+        return Classifier.load(path, None if settings.device == "auto" else settings.device)
+    except VidwatchError as error:
+        raise VidwatchError(f"setting 'model' is {settings.model!r}: {error}; 'vidwatch models' lists them") from error
 
 
 def _classify_with(classifier: "Classifier") -> "Callable[[Sequence[Clip]], list[Prediction]]":

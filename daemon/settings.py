@@ -67,7 +67,8 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise VidwatchError(f"settings {path}: cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise VidwatchError(f"settings {path}: not valid TOML ({error})") from error
+        hint = "each setting may stand there once, and a text needs quotes"
+        raise VidwatchError(f"settings {path}: not valid TOML ({error}); {hint}") from error
 
 
 def _explain(path: Path, problem: Any) -> str:

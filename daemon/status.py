@@ -1,6 +1,6 @@
 """What there is to know about a home, by queries that only read: as a table for people, or as JSON."""
 
-import sqlite3
+import os
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,7 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 from sqlalchemy import Connection, Select, func, select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError
 
 from daemon.home import Home, Running
 from daemon.identity import printable
@@ -28,6 +28,7 @@ class Answered:
 
     id: int
     name: str
+    path: str
     class_name: str
     probability: float
     duplicate_of: int | None
@@ -93,7 +94,6 @@ def read_status(home: Home, now: datetime) -> Status:
     engine = connect(home.database, read_only=True)
     try:
         with engine.begin() as read:
-            since = max(now - RATE_WINDOW, running.since) if running else now - RATE_WINDOW
             return Status(
                 home,
                 running,
@@ -101,15 +101,18 @@ def read_status(home: Home, now: datetime) -> Status:
                 read.scalar(select(models.c.name).order_by(models.c.used_at.desc()).limit(1)),
                 counts(read),
                 read.scalar(select(func.count()).where(videos.c.duplicate_of.is_not(None))) or 0,
-                _rate(read, since, now),
+                _rate(read, now),
                 _recent(read),
                 _problems(read, select(videos, videos.c.error.label("why")).where(videos.c.error.is_not(None))),
                 _problems(read, select(videos, videos.c.trouble.label("why")).where(videos.c.trouble.is_not(None))),
             )
-    except (OperationalError, sqlite3.Error) as error:
-        reason = str(getattr(error, "orig", None) or error)
-        hint = "it is not set up, run: vidwatch init" if "no such table" in reason else "run this as the daemon's user"
-        raise VidwatchError(f"database {home.database}: {reason}; {hint}") from error
+    except DatabaseError as error:
+        reason, hint = str(error.orig), ""
+        if "unable to open" in reason or "readonly" in reason:
+            hint = "; run this as the daemon's user"
+        elif "no such" in reason:
+            hint = f"; it is not up to date: run vidwatch init {home.root}"
+        raise VidwatchError(f"database {home.database}: {reason}{hint}") from error
     finally:
         engine.dispose()
 
@@ -130,9 +133,10 @@ def render(status: Status, now: datetime) -> RenderableType:
     if status.recent:
         parts.append(_recent_table(status.recent, now))
     if status.troubled:
-        parts.append(_problem_table("In trouble, will be tried again", status.troubled, "yellow"))
+        parts.append(_problem_table("In trouble, tried again by itself", status.troubled, "yellow"))
     if status.failed:
-        parts.append(_problem_table("Not classified, or not filed", status.failed, "red"))
+        shown = f", the last {SHOWN}" if len(status.failed) == SHOWN else ""
+        parts.append(_problem_table(f"Failed{shown}", status.failed, "red"))
     return Group(*parts)
 
 
@@ -143,10 +147,9 @@ def _changed_after(home: Home, since: datetime) -> bool:
         return False
 
 
-def _rate(read: Connection, since: datetime, now: datetime) -> float:
-    filed = select(func.count()).where(videos.c.finished_at > since, videos.c.state == "filed")
-    minutes = max((now - since).total_seconds(), 1) / 60
-    return round((read.scalar(filed) or 0) / minutes, 1)
+def _rate(read: Connection, now: datetime) -> float:
+    filed = select(func.count()).where(videos.c.finished_at > now - RATE_WINDOW, videos.c.state == "filed")
+    return round((read.scalar(filed) or 0) / (RATE_WINDOW / timedelta(minutes=1)), 1)
 
 
 def _recent(read: Connection) -> list[Answered]:
@@ -157,6 +160,7 @@ def _recent(read: Connection) -> list[Answered]:
         Answered(
             row[videos.c.id],
             row[videos.c.name],
+            os.fsdecode(row[videos.c.path]),
             row[predictions.c["class"]],
             row[predictions.c.probability],
             row[videos.c.duplicate_of],
@@ -183,21 +187,22 @@ def _overview(status: Status, now: datetime) -> Panel:
     grid.add_row("daemon", daemon)
     if status.settings_are_newer:
         grid.add_row("", Text("vidwatch.toml was changed since it started: restart it", "yellow"))
-    grid.add_row("model", Text(status.model or "none yet"))
+    when = "" if status.running or not status.model else "  when it last ran"
+    grid.add_row("model", Text.assemble(status.model or "none yet", (when, "dim")))
     arriving = f", {count['waiting']} still being written" if count["waiting"] else ""
     grid.add_row("waiting", f"{count['queued']}{arriving}")
     grid.add_row("in hand", str(count["in_hand"]))
     doubles = f", {status.duplicates} of them duplicates" if status.duplicates else ""
     grid.add_row("filed", f"{count['filed']}{doubles}")
     grid.add_row("failed", Text(str(count["failed"]), "red" if count["failed"] else ""))
-    grid.add_row("clips a minute", f"{status.clips_a_minute:.1f}")
+    grid.add_row("clips a minute", f"{status.clips_a_minute:.1f} over the last 5 minutes")
     return Panel(grid, title=f"vidwatch · {status.home.root}", title_align="left", expand=False)
 
 
 def _recent_table(recent: list[Answered], now: datetime) -> Table:
     table = Table(title="Last answers", title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
     table.add_column("id", justify="right", style="dim")
-    table.add_column("video", overflow="fold", max_width=60)
+    table.add_column("video", no_wrap=True, overflow="ellipsis", max_width=60)
     table.add_column("class", style="bold", overflow="fold")
     table.add_column("probability", justify="right")
     table.add_column("")
@@ -213,7 +218,7 @@ def _recent_table(recent: list[Answered], now: datetime) -> Table:
 def _problem_table(title: str, problems: list[Problem], style: str) -> Table:
     table = Table(title=title, title_justify="left", title_style=f"bold {style}", box=None, padding=(0, 2, 0, 0))
     table.add_column("id", justify="right", style="dim")
-    table.add_column("video", overflow="fold", max_width=60)
+    table.add_column("video", no_wrap=True, overflow="ellipsis", max_width=60)
     table.add_column("why", overflow="fold")
     for problem in problems:
         table.add_row(str(problem.id), Text(printable(problem.name)), Text(printable(problem.reason)))

@@ -232,8 +232,15 @@ class Store:
             unanswered = update(videos).where(videos.c.id == video_id, videos.c.state.in_(("claimed", "queued")))
             write.execute(unanswered.values(state="failed", error=error, destination=destination, **FREED))
 
-    def record(self, answers: Sequence[Answer], model_id: int, layout: Layout, now: datetime) -> None:
-        """Write a batch's predictions and destinations. Content answered before gets no second prediction."""
+    def record(
+        self, answers: Sequence[Answer], model_id: int, layout: Layout, now: datetime
+    ) -> list[tuple[Answer, int | None]]:
+        """Write a batch's predictions and destinations. Content answered before gets no second prediction.
+
+        Returns:
+            Each answer with the video whose earlier answer counts in its place, None where it is the first.
+        """
+        recorded = []
         with self._write() as write:
             for answer in answers:
                 original = write.scalar(_answered(answer.sha256))
@@ -244,6 +251,8 @@ class Store:
                 in_hand = write.execute(_claimed(answer.video_id).values(state="classified", **outcome, **FREED))
                 if in_hand.rowcount and original is None:
                     write.execute(insert(predictions).values(**_prediction(answer, model_id, now)))
+                recorded.append((answer, original))
+        return recorded
 
     def moves(self, now: datetime) -> list[Move]:
         """The files that are to be moved now."""
@@ -315,7 +324,7 @@ def _claimed(*ids: int) -> Update:
     return update(videos).where(videos.c.id.in_(ids), videos.c.state == "claimed")
 
 
-def _answered(sha256: str) -> Select[tuple[int]]:
+def _answered(sha256: str) -> Select[int]:
     with_prediction = select(videos.c.id).join(predictions, predictions.c.video_id == videos.c.id)
     return with_prediction.where(videos.c.sha256 == sha256).order_by(videos.c.id).limit(1)
 

@@ -22,7 +22,7 @@ from watchdog.events import (
 )
 from watchdog.observers import Observer
 
-from daemon.identity import Identity, identify, open_for_writing
+from daemon.identity import Identity, identify, open_for_writing, printable
 from daemon.stability import Tracker, is_left_alone
 
 log = logging.getLogger(__name__)
@@ -153,4 +153,4 @@ def _look(path: bytes) -> Identity | None:
 
 
 def _log_unreadable(error: OSError) -> None:
-    log.warning("folder %r cannot be searched: %s", error.filename, error.strerror)
+    log.warning("folder %s cannot be searched: %s", printable(os.fsdecode(error.filename)), error.strerror)

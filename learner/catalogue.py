@@ -45,5 +45,7 @@ def _entry(name: str, path: Path) -> Entry:
             manifest["created"],
             None if path.with_suffix(".safetensors").is_file() else "its weights are missing",
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return Entry(name, problem=f"{path.name} cannot be read ({error!r})")
+    except OSError as error:
+        return Entry(name, problem=f"{path.name} cannot be read ({error.strerror})")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return Entry(name, problem=f"{path.name} is not a manifest that vidwatch wrote")

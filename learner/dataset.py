@@ -92,7 +92,8 @@ def extract(
         progress(len(stored) + len(skipped), len(clips))
     kept = [clip for clip in clips if clip.sha256 in stored]
     if not kept:
-        raise VidwatchError(f"none of the {len(clips)} clips can be read; the first: {next(iter(skipped.items()))}")
+        path, reason = next(iter(skipped.items()))
+        raise VidwatchError(f"none of the {len(clips)} clips can be read; the first, {path}: {reason}")
     return Features(kept, torch.from_numpy(np.stack([stored[clip.sha256] for clip in kept])), skipped)
 
 

@@ -67,7 +67,8 @@ def train(
     found = extract(clips, start, progress)
     classes = class_names(found.clips)
     if lost := set(class_names(clips)) - set(classes):
-        raise VidwatchError(f"{root}: not one clip of {', '.join(sorted(lost))} can be read: {found.skipped}")
+        reasons = "; ".join(f"{path}: {reason}" for path, reason in found.skipped.items())
+        raise VidwatchError(f"{root}: not one clip of {', '.join(sorted(lost))} can be read: {reasons}")
     truth = torch.tensor([classes.index(clip.label) for clip in found.clips])
     measured = cross_validate(found, truth, classes, start.manifest.network, settings)
     head, baseline = fit(found.values, truth, len(classes), start.manifest.network, settings)

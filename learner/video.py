@@ -255,7 +255,7 @@ def _why_no_frames(path: str) -> str:
                 if formats is VIDEO_FORMATS and container.streams.video:
                     return f"no frame can be decoded ({name}, {container.streams.video[0].codec_context.name})"
                 if container.streams.video:
-                    return f"not a video: a picture ({name})"
+                    return f"not a video: a picture ({container.streams.video[0].codec_context.name})"
                 return f"not a video: sound only ({name})"
         except (av.error.FFmpegError, ValueError, LookupError):
             continue

@@ -50,6 +50,9 @@ def test_init_makes_a_home_and_may_be_repeated(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (["status"], "vidwatch init"),
+        (["status", "--json", "--watch"], "--watch"),
+        (["train", "/nonexistent", "--out", "starter"], "'starter' cannot be the name"),
+        (["train", "/nonexistent", "--out", ""], "'' cannot be the name"),
         (["evaluate", "/nonexistent"], "/nonexistent is not a folder"),
         (["classify", "--model", "none", "a.mp4"], "none"),
         (["train", "/nonexistent", "--out", "x", "--group-pattern", "("], "not a regular expression"),
@@ -86,7 +89,7 @@ def test_classify_needs_no_home_and_goes_on_after_a_bad_file(tmp_path: Path) -> 
     assert (len(answers[0]["logits"]), answers[0]["frames_read"], answers[0]["model"]) == (10, 5, "starter")
     assert max(answers[0]["logits"], key=answers[0]["logits"].get) == answers[0]["class"]
     plain = vidwatch("classify", strange)
-    assert re.fullmatch(r".*new\\nline\\udcff\.avi: \w+ \d+\.\d%\n", plain.stdout)
+    assert re.fullmatch(r".*new\\nline\\xff\.avi: \w+ \d+\.\d%\n", plain.stdout)
 
 
 def test_a_model_is_trained_listed_evaluated_and_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

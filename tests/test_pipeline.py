@@ -289,15 +289,6 @@ def test_a_clip_that_the_model_refuses_is_failed_and_the_others_go_on(house: Hou
     assert "not finite" in house.rows()[1].error
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
-def test_a_file_without_read_permission_is_failed_and_moved(house: House) -> None:
-    house.drop("a.avi").chmod(0)
-    house.work()
-    assert [row.state for row in house.rows()] == ["failed"]
-    assert "ermission" in house.rows()[0].error
-    assert "failed/a.avi" in house.files()
-
-
 class Crashing:
     """A reader whose decoder dies of every file."""
 

@@ -104,6 +104,12 @@ def test_a_folder_that_is_no_home_is_named(tmp_path: Path) -> None:
         read_status(Home.at(tmp_path / "none"), NOW)
 
 
+def test_a_file_that_is_no_database_is_one_line(home: Home) -> None:
+    home.database.write_bytes(b"junk, and enough of it to be looked at as a header of a database" * 20)
+    with pytest.raises(VidwatchError, match=r"vidwatch\.db: file is not a database"):
+        read_status(home, NOW)
+
+
 def test_status_is_read_while_a_writer_holds_the_database(home: Home) -> None:
     fill(home)
     with connect(home.database).execution_options(writes=True).begin() as writer:

@@ -121,8 +121,9 @@ def test_prediction_logits_and_destination_are_recorded_together(store: Store, t
 def test_content_seen_before_gets_no_second_prediction_even_within_one_batch(store: Store, tmp_path: Path) -> None:
     store.enqueue([arrive(store, tmp_path / f"{n}.mp4") for n in range(3)], NOW)
     first, second, third = store.claim(3, NOW)
-    store.record([answer(first), answer(second)], model(store), Folders(tmp_path), NOW)
-    store.record([answer(third)], model(store), Folders(tmp_path), NOW)
+    recorded = store.record([answer(first), answer(second)], model(store), Folders(tmp_path), NOW)
+    recorded += store.record([answer(third)], model(store), Folders(tmp_path), NOW)
+    assert [original for _, original in recorded] == [None, first.id, first.id]
     assert [row.duplicate_of for row in rows(store)] == [None, first.id, first.id]
     assert [move.destination for move in store.moves(NOW)][1:] == [
         bytes(tmp_path / f"duplicates/{n}.mp4") for n in (1, 2)
