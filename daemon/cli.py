@@ -163,11 +163,11 @@ def train(
     seed: Annotated[int, typer.Option(help="The same seed gives the same model.")] = 0,
 ) -> None:
     """Train a model on a folder of class folders, and measure it on groups it has not seen."""
+    compile_pattern(group_pattern)
+    out_path = context.obj.model(out)
     from learner import train as training
     from learner.classifier import Classifier
 
-    compile_pattern(group_pattern)
-    out_path = context.obj.model(out)
     settings = training.TrainSettings(seed=seed, **({"epochs": epochs} if epochs else {}))
     start = Classifier.from_backbone(weights) if weights else _load(context.obj, model)
     with _progress("reading clips") as progress:
