@@ -72,6 +72,9 @@ def place(
             if error.errno != errno.EXDEV:
                 raise
             _copy(source, part)
+            if identify(source) != identity:  # someone went on writing it
+                os.unlink(part)
+                return None
             os.unlink(source)
             source = part
 

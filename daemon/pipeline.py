@@ -69,9 +69,13 @@ class Pipeline:
         self._model_id, self._batch_size = model_id, batch_size
         self._grace, self._inbox_is_there = grace, inbox_is_there
         self._in_hand: dict[Future[Clip], Claimed] = {}
+        self._astray = False
 
     def step(self, now: datetime) -> bool:
         """One round; False where there was nothing to do. Waits for a decoder no longer than `NAP` seconds."""
+        if self._astray:
+            self._store.recover()
+            self._astray = False
         room = 2 * self._batch_size - len(self._in_hand)
         for video in self._store.claim(room, now) if room > 0 else []:
             self._in_hand[self._reader.decode(video.path)] = video
@@ -92,9 +96,11 @@ class Pipeline:
         self._in_hand.clear()
 
     def start_over(self) -> None:
-        """Put everything back after a change of state that was not written."""
+        """A change of state could not be written: let go of everything; the next step puts it back into the queue."""
+        for future in self._in_hand:
+            future.cancel()
         self._in_hand.clear()
-        self._store.recover()
+        self._astray = True
 
     def settle_missing(self, now: datetime) -> None:
         """Give up the files that have been gone for the whole of their grace, while the inbox was there."""
@@ -169,7 +175,7 @@ class Pipeline:
                 source, target = (os.fsdecode(os.path.dirname(path)) for path in (move.path, move.destination))
                 trouble = printable(f"cannot be moved from {source} to {target} ({error.strerror})")
                 log.warning("%s: %s, is tried again (id=%d)", _shown(move.path), trouble, move.id)
-                self._store.postpone([move.id], trouble, now)
+                self._store.postpone_move(move.id, trouble, now)
         if placed:
             sources = {move.path for move in moves if placed.get(move.id)}
             sync_folders({os.path.dirname(path) for path in sources | {path for path in placed.values() if path}})

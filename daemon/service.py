@@ -77,8 +77,7 @@ def run(home: Home, settings: Settings, stop: Stop, *, once: bool, tell: Callabl
             if watcher.death:
                 raise watcher.death
             if not worked:
-                if once and watcher.at_rest() and not store.busy():
-                    pipeline.settle_missing(datetime.max.replace(tzinfo=UTC))
+                if once and _is_worked_off(pipeline, store, watcher):
                     break
                 arrived.wait(IDLE)
                 arrived.clear()
@@ -93,8 +92,19 @@ def _round(pipeline: Pipeline, store: Store, tell: Callable[[Store], None]) -> b
         return worked
     except OperationalError as error:
         log.warning("the database cannot be used now, trying again: %s", error.orig)
+        pipeline.start_over()
         time.sleep(PAUSE)
-        _calmly(pipeline.start_over)
+        return False
+
+
+def _is_worked_off(pipeline: Pipeline, store: Store, watcher: Watcher) -> bool:
+    try:
+        if not watcher.at_rest() or store.busy():
+            return False
+        pipeline.settle_missing(datetime.max.replace(tzinfo=UTC))
+        return True
+    except OperationalError as error:
+        log.warning("the database cannot be used now, trying again: %s", error.orig)
         return False
 
 
@@ -119,13 +129,11 @@ def _calmly(change: Callable[[], None]) -> None:
 
 def _pipeline(home: Home, settings: Settings, store: Store, decoders: Decoders, classifier: "Classifier") -> Pipeline:
     names = (classifier.name, classifier.digest, classifier.classes, classifier.manifest.measured)
-    device = home.inbox.stat().st_dev
+    inbox = home.inbox.resolve()
+    was_mounted = inbox.is_mount()
 
     def inbox_is_there() -> bool:
-        try:
-            return home.inbox.stat().st_dev == device
-        except OSError:
-            return False
+        return inbox.is_mount() if was_mounted else inbox.is_dir()
 
     return Pipeline(
         store,

@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     settle_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 2.0
     rescan_seconds: Annotated[float, Field(ge=1, le=86400)] = 10.0
     decoders: Annotated[int, Field(ge=0, le=256)] = 0
-    decode_seconds: Annotated[float, Field(ge=1, le=86400)] = 60.0
+    decode_seconds: Annotated[float, Field(ge=1, le=86400)] = 300.0
     group_pattern: Annotated[str, AfterValidator(_is_pattern)] = GROUP_PATTERN
 
     @classmethod

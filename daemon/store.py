@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Engine,
     QueuePool,
@@ -209,9 +210,16 @@ class Store:
             write.execute(waiting.values(state="failed", error=error, finished_at=now, **FREED))
 
     def postpone(self, ids: Iterable[int], trouble: str, now: datetime) -> None:
-        """Something is in the way of an answer or of a move that will pass: try again, after a pause that grows."""
+        """Something is in the way of an answer that will pass: try again, after a pause that grows."""
+        self._later(and_(videos.c.id.in_(list(ids)), videos.c.state == "claimed"), trouble, now)
+
+    def postpone_move(self, video_id: int, trouble: str, now: datetime) -> None:
+        """As `postpone`, of a file that cannot be moved now."""
+        self._later(and_(videos.c.id == video_id, videos.c.destination.is_not(None)), trouble, now)
+
+    def _later(self, which: ColumnElement[bool], trouble: str, now: datetime) -> None:
         with self._write() as write:
-            for row in write.execute(select(videos).where(videos.c.id.in_(list(ids)))).all():
+            for row in write.execute(select(videos).where(which)).all():
                 state = "queued" if row.state == "claimed" else row.state
                 pause = min(timedelta(seconds=2 ** min(row.tries + 1, 20)), LONGEST_PAUSE)
                 later = {"trouble": trouble, "tries": row.tries + 1, "retry_at": now + pause}
@@ -238,7 +246,8 @@ class Store:
         """Write a batch's predictions and destinations. Content answered before gets no second prediction.
 
         Returns:
-            Each answer with the video whose earlier answer counts in its place, None where it is the first.
+            Each answer that was still wanted, with the video whose earlier answer counts in its place, None where it
+            is the first.
         """
         recorded = []
         with self._write() as write:
@@ -249,7 +258,9 @@ class Store:
                 )
                 outcome = {"sha256": answer.sha256, "duplicate_of": original, "destination": destination, "tries": 0}
                 in_hand = write.execute(_claimed(answer.video_id).values(state="classified", **outcome, **FREED))
-                if in_hand.rowcount and original is None:
+                if not in_hand.rowcount:
+                    continue
+                if original is None:
                     write.execute(insert(predictions).values(**_prediction(answer, model_id, now)))
                 recorded.append((answer, original))
         return recorded
@@ -306,7 +317,10 @@ def _enqueue(write: Connection, arrival: Arrival, now: datetime) -> bool:
         waiting = update(videos).where(videos.c.id == same.id, videos.c.state == "waiting")
         return bool(write.execute(waiting.values(state="queued", retry_at=None)).rowcount)
     # Looked at under the write lock: a file that was filed a moment ago is no new arrival.
-    if identify(path) != arrival.identity:
+    try:
+        if identify(path) != arrival.identity:
+            return False
+    except OSError:  # it cannot be told now; the next search brings it again
         return False
     other = write.execute(unfinished.where(videos.c.path == path)).first()
     if other and other.state == "claimed":

@@ -36,13 +36,14 @@ def _entry(name: str, path: Path) -> Entry:
     try:
         manifest = json.loads(path.read_text())
         measured = manifest["measured"]
+        low, high = measured["interval_95"] if measured else (0, 0)
         return Entry(
             name,
             tuple(manifest["classes"]),
             len(manifest["trained_on"]),
-            measured.get("accuracy"),
-            measured.get("interval_95"),
-            manifest["created"],
+            float(measured["accuracy"]) if measured else None,
+            (float(low), float(high)) if measured else None,
+            str(manifest["created"]),
             None if path.with_suffix(".safetensors").is_file() else "its weights are missing",
         )
     except OSError as error:

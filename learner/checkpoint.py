@@ -39,7 +39,7 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A manifest with float32 tensors by name, and the SHA-256 of the weights file, which identifies the model."""
+    """A manifest with float32 tensors by name; `digest` tells models apart: weights, classes, clip, network."""
 
     name: str
     manifest: Manifest
@@ -83,7 +83,8 @@ def load(path: Path) -> Checkpoint:
     except safetensors.SafetensorError as error:
         raise VidwatchError(f"model {path}: not a safetensors file ({error})") from error
     floats = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
-    return Checkpoint(path.stem, manifest, floats, digest)
+    described = repr((digest, manifest.classes, manifest.clip, manifest.network))
+    return Checkpoint(path.stem, manifest, floats, hashlib.sha256(described.encode()).hexdigest())
 
 
 def require_free(path: Path) -> Path:
@@ -131,6 +132,8 @@ def _read_manifest(path: Path) -> tuple[Manifest, str]:
         raise VidwatchError(f"model manifest {path}: not one that vidwatch wrote ({error!r})") from error
     if len(set(manifest.classes)) != len(manifest.classes) or not manifest.classes:
         raise VidwatchError(f"model manifest {path}: its classes must be different names, and at least one")
+    if not isinstance(manifest.measured, dict):
+        raise VidwatchError(f"model manifest {path}: 'measured' is {manifest.measured!r}; it must be an object")
     for name in manifest.classes:
         if not is_class_name(name):
             raise VidwatchError(f"model manifest {path}: class {name!r}: {CLASS_NAME_RULE}")

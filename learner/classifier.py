@@ -66,7 +66,10 @@ class Classifier:
         self.name, self.digest, self.manifest = model.name, model.digest, manifest
         self.classes, self.spec = manifest.classes, manifest.clip
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        network = ClipNetwork(manifest.network, manifest.clip, len(manifest.classes))
+        try:
+            network = ClipNetwork(manifest.network, manifest.clip, len(manifest.classes))
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise VidwatchError(f"model {model.name}: its manifest describes no network ({error})") from error
         try:
             network.load_state_dict(model.tensors)
         except RuntimeError as error:

@@ -7,6 +7,8 @@ from typing import BinaryIO
 RIFF_SLACK = 8
 MATROSKA = b"\x1a\x45\xdf\xa3"
 MATROSKA_SEGMENT = b"\x18\x53\x80\x67"
+ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 MP4_FIRST_BOXES = {b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"}
 MP4_BOXES = MP4_FIRST_BOXES | {b"moof", b"mfra", b"sidx", b"ssix", b"emsg", b"prft", b"uuid", b"udta", b"meta", b"pdin"}
 
@@ -14,8 +16,8 @@ MP4_BOXES = MP4_FIRST_BOXES | {b"moof", b"mfra", b"sidx", b"ssix", b"emsg", b"pr
 def stated_size(file: BinaryIO) -> int:
     """Bytes that the container says the file has, as far as it says so: never less than it has where it is whole.
 
-    AVI, MP4 and Matroska state their sizes; a transport stream is a whole number of packets. Anything else, and a live
-    recording of unknown size, gives 0. FFmpeg itself takes an AVI of which a fifth is missing for a whole one.
+    AVI, MP4, Matroska and ASF state their sizes; a transport stream is a whole number of packets. Anything else, and a
+    live recording of unknown size, gives 0. FFmpeg itself takes an AVI of which a fifth is missing for a whole one.
     """
     file.seek(0)
     head = file.read(193 + 192)
@@ -25,10 +27,12 @@ def stated_size(file: BinaryIO) -> int:
         return _mp4_size(file)
     if head[:4] == MATROSKA:
         return _matroska_size(file)
+    if head[:16] == ASF_HEADER:
+        return _asf_size(file)
     # 188 bytes a packet, or 192 with a Blu-ray's or camcorder's time code before each.
     for packet, sync in ((188, 0), (192, 4)):
         if head[sync::packet][:2] == b"\x47\x47":
-            return -(-_length(file) // packet) * packet
+            return _packets_size(file, packet, sync)
     return 0
 
 
@@ -64,6 +68,27 @@ def _mp4_size(file: BinaryIO) -> int:
             break
         end += size
     return end
+
+
+def _packets_size(file: BinaryIO, packet: int, sync: int) -> int:
+    """Whole packets; one more than there are where the last is none."""
+    end = -(-_length(file) // packet) * packet
+    file.seek(end - packet + sync)
+    return end if file.read(1) == b"\x47" else end + packet
+
+
+def _asf_size(file: BinaryIO) -> int:
+    """From the file properties, where the file is no broadcast, whose size nobody knew when they were written."""
+    file.seek(30)
+    while header := file.read(24):
+        size = int.from_bytes(header[16:], "little")
+        if header[:16] == ASF_FILE_PROPERTIES:
+            properties = file.read(68)
+            return 0 if properties[64] & 1 else int.from_bytes(properties[16:24], "little")
+        if size < 24:
+            break
+        file.seek(size - 24, os.SEEK_CUR)
+    return 0
 
 
 def _matroska_size(file: BinaryIO) -> int:

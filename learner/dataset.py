@@ -20,6 +20,9 @@ from learner.video import Clip, read_clip
 
 log = logging.getLogger(__name__)
 
+# Raised whenever the same file may give other frames than before: cached features of the old ones are left behind.
+DECODING = 2
+
 
 @dataclass(frozen=True)
 class LabelledClip:
@@ -82,8 +85,11 @@ def extract(
     skipped: dict[str, str] = {}
     progress(len(clips) - len(missing), len(clips))
     for batch in decoded(missing, lambda path: read_clip(path, classifier.spec)):
-        whole = [(path, clip) for path, clip in batch if isinstance(clip, Clip)]
         skipped |= {path: clip for path, clip in batch if isinstance(clip, str)}
+        read = [(path, clip) for path, clip in batch if isinstance(clip, Clip)]
+        # Features of one content under the hash of another would be believed for ever.
+        whole = [(path, clip) for path, clip in read if clip.sha256 == missing[path]]
+        skipped |= {path: "changed while it was read" for path, clip in read if clip.sha256 != missing[path]}
         if whole:
             values = classifier.features(np.stack([clip.frames for _, clip in whole])).numpy()
             for (path, _), value in zip(whole, values, strict=True):
@@ -123,7 +129,7 @@ def _sha256(path: Path) -> str:
 def _cache_folder(classifier: Classifier) -> Path:
     """One folder for each backbone, its weights, the clip spec and the precision: all that features depend on."""
     digest = hashlib.sha256(repr((classifier.manifest.network.backbone, classifier.manifest.network.stage)).encode())
-    digest.update(repr((classifier.spec, classifier.precision)).encode())
+    digest.update(repr((classifier.spec, classifier.precision, DECODING)).encode())
     for name, tensor in sorted(classifier.network.backbone.state_dict().items()):
         digest.update(name.encode() + tensor.cpu().numpy().tobytes())
     return Path(platformdirs.user_cache_dir("vidwatch"), "features", digest.hexdigest()[:24])

@@ -13,7 +13,6 @@ from sklearn.metrics import confusion_matrix
 from learner.classifier import Classifier
 from learner.dataset import extract, find_clips
 from learner.errors import VidwatchError
-from learner.groups import GROUP_PATTERN
 
 Array = np.ndarray[Any, Any]
 
@@ -69,7 +68,6 @@ def interval(correct: int, n: int) -> tuple[float, float]:
 def evaluate(
     root: Path,
     classifier: Classifier,
-    group_pattern: str = GROUP_PATTERN,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Evaluation:
     """Score `classifier` on the class folders of `root`.
@@ -77,7 +75,7 @@ def evaluate(
     Raises:
         VidwatchError: no clips, or a folder that is none of the model's classes.
     """
-    clips = find_clips(root, group_pattern)
+    clips = find_clips(root)
     if unknown := sorted({clip.label for clip in clips} - set(classifier.classes)):
         raise VidwatchError(
             f"{root}: model {classifier.name!r} does not know the classes {', '.join(unknown)}; "

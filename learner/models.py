@@ -52,6 +52,8 @@ class Backbone(nn.Module):
 
     def __init__(self, name: str, stage: int | None, spec: ClipSpec) -> None:
         super().__init__()
+        if not (isinstance(name, str) and timm.is_model(name)):  # timm would take "hf-hub:..." to the network
+            raise VidwatchError(f"backbone {name!r}: timm has no network of that name")
         try:
             if stage is None:
                 self.body = timm.create_model(name, num_classes=0)

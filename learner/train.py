@@ -106,12 +106,14 @@ def folds(clips: list[LabelledClip], seed: int) -> list[tuple[Indices, Indices]]
     None where a class has one group only: it would be judged by a model that never saw it.
     """
     labels, groups = [clip.label for clip in clips], [clip.group for clip in clips]
-    count = min(5, *(len(of_class) for of_class in groups_by_class(clips).values()))
-    if count < 2:
-        return []
-    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
-    splits = [(known, held_out) for known, held_out in splitter.split(labels, labels, groups) if len(held_out)]
-    return splits if all(len(known) for known, _ in splits) else []
+    most = min(5, *(len(of_class) for of_class in groups_by_class(clips).values()))
+    for count in range(most, 1, -1):
+        splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+        splits = [(known, held_out) for known, held_out in splitter.split(labels, labels, groups) if len(held_out)]
+        # Groups that several classes share can leave a fold without a class.
+        if all({labels[i] for i in held_out} <= {labels[i] for i in known} for known, held_out in splits):
+            return splits
+    return []
 
 
 def fit(

@@ -8,7 +8,7 @@ import hashlib
 import io
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -41,15 +41,6 @@ TOLERATED_GAP = 0.05
 # Of the frames that are stored, the share that may yield none: VP8 stores some that are never shown.
 TOLERATED_LOSS = 0.1
 PICTURE_BRANDS = ("avif", "heic", "heix", "heim", "heis", "mif1")
-
-Scan = Callable[[str, "ClipSpec", int | None], tuple[dict[int, Any], int, int]]
-
-# Set once, for OpenCV reads them at each opening, and setting them while another thread opens a file is a race. What
-# FFmpeg finds wrong with a file goes to nobody's terminal: the reason that counts is in the error raised here.
-os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = f"format_whitelist;{VIDEO_FORMATS}|protocol_whitelist;file"
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
-
 
 class VideoError(VidwatchError):
     """The file holds no frames that can be classified; dropping the same bytes again gives the same answer."""
@@ -103,8 +94,6 @@ def sample_indices(count: int, frames: int) -> list[int]:
 def read_clip(path: str | bytes | os.PathLike[Any], spec: ClipSpec) -> Clip:
     """Decode the frames that `spec` asks for. What a file is, its content says, not its name.
 
-    OpenCV reads first (the fastest here), PyAV where OpenCV finds no frame (AV1, for one).
-
     Raises:
         VideoError: not a video, cut short, damaged, or without a frame that can be decoded.
         OSError: the file is gone or may not be read.
@@ -115,15 +104,14 @@ def read_clip(path: str | bytes | os.PathLike[Any], spec: ClipSpec) -> Clip:
             raise VideoError(f"cut short: its container says that it has {stated} bytes, but it has {size}")
         file.seek(0)
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        # A safe name: OpenCV 5 segfaults on bytes that are not UTF-8, and FFmpeg reads "%03d" and "x:" in names.
+        # A name without surprises: FFmpeg reads "%03d" and "x:" in names, and not all names are UTF-8.
         name = f"/proc/self/fd/{file.fileno()}"
-        for decoder, scan in (("opencv", _scan_opencv), ("pyav", _scan_pyav)):
-            images, count, claimed = _sample(scan, name, spec)
-            if count:
-                _require_whole(name, count, claimed)
-                frames = np.stack([images[i] for i in sample_indices(count, spec.frames)])
-                return Clip(frames, spec.frames, len(images), decoder, sha256)
-        raise VideoError(_why_no_frames(name))
+        images, count, claimed = _sample(name, spec)
+        if not count:
+            raise VideoError(_why_no_frames(name))
+        _require_whole(name, count, claimed)
+        frames = np.stack([images[i] for i in sample_indices(count, spec.frames)])
+        return Clip(frames, spec.frames, len(images), "pyav", sha256)
 
 
 @contextlib.contextmanager
@@ -139,57 +127,72 @@ def _open_regular(path: str | bytes | os.PathLike[Any]) -> Iterator[io.BufferedR
         yield file
 
 
-def _sample(scan: Scan, name: str, spec: ClipSpec) -> tuple[dict[int, Any], int, int]:
+def _sample(name: str, spec: ClipSpec) -> tuple[dict[int, Any], int, int]:
     """The sampled frames by index, how many frames there are, and how many the header claims: often a wrong count.
 
     Raises:
         VideoError: the file gave other frames when it was read again.
     """
-    images, count, claimed = scan(name, spec, None)
+    claimed = _claimed_frames(name)
+    images, count = _scan(name, spec, claimed)
     wanted = set(sample_indices(count, spec.frames)) if count else set()
     if not wanted <= images.keys():
-        images, again, _ = scan(name, spec, count)
+        images, again = _scan(name, spec, count)
         if again != count or not wanted <= images.keys():
             raise VideoError(f"damaged: {count} frames at first, {again} when read again")
     return {index: images[index] for index in wanted}, count, claimed
 
 
-def _scan_opencv(name: str, spec: ClipSpec, count: int | None) -> tuple[dict[int, Any], int, int]:
-    """Grabs every frame and converts only the wanted ones; one thread, the fastest for short clips.
-
-    `count` is the number of frames to sample from, the header's claim by default.
-    """
-    images, found = {}, 0
-    capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
-    try:
-        claimed = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
-        wanted = set(sample_indices(max(claimed if count is None else count, 0), spec.frames))
-        while capture.grab():
-            if found in wanted:
-                read, image = capture.retrieve()
-                if not read or image is None:
-                    break
-                images[found] = cv2.cvtColor(_fit(image, spec), cv2.COLOR_BGR2RGB)
-            found += 1
-    finally:
-        capture.release()
-    return images, found, claimed
-
-
-def _scan_pyav(name: str, spec: ClipSpec, count: int | None) -> tuple[dict[int, Any], int, int]:
-    """As `_scan_opencv`, for what OpenCV's FFmpeg cannot decode; turns frames upright by their flag, as OpenCV does."""
-    images, found, claimed = {}, 0, 0
-    # An error ends the clip where it stands: whether enough of it was read is judged by the caller.
+def _claimed_frames(name: str) -> int:
+    """What the header says, else the number of packets: reading those costs little beside decoding them."""
     with contextlib.suppress(av.error.FFmpegError), _container(name) as container:
         if stream := container.streams.best("video"):
-            claimed = stream.frames
-            wanted = set(sample_indices(max(claimed if count is None else count, 0), spec.frames))
-            for frame in container.decode(stream):
+            return stream.frames or sum(1 for packet in container.demux(stream) if packet.size)
+    return 0
+
+
+def _scan(name: str, spec: ClipSpec, count: int) -> tuple[dict[int, Any], int]:
+    """Decode every frame, and convert those wanted of a clip of `count` frames; gives these and the real count.
+
+    By FFmpeg itself, not by OpenCV: its 5.0 hands out stale pictures, with no error, for interlaced video and for some
+    colour matrices. One thread, the fastest for short clips where several are read at once.
+    """
+    images: dict[int, Any] = {}
+    wanted, found = set(sample_indices(count, spec.frames)), 0
+    # An error ends the clip where it stands: whether enough of it was read is judged by the caller.
+    with contextlib.suppress(av.error.FFmpegError), _container(name) as container:
+        stream = container.streams.best("video")
+        if stream and stream.codec_context:
+            stream.codec_context.thread_count = 1
+            for frame in _whole_frames(container, stream):
                 if found in wanted:
-                    image = np.rot90(frame.to_ndarray(format="rgb24"), k=round(frame.rotation / 90))
-                    images[found] = _fit(np.ascontiguousarray(image), spec)
+                    images[found] = _fit(_upright(frame), spec)
                 found += 1
-    return images, found, claimed
+    return images, found
+
+
+def _whole_frames(container: Any, stream: Any) -> Iterator[Any]:
+    """The frames that are as they were recorded: those after a damaged one refer to it, up to the next key frame."""
+    whole = True
+    for packet in container.demux(stream):
+        try:
+            frames = packet.decode()
+        except av.error.InvalidDataError:
+            whole = False
+            continue
+        for frame in frames:
+            whole = (whole or frame.key_frame) and not frame.is_corrupt
+            if whole:
+                yield frame
+
+
+def _upright(frame: Any) -> Any:
+    """RGB pixels, turned as the recorder's flag says."""
+    try:
+        image = frame.to_ndarray(format="rgb24")
+    except av.error.FFmpegError as error:
+        raise VideoError(f"its colours cannot be converted ({frame.format.name}, {error.strerror})") from error
+    return np.ascontiguousarray(np.rot90(image, k=round(frame.rotation / 90)))
 
 
 def _fit(image: Any, spec: ClipSpec) -> Any:
@@ -220,31 +223,41 @@ def _require_whole(name: str, count: int, claimed: int) -> None:
                 raise VideoError("not a video: sound with a cover picture")
             if container.metadata.get("major_brand") in PICTURE_BRANDS:
                 raise VideoError("not a video: a picture (HEIF or AVIF)")
-            seconds, covered, packets = _running_time(container, stream)
+            seconds, covered, packets, length = _running_time(container, stream)
             rate = float(stream.average_rate or 0)
     except (av.error.FFmpegError, AttributeError) as error:
         raise VideoError(f"its end cannot be checked ({error})") from error
     if seconds and covered < seconds * (1 - TOLERATED_GAP):
-        raise VideoError(f"cut short: it should run for {seconds:.1f} s, but its frames end after {covered:.1f} s")
+        raise VideoError(f"cut short: it should run for {seconds:.1f} s, but ends after {covered:.1f} s")
     # Interlaced video may have two packets a frame, and a variable rate is guessed: only what both say is missing, is.
-    stored = min(packets, round(covered * rate)) if rate else packets
+    stored = min(packets, round(length * rate)) if rate else packets
     if count < stored * (1 - TOLERATED_LOSS):
         raise VideoError(f"damaged: it has {stored} frames, but only {count} of them can be decoded")
 
 
-def _running_time(container: Any, stream: Any) -> tuple[float, float, int]:
-    """Seconds that the container states (0 where it states none), seconds that its packets reach, and their number."""
-    base = float(stream.time_base)
-    start = (stream.start_time or 0) * base
-    stated = stream.duration * base if stream.duration else (container.duration or 0) / av.time_base
-    covered, packets = 0.0, 0
+def _running_time(container: Any, stream: Any) -> tuple[float, float, int, float]:
+    """Seconds stated (0 where none are), seconds reached, and the number and seconds of the pictures' packets.
+
+    Stated by the stream of pictures, then compared with that alone; else by the container, and then it is the time at
+    which the longest of all streams ends. Matroska counts that from 0, wherever its first picture stands.
+    """
+    own = float(stream.duration * stream.time_base) if stream.duration else 0.0
+    first, last, packets, end = float("inf"), 0.0, 0, 0.0
     with contextlib.suppress(av.error.FFmpegError):
-        for packet in container.demux(stream):
-            if packet.size and not packet.is_discard:
-                packets += 1
-                if packet.pts is not None:
-                    covered = max(covered, (packet.pts + (packet.duration or 0)) * base - start)
-    return stated, covered, packets
+        for packet in container.demux(*([stream] if own else [])):
+            if not packet.size or packet.is_discard:
+                continue
+            is_picture = packet.stream.index == stream.index
+            packets += is_picture
+            if packet.pts is not None:
+                until = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                end = max(end, until)
+                if is_picture:
+                    first, last = min(first, float(packet.pts * packet.time_base)), max(last, until)
+    length = max(last - first, 0.0)
+    if own:
+        return own, last - float((stream.start_time or 0) * stream.time_base), packets, length
+    return (container.duration or 0) / av.time_base, end, packets, length
 
 
 def _why_no_frames(path: str) -> str:
@@ -253,10 +266,15 @@ def _why_no_frames(path: str) -> str:
             with _container(path, formats) as container:
                 name = container.format.long_name or container.format.name
                 if formats is VIDEO_FORMATS and container.streams.video:
-                    return f"no frame can be decoded ({name}, {container.streams.video[0].codec_context.name})"
+                    return f"no frame can be decoded ({name}, {_codec(container)})"
                 if container.streams.video:
-                    return f"not a video: a picture ({container.streams.video[0].codec_context.name})"
+                    return f"not a video: a picture ({_codec(container)})"
                 return f"not a video: sound only ({name})"
         except (av.error.FFmpegError, ValueError, LookupError):
             continue
     return "not a video, or cut short before its index: no video format recognises it"
+
+
+def _codec(container: Any) -> str:
+    context = container.streams.video[0].codec_context
+    return str(context.name) if context else "unknown codec"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from learner import checkpoint
+from learner import Classifier, checkpoint
 from learner.errors import VidwatchError
 from learner.models import NetworkArgs
 from learner.video import ClipSpec
@@ -122,3 +122,18 @@ def test_no_classes_and_the_same_class_twice_are_refused(tmp_path: Path, classes
 def test_ordinary_folder_names_are_classes(tmp_path: Path, name: str) -> None:
     path = checkpoint.save(tmp_path / "m", replace(MANIFEST, classes=("dog", name)), TENSORS)
     assert checkpoint.load(path).manifest.classes == ("dog", name)
+
+
+def test_the_same_weights_with_other_classes_are_another_model(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    before = checkpoint.load(path).digest
+    edit(path, classes=["dog", "cat"])
+    assert checkpoint.load(path).digest != before
+
+
+@pytest.mark.parametrize("backbone", ["hf-hub:timm/resnet18", "nonsense", 5])
+def test_a_backbone_that_timm_does_not_have_is_never_looked_for_elsewhere(tmp_path: Path, backbone: object) -> None:
+    path = saved(tmp_path)
+    edit(path, network=json.loads(path.with_suffix(".json").read_text())["network"] | {"backbone": backbone})
+    with pytest.raises(VidwatchError, match=r"no network|describes no network"):
+        Classifier(checkpoint.load(path))

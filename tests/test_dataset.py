@@ -111,6 +111,14 @@ def test_a_damaged_cache_entry_is_made_anew(tmp_path: Path, cache: Path, damage:
     assert torch.equal(extract(clips, untrained(tmp_path)).values, first.values)
 
 
+def test_a_file_that_changed_since_it_was_found_is_skipped(tmp_path: Path, cache: Path) -> None:
+    clips = find_clips(class_folders(tmp_path / "clips"))
+    changed = write_video(clips[0].path, frames=9, shade=90)
+    found = extract(clips, untrained(tmp_path))
+    assert found.skipped == {str(changed): "changed while it was read"}
+    assert len(found.clips) == len(clips) - 1
+
+
 def test_a_file_that_gives_no_frames_is_skipped_with_its_reason(tmp_path: Path, cache: Path) -> None:
     root = class_folders(tmp_path / "data", groups=1)
     (root / "dark" / "text.mp4").write_text("no video")

@@ -116,6 +116,22 @@ def test_a_file_is_copied_to_another_file_system_then_removed(tmp_path: Path, el
     assert place(source, target, identity, None, pytest.fail) == target
 
 
+def test_a_file_that_grows_while_it_is_copied_stays(
+    tmp_path: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, identity = dropped(elsewhere / "a.mp4")
+    copy = filing._copy
+
+    def copy_while_written(source: bytes, part: bytes) -> None:
+        copy(source, part)
+        (elsewhere / "a.mp4").write_bytes(b"video, and more of it")
+
+    monkeypatch.setattr(filing, "_copy", copy_while_written)
+    assert place(source, bytes(tmp_path / "filed/a.mp4"), identity, None, pytest.fail) is None
+    assert (elsewhere / "a.mp4").read_bytes() == b"video, and more of it"
+    assert list((tmp_path / "filed").iterdir()) == []
+
+
 def test_a_crash_between_copy_and_rename_is_completed(tmp_path: Path, elsewhere: Path) -> None:
     source, identity = dropped(elsewhere / "a.mp4")
     target = bytes(tmp_path / "filed/a.mp4")

@@ -219,6 +219,18 @@ def test_what_became_of_a_row_that_is_no_longer_in_hand_stands(store: Store, tmp
         assert read.exec_driver_sql("SELECT count(*) FROM predictions").scalar() == 0
 
 
+def test_a_clip_that_failed_is_not_postponed_with_its_batch(store: Store, tmp_path: Path) -> None:
+    store.enqueue([arrive(store, tmp_path / f"{n}.mp4") for n in range(2)], NOW)
+    first, second = store.claim(2, NOW)
+    store.fail(first.id, "not a video", bytes(tmp_path / "failed/0.mp4"))
+    store.postpone([first.id, second.id], "the device is out of memory", NOW)
+    assert [(row.state, row.trouble) for row in rows(store)] == [
+        ("failed", None),
+        ("queued", "the device is out of memory"),
+    ]
+    assert [move.id for move in store.moves(NOW)] == [first.id]
+
+
 def test_a_date_far_in_the_future_and_a_huge_inode_fit(store: Store, tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"video")
     os.utime(tmp_path / "a.mp4", ns=(0, 2**63 + 5))

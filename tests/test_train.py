@@ -98,6 +98,7 @@ def test_a_group_is_never_on_both_sides_and_each_clip_is_held_out_once(
     held_out: list[int] = []
     for known, other in folds(clips, seed):
         assert not {clips[i].group for i in known} & {clips[i].group for i in other}
+        assert {clips[i].label for i in other} <= {clips[i].label for i in known}
         held_out += list(other)
     assert sorted(held_out) in ([], list(range(len(clips))))
 
