@@ -69,7 +69,7 @@ class Backbone(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """`(B, T, H, W, 3)` uint8 RGB to `(B, T, F)` half-precision features, as they are cached."""
-        # Permuting what OpenCV wrote gives channels-last memory, the fast layout, without a copy.
+        # Permuting decoded frames gives channels-last memory, the fast layout, without a copy.
         images = frames.flatten(0, 1).permute(0, 3, 1, 2).float()
         out = self.body((images - self.mean) / self.std)
         if self.stage is not None:
