@@ -179,7 +179,8 @@ def train(
     else:
         print("not measured: each class needs clips of two groups (recordings, scenes), so that one can be held out")
     print(f"saved as {trained.path}")
-    print(f"to use it: set model = {json.dumps(out)} in {context.obj.settings}, then restart the daemon")
+    name = str(trained.path.absolute()) if "/" in out else out
+    print(f"to use it: set model = {json.dumps(name)} in {context.obj.settings}, then restart the daemon")
 
 
 @app.command()
