@@ -133,8 +133,8 @@ def _sample(name: str, spec: ClipSpec) -> tuple[dict[int, Any], int, int]:
     Raises:
         VideoError: the file gave other frames when it was read again.
     """
-    claimed = _claimed_frames(name)
-    images, count = _scan(name, spec, claimed)
+    claimed, packets = _frame_counts(name)
+    images, count = _scan(name, spec, claimed or packets)
     wanted = set(sample_indices(count, spec.frames)) if count else set()
     if not wanted <= images.keys():
         images, again = _scan(name, spec, count)
@@ -143,12 +143,15 @@ def _sample(name: str, spec: ClipSpec) -> tuple[dict[int, Any], int, int]:
     return {index: images[index] for index in wanted}, count, claimed
 
 
-def _claimed_frames(name: str) -> int:
-    """What the header says, else the number of packets: reading those costs little beside decoding them."""
+def _frame_counts(name: str) -> tuple[int, int]:
+    """What the header says; and where it says nothing, the number of packets, which costs little beside decoding.
+
+    Packets tell where to sample, and nothing of whether the clip is whole: one that is cut short has fewer.
+    """
     with contextlib.suppress(av.error.FFmpegError), _container(name) as container:
         if stream := container.streams.best("video"):
-            return stream.frames or sum(1 for packet in container.demux(stream) if packet.size)
-    return 0
+            return stream.frames, 0 if stream.frames else sum(1 for packet in container.demux(stream) if packet.size)
+    return 0, 0
 
 
 def _scan(name: str, spec: ClipSpec, count: int) -> tuple[dict[int, Any], int]:

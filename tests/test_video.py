@@ -155,6 +155,17 @@ def test_a_file_cut_short_is_refused_however_little_is_missing(tmp_path: Path, k
         read_clip(tmp_path / "cut", SPEC)
 
 
+def test_a_file_cut_short_between_two_packets_is_refused_where_its_header_states_a_running_time(tmp_path: Path) -> None:
+    data = encode(tmp_path / "a.flv", "flv").read_bytes()
+    end = 13  # the header; then tags of 11 bytes, their data, and 4 bytes
+    while end < len(data) // 2:
+        end += 11 + int.from_bytes(data[end + 1 : end + 4], "big") + 4
+    (tmp_path / "b.flv").write_bytes(data[:end])
+    assert read_clip(tmp_path / "a.flv", SPEC).frames_read == 8
+    with pytest.raises(VideoError, match="cut short"):
+        read_clip(tmp_path / "b.flv", SPEC)
+
+
 @pytest.mark.parametrize(("start", "end"), [(0.3, 0.7), (0.6, 1.0)], ids=["middle", "end"])
 @pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
 def test_frames_that_are_there_but_cannot_be_decoded_are_not_passed_over(
