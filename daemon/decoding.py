@@ -43,7 +43,7 @@ class Decoders:
         if not self._pool.active:  # pebble gives up a pool whose idle worker was killed
             self.close()
             self._pool = self._new_pool()
-        return self._pool.schedule(_read, args=(path, self.spec), timeout=self.seconds)
+        return self._pool.schedule(read_clip, args=(path, self.spec), timeout=self.seconds)
 
     def outcome(self, future: Future[Clip]) -> Clip | Undecoded:
         """What became of a clip that is done."""
@@ -77,10 +77,6 @@ class Decoders:
         # nobody knows what a thousand strange files leave in the memory of FFmpeg.
         spawn = multiprocessing.get_context("spawn")
         return ProcessPool(self.workers, max_tasks=1000, initializer=_prepare, initargs=(os.getpid(),), context=spawn)
-
-
-def _read(path: bytes, spec: ClipSpec) -> Clip:
-    return read_clip(path, spec)
 
 
 def _prepare(parent: int) -> None:

@@ -200,9 +200,7 @@ def _overview(status: Status, now: datetime) -> Panel:
 
 
 def _recent_table(recent: list[Answered], now: datetime) -> Table:
-    table = Table(title="Last answers", title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
-    table.add_column("id", justify="right", style="dim")
-    table.add_column("video", no_wrap=True, overflow="ellipsis", max_width=60)
+    table = _video_table("Last answers", "bold")
     table.add_column("class", style="bold", overflow="fold")
     table.add_column("probability", justify="right")
     table.add_column("")
@@ -216,12 +214,17 @@ def _recent_table(recent: list[Answered], now: datetime) -> Table:
 
 
 def _problem_table(title: str, problems: list[Problem], style: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style=f"bold {style}", box=None, padding=(0, 2, 0, 0))
-    table.add_column("id", justify="right", style="dim")
-    table.add_column("video", no_wrap=True, overflow="ellipsis", max_width=60)
+    table = _video_table(title, f"bold {style}")
     table.add_column("why", overflow="fold")
     for problem in problems:
         table.add_row(str(problem.id), Text(printable(problem.name)), Text(printable(problem.reason)))
+    return table
+
+
+def _video_table(title: str, style: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style=style, box=None, padding=(0, 2, 0, 0))
+    table.add_column("id", justify="right", style="dim")
+    table.add_column("video", no_wrap=True, overflow="ellipsis", max_width=60)
     return table
 
 

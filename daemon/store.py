@@ -162,8 +162,7 @@ class Store:
 
     def claim(self, limit: int, now: datetime) -> list[Claimed]:
         """Take the oldest queued videos into hand."""
-        due = or_(videos.c.retry_at.is_(None), videos.c.retry_at <= now)
-        oldest = select(videos).where(videos.c.state == "queued", due).order_by(videos.c.id).limit(limit)
+        oldest = select(videos).where(videos.c.state == "queued", _due(now)).order_by(videos.c.id).limit(limit)
         with self.engine.begin() as read:
             if read.execute(oldest.limit(1)).first() is None:
                 return []
@@ -267,8 +266,7 @@ class Store:
 
     def moves(self, now: datetime) -> list[Move]:
         """The files that are to be moved now."""
-        due = or_(videos.c.retry_at.is_(None), videos.c.retry_at <= now)
-        pending = select(videos).where(videos.c.destination.is_not(None), due).order_by(videos.c.id)
+        pending = select(videos).where(videos.c.destination.is_not(None), _due(now)).order_by(videos.c.id)
         with self.engine.begin() as read:
             return [
                 Move(row.id, row.path, row.destination, _identity(row), row.sha256, row.error)
@@ -331,6 +329,10 @@ def _enqueue(write: Connection, arrival: Arrival, now: datetime) -> bool:
         return bool(other.state == "waiting")
     write.execute(insert(videos).values(**file, **identity, state="queued", arrived_at=now))
     return True
+
+
+def _due(now: datetime) -> ColumnElement[bool]:
+    return or_(videos.c.retry_at.is_(None), videos.c.retry_at <= now)
 
 
 def _claimed(*ids: int) -> Update:
