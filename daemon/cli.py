@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from enum import StrEnum
 from importlib.metadata import version
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,8 +21,11 @@ from learner.errors import VidwatchError
 from learner.groups import GROUP_PATTERN, compile_pattern
 
 if TYPE_CHECKING:
+    from learner.cache import Cache
     from learner.classifier import Classifier
     from learner.evaluate import Score
+    from learner.fit import Epoch
+    from learner.train import Watch
 
 app = typer.Typer(
     help="Drop a video into a folder, read its class in a table.",
@@ -34,6 +39,13 @@ Pattern = Annotated[
     str, typer.Option("--group-pattern", help="Regular expression that finds a clip's group in its file name.")
 ]
 Model = Annotated[str, typer.Option("--model", help='"starter", the name of a model in models/, or its path.')]
+
+
+class SplitKind(StrEnum):
+    """How clips are kept back."""
+
+    group = "group"
+    random = "random"
 
 
 def main() -> None:
@@ -144,7 +156,8 @@ def classify(
             print(json.dumps(result.to_json()), flush=True)
         else:
             answer = result.prediction
-            print(f"{printable(result.file)}: {answer.class_name} {answer.probability:.1%}", flush=True)
+            doubt = "" if answer.known else " (perhaps of no class that the model knows)"
+            print(f"{printable(result.file)}: {answer.class_name} {answer.probability:.1%}{doubt}", flush=True)
     if unread:
         raise typer.Exit(1)
 
@@ -153,34 +166,96 @@ def classify(
 def train(
     context: typer.Context,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of class folders with clips.")],
-    out: Annotated[str, typer.Option("--out", metavar="NAME", help="A name for models/, or a path.")],
-    group_pattern: Pattern = GROUP_PATTERN,
-    model: Annotated[str, typer.Option("--model", help="The model whose backbone is used.")] = "starter",
-    weights: Annotated[
-        Path | None, typer.Option(help="Begin with a bare backbone and its weights from this file instead.")
+    recipe: Annotated[
+        str, typer.Option(help="One of `vidwatch recipes`, or the path of a file of that kind.")
+    ] = "default",
+    out: Annotated[
+        str | None,
+        typer.Option("--out", metavar="NAME", help="A name for models/, or a path; the recipe's if not given."),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the clips.")] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same model.")] = 0,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the clips, instead of the recipe's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same model.")] = None,
+    split: Annotated[
+        SplitKind,
+        typer.Option(help='How clips are kept back: "group", or "random" as in the course report, which flatters.'),
+    ] = SplitKind.group,
+    validation: Annotated[
+        Path | None, typer.Option(help="Class folders to validate on, instead of clips of DIR.")
+    ] = None,
+    test: Annotated[Path | None, typer.Option(help="Class folders to test on, instead of clips of DIR.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="A file with the backbone's weights.")] = None,
+    init_from: Annotated[str | None, typer.Option(metavar="MODEL", help="Begin with this model of ours.")] = None,
+    group_pattern: Pattern = GROUP_PATTERN,
 ) -> None:
     """Train a model on a folder of class folders, and measure it on groups it has not seen."""
     compile_pattern(group_pattern)
-    out_path = context.obj.model(out)
-    from learner import train as training
-    from learner.classifier import Classifier
+    if weights and init_from:
+        raise VidwatchError("train: --weights and --init-from both say what to begin with; give one of them")
+    from learner.recipe import load as load_recipe
 
-    settings = training.TrainSettings(seed=seed, **({"epochs": epochs} if epochs else {}))
-    start = Classifier.from_backbone(weights) if weights else _load(context.obj, model)
-    with _progress("reading clips") as progress:
-        trained = training.train(folder, out_path, start, settings, group_pattern, progress)
+    changes = {name: value for name, value in (("epochs", epochs), ("seed", seed)) if value is not None}
+    chosen = load_recipe(recipe).changed(changes)
+    home: Home = context.obj
+    name = _free_name(home, chosen.name) if out is None else out
+    out_path = home.model(name)
+    from learner import splits
+    from learner import train as training
+
+    sources = splits.Sources(folder, validation, test, group_pattern, split.value)
+    start = training.Start(weights, home.model_or_starter(init_from) if init_from else None)
+    with _training_shown(chosen.training.freeze) as watch:
+        trained = training.train(sources, out_path, chosen, start, _cache(home), watch)
     _name_skipped(trained.skipped)
-    if trained.score and trained.baseline:
-        print(f"on groups it had not seen (cross-validation): {_figures(trained.score)}")
-        print(f"mean-pooling baseline:                        {_figures(trained.baseline)}")
-    else:
-        print("not measured: each class needs clips of two groups (recordings, scenes), so that one can be held out")
-    print(f"saved as {trained.path}")
-    name = str(trained.path.absolute()) if "/" in out else out
-    print(f"to use it: set model = {json.dumps(name)} in {context.obj.settings}, then restart the daemon")
+    print(f"measured {trained.method}")
+    print(f"model:                 {_figures(trained.score)}, loss {trained.score.loss:.3f}")
+    print(f"mean-pooling baseline: {_figures(trained.baseline)}, loss {trained.baseline.loss:.3f}")
+    if trained.seen:
+        print(f"{trained.seen} of the clips had taught the model it began with: the figures flatter it")
+    if chosen.report:
+        print(f"the course report says {chosen.report.accuracy:.1%}, loss {chosen.report.loss:.3f}, on a random split")
+    print(f"saved as {trained.path}; {trained.run / 'report.html'} tells more")
+    used = str(trained.path.absolute()) if "/" in name else name
+    print(f"to use it: set model = {json.dumps(used)} in {home.settings}, then restart the daemon")
+
+
+@app.command()
+def recipes(as_json: Json = False) -> None:
+    """List the recipes that `train` knows, with the course report's figures."""
+    from learner.recipe import load as load_recipe
+    from learner.recipe import names
+
+    found = [load_recipe(name) for name in names()]
+    if as_json:
+        print(json.dumps([recipe.to_json() for recipe in found]))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("recipe", "what", "the report's accuracy", "loss", box=None, padding=(0, 2, 0, 0))
+    for recipe in found:
+        figures = (f"{recipe.report.accuracy:.2f}", f"{recipe.report.loss:.3f}") if recipe.report else ("", "")
+        table.add_row(recipe.name, recipe.about, *figures)
+    Console().print(table)
+
+
+@app.command()
+def cache(
+    context: typer.Context,
+    clear: Annotated[bool, typer.Option("--clear", help="Remove all of it.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what is kept of clips that were read (frames, features), or clear it."""
+    kept = _cache(context.obj)
+    if clear:
+        kept.clear()
+    usage = kept.usage()
+    if as_json:
+        kinds = {kind: vars(used) for kind, used in usage.items()}
+        print(json.dumps({"folder": str(kept.root), "limit": kept.limit, "kinds": kinds}))
+        return
+    for kind, used in usage.items():
+        print(f"{kind:<9}{used.entries:>8} clips {used.size / 1e9:>8.2f} GB")
+    print(f"{kept.root} may grow to {kept.limit / 1e9:g} GB: set cache_gigabytes to change that")
 
 
 @app.command()
@@ -188,6 +263,9 @@ def evaluate(
     context: typer.Context,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of class folders with clips.")],
     model: Model = "starter",
+    unknown: Annotated[
+        Path | None, typer.Option(help="Class folders of what the model does not know: how often is that told?")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure a model on a folder of class folders, with its mean-pooling baseline beside it."""
@@ -196,13 +274,20 @@ def evaluate(
     from learner.evaluate import evaluate as measure
 
     with _progress("reading clips") as progress:
-        found = measure(folder, _load(context.obj, model), progress=progress)
+        found = measure(folder, _load(context.obj, model), unknown, _cache(context.obj), progress)
     _name_skipped(found.skipped)
     if as_json:
         print(json.dumps(found.to_json()))
         return
     for name, score in ((f"model {found.model}", found.score), ("mean-pooling baseline", found.baseline)):
         print(f"{name + ':':<24}{_figures(score)}, loss {score.loss:.3f}")
+    before, after = found.score.calibration_error
+    print(f"an answer's probability is off by {after:.3f} on average, and by {before:.3f} without temperature scaling")
+    if told := found.unknowns:
+        print(
+            f"of {told.n} clips of no known class it tells {told.told:.1%} "
+            f"(95 % interval {told.interval[0]:.1%} to {told.interval[1]:.1%}, {told.known_kept:.1%} of the known kept)"
+        )
     if found.seen:
         print(f"{found.seen} of the clips were among those it was trained on: the figures flatter it")
     Console().print(_class_table(found.score.per_class))
@@ -240,7 +325,7 @@ def _make(home: Home) -> None:
 def _load(home: Home, name: str) -> "Classifier":
     from learner.classifier import Classifier
 
-    return Classifier.load(None if name == "starter" else home.model(name))
+    return Classifier.load(home.model_or_starter(name))
 
 
 def _now() -> datetime:
@@ -260,10 +345,55 @@ def _name_skipped(skipped: dict[str, str]) -> None:
 def _class_table(per_class: dict[str, dict[str, float]]) -> Any:
     from rich.table import Table
 
-    table = Table("class", "right", "clips", "accuracy", box=None, padding=(0, 2, 0, 0))
+    table = Table("class", "right", "clips", "precision", "recall", box=None, padding=(0, 2, 0, 0))
     for name, row in per_class.items():
-        table.add_row(name, f"{row['correct']:.0f}", f"{row['n']:.0f}", f"{row['accuracy']:.1%}")
+        counts = (f"{row['correct']:.0f}", f"{row['n']:.0f}")
+        table.add_row(name, *counts, f"{row['precision']:.1%}", f"{row['recall']:.1%}")
     return table
+
+
+def _cache(home: Home) -> "Cache":
+    from daemon import settings
+    from learner.cache import GIGABYTE, Cache
+
+    return Cache(round(settings.load(home.settings).cache_gigabytes * GIGABYTE))
+
+
+def _free_name(home: Home, name: str) -> str:
+    """The recipe's name, with a number where there is such a model already; an unfinished run is gone on with."""
+    candidates = (name if number == 1 else f"{name}-{number}" for number in count(1))
+    return next(free for free in candidates if not home.model(free).with_name(f"{free}.safetensors").exists())
+
+
+@contextmanager
+def _training_shown(quick: bool) -> "Iterator[Watch]":
+    """Bars on a terminal; elsewhere a line an epoch, but for heads that are trained in seconds."""
+    from rich.console import Console
+    from rich.progress import Progress, TextColumn, TimeRemainingColumn
+
+    from learner.train import Watch
+
+    def line(epoch: "Epoch") -> str:
+        said = f"epoch {epoch.epoch}: loss {epoch.loss:.3f}, accuracy {epoch.accuracy:.1%}"
+        if epoch.validation_loss is None:
+            return said
+        return f"{said}, validation loss {epoch.validation_loss:.3f}, accuracy {epoch.validation_accuracy:.1%}"
+
+    terminal = sys.stderr.isatty()
+    columns = (*Progress.get_default_columns()[:3], TimeRemainingColumn(), TextColumn("{task.fields[said]}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not terminal) as bars:
+        reading = bars.add_task("reading clips", total=None, said="")
+        steps = bars.add_task("training", total=None, said="", visible=False)
+
+        def step(done: int, of: int, loss: float) -> None:
+            bars.update(steps, completed=done, total=of, visible=True)
+
+        def epoch(done: "Epoch") -> None:
+            bars.update(steps, said=line(done))
+            if not terminal and not quick:
+                print(line(done), file=sys.stderr, flush=True)
+
+        yield Watch(lambda done, of: bars.update(reading, completed=done, total=of, visible=done < of), step, epoch)
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from typing import Literal
 from pebble import ProcessExpired, ProcessPool
 
 from learner.errors import VidwatchError
-from learner.video import Clip, ClipSpec, read_clip
+from learner.spec import ClipSpec
+from learner.video import Clip, read_clip
 
 PERMANENT = (errno.EACCES, errno.EPERM, errno.ELOOP)
 _PR_SET_PDEATHSIG = 1

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 
+from learner.catalogue import STARTER
 from learner.errors import VidwatchError
 
 FOLDERS = ("inbox", "classified", "labelled", "failed", "duplicates", "models")
@@ -57,6 +58,10 @@ class Home:
             rule = "a name without a dot at its start, other than 'starter', or a path with a slash in it"
             raise VidwatchError(f"{name!r} cannot be the name of a trained model: it must be {rule}")
         return self.models / name
+
+    def model_or_starter(self, name: str) -> Path:
+        """As `model`, where "starter" is the one in the package."""
+        return STARTER if name == "starter" else self.model(name)
 
     @property
     def database(self) -> Path:

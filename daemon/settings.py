@@ -32,6 +32,7 @@ class Settings(BaseSettings):
     rescan_seconds: Annotated[float, Field(ge=1, le=86400)] = 10.0
     decoders: Annotated[int, Field(ge=0, le=256)] = 0
     decode_seconds: Annotated[float, Field(ge=1, le=86400)] = 300.0
+    cache_gigabytes: Annotated[float, Field(ge=0, le=100_000)] = 20.0
     group_pattern: Annotated[str, AfterValidator(_is_pattern)] = GROUP_PATTERN
 
     @classmethod

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,9 +12,9 @@ import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
+from learner import files
 from learner.errors import VidwatchError
-from learner.models import NetworkArgs
-from learner.video import ClipSpec
+from learner.spec import ClipSpec, NetworkArgs
 
 FORMAT = 1
 # A class is a folder that the daemon makes, of a name that a person may have edited.
@@ -27,6 +26,8 @@ class Manifest:
     """`classes` in the order of the logits; `trained_on` the SHA-256 of every clip it learned from.
 
     `measured` holds the accuracy on clips it had not seen, and how that was measured; empty where nothing could be.
+    `temperature` is what logits are divided by for probabilities. A clip whose logits' log-sum-exp is below
+    `unknown_below` is like none of the classes; None where that was not measured.
     """
 
     classes: tuple[str, ...]
@@ -34,6 +35,8 @@ class Manifest:
     network: NetworkArgs
     trained_on: tuple[str, ...]
     measured: Mapping[str, Any] = field(default_factory=dict)
+    temperature: float = 1.0
+    unknown_below: float | None = None
     created: str = ""
 
 
@@ -48,18 +51,34 @@ class Checkpoint:
 
 
 def save(path: Path, manifest: Manifest, tensors: Mapping[str, torch.Tensor]) -> Path:
-    """Write both files in half precision, each atomically and the weights first. Never over another model.
+    """Write a model in half precision. Never over another model.
 
     Raises:
-        VidwatchError: a model of that name exists.
+        VidwatchError: a model of that name exists, or the disk takes no more.
     """
-    path = require_free(path)
+    return replace(require_free(path), manifest, tensors)
+
+
+def replace(path: Path, manifest: Manifest, tensors: Mapping[str, torch.Tensor]) -> Path:
+    """As `save`, over the model that is there: a reader finds that one or the new one, whatever happens in between.
+
+    Raises:
+        VidwatchError: the disk takes no more; the model that was there is as it was.
+    """
+    path = weights_path(path)
     halves = {name: (t.half() if t.is_floating_point() else t).contiguous().cpu() for name, t in tensors.items()}
     weights = save_tensors(halves)
     document = {"format": FORMAT, **asdict(manifest), "weights_sha256": hashlib.sha256(weights).hexdigest()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path, weights)
-    _write(path.with_suffix(".json"), (json.dumps(document, indent=1) + "\n").encode())
+    manifest_path = path.with_suffix(".json")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.prepare(manifest_path, (json.dumps(document, indent=1) + "\n").encode())
+        files.write(path, weights)
+        files.commit(manifest_path)
+    except OSError as error:
+        raise VidwatchError(
+            f"model {path}: cannot be written ({error.strerror}); what was there before is kept"
+        ) from error
     return path
 
 
@@ -76,6 +95,10 @@ def load(path: Path) -> Checkpoint:
     except OSError as error:
         raise VidwatchError(f"model {path}: cannot read its weights ({error.strerror})") from error
     digest = hashlib.sha256(weights).hexdigest()
+    unfinished = files.part_of(path.with_suffix(".json"))
+    if digest != stated and unfinished.exists():
+        # `replace` was ended between its two files: the new manifest lies ready beside the old one.
+        manifest, stated = _read_manifest(unfinished)
     if digest != stated:
         raise VidwatchError(f"model {path}: the weights are not the ones its manifest was written for; copy both again")
     try:
@@ -138,12 +161,3 @@ def _read_manifest(path: Path) -> tuple[Manifest, str]:
         if not is_class_name(name):
             raise VidwatchError(f"model manifest {path}: class {name!r}: {CLASS_NAME_RULE}")
     return manifest, stated
-
-
-def _write(path: Path, data: bytes) -> None:
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)

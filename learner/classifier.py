@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,20 +15,26 @@ from torch import Tensor
 from learner import checkpoint
 from learner.catalogue import STARTER
 from learner.errors import VidwatchError
-from learner.models import ClipNetwork, NetworkArgs, backbone_statistics, load_weights
-from learner.video import Clip, ClipSpec, read_clip
+from learner.models import ClipNetwork, fast_precision
+from learner.spec import ClipSpec, NetworkArgs
+from learner.video import Clip, read_clip
 
 BATCH = 8
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The likeliest class with its softmax probability, and every logit by class, in the model's class order."""
+    """The likeliest class with its probability, and every logit by class, in the model's class order.
+
+    The probability is the softmax of the logits over the model's temperature. `known` is False where the clip is like
+    those of none of the classes.
+    """
 
     class_name: str
     class_index: int
     probability: float
     logits: dict[str, float]
+    known: bool = True
 
 
 @dataclass(frozen=True)
@@ -45,8 +50,9 @@ class Classified:
     def to_json(self) -> dict[str, Any]:
         """One flat object, in the order of the documentation."""
         fields = asdict(self.prediction)
-        named = {"class": fields.pop("class_name"), **fields}
-        read = {"frames_asked": self.frames_asked, "frames_read": self.frames_read}
+        named, known = {"class": fields.pop("class_name"), **fields}, fields.pop("known")
+        named.pop("known")
+        read = {"frames_asked": self.frames_asked, "frames_read": self.frames_read, "known": known}
         return {"file": self.file, **named, "model": self.model, **read}
 
 
@@ -81,29 +87,20 @@ class Classifier:
         self.network = network.eval().to(self.device).to(memory_format=torch.channels_last)
 
     @classmethod
-    def untrained(cls, args: NetworkArgs, spec: ClipSpec, weights: Path) -> Self:
-        """A backbone with weights from a file (safetensors, or a plain PyTorch state dict) and no classes yet.
+    def untrained(
+        cls, args: NetworkArgs, spec: ClipSpec, classes: tuple[str, ...], seed: int, fill: Callable[[ClipNetwork], None]
+    ) -> Self:
+        """A network that knows nothing of `classes` yet; `fill` gives its backbone what weights there are.
 
         Its weights are rounded to half precision, as a checkpoint will hold them.
-
-        Raises:
-            VidwatchError: the file cannot be read or does not fit the backbone.
         """
-        network = ClipNetwork(args, spec, 1)
-        load_weights(network.backbone.body, weights)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            network = ClipNetwork(args, spec, len(classes))
+        fill(network)
         network.half().float()
-        manifest = checkpoint.Manifest(("",), spec, args, ())
-        return cls(checkpoint.Checkpoint(weights.stem, manifest, network.state_dict(), ""))
-
-    @classmethod
-    def from_backbone(cls, weights: Path) -> Self:
-        """As `untrained`, with the default network, its own mean and std, and 16 frames of 224x224 pixels.
-
-        More pixels than the course report's 128 are worth more than more frames, up to what the file holds.
-        """
-        args = NetworkArgs()
-        mean, std = backbone_statistics(args.backbone)
-        return cls.untrained(args, ClipSpec(frames=16, size=224, mean=mean, std=std), weights)
+        manifest = checkpoint.Manifest(classes, spec, args, ())
+        return cls(checkpoint.Checkpoint("untrained", manifest, network.state_dict(), ""))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | None = None, device: str | None = None) -> Self:
@@ -119,8 +116,8 @@ class Classifier:
         clips = torch.from_numpy(frames)
         # On a CPU a clip at a time: more leave its caches (0.13 s a clip, 0.19 in batches of 8, 0.27 in batches of 16).
         parts = torch.split(clips, 1 if self.device.type == "cpu" else len(clips))
-        with torch.inference_mode(), fast_precision(self.device):
-            found: list[Tensor] = [self.network.backbone(part.to(self.device)).cpu() for part in parts]
+        with torch.inference_mode():
+            found: list[Tensor] = [self.network.backbone(part.to(self.device)).half().cpu() for part in parts]
         return torch.cat(found)
 
     def logits(self, features: Tensor) -> np.ndarray[Any, Any]:
@@ -170,10 +167,12 @@ class Classifier:
     def _prediction(self, logits: np.ndarray[Any, Any]) -> Prediction:
         if not np.isfinite(logits).all():
             raise VidwatchError(f"model {self.name!r} gave logits that are not finite: its weights are damaged")
-        exponents = np.exp(logits.astype(np.float64) - logits.max())
-        index = int(logits.argmax())
+        index, row = int(logits.argmax()), logits.astype(np.float64)
+        exponents = np.exp((row - row.max()) / self.manifest.temperature)
         by_class = {name: float(value) for name, value in zip(self.classes, logits, strict=True)}
-        return Prediction(self.classes[index], index, float(exponents[index] / exponents.sum()), by_class)
+        least = self.manifest.unknown_below
+        known = least is None or bool(np.logaddexp.reduce(row) >= least)
+        return Prediction(self.classes[index], index, float(exponents[index] / exponents.sum()), by_class, known)
 
 
 def decoded(
@@ -199,11 +198,3 @@ def decoded(
             if not ahead:
                 return
             waiting = ahead
-
-
-def fast_precision(device: torch.device) -> AbstractContextManager[Any]:
-    """bf16 (or half on an older GPU) where the device computes it natively: several times faster, the same answers."""
-    if device.type == "cuda":
-        return torch.autocast("cuda", torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16)
-    native = torch._C._has_mkldnn and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return torch.autocast("cpu", torch.bfloat16, enabled=native)

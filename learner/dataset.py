@@ -1,27 +1,35 @@
-"""Labelled clips in class folders, their groups, and the cached features of a frozen backbone."""
+"""Labelled clips in class folders, their groups, and what is computed from them once: frames, features."""
 
 import hashlib
-import logging
 import os
-from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import platformdirs
 import torch
 
+from learner.cache import Cache, Shelf
 from learner.checkpoint import CLASS_NAME_RULE, is_class_name
 from learner.classifier import Classifier, decoded
 from learner.errors import VidwatchError
 from learner.groups import GROUP_PATTERN, compile_pattern, group_of
+from learner.models import weights_digest
+from learner.spec import ClipSpec
 from learner.video import Clip, read_clip
 
-log = logging.getLogger(__name__)
+Array = np.ndarray[Any, Any]
+Progress = Callable[[int, int], None]
 
-# Raised whenever the same file may give other frames than before: cached features of the old ones are left behind.
+# Raised whenever the same file may give other frames than before: what is cached of the old ones is left behind.
 DECODING = 2
+# Of the clips, the share that may be unreadable: more are a sign that something else is wrong.
+TOLERATED_UNREADABLE = 0.1
+
+
+def silent(done: int, of: int) -> None:
+    """Progress that nobody watches."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +43,16 @@ class LabelledClip:
 
 
 @dataclass(frozen=True)
-class Features:
-    """`values` `(N, T, F)` half precision, in the order of `clips`; `skipped` tells which files gave none, and why."""
+class Samples:
+    """What was computed from each of `clips`, in their order; `skipped` tells which files gave nothing, and why."""
 
     clips: list[LabelledClip]
-    values: torch.Tensor
+    values: list[Array]
     skipped: dict[str, str]
+
+    def tensor(self) -> torch.Tensor:
+        """All values in one tensor, clips first."""
+        return torch.from_numpy(np.stack(self.values))
 
 
 def find_clips(root: Path, group_pattern: str = GROUP_PATTERN) -> list[LabelledClip]:
@@ -49,8 +61,8 @@ def find_clips(root: Path, group_pattern: str = GROUP_PATTERN) -> list[LabelledC
     A clip's group is what `group_pattern` finds in its name, else its sub-folder of the class folder, else itself.
 
     Raises:
-        VidwatchError: no class folders or no clips, a folder that cannot be a class, the same content in two classes,
-            or `group_pattern` is no regular expression.
+        VidwatchError: no class folders, one without clips, one that cannot be a class, the same content in two
+            classes, or `group_pattern` is no regular expression.
     """
     if not root.is_dir():
         raise VidwatchError(f"{root} is not a folder; give one that holds a folder of clips for each class")
@@ -60,14 +72,17 @@ def find_clips(root: Path, group_pattern: str = GROUP_PATTERN) -> list[LabelledC
         label, *folders, name = path.relative_to(root).parts
         if not is_class_name(label):
             raise VidwatchError(f"{root}: folder {label!r}: {CLASS_NAME_RULE}; rename it or move it away")
-        group = group_of(name, folders, pattern) or f"{label}/{name}"
-        clip = LabelledClip(path, label, group, _sha256(path))
+        sha256 = _sha256(path)
+        clip = LabelledClip(path, label, group_of(name, folders, pattern) or sha256, sha256)
         same = by_content.setdefault(clip.sha256, clip)
         if same.label != label:
             raise VidwatchError(f"{same.path} and {path} hold the same video in two classes; remove the wrong one")
     if not by_content:
         raise VidwatchError(f"{root} holds no clips in class folders; put clips into folders named after their classes")
-    return list(by_content.values())
+    clips = list(by_content.values())
+    if empty := sorted(_class_folders(root) - {clip.label for clip in clips}):
+        raise VidwatchError(f"{root}: class folder {empty[0]!r} holds no clips; put some into it, or remove it")
+    return clips
 
 
 def class_names(clips: list[LabelledClip]) -> tuple[str, ...]:
@@ -75,40 +90,67 @@ def class_names(clips: list[LabelledClip]) -> tuple[str, ...]:
     return tuple(sorted({clip.label for clip in clips}))
 
 
+def read_frames(
+    clips: list[LabelledClip], spec: ClipSpec, cache: Cache | None = None, progress: Progress = silent
+) -> Samples:
+    """Each clip's frames as `spec` wants them, `(T, H, W, 3)` uint8 RGB, from the cache where they are in it."""
+    shelf = (cache or Cache()).shelf("frames", _frames_key(spec))
+    return _compute(clips, spec, shelf, lambda batch: [clip.frames for clip in batch], progress)
+
+
 def extract(
-    clips: list[LabelledClip], classifier: Classifier, progress: Callable[[int, int], None] = lambda done, of: None
-) -> Features:
-    """The backbone's features of each clip, from the cache where they are in it."""
-    cache = _cache_folder(classifier)
-    stored = {clip.sha256: values for clip in clips if (values := _cached(cache / f"{clip.sha256}.npy")) is not None}
+    clips: list[LabelledClip],
+    classifier: Classifier,
+    cache: Cache | None = None,
+    progress: Progress = silent,
+) -> Samples:
+    """The backbone's features of each clip, `(T, F)` half precision, from the cache where they are in it."""
+    shelf = (cache or Cache()).shelf("features", _features_key(classifier))
+
+    def compute(batch: list[Clip]) -> list[Array]:
+        return list(classifier.features(np.stack([clip.frames for clip in batch])).numpy())
+
+    return _compute(clips, classifier.spec, shelf, compute, progress)
+
+
+def _compute(
+    clips: list[LabelledClip],
+    spec: ClipSpec,
+    shelf: Shelf,
+    compute: Callable[[list[Clip]], list[Array]],
+    progress: Progress,
+) -> Samples:
+    """The cached values of `clips`; those that are missing are computed and cached, batch by batch.
+
+    Raises:
+        VidwatchError: more than a tenth of the clips cannot be read.
+    """
+    stored = {clip.sha256: values for clip in clips if (values := shelf.get(clip.sha256)) is not None}
     missing = {os.fspath(clip.path): clip.sha256 for clip in clips if clip.sha256 not in stored}
     skipped: dict[str, str] = {}
-    progress(len(clips) - len(missing), len(clips))
-    for batch in decoded(missing, lambda path: read_clip(path, classifier.spec)):
+    progress(len(stored), len(clips))
+    for batch in decoded(missing, lambda path: read_clip(path, spec)):
         skipped |= {path: clip for path, clip in batch if isinstance(clip, str)}
         read = [(path, clip) for path, clip in batch if isinstance(clip, Clip)]
-        # Features of one content under the hash of another would be believed for ever.
-        whole = [(path, clip) for path, clip in read if clip.sha256 == missing[path]]
+        # Values of one content under the hash of another would be believed for ever.
         skipped |= {path: "changed while it was read" for path, clip in read if clip.sha256 != missing[path]}
-        if whole:
-            values = classifier.features(np.stack([clip.frames for _, clip in whole])).numpy()
-            for (path, _), value in zip(whole, values, strict=True):
-                stored[missing[path]] = value
-                _store(cache / f"{missing[path]}.npy", value)
+        whole = [(path, clip) for path, clip in read if path not in skipped]
+        for (path, _), values in zip(whole, compute([clip for _, clip in whole]) if whole else [], strict=True):
+            stored[missing[path]] = shelf.put(missing[path], values)
+        _require_readable(skipped, len(clips))
         progress(len(stored) + len(skipped), len(clips))
     kept = [clip for clip in clips if clip.sha256 in stored]
-    if not kept:
-        path, reason = next(iter(skipped.items()))
-        raise VidwatchError(f"none of the {len(clips)} clips can be read; the first, {path}: {reason}")
-    return Features(kept, torch.from_numpy(np.stack([stored[clip.sha256] for clip in kept])), skipped)
+    return Samples(kept, [stored[clip.sha256] for clip in kept], skipped)
 
 
-def groups_by_class(clips: list[LabelledClip]) -> dict[str, set[str]]:
-    """The different groups of each class."""
-    groups = defaultdict(set)
-    for clip in clips:
-        groups[clip.label].add(clip.group)
-    return dict(groups)
+def _require_readable(skipped: dict[str, str], count: int) -> None:
+    if len(skipped) > count * TOLERATED_UNREADABLE:
+        reasons = "; ".join(f"{path}: {reason}" for path, reason in list(skipped.items())[:3])
+        raise VidwatchError(f"{len(skipped)} of the {count} clips cannot be read, more than a tenth: {reasons}")
+
+
+def _class_folders(root: Path) -> set[str]:
+    return {path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")}
 
 
 def _files(root: Path) -> Iterator[Path]:
@@ -126,29 +168,13 @@ def _sha256(path: Path) -> str:
         raise VidwatchError(f"{path} cannot be read ({error.strerror})") from error
 
 
-def _cache_folder(classifier: Classifier) -> Path:
-    """One folder for each backbone, its weights, the clip spec and the precision: all that features depend on."""
-    digest = hashlib.sha256(repr((classifier.manifest.network.backbone, classifier.manifest.network.stage)).encode())
-    digest.update(repr((classifier.spec, classifier.precision, DECODING)).encode())
-    for name, tensor in sorted(classifier.network.backbone.state_dict().items()):
-        digest.update(name.encode() + tensor.cpu().numpy().tobytes())
-    return Path(platformdirs.user_cache_dir("vidwatch"), "features", digest.hexdigest()[:24])
+def _frames_key(spec: ClipSpec) -> str:
+    """All that frames depend on beside their clip; what they are normalised with is not."""
+    return repr((replace(spec, mean=(), std=()), DECODING))
 
 
-def _cached(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float16]] | None:
-    try:
-        return np.load(path)  # type: ignore[no-any-return]
-    except (OSError, ValueError, EOFError):
-        return None
-
-
-def _store(path: Path, value: np.ndarray[tuple[int, ...], np.dtype[np.float16]]) -> None:
-    """Keep features for the next run. A cache that cannot be written (read-only, a full disk) costs time only."""
-    part = path.with_suffix(f".{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            np.save(file, value)
-        part.replace(path)
-    except OSError as error:
-        log.warning("features not cached file=%s reason=%s", path, error.strerror)
+def _features_key(classifier: Classifier) -> str:
+    """All that features depend on beside their clip: the backbone, its weights, the clip spec and the precision."""
+    network = classifier.manifest.network
+    backbone = (network.backbone, network.stage, network.pooled, weights_digest(classifier.network.backbone))
+    return repr((backbone, classifier.spec, classifier.precision, DECODING))

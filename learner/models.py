@@ -1,80 +1,138 @@
 """Networks by name: a timm backbone for each frame, an LSTM over the frames, a linear layer to the logits."""
 
+import hashlib
 import pickle
 from collections.abc import Iterable
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
 
 import timm
 import torch
+from huggingface_hub import utils as hub
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from learner.errors import VidwatchError
-from learner.video import ClipSpec
+from learner.spec import IMAGENET_MEAN, IMAGENET_STD, ClipSpec, NetworkArgs
 
 SMALLEST_STD = 0.01
 
 
-@dataclass(frozen=True)
-class NetworkArgs:
-    """What builds a network, beside its classes and its clip spec.
-
-    `stage` is one of timm's `features_only` stages, averaged to 2x2 as in the course report; None is the backbone's own
-    pooled features. `norm` standardises features by the training clips. `deviation` sets beside each feature how far
-    it is from the clip's mean: over UCF101's ten classes that was worth 2.4 points on groups not seen, without it the
-    LSTM lost to the mean. `projection` is the width to which features are brought before the LSTM, None for none.
-    `pooling` makes one vector of the LSTM's states: their mean, or the last one as in the report. `skip` adds a linear
-    layer from the mean of the inputs. The report's head has none of `norm`, `deviation`, `projection` and `skip`.
-    """
-
-    backbone: str = "tf_efficientnet_lite0"
-    stage: int | None = None
-    norm: bool = True
-    deviation: bool = True
-    projection: int | None = 128
-    dropout: float = 0.5
-    layers: int = 1
-    hidden: int = 64
-    bidirectional: bool = True
-    pooling: Literal["mean", "last"] = "mean"
-    skip: bool = True
+# Networks to train from scratch: 3x3 convolutions by their channels, each with a ReLU after it; "pool" halves the
+# picture. The first three are the course report's; in ours each convolution halves it, and has batch normalisation.
+CUSTOM: dict[str, tuple[int | Literal["pool"], ...]] = {
+    "custom_2conv": (32, "pool", 512),
+    "custom_3conv": (32, "pool", 128, "pool", 512),
+    "custom_4conv": (32, 64, "pool", 128, "pool", 512),
+    "compact": (32, 64, 128, 256),
+}
+# How much a frame changes is small beside what it shows.
+DIFFERENCE_GAIN = 2.5
 
 
 class Backbone(nn.Module):
-    """Frames to features. Of a ResNet, stages past the wanted one are never built."""
+    """Frames to features. Stages past the last one that is wanted are not kept, and never run."""
 
     body: Any
     mean: Tensor
     std: Tensor
 
-    def __init__(self, name: str, stage: int | None, spec: ClipSpec) -> None:
+    def __init__(self, args: NetworkArgs, spec: ClipSpec) -> None:
         super().__init__()
-        if not (isinstance(name, str) and timm.is_model(name)):  # timm would take "hf-hub:..." to the network
-            raise VidwatchError(f"backbone {name!r}: timm has no network of that name")
-        try:
-            if stage is None:
-                self.body = timm.create_model(name, num_classes=0)
-                self.features = int(self.body.num_features)
-            else:
-                self.body = timm.create_model(name, features_only=True, out_indices=(stage,))
-                self.features = 4 * int(self.body.feature_info.channels()[0])
-        except (RuntimeError, IndexError, AssertionError) as error:
-            raise VidwatchError(f"backbone {name!r}, stage {stage}: timm cannot build it ({error})") from error
-        self.stage = stage
+        self.args = args
+        self.body, self.features = _custom(args) if args.backbone in CUSTOM else _timm(args, pretrained=False)
         self.register_buffer("mean", 255 * torch.tensor(spec.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(spec.std).view(3, 1, 1), persistent=False)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """`(B, T, H, W, 3)` uint8 RGB to `(B, T, F)` half-precision features, as they are cached."""
+        """`(B, T, H, W, 3)` RGB, 0 to 255, to `(B, T, F)` float32 features; half of T where it takes differences.
+
+        It is computed in the precision that is fast on the device.
+        """
         # Permuting decoded frames gives channels-last memory, the fast layout, without a copy.
-        images = frames.flatten(0, 1).permute(0, 3, 1, 2).float()
-        out = self.body((images - self.mean) / self.std)
-        if self.stage is not None:
-            out = nn.functional.adaptive_avg_pool2d(out[0], 2).flatten(1)
-        return out.half().view(*frames.shape[:2], -1)  # type: ignore[no-any-return]
+        images = (frames.flatten(0, 1).permute(0, 3, 1, 2).float() - self.mean) / self.std
+        if self.args.differences:
+            first, second = images[::2], images[1::2]
+            images = torch.cat([first, DIFFERENCE_GAIN * (second - first)], 1)
+        with fast_precision(frames.device, self.training):
+            features = self._features(images)
+        return features.float().view(len(frames), -1, self.features)
+
+    def _features(self, images: Tensor) -> Tensor:
+        if self.args.stage is None:
+            return self.body(images)  # type: ignore[no-any-return]
+        if not self.args.pooled:
+            return _quarters(self.body(images)[0])
+        last, (maps,) = self.body.forward_intermediates(images, indices=[self.args.stage])
+        return torch.cat([self.body.forward_head(last), _quarters(maps)], 1)
+
+    def fetch_weights(self) -> None:
+        """Take the weights that timm knows for this network, from its cache or from the network.
+
+        Raises:
+            VidwatchError: there are none, or they cannot be fetched.
+        """
+        name = self.args.backbone
+        if name in CUSTOM:
+            raise VidwatchError(f"backbone {name!r} is trained from scratch: there are no weights to fetch")
+        hub.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+        try:
+            body, _ = _timm(self.args, pretrained=True)
+        except OSError as error:  # the hub's own errors are of this kind
+            hint = "connect this machine once, or give a file of them with --weights"
+            raise VidwatchError(f"backbone {name!r}: its pretrained weights cannot be fetched; {hint}") from error
+        self.body.load_state_dict(body.state_dict())
+
+    def load_weights(self, path: Path) -> None:
+        """Fill it from a file; see `load_weights`."""
+        only_a_stage = self.args.stage is not None and not self.args.pooled
+        load_weights(self.body.model if only_a_stage else self.body, path)
+
+
+def _quarters(maps: Tensor) -> Tensor:
+    """`(N, C, H, W)` feature maps to `(N, 4 C)`: the mean of each quarter of the picture."""
+    return nn.functional.adaptive_avg_pool2d(maps, 2).flatten(1)
+
+
+def _custom(args: NetworkArgs) -> tuple[nn.Module, int]:
+    if args.stage is not None:
+        raise VidwatchError(f"backbone {args.backbone!r} has no stages; leave stage {args.stage} out")
+    layers: list[nn.Module] = []
+    channels = 6 if args.differences else 3
+    for layer in CUSTOM[args.backbone]:
+        if layer == "pool":
+            layers.append(nn.MaxPool2d(2))
+            continue
+        if args.backbone == "compact":
+            layers += [nn.Conv2d(channels, layer, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(layer)]
+        else:
+            layers.append(nn.Conv2d(channels, layer, 3, padding=1))
+        layers.append(nn.ReLU(inplace=True))
+        channels = layer
+    if args.backbone == "compact":
+        return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), channels
+    return nn.Sequential(*layers, nn.AdaptiveMaxPool2d(2), nn.Flatten()), 4 * channels
+
+
+def _timm(args: NetworkArgs, *, pretrained: bool) -> tuple[Any, int]:
+    name, stage = args.backbone, args.stage
+    if args.differences:
+        raise VidwatchError(f"backbone {name!r} takes pictures, not differences; leave 'differences' out")
+    if not (isinstance(name, str) and timm.is_model(name)):  # timm would take "hf-hub:..." to the network
+        raise VidwatchError(f"backbone {name!r}: timm has no network of that name, and neither have we")
+    try:
+        if stage is not None and not args.pooled:
+            # Of timm's ways to get at a stage, the one that drops later stages of every network, not of ResNets alone.
+            options: dict[str, Any] = {"features_only": True, "out_indices": (stage,), "feature_cls": "getter"}
+            body: Any = timm.create_model(name, pretrained=pretrained, **options)
+            return body, 4 * int(body.feature_info.channels()[0])
+        body = timm.create_model(name, pretrained=pretrained, num_classes=0)
+        of_stage = 0 if stage is None else 4 * int(body.feature_info[stage]["num_chs"])
+        return body, int(body.num_features) + of_stage
+    except (RuntimeError, IndexError, AssertionError, AttributeError, ValueError) as error:
+        raise VidwatchError(f"backbone {name!r}, stage {stage}: timm cannot build it ({error})") from error
 
 
 class Standardise(nn.Module):
@@ -111,7 +169,7 @@ class Head(nn.Module):
         super().__init__()
         self.args = args
         width = features * (1 + args.deviation)
-        self.norm = Standardise(width) if args.norm else None
+        self.norm = {"standard": Standardise, "layer": nn.LayerNorm, "none": nn.Identity}[args.norm](width)
         self.projection = nn.Linear(width, args.projection) if args.projection else nn.Identity()
         between = args.dropout if args.layers > 1 else 0.0
         self.lstm = nn.LSTM(
@@ -134,9 +192,7 @@ class Head(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """`(B, T, F)` to `(B, C)` float32 logits."""
-        inputs = self.inputs(features)
-        if self.norm is not None:
-            inputs = self.norm(inputs)
+        inputs = self.norm(self.inputs(features))
         # A feature is dropped from all frames of a clip at once (Gal and Ghahramani, 2016): from single frames, the
         # others would tell it.
         inputs = inputs * self._dropout(torch.ones_like(inputs[:, :1]))
@@ -168,21 +224,46 @@ class ClipNetwork(nn.Module):
 
     def __init__(self, args: NetworkArgs, spec: ClipSpec, classes: int) -> None:
         super().__init__()
-        self.backbone = Backbone(args.backbone, args.stage, spec)
+        self.backbone = Backbone(args, spec)
         self.head = Head(self.backbone.features, classes, args)
         self.baseline = MeanBaseline(self.backbone.features, classes)
 
-    def forward(self, frames: Tensor) -> Tensor:
-        """`(B, T, H, W, 3)` uint8 RGB to `(B, C)` float32 logits."""
-        return self.head(self.backbone(frames))  # type: ignore[no-any-return]
+    def forward(self, clips: Tensor) -> tuple[Tensor, Tensor]:
+        """Float32 logits `(B, C)` of the head and of the baseline, which teaches the backbone nothing.
 
+        `clips` are `(B, T, H, W, 3)` uint8 RGB frames, or `(B, T, F)` features that the backbone gave for them.
+        """
+        features = clips if clips.dim() == 3 else self.backbone(clips)
+        return self.head(features), self.baseline(features.detach())
 
 def backbone_statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and std (RGB, of values in 0..1) from the backbone's own data config."""
+    if name in CUSTOM:
+        return IMAGENET_MEAN, IMAGENET_STD
     config = timm.get_pretrained_cfg(name)
     if config is None:
         raise VidwatchError(f"backbone {name!r}: timm has no pretrained configuration of that name")
     return tuple(config.mean), tuple(config.std)
+
+
+def fast_precision(device: torch.device, training: bool = False) -> AbstractContextManager[Any]:
+    """bf16 (or half on an older GPU) where the device computes it natively: several times faster, the same answers.
+
+    Not half where a network is trained: its small gradients would be lost.
+    """
+    if device.type == "cuda":
+        brain = torch.cuda.is_bf16_supported()
+        return torch.autocast("cuda", torch.bfloat16 if brain else torch.float16, enabled=brain or not training)
+    native = torch._C._has_mkldnn and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.autocast("cpu", torch.bfloat16, enabled=native)
+
+
+def weights_digest(network: nn.Module) -> str:
+    """The SHA-256 of a network's weights, by name."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode() + tensor.cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def load_weights(body: nn.Module, path: Path) -> None:

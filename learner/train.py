@@ -1,7 +1,7 @@
-"""Trains a head on a frozen backbone's features, and measures it on groups that it has not seen."""
+"""From folders of labelled clips and a recipe to a model that was measured on clips it had not seen."""
 
-import contextlib
 import copy
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -10,160 +10,278 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.model_selection import StratifiedGroupKFold
-from torch import Tensor, nn
 
-from learner import checkpoint
+from learner import checkpoint, evaluate, report, splits
+from learner.cache import Cache
+from learner.catalogue import STARTER
 from learner.classifier import Classifier
-from learner.dataset import Features, LabelledClip, class_names, extract, find_clips, groups_by_class
+from learner.dataset import LabelledClip, Progress, Samples, class_names, extract, read_frames, silent
 from learner.errors import VidwatchError
-from learner.evaluate import Score, score
-from learner.groups import GROUP_PATTERN
-from learner.models import Head, MeanBaseline, NetworkArgs
+from learner.evaluate import Score, fit_temperature, fit_threshold, score
+from learner.fit import Data, Epoch, fit, judge
+from learner.models import ClipNetwork, Standardise, backbone_statistics, weights_digest
+from learner.recipe import Recipe
+from learner.run import Run
+from learner.spec import ClipSpec
+from learner.splits import Indices, Sources
 
-Indices = np.ndarray[Any, np.dtype[np.intp]]
+Array = np.ndarray[Any, Any]
+
+BY_FOLDS = "by cross-validation over groups, each clip judged by a model trained without its group"
+BY_TEST = "on groups kept back for the test"
+BY_TEST_FOLDER = "on the clips of the test folder"
+AT_RANDOM = "on clips kept back at random: optimistic, since it learned from other clips of the same groups"
 
 
 @dataclass(frozen=True)
-class TrainSettings:
-    """AdamW under a one-cycle schedule; `learning_rate` is its peak."""
+class Start:
+    """What the network begins with instead of what the recipe says: a file of backbone weights, or a model of ours."""
 
-    epochs: int = 20
-    batch: int = 32
-    learning_rate: float = 1e-3
-    weight_decay: float = 1.0
-    label_smoothing: float = 0.0
-    seed: int = 0
+    weights: Path | None = None
+    model: Path | None = None
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who is told how far it is: clips read of all, steps done of all with the loss so far, and each epoch."""
+
+    reading: Progress = silent
+    step: Callable[[int, int, float], None] = lambda step, steps, loss: None
+    epoch: Callable[[Epoch], None] = lambda epoch: None
 
 
 @dataclass(frozen=True)
 class Trained:
-    """`score` and `baseline` come from cross-validation over groups; None where the clips have too few groups."""
+    """A saved model with its score on clips that it had not seen, and its mean-pooling baseline's on the same.
+
+    `seen` of the judged clips were among those that the model it began with had learned from, which flatters.
+    """
 
     path: Path
-    score: Score | None
-    baseline: Score | None
+    run: Path
+    method: str
+    score: Score
+    baseline: Score
+    seen: int
     skipped: dict[str, str]
 
 
+@dataclass(frozen=True)
+class _Task:
+    """All that training needs, read and checked; `untrained` is what every fold begins with a copy of."""
+
+    recipe: Recipe
+    clips: list[LabelledClip]
+    classes: tuple[str, ...]
+    data: Data
+    untrained: ClipNetwork
+    run: Run
+    watch: Watch
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """Logits of head and baseline for `clips`, by models that had not seen them.
+
+    `temperature` is a number, or one for each clip: never one that the clip itself had a part in.
+    """
+
+    clips: Indices
+    logits: Array
+    baseline_logits: Array
+    temperature: float | Array
+    method: str
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """The network that becomes the model, with what was fitted on clips that it had not learned from."""
+
+    network: ClipNetwork
+    learned_from: Indices
+    temperature: float
+    unknown_below: float
+    history: list[Epoch]
+    judged: _Judged
+
+
 def train(
-    root: Path,
+    sources: Sources,
     out: Path,
-    start: Classifier,
-    settings: TrainSettings | None = None,
-    group_pattern: str = GROUP_PATTERN,
-    progress: Callable[[int, int], None] = lambda done, of: None,
+    recipe: Recipe,
+    start: Start | None = None,
+    cache: Cache | None = None,
+    watch: Watch | None = None,
 ) -> Trained:
-    """Train a head for the class folders of `root` on the backbone of `start`, and save the model at `out`.
+    """Train `recipe` and save the model at `out`, with a folder `out`.run beside it that tells all about it.
+
+    A run that was ended goes on from there when it is started again in the same way, to the same result.
 
     Raises:
-        VidwatchError: fewer than two classes, no readable clips, or a model at `out` already.
+        VidwatchError: too few classes, groups or readable clips, a model at `out` already, an unfinished run of
+            something else there, a start that does not fit, or a loss that is not finite any more.
     """
-    settings = settings or TrainSettings()
+    start, cache, watch = start or Start(), cache or Cache(), watch or Watch()
     checkpoint.require_free(out)
-    clips = find_clips(root, group_pattern)
-    if len(class_names(clips)) < 2:
-        raise VidwatchError(f"{root} holds one class only; a model needs at least two class folders to tell apart")
-    found = extract(clips, start, progress)
-    classes = class_names(found.clips)
-    if lost := set(class_names(clips)) - set(classes):
-        reasons = "; ".join(f"{path}: {reason}" for path, reason in found.skipped.items())
-        raise VidwatchError(f"{root}: not one clip of {', '.join(sorted(lost))} can be read: {reasons}")
-    truth = torch.tensor([classes.index(clip.label) for clip in found.clips])
-    measured = cross_validate(found, truth, classes, start.manifest.network, settings)
-    head, baseline = fit(found.values, truth, len(classes), start.manifest.network, settings)
-    network = copy.deepcopy(start.network)
-    network.head, network.baseline = head, baseline
+    found, parts = splits.gather(sources)
+    classes = class_names(found)
+    untrained, seen = _begin(recipe, classes, start)
+    samples = _read(found, recipe, untrained, cache, watch.reading)
+    if lost := set(classes) - set(class_names(samples.clips)):
+        reasons = "; ".join(f"{path}: {reason}" for path, reason in samples.skipped.items())
+        raise VidwatchError(f"not one clip of {', '.join(sorted(lost))} can be read: {reasons}")
+    clips = samples.clips
+    by_folds = recipe.training.folds and sources.split == "group" and not sources.test and not sources.validation
+    split = None if by_folds else splits.deal(clips, parts, sources.split, recipe.training.seed)
+    folds = splits.folds(clips, recipe.training.folds, recipe.training.seed) if split is None else []
+    run = Run(out.with_name(f"{checkpoint.weights_path(out).stem}.run"), untrained.manifest)
+    run.open(_described(recipe, sources, untrained, clips))
+    truth = torch.tensor([classes.index(clip.label) for clip in clips])
+    data = Data(samples.values, truth, recipe.augment, 2 if recipe.network.differences else 1)
+    task = _Task(recipe, clips, classes, data, untrained.network, run, watch)
+    if split is None:
+        outcome = _cross_validate(task, folds)
+    else:
+        method = AT_RANDOM if sources.split == "random" else BY_TEST_FOLDER if sources.test else BY_TEST
+        outcome = _hold_out(task, split, method)
+    return _finish(task, outcome, out, seen, samples.skipped)
+
+
+def _begin(recipe: Recipe, classes: tuple[str, ...], start: Start) -> tuple[Classifier, frozenset[str]]:
+    """The untrained network with what weights there are, and the content that those have learned from."""
+    args, seen = recipe.network, frozenset[str]()
+    mean, std = backbone_statistics(args.backbone)
+    spec = ClipSpec(recipe.clip.frames, recipe.clip.size, recipe.clip.fit, mean, std)
+
+    def fill(network: ClipNetwork) -> None:
+        nonlocal seen
+        if start.weights:
+            network.backbone.load_weights(start.weights)
+        elif start.model or recipe.start == "starter":
+            model = Classifier.load(start.model or STARTER)
+            _take_over(network, model, recipe, classes, with_head=start.model is not None)
+            seen = frozenset(model.manifest.trained_on if start.model else ())
+        elif recipe.start == "imagenet":
+            network.backbone.fetch_weights()
+
+    return Classifier.untrained(args, spec, classes, recipe.training.seed, fill), seen
+
+
+def _take_over(
+    network: ClipNetwork, model: Classifier, recipe: Recipe, classes: tuple[str, ...], *, with_head: bool
+) -> None:
+    """The backbone of another model, and its head where asked for, and where network and classes are the same."""
+    own, other = recipe.network, model.manifest.network
+    if own.body() != other.body():
+        raise VidwatchError(
+            f"model {model.name!r} has another architecture (backbone {other.backbone}, stage {other.stage}) than "
+            f"recipe {recipe.name!r} (backbone {own.backbone}, stage {own.stage})"
+        )
+    network.backbone.load_state_dict(model.network.backbone.state_dict())
+    if with_head and own == other and classes == model.classes:
+        network.load_state_dict(model.network.state_dict())
+
+
+def _read(
+    clips: list[LabelledClip], recipe: Recipe, untrained: Classifier, cache: Cache, progress: Progress
+) -> Samples:
+    """Features where the backbone stays as it is, frames where it learns."""
+    if recipe.training.freeze:
+        samples = extract(clips, untrained, cache, progress)
+    else:
+        samples = read_frames(clips, untrained.spec, cache, progress)
+    cache.trim()
+    return samples
+
+
+def _described(recipe: Recipe, sources: Sources, untrained: Classifier, clips: list[LabelledClip]) -> dict[str, Any]:
+    """What a run has to have in common with the one that it goes on with."""
+    return {
+        "recipe": recipe.to_json(),
+        "split": sources.split,
+        "folders": [name for name in ("validation", "test") if getattr(sources, name)],
+        "begins_with": weights_digest(untrained.network),
+        "device": untrained.device.type,
+        "precision": untrained.precision,
+        "clips": hashlib.sha256(repr([(clip.sha256, clip.label, clip.group) for clip in clips]).encode()).hexdigest(),
+    }
+
+
+def _cross_validate(task: _Task, folds: list[tuple[Indices, Indices]]) -> _Outcome:
+    """Each clip judged by a model that was trained without its group, then one model from all of them."""
+    everything, truth = np.arange(len(task.clips)), task.data.truth.numpy()
+    logits, baseline = np.zeros((2, len(truth), len(task.classes)), np.float32)
+    temperatures = np.ones((len(truth), 1))
+    history: list[Epoch] = []
+    for number, (known, held_out) in enumerate(folds, start=1):
+        network, epochs = _fit(task, known, held_out, number, len(folds) + 1)
+        # Rounded as it would be stored, so that what is measured is what is shipped.
+        logits[held_out], baseline[held_out] = judge(network.half().float(), task.data, held_out)
+        history += epochs
+    for _, held_out in folds:
+        others = np.delete(everything, held_out)
+        temperatures[held_out] = fit_temperature(logits[others], truth[others])
+    network, epochs = _fit(task, everything, everything[:0], 0, len(folds) + 1)
+    judged = _Judged(everything, logits, baseline, temperatures, BY_FOLDS)
+    temperature, threshold = fit_temperature(logits, truth), fit_threshold(logits)
+    return _Outcome(network, everything, temperature, threshold, history + epochs, judged)
+
+
+def _hold_out(task: _Task, split: splits.Split, method: str) -> _Outcome:
+    """One model: its checkpoint is chosen by validation, and judged by the test."""
+    network, history = _fit(task, split.training, split.validation, 0, 1)
+    network.load_state_dict(checkpoint.load(task.run.folder / task.recipe.training.keep).tensors)
+    known, _ = judge(network, task.data, split.validation)
+    temperature = fit_temperature(known, task.data.truth[split.validation].numpy())
+    judged = _Judged(split.test, *judge(network, task.data, split.test), temperature, method)
+    learned_from = np.concatenate([split.training, split.validation])
+    return _Outcome(network, learned_from, temperature, fit_threshold(known), history, judged)
+
+
+def _fit(task: _Task, known: Indices, held_out: Indices, fold: int, rounds: int) -> tuple[ClipNetwork, list[Epoch]]:
+    network, settings = copy.deepcopy(task.untrained), task.recipe.training
+    if isinstance(network.head.norm, Standardise):
+        network.head.norm.learn(_inputs(network, task.data, known))
+
+    def after_step(step: int, steps: int, loss: float) -> None:
+        before = (fold - 1 if fold else rounds - 1) * steps
+        task.watch.step(before + step, rounds * steps, loss)
+
+    def after_epoch(history: list[Epoch]) -> None:
+        task.watch.epoch(history[-1])
+        if len(held_out) and not fold:
+            task.run.keep(history, network)
+
+    state = task.run.state(fold)
+    history = fit(network, task.data, known, held_out, settings, fold, state, after_step, after_epoch)
+    return network, history
+
+
+def _inputs(network: ClipNetwork, data: Data, clips: Indices) -> Iterator[torch.Tensor]:
+    """What the head standardises, batch by batch."""
+    device = next(network.parameters()).device
+    with torch.inference_mode():
+        for batch in data.batches(clips):
+            values = batch.to(device)
+            yield network.head.inputs(values if values.dim() == 3 else network.backbone(values))
+
+
+def _finish(task: _Task, outcome: _Outcome, out: Path, seen: frozenset[str], skipped: dict[str, str]) -> Trained:
+    judged = outcome.judged
+    truth = task.data.truth[judged.clips].numpy()
+    own = score(judged.logits, truth, task.classes, judged.temperature)
+    baseline = score(judged.baseline_logits, truth, task.classes)
     manifest = replace(
-        start.manifest,
-        classes=classes,
-        trained_on=tuple(clip.sha256 for clip in found.clips),
-        measured=_measured(*measured),
+        task.run.manifest,
+        trained_on=tuple(sorted({task.clips[i].sha256 for i in outcome.learned_from} | seen)),
+        measured=evaluate.figures(own, baseline, judged.method),
+        temperature=outcome.temperature,
+        unknown_below=outcome.unknown_below,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    return Trained(checkpoint.save(out, manifest, network.state_dict()), *measured, found.skipped)
-
-
-def cross_validate(
-    found: Features, truth: Tensor, classes: tuple[str, ...], args: NetworkArgs, settings: TrainSettings
-) -> tuple[Score | None, Score | None]:
-    """Scores of head and baseline, each clip judged by a fold that was trained without its group."""
-    splits = folds(found.clips, settings.seed)
-    if not splits:
-        return None, None
-    logits, baseline_logits = np.zeros((2, len(truth), len(classes)))
-    for known, held_out in splits:
-        head, baseline = fit(found.values[known], truth[known], len(classes), args, settings)
-        with torch.inference_mode():
-            logits[held_out] = head(found.values[held_out])
-            baseline_logits[held_out] = baseline(found.values[held_out])
-    return score(logits, truth.numpy(), classes), score(baseline_logits, truth.numpy(), classes)
-
-
-def folds(clips: list[LabelledClip], seed: int) -> list[tuple[Indices, Indices]]:
-    """Up to five splits into known and held-out clips, by index: each clip is held out once, with all of its group.
-
-    None where a class has one group only: it would be judged by a model that never saw it.
-    """
-    labels, groups = [clip.label for clip in clips], [clip.group for clip in clips]
-    most = min(5, *(len(of_class) for of_class in groups_by_class(clips).values()))
-    for count in range(most, 1, -1):
-        splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
-        splits = [(known, held_out) for known, held_out in splitter.split(labels, labels, groups) if len(held_out)]
-        # Groups that several classes share can leave a fold without a class.
-        if all({labels[i] for i in held_out} <= {labels[i] for i in known} for known, held_out in splits):
-            return splits
-    return []
-
-
-def fit(
-    features: Tensor, truth: Tensor, classes: int, args: NetworkArgs, settings: TrainSettings
-) -> tuple[Head, MeanBaseline]:
-    """Train head and baseline on `(N, T, F)` features and `(N,)` class indices; a seed gives the same weights."""
-    with torch.random.fork_rng(devices=[]), _one_thread():
-        torch.manual_seed(settings.seed)
-        head, baseline = Head(features.shape[-1], classes, args), MeanBaseline(features.shape[-1], classes)
-        if head.norm is not None:
-            head.norm.learn(head.inputs(batch) for batch in torch.split(features, settings.batch))
-        parameters = [*head.parameters(), *baseline.parameters()]
-        optimizer = torch.optim.AdamW(parameters, settings.learning_rate, weight_decay=settings.weight_decay)
-        steps = settings.epochs * -(-len(truth) // settings.batch)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=steps)
-        criterion = nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing)
-        for _ in range(settings.epochs):
-            order = torch.randperm(len(truth))
-            for first in range(0, len(order), settings.batch):
-                inputs, targets = (of[order[first : first + settings.batch]] for of in (features, truth))
-                # The two share no weight, so one backward pass of the sum trains each as if it were alone.
-                loss = criterion(head(inputs), targets) + criterion(baseline(inputs), targets)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                schedule.step()
-    # Rounded as they will be stored, so that what is measured is what is shipped.
-    return head.half().float().eval(), baseline.half().float().eval()
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """The head's products are too small to share: on two busy cores, two threads took 30 times as long as one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _measured(model: Score | None, baseline: Score | None) -> dict[str, Any]:
-    if model is None or baseline is None:
-        return {}
-    return {
-        "method": "cross-validation over groups: each clip judged by a model trained without its group",
-        "n": model.n,
-        "accuracy": model.accuracy,
-        "interval_95": model.interval,
-        "loss": model.loss,
-        "baseline_accuracy": baseline.accuracy,
-        "baseline_interval_95": baseline.interval,
-    }
+    folder = task.run.folder
+    report.write(folder, task.recipe, judged.method, own, baseline, outcome.history, task.classes, skipped)
+    path = checkpoint.save(out, manifest, outcome.network.state_dict())
+    task.run.finish()
+    seen_before = sum(task.clips[i].sha256 in seen for i in judged.clips)
+    return Trained(path, folder, judged.method, own, baseline, seen_before, skipped)

@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import av
 import av.error
@@ -19,9 +19,7 @@ import numpy as np
 
 from learner.container import stated_size
 from learner.errors import VidwatchError
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+from learner.spec import ClipSpec
 
 # Containers of moving pictures. FFmpeg would also open scripts that name other files (ffconcat, HLS, DASH), pictures,
 # text ("tty") and devices: a prediction on those would be on something else than the file that was dropped.
@@ -44,29 +42,6 @@ PICTURE_BRANDS = ("avif", "heic", "heix", "heim", "heis", "mif1")
 
 class VideoError(VidwatchError):
     """The file holds no frames that can be classified; dropping the same bytes again gives the same answer."""
-
-
-@dataclass(frozen=True)
-class ClipSpec:
-    """What a network wants of a clip.
-
-    `frames` are sampled evenly over the clip; each is made `size` x `size` pixels, squashed to the square as in the
-    course report or cropped to its centre. `mean` and `std` (RGB, of values in 0..1) are the backbone's own.
-    """
-
-    frames: int
-    size: int
-    fit: Literal["squash", "crop"] = "squash"
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    std: tuple[float, ...] = IMAGENET_STD
-
-    def __post_init__(self) -> None:
-        for name in ("frames", "size"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise VidwatchError(f"clip spec: {name} is {value!r}; it must be a whole number of at least 1")
-        if self.fit not in ("squash", "crop"):
-            raise VidwatchError(f"clip spec: fit is {self.fit!r}; it must be 'squash' or 'crop'")
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ import torch
 
 from learner import Classifier, checkpoint
 from learner.errors import VidwatchError
-from learner.models import NetworkArgs
-from learner.video import ClipSpec
+from learner.spec import ClipSpec, NetworkArgs
 
 MANIFEST = checkpoint.Manifest(
     classes=("cat", "dog"),

@@ -1,6 +1,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,11 +19,11 @@ from learner.video import Clip, read_clip
 CLASSES = ("left", "right", "up")
 
 
-def model(folder: Path, classes: tuple[str, ...] = CLASSES, **tensors: torch.Tensor) -> Path:
+def model(folder: Path, classes: tuple[str, ...] = CLASSES, changes: Any = None, **tensors: torch.Tensor) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = ClipNetwork(ARGS, SPEC, len(CLASSES))
-    manifest = checkpoint.Manifest(classes, SPEC, ARGS, ())
+    manifest = checkpoint.Manifest(classes, SPEC, ARGS, (), **(changes or {}))
     return checkpoint.save(folder / "m", manifest, network.state_dict() | tensors)
 
 
@@ -36,6 +37,19 @@ def test_a_prediction_is_the_largest_logit_with_its_softmax_probability(classifi
     assert (prediction.class_name, prediction.class_index) == ("right", 1)
     assert prediction.probability == pytest.approx(np.exp(3) / (np.exp(1) + np.exp(2) + np.exp(3)))
     assert prediction.logits == {"left": 1.0, "right": 3.0, "up": 2.0}
+
+
+def test_the_temperature_flattens_probabilities_and_leaves_logits_raw(tmp_path: Path) -> None:
+    warm = Classifier.load(model(tmp_path, changes={"temperature": 2.0}), device="cpu")
+    prediction = warm._prediction(np.array([1.0, 3.0, 2.0], np.float32))
+    assert prediction.probability == pytest.approx(np.exp(1.5) / (np.exp(0.5) + np.exp(1) + np.exp(1.5)))
+    assert prediction.logits == {"left": 1.0, "right": 3.0, "up": 2.0}
+
+
+def test_a_clip_whose_energy_is_below_the_threshold_is_like_no_known_class(tmp_path: Path) -> None:
+    choosy = Classifier.load(model(tmp_path, changes={"unknown_below": 3.0}), device="cpu")
+    assert choosy._prediction(np.array([1.0, 3.0, 2.0], np.float32)).known
+    assert not choosy._prediction(np.array([1.0, 2.0, 1.5], np.float32)).known
 
 
 def test_huge_logits_do_not_overflow(classifier: Classifier) -> None:
@@ -95,7 +109,7 @@ def test_json_has_the_documented_keys_in_order(classifier: Classifier, tmp_path:
     (result,) = classifier.classify([write_video(tmp_path / "a.avi")])
     document = json.loads(json.dumps(result.to_json()))
     assert list(document) == [
-        *("file", "class", "class_index", "probability", "logits", "model", "frames_asked", "frames_read")
+        *("file", "class", "class_index", "probability", "logits", "model", "frames_asked", "frames_read", "known")
     ]
     assert list(document["logits"]) == list(CLASSES)
     assert CLASSES[document["class_index"]] == document["class"]

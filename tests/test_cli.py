@@ -56,6 +56,8 @@ def test_init_makes_a_home_and_may_be_repeated(tmp_path: Path) -> None:
         (["evaluate", "/nonexistent"], "/nonexistent is not a folder"),
         (["classify", "--model", "none", "a.mp4"], "none"),
         (["train", "/nonexistent", "--out", "x", "--group-pattern", "("], "not a regular expression"),
+        (["train", "/nonexistent", "--recipe", "nonsense"], "no recipe 'nonsense'; there are: default"),
+        (["train", "/nonexistent", "--weights", "a", "--init-from", "b"], "give one of them"),
     ],
 )
 def test_what_a_person_can_mend_is_one_line_and_exit_status_2(arguments: list[str], said: str) -> None:
@@ -84,7 +86,7 @@ def test_classify_needs_no_home_and_goes_on_after_a_bad_file(tmp_path: Path) -> 
     assert done.returncode == 1
     assert "bad.mp4: not a video" in done.stderr
     assert [answer["file"] for answer in answers] == [str(good), str(strange)]
-    keys = ["file", "class", "class_index", "probability", "logits", "model", "frames_asked", "frames_read"]
+    keys = ["file", "class", "class_index", "probability", "logits", "model", "frames_asked", "frames_read", "known"]
     assert list(answers[0]) == keys
     assert (len(answers[0]["logits"]), answers[0]["frames_read"], answers[0]["model"]) == (10, 5, "starter")
     assert max(answers[0]["logits"], key=answers[0]["logits"].get) == answers[0]["class"]
@@ -103,6 +105,7 @@ def test_a_model_is_trained_listed_evaluated_and_used(tmp_path: Path, monkeypatc
     trained = vidwatch("train", clips, "--out", "mine", "--epochs", "20", home=home)
     assert trained.returncode == 0, trained.stderr
     assert "mean-pooling baseline" in trained.stdout
+    assert "cross-validation over groups" in trained.stdout
     names = [model["name"] for model in json.loads(vidwatch("models", "--json", home=home).stdout)]
     assert names == ["starter", "mine"]
     measured = json.loads(vidwatch("evaluate", clips, "--model", "mine", "--json", home=home).stdout)
@@ -110,6 +113,62 @@ def test_a_model_is_trained_listed_evaluated_and_used(tmp_path: Path, monkeypatc
     assert measured["accuracy"] == 1.0
     answer = vidwatch("classify", "--json", "--model", "mine", clips / "red/scene1/a.avi", home=home)
     assert json.loads(answer.stdout)["class"] == "red"
+
+
+def scenes(root: Path, count: int = 5) -> Path:
+    """Two classes of different shade; each scene is a folder with one clip."""
+    for shade, label in ((0, "dark"), (120, "red")):
+        for number in range(count):
+            (root / label / f"scene{number}").mkdir(parents=True)
+            write_video(root / label / f"scene{number}/a.avi", frames=4 + number, shade=shade)
+    return root
+
+
+def test_a_recipe_of_the_report_is_run_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Named after itself, with a number the second time; its checkpoint can be begun with."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    home, clips = tmp_path / "home", scenes(tmp_path / "clips")
+    (tmp_path / "small.toml").write_text('extends = "custom-64"\n[clip]\nframes = 3\nsize = 16\n')
+    vidwatch("init", home)
+    command = ["train", clips, "--recipe", tmp_path / "small.toml", "--epochs", "1"]
+    first = vidwatch(*command, home=home)
+    assert first.returncode == 0, first.stderr
+    assert "measured on groups kept back for the test" in first.stdout
+    assert "mean-pooling baseline: " in first.stdout
+    assert "the course report says 73.0%, loss 1.047" in first.stdout
+    assert "epoch 1: loss " in first.stderr
+    again = vidwatch(*command, "--split", "random", "--init-from", "small", home=home)
+    assert "optimistic" in again.stdout
+    assert "had taught the model it began with: the figures flatter it" in again.stdout
+    assert {path.stem for path in (home / "models").glob("*.safetensors")} == {"small", "small-2"}
+    other = vidwatch("train", clips, "--recipe", "default", "--init-from", "small", home=home)
+    assert other.returncode == 2
+    assert "another architecture" in other.stderr
+
+
+def test_recipes_are_listed_with_the_reports_figures() -> None:
+    listed = {recipe["name"]: recipe for recipe in json.loads(vidwatch("recipes", "--json").stdout)}
+    assert listed["custom-cosine"]["report"] == {"accuracy": 0.81, "loss": 0.679, "train": 7.6, "evaluate": 13.2}
+    assert listed["default"]["report"] is None
+    shown = vidwatch("recipes").stdout
+    assert all(name in shown for name in listed)
+
+
+def test_the_cache_is_shown_and_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("VIDWATCH_CACHE_GIGABYTES", "1.5")
+    vidwatch("evaluate", scenes_of_the_starters_classes(tmp_path / "clips"))
+    kept = json.loads(vidwatch("cache", "--json").stdout)
+    assert (kept["limit"], kept["kinds"]["features"]["entries"]) == (1_500_000_000, 2)
+    assert "features" in vidwatch("cache").stdout
+    assert json.loads(vidwatch("cache", "--clear", "--json").stdout)["kinds"] == {}
+
+
+def scenes_of_the_starters_classes(root: Path) -> Path:
+    scenes(root, 1)
+    (root / "dark").rename(root / "Biking")
+    (root / "red").rename(root / "Skiing")
+    return root
 
 
 def test_the_starter_is_evaluated_without_a_home(real_clips: Path) -> None:

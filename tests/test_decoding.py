@@ -12,7 +12,8 @@ import pytest
 from conftest import write_video
 
 from daemon.decoding import Decoders, Undecoded
-from learner.video import Clip, ClipSpec
+from learner.spec import ClipSpec
+from learner.video import Clip
 
 SPEC = ClipSpec(frames=4, size=16)
 
@@ -85,7 +86,7 @@ def test_decoders_die_with_their_daemon(tmp_path: Path) -> None:
 if __name__ == "__main__":
     import psutil, time
     from daemon.decoding import Decoders
-    from learner.video import ClipSpec
+    from learner.spec import ClipSpec
     decoders = Decoders(ClipSpec(frames=4, size=16), 2, 30)
     decoders.outcome(decoders.decode({bytes(path)!r}))
     print(*[child.pid for child in psutil.Process().children()], flush=True)

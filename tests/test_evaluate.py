@@ -3,13 +3,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import QUICK, class_folders, untrained
 from tiny import cache as cache
+from tiny import class_folders, trained_on
 
 from learner import Classifier
 from learner.errors import VidwatchError
-from learner.evaluate import evaluate, interval, score
-from learner.train import train
+from learner.evaluate import (
+    calibration_error,
+    energies,
+    evaluate,
+    fit_temperature,
+    fit_threshold,
+    interval,
+    score,
+)
 
 LOGITS = np.array([[2.0, 0, 0], [2, 0, 0], [0, 2, 0], [0, 2, 0]])
 TRUTH = np.array([0, 1, 1, 1])
@@ -25,8 +32,8 @@ def test_accuracy_loss_and_confusion_by_hand() -> None:
 
 def test_a_class_without_a_clip_has_no_accuracy() -> None:
     assert score(LOGITS, TRUTH, ("a", "b", "c")).per_class == {
-        "a": {"n": 1, "correct": 1, "accuracy": 1.0},
-        "b": {"n": 3, "correct": 2, "accuracy": pytest.approx(2 / 3)},
+        "a": {"n": 1, "correct": 1, "accuracy": 1.0, "precision": 0.5, "recall": 1.0},
+        "b": {"n": 3, "correct": 2, "accuracy": pytest.approx(2 / 3), "precision": 1.0, "recall": pytest.approx(2 / 3)},
     }
 
 
@@ -38,8 +45,7 @@ def test_the_interval_is_wilsons() -> None:
 
 @pytest.fixture
 def trained(tmp_path: Path, cache: Path) -> Classifier:
-    root = class_folders(tmp_path / "data", groups=2)
-    return Classifier.load(train(root, tmp_path / "m", untrained(tmp_path), QUICK).path)
+    return Classifier.load(trained_on(class_folders(tmp_path / "data", groups=2), tmp_path / "m").path)
 
 
 def test_clips_that_the_model_learned_from_are_counted(tmp_path: Path, trained: Classifier) -> None:
@@ -65,17 +71,64 @@ def test_a_class_that_the_model_does_not_know_is_named(tmp_path: Path, trained: 
 def test_one_of_the_models_classes_alone_can_be_evaluated(tmp_path: Path, trained: Classifier) -> None:
     root = class_folders(tmp_path / "more", groups=1)
     (root / "bright" / "v_bright_g00_c01.avi").unlink()
+    (root / "bright").rmdir()
     assert list(evaluate(root, trained).score.per_class) == ["dark"]
 
 
 def test_skipped_files_do_not_count_and_are_told(tmp_path: Path, trained: Classifier) -> None:
-    root = class_folders(tmp_path / "more", groups=1)
+    root = class_folders(tmp_path / "more", groups=5)
     (root / "dark" / "text.mp4").write_text("no video")
     result = evaluate(root, trained)
-    assert result.score.n == 2
+    assert result.score.n == 10
     assert list(result.skipped) == [str(root / "dark" / "text.mp4")]
 
 
 def test_json_has_the_documented_keys(tmp_path: Path, trained: Classifier) -> None:
     document = json.loads(json.dumps(evaluate(class_folders(tmp_path / "more", groups=1), trained).to_json()))
     assert {"n", "accuracy", "loss", "per_class", "interval", "baseline", "model"} <= document.keys()
+
+
+def test_calibration_error_by_hand() -> None:
+    """Four answers of 0.75 each, of which one is right: off by a half."""
+    logits = np.log(np.array([[0.75, 0.25]] * 4, np.float32))
+    assert calibration_error(logits, np.array([0, 1, 1, 1])) == pytest.approx(0.5, abs=1e-6)
+
+
+def test_the_temperature_makes_probabilities_fit() -> None:
+    """Logits three times too large are divided by three."""
+    generator = np.random.default_rng(0)
+    logits = generator.normal(size=(4000, 5)).astype(np.float32)
+    truth = np.array([generator.choice(5, p=np.exp(row) / np.exp(row).sum()) for row in logits.astype(float)])
+    assert fit_temperature(3 * logits, truth) == pytest.approx(3, rel=0.1)
+    before, after = score(3 * logits, truth, tuple("abcde"), fit_temperature(3 * logits, truth)).calibration_error
+    assert after < 0.03 < before
+
+
+def test_the_temperature_changes_no_answer_and_no_loss() -> None:
+    assert score(LOGITS, TRUTH, ("a", "b", "c"), 5.0).loss == score(LOGITS, TRUTH, ("a", "b", "c")).loss
+
+
+def test_energy_is_the_log_sum_exp_and_its_threshold_keeps_95_of_100() -> None:
+    assert energies(np.array([[0.0, 0.0]])) == pytest.approx(np.log(2))
+    logits = np.random.default_rng(0).normal(size=(1000, 3))
+    assert (energies(logits) >= fit_threshold(logits)).mean() == pytest.approx(0.95, abs=0.002)
+
+
+def test_clips_of_no_known_class_are_counted(tmp_path: Path, trained: Classifier) -> None:
+    root = class_folders(tmp_path / "more", groups=3)
+    strange = class_folders(tmp_path / "strange", groups=2)
+    for label in ("bright", "dark"):
+        (strange / label).rename(strange / f"not_{label}")
+    result = evaluate(root, trained, unknown=strange).unknowns
+    assert result is not None
+    # They look like known ones: same folders' videos under other names. 8 of both are the same videos, told alike.
+    assert result.n == 4
+    assert 0 <= result.told <= 1
+    assert result.interval[0] <= result.told <= result.interval[1]
+    assert result.auroc == pytest.approx(0.5, abs=0.35)
+
+
+def test_a_known_class_among_the_unknown_ones_is_named(tmp_path: Path, trained: Classifier) -> None:
+    root = class_folders(tmp_path / "more", groups=2)
+    with pytest.raises(VidwatchError, match="knows bright, dark; take it out"):
+        evaluate(root, trained, unknown=root)

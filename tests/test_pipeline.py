@@ -20,7 +20,8 @@ from daemon.store import Arrival, Store, connect
 from daemon.tables import predictions, videos
 from daemon.upgrade import upgrade
 from learner.errors import VidwatchError
-from learner.video import Clip, ClipSpec
+from learner.spec import ClipSpec
+from learner.video import Clip
 
 START = datetime(2026, 1, 2, tzinfo=UTC)
 

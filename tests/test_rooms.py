@@ -9,8 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 VIDWATCH = Path(sys.executable).with_name("vidwatch")
-HEAVY = {"torch", "timm", "cv2", "av", "scipy", "sklearn", "torchvision"}
-LIGHT_LEARNER = {"learner.errors", "learner.groups", "learner.catalogue"}
+HEAVY = {"torch", "timm", "cv2", "av", "scipy", "sklearn", "torchvision", "matplotlib"}
+LIGHT_LEARNER = {"learner.errors", "learner.groups", "learner.catalogue", "learner.spec"}
 
 
 def imports(path: Path) -> set[str]:
@@ -64,6 +64,7 @@ def test_migrations_import_the_tables_alone() -> None:
         (["status"], HEAVY | {"pydantic_settings", "alembic", "watchdog", "sqlalchemy.orm"}),
         (["status", "--json"], HEAVY | {"pydantic_settings", "alembic", "watchdog", "sqlalchemy.orm"}),
         (["models"], HEAVY | {"sqlalchemy", "pydantic_settings", "alembic"}),
+        (["recipes"], HEAVY | {"sqlalchemy", "pydantic_settings", "alembic"}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -1,23 +1,34 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from tiny import ARGS, QUICK, class_folders, untrained
+from conftest import write_video
+from tiny import ARGS, QUICK, SPEC, class_folders, recipe, trained_on, untrained, whole_recipe, write_weights
 from tiny import cache as cache
 
 from learner import Classifier, checkpoint
-from learner.dataset import Features, LabelledClip
 from learner.errors import VidwatchError
-from learner.models import NetworkArgs
-from learner.train import TrainSettings, cross_validate, fit, folds, train
+from learner.fit import Data, Epoch, Indices
+from learner.recipe import Recipe
+from learner.spec import Augment
+from learner.splits import Sources
+from learner.train import Start, Watch, train
 
 
 @pytest.fixture
 def trained(tmp_path: Path, cache: Path) -> Path:
-    return train(class_folders(tmp_path / "data"), tmp_path / "m", untrained(tmp_path), QUICK).path
+    return trained_on(class_folders(tmp_path / "data"), tmp_path / "m").path
+
+
+def weights(tmp_path: Path) -> Start:
+    return Start(weights=write_weights(tmp_path / "weights.pth"))
 
 
 def test_a_trained_model_tells_its_classes_apart(tmp_path: Path, trained: Path) -> None:
@@ -26,103 +37,275 @@ def test_a_trained_model_tells_its_classes_apart(tmp_path: Path, trained: Path) 
     assert [result.prediction.class_name for result in results] == [path.parent.name for path in paths]
 
 
-def test_the_manifest_tells_all_that_is_needed(tmp_path: Path, trained: Path) -> None:
+def test_the_manifest_tells_all_that_is_needed(trained: Path) -> None:
     manifest = checkpoint.load(trained).manifest
-    start = untrained(tmp_path)
     assert manifest.classes == ("bright", "dark")
-    assert (manifest.clip, manifest.network) == (start.spec, ARGS)
+    assert (manifest.clip, manifest.network) == (replace(SPEC, mean=manifest.clip.mean, std=manifest.clip.std), ARGS)
     assert len(set(manifest.trained_on)) == 8
     assert manifest.measured["n"] == 8
-    assert manifest.measured["method"].startswith("cross-validation over groups")
+    assert "cross-validation over groups" in manifest.measured["method"]
+    assert manifest.temperature > 0
+    assert manifest.unknown_below is not None
     assert manifest.created
 
 
 def test_the_same_seed_gives_the_same_weights(tmp_path: Path, trained: Path) -> None:
-    again = train(tmp_path / "data", tmp_path / "again", untrained(tmp_path), QUICK).path
+    again = trained_on(tmp_path / "data", tmp_path / "again").path
     assert again.read_bytes() == trained.read_bytes()
+
+
+def test_another_seed_gives_other_weights(tmp_path: Path, trained: Path) -> None:
+    other = train(Sources(tmp_path / "data"), tmp_path / "o", recipe(replace(QUICK, seed=1)), weights(tmp_path)).path
+    assert other.read_bytes() != trained.read_bytes()
 
 
 def test_a_model_can_be_trained_on_from_another(tmp_path: Path, trained: Path) -> None:
     """As retraining will: the backbone stays, the classes are the new folder's."""
     root = class_folders(tmp_path / "more", groups=2)
     (root / "dark").rename(root / "night")
-    path = train(root, tmp_path / "next", Classifier.load(trained), QUICK).path
-    assert checkpoint.load(path).manifest.classes == ("bright", "night")
+    result = train(Sources(root), tmp_path / "next", recipe(), Start(model=trained))
+    manifest = checkpoint.load(result.path).manifest
+    assert manifest.classes == ("bright", "night")
+    assert set(checkpoint.load(trained).manifest.trained_on) <= set(manifest.trained_on)
 
 
-def test_training_leaves_the_model_it_starts_from_as_it_was(tmp_path: Path, cache: Path) -> None:
-    start = untrained(tmp_path)
-    before = {name: tensor.clone() for name, tensor in start.network.state_dict().items()}
-    train(class_folders(tmp_path / "data", groups=1), tmp_path / "m", start, QUICK)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in start.network.state_dict().items())
+def test_clips_that_taught_the_model_it_began_with_are_counted(tmp_path: Path, trained: Path) -> None:
+    result = train(Sources(tmp_path / "data"), tmp_path / "next", recipe(), Start(model=trained))
+    assert result.seen == 8
+    assert trained_on(tmp_path / "data", tmp_path / "fresh").seen == 0
+
+
+def test_a_start_of_another_architecture_is_refused(tmp_path: Path, trained: Path) -> None:
+    with pytest.raises(VidwatchError, match=r"another architecture \(backbone test_efficientnet.*custom_2conv"):
+        train(Sources(tmp_path / "data"), tmp_path / "next", whole_recipe(), Start(model=trained))
 
 
 def test_an_existing_model_is_never_written_over(tmp_path: Path, trained: Path) -> None:
     before = trained.read_bytes()
     with pytest.raises(VidwatchError, match="exists already"):
-        train(tmp_path / "data", tmp_path / "m", untrained(tmp_path), QUICK)
+        trained_on(tmp_path / "data", tmp_path / "m")
     assert trained.read_bytes() == before
 
 
 def test_one_class_alone_is_refused(tmp_path: Path, cache: Path) -> None:
-    root = class_folders(tmp_path / "data", groups=1)
-    (root / "dark" / "v_dark_g00_c01.avi").unlink()
+    root = class_folders(tmp_path / "data")
+    for path in (root / "dark").iterdir():
+        path.unlink()
+    (root / "dark").rmdir()
     with pytest.raises(VidwatchError, match="at least two class folders"):
-        train(root, tmp_path / "m", untrained(tmp_path), QUICK)
+        trained_on(root, tmp_path / "m")
 
 
 def test_a_class_of_which_no_clip_can_be_read_is_named(tmp_path: Path, cache: Path) -> None:
-    root = class_folders(tmp_path / "data", groups=1)
-    (root / "dark" / "v_dark_g00_c01.avi").write_text("no video")
-    with pytest.raises(VidwatchError, match="not one clip of dark can be read"):
-        train(root, tmp_path / "m", untrained(tmp_path), QUICK)
+    root = class_folders(tmp_path / "data", groups=10)
+    (root / "zebra").mkdir()
+    (root / "zebra" / "v_zebra_g00_c01.avi").write_text("no video")
+    with pytest.raises(VidwatchError, match="not one clip of zebra can be read"):
+        trained_on(root, tmp_path / "m")
 
 
-def test_one_group_a_class_trains_but_claims_no_accuracy(tmp_path: Path, cache: Path) -> None:
-    result = train(class_folders(tmp_path / "data", groups=1), tmp_path / "m", untrained(tmp_path), QUICK)
-    assert (result.score, result.baseline) == (None, None)
-    assert checkpoint.load(result.path).manifest.measured == {}
+@pytest.mark.parametrize(("groups", "quick"), [(1, True), (2, False)])
+def test_a_class_with_too_few_groups_is_refused_by_name(tmp_path: Path, cache: Path, groups: int, quick: bool) -> None:
+    """One clip, or several of one scene: none could judge what the others taught."""
+    root = class_folders(tmp_path / "data", groups)
+    with pytest.raises(VidwatchError, match=rf"class 'bright' has clips of {groups} group\(s\).*needs {groups + 1}"):
+        train(Sources(root), tmp_path / "m", recipe() if quick else whole_recipe(), Start())
+    assert not (tmp_path / "m.run").exists()
 
 
-def clips_of(groups: list[tuple[int, int]]) -> list[LabelledClip]:
-    return [LabelledClip(Path(str(i)), f"c{label}", f"g{group}", str(i)) for i, (label, group) in enumerate(groups)]
+def test_a_whole_network_learns_and_its_run_can_be_opened(tmp_path: Path, cache: Path) -> None:
+    root = class_folders(tmp_path / "data", groups=5)
+    result = train(Sources(root), tmp_path / "m", whole_recipe(epochs=12))
+    assert result.method == "on groups kept back for the test"
+    assert (result.score.n, result.baseline.n) == (2, 2)
+    names = {path.name for path in result.run.iterdir()}
+    checkpoints = {f"{name}{suffix}" for name in KEPT for suffix in (".json", ".safetensors")}
+    pictures = {"curves.svg", "confusion.svg", "report.html"}
+    assert names == {"settings.json", "history.json", "history.csv", "results.json"} | checkpoints | pictures
+    history = [Epoch(**row) for row in json.loads((result.run / "history.json").read_text())]
+    assert [epoch.epoch for epoch in history] == list(range(1, 13))
+    assert history[-1].loss < history[0].loss
+    assert (result.run / "history.csv").read_text().count("\n") == 13
+    assert json.loads((result.run / "results.json").read_text())["model"]["accuracy"] == result.score.accuracy
 
 
-@settings(deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 7)), min_size=2, max_size=60), st.integers(0, 3))
-def test_a_group_is_never_on_both_sides_and_each_clip_is_held_out_once(
-    groups: list[tuple[int, int]], seed: int
+KEPT = ("lowest_loss", "best_accuracy", "last")
+
+
+def test_the_checkpoint_that_the_recipe_keeps_becomes_the_model(tmp_path: Path, cache: Path) -> None:
+    root = class_folders(tmp_path / "data", groups=5)
+    tensors = {}
+    for keep in KEPT:
+        result = train(Sources(root), tmp_path / keep, whole_recipe(keep=keep, learning_rate=0.02))
+        own, kept = checkpoint.load(result.path), checkpoint.load(result.run / keep)
+        assert all(torch.equal(tensor, own.tensors[name]) for name, tensor in kept.tensors.items())
+        tensors[keep] = own.tensors["head.linear.weight"]
+    history = json.loads((tmp_path / "last.run" / "history.json").read_text())
+    losses = [row["validation_loss"] for row in history]
+    assert torch.equal(tensors["last"], tensors["lowest_loss"]) == (losses.index(min(losses)) == len(losses) - 1)
+
+
+def test_a_checkpoint_of_a_run_is_a_model_like_any_other(tmp_path: Path, cache: Path) -> None:
+    result = train(Sources(class_folders(tmp_path / "data", groups=5)), tmp_path / "m", whole_recipe(epochs=1))
+    path = next((tmp_path / "data").glob("*/*.avi"))
+    assert Classifier.load(result.run / "last").classify([path])[0].prediction.class_name in ("bright", "dark")
+
+
+@pytest.mark.parametrize("kind", ["whole", "head"])
+@pytest.mark.parametrize("ended_at", [1, 3])
+def test_a_run_that_was_ended_goes_on_to_the_same_result(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, kind: str, ended_at: int
 ) -> None:
-    """Also where groups reach over classes, are of very different size, or a class has few."""
-    clips = clips_of(groups)
-    held_out: list[int] = []
-    for known, other in folds(clips, seed):
-        assert not {clips[i].group for i in known} & {clips[i].group for i in other}
-        assert {clips[i].label for i in other} <= {clips[i].label for i in known}
-        held_out += list(other)
-    assert sorted(held_out) in ([], list(range(len(clips))))
+    monkeypatch.setattr("learner.fit.SECONDS_BETWEEN_STATES", 0.0)
+    sources = Sources(class_folders(tmp_path / "data", groups=5))
+    augment = Augment(segments=2, flip=True, crop=0.5, jitter=0.3, mix=0.5)
+    chosen, start = {
+        "whole": (whole_recipe(augment, schedule="plateau"), Start()),
+        "head": (recipe(replace(QUICK, epochs=4)), weights(tmp_path)),
+    }[kind]
+    straight = train(sources, tmp_path / "straight", chosen, start)
+
+    def end(epoch: Epoch) -> None:
+        if epoch.epoch == ended_at + 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(sources, tmp_path / "ended", chosen, start, watch=Watch(epoch=end))
+    assert not (tmp_path / "ended.safetensors").exists()
+    epochs: list[Epoch] = []
+    again = train(sources, tmp_path / "ended", chosen, start, watch=Watch(epoch=epochs.append))
+    assert epochs[0].epoch == ended_at + 1
+    assert again.path.read_bytes() == straight.path.read_bytes()
+    assert again.score == straight.score
 
 
-def test_accuracy_comes_from_unseen_groups_alone() -> None:
-    """Features that tell the group and nothing of the class: by heart they give 1.0, honestly no more than chance."""
-    clips = clips_of([(group % 2, group) for group in range(20) for _ in range(3)])
-    values = torch.zeros(60, 2, 20)
-    values[torch.arange(60), :, torch.arange(60) // 3] = 1
-    truth = torch.tensor([int(clip.label[1]) for clip in clips])
-    args, quick = NetworkArgs(hidden=4, dropout=0.0), TrainSettings(epochs=30, learning_rate=0.01)
-    head, _ = fit(values, truth, 2, args, quick)
-    with torch.inference_mode():
-        assert np.array_equal(head(values).argmax(1), truth)
-    score, baseline = cross_validate(Features(clips, values.half(), {}), truth, ("c0", "c1"), args, quick)
-    assert score is not None
-    assert baseline is not None
-    assert max(score.accuracy, baseline.accuracy) < 0.75
+def test_a_run_that_was_killed_goes_on_to_the_same_result(tmp_path: Path, cache: Path) -> None:
+    """From outside, at whatever moment SIGKILL hits."""
+    root = class_folders(tmp_path / "data", groups=5)
+    text = whole_recipe(epochs=12).to_json()
+    program = (
+        "import json, sys; from pathlib import Path; from learner.recipe import Recipe;"
+        "from learner.splits import Sources;"
+        "import learner.fit; learner.fit.SECONDS_BETWEEN_STATES = 0.0; from learner.train import Watch, train;"
+        "train(Sources(Path(sys.argv[1])), Path(sys.argv[2]), Recipe(**json.loads(sys.argv[3])),"
+        "watch=Watch(epoch=lambda epoch: print(epoch.epoch, flush=True)))"
+    )
+    command = [sys.executable, "-c", program, str(root), str(tmp_path / "killed"), json.dumps(text)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ) as process:
+        assert process.stdout
+        for _ in range(4):
+            process.stdout.readline()
+        process.send_signal(signal.SIGKILL)
+    assert list((tmp_path / "killed.run").glob("state-0.pt"))
+    chosen = Recipe(**text)
+    killed = train(Sources(root), tmp_path / "killed", chosen)
+    straight = train(Sources(root), tmp_path / "straight", chosen)
+    assert killed.path.read_bytes() == straight.path.read_bytes()
 
 
-def test_training_of_a_head_leaves_torch_as_it_was() -> None:
-    """No seed and no number of threads leaks into the caller's program."""
-    features = torch.randn(4, 2, 3).half()
-    before, threads = torch.get_rng_state(), torch.get_num_threads()
-    fit(features, torch.tensor([0, 1, 0, 1]), 2, NetworkArgs(hidden=2), TrainSettings(epochs=1))
-    assert torch.equal(torch.get_rng_state(), before)
-    assert torch.get_num_threads() == threads
+def test_an_unfinished_run_of_something_else_is_not_gone_on_with(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("learner.fit.SECONDS_BETWEEN_STATES", 0.0)
+    sources = Sources(class_folders(tmp_path / "data", groups=5))
+
+    def end(epoch: Epoch) -> None:
+        if epoch.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(sources, tmp_path / "m", whole_recipe(), watch=Watch(epoch=end))
+    with pytest.raises(VidwatchError, match="holds an unfinished run with other settings"):
+        train(sources, tmp_path / "m", whole_recipe(learning_rate=0.1))
+    (tmp_path / "m.run" / "state-0.pt").write_bytes(b"cut")
+    with pytest.raises(VidwatchError, match=r"state-0\.pt: the state of this run cannot be read"):
+        train(sources, tmp_path / "m", whole_recipe())
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = Sources(class_folders(tmp_path / "data", groups=5))
+    chosen = recipe(replace(QUICK, folds=0, epochs=9))
+    varied, poisoned = Data.varied, []
+
+    def overflowing(data: Data, clips: Indices) -> torch.Tensor:
+        return varied(data, clips) * (float("inf") if poisoned else 1)
+
+    def poison(epoch: Epoch) -> None:
+        poisoned.extend([epoch] * (epoch.epoch == 3))
+
+    monkeypatch.setattr(Data, "varied", overflowing)
+    with pytest.raises(VidwatchError, match=r"the loss is nan at step 1 of epoch 4: .*learning_rate"):
+        train(sources, tmp_path / "m", chosen, weights(tmp_path), watch=Watch(epoch=poison))
+    assert not (tmp_path / "m.safetensors").exists()
+    kept = checkpoint.load(tmp_path / "m.run" / "last")
+    assert all(tensor.isfinite().all() for tensor in kept.tensors.values())
+
+
+def test_a_rate_that_is_far_too_high_is_told_at_once(tmp_path: Path, cache: Path) -> None:
+    sources = Sources(class_folders(tmp_path / "data", groups=5))
+    with pytest.raises(VidwatchError, match=r"the loss is (nan|inf) at .* epoch 1: .*learning_rate"):
+        train(sources, tmp_path / "m", whole_recipe(learning_rate=1e30))
+    assert not list((tmp_path / "m.run").glob("*.safetensors"))
+
+
+def test_training_stops_when_validation_gets_no_better(tmp_path: Path, cache: Path) -> None:
+    result = train(
+        Sources(class_folders(tmp_path / "data", groups=5)),
+        tmp_path / "m",
+        whole_recipe(epochs=60, patience=2, learning_rate=0.03),
+    )
+    losses = [row["validation_loss"] for row in json.loads((result.run / "history.json").read_text())]
+    assert len(losses) < 60
+    assert losses.index(min(losses)) == len(losses) - 3
+
+
+def test_folders_for_validation_and_test_are_used_as_they_are(tmp_path: Path, cache: Path) -> None:
+    root = class_folders(tmp_path / "data", groups=7)
+    for number, part in ((5, "validation"), (6, "test")):
+        for label in ("bright", "dark"):
+            (tmp_path / part / label).mkdir(parents=True)
+            name = f"v_{label}_g{number:02}_c01.avi"
+            (root / label / name).rename(tmp_path / part / label / name)
+    result = train(Sources(root, tmp_path / "validation", tmp_path / "test"), tmp_path / "m", whole_recipe(epochs=1))
+    assert (result.score.n, result.method) == (2, "on the clips of the test folder")
+    assert len(checkpoint.load(result.path).manifest.trained_on) == 12
+
+
+def test_a_random_split_says_that_it_is_optimistic(tmp_path: Path, cache: Path) -> None:
+    sources = Sources(class_folders(tmp_path / "data", groups=6), split="random")
+    for chosen, start in ((recipe(), weights(tmp_path)), (whole_recipe(epochs=1), Start())):
+        result = train(sources, tmp_path / chosen.network.backbone, chosen, start)
+        assert "optimistic" in result.method
+        assert checkpoint.load(result.path).manifest.measured["method"] == result.method
+
+
+def test_an_unreadable_clip_is_named_and_skipped(tmp_path: Path, cache: Path) -> None:
+    root = class_folders(tmp_path / "data", groups=6)
+    (root / "dark" / "v_dark_g09_c01.avi").write_text("no video")
+    result = trained_on(root, tmp_path / "m")
+    assert list(result.skipped) == [str(root / "dark" / "v_dark_g09_c01.avi")]
+    assert "v_dark_g09_c01.avi" in (result.run / "report.html").read_text()
+    assert len(checkpoint.load(result.path).manifest.trained_on) == 12
+
+
+def test_training_leaves_the_model_it_starts_from_as_it_was(tmp_path: Path, trained: Path) -> None:
+    before = trained.read_bytes()
+    train(Sources(tmp_path / "data"), tmp_path / "next", recipe(replace(QUICK, freeze=False)), Start(model=trained))
+    assert trained.read_bytes() == before
+
+
+def test_an_untrained_network_has_its_backbones_weights(tmp_path: Path) -> None:
+    own, other = untrained(tmp_path), untrained(tmp_path)
+    pairs = zip(own.network.state_dict().values(), other.network.state_dict().values(), strict=True)
+    assert all(torch.equal(mine, yours) for mine, yours in pairs)
+
+
+@pytest.mark.parametrize("settings", [{"class_weights": True}, {"label_smoothing": 0.1}, {"clip_norm": 0.01}])
+def test_settings_change_what_is_learned(tmp_path: Path, cache: Path, settings: dict[str, Any]) -> None:
+    root = class_folders(tmp_path / "data", groups=5)
+    write_video(root / "dark" / "v_dark_g09_c01.avi", frames=9)
+    plain = train(Sources(root), tmp_path / "plain", whole_recipe(epochs=2))
+    changed = train(Sources(root), tmp_path / "changed", whole_recipe(epochs=2, **settings))
+    assert changed.path.read_bytes() != plain.path.read_bytes()

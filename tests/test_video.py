@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from learner.errors import VidwatchError
-from learner.video import ClipSpec, VideoError, read_clip, sample_indices
+from learner.spec import ClipSpec
+from learner.video import VideoError, read_clip, sample_indices
 
 SPEC = ClipSpec(frames=8, size=32)
 

@@ -1,6 +1,8 @@
 """A real network, small enough for a test, and class folders of small videos."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -8,13 +10,18 @@ import torch
 from conftest import write_video
 
 from learner.classifier import Classifier
-from learner.models import NetworkArgs
-from learner.train import TrainSettings
-from learner.video import ClipSpec
+from learner.recipe import Frames, Recipe
+from learner.spec import Augment, ClipSpec, NetworkArgs, TrainSettings
+from learner.splits import Sources
+from learner.train import Start, Trained, train
 
 SPEC = ClipSpec(frames=4, size=32)
 ARGS = NetworkArgs(backbone="test_efficientnet", hidden=8)
-QUICK = TrainSettings(epochs=20, batch=8, learning_rate=0.01)
+QUICK = TrainSettings(epochs=12, batch=8, learning_rate=0.02)
+# Its backbone learns too, as the course report's did.
+WHOLE = TrainSettings(
+    freeze=False, epochs=4, batch=4, optimizer="adam", learning_rate=1e-3, weight_decay=0, schedule="constant", folds=0
+)
 
 
 def write_weights(path: Path) -> Path:
@@ -26,7 +33,32 @@ def write_weights(path: Path) -> Path:
 
 
 def untrained(folder: Path) -> Classifier:
-    return Classifier.untrained(ARGS, SPEC, write_weights(folder / "weights.pth"))
+    path = write_weights(folder / "weights.pth")
+    return Classifier.untrained(ARGS, SPEC, ("bright", "dark"), 0, lambda network: network.backbone.load_weights(path))
+
+
+def recipe(training: TrainSettings = QUICK, augment: Augment | None = None, **network: Any) -> Recipe:
+    return Recipe(
+        name="tiny",
+        about="for tests",
+        start="scratch",
+        clip=Frames(frames=4, size=32),
+        network=replace(ARGS, **network),
+        augment=augment or Augment(),
+        training=training,
+    )
+
+
+def whole_recipe(augment: Augment | None = None, **training: Any) -> Recipe:
+    """The smallest of the report's networks and its head, made small."""
+    head: dict[str, Any] = {"norm": "none", "deviation": False, "projection": 0, "dropout": 0.0, "skip": False}
+    head |= {"bidirectional": False, "pooling": "last"}
+    return recipe(replace(WHOLE, **training), augment, backbone="custom_2conv", **head)
+
+
+def trained_on(root: Path, out: Path) -> Trained:
+    """The head of the small network, trained on class folders."""
+    return train(Sources(root), out, recipe(), Start(weights=write_weights(root.parent / "weights.pth")))
 
 
 def class_folders(root: Path, groups: int = 4) -> Path:
@@ -40,6 +72,6 @@ def class_folders(root: Path, groups: int = 4) -> Path:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The features' cache in a folder of the test's own."""
+    """The cache in a folder of the test's own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache"

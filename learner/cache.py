@@ -1,0 +1,128 @@
+"""Keeps what was computed from clips (frames, features) for the next run, in a folder with a size limit.
+
+A cache may be cleared at any time, also while it is used: entries that are open stay readable.
+"""
+
+import contextlib
+import hashlib
+import io
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import platformdirs
+
+log = logging.getLogger(__name__)
+
+GIGABYTE = 1_000_000_000
+CHECK = hashlib.sha256().digest_size
+Array = np.ndarray[Any, Any]
+
+
+def _folder() -> Path:
+    return Path(platformdirs.user_cache_dir("vidwatch"))
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Entries and bytes of one kind."""
+
+    entries: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A folder of kinds ("frames", "features"); `limit` is in bytes, and the entries unused for longest go first."""
+
+    limit: int = 20 * GIGABYTE
+    root: Path = field(default_factory=_folder)
+
+    def shelf(self, kind: str, key: str) -> "Shelf":
+        """The entries of one kind that were made under the same `key`: all that they depend on beside their clip."""
+        return Shelf(self.root / kind / hashlib.sha256(key.encode()).hexdigest()[:24], key)
+
+    def usage(self) -> dict[str, Usage]:
+        """What each kind takes."""
+        found: dict[str, list[int]] = defaultdict(list)
+        for path, info in self._entries():
+            found[path.relative_to(self.root).parts[0]].append(info.st_size)
+        return {kind: Usage(len(sizes), sum(sizes)) for kind, sizes in sorted(found.items())}
+
+    def clear(self) -> None:
+        """Remove every entry."""
+        self._trim(0)
+
+    def trim(self) -> None:
+        """Remove the entries that were not used for longest, until the rest is within the limit."""
+        self._trim(self.limit)
+
+    def _trim(self, limit: int) -> None:
+        entries = sorted(self._entries(), key=lambda entry: entry[1].st_mtime_ns)
+        size = sum(info.st_size for _, info in entries)
+        for path, info in entries:
+            if size <= limit:
+                return
+            with contextlib.suppress(OSError):
+                path.unlink()
+                size -= info.st_size
+                path.parent.rmdir()  # only the last one's succeeds
+
+    def _entries(self) -> Iterator[tuple[Path, os.stat_result]]:
+        for path in self.root.glob("*/*/*"):
+            with contextlib.suppress(OSError):  # another process cleared it
+                yield path, path.stat()
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Arrays by the SHA-256 of their clip. Each ends with a hash over its key, its name and its bytes."""
+
+    folder: Path
+    key: str
+
+    def get(self, name: str) -> Array | None:
+        """The array, mapped into memory; None where there is none, or where it is damaged or another one's."""
+        path = self.folder / name
+        try:
+            with path.open("rb") as file:
+                data = np.memmap(file, mode="r")
+            if bytes(data[-CHECK:]) != self._check(name, data[:-CHECK]):
+                return None
+            os.utime(path)
+            return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
+        except (OSError, ValueError, EOFError):
+            return None
+
+    def put(self, name: str, values: Array) -> Array:
+        """Keep an array, and give it as `get` would: it is in memory no more.
+
+        Where that fails (a read-only or a full disk), it costs the next run time and nothing else.
+        """
+        path = self.folder / name
+        part = path.with_name(f"{name}.{os.getpid()}.part")
+        buffer = io.BytesIO()
+        np.save(buffer, values)
+        data = buffer.getvalue()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(data + self._check(name, data))
+            part.replace(path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                part.unlink()
+            log.warning("not cached file=%s reason=%s", path, error.strerror)
+            return values
+        kept = self.get(name)
+        return values if kept is None else kept
+
+    def _check(self, name: str, data: Any) -> bytes:
+        # A hash instead of fsync: after a crash a torn entry is made anew, and writing many of them stays fast.
+        digest = hashlib.sha256(f"{self.key}\n{name}\n".encode())
+        digest.update(data)
+        return digest.digest()

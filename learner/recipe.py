@@ -1,0 +1,121 @@
+"""Recipes: a network and how it is trained, as TOML files. `extends` names another recipe, of which one is a change."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from learner.errors import VidwatchError
+from learner.spec import Augment, Count, NetworkArgs, TrainSettings
+
+FOLDER = Path(__file__).with_name("recipes")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Frames(_Strict):
+    """The part of a clip spec that is chosen: mean and std are the backbone's own."""
+
+    frames: Count
+    size: Count
+    fit: Literal["squash", "crop"] = "squash"
+
+
+class Report(_Strict):
+    """What the course report says: test accuracy and loss, and batches of 4 a second on its GPU."""
+
+    accuracy: float
+    loss: float
+    train: float
+    evaluate: float
+
+
+class Recipe(_Strict):
+    """`start` is where the backbone's weights come from: our starter model, timm's for ImageNet, or chance."""
+
+    name: str
+    about: str
+    start: Literal["starter", "imagenet", "scratch"]
+    clip: Frames
+    network: NetworkArgs
+    augment: Augment = Augment()
+    training: TrainSettings
+    report: Report | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.training.freeze and self.augment != Augment():
+            raise ValueError("augment needs freeze = false: of a frozen backbone, features are computed once")
+        inputs = self.clip.frames // 2 if self.network.differences else self.clip.frames
+        if self.augment.segments > inputs:
+            raise ValueError(f"augment.segments is {self.augment.segments}: more than the {inputs} inputs of a clip")
+        if self.network.differences and self.clip.frames % 2:
+            raise ValueError(f"clip.frames is {self.clip.frames}: with differences it must be even")
+        return self
+
+    def changed(self, training: Mapping[str, Any]) -> Self:
+        """The same with other values for some keys of `training`."""
+        return self.model_copy(update={"training": replace(self.training, **training)})
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        parts = {name: asdict(getattr(self, name)) for name in ("network", "augment", "training")}
+        return self.model_dump(include={"name", "about", "start", "clip", "report"}) | parts
+
+
+def names() -> list[str]:
+    """The recipes that come with vidwatch: ours first."""
+    found = sorted(path.stem for path in FOLDER.glob("*.toml"))
+    return sorted(found, key=lambda name: name not in ("default", "scratch"))
+
+
+def load(name: str) -> Recipe:
+    """A recipe by its name, or by the path of a file (with a slash or `.toml` in it).
+
+    Raises:
+        VidwatchError: there is none, or it has an unknown key or a wrong value.
+    """
+    path = Path(name) if "/" in name or name.endswith(".toml") else FOLDER / f"{name}.toml"
+    try:
+        return Recipe(**{"name": path.stem, **_read(path, ())})
+    except ValidationError as error:
+        raise VidwatchError(f"recipe {path}: {'; '.join(map(_explain, error.errors()))}") from error
+
+
+def _read(path: Path, below: tuple[Path, ...]) -> dict[str, Any]:
+    """The tables of a recipe over those of the one that it extends."""
+    try:
+        own = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise VidwatchError(f"no recipe {path.stem!r}; there are: {', '.join(names())}") from error
+    except OSError as error:
+        raise VidwatchError(f"recipe {path}: cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise VidwatchError(f"recipe {path}: not valid TOML ({error})") from error
+    parent = own.pop("extends", None)
+    if parent is None:
+        return own
+    base = path.with_name(f"{parent}.toml")
+    if not base.is_file():
+        base = FOLDER / base.name
+    if base in (path, *below):
+        raise VidwatchError(f"recipe {path}: it extends itself")
+    return _merged(_read(base, (path, *below)), own)
+
+
+def _merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    both = {key for key in base.keys() & change.keys() if isinstance(base[key], dict) and isinstance(change[key], dict)}
+    return {**base, **change, **{key: _merged(base[key], change[key]) for key in both}}
+
+
+def _explain(problem: Any) -> str:
+    key = ".".join(map(str, problem["loc"]))
+    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"key {key!r} is unknown"
+    rule = problem["msg"].removeprefix("Value error, ")
+    return f"{key} is {problem['input']!r}: {rule[:1].lower() + rule[1:]}" if key else rule

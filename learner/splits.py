@@ -1,0 +1,186 @@
+"""Which clips a model learns from and which judge it: by group, so that no scene stands on both sides."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold, train_test_split
+
+from learner.dataset import LabelledClip, class_names, find_clips
+from learner.errors import VidwatchError
+from learner.groups import GROUP_PATTERN
+
+Indices = np.ndarray[Any, np.dtype[np.intp]]
+Part = Literal["training", "validation", "test"]
+HoldOut = Callable[[list[LabelledClip], Indices, int, int], tuple[Indices, Indices]]
+
+PARTS = 5  # a fifth is held out
+TRIES = 20
+ENTANGLED = (
+    "the groups cannot be split so that every class stands on both sides: groups reach over several classes; "
+    "add clips of other recordings, or see --group-pattern"
+)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where clips come from; where validation or test have no folder of their own, clips of `root` are kept back.
+
+    `split` says how: by "group", or at "random" as the course report did, which flatters.
+    """
+
+    root: Path
+    validation: Path | None = None
+    test: Path | None = None
+    group_pattern: str = GROUP_PATTERN
+    split: Literal["group", "random"] = "group"
+
+
+@dataclass(frozen=True)
+class Split:
+    """Positions in a list of clips; each clip is in one part at most."""
+
+    training: Indices
+    validation: Indices
+    test: Indices
+
+
+def gather(sources: Sources) -> tuple[list[LabelledClip], dict[str, Part]]:
+    """All clips, and by their content the part that their folder is for: "training" may still be dealt.
+
+    Raises:
+        VidwatchError: fewer than two classes, or a folder that judges shares a clip or a group with another.
+    """
+    clips = find_clips(sources.root, sources.group_pattern)
+    parts: dict[str, Part] = {clip.sha256: "training" for clip in clips}
+    if len(class_names(clips)) < 2:
+        raise VidwatchError(
+            f"{sources.root} holds one class only; a model needs at least two class folders to tell apart"
+        )
+    folders: tuple[tuple[Part, Path | None], ...] = (("validation", sources.validation), ("test", sources.test))
+    for part, root in folders:
+        if root:
+            found = find_clips(root, sources.group_pattern)
+            _require_apart(clips, found, root)
+            clips = clips + found
+            parts |= {clip.sha256: part for clip in found}
+    return clips, parts
+
+
+def deal(clips: list[LabelledClip], parts: dict[str, Part], split: Literal["group", "random"], seed: int) -> Split:
+    """Fill the parts that have no folder: a fifth of the clips for the test, a fifth of the rest for validation.
+
+    Raises:
+        VidwatchError: a class has too few groups for that, or there are too few clips.
+    """
+    training, validation, test = (
+        np.array([i for i, clip in enumerate(clips) if parts[clip.sha256] == part], np.intp)
+        for part in ("training", "validation", "test")
+    )
+    hold_out: HoldOut = _hold_out_groups if split == "group" else _hold_out_clips
+    if not len(test):
+        training, test = hold_out(clips, training, seed, 1 + (not len(validation)))
+    if not len(validation):
+        training, validation = hold_out(clips, training, seed, 1)
+    return Split(training, validation, test)
+
+
+def folds(clips: list[LabelledClip], count: int, seed: int) -> list[tuple[Indices, Indices]]:
+    """Up to `count` splits into known and held-out clips: each clip is held out once, with all of its group.
+
+    Raises:
+        VidwatchError: a class has one group only, and would be judged by a model that never saw it.
+    """
+    everything = np.arange(len(clips))
+    most = min(count, _require_groups(clips, everything, 2))
+    for parts in range(most, 1, -1):
+        splits = list(_group_folds(clips, everything, parts, seed))
+        if all(_labels(clips, held_out) <= _labels(clips, known) for known, held_out in splits):
+            return splits
+    raise VidwatchError(ENTANGLED)
+
+
+def groups_by_class(clips: list[LabelledClip]) -> dict[str, set[str]]:
+    """The different groups of each class."""
+    groups = defaultdict(set)
+    for clip in clips:
+        groups[clip.label].add(clip.group)
+    return dict(groups)
+
+
+def _require_apart(known: list[LabelledClip], found: list[LabelledClip], root: Path) -> None:
+    contents, groups = {clip.sha256: clip for clip in known}, {clip.group: clip for clip in known}
+    for clip in found:
+        if same := contents.get(clip.sha256):
+            raise VidwatchError(f"{same.path} and {clip.path} are the same video: a clip cannot judge what it taught")
+        if same := groups.get(clip.group):
+            raise VidwatchError(
+                f"{same.path} and {clip.path} are of one group ({clip.group}), which cannot be on both sides; "
+                "see --group-pattern"
+            )
+    if new := set(class_names(found)) - set(class_names(known)):
+        raise VidwatchError(f"{root}: nothing teaches the classes {', '.join(sorted(new))}; take them out of there")
+
+
+def _hold_out_groups(
+    clips: list[LabelledClip], among: Indices, seed: int, held_out_parts: int
+) -> tuple[Indices, Indices]:
+    """The fold in which the share of each class comes nearest to a fifth, with every class on both sides.
+
+    What is left has groups enough for the parts that are still to be held out of it.
+    """
+    most = min(PARTS, _require_groups(clips, among, held_out_parts + 1))
+    best, found = np.inf, None
+    for attempt in range(TRIES):
+        for known, held_out in _group_folds(clips, among, most, seed + attempt):
+            fewest = min(map(len, groups_by_class([clips[i] for i in known]).values()), default=0)
+            is_whole = fewest >= held_out_parts and _labels(clips, known) == _labels(clips, held_out)
+            if is_whole and (off := _imbalance(clips, known, held_out)) < best:
+                best, found = off, (known, held_out)
+        if found:
+            return found
+    raise VidwatchError(ENTANGLED)
+
+
+def _imbalance(clips: list[LabelledClip], known: Indices, held_out: Indices) -> float:
+    """How far the worst class is from having a fifth held out."""
+    counts = {label: np.zeros(2) for label in _labels(clips, known)}
+    for side, part in enumerate((known, held_out)):
+        for i in part:
+            counts[clips[i].label][side] += 1
+    return max(float(abs(out / (kept + out) - 1 / PARTS)) for kept, out in counts.values())
+
+
+def _hold_out_clips(clips: list[LabelledClip], among: Indices, seed: int, _: int) -> tuple[Indices, Indices]:
+    try:
+        known, held_out = train_test_split(among, test_size=1 / PARTS, random_state=seed)
+    except ValueError as error:
+        raise VidwatchError(f"{len(among)} clips are too few to split into training, validation and test") from error
+    return known, held_out
+
+
+def _group_folds(clips: list[LabelledClip], among: Indices, parts: int, seed: int) -> Iterator[tuple[Indices, Indices]]:
+    labels, groups = [clips[i].label for i in among], [clips[i].group for i in among]
+    splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
+    for known, held_out in splitter.split(labels, labels, groups):
+        if len(held_out):
+            yield among[known], among[held_out]
+
+
+def _require_groups(clips: list[LabelledClip], among: Indices, least: int) -> int:
+    """The fewest groups that a class has."""
+    groups = groups_by_class([clips[i] for i in among])
+    label = min(groups, key=lambda name: len(groups[name]))
+    if len(groups[label]) < least:
+        raise VidwatchError(
+            f"class {label!r} has clips of {len(groups[label])} group(s) (recordings, scenes) and needs {least}, "
+            "so that it can be judged on one that it did not learn from; add clips of others, or see --group-pattern"
+        )
+    return len(groups[label])
+
+
+def _labels(clips: list[LabelledClip], part: Indices) -> set[str]:
+    return {clips[i].label for i in part}
