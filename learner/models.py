@@ -207,11 +207,14 @@ class Head(nn.Module):
 
 
 class MeanBaseline(nn.Module):
-    """The mean of the frames' features and a linear layer: what a head that knows time has to beat."""
+    """The mean of the frames' features and a linear layer: what a head that knows time has to beat.
 
-    def __init__(self, features: int, classes: int) -> None:
+    Where the head standardises features by the training clips, so does this, or it would be too easily beaten.
+    """
+
+    def __init__(self, features: int, classes: int, args: NetworkArgs) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(features)
+        self.norm = Standardise(features) if args.norm == "standard" else nn.LayerNorm(features)
         self.linear = nn.Linear(features, classes)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -226,7 +229,7 @@ class ClipNetwork(nn.Module):
         super().__init__()
         self.backbone = Backbone(args, spec)
         self.head = Head(self.backbone.features, classes, args)
-        self.baseline = MeanBaseline(self.backbone.features, classes)
+        self.baseline = MeanBaseline(self.backbone.features, classes, args)
 
     def forward(self, clips: Tensor) -> tuple[Tensor, Tensor]:
         """Float32 logits `(B, C)` of the head and of the baseline, which teaches the backbone nothing.

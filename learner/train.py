@@ -240,8 +240,10 @@ def _hold_out(task: _Task, split: splits.Split, method: str) -> _Outcome:
 
 def _fit(task: _Task, known: Indices, held_out: Indices, fold: int, rounds: int) -> tuple[ClipNetwork, list[Epoch]]:
     network, settings = copy.deepcopy(task.untrained), task.recipe.training
-    if isinstance(network.head.norm, Standardise):
-        network.head.norm.learn(_inputs(network, task.data, known))
+    if isinstance(network.head.norm, Standardise) and isinstance(network.baseline.norm, Standardise):
+        features = list(_features(network, task.data, known))
+        network.head.norm.learn(map(network.head.inputs, features))
+        network.baseline.norm.learn(batch.mean(1, keepdim=True) for batch in features)
 
     def after_step(step: int, steps: int, loss: float) -> None:
         before = (fold - 1 if fold else rounds - 1) * steps
@@ -257,13 +259,13 @@ def _fit(task: _Task, known: Indices, held_out: Indices, fold: int, rounds: int)
     return network, history
 
 
-def _inputs(network: ClipNetwork, data: Data, clips: Indices) -> Iterator[torch.Tensor]:
-    """What the head standardises, batch by batch."""
+def _features(network: ClipNetwork, data: Data, clips: Indices) -> Iterator[torch.Tensor]:
+    """`(B, T, F)` float32, batch by batch: what is standardised."""
     device = next(network.parameters()).device
     with torch.inference_mode():
         for batch in data.batches(clips):
             values = batch.to(device)
-            yield network.head.inputs(values if values.dim() == 3 else network.backbone(values))
+            yield (values if values.dim() == 3 else network.backbone(values)).float()
 
 
 def _finish(task: _Task, outcome: _Outcome, out: Path, seen: frozenset[str], skipped: dict[str, str]) -> Trained:
