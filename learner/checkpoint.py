@@ -9,6 +9,7 @@ from typing import Any
 
 import safetensors
 import torch
+from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
@@ -146,13 +147,14 @@ def _read_manifest(path: Path) -> tuple[Manifest, str]:
         stated = document.pop("weights_sha256")
         spec = document["clip"]
         document["clip"] = ClipSpec(**{**spec, "mean": tuple(spec["mean"]), "std": tuple(spec["std"])})
-        document["network"] = NetworkArgs(**document["network"])
+        document["network"] = TypeAdapter(NetworkArgs).validate_python(document["network"])
         document["classes"], document["trained_on"] = tuple(document["classes"]), tuple(document["trained_on"])
         manifest = Manifest(**document)
     except OSError as error:
         raise VidwatchError(f"no model {path.with_suffix('')}: cannot read {path.name} ({error.strerror})") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise VidwatchError(f"model manifest {path}: not one that vidwatch wrote ({error!r})") from error
+        reason = _first_line(error)
+        raise VidwatchError(f"model manifest {path}: not one that this vidwatch wrote ({reason})") from error
     if len(set(manifest.classes)) != len(manifest.classes) or not manifest.classes:
         raise VidwatchError(f"model manifest {path}: its classes must be different names, and at least one")
     if not isinstance(manifest.measured, dict):
@@ -161,3 +163,10 @@ def _read_manifest(path: Path) -> tuple[Manifest, str]:
         if not is_class_name(name):
             raise VidwatchError(f"model manifest {path}: class {name!r}: {CLASS_NAME_RULE}")
     return manifest, stated
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        problem = error.errors()[0]
+        return f"network.{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+    return repr(error)

@@ -15,7 +15,8 @@ from learner.groups import GROUP_PATTERN
 
 Indices = np.ndarray[Any, np.dtype[np.intp]]
 Part = Literal["training", "validation", "test"]
-HoldOut = Callable[[list[LabelledClip], Indices, int, int], tuple[Indices, Indices]]
+Fold = tuple[Indices, Indices]  # known and held out
+HoldOut = Callable[[list[LabelledClip], Indices, int, int], Fold]
 
 PARTS = 5  # a fifth is held out
 TRIES = 20
@@ -88,7 +89,7 @@ def deal(clips: list[LabelledClip], parts: dict[str, Part], split: Literal["grou
     return Split(training, validation, test)
 
 
-def folds(clips: list[LabelledClip], count: int, seed: int) -> list[tuple[Indices, Indices]]:
+def folds(clips: list[LabelledClip], count: int, seed: int) -> list[Fold]:
     """Up to `count` splits into known and held-out clips: each clip is held out once, with all of its group.
 
     Raises:
@@ -125,9 +126,7 @@ def _require_apart(known: list[LabelledClip], found: list[LabelledClip], root: P
         raise VidwatchError(f"{root}: nothing teaches the classes {', '.join(sorted(new))}; take them out of there")
 
 
-def _hold_out_groups(
-    clips: list[LabelledClip], among: Indices, seed: int, held_out_parts: int
-) -> tuple[Indices, Indices]:
+def _hold_out_groups(clips: list[LabelledClip], among: Indices, seed: int, held_out_parts: int) -> Fold:
     """The fold in which the share of each class comes nearest to a fifth, with every class on both sides.
 
     What is left has groups enough for the parts that are still to be held out of it.
@@ -154,7 +153,7 @@ def _imbalance(clips: list[LabelledClip], known: Indices, held_out: Indices) -> 
     return max(float(abs(out / (kept + out) - 1 / PARTS)) for kept, out in counts.values())
 
 
-def _hold_out_clips(clips: list[LabelledClip], among: Indices, seed: int, _: int) -> tuple[Indices, Indices]:
+def _hold_out_clips(clips: list[LabelledClip], among: Indices, seed: int, _: int) -> Fold:
     try:
         known, held_out = train_test_split(among, test_size=1 / PARTS, random_state=seed)
     except ValueError as error:
@@ -162,7 +161,7 @@ def _hold_out_clips(clips: list[LabelledClip], among: Indices, seed: int, _: int
     return known, held_out
 
 
-def _group_folds(clips: list[LabelledClip], among: Indices, parts: int, seed: int) -> Iterator[tuple[Indices, Indices]]:
+def _group_folds(clips: list[LabelledClip], among: Indices, parts: int, seed: int) -> Iterator[Fold]:
     labels, groups = [clips[i].label for i in among], [clips[i].group for i in among]
     splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
     for known, held_out in splitter.split(labels, labels, groups):

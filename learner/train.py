@@ -23,7 +23,7 @@ from learner.models import ClipNetwork, Standardise, backbone_statistics, weight
 from learner.recipe import Recipe
 from learner.run import Run
 from learner.spec import ClipSpec
-from learner.splits import Indices, Sources
+from learner.splits import Fold, Indices, Part, Sources, Split
 
 Array = np.ndarray[Any, Any]
 
@@ -125,26 +125,33 @@ def train(
     checkpoint.require_free(out)
     found, parts = splits.gather(sources)
     classes = class_names(found)
+    _split(recipe, sources, found, parts)  # too few groups are told before anything is read
     untrained, seen = _begin(recipe, classes, start)
     samples = _read(found, recipe, untrained, cache, watch.reading)
     if lost := set(classes) - set(class_names(samples.clips)):
         reasons = "; ".join(f"{path}: {reason}" for path, reason in samples.skipped.items())
         raise VidwatchError(f"not one clip of {', '.join(sorted(lost))} can be read: {reasons}")
     clips = samples.clips
-    by_folds = recipe.training.folds and sources.split == "group" and not sources.test and not sources.validation
-    split = None if by_folds else splits.deal(clips, parts, sources.split, recipe.training.seed)
-    folds = splits.folds(clips, recipe.training.folds, recipe.training.seed) if split is None else []
+    split = _split(recipe, sources, clips, parts)
     run = Run(out.with_name(f"{checkpoint.weights_path(out).stem}.run"), untrained.manifest)
     run.open(_described(recipe, sources, untrained, clips))
     truth = torch.tensor([classes.index(clip.label) for clip in clips])
     data = Data(samples.values, truth, recipe.augment, 2 if recipe.network.differences else 1)
     task = _Task(recipe, clips, classes, data, untrained.network, run, watch)
-    if split is None:
-        outcome = _cross_validate(task, folds)
-    else:
+    if isinstance(split, Split):
         method = AT_RANDOM if sources.split == "random" else BY_TEST_FOLDER if sources.test else BY_TEST
         outcome = _hold_out(task, split, method)
+    else:
+        outcome = _cross_validate(task, split)
     return _finish(task, outcome, out, seen, samples.skipped)
+
+
+def _split(recipe: Recipe, sources: Sources, clips: list[LabelledClip], parts: dict[str, Part]) -> Split | list[Fold]:
+    """Folds where the recipe asks for them and nothing else is said; else one split."""
+    settings = recipe.training
+    if settings.folds and sources.split == "group" and not (sources.test or sources.validation):
+        return splits.folds(clips, settings.folds, settings.seed)
+    return splits.deal(clips, parts, sources.split, settings.seed)
 
 
 def _begin(recipe: Recipe, classes: tuple[str, ...], start: Start) -> tuple[Classifier, frozenset[str]]:
@@ -207,7 +214,7 @@ def _described(recipe: Recipe, sources: Sources, untrained: Classifier, clips: l
     }
 
 
-def _cross_validate(task: _Task, folds: list[tuple[Indices, Indices]]) -> _Outcome:
+def _cross_validate(task: _Task, folds: list[Fold]) -> _Outcome:
     """Each clip judged by a model that was trained without its group, then one model from all of them."""
     everything, truth = np.arange(len(task.clips)), task.data.truth.numpy()
     logits, baseline = np.zeros((2, len(truth), len(task.classes)), np.float32)
@@ -227,7 +234,7 @@ def _cross_validate(task: _Task, folds: list[tuple[Indices, Indices]]) -> _Outco
     return _Outcome(network, everything, temperature, threshold, history + epochs, judged)
 
 
-def _hold_out(task: _Task, split: splits.Split, method: str) -> _Outcome:
+def _hold_out(task: _Task, split: Split, method: str) -> _Outcome:
     """One model: its checkpoint is chosen by validation, and judged by the test."""
     network, history = _fit(task, split.training, split.validation, 0, 1)
     network.load_state_dict(checkpoint.load(task.run.folder / task.recipe.training.keep).tensors)

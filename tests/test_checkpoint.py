@@ -92,7 +92,16 @@ def test_what_is_no_manifest_is_refused(tmp_path: Path, text: str) -> None:
         checkpoint.load(tmp_path / "m")
 
 
-@pytest.mark.parametrize("changes", [{"clip": {"frames": 0, "size": 1}}, {"network": {"unknown": 1}}, {"extra": 1}])
+WRONG: list[dict[str, object]] = [
+    {"clip": {"frames": 0, "size": 1}},
+    {"network": {"unknown": 1}},
+    {"network": {"norm": True}},
+    {"network": {"hidden": 0}},
+    {"extra": 1},
+]
+
+
+@pytest.mark.parametrize("changes", WRONG, ids=str)
 def test_a_manifest_with_wrong_fields_is_refused(tmp_path: Path, changes: dict[str, object]) -> None:
     path = saved(tmp_path)
     edit(path, **changes)
@@ -134,5 +143,5 @@ def test_the_same_weights_with_other_classes_are_another_model(tmp_path: Path) -
 def test_a_backbone_that_timm_does_not_have_is_never_looked_for_elsewhere(tmp_path: Path, backbone: object) -> None:
     path = saved(tmp_path)
     edit(path, network=json.loads(path.with_suffix(".json").read_text())["network"] | {"backbone": backbone})
-    with pytest.raises(VidwatchError, match=r"no network|describes no network"):
+    with pytest.raises(VidwatchError, match=r"no network|not one that this vidwatch wrote"):
         Classifier(checkpoint.load(path))
