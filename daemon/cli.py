@@ -4,7 +4,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from learner.cache import Cache
     from learner.classifier import Classifier
     from learner.evaluate import Score
-    from learner.fit import Epoch
-    from learner.train import Watch
 
 app = typer.Typer(
     help="Drop a video into a folder, read its class in a table.",
@@ -198,13 +196,14 @@ def train(
     home: Home = context.obj
     name = _free_name(home, chosen.name) if out is None else out
     out_path = home.model(name)
+    from daemon import progress
     from learner import splits
     from learner import train as training
 
     sources = splits.Sources(folder, validation, test, group_pattern, split.value)
     start = training.Start(weights, home.model_or_starter(init_from) if init_from else None)
     try:
-        with _training_shown(chosen.training.freeze) as watch:
+        with progress.training(chosen.training.freeze) as watch:
             trained = training.train(sources, out_path, chosen, start, _cache(home), watch)
     except KeyboardInterrupt:
         print("interrupted: the same command goes on from there", file=sys.stderr)
@@ -275,10 +274,11 @@ def evaluate(
     """Measure a model on a folder of class folders, with its mean-pooling baseline beside it."""
     from rich.console import Console
 
+    from daemon import progress
     from learner.evaluate import evaluate as measure
 
-    with _progress("reading clips") as progress:
-        found = measure(folder, _load(context.obj, model), unknown, _cache(context.obj), progress)
+    with progress.reading() as bar:
+        found = measure(folder, _load(context.obj, model), unknown, _cache(context.obj), bar)
     _name_skipped(found.skipped)
     if as_json:
         print(json.dumps(found.to_json()))
@@ -367,49 +367,6 @@ def _free_name(home: Home, name: str) -> str:
     """The recipe's name, with a number where there is such a model already; an unfinished run is gone on with."""
     candidates = (name if number == 1 else f"{name}-{number}" for number in count(1))
     return next(free for free in candidates if not home.model(free).with_name(f"{free}.safetensors").exists())
-
-
-@contextmanager
-def _training_shown(quick: bool) -> "Iterator[Watch]":
-    """Bars on a terminal; elsewhere a line an epoch, but for heads that are trained in seconds."""
-    from rich.console import Console
-    from rich.progress import Progress, TextColumn, TimeRemainingColumn
-
-    from learner.train import Watch
-
-    def line(epoch: "Epoch") -> str:
-        said = f"epoch {epoch.epoch}: loss {epoch.loss:.3f}, accuracy {epoch.accuracy:.1%}"
-        if epoch.validation_loss is None:
-            return said
-        return f"{said}, validation loss {epoch.validation_loss:.3f}, accuracy {epoch.validation_accuracy:.1%}"
-
-    terminal = sys.stderr.isatty()
-    columns = (*Progress.get_default_columns()[:3], TimeRemainingColumn(), TextColumn("{task.fields[said]}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not terminal) as bars:
-        reading = bars.add_task("reading clips", total=None, said="")
-        steps = bars.add_task("training", total=None, said="", visible=False)
-        last = ""
-
-        def step(done: int, of: int, loss: float) -> None:
-            bars.update(steps, completed=done, total=of, visible=True, said=f"loss {loss:.3f}{last}")
-
-        def epoch(done: "Epoch") -> None:
-            nonlocal last
-            last = f" after {line(done)}"
-            if not terminal and not quick:
-                print(line(done), file=sys.stderr, flush=True)
-
-        yield Watch(lambda done, of: bars.update(reading, completed=done, total=of, visible=done < of), step, epoch)
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bars:
-        bar = bars.add_task(what, total=None)
-        yield lambda done, of: bars.update(bar, completed=done, total=of)
 
 
 @contextmanager
