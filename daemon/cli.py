@@ -172,7 +172,7 @@ def train(
         typer.Option("--out", metavar="NAME", help="A name for models/, or a path; the recipe's if not given."),
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the clips, instead of the recipe's.")] = None,
-    seed: Annotated[int | None, typer.Option(help="The same seed gives the same model.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="The same seed gives the same model.")] = None,
     split: Annotated[
         SplitKind,
         typer.Option(help='How clips are kept back: "group", or "random" as in the course report, which flatters.'),
@@ -206,14 +206,12 @@ def train(
         with progress.training(chosen.training.freeze) as watch:
             trained = training.train(sources, out_path, chosen, start, _cache(home), watch)
     except KeyboardInterrupt:
-        print("interrupted: the same command goes on from there", file=sys.stderr)
+        print("interrupted: the same command goes on from the last epoch that was saved", file=sys.stderr)
         raise
     _name_skipped(trained.skipped)
     print(f"measured {trained.method}")
     print(f"model:                 {_figures(trained.score)}, loss {trained.score.loss:.3f}")
     print(f"mean-pooling baseline: {_figures(trained.baseline)}, loss {trained.baseline.loss:.3f}")
-    if trained.seen:
-        print(f"{trained.seen} of the clips had taught the model it began with: the figures flatter it")
     if chosen.report:
         print(f"the course report says {chosen.report.accuracy:.1%}, loss {chosen.report.loss:.3f}, on a random split")
     print(f"saved as {trained.path}; {trained.run / 'report.html'} tells more")
@@ -347,12 +345,13 @@ def _name_skipped(skipped: dict[str, str]) -> None:
 
 
 def _class_table(per_class: dict[str, dict[str, float]]) -> Any:
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table("class", "right", "clips", "precision", "recall", box=None, padding=(0, 2, 0, 0))
     for name, row in per_class.items():
         counts = (f"{row['correct']:.0f}", f"{row['n']:.0f}")
-        table.add_row(name, *counts, f"{row['precision']:.1%}", f"{row['recall']:.1%}")
+        table.add_row(escape(printable(name)), *counts, f"{row['precision']:.1%}", f"{row['recall']:.1%}")
     return table
 
 

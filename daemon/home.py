@@ -17,6 +17,9 @@ from learner.errors import VidwatchError
 FOLDERS = ("inbox", "classified", "labelled", "failed", "duplicates", "models")
 
 
+LONGEST_NAME = 200  # with an ending, and a number, it is a file's name
+
+
 @dataclass(frozen=True)
 class Running:
     """The daemon that holds a home: its process, and since when."""
@@ -52,10 +55,17 @@ class Home:
         Raises:
             VidwatchError: it can be no model's name.
         """
-        if "/" in name:
+        last = name.rpartition("/")[2]
+        if "/" in name and last and not last.startswith(".") and len(os.fsencode(last)) <= LONGEST_NAME:
             return Path(name).expanduser()
-        if not name or name.startswith(".") or name == "starter":
-            rule = "a name without a dot at its start, other than 'starter', or a path with a slash in it"
+        if (
+            "/" in name
+            or not name
+            or name.startswith(".")
+            or name == "starter"
+            or len(os.fsencode(name)) > LONGEST_NAME
+        ):
+            rule = "a name without a dot at its start, other than 'starter', or a path that ends in one"
             raise VidwatchError(f"{name!r} cannot be the name of a trained model: it must be {rule}")
         return self.models / name
 

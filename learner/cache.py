@@ -1,6 +1,6 @@
 """Keeps what was computed from clips (frames, features) for the next run, in a folder with a size limit.
 
-A cache may be cleared at any time, also while it is used: entries that are open stay readable.
+A cache may be cleared at any time, also while it is used.
 """
 
 import contextlib
@@ -87,23 +87,20 @@ class Shelf:
     key: str
 
     def get(self, name: str) -> Array | None:
-        """The array, mapped into memory; None where there is none, or where it is damaged or another one's."""
+        """The array; None where there is none, or where it is damaged or another one's."""
         path = self.folder / name
         try:
-            with path.open("rb") as file:
-                data = np.memmap(file, mode="r")
-            if bytes(data[-CHECK:]) != self._check(name, data[:-CHECK]):
-                return None
-            os.utime(path)
-            return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
-        except (OSError, ValueError, EOFError):
+            data = path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
             return None
+        if data[-CHECK:] != self._check(name, memoryview(data)[:-CHECK]):
+            return None
+        with contextlib.suppress(OSError):  # another user's cache can be used all the same
+            os.utime(path)
+        return np.load(io.BytesIO(data))  # type: ignore[no-any-return]
 
-    def put(self, name: str, values: Array) -> Array:
-        """Keep an array, and give it as `get` would: it is in memory no more.
-
-        Where that fails (a read-only or a full disk), it costs the next run time and nothing else.
-        """
+    def put(self, name: str, values: Array) -> None:
+        """Keep an array. Where that fails (a read-only or a full disk), it costs the next run time and nothing else."""
         path = self.folder / name
         part = path.with_name(f"{name}.{os.getpid()}.part")
         buffer = io.BytesIO()
@@ -117,9 +114,6 @@ class Shelf:
             with contextlib.suppress(OSError):
                 part.unlink()
             log.warning("not cached file=%s reason=%s", path, error.strerror)
-            return values
-        kept = self.get(name)
-        return values if kept is None else kept
 
     def _check(self, name: str, data: Any) -> bytes:
         # A hash instead of fsync: after a crash a torn entry is made anew, and writing many of them stays fast.

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from learner import files
 from learner.errors import VidwatchError
 from learner.spec import ClipSpec, NetworkArgs
 
-FORMAT = 1
+FORMAT = 2
 # A class is a folder that the daemon makes, of a name that a person may have edited.
 CLASS_NAME_RULE = "a class must be a folder's name: printable, no '/', no '.' or '_' at its start, 200 bytes at most"
 
@@ -55,32 +55,35 @@ def save(path: Path, manifest: Manifest, tensors: Mapping[str, torch.Tensor]) ->
     """Write a model in half precision. Never over another model.
 
     Raises:
-        VidwatchError: a model of that name exists, or the disk takes no more.
+        VidwatchError: a model of that name exists, its weights are not finite, or the disk takes no more.
     """
-    return replace(require_free(path), manifest, tensors)
+    return replace([require_free(path)], manifest, tensors)
 
 
-def replace(path: Path, manifest: Manifest, tensors: Mapping[str, torch.Tensor]) -> Path:
-    """As `save`, over the model that is there: a reader finds that one or the new one, whatever happens in between.
+def replace(paths: Sequence[Path], manifest: Manifest, tensors: Mapping[str, torch.Tensor]) -> Path:
+    """As `save`, over the models that are there: a reader finds those or the new one, whatever happens in between.
+
+    Gives the first path.
 
     Raises:
-        VidwatchError: the disk takes no more; the model that was there is as it was.
+        VidwatchError: weights are not finite or the disk takes no more; the model that was there is as it was.
     """
-    path = weights_path(path)
     halves = {name: (t.half() if t.is_floating_point() else t).contiguous().cpu() for name, t in tensors.items()}
+    if not all(tensor.isfinite().all() for tensor in halves.values()):
+        raise VidwatchError(f"model {paths[0]}: its weights are not finite any more; try a smaller learning_rate")
     weights = save_tensors(halves)
     document = {"format": FORMAT, **asdict(manifest), "weights_sha256": hashlib.sha256(weights).hexdigest()}
-    manifest_path = path.with_suffix(".json")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        files.prepare(manifest_path, (json.dumps(document, indent=1) + "\n").encode())
-        files.write(path, weights)
-        files.commit(manifest_path)
-    except OSError as error:
-        raise VidwatchError(
-            f"model {path}: cannot be written ({error.strerror}); what was there before is kept"
-        ) from error
-    return path
+    text = (json.dumps(document, indent=1) + "\n").encode()
+    for path in map(weights_path, paths):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            files.prepare(path.with_suffix(".json"), text)
+            files.write(path, weights)
+            files.commit(path.with_suffix(".json"))
+        except OSError as error:
+            hint = "what was there before is kept"
+            raise VidwatchError(f"model {path}: cannot be written ({error.strerror}); {hint}") from error
+    return weights_path(paths[0])
 
 
 def load(path: Path) -> Checkpoint:
@@ -90,15 +93,15 @@ def load(path: Path) -> Checkpoint:
         VidwatchError: a file is missing, damaged, or of another format.
     """
     path = weights_path(path)
-    manifest, stated = _read_manifest(path.with_suffix(".json"))
+    beside, unfinished = path.with_suffix(".json"), files.part_of(path.with_suffix(".json"))
+    # Where `replace` was ended between its two files, the new manifest lies ready.
+    manifest, stated = _read_manifest(beside if beside.exists() or not unfinished.exists() else unfinished)
     try:
         weights = path.read_bytes()
     except OSError as error:
         raise VidwatchError(f"model {path}: cannot read its weights ({error.strerror})") from error
     digest = hashlib.sha256(weights).hexdigest()
-    unfinished = files.part_of(path.with_suffix(".json"))
     if digest != stated and unfinished.exists():
-        # `replace` was ended between its two files: the new manifest lies ready beside the old one.
         manifest, stated = _read_manifest(unfinished)
     if digest != stated:
         raise VidwatchError(f"model {path}: the weights are not the ones its manifest was written for; copy both again")
@@ -118,7 +121,10 @@ def require_free(path: Path) -> Path:
         VidwatchError: it does.
     """
     path = weights_path(path)
-    for file in (path, path.with_suffix(".json")):
+    manifest = path.with_suffix(".json")
+    if path.exists() and not manifest.exists() and files.part_of(manifest).exists():
+        files.commit(manifest)  # a kill had left out this last step of saving it
+    for file in (path, manifest):
         if file.exists():
             raise VidwatchError(f"{file} exists already; give the model another name, or move that one away")
     return path

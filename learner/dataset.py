@@ -2,12 +2,15 @@
 
 import hashlib
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
+import timm
 import torch
 
 from learner.cache import Cache, Shelf
@@ -94,8 +97,9 @@ def read_frames(
     clips: list[LabelledClip], spec: ClipSpec, cache: Cache | None = None, progress: Progress = silent
 ) -> Samples:
     """Each clip's frames as `spec` wants them, `(T, H, W, 3)` uint8 RGB, from the cache where they are in it."""
-    shelf = (cache or Cache()).shelf("frames", _frames_key(spec))
-    return _compute(clips, spec, shelf, lambda batch: [clip.frames for clip in batch], progress)
+    cache = cache or Cache()
+    shelf = cache.shelf("frames", _frames_key(spec))
+    return _compute(clips, spec, shelf, lambda batch: [clip.frames for clip in batch], progress, cache.root)
 
 
 def extract(
@@ -119,16 +123,20 @@ def _compute(
     shelf: Shelf,
     compute: Callable[[list[Clip]], list[Array]],
     progress: Progress,
+    on_disk: Path | None = None,
 ) -> Samples:
     """The cached values of `clips`; those that are missing are computed and cached, batch by batch.
 
     Raises:
         VidwatchError: more than a tenth of the clips cannot be read.
     """
-    stored = {clip.sha256: values for clip in clips if (values := shelf.get(clip.sha256)) is not None}
+    stored = _Table(len(clips), on_disk)
+    for number, clip in enumerate(clips):
+        if (values := shelf.get(clip.sha256)) is not None:
+            stored.add(clip.sha256, values)
+        progress(number + 1 if len(stored) > number else len(stored), len(clips))
     missing = {os.fspath(clip.path): clip.sha256 for clip in clips if clip.sha256 not in stored}
     skipped: dict[str, str] = {}
-    progress(len(stored), len(clips))
     for batch in decoded(missing, lambda path: read_clip(path, spec)):
         skipped |= {path: clip for path, clip in batch if isinstance(clip, str)}
         read = [(path, clip) for path, clip in batch if isinstance(clip, Clip)]
@@ -136,11 +144,54 @@ def _compute(
         skipped |= {path: "changed while it was read" for path, clip in read if clip.sha256 != missing[path]}
         whole = [(path, clip) for path, clip in read if path not in skipped]
         for (path, _), values in zip(whole, compute([clip for _, clip in whole]) if whole else [], strict=True):
-            stored[missing[path]] = shelf.put(missing[path], values)
+            shelf.put(missing[path], values)
+            stored.add(missing[path], values)
         _require_readable(skipped, len(clips))
         progress(len(stored) + len(skipped), len(clips))
     kept = [clip for clip in clips if clip.sha256 in stored]
     return Samples(kept, [stored[clip.sha256] for clip in kept], skipped)
+
+
+class _Table:
+    """Arrays of one shape by name, in memory or in a file without a name: frames of many clips outgrow the memory.
+
+    One file for all, since each that is mapped by itself would take one of the files that a process may have open.
+    """
+
+    def __init__(self, count: int, on_disk: Path | None) -> None:
+        self._count, self._on_disk = count, on_disk
+        self._rows: dict[str, int] = {}
+        self._values: Array | None = None
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._rows
+
+    def __getitem__(self, name: str) -> Array:
+        assert self._values is not None
+        return self._values[self._rows[name]]  # type: ignore[no-any-return]
+
+    def add(self, name: str, values: Array) -> None:
+        if self._values is None:
+            self._values = self._room(values)
+        row = self._rows.setdefault(name, len(self._rows))
+        self._values[row] = values
+
+    def _room(self, like: Array) -> Array:
+        shape = (self._count, *like.shape)
+        if self._on_disk is None:
+            return np.empty(shape, like.dtype)
+        folder = self._on_disk if os.access(self._on_disk, os.W_OK) else None
+        size = self._count * like.nbytes
+        with tempfile.TemporaryFile(dir=folder) as file:
+            try:
+                os.posix_fallocate(file.fileno(), 0, size)  # a full disk is told now, not in the midst of training
+            except OSError as error:
+                where = folder or tempfile.gettempdir()
+                raise VidwatchError(f"frames need {size / 1e9:.1f} GB in {where} ({error.strerror})") from error
+            return np.memmap(file, like.dtype, "r+", shape=shape)
 
 
 def _require_readable(skipped: dict[str, str], count: int) -> None:
@@ -154,27 +205,31 @@ def _class_folders(root: Path) -> set[str]:
 
 
 def _files(root: Path) -> Iterator[Path]:
-    for folder, names, files in os.walk(root):
-        names[:] = [name for name in names if not name.startswith(".")]
-        if Path(folder) != root:
+    for label in _class_folders(root):
+        for folder, names, files in os.walk(root / label):
+            names[:] = [name for name in names if not name.startswith(".")]
             yield from (Path(folder, name) for name in files if not name.startswith(".") and name != "Thumbs.db")
 
 
 def _sha256(path: Path) -> str:
+    """Of its content; of a file without any, or one that cannot be read, something of its own: reading tells why."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise VidwatchError(f"{path} cannot be read ({error.strerror})") from error
+        if path.is_file() and path.stat().st_size:
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        pass
+    return f"unreadable {path}"
 
 
 def _frames_key(spec: ClipSpec) -> str:
     """All that frames depend on beside their clip; what they are normalised with is not."""
-    return repr((replace(spec, mean=(), std=()), DECODING))
+    return repr((replace(spec, mean=(), std=()), DECODING, av.__version__))
 
 
 def _features_key(classifier: Classifier) -> str:
     """All that features depend on beside their clip: the backbone, its weights, the clip spec and the precision."""
     network = classifier.manifest.network
     backbone = (network.backbone, network.stage, network.pooled, weights_digest(classifier.network.backbone))
-    return repr((backbone, classifier.spec, classifier.precision, DECODING))
+    made_by = (classifier.device.type, classifier.precision, torch.__version__, timm.__version__, av.__version__)
+    return repr((backbone, classifier.spec, made_by, DECODING))

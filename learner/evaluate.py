@@ -111,11 +111,17 @@ def calibration_error(logits: Array, truth: Array) -> float:
 
 
 def fit_temperature(logits: Array, truth: Array) -> float:
-    """What the logits have to be divided by for the likeliest probabilities (Guo et al., 2017)."""
-    rows = np.arange(len(truth))
+    """What the logits have to be divided by for the likeliest probabilities (Guo et al., 2017).
+
+    Targets are smoothed by one clip in all, as Platt did (1999): else few clips, all answered right, would ask for
+    probabilities of 1.
+    """
+    count, classes = logits.shape
+    targets = np.full(logits.shape, 1 / (count + 2) / classes)
+    targets[np.arange(count), truth] += 1 - 1 / (count + 2)
 
     def loss(log_temperature: float) -> float:
-        return float(-log_softmax(logits.astype(np.float64) / np.exp(log_temperature), axis=1)[rows, truth].mean())
+        return float(-(targets * log_softmax(logits.astype(np.float64) / np.exp(log_temperature), axis=1)).sum())
 
     return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
 
@@ -153,19 +159,20 @@ def evaluate(
     trained_on = set(classifier.manifest.trained_on)
     features, temperature = found.tensor(), classifier.manifest.temperature
     logits = classifier.logits(features)
+    unknowns, unread = _tell_unknown(unknown, classifier, logits, cache, progress) if unknown else (None, {})
     return Evaluation(
         classifier.name,
         score(logits, truth, classifier.classes, temperature),
         score(classifier.baseline_logits(features), truth, classifier.classes),
         sum(clip.sha256 in trained_on for clip in found.clips),
-        found.skipped,
-        _tell_unknown(unknown, classifier, logits, cache, progress) if unknown else None,
+        found.skipped | unread,
+        unknowns,
     )
 
 
 def _tell_unknown(
     root: Path, classifier: Classifier, known: Array, cache: Cache | None, progress: Progress
-) -> Unknowns:
+) -> tuple[Unknowns, dict[str, str]]:
     threshold = classifier.manifest.unknown_below
     if threshold is None:
         raise VidwatchError(f"model {classifier.name!r} has no threshold for unknown clips; train it again")
@@ -174,13 +181,13 @@ def _tell_unknown(
         raise VidwatchError(
             f"{root}: model {classifier.name!r} knows {', '.join(known_after_all)}; take it out of there"
         )
-    strange = energies(classifier.logits(extract(clips, classifier, cache, progress).tensor()))
+    found = extract(clips, classifier, cache, progress)
+    strange = energies(classifier.logits(found.tensor()))
     kept, told = energies(known) >= threshold, strange < threshold
     both = np.concatenate([energies(known), strange])
     auroc = roc_auc_score([1] * len(known) + [0] * len(strange), both)
-    return Unknowns(
-        len(told), float(told.mean()), interval(int(told.sum()), len(told)), float(kept.mean()), float(auroc)
-    )
+    share = interval(int(told.sum()), len(told))
+    return Unknowns(len(told), float(told.mean()), share, float(kept.mean()), float(auroc)), found.skipped
 
 
 def figures(model: Score, baseline: Score, method: str) -> Mapping[str, Any]:

@@ -25,7 +25,7 @@ from learner.spec import Augment, TrainSettings
 Array = np.ndarray[Any, Any]
 Indices = np.ndarray[Any, np.dtype[np.intp]]
 
-# An interrupt costs no more than this; a head that is trained in seconds does not wait for the disk at each epoch.
+# States are saved at the end of an epoch, and no more often: a head that is trained in seconds would wait for the disk.
 SECONDS_BETWEEN_STATES = 10.0
 
 JUDGED_AT_ONCE = 8
@@ -131,13 +131,11 @@ def fit(
         network.backbone.requires_grad_(not settings.freeze)
         network.eval()
         learning = [network.head, network.baseline] if settings.freeze else [network]
-        optimizer = _optimizer(network, settings)
-        classes = network.head.linear.out_features
+        optimizer, classes = _optimizer(network, settings), network.head.linear.out_features
         steps = settings.steps or math.ceil(len(training) / settings.batch)
         schedule = _schedule(optimizer, settings, steps)
-        criterion = nn.CrossEntropyLoss(
-            _class_weights(data, training, settings), label_smoothing=settings.label_smoothing
-        )
+        weights = _class_weights(data, training, classes, settings)
+        criterion = nn.CrossEntropyLoss(weights, label_smoothing=settings.label_smoothing)
         criterion.to(device)
         history = _restore(state, network, optimizer, schedule)
         saved = time.monotonic()
@@ -158,7 +156,10 @@ def fit(
                 (loss + criterion(baseline, aims)).backward()
                 _require_finite(loss.item(), f"step {step} of epoch {epoch}")
                 if settings.clip_norm:
-                    nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm)
+                    nn.utils.clip_grad_norm_(
+                        [*network.backbone.parameters(), *network.head.parameters()], settings.clip_norm
+                    )
+                    nn.utils.clip_grad_norm_(network.baseline.parameters(), settings.clip_norm)
                 optimizer.step()
                 if settings.schedule == "one_cycle":
                     schedule.step()
@@ -200,7 +201,7 @@ def _judge(network: ClipNetwork, data: Data, clips: Indices) -> tuple[float | No
 
 def _require_finite(loss: float | None, where: str) -> None:
     if loss is not None and not math.isfinite(loss):
-        hint = "the checkpoints before it are kept; try a smaller learning_rate, or clip_norm"
+        hint = "checkpoints that were written before are kept; try a smaller learning_rate, or clip_norm"
         raise VidwatchError(f"the loss is {loss} at {where}: {hint}")
 
 
@@ -232,11 +233,11 @@ def _schedule(optimizer: torch.optim.Optimizer, settings: TrainSettings, steps: 
     return schedules.ConstantLR(optimizer, factor=1.0)
 
 
-def _class_weights(data: Data, training: Indices, settings: TrainSettings) -> Tensor | None:
+def _class_weights(data: Data, training: Indices, classes: int, settings: TrainSettings) -> Tensor | None:
     """As if every class had the same number of clips."""
     if not settings.class_weights:
         return None
-    counts = torch.bincount(data.truth[training]).clamp(min=1)
+    counts = torch.bincount(data.truth[training], minlength=classes).clamp(min=1)
     return len(training) / (len(counts) * counts)
 
 

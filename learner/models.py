@@ -18,6 +18,11 @@ from learner.errors import VidwatchError
 from learner.spec import IMAGENET_MEAN, IMAGENET_STD, ClipSpec, NetworkArgs
 
 SMALLEST_STD = 0.01
+# What torch and safetensors raise at files that are damaged, cut short, or something else.
+UNREADABLE = (
+    *(RuntimeError, EOFError, LookupError, ValueError, TypeError, AttributeError),
+    *(pickle.UnpicklingError, SafetensorError),
+)
 
 
 # Networks to train from scratch: 3x3 convolutions by their channels, each with a ReLU after it; "pool" halves the
@@ -42,9 +47,25 @@ class Backbone(nn.Module):
     def __init__(self, args: NetworkArgs, spec: ClipSpec) -> None:
         super().__init__()
         self.args = args
-        self.body, self.features = _custom(args) if args.backbone in CUSTOM else _timm(args, pretrained=False)
+        self.body = _custom(args) if args.backbone in CUSTOM else _timm(args, pretrained=False)
         self.register_buffer("mean", 255 * torch.tensor(spec.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(spec.std).view(3, 1, 1), persistent=False)
+        self.features = self._count_features(spec.size)
+
+    def _count_features(self, size: int) -> int:
+        """By trying: networks differ in what they say of themselves, and not all take pictures of every size."""
+        try:
+            with torch.inference_mode():
+                return int(
+                    self.eval()._features(torch.zeros(1, 6 if self.args.differences else 3, size, size)).shape[1]
+                )
+        except (RuntimeError, AssertionError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise VidwatchError(
+                f"backbone {self.args.backbone!r} takes no {size}x{size} pictures ({reason})"
+            ) from error
+        finally:
+            self.train()
 
     def forward(self, frames: Tensor) -> Tensor:
         """`(B, T, H, W, 3)` RGB, 0 to 255, to `(B, T, F)` float32 features; half of T where it takes differences.
@@ -79,7 +100,7 @@ class Backbone(nn.Module):
             raise VidwatchError(f"backbone {name!r} is trained from scratch: there are no weights to fetch")
         hub.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
         try:
-            body, _ = _timm(self.args, pretrained=True)
+            body = _timm(self.args, pretrained=True)
         except OSError as error:  # the hub's own errors are of this kind
             hint = "connect this machine once, or give a file of them with --weights"
             raise VidwatchError(f"backbone {name!r}: its pretrained weights cannot be fetched; {hint}") from error
@@ -96,7 +117,7 @@ def _quarters(maps: Tensor) -> Tensor:
     return nn.functional.adaptive_avg_pool2d(maps, 2).flatten(1)
 
 
-def _custom(args: NetworkArgs) -> tuple[nn.Module, int]:
+def _custom(args: NetworkArgs) -> nn.Module:
     if args.stage is not None:
         raise VidwatchError(f"backbone {args.backbone!r} has no stages; leave stage {args.stage} out")
     layers: list[nn.Module] = []
@@ -112,11 +133,11 @@ def _custom(args: NetworkArgs) -> tuple[nn.Module, int]:
         layers.append(nn.ReLU(inplace=True))
         channels = layer
     if args.backbone == "compact":
-        return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), channels
-    return nn.Sequential(*layers, nn.AdaptiveMaxPool2d(2), nn.Flatten()), 4 * channels
+        return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return nn.Sequential(*layers, nn.AdaptiveMaxPool2d(2), nn.Flatten())
 
 
-def _timm(args: NetworkArgs, *, pretrained: bool) -> tuple[Any, int]:
+def _timm(args: NetworkArgs, *, pretrained: bool) -> Any:
     name, stage = args.backbone, args.stage
     if args.differences:
         raise VidwatchError(f"backbone {name!r} takes pictures, not differences; leave 'differences' out")
@@ -126,11 +147,8 @@ def _timm(args: NetworkArgs, *, pretrained: bool) -> tuple[Any, int]:
         if stage is not None and not args.pooled:
             # Of timm's ways to get at a stage, the one that drops later stages of every network, not of ResNets alone.
             options: dict[str, Any] = {"features_only": True, "out_indices": (stage,), "feature_cls": "getter"}
-            body: Any = timm.create_model(name, pretrained=pretrained, **options)
-            return body, 4 * int(body.feature_info.channels()[0])
-        body = timm.create_model(name, pretrained=pretrained, num_classes=0)
-        of_stage = 0 if stage is None else 4 * int(body.feature_info[stage]["num_chs"])
-        return body, int(body.num_features) + of_stage
+            return timm.create_model(name, pretrained=pretrained, **options)
+        return timm.create_model(name, pretrained=pretrained, num_classes=0)
     except (RuntimeError, IndexError, AssertionError, AttributeError, ValueError) as error:
         raise VidwatchError(f"backbone {name!r}, stage {stage}: timm cannot build it ({error})") from error
 
@@ -239,6 +257,7 @@ class ClipNetwork(nn.Module):
         features = clips if clips.dim() == 3 else self.backbone(clips)
         return self.head(features), self.baseline(features.detach())
 
+
 def backbone_statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and std (RGB, of values in 0..1) from the backbone's own data config."""
     if name in CUSTOM:
@@ -276,9 +295,12 @@ def load_weights(body: nn.Module, path: Path) -> None:
         VidwatchError: the file cannot be read, or its tensors are not this backbone's.
     """
     try:
-        tensors = load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
-        raise VidwatchError(f"weights {path}: cannot be read ({error})") from error
+        is_safetensors = path.suffix == ".safetensors"
+        tensors = load_file(path) if is_safetensors else torch.load(path, weights_only=True, map_location="cpu")
+    except OSError as error:
+        raise VidwatchError(f"weights {path}: cannot be read ({error.strerror})") from error
+    except UNREADABLE as error:
+        raise VidwatchError(f"weights {path}: not a whole file of weights; copy it again") from error
     if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
         raise VidwatchError(f"weights {path}: not a plain dictionary of tensors; give a state dict")
     own = body.state_dict()

@@ -4,9 +4,9 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from learner.errors import VidwatchError
 from learner.spec import Augment, Count, NetworkArgs, TrainSettings
@@ -38,7 +38,7 @@ class Report(_Strict):
 class Recipe(_Strict):
     """`start` is where the backbone's weights come from: our starter model, timm's for ImageNet, or chance."""
 
-    name: str
+    name: Annotated[str, Field(pattern=r"^[^/.][^/]{0,99}$")]
     about: str
     start: Literal["starter", "imagenet", "scratch"]
     clip: Frames
@@ -49,6 +49,10 @@ class Recipe(_Strict):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        if self.training.folds and (self.training.patience or self.training.schedule == "plateau"):
+            raise ValueError(
+                "patience and plateau need folds = 0: with folds, the clips that judge would say when to stop"
+            )
         if self.training.freeze and self.augment != Augment():
             raise ValueError("augment needs freeze = false: of a frozen backbone, features are computed once")
         inputs = self.clip.frames // 2 if self.network.differences else self.clip.frames

@@ -3,12 +3,14 @@
 import csv
 import io
 import json
+import warnings
 from collections import defaultdict
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -84,8 +86,8 @@ def confusion(score: Score, classes: tuple[str, ...]) -> str:
         if count:
             shade = "white" if count > counts.max() / 2 else "black"
             axes.text(column, row, str(count), ha="center", va="center", color=shade)
-    axes.set_xticks(range(len(classes)), classes, rotation=90)
-    axes.set_yticks(range(len(classes)), classes)
+    axes.set_xticks(range(len(classes)), classes, rotation=90, parse_math=False)  # a class may be called "$5"
+    axes.set_yticks(range(len(classes)), classes, parse_math=False)
     axes.set(xlabel="answer", ylabel="true class")
     return _svg(figure)
 
@@ -102,7 +104,9 @@ def _mean_by_epoch(history: list[Epoch], key: str) -> tuple[list[int], list[floa
 
 def _svg(figure: Any) -> str:
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    with matplotlib.rc_context({"svg.fonttype": "none"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # the browser has fonts for what matplotlib has none
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()
 
 

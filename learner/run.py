@@ -1,6 +1,9 @@
 """The folder of one training run: what it was told, how far it is, and its checkpoints. Trains nothing."""
 
+import fcntl
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,19 +22,25 @@ class Run:
     folder: Path
     manifest: checkpoint.Manifest
 
-    def open(self, settings: dict[str, Any]) -> None:
-        """Begin, or find in the folder the beginning of the very same run.
+    @contextmanager
+    def opened(self, settings: dict[str, Any]) -> Iterator[None]:
+        """Begin, or go on with the beginning of the very same run that the folder holds. One process at a time.
 
         Raises:
-            VidwatchError: it holds an unfinished run with other settings.
+            VidwatchError: it holds a run with other settings, or another process is at work in it.
         """
         path, text = self.folder / "settings.json", json.dumps(settings, indent=1) + "\n"
         try:
-            if any(self._states()) and path.read_text() != text:
-                hint = "remove it, or give --out another name"
-                raise VidwatchError(f"{self.folder} holds an unfinished run with other settings or clips; {hint}")
             self.folder.mkdir(parents=True, exist_ok=True)
-            files.write(path, text.encode())
+            with (self.folder / "lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if any(self._results()) and path.read_text() != text:
+                    hint = "remove it, or give --out another name"
+                    raise VidwatchError(f"{self.folder} holds a run with other settings or clips; {hint}")
+                files.write(path, text.encode())
+                yield
+        except BlockingIOError as error:
+            raise VidwatchError(f"another training is at work in {self.folder}; wait for it, or give --out") from error
         except OSError as error:
             raise VidwatchError(f"{path}: cannot be read or written ({error.strerror})") from error
 
@@ -57,12 +66,14 @@ class Run:
             "lowest_loss": losses.index(min(losses)) == len(losses) - 1,
             "best_accuracy": _is_best_accuracy(history),
         }
-        for name, is_best in best.items():
-            if is_best:
-                checkpoint.replace(self.folder / name, manifest, network.state_dict())
+        paths = [self.folder / name for name, is_best in best.items() if is_best]
+        checkpoint.replace(paths, manifest, network.state_dict())
 
     def _states(self) -> list[Path]:
         return list(self.folder.glob("state-*.pt"))
+
+    def _results(self) -> list[Path]:
+        return [*self._states(), *self.folder.glob("*.safetensors"), *self.folder.glob("results.json")]
 
 
 def _is_best_accuracy(history: list[Epoch]) -> bool:

@@ -127,4 +127,4 @@ class TrainSettings:
     patience: Count | None = None
     keep: Literal["lowest_loss", "best_accuracy", "last"] = "lowest_loss"
     folds: Annotated[int, Interval(ge=0, le=20)] = 5
-    seed: int = 0
+    seed: Annotated[int, Interval(ge=0, lt=2**32)] = 0

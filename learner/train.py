@@ -54,7 +54,7 @@ class Watch:
 class Trained:
     """A saved model with its score on clips that it had not seen, and its mean-pooling baseline's on the same.
 
-    `seen` of the judged clips were among those that the model it began with had learned from, which flatters.
+    `method` says how it was measured, and what flatters it.
     """
 
     path: Path
@@ -62,7 +62,6 @@ class Trained:
     method: str
     score: Score
     baseline: Score
-    seen: int
     skipped: dict[str, str]
 
 
@@ -83,7 +82,7 @@ class _Task:
 class _Judged:
     """Logits of head and baseline for `clips`, by models that had not seen them.
 
-    `temperature` is a number, or one for each clip: never one that the clip itself had a part in.
+    `temperature` is a number, or one for each clip: never one that was fitted on logits for the clip itself.
     """
 
     clips: Indices
@@ -124,26 +123,27 @@ def train(
     start, cache, watch = start or Start(), cache or Cache(), watch or Watch()
     checkpoint.require_free(out)
     found, parts = splits.gather(sources)
-    classes = class_names(found)
     _split(recipe, sources, found, parts)  # too few groups are told before anything is read
+    classes = class_names(found)
     untrained, seen = _begin(recipe, classes, start)
-    samples = _read(found, recipe, untrained, cache, watch.reading)
-    if lost := set(classes) - set(class_names(samples.clips)):
-        reasons = "; ".join(f"{path}: {reason}" for path, reason in samples.skipped.items())
-        raise VidwatchError(f"not one clip of {', '.join(sorted(lost))} can be read: {reasons}")
-    clips = samples.clips
-    split = _split(recipe, sources, clips, parts)
     run = Run(out.with_name(f"{checkpoint.weights_path(out).stem}.run"), untrained.manifest)
-    run.open(_described(recipe, sources, untrained, clips))
-    truth = torch.tensor([classes.index(clip.label) for clip in clips])
-    data = Data(samples.values, truth, recipe.augment, 2 if recipe.network.differences else 1)
-    task = _Task(recipe, clips, classes, data, untrained.network, run, watch)
-    if isinstance(split, Split):
-        method = AT_RANDOM if sources.split == "random" else BY_TEST_FOLDER if sources.test else BY_TEST
-        outcome = _hold_out(task, split, method)
-    else:
-        outcome = _cross_validate(task, split)
-    return _finish(task, outcome, out, seen, samples.skipped)
+    with run.opened(_described(recipe, sources, untrained, found, parts)):
+        samples = _read(found, recipe, untrained, cache, watch.reading)
+        _require_whole(found, samples, parts)
+        truth = torch.tensor([classes.index(clip.label) for clip in samples.clips])
+        data = Data(samples.values, truth, recipe.augment, 2 if recipe.network.differences else 1)
+        task = _Task(recipe, samples.clips, classes, data, untrained.network, run, watch)
+        split = _split(recipe, sources, samples.clips, parts)
+        outcome = _hold_out(task, split, sources) if isinstance(split, Split) else _cross_validate(task, split)
+        return _finish(task, outcome, out, seen, samples.skipped)
+
+
+def _require_whole(found: list[LabelledClip], samples: Samples, parts: dict[str, Part]) -> None:
+    reasons = "; ".join(f"{path}: {reason}" for path, reason in samples.skipped.items())
+    if lost := {clip.label for clip in found} - {clip.label for clip in samples.clips}:
+        raise VidwatchError(f"not one clip of {', '.join(sorted(lost))} can be read: {reasons}")
+    if gone := {parts[clip.sha256] for clip in found} - {parts[clip.sha256] for clip in samples.clips}:
+        raise VidwatchError(f"not one clip of the {' and the '.join(sorted(gone))} folder can be read: {reasons}")
 
 
 def _split(recipe: Recipe, sources: Sources, clips: list[LabelledClip], parts: dict[str, Part]) -> Split | list[Fold]:
@@ -201,16 +201,18 @@ def _read(
     return samples
 
 
-def _described(recipe: Recipe, sources: Sources, untrained: Classifier, clips: list[LabelledClip]) -> dict[str, Any]:
+def _described(
+    recipe: Recipe, sources: Sources, untrained: Classifier, clips: list[LabelledClip], parts: dict[str, Part]
+) -> dict[str, Any]:
     """What a run has to have in common with the one that it goes on with."""
+    dealt = [(clip.sha256, clip.label, clip.group, parts[clip.sha256]) for clip in clips]
     return {
         "recipe": recipe.to_json(),
         "split": sources.split,
-        "folders": [name for name in ("validation", "test") if getattr(sources, name)],
         "begins_with": weights_digest(untrained.network),
         "device": untrained.device.type,
         "precision": untrained.precision,
-        "clips": hashlib.sha256(repr([(clip.sha256, clip.label, clip.group) for clip in clips]).encode()).hexdigest(),
+        "clips": hashlib.sha256(repr(dealt).encode()).hexdigest(),
     }
 
 
@@ -234,8 +236,9 @@ def _cross_validate(task: _Task, folds: list[Fold]) -> _Outcome:
     return _Outcome(network, everything, temperature, threshold, history + epochs, judged)
 
 
-def _hold_out(task: _Task, split: Split, method: str) -> _Outcome:
+def _hold_out(task: _Task, split: Split, sources: Sources) -> _Outcome:
     """One model: its checkpoint is chosen by validation, and judged by the test."""
+    method = BY_TEST_FOLDER if sources.test else AT_RANDOM if sources.split == "random" else BY_TEST
     network, history = _fit(task, split.training, split.validation, 0, 1)
     network.load_state_dict(checkpoint.load(task.run.folder / task.recipe.training.keep).tensors)
     known, _ = judge(network, task.data, split.validation)
@@ -248,9 +251,9 @@ def _hold_out(task: _Task, split: Split, method: str) -> _Outcome:
 def _fit(task: _Task, known: Indices, held_out: Indices, fold: int, rounds: int) -> tuple[ClipNetwork, list[Epoch]]:
     network, settings = copy.deepcopy(task.untrained), task.recipe.training
     if isinstance(network.head.norm, Standardise) and isinstance(network.baseline.norm, Standardise):
-        features = list(_features(network, task.data, known))
-        network.head.norm.learn(map(network.head.inputs, features))
-        network.baseline.norm.learn(batch.mean(1, keepdim=True) for batch in features)
+        network.head.norm.learn(map(network.head.inputs, _features(network, task.data, known)))
+        means = (batch.mean(1, keepdim=True) for batch in _features(network, task.data, known))
+        network.baseline.norm.learn(means)
 
     def after_step(step: int, steps: int, loss: float) -> None:
         before = (fold - 1 if fold else rounds - 1) * steps
@@ -276,21 +279,23 @@ def _features(network: ClipNetwork, data: Data, clips: Indices) -> Iterator[torc
 
 
 def _finish(task: _Task, outcome: _Outcome, out: Path, seen: frozenset[str], skipped: dict[str, str]) -> Trained:
-    judged = outcome.judged
+    judged, method = outcome.judged, outcome.judged.method
+    if flattered := sum(task.clips[i].sha256 in seen for i in judged.clips):
+        method += f"; flattering, since {flattered} of these clips had taught the model that it began with"
+    if not np.isfinite(judged.logits).all():
+        raise VidwatchError("its logits are not finite any more: try a smaller learning_rate")
     truth = task.data.truth[judged.clips].numpy()
     own = score(judged.logits, truth, task.classes, judged.temperature)
     baseline = score(judged.baseline_logits, truth, task.classes)
     manifest = replace(
         task.run.manifest,
         trained_on=tuple(sorted({task.clips[i].sha256 for i in outcome.learned_from} | seen)),
-        measured=evaluate.figures(own, baseline, judged.method),
+        measured=evaluate.figures(own, baseline, method),
         temperature=outcome.temperature,
         unknown_below=outcome.unknown_below,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    folder = task.run.folder
-    report.write(folder, task.recipe, judged.method, own, baseline, outcome.history, task.classes, skipped)
     path = checkpoint.save(out, manifest, outcome.network.state_dict())
+    report.write(task.run.folder, task.recipe, method, own, baseline, outcome.history, task.classes, skipped)
     task.run.finish()
-    seen_before = sum(task.clips[i].sha256 in seen for i in judged.clips)
-    return Trained(path, folder, judged.method, own, baseline, seen_before, skipped)
+    return Trained(path, task.run.folder, method, own, baseline, skipped)

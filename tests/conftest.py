@@ -7,6 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
+# Tests run side by side, a worker a core, and their networks are too small to be shared among threads.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 
 def write_video(path: Path, frames: int = 24, size: tuple[int, int] = (64, 48), shade: int = 0) -> Path:
     """A video of flat frames whose red value is `shade + 8 * index`, so that a frame tells its own index."""

@@ -14,13 +14,10 @@ def kept(tmp_path: Path, limit: int = 10_000) -> Cache:
 
 
 def test_what_is_put_is_got_under_the_same_key(tmp_path: Path) -> None:
-    given = kept(tmp_path).shelf("features", "net").put("clip", VALUES)
+    kept(tmp_path).shelf("features", "net").put("clip", VALUES)
     got = kept(tmp_path).shelf("features", "net").get("clip")
     assert got is not None
     assert np.array_equal(got, VALUES)
-    assert np.array_equal(given, VALUES)
-    assert isinstance(got, np.memmap)
-    assert isinstance(given, np.memmap)
 
 
 @pytest.mark.parametrize(
@@ -74,13 +71,6 @@ def test_usage_counts_entries_and_bytes_and_clearing_leaves_nothing(tmp_path: Pa
     assert not list(tmp_path.rglob("*.npy"))
 
 
-def test_what_is_open_stays_readable_when_the_cache_is_cleared(tmp_path: Path) -> None:
-    cache = kept(tmp_path)
-    values = cache.shelf("frames", "spec").put("a", VALUES)
-    cache.clear()
-    assert np.array_equal(values, VALUES)
-
-
 def test_a_part_that_a_killed_writer_left_is_cleared_too(tmp_path: Path) -> None:
     cache = kept(tmp_path)
     shelf = cache.shelf("frames", "spec")
@@ -90,6 +80,7 @@ def test_a_part_that_a_killed_writer_left_is_cleared_too(tmp_path: Path) -> None
     assert not shelf.folder.exists()
 
 
-def test_a_cache_that_cannot_be_written_gives_the_values_all_the_same(tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "frames").write_text("a file where the folder should be")
-    assert np.array_equal(kept(tmp_path).shelf("frames", "spec").put("a", VALUES), VALUES)
+    kept(tmp_path).shelf("frames", "spec").put("a", VALUES)
+    assert kept(tmp_path).shelf("frames", "spec").get("a") is None

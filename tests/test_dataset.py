@@ -1,5 +1,7 @@
 import hashlib
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -109,9 +111,7 @@ def test_a_damaged_cache_entry_is_made_anew(tmp_path: Path, cache: Path, damage:
     clips = find_clips(class_folders(tmp_path / "data", groups=1))
     first = extract(clips, untrained(tmp_path))
     for entry in [path for path in cache.rglob("*") if path.is_file()]:
-        data = entry.read_bytes()
-        entry.unlink()  # what the first run gave is mapped from it
-        entry.write_bytes(data[:-2] if damage is None else damage)
+        entry.write_bytes(entry.read_bytes()[:-2] if damage is None else damage)
     assert torch.equal(extract(clips, untrained(tmp_path)).tensor(), first.tensor())
 
 
@@ -136,9 +136,7 @@ def test_more_than_a_tenth_unreadable_stops_and_names_them(tmp_path: Path, cache
     root = class_folders(tmp_path / "data", groups=5)
     for name in ("a", "b"):
         (root / "dark" / f"{name}.mp4").write_text(f"no video {name}")
-    with pytest.raises(
-        VidwatchError, match=r"2 of the 12 clips .* more than a tenth: .*a\.mp4: not a video"
-    ):
+    with pytest.raises(VidwatchError, match=r"2 of the 12 clips .* more than a tenth: .*a\.mp4: not a video"):
         extract(find_clips(root), untrained(tmp_path))
 
 
@@ -187,3 +185,46 @@ def test_a_one_frame_clip_has_features(tmp_path: Path, cache: Path) -> None:
 def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path: Path, cache: Path) -> None:
     cache.write_text("a file where the folder should be")
     assert len(extract(find_clips(class_folders(tmp_path / "data", groups=1)), untrained(tmp_path)).clips) == 2
+
+
+def test_more_clips_than_a_process_may_open_files_are_read(tmp_path: Path, cache: Path) -> None:
+    """In a process of its own, which may open 40."""
+    root = class_folders(tmp_path / "data", groups=30)
+    program = (
+        "import resource, sys; from pathlib import Path; from learner.dataset import find_clips, read_frames;"
+        "from learner.spec import ClipSpec; resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40));"
+        "print([len(read_frames(find_clips(Path(sys.argv[1])), ClipSpec(4, 32)).clips) for _ in range(2)])"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(root)], capture_output=True, text=True)
+    assert done.stdout == "[60, 60]\n", done.stderr
+
+
+def test_a_link_to_nothing_and_an_empty_file_are_skipped_by_name(tmp_path: Path, cache: Path) -> None:
+    root = class_folders(tmp_path / "data", groups=10)
+    (root / "dark" / "link.mp4").symlink_to("nowhere")
+    (root / "dark" / "empty.mp4").touch()
+    skipped = read_frames(find_clips(root), SPEC).skipped
+    assert {Path(name).name: reason for name, reason in skipped.items()} == {
+        "link.mp4": "cannot be read (No such file or directory)",
+        "empty.mp4": "the file is empty (0 bytes)",
+    }
+
+
+def test_empty_files_in_two_classes_are_not_one_video_in_two_classes(tmp_path: Path) -> None:
+    root = class_folders(tmp_path / "data", groups=1)
+    for label in ("bright", "dark"):
+        (root / label / "empty.mp4").touch()
+    assert len(find_clips(root)) == 4
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path, cache: Path) -> None:
+    root = class_folders(tmp_path / "data", groups=5)
+    os.mkfifo(root / "dark" / "pipe.mp4")
+    assert list(read_frames(find_clips(root), SPEC).skipped) == [str(root / "dark" / "pipe.mp4")]
+
+
+def test_a_class_folder_may_be_a_link(tmp_path: Path) -> None:
+    root = class_folders(tmp_path / "data", groups=2)
+    (root / "dark").rename(tmp_path / "elsewhere")
+    (root / "dark").symlink_to(tmp_path / "elsewhere")
+    assert class_names(find_clips(root)) == ("bright", "dark")

@@ -104,6 +104,11 @@ def test_the_temperature_makes_probabilities_fit() -> None:
     assert after < 0.03 < before
 
 
+def test_a_few_clips_all_answered_right_do_not_make_the_model_sure(tmp_path: Path) -> None:
+    logits = np.array([[2.0, 0], [0, 2]] * 7, np.float32)
+    assert 0.4 < fit_temperature(logits, np.array([0, 1] * 7)) < 2
+
+
 def test_the_temperature_changes_no_answer_and_no_loss() -> None:
     assert score(LOGITS, TRUTH, ("a", "b", "c"), 5.0).loss == score(LOGITS, TRUTH, ("a", "b", "c")).loss
 

@@ -137,6 +137,19 @@ def test_class_weights_make_rare_classes_count_as_much() -> None:
     assert abs(margins[1]) < 0.3
 
 
+def test_a_class_without_a_clip_to_learn_from_has_a_weight_too() -> None:
+    fit(network(), features(), np.arange(0, 12, 2), NOBODY, replace(QUICK, epochs=1, class_weights=True))
+
+
+def test_clipping_holds_back_each_of_head_and_baseline_by_itself() -> None:
+    """However the baseline begins, the head learns the same."""
+    own, other = network(), network()
+    other.baseline.linear.weight.data.mul_(100)
+    for each in (own, other):
+        fit(each, features(), np.arange(12), NOBODY, replace(QUICK, epochs=2, clip_norm=0.1))
+    assert torch.equal(own.head.linear.weight, other.head.linear.weight)
+
+
 def test_varied_frames_are_varied_alike_within_a_clip() -> None:
     torch.manual_seed(0)
     frame = torch.randint(0, 256, (1, 32, 32, 3), dtype=torch.uint8)

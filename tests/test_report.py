@@ -10,7 +10,7 @@ from learner import report
 from learner.evaluate import score
 from learner.fit import Epoch
 
-CLASSES = ("bright", "dark <b>")
+CLASSES = ("bright", "dark <b> $x_{$ 猫")
 HISTORY = [Epoch(0, number, 1e-4, 2 / number, 0.5, 3 / number, 0.25, 1.5) for number in (1, 2, 3)]
 
 

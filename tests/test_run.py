@@ -31,7 +31,7 @@ def epochs(*rows: tuple[float, float, float]) -> list[Epoch]:
 def kept(tmp_path: Path, *rows: tuple[float, float, float]) -> dict[str, int]:
     """At which epoch each checkpoint was last written; the network's bias tells."""
     of_run, network = run(tmp_path), ClipNetwork(ARGS, SPEC, 2)
-    of_run.open({})
+    of_run.folder.mkdir(parents=True)
     for number in range(1, len(rows) + 1):
         network.head.linear.bias.data.fill_(float(number))
         of_run.keep(epochs(*rows[:number]), network)
@@ -51,16 +51,35 @@ def test_an_epoch_as_good_as_the_best_replaces_it_only_when_one_accuracy_is_bett
     assert kept(again, (0.5, 0.5, 1.0), (0.5, 0.5, 1.0)) == {"best_accuracy": 1, "lowest_loss": 1, "last": 2}
 
 
-def test_a_run_is_opened_again_only_with_the_same_settings(tmp_path: Path) -> None:
-    run(tmp_path).open({"rate": 1})
-    run(tmp_path).open({"rate": 2})  # nothing was done yet
-    run(tmp_path).state(0).write_bytes(b"")
-    run(tmp_path).open({"rate": 2})
-    with pytest.raises(VidwatchError, match="unfinished run with other settings"):
-        run(tmp_path).open({"rate": 1})
-    run(tmp_path).finish()
-    run(tmp_path).open({"rate": 1})
-    assert json.loads((tmp_path / "m.run" / "settings.json").read_text()) == {"rate": 1}
+def begin(tmp_path: Path, **settings: int) -> None:
+    with run(tmp_path).opened(settings):
+        pass
+
+
+@pytest.mark.parametrize("left", ["state-0.pt", "last.safetensors", "results.json"])
+def test_a_run_is_gone_on_with_only_with_the_same_settings(tmp_path: Path, left: str) -> None:
+    """Neither the beginning of another run nor the end of one is taken for this one's, or written over."""
+    begin(tmp_path, rate=1)
+    begin(tmp_path, rate=2)  # nothing was done yet
+    (tmp_path / "m.run" / left).write_bytes(b"")
+    begin(tmp_path, rate=2)
+    with pytest.raises(VidwatchError, match="holds a run with other settings"):
+        begin(tmp_path, rate=1)
+    assert json.loads((tmp_path / "m.run" / "settings.json").read_text()) == {"rate": 2}
+
+
+def test_two_trainings_are_not_at_work_in_one_folder(tmp_path: Path) -> None:
+    with run(tmp_path).opened({}), pytest.raises(VidwatchError, match="another training is at work"):
+        begin(tmp_path)
+
+
+def test_weights_that_are_not_finite_in_half_precision_are_not_written(tmp_path: Path) -> None:
+    network = ClipNetwork(ARGS, SPEC, 2)
+    checkpoint.replace([tmp_path / "m"], MANIFEST, network.state_dict())
+    network.head.linear.bias.data.fill_(1e6)
+    with pytest.raises(VidwatchError, match="not finite any more; try a smaller learning_rate"):
+        checkpoint.replace([tmp_path / "m"], MANIFEST, network.state_dict())
+    assert checkpoint.load(tmp_path / "m").tensors["head.linear.bias"].abs().max() < 1
 
 
 FILL = """
@@ -72,11 +91,11 @@ from learner.spec import ClipSpec, NetworkArgs
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 manifest = checkpoint.Manifest(("a", "b"), ClipSpec(4, 32), NetworkArgs(), ())
 path = Path(sys.argv[1])
-checkpoint.replace(path, manifest, {"weight": torch.zeros(1000)})
+checkpoint.replace([path], manifest, {"weight": torch.zeros(1000)})
 before = checkpoint.load(path)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
 try:
-    checkpoint.replace(path, manifest, {"weight": torch.ones(100_000)})
+    checkpoint.replace([path], manifest, {"weight": torch.ones(100_000)})
 except checkpoint.VidwatchError as error:
     print(error)
 assert checkpoint.load(path).tensors["weight"].sum() == 0
@@ -97,10 +116,20 @@ def test_a_disk_that_takes_no_more_leaves_the_old_checkpoint_as_it_was(tmp_path:
 def test_a_crash_between_the_two_files_of_a_checkpoint_leaves_the_new_one(tmp_path: Path) -> None:
     """Weights are in place, and their manifest lies ready beside the old one."""
     network = ClipNetwork(ARGS, SPEC, 2)
-    path = checkpoint.replace(tmp_path / "m", MANIFEST, network.state_dict())
+    path = checkpoint.replace([tmp_path / "m"], MANIFEST, network.state_dict())
     old = path.with_suffix(".json").read_bytes()
     network.head.linear.bias.data.fill_(7.0)
-    checkpoint.replace(tmp_path / "m", MANIFEST, network.state_dict())
+    checkpoint.replace([tmp_path / "m"], MANIFEST, network.state_dict())
     path.with_suffix(".json").rename(tmp_path / "m.json.part")
     path.with_suffix(".json").write_bytes(old)
     assert checkpoint.load(path).tensors["head.linear.bias"][0] == 7.0
+
+
+def test_a_crash_before_the_last_step_of_a_first_save_loses_nothing(tmp_path: Path) -> None:
+    network = ClipNetwork(ARGS, SPEC, 2)
+    path = checkpoint.save(tmp_path / "m", MANIFEST, network.state_dict())
+    path.with_suffix(".json").rename(tmp_path / "m.json.part")
+    assert checkpoint.load(path).manifest == MANIFEST
+    with pytest.raises(VidwatchError, match="exists already"):
+        checkpoint.save(tmp_path / "m", MANIFEST, network.state_dict())
+    assert {file.name for file in tmp_path.iterdir()} == {"m.json", "m.safetensors"}

@@ -1,3 +1,4 @@
+import copy
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from conftest import write_video
@@ -15,7 +17,7 @@ from tiny import cache as cache
 
 from learner import Classifier, checkpoint
 from learner.errors import VidwatchError
-from learner.fit import Data, Epoch, Indices
+from learner.fit import Data, Epoch, Indices, fit
 from learner.recipe import Recipe
 from learner.spec import Augment
 from learner.splits import Sources
@@ -69,10 +71,12 @@ def test_a_model_can_be_trained_on_from_another(tmp_path: Path, trained: Path) -
     assert set(checkpoint.load(trained).manifest.trained_on) <= set(manifest.trained_on)
 
 
-def test_clips_that_taught_the_model_it_began_with_are_counted(tmp_path: Path, trained: Path) -> None:
+def test_clips_that_taught_the_model_it_began_with_flatter_and_that_is_kept(tmp_path: Path, trained: Path) -> None:
     result = train(Sources(tmp_path / "data"), tmp_path / "next", recipe(), Start(model=trained))
-    assert result.seen == 8
-    assert trained_on(tmp_path / "data", tmp_path / "fresh").seen == 0
+    assert "flattering, since 8 of these clips had taught the model that it began with" in result.method
+    assert checkpoint.load(result.path).manifest.measured["method"] == result.method
+    assert "flattering" in (result.run / "report.html").read_text()
+    assert "flattering" not in trained_on(tmp_path / "data", tmp_path / "fresh").method
 
 
 def test_a_start_of_another_architecture_is_refused(tmp_path: Path, trained: Path) -> None:
@@ -99,7 +103,8 @@ def test_one_class_alone_is_refused(tmp_path: Path, cache: Path) -> None:
 def test_a_class_of_which_no_clip_can_be_read_is_named(tmp_path: Path, cache: Path) -> None:
     root = class_folders(tmp_path / "data", groups=10)
     (root / "zebra").mkdir()
-    (root / "zebra" / "v_zebra_g00_c01.avi").write_text("no video")
+    for group in range(2):
+        (root / "zebra" / f"v_zebra_g0{group}_c01.avi").write_text(f"no video {group}")
     with pytest.raises(VidwatchError, match="not one clip of zebra can be read"):
         trained_on(root, tmp_path / "m")
 
@@ -121,7 +126,7 @@ def test_a_whole_network_learns_and_its_run_can_be_opened(tmp_path: Path, cache:
     names = {path.name for path in result.run.iterdir()}
     checkpoints = {f"{name}{suffix}" for name in KEPT for suffix in (".json", ".safetensors")}
     pictures = {"curves.svg", "confusion.svg", "report.html"}
-    assert names == {"settings.json", "history.json", "history.csv", "results.json"} | checkpoints | pictures
+    assert names == {"lock", "settings.json", "history.json", "history.csv", "results.json"} | checkpoints | pictures
     history = [Epoch(**row) for row in json.loads((result.run / "history.json").read_text())]
     assert [epoch.epoch for epoch in history] == list(range(1, 13))
     assert history[-1].loss < history[0].loss
@@ -215,7 +220,7 @@ def test_an_unfinished_run_of_something_else_is_not_gone_on_with(
 
     with pytest.raises(KeyboardInterrupt):
         train(sources, tmp_path / "m", whole_recipe(), watch=Watch(epoch=end))
-    with pytest.raises(VidwatchError, match="holds an unfinished run with other settings"):
+    with pytest.raises(VidwatchError, match="holds a run with other settings"):
         train(sources, tmp_path / "m", whole_recipe(learning_rate=0.1))
     (tmp_path / "m.run" / "state-0.pt").write_bytes(b"cut")
     with pytest.raises(VidwatchError, match=r"state-0\.pt: the state of this run cannot be read"):
@@ -271,6 +276,37 @@ def test_folders_for_validation_and_test_are_used_as_they_are(tmp_path: Path, ca
     result = train(Sources(root, tmp_path / "validation", tmp_path / "test"), tmp_path / "m", whole_recipe(epochs=1))
     assert (result.score.n, result.method) == (2, "on the clips of the test folder")
     assert len(checkpoint.load(result.path).manifest.trained_on) == 12
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_a_folder_of_which_no_clip_can_be_read_is_not_replaced_by_another(
+    tmp_path: Path, cache: Path, part: str
+) -> None:
+    root = class_folders(tmp_path / "data", groups=12)
+    (tmp_path / part / "dark").mkdir(parents=True)
+    (tmp_path / part / "dark" / "text.avi").write_text("no video")
+    sources = replace(Sources(root), **{part: tmp_path / part})
+    with pytest.raises(
+        VidwatchError, match=rf"not one clip of the {part} folder can be read: .*text\.avi: not a video"
+    ):
+        train(sources, tmp_path / "m", whole_recipe(epochs=1))
+
+
+def test_clips_that_judge_a_fold_have_no_say_in_its_training(tmp_path: Path, cache: Path) -> None:
+    """With their labels turned round, the model that is judged on them is the same: only its score is another."""
+    data = Data(list(np.random.default_rng(0).random((8, 4, 256), np.float32)), torch.arange(8) % 2, Augment())
+    turned = Data(data.values, torch.cat([data.truth[:6], 1 - data.truth[6:]]), Augment())
+    networks = [copy.deepcopy(untrained(tmp_path).network) for _ in range(2)]
+    for network, of in zip(networks, (data, turned), strict=True):
+        fit(network, of, np.arange(6), np.arange(6, 8), replace(recipe().training, epochs=3))
+    pairs = zip(networks[0].state_dict().values(), networks[1].state_dict().values(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+
+
+def test_a_class_called_like_a_formula_is_no_trouble(tmp_path: Path, cache: Path) -> None:
+    root = class_folders(tmp_path / "data", groups=2)
+    (root / "dark").rename(root / "$x_{$")
+    assert trained_on(root, tmp_path / "m").path.exists()
 
 
 def test_a_random_split_says_that_it_is_optimistic(tmp_path: Path, cache: Path) -> None:
