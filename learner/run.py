@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from learner import checkpoint, files, report
 from learner.errors import VidwatchError
@@ -29,20 +29,26 @@ class Run:
         Raises:
             VidwatchError: it holds a run with other settings, or another process is at work in it.
         """
-        path, text = self.folder / "settings.json", json.dumps(settings, indent=1) + "\n"
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with (self.folder / "lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if any(self._results()) and path.read_text() != text:
-                    hint = "remove it, or give --out another name"
-                    raise VidwatchError(f"{self.folder} holds a run with other settings or clips; {hint}")
-                files.write(path, text.encode())
-                yield
+            lock = self._begin(json.dumps(settings, indent=1) + "\n")
         except BlockingIOError as error:
             raise VidwatchError(f"another training is at work in {self.folder}; wait for it, or give --out") from error
         except OSError as error:
-            raise VidwatchError(f"{path}: cannot be read or written ({error.strerror})") from error
+            raise VidwatchError(f"{self.folder}: cannot be used ({error.strerror})") from error
+        with lock:
+            yield
+
+    def _begin(self, settings: str) -> IO[str]:
+        """The lock, held until it is closed or the process ends."""
+        path = self.folder / "settings.json"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = (self.folder / "lock").open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if any(self._results()) and path.read_text() != settings:
+            hint = "remove it, or give --out another name"
+            raise VidwatchError(f"{self.folder} holds a run with other settings or clips; {hint}")
+        files.write(path, settings.encode())
+        return lock
 
     def state(self, fold: int) -> Path:
         """Where the training of one fold is saved, to go on from there."""

@@ -73,6 +73,17 @@ def test_two_trainings_are_not_at_work_in_one_folder(tmp_path: Path) -> None:
         begin(tmp_path)
 
 
+def test_an_error_in_the_training_is_not_taken_for_one_of_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="elsewhere"), run(tmp_path).opened({}):
+        raise FileNotFoundError("elsewhere")
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "m.run").write_text("a file where the folder should be")
+    with pytest.raises(VidwatchError, match=r"m\.run: cannot be used \(File exists\)"):
+        begin(tmp_path)
+
+
 def test_weights_that_are_not_finite_in_half_precision_are_not_written(tmp_path: Path) -> None:
     network = ClipNetwork(ARGS, SPEC, 2)
     checkpoint.replace([tmp_path / "m"], MANIFEST, network.state_dict())
