@@ -210,10 +210,16 @@ def train(
         raise
     _name_skipped(trained.skipped)
     print(f"measured {trained.method}")
+    if trained.groups == trained.clips:
+        print("each clip counts as a group of its own: where several show one recording, see --group-pattern, or the")
+        print("figures flatter the model")
+    else:
+        print(f"{trained.clips} clips of {trained.groups} groups")
     print(f"model:                 {_figures(trained.score)}, loss {trained.score.loss:.3f}")
     print(f"mean-pooling baseline: {_figures(trained.baseline)}, loss {trained.baseline.loss:.3f}")
-    if chosen.report:
-        print(f"the course report says {chosen.report.accuracy:.1%}, loss {chosen.report.loss:.3f}, on a random split")
+    if chosen.report and not epochs:
+        said = f"{chosen.report.accuracy:.1%}, loss {chosen.report.loss:.3f}"
+        print(f"the course report says {said}, of its own 500 clips split at random")
     print(f"saved as {trained.path}; {trained.run / 'report.html'} tells more")
     used = str(trained.path.absolute()) if "/" in name else name
     print(f"to use it: set model = {json.dumps(used)} in {home.settings}, then restart the daemon")
@@ -230,9 +236,10 @@ def recipes(as_json: Json = False) -> None:
         print(json.dumps([recipe.to_json() for recipe in found]))
         return
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("recipe", "what", "the report's accuracy", "loss", box=None, padding=(0, 2, 0, 0))
+    columns = (Column("recipe", no_wrap=True), "what", "the report's accuracy", "loss")
+    table = Table(*columns, box=None, padding=(0, 2, 0, 0))
     for recipe in found:
         figures = (f"{recipe.report.accuracy:.2f}", f"{recipe.report.loss:.3f}") if recipe.report else ("", "")
         table.add_row(recipe.name, recipe.about, *figures)
@@ -246,17 +253,22 @@ def cache(
     as_json: Json = False,
 ) -> None:
     """Show what is kept of clips that were read (frames, features), or clear it."""
+    from rich.filesize import decimal
+
     kept = _cache(context.obj)
+    usage = kept.usage()
     if clear:
         kept.clear()
-    usage = kept.usage()
+        if not as_json:
+            print(f"cleared {sum(used.entries for used in usage.values())} entries")
+        usage = kept.usage()
     if as_json:
         kinds = {kind: vars(used) for kind, used in usage.items()}
         print(json.dumps({"folder": str(kept.root), "limit": kept.limit, "kinds": kinds}))
         return
     for kind, used in usage.items():
-        print(f"{kind:<9}{used.entries:>8} clips {used.size / 1e9:>8.2f} GB")
-    print(f"{kept.root} may grow to {kept.limit / 1e9:g} GB: set cache_gigabytes to change that")
+        print(f"{kind:<9}{used.entries:>8} entries {decimal(used.size):>10}")
+    print(f"{kept.root} may grow to {decimal(kept.limit)}: cache_gigabytes in vidwatch.toml changes that")
 
 
 @app.command()
@@ -284,12 +296,10 @@ def evaluate(
     for name, score in ((f"model {found.model}", found.score), ("mean-pooling baseline", found.baseline)):
         print(f"{name + ':':<24}{_figures(score)}, loss {score.loss:.3f}")
     before, after = found.score.calibration_error
-    print(f"an answer's probability is off by {after:.3f} on average, and by {before:.3f} without temperature scaling")
+    print(f"an answer's probability is off by {before:.3f} on average, by {after:.3f} after temperature scaling")
     if told := found.unknowns:
-        print(
-            f"of {told.n} clips of no known class it tells {told.told:.1%} "
-            f"(95 % interval {told.interval[0]:.1%} to {told.interval[1]:.1%}, {told.known_kept:.1%} of the known kept)"
-        )
+        share = f"{told.told:.1%} (95 % interval {told.interval[0]:.1%} to {told.interval[1]:.1%})"
+        print(f"of {told.n} clips of no known class, {share} are told; {told.known_kept:.1%} of the known are left")
     if found.seen:
         print(f"{found.seen} of the clips were among those it was trained on: the figures flatter it")
     Console().print(_class_table(found.score.per_class))
@@ -307,11 +317,12 @@ def models(context: typer.Context, as_json: Json = False) -> None:
     if as_json:
         print(json.dumps([model.to_json() for model in found]))
         return
-    table = Table("name", "accuracy on unseen groups", "learned from", "classes", box=None, padding=(0, 2, 0, 0))
+    table = Table("name", "accuracy on unseen clips", "learned from", "classes", box=None, padding=(0, 2, 0, 0))
     for model in found:
         accuracy = "not measured"
         if model.accuracy is not None and model.interval:
-            accuracy = f"{model.accuracy:.1%} ({model.interval[0]:.1%} to {model.interval[1]:.1%})"
+            flattered = ", flattered" if "optimistic" in model.method or "flattering" in model.method else ""
+            accuracy = f"{model.accuracy:.1%} ({model.interval[0]:.1%} to {model.interval[1]:.1%}{flattered})"
         classes = ", ".join(model.classes)
         table.add_row(model.name, accuracy, f"{model.clips} clips", printable(model.problem or classes))
     Console().print(table)

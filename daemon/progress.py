@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
     from learner.fit import Epoch
@@ -27,18 +27,22 @@ def training(quick: bool) -> "Iterator[Watch]":
     from learner.train import Watch
 
     terminal = sys.stderr.isatty()
-    columns = (*Progress.get_default_columns()[:3], TimeRemainingColumn(), TextColumn("{task.fields[said]}"))
+    described, bar, share = TextColumn("{task.description}"), BarColumn(bar_width=20), TaskProgressColumn()
+    columns = (described, bar, share, TimeRemainingColumn(compact=True), TextColumn("{task.fields[said]}"))
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not terminal) as bars:
         reading = bars.add_task("reading clips", total=None, said="")
         steps = bars.add_task("training", total=None, said="", visible=False)
         last = ""
+        if not terminal:
+            print("reading clips", file=sys.stderr, flush=True)
 
         def step(done: int, of: int, loss: float) -> None:
             bars.update(steps, completed=done, total=of, visible=True, said=f"loss {loss:.3f}{last}")
 
         def epoch(done: "Epoch") -> None:
             nonlocal last
-            last = f" after {_line(done)}"
+            last = "" if done.validation_accuracy is None else f", validation {done.validation_accuracy:.0%}"
+            bars.update(steps, description=_place(done))
             if not terminal and not quick:
                 print(_line(done), file=sys.stderr, flush=True)
 
@@ -46,7 +50,11 @@ def training(quick: bool) -> "Iterator[Watch]":
 
 
 def _line(epoch: "Epoch") -> str:
-    said = f"epoch {epoch.epoch}: loss {epoch.loss:.3f}, accuracy {epoch.accuracy:.1%}"
+    said = f"{_place(epoch)}: loss {epoch.loss:.3f}, accuracy {epoch.accuracy:.1%}"
     if epoch.validation_loss is None:
         return said
     return f"{said}, validation loss {epoch.validation_loss:.3f}, accuracy {epoch.validation_accuracy:.1%}"
+
+
+def _place(epoch: "Epoch") -> str:
+    return f"fold {epoch.fold}, epoch {epoch.epoch}" if epoch.fold else f"epoch {epoch.epoch}"

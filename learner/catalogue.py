@@ -10,13 +10,17 @@ STARTER = Path(__file__).with_name("starter.safetensors")
 
 @dataclass(frozen=True)
 class Entry:
-    """A model; `accuracy` with its 95 % interval comes from clips it had not seen. `problem`: why it cannot be used."""
+    """A model; `accuracy` with its 95 % interval comes from clips it had not seen, `method` says how.
+
+    `problem` says why it cannot be used.
+    """
 
     name: str
     classes: tuple[str, ...] = ()
     clips: int = 0
     accuracy: float | None = None
     interval: tuple[float, float] | None = None
+    method: str = ""
     created: str = ""
     problem: str | None = None
 
@@ -28,7 +32,7 @@ class Entry:
 def find_models(folder: Path) -> list[Entry]:
     """The starter, and the models in `folder` by name."""
     return [_entry("starter", STARTER.with_suffix(".json"))] + [
-        _entry(path.stem, path) for path in sorted(folder.glob("*.json"))
+        _entry(path.stem, path) for path in sorted(folder.glob("*.json"), key=lambda path: path.stem)
     ]
 
 
@@ -43,6 +47,7 @@ def _entry(name: str, path: Path) -> Entry:
             len(manifest["trained_on"]),
             float(measured["accuracy"]) if measured else None,
             (float(low), float(high)) if measured else None,
+            str(measured.get("method", "")),
             str(manifest["created"]),
             None if path.with_suffix(".safetensors").is_file() else "its weights are missing",
         )

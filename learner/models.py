@@ -308,5 +308,6 @@ def load_weights(body: nn.Module, path: Path) -> None:
         # A classifier of the source network comes last; ours is another one.
         tensors = dict(zip(own, tensors.values(), strict=False))
     if any(name not in tensors or tensors[name].shape != own[name].shape for name in own):
-        raise VidwatchError(f"weights {path}: their shapes are not those of this backbone; give the file made for it")
+        hint = "give the file made for it, or a model of ours with --init-from"
+        raise VidwatchError(f"weights {path}: their shapes are not those of this backbone; {hint}")
     body.load_state_dict({name: tensors[name] for name in own})

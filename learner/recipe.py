@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -96,7 +97,8 @@ def _read(path: Path, below: tuple[Path, ...]) -> dict[str, Any]:
     try:
         own = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise VidwatchError(f"no recipe {path.stem!r}; there are: {', '.join(names())}") from error
+        near = "".join(f"; did you mean {name!r}?" for name in get_close_matches(path.stem, names(), 1))
+        raise VidwatchError(f"no recipe {path.stem!r}{near or ';'} `vidwatch recipes` lists them") from error
     except OSError as error:
         raise VidwatchError(f"recipe {path}: cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -109,7 +111,10 @@ def _read(path: Path, below: tuple[Path, ...]) -> dict[str, Any]:
         base = FOLDER / base.name
     if base in (path, *below):
         raise VidwatchError(f"recipe {path}: it extends itself")
-    return _merged(_read(base, (path, *below)), own)
+    inherited = _read(base, (path, *below))
+    if path.parent != FOLDER:
+        inherited.pop("report", None)  # it is not of what a person made of the line
+    return _merged(inherited, own)
 
 
 def _merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:

@@ -44,7 +44,8 @@ def write(
     page = jinja2.Environment(loader=jinja2.PackageLoader("learner", "."), autoescape=True, trim_blocks=True)
     template = page.get_template("report.html")
     html = template.render(
-        recipe=recipe, method=method, score=score, baseline=baseline, skipped=skipped, pictures=pictures,
+        name=folder.stem, recipe=recipe, method=method, score=score, baseline=baseline, skipped=skipped,
+        pictures=pictures,
         settings=recipe.to_json(), interval=interval, epochs=len([epoch for epoch in history if epoch.fold == 0]),
     )  # fmt: skip
     _write(folder / "results.json", json.dumps(results, indent=1) + "\n")
@@ -107,7 +108,8 @@ def _svg(figure: Any) -> str:
     with matplotlib.rc_context({"svg.fonttype": "none"}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # the browser has fonts for what matplotlib has none
         figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue()
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
 
 
 def _write(path: Path, text: str) -> None:

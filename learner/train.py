@@ -62,6 +62,8 @@ class Trained:
     method: str
     score: Score
     baseline: Score
+    clips: int
+    groups: int
     skipped: dict[str, str]
 
 
@@ -298,4 +300,5 @@ def _finish(task: _Task, outcome: _Outcome, out: Path, seen: frozenset[str], ski
     path = checkpoint.save(out, manifest, outcome.network.state_dict())
     report.write(task.run.folder, task.recipe, method, own, baseline, outcome.history, task.classes, skipped)
     task.run.finish()
-    return Trained(path, task.run.folder, method, own, baseline, skipped)
+    groups = len({clip.group for clip in task.clips})
+    return Trained(path, task.run.folder, method, own, baseline, len(task.clips), groups, skipped)
