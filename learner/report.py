@@ -72,6 +72,7 @@ def curves(history: list[Epoch]) -> str:
             if epochs:
                 axes.plot(epochs, values, label=label)
         axes.set(xlabel="epoch", ylabel=name)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend()
     return _svg(figure)
 
