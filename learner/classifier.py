@@ -50,8 +50,8 @@ class Classified:
     def to_json(self) -> dict[str, Any]:
         """One flat object, in the order of the documentation."""
         fields = asdict(self.prediction)
-        named, known = {"class": fields.pop("class_name"), **fields}, fields.pop("known")
-        named.pop("known")
+        known = fields.pop("known")
+        named = {"class": fields.pop("class_name"), **fields}
         read = {"frames_asked": self.frames_asked, "frames_read": self.frames_read, "known": known}
         return {"file": self.file, **named, "model": self.model, **read}
 

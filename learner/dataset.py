@@ -131,10 +131,10 @@ def _compute(
         VidwatchError: more than a tenth of the clips cannot be read.
     """
     stored = _Table(len(clips), on_disk)
-    for number, clip in enumerate(clips):
+    for clip in clips:
         if (values := shelf.get(clip.sha256)) is not None:
             stored.add(clip.sha256, values)
-        progress(number + 1 if len(stored) > number else len(stored), len(clips))
+        progress(len(stored), len(clips))
     missing = {os.fspath(clip.path): clip.sha256 for clip in clips if clip.sha256 not in stored}
     skipped: dict[str, str] = {}
     for batch in decoded(missing, lambda path: read_clip(path, spec)):
