@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -49,9 +50,29 @@ metadata = MetaData(
     }
 )
 
+
+def _one_of(column: str, values: tuple[str, ...]) -> str:
+    return "{} IN ({})".format(column, ", ".join(f"'{value}'" for value in values))
+
+
 # A video's way: queued > claimed > classified (answered) > filed (moved, too).
 # waiting: it changed after it was queued, and has to be whole again. failed: no answer, and `error` says why.
 STATES = ("waiting", "queued", "claimed", "classified", "filed", "failed")
+
+# answer: made when the clip came, it decides where it goes. shadow: by a challenger, on the same frames. rescored: by a
+# later model. Only an answer is shown as such.
+KINDS = ("answer", "shadow", "rescored")
+# probability: below its class's threshold. unknown: like clips of none of the classes.
+DOUBTS = ("probability", "unknown")
+# labelled: it is of this class. unsure: a person cannot tell. withdrawn: what was said before does not count any more.
+VERDICTS = ("labelled", "unsure", "withdrawn")
+# folder: put into a class folder, never seen before. moved: put there after it was answered.
+SOURCES = ("folder", "moved", "command", "accepted", "csv", "page")
+SIDES = ("training", "holdout")
+TRAINING_STATES = ("asked", "training", "trained", "failed")
+# The first three: how a comparison ended. set: in vidwatch.toml. chosen, rolled back: by command. A model answers from
+# its row on, where the verdict is none of "refused" and "undecided".
+DECISIONS = ("promoted", "refused", "undecided", "set", "chosen", "rolled back")
 
 models = Table(
     "models",
@@ -61,7 +82,7 @@ models = Table(
     Column("digest", Text, nullable=False, unique=True),  # SHA-256 of the weights
     Column("classes", JSON, nullable=False),  # names, in the order of the logits
     Column("measured", JSON, nullable=False),  # accuracy and how it was measured, from the manifest
-    Column("used_at", Utc, nullable=False),  # when a daemon last began to use it: the latest is the one in use
+    Column("used_at", Utc, nullable=False),  # when a daemon last began to use it; `decisions` say which one answers
 )
 
 videos = Table(
@@ -73,10 +94,12 @@ videos = Table(
     Column("inode", BigInteger, nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("mtime_ns", BigInteger, nullable=False),
-    Column("group", Text),
+    Column("group", Text),  # its recording, camera or scene; by its features, where neither name nor folder tells
     Column("state", Text, nullable=False),
     Column("error", Text),
     Column("sha256", Text, index=True),
+    Column("fingerprint", LargeBinary),  # of its features, where these have to tell its group
+    Column("sampled", Boolean, nullable=False, server_default="0"),  # one of the random share that people review
     Column("duplicate_of", Integer, ForeignKey("videos.id")),
     Column("destination", LargeBinary),  # where it is to be moved; NULL once it is there
     Column("attempts", Integer, nullable=False, server_default="0"),  # crashes and time-outs of its decoder
@@ -87,7 +110,7 @@ videos = Table(
     Column("lease_until", Utc),
     Column("arrived_at", Utc, nullable=False),
     Column("finished_at", Utc, index=True),
-    CheckConstraint("state IN ({})".format(", ".join(f"'{state}'" for state in STATES)), name="state"),
+    CheckConstraint(_one_of("state", STATES), name="state"),
     Index("ix_videos_state_id", "state", "id"),
 )
 
@@ -99,9 +122,11 @@ def _where(condition: str) -> dict[str, Any]:
 # One row an arrival: found again by event, scan and rescan, an unfinished file is one and the same.
 _identity = (videos.c.inode, videos.c.size, videos.c.mtime_ns)
 Index("uq_videos_unfinished", *_identity, unique=True, **_where("finished_at IS NULL"))
-Index("ix_videos_unfinished_path", videos.c.path, **_where("finished_at IS NULL"))
+# A file that a person has moved is known by what it is, and one that we have moved by its path.
+Index("ix_videos_inode", videos.c.inode)
+Index("ix_videos_path", videos.c.path)
 # The few rows that are asked for often, among millions.
-for _name in ("destination", "error", "trouble", "duplicate_of"):
+for _name in ("destination", "error", "trouble", "duplicate_of", "fingerprint"):
     Index(f"ix_videos_{_name}", videos.c.id, **_where(f"{_name} IS NOT NULL"))
 
 predictions = Table(
@@ -117,6 +142,68 @@ predictions = Table(
     Column("frames_asked", Integer, nullable=False),
     Column("frames_read", Integer, nullable=False),
     Column("decoder", Text, nullable=False),
+    Column("kind", Text, nullable=False, server_default="answer"),
+    Column("doubt", Text),  # why it counts as unsure; NULL where it does not
     Column("created_at", Utc, nullable=False),
     UniqueConstraint("video_id", "model_id"),
+    CheckConstraint(_one_of("kind", KINDS), name="kind"),
+    CheckConstraint(_one_of("doubt", DOUBTS), name="doubt"),
+    Index("ix_predictions_created_at", "created_at"),
+)
+
+labels = Table(
+    "labels",
+    metadata,
+    Column("id", Integer, primary_key=True),  # the newest of a video counts
+    Column("video_id", Integer, ForeignKey("videos.id"), nullable=False, index=True),
+    Column("verdict", Text, nullable=False),
+    Column("class", Text),  # NULL but for "labelled"
+    Column("source", Text, nullable=False),
+    Column("who", Text, nullable=False),  # the user who gave it, or owns the file
+    Column("sampled", Boolean, nullable=False, server_default="0"),  # given where the random share was reviewed
+    Column("created_at", Utc, nullable=False),
+    CheckConstraint(_one_of("verdict", VERDICTS), name="verdict"),
+    CheckConstraint(_one_of("source", SOURCES), name="source"),
+    CheckConstraint("(verdict = 'labelled') = (class IS NOT NULL)", name="class"),
+)
+
+# On which side of the wall a group stands, once and for ever.
+groups = Table(
+    "groups",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("side", Text, nullable=False),
+    Column("dealt_at", Utc, nullable=False),
+    CheckConstraint(_one_of("side", SIDES), name="side"),
+)
+
+trainings = Table(
+    "trainings",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),  # of the model that comes of it
+    Column("state", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("last_label", Integer, nullable=False),  # the newest label that it knew
+    Column("progress", Text),  # how far it is, for people
+    Column("error", Text),  # why it failed, and where its log is
+    Column("asked_at", Utc, nullable=False),
+    Column("started_at", Utc),
+    Column("ended_at", Utc),
+    CheckConstraint(_one_of("state", TRAINING_STATES), name="state"),
+)
+
+# Each comparison and each change of the model that answers, for good.
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("verdict", Text, nullable=False),
+    Column("challenger", Text, nullable=False),
+    Column("champion", Text),  # the model that answered before; NULL for the first
+    Column("reason", Text, nullable=False),
+    Column("figures", JSON, nullable=False),
+    Column("setting", Text),  # what `model` was set to, where a new one takes over
+    Column("created_at", Utc, nullable=False),
+    CheckConstraint(_one_of("verdict", DECISIONS), name="verdict"),
 )
