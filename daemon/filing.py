@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 LONGEST_NAME = 255
 REASON = b"vidwatch: "
+UNSURE = b"_unsure"  # no class can have this name
 _RENAME_NOREPLACE, _AT_FDCWD = 1, -100
 
 
@@ -28,6 +29,23 @@ class Folders:
     def classified(self, path: bytes, class_name: str) -> bytes:
         """In the folder of its class."""
         return b"/".join((self.root, b"classified", os.fsencode(class_name), base_name(path)))
+
+    def labelled(self, path: bytes, class_name: str) -> bytes:
+        """In the folder of the class that a person gave it."""
+        return b"/".join((self.root, b"labelled", os.fsencode(class_name), base_name(path)))
+
+    def unsure(self, path: bytes) -> bytes:
+        """Among the files whose answer is not to be relied on."""
+        return b"/".join((self.root, b"classified", UNSURE, base_name(path)))
+
+    def class_folder(self, path: bytes) -> tuple[str, str] | None:
+        """`classified` or `labelled`, and the folder in it that `path` lies below; None where it lies elsewhere."""
+        if not path.startswith(self.root + b"/"):
+            return None
+        kind, *inner = path[len(self.root) + 1 :].split(b"/")
+        if kind not in (b"classified", b"labelled") or len(inner) < 2:
+            return None
+        return kind.decode(), os.fsdecode(inner[0])
 
     def duplicate(self, path: bytes) -> bytes:
         """Among the files whose content was answered before."""

@@ -5,14 +5,14 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from daemon.decoding import Undecoded
 from daemon.filing import Folders, place, sync_folders, write_reason
 from daemon.identity import Identity, display_name, identify, printable
-from daemon.store import ATTEMPTS, Answer, Claimed, Move, Store
+from daemon.store import ATTEMPTS, Answer, Claimed, Move, Shadow, Store
 from learner.errors import VidwatchError
 from learner.video import Clip
 
@@ -34,6 +34,19 @@ class Prediction(Protocol):
     def logits(self) -> dict[str, float]: ...  # noqa: D102
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What is known of a clip when it was classified; `doubt` says why the prediction is not to be relied on.
+
+    `shadow` is the id of a challenger, and what it says.
+    """
+
+    prediction: Prediction
+    doubt: str | None = None
+    fingerprint: bytes | None = None
+    shadow: tuple[int, Prediction] | None = None
+
+
 class Reader(Protocol):
     """Decodes in the background."""
 
@@ -43,6 +56,15 @@ class Reader(Protocol):
 
 class BusyError(Exception):
     """The device cannot do it now, and may later."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What reads clips and what classifies them, in frames of the same kind; `model_id` is the model's in the store."""
+
+    reader: Reader
+    classify: Callable[[Sequence[Clip]], Sequence[Outcome]]
+    model_id: int
 
 
 class Pipeline:
@@ -56,17 +78,15 @@ class Pipeline:
     def __init__(
         self,
         store: Store,
-        reader: Reader,
-        classify: Callable[[Sequence[Clip]], Sequence[Prediction]],
+        engine: Engine,
         folders: Folders,
         *,
-        model_id: int,
         batch_size: int,
         grace: timedelta,
         inbox_is_there: Callable[[], bool],
     ) -> None:
-        self._store, self._reader, self._classify, self._folders = store, reader, classify, folders
-        self._model_id, self._batch_size = model_id, batch_size
+        self._store, self._engine, self._folders = store, engine, folders
+        self._batch_size = batch_size
         self._grace, self._inbox_is_there = grace, inbox_is_there
         self._in_hand: dict[Future[Clip], Claimed] = {}
         self._astray = False
@@ -78,17 +98,22 @@ class Pipeline:
             self._astray = False
         room = 2 * self._batch_size - len(self._in_hand)
         for video in self._store.claim(room, now) if room > 0 else []:
-            self._in_hand[self._reader.decode(video.path)] = video
+            self._in_hand[self._engine.reader.decode(video.path)] = video
         moves = self._store.moves(now)
         if not self._in_hand and not moves:
             return False
         if self._in_hand:
             done = wait(self._in_hand, timeout=0 if moves else NAP, return_when=FIRST_COMPLETED).done
             batch = sorted(done, key=lambda future: self._in_hand[future].id)[: self._batch_size]
-            self._answer([(self._in_hand.pop(future), self._reader.outcome(future)) for future in batch], now)
+            self._answer([(self._in_hand.pop(future), self._engine.reader.outcome(future)) for future in batch], now)
             moves = self._store.moves(now)
         self._file(moves, now)
         return True
+
+    def use(self, engine: Engine) -> None:
+        """Go on with another model: what is in hand was read for the one before, and is read again."""
+        self.release()
+        self._engine = engine
 
     def release(self) -> None:
         """Put what is in hand back into the queue."""
@@ -130,8 +155,8 @@ class Pipeline:
         except BusyError as error:
             self._store.postpone([video.id for video, _ in clips], str(error), now)
             return
-        for answer, original in self._store.record(answers, self._model_id, self._folders, now):
-            said = f"{answer.class_name}, {answer.probability:.1%}"
+        for answer, original in self._store.record(answers, self._engine.model_id, self._folders, now):
+            said = f"{answer.class_name}, {answer.probability:.1%}" + (", unsure" if answer.doubt else "")
             if original:
                 said = f"a duplicate of video {original}, whose answer counts"
             log.info("%s: %s (id=%d)", _shown(answer.path), said, answer.video_id)
@@ -141,7 +166,7 @@ class Pipeline:
         if not clips:
             return []
         try:
-            predictions = self._classify([clip for _, clip in clips])
+            predictions = self._engine.classify([clip for _, clip in clips])
         except VidwatchError as error:
             if len(clips) > 1:
                 return [answer for clip in clips for answer in self._predict([clip])]
@@ -203,16 +228,22 @@ def _shown(path: bytes) -> str:
     return printable(display_name(path))
 
 
-def _answer_of(video: Claimed, clip: Clip, prediction: Prediction) -> Answer:
+def _answer_of(video: Claimed, clip: Clip, outcome: Outcome) -> Answer:
+    prediction = outcome.prediction
     return Answer(
         video.id,
         video.path,
         clip.sha256,
-        prediction.class_name,
-        prediction.class_index,
-        prediction.probability,
-        list(prediction.logits.values()),
+        *_said(prediction),
         clip.frames_asked,
         clip.frames_read,
         clip.decoder,
+        outcome.doubt,
+        outcome.fingerprint,
+        outcome.shadow and Shadow(outcome.shadow[0], *_said(outcome.shadow[1])),
     )
+
+
+def _said(prediction: Prediction) -> tuple[str, int, float, list[float]]:
+    named = prediction.class_name, prediction.class_index, prediction.probability
+    return *named, list(prediction.logits.values())

@@ -9,31 +9,31 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
 from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy.exc import OperationalError
 
-from daemon.decoding import Decoders
 from daemon.filing import Folders
+from daemon.history import History
 from daemon.home import Home
 from daemon.identity import Identity
-from daemon.pipeline import BusyError, Pipeline
+from daemon.labels import Labels
+from daemon.pipeline import Engine, Pipeline
 from daemon.settings import Settings
 from daemon.stopping import Stop
 from daemon.store import Arrival, Store, connect, is_locked
 from daemon.upgrade import upgrade
 from daemon.watcher import Watcher
+from learner.cache import Cache
 from learner.errors import VidwatchError
 from learner.groups import compile_pattern, group_of
-from learner.video import Clip
 
 if TYPE_CHECKING:
-    from learner.classifier import Classifier, Prediction
+    from daemon.engine import Engines
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -42,6 +42,7 @@ IDLE = 0.5  # all in seconds
 PAUSE = 2
 TENDING = 2
 RENEWAL = 60
+TRIMMING = 600
 
 
 def run(home: Home, settings: Settings, stop: Stop, *, once: bool, tell: Callable[[Store], None]) -> None:
@@ -55,38 +56,48 @@ def run(home: Home, settings: Settings, stop: Stop, *, once: bool, tell: Callabl
     with ExitStack() as stack:
         stack.enter_context(home.lock())
         _patiently(lambda: upgrade(home.database), stop)
-        store = Store(connect(home.database), owner=f"{socket.gethostname()}:{os.getpid()}")
+        store = Store(connect(home.database), f"{socket.gethostname()}:{os.getpid()}", settings.review_share)
         stack.callback(store.close)
         if recovered := _patiently(store.recover, stop):
             log.info("taken up again after a stop: %d clips", recovered)
-        classifier = _load(home, settings)
+        history = History(store.engine)
+        _patiently(lambda: history.stop_all(_now()), stop)
+        engines = _engines(home, settings, store, history)
+        stack.callback(engines.close)
+        engine = _patiently(lambda: engines.first(_now()), stop)
         if stop.asked:
             return
-        decoders = Decoders(classifier.spec, settings.decoders or os.cpu_count() or 1, settings.decode_seconds)
-        stack.callback(decoders.close)
-        pipeline = _patiently(lambda: _pipeline(home, settings, store, decoders, classifier), stop)
+        pipeline = _pipeline(home, settings, store, engine)
         stack.callback(_calmly, pipeline.release)
         arrived = threading.Event()
-        watcher = _watcher(home, settings, store, arrived)
-        watcher.start()
-        stack.callback(watcher.stop)
-        stack.enter_context(_jobs(store, pipeline))
-        log.info("watching %s with model %s on %s", home.inbox, classifier.name, classifier.device)
+        watchers = [_inbox_watcher(home, settings, store, arrived), _label_watcher(home, settings, store, arrived)]
+        for watcher in watchers:
+            watcher.start()
+            stack.callback(watcher.stop)
+        stack.enter_context(_jobs(store, pipeline, engines.cache))
+        log.info("watching %s", home.inbox)
         while not stop.asked:
-            worked = _round(pipeline, store, tell)
-            if watcher.death:
-                raise watcher.death
+            worked = _round(pipeline, engines, store, tell)
+            for watcher in watchers:
+                if watcher.death:
+                    raise watcher.death
             if not worked:
-                if once and _is_worked_off(pipeline, store, watcher):
+                if once and _is_worked_off(pipeline, store, watchers):
                     break
                 arrived.wait(IDLE)
                 arrived.clear()
         log.info("stopping")
 
 
-def _round(pipeline: Pipeline, store: Store, tell: Callable[[Store], None]) -> bool:
-    """One step. A database that cannot be written now (locked by a browser, a full disk) costs time and no clip."""
+def _round(pipeline: Pipeline, engines: "Engines", store: Store, tell: Callable[[Store], None]) -> bool:
+    """One step, with another model where one took over.
+
+    A database that cannot be written now (locked by a browser, a full disk) costs time and no clip.
+    """
     try:
+        if engine := engines.changed(_now()):
+            pipeline.use(engine)
+            engines.close_old()
         worked = pipeline.step(_now())
         tell(store)
         return worked
@@ -97,9 +108,9 @@ def _round(pipeline: Pipeline, store: Store, tell: Callable[[Store], None]) -> b
         return False
 
 
-def _is_worked_off(pipeline: Pipeline, store: Store, watcher: Watcher) -> bool:
+def _is_worked_off(pipeline: Pipeline, store: Store, watchers: list[Watcher]) -> bool:
     try:
-        if not watcher.at_rest() or store.busy():
+        if store.busy() or not all(watcher.at_rest() for watcher in watchers) or store.busy():
             return False
         pipeline.settle_missing(datetime.max.replace(tzinfo=UTC))
         return True
@@ -127,8 +138,13 @@ def _calmly(change: Callable[[], None]) -> None:
         log.warning("the database cannot be used now: %s", error.orig)
 
 
-def _pipeline(home: Home, settings: Settings, store: Store, decoders: Decoders, classifier: "Classifier") -> Pipeline:
-    names = (classifier.name, classifier.digest, classifier.classes, classifier.manifest.measured)
+def _engines(home: Home, settings: Settings, store: Store, history: History) -> "Engines":
+    from daemon.engine import Engines
+
+    return Engines(home, settings, store, history)
+
+
+def _pipeline(home: Home, settings: Settings, store: Store, engine: Engine) -> Pipeline:
     inbox = home.inbox.resolve()
     was_mounted = inbox.is_mount()
 
@@ -137,82 +153,76 @@ def _pipeline(home: Home, settings: Settings, store: Store, decoders: Decoders, 
 
     return Pipeline(
         store,
-        decoders,
-        _classify_with(classifier),
+        engine,
         Folders(home.root),
-        model_id=store.register_model(*names, _now()),
         batch_size=settings.batch_size,
         grace=timedelta(seconds=settings.rescan_seconds + 2 * settings.settle_seconds),
         inbox_is_there=inbox_is_there,
     )
 
 
-def _watcher(home: Home, settings: Settings, store: Store, arrived: threading.Event) -> Watcher:
+def _inbox_watcher(home: Home, settings: Settings, store: Store, arrived: threading.Event) -> Watcher:
     inbox, pattern = os.fsencode(home.inbox), compile_pattern(settings.group_pattern)
 
     def enqueue(files: list[tuple[bytes, Identity]]) -> None:
-        arrivals = [Arrival(path, identity, _group(path, inbox, pattern)) for path, identity in files]
+        arrivals = [Arrival(path, identity, _group(path[len(inbox) + 1 :], pattern)) for path, identity in files]
         if store.enqueue(arrivals, _now()):
             arrived.set()
 
     return Watcher(
-        inbox,
+        [inbox],
         settle=settings.settle_seconds,
         rescan=settings.rescan_seconds,
-        unfinished=store.unfinished,
-        enqueue=enqueue,
+        unknown=store.unknown,
+        take=enqueue,
         trouble=OperationalError,
         on_death=arrived.set,
     )
 
 
-def _group(path: bytes, inbox: bytes, pattern: re.Pattern[str]) -> str | None:
-    *folders, name = path[len(inbox) + 1 :].decode("utf-8", "backslashreplace").split("/")
+def _label_watcher(home: Home, settings: Settings, store: Store, arrived: threading.Event) -> Watcher:
+    folders = [os.fsencode(home.root / name) for name in ("labelled", "classified")]
+    labels, pattern = Labels(store.engine, Folders(home.root)), compile_pattern(settings.group_pattern)
+
+    def notice(files: list[tuple[bytes, Identity]]) -> None:
+        root = len(os.fsencode(home.root)) + 1
+        found = [
+            # Below its class folder, as below the inbox, a folder is a group.
+            (path, identity, _group(b"/".join(path[root:].split(b"/")[2:]), pattern))
+            for path, identity in files
+        ]
+        if labels.notice(found, _now()):
+            arrived.set()
+
+    return Watcher(
+        folders,
+        settle=settings.settle_seconds,
+        rescan=settings.rescan_seconds,
+        unknown=labels.unexplained,
+        take=notice,
+        trouble=OperationalError,
+        on_death=arrived.set,
+    )
+
+
+def _group(path: bytes, pattern: re.Pattern[str]) -> str | None:
+    *folders, name = path.decode("utf-8", "backslashreplace").split("/")
     return group_of(name, folders, pattern)
 
 
 @contextmanager
-def _jobs(store: Store, pipeline: Pipeline) -> Iterator[None]:
+def _jobs(store: Store, pipeline: Pipeline, cache: Cache) -> Iterator[None]:
     scheduler = BackgroundScheduler(
         timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
     )
     scheduler.add_job(lambda: _calmly(lambda: pipeline.settle_missing(_now())), "interval", seconds=TENDING)
     scheduler.add_job(lambda: _calmly(lambda: store.renew_leases(_now())), "interval", seconds=RENEWAL)
+    scheduler.add_job(cache.trim, "interval", seconds=TRIMMING)
     scheduler.start()
     try:
         yield
     finally:
         scheduler.shutdown()
-
-
-def _load(home: Home, settings: Settings) -> "Classifier":
-    import torch
-
-    from learner.classifier import Classifier
-
-    if settings.device == "cuda" and not torch.cuda.is_available():
-        raise VidwatchError("setting 'device' is 'cuda', but this machine has no usable GPU; set it to 'auto' or 'cpu'")
-    path = None if settings.model == "starter" else home.model(settings.model)
-    try:
-        return Classifier.load(path, None if settings.device == "auto" else settings.device)
-    except VidwatchError as error:
-        raise VidwatchError(f"setting 'model' is {settings.model!r}: {error}; 'vidwatch models' lists them") from error
-
-
-def _classify_with(classifier: "Classifier") -> "Callable[[Sequence[Clip]], list[Prediction]]":
-    import torch
-
-    def classify(clips: Sequence[Clip]) -> "list[Prediction]":
-        try:
-            return classifier.predict(np.stack([clip.frames for clip in clips]))
-        except torch.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
-            if len(clips) == 1:
-                raise BusyError("the device is out of memory") from error
-        half = len(clips) // 2
-        return classify(clips[:half]) + classify(clips[half:])
-
-    return classify
 
 
 def _now() -> datetime:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from learner.classes import CLASS_NAME_RULE, is_class_name
 from learner.errors import VidwatchError
 from learner.groups import GROUP_PATTERN, compile_pattern
 
@@ -18,6 +19,16 @@ def _is_pattern(text: str) -> str:
     except VidwatchError as error:
         raise ValueError(str(error)) from error
     return text
+
+
+def _are_classes(thresholds: dict[str, float]) -> dict[str, float]:
+    for name in thresholds:
+        if not is_class_name(name):
+            raise ValueError(f"{name!r}: {CLASS_NAME_RULE}")
+    return thresholds
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Settings(BaseSettings):
@@ -32,6 +43,19 @@ class Settings(BaseSettings):
     rescan_seconds: Annotated[float, Field(ge=1, le=86400)] = 10.0
     decoders: Annotated[int, Field(ge=0, le=256)] = 0
     decode_seconds: Annotated[float, Field(ge=1, le=86400)] = 300.0
+    unsure_below: Share = 0.5
+    thresholds: Annotated[dict[str, Share], AfterValidator(_are_classes)] = {}
+    review_share: Share = 0.1
+    min_new_labels: Annotated[int, Field(ge=1, le=1_000_000)] = 20
+    min_class_clips: Annotated[int, Field(ge=2, le=1_000_000)] = 5
+    holdout_share: Annotated[float, Field(ge=0.05, le=0.5)] = 0.2
+    retrain: Annotated[str, Field(min_length=1)] = "head"
+    retrain_check_minutes: Annotated[float, Field(gt=0, le=10_000)] = 10.0
+    training_minutes: Annotated[float, Field(gt=0, le=100_000)] = 120.0
+    training_memory: Annotated[float, Field(gt=0, le=1)] = 0.4
+    margin: Annotated[float, Field(gt=0, le=0.5)] = 0.05
+    class_loss: Annotated[float, Field(gt=0, le=1)] = 0.2
+    new_class_recall: Annotated[float, Field(gt=0, le=1)] = 0.7
     cache_gigabytes: Annotated[float, Field(ge=0, le=100_000)] = 20.0
     group_pattern: Annotated[str, AfterValidator(_is_pattern)] = GROUP_PATTERN
 

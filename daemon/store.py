@@ -1,4 +1,4 @@
-"""The database: its engine, and every change of state as one method and one transaction. Nothing else writes to it."""
+"""The database's engine, and every change of a video's state as one method and one transaction."""
 
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -19,6 +19,7 @@ from sqlalchemy import (
     and_,
     create_engine,
     event,
+    func,
     insert,
     or_,
     select,
@@ -27,10 +28,12 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 
 from daemon.identity import Identity, display_name, identify
-from daemon.tables import models, predictions, videos
+from daemon.tables import labels, models, predictions, videos
+from learner.groups import alike
 
 LEASE = timedelta(minutes=10)
 ATTEMPTS = 3
+COMPARED = 2000  # recent clips without a group of their own, that a new one may look like
 LONGEST_PAUSE = timedelta(minutes=5)
 FREED = {"claimed_by": None, "lease_until": None, "retry_at": None, "trouble": None}
 
@@ -54,8 +57,22 @@ class Claimed:
 
 
 @dataclass(frozen=True)
+class Shadow:
+    """What a challenger said of the same clip."""
+
+    model_id: int
+    class_name: str
+    class_index: int
+    probability: float
+    logits: list[float]
+
+
+@dataclass(frozen=True)
 class Answer:
-    """A video's prediction; `logits` in the order of the model's classes."""
+    """A video's prediction; `logits` in the order of the model's classes.
+
+    `doubt` says why it is not to be relied on; `fingerprint` is what is compared where nothing else tells its group.
+    """
 
     video_id: int
     path: bytes
@@ -67,6 +84,9 @@ class Answer:
     frames_asked: int
     frames_read: int
     decoder: str
+    doubt: str | None = None
+    fingerprint: bytes | None = None
+    shadow: Shadow | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +106,10 @@ class Layout(Protocol):
 
     def classified(self, path: bytes, class_name: str) -> bytes: ...  # noqa: D102
 
+    def unsure(self, path: bytes) -> bytes: ...  # noqa: D102
+    def labelled(self, path: bytes, class_name: str) -> bytes: ...  # noqa: D102
     def duplicate(self, path: bytes) -> bytes: ...  # noqa: D102
+    def class_folder(self, path: bytes) -> tuple[str, str] | None: ...  # noqa: D102
 
 
 def connect(path: Path, *, read_only: bool = False) -> Engine:
@@ -122,10 +145,13 @@ def is_locked(error: DBAPIError) -> bool:
 
 
 class Store:
-    """Every change of state. `owner` signs this daemon's claims."""
+    """Every change of a video's state. `owner` signs this daemon's claims.
 
-    def __init__(self, engine: Engine, owner: str) -> None:
-        self.engine, self.owner = engine, owner
+    `sampled` is the share of new videos that is drawn for people to review.
+    """
+
+    def __init__(self, engine: Engine, owner: str, sampled: float = 0.0) -> None:
+        self.engine, self.owner, self._sampled = engine, owner, sampled
         self._writer = engine.execution_options(writes=True)
 
     def close(self) -> None:
@@ -141,16 +167,18 @@ class Store:
         with self._write() as write:
             found = write.scalar(select(models.c.id).where(models.c.digest == digest))
             if found is None:
-                return _new_id(write.execute(insert(models).values(digest=digest, **row)))
+                return new_id(write.execute(insert(models).values(digest=digest, **row)))
             write.execute(update(models).where(models.c.id == found).values(**row))
             return int(found)
 
-    def unfinished(self) -> set[Identity]:
-        """The files that have a row already, and whose way has not ended. Those that wait to be whole are left out."""
-        columns = select(videos.c.inode, videos.c.size, videos.c.mtime_ns)
+    def unknown(self, files: Sequence[tuple[bytes, Identity | None]]) -> list[bytes]:
+        """Those of the files in the inbox that are not queued yet, or wait to be whole."""
+        inodes = [identity.inode for _, identity in files if identity]
+        columns = select(videos.c.inode, videos.c.size, videos.c.mtime_ns).where(videos.c.inode.in_(inodes))
         with self.engine.begin() as read:
             found = read.execute(columns.where(videos.c.finished_at.is_(None), videos.c.state != "waiting"))
-            return {Identity(*row) for row in found}
+            queued = {Identity(*row) for row in found}
+        return [path for path, identity in files if identity not in queued]
 
     def enqueue(self, arrivals: Sequence[Arrival], now: datetime) -> int:
         """Queue whole files; gives how many were new: not queued before, and still there.
@@ -252,17 +280,40 @@ class Store:
         with self._write() as write:
             for answer in answers:
                 original = write.scalar(_answered(answer.sha256))
-                destination = (
-                    layout.duplicate(answer.path) if original else layout.classified(answer.path, answer.class_name)
-                )
-                outcome = {"sha256": answer.sha256, "duplicate_of": original, "destination": destination, "tries": 0}
-                in_hand = write.execute(_claimed(answer.video_id).values(state="classified", **outcome, **FREED))
+                label = write.execute(_label(answer.video_id)).first()
+                if original and label:  # a copy in a class folder says something of the content
+                    of_this = update(labels).where(labels.c.video_id == answer.video_id)
+                    write.execute(of_this.values(video_id=original, source="moved"))
+                ending: dict[str, Any] = {"state": "filed", "finished_at": now}
+                if layout.class_folder(answer.path) is None:  # where a person has put it, it stays
+                    ending = {"state": "classified", "destination": _destination(answer, original, label, layout)}
+                outcome = {"sha256": answer.sha256, "duplicate_of": original, "tries": 0, **ending}
+                in_hand = write.execute(_claimed(answer.video_id).values(**outcome, **FREED))
                 if not in_hand.rowcount:
                     continue
                 if original is None:
-                    write.execute(insert(predictions).values(**_prediction(answer, model_id, now)))
+                    row = _prediction(answer, model_id, now)
+                    write.execute(insert(predictions).values(**row))
+                    if said := answer.shadow:
+                        shadow = {"class": said.class_name, **_but_class(vars(said)), "kind": "shadow", "doubt": None}
+                        write.execute(insert(predictions).values(**row | shadow))
+                    self._place_in_group(write, answer)
                 recorded.append((answer, original))
         return recorded
+
+    def _place_in_group(self, write: Connection, answer: Answer) -> None:
+        """Where neither name nor folder told: that of the recent clip that looks the same, else one of its own."""
+        sampled = (
+            int(answer.sha256[:8], 16) < self._sampled * 2**32 and not write.execute(_label(answer.video_id)).first()
+        )
+        change: dict[str, Any] = {"sampled": sampled}
+        if write.scalar(select(videos.c.group).where(videos.c.id == answer.video_id)) is None and answer.fingerprint:
+            query = select(videos.c.group, videos.c.fingerprint).where(videos.c.fingerprint.is_not(None))
+            recent = write.execute(query.order_by(videos.c.id.desc()).limit(COMPARED)).all()
+            like = alike(answer.fingerprint, [row.fingerprint for row in recent])
+            group = f"#{answer.video_id}" if like is None else recent[like].group
+            change |= {"group": group, "fingerprint": answer.fingerprint}
+        write.execute(update(videos).where(videos.c.id == answer.video_id).values(**change))
 
     def moves(self, now: datetime) -> list[Move]:
         """The files that are to be moved now."""
@@ -283,7 +334,9 @@ class Store:
         with self._write() as write:
             for video_id, path in paths.items():
                 change = update(videos).where(videos.c.id == video_id)
-                write.execute(change.values(destination=None, finished_at=now, **FREED))
+                # A labelled file is moved again, after its way has ended.
+                ended = func.coalesce(videos.c.finished_at, now)
+                write.execute(change.values(destination=None, finished_at=ended, **FREED))
                 answered = change.where(videos.c.state == "classified")
                 if path is None:
                     write.execute(answered.values(error="taken away or changed by someone before it was filed"))
@@ -340,20 +393,40 @@ def _claimed(*ids: int) -> Update:
     return update(videos).where(videos.c.id.in_(ids), videos.c.state == "claimed")
 
 
+def _label(video_id: int) -> Select[Any]:
+    """What was said of it last."""
+    return select(labels).where(labels.c.video_id == video_id).order_by(labels.c.id.desc()).limit(1)
+
+
+def _destination(answer: Answer, original: int | None, label: Any, layout: Layout) -> bytes:
+    if label and label.verdict == "labelled":
+        return layout.labelled(answer.path, label._mapping["class"])
+    if original:
+        return layout.duplicate(answer.path)
+    if answer.doubt or (label and label.verdict == "unsure"):
+        return layout.unsure(answer.path)
+    return layout.classified(answer.path, answer.class_name)
+
+
 def _answered(sha256: str) -> Select[int]:
     with_prediction = select(videos.c.id).join(predictions, predictions.c.video_id == videos.c.id)
     return with_prediction.where(videos.c.sha256 == sha256).order_by(videos.c.id).limit(1)
 
 
 def _prediction(answer: Answer, model_id: int, now: datetime) -> dict[str, Any]:
-    copied = ("video_id", "class_index", "probability", "logits", "frames_asked", "frames_read", "decoder")
+    copied = ("video_id", "class_index", "probability", "logits", "frames_asked", "frames_read", "decoder", "doubt")
     row = {name: getattr(answer, name) for name in copied}
     return {**row, "class": answer.class_name, "model_id": model_id, "created_at": now}
+
+
+def _but_class(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name != "class_name"}
 
 
 def _identity(row: Any) -> Identity:
     return Identity(row.inode, row.size, row.mtime_ns)
 
 
-def _new_id(result: Any) -> int:
+def new_id(result: Any) -> int:
+    """The id of the row that was inserted."""
     return int(result.inserted_primary_key[0])

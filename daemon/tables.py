@@ -69,7 +69,8 @@ VERDICTS = ("labelled", "unsure", "withdrawn")
 # folder: put into a class folder, never seen before. moved: put there after it was answered.
 SOURCES = ("folder", "moved", "command", "accepted", "csv", "page")
 SIDES = ("training", "holdout")
-TRAINING_STATES = ("asked", "training", "trained", "failed")
+# stopped: with the daemon, which says nothing of it.
+TRAINING_STATES = ("asked", "training", "trained", "failed", "stopped")
 # The first three: how a comparison ended. set: in vidwatch.toml. chosen, rolled back: by command. A model answers from
 # its row on, where the verdict is none of "refused" and "undecided".
 DECISIONS = ("promoted", "refused", "undecided", "set", "chosen", "rolled back")

@@ -14,12 +14,11 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from learner import files
+from learner.classes import CLASS_NAME_RULE, is_class_name
 from learner.errors import VidwatchError
 from learner.spec import ClipSpec, NetworkArgs
 
 FORMAT = 2
-# A class is a folder that the daemon makes, of a name that a person may have edited.
-CLASS_NAME_RULE = "a class must be a folder's name: printable, no '/', no '.' or '_' at its start, 200 bytes at most"
 
 
 @dataclass(frozen=True)
@@ -134,15 +133,6 @@ def weights_path(path: Path) -> Path:
     """`NAME`, `NAME.json` and `NAME.safetensors` all mean the same model."""
     suffixed = path.suffix in (".json", ".safetensors")
     return path.with_suffix(".safetensors") if suffixed else path.with_name(path.name + ".safetensors")
-
-
-def is_class_name(name: object) -> bool:
-    """Whether `name` can be a class: it is a folder's name, never a path, and hidden or reserved for no other use."""
-    if not isinstance(name, str) or not name or name[0] in "._":
-        return False
-    # Lone surrogates stand for bytes that are not UTF-8: neither JSON for others nor sqlite3 takes them.
-    encoded = name.encode(errors="replace")
-    return len(encoded) <= 200 and name.isprintable() and "/" not in name
 
 
 def _read_manifest(path: Path) -> tuple[Manifest, str]:

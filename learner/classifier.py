@@ -136,7 +136,11 @@ class Classifier:
         Raises:
             VidwatchError: a logit is not finite.
         """
-        return [self._prediction(row) for row in self.logits(self.features(frames))]
+        return self.judge(self.features(frames))
+
+    def judge(self, features: Tensor) -> list[Prediction]:
+        """As `predict`, of `(B, T, F)` features that this backbone gave."""
+        return [self._prediction(row) for row in self.logits(features)]
 
     def classify(self, paths: Iterable[str | os.PathLike[str]]) -> list[Classified]:
         """One result a file, in order.

@@ -14,7 +14,7 @@ import timm
 import torch
 
 from learner.cache import Cache, Shelf
-from learner.checkpoint import CLASS_NAME_RULE, is_class_name
+from learner.classes import CLASS_NAME_RULE, is_class_name
 from learner.classifier import Classifier, decoded
 from learner.errors import VidwatchError
 from learner.groups import GROUP_PATTERN, compile_pattern, group_of
@@ -109,7 +109,7 @@ def extract(
     progress: Progress = silent,
 ) -> Samples:
     """The backbone's features of each clip, `(T, F)` half precision, from the cache where they are in it."""
-    shelf = (cache or Cache()).shelf("features", _features_key(classifier))
+    shelf = features_shelf(classifier, cache or Cache())
 
     def compute(batch: list[Clip]) -> list[Array]:
         return list(classifier.features(np.stack([clip.frames for clip in batch])).numpy())
@@ -227,9 +227,12 @@ def _frames_key(spec: ClipSpec) -> str:
     return repr((replace(spec, mean=(), std=()), DECODING, av.__version__))
 
 
-def _features_key(classifier: Classifier) -> str:
-    """All that features depend on beside their clip: the backbone, its weights, the clip spec and the precision."""
+def features_shelf(classifier: Classifier, cache: Cache) -> Shelf:
+    """Where the features lie that the classifier's backbone gave.
+
+    Its key is all that they depend on beside their clip: the backbone, its weights, the clip spec and the precision.
+    """
     network = classifier.manifest.network
     backbone = (network.backbone, network.stage, network.pooled, weights_digest(classifier.network.backbone))
     made_by = (classifier.device.type, classifier.precision, torch.__version__, timm.__version__, av.__version__)
-    return repr((backbone, classifier.spec, made_by, DECODING))
+    return cache.shelf("features", repr((backbone, classifier.spec, made_by, DECODING)))

@@ -40,6 +40,7 @@ TOLERATED_GAP = 0.05
 TOLERATED_LOSS = 0.1
 PICTURE_BRANDS = ("avif", "heic", "heix", "heim", "heis", "mif1")
 
+
 class VideoError(VidwatchError):
     """The file holds no frames that can be classified; dropping the same bytes again gives the same answer."""
 

@@ -2,7 +2,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from daemon.decoding import Decoders, Undecoded
 from daemon.filing import Folders
 from daemon.identity import identify
-from daemon.pipeline import BusyError, Pipeline
+from daemon.pipeline import BusyError, Engine, Outcome, Pipeline
 from daemon.store import Arrival, Store, connect
 from daemon.tables import predictions, videos
 from daemon.upgrade import upgrade
@@ -41,14 +41,15 @@ class Brightness:
         self.batches: list[int] = []
         self.busy = 0
 
-    def __call__(self, clips: Sequence[Clip]) -> list[Said]:
+    def __call__(self, clips: Sequence[Clip]) -> list[Outcome]:
         if self.busy:
             self.busy -= 1
             raise BusyError("the device is out of memory")
         self.batches.append(len(clips))
         red = [float(clip.frames[..., 0].mean()) for clip in clips]
         return [
-            Said(("dark", "red")[value > 127], value > 127, 0.9, {"dark": 127 - value, "red": value}) for value in red
+            Outcome(Said(("dark", "red")[value > 127], value > 127, 0.9, {"dark": 127 - value, "red": value}))
+            for value in red
         ]
 
 
@@ -68,12 +69,12 @@ class House:
         upgrade(root / "vidwatch.db")
         self.store = Store(connect(root / "vidwatch.db"), "me")
         self.classify, self.now = Brightness(), START
+        model_id = self.store.register_model("m", "digest", ["dark", "red"], {}, START)
+        self.engine = Engine(decoders, self.classify, model_id)
         self.pipeline = Pipeline(
             self.store,
-            decoders,
-            self.classify,
+            self.engine,
             Folders(root),
-            model_id=self.store.register_model("m", "digest", ["dark", "red"], {}, START),
             batch_size=4,
             grace=timedelta(minutes=1),
             inbox_is_there=self.inbox.exists,
@@ -202,11 +203,11 @@ def test_modified_during_check_a_file_waits_until_it_is_whole_again(house: House
             return clip
 
     path = house.drop("a.avi", frames=8)
-    house.pipeline._reader = WrittenMeanwhile()
+    house.pipeline.use(replace(house.engine, reader=WrittenMeanwhile()))
     house.work()
     assert [(row.state, row.error) for row in house.rows()] == [("waiting", None)]
     assert house.predictions() == []
-    house.pipeline._reader = decoders
+    house.pipeline.use(replace(house.engine, reader=decoders))
     house.queue(path)
     house.work()
     assert [(row.state, row.name) for row in house.rows()] == [("filed", "a.avi")]
@@ -257,12 +258,12 @@ def test_a_database_locked_between_answer_and_record_loses_nothing(house: House)
         impatient.exec_driver_sql("PRAGMA busy_timeout = 50")
     locker, lock = connect(house.root / "vidwatch.db").execution_options(writes=True), ExitStack()
 
-    def classify_and_lock(clips: Sequence[Clip]) -> list[Said]:
+    def classify_and_lock(clips: Sequence[Clip]) -> list[Outcome]:
         lock.enter_context(locker.begin())
         return house.classify(clips)
 
     house.drop("a.avi")
-    house.pipeline._classify = classify_and_lock
+    house.pipeline.use(replace(house.engine, classify=classify_and_lock))
     with pytest.raises(OperationalError, match="locked"):
         house.work()
     house.pipeline.start_over()
@@ -270,21 +271,21 @@ def test_a_database_locked_between_answer_and_record_loses_nothing(house: House)
         house.work()
     assert [row.state for row in house.rows()] == ["claimed"]
     lock.close()
-    house.pipeline._classify = house.classify
+    house.pipeline.use(replace(house.engine, classify=house.classify))
     house.work()
     assert [row.state for row in house.rows()] == ["filed"]
     assert len(house.predictions()) == 1
 
 
 def test_a_clip_that_the_model_refuses_is_failed_and_the_others_go_on(house: House) -> None:
-    def refuses_red(clips: Sequence[Clip]) -> list[Said]:
+    def refuses_red(clips: Sequence[Clip]) -> list[Outcome]:
         said = classify(clips)
-        if any(prediction.class_name == "red" for prediction in said):
+        if any(outcome.prediction.class_name == "red" for outcome in said):
             raise VidwatchError("model 'm' gave logits that are not finite: its weights are damaged")
         return said
 
-    classify = house.pipeline._classify
-    house.pipeline._classify = refuses_red
+    classify = house.engine.classify
+    house.pipeline.use(replace(house.engine, classify=refuses_red))
     for number, shade in enumerate((0, 180, 8)):
         house.drop(f"{number}.avi", shade=shade)
     house.work()
@@ -305,7 +306,7 @@ class Crashing:
 
 
 def test_a_file_that_its_decoder_dies_of_is_given_up_after_three_attempts(house: House) -> None:
-    house.pipeline._reader = Crashing()
+    house.pipeline.use(replace(house.engine, reader=Crashing()))
     house.drop("a.avi")
     house.work()
     (row,) = house.rows()

@@ -10,7 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 VIDWATCH = Path(sys.executable).with_name("vidwatch")
 HEAVY = {"torch", "timm", "cv2", "av", "scipy", "sklearn", "torchvision", "matplotlib"}
-LIGHT_LEARNER = {"learner.errors", "learner.groups", "learner.catalogue", "learner.spec"}
+HEAVY_DAEMON = {"service.py", "engine.py", "inference.py", "decoding.py", "trainer.py", "cli.py", "progress.py"}
+LIGHT_LEARNER = {"learner.errors", "learner.groups", "learner.catalogue", "learner.classes", "learner.spec"}
 
 
 def imports(path: Path) -> set[str]:
@@ -37,7 +38,7 @@ def test_the_learner_knows_no_daemon_no_database_and_no_watcher(path: Path) -> N
 def test_the_daemon_uses_the_heavy_learner_only_where_it_decodes_and_classifies(path: Path) -> None:
     used = {name for name in within(imports(path), "learner") if name != "learner"}
     heavy = {name for name in used if not any(within({name}, light) for light in LIGHT_LEARNER)}
-    if path.name not in ("service.py", "decoding.py", "cli.py", "progress.py"):
+    if path.name not in HEAVY_DAEMON:
         assert heavy - {"learner.video", "learner.video.Clip"} == set()
 
 

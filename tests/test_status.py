@@ -39,7 +39,7 @@ def fill(home: Home) -> None:
     store.enqueue(arrivals, NOW)
     videos = store.claim(4, NOW)
     model = store.register_model("starter", "digest", ["Biking", "Skiing"], {}, NOW)
-    answers = [Answer(v.id, v.path, "same", "Biking", 0, 0.75, [1.0, 0.0], 16, 16, "opencv") for v in videos[:2]]
+    answers = [Answer(v.id, v.path, "5a3e0000", "Biking", 0, 0.75, [1.0, 0.0], 16, 16, "opencv") for v in videos[:2]]
     store.record(answers, model, Folders(home.root), NOW)
     store.moved({video.id: video.path for video in videos[:2]}, NOW - timedelta(minutes=1))
     store.fail(videos[2].id, "not a video", b"/failed")

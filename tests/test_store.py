@@ -38,7 +38,7 @@ def seen(path: Path) -> Arrival:
     return Arrival(bytes(path), identity, None)
 
 
-def answer(video: Claimed, sha256: str = "hash") -> Answer:
+def answer(video: Claimed, sha256: str = "0ff1ce00") -> Answer:
     return Answer(video.id, video.path, sha256, "Biking", 0, 0.75, [1.5, -0.5], 16, 16, "opencv")
 
 
@@ -54,7 +54,7 @@ def model(store: Store) -> int:
 def test_a_file_found_again_while_it_is_unfinished_is_the_same_arrival(store: Store, tmp_path: Path) -> None:
     arrival = arrive(store, tmp_path / "a.mp4")
     assert [store.enqueue([arrival], NOW) for _ in range(3)] == [1, 0, 0]
-    assert store.unfinished() == {arrival.identity}
+    assert store.unknown([(arrival.path, arrival.identity)]) == []
     store.claim(1, NOW)
     assert store.enqueue([arrival], NOW) == 0
     assert [row.state for row in rows(store)] == ["claimed"]
@@ -170,7 +170,7 @@ def test_a_file_that_changed_while_in_hand_is_queued_anew_when_it_is_whole(store
     whole = arrive(store, tmp_path / "a.mp4", b"now it is whole")
     assert store.enqueue([whole], NOW) == 0  # while it is in hand
     store.wait(video.id, LATER)
-    assert store.unfinished() == set()
+    assert store.unknown([(whole.path, whole.identity)]) == [whole.path]
     assert store.claim(1, NOW) == []
     assert store.enqueue([whole], NOW) == 1
     assert store.claim(1, NOW) == [Claimed(video.id, whole.path, whole.identity)]
@@ -236,7 +236,7 @@ def test_a_date_far_in_the_future_and_a_huge_inode_fit(store: Store, tmp_path: P
     os.utime(tmp_path / "a.mp4", ns=(0, 2**63 + 5))
     arrival = seen(tmp_path / "a.mp4")
     assert store.enqueue([arrival], NOW) == 1
-    assert store.unfinished() == {arrival.identity}
+    assert store.unknown([(arrival.path, arrival.identity)]) == []
 
 
 def test_a_file_that_someone_took_away_before_it_was_filed_keeps_its_answer(store: Store, tmp_path: Path) -> None:

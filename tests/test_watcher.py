@@ -1,7 +1,7 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -23,8 +23,8 @@ class Found:
         self.calls += len(whole)
         self.files.update(whole)
 
-    def unfinished(self) -> set[Identity]:
-        return set(self.files.values())
+    def unknown(self, files: Sequence[tuple[bytes, Identity | None]]) -> list[bytes]:
+        return [path for path, identity in files if identity not in self.files.values()]
 
     def names(self, root: Path) -> set[str]:
         return {os.path.relpath(os.fsdecode(path), root) for path in self.files}
@@ -43,11 +43,11 @@ def inbox(tmp_path: Path) -> Path:
 
 def watch(inbox: Path, found: Found, rescan: float = 3600, on_death: Callable[[], None] = lambda: None) -> Watcher:
     return Watcher(
-        bytes(inbox),
+        [bytes(inbox)],
         settle=SETTLE,
         rescan=rescan,
-        unfinished=found.unfinished,
-        enqueue=found.enqueue,
+        unknown=found.unknown,
+        take=found.enqueue,
         trouble=ConnectionError,
         on_death=on_death,
     )
@@ -137,7 +137,7 @@ def test_files_that_cannot_be_queued_now_are_queued_later(
             raise ConnectionError("database is locked")
         found.enqueue(whole)
 
-    monkeypatch.setattr(watcher, "_enqueue", locked_at_first)
+    monkeypatch.setattr(watcher, "_take", locked_at_first)
     (inbox / "a.mp4").write_bytes(b"video")
     watcher.start()
     wait_for(lambda: found.names(inbox) == {"a.mp4"})

@@ -76,7 +76,7 @@ def upgrade() -> None:
         sa.Column("ended_at", sa.DateTime),
         sa.PrimaryKeyConstraint("id", name="pk_trainings"),
         sa.UniqueConstraint("name", name="uq_trainings_name"),
-        sa.CheckConstraint("state IN ('asked', 'training', 'trained', 'failed')", name="ck_trainings_state"),
+        sa.CheckConstraint("state IN ('asked', 'training', 'trained', 'failed', 'stopped')", name="ck_trainings_state"),
     )
     op.create_table(
         "decisions",

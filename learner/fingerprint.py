@@ -1,0 +1,25 @@
+"""A clip's features in 64 bytes, so that clips of one scene can be found among many without reading them again."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+BITS = 512
+
+
+def fingerprint(features: Array) -> bytes:
+    """`(T, F)` features of a clip's frames to 512 bits: on which side of random planes their mean lies.
+
+    The share of bits in which two clips differ is the angle between them over pi (Charikar, 2002, "Similarity
+    estimation techniques from rounding algorithms").
+    """
+    sides = features.astype(np.float32).mean(0) @ _planes(features.shape[1]) > 0
+    return np.packbits(sides).tobytes()
+
+
+@cache
+def _planes(features: int) -> Array:
+    return np.random.default_rng(0).standard_normal((features, BITS)).astype(np.float32)
