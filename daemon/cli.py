@@ -1,5 +1,6 @@
 """The `vidwatch` command: reads arguments, makes one call, prints. What is heavy is imported where it runs."""
 
+import getpass
 import json
 import shlex
 import sys
@@ -21,6 +22,9 @@ from learner.errors import VidwatchError
 from learner.groups import GROUP_PATTERN, compile_pattern
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from daemon.history import DecisionRow
     from learner.cache import Cache
     from learner.classifier import Classifier
     from learner.evaluate import Score
@@ -31,6 +35,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+models_app = typer.Typer(help="Models: which there are, which one answers.")
+app.add_typer(models_app, name="models")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Pattern = Annotated[
@@ -305,27 +312,172 @@ def evaluate(
     Console().print(_class_table(found.score.per_class))
 
 
-@app.command()
+@models_app.callback(invoke_without_command=True)
 def models(context: typer.Context, as_json: Json = False) -> None:
-    """List the models: the starter, and those in models/."""
+    """List the models: the starter, and those in models/; which one answers, and how it came to that."""
+    if context.invoked_subcommand:
+        return
     from rich.console import Console
     from rich.table import Table
 
     from learner.catalogue import find_models
 
     found = find_models(context.obj.models)
+    decisions, champion = _history_of(context.obj)
+    listed: list[dict[str, Any]] = []
     if as_json:
-        print(json.dumps([model.to_json() for model in found]))
+        for model in found:
+            about = [decision.to_json() for decision in decisions if decision.challenger == model.name]
+            listed.append({**model.to_json(), "answers": model.name == champion, "decisions": about})
+        print(json.dumps(listed))
         return
-    table = Table("name", "accuracy on unseen clips", "learned from", "classes", box=None, padding=(0, 2, 0, 0))
+    table = Table("", "name", "accuracy on unseen clips", "learned from", "classes", box=None, padding=(0, 2, 0, 0))
     for model in found:
         accuracy = "not measured"
         if model.accuracy is not None and model.interval:
             flattered = ", flattered" if "optimistic" in model.method or "flattering" in model.method else ""
             accuracy = f"{model.accuracy:.1%} ({model.interval[0]:.1%} to {model.interval[1]:.1%}{flattered})"
-        classes = ", ".join(model.classes)
-        table.add_row(model.name, accuracy, f"{model.clips} clips", printable(model.problem or classes))
-    Console().print(table)
+        answers, classes = "*" if model.name == champion else "", ", ".join(model.classes)
+        table.add_row(answers, model.name, accuracy, f"{model.clips} clips", printable(model.problem or classes))
+    console = Console()
+    console.print(table)
+    if decisions:
+        console.print(_decision_table(decisions))
+
+
+@models_app.command()
+def promote(
+    context: typer.Context, name: Annotated[str, typer.Argument(help='"starter", or the name of a model in models/.')]
+) -> None:
+    """Let a model answer from now on, whatever comparisons say."""
+    _load(context.obj, name)  # one that cannot be used is refused here
+    with _database(context.obj) as engine:
+        from daemon.history import History
+
+        History(engine).choose(name, _now())
+    print(f"{name} answers from now on")
+
+
+@models_app.command()
+def rollback(context: typer.Context) -> None:
+    """Go back to the model that answered before."""
+    with _database(context.obj) as engine:
+        from daemon.history import History
+
+        back, bad = History(engine).roll_back(_now())
+    print(f"{back} answers from now on, instead of {bad}")
+
+
+@app.command()
+def retrain(context: typer.Context) -> None:
+    """Ask the daemon to train a new model now, on the labels there are."""
+    from daemon import settings
+    from daemon.retraining import ask
+
+    home: Home = context.obj
+    with _database(home) as engine:
+        print(ask(engine, home, settings.load(home.settings), _now()))
+    if not home.running():
+        print("the daemon is not running: it begins when you start it")
+
+
+@app.command()
+def label(
+    context: typer.Context,
+    videos: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FILE|ID… [CLASS]", help="Videos by id, path or name; the class comes last."),
+    ] = None,
+    accept: Annotated[bool, typer.Option("--accept", help="Their answers are right; give no class.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Take their last label back; give no class.")] = False,
+    csv: Annotated[Path | None, typer.Option(help="A file with the columns file and label.")] = None,
+) -> None:
+    """Say what class videos are of, so that the model can learn from them."""
+    from daemon.filing import Folders
+    from daemon.labels import Labels, Said, find_videos, import_csv
+
+    words = videos or []
+    if accept + undo + (csv is not None) > 1 or (csv and words):
+        raise VidwatchError("label: give one of --accept, --undo and --csv; with --csv, nothing else")
+    if not csv and len(words) < (1 if accept or undo else 2):
+        raise VidwatchError("label: give videos, and then the class; or --accept, --undo or --csv FILE")
+    home: Home = context.obj
+    with _database(home) as engine:
+        said, who = Labels(engine, Folders(home.root)), getpass.getuser()
+        if csv:
+            given = import_csv(csv, engine)
+            said.say(given, "csv", who, _now())
+        elif accept or undo:
+            given = [Said(video, "withdrawn") for video in find_videos(words, Path(), engine)]
+            change = said.accept if accept else said.undo
+            change([one.video_id for one in given], "accepted" if accept else "command", who, _now())
+        else:
+            given = [Said(video, "labelled", words[-1]) for video in find_videos(words[:-1], Path(), engine)]
+            said.say(given, "command", who, _now())
+    moved = "" if home.running() else "; the daemon is not running: it moves the files when you start it"
+    print(f"{len(given)} label{'s' * (len(given) != 1)} {'taken back' if undo else 'noted'}{moved}")
+
+
+@app.command()
+def rescore(
+    context: typer.Context,
+    model: Annotated[str | None, typer.Option("--model", help="The model; the one that answers if not given.")] = None,
+) -> None:
+    """Let a later model look at earlier videos: its predictions stand beside the answers, and no file is moved."""
+    from daemon import progress
+    from daemon.rescoring import rescore as look_again
+
+    home: Home = context.obj
+    with _database(home) as engine, progress.reading() as bar:
+        found = look_again(home, engine, model, _cache(home), _now(), bar)
+    print(f"{found.model}: {found.scored} videos, of which {found.other} get another class than their answer")
+    if found.gone:
+        print(f"{found.gone} videos are left out: neither their features nor their files are there any more")
+
+
+def _history_of(home: Home) -> "tuple[list[DecisionRow], str | None]":
+    """The decisions, and which model answers; nothing where there is no database yet."""
+    if not home.database.is_file():
+        return [], None
+    from daemon.history import History
+
+    with _database(home) as engine:
+        history = History(engine)
+        return history.decisions(), history.champion()
+
+
+def _decision_table(decisions: "list[DecisionRow]") -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title="History", title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+    for name in ("when", "model", "", "against"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("why", overflow="fold")
+    for row in decisions:
+        names = (Text(printable(name or "")) for name in (row.challenger, row.verdict, row.champion))
+        table.add_row(f"{row.created_at:%Y-%m-%d %H:%M}", *names, Text(printable(row.reason)))
+    return table
+
+
+@contextmanager
+def _database(home: Home) -> "Iterator[Engine]":
+    """The home's database, brought up to date where it is older than this program."""
+    from sqlalchemy.exc import OperationalError
+
+    from daemon.store import connect
+    from daemon.upgrade import upgrade
+
+    home.require()
+    if not home.running():
+        upgrade(home.database)
+    engine = connect(home.database)
+    try:
+        yield engine
+    except OperationalError as error:
+        raise VidwatchError(f"database {home.database}: {error.orig}; try again, as the daemon's user") from error
+    finally:
+        engine.dispose()
 
 
 def _make(home: Home) -> None:

@@ -1,6 +1,5 @@
 """The pool of decoder processes, with a time limit a file: a crash or a hang costs one file one attempt."""
 
-import ctypes
 import errno
 import multiprocessing
 import os
@@ -12,12 +11,12 @@ from typing import Literal
 
 from pebble import ProcessExpired, ProcessPool
 
+from daemon.stopping import die_with
 from learner.errors import VidwatchError
 from learner.spec import ClipSpec
 from learner.video import Clip, read_clip
 
 PERMANENT = (errno.EACCES, errno.EPERM, errno.ELOOP)
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -82,9 +81,7 @@ class Decoders:
 
 def _prepare(parent: int) -> None:
     """In a new decoder process: die with the daemon, and leave Ctrl-C to it."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
+    die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

@@ -34,6 +34,22 @@ class Decision:
     figures: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class DecisionRow:
+    """A decision as it was noted."""
+
+    verdict: str
+    challenger: str
+    champion: str | None
+    reason: str
+    figures: Mapping[str, Any]
+    created_at: datetime
+
+    def to_json(self) -> dict[str, Any]:
+        """One object; the time in ISO 8601."""
+        return {**vars(self), "created_at": self.created_at.isoformat()}
+
+
 class History:
     """The trainings and decisions of one home."""
 
@@ -46,6 +62,13 @@ class History:
         with self.engine.begin() as read:
             row = read.execute(_reigning()).first()
             return row.challenger if row else None
+
+    def decisions(self) -> list[DecisionRow]:
+        """All of them, the newest first."""
+        names = ("verdict", "challenger", "champion", "reason", "figures", "created_at")
+        query = select(*(decisions.c[name] for name in names)).order_by(decisions.c.id.desc())
+        with self.engine.begin() as read:
+            return [DecisionRow(*row) for row in read.execute(query)]
 
     def obey(self, setting: str, now: datetime) -> str:
         """The model that answers, given what vidwatch.toml says: where that was changed, it counts more."""
@@ -84,13 +107,18 @@ class History:
             _insert(write, "rolled back", began.champion, row.challenger, reason, row.setting, now)
             return str(began.champion), str(row.challenger)
 
-    def conclude(self, challenger: str, champion: str, decision: Decision, now: datetime) -> bool:
+    def conclude(
+        self, challenger: str, champion: str, decision: Decision, now: datetime, training: Training | None = None
+    ) -> bool:
         """Note how a comparison ended, and with "promoted" make the challenger the champion, in one transaction.
 
         False where another model took over meanwhile: the comparison was with one that does not answer any more.
         """
         with self._writer.begin() as write:
             row = _require_reign(write)
+            if training:
+                ended = update(trainings).where(trainings.c.id == training.id)
+                write.execute(ended.values(state="trained", progress=None, ended_at=now))
             if row.challenger != champion:
                 return False
             found = decision.verdict, challenger, champion, decision.reason, row.setting, now

@@ -160,7 +160,25 @@ class Labels:
         return True
 
 
-def import_csv(path: Path, read: Connection) -> list[Said]:
+def find_videos(words: Sequence[str], folder: Path, engine: Engine) -> list[int]:
+    """The ids of the videos that `words` mean: each an id, a path (from `folder`), or a name.
+
+    Raises:
+        VidwatchError: one of them is unknown, or means several; names each.
+    """
+    found, wrong = [], []
+    with engine.begin() as read:
+        for word in words:
+            try:
+                found.append(int(_find_video(word, folder, read)["id"]))
+            except VidwatchError as error:
+                wrong.append(str(error))
+    if wrong:
+        raise VidwatchError("; ".join(wrong))
+    return list(dict.fromkeys(found))
+
+
+def import_csv(path: Path, engine: Engine) -> list[Said]:
     """The labels in a CSV file with the columns `file` and `label`: `file` is an id, a path, or a video's name.
 
     Raises:
@@ -168,7 +186,7 @@ def import_csv(path: Path, read: Connection) -> list[Said]:
     """
     said, wrong = [], []
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file, engine.begin() as read:
             reader = csv.DictReader(file, strict=True)
             if missing := {"file", "label"} - set(reader.fieldnames or ()):
                 raise VidwatchError(f"{path}: no column {' and no '.join(sorted(missing))}; its first line names them")
@@ -193,18 +211,13 @@ def _read_row(row: dict[str, str | None], folder: Path, read: Connection) -> Sai
         raise VidwatchError(f"label {label!r}: {CLASS_NAME_RULE}")
     if None in row:
         raise VidwatchError("more columns than the first line names")
-    video = find_video(name, folder, read)
+    video = _find_video(name, folder, read)
     if video["state"] == "failed":
         raise VidwatchError(f"{name!r} could not be read, and nothing can be learned from it")
     return Said(video["id"], "labelled", label)
 
 
-def find_video(word: str, folder: Path, read: Connection) -> Any:
-    """The row of the video that `word` means: its id, its path (from `folder`), or its name.
-
-    Raises:
-        VidwatchError: no video, or several of that name.
-    """
+def _find_video(word: str, folder: Path, read: Connection) -> Any:
     if word.isdecimal():
         found = _find(read, videos.c.id == min(int(word), 2**63 - 1))
     else:

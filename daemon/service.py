@@ -23,6 +23,7 @@ from daemon.home import Home
 from daemon.identity import Identity
 from daemon.labels import Labels
 from daemon.pipeline import Engine, Pipeline
+from daemon.retraining import Retraining
 from daemon.settings import Settings
 from daemon.stopping import Stop
 from daemon.store import Arrival, Store, connect, is_locked
@@ -74,7 +75,9 @@ def run(home: Home, settings: Settings, stop: Stop, *, once: bool, tell: Callabl
         for watcher in watchers:
             watcher.start()
             stack.callback(watcher.stop)
-        stack.enter_context(_jobs(store, pipeline, engines.cache))
+        retraining = Retraining(home, settings, history)
+        stack.callback(retraining.stop)
+        stack.enter_context(_jobs(store, pipeline, engines.cache, None if once else retraining))
         log.info("watching %s", home.inbox)
         while not stop.asked:
             worked = _round(pipeline, engines, store, tell)
@@ -211,12 +214,14 @@ def _group(path: bytes, pattern: re.Pattern[str]) -> str | None:
 
 
 @contextmanager
-def _jobs(store: Store, pipeline: Pipeline, cache: Cache) -> Iterator[None]:
+def _jobs(store: Store, pipeline: Pipeline, cache: Cache, retraining: Retraining | None) -> Iterator[None]:
     scheduler = BackgroundScheduler(
         timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
     )
     scheduler.add_job(lambda: _calmly(lambda: pipeline.settle_missing(_now())), "interval", seconds=TENDING)
     scheduler.add_job(lambda: _calmly(lambda: store.renew_leases(_now())), "interval", seconds=RENEWAL)
+    if retraining:
+        scheduler.add_job(lambda: _calmly(lambda: retraining.tend(_now())), "interval", seconds=TENDING)
     scheduler.add_job(cache.trim, "interval", seconds=TRIMMING)
     scheduler.start()
     try:

@@ -48,12 +48,12 @@ class Settings(BaseSettings):
     review_share: Share = 0.1
     min_new_labels: Annotated[int, Field(ge=1, le=1_000_000)] = 20
     min_class_clips: Annotated[int, Field(ge=2, le=1_000_000)] = 5
-    holdout_share: Annotated[float, Field(ge=0.05, le=0.5)] = 0.2
+    holdout_share: Annotated[float, Field(ge=0.05, le=0.5)] = 0.3
     retrain: Annotated[str, Field(min_length=1)] = "head"
     retrain_check_minutes: Annotated[float, Field(gt=0, le=10_000)] = 10.0
     training_minutes: Annotated[float, Field(gt=0, le=100_000)] = 120.0
     training_memory: Annotated[float, Field(gt=0, le=1)] = 0.4
-    margin: Annotated[float, Field(gt=0, le=0.5)] = 0.05
+    margin: Annotated[float, Field(gt=0, le=0.5)] = 0.1
     class_loss: Annotated[float, Field(gt=0, le=1)] = 0.2
     new_class_recall: Annotated[float, Field(gt=0, le=1)] = 0.7
     cache_gigabytes: Annotated[float, Field(ge=0, le=100_000)] = 20.0

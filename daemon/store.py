@@ -58,7 +58,7 @@ class Claimed:
 
 @dataclass(frozen=True)
 class Shadow:
-    """What a challenger said of the same clip."""
+    """What another model said of the same clip."""
 
     model_id: int
     class_name: str
@@ -314,6 +314,19 @@ class Store:
             group = f"#{answer.video_id}" if like is None else recent[like].group
             change |= {"group": group, "fingerprint": answer.fingerprint}
         write.execute(update(videos).where(videos.c.id == answer.video_id).values(**change))
+
+    def rescore(self, said: Sequence[tuple[int, Shadow]], now: datetime) -> None:
+        """Write a later model's predictions for answered videos, by their ids, beside the answers."""
+        copied = ("frames_asked", "frames_read", "decoder")
+        with self._write() as write:
+            for video_id, shadow in said:
+                rows = select(predictions).where(predictions.c.video_id == video_id)
+                if write.execute(rows.where(predictions.c.model_id == shadow.model_id)).first():
+                    continue  # another process was faster
+                answer = write.execute(rows.where(predictions.c.kind == "answer")).mappings().one()
+                row = {"video_id": video_id, "kind": "rescored", "created_at": now}
+                row |= {name: answer[name] for name in copied} | _but_class(vars(shadow))
+                write.execute(insert(predictions).values(**row, **{"class": shadow.class_name}))
 
     def moves(self, now: datetime) -> list[Move]:
         """The files that are to be moved now."""

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import safetensors
 import torch
@@ -18,12 +18,20 @@ from learner.classes import CLASS_NAME_RULE, is_class_name
 from learner.errors import VidwatchError
 from learner.spec import ClipSpec, NetworkArgs
 
-FORMAT = 2
+FORMAT = 3
+
+
+class Taught(NamedTuple):
+    """A clip that a model learned from, by its content."""
+
+    sha256: str
+    label: str
+    group: str
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """`classes` in the order of the logits; `trained_on` the SHA-256 of every clip it learned from.
+    """`classes` in the order of the logits; `trained_on` every clip that it, or a model before it, learned from.
 
     `measured` holds the accuracy on clips it had not seen, and how that was measured; empty where nothing could be.
     `temperature` is what logits are divided by for probabilities. A clip whose logits' log-sum-exp is below
@@ -33,7 +41,7 @@ class Manifest:
     classes: tuple[str, ...]
     clip: ClipSpec
     network: NetworkArgs
-    trained_on: tuple[str, ...]
+    trained_on: tuple[Taught, ...]
     measured: Mapping[str, Any] = field(default_factory=dict)
     temperature: float = 1.0
     unknown_below: float | None = None
@@ -144,7 +152,8 @@ def _read_manifest(path: Path) -> tuple[Manifest, str]:
         spec = document["clip"]
         document["clip"] = ClipSpec(**{**spec, "mean": tuple(spec["mean"]), "std": tuple(spec["std"])})
         document["network"] = TypeAdapter(NetworkArgs).validate_python(document["network"])
-        document["classes"], document["trained_on"] = tuple(document["classes"]), tuple(document["trained_on"])
+        document["classes"] = tuple(document["classes"])
+        document["trained_on"] = TypeAdapter(tuple[Taught, ...]).validate_python(document["trained_on"])
         manifest = Manifest(**document)
     except OSError as error:
         raise VidwatchError(f"no model {path.with_suffix('')}: cannot read {path.name} ({error.strerror})") from error

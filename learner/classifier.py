@@ -125,6 +125,11 @@ class Classifier:
         with torch.inference_mode():
             return self.network.head(features.to(self.device)).cpu().numpy()  # type: ignore[no-any-return]
 
+    def evidence(self, features: Tensor) -> np.ndarray[Any, Any]:
+        """`(B, T, F)` features to `(B, T, C)` float32: what each step says for each class; see `Head.evidence`."""
+        with torch.inference_mode():
+            return self.network.head.evidence(features.to(self.device)).cpu().numpy()
+
     def baseline_logits(self, features: Tensor) -> np.ndarray[Any, Any]:
         """As `logits`, from the mean-pooling baseline."""
         with torch.inference_mode():

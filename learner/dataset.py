@@ -98,8 +98,9 @@ def read_frames(
 ) -> Samples:
     """Each clip's frames as `spec` wants them, `(T, H, W, 3)` uint8 RGB, from the cache where they are in it."""
     cache = cache or Cache()
-    shelf = cache.shelf("frames", _frames_key(spec))
-    return _compute(clips, spec, shelf, lambda batch: [clip.frames for clip in batch], progress, cache.root)
+    return _compute(
+        clips, spec, frames_shelf(spec, cache), lambda batch: [clip.frames for clip in batch], progress, cache.root
+    )
 
 
 def extract(
@@ -107,14 +108,19 @@ def extract(
     classifier: Classifier,
     cache: Cache | None = None,
     progress: Progress = silent,
+    tolerated: float = TOLERATED_UNREADABLE,
 ) -> Samples:
-    """The backbone's features of each clip, `(T, F)` half precision, from the cache where they are in it."""
+    """The backbone's features of each clip, `(T, F)` half precision, from the cache where they are in it.
+
+    Raises:
+        VidwatchError: a larger share of the clips than `tolerated` cannot be read.
+    """
     shelf = features_shelf(classifier, cache or Cache())
 
     def compute(batch: list[Clip]) -> list[Array]:
         return list(classifier.features(np.stack([clip.frames for clip in batch])).numpy())
 
-    return _compute(clips, classifier.spec, shelf, compute, progress)
+    return _compute(clips, classifier.spec, shelf, compute, progress, tolerated=tolerated)
 
 
 def _compute(
@@ -124,11 +130,12 @@ def _compute(
     compute: Callable[[list[Clip]], list[Array]],
     progress: Progress,
     on_disk: Path | None = None,
+    tolerated: float = TOLERATED_UNREADABLE,
 ) -> Samples:
     """The cached values of `clips`; those that are missing are computed and cached, batch by batch.
 
     Raises:
-        VidwatchError: more than a tenth of the clips cannot be read.
+        VidwatchError: a larger share of the clips than `tolerated` cannot be read.
     """
     stored = _Table(len(clips), on_disk)
     for clip in clips:
@@ -146,7 +153,8 @@ def _compute(
         for (path, _), values in zip(whole, compute([clip for _, clip in whole]) if whole else [], strict=True):
             shelf.put(missing[path], values)
             stored.add(missing[path], values)
-        _require_readable(skipped, len(clips))
+        if len(skipped) > len(clips) * tolerated:
+            raise VidwatchError(_unreadable(skipped, len(clips)))
         progress(len(stored) + len(skipped), len(clips))
     kept = [clip for clip in clips if clip.sha256 in stored]
     return Samples(kept, [stored[clip.sha256] for clip in kept], skipped)
@@ -194,10 +202,9 @@ class _Table:
             return np.memmap(file, like.dtype, "r+", shape=shape)
 
 
-def _require_readable(skipped: dict[str, str], count: int) -> None:
-    if len(skipped) > count * TOLERATED_UNREADABLE:
-        reasons = "; ".join(f"{path}: {reason}" for path, reason in list(skipped.items())[:3])
-        raise VidwatchError(f"{len(skipped)} of the {count} clips cannot be read, more than a tenth: {reasons}")
+def _unreadable(skipped: dict[str, str], count: int) -> str:
+    reasons = "; ".join(f"{path}: {reason}" for path, reason in list(skipped.items())[:3])
+    return f"{len(skipped)} of the {count} clips cannot be read, more than a tenth: {reasons}"
 
 
 def _class_folders(root: Path) -> set[str]:
@@ -222,9 +229,9 @@ def _sha256(path: Path) -> str:
     return f"unreadable {path}"
 
 
-def _frames_key(spec: ClipSpec) -> str:
-    """All that frames depend on beside their clip; what they are normalised with is not."""
-    return repr((replace(spec, mean=(), std=()), DECODING, av.__version__))
+def frames_shelf(spec: ClipSpec, cache: Cache) -> Shelf:
+    """Where frames lie: all that they depend on beside their clip is the key; what they are normalised with is not."""
+    return cache.shelf("frames", repr((replace(spec, mean=(), std=()), DECODING, av.__version__)))
 
 
 def features_shelf(classifier: Classifier, cache: Cache) -> Shelf:

@@ -156,7 +156,7 @@ def evaluate(
         )
     found = extract(clips, classifier, cache, progress)
     truth = np.array([classifier.classes.index(clip.label) for clip in found.clips])
-    trained_on = set(classifier.manifest.trained_on)
+    trained_on = {clip.sha256 for clip in classifier.manifest.trained_on}
     features, temperature = found.tensor(), classifier.manifest.temperature
     logits = classifier.logits(features)
     unknowns, unread = _tell_unknown(unknown, classifier, logits, cache, progress) if unknown else (None, {})

@@ -220,6 +220,23 @@ class Head(nn.Module):
         logits = self.linear(self._dropout(pooled))
         return logits if self.skip is None else logits + self.skip(inputs.mean(1))  # type: ignore[no-any-return]
 
+    def evidence(self, features: Tensor) -> Tensor:
+        """`(B, T, F)` to `(B, T, C)`: what each step of the clip says for each class, by the layers that give logits.
+
+        Where states are averaged, the mean over T is the logits. Where the last state counts, step t is what the logits
+        would be had the LSTM ended there, and the last step is the logits; with two directions it is neither, since the
+        backward state that counts is that of the first step.
+        """
+        inputs = self.norm(self.inputs(features))
+        states, _ = self.lstm(self.projection(inputs))
+        evidence = self.linear(states)
+        if self.skip is None:
+            return evidence  # type: ignore[no-any-return]
+        if self.args.pooling == "last":
+            steps = torch.arange(1, inputs.shape[1] + 1, device=inputs.device)
+            inputs = inputs.cumsum(1) / steps[:, None]
+        return evidence + self.skip(inputs)  # type: ignore[no-any-return]
+
     def _dropout(self, values: Tensor) -> Tensor:
         return nn.functional.dropout(values, self.args.dropout, self.training)
 

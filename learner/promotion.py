@@ -7,23 +7,26 @@ alike the challengers are and although the clips are the same. It needs challeng
 None does: nothing trains on the holdout, and all that a later one can know of it is that the earlier ones were not
 promoted, which is true of every row of challengers until it ends; the whole row could be written down beforehand.
 
-Not promised: the odds count anew with each champion, each new class may cost up to the margin again, and a new class's
-recall is taken as it is. A champion that was lucky on the holdout is only the harder to replace.
+Not promised: the odds count anew with each champion, each new class may cost up to the margin again, a new class's
+recall is taken as it is, and whoever tunes the training by these figures makes it depend on the clips. A champion that
+was lucky on the holdout is only the harder to replace.
 """
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from math import copysign, inf, pi, sqrt
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from math import pi
 from statistics import NormalDist, fmean
 from typing import Any, Literal
 
-from scipy.optimize import brentq
+from learner.paired import Paired
 
 Outcome = Literal["promoted", "refused", "undecided"]
+Counts = dict[str, int]
 
-NEW_CLASS_CLIPS, NEW_CLASS_GROUPS = 5, 2
+NEW_CLASS_CLIPS = 5
 MOST_CLIPS = 10_000_000
 NAMED = 3  # of the classes with the fewest clips
 
@@ -50,9 +53,9 @@ DEFAULT = Rule()
 class Evidence:
     """One holdout clip: its label, its group, and what both models say.
 
-    `picked`: labelled because of an answer (a correction). Those are clips that the champion gets wrong, so they cannot
-    judge the classes it knows. Of a class that it does not know it gets every clip wrong: there picking takes them as
-    they come and says nothing of the challenger, so that they count.
+    `picked`: labelled because of the champion's answer, as a correction is. Among those its errors are many by choice,
+    so they cannot judge the classes that it knows. Of a class that it does not know every clip is its error: there the
+    choice leaves none out and says nothing of the challenger, so they count.
     """
 
     label: str
@@ -60,6 +63,10 @@ class Evidence:
     champion: str
     challenger: str
     picked: bool = False
+
+    def outcome(self) -> tuple[str, bool, bool]:
+        """Its group, and whether each of the two is right."""
+        return self.group, self.champion == self.label, self.challenger == self.label
 
 
 @dataclass(frozen=True)
@@ -69,103 +76,6 @@ class Verdict:
     verdict: Outcome
     reason: str
     figures: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Tally:
-    """Clips, in how many groups, and how many of them each model tells."""
-
-    n: int
-    groups: int
-    champion: int
-    challenger: int
-
-    @classmethod
-    def of(cls, clips: Sequence[Evidence]) -> "Tally":
-        """Count `clips`."""
-        right = (sum(getattr(clip, model) == clip.label for clip in clips) for model in ("champion", "challenger"))
-        return cls(len(clips), len({clip.group for clip in clips}), *right)
-
-    @property
-    def recall(self) -> float:
-        """The challenger's."""
-        return self.challenger / self.n
-
-
-@dataclass(frozen=True)
-class Paired:
-    """Clips that both models answered: on `gains` only the challenger is right, on `losses` only the champion.
-
-    `squares`: the sum over the groups of (gains - losses)^2; `group`: the mean size of the group that a clip is in.
-    """
-
-    n: float
-    gains: float
-    losses: float
-    squares: float
-    group: float = 1
-
-    @classmethod
-    def of(cls, clips: Iterable[Evidence]) -> "Paired":
-        """Compare both models on `clips`."""
-        sizes, nets, signs = Counter[str](), Counter[str](), Counter[int]()
-        for clip in clips:
-            sign = (clip.challenger == clip.label) - (clip.champion == clip.label)
-            sizes[clip.group] += 1
-            nets[clip.group] += sign
-            signs[sign] += 1
-        n = sizes.total()
-        squares, group = sum(net**2 for net in nets.values()), sum(size**2 for size in sizes.values()) / max(1, n)
-        return cls(n, signs[1], signs[-1], squares, max(1, group))
-
-    def among(self, n: int) -> "Paired":
-        """The same shares, of `n` clips."""
-        by = n / self.n if self.n else 0.0
-        return Paired(n, by * self.gains, by * self.losses, by * self.squares, self.group)
-
-    @property
-    def difference(self) -> float:
-        """The challenger's accuracy less the champion's."""
-        return (self.gains - self.losses) / self.n if self.n else 0.0
-
-    @property
-    def design_effect(self) -> float:
-        """How many times larger the variance is for clips of one group being alike.
-
-        Obuchowski's variance under no difference (1998, in the notation of Yang et al., 2010) over McNemar's. Few clips
-        that are answered differently cannot show how alike groups are, so one whole group is added to them: where the
-        models never differ, a group counts as one clip.
-        """
-        return max(1.0, (self.squares + self.group**2) / (self.gains + self.losses + self.group))
-
-    def z(self, null: float) -> float:
-        """By how many standard errors the difference lies above `null`: Tango's score statistic (1998).
-
-        It takes the variance under `null`. Bonett and Price's (2012) takes that of the clips seen, which is too small
-        just when luck has hidden the losses: models worse by the margin passed a late comparison tens of times as often
-        as its level says, in groups hundreds of times; Tango's kept to it (tests/benchmarks/promotion.py). Dividing by
-        the design effect is Rao and Scott's way (1992).
-        """
-        if not self.n:
-            return 0.0
-        gained, lost = self.gains / self.n, self.losses / self.n
-        b, c = (2 - gained + lost) * null - gained - lost, -lost * null * (1 - null)
-        variance = (sqrt(max(0.0, b * b - 8 * c)) - b) / 2 + null * (1 - null)
-        above = gained - lost - null
-        if variance <= 0:
-            return copysign(inf, above) if above else 0.0
-        return above * sqrt(self.n / self.design_effect / variance)
-
-    def lower(self, z: float) -> float:
-        """The difference's lower bound, `z` standard errors away."""
-        least = 1e-9 - 1
-        if self.difference <= least or self.z(least) <= z:
-            return -1.0
-        return float(brentq(lambda null: self.z(null) - z, least, self.difference))
-
-    def upper(self, z: float) -> float:
-        """Its upper bound."""
-        return -replace(self, gains=self.losses, losses=self.gains).lower(z)
 
 
 def judge(
@@ -182,86 +92,170 @@ def judge(
     be hoped for and nothing is gained, where a gain as large as the margin would have shown. Else undecided.
     """
     unpicked = [clip for clip in evidence if not clip.picked]
-    known = _by_class(unpicked, champion_classes)
-    shared = {name: tally for name, tally in known.items() if name in set(challenger_classes)}
+    known = _by_class(unpicked, set(champion_classes))
+    shared = {name: known[name] for name in known if name in set(challenger_classes)}
     judged = [clip for clip in unpicked if clip.label in shared]
     new = _by_class(evidence, set(challenger_classes) - set(champion_classes))
-    told, waiting = _sort(new, evidence, bool(shared), rule)
-    paired, level = Paired.of(judged), rule.odds * 6 / (pi * look) ** 2
-    trial = Trial(Tally.of(judged), paired, known, shared, new, told, waiting, -NormalDist().inv_cdf(level), rule)
+    groups = Counter(label for label, _ in {(clip.label, clip.group) for clip in evidence})
+    level = rule.odds * 6 / (pi * look) ** 2
+    needed = min(2, max(groups.values(), default=1))
+    trial = _Trial(
+        _count(judged), Paired.of(clip.outcome() for clip in judged), known, shared, new, needed, _quantile(level), rule
+    )
     picked = sum(clip.picked and clip.label in shared for clip in evidence)
     figures = {"look": look, "level": level, "picked": picked, **trial.figures(), "rule": asdict(rule)}
-    return Verdict(trial.verdict, trial.reason(), figures)
+    return Verdict(trial.outcome, trial.reason(), figures)
 
 
 @dataclass(frozen=True)
-class Trial:
-    """One comparison: what was counted, what follows from it, and how that is said.
+class _Trial:
+    """One comparison: what was counted, what follows, and how it is said.
 
-    `total` and `paired` are of the unpicked clips of `shared` classes, `known` are all of the champion's, `new` those
-    that only the challenger knows: it tells those in `told`, and those in `waiting` have too few clips to say.
+    `total` and `paired` are of the unpicked clips of the `shared` classes; `known` are all of the champion's classes,
+    `new` those that only the challenger knows, of which clips of so many `groups` are needed.
     """
 
-    total: Tally
+    total: Counts
     paired: Paired
-    known: Mapping[str, Tally]
-    shared: Mapping[str, Tally]
-    new: Mapping[str, Tally]
-    told: Collection[str]
-    waiting: Mapping[str, int]
+    known: dict[str, Counts]
+    shared: dict[str, Counts]
+    new: dict[str, Counts]
+    groups: int
     z: float
     rule: Rule
 
-    @property
+    @cached_property
     def fallen(self) -> list[str]:
-        """The classes that fall apart."""
-        lost = {name: tally.champion - tally.challenger for name, tally in self.known.items()}
-        return [name for name in lost if lost[name] > max(1, self.rule.class_loss * self.known[name].n)]
+        """The champion's classes that fall apart, also those that the challenger dropped; the worst comes first."""
+        lost = {name: of["champion"] - of["challenger"] for name, of in self.known.items()}
+        fallen = [name for name in lost if lost[name] > max(1, self.rule.class_loss * self.known[name]["n"])]
+        return sorted(fallen, key=lambda name: (-lost[name], name))
 
-    @property
-    def verdict(self) -> Outcome:
-        """What the figures come to."""
+    @cached_property
+    def waiting(self) -> dict[str, int]:
+        """The new classes that cannot be judged yet, and how many clips they lack: one, if it is only a group."""
+        lacks = {name: max(NEW_CLASS_CLIPS - of["n"], self.groups - of["groups"], 0) for name, of in self.new.items()}
+        return {name: lack for name, lack in lacks.items() if lack}
+
+    @cached_property
+    def told(self) -> list[str]:
+        """The new classes that the challenger tells.
+
+        Where no class is shared, nothing else would catch a model that gives one answer to all: there the mean over
+        the new classes, two at least, has to be as high.
+        """
+        recalls = {name: of["challenger"] / of["n"] for name, of in self.new.items() if name not in self.waiting}
+        if not self.shared and (len(recalls) < 2 or fmean(recalls.values()) < self.rule.new_class_recall):
+            return []
+        return [name for name, recall in recalls.items() if recall >= self.rule.new_class_recall]
+
+    @cached_property
+    def outcome(self) -> Outcome:
+        """What the counts come to."""
         if self.fallen:
             return "refused"
         if not self.shared:
             return "promoted" if self.told else "undecided" if self.waiting else "refused"
-        return self.compare(self.paired, bool(self.told))
+        return self.compare(self.paired, gains_class=bool(self.told))
 
-    def compare(self, paired: Paired, told: bool) -> Outcome:
-        """On the classes that both know. A wrong refusal costs one challenger: it is held to the odds, at any look."""
-        if paired.z(-self.rule.margin) > self.z and (told or paired.z(0) > self.z):
+    def compare(self, paired: Paired, *, gains_class: bool) -> Outcome:
+        """On the shared classes. A wrong refusal costs one challenger: it is held to the odds at any look."""
+        if paired.z(-self.rule.margin) > self.z and (gains_class or paired.z(0) > self.z):
             return "promoted"
-        shown = NormalDist().inv_cdf(self.rule.odds)
+        shown = -_quantile(self.rule.odds)
         worse = paired.difference <= -self.rule.margin and paired.z(0) < shown
-        idle = paired.difference <= 0 and paired.z(self.rule.margin) < shown and not told and not self.waiting
+        idle = paired.difference <= 0 and paired.z(self.rule.margin) < shown and not (gains_class or self.waiting)
         return "refused" if worse or idle else "undecided"
 
-    @property
+    @cached_property
     def missing(self) -> int:
-        """How many more clips of shared classes decide, if they are like those that there are."""
-        if not self.shared or self.verdict != "undecided":
+        """How many more clips of the shared classes decide, if they are like those that are there."""
+        if not self.shared or self.outcome != "undecided":
             return 0
-        hopeful = bool(self.told or self.waiting)
-        more = range(MOST_CLIPS)
-        key = lambda n: self.compare(self.paired.among(self.total.n + n), hopeful) != "undecided"
-        return bisect_left(more, True, key=key)
+
+        def is_decided(more: int) -> bool:
+            paired = self.paired.among(self.total["n"] + more)
+            return self.compare(paired, gains_class=bool(self.told or self.waiting)) != "undecided"
+
+        return bisect_left(range(MOST_CLIPS), True, key=is_decided)
+
+    @property
+    def fewest(self) -> list[str]:
+        """The shared classes that have the fewest clips."""
+        return sorted(self.shared, key=lambda name: (self.shared[name]["n"], name))[:NAMED]
 
     def figures(self) -> dict[str, Any]:
-        """What `reason` rests on; counts, but for the accuracies, their difference and its bounds, as shares of 1."""
-        n, paired = self.total.n, self.paired
+        """Counts, but for the accuracies, their difference and its bounds."""
+        n, paired = self.total["n"], self.paired
         return {
             "n": n,
-            "groups": self.total.groups,
-            "champion": self.total.champion / n if n else None,
-            "challenger": self.total.challenger / n if n else None,
+            "groups": self.total["groups"],
+            "champion": self.total["champion"] / n if n else None,
+            "challenger": self.total["challenger"] / n if n else None,
             "difference": paired.difference if n else None,
             "lower": paired.lower(self.z),
             "upper": paired.upper(self.z),
             "gains": paired.gains,
             "losses": paired.losses,
             "design_effect": paired.design_effect,
-            "classes": {name: asdict(tally) for name, tally in self.known.items()},
-            "new_classes": {name: asdict(tally) for name, tally in self.new.items()},
-            "told": list(self.told),
-            "missing": {"clips": self.missing, "new_classes": dict(self.waiting)},
+            "classes": self.known,
+            "new_classes": {name: {**counts, "told": name in self.told} for name, counts in self.new.items()},
+            "missing": {"clips": self.missing, "above_all": self.fewest, "new_classes": self.waiting},
         }
+
+    def reason(self) -> str:
+        """The outcome, for a person who is no statistician."""
+        if self.fallen:
+            first, *others = self.fallen
+            return (
+                f"Class {first} falls apart: {_score(self.known[first])}"
+                + f" (and so {len(others)} more)" * any(others)
+                + "."
+            )
+        said = self._of_shared() if self.shared else ["The two models have no class in common."]
+        new = [f"{name} {of['challenger']} of {of['n']} clips{self._lack(name)}" for name, of in self.new.items()]
+        if new:
+            said.append(f"New classes, of which {self.rule.new_class_recall:.0%} has to be told: {', '.join(new)}.")
+        return " ".join(said)
+
+    def _of_shared(self) -> list[str]:
+        points, so = f"{100 * self.rule.margin:g} points", "too few to say"
+        if self.outcome == "refused":
+            is_worse = self.paired.z(0) < -_quantile(self.rule.odds)
+            so = "it is worse, beyond chance" if is_worse else f"no gain, where one of {points} would have shown"
+        elif self.paired.z(-self.rule.margin) > self.z:
+            so = "it is better" if self.paired.z(0) > self.z else f"it is not worse by {points}"
+            so += ", beyond chance" + "; whether it is better is open" * bool(self.missing)
+        said = [f"On the classes that both know, {_score(self.total)}: {so}."]
+        if self.missing:
+            classes = ", ".join(self.fewest)
+            said.append(f"About {self.missing:,} more are needed, above all of {classes}; corrections do not count.")
+        return said
+
+    def _lack(self, name: str) -> str:
+        lack, group = self.waiting.get(name, 0), self.new[name]["groups"] < self.groups
+        return f" ({lack} more needed{', of another group' * group})" if lack else ""
+
+
+def _score(counts: Counts) -> str:
+    return (
+        f"of {counts['n']} holdout clips the champion tells {counts['champion']}, the challenger {counts['challenger']}"
+    )
+
+
+def _by_class(clips: Iterable[Evidence], names: Collection[str]) -> dict[str, Counts]:
+    found: dict[str, list[Evidence]] = {name: [] for name in sorted(names)}
+    for clip in clips:
+        if clip.label in found:
+            found[clip.label].append(clip)
+    return {name: _count(clips) for name, clips in found.items()}
+
+
+def _count(clips: Collection[Evidence]) -> Counts:
+    told = {model: sum(getattr(clip, model) == clip.label for clip in clips) for model in ("champion", "challenger")}
+    return {"n": len(clips), "groups": len({clip.group for clip in clips}), **told}
+
+
+def _quantile(level: float) -> float:
+    """How many standard errors out the tail of this probability begins."""
+    return -NormalDist().inv_cdf(level)

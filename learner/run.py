@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+
 from learner import checkpoint, files, report
 from learner.errors import VidwatchError
 from learner.fit import Epoch
@@ -58,6 +60,12 @@ class Run:
         """Nothing is left to go on with."""
         for path in self._states():
             path.unlink()
+
+    def keep_held_out(self, clips: list[str], probabilities: np.ndarray[Any, Any]) -> None:
+        """Write `(N, C)` probabilities of clips, by their SHA-256, from models that had not learned from them."""
+        rows = [[round(float(value), 6) for value in row] for row in probabilities]
+        document = {"classes": self.manifest.classes, "clips": dict(zip(clips, rows, strict=True))}
+        files.write(self.folder / "held_out.json", json.dumps(document).encode())
 
     def keep(self, history: list[Epoch], network: ClipNetwork) -> None:
         """Write the history, and the checkpoints for which the last epoch is the best.

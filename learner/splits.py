@@ -30,14 +30,16 @@ ENTANGLED = (
 class Sources:
     """Where clips come from; where validation or test have no folder of their own, clips of `root` are kept back.
 
-    `split` says how: by "group", or at "random" as the course report did, which flatters.
+    `split` says how: by "group", or at "random" as the course report did, which flatters. `clips` are given where they
+    are known already, and come from no folder.
     """
 
-    root: Path
+    root: Path | None = None
     validation: Path | None = None
     test: Path | None = None
     group_pattern: str = GROUP_PATTERN
     split: Literal["group", "random"] = "group"
+    clips: tuple[LabelledClip, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,11 @@ def gather(sources: Sources) -> tuple[list[LabelledClip], dict[str, Part]]:
     Raises:
         VidwatchError: fewer than two classes, or a folder that judges shares a clip or a group with another.
     """
-    clips = find_clips(sources.root, sources.group_pattern)
+    clips = find_clips(sources.root, sources.group_pattern) if sources.root else list(sources.clips)
     parts: dict[str, Part] = {clip.sha256: "training" for clip in clips}
     if len(class_names(clips)) < 2:
         raise VidwatchError(
-            f"{sources.root} holds one class only; a model needs at least two class folders to tell apart"
+            f"{sources.root or 'what was labelled'} holds one class only; a model needs at least two to tell apart"
         )
     folders: tuple[tuple[Part, Path | None], ...] = (("validation", sources.validation), ("test", sources.test))
     for part, root in folders:

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import softmax
 
 from learner import checkpoint, evaluate, report, splits
 from learner.cache import Cache
 from learner.catalogue import STARTER
+from learner.checkpoint import Taught
 from learner.classifier import Classifier
 from learner.dataset import LabelledClip, Progress, Samples, class_names, extract, read_frames, silent
 from learner.errors import VidwatchError
@@ -35,10 +37,14 @@ AT_RANDOM = "on clips kept back at random: optimistic, since it learned from oth
 
 @dataclass(frozen=True)
 class Start:
-    """What the network begins with instead of what the recipe says: a file of backbone weights, or a model of ours."""
+    """What the network begins with instead of what the recipe says: a file of backbone weights, or a model of ours.
+
+    Of the model its head, too, but where `head` is False.
+    """
 
     weights: Path | None = None
     model: Path | None = None
+    head: bool = True
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,14 @@ class _Task:
     untrained: ClipNetwork
     run: Run
     watch: Watch
+
+
+@dataclass(frozen=True)
+class _Before:
+    """What a network has learned from when its training begins; whether its head has, which flatters what it judges."""
+
+    clips: tuple[Taught, ...] = ()
+    head: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,7 +141,7 @@ def train(
     found, parts = splits.gather(sources)
     _split(recipe, sources, found, parts)  # too few groups are told before anything is read
     classes = class_names(found)
-    untrained, seen = _begin(recipe, classes, start)
+    untrained, before = _begin(recipe, classes, start)
     run = Run(out.with_name(f"{checkpoint.weights_path(out).stem}.run"), untrained.manifest)
     with run.opened(_described(recipe, sources, untrained, found, parts)):
         samples = _read(found, recipe, untrained, cache, watch.reading)
@@ -137,7 +151,7 @@ def train(
         task = _Task(recipe, samples.clips, classes, data, untrained.network, run, watch)
         split = _split(recipe, sources, samples.clips, parts)
         outcome = _hold_out(task, split, sources) if isinstance(split, Split) else _cross_validate(task, split)
-        return _finish(task, outcome, out, seen, samples.skipped)
+        return _finish(task, outcome, out, before, samples.skipped)
 
 
 def _require_whole(found: list[LabelledClip], samples: Samples, parts: dict[str, Part]) -> None:
@@ -156,24 +170,26 @@ def _split(recipe: Recipe, sources: Sources, clips: list[LabelledClip], parts: d
     return splits.deal(clips, parts, sources.split, settings.seed)
 
 
-def _begin(recipe: Recipe, classes: tuple[str, ...], start: Start) -> tuple[Classifier, frozenset[str]]:
-    """The untrained network with what weights there are, and the content that those have learned from."""
-    args, seen = recipe.network, frozenset[str]()
+def _begin(recipe: Recipe, classes: tuple[str, ...], start: Start) -> tuple[Classifier, "_Before"]:
+    """The untrained network with what weights there are, and what those have learned from."""
+    args, before = recipe.network, _Before()
     mean, std = backbone_statistics(args.backbone)
     spec = ClipSpec(recipe.clip.frames, recipe.clip.size, recipe.clip.fit, mean, std)
 
     def fill(network: ClipNetwork) -> None:
-        nonlocal seen
+        nonlocal before
         if start.weights:
             network.backbone.load_weights(start.weights)
         elif start.model or recipe.start == "starter":
             model = Classifier.load(start.model or STARTER)
-            _take_over(network, model, recipe, classes, with_head=start.model is not None)
-            seen = frozenset(model.manifest.trained_on if start.model else ())
+            with_head = start.model is not None and start.head
+            _take_over(network, model, recipe, classes, with_head=with_head)
+            if start.model:
+                before = _Before(model.manifest.trained_on, with_head)
         elif recipe.start == "imagenet":
             network.backbone.fetch_weights()
 
-    return Classifier.untrained(args, spec, classes, recipe.training.seed, fill), seen
+    return Classifier.untrained(args, spec, classes, recipe.training.seed, fill), before
 
 
 def _take_over(
@@ -280,8 +296,9 @@ def _features(network: ClipNetwork, data: Data, clips: Indices) -> Iterator[torc
             yield (values if values.dim() == 3 else network.backbone(values)).float()
 
 
-def _finish(task: _Task, outcome: _Outcome, out: Path, seen: frozenset[str], skipped: dict[str, str]) -> Trained:
+def _finish(task: _Task, outcome: _Outcome, out: Path, before: _Before, skipped: dict[str, str]) -> Trained:
     judged, method = outcome.judged, outcome.judged.method
+    seen = {clip.sha256 for clip in before.clips} if before.head else set[str]()
     if flattered := sum(task.clips[i].sha256 in seen for i in judged.clips):
         method += f"; flattering, since {flattered} of these clips had taught the model that it began with"
     if not np.isfinite(judged.logits).all():
@@ -291,14 +308,23 @@ def _finish(task: _Task, outcome: _Outcome, out: Path, seen: frozenset[str], ski
     baseline = score(judged.baseline_logits, truth, task.classes)
     manifest = replace(
         task.run.manifest,
-        trained_on=tuple(sorted({task.clips[i].sha256 for i in outcome.learned_from} | seen)),
+        trained_on=_lineage([task.clips[i] for i in outcome.learned_from], before),
         measured=evaluate.figures(own, baseline, method),
         temperature=outcome.temperature,
         unknown_below=outcome.unknown_below,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+    judged_clips = [task.clips[i].sha256 for i in judged.clips]
+    task.run.keep_held_out(judged_clips, softmax(judged.logits / judged.temperature, axis=1))
     path = checkpoint.save(out, manifest, outcome.network.state_dict())
     report.write(task.run.folder, task.recipe, method, own, baseline, outcome.history, task.classes, skipped)
     task.run.finish()
     groups = len({clip.group for clip in task.clips})
     return Trained(path, task.run.folder, method, own, baseline, len(task.clips), groups, skipped)
+
+
+def _lineage(clips: list[LabelledClip], before: _Before) -> tuple[Taught, ...]:
+    """All that the model has learned from, itself or as the one it began with; a newer label counts."""
+    old = {clip.sha256: clip for clip in before.clips}
+    new = {clip.sha256: Taught(clip.sha256, clip.label, clip.group) for clip in clips}
+    return tuple(sorted({**old, **new}.values()))

@@ -10,7 +10,16 @@ import pytest
 ROOT = Path(__file__).parents[1]
 VIDWATCH = Path(sys.executable).with_name("vidwatch")
 HEAVY = {"torch", "timm", "cv2", "av", "scipy", "sklearn", "torchvision", "matplotlib"}
-HEAVY_DAEMON = {"service.py", "engine.py", "inference.py", "decoding.py", "trainer.py", "cli.py", "progress.py"}
+HEAVY_DAEMON = {
+    "service.py",
+    "engine.py",
+    "inference.py",
+    "decoding.py",
+    "trainer.py",
+    "rescoring.py",
+    "cli.py",
+    "progress.py",
+}
 LIGHT_LEARNER = {"learner.errors", "learner.groups", "learner.catalogue", "learner.classes", "learner.spec"}
 
 

@@ -1,0 +1,213 @@
+"""The process that trains a challenger and compares it with the champion. It is told what to do, and knows no database.
+
+A job comes in as JSON; what happens goes out as lines of JSON. It runs at the lowest priority, beside a daemon that
+classifies, and ends with it.
+"""
+
+import json
+import os
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from daemon.stopping import die_with
+from learner import promotion
+from learner.cache import Cache
+from learner.catalogue import STARTER
+from learner.classifier import Classifier
+from learner.dataset import LabelledClip, extract, features_shelf, frames_shelf
+from learner.errors import VidwatchError
+from learner.promotion import Evidence, Rule
+from learner.recipe import Frames, Recipe, load
+from learner.rehearsal import recall
+from learner.spec import Augment, ClipSpec
+from learner.splits import Sources
+from learner.train import Start, Watch, train
+
+BETWEEN_NEWS = 0.5  # seconds
+
+
+@dataclass(frozen=True)
+class LabelledFile:
+    """A clip with the label that counts; `path` is where it was when the job began, in the file system's encoding."""
+
+    path: str
+    label: str
+    group: str
+    sha256: str
+    picked: bool
+
+    def clip(self) -> LabelledClip:
+        """As the learner knows it."""
+        return LabelledClip(Path(self.path), self.label, self.group, self.sha256)
+
+
+@dataclass(frozen=True)
+class Job:
+    """Train `challenger` on `training`, but where it is trained already; compare it with `champion` on `holdout`.
+
+    `look` counts the comparisons with this champion; `memory` is the share of a GPU's memory, `cache` is in bytes.
+    """
+
+    challenger: str
+    champion: str
+    is_trained: bool
+    recipe: str
+    device: str | None
+    memory: float
+    cache: int
+    min_class_clips: int
+    training: tuple[LabelledFile, ...]
+    holdout: tuple[LabelledFile, ...]
+    look: int
+    rule: Rule
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """The job that JSON describes. Not by pydantic: it takes no names of files that are not UTF-8."""
+        fields = json.loads(text)
+        files = {side: tuple(LabelledFile(**clip) for clip in fields[side]) for side in ("training", "holdout")}
+        return cls(**{**fields, **files, "rule": Rule(**fields["rule"])})
+
+
+def main() -> None:
+    """Do the job on standard input."""
+    die_with(int(sys.argv[1]))
+    os.nice(19)
+    job = Job.read(sys.stdin.read())
+    if torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(job.memory)
+    try:
+        work(job)
+    except VidwatchError as error:
+        _tell(error=str(error))
+
+
+def work(job: Job) -> None:
+    """Train and compare; tells the verdict.
+
+    Raises:
+        VidwatchError: nothing to learn from, a class of the champion's of which nothing is left, a damaged model.
+    """
+    cache, champion = Cache(job.cache), Classifier.load(job.champion, job.device)
+    if not job.is_trained:
+        recipe = head_of(champion) if job.recipe == "head" else load(job.recipe)
+        same_body = recipe.network.body() == champion.manifest.network.body()
+        start = Start(model=Path(job.champion), head=False) if same_body else Start()
+        learned = recalled(champion, recipe, same_body, cache)
+        clips = choose(job.training, learned, champion, job.min_class_clips)
+        trained = train(Sources(clips=clips), Path(job.challenger), recipe, start, cache, _watch())
+        _tell(skipped=trained.skipped, progress="comparing")
+    challenger = Classifier.load(job.challenger, job.device)
+    evidence = compare(job.holdout, champion, challenger, cache)
+    known = promotion.judge(evidence, champion.classes, challenger.classes, job.look, job.rule)
+    _tell(verdict=known.verdict, reason=known.reason, figures={**known.figures, "holdout": len(job.holdout)})
+
+
+def head_of(champion: Classifier) -> Recipe:
+    """The champion's own network and clips, trained as our default is: its image network stays as it is."""
+    spec = champion.spec
+    return Recipe(
+        name="head",
+        about="the head of the model that answers, on features that are stored",
+        start="scratch",
+        clip=Frames(frames=spec.frames, size=spec.size, fit=spec.fit),
+        network=champion.manifest.network,
+        augment=Augment(),
+        training=load("default").training,
+    )
+
+
+def recalled(champion: Classifier, recipe: Recipe, same_body: bool, cache: Cache) -> list[LabelledClip]:
+    """What the champion learned from, as far as there is stored of it what `recipe` learns from."""
+    if not recipe.training.freeze:
+        shelf = frames_shelf(ClipSpec(recipe.clip.frames, recipe.clip.size, recipe.clip.fit), cache)
+    else:
+        shelf = features_shelf(champion if same_body else Classifier.load(STARTER), cache)
+    return recall(champion, shelf, cache)
+
+
+def choose(
+    labelled: Sequence[LabelledFile], learned: Sequence[LabelledClip], champion: Classifier, least: int
+) -> tuple[LabelledClip, ...]:
+    """The labelled clips of classes that have enough, with what the champion learned from, so that it is not forgotten.
+
+    Raises:
+        VidwatchError: a class that the champion knows would be lost, or fewer than two classes have enough.
+    """
+    named = {clip.sha256 for clip in labelled}
+    clips = [clip.clip() for clip in labelled]
+    # Whose labels name none of the starter's actions has clips of something else, and no use for it.
+    if champion.digest != Classifier.load(STARTER).digest or {clip.label for clip in clips} & set(champion.classes):
+        clips += [clip for clip in learned if clip.sha256 not in named]
+        required = set(champion.classes)
+    else:
+        required = set()
+    by_class: dict[str, list[LabelledClip]] = defaultdict(list)
+    for clip in clips:
+        by_class[clip.label].append(clip)
+    enough = {
+        name
+        for name, found in by_class.items()
+        if len({clip.group for clip in found}) >= 2 and (name in required or len(found) >= least)
+    }
+    if lost := required - enough:
+        raise VidwatchError(
+            f"the model that answers knows {', '.join(sorted(lost))}, and of what it learned there nothing is left in "
+            "the cache; label clips of two recordings of each"
+        )
+    if len(enough) < 2:
+        raise VidwatchError(f"fewer than two classes have {least} labelled clips of two recordings (min_class_clips)")
+    return tuple(clip for clip in clips if clip.label in enough)
+
+
+def compare(
+    holdout: Sequence[LabelledFile], champion: Classifier, challenger: Classifier, cache: Cache
+) -> list[Evidence]:
+    """What both say of the clips of which neither has seen anything, nor anything of their groups."""
+    taught = [*champion.manifest.trained_on, *challenger.manifest.trained_on]
+    seen = {clip.sha256 for clip in taught} | {clip.group for clip in taught}
+    unseen = [clip for clip in holdout if not {clip.sha256, clip.group} & seen]
+    ours, theirs = (_answers(unseen, model, cache) for model in (champion, challenger))
+    return [
+        Evidence(clip.label, clip.group, ours[clip.sha256], theirs[clip.sha256], clip.picked)
+        for clip in unseen
+        if clip.sha256 in ours and clip.sha256 in theirs
+    ]
+
+
+def _answers(files: Sequence[LabelledFile], model: Classifier, cache: Cache) -> dict[str, str]:
+    if not files:
+        return {}
+    found = extract([clip.clip() for clip in files], model, cache)
+    logits = model.logits(found.tensor())
+    return {clip.sha256: model.classes[row.argmax()] for clip, row in zip(found.clips, logits, strict=True)}
+
+
+def _watch() -> Watch:
+    told = 0.0
+
+    def rarely(progress: str) -> None:
+        nonlocal told
+        if time.monotonic() > told + BETWEEN_NEWS:
+            told = time.monotonic()
+            _tell(progress=progress)
+
+    return Watch(
+        reading=lambda done, of: rarely(f"reading clips, {done} of {of}"),
+        step=lambda done, of, loss: rarely(f"{done / of:.0%}, loss {loss:.3f}"),
+    )
+
+
+def _tell(**news: Any) -> None:
+    print(json.dumps(news), flush=True)
+
+
+if __name__ == "__main__":
+    main()
