@@ -43,7 +43,8 @@ def rescore(
         raise VidwatchError("no model has answered here yet; start the daemon first")
     model, store = Classifier.load(home.model_or_starter(name)), Store(engine, "rescore")
     model_id = store.register_model(model.name, model.digest, model.classes, model.manifest.measured, now)
-    by_this = exists().where(predictions.c.video_id == videos.c.id, predictions.c.model_id == model_id)
+    said = predictions.alias()
+    by_this = exists().where(said.c.video_id == videos.c.id, said.c.model_id == model_id)
     answer = and_(predictions.c.video_id == videos.c.id, predictions.c.kind == "answer")
     query = select(videos.c.id, videos.c.path, videos.c.sha256, predictions.c["class"].label("answer"))
     with engine.begin() as read:
@@ -53,8 +54,8 @@ def rescore(
         rows = left[first : first + BATCH]
         clips = {row.sha256: LabelledClip(Path(os.fsdecode(row.path)), row.answer, "", row.sha256) for row in rows}
         found = extract(list(clips.values()), model, cache, tolerated=1.0)
-        said = model.judge(found.tensor()) if found.clips else []
-        by_content = {clip.sha256: prediction for clip, prediction in zip(found.clips, said, strict=True)}
+        judged = model.judge(found.tensor()) if found.clips else []
+        by_content = {clip.sha256: prediction for clip, prediction in zip(found.clips, judged, strict=True)}
         new = [(row.id, _said(model_id, by_content[row.sha256])) for row in rows if row.sha256 in by_content]
         store.rescore(new, now)
         scored += len(new)

@@ -1,0 +1,60 @@
+"""Ends a process with SIGKILL at a named step, from outside: on PYTHONPATH, it is imported by every Python that starts.
+
+VIDWATCH_TEST_FAULT is `module:function:when`, such as `daemon.history:History.conclude:before`. The first process to
+get there dies; the file VIDWATCH_TEST_FAULT_DONE says that it has, and nobody dies after that.
+"""
+
+import importlib.util
+import os
+import signal
+import sys
+from functools import reduce, wraps
+from pathlib import Path
+
+FAULT, DONE = os.environ.get("VIDWATCH_TEST_FAULT"), os.environ.get("VIDWATCH_TEST_FAULT_DONE", "")
+
+
+def die() -> None:
+    try:
+        os.close(os.open(DONE, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Finder:
+    """Finds the module of the fault as it would be found, and has it changed when it has been loaded."""
+
+    def __init__(self, fault: str) -> None:
+        self.module, self.function, self.when = fault.split(":")
+        self.searching = False
+
+    def find_spec(self, name, path=None, target=None):
+        if name != self.module or self.searching:
+            return None
+        self.searching = True
+        spec = importlib.util.find_spec(name)
+        self.searching = False
+        load = spec.loader.exec_module
+        spec.loader.exec_module = lambda module: (load(module), self.change(module))
+        return spec
+
+    def change(self, module) -> None:
+        *owners, name = self.function.split(".")
+        owner = reduce(getattr, owners, module)
+        function = getattr(owner, name)
+
+        @wraps(function)
+        def deadly(*arguments, **named):
+            if self.when == "before":
+                die()
+            result = function(*arguments, **named)
+            if self.when == "after":
+                die()
+            return result
+
+        setattr(owner, name, deadly)
+
+
+if FAULT and not Path(DONE).exists():
+    sys.meta_path.insert(0, Finder(FAULT))

@@ -1,0 +1,124 @@
+"""Which model answers, the one in its shadow, and what they leave behind: real models, real clips."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import write_video
+from lab import SETTINGS, Lab
+from lab import champion as champion
+from lab import lab as lab
+
+from daemon.engine import Engines
+from daemon.history import Decision
+from daemon.inference import Thresholds
+from learner.checkpoint import load, save
+from learner.classifier import Classifier, Prediction
+from learner.dataset import features_shelf
+from learner.errors import VidwatchError
+from learner.video import Clip, read_clip
+
+PROMOTED = Decision("promoted", "better", {})
+UNDECIDED = Decision("undecided", "too few clips", {})
+
+
+@pytest.fixture
+def engines(lab: Lab) -> Iterator[Engines]:
+    engines = Engines(lab.home, SETTINGS.model_copy(update={"model": "tiny", "decoders": 1}), lab.store, lab.history)
+    yield engines
+    engines.close()
+
+
+def copy_of_tiny(lab: Lab, name: str) -> None:
+    """Another model with the same backbone: its head has other weights, so that it can be told from the first."""
+    tiny = load(lab.home.model("tiny"))
+    tensors = {key: value * 0.5 if key.startswith("head.linear") else value for key, value in tiny.tensors.items()}
+    save(lab.home.model(name), tiny.manifest, tensors)
+
+
+def clips(tmp_path: Path, model: Classifier) -> list[Clip]:
+    return [read_clip(bytes(write_video(tmp_path / f"{shade}.avi", shade=shade)), model.spec) for shade in (0, 180)]
+
+
+def test_a_promotion_gives_a_new_engine_once(lab: Lab, engines: Engines) -> None:
+    first = engines.first(lab.now)
+    assert engines.changed(lab.now) is None
+    copy_of_tiny(lab, "auto-1")
+    lab.history.conclude("auto-1", "tiny", PROMOTED, lab.now)
+    second = engines.changed(lab.now)
+    assert second
+    assert second.model_id != first.model_id
+    assert second.reader is first.reader  # it wants the same frames
+    assert engines.changed(lab.now) is None
+
+
+def test_a_new_champion_that_cannot_be_loaded_gives_way_to_the_one_before(lab: Lab, engines: Engines) -> None:
+    engines.first(lab.now)
+    copy_of_tiny(lab, "auto-1")
+    lab.home.model("auto-1.safetensors").write_bytes(b"damaged")
+    lab.history.conclude("auto-1", "tiny", PROMOTED, lab.now)
+    assert engines.changed(lab.now) is None
+    assert lab.history.champion() == "tiny"
+    row = lab.history.decisions()[0]
+    assert (row.verdict, row.challenger, row.champion) == ("rolled back", "tiny", "auto-1")
+    assert "went back by itself" in row.reason
+
+
+def test_a_champion_that_is_gone_at_the_start_gives_way_too(lab: Lab, engines: Engines) -> None:
+    lab.history.conclude("auto-1", "tiny", PROMOTED, lab.now)
+    engines.first(lab.now)
+    assert (engines.champion.name, lab.history.champion()) == ("tiny", "tiny")
+
+
+def test_a_setting_that_names_no_model_is_an_error(lab: Lab) -> None:
+    settings = SETTINGS.model_copy(update={"model": "none"})
+    with pytest.raises(VidwatchError, match=r"setting 'model' is 'none'.*'vidwatch models' lists them"):
+        Engines(lab.home, settings, lab.store, lab.history).first(lab.now)
+
+
+def test_an_undecided_challenger_says_what_it_thinks_and_the_champion_answers(
+    lab: Lab, engines: Engines, tmp_path: Path
+) -> None:
+    copy_of_tiny(lab, "auto-1")
+    lab.history.conclude("auto-1", "tiny", UNDECIDED, lab.now)
+    engine = engines.first(lab.now)
+    outcomes = engine.classify(clips(tmp_path, engines.champion))
+    assert [outcome.prediction.class_name for outcome in outcomes] == ["dark", "bright"]
+    for outcome in outcomes:
+        assert outcome.shadow
+        model_id, said = outcome.shadow
+        assert model_id != engine.model_id
+        assert said.logits != outcome.prediction.logits
+
+
+def test_a_challenger_that_cannot_be_loaded_stands_in_no_ones_way(
+    lab: Lab, engines: Engines, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lab.history.conclude("auto-1", "tiny", UNDECIDED, lab.now)
+    engine = engines.first(lab.now)
+    outcomes = engine.classify(clips(tmp_path, engines.champion))
+    assert [outcome.shadow for outcome in outcomes] == [None, None]
+    assert "challenger auto-1 cannot be loaded" in caplog.text
+
+
+def test_the_features_that_a_model_looked_at_are_kept(lab: Lab, engines: Engines, tmp_path: Path) -> None:
+    engine = engines.first(lab.now)
+    seen = clips(tmp_path, engines.champion)
+    engine.classify(seen)
+    shelf = features_shelf(engines.champion, engines.cache)
+    for clip in seen:
+        stored = shelf.get(clip.sha256)
+        assert stored is not None
+        assert (stored == engines.champion.features(clip.frames[None]).numpy()[0]).all()
+
+
+@pytest.mark.parametrize(
+    ("probability", "known", "doubt"),
+    [(0.9, True, None), (0.9, False, "unknown"), (0.4, True, "probability"), (0.7, True, "probability")],
+)
+def test_an_answer_is_unsure_below_its_threshold_or_where_the_clip_is_like_no_class(
+    probability: float, known: bool, doubt: str | None
+) -> None:
+    thresholds = Thresholds(0.5, {"Biking": 0.8})
+    prediction = Prediction("Biking" if probability == 0.7 else "Skiing", 0, probability, {}, known)
+    assert thresholds.doubt(prediction) == doubt
