@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, func, insert, select, update
+from sqlalchemy import Connection, Engine, Select, case, func, insert, select, update
 
 from daemon.store import new_id
-from daemon.tables import decisions, trainings
+from daemon.tables import decisions, models, predictions, trainings
 from learner.errors import VidwatchError
 
 NO_TAKEOVER = ("refused", "undecided")
@@ -137,6 +137,18 @@ class History:
         with self.engine.begin() as read:
             row = read.execute(select(decisions).order_by(decisions.c.id.desc()).limit(1)).first()
             return row if row and row.verdict == "undecided" else None
+
+    def agreement(self, name: str) -> tuple[int, int]:
+        """How many new clips a model looked at in the shadow, and how many of them it gave the class of the answer."""
+        answer, shadow = predictions.alias(), predictions.alias()
+        same = func.sum(case((shadow.c["class"] == answer.c["class"], 1), else_=0))
+        both = shadow.join(models, models.c.id == shadow.c.model_id).join(
+            answer, answer.c.video_id == shadow.c.video_id
+        )
+        kinds = (shadow.c.kind == "shadow", answer.c.kind == "answer", models.c.name == name)
+        with self.engine.begin() as read:
+            row = read.execute(select(func.count(), same).select_from(both).where(*kinds)).one()
+            return row[0], row[1] or 0
 
     def ask(self, why: str, now: datetime, name: str | None = None) -> str:
         """Ask for a training; gives its model's name. One that was asked for already will do."""

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, Select, and_, func, insert, or_, sele
 
 from daemon.filing import UNSURE, Folders
 from daemon.identity import Identity, display_name, printable
-from daemon.store import new_id
+from daemon.store import FREED, new_id
 from daemon.tables import labels, predictions, videos
 from learner.classes import CLASS_NAME_RULE, is_class_name
 from learner.errors import VidwatchError
@@ -141,6 +141,10 @@ class Labels:
             return False
         is_unsure = not is_class_name(folder[1])
         moved = _by_identity(write, identity)
+        if moved is None and _is_anew(write, path, identity):
+            return True
+        if moved and moved["state"] == "failed" and moved["finished_at"] is None:
+            return False  # someone was faster than we with moving it; the next search finds it again
         if moved is None or moved["state"] == "failed":
             row = {"name": display_name(path), "path": path, "group": group, **identity._asdict()}
             new = new_id(write.execute(insert(videos).values(**row, state="queued", arrived_at=now)))
@@ -151,6 +155,8 @@ class Labels:
         change: dict[str, Any] = {"path": path, "name": display_name(path), "destination": None}
         if moved["state"] == "classified":  # answered, and moved by someone before we could
             change |= {"state": "filed", "error": None, "finished_at": now}
+        elif moved["state"] == "waiting":
+            change |= {"state": "queued", **FREED}
         write.execute(update(videos).where(videos.c.id == moved["id"]).values(**change))
         if before == folder:
             return False
@@ -259,6 +265,13 @@ def _ours(read: Connection, files: Sequence[tuple[bytes, Identity | None]]) -> s
 def _by_identity(read: Connection, identity: Identity) -> Any:
     same = and_(*(videos.c[key] == value for key, value in identity._asdict().items()))
     return next(reversed(_find(read, same).values()), None)
+
+
+def _is_anew(write: Connection, path: bytes, identity: Identity) -> bool:
+    """Whether a file that was queued where it is has changed since, and is whole again: its row goes on with it."""
+    waits = and_(videos.c.path == path, videos.c.state.in_(("waiting", "queued")))
+    anew = {**identity._asdict(), **FREED, "state": "queued", "attempts": 0, "tries": 0}
+    return bool(write.execute(update(videos).where(waits).values(**anew)).rowcount)
 
 
 def _owner(path: bytes) -> str:

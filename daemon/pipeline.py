@@ -207,9 +207,14 @@ class Pipeline:
             self._store.moved(placed, now)
 
     def _place(self, move: Move) -> bytes | None:
-        placed = place(
-            move.path, move.destination, move.identity, move.sha256, lambda path: self._store.redirect(move.id, path)
-        )
+        destination = move.destination
+
+        def redirect(path: bytes) -> None:
+            nonlocal destination
+            self._store.redirect(move.id, destination, path)
+            destination = path
+
+        placed = place(move.path, move.destination, move.identity, move.sha256, redirect)
         if placed is None and not self._inbox_is_there():
             raise OSError(errno.ENOENT, "the inbox is not there")
         if placed and move.reason:

@@ -40,6 +40,12 @@ class _Running:
     until: datetime
     ended_by: str | None = None
     result: dict[str, Any] | None = None
+    rest: bytes = b""
+
+    def heard(self) -> list[dict[str, Any]]:
+        """What it said since the last time, as far as its lines are whole."""
+        *lines, self.rest = (self.rest + self.news.read()).split(b"\n")
+        return [json.loads(line) for line in lines]
 
 
 class Retraining:
@@ -54,12 +60,16 @@ class Retraining:
 
     def tend(self, now: datetime) -> None:
         """Look after the process that trains; begin one where it is time to."""
-        if self._running:
-            self._follow(self._running, now)
-        elif training := self._history.asked():
-            self._begin(training, now)
-        elif self._is_quiet(now):
-            self._check(now)
+        try:
+            if self._running:
+                self._follow(self._running, now)
+            elif training := self._history.asked():
+                self._begin(training, now)
+            elif self._is_quiet(now):
+                self._check(now)
+        except (VidwatchError, OSError) as error:
+            log.warning("no training now: %s", error)
+            self._check_at = now + timedelta(minutes=self._settings.retrain_check_minutes)
 
     def ask(self, newest: int, now: datetime) -> str:
         """Ask for a training by command, where there is a label that none has known."""
@@ -168,17 +178,18 @@ class Retraining:
 
     def _follow(self, running: _Running, now: datetime) -> None:
         ended = running.process.poll() is not None
-        for line in running.news:
-            news = json.loads(line)
-            if "progress" in news and running.training:
-                self._history.note_progress(running.training, news["progress"])
+        progress = None
+        for news in running.heard():
+            progress = news.get("progress", progress)
             if "verdict" in news or "error" in news:
                 running.result = news
         if ended:
+            self._conclude(running, now)
             running.news.close()
             self._running = None
-            self._conclude(running, now)
-        elif now >= running.until and not running.ended_by:
+        elif progress and running.training:
+            self._history.note_progress(running.training, progress)
+        if not ended and now >= running.until and not running.ended_by:
             running.ended_by = f"took longer than {self._settings.training_minutes:g} minutes (training_minutes)"
             running.process.kill()
 

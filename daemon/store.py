@@ -337,10 +337,14 @@ class Store:
                 for row in read.execute(pending)
             ]
 
-    def redirect(self, video_id: int, destination: bytes) -> None:
-        """Another file has that name: note the new one before anything moves."""
+    def redirect(self, video_id: int, taken: bytes, destination: bytes) -> None:
+        """Another file has the name `taken`: note the new one before anything moves.
+
+        Nothing is noted where someone has labelled the video meanwhile, and it belongs elsewhere.
+        """
+        still = update(videos).where(videos.c.id == video_id, videos.c.destination == taken)
         with self._write() as write:
-            write.execute(update(videos).where(videos.c.id == video_id).values(destination=destination))
+            write.execute(still.values(destination=destination))
 
     def moved(self, paths: dict[int, bytes | None], now: datetime) -> None:
         """The ways of these videos have ended at these paths; None where a person took the file away first."""
@@ -349,7 +353,10 @@ class Store:
                 change = update(videos).where(videos.c.id == video_id)
                 # A labelled file is moved again, after its way has ended.
                 ended = func.coalesce(videos.c.finished_at, now)
-                write.execute(change.values(destination=None, finished_at=ended, **FREED))
+                write.execute(change.values(finished_at=ended, **FREED))
+                # Labelled while it was moved, it has another destination by now, and is moved on.
+                there = change if path is None else change.where(videos.c.destination == path)
+                write.execute(there.values(destination=None))
                 answered = change.where(videos.c.state == "classified")
                 if path is None:
                     write.execute(answered.values(error="taken away or changed by someone before it was filed"))

@@ -35,12 +35,14 @@ NAMED = 3  # of the classes with the fewest clips
 class Rule:
     """What a challenger has to show; shares are of 1.
 
-    `margin`: of the clips of classes that both know, how many more it may at most get wrong; `class_loss`: of one
-    class's clips, how many it may at most lose; `new_class_recall`: of a new class's clips, how many it has to tell;
-    `odds`: the highest probability that a champion is ever replaced by a model that is worse by the margin.
+    `margin`: of the clips of classes that both know, how many more it may at most get wrong; `gain`: how many more
+    right are worth waiting for; `class_loss`: of one class's clips, how many it may at most lose; `new_class_recall`:
+    of a new class's clips, how many it has to tell; `odds`: the highest probability that a champion is ever replaced by
+    a model that is worse by the margin.
     """
 
-    margin: float = 0.05
+    margin: float = 0.1
+    gain: float = 0.05
     class_loss: float = 0.2
     new_class_recall: float = 0.7
     odds: float = 0.05
@@ -89,7 +91,7 @@ def judge(
 
     Promoted: on classes that both know not worse by the margin, none of the champion's classes falls apart, and either
     better or able to tell a new class. Refused: a class falls apart; or it is worse by the margin; or no new class can
-    be hoped for and nothing is gained, where a gain as large as the margin would have shown. Else undecided.
+    be hoped for and nothing is gained, where a gain worth having would have shown. Else undecided.
     """
     unpicked = [clip for clip in evidence if not clip.picked]
     known = _by_class(unpicked, set(champion_classes))
@@ -164,7 +166,7 @@ class _Trial:
             return "promoted"
         shown = -_quantile(self.rule.odds)
         worse = paired.difference <= -self.rule.margin and paired.z(0) < shown
-        idle = paired.difference <= 0 and paired.z(self.rule.margin) < shown and not (gains_class or self.waiting)
+        idle = paired.difference <= 0 and paired.z(self.rule.gain) < shown and not (gains_class or self.waiting)
         return "refused" if worse or idle else "undecided"
 
     @cached_property

@@ -349,3 +349,48 @@ def test_a_random_share_of_what_comes_is_drawn_and_nothing_that_was_labelled(des
     other = desk.arrive("b.avi")
     desk.answer()
     assert not desk.row(other)["sampled"]
+
+
+def test_a_clip_labelled_while_it_is_being_moved_is_moved_on(desk: Desk) -> None:
+    video = desk.arrive("a.avi")
+    desk.store.claim(1, NOW)
+    answer = Answer(video, desk.store.path(video), "00000000", "Biking", 0, 0.9, [2.0, 0.0], 16, 16, "pyav")
+    desk.store.record([answer], desk.model, desk.folders, NOW)
+    (move,) = desk.store.moves(NOW)
+    moved = desk.move(desk.root / "inbox/a.avi", "classified/Biking")
+    desk.labels.say([Said(video, "labelled", "Skiing")], "command", "ann", NOW)
+    desk.store.redirect(video, move.destination, b"/numbered")
+    desk.store.moved({video: bytes(moved)}, NOW)
+    desk.file()
+    assert (desk.row(video)["state"], desk.path(video)) == ("filed", "labelled/Skiing/a.avi")
+
+
+def test_a_labelled_file_that_changes_before_it_is_read_keeps_its_row_and_its_label(desk: Desk) -> None:
+    path = desk.drop("labelled/Skiing/a.avi", "half")
+    desk.notice(path)
+    (video,) = desk.store.claim(1, NOW)
+    path.write_text("the whole of it")
+    desk.store.wait(video.id, NOW)
+    assert desk.notice(path) == 1
+    desk.answer()
+    assert desk.said() == [(video.id, "labelled", "Skiing", "folder")]
+    assert desk.row(video.id)["state"] == "filed"
+
+
+def test_a_clip_moved_while_it_waits_to_be_whole_is_queued_again(desk: Desk) -> None:
+    video = desk.arrive("a.avi")
+    desk.store.claim(1, NOW)
+    desk.store.wait(video, NOW)
+    desk.notice(desk.move(desk.root / "inbox/a.avi", "labelled/Skiing"))
+    desk.answer()
+    assert (desk.row(video)["state"], desk.path(video)) == ("filed", "labelled/Skiing/a.avi")
+
+
+def test_a_failed_file_moved_before_we_could_waits_for_us_to_notice(desk: Desk) -> None:
+    bad = desk.arrive("b.avi")
+    desk.store.claim(1, NOW)
+    desk.store.fail(bad, "not a video", bytes(desk.root / "failed/b.avi"))
+    moved = desk.move(desk.root / "inbox/b.avi", "labelled/Skiing")
+    assert desk.notice(moved) == 0
+    desk.store.moved({bad: None}, NOW)
+    assert desk.notice(moved) == 1

@@ -2,6 +2,7 @@ import json
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from math import pi
 from statistics import NormalDist
 
@@ -11,11 +12,16 @@ from hypothesis import strategies as st
 from scipy.stats import multinomial
 
 from learner.paired import Paired
-from learner.promotion import Evidence, Rule, Verdict, judge
+from learner.promotion import Evidence, Rule, Verdict
+from learner.promotion import judge as judge_by
 
 OLD = ("a", "b", "c")
 WITH_NEW = (*OLD, "new")
 Z95 = NormalDist().inv_cdf(0.975)
+
+
+RULE = Rule(margin=0.05)
+judge = partial(judge_by, rule=RULE)
 
 
 def paired(evidence: Sequence[Evidence]) -> Paired:
@@ -217,7 +223,7 @@ def test_a_later_look_asks_for_more() -> None:
     evidence = [*alike(50), *clips("a", "nnnnn")]
     assert [judge(evidence, OLD, OLD, look).verdict for look in (1, 2, 3)] == ["promoted", "undecided", "undecided"]
     levels = [judge(evidence, OLD, OLD, look).figures["level"] for look in range(1, 2000)]
-    assert sum(levels) == pytest.approx(Rule().odds, abs=1e-4)
+    assert sum(levels) == pytest.approx(RULE.odds, abs=1e-4)
 
 
 @st.composite
