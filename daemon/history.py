@@ -3,9 +3,10 @@
 The champion is the model of the newest decision by which one took over. Rows are never changed after their end.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, case, func, insert, select, update
@@ -150,16 +151,17 @@ class History:
             row = read.execute(select(func.count(), same).select_from(both).where(*kinds)).one()
             return row[0], row[1] or 0
 
-    def ask(self, why: str, now: datetime, name: str | None = None) -> str:
-        """Ask for a training; gives its model's name. One that was asked for already will do."""
+    def ask(self, why: str, now: datetime, taken: Collection[str] = ()) -> str:
+        """Ask for a training; gives its model's name, none of those `taken`. One that was asked for already will do."""
         with self._writer.begin() as write:
             row = write.execute(select(trainings).where(trainings.c.state == "asked")).first()
             if row:
                 return str(row.name)
-            number = (write.scalar(select(func.max(trainings.c.id))) or 0) + 1
-            named = {"name": name or f"auto-{number}", "state": "asked", "why": why, "last_label": 0, "asked_at": now}
-            write.execute(insert(trainings).values(**named))
-            return str(named["name"])
+            used = {*taken, *write.execute(select(trainings.c.name)).scalars()}
+            name = next(name for number in count(1) if (name := f"auto-{number}") not in used)
+            asked = {"name": name, "state": "asked", "why": why, "last_label": 0, "asked_at": now}
+            write.execute(insert(trainings).values(**asked))
+            return name
 
     def asked(self) -> Training | None:
         """The training that was asked for and has not begun."""

@@ -12,7 +12,7 @@ from typing import Protocol
 from daemon.decoding import Undecoded
 from daemon.filing import Folders, place, sync_folders, write_reason
 from daemon.identity import Identity, display_name, identify, printable
-from daemon.store import ATTEMPTS, Answer, Claimed, Move, Shadow, Store
+from daemon.store import ATTEMPTS, Answer, Claimed, Move, Opinion, Store
 from learner.errors import VidwatchError
 from learner.video import Clip
 
@@ -245,7 +245,7 @@ def _answer_of(video: Claimed, clip: Clip, outcome: Outcome) -> Answer:
         clip.decoder,
         outcome.doubt,
         outcome.fingerprint,
-        outcome.shadow and Shadow(outcome.shadow[0], *_said(outcome.shadow[1])),
+        outcome.shadow and Opinion(outcome.shadow[0], *_said(outcome.shadow[1])),
     )
 
 

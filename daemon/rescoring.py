@@ -10,7 +10,7 @@ from sqlalchemy import Engine, and_, exists, select
 
 from daemon.history import History
 from daemon.home import Home
-from daemon.store import Shadow, Store
+from daemon.store import Opinion, Store
 from daemon.tables import predictions, videos
 from learner.cache import Cache
 from learner.classifier import Classifier, Prediction
@@ -64,6 +64,6 @@ def rescore(
     return Found(model.name, scored, other, len(left) - scored)
 
 
-def _said(model_id: int, prediction: Prediction) -> Shadow:
+def _said(model_id: int, prediction: Prediction) -> Opinion:
     index, logits = prediction.class_index, list(prediction.logits.values())
-    return Shadow(model_id, prediction.class_name, index, prediction.probability, logits)
+    return Opinion(model_id, prediction.class_name, index, prediction.probability, logits)

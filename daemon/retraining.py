@@ -18,9 +18,10 @@ from daemon.history import Decision, History, Training
 from daemon.home import Home
 from daemon.settings import Settings
 from daemon.sides import Labelled, deal, labelled
-from daemon.tables import groups, labels
+from daemon.tables import groups, labels, videos
 from learner.catalogue import STARTER
 from learner.errors import VidwatchError
+from learner.recipe import HEAD, load
 
 log = logging.getLogger(__name__)
 
@@ -49,14 +50,20 @@ class _Running:
 
 
 class Retraining:
-    """Tended every few seconds; all of its waiting is done by a process of its own."""
+    """Tended every few seconds; all of its waiting is done by a process of its own.
+
+    Raises:
+        VidwatchError: the setting `retrain` names no recipe.
+    """
 
     def __init__(self, home: Home, settings: Settings, history: History) -> None:
+        if settings.retrain != HEAD:
+            load(settings.retrain)  # a recipe that there is not is told now, not when there is something to learn
         self._home, self._settings, self._history = home, settings, history
         self._engine: Engine = history.engine
         self._running: _Running | None = None
-        self._seen: tuple[int, int] = (0, 0)
-        self._check_at = datetime.min.replace(tzinfo=UTC)
+        self._newest = 0
+        self._look_at, self._latest = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
     def tend(self, now: datetime) -> None:
         """Look after the process that trains; begin one where it is time to."""
@@ -66,17 +73,17 @@ class Retraining:
             elif training := self._history.asked():
                 self._begin(training, now)
             elif self._is_quiet(now):
-                self._check(now)
+                self._look(now)
         except (VidwatchError, OSError) as error:
             log.warning("no training now: %s", error)
-            self._check_at = now + timedelta(minutes=self._settings.retrain_check_minutes)
+            self._look_at = now + timedelta(minutes=self._settings.retrain_check_minutes)
 
     def ask(self, newest: int, now: datetime) -> str:
         """Ask for a training by command, where there is a label that none has known."""
         last = self._history.last_label()
         if newest <= last:
             return "nothing was labelled since the last training: nothing to learn"
-        return f"asked for: {self._history.ask('vidwatch retrain', now, self._free_name())}"
+        return f"asked for: {self._history.ask('vidwatch retrain', now, self._taken())}"
 
     def stop(self) -> None:
         """End the process; the next start of the daemon trains anew."""
@@ -85,20 +92,22 @@ class Retraining:
             self._running.process.wait()
 
     def _is_quiet(self, now: datetime) -> bool:
-        """Whether there is a reason to look: new labels, none for a while; or the time since the last look."""
+        """Whether it is time to look: no label came for a while and all are answered, or the last look is long ago."""
+        unanswered = videos.c.state.in_(("waiting", "queued", "claimed"))
         with self._engine.begin() as read:
-            seen = read.execute(select(func.max(labels.c.id), func.count(labels.c.id))).one()
-        if seen != self._seen:
-            self._seen = (seen[0], seen[1])
-            self._check_at = now + timedelta(seconds=QUIET * self._settings.settle_seconds)
-        return now >= self._check_at
+            newest = read.scalar(select(func.max(labels.c.id))) or 0
+            pending = read.execute(select(labels.c.id).join(videos).where(unanswered).limit(1)).first()
+        if newest != self._newest or pending:
+            self._newest = newest
+            self._look_at = min(now + timedelta(seconds=QUIET * self._settings.settle_seconds), self._latest)
+        return now >= self._look_at
 
-    def _check(self, now: datetime) -> None:
-        self._check_at = now + timedelta(minutes=self._settings.retrain_check_minutes)
+    def _look(self, now: datetime) -> None:
+        self._look_at = self._latest = now + timedelta(minutes=self._settings.retrain_check_minutes)
         with self._engine.begin() as read:
             found = outlook(read, self._settings, self._history.last_label(), self._known())
         if found.is_due:
-            self._history.ask(f"{found.new} new labels", now, self._free_name())
+            self._history.ask(f"{found.new} new labels", now, self._taken())
         elif row := self._history.undecided():
             training, holdout = self._clips(now)
             if len(holdout) >= row.figures["holdout"] + (row.figures["missing"]["clips"] or MORE_TO_JUDGE_BY):
@@ -109,9 +118,9 @@ class Retraining:
         name = self._history.champion()
         return set(_manifest(self._home.model_or_starter(name))["classes"]) if name else set()
 
-    def _free_name(self) -> str:
-        taken = {path.stem for path in self._home.models.glob("auto-*")}
-        return next(name for number in range(1, 10**9) if (name := f"auto-{number}") not in taken)
+    def _taken(self) -> set[str]:
+        """The names of what lies among the models already."""
+        return {path.stem for path in self._home.models.glob("auto-*")}
 
     def _begin(self, training: Training, now: datetime) -> None:
         try:

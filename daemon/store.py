@@ -57,7 +57,7 @@ class Claimed:
 
 
 @dataclass(frozen=True)
-class Shadow:
+class Opinion:
     """What another model said of the same clip."""
 
     model_id: int
@@ -86,7 +86,7 @@ class Answer:
     decoder: str
     doubt: str | None = None
     fingerprint: bytes | None = None
-    shadow: Shadow | None = None
+    shadow: Opinion | None = None
 
 
 @dataclass(frozen=True)
@@ -315,7 +315,7 @@ class Store:
             change |= {"group": group, "fingerprint": answer.fingerprint}
         write.execute(update(videos).where(videos.c.id == answer.video_id).values(**change))
 
-    def rescore(self, said: Sequence[tuple[int, Shadow]], now: datetime) -> None:
+    def rescore(self, said: Sequence[tuple[int, Opinion]], now: datetime) -> None:
         """Write a later model's predictions for answered videos, by their ids, beside the answers."""
         copied = ("frames_asked", "frames_read", "decoder")
         with self._write() as write:

@@ -24,7 +24,7 @@ from learner.classifier import Classifier
 from learner.dataset import LabelledClip, extract, features_shelf, frames_shelf
 from learner.errors import VidwatchError
 from learner.promotion import Evidence, Rule
-from learner.recipe import Frames, Recipe, load
+from learner.recipe import HEAD, Frames, Recipe, load
 from learner.rehearsal import recall
 from learner.spec import Augment, ClipSpec
 from learner.splits import Sources
@@ -97,7 +97,7 @@ def work(job: Job) -> None:
     """
     cache, champion = Cache(job.cache), Classifier.load(job.champion, job.device)
     if not job.is_trained:
-        recipe = head_of(champion) if job.recipe == "head" else load(job.recipe)
+        recipe = head_of(champion) if job.recipe == HEAD else load(job.recipe)
         same_body = recipe.network.body() == champion.manifest.network.body()
         start = Start(model=Path(job.champion), head=False) if same_body else Start()
         learned = recalled(champion, recipe, same_body, cache)
@@ -114,7 +114,7 @@ def head_of(champion: Classifier) -> Recipe:
     """The champion's own network and clips, trained as our default is: its image network stays as it is."""
     spec = champion.spec
     return Recipe(
-        name="head",
+        name=HEAD,
         about="the head of the model that answers, on features that are stored",
         start="scratch",
         clip=Frames(frames=spec.frames, size=spec.size, fit=spec.fit),

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from learner.errors import VidwatchError
 from learner.spec import Augment, Count, NetworkArgs, TrainSettings
 
+HEAD = "head"  # not a recipe: what retraining does by default, with the network that there is
 FOLDER = Path(__file__).with_name("recipes")
 
 

@@ -50,7 +50,7 @@ def test_a_comparison_with_a_model_that_answers_no_more_counts_for_nothing(histo
 
 def test_a_training_ends_in_the_same_moment_as_its_comparison(history: History) -> None:
     history.obey("starter", NOW)
-    assert history.ask("20 new labels", NOW, "auto-1") == "auto-1"
+    assert history.ask("20 new labels", NOW) == "auto-1"
     training = history.asked()
     assert training
     history.begin(training, 20, NOW)
@@ -60,21 +60,21 @@ def test_a_training_ends_in_the_same_moment_as_its_comparison(history: History) 
 
 
 def test_one_training_is_asked_for_at_a_time(history: History) -> None:
-    assert history.ask("20 new labels", NOW, "auto-1") == history.ask("vidwatch retrain", NOW, "auto-2") == "auto-1"
+    assert history.ask("20 new labels", NOW) == history.ask("vidwatch retrain", NOW) == "auto-1"
 
 
 def test_what_was_under_way_when_the_daemon_ended_is_trained_anew(history: History) -> None:
-    history.ask("20 new labels", NOW, "auto-1")
+    history.ask("20 new labels", NOW)
     training = history.asked()
     assert training
     history.begin(training, 20, NOW)
     history.stop_all(NOW)
     assert history.last_label() == 0
-    assert history.ask("20 new labels", NOW, "auto-2") == "auto-2"
+    assert history.ask("20 new labels", NOW, {"auto-2"}) == "auto-3"
 
 
 def test_a_failed_training_is_not_repeated_for_the_same_labels(history: History) -> None:
-    history.ask("20 new labels", NOW, "auto-1")
+    history.ask("20 new labels", NOW)
     training = history.asked()
     assert training
     history.begin(training, 20, NOW)

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from lab import SETTINGS, SHADES, Lab
@@ -13,9 +14,25 @@ from sqlalchemy import select
 
 from daemon.history import Decision
 from daemon.labels import Said
-from daemon.retraining import ask, outlook
+from daemon.retraining import Retraining, ask, outlook
 from daemon.tables import videos
 from learner.errors import VidwatchError
+
+WHOLE = """
+about = "a small network that learns as a whole"
+start = "scratch"
+[clip]
+frames = 4
+size = 32
+[network]
+backbone = "custom_2conv"
+hidden = 8
+[training]
+freeze = false
+folds = 0
+epochs = 2
+batch = 4
+"""
 
 
 def test_enough_new_labels_and_a_model_that_tells_a_new_class_takes_over_by_itself(lab: Lab) -> None:
@@ -118,7 +135,7 @@ def test_a_challenger_whose_checkpoint_is_damaged_is_refused_when_it_is_compared
     lab.label("bright", range(10, 20))
     open_question = Decision("undecided", "too few", {"holdout": 0, "missing": {"clips": 1}})
     lab.history.conclude("auto-1", "tiny", open_question, lab.now)
-    lab.history.ask("10 new labels", lab.now, "auto-2")
+    lab.history.ask("10 new labels", lab.now)
     training = lab.history.asked()
     assert training
     lab.history.begin(training, 10**6, lab.now)
@@ -141,3 +158,21 @@ def test_class_folders_that_are_gone_while_it_trains_are_read_from_what_is_store
     if row.state == "failed":
         assert "cannot be read" in row.error
     assert lab.history.champion() == "tiny"
+
+
+def test_a_recipe_trains_the_whole_network(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "whole.toml").write_text(WHOLE)
+    lab.retraining = Retraining(
+        lab.home, SETTINGS.model_copy(update={"retrain": f"{tmp_path}/whole.toml"}), lab.history
+    )
+    lab.label("bright", range(10, 18))
+    lab.label("dark", range(10, 18))
+    lab.tend(lambda: lab.decided() or (lab.rows()[:1] and lab.rows()[0].state == "failed"))
+    assert [(row.state, row.error) for row in lab.rows()] == [("trained", None)]
+    manifest = json.loads((lab.home.models / "auto-1.json").read_text())
+    assert manifest["network"]["backbone"] == "custom_2conv"
+
+
+def test_a_recipe_that_there_is_not_is_told_at_the_start(lab: Lab) -> None:
+    with pytest.raises(VidwatchError, match="no recipe 'defualt'; did you mean 'default'"):
+        Retraining(lab.home, SETTINGS.model_copy(update={"retrain": "defualt"}), lab.history)

@@ -1,6 +1,7 @@
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ from sqlalchemy import select
 
 from daemon.filing import Folders
 from daemon.identity import identify
-from daemon.store import Answer, Arrival, Claimed, Store, connect
-from daemon.tables import videos
+from daemon.store import Answer, Arrival, Claimed, Opinion, Store, connect
+from daemon.tables import predictions, videos
 from daemon.upgrade import upgrade
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -260,3 +261,27 @@ def test_commits_last_through_a_power_cut_and_readers_do_not_wait(store: Store) 
 def test_the_same_weights_are_one_model(store: Store) -> None:
     assert model(store) == model(store)
     assert store.register_model("starter", "other digest", ["Biking"], {}, NOW) != model(store)
+
+
+def test_where_nothing_else_tells_its_group_a_clip_joins_the_recent_one_that_looks_the_same(
+    store: Store, tmp_path: Path
+) -> None:
+    prints = {"a": bytes(64), "b": b"\xff" * 64, "c": b"\x01" + bytes(63)}
+    for name, fingerprint in prints.items():
+        store.enqueue([arrive(store, tmp_path / f"{name}.mp4", name.encode())], NOW)
+        (video,) = store.claim(1, NOW)
+        found = replace(answer(video, f"{name}0000000"), fingerprint=fingerprint)
+        store.record([found], model(store), Folders(tmp_path), NOW)
+    assert [row.group for row in rows(store)] == ["#1", "#2", "#1"]
+
+
+def test_what_a_challenger_says_stands_beside_the_answer(store: Store, tmp_path: Path) -> None:
+    store.enqueue([arrive(store, tmp_path / "a.mp4")], NOW)
+    (video,) = store.claim(1, NOW)
+    other = store.register_model("auto-1", "another digest", ["Biking", "Skiing"], {}, NOW)
+    said = Opinion(other, "Skiing", 1, 0.6, [0.0, 1.0])
+    store.record([replace(answer(video), shadow=said, doubt="probability")], model(store), Folders(tmp_path), NOW)
+    columns = (predictions.c.kind, predictions.c["class"], predictions.c.doubt)
+    with store.engine.begin() as read:
+        found = [tuple(row) for row in read.execute(select(*columns).order_by(predictions.c.id))]
+    assert found == [("answer", "Biking", "probability"), ("shadow", "Skiing", None)]
