@@ -323,7 +323,7 @@ def models(context: typer.Context, as_json: Json = False) -> None:
     from learner.catalogue import find_models
 
     found = find_models(context.obj.models)
-    decisions, champion = _history_of(context.obj)
+    decisions, champion, in_shadow = _history_of(context.obj)
     listed: list[dict[str, Any]] = []
     if as_json:
         for model in found:
@@ -343,6 +343,8 @@ def models(context: typer.Context, as_json: Json = False) -> None:
     console.print(table)
     if decisions:
         console.print(_decision_table(decisions))
+    if in_shadow:
+        print(in_shadow)
 
 
 @models_app.command()
@@ -354,7 +356,8 @@ def promote(
     with _database(context.obj) as engine:
         from daemon.history import History
 
-        History(engine).choose(name, _now())
+        used = str(context.obj.model_or_starter(name).absolute()) if "/" in name else name
+        History(engine).choose(used, _now())
     print(f"{name} answers from now on")
 
 
@@ -419,6 +422,24 @@ def label(
 
 
 @app.command()
+def labels(context: typer.Context, as_json: Json = False) -> None:
+    """Show how many labels each class has, and which should be looked at again."""
+    from rich.console import Console
+
+    from daemon import hygiene, settings
+    from daemon.filing import Folders
+
+    home: Home = context.obj
+    with _database(home) as engine, engine.begin() as read:
+        enough = settings.load(home.settings).min_class_clips
+        found = hygiene.examine(read, Folders(home.root), home.models, enough)
+    if as_json:
+        print(json.dumps(found.to_json()))
+    else:
+        Console().print(hygiene.render(found))
+
+
+@app.command()
 def rescore(
     context: typer.Context,
     model: Annotated[str | None, typer.Option("--model", help="The model; the one that answers if not given.")] = None,
@@ -435,15 +456,51 @@ def rescore(
         print(f"{found.gone} videos are left out: neither their features nor their files are there any more")
 
 
-def _history_of(home: Home) -> "tuple[list[DecisionRow], str | None]":
-    """The decisions, and which model answers; nothing where there is no database yet."""
-    if not home.database.is_file():
-        return [], None
-    from daemon.history import History
+@app.command()
+def review(
+    context: typer.Context,
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; any other than this machine's own needs a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes one that is free.")] = 8765,
+    token: Annotated[
+        str | None,
+        typer.Option(envvar="VIDWATCH_REVIEW_TOKEN", help="What a browser must bring, in the link that is printed."),
+    ] = None,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open it in the browser, too.")] = False,
+) -> None:
+    """Serve a web page on which to review answers: accept or correct them. The daemon need not run."""
+    from daemon import settings
+    from daemon.review.server import serve
 
-    with _database(home) as engine:
-        history = History(engine)
-        return history.decisions(), history.champion()
+    home: Home = context.obj
+    serve(home, settings.load(home.settings), host, port, token or None, open_browser=open_browser)
+
+
+def _history_of(home: Home) -> "tuple[list[DecisionRow], str | None, str]":
+    """The decisions, which model answers, and of the one in its shadow; nothing where there is no database yet."""
+    if not home.database.is_file():
+        return [], None, ""
+    from sqlalchemy.exc import OperationalError
+
+    from daemon.history import History
+    from daemon.store import connect
+
+    engine = connect(home.database, read_only=True)
+    history = History(engine)
+    try:
+        decisions, champion, row = history.decisions(), history.champion(), history.undecided()
+        n, same = history.agreement(row.challenger) if row else (0, 0)
+    except OperationalError as error:
+        if "no such table" in str(error):  # no daemon of this version has run here yet
+            return [], None, ""
+        raise VidwatchError(f"database {home.database}: {error.orig}; run this as the daemon's user") from error
+    finally:
+        engine.dispose()
+    told = (
+        f"{row.challenger} runs in the shadow: it gave {same} of {n} new clips the class of the answer" if row else ""
+    )
+    return decisions, champion, told
 
 
 def _decision_table(decisions: "list[DecisionRow]") -> Any:

@@ -3,19 +3,23 @@
 import os
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from pathlib import PurePath
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, and_, func, select
 from sqlalchemy.exc import DatabaseError
 
+from daemon.filing import Folders
+from daemon.history import History
 from daemon.home import Home, Running
 from daemon.identity import printable
+from daemon.insight import Quality, quality
 from daemon.store import connect
-from daemon.tables import STATES, models, predictions, videos
+from daemon.tables import STATES, decisions, labels, models, predictions, trainings, videos
 from learner.errors import VidwatchError
 
 RATE_WINDOW = timedelta(minutes=5)
@@ -24,13 +28,17 @@ SHOWN = 10
 
 @dataclass(frozen=True)
 class Answered:
-    """A video whose way has ended well; `duplicate_of` names the video whose answer it shows."""
+    """A video whose way has ended well; `duplicate_of` names the video whose answer it shows.
+
+    `doubt` says why that is unsure.
+    """
 
     id: int
     name: str
     path: str
     class_name: str
     probability: float
+    doubt: str | None
     duplicate_of: int | None
     at: datetime
 
@@ -45,6 +53,18 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class Learning:
+    """The newest training, how its comparison ended, and the labels that came since."""
+
+    name: str | None
+    state: str | None
+    progress: str | None
+    error: str | None
+    verdict: str | None
+    new_labels: int
+
+
+@dataclass(frozen=True)
 class Status:
     """Everything that `vidwatch status` shows. `counts` are videos by state; `in_hand` are claimed or not yet moved."""
 
@@ -55,6 +75,8 @@ class Status:
     counts: dict[str, int]
     duplicates: int
     clips_a_minute: float
+    quality: Quality
+    learning: Learning
     recent: list[Answered]
     failed: list[Problem]
     troubled: list[Problem]
@@ -77,6 +99,8 @@ class Status:
             **self.counts,
             "duplicates": self.duplicates,
             "clips_a_minute": self.clips_a_minute,
+            **self.quality.to_json(),
+            "training": asdict(self.learning),
             "recent": recent,
             "failures": [asdict(problem) for problem in self.failed],
             "troubles": [asdict(problem) for problem in self.troubled],
@@ -93,15 +117,19 @@ def read_status(home: Home, now: datetime) -> Status:
     running = home.running()
     engine = connect(home.database, read_only=True)
     try:
+        champion = History(engine).champion()
         with engine.begin() as read:
+            model = _name(champion) or read.scalar(select(models.c.name).order_by(models.c.used_at.desc()).limit(1))
             return Status(
                 home,
                 running,
                 running is not None and _changed_after(home, running.since),
-                read.scalar(select(models.c.name).order_by(models.c.used_at.desc()).limit(1)),
+                model,
                 counts(read),
                 read.scalar(select(func.count()).where(videos.c.duplicate_of.is_not(None))) or 0,
                 _rate(read, now),
+                quality(read, Folders(home.root), model, now),
+                _learning(read),
                 _recent(read),
                 _problems(read, select(videos, videos.c.error.label("why")).where(videos.c.error.is_not(None))),
                 _problems(read, select(videos, videos.c.trouble.label("why")).where(videos.c.trouble.is_not(None))),
@@ -148,12 +176,31 @@ def _changed_after(home: Home, since: datetime) -> bool:
 
 
 def _rate(read: Connection, now: datetime) -> float:
-    filed = select(func.count()).where(videos.c.finished_at > now - RATE_WINDOW, videos.c.state == "filed")
+    # Among the conditions, the state would have SQLite look through all that was ever filed.
+    filed = select(func.count().filter(videos.c.state == "filed")).where(videos.c.finished_at > now - RATE_WINDOW)
     return round((read.scalar(filed) or 0) / (RATE_WINDOW / timedelta(minutes=1)), 1)
 
 
+def _name(champion: str | None) -> str | None:
+    """As in `models`, where vidwatch.toml gives the path of one."""
+    path = PurePath(champion or "")
+    return (path.stem if path.suffix in (".json", ".safetensors") else path.name) or None
+
+
+def _learning(read: Connection) -> Learning:
+    known = trainings.c.state.in_(("trained", "failed"))
+    last = read.scalar(select(func.max(trainings.c.last_label)).where(known)) or 0
+    new = read.scalar(select(func.count()).where(labels.c.id > last, labels.c.verdict == "labelled")) or 0
+    row = read.execute(select(trainings).order_by(trainings.c.id.desc()).limit(1)).first()
+    if row is None:
+        return Learning(None, None, None, None, None, new)
+    compared = select(decisions.c.verdict).where(decisions.c.challenger == row.name).order_by(decisions.c.id.desc())
+    return Learning(row.name, row.state, row.progress, row.error, read.scalar(compared.limit(1)), new)
+
+
 def _recent(read: Connection) -> list[Answered]:
-    answer = predictions.c.video_id == func.coalesce(videos.c.duplicate_of, videos.c.id)
+    of_content = predictions.c.video_id == func.coalesce(videos.c.duplicate_of, videos.c.id)
+    answer = and_(of_content, predictions.c.kind == "answer")
     ended = select(videos, predictions).join(predictions, answer).where(videos.c.finished_at.is_not(None))
     rows = read.execute(ended.order_by(videos.c.finished_at.desc(), videos.c.id.desc()).limit(SHOWN)).mappings()
     return [
@@ -163,6 +210,7 @@ def _recent(read: Connection) -> list[Answered]:
             os.fsdecode(row[videos.c.path]),
             row[predictions.c["class"]],
             row[predictions.c.probability],
+            row[predictions.c.doubt],
             row[videos.c.duplicate_of],
             row[videos.c.finished_at],
         )
@@ -196,7 +244,41 @@ def _overview(status: Status, now: datetime) -> Panel:
     grid.add_row("filed", f"{count['filed']}{doubles}")
     grid.add_row("failed", Text(str(count["failed"]), "red" if count["failed"] else ""))
     grid.add_row("clips a minute", f"{status.clips_a_minute:.1f} over the last 5 minutes")
+    _add_quality(grid, status.quality)
+    _add_learning(grid, status.learning)
     return Panel(grid, title=f"vidwatch · {status.home.root}", title_align="left", expand=False)
+
+
+def _add_learning(grid: Table, learning: Learning) -> None:
+    labelled = f"{learning.new_labels} label{'s' * (learning.new_labels != 1)}"
+    if learning.state in ("asked", "training"):
+        doing = learning.progress or ("is asked for" if learning.state == "asked" else "begins")
+        grid.add_row("training", Text(f"{learning.name} {doing}"))
+    elif learning.state == "failed":
+        grid.add_row("training", Text(printable(f"{learning.name} failed: {learning.error}"), "yellow"))
+        grid.add_row("", f"{labelled} since")
+    elif learning.state:
+        ended = "stopped with the daemon" if learning.state == "stopped" else learning.verdict or "trained"
+        grid.add_row("training", f"{learning.name} {ended}, {labelled} since")
+    elif learning.new_labels:
+        grid.add_row("training", f"none yet, {labelled}")
+
+
+def _add_quality(grid: Table, quality: Quality) -> None:
+    if quality.looked_at or quality.awaiting:
+        share = "no answers in the last 7 days"
+        if quality.looked_at:
+            share = f"{quality.unsure / quality.looked_at:.1%} of the last 7 days' answers"
+        awaiting = f", {quality.awaiting} await{'s' * (quality.awaiting == 1)} review" if quality.awaiting else ""
+        grid.add_row("unsure", share + awaiting)
+    if (live := quality.live) and live.n:
+        low, high = live.interval
+        clips = f"{live.n} clip{'s' * (live.n != 1)} drawn at random"
+        grid.add_row("live accuracy", f"{live.right / live.n:.1%} ({low:.1%} to {high:.1%}) of {clips}")
+    elif quality.to_review:
+        grid.add_row("live accuracy", Text("not reviewed yet: vidwatch review", "dim"))
+    for warning in quality.drift:
+        grid.add_row("drift", Text(printable(warning), "yellow"))
 
 
 def _recent_table(recent: list[Answered], now: datetime) -> Table:
@@ -207,6 +289,7 @@ def _recent_table(recent: list[Answered], now: datetime) -> Table:
     for answered in recent:
         probability = Text(f"{answered.probability:.1%}", "yellow" if answered.probability < 0.5 else "green")
         note = f"as video {answered.duplicate_of}, " if answered.duplicate_of else ""
+        note += "unsure, " if answered.doubt else ""
         ago = Text(f"{note}{_span(now - answered.at)} ago", "dim")
         name, answer = Text(printable(answered.name)), Text(printable(answered.class_name))
         table.add_row(str(answered.id), name, answer, probability, ago)

@@ -284,6 +284,7 @@ class Store:
                 if original and label:  # a copy in a class folder says something of the content
                     of_this = update(labels).where(labels.c.video_id == answer.video_id)
                     write.execute(of_this.values(video_id=original, source="moved"))
+                    _follow(write, original, label, layout)
                 ending: dict[str, Any] = {"state": "filed", "finished_at": now}
                 if layout.class_folder(answer.path) is None:  # where a person has put it, it stays
                     ending = {"state": "classified", "destination": _destination(answer, original, label, layout)}
@@ -416,6 +417,14 @@ def _claimed(*ids: int) -> Update:
 def _label(video_id: int) -> Select[Any]:
     """What was said of it last."""
     return select(labels).where(labels.c.video_id == video_id).order_by(labels.c.id.desc()).limit(1)
+
+
+def _follow(write: Connection, original: int, label: Any, layout: Layout) -> None:
+    """The first file of a content that was labelled by a copy rests with its label, too."""
+    row = write.execute(select(videos).where(videos.c.id == original)).one()
+    if label.verdict == "labelled" and row.state == "filed" and layout.class_folder(row.path):
+        target = layout.labelled(row.path, label._mapping["class"])
+        write.execute(update(videos).where(videos.c.id == original).values(destination=target))
 
 
 def _destination(answer: Answer, original: int | None, label: Any, layout: Layout) -> bytes:

@@ -153,6 +153,7 @@ def test_a_copy_in_labelled_is_a_label_of_its_content_never_a_duplicate(desk: De
     assert desk.said() == [(video, "labelled", "Skiing", "moved")]
     assert desk.row(copy)["duplicate_of"] == video
     assert copy.exists()
+    assert desk.path(video) == "labelled/Skiing/a.avi"  # the first one rests with its label, too
 
 
 def test_a_clip_moved_while_it_is_queued_finishes_its_prediction_and_is_not_filed(desk: Desk) -> None:

@@ -97,6 +97,26 @@ def test_a_features_deviation_stands_beside_it() -> None:
     assert Head(1, 2, NetworkArgs()).inputs(features).tolist() == [[[1.0, 1.5], [4.0, 1.5]]]
 
 
+@pytest.mark.parametrize("args", [{}, {"skip": False}, {"bidirectional": False, "layers": 2}, {"deviation": False}])
+def test_evidence_of_averaged_states_has_the_logits_as_its_mean(args: dict[str, object]) -> None:
+    head = Head(6, 3, NetworkArgs(**{"hidden": 4} | args)).eval()  # type: ignore[arg-type]
+    features = torch.randn(2, 5, 6)
+    with torch.inference_mode():
+        evidence = head.evidence(features)
+        assert evidence.shape == (2, 5, 3)
+        torch.testing.assert_close(evidence.mean(1), head(features))
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_evidence_of_the_last_state_is_what_the_logits_would_be_had_the_clip_ended_there(skip: bool) -> None:
+    head = Head(6, 3, NetworkArgs(**REPORT | {"hidden": 4, "skip": skip})).eval()  # type: ignore[arg-type]
+    features = torch.randn(2, 5, 6)
+    with torch.inference_mode():
+        evidence = head.evidence(features)
+        for step in range(5):
+            torch.testing.assert_close(evidence[:, step], head(features[:, : step + 1]))
+
+
 def test_standardised_features_have_mean_zero_and_deviation_one() -> None:
     features = 3 + 2 * torch.randn(40, 4, 6)
     norm = Standardise(6)

@@ -20,12 +20,20 @@ HEAVY_DAEMON = {
     "cli.py",
     "progress.py",
 }
-LIGHT_LEARNER = {"learner.errors", "learner.groups", "learner.catalogue", "learner.classes", "learner.spec"}
+LIGHT_LEARNER = {
+    *("learner.errors", "learner.groups", "learner.catalogue", "learner.recipe", "learner.classes", "learner.spec"),
+}
+
+Import = ast.Import | ast.ImportFrom
 
 
 def imports(path: Path) -> set[str]:
+    return named(ast.parse(path.read_text()))
+
+
+def named(tree: ast.AST) -> set[str]:
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -51,6 +59,14 @@ def test_the_daemon_uses_the_heavy_learner_only_where_it_decodes_and_classifies(
         assert heavy - {"learner.video", "learner.video.Clip"} == set()
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "daemon/review").glob("*.py")), ids=lambda path: path.name)
+def test_the_review_page_loads_the_heavy_learner_in_functions_alone(path: Path) -> None:
+    outside = ast.Module([node for node in ast.parse(path.read_text()).body if isinstance(node, Import)], [])
+    used = {name for name in within(named(outside), "learner") if name != "learner"}
+    assert {name for name in used if not any(within({name}, light) for light in LIGHT_LEARNER)} == set()
+    assert within(named(outside), "daemon.decoding") | within(named(outside), "daemon.service") == set()
+
+
 def test_the_store_the_watcher_and_the_pipeline_do_not_know_each_others_neighbours() -> None:
     own = {path.stem: imports(path) for path in (ROOT / "daemon").glob("*.py")}
     assert within(own["watcher"], "daemon.store") | within(own["watcher"], "daemon.pipeline") == set()
@@ -73,7 +89,7 @@ def test_migrations_import_the_tables_alone() -> None:
         (["run", "--help"], HEAVY | {"sqlalchemy", "pydantic_settings", "alembic"}),
         (["status"], HEAVY | {"pydantic_settings", "alembic", "watchdog", "sqlalchemy.orm"}),
         (["status", "--json"], HEAVY | {"pydantic_settings", "alembic", "watchdog", "sqlalchemy.orm"}),
-        (["models"], HEAVY | {"sqlalchemy", "pydantic_settings", "alembic"}),
+        (["models"], HEAVY | {"pydantic_settings", "alembic", "sqlalchemy.orm"}),
         (["recipes"], HEAVY | {"sqlalchemy", "pydantic_settings", "alembic"}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

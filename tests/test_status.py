@@ -8,10 +8,12 @@ import pytest
 from rich.console import Console
 
 from daemon.filing import Folders
+from daemon.history import Decision, History
 from daemon.home import Home
 from daemon.identity import identify
+from daemon.labels import Labels, Said
 from daemon.status import read_status, render
-from daemon.store import Answer, Arrival, Store, connect
+from daemon.store import Answer, Arrival, Opinion, Store, connect
 from daemon.upgrade import upgrade
 from learner.errors import VidwatchError
 
@@ -41,11 +43,34 @@ def fill(home: Home) -> None:
     model = store.register_model("starter", "digest", ["Biking", "Skiing"], {}, NOW)
     answers = [Answer(v.id, v.path, "5a3e0000", "Biking", 0, 0.75, [1.0, 0.0], 16, 16, "opencv") for v in videos[:2]]
     store.record(answers, model, Folders(home.root), NOW)
-    store.moved({video.id: video.path for video in videos[:2]}, NOW - timedelta(minutes=1))
+    store.moved({move.id: move.destination for move in store.moves(NOW)}, NOW - timedelta(minutes=1))
     store.fail(videos[2].id, "not a video", b"/failed")
     store.moved({videos[2].id: b"/failed"}, NOW)
     store.postpone([videos[3].id], "the share is gone", NOW)
     store.close()
+
+
+def answer_unsure(home: Home) -> None:
+    """One clip of the random share, whose answer is unsure; a challenger says something else in its shadow."""
+    store = Store(connect(home.database), "me", sampled=1.0)
+    (home.inbox / "unsure.mp4").write_text("unsure")
+    identity = identify(bytes(home.inbox / "unsure.mp4"))
+    assert identity
+    store.enqueue([Arrival(bytes(home.inbox / "unsure.mp4"), identity, None)], NOW)
+    (video,) = store.claim(1, NOW)
+    models = [store.register_model(name, name, ["Biking", "Skiing"], {}, NOW) for name in ("starter", "auto-1")]
+    shadow = Opinion(models[1], "Skiing", 1, 0.9, [0.0, 1.0])
+    said = "Biking", 0, 0.3, [1.0, 0.0], 16, 16, "opencv"
+    answer = Answer(video.id, video.path, "5a3e0001", *said, doubt="probability", shadow=shadow)
+    store.record([answer], models[0], Folders(home.root), NOW)
+    store.moved({video.id: store.moves(NOW)[0].destination}, NOW)
+    store.close()
+
+
+def shown(home: Home) -> str:
+    console = Console(file=io.StringIO(), width=120, force_terminal=False)
+    console.print(render(read_status(home, NOW), NOW))
+    return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
 
 
 def test_json_gives_counts_model_daemon_and_answers(home: Home) -> None:
@@ -74,10 +99,8 @@ def test_json_gives_counts_model_daemon_and_answers(home: Home) -> None:
 
 def test_the_table_shows_names_as_they_are_and_no_control_characters(home: Home) -> None:
     fill(home)
-    console = Console(file=io.StringIO(), width=120, force_terminal=False)
-    console.print(render(read_status(home, NOW), NOW))
-    shown = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "\x1b" not in shown
+    said = shown(home)
+    assert "\x1b" not in said
     for text in (
         "not running",
         "red [bold]x.mp4",
@@ -87,7 +110,7 @@ def test_the_table_shows_names_as_they_are_and_no_control_characters(home: Home)
         "the share is gone",
         "starter",
     ):
-        assert text in shown
+        assert text in said
 
 
 def test_a_running_daemon_and_newer_settings_are_shown(home: Home) -> None:
@@ -116,3 +139,74 @@ def test_status_is_read_while_a_writer_holds_the_database(home: Home) -> None:
         writer.exec_driver_sql("UPDATE videos SET error = 'half done'")
         assert read_status(home, NOW).failed[0].reason == "not a video"
         writer.rollback()
+
+
+def test_an_unsure_answer_is_marked_and_what_a_shadow_says_is_not_shown(home: Home) -> None:
+    answer_unsure(home)
+    (recent,) = read_status(home, NOW).to_json()["recent"]
+    assert (recent["class"], recent["doubt"]) == ("Biking", "probability")
+    assert "unsure, 0 s ago" in shown(home)
+
+
+def test_unsure_answers_are_counted_until_they_are_reviewed(home: Home) -> None:
+    answer_unsure(home)
+    assert read_status(home, NOW).to_json()["unsure"] == {"share": 1.0, "looked_at": 1, "awaiting_review": 1}
+    assert "100.0% of the last 7 days' answers, 1 awaits review" in shown(home)
+    Labels(connect(home.database), Folders(home.root)).say([Said(1, "labelled", "Biking")], "page", "ann", NOW)
+    assert read_status(home, NOW).to_json()["unsure"]["awaiting_review"] == 0
+
+
+def test_live_accuracy_is_that_of_the_random_share_and_it_is_told_where_that_was_not_reviewed(home: Home) -> None:
+    answer_unsure(home)
+    assert read_status(home, NOW).to_json()["live_accuracy"] is None
+    assert "not reviewed yet: vidwatch review" in shown(home)
+    labels = Labels(connect(home.database), Folders(home.root))
+    labels.say([Said(1, "labelled", "Biking")], "page", "ann", NOW, sampled=True)
+    live = read_status(home, NOW).to_json()["live_accuracy"]
+    assert (live["model"], live["n"], live["right"]) == ("starter", 1, 1)
+    assert "100.0% (20.7% to 100.0%) of 1 clip drawn at random" in shown(home)
+
+
+def test_the_model_shown_is_the_one_that_answers(home: Home) -> None:
+    """A challenger in its shadow was loaded last, and one that is refused answers nothing."""
+    answer_unsure(home)
+    history = History(connect(home.database))
+    history.obey("starter", NOW)
+    history.conclude("auto-1", "starter", Decision("refused", "it is worse", {}), NOW)
+    assert read_status(home, NOW).model == "starter"
+    history.conclude("auto-1", "starter", Decision("promoted", "it is better", {}), NOW)
+    assert read_status(home, NOW).model == "auto-1"
+
+
+def test_a_model_that_the_settings_give_by_its_path_is_shown_by_its_name(home: Home) -> None:
+    History(connect(home.database)).obey("/srv/models/mine.safetensors", NOW)
+    assert read_status(home, NOW).model == "mine"
+
+
+def test_drift_is_a_warning(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer_unsure(home)
+    assert read_status(home, NOW).to_json()["drift"] == []
+    monkeypatch.setattr("daemon.insight.compare", lambda found: ["more [unsure] answers"])
+    assert read_status(home, NOW).to_json()["drift"] == ["more [unsure] answers"]
+    assert "more [unsure] answers" in shown(home)
+
+
+def test_status_says_how_far_training_is_and_how_it_ended(home: Home) -> None:
+    engine = connect(home.database)
+    history = History(engine)
+    history.obey("starter", NOW)
+    history.ask("20 new labels", NOW)
+    training = history.asked()
+    assert training
+    history.begin(training, 0, NOW)
+    history.note_progress(training, "48%, loss 0.224")
+    assert "auto-1 48%, loss 0.224" in shown(home)
+    history.conclude("auto-1", "starter", Decision("refused", "it is worse", {}), NOW, training)
+    assert "auto-1 refused, 0 labels since" in shown(home)
+    assert read_status(home, NOW).to_json()["training"]["verdict"] == "refused"
+    history.ask("vidwatch retrain", NOW)
+    training = history.asked()
+    assert training
+    history.end(training, "failed", "its process ended (signal 9)", NOW)
+    assert "auto-2 failed: its process ended (signal 9)" in shown(home)
+    engine.dispose()

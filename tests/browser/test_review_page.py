@@ -1,0 +1,372 @@
+"""The review page in a real browser: keys, pictures that move, what a person sees. Screenshots go to `tmp_path`."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import uvicorn
+from reviewed import ReviewedHome
+from tiny import SPEC, cache
+
+from daemon.review.app import make_app
+from daemon.review.server import _listen
+from daemon.review.site import Site
+from learner.video import read_clip
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+if not Path(CHROMIUM).exists():
+    pytest.skip("needs Debian's chromium: apt-get install chromium", allow_module_level=True)
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+
+pytestmark = pytest.mark.slow
+VIDWATCH = Path(sys.executable).with_name("vidwatch")
+__all__ = ["cache"]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def served(site: Site, token: str | None = None) -> Iterator[str]:
+    with _listen("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        site.port = port
+        config = uvicorn.Config(make_app(site, "127.0.0.1", token), log_config=None, timeout_graceful_shutdown=1)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        yield f"http://127.0.0.1:{port}/"
+        server.should_exit = True
+        thread.join()
+        site.close()
+
+
+@pytest.fixture
+def home(tmp_path: Path, cache: Path) -> ReviewedHome:
+    home = ReviewedHome(tmp_path)
+    home.clip("first.avi", logits=(2, 1.8, 0, -1), doubt="probability")
+    home.clip("second.avi", logits=(1, 3, 0, -1))
+    home.clip("third.avi", logits=(0, 1, 4, -1))
+    home.clip("drawn.avi", logits=(6, 0, 0, 0), sampled=True)
+    home.fail("notes.mp4", "not a video: text")
+    return home
+
+
+@pytest.fixture
+def address(home: ReviewedHome) -> Iterator[str]:
+    with served(home.site()) as address:
+        yield address
+
+
+@pytest.fixture
+def page(chromium: Any, address: str) -> Iterator[Any]:
+    page = chromium.new_page(viewport={"width": 1200, "height": 900})
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
+    page.goto(address)
+    yield page
+    page.close()
+    assert [line for line in complaints if "status of 4" not in line] == []  # a refusal that a test asked for
+
+
+def names(page: Any) -> list[str]:
+    return [name.strip() for name in page.locator(".card h2").all_inner_texts()]
+
+
+def current(page: Any) -> str:
+    return str(page.locator(".card:focus h2").inner_text().strip())
+
+
+def message(page: Any, text: str) -> None:
+    playwright.expect(page.locator("#message")).to_contain_text(text)
+
+
+def test_a_clip_is_accepted_by_a_key_and_the_next_has_the_focus(page: Any, home: ReviewedHome) -> None:
+    assert names(page) == ["first.avi", "second.avi", "third.avi", "drawn.avi"]
+    assert current(page) == "first.avi"
+    page.evaluate("window.stays = 'as it was'")
+    page.keyboard.press("a")
+    message(page, "first.avi: accepted")
+    assert current(page) == "second.avi"
+    assert page.evaluate("window.stays") == "as it was"
+    page.keyboard.press("Enter")
+    message(page, "second.avi: accepted")
+    assert [row[1:3] for row in home.said()] == [("labelled", "bright"), ("labelled", "dark")]
+
+
+def test_the_likeliest_classes_have_the_keys_1_2_3(page: Any, home: ReviewedHome) -> None:
+    page.keyboard.press("2")
+    message(page, "first.avi: dark")
+    page.keyboard.press("3")
+    message(page, "second.avi: grey")
+    assert [row[2] for row in home.said()] == ["dark", "grey"]
+
+
+def test_another_class_is_typed_and_a_wrong_one_told_in_its_place(page: Any, home: ReviewedHome) -> None:
+    page.keyboard.press("j")
+    assert current(page) == "second.avi"
+    page.keyboard.press("c")
+    page.keyboard.type("a/b")
+    page.keyboard.press("Enter")
+    field = page.locator("[aria-invalid=true]")
+    playwright.expect(field).to_be_focused()
+    assert field.input_value() == "a/b"
+    assert "cannot be a class" in page.locator("#clip-2 .error").inner_text()
+    field.fill("jaguar")  # a, u and j are keys, too, elsewhere
+    page.keyboard.press("Enter")
+    message(page, "second.avi: jaguar")
+    assert [row[:3] for row in home.said()] == [(2, "labelled", "jaguar")]
+
+
+def test_undo_brings_the_clip_back_and_puts_the_focus_on_it(page: Any, home: ReviewedHome) -> None:
+    page.keyboard.press("j")
+    page.keyboard.press("u")
+    message(page, "second.avi: unsure")
+    page.keyboard.press("s")
+    message(page, "skipped")
+    assert len(names(page)) == 2
+    page.keyboard.press("z")
+    message(page, "1 clip shown again")
+    page.keyboard.press("z")
+    message(page, "1 clip taken back")
+    assert current(page) == "second.avi"
+    assert sorted(names(page)) == ["drawn.avi", "first.avi", "second.avi", "third.avi"]
+    assert [row[1] for row in home.said()] == ["unsure", "withdrawn"]
+
+
+def test_many_are_selected_by_key_and_accepted_at_once(page: Any, home: ReviewedHome) -> None:
+    for key in ("x", "ArrowDown", "x", "ArrowDown", "k"):
+        page.keyboard.press(key)
+    assert page.locator("#selected").inner_text() == "2 selected"
+    page.get_by_role("button", name="accept all").click()
+    message(page, "first.avi, second.avi: accepted")
+    assert [row[2] for row in home.said()] == ["bright", "dark"]
+    page.keyboard.press("z")
+    message(page, "2 clips taken back")
+    assert len(names(page)) == 4
+
+
+def test_enter_in_the_field_for_many_labels_them_and_accepts_nothing(page: Any, home: ReviewedHome) -> None:
+    page.locator("#clip-1 [type=checkbox]").check()
+    page.locator("#bulk-class").fill("zebra")
+    page.keyboard.press("Enter")
+    message(page, "first.avi: zebra")
+    assert [row[2] for row in home.said()] == ["zebra"]
+
+
+def test_the_random_share_is_marked(page: Any) -> None:
+    marked = page.locator(".card", has_text="random share")
+    assert marked.count() == 1
+    assert marked.locator("h2").inner_text().strip() == "drawn.avi"
+    assert "Drawn by chance" in marked.inner_text()
+
+
+def mean_red(png: bytes) -> float:
+    picture = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR_RGB)
+    assert picture is not None
+    return float(picture[:, :, 0].mean())
+
+
+def left_edge(page: Any) -> float:
+    moved = "film => film.getBoundingClientRect().x - film.parentElement.getBoundingClientRect().x"
+    return float(page.locator("#clip-1 .film").evaluate(moved))
+
+
+def test_the_strip_moves_from_frame_to_frame_of_what_the_model_saw(page: Any, home: ReviewedHome) -> None:
+    film, screen = page.locator("#clip-1 .film"), page.locator("#clip-1 .screen")
+    playwright.expect(film).to_have_js_property("naturalWidth", 4 * 32)
+    width = screen.bounding_box()["width"]
+    seen = set()
+    for _ in range(40):
+        seen.add(round(-left_edge(page) / width, 2))
+        page.wait_for_timeout(30)
+    assert seen == {0, 1, 2, 3}
+    film.evaluate("film => film.getAnimations()[0].pause()")
+    reds = []
+    for time_ms in (75, 225, 375, 525):  # the middle of each of the four frames
+        film.evaluate("(film, now) => { film.getAnimations()[0].currentTime = now }", time_ms)
+        reds.append(mean_red(screen.screenshot()))
+    clip = read_clip(home.path(1), SPEC)
+    assert reds == pytest.approx([float(frame[:, :, 0].mean()) for frame in clip.frames], abs=6)  # a JPEG's loss
+
+
+def test_the_strip_rests_under_the_pointer_and_where_motion_is_not_wanted(page: Any) -> None:
+    state = "film => getComputedStyle(film).animationPlayState"
+    film = page.locator("#clip-1 .film")
+    assert film.evaluate(state) == "running"
+    page.locator("#clip-1 .look").hover()
+    assert film.evaluate(state) == "paused"
+    page.emulate_media(reduced_motion="reduce")
+    assert film.evaluate("film => getComputedStyle(film).animationName") == "none"
+
+
+def test_the_evidence_comes_by_itself_and_stands_under_its_frames(page: Any) -> None:
+    rows = page.locator("#clip-1 .evidence svg")
+    playwright.expect(rows).to_have_count(3, timeout=60_000)
+    frames, row = page.locator("#clip-1 .frames").bounding_box(), rows.first.bounding_box()
+    assert (row["x"], row["width"]) == pytest.approx((frames["x"], frames["width"]), abs=1)
+    assert rows.first.locator("rect").count() == 4
+
+
+def test_a_file_that_cannot_be_read_says_so_in_the_strips_place(
+    chromium: Any, home: ReviewedHome, address: str
+) -> None:
+    home.path(1).write_bytes(b"no video any more")
+    page = chromium.new_page()
+    page.goto(address)
+    playwright.expect(page.locator("#clip-1 .problem")).to_have_text(re.compile("cannot be shown: not a video"))
+    page.keyboard.press("2")
+    message(page, "first.avi: dark")
+    page.close()
+
+
+def test_the_page_works_without_javascript(chromium: Any, home: ReviewedHome, address: str) -> None:
+    context = chromium.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(address)
+    page.locator("#clip-1 button[value=accept]").click()
+    message(page, "first.avi: accepted")
+    page.locator("#other-2").fill("zebra")
+    page.locator("#other-2").press("Enter")
+    message(page, "second.avi: zebra")
+    page.locator("#clip-3 [type=checkbox]").check()
+    page.get_by_role("button", name="accept all").click()
+    message(page, "third.avi: accepted")
+    page.get_by_role("button", name="undo").click()
+    message(page, "1 clip taken back")
+    page.locator("#clip-3 .evidence a").click()
+    assert page.locator("svg").count() == 3
+    assert [row[2] for row in home.said()] == ["bright", "zebra", "grey", None]
+    context.close()
+
+
+def test_the_other_pages_are_reached_from_each(page: Any) -> None:
+    page.get_by_role("link", name="Failures").click()
+    assert "not a video: text" in page.locator("table").inner_text()
+    page.get_by_role("link", name="Models").click()
+    assert "answers now" in page.locator("main").inner_text()
+    page.get_by_role("link", name="History").click()
+    assert "No clip of the random share has been reviewed yet" in page.locator("main").inner_text()
+
+
+def test_the_link_with_the_token_works_from_a_message_too(chromium: Any, home: ReviewedHome) -> None:
+    """What a click elsewhere brings is cross-site, and a strict cookie does not come along with its redirect."""
+    token = "sixteen characters or more"
+    with served(home.site(), token) as address:
+        context = chromium.new_context()
+        page = context.new_page()
+        page.set_content(f'<a href="{address}?token={token.replace(" ", "%20")}">the page</a>')
+        page.get_by_role("link").click()
+        playwright.expect(page.locator(".card")).to_have_count(4)
+        assert page.url == address
+        page.keyboard.press("a")
+        message(page, "first.avi: accepted")
+        stranger = chromium.new_context().new_page()
+        stranger.goto(address)
+        assert "needs its token" in stranger.inner_text("body")
+        context.close()
+
+
+def test_a_form_of_another_site_is_refused_by_what_the_browser_says_of_it(
+    chromium: Any, home: ReviewedHome, address: str
+) -> None:
+    """Even with the secret, which that site cannot know."""
+    page = chromium.new_page()
+    page.goto(address)
+    secret = page.locator("[name=secret]").first.get_attribute("value")
+    fields = "".join(f'<input name={name} value="{value}">' for name, value in (("secret", secret), ("id", 1)))
+    page.goto("about:blank")
+    page.set_content(f'<form method=post action="{address}say">{fields}<button name=action value=accept></form>')
+    page.locator("button").click()
+    playwright.expect(page.locator("body")).to_contain_text("Another site sent this")
+    assert home.said() == []
+    page.close()
+
+
+def test_the_key_acts_on_the_card_that_is_marked(page: Any, home: ReviewedHome) -> None:
+    page.locator("#other-3").click()
+    page.keyboard.press("Escape")
+    page.locator("h1").click()
+    assert page.locator(".card.current h2").inner_text().strip() == "third.avi"
+    page.keyboard.press("a")
+    message(page, "third.avi: accepted")
+
+
+def test_a_server_that_has_ended_is_told(chromium: Any, home: ReviewedHome) -> None:
+    page = chromium.new_page()
+    with served(home.site()) as address:
+        page.goto(address)
+    page.keyboard.press("a")
+    message(page, "does not answer")
+    page.close()
+
+
+LOOKS = {
+    "light": {"color_scheme": "light", "viewport": {"width": 1200, "height": 900}},
+    "dark": {"color_scheme": "dark", "viewport": {"width": 1200, "height": 900}},
+    "narrow": {"color_scheme": "light", "viewport": {"width": 400, "height": 900}},
+}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_nothing_sticks_out_in_light_dark_and_narrow(
+    chromium: Any, address: str, home: ReviewedHome, tmp_path: Path, look: str
+) -> None:
+    page = chromium.new_page(**LOOKS[look])
+    for name in ("", "failures", "models", "history"):
+        page.goto(address + name)
+        if not name:
+            playwright.expect(page.locator("#clip-1 .evidence svg")).to_have_count(3, timeout=60_000)
+        page.screenshot(path=tmp_path / f"{look}-{name or 'review'}.png", full_page=True)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.close()
+
+
+def test_real_clips_are_reviewed_with_the_installed_command(
+    chromium: Any, real_clips: Path, tmp_path: Path, cache: Path
+) -> None:
+    """The starter model, its evidence, and a label that the daemon's next run acts on."""
+    environment = {**os.environ, "VIDWATCH_HOME": str(tmp_path / "real"), "VIDWATCH_DEVICE": "cpu"}
+    environment |= {"VIDWATCH_SETTLE_SECONDS": "0.5", "VIDWATCH_UNSURE_BELOW": "0.9999"}
+    subprocess.run([VIDWATCH, "init"], env=environment, check=True, capture_output=True)
+    for clip in sorted((real_clips / "ucf10-original").glob("*/*.avi"))[::9]:
+        shutil.copy(clip, tmp_path / "real/inbox")
+    subprocess.run([VIDWATCH, "run", "--once"], env=environment, check=True, capture_output=True, timeout=300)
+    command = [VIDWATCH, "review", "--port", "0"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout
+        began = time.monotonic()
+        found = re.search(r"http://\S+", server.stdout.readline())
+        assert found
+        assert time.monotonic() - began < 30
+        page = chromium.new_page(viewport={"width": 1200, "height": 900})
+        page.goto(found[0])
+        name = current(page)
+        playwright.expect(page.locator(".card .evidence svg").nth(2)).to_be_visible(timeout=120_000)
+        assert page.locator(".card").first.locator("rect").count() == 3 * 16
+        page.screenshot(path=tmp_path / "real.png")
+        page.keyboard.press("1")
+        message(page, name)
+        page.close()
+        server.terminate()
+        assert server.wait(30) == 0
+    subprocess.run([VIDWATCH, "run", "--once"], env=environment, check=True, capture_output=True, timeout=300)
+    assert [path.name for path in (tmp_path / "real/labelled").rglob("*.avi")] == [name]

@@ -1,0 +1,166 @@
+"""Who may use the review page, and what it lets a browser do."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from reviewed import Browser, ReviewedHome, cards_on, hidden
+from tiny import cache
+
+from daemon.review.site import Site
+
+VIDWATCH = Path(sys.executable).with_name("vidwatch")
+TOKEN = "a long enough token & more"
+
+__all__ = ["cache"]
+
+
+@pytest.fixture
+def home(tmp_path: Path, cache: Path) -> ReviewedHome:
+    return ReviewedHome(tmp_path)
+
+
+@pytest.fixture
+def site(home: ReviewedHome) -> Iterator[Site]:
+    site = home.site()
+    yield site
+    site.close()
+
+
+@pytest.fixture
+def browser(site: Site) -> Browser:
+    return Browser(site)
+
+
+def test_every_answer_forbids_what_it_does_not_need(browser: Browser) -> None:
+    for path in ("/", "/static/review.js", "/nothing", "/models"):
+        headers = browser.get(path).headers
+        policy = headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "script-src 'self';" in policy
+        assert "unsafe" not in policy
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cross-origin-resource-policy"] == "same-origin"
+
+
+def test_no_page_holds_script_or_style_that_the_policy_forbids(home: ReviewedHome, browser: Browser) -> None:
+    video = home.clip()
+    for path in ("/", "/failures", "/models", "/history", f"/evidence/{video}"):
+        page = browser.get(path).text
+        assert re.findall(r"<style|style=|\son[a-z]+=|<script(?! src=)|https?://", page) == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"origin": "http://127.0.0.1:3000"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"origin": "http://[", "sec-fetch-site": "same-origin"},
+    ],
+)
+@pytest.mark.parametrize("path", ["/say", "/undo"])
+def test_what_another_site_sends_is_refused(
+    home: ReviewedHome, browser: Browser, path: str, headers: dict[str, str]
+) -> None:
+    video = home.clip()
+    form = {"secret": hidden(browser.get("/").text, "secret"), "id": video, "action": "accept"}
+    assert browser.post(path, data=form, headers=headers).status_code == 403
+    assert home.said() == []
+
+
+@pytest.mark.parametrize("secret", [None, "", "guessed"])
+@pytest.mark.parametrize("path", ["/say", "/undo"])
+def test_a_form_without_the_pages_secret_is_refused(
+    home: ReviewedHome, browser: Browser, path: str, secret: str | None
+) -> None:
+    video = home.clip()
+    form = {"id": video, "action": "accept", **({} if secret is None else {"secret": secret})}
+    assert browser.post(path, data=form).status_code == 403
+    assert home.said() == []
+
+
+def test_nothing_is_changed_by_a_link(home: ReviewedHome, browser: Browser) -> None:
+    video = home.clip()
+    assert browser.get(f"/say?id={video}&action=accept").status_code == 405
+    assert browser.get("/undo").status_code == 405
+
+
+def test_pictures_are_not_given_to_other_sites(home: ReviewedHome, browser: Browser) -> None:
+    video = home.clip()
+    from_there = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}
+    assert browser.get(f"/strip/{video}.jpg", headers=from_there).status_code == 403
+    assert browser.get("/", headers={"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "localhost.evil.example:8765"])
+def test_a_name_that_is_made_to_point_here_is_refused(site: Site, host: str) -> None:
+    assert Browser(site).get("/", headers={"host": host}).status_code == 400
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8765", "localhost:8765", "[::1]:8765"])
+def test_this_machines_own_names_are_let_in(site: Site, host: str) -> None:
+    assert Browser(site).get("/", headers={"host": host}).status_code == 200
+
+
+def test_with_a_token_nothing_is_shown_without_it(home: ReviewedHome, site: Site) -> None:
+    video = home.clip()
+    browser = Browser(site, token=TOKEN)
+    for path in (
+        "/",
+        f"/strip/{video}.jpg",
+        "/static/review.js",
+        "/?token=wrong",
+        "/failures",
+        f"/models?token={TOKEN}",
+    ):
+        assert browser.get(path).status_code == 403
+    assert browser.post("/say", data={"id": video, "action": "accept", "secret": site.secret}).status_code == 403
+    assert home.said() == []
+
+
+def test_the_link_with_the_token_lets_a_browser_in(home: ReviewedHome, site: Site) -> None:
+    video = home.clip()
+    browser = Browser(site, token=TOKEN)
+    cookie = browser.get("/", params={"token": TOKEN}).headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=strict" in cookie
+    assert TOKEN not in cookie
+    assert cards_on(browser.get("/").text) == [video]
+    browser.say(video, action="accept")
+    assert len(home.said()) == 1
+
+
+def test_on_all_addresses_the_token_alone_lets_in(site: Site) -> None:
+    browser = Browser(site, "0.0.0.0", TOKEN, "http://camera-server.lan:8765")
+    assert browser.get("/").status_code == 403
+    browser.get("/", params={"token": TOKEN})
+    assert browser.get("/").status_code == 200
+
+
+def review(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([VIDWATCH, *arguments], capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--host", "0.0.0.0"], "needs a token; set VIDWATCH_REVIEW_TOKEN"),
+        (["--token", "short"], "at least 16 characters"),
+        (["--host", "no.such.host.invalid", "--token", TOKEN], "cannot listen on no.such.host.invalid"),
+        ([], "vidwatch init"),
+    ],
+)
+def test_what_a_person_can_mend_is_one_line(tmp_path: Path, arguments: list[str], said: str) -> None:
+    home = tmp_path / "none"
+    if "no.such.host.invalid" in arguments:
+        review("init", home)
+    done = review("--home", home, "review", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert said in done.stderr
