@@ -35,7 +35,8 @@ NAMED = 3  # of the classes with the fewest clips
 class Rule:
     """What a challenger has to show; shares are of 1.
 
-    `margin`: of the clips of classes that both know, how many more it may at most get wrong; `gain`: how many more
+    `margin`: of the clips of classes that both know, how many more it may at most get wrong, as far as chance leaves it
+    open, and a quarter of that as counted; `gain`: how many more
     right are worth waiting for; `class_loss`: of one class's clips, how many it may at most lose; `new_class_recall`:
     of a new class's clips, how many it has to tell; `odds`: the highest probability that a champion is ever replaced by
     a model that is worse by the margin.
@@ -162,12 +163,17 @@ class _Trial:
 
     def compare(self, paired: Paired, *, gains_class: bool) -> Outcome:
         """On the shared classes. A wrong refusal costs one challenger: it is held to the odds at any look."""
-        if paired.z(-self.rule.margin) > self.z and (gains_class or paired.z(0) > self.z):
+        loses = self._loses(paired)
+        if paired.z(-self.rule.margin) > self.z and ((gains_class and not loses) or paired.z(0) > self.z):
             return "promoted"
         shown = -_quantile(self.rule.odds)
-        worse = paired.difference <= -self.rule.margin and paired.z(0) < shown
+        worse = loses and paired.z(0) < shown
         idle = paired.difference <= 0 and paired.z(self.rule.gain) < shown and not (gains_class or self.waiting)
         return "refused" if worse or idle else "undecided"
+
+    def _loses(self, paired: Paired) -> bool:
+        """Whether it is worse as counted: of many clips even a real loss would be shown to lie within the margin."""
+        return paired.difference < -self.rule.margin / 4
 
     @cached_property
     def missing(self) -> int:
@@ -224,10 +230,13 @@ class _Trial:
         points, so = f"{100 * self.rule.margin:g} points", "too few to say"
         if self.outcome == "refused":
             is_worse = self.paired.z(0) < -_quantile(self.rule.odds)
-            so = "it is worse, beyond chance" if is_worse else f"no gain, where one of {points} would have shown"
+            so = "it is worse, beyond chance"
+            if not is_worse:
+                so = f"no gain, where one of {100 * self.rule.gain:g} points would have shown"
         elif self.paired.z(-self.rule.margin) > self.z:
             so = "it is better" if self.paired.z(0) > self.z else f"it is not worse by {points}"
-            so += ", beyond chance" + "; whether it is better is open" * bool(self.missing)
+            so += ", beyond chance" + ", but worse as counted" * self._loses(self.paired)
+            so += "; whether it is better is open" * bool(self.missing)
         said = [f"On the classes that both know, {_score(self.total)}: {so}."]
         if self.missing:
             classes = ", ".join(self.fewest)

@@ -310,3 +310,12 @@ def test_as_many_more_clips_as_are_missing_decide(evidence: list[Evidence], look
         times = range(-(-more(verdict) // n) + 1)
         enough = [replace(clip, group=f"{clip.group}/{again}") for again in times for clip in evidence]
         assert judge(enough, OLD, OLD, look).verdict != "undecided"
+
+
+def test_a_loss_as_counted_is_not_taken_for_a_new_class_though_it_lies_within_the_margin() -> None:
+    evidence = [*alike(100), *clips("a", "o", of=12), *clips("b", "n", of=2), *clips("new", "nnnnn")]
+    verdict = judge_by(evidence, OLD, WITH_NEW, 1, Rule(margin=0.1))
+    assert verdict.verdict == "refused"
+    assert "it is worse, beyond chance" in verdict.reason
+    evidence = [*alike(100), *clips("a", "o", of=12), *clips("b", "n", of=6), *clips("new", "nnnnn")]
+    assert judge_by(evidence, OLD, WITH_NEW, 1, Rule(margin=0.1)).verdict == "promoted"
