@@ -6,6 +6,7 @@ classifies, and ends with it.
 
 import json
 import os
+import signal
 import sys
 import time
 from collections import defaultdict
@@ -79,6 +80,7 @@ class Job:
 def main() -> None:
     """Do the job on standard input."""
     die_with(int(sys.argv[1]))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the daemon's
     os.nice(19)
     job = Job.read(sys.stdin.read())
     if torch.cuda.is_available():

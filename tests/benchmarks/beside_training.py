@@ -62,7 +62,7 @@ def training(clips: list[LabelledClip], root: Path) -> Iterator[None]:
     )
     script = script.replace("sys.argv[2]", "str(__import__('os').getpid())")
     models = tempfile.mkdtemp(dir=root)
-    process = subprocess.Popen([sys.executable, "-c", script, models], stdin=subprocess.PIPE, start_new_session=True)
+    process = subprocess.Popen([sys.executable, "-c", script, models], stdin=subprocess.PIPE)
     assert process.stdin
     process.stdin.write(json.dumps(job).encode())
     process.stdin.close()
