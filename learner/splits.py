@@ -60,9 +60,8 @@ def gather(sources: Sources) -> tuple[list[LabelledClip], dict[str, Part]]:
     clips = find_clips(sources.root, sources.group_pattern) if sources.root else list(sources.clips)
     parts: dict[str, Part] = {clip.sha256: "training" for clip in clips}
     if len(class_names(clips)) < 2:
-        raise VidwatchError(
-            f"{sources.root or 'what was labelled'} holds one class only; a model needs at least two to tell apart"
-        )
+        where = sources.root or "what was labelled"
+        raise VidwatchError(f"{where} holds one class only; a model needs at least two class folders to tell apart")
     folders: tuple[tuple[Part, Path | None], ...] = (("validation", sources.validation), ("test", sources.test))
     for part, root in folders:
         if root:

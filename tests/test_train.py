@@ -16,6 +16,7 @@ from tiny import ARGS, QUICK, SPEC, class_folders, recipe, trained_on, untrained
 from tiny import cache as cache
 
 from learner import Classifier, checkpoint
+from learner.dataset import find_clips
 from learner.errors import VidwatchError
 from learner.fit import Data, Epoch, Indices, fit
 from learner.recipe import Recipe
@@ -68,7 +69,28 @@ def test_a_model_can_be_trained_on_from_another(tmp_path: Path, trained: Path) -
     result = train(Sources(root), tmp_path / "next", recipe(), Start(model=trained))
     manifest = checkpoint.load(result.path).manifest
     assert manifest.classes == ("bright", "night")
-    assert set(checkpoint.load(trained).manifest.trained_on) <= set(manifest.trained_on)
+    labels = {clip.sha256: clip.label for clip in manifest.trained_on}
+    assert labels.keys() >= {clip.sha256 for clip in checkpoint.load(trained).manifest.trained_on}
+    assert set(labels.values()) == {"bright", "dark", "night"}  # those of the same content are the newer ones
+
+
+def test_a_model_may_begin_with_another_ones_backbone_alone(tmp_path: Path, trained: Path) -> None:
+    result = train(Sources(tmp_path / "data"), tmp_path / "next", recipe(), Start(model=trained, head=False))
+    assert "flattering" not in result.method
+    manifest = checkpoint.load(result.path).manifest
+    assert manifest.trained_on == checkpoint.load(trained).manifest.trained_on
+
+
+def test_clips_may_be_given_instead_of_a_folder_and_what_no_fold_had_learned_from_is_kept(
+    tmp_path: Path, cache: Path
+) -> None:
+    clips = find_clips(class_folders(tmp_path / "data"))
+    start = Start(weights=write_weights(tmp_path / "weights.pth"))
+    result = train(Sources(clips=tuple(clips)), tmp_path / "m", recipe(), start)
+    kept = json.loads((result.run / "held_out.json").read_text())
+    assert kept["classes"] == ["bright", "dark"]
+    assert kept["clips"].keys() == {clip.sha256 for clip in clips}
+    assert all(sum(row) == pytest.approx(1, abs=1e-5) for row in kept["clips"].values())
 
 
 def test_clips_that_taught_the_model_it_began_with_flatter_and_that_is_kept(tmp_path: Path, trained: Path) -> None:
@@ -126,7 +148,12 @@ def test_a_whole_network_learns_and_its_run_can_be_opened(tmp_path: Path, cache:
     names = {path.name for path in result.run.iterdir()}
     checkpoints = {f"{name}{suffix}" for name in KEPT for suffix in (".json", ".safetensors")}
     pictures = {"curves.svg", "confusion.svg", "report.html"}
-    assert names == {"lock", "settings.json", "history.json", "history.csv", "results.json"} | checkpoints | pictures
+    assert (
+        names
+        == {"lock", "settings.json", "history.json", "history.csv", "results.json", "held_out.json"}
+        | checkpoints
+        | pictures
+    )
     history = [Epoch(**row) for row in json.loads((result.run / "history.json").read_text())]
     assert [epoch.epoch for epoch in history] == list(range(1, 13))
     assert history[-1].loss < history[0].loss
