@@ -4,17 +4,31 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import write_video
+from typer.main import get_command
 
 from daemon.cli import app
+from learner.catalogue import STARTER
 
 ROOT = Path(__file__).parents[1]
 VIDWATCH = Path(sys.executable).with_name("vidwatch")
-COMMANDS = sorted(command.callback.__name__ for command in app.registered_commands if command.callback)
+
+
+def commands(group: Any, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every command by its words, those of groups included."""
+    for name, command in group.commands.items():
+        yield (*before, name)
+        if hasattr(command, "commands"):
+            yield from commands(command, (*before, name))
+
+
+COMMANDS = sorted(commands(get_command(app)))
 
 
 def vidwatch(*arguments: str | Path, home: Path | str = "/nonexistent/home") -> subprocess.CompletedProcess[str]:
@@ -22,14 +36,16 @@ def vidwatch(*arguments: str | Path, home: Path | str = "/nonexistent/home") -> 
     return subprocess.run([VIDWATCH, *arguments], capture_output=True, text=True, env=environment)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_each_command_has_help_and_stands_in_the_readme(command: str) -> None:
-    done = vidwatch(command, "--help")
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_each_command_has_help_and_stands_in_the_readme(command: tuple[str, ...]) -> None:
+    done = vidwatch(*command, "--help")
     assert done.returncode == 0
-    described = next(entry.callback for entry in app.registered_commands if entry.callback.__name__ == command)  # type: ignore[union-attr]
-    assert described
-    assert (described.__doc__ or "").split(".")[0][:40] in done.stdout
-    assert f"vidwatch {command}" in (ROOT / "README.md").read_text()
+    described: Any = get_command(app)
+    for word in command:
+        described = described.commands[word]
+    assert described.help
+    assert described.help.split(".")[0][:40] in done.stdout
+    assert f"vidwatch {' '.join(command)}" in (ROOT / "README.md").read_text()
 
 
 def test_the_version_is_the_packages_own() -> None:
@@ -60,6 +76,14 @@ def test_init_makes_a_home_and_may_be_repeated(tmp_path: Path) -> None:
         (["train", "/nonexistent", "--out", "x", "--group-pattern", "("], "not a regular expression"),
         (["train", "/nonexistent", "--recipe", "nonsense"], "no recipe 'nonsense'; `vidwatch recipes` lists them"),
         (["train", "/nonexistent", "--weights", "a", "--init-from", "b"], "give one of them"),
+        (["label", "1", "Biking"], "vidwatch init"),
+        (["label", "Biking"], "give videos, and then the class"),
+        (["label", "--accept", "--undo", "1"], "give one of --accept, --undo and --csv"),
+        (["label", "--csv", "a.csv", "1"], "with --csv, nothing else"),
+        (["retrain"], "vidwatch init"),
+        (["rescore"], "vidwatch init"),
+        (["models", "rollback"], "vidwatch init"),
+        (["models", "promote", "none"], "none"),
     ],
 )
 def test_what_a_person_can_mend_is_one_line_and_exit_status_2(arguments: list[str], said: str) -> None:
@@ -183,3 +207,52 @@ def test_the_starter_is_evaluated_without_a_home(real_clips: Path) -> None:
     assert (done.returncode, measured["n"]) == (0, 50)
     assert measured["accuracy"] > 0.9
     assert set(measured) >= {"n", "accuracy", "interval", "loss", "per_class", "baseline"}
+
+
+def test_answers_are_corrected_accepted_and_taken_back_by_command(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    vidwatch("init", home)
+    for number, name in enumerate(("a", "b")):
+        write_video(home / f"inbox/{name}.avi", frames=5 + number, shade=40 * number)
+    assert vidwatch("run", "--once", home=home).returncode == 0
+    assert vidwatch("label", "a.avi", "b.avi", "Zebra", home=home).stdout.startswith("2 labels noted")
+    assert vidwatch("label", "--undo", "b.avi", home=home).stdout.startswith("1 label taken back")
+    wrong = vidwatch("label", "a.avi", "99", "x.avi", "Zebra", home=home)
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
+    assert "no video '99'" in wrong.stderr
+    assert "no video 'x.avi'" in wrong.stderr
+    (tmp_path / "labels.csv").write_text("file,label\nb.avi,Lion\n")
+    assert vidwatch("label", "--csv", tmp_path / "labels.csv", home=home).stdout.startswith("1 label noted")
+    assert vidwatch("run", "--once", home=home).returncode == 0
+    found = {str(path.relative_to(home)) for path in home.rglob("*.avi")}
+    assert found == {"labelled/Zebra/a.avi", "labelled/Lion/b.avi"}
+    assert vidwatch("label", "--accept", "a.avi", home=home).returncode == 0
+    assert vidwatch("run", "--once", home=home).returncode == 0
+    assert not (home / "labelled/Zebra/a.avi").exists()
+    assert vidwatch("retrain", home=home).stdout.startswith("asked for: auto-1")
+
+
+def test_a_model_is_chosen_and_left_again_by_command(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    vidwatch("init", home)
+    early = vidwatch("models", "rollback", home=home)
+    assert (early.returncode, "start the daemon first" in early.stderr) == (2, True)
+    vidwatch("run", "--once", home=home)
+    for suffix in (".json", ".safetensors"):
+        shutil.copy(STARTER.with_suffix(suffix), home / f"models/mine{suffix}")
+    assert vidwatch("models", "promote", "mine", home=home).stdout == "mine answers from now on\n"
+    assert json.loads(vidwatch("status", "--json", home=home).stdout)["model"] == "mine"
+    listed = {row["name"]: row for row in json.loads(vidwatch("models", "--json", home=home).stdout)}
+    assert (listed["mine"]["answers"], listed["starter"]["answers"]) == (True, False)
+    assert "chosen" in vidwatch("models", home=home).stdout
+    back = vidwatch("models", "rollback", home=home)
+    assert back.stdout == "starter answers from now on, instead of mine\n"
+
+
+def test_a_later_model_looks_at_earlier_videos_by_command(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    vidwatch("init", home)
+    write_video(home / "inbox/a.avi", frames=6)
+    vidwatch("run", "--once", home=home)
+    done = vidwatch("rescore", home=home)
+    assert done.stdout == "starter: 0 videos, of which 0 get another class than their answer\n"

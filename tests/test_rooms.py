@@ -18,6 +18,7 @@ HEAVY_DAEMON = {
     "trainer.py",
     "rescoring.py",
     "cli.py",
+    "cli_models.py",
     "progress.py",
 }
 LIGHT_LEARNER = {
