@@ -17,6 +17,9 @@ import psutil
 import pytest
 from conftest import write_video
 
+from learner.catalogue import STARTER
+from learner.checkpoint import load, save
+
 VIDWATCH = Path(sys.executable).with_name("vidwatch")
 SLOWEST = 120  # seconds; the machines that run this are shared
 
@@ -209,3 +212,39 @@ def test_real_clips_get_their_right_classes(daemon: Daemon, real_clips: Path) ->
     assert found == [(clip.name, clip.parent.name) for clip in clips]
     groups = daemon.query('SELECT "group" FROM videos ORDER BY name')
     assert groups == [(clip.name.rpartition("_c")[0],) for clip in clips]
+
+
+def test_another_model_takes_over_between_two_batches_and_every_clip_has_one_answer(daemon: Daemon) -> None:
+    starter = load(STARTER)
+    other = {**starter.tensors, "head.linear.bias": starter.tensors["head.linear.bias"] + 0.5}
+    save(daemon.root / "models/mine", starter.manifest, other)
+    for number in range(40):
+        drop(daemon.inbox, f"{number}.avi", number)
+    daemon.start()
+    daemon.wait_for(lambda status: status["filed"] > 4)
+    assert daemon.command("models", "promote", "mine").returncode == 0
+    status = daemon.wait_for(lambda status: status["filed"] == 40)
+    assert status["model"] == "mine"
+    assert daemon.end(signal.SIGTERM)[0] == 0
+    assert daemon.query("SELECT count(*), count(DISTINCT video_id) FROM predictions") == [(40, 40)]
+    by_model = dict(
+        daemon.query("SELECT m.name, count(*) FROM predictions p JOIN models m ON m.id = model_id GROUP BY 1")
+    )
+    assert by_model.keys() == {"starter", "mine"}
+    assert daemon.query("SELECT DISTINCT attempts, state FROM videos") == [(0, "filed")]
+
+
+def test_labels_given_by_moving_files_while_the_daemon_is_down_are_noticed_at_its_start(daemon: Daemon) -> None:
+    drop(daemon.inbox, "a.avi", 1)
+    drop(daemon.root / "labelled/Zebra", "b.avi", 2)
+    assert daemon.command("run", "--once").returncode == 0
+    (answered,) = daemon.query("SELECT CAST(path AS TEXT) FROM videos WHERE name = 'a.avi'")
+    (daemon.root / "classified/Lion").mkdir()
+    Path(answered[0]).rename(daemon.root / "classified/Lion/a.avi")
+    assert daemon.command("run", "--once").returncode == 0
+    assert daemon.query('SELECT v.name, l."class", l.source FROM labels l JOIN videos v ON v.id = l.video_id') == [
+        ("b.avi", "Zebra", "folder"),
+        ("a.avi", "Lion", "moved"),
+    ]
+    assert (daemon.root / "labelled/Lion/a.avi").exists()
+    assert daemon.query("SELECT count(*) FROM predictions") == [(2,)]
