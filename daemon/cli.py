@@ -130,7 +130,8 @@ def label(
 ) -> None:
     """Say what class videos are of, so that the model can learn from them."""
     from daemon.filing import Folders
-    from daemon.labels import Labels, Said, find_videos, import_csv
+    from daemon.labels import Labels, Said
+    from daemon.lookup import find_videos, import_csv
 
     words = videos or []
     if accept + undo + (csv is not None) > 1 or (csv and words):

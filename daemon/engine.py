@@ -2,6 +2,7 @@
 
 import logging
 import os
+from contextlib import suppress
 from datetime import datetime
 
 import torch
@@ -57,7 +58,9 @@ class Engines:
         try:
             return self._engine(name, self._challenger(), now)
         except VidwatchError as error:
-            self._give_back(str(error), now)
+            self._models = (name, self._challenger())  # not tried again at every round
+            with suppress(VidwatchError):  # the one that is loaded goes on where there is none before it
+                self._give_back(str(error), now)
             return None
 
     def close(self) -> None:
@@ -81,11 +84,12 @@ class Engines:
         return row.challenger if row else None
 
     def _engine(self, name: str, challenger: str | None, now: datetime) -> Engine:
-        classifier = self.champion = self._load(name)
+        # The one in use needs no file any more.
+        stays = self._models is not None and self._models[0] == name
+        classifier = self.champion = self.champion if stays else self._load(name)
         shadow = None
         try:
-            if challenger:
-                other = self._load(challenger)
+            if challenger and (other := self._load(challenger)).digest != classifier.digest:
                 shadow = (self._register(other, now), other)
         except VidwatchError as error:
             log.warning("challenger %s cannot be loaded: %s", challenger, error)

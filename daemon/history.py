@@ -188,9 +188,9 @@ class History:
             ended = {"state": "stopped", "error": "ended with the daemon", "progress": None, "ended_at": now}
             write.execute(under_way.values(**ended))
 
-    def last_label(self) -> int:
-        """The newest label that a training knew which came to its own end."""
-        ended = trainings.c.state.in_(("trained", "failed"))
+    def last_label(self, ends: tuple[str, ...] = ("trained", "failed")) -> int:
+        """The newest label that a training knew which ended in one of these ways."""
+        ended = trainings.c.state.in_(ends)
         with self.engine.begin() as read:
             return read.scalar(select(func.max(trainings.c.last_label)).where(ended)) or 0
 

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, func, select
 from daemon.doubts import HeldOut, doubts, newest_held_out
 from daemon.filing import Folders
 from daemon.identity import printable
-from daemon.tables import groups, labels, videos
+from daemon.tables import groups, labels, stands, videos
 
 REGULAR = 0.2  # of the groups that could hold several classes
 SHOWN = 20
@@ -127,16 +127,13 @@ def labelled(read: Connection) -> list[Labelled]:
     """The contents that are of a class, by a person's word."""
     sides = {row.name: row.side for row in read.execute(select(groups))}
     columns = videos.c.name, videos.c.sha256, videos.c.group
-    query = select(labels, *columns).join(videos).where(videos.c.state != "failed")
+    query = select(labels, *columns).join(videos).where(videos.c.state != "failed", stands())
     rows_of: dict[int, list[Any]] = defaultdict(list)
     for row in read.execute(query.order_by(labels.c.video_id, labels.c.id)).mappings():
-        if row["verdict"] == "withdrawn":
-            rows_of[row["video_id"]].clear()
-        else:
-            rows_of[row["video_id"]].append(row)
+        rows_of[row["video_id"]].append(row)
     found = []
     for video, rows in rows_of.items():
-        if rows and rows[-1]["verdict"] == "labelled":
+        if rows[-1]["verdict"] == "labelled":
             last, said = rows[-1], (Said(r["who"], r["source"], r["class"], r["created_at"]) for r in rows)
             group = last["group"] or f"#{video}"
             clip = video, last["name"], last["sha256"], group, sides.get(group), last["class"]

@@ -10,12 +10,12 @@ from datetime import UTC, date, datetime, time, timedelta
 from statistics import fmean
 from typing import Any
 
-from sqlalchemy import Connection, Date, Select, and_, func, not_, or_, select
+from sqlalchemy import Connection, Date, Select, and_, func, not_, select
 
 from daemon.chance import wilson
 from daemon.drift import WEEK, came_labelled, compare, recent
 from daemon.filing import Folders
-from daemon.tables import labels, models, predictions, videos
+from daemon.tables import labels, models, predictions, stands, videos
 
 BINS = 10
 
@@ -151,21 +151,8 @@ def quality(read: Connection, folders: Folders, model: str | None, now: datetime
 
 
 def _reviewed() -> Select[Any]:
-    """The answers to clips of the random share, with what was said last where that is reviewed and was not taken back.
-
-    To take back is to withdraw, or to say again what was said before (`Labels.undo`).
-    """
-    columns = [
-        step(labels.c[name]).over(partition_by=labels.c.video_id, order_by=labels.c.id).label(f"{when}_{name}")
-        for when, step in (("before", func.lag), ("after", func.lead))
-        for name in ("verdict", "class", "sampled")
-    ]
-    drawn = select(labels.c.video_id).where(labels.c.sampled)
-    said = select(labels, *columns).where(labels.c.video_id.in_(drawn)).subquery().c
-    as_before = (said[f"after_{name}"].is_not_distinct_from(said[f"before_{name}"]) for name in ("verdict", "class"))
-    taken_back = or_(said.after_verdict == "withdrawn", and_(not_(said.after_sampled), *as_before))
-    stands = and_(said.sampled, said.verdict != "withdrawn", not_(func.coalesce(taken_back, False)))
-    last = select(func.max(said.id)).where(stands).group_by(said.video_id)
+    """The answers to clips of the random share, with what was said where that is reviewed, and was not taken back."""
+    last = select(func.max(labels.c.id)).where(labels.c.sampled, stands()).group_by(labels.c.video_id)
     answered = and_(predictions.c.video_id == videos.c.id, predictions.c.kind == "answer")
     wanted = models.c.name.label("model"), predictions.c["class"].label("answer"), predictions.c.probability
     query = select(*wanted, predictions.c.created_at, labels.c.verdict, labels.c["class"].label("truth"))
@@ -177,9 +164,8 @@ def _awaiting(read: Connection, folders: Folders) -> int:
     """By their folder, which has an index."""
     folder = folders.unsure(b"")
     lies_there = and_(videos.c.path > folder, videos.c.path < folder[:-1] + b"0")  # what follows the slash
-    said = select(labels.c.verdict).where(labels.c.video_id == videos.c.id).order_by(labels.c.id.desc()).limit(1)
-    nothing = func.coalesce(said.scalar_subquery(), "withdrawn") == "withdrawn"
-    return read.scalar(select(func.count()).select_from(videos).where(lies_there, nothing)) or 0
+    said = select(labels.c.id).where(labels.c.video_id == videos.c.id, stands()).exists()
+    return read.scalar(select(func.count()).select_from(videos).where(lies_there, not_(said))) or 0
 
 
 def _live(model: str, rows: Sequence[Any]) -> dict[str, Any]:

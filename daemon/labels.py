@@ -4,22 +4,20 @@ The place where we put a file is ours; in another class folder, it is a person's
 removed: the newest of a video counts. A label belongs to a content: that of a copy is kept with the first video.
 """
 
-import csv
 import logging
 import os
 import pwd
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, Select, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, Engine, Select, and_, func, insert, select, update
 
 from daemon.filing import UNSURE, Folders
-from daemon.identity import Identity, display_name, printable
+from daemon.identity import Identity, display_name, identify, printable
 from daemon.store import FREED, new_id
-from daemon.tables import labels, predictions, videos
+from daemon.tables import labels, predictions, stands, videos
 from learner.classes import CLASS_NAME_RULE, is_class_name
 from learner.errors import VidwatchError
 
@@ -31,11 +29,15 @@ Source = Literal["folder", "moved", "command", "accepted", "csv", "page"]
 
 @dataclass(frozen=True)
 class Said:
-    """What a person says of a video; `class_name` is None but for "labelled"."""
+    """What a person says of a video; `class_name` is None but for "labelled".
+
+    `sampled`: it was said where the random share was reviewed.
+    """
 
     video_id: int
     verdict: Verdict
     class_name: str | None = None
+    sampled: bool = False
 
 
 class Labels:
@@ -44,8 +46,9 @@ class Labels:
     def __init__(self, engine: Engine, folders: Folders) -> None:
         self._engine, self._folders = engine, folders
         self._writer = engine.execution_options(writes=True)
+        self._left_alone: set[bytes] = set()  # each is warned of once
 
-    def say(self, said: Sequence[Said], source: Source, who: str, now: datetime, *, sampled: bool = False) -> None:
+    def say(self, said: Sequence[Said], source: Source, who: str, now: datetime) -> None:
         """Note labels, all or none; the daemon moves the files.
 
         Raises:
@@ -56,7 +59,7 @@ class Labels:
         with self._writer.begin() as write:
             rows = self._require(write, [one.video_id for one in said])
             for one in said:
-                self._note(write, rows[one.video_id], one, source, who, now, sampled)
+                self._note(write, rows[one.video_id], one, source, who, now)
 
     def accept(self, ids: Sequence[int], source: Source, who: str, now: datetime) -> None:
         """The answers of these videos are right.
@@ -70,7 +73,7 @@ class Labels:
                 raise VidwatchError(f"video {', '.join(unanswered)} has no answer yet that could be accepted")
             for video in ids:
                 said = Said(video, "labelled", rows[video]["answer"])
-                self._note(write, rows[video], said, source, who, now, False)
+                self._note(write, rows[video], said, source, who, now)
 
     def undo(self, ids: Sequence[int], source: Source, who: str, now: datetime) -> None:
         """Take the newest label of these videos back: what was said before it counts again.
@@ -81,31 +84,36 @@ class Labels:
         with self._writer.begin() as write:
             rows = self._require(write, ids)
             for video in ids:
-                content = rows[video]["content"]
-                query = select(labels).where(labels.c.video_id == content).order_by(labels.c.id.desc()).limit(2)
-                earlier = write.execute(query).mappings().all()
-                if not earlier:
+                row = rows[video]
+                query = newest().where(labels.c.video_id == row["content"])
+                last = write.execute(query).first()
+                if last is None:
                     raise VidwatchError(f"video {video} has no label that could be taken back")
-                said = Said(video, "withdrawn")
-                if len(earlier) == 2:
-                    said = Said(video, earlier[1]["verdict"], earlier[1]["class"])
-                self._note(write, rows[video], said, source, who, now, False)
+                undone = {"video_id": row["content"], "verdict": "withdrawn", "takes_back": last.id}
+                write.execute(insert(labels).values(**undone, source=source, who=who, created_at=now))
+                before = write.execute(query).mappings().first()
+                said = Said(video, before["verdict"], before["class"]) if before else Said(video, "withdrawn")
+                self._put(write, row, said)
 
     def _require(self, read: Connection, ids: Iterable[int]) -> dict[int, Any]:
         """Each video's row, with its `content` (the first video that held it) and `answer`."""
-        found = _find(read, videos.c.id.in_(list(ids)))
+        found = find(read, videos.c.id.in_(list(ids)))
         if unknown := [str(video) for video in ids if video not in found]:
             raise VidwatchError(f"there is no video {', '.join(unknown)}; 'vidwatch status' shows the ids")
         if failed := [str(video) for video in ids if found[video]["state"] == "failed"]:
             raise VidwatchError(f"video {', '.join(failed)} could not be read, and nothing can be learned from it")
         return found
 
-    def _note(
-        self, write: Connection, row: Any, said: Said, source: Source, who: str, now: datetime, sampled: bool
-    ) -> None:
-        named = {"video_id": row["content"], "verdict": said.verdict, "class": said.class_name}
-        write.execute(insert(labels).values(**named, source=source, who=who, sampled=sampled, created_at=now))
-        if row["state"] in ("classified", "filed") and row["duplicate_of"] is None:
+    def _note(self, write: Connection, row: Any, said: Said, source: Source, who: str, now: datetime) -> None:
+        named = {"video_id": row["content"], "verdict": said.verdict, "class": said.class_name, "sampled": said.sampled}
+        write.execute(insert(labels).values(**named, source=source, who=who, created_at=now))
+        self._put(write, row, said)
+
+    def _put(self, write: Connection, row: Any, said: Said) -> None:
+        """Have the first file of a content moved to where its label puts it."""
+        if row["duplicate_of"] is not None:
+            row = find(write, videos.c.id == row["content"])[row["content"]]
+        if row["state"] in ("classified", "filed"):
             write.execute(update(videos).where(videos.c.id == row["id"]).values(destination=self._rest(row, said)))
 
     def _rest(self, row: Any, said: Said) -> bytes | None:
@@ -137,115 +145,78 @@ class Labels:
     def _notice(self, write: Connection, path: bytes, identity: Identity, group: str | None, now: datetime) -> bool:
         folder = self._folders.class_folder(path)
         if folder is None or not (is_class_name(folder[1]) or folder == ("classified", os.fsdecode(UNSURE))):
-            log.warning("%s: left alone, %s", _shown(path), CLASS_NAME_RULE if folder else "it is in no class folder")
+            self._leave_alone(path, CLASS_NAME_RULE if folder else "it is in no class folder")
             return False
-        is_unsure = not is_class_name(folder[1])
-        moved = _by_identity(write, identity)
-        if moved is None and _is_anew(write, path, identity):
-            return True
-        if moved and moved["state"] == "failed" and moved["finished_at"] is None:
-            return False  # someone was faster than we with moving it; the next search finds it again
-        if moved is None or moved["state"] == "failed":
-            row = {"name": display_name(path), "path": path, "group": group, **identity._asdict()}
-            new = new_id(write.execute(insert(videos).values(**row, state="queued", arrived_at=now)))
-            said = Said(new, "unsure") if is_unsure else Said(new, "labelled", folder[1])
-            self._note(write, {"content": said.video_id, "state": "queued"}, said, "folder", _owner(path), now, False)
-            return True
-        before = self._folders.class_folder(moved["path"])
-        change: dict[str, Any] = {"path": path, "name": display_name(path), "destination": None}
-        if moved["state"] == "classified":  # answered, and moved by someone before we could
-            change |= {"state": "filed", "error": None, "finished_at": now}
-        elif moved["state"] == "waiting":
-            change |= {"state": "queued", **FREED}
-        write.execute(update(videos).where(videos.c.id == moved["id"]).values(**change))
-        if before == folder:
-            return False
-        said = Said(moved["id"], "unsure") if is_unsure else Said(moved["id"], "labelled", folder[1])
-        log.info("%s: a person says %s (id=%d)", _shown(path), said.class_name or said.verdict, moved["id"])
-        self._note(write, {**moved, **change}, said, "moved", _owner(path), now, False)
+        known = _by_identity(write, identity)
+        if known is None:
+            return _is_same(write, path, identity) or self._arrive(write, path, identity, group, folder, now)
+        if known["state"] == "failed":
+            # Before we have moved it, someone was faster than we: the next search finds it again.
+            return known["finished_at"] is not None and self._arrive(write, path, identity, group, folder, now)
+        if known["path"] != path and _is_there(known["path"], identity):
+            return self._link(write, known, path, folder, now)
+        return self._follow(write, known, path, folder, now)
+
+    def _arrive(
+        self,
+        write: Connection,
+        path: bytes,
+        identity: Identity,
+        group: str | None,
+        folder: tuple[str, str],
+        now: datetime,
+    ) -> bool:
+        """A file never seen before."""
+        row = {"name": display_name(path), "path": path, "group": group, **identity._asdict()}
+        new = new_id(write.execute(insert(videos).values(**row, state="queued", arrived_at=now)))
+        self._note(write, {"content": new, "state": "queued", "duplicate_of": None}, _word(new, folder), "folder",
+                   _owner(path), now)  # fmt: skip
         return True
 
+    def _follow(self, write: Connection, row: Any, path: bytes, folder: tuple[str, str], now: datetime) -> bool:
+        """A file that someone has moved; its row follows it."""
+        change: dict[str, Any] = {"path": path, "name": display_name(path), "destination": None}
+        if row["state"] == "classified":  # answered, and moved by someone before we could
+            change |= {"state": "filed", "error": None, "finished_at": now}
+        elif row["state"] == "waiting":
+            change |= {"state": "queued", **FREED}
+        taken = and_(videos.c.path == path, videos.c.id != row["id"], videos.c.state.in_(("waiting", "queued")))
+        gone = {"state": "failed", "error": "another file was put in its place", "finished_at": now}
+        write.execute(update(videos).where(taken).values(**gone, **FREED))
+        write.execute(update(videos).where(videos.c.id == row["id"]).values(**change))
+        # Where the whole home was moved, or is reached by another name, its files lie where we had put them.
+        stayed = row["path"].endswith(path[len(self._folders.root) :])
+        if stayed or self._folders.class_folder(row["path"]) == folder:
+            return bool(row["state"] == "waiting")
+        said = _word(row["id"], folder)
+        log.info("%s: a person says %s (id=%d)", _shown(path), said.class_name or said.verdict, row["id"])
+        self._note(write, {**row, **change}, said, "moved", _owner(path), now)
+        return True
 
-def find_videos(words: Sequence[str], folder: Path, engine: Engine) -> list[int]:
-    """The ids of the videos that `words` mean: each an id, a path (from `folder`), or a name.
+    def _link(self, write: Connection, row: Any, path: bytes, folder: tuple[str, str], now: datetime) -> bool:
+        """The same file under a second name: it says what a copy says, and has a row of its own from now on."""
+        same = {key: row[key] for key in ("group", "inode", "size", "mtime_ns", "sha256")}
+        if row["sha256"] is None:
+            return False  # it is looked at again when the first one is answered
+        copy = {**same, "name": display_name(path), "path": path, "state": "filed", "duplicate_of": row["content"]}
+        write.execute(insert(videos).values(**copy, arrived_at=now, finished_at=now))
+        self._note(write, row, _word(row["id"], folder), "moved", _owner(path), now)
+        return True
 
-    Raises:
-        VidwatchError: one of them is unknown, or means several; names each.
-    """
-    found, wrong = [], []
-    with engine.begin() as read:
-        for word in words:
-            try:
-                found.append(int(_find_video(word, folder, read)["id"]))
-            except VidwatchError as error:
-                wrong.append(str(error))
-    if wrong:
-        raise VidwatchError("; ".join(wrong))
-    return list(dict.fromkeys(found))
-
-
-def import_csv(path: Path, engine: Engine) -> list[Said]:
-    """The labels in a CSV file with the columns `file` and `label`: `file` is an id, a path, or a video's name.
-
-    Raises:
-        VidwatchError: it cannot be read, lacks a column, or has wrong lines; names each line.
-    """
-    said, wrong = [], []
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file, engine.begin() as read:
-            reader = csv.DictReader(file, strict=True)
-            if missing := {"file", "label"} - set(reader.fieldnames or ()):
-                raise VidwatchError(f"{path}: no column {' and no '.join(sorted(missing))}; its first line names them")
-            for row in reader:
-                try:
-                    said.append(_read_row(row, path.parent, read))
-                except VidwatchError as error:
-                    wrong.append(f"line {reader.line_num}: {error}")
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise VidwatchError(f"{path}: cannot be read as CSV in UTF-8 ({reason})") from error
-    if wrong:
-        raise VidwatchError(f"{path}: nothing was imported. " + "; ".join(wrong))
-    if not said:
-        raise VidwatchError(f"{path}: no labels in it")
-    return said
-
-
-def _read_row(row: dict[str, str | None], folder: Path, read: Connection) -> Said:
-    name, label = (row["file"] or "").strip(), (row["label"] or "").strip()
-    if not is_class_name(label):
-        raise VidwatchError(f"label {label!r}: {CLASS_NAME_RULE}")
-    if None in row:
-        raise VidwatchError("more columns than the first line names")
-    video = _find_video(name, folder, read)
-    if video["state"] == "failed":
-        raise VidwatchError(f"{name!r} could not be read, and nothing can be learned from it")
-    return Said(video["id"], "labelled", label)
-
-
-def _find_video(word: str, folder: Path, read: Connection) -> Any:
-    if word.isdecimal():
-        found = _find(read, videos.c.id == min(int(word), 2**63 - 1))
-    else:
-        path = os.fsencode(os.path.abspath(folder / word))
-        found = _find(read, videos.c.path == path) or _find(read, videos.c.name == word)
-    # Of one file that came several times, the first is the one that has the answer.
-    contents = {row["content"] for row in found.values()}
-    if not contents:
-        hint = "put a new file into labelled/<class>/" if (folder / word).is_file() else "see 'vidwatch status'"
-        raise VidwatchError(f"no video {word!r} in the database; {hint}")
-    if len(contents) > 1:
-        raise VidwatchError(f"{len(contents)} videos are named {word!r}; give the id or the path")
-    return next(iter(found.values()))
+    def _leave_alone(self, path: bytes, reason: str) -> None:
+        if path not in self._left_alone:
+            log.warning("%s: left alone, %s", _shown(path), reason)
+            self._left_alone.add(path)
 
 
 def newest() -> Select[Any]:
-    """The label that counts of each video of which something was said."""
-    last = select(func.max(labels.c.id)).group_by(labels.c.video_id)
+    """The label that counts of each video of which something was said: the newest that stands."""
+    last = select(func.max(labels.c.id)).where(stands()).group_by(labels.c.video_id)
     return select(labels).where(labels.c.id.in_(last))
 
 
-def _find(read: Connection, condition: Any) -> dict[int, Any]:
+def find(read: Connection, condition: Any) -> dict[int, Any]:
+    """Videos by id: their rows, with `content`, the first video that held the same, and its `answer` and `doubt`."""
     content = func.coalesce(videos.c.duplicate_of, videos.c.id)
     answer = and_(predictions.c.video_id == content, predictions.c.kind == "answer")
     columns = (content.label("content"), predictions.c["class"].label("answer"), predictions.c.doubt)
@@ -256,22 +227,52 @@ def _find(read: Connection, condition: Any) -> dict[int, Any]:
 def _ours(read: Connection, files: Sequence[tuple[bytes, Identity | None]]) -> set[bytes]:
     """The paths that a row says we have put, or are about to put, this very file to."""
     paths = [path for path, _ in files]
-    query = select(videos.c.path, videos.c.destination, videos.c.inode, videos.c.size, videos.c.mtime_ns)
-    known = read.execute(query.where(or_(videos.c.path.in_(paths), videos.c.destination.in_(paths)))).all()
-    there = {(path, Identity(*row[2:])) for row in known for path in row[:2] if path}
-    return {path for path, identity in files if identity is None or (path, identity) in there}
+    known = set()
+    # Two queries: for one with "or", SQLite reads the whole table.
+    for column, which in (
+        (videos.c.path, videos.c.state != "waiting"),
+        (videos.c.destination, videos.c.destination.is_not(None)),
+    ):
+        query = select(column, videos.c.inode, videos.c.size, videos.c.mtime_ns).where(column.in_(paths), which)
+        known |= {(row[0], Identity(*row[1:])) for row in read.execute(query)}
+    return {path for path, identity in files if identity is None or (path, identity) in known}
 
 
 def _by_identity(read: Connection, identity: Identity) -> Any:
     same = and_(*(videos.c[key] == value for key, value in identity._asdict().items()))
-    return next(reversed(_find(read, same).values()), None)
+    return next(reversed(find(read, same).values()), None)
 
 
-def _is_anew(write: Connection, path: bytes, identity: Identity) -> bool:
-    """Whether a file that was queued where it is has changed since, and is whole again: its row goes on with it."""
-    waits = and_(videos.c.path == path, videos.c.state.in_(("waiting", "queued")))
-    anew = {**identity._asdict(), **FREED, "state": "queued", "attempts": 0, "tries": 0}
-    return bool(write.execute(update(videos).where(waits).values(**anew)).rowcount)
+def _is_same(write: Connection, path: bytes, identity: Identity) -> bool:
+    """Whether a file that we know by its path has only been copied or touched, or has changed before it was read.
+
+    A copy to another file system, a restored backup, a share that numbers its files anew: its row goes on with it.
+    """
+    row = None
+    for column in (videos.c.path, videos.c.destination):
+        here = select(videos.c.id, videos.c.state, videos.c.size).where(column == path)
+        row = row or write.execute(here.order_by(videos.c.id.desc()).limit(1)).first()
+    if row is None:
+        return False
+    anew: dict[str, Any] = {**identity._asdict()}
+    if row.state in ("waiting", "queued"):
+        anew |= {**FREED, "state": "queued", "attempts": 0, "tries": 0}
+    elif row.state == "failed" or row.size != identity.size:
+        return False
+    write.execute(update(videos).where(videos.c.id == row.id).values(**anew))
+    return True
+
+
+def _is_there(path: bytes, identity: Identity) -> bool:
+    try:
+        return identify(path) == identity
+    except OSError:
+        return False
+
+
+def _word(video: int, folder: tuple[str, str]) -> Said:
+    """What is said by putting a file into a class folder."""
+    return Said(video, "labelled", folder[1]) if is_class_name(folder[1]) else Said(video, "unsure")
 
 
 def _owner(path: bytes) -> str:

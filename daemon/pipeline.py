@@ -12,7 +12,7 @@ from typing import Protocol
 from daemon.decoding import Undecoded
 from daemon.filing import Folders, place, sync_folders, write_reason
 from daemon.identity import Identity, display_name, identify, printable
-from daemon.store import ATTEMPTS, Answer, Claimed, Move, Opinion, Store
+from daemon.store import ATTEMPTS, Answer, Claimed, Move, Opinion, Placed, Store
 from learner.errors import VidwatchError
 from learner.video import Clip
 
@@ -192,7 +192,7 @@ class Pipeline:
         self._store.fail(video.id, reason, self._folders.failed(video.path))
 
     def _file(self, moves: list[Move], now: datetime) -> None:
-        placed: dict[int, bytes | None] = {}
+        placed: dict[int, Placed] = {}
         for move in moves:
             try:
                 placed[move.id] = self._place(move)
@@ -202,11 +202,12 @@ class Pipeline:
                 log.warning("%s: %s, is tried again (id=%d)", _shown(move.path), trouble, move.id)
                 self._store.postpone_move(move.id, trouble, now)
         if placed:
-            sources = {move.path for move in moves if placed.get(move.id)}
-            sync_folders({os.path.dirname(path) for path in sources | {path for path in placed.values() if path}})
+            there = {move: placed[move.id].path for move in moves if move.id in placed}
+            paths = [path for move, target in there.items() if target for path in (move.path, target)]
+            sync_folders({os.path.dirname(path) for path in paths})
             self._store.moved(placed, now)
 
-    def _place(self, move: Move) -> bytes | None:
+    def _place(self, move: Move) -> Placed:
         destination = move.destination
 
         def redirect(path: bytes) -> None:
@@ -219,7 +220,7 @@ class Pipeline:
             raise OSError(errno.ENOENT, "the inbox is not there")
         if placed and move.reason:
             write_reason(placed, move.reason)
-        return placed
+        return Placed(placed, destination)
 
 
 def _look(path: bytes) -> Identity | OSError | None:

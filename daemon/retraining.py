@@ -18,7 +18,7 @@ from daemon.history import Decision, History, Training
 from daemon.home import Home
 from daemon.settings import Settings
 from daemon.sides import Labelled, deal, labelled
-from daemon.tables import groups, labels, videos
+from daemon.tables import groups, labels, stands, videos
 from learner.catalogue import STARTER
 from learner.errors import VidwatchError
 from learner.recipe import HEAD, load
@@ -46,7 +46,7 @@ class _Running:
     def heard(self) -> list[dict[str, Any]]:
         """What it said since the last time, as far as its lines are whole."""
         *lines, self.rest = (self.rest + self.news.read()).split(b"\n")
-        return [json.loads(line) for line in lines]
+        return [json.loads(line) for line in lines if line.startswith(b"{")]  # a library may print something, too
 
 
 class Retraining:
@@ -80,7 +80,7 @@ class Retraining:
 
     def ask(self, newest: int, now: datetime) -> str:
         """Ask for a training by command, where there is a label that none has known."""
-        last = self._history.last_label()
+        last = self._history.last_label(("trained",))  # one that failed may be tried again
         if newest <= last:
             return "nothing was labelled since the last training: nothing to learn"
         return f"asked for: {self._history.ask('vidwatch retrain', now, self._taken())}"
@@ -97,6 +97,7 @@ class Retraining:
         with self._engine.begin() as read:
             newest = read.scalar(select(func.max(labels.c.id))) or 0
             pending = read.execute(select(labels.c.id).join(videos).where(unanswered).limit(1)).first()
+        self._latest = min(self._latest, now + timedelta(minutes=self._settings.retrain_check_minutes))
         if newest != self._newest or pending:
             self._newest = newest
             self._look_at = min(now + timedelta(seconds=QUIET * self._settings.settle_seconds), self._latest)
@@ -110,7 +111,8 @@ class Retraining:
             self._history.ask(f"{found.new} new labels", now, self._taken())
         elif row := self._history.undecided():
             training, holdout = self._clips(now)
-            if len(holdout) >= row.figures["holdout"] + (row.figures["missing"]["clips"] or MORE_TO_JUDGE_BY):
+            able = sum(not clip.picked or clip.class_name not in self._known() for clip in holdout)
+            if able >= row.figures["able"] + (row.figures["missing"]["clips"] or MORE_TO_JUDGE_BY):
                 self._start(row.challenger, None, training, holdout, now)
 
     def _known(self) -> set[str]:
@@ -143,6 +145,12 @@ class Retraining:
         of_side = {side: [clip for clip in clips if sides.get(clip.group) == side] for side in ("training", "holdout")}
         return of_side["training"], of_side["holdout"]
 
+    def _forgotten(self, labelled_now: set[str]) -> list[str]:
+        """The content of which something was said that is no label now: what it taught is not rehearsed."""
+        query = select(videos.c.sha256).join(labels).where(videos.c.sha256.is_not(None)).distinct()
+        with self._engine.begin() as read:
+            return sorted(set(read.execute(query).scalars()) - labelled_now)
+
     def _start(
         self,
         challenger: str,
@@ -164,6 +172,7 @@ class Retraining:
             "min_class_clips": settings.min_class_clips,
             "training": [_described(clip) for clip in learned],
             "holdout": [_described(clip) for clip in holdout],
+            "forgotten": self._forgotten({clip.sha256 for clip in [*learned, *holdout]}),
             "look": self._history.looks() + 1,
             "rule": {name: getattr(settings, name) for name in ("margin", "class_loss", "new_class_recall")},
         }
@@ -265,7 +274,13 @@ def outlook(read: Connection, settings: Settings, last_label: int, known: set[st
             short[name] = f"{n} of {settings.min_class_clips} clips"
         elif name not in known and recordings < 2:
             short[name] = "all of one group: one more recording is needed"
-    new = sum(clip.label_id > last_label and clip.class_name not in short for clip in clips)
+    query = select(labels.c.video_id, labels.c["class"]).where(labels.c.id <= last_label, stands())
+    before = {row[0]: row[1] for row in read.execute(query.order_by(labels.c.id))}
+    # A label that is said again tells nothing new.
+    new = sum(
+        clip.label_id > last_label and clip.class_name not in short and before.get(clip.video_id) != clip.class_name
+        for clip in clips
+    )
     return Outlook(new, settings.min_new_labels, short)
 
 

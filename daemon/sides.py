@@ -4,26 +4,30 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import accumulate
 
-from sqlalchemy import Connection, Engine, and_, insert, select
+from sqlalchemy import Connection, Engine, and_, insert, not_, select
 
+from daemon.drift import came_labelled
 from daemon.labels import newest
 from daemon.tables import groups, predictions, videos
 
 Taught = tuple[str, str, str]
 
-# Labels from these are given because of an answer.
-PICKED = ("moved", "accepted", "page")
+# A label judges where so large a share of the clips that came around it, so many before and after, have one, too.
+AROUND, LABELLED = 10, 0.9
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """An answered video with the label that counts; `picked` where it was looked at because of its answer.
+    """An answered video with the label that counts; `picked` where it may have been looked at because of its answer.
 
     Corrections are made where an answer is wrong, and what is reviewed first is what a model was unsure of: they teach,
-    but say little of how good the model is that answered.
+    but say little of how good the model is that answered. A clip is not picked where it came with its label, or was
+    drawn at random for review, or where nearly all that came around it are labelled, too.
     """
 
+    video_id: int
     label_id: int
     sha256: str
     path: bytes
@@ -56,21 +60,46 @@ def labelled(read: Connection) -> list[Labelled]:
     answer = and_(predictions.c.video_id == videos.c.id, predictions.c.kind == "answer")
     columns = (videos.c.sha256, videos.c.path, videos.c.group, videos.c.id, predictions.c["class"].label("answer"))
     query = select(given, *columns).join(videos, videos.c.id == given.c.video_id).join(predictions, answer)
-    rows = read.execute(query.where(given.c.verdict == "labelled").order_by(given.c.id)).mappings().all()
-    by_command = [row["class"] == row["answer"] for row in rows if row["source"] == "command"]
-    corrects = bool(by_command) and not any(by_command)  # not one right answer among them: they are corrections alone
+    rows = read.execute(query.order_by(given.c.id)).mappings().all()
+    whole = _wholly_labelled(read, {row["video_id"] for row in rows})
     return [
         Labelled(
+            row["video_id"],
             row["id"],
             row["sha256"],
             row["path"],
             row["group"] or f"#{row['video_id']}",
             row["class"],
             row["answer"],
-            not row["sampled"] and (row["source"] in PICKED or (corrects and row["source"] == "command")),
+            not (row["sampled"] or row["source"] == "folder" or row["video_id"] in whole),
         )
         for row in rows
+        if row["verdict"] == "labelled"
     ]
+
+
+def _wholly_labelled(read: Connection, told: set[int]) -> set[int]:
+    """Of these videos, those around which nearly all that came were labelled, too."""
+    if not told:
+        return set()
+    came = _around(read, min(told), max(told))
+    labelled_before = [0, *accumulate(video in told for video in came)]
+    found = set()
+    for place, video in enumerate(came):
+        first, end = max(0, place - AROUND), min(len(came), place + AROUND + 1)
+        if video in told and labelled_before[end] - labelled_before[first] >= LABELLED * (end - first):
+            found.add(video)
+    return found
+
+
+def _around(read: Connection, first: int, last: int) -> list[int]:
+    """The answered videos from one to another, and some before and after; without those that came with a label."""
+    video = predictions.c.video_id
+    answered = select(video).where(predictions.c.kind == "answer", not_(came_labelled(video))).order_by(video)
+    before = read.execute(answered.where(video < first).order_by(None).order_by(video.desc()).limit(AROUND)).scalars()
+    within = read.execute(answered.where(video.between(first, last))).scalars()
+    after = read.execute(answered.where(video > last).limit(AROUND)).scalars()
+    return [*reversed(list(before)), *within, *after]
 
 
 def fill(
@@ -83,10 +112,10 @@ def fill(
     """The sides of the groups that stand nowhere yet, so that each class's holdout fills to `share` of its clips.
 
     A class needs two groups to learn from before one can judge. What was learned from never judges, nor does any other
-    clip of its group.
+    clip of its group; nor do clips of a class known already that were picked, since they could not.
     """
     contents = {sha256 for sha256, _, _ in taught} | set(barred)
-    known = {group for _, _, group in taught}
+    known, taught_labels = {group for _, _, group in taught}, {label for _, label, _ in taught}
     groups_of: dict[str, list[Labelled]] = defaultdict(list)
     for clip in clips:
         groups_of[clip.group].append(clip)
@@ -100,7 +129,10 @@ def fill(
         side = sides.get(group)
         if side is None:
             is_taught = group in known or any(clip.sha256 in contents for clip in members)
-            may_judge = not is_taught and len(learned[label]) >= 2 and held[label] < share * total[label]
+            says_nothing = label in taught_labels and all(clip.picked for clip in members)
+            # As a whole or not at all, so that the share is met as nearly as groups allow.
+            has_room = held[label] + n / 2 <= share * total[label]
+            may_judge = not is_taught and not says_nothing and len(learned[label]) >= 2 and has_room
             side = new[group] = "holdout" if may_judge else "training"
         if side == "holdout":
             held[label] += n

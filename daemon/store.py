@@ -1,7 +1,7 @@
 """The database's engine, and every change of a video's state as one method and one transaction."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -28,11 +28,12 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 
 from daemon.identity import Identity, display_name, identify
-from daemon.tables import labels, models, predictions, videos
+from daemon.tables import labels, models, predictions, stands, videos
 from learner.groups import alike
 
 LEASE = timedelta(minutes=10)
 ATTEMPTS = 3
+MOVED = 200
 COMPARED = 2000  # recent clips without a group of their own, that a new one may look like
 LONGEST_PAUSE = timedelta(minutes=5)
 FREED = {"claimed_by": None, "lease_until": None, "retry_at": None, "trouble": None}
@@ -99,6 +100,14 @@ class Move:
     identity: Identity
     sha256: str | None
     reason: str | None
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where a file is after it was to be moved to `tried`; None where a person took it away first."""
+
+    path: bytes | None
+    tried: bytes
 
 
 class Layout(Protocol):
@@ -284,7 +293,7 @@ class Store:
                 if original and label:  # a copy in a class folder says something of the content
                     of_this = update(labels).where(labels.c.video_id == answer.video_id)
                     write.execute(of_this.values(video_id=original, source="moved"))
-                    _follow(write, original, label, layout)
+                    _rest(write, original, layout)
                 ending: dict[str, Any] = {"state": "filed", "finished_at": now}
                 if layout.class_folder(answer.path) is None:  # where a person has put it, it stays
                     ending = {"state": "classified", "destination": _destination(answer, original, label, layout)}
@@ -295,7 +304,7 @@ class Store:
                 if original is None:
                     row = _prediction(answer, model_id, now)
                     write.execute(insert(predictions).values(**row))
-                    if said := answer.shadow:
+                    if (said := answer.shadow) and said.model_id != model_id:
                         shadow = {"class": said.class_name, **_but_class(vars(said)), "kind": "shadow", "doubt": None}
                         write.execute(insert(predictions).values(**row | shadow))
                     self._place_in_group(write, answer)
@@ -330,8 +339,8 @@ class Store:
                 write.execute(insert(predictions).values(**row, **{"class": shadow.class_name}))
 
     def moves(self, now: datetime) -> list[Move]:
-        """The files that are to be moved now."""
-        pending = select(videos).where(videos.c.destination.is_not(None), _due(now)).order_by(videos.c.id)
+        """Files that are to be moved now; not all of many, or nothing else would be done until they are."""
+        pending = select(videos).where(videos.c.destination.is_not(None), _due(now)).order_by(videos.c.id).limit(MOVED)
         with self.engine.begin() as read:
             return [
                 Move(row.id, row.path, row.destination, _identity(row), row.sha256, row.error)
@@ -347,23 +356,24 @@ class Store:
         with self._write() as write:
             write.execute(still.values(destination=destination))
 
-    def moved(self, paths: dict[int, bytes | None], now: datetime) -> None:
-        """The ways of these videos have ended at these paths; None where a person took the file away first."""
+    def moved(self, placed: Mapping[int, Placed], now: datetime) -> None:
+        """The ways of these videos have ended."""
         with self._write() as write:
-            for video_id, path in paths.items():
+            for video_id, place in placed.items():
                 change = update(videos).where(videos.c.id == video_id)
                 # A labelled file is moved again, after its way has ended.
                 ended = func.coalesce(videos.c.finished_at, now)
                 write.execute(change.values(finished_at=ended, **FREED))
-                # Labelled while it was moved, it has another destination by now, and is moved on.
-                there = change if path is None else change.where(videos.c.destination == path)
-                write.execute(there.values(destination=None))
                 answered = change.where(videos.c.state == "classified")
-                if path is None:
+                if place.path is None:
                     write.execute(answered.values(error="taken away or changed by someone before it was filed"))
                 else:
-                    write.execute(change.values(path=path))
+                    # A copy on another file system is another file.
+                    there = identify(place.path)
+                    write.execute(change.values(path=place.path, **(there._asdict() if there else {})))
                     write.execute(answered.values(state="filed"))
+                # Labelled while it was moved, it has another destination by now, and is moved on.
+                write.execute(change.where(videos.c.destination == place.tried).values(destination=None))
 
     def path(self, video_id: int) -> bytes:
         """Where the video's file was last seen: it may have been renamed while in hand."""
@@ -416,14 +426,18 @@ def _claimed(*ids: int) -> Update:
 
 def _label(video_id: int) -> Select[Any]:
     """What was said of it last."""
-    return select(labels).where(labels.c.video_id == video_id).order_by(labels.c.id.desc()).limit(1)
+    return select(labels).where(labels.c.video_id == video_id, stands()).order_by(labels.c.id.desc()).limit(1)
 
 
-def _follow(write: Connection, original: int, label: Any, layout: Layout) -> None:
-    """The first file of a content that was labelled by a copy rests with its label, too."""
-    row = write.execute(select(videos).where(videos.c.id == original)).one()
-    if label.verdict == "labelled" and row.state == "filed" and layout.class_folder(row.path):
-        target = layout.labelled(row.path, label._mapping["class"])
+def _rest(write: Connection, original: int, layout: Layout) -> None:
+    """The first file of a content that was labelled by a copy rests with the label that counts, too."""
+    row, label = (
+        write.execute(select(videos).where(videos.c.id == original)).one(),
+        write.execute(_label(original)).one(),
+    )
+    name = label._mapping["class"]
+    if row.state == "filed" and name and layout.class_folder(row.path) not in (None, ("labelled", name)):
+        target = layout.labelled(row.path, name)
         write.execute(update(videos).where(videos.c.id == original).values(destination=target))
 
 

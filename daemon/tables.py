@@ -9,10 +9,12 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    ColumnElement,
     DateTime,
     Dialect,
     Float,
     ForeignKey,
+    FromClause,
     Index,
     Integer,
     LargeBinary,
@@ -21,6 +23,9 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    and_,
+    not_,
+    select,
     text,
 )
 
@@ -64,7 +69,7 @@ STATES = ("waiting", "queued", "claimed", "classified", "filed", "failed")
 KINDS = ("answer", "shadow", "rescored")
 # probability: below its class's threshold. unknown: like clips of none of the classes.
 DOUBTS = ("probability", "unknown")
-# labelled: it is of this class. unsure: a person cannot tell. withdrawn: what was said before does not count any more.
+# labelled: it is of this class. unsure: a person cannot tell. withdrawn: an earlier label is taken back.
 VERDICTS = ("labelled", "unsure", "withdrawn")
 # folder: put into a class folder, never seen before. moved: put there after it was answered.
 SOURCES = ("folder", "moved", "command", "accepted", "csv", "page")
@@ -126,6 +131,7 @@ Index("uq_videos_unfinished", *_identity, unique=True, **_where("finished_at IS 
 # A file that a person has moved is known by what it is, and one that we have moved by its path.
 Index("ix_videos_inode", videos.c.inode)
 Index("ix_videos_path", videos.c.path)
+Index("ix_videos_name", videos.c.name)
 # The few rows that are asked for often, among millions.
 for _name in ("destination", "error", "trouble", "duplicate_of", "fingerprint"):
     Index(f"ix_videos_{_name}", videos.c.id, **_where(f"{_name} IS NOT NULL"))
@@ -155,18 +161,28 @@ predictions = Table(
 labels = Table(
     "labels",
     metadata,
-    Column("id", Integer, primary_key=True),  # the newest of a video counts
+    Column("id", Integer, primary_key=True),  # the newest of a video that stands is the one that counts
     Column("video_id", Integer, ForeignKey("videos.id"), nullable=False, index=True),
     Column("verdict", Text, nullable=False),
     Column("class", Text),  # NULL but for "labelled"
     Column("source", Text, nullable=False),
     Column("who", Text, nullable=False),  # the user who gave it, or owns the file
     Column("sampled", Boolean, nullable=False, server_default="0"),  # given where the random share was reviewed
+    Column("takes_back", Integer, ForeignKey("labels.id"), unique=True),  # the label that a "withdrawn" one undoes
     Column("created_at", Utc, nullable=False),
     CheckConstraint(_one_of("verdict", VERDICTS), name="verdict"),
     CheckConstraint(_one_of("source", SOURCES), name="source"),
     CheckConstraint("(verdict = 'labelled') = (class IS NOT NULL)", name="class"),
+    CheckConstraint("(verdict = 'withdrawn') = (takes_back IS NOT NULL)", name="takes_back"),
 )
+
+
+def stands(label: FromClause = labels) -> ColumnElement[bool]:
+    """Whether a label is one that nobody has taken back."""
+    undoing = labels.alias()
+    taken_back = select(undoing.c.id).where(undoing.c.takes_back == label.c.id).exists()
+    return and_(label.c.verdict != "withdrawn", not_(taken_back))
+
 
 # On which side of the wall a group stands, once and for ever.
 groups = Table(

@@ -53,7 +53,8 @@ class LabelledFile:
 class Job:
     """Train `challenger` on `training`, but where it is trained already; compare it with `champion` on `holdout`.
 
-    `look` counts the comparisons with this champion; `memory` is the share of a GPU's memory, `cache` is in bytes.
+    `look` counts the comparisons with this champion; `memory` is the share of a GPU's memory, `cache` is in bytes. What
+    content is `forgotten` was learned from once, by a label that does not count any more.
     """
 
     challenger: str
@@ -66,6 +67,7 @@ class Job:
     min_class_clips: int
     training: tuple[LabelledFile, ...]
     holdout: tuple[LabelledFile, ...]
+    forgotten: tuple[str, ...]
     look: int
     rule: Rule
 
@@ -74,7 +76,7 @@ class Job:
         """The job that JSON describes. Not by pydantic: it takes no names of files that are not UTF-8."""
         fields = json.loads(text)
         files = {side: tuple(LabelledFile(**clip) for clip in fields[side]) for side in ("training", "holdout")}
-        return cls(**{**fields, **files, "rule": Rule(**fields["rule"])})
+        return cls(**{**fields, **files, "forgotten": tuple(fields["forgotten"]), "rule": Rule(**fields["rule"])})
 
 
 def main() -> None:
@@ -103,13 +105,16 @@ def work(job: Job) -> None:
         same_body = recipe.network.body() == champion.manifest.network.body()
         start = Start(model=Path(job.champion), head=False) if same_body else Start()
         learned = recalled(champion, recipe, same_body, cache)
-        clips = choose(job.training, learned, champion, job.min_class_clips)
+        clips = choose(job, learned, champion)
         trained = train(Sources(clips=clips), Path(job.challenger), recipe, start, cache, _watch())
         _tell(skipped=trained.skipped, progress="comparing")
     challenger = Classifier.load(job.challenger, job.device)
+    if challenger.digest == champion.digest:
+        raise VidwatchError("it is the very model that answers: nothing has changed")
     evidence = compare(job.holdout, champion, challenger, cache)
+    able = sum(not clip.picked or clip.label not in champion.classes for clip in job.holdout)
     known = promotion.judge(evidence, champion.classes, challenger.classes, job.look, job.rule)
-    _tell(verdict=known.verdict, reason=known.reason, figures={**known.figures, "holdout": len(job.holdout)})
+    _tell(verdict=known.verdict, reason=known.reason, figures={**known.figures, "able": able})
 
 
 def head_of(champion: Classifier) -> Recipe:
@@ -135,36 +140,37 @@ def recalled(champion: Classifier, recipe: Recipe, same_body: bool, cache: Cache
     return recall(champion, shelf, cache)
 
 
-def choose(
-    labelled: Sequence[LabelledFile], learned: Sequence[LabelledClip], champion: Classifier, least: int
-) -> tuple[LabelledClip, ...]:
+def choose(job: Job, learned: Sequence[LabelledClip], champion: Classifier) -> tuple[LabelledClip, ...]:
     """The labelled clips of classes that have enough, with what the champion learned from, so that it is not forgotten.
+
+    A class goes where people have labelled all that taught it otherwise, or taken those labels back.
 
     Raises:
         VidwatchError: a class that the champion knows would be lost, or fewer than two classes have enough.
     """
-    named = {clip.sha256 for clip in labelled}
-    clips = [clip.clip() for clip in labelled]
+    said = {clip.sha256 for clip in (*job.training, *job.holdout)} | set(job.forgotten)
+    clips = [clip.clip() for clip in job.training]
+    required = set[str]()
     # Whose labels name none of the starter's actions has clips of something else, and no use for it.
     if champion.digest != Classifier.load(STARTER).digest or {clip.label for clip in clips} & set(champion.classes):
-        clips += [clip for clip in learned if clip.sha256 not in named]
-        required = set(champion.classes)
-    else:
-        required = set()
+        clips += [clip for clip in learned if clip.sha256 not in said]
+        required = {clip.label for clip in champion.manifest.trained_on if clip.sha256 not in said}
+        required &= set(champion.classes)
     by_class: dict[str, list[LabelledClip]] = defaultdict(list)
     for clip in clips:
         by_class[clip.label].append(clip)
     enough = {
         name
         for name, found in by_class.items()
-        if len({clip.group for clip in found}) >= 2 and (name in required or len(found) >= least)
+        if len({clip.group for clip in found}) >= 2 and (name in required or len(found) >= job.min_class_clips)
     }
     if lost := required - enough:
         raise VidwatchError(
-            f"the model that answers knows {', '.join(sorted(lost))}, and of what it learned there nothing is left in "
-            "the cache; label clips of two recordings of each"
+            f"the model that answers knows {', '.join(sorted(lost))}, and too little is stored of what it learned "
+            f"there for 'retrain' to learn from ({job.recipe}); label clips of two recordings of each"
         )
     if len(enough) < 2:
+        least = job.min_class_clips
         raise VidwatchError(f"fewer than two classes have {least} labelled clips of two recordings (min_class_clips)")
     return tuple(clip for clip in clips if clip.label in enough)
 

@@ -18,7 +18,7 @@ from daemon.identity import identify
 from daemon.labels import Labels, Said
 from daemon.retraining import Retraining
 from daemon.settings import Settings
-from daemon.store import Answer, Arrival, Store, connect
+from daemon.store import Answer, Arrival, Placed, Store, connect
 from daemon.tables import trainings
 from daemon.upgrade import upgrade
 from learner.dataset import _sha256
@@ -51,7 +51,8 @@ class Lab:
         said = "bright" if label == "grey" else label
         known = (said, 0, 0.9, [1.0, 0.0], 4, 4, "pyav")
         self.store.record([Answer(video.id, video.path, _sha256(path), *known)], self.model, self.folders, self.now)
-        self.store.moved({video.id: video.path}, self.now)
+        tried = self.folders.classified(video.path, said)
+        self.store.moved({video.id: Placed(video.path, tried)}, self.now)
         return video.id
 
     @property

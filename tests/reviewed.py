@@ -20,7 +20,7 @@ from daemon.review.app import make_app
 from daemon.review.cards import probabilities
 from daemon.review.site import Site
 from daemon.settings import load
-from daemon.store import Answer, Arrival, Store, connect
+from daemon.store import Answer, Arrival, Placed, Store, connect
 from daemon.tables import labels, videos
 from daemon.upgrade import upgrade
 from learner import checkpoint
@@ -111,11 +111,11 @@ class ReviewedHome:
         for move in store.moves(now + timedelta(days=1)):
             source, target = Path(move.path.decode()), Path(move.destination.decode())
             target.parent.mkdir(parents=True, exist_ok=True)
-            store.moved({move.id: bytes(source.rename(target))}, now)
+            store.moved({move.id: Placed(bytes(source.rename(target)), move.destination)}, now)
 
     def say(self, video: int, class_name: str, sampled: bool = False) -> None:
         """As someone else, by command."""
-        self.labels.say([Said(video, "labelled", class_name)], "command", "ann", NOW, sampled=sampled)
+        self.labels.say([Said(video, "labelled", class_name, sampled)], "command", "ann", NOW)
 
     def said(self) -> list[tuple[int, str, str | None, str, bool]]:
         columns = (labels.c.video_id, labels.c.verdict, labels.c["class"], labels.c.source, labels.c.sampled)

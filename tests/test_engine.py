@@ -122,3 +122,29 @@ def test_an_answer_is_unsure_below_its_threshold_or_where_the_clip_is_like_no_cl
     thresholds = Thresholds(0.5, {"Biking": 0.8})
     prediction = Prediction("Biking" if probability == 0.7 else "Skiing", 0, probability, {}, known)
     assert thresholds.doubt(prediction) == doubt
+
+
+def test_a_challenger_that_is_the_very_champion_runs_in_no_shadow(lab: Lab, engines: Engines, tmp_path: Path) -> None:
+    tiny = load(lab.home.model("tiny"))
+    save(lab.home.model("auto-1"), tiny.manifest, tiny.tensors)
+    lab.history.conclude("auto-1", "tiny", UNDECIDED, lab.now)
+    outcomes = engines.first(lab.now).classify(clips(tmp_path, engines.champion))
+    assert [outcome.shadow for outcome in outcomes] == [None, None]
+
+
+def test_a_model_in_use_needs_its_files_no_more(lab: Lab, engines: Engines) -> None:
+    engines.first(lab.now)
+    for suffix in (".json", ".safetensors"):
+        (lab.home.models / f"tiny{suffix}").unlink()
+    lab.history.conclude("auto-1", "tiny", UNDECIDED, lab.now)
+    assert engines.changed(lab.now)
+    assert engines.champion.name == lab.history.champion() == "tiny"
+
+
+def test_where_no_other_model_is_left_the_one_in_use_goes_on(lab: Lab, engines: Engines) -> None:
+    engines.first(lab.now)
+    lab.history.obey("none", lab.now)
+    lab.history.roll_back(lab.now)
+    lab.history.obey("gone", lab.now)
+    assert engines.changed(lab.now) is None
+    assert engines.champion.name == "tiny"

@@ -1,5 +1,6 @@
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -57,7 +58,7 @@ class Home:
     def review(self, video: int, name: str | None, sampled: bool = True) -> None:
         """What a person said, None where they could not tell."""
         said = Said(video, "labelled", name) if name else Said(video, "unsure")
-        self.labels.say([said], "page", "ann", NOW, sampled=sampled)
+        self.labels.say([replace(said, sampled=sampled)], "page", "ann", NOW)
 
     @property
     def labels(self) -> Labels:

@@ -1,18 +1,20 @@
 """Labels, from wherever they come: real files, a real database, the real pipeline's rules of where a file belongs."""
 
 import getpass
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from daemon.filing import Folders
-from daemon.identity import identify
-from daemon.labels import Labels, Said, find_videos, import_csv
-from daemon.store import Answer, Arrival, Store, connect
+from daemon.identity import Identity, identify
+from daemon.labels import Labels, Said, newest
+from daemon.lookup import find_videos, import_csv
+from daemon.store import Answer, Arrival, Placed, Store, connect
 from daemon.tables import labels, predictions, videos
 from daemon.upgrade import upgrade
 from learner.errors import VidwatchError
@@ -59,7 +61,7 @@ class Desk:
         for move in self.store.moves(self.now):
             source, target = Path(move.path.decode()), Path(move.destination.decode())
             target.parent.mkdir(parents=True, exist_ok=True)
-            self.store.moved({move.id: bytes(source.rename(target))}, self.now)
+            self.store.moved({move.id: Placed(bytes(source.rename(target)), move.destination)}, self.now)
 
     def move(self, source: Path, folder: str) -> Path:
         target = self.root / folder / source.name
@@ -181,7 +183,9 @@ def test_a_clip_moved_by_hand_between_answer_and_filing_is_labelled_and_not_lost
     answer = Answer(video, desk.store.path(video), "00000000", "Biking", 0, 0.9, [2.0, 0.0], 16, 16, "pyav")
     desk.store.record([answer], desk.model, desk.folders, NOW)
     moved = desk.move(desk.root / "inbox/a.avi", "labelled/Skiing")
-    desk.store.moved({video: None}, NOW)  # the pipeline found it gone
+    desk.store.moved(
+        {video: Placed(None, bytes(desk.root / "classified/Biking/a.avi"))}, NOW
+    )  # the pipeline found it gone
     desk.notice(moved)
     assert (desk.row(video)["state"], desk.row(video)["error"]) == ("filed", None)
     assert desk.path(video) == "labelled/Skiing/a.avi"
@@ -361,7 +365,7 @@ def test_a_clip_labelled_while_it_is_being_moved_is_moved_on(desk: Desk) -> None
     moved = desk.move(desk.root / "inbox/a.avi", "classified/Biking")
     desk.labels.say([Said(video, "labelled", "Skiing")], "command", "ann", NOW)
     desk.store.redirect(video, move.destination, b"/numbered")
-    desk.store.moved({video: bytes(moved)}, NOW)
+    desk.store.moved({video: Placed(bytes(moved), move.destination)}, NOW)
     desk.file()
     assert (desk.row(video)["state"], desk.path(video)) == ("filed", "labelled/Skiing/a.avi")
 
@@ -393,5 +397,131 @@ def test_a_failed_file_moved_before_we_could_waits_for_us_to_notice(desk: Desk) 
     desk.store.fail(bad, "not a video", bytes(desk.root / "failed/b.avi"))
     moved = desk.move(desk.root / "inbox/b.avi", "labelled/Skiing")
     assert desk.notice(moved) == 0
-    desk.store.moved({bad: None}, NOW)
+    desk.store.moved({bad: Placed(None, bytes(desk.root / "failed/b.avi"))}, NOW)
     assert desk.notice(moved) == 1
+
+
+def test_files_that_were_touched_or_restored_from_a_backup_are_still_ours(desk: Desk) -> None:
+    video = desk.arrive("a.avi")
+    desk.answer()
+    path = desk.root / "classified/Biking/a.avi"
+    os.utime(path, (1, 1))
+    assert desk.notice(path) == 0 or desk.said() == []
+    restored = path.with_name("copy")
+    restored.write_bytes(path.read_bytes())
+    restored.replace(path)  # the same content, with an inode of its own
+    desk.notice(path)
+    assert desk.said() == []
+    assert desk.labels.unexplained([(bytes(path), desk.identity(path))]) == []
+    assert desk.row(video)["inode"] == path.stat().st_ino
+
+
+def test_other_content_put_in_the_place_of_ours_is_a_persons_word(desk: Desk) -> None:
+    desk.arrive("a.avi")
+    desk.answer()
+    path = desk.drop("classified/Biking/a.avi", "something else, and longer")
+    assert desk.notice(path) == 1
+    assert [row[1:] for row in desk.said()] == [("labelled", "Biking", "folder")]
+
+
+def test_a_home_that_was_moved_as_a_whole_says_nothing_of_its_clips(desk: Desk, tmp_path: Path) -> None:
+    video = desk.arrive("a.avi")
+    desk.answer()
+    for name in ("elsewhere", "elsewhere/classified"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "classified/Biking").rename(tmp_path / "elsewhere/classified/Biking")
+    path = tmp_path / "elsewhere/classified/Biking/a.avi"
+    moved = Labels(desk.store.engine, Folders(tmp_path / "elsewhere"))
+    moved.notice([(bytes(path), desk.identity(path), None)], NOW)
+    assert desk.said() == []
+    assert desk.row(video)["path"] == bytes(path)
+
+
+def test_a_hard_link_in_another_class_folder_is_a_label_once(desk: Desk) -> None:
+    video = desk.arrive("a.avi")
+    desk.answer()
+    path, link = desk.root / "classified/Biking/a.avi", desk.root / "labelled/Skiing/b.avi"
+    link.parent.mkdir(parents=True)
+    link.hardlink_to(path)
+    assert desk.notice(link) == 1
+    desk.file()
+    for _ in range(3):
+        desk.notice(*(one for one in (link, desk.root / "labelled/Skiing/a.avi") if one.exists()))
+    assert desk.said() == [(video, "labelled", "Skiing", "moved")]
+    assert desk.path(video) == "labelled/Skiing/a.avi"
+
+
+def test_a_file_moved_over_another_one_that_is_queued_takes_its_place(desk: Desk) -> None:
+    first, second = desk.drop("labelled/Skiing/a.avi"), desk.drop("labelled/Skiing/b.avi", "longer content")
+    desk.notice(first, second)
+    second.replace(first)
+    desk.notice(first)
+    first.write_text("and now it has changed again")
+    desk.notice(first)
+    with desk.store.engine.begin() as read:
+        states = read.execute(select(videos.c.state, videos.c.error).order_by(videos.c.id)).all()
+    assert [tuple(row) for row in states] == [("failed", "another file was put in its place"), ("queued", None)]
+
+
+def test_a_labelled_clip_that_comes_back_unchanged_is_queued_again(desk: Desk) -> None:
+    path = desk.drop("labelled/Skiing/a.avi")
+    desk.notice(path)
+    (video,) = desk.store.claim(1, NOW)
+    desk.store.wait(video.id, NOW)  # it was gone for a moment
+    assert desk.labels.unexplained([(bytes(path), desk.identity(path))]) == [bytes(path)]
+    desk.notice(path)
+    assert desk.row(video.id)["state"] == "queued"
+
+
+def test_labelling_a_duplicate_moves_the_first_file_of_its_content(desk: Desk) -> None:
+    video = desk.arrive("a.avi", "same")
+    desk.answer()
+    copy = desk.arrive("b.avi", "same")
+    desk.answer()
+    desk.labels.say([Said(copy, "labelled", "Skiing")], "command", "ann", NOW)
+    desk.file()
+    assert desk.path(video) == "labelled/Skiing/a.avi"
+
+
+def test_an_older_label_that_comes_with_a_copy_does_not_move_the_file_against_a_newer_one(desk: Desk) -> None:
+    video = desk.arrive("a.avi", "same")
+    desk.answer()
+    desk.notice(desk.drop("labelled/Mixing/copy.avi", "same"))
+    desk.labels.say([Said(video, "labelled", "Skiing")], "command", "ann", NOW)
+    desk.answer()
+    assert desk.path(video) == "labelled/Skiing/a.avi"
+
+
+def test_a_label_taken_back_leaves_the_one_before_as_it_was(desk: Desk) -> None:
+    video = desk.arrive("a.avi")
+    desk.answer()
+    desk.labels.say([Said(video, "labelled", "Biking", sampled=True)], "page", "ann", NOW)
+    desk.labels.say([Said(video, "labelled", "Skiing")], "command", "bob", NOW)
+    desk.labels.undo([video], "command", "bob", NOW)
+    with desk.store.engine.begin() as read:
+        row = read.execute(newest()).mappings().one()
+    assert (row["class"], row["source"], row["who"], row["sampled"]) == ("Biking", "page", "ann", True)
+    desk.labels.undo([video], "command", "bob", NOW)
+    with desk.store.engine.begin() as read:
+        assert read.execute(newest()).all() == []
+
+
+def test_names_of_any_kind_are_looked_for(desk: Desk) -> None:
+    for strange in ("9" * 5000, "caf\udce9.mp4", "٣"):
+        with pytest.raises(VidwatchError, match="no video"):
+            find_videos([strange], desk.root, desk.store.engine)
+
+
+def test_no_search_for_moved_files_reads_the_whole_table(desk: Desk) -> None:
+    statements: list[str] = []
+    event.listen(desk.store.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
+    desk.labels.unexplained([(b"/a", Identity(1, 2, 3))] * 3)
+    with desk.store.engine.begin() as read:
+        plans = [
+            row[3]
+            for statement in statements
+            if statement.startswith("SELECT")
+            for row in read.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", (b"/a",) * statement.count("?"))
+        ]
+    assert plans
+    assert not [plan for plan in plans if plan.startswith("SCAN videos") and "destination" not in plan]

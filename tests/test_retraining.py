@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,10 +13,15 @@ from lab import champion as champion
 from lab import lab as lab
 from sqlalchemy import select
 
-from daemon.history import Decision
+from daemon.history import Decision, Training
 from daemon.labels import Said
 from daemon.retraining import Retraining, ask, outlook
+from daemon.sides import labelled
 from daemon.tables import videos
+from daemon.trainer import Job, choose
+from learner.checkpoint import Taught
+from learner.classifier import Classifier
+from learner.dataset import LabelledClip
 from learner.errors import VidwatchError
 
 WHOLE = """
@@ -89,7 +95,7 @@ def test_a_trainer_that_is_killed_costs_the_run_and_nothing_else(lab: Lab) -> No
     assert "signal 9" in row.error
     lab.idle()
     assert len(lab.rows()) == 1  # the same labels are not tried for ever
-    assert ask(lab.store.engine, lab.home, SETTINGS, lab.now).startswith("nothing was labelled")
+    assert ask(lab.store.engine, lab.home, SETTINGS, lab.now) == "asked for: auto-2"  # unless a person asks
 
 
 def test_a_training_that_takes_too_long_is_ended(lab: Lab) -> None:
@@ -133,7 +139,7 @@ def test_nothing_labelled_nothing_trained(lab: Lab) -> None:
 
 def test_a_challenger_whose_checkpoint_is_damaged_is_refused_when_it_is_compared_again(lab: Lab) -> None:
     lab.label("bright", range(10, 20))
-    open_question = Decision("undecided", "too few", {"holdout": 0, "missing": {"clips": 1}})
+    open_question = Decision("undecided", "too few", {"able": 0, "missing": {"clips": 1}})
     lab.history.conclude("auto-1", "tiny", open_question, lab.now)
     lab.history.ask("10 new labels", lab.now)
     training = lab.history.asked()
@@ -176,3 +182,70 @@ def test_a_recipe_trains_the_whole_network(lab: Lab, tmp_path: Path) -> None:
 def test_a_recipe_that_there_is_not_is_told_at_the_start(lab: Lab) -> None:
     with pytest.raises(VidwatchError, match="no recipe 'defualt'; did you mean 'default'"):
         Retraining(lab.home, SETTINGS.model_copy(update={"retrain": "defualt"}), lab.history)
+
+
+def sides_of(lab: Lab) -> dict[int, bool]:
+    with lab.store.engine.begin() as read:
+        return {clip.video_id: clip.picked for clip in labelled(read)}
+
+
+def test_corrections_do_not_judge_but_labels_of_all_that_came_do(lab: Lab) -> None:
+    came = [lab.answer("bright", number) for number in range(1, 41)]
+    corrected = came[5:40:7]
+    lab.labels.say([Said(video, "labelled", "dark") for video in corrected], "command", "ann", lab.now)
+    assert set(sides_of(lab).values()) == {True}
+    lab.labels.say([Said(video, "labelled", "bright") for video in came], "csv", "ann", lab.now)
+    assert set(sides_of(lab).values()) == {False}
+
+
+def test_one_correction_alone_does_not_judge_though_it_is_all_that_is_labelled(lab: Lab) -> None:
+    first, *_ = [lab.answer("bright", number) for number in range(1, 12)]
+    lab.labels.say([Said(first, "labelled", "dark")], "moved", "ann", lab.now)
+    assert sides_of(lab) == {first: True}
+
+
+def test_labels_that_are_said_again_are_not_new(lab: Lab) -> None:
+    lab.label("bright", range(10, 22))
+    lab.idle()
+    (row,) = lab.rows()
+    training = lab.history.asked() or Training(row.id, row.name)
+    lab.retraining.stop()
+    lab.history.begin(training, 12, lab.now)
+    lab.history.end(training, "trained", None, lab.now)
+    with lab.store.engine.begin() as read:
+        before = labelled(read)
+    lab.labels.say([Said(clip.video_id, "labelled", clip.class_name) for clip in before], "csv", "ann", lab.now)
+    with lab.store.engine.begin() as read:
+        assert outlook(read, SETTINGS, 12, {"bright", "dark"}).new == 0
+
+
+def test_what_is_labelled_no_more_is_not_rehearsed_and_a_class_can_be_renamed(lab: Lab) -> None:
+    job = Job.read(
+        json.dumps({**JOB, "forgotten": ["a"], "training": [described("b", "night"), described("x", "day")]})
+    )
+    tiny = Classifier.load(lab.home.model("tiny"))
+    taught = tuple(Taught(name, label, f"g{name}") for name, label in (("a", "dark"), ("b", "dark"), ("c", "bright"),
+                                                                      ("d", "bright")))  # fmt: skip
+    tiny.manifest = replace(tiny.manifest, trained_on=taught)
+    learned = [LabelledClip(Path("x"), clip.label, clip.group, clip.sha256) for clip in taught]
+    with pytest.raises(VidwatchError, match="fewer than two classes"):
+        choose(job, learned, tiny)  # of "night" and "day" there is one clip each
+    more = [described(name, "night", name) for name in ("n1", "n2")]
+    job = Job.read(json.dumps({**JOB, "forgotten": ["a"], "training": [described("b", "night"), *more]}))
+    assert {(clip.sha256, clip.label) for clip in choose(job, learned, tiny)} == {
+        ("b", "night"),
+        ("n1", "night"),
+        ("n2", "night"),
+        ("c", "bright"),
+        ("d", "bright"),
+    }
+
+
+JOB = {
+    **{"challenger": "x", "champion": "y", "is_trained": False, "recipe": "head", "device": None, "memory": 1},
+    **{"cache": 1, "min_class_clips": 3, "training": [], "holdout": [], "forgotten": [], "look": 1, "rule": {}},
+}
+
+
+def described(sha256: str, label: str, group: str = "") -> dict[str, object]:
+    return {"path": "p", "label": label, "group": group or f"g{sha256}", "sha256": sha256, "picked": False}

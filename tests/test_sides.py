@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 from itertools import count
 
 from hypothesis import given
@@ -10,7 +11,7 @@ SHARE = 0.3
 
 
 def clip(number: int, label: str, group: str, sha256: str = "") -> Labelled:
-    return Labelled(number, sha256 or f"sha{number}", b"/a.avi", group, label, label, False)
+    return Labelled(number, number, sha256 or f"sha{number}", b"/a.avi", group, label, label, False)
 
 
 def clips(sizes: list[tuple[str, int]]) -> list[Labelled]:
@@ -54,5 +55,18 @@ def test_what_the_champion_learned_from_never_judges_nor_does_its_group() -> Non
 
 def test_a_class_that_the_champion_learned_from_two_groups_may_be_judged_by_the_first_new_one() -> None:
     taught = [("x", "a", "old1"), ("y", "a", "old2")]
-    assert fill(clips([("a", 3)]), {}, SHARE, taught) == {"a0": "holdout"}
-    assert fill(clips([("a", 3)]), {}, SHARE, []) == {"a0": "training"}
+    held = {sides: group for group, sides in reversed(fill(clips([("a", 1)] * 3), {}, SHARE, taught).items())}
+    assert held["holdout"] == "a1"
+    held = {sides: group for group, sides in reversed(fill(clips([("a", 1)] * 3), {}, SHARE, []).items())}
+    assert held["holdout"] == "a2"
+
+
+def test_one_huge_group_does_not_become_the_holdout() -> None:
+    sides = fill(clips([("a", 10), ("a", 10), ("a", 500)]), {}, SHARE, [])
+    assert set(sides.values()) == {"training"}
+
+
+def test_corrections_of_what_is_known_already_teach_since_they_cannot_judge() -> None:
+    corrections = [replace(clip(n, "a", f"g{n}"), picked=True) for n in range(1, 41)]
+    assert set(fill(corrections, {}, SHARE, [("x", "a", "old")]).values()) == {"training"}
+    assert "holdout" in fill(corrections, {}, SHARE, [("x", "b", "old")]).values()  # of a new class they can

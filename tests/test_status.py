@@ -13,7 +13,7 @@ from daemon.home import Home
 from daemon.identity import identify
 from daemon.labels import Labels, Said
 from daemon.status import read_status, render
-from daemon.store import Answer, Arrival, Opinion, Store, connect
+from daemon.store import Answer, Arrival, Opinion, Placed, Store, connect
 from daemon.upgrade import upgrade
 from learner.errors import VidwatchError
 
@@ -43,9 +43,10 @@ def fill(home: Home) -> None:
     model = store.register_model("starter", "digest", ["Biking", "Skiing"], {}, NOW)
     answers = [Answer(v.id, v.path, "5a3e0000", "Biking", 0, 0.75, [1.0, 0.0], 16, 16, "opencv") for v in videos[:2]]
     store.record(answers, model, Folders(home.root), NOW)
-    store.moved({move.id: move.destination for move in store.moves(NOW)}, NOW - timedelta(minutes=1))
+    placed = {move.id: Placed(move.destination, move.destination) for move in store.moves(NOW)}
+    store.moved(placed, NOW - timedelta(minutes=1))
     store.fail(videos[2].id, "not a video", b"/failed")
-    store.moved({videos[2].id: b"/failed"}, NOW)
+    store.moved({videos[2].id: Placed(b"/failed", b"/failed")}, NOW)
     store.postpone([videos[3].id], "the share is gone", NOW)
     store.close()
 
@@ -63,7 +64,8 @@ def answer_unsure(home: Home) -> None:
     said = "Biking", 0, 0.3, [1.0, 0.0], 16, 16, "opencv"
     answer = Answer(video.id, video.path, "5a3e0001", *said, doubt="probability", shadow=shadow)
     store.record([answer], models[0], Folders(home.root), NOW)
-    store.moved({video.id: store.moves(NOW)[0].destination}, NOW)
+    target = store.moves(NOW)[0].destination
+    store.moved({video.id: Placed(target, target)}, NOW)
     store.close()
 
 
@@ -161,7 +163,7 @@ def test_live_accuracy_is_that_of_the_random_share_and_it_is_told_where_that_was
     assert read_status(home, NOW).to_json()["live_accuracy"] is None
     assert "not reviewed yet: vidwatch review" in shown(home)
     labels = Labels(connect(home.database), Folders(home.root))
-    labels.say([Said(1, "labelled", "Biking")], "page", "ann", NOW, sampled=True)
+    labels.say([Said(1, "labelled", "Biking", sampled=True)], "page", "ann", NOW)
     live = read_status(home, NOW).to_json()["live_accuracy"]
     assert (live["model"], live["n"], live["right"]) == ("starter", 1, 1)
     assert "100.0% (20.7% to 100.0%) of 1 clip drawn at random" in shown(home)

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from daemon.filing import Folders
 from daemon.identity import identify
-from daemon.store import Answer, Arrival, Claimed, Opinion, Store, connect
+from daemon.store import Answer, Arrival, Claimed, Opinion, Placed, Store, connect
 from daemon.tables import predictions, videos
 from daemon.upgrade import upgrade
 
@@ -114,7 +114,7 @@ def test_prediction_logits_and_destination_are_recorded_together(store: Store, t
     assert logits == [("starter", "Biking", 1.5), ("starter", "Skiing", -0.5)]
     (move,) = store.moves(NOW)
     assert move.destination == bytes(tmp_path / "classified/Biking/a.mp4")
-    store.moved({move.id: move.destination}, NOW)
+    store.moved({move.id: Placed(move.destination, move.destination)}, NOW)
     assert [(row.state, row.path, row.finished_at) for row in rows(store)] == [("filed", move.destination, NOW)]
     assert store.moves(NOW) == []
 
@@ -137,7 +137,7 @@ def test_the_same_content_that_failed_before_is_tried_again(store: Store, tmp_pa
     store.enqueue([arrive(store, tmp_path / "a.mp4")], NOW)
     (video,) = store.claim(1, NOW)
     store.fail(video.id, "not a video", bytes(tmp_path / "failed/a.mp4"))
-    store.moved({video.id: bytes(tmp_path / "failed/a.mp4")}, NOW)
+    store.moved({video.id: Placed(bytes(tmp_path / "failed/a.mp4"), bytes(tmp_path / "failed/a.mp4"))}, NOW)
     assert store.enqueue([seen(tmp_path / "a.mp4")], NOW) == 1
     assert [row.state for row in rows(store)] == ["failed", "queued"]
 
@@ -243,7 +243,7 @@ def test_a_date_far_in_the_future_and_a_huge_inode_fit(store: Store, tmp_path: P
 def test_a_file_that_someone_took_away_before_it_was_filed_keeps_its_answer(store: Store, tmp_path: Path) -> None:
     store.enqueue([arrive(store, tmp_path / "a.mp4")], NOW)
     store.record([answer(video) for video in store.claim(1, NOW)], model(store), Folders(tmp_path), NOW)
-    store.moved({1: None}, NOW)
+    store.moved({1: Placed(None, store.moves(NOW)[0].destination)}, NOW)
     (row,) = rows(store)
     assert (row.state, row.finished_at, row.path) == ("classified", NOW, bytes(tmp_path / "a.mp4"))
     assert "taken away" in row.error

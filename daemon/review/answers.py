@@ -2,7 +2,7 @@
 
 import getpass
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from daemon.identity import printable
 from daemon.labels import Labels, Said
 from daemon.review.cards import Card, newest_label, read_cards
 from daemon.review.sessions import Done, Session
-from daemon.tables import labels, videos
+from daemon.tables import labels, stands, videos
 from learner.classes import CLASS_NAME_RULE, is_class_name
 from learner.errors import VidwatchError
 
@@ -93,7 +93,7 @@ class Answers:
             return f"{_clips(len(last.ids))} shown again"
         with self._reader.begin() as read:
             later = select(labels.c.video_id).where(labels.c.video_id.in_(last.ids), labels.c.id > last.newest)
-            changed = set(read.scalars(later))
+            changed = set(read.scalars(later.where(stands())))
         ids = [video for video in last.ids if video not in changed]
         try:
             if ids:
@@ -105,19 +105,11 @@ class Answers:
         return f"{_clips(len(ids))} taken back{kept}"
 
     def _say(self, said: Sequence[Said], cards: Mapping[int, Card], session: Session) -> None:
-        """Of the random share or not is what the database says, not the form."""
-        now, ids, newest = datetime.now(UTC), list[int](), 0
-        try:
-            for sampled in (False, True):
-                part = [one for one in said if _in_share(cards, one.video_id) is sampled]
-                if part:
-                    self._labels.say(part, "page", self._who, now, sampled=sampled)
-                    ids += [one.video_id for one in part]
-            with self._reader.begin() as read:
-                newest = newest_label(read)
-        finally:
-            if ids:
-                session.note(Done("said", tuple(ids), newest))
+        """In one transaction. Of the random share or not is what the database says, not the form."""
+        drawn = [replace(one, sampled=_is_drawn(cards, one.video_id)) for one in said]
+        self._labels.say(drawn, "page", self._who, datetime.now(UTC))
+        with self._reader.begin() as read:
+            session.note(Done("said", tuple(one.video_id for one in said), newest_label(read)))
 
 
 def _said(wish: Wish, video: int, cards: Mapping[int, Card]) -> Said:
@@ -130,8 +122,9 @@ def _said(wish: Wish, video: int, cards: Mapping[int, Card]) -> Said:
     return Said(video, "labelled", wish.class_name)
 
 
-def _in_share(cards: Mapping[int, Card], video: int) -> bool:
-    return video in cards and cards[video].in_share
+def _is_drawn(cards: Mapping[int, Card], video: int) -> bool:
+    """Also where someone has reviewed it before: drawn clips never come among the uncertain ones."""
+    return video in cards and cards[video].sampled
 
 
 def _said_since(read: Connection, wish: Wish) -> list[str]:

@@ -40,6 +40,7 @@ class Card:
     likeliest: list[Choice]
     doubt: str | None
     in_share: bool
+    sampled: bool
     labelled_before: bool
     problem: str | None
 
@@ -129,6 +130,7 @@ def _card(row: Any, temperatures: Mapping[str, float | None]) -> Card:
         likeliest=_likeliest(row, temperatures[row["model"]]),
         doubt=row[predictions.c.doubt],
         in_share=row["in_share"],
+        sampled=row[videos.c.sampled],
         labelled_before=row["said"],
         problem=_why_not(row[videos.c.path]),
     )

@@ -8,10 +8,10 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, cast, func, literal, not_, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, cast, func, literal, not_, select
 from sqlalchemy.types import Text
 
-from daemon.tables import labels, predictions, videos
+from daemon.tables import labels, predictions, stands, videos
 
 CANDIDATES = 200
 EVERY = 4  # one place in so many is the random share's
@@ -64,14 +64,9 @@ def in_order(uncertain: Sequence[Candidate], share: Sequence[Candidate], start: 
 
 
 def in_share() -> ColumnElement[bool]:
-    """Of the random share, and not reviewed as such yet, or what was said then was taken back.
-
-    To take back is to withdraw, or to say again what was said before.
-    """
-    reviewed = select(labels.c.id).where(labels.c.video_id == videos.c.id, labels.c.sampled).exists()
-    said = labels.c.verdict + "/" + func.coalesce(labels.c["class"], "")
-    as_before = and_(_last(labels.c.sampled, 1), not_(_last(labels.c.sampled)), _last(said) == _last(said, 2))
-    return and_(videos.c.sampled, or_(not_(reviewed), _unsaid(), func.coalesce(as_before, False)))
+    """Of the random share, and not reviewed as such yet, or what was said then was taken back."""
+    reviewed = select(labels.c.id).where(labels.c.video_id == videos.c.id, labels.c.sampled, stands()).exists()
+    return and_(videos.c.sampled, not_(reviewed))
 
 
 def _is_shares(place: int) -> bool:
@@ -118,11 +113,5 @@ def _group() -> ColumnElement[str]:
 
 
 def _unsaid() -> ColumnElement[bool]:
-    """Nothing was said of it, or what was said last is that nothing counts."""
-    return func.coalesce(_last(labels.c.verdict), "withdrawn") == "withdrawn"
-
-
-def _last(column: ColumnElement[Any], before: int = 0) -> Any:
-    """Of what was said of a video last, or so many labels before that."""
-    newest = select(column).where(labels.c.video_id == videos.c.id).order_by(labels.c.id.desc())
-    return newest.limit(1).offset(before).scalar_subquery()
+    """Nothing was said of it that counts."""
+    return not_(select(labels.c.id).where(labels.c.video_id == videos.c.id, stands()).exists())

@@ -13,6 +13,7 @@ def upgrade() -> None:
     op.drop_index("ix_videos_unfinished_path", "videos")
     op.create_index("ix_videos_inode", "videos", ["inode"])
     op.create_index("ix_videos_path", "videos", ["path"])
+    op.create_index("ix_videos_name", "videos", ["name"])
     known = sa.text("fingerprint IS NOT NULL")
     op.create_index("ix_videos_fingerprint", "videos", ["id"], sqlite_where=known, postgresql_where=known)
     op.execute("DROP VIEW prediction_logits")
@@ -44,6 +45,7 @@ def upgrade() -> None:
         sa.Column("source", sa.Text, nullable=False),
         sa.Column("who", sa.Text, nullable=False),
         sa.Column("sampled", sa.Boolean, nullable=False, server_default="0"),
+        sa.Column("takes_back", sa.Integer),
         sa.Column("created_at", sa.DateTime, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_labels"),
         sa.ForeignKeyConstraint(["video_id"], ["videos.id"], name="fk_labels_video_id_videos"),
@@ -52,6 +54,9 @@ def upgrade() -> None:
             "source IN ('folder', 'moved', 'command', 'accepted', 'csv', 'page')", name="ck_labels_source"
         ),
         sa.CheckConstraint("(verdict = 'labelled') = (class IS NOT NULL)", name="ck_labels_class"),
+        sa.CheckConstraint("(verdict = 'withdrawn') = (takes_back IS NOT NULL)", name="ck_labels_takes_back"),
+        sa.ForeignKeyConstraint(["takes_back"], ["labels.id"], name="fk_labels_takes_back_labels"),
+        sa.UniqueConstraint("takes_back", name="uq_labels_takes_back"),
     )
     op.create_index("ix_labels_video_id", "labels", ["video_id"])
     op.create_table(
