@@ -131,7 +131,7 @@ def label(
     """Say what class videos are of, so that the model can learn from them."""
     from daemon.filing import Folders
     from daemon.labels import Labels, Said
-    from daemon.lookup import find_videos, import_csv
+    from daemon.lookup import find_videos, import_csv, require_class
 
     words = videos or []
     if accept + undo + (csv is not None) > 1 or (csv and words):
@@ -149,6 +149,7 @@ def label(
             change = said.accept if accept else said.undo
             change([one.video_id for one in given], "accepted" if accept else "command", who, now())
         else:
+            require_class(words[-1], Path(), engine)
             given = [Said(video, "labelled", words[-1]) for video in find_videos(words[:-1], Path(), engine)]
             said.say(given, "command", who, now())
     moved = "" if home.running() else "; the daemon is not running: it moves the files when you start it"
@@ -162,15 +163,19 @@ def labels(context: typer.Context, as_json: Json = False) -> None:
 
     from daemon import hygiene, settings
     from daemon.filing import Folders
+    from daemon.retraining import forecast
 
     home: Home = context.obj
     with database(home) as engine, engine.begin() as read:
-        enough = settings.load(home.settings).min_class_clips
+        loaded = settings.load(home.settings)
+        enough = loaded.min_class_clips
         found = hygiene.examine(read, Folders(home.root), home.models, enough)
+        coming = forecast(engine, home, loaded)
     if as_json:
-        print(json.dumps(found.to_json()))
+        print(json.dumps({**found.to_json(), "next_training": vars(coming)}))
     else:
         Console().print(hygiene.render(found))
+        print(f"{coming.new} of the {coming.needed} new labels (min_new_labels) that start the next training")
 
 
 @app.command()

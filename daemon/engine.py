@@ -8,7 +8,7 @@ from datetime import datetime
 import torch
 
 from daemon.decoding import Decoders
-from daemon.history import History
+from daemon.history import BY_ITSELF, History
 from daemon.home import Home
 from daemon.inference import Inference, Thresholds
 from daemon.pipeline import Engine
@@ -75,7 +75,7 @@ class Engines:
         del self._decoders[:-1]
 
     def _give_back(self, problem: str, now: datetime) -> str:
-        back, bad = self._history.roll_back(now, f"{problem}; went back by itself")
+        back, bad = self._history.roll_back(now, problem + BY_ITSELF)
         log.error("model %s cannot be used (%s): %s answers again", bad, problem, back)
         return back
 

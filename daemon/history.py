@@ -15,6 +15,7 @@ from daemon.store import new_id
 from daemon.tables import decisions, models, predictions, trainings
 from learner.errors import VidwatchError
 
+BY_ITSELF = "; went back by itself"  # how the reason ends where no person did it
 NO_TAKEOVER = ("refused", "undecided")
 
 
@@ -181,12 +182,14 @@ class History:
         """It is "trained", has "failed", or was "stopped" with the daemon."""
         self._change(training.id, state=state, error=error, progress=None, ended_at=now)
 
-    def stop_all(self, now: datetime) -> None:
-        """At the daemon's start: what was under way ended with the daemon before."""
-        under_way = update(trainings).where(trainings.c.state == "training")
+    def stop_all(self, now: datetime) -> list[str]:
+        """At the daemon's start: what was under way ended with the daemon before; gives why it had been asked for."""
+        under_way = trainings.c.state == "training"
         with self._writer.begin() as write:
+            reasons = list(write.execute(select(trainings.c.why).where(under_way)).scalars())
             ended = {"state": "stopped", "error": "ended with the daemon", "progress": None, "ended_at": now}
-            write.execute(under_way.values(**ended))
+            write.execute(update(trainings).where(under_way).values(**ended))
+            return reasons
 
     def last_label(self, ends: tuple[str, ...] = ("trained", "failed")) -> int:
         """The newest label that a training knew which ended in one of these ways."""

@@ -33,6 +33,20 @@ def find_videos(words: Sequence[str], folder: Path, engine: Engine) -> list[int]
     return list(dict.fromkeys(found))
 
 
+def require_class(word: str, folder: Path, engine: Engine) -> None:
+    """Check that a word is meant as a class: not the last of several videos, after which the class was forgotten.
+
+    Raises:
+        VidwatchError: it means a video.
+    """
+    with engine.begin() as read:
+        try:
+            video = _find_video(word, folder, read)
+        except VidwatchError:
+            return
+    raise VidwatchError(f"{word!r} means video {video['id']}, not a class; give the class last")
+
+
 def import_csv(path: Path, engine: Engine) -> list[Said]:
     """The labels in a CSV file with the columns `file` and `label`: `file` is an id, a path, or a video's name.
 
@@ -42,7 +56,10 @@ def import_csv(path: Path, engine: Engine) -> list[Said]:
     said, wrong = [], []
     try:
         with path.open(newline="", encoding="utf-8-sig") as file, engine.begin() as read:
-            reader = csv.DictReader(file, strict=True)
+            # Where a comma is the decimal sign, Excel separates columns by semicolons.
+            delimiter = max(",;\t", key=file.readline().count)
+            file.seek(0)
+            reader = csv.DictReader(file, strict=True, delimiter=delimiter)
             if missing := {"file", "label"} - set(reader.fieldnames or ()):
                 raise VidwatchError(f"{path}: no column {' and no '.join(sorted(missing))}; its first line names them")
             for row in reader:
@@ -50,9 +67,10 @@ def import_csv(path: Path, engine: Engine) -> list[Said]:
                     said.append(_read_row(row, path.parent, read))
                 except VidwatchError as error:
                     wrong.append(f"line {reader.line_num}: {error}")
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise VidwatchError(f"{path}: cannot be read as CSV in UTF-8 ({reason})") from error
+    except OSError as error:
+        raise VidwatchError(f"{path}: cannot be read ({error.strerror})") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise VidwatchError(f"{path}: cannot be read as CSV in UTF-8 ({error})") from error
     if wrong:
         raise VidwatchError(f"{path}: nothing was imported. " + "; ".join(wrong))
     if not said:

@@ -25,6 +25,7 @@ from learner.recipe import HEAD, load
 
 log = logging.getLogger(__name__)
 
+BY_COMMAND = "vidwatch retrain"
 QUIET = 5  # settle times without a new label: people label in bursts, and each is learned from as a whole
 MORE_TO_JUDGE_BY = 5  # holdout clips, where the comparison that was undecided does not say how many are missing
 
@@ -62,7 +63,7 @@ class Retraining:
         self._home, self._settings, self._history = home, settings, history
         self._engine: Engine = history.engine
         self._running: _Running | None = None
-        self._newest = 0
+        self._newest = self._seen = 0
         self._look_at, self._latest = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
     def tend(self, now: datetime) -> None:
@@ -78,12 +79,18 @@ class Retraining:
             log.warning("no training now: %s", error)
             self._look_at = now + timedelta(minutes=self._settings.retrain_check_minutes)
 
+    def outlook(self) -> "Outlook":
+        """How far it is to the next training."""
+        last, known = self._history.last_label(), self._known()
+        with self._engine.begin() as read:
+            return outlook(read, self._settings, last, known)
+
     def ask(self, newest: int, now: datetime) -> str:
         """Ask for a training by command, where there is a label that none has known."""
         last = self._history.last_label(("trained",))  # one that failed may be tried again
         if newest <= last:
             return "nothing was labelled since the last training: nothing to learn"
-        return f"asked for: {self._history.ask('vidwatch retrain', now, self._taken())}"
+        return f"asked for: {self._history.ask(BY_COMMAND, now, taken(self._home))}"
 
     def stop(self) -> None:
         """End the process; the next start of the daemon trains anew."""
@@ -105,10 +112,9 @@ class Retraining:
 
     def _look(self, now: datetime) -> None:
         self._look_at = self._latest = now + timedelta(minutes=self._settings.retrain_check_minutes)
-        with self._engine.begin() as read:
-            found = outlook(read, self._settings, self._history.last_label(), self._known())
+        found = self.outlook()
         if found.is_due:
-            self._history.ask(f"{found.new} new labels", now, self._taken())
+            self._history.ask(f"{found.new} new labels", now, taken(self._home))
         elif row := self._history.undecided():
             training, holdout = self._clips(now)
             able = sum(not clip.picked or clip.class_name not in self._known() for clip in holdout)
@@ -119,10 +125,6 @@ class Retraining:
         """The classes of the champion."""
         name = self._history.champion()
         return set(_manifest(self._home.model_or_starter(name))["classes"]) if name else set()
-
-    def _taken(self) -> set[str]:
-        """The names of what lies among the models already."""
-        return {path.stem for path in self._home.models.glob("auto-*")}
 
     def _begin(self, training: Training, now: datetime) -> None:
         try:
@@ -139,9 +141,11 @@ class Retraining:
         champion = self._home.model_or_starter(self._history.champion() or "starter")
         taught, starters = ([tuple(clip) for clip in _manifest(path)["trained_on"]] for path in (champion, STARTER))
         barred = {sha256 for sha256, _, _ in starters}
+        seen = barred | {sha256 for sha256, _, _ in taught}
         sides = deal(self._engine, self._settings.holdout_share, taught, barred, now)
         with self._engine.begin() as read:
             clips = labelled(read)
+        self._seen = sum(clip.sha256 in seen for clip in clips)
         of_side = {side: [clip for clip in clips if sides.get(clip.group) == side] for side in ("training", "holdout")}
         return of_side["training"], of_side["holdout"]
 
@@ -223,7 +227,10 @@ class Retraining:
                 refused = Decision("refused", f"it cannot be used: {result['error']}", {})
                 self._history.conclude(name, running.champion, refused, now)
             return
-        decision = Decision(result["verdict"], result["reason"], result["figures"])
+        reason = result["reason"]
+        if result["verdict"] == "undecided" and self._seen:
+            reason += f" {self._seen} labelled clips cannot judge: this model or the starter learned from them."
+        decision = Decision(result["verdict"], reason, result["figures"])
         if self._history.conclude(name, running.champion, decision, now, running.training):
             log.info("%s is %s: %s", name, decision.verdict, decision.reason)
 
@@ -231,6 +238,11 @@ class Retraining:
         code = running.process.returncode
         how = f"signal {-code}" if code < 0 else f"exit status {code}"
         return f"its process ended ({how}); {self._home.model(running.challenger)}.run/log.txt may tell why"
+
+
+def taken(home: Home) -> set[str]:
+    """The names of what lies among the models already."""
+    return {path.stem for path in home.models.glob("auto-*")}
 
 
 def ask(engine: Engine, home: Home, settings: Settings, now: datetime) -> str:
@@ -245,6 +257,11 @@ def ask(engine: Engine, home: Home, settings: Settings, now: datetime) -> str:
     if not clips:
         raise VidwatchError("retrain: there are no labels to learn from; put clips into labelled/<class>/")
     return retraining.ask(max(clip.label_id for clip in clips), now)
+
+
+def forecast(engine: Engine, home: Home, settings: Settings) -> "Outlook":
+    """How far it is to the next training."""
+    return Retraining(home, settings, History(engine)).outlook()
 
 
 @dataclass(frozen=True)

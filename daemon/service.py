@@ -23,7 +23,7 @@ from daemon.home import Home
 from daemon.identity import Identity
 from daemon.labels import Labels
 from daemon.pipeline import Engine, Pipeline
-from daemon.retraining import Retraining
+from daemon.retraining import BY_COMMAND, Retraining, taken
 from daemon.settings import Settings
 from daemon.stopping import Stop
 from daemon.store import Arrival, Store, connect, is_locked
@@ -62,7 +62,8 @@ def run(home: Home, settings: Settings, stop: Stop, *, once: bool, tell: Callabl
         if recovered := _patiently(store.recover, stop):
             log.info("taken up again after a stop: %d clips", recovered)
         history = History(store.engine)
-        _patiently(lambda: history.stop_all(_now()), stop)
+        if BY_COMMAND in _patiently(lambda: history.stop_all(_now()), stop) and not once:
+            _patiently(lambda: history.ask(BY_COMMAND, _now(), taken(home)), stop)
         engines = _engines(home, settings, store, history)
         stack.callback(engines.close)
         engine = _patiently(lambda: engines.first(_now()), stop)

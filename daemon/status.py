@@ -10,16 +10,17 @@ from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy import Connection, Select, and_, func, select
+from sqlalchemy import Connection, Select, and_, func, not_, select
 from sqlalchemy.exc import DatabaseError
 
 from daemon.filing import Folders
-from daemon.history import History
+from daemon.history import BY_ITSELF, History
 from daemon.home import Home, Running
 from daemon.identity import printable
 from daemon.insight import Quality, quality
+from daemon.labels import newest
 from daemon.store import connect
-from daemon.tables import STATES, decisions, labels, models, predictions, trainings, videos
+from daemon.tables import STATES, decisions, labels, models, predictions, stands, trainings, videos
 from learner.errors import VidwatchError
 
 RATE_WINDOW = timedelta(minutes=5)
@@ -72,6 +73,7 @@ class Status:
     running: Running | None
     settings_are_newer: bool
     model: str | None
+    fallback: str | None
     counts: dict[str, int]
     duplicates: int
     clips_a_minute: float
@@ -96,6 +98,7 @@ class Status:
             "home": str(self.home.root),
             "daemon": {**running, "settings_are_newer": self.settings_are_newer},
             "model": self.model,
+            "fallback": self.fallback,
             **self.counts,
             "duplicates": self.duplicates,
             "clips_a_minute": self.clips_a_minute,
@@ -125,6 +128,7 @@ def read_status(home: Home, now: datetime) -> Status:
                 running,
                 running is not None and _changed_after(home, running.since),
                 model,
+                _fallback(read),
                 counts(read),
                 read.scalar(select(func.count()).where(videos.c.duplicate_of.is_not(None))) or 0,
                 _rate(read, now),
@@ -187,10 +191,20 @@ def _name(champion: str | None) -> str | None:
     return (path.stem if path.suffix in (".json", ".safetensors") else path.name) or None
 
 
+def _fallback(read: Connection) -> str | None:
+    """Why another model answers than people or a comparison had chosen."""
+    row = read.execute(select(decisions).order_by(decisions.c.id.desc()).limit(1)).first()
+    return str(row.reason) if row and row.verdict == "rolled back" and row.reason.endswith(BY_ITSELF) else None
+
+
 def _learning(read: Connection) -> Learning:
     known = trainings.c.state.in_(("trained", "failed"))
     last = read.scalar(select(func.max(trainings.c.last_label)).where(known)) or 0
-    new = read.scalar(select(func.count()).where(labels.c.id > last, labels.c.verdict == "labelled")) or 0
+    said = newest().where(labels.c.id > last, labels.c.verdict == "labelled").subquery()
+    before = labels.alias()
+    again = and_(before.c.video_id == said.c.video_id, before.c.id <= last, before.c["class"] == said.c["class"])
+    repeated = select(before.c.id).where(again, stands(before)).exists()
+    new = read.scalar(select(func.count()).select_from(said).where(not_(repeated))) or 0
     row = read.execute(select(trainings).order_by(trainings.c.id.desc()).limit(1)).first()
     if row is None:
         return Learning(None, None, None, None, None, new)
@@ -237,6 +251,8 @@ def _overview(status: Status, now: datetime) -> Panel:
         grid.add_row("", Text("vidwatch.toml was changed since it started: restart it", "yellow"))
     when = "" if status.running or not status.model else "  when it last ran"
     grid.add_row("model", Text.assemble(status.model or "none yet", (when, "dim")))
+    if status.fallback:
+        grid.add_row("", Text(printable(status.fallback), "yellow"))
     arriving = f", {count['waiting']} still being written" if count["waiting"] else ""
     grid.add_row("waiting", f"{count['queued']}{arriving}")
     grid.add_row("in hand", str(count["in_hand"]))
@@ -245,13 +261,15 @@ def _overview(status: Status, now: datetime) -> Panel:
     grid.add_row("failed", Text(str(count["failed"]), "red" if count["failed"] else ""))
     grid.add_row("clips a minute", f"{status.clips_a_minute:.1f} over the last 5 minutes")
     _add_quality(grid, status.quality)
-    _add_learning(grid, status.learning)
+    _add_learning(grid, status.learning, is_running=status.running is not None)
     return Panel(grid, title=f"vidwatch · {status.home.root}", title_align="left", expand=False)
 
 
-def _add_learning(grid: Table, learning: Learning) -> None:
-    labelled = f"{learning.new_labels} label{'s' * (learning.new_labels != 1)}"
-    if learning.state in ("asked", "training"):
+def _add_learning(grid: Table, learning: Learning, *, is_running: bool) -> None:
+    labelled = f"{learning.new_labels} new label{'s' * (learning.new_labels != 1)}"
+    if learning.state == "training" and not is_running:
+        grid.add_row("training", f"{learning.name} ended with the daemon")
+    elif learning.state in ("asked", "training"):
         doing = learning.progress or ("is asked for" if learning.state == "asked" else "begins")
         grid.add_row("training", Text(f"{learning.name} {doing}"))
     elif learning.state == "failed":
@@ -261,7 +279,7 @@ def _add_learning(grid: Table, learning: Learning) -> None:
         ended = "stopped with the daemon" if learning.state == "stopped" else learning.verdict or "trained"
         grid.add_row("training", f"{learning.name} {ended}, {labelled} since")
     elif learning.new_labels:
-        grid.add_row("training", f"none yet, {labelled}")
+        grid.add_row("training", f"none yet, {labelled}: vidwatch labels tells what is missing")
 
 
 def _add_quality(grid: Table, quality: Quality) -> None:

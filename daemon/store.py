@@ -370,7 +370,8 @@ class Store:
                 else:
                     # A copy on another file system is another file.
                     there = identify(place.path)
-                    write.execute(change.values(path=place.path, **(there._asdict() if there else {})))
+                    found = {"path": place.path, "name": display_name(place.path)}
+                    write.execute(change.values(**found, **(there._asdict() if there else {})))
                     write.execute(answered.values(state="filed"))
                 # Labelled while it was moved, it has another destination by now, and is moved on.
                 write.execute(change.where(videos.c.destination == place.tried).values(destination=None))

@@ -5,6 +5,7 @@ classifies, and ends with it.
 """
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -30,6 +31,8 @@ from learner.rehearsal import recall
 from learner.spec import Augment, ClipSpec
 from learner.splits import Sources
 from learner.train import Start, Watch, train
+
+log = logging.getLogger(__name__)
 
 BETWEEN_NEWS = 0.5  # seconds
 
@@ -85,11 +88,13 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the daemon's
     os.nice(19)
     job = Job.read(sys.stdin.read())
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     if torch.cuda.is_available():
         torch.cuda.set_per_process_memory_fraction(job.memory)
     try:
         work(job)
     except VidwatchError as error:
+        log.error("%s", error)
         _tell(error=str(error))
 
 
@@ -106,14 +111,17 @@ def work(job: Job) -> None:
         start = Start(model=Path(job.champion), head=False) if same_body else Start()
         learned = recalled(champion, recipe, same_body, cache)
         clips = choose(job, learned, champion)
+        log.info("training clips=%d classes=%s", len(clips), sorted({clip.label for clip in clips}))
         trained = train(Sources(clips=clips), Path(job.challenger), recipe, start, cache, _watch())
-        _tell(skipped=trained.skipped, progress="comparing")
+        log.info("trained accuracy=%.3f skipped=%s", trained.score.accuracy, trained.skipped)
+        _tell(progress="comparing")
     challenger = Classifier.load(job.challenger, job.device)
     if challenger.digest == champion.digest:
         raise VidwatchError("it is the very model that answers: nothing has changed")
     evidence = compare(job.holdout, champion, challenger, cache)
     able = sum(not clip.picked or clip.label not in champion.classes for clip in job.holdout)
     known = promotion.judge(evidence, champion.classes, challenger.classes, job.look, job.rule)
+    log.info("compared holdout=%d verdict=%s reason=%s", len(evidence), known.verdict, known.reason)
     _tell(verdict=known.verdict, reason=known.reason, figures={**known.figures, "able": able})
 
 
@@ -153,7 +161,8 @@ def choose(job: Job, learned: Sequence[LabelledClip], champion: Classifier) -> t
     required = set[str]()
     # Whose labels name none of the starter's actions has clips of something else, and no use for it.
     if champion.digest != Classifier.load(STARTER).digest or {clip.label for clip in clips} & set(champion.classes):
-        clips += [clip for clip in learned if clip.sha256 not in said]
+        # What a model before it knew, and it does not any more, stays forgotten.
+        clips += [clip for clip in learned if clip.sha256 not in said and clip.label in champion.classes]
         required = {clip.label for clip in champion.manifest.trained_on if clip.sha256 not in said}
         required &= set(champion.classes)
     by_class: dict[str, list[LabelledClip]] = defaultdict(list)

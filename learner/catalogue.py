@@ -44,7 +44,7 @@ def _entry(name: str, path: Path) -> Entry:
         return Entry(
             name,
             tuple(manifest["classes"]),
-            len(manifest["trained_on"]),
+            sum(label in manifest["classes"] for _, label, _ in manifest["trained_on"]),
             float(measured["accuracy"]) if measured else None,
             (float(low), float(high)) if measured else None,
             str(measured.get("method", "")),

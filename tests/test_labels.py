@@ -13,7 +13,7 @@ from sqlalchemy import event, select
 from daemon.filing import Folders
 from daemon.identity import Identity, identify
 from daemon.labels import Labels, Said, newest
-from daemon.lookup import find_videos, import_csv
+from daemon.lookup import find_videos, import_csv, require_class
 from daemon.store import Answer, Arrival, Placed, Store, connect
 from daemon.tables import labels, predictions, videos
 from daemon.upgrade import upgrade
@@ -525,3 +525,31 @@ def test_no_search_for_moved_files_reads_the_whole_table(desk: Desk) -> None:
         ]
     assert plans
     assert not [plan for plan in plans if plan.startswith("SCAN videos") and "destination" not in plan]
+
+
+def test_a_table_with_semicolons_is_read_too(desk: Desk) -> None:
+    first = desk.arrive("a.avi")
+    desk.answer()
+    table = desk.drop("table.csv", f"file;label\n{first};Skiing\n")
+    assert import_csv(table, desk.store.engine) == [Said(first, "labelled", "Skiing")]
+
+
+def test_a_forgotten_class_is_no_class_by_the_name_of_the_last_video(desk: Desk) -> None:
+    video = desk.arrive("a.avi")
+    desk.answer()
+    require_class("Skiing", desk.root, desk.store.engine)
+    for word in (str(video), "a.avi"):
+        with pytest.raises(VidwatchError, match=f"means video {video}, not a class; give the class last"):
+            require_class(word, desk.root, desk.store.engine)
+
+
+def test_a_file_that_got_a_number_is_found_by_the_name_it_has_now(desk: Desk) -> None:
+    desk.arrive("cam1/a.avi", "one")
+    desk.answer()
+    other = desk.arrive("cam2/a.avi", "two")
+    (claimed,) = desk.store.claim(1, NOW)
+    answer = Answer(other, claimed.path, "00000001", "Biking", 0, 0.9, [2.0, 0.0], 16, 16, "pyav")
+    desk.store.record([answer], desk.model, desk.folders, NOW)
+    target = (desk.root / "inbox/cam2/a.avi").rename(desk.root / "classified/Biking/a-2.avi")
+    desk.store.moved({other: Placed(bytes(target), bytes(desk.root / "classified/Biking/a.avi"))}, NOW)
+    assert find_videos(["a-2.avi"], desk.root, desk.store.engine) == [other]

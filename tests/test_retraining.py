@@ -249,3 +249,13 @@ JOB = {
 
 def described(sha256: str, label: str, group: str = "") -> dict[str, object]:
     return {"path": "p", "label": label, "group": group or f"g{sha256}", "sha256": sha256, "picked": False}
+
+
+def test_what_a_model_before_the_champion_knew_stays_forgotten(lab: Lab) -> None:
+    tiny = Classifier.load(lab.home.model("tiny"))
+    taught = tuple(Taught(name, name[0], f"g{name}") for name in ("s1", "s2", "s3", "bright1", "bright2"))
+    taught = tuple(clip._replace(label="sports" if clip.label == "s" else "bright") for clip in taught)
+    tiny.manifest = replace(tiny.manifest, trained_on=taught)
+    learned = [LabelledClip(Path("x"), clip.label, clip.group, clip.sha256) for clip in taught]
+    job = Job.read(json.dumps({**JOB, "training": [described(f"d{n}", "dark") for n in range(3)]}))
+    assert {clip.label for clip in choose(job, learned, tiny)} == {"bright", "dark"}

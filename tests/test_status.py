@@ -46,7 +46,7 @@ def fill(home: Home) -> None:
     placed = {move.id: Placed(move.destination, move.destination) for move in store.moves(NOW)}
     store.moved(placed, NOW - timedelta(minutes=1))
     store.fail(videos[2].id, "not a video", b"/failed")
-    store.moved({videos[2].id: Placed(b"/failed", b"/failed")}, NOW)
+    store.moved({videos[2].id: Placed(b"/\x1b[31mtext", b"/failed")}, NOW)
     store.postpone([videos[3].id], "the share is gone", NOW)
     store.close()
 
@@ -202,9 +202,11 @@ def test_status_says_how_far_training_is_and_how_it_ended(home: Home) -> None:
     assert training
     history.begin(training, 0, NOW)
     history.note_progress(training, "48%, loss 0.224")
-    assert "auto-1 48%, loss 0.224" in shown(home)
+    assert "auto-1 ended with the daemon" in shown(home)
+    with home.lock():
+        assert "auto-1 48%, loss 0.224" in shown(home)
     history.conclude("auto-1", "starter", Decision("refused", "it is worse", {}), NOW, training)
-    assert "auto-1 refused, 0 labels since" in shown(home)
+    assert "auto-1 refused, 0 new labels since" in shown(home)
     assert read_status(home, NOW).to_json()["training"]["verdict"] == "refused"
     history.ask("vidwatch retrain", NOW)
     training = history.asked()
