@@ -160,7 +160,7 @@ def hidden(page: str, name: str) -> str:
 
 
 def said_on(page: str) -> str:
-    found = re.search('<p class="message">([^<]*)</p>', page)
+    found = re.search('<p id="message" role="status">([^<]*)</p>', page)
     assert found
     return found[1]
 

@@ -95,7 +95,16 @@ def test_pictures_are_not_given_to_other_sites(home: ReviewedHome, browser: Brow
     video = home.clip()
     from_there = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}
     assert browser.get(f"/strip/{video}.jpg", headers=from_there).status_code == 403
-    assert browser.get("/", headers={"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}).status_code == 200
+
+
+def test_a_link_on_another_site_leads_here_without_touching_the_session_and_no_frame_holds_the_page(
+    browser: Browser,
+) -> None:
+    visit = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
+    answer = browser.get("/", headers={**visit, "sec-fetch-dest": "document"})
+    assert (answer.status_code, "set-cookie" in answer.headers) == (200, False)
+    assert 'http-equiv="refresh"' in answer.text
+    assert browser.get("/", headers={**visit, "sec-fetch-dest": "iframe"}).status_code == 403
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "localhost.evil.example:8765"])

@@ -19,7 +19,7 @@ from daemon.tables import labels, stands, videos
 from learner.classes import CLASS_NAME_RULE, is_class_name
 from learner.errors import VidwatchError
 
-LARGEST_ID = 2**63 - 1
+LONGEST_ID = 18  # digits
 NAMED = 3  # so many clips are named in a message
 
 
@@ -39,14 +39,14 @@ def read_wish(fields: Mapping[str, str], ids: Sequence[str]) -> Wish:
     Raises:
         VidwatchError: an id that is no number, no video, or no class.
     """
-    if not all(number.isdecimal() and int(number) <= LARGEST_ID for number in ids):
+    if not all(map(is_id, ids)):
         raise VidwatchError("an id of a video is a whole number")
     if not ids:
         raise VidwatchError("no clip is selected; select some with their boxes, or with x")
     seen = fields.get("seen", "")
     common: dict[str, Any] = {
         "ids": tuple(dict.fromkeys(map(int, ids))),
-        "seen": int(seen) if seen.isdecimal() else LARGEST_ID,
+        "seen": int(seen) if is_id(seen) else 10**LONGEST_ID,
     }
     action = fields.get("action", "")
     if action in ("accept", "unsure", "skip"):
@@ -55,6 +55,11 @@ def read_wish(fields: Mapping[str, str], ids: Sequence[str]) -> Wish:
     if not is_class_name(name):
         raise VidwatchError(f"{name!r} cannot be a class: {CLASS_NAME_RULE}" if name else "no class is given")
     return Wish("label", class_name=name, **common)
+
+
+def is_id(text: str) -> bool:
+    """Whether it can be the id of a row."""
+    return text.isascii() and text.isdecimal() and len(text) <= LONGEST_ID
 
 
 class Answers:
@@ -73,7 +78,7 @@ class Answers:
         """
         if wish.kind == "skip":
             session.note(Done("skipped", wish.ids))
-            return f"{_clips(len(wish.ids))} skipped until you come back"
+            return f"{_clips(len(wish.ids))} skipped for now"
         with self._reader.begin() as read:
             cards = {card.id: card for card in read_cards(read, self._home, wish.ids)}
             meanwhile = _said_since(read, wish)

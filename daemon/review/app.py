@@ -15,7 +15,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from daemon.review import pages
-from daemon.review.answers import LARGEST_ID, read_wish
+from daemon.review.answers import is_id, read_wish
 from daemon.review.cards import LIKELIEST, Card, known_classes, newest_label, read_cards, read_spec
 from daemon.review.drawing import draw
 from daemon.review.guard import Guard
@@ -34,9 +34,10 @@ def make_app(site: Site, host: str, token: str | None = None) -> Guard:
         Route("/", queue_page),
         Route("/say", say, methods=["POST"]),
         Route("/undo", undo, methods=["POST"]),
-        Route("/strip/{id:int}.jpg", strip),
+        Route("/again", again, methods=["POST"]),
+        Route("/strip/{id}.jpg", strip),
         Route("/frames-{count:int}.css", frames_style),
-        Route("/evidence/{id:int}", evidence),
+        Route("/evidence/{id}", evidence),
         Route("/failures", pages.failures),
         Route("/models", pages.models),
         Route("/models/{name}/{file}", pages.run_file),
@@ -99,7 +100,8 @@ def _say(request: Request, fields: Mapping[str, str], ids: list[str]) -> Respons
     try:
         session.message = site.answers.follow(read_wish(fields, ids), session)
     except VidwatchError as error:
-        return _queue(request, 422, str(error), ids, fields.get("other", ""))
+        of_card = [] if "bulk" in fields else ids
+        return _queue(request, 422, str(error), of_card, fields.get("other", ""))
     return RedirectResponse("/", 303)
 
 
@@ -112,6 +114,14 @@ async def undo(request: Request) -> Response:
     return RedirectResponse("/", 303)
 
 
+async def again(request: Request) -> Response:
+    """Show what was skipped again."""
+    site = Site.of(request)
+    await site.form(request)
+    site.session(request).skipped.clear()
+    return RedirectResponse("/", 303)
+
+
 def strip(request: Request) -> Response:
     """The frames side by side; where they cannot be shown, the reason as text."""
     site = Site.of(request)
@@ -119,10 +129,13 @@ def strip(request: Request) -> Response:
     try:
         if problem := site.clips.problem(card):
             raise VidwatchError(problem)
-        picture = site.clips.strip(card, site.champion(card.model))
+        model = site.champion(card.model)
+        picture = site.clips.strip(card, model)
     except VidwatchError as error:
         return PlainTextResponse(str(error), 404)
-    return Response(picture, media_type="image/jpeg", headers=KEPT)
+    # Where another model took over since the page was made, its strip is not kept under the old one's address.
+    kept = KEPT if request.query_params.get("model", model) == model else {}
+    return Response(picture, media_type="image/jpeg", headers=kept)
 
 
 def frames_style(request: Request) -> Response:
@@ -148,9 +161,9 @@ def evidence(request: Request) -> Response:
 def _card(request: Request) -> Card:
     site, video = Site.of(request), request.path_params["id"]
     with site.reader.begin() as read:
-        cards = read_cards(read, site.home, [video] if video <= LARGEST_ID else [])
+        cards = read_cards(read, site.home, [int(video)] if is_id(video) else [])
     if not cards:
-        raise HTTPException(404, f"There is no answered video {video}.")
+        raise HTTPException(404, f"There is no answered video {video[:20]}.")
     return cards[0]
 
 

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
 
 from daemon.home import Home
+from daemon.identity import Identity, identify
 from daemon.review.cards import Card, read_spec
 from daemon.settings import Settings
 from learner.errors import VidwatchError
@@ -49,8 +50,8 @@ class Clips:
         self._decoders: Decoders | None = None
         self._model: tuple[str, Classifier, Shelf] | None = None
         # Decoders die with the thread that started them, and the server's threads come and go: this one stays.
-        self._keeper, self._loading = ThreadPoolExecutor(1), threading.Lock()
-        self._unreadable: dict[str, str] = {}
+        self._keeper, self._loading, self._judging = ThreadPoolExecutor(1), threading.Lock(), threading.Lock()
+        self._unreadable: dict[tuple[bytes, Identity | None], str] = {}
 
     def close(self) -> None:
         """End the decoders, and keep the cache within its limit."""
@@ -61,7 +62,7 @@ class Clips:
 
     def problem(self, card: Card) -> str | None:
         """Why the clip cannot be shown, as far as that is known yet."""
-        return card.problem or self._unreadable.get(card.sha256)
+        return card.problem or self._unreadable.get(_file(card))
 
     def strip(self, card: Card, model: str) -> bytes:
         """The frames that `model` looks at, side by side, as a JPEG.
@@ -86,8 +87,9 @@ class Clips:
             VidwatchError: the model cannot be loaded, or the file not be read any more.
         """
         classifier, shelf = self._load(model)
-        features = self._features(card, classifier, shelf)
-        logits, steps = classifier.logits(features)[0], classifier.evidence(features)[0]
+        with self._judging:  # one clip at a time: many at once would need much memory
+            features = self._features(card, classifier, shelf)
+            logits, steps = classifier.logits(features)[0], classifier.evidence(features)[0]
         best = [int(index) for index in (-logits).argsort()[:limit]]
         rows = [(classifier.classes[i], float(logits[i]), [float(value) for value in steps[:, i]]) for i in best]
         return Evidence(classifier.name, rows, _means(classifier.manifest.network))
@@ -142,7 +144,7 @@ class Clips:
     def _remember(self, card: Card, reason: str, lasts: bool) -> str:
         """A file that cannot be decoded is not tried at each look."""
         if lasts and len(self._unreadable) < REMEMBERED:
-            self._unreadable[card.sha256] = reason
+            self._unreadable[_file(card)] = reason
         return reason
 
     def _cache(self) -> "Cache":
@@ -155,7 +157,16 @@ def _means(network: NetworkArgs) -> Literal["mean", "so far", ""]:
     """See `Head.evidence`."""
     if network.pooling == "mean":
         return "mean"
-    return "" if network.bidirectional else "so far"
+    # A feature's distance from the mean of the clip is that from the mean of all of it.
+    return "" if network.bidirectional or network.deviation else "so far"
+
+
+def _file(card: Card) -> tuple[bytes, Identity | None]:
+    """The file as it stands: one that was mended, or put back, is looked at again."""
+    try:
+        return card.path, identify(card.path)
+    except OSError:
+        return card.path, None
 
 
 def _jpeg(frames: Any) -> bytes:

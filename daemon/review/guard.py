@@ -31,7 +31,7 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 # A redirect would not do: after a click on a link elsewhere, the browser would not send the new cookie along.
-SIGNED_IN = '<!doctype html><meta http-equiv="refresh" content="0;url=/"><title>vidwatch</title><a href="/">Go on</a>'
+GO_ON = '<!doctype html><meta http-equiv="refresh" content="0;url=/"><title>vidwatch</title><a href="/">Go on</a>'
 
 
 def is_loopback(host: str) -> bool:
@@ -81,13 +81,15 @@ class Guard:
             return self._sign_in(scope)
         if not _is_own(scope, headers):
             return PlainTextResponse("Another site sent this; open the page itself.", 403)
+        if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+            return HTMLResponse(GO_ON)  # a link elsewhere was clicked: without our cookie, it would lose the session
         return None
 
     def _sign_in(self, scope: Scope) -> Response:
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
         if scope["method"] != "GET" or scope["path"] != "/" or not same(given, str(self._token)):
             return PlainTextResponse("This page needs its token: open the link that vidwatch review printed.", 403)
-        response = HTMLResponse(SIGNED_IN)
+        response = HTMLResponse(GO_ON)
         response.set_cookie(self._cookie, _digest(str(self._token)), httponly=True, samesite="strict")
         return response
 
@@ -96,7 +98,8 @@ def _is_own(scope: Scope, headers: Headers) -> bool:
     """Whether a request comes from our own page, or is a visit; browsers say so, and other programs have no need to."""
     site = headers.get("sec-fetch-site", "same-origin")
     if scope["method"] in ("GET", "HEAD"):
-        return site in ("same-origin", "none") or headers.get("sec-fetch-mode") == "navigate"
+        is_visit = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+        return site in ("same-origin", "none") or is_visit
     origin = headers.get("origin")
     own = origin is None or origin.partition("://")[2] == headers.get("host")
     return site == "same-origin" and own

@@ -5,7 +5,7 @@ from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
@@ -33,9 +33,10 @@ def failures(request: Request) -> Response:
     """What could not be classified and why, and what is tried again."""
     site = Site.of(request)
     with site.reader.begin() as read:
-        failed = read.execute(_newest(videos.c.error)).all()
+        failed = read.execute(_newest(videos.c.error).where(videos.c.state == "failed")).all()
+        taken = read.execute(_newest(videos.c.error).where(videos.c.state != "failed")).all()
         troubled = read.execute(_newest(videos.c.trouble)).all()
-    return site.render(request, "failures.html", failed=failed, troubled=troubled, most=SHOWN)
+    return site.render(request, "failures.html", failed=failed, taken=taken, troubled=troubled, most=SHOWN)
 
 
 def models(request: Request) -> Response:
@@ -68,15 +69,23 @@ def history(request: Request) -> Response:
     site, now = Site.of(request), datetime.now(UTC)
     with site.reader.begin() as read:
         weeks = list(dropwhile(lambda week: not week.n, insight.weeks(read, now)))
-        live, bins = insight.live_accuracy(read), insight.calibration(read)
+        live, bins = insight.live_accuracy(read), insight.calibration(read, site.champion())
+        drawn = read.scalar(select(func.count()).where(videos.c.sampled)) or 0
         warnings = insight.drift(read, now)
     classes = sorted({name for week in weeks for name in week.classes}, key=str.casefold)
-    context: dict[str, Any] = {"live": live, "bins": bins, "weeks": weeks, "warnings": warnings, "classes": classes}
+    context: dict[str, Any] = {
+        "live": live,
+        "bins": bins,
+        "weeks": weeks,
+        "warnings": warnings,
+        "classes": classes,
+        "drawn": drawn,
+    }
     return site.render(request, "history.html", **context)
 
 
 def _newest(why: Any) -> Select[Any]:
-    columns = (videos.c.id, videos.c.name, why.label("why"), videos.c.arrived_at, videos.c.tries)
+    columns = (videos.c.id, videos.c.name, why.label("why"), videos.c.arrived_at)
     return select(*columns).where(why.is_not(None)).order_by(videos.c.id.desc()).limit(SHOWN)
 
 

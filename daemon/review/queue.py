@@ -96,7 +96,9 @@ def _uncertain(limit: int) -> Select[Any]:
 
 
 def _share(limit: int) -> Select[Any]:
-    return _reviewable(func.count().over().label("in_all")).where(in_share()).order_by(videos.c.id).limit(limit)
+    """By the model that answered, the newest first: it is the one to be judged. Then by chance, which a hash is."""
+    drawn = _reviewable(func.count().over().label("in_all")).where(in_share())
+    return drawn.order_by(predictions.c.model_id.desc(), videos.c.sha256).limit(limit)
 
 
 def _reviewable(*columns: ColumnElement[Any]) -> Select[Any]:

@@ -96,7 +96,7 @@ def current(page: Any) -> str:
 
 
 def message(page: Any, text: str) -> None:
-    playwright.expect(page.locator("#message")).to_contain_text(text)
+    playwright.expect(page.locator("#message")).to_contain_text(text, timeout=15_000)
 
 
 def test_a_clip_is_accepted_by_a_key_and_the_next_has_the_focus(page: Any, home: ReviewedHome) -> None:
@@ -306,8 +306,54 @@ def test_the_key_acts_on_the_card_that_is_marked(page: Any, home: ReviewedHome) 
     page.keyboard.press("Escape")
     page.locator("h1").click()
     assert page.locator(".card.current h2").inner_text().strip() == "third.avi"
+    page.locator(".card.current").scroll_into_view_if_needed()
     page.keyboard.press("a")
     message(page, "third.avi: accepted")
+
+
+def test_a_key_never_acts_on_a_card_that_is_out_of_sight(page: Any, home: ReviewedHome) -> None:
+    page.set_viewport_size({"width": 800, "height": 500})
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.locator("h1").click()
+    page.evaluate("scrollTo(0, 0)")
+    marked = page.locator(".card.current h2").inner_text()
+    page.keyboard.press("2")
+    playwright.expect(page.locator(".card.current h2")).not_to_have_text(marked)
+    assert home.said() == []
+    page.mouse.wheel(0, 4000)
+    page.locator("body").press("Enter")
+    assert home.said() == []
+
+
+def test_keys_that_come_fast_each_count_for_the_card_they_were_meant_for(page: Any, home: ReviewedHome) -> None:
+    before = page.locator(".card").count()
+    for _ in range(3):
+        page.keyboard.press("a")
+    playwright.expect(page.locator(".card")).to_have_count(before - 3)
+    assert len(home.said()) == 3
+
+
+def test_a_refused_word_for_many_is_told_in_sight_and_the_selection_stays(page: Any) -> None:
+    boxes = page.locator(".card [type=checkbox]")
+    boxes.nth(0).check()
+    boxes.nth(1).check()
+    page.fill("#bulk-class", "a/b")
+    page.keyboard.press("Enter")
+    message(page, "'a/b' cannot be a class")
+    assert page.locator("#message").is_visible()
+    assert page.locator(".card [type=checkbox]:checked").count() == 2
+    assert page.input_value("#bulk-class") == "a/b"
+
+
+def test_what_was_skipped_can_be_shown_again(page: Any) -> None:
+    first = current(page)
+    before = page.locator(".card").count()
+    page.keyboard.press("s")
+    playwright.expect(page.locator(".card")).to_have_count(before - 1)
+    page.get_by_role("button", name="show the 1 skipped again").click()
+    playwright.expect(page.locator(".card")).to_have_count(before)
+    assert first in names(page)
 
 
 def test_a_server_that_has_ended_is_told(chromium: Any, home: ReviewedHome) -> None:

@@ -27,7 +27,6 @@ function keep(fresh) {
       const value = card.querySelector(`[name=${name}]`).value;
       for (const field of old.querySelectorAll(`[name=${name}]`)) field.value = value;
     }
-    old.querySelector("[type=checkbox]").checked = false;
     card.replaceWith(old);
   }
 }
@@ -35,42 +34,50 @@ function keep(fresh) {
 function show(html, position, wasUndone) {
   const page = new DOMParser().parseFromString(html, "text/html");
   const before = new Set(cards().map((card) => card.id));
+  const marked = current()?.id;
   const fresh = page.querySelector("main");
   if (!fresh) return tell(page.body.textContent);
   keep(fresh);
+  tell(page.querySelector("#message").textContent);
   document.querySelector("main").replaceWith(document.adoptNode(fresh));
   document.title = page.title;
   const wrong = document.querySelector("[aria-invalid]");
   const back = wasUndone && cards().find((card) => !before.has(card.id));
-  go(back || cards()[Math.min(position, cards().length - 1)]);
+  const still = marked && cards().find((card) => card.id === marked && !card.dataset.sent);
+  go(back || still || cards()[Math.min(position, cards().length - 1)]);
   if (wrong) wrong.focus();
   prepare();
 }
 
-let sending = false;
-async function send(form, button) {
-  if (sending) return;
-  sending = true;
+// One after the other: who is quick goes on with the next card while the one before is on its way.
+let sent = Promise.resolve();
+function send(form, button) {
+  const own = form.closest(".card");
+  if (own?.dataset.sent) return;
   const data = new FormData(form, button);
-  const card = form.closest(".card") || current();
   const path = form.getAttribute("action"); // form.action would be the buttons of that name
-  const position = form.id === "bulk" ? 0 : Math.max(cards().indexOf(card), 0);
+  const position = form.id === "bulk" ? 0 : Math.max(cards().indexOf(own || current()), 0);
+  if (own) {
+    own.dataset.sent = "yes";
+    const next = cards().slice(position).find((card) => !card.dataset.sent);
+    if (next) go(next);
+  }
+  sent = sent.then(() => deliver(path, data, position, own));
+}
+
+async function deliver(path, data, position, own) {
   try {
     const answer = await fetch(path, {method: "POST", body: new URLSearchParams(data), redirect: "follow"});
     show(await answer.text(), position, path === "/undo");
   } catch (error) {
+    if (own) delete own.dataset.sent;
     tell("The page's server does not answer. Is vidwatch review still running?");
-  } finally {
-    sending = false;
   }
 }
 
+// In one place that is always in sight, and that a screen reader watches.
 function tell(text) {
-  const line = document.createElement("p");
-  line.className = "message";
-  line.textContent = text;
-  const place = document.getElementById("message") || document.querySelector("main");
-  place.prepend(line);
+  document.getElementById("message").textContent = text.trim();
 }
 
 document.addEventListener("submit", (event) => {
@@ -78,8 +85,21 @@ document.addEventListener("submit", (event) => {
   send(event.target, event.submitter);
 });
 
+function isInSight(card) {
+  const {top, bottom} = card.getBoundingClientRect();
+  return bottom > 80 && top < innerHeight - 80;
+}
+
+// A key never acts on a card that nobody sees: then it marks one in sight.
+function seenCard() {
+  const card = current();
+  if (!card || isInSight(card)) return card;
+  go(cards().find(isInSight));
+  return null;
+}
+
 function press(selector) {
-  const button = current() && current().querySelector(selector);
+  const button = seenCard()?.querySelector(selector);
   if (button) send(button.form, button);
 }
 
@@ -97,9 +117,9 @@ const keys = {
   Enter: () => press("[value=accept]"),
   u: () => press("[value=unsure]"),
   s: () => press("[value=skip]"),
-  c: () => current() && current().querySelector(".another input[name=other]").focus(),
+  c: () => seenCard()?.querySelector(".another input[name=other]").focus(),
   z: () => send(document.getElementById("undo").form),
-  x: () => current() && current().querySelector("[type=checkbox]").click(),
+  x: () => seenCard()?.querySelector("[type=checkbox]")?.click(),
   j: () => step(1), ArrowDown: () => step(1), ArrowRight: () => step(1),
   k: () => step(-1), ArrowUp: () => step(-1), ArrowLeft: () => step(-1),
 };
@@ -109,7 +129,8 @@ document.addEventListener("keydown", (event) => {
   const typing = event.target.matches("input:not([type=checkbox])");
   if (typing && event.key === "Escape") go(current());
   // A button, a link or a summary that has the focus does what Enter does there.
-  if (typing || (event.key === "Enter" && event.target.matches("button, a, summary, input"))) return;
+  const nowhere = !event.target.closest(".card");
+  if (typing || (event.key === "Enter" && (nowhere || event.target.matches("button, a, summary, input")))) return;
   const act = document.querySelector(".card, #undo") && keys[event.key];
   if (!act) return;
   event.preventDefault();
