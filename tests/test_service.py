@@ -223,10 +223,12 @@ def test_another_model_takes_over_between_two_batches_and_every_clip_has_one_ans
     daemon.start()
     daemon.wait_for(lambda status: status["filed"] > 4)
     assert daemon.command("models", "promote", "mine").returncode == 0
-    status = daemon.wait_for(lambda status: status["filed"] == 40)
+    for number in range(40, 48):
+        drop(daemon.inbox, f"{number}.avi", number)
+    status = daemon.wait_for(lambda status: status["filed"] == 48)
     assert status["model"] == "mine"
     assert daemon.end(signal.SIGTERM)[0] == 0
-    assert daemon.query("SELECT count(*), count(DISTINCT video_id) FROM predictions") == [(40, 40)]
+    assert daemon.query("SELECT count(*), count(DISTINCT video_id) FROM predictions") == [(48, 48)]
     by_model = dict(
         daemon.query("SELECT m.name, count(*) FROM predictions p JOIN models m ON m.id = model_id GROUP BY 1")
     )
