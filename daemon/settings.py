@@ -41,8 +41,12 @@ class Settings(BaseSettings):
     batch_size: Annotated[int, Field(ge=1, le=1024)] = 8
     settle_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 2.0
     rescan_seconds: Annotated[float, Field(ge=1, le=86400)] = 10.0
+    watch: Literal["auto", "events", "polling"] = "auto"
+    min_free_gigabytes: Annotated[float, Field(ge=0, le=1_000_000)] = 1.0
     decoders: Annotated[int, Field(ge=0, le=256)] = 0
     decode_seconds: Annotated[float, Field(ge=1, le=86400)] = 300.0
+    decode_gigabytes: Annotated[float, Field(ge=0.25, le=1000)] = 2.0
+    min_read_share: Share = 0.5
     unsure_below: Share = 0.5
     thresholds: Annotated[dict[str, Share], AfterValidator(_are_classes)] = {}
     review_share: Share = 0.1
@@ -57,6 +61,10 @@ class Settings(BaseSettings):
     class_loss: Annotated[float, Field(gt=0, le=1)] = 0.2
     new_class_recall: Annotated[float, Field(gt=0, le=1)] = 0.7
     cache_gigabytes: Annotated[float, Field(ge=0, le=100_000)] = 20.0
+    backup_hours: Annotated[float, Field(ge=0, le=10_000)] = 24.0
+    backups_kept: Annotated[int, Field(ge=1, le=10_000)] = 7
+    keep_days: Annotated[float, Field(ge=0, le=100_000)] = 0.0
+    keep_videos: Annotated[int, Field(ge=0)] = 0
     group_pattern: Annotated[str, AfterValidator(_is_pattern)] = GROUP_PATTERN
 
     @classmethod

@@ -150,6 +150,7 @@ predictions = Table(
     Column("frames_read", Integer, nullable=False),
     Column("decoder", Text, nullable=False),
     Column("kind", Text, nullable=False, server_default="answer"),
+    Column("read_share", Float),  # the share of the clip that was there to be read; NULL in old rows
     Column("doubt", Text),  # why it counts as unsure; NULL where it does not
     Column("created_at", Utc, nullable=False),
     UniqueConstraint("video_id", "model_id"),
