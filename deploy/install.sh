@@ -1,0 +1,123 @@
+#!/bin/sh
+# Installs vidwatch as a systemd service, upgrades it, or removes it; README.md beside this file says more.
+#
+#   install.sh                       install, or upgrade: data and settings stay, the database is copied first
+#   install.sh --uninstall           remove the program; clips, labels and answers stay
+#   install.sh --uninstall --purge   remove them too, after asking; with --yes, at once
+#
+# Where systemd does not run, as in a chroot for an image, it does the same, but starts nothing.
+set -eu
+umask 022
+
+source=$(cd "$(dirname "$0")/.." && pwd)
+program=/opt/vidwatch
+home=/var/lib/vidwatch
+cache=/var/cache/vidwatch
+units=/etc/systemd/system
+backup=
+
+say() { echo "install.sh: $*"; }
+fail() { echo "install.sh: $*" >&2; exit 1; }
+as_service() { runuser --user vidwatch -- "$program/venv/bin/vidwatch" --home "$home" "$@"; }
+is_booted() { [ -d /run/systemd/system ]; }
+
+install_all() {
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "vidwatch needs Python 3.11 or newer as python3"
+    is_upgrade=$([ -e "$units/vidwatch.service" ] && echo yes || echo no)
+    trap tell_way_back EXIT
+    if is_booted && systemctl --quiet is-active vidwatch; then
+        say "stopping the service; the batch in hand is finished first"
+        systemctl stop vidwatch
+    fi
+    back_up
+    put_program
+    put_home
+    put_unit
+    trap - EXIT
+    say "done: put videos into $home/inbox; the log is in: journalctl -u vidwatch"
+}
+
+back_up() {
+    if [ ! -e "$home/vidwatch.db" ] || [ ! -x "$program/venv/bin/vidwatch" ]; then return; fi
+    backup=$(as_service backup)
+    say "the database was copied: $backup"
+}
+
+put_program() {
+    [ -x "$program/venv/bin/python" ] || python3 -m venv "$program/venv"
+    "$program/venv/bin/python" -m pip install "$source"
+    install -m 644 "$source/README.md" "$program/README.md"
+    mkdir -p /usr/local/bin
+    ln -sfn "$program/venv/bin/vidwatch" /usr/local/bin/vidwatch
+}
+
+put_home() {
+    install -D -m 644 "$source/deploy/sysusers.conf" /etc/sysusers.d/vidwatch.conf
+    install -D -m 644 "$source/deploy/tmpfiles.conf" /etc/tmpfiles.d/vidwatch.conf
+    systemd-sysusers vidwatch.conf
+    systemd-tmpfiles --create vidwatch.conf
+    (umask 027 && as_service init)
+}
+
+put_unit() {
+    if [ -e /dev/nvidia0 ]; then
+        say "a GPU is there: the service may use it"
+        install -D -m 644 "$source/deploy/gpu.conf" "$units/vidwatch.service.d/gpu.conf"
+    fi
+    install -D -m 644 "$source/deploy/vidwatch.service" "$units/vidwatch.service"
+    # Whoever disabled the service finds it disabled and down after an upgrade, too.
+    [ "$is_upgrade" = yes ] || systemctl --quiet enable vidwatch
+    if is_booted; then
+        systemctl daemon-reload
+        if systemctl --quiet is-enabled vidwatch; then systemctl restart vidwatch; fi
+    fi
+}
+
+tell_way_back() {
+    [ "$is_upgrade" = yes ] || { say "the installation failed; mend what is said above, and run it again" >&2; exit 1; }
+    cat >&2 <<END
+install.sh: the upgrade failed, and the service is down. Clips wait in the inbox; no data is lost.
+  To try again: mend what is said above, or in "journalctl -u vidwatch", and run install.sh again.
+  To go back: run install.sh of the version before. If that says that the database is of a newer version,
+  first give it the copy: runuser -u vidwatch -- $program/venv/bin/vidwatch --home $home restore ${backup:-FILE}
+END
+    exit 1
+}
+
+remove() {
+    if is_booted; then systemctl --quiet stop vidwatch 2>/dev/null || true; fi
+    systemctl --quiet disable vidwatch 2>/dev/null || true
+    rm -f "$units/vidwatch.service" "$units/vidwatch.service.d/gpu.conf" /usr/local/bin/vidwatch
+    rm -f /etc/sysusers.d/vidwatch.conf /etc/tmpfiles.d/vidwatch.conf
+    rmdir "$units/vidwatch.service.d" 2>/dev/null || true
+    rm -rf "$program"
+    if is_booted; then systemctl daemon-reload; fi
+    if [ "$purge" = no ]; then
+        say "removed; clips, labels and answers stay in $home, which belongs to the user vidwatch"
+        return
+    fi
+    if [ "$yes" = no ]; then
+        printf 'Remove all clips, labels, answers and models in %s for good? Type "yes": ' "$home"
+        read -r answer || answer=
+        [ "$answer" = yes ] || fail "$home stays"
+    fi
+    # What is mounted there, an inbox on a share, is not ours to remove.
+    rm -rf --one-file-system "$home" "$cache"
+    if id vidwatch >/dev/null 2>&1; then
+        userdel vidwatch
+    fi
+    say "removed, with all data"
+}
+
+uninstall=no purge=no yes=no
+for option in "$@"; do
+    case $option in
+        --uninstall) uninstall=yes ;;
+        --purge) purge=yes ;;
+        --yes) yes=yes ;;
+        *) sed -n '2,8s/^# \{0,1\}//p' "$0"; [ "$option" = --help ] && exit 0; exit 2 ;;
+    esac
+done
+[ "$purge$yes" = nono ] || [ "$uninstall" = yes ] || fail "--purge and --yes go with --uninstall"
+[ "$(id -u)" = 0 ] || fail "run it as root"
+if [ "$uninstall" = yes ]; then remove; else install_all; fi
