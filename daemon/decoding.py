@@ -1,4 +1,4 @@
-"""The pool of decoder processes, with a time limit a file: a crash or a hang costs one file one attempt."""
+"""The pool of decoder processes, with limits on time and memory: a crash or a hang costs one file one attempt."""
 
 import errno
 import multiprocessing
@@ -9,12 +9,16 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Literal
 
+import cv2
 from pebble import ProcessExpired, ProcessPool
 
+from daemon.confinement import confine
+from daemon.identity import Identity
 from daemon.stopping import die_with
 from learner.errors import VidwatchError
+from learner.opening import File, VideoError, open_regular
 from learner.spec import ClipSpec
-from learner.video import Clip, read_clip
+from learner.video import Clip, read_open
 
 PERMANENT = (errno.EACCES, errno.EPERM, errno.ELOOP)
 
@@ -24,26 +28,35 @@ class Undecoded:
     """No frames, and what follows from it.
 
     `failed`: there never will be. `crashed`: the decoder died of the file, or ran out of time. `later`: something is in
-    the way that will pass. `again`: it had nothing to do with the file.
+    the way that will pass. `again`: it had nothing to do with the file. `cut_short`: failed, and its end is missing,
+    which may be because it is still being written.
     """
 
     verdict: Literal["failed", "crashed", "later", "again"]
     reason: str
+    cut_short: bool = False
 
 
 class Decoders:
-    """`workers` processes that read clips as `spec` asks; they die with the process that made them."""
+    """`workers` processes that read clips as `spec` asks; they die with the process that made them.
 
-    def __init__(self, spec: ClipSpec, workers: int, seconds: float) -> None:
-        self.spec, self.workers, self.seconds = spec, workers, seconds
+    Each file may take `seconds`, and `gigabytes` of memory besides what the process itself needs.
+    """
+
+    def __init__(
+        self, spec: ClipSpec, workers: int, seconds: float, gigabytes: float = 2.0, min_read_share: float = 1.0
+    ) -> None:
+        self.spec, self.workers, self.seconds, self.gigabytes = spec, workers, seconds, gigabytes
+        self.min_read_share = min_read_share
         self._pool = self._new_pool()
 
-    def decode(self, path: bytes) -> Future[Clip]:
-        """Begin to read a clip; `outcome` tells what became of it."""
+    def decode(self, path: bytes, identity: Identity | None = None) -> Future[Clip]:
+        """Begin to read a clip; `outcome` tells what became of it. Only the file of this `identity` is read."""
         if not self._pool.active:  # pebble gives up a pool whose idle worker was killed
             self.close()
             self._pool = self._new_pool()
-        return self._pool.schedule(read_clip, args=(path, self.spec), timeout=self.seconds)
+        arguments = (path, identity, self.spec, self.min_read_share)
+        return self._pool.schedule(_read, args=arguments, timeout=self.seconds)
 
     def outcome(self, future: Future[Clip]) -> Clip | Undecoded:
         """What became of a clip that is done."""
@@ -56,14 +69,14 @@ class Decoders:
         except (BrokenProcessPool, CancelledError):
             return Undecoded("again", "the decoders had to be started again")
         except VidwatchError as error:
-            return Undecoded("failed", str(error))
+            return Undecoded("failed", str(error), isinstance(error, VideoError) and error.cut_short)
         except OSError as error:
             if isinstance(error, TimeoutError) and not isinstance(error.errno, int):  # pebble's, not the file system's
                 return Undecoded("crashed", f"decoding took longer than {self.seconds:g} s (decode_seconds)")
             permanent = error.errno in PERMANENT
             return Undecoded("failed" if permanent else "later", f"cannot be read ({error.strerror or error})")
         except MemoryError:
-            return Undecoded("crashed", "its decoder ran out of memory")
+            return Undecoded("crashed", f"decoding takes more than {self.gigabytes:g} GB of memory (decode_gigabytes)")
         except Exception as error:  # a decoder's own complaint about this file; the row records it
             return Undecoded("failed", f"cannot be decoded ({type(error).__name__}: {error})")
 
@@ -76,13 +89,30 @@ class Decoders:
         # Spawned: a forked child would inherit the threads' locks and the GPU's state. Renewed now and then, since
         # nobody knows what a thousand strange files leave in the memory of FFmpeg.
         spawn = multiprocessing.get_context("spawn")
-        return ProcessPool(self.workers, max_tasks=1000, initializer=_prepare, initargs=(os.getpid(),), context=spawn)
+        given = os.getpid(), self.gigabytes
+        return ProcessPool(self.workers, max_tasks=1000, initializer=_prepare, initargs=given, context=spawn)
 
 
-def _prepare(parent: int) -> None:
-    """In a new decoder process: die with the daemon, and leave Ctrl-C to it."""
+def _prepare(parent: int, gigabytes: float) -> None:
+    """In a new decoder process: die with the daemon, leave Ctrl-C to it, and have no more than is needed."""
     die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(1)  # there are as many decoders as cores
+    confine(gigabytes)
+
+
+def _read(path: bytes, identity: Identity | None, spec: ClipSpec, min_read_share: float) -> Clip:
+    """In a decoder process: read the file, unless another one is in its place by now, be it reached through a link."""
+    with open_regular(path, follow_links=False) as file:
+        if identity and not _is(file, identity):
+            raise OSError(errno.ESTALE, "it is not the file that came")
+        return read_open(file, spec, min_read_share)
+
+
+def _is(file: File, identity: Identity) -> bool:
+    info = os.fstat(file.fileno())
+    found = info.st_ino, info.st_size, info.st_mtime_ns
+    return all((a - b) % 2**64 == 0 for a, b in zip(found, identity, strict=True))  # as signed as a database's numbers
 
 
 def _describe(code: int) -> str:

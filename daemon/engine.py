@@ -95,7 +95,8 @@ class Engines:
             log.warning("challenger %s cannot be loaded: %s", challenger, error)
         if not self._decoders or self._decoders[-1].spec != classifier.spec:
             workers = self._settings.decoders or os.cpu_count() or 1
-            self._decoders.append(Decoders(classifier.spec, workers, self._settings.decode_seconds))
+            limits = self._settings.decode_seconds, self._settings.decode_gigabytes, self._settings.min_read_share
+            self._decoders.append(Decoders(classifier.spec, workers, *limits))
         thresholds = Thresholds(self._settings.unsure_below, self._settings.thresholds)
         inference = Inference(classifier, thresholds, self.cache, shadow)
         engine = Engine(self._decoders[-1], inference, self._register(classifier, now))

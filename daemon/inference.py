@@ -70,7 +70,8 @@ class Inference:
         shadows = self._in_the_shadow(frames, features)
         outcomes = []
         for i, (clip, values, prediction) in enumerate(zip(clips, features.numpy(), predictions, strict=True)):
-            self._shelf.put(clip.sha256, values)
+            if clip.read_share == 1:  # training learns from whole clips alone
+                self._shelf.put(clip.sha256, values)
             seen = (self._shadow[0], shadows[i]) if self._shadow and shadows else None
             outcomes.append(Outcome(prediction, self._thresholds.doubt(prediction), fingerprint(values), seen))
         return outcomes

@@ -20,6 +20,8 @@ from learner.spec import ClipSpec, NetworkArgs
 from learner.video import Clip, read_clip
 
 BATCH = 8
+# Of a clip that is cut short, the share that has to be there for an answer.
+MIN_READ_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -39,21 +41,22 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Classified:
-    """A file's prediction, and on how many different frames of it the prediction stands."""
+    """A file's prediction, and on how many different frames, and what share of the clip, it stands."""
 
     file: str
     prediction: Prediction
     model: str
     frames_asked: int
     frames_read: int
+    read_share: float
 
     def to_json(self) -> dict[str, Any]:
         """One flat object, in the order of the documentation."""
         fields = asdict(self.prediction)
         known = fields.pop("known")
         named = {"class": fields.pop("class_name"), **fields}
-        read = {"frames_asked": self.frames_asked, "frames_read": self.frames_read, "known": known}
-        return {"file": self.file, **named, "model": self.model, **read}
+        read = {"frames_asked": self.frames_asked, "frames_read": self.frames_read, "read_share": self.read_share}
+        return {"file": self.file, **named, "model": self.model, **read, "known": known}
 
 
 @dataclass(frozen=True)
@@ -166,12 +169,13 @@ class Classifier:
             predictions = iter(self.predict(np.stack([clip.frames for clip in clips])) if clips else [])
             for path, clip in batch:
                 if isinstance(clip, Clip):
-                    yield Classified(path, next(predictions), self.name, clip.frames_asked, clip.frames_read)
+                    read = clip.frames_asked, clip.frames_read, clip.read_share
+                    yield Classified(path, next(predictions), self.name, *read)
                 else:
                     yield Unread(path, clip)
 
     def _read(self, path: str) -> Clip:
-        return read_clip(path, self.spec)
+        return read_clip(path, self.spec, MIN_READ_SHARE)
 
     def _prediction(self, logits: np.ndarray[Any, Any]) -> Prediction:
         if not np.isfinite(logits).all():

@@ -1,6 +1,7 @@
 """Whether a file is as long as its own container says. Reads sizes only: decodes nothing and knows no codec."""
 
 import os
+from collections.abc import Iterator
 from typing import BinaryIO
 
 # Some AVI writers count the eight bytes of the chunk's own header in its size.
@@ -54,8 +55,19 @@ def _riff_size(file: BinaryIO) -> int:
     return end - RIFF_SLACK
 
 
+def lacks_index(file: BinaryIO) -> bool:
+    """Whether it is an MP4 of which the pictures came, and not the index that recorders write last."""
+    kinds = {kind for kind, _ in _mp4_boxes(file)}
+    return b"mdat" in kinds and not kinds & {b"moov", b"moof"}
+
+
 def _mp4_size(file: BinaryIO) -> int:
     """The end of the last top-level box."""
+    return max((end for _, end in _mp4_boxes(file)), default=0)
+
+
+def _mp4_boxes(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """The kind of each top-level box, and where it ends."""
     end = 0
     while end < _length(file):
         file.seek(end)
@@ -64,10 +76,10 @@ def _mp4_size(file: BinaryIO) -> int:
         if size == 1:
             size = int.from_bytes(header[8:16], "big")
         # A size of 0 means "to the end of the file"; what is no box is rubbish behind the video.
-        if size < 8 or kind not in MP4_BOXES:
+        if kind not in MP4_BOXES or 0 < size < 8:
             break
-        end += size
-    return end
+        end = end + size if size else _length(file)
+        yield kind, end
 
 
 def _packets_size(file: BinaryIO, packet: int, sync: int) -> int:

@@ -5,9 +5,7 @@ Every decoder process loads this module, so it imports neither torch nor timm.
 
 import contextlib
 import hashlib
-import io
 import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,32 +15,17 @@ import av.error
 import cv2
 import numpy as np
 
-from learner.container import stated_size
-from learner.errors import VidwatchError
+from learner.container import lacks_index, stated_size
+from learner.opening import MAX_PIXELS, File, VideoError, open_container, open_regular, refuse_huge, why_no_frames
 from learner.spec import ClipSpec
 
-# Containers of moving pictures. FFmpeg would also open scripts that name other files (ffconcat, HLS, DASH), pictures,
-# text ("tty") and devices: a prediction on those would be on something else than the file that was dropped.
-VIDEO_FORMATS = (
-    "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,vvc,av1,obu,ivf,flv,live_flv,asf,asf_o,ogg,mjpeg,"
-    "mjpeg_2000,mxf,nut,rm,dv,h261,h263,dirac,vc1,vc1test,yuv4mpegpipe,wtv,nsv,gxf,swf,3dostr,amv,avs,avs2,avs3,"
-    "cavsvideo,film_cpk,flic,ipmovie,lvf,mlv,mtv,nuv,pmp,rpl,smjpeg,smk,bink,roq,vmd,wc3movie,xmv,yop,dxa,ea,dsicin,idcin,msf"
-)
-OTHER_FORMATS = (
-    "image2,png_pipe,jpeg_pipe,jpegls_pipe,j2k_pipe,jpegxl_pipe,jpegxl_anim,bmp_pipe,gif,gif_pipe,tiff_pipe,webp_pipe,"
-    "webp_anim,apng,ico,psd_pipe,svg_pipe,exr_pipe,dds_pipe,hdr_pipe,pam_pipe,pbm_pipe,pgm_pipe,ppm_pipe,pgx_pipe,qoi_pipe,"
-    "sgi_pipe,sunrast_pipe,pcx_pipe,xbm_pipe,xpm_pipe,mp3,wav,w64,flac,aac,ac3,eac3,dts,amr,amrnb,amrwb,aiff,au,ape,caf,"
-    "wv,tta,opus,tak,mpc,mpc8,dsf,oma,voc,truehd,loas"
-)
 # Of the running time that a container states, the share that may be missing before the file counts as cut short.
 TOLERATED_GAP = 0.05
 # Of the frames that are stored, the share that may yield none: VP8 stores some that are never shown.
 TOLERATED_LOSS = 0.1
+# At the end of a clip that is cut short: the frame that the cut went through, and those that were to be shown after it.
+CUT_LOSS = 4
 PICTURE_BRANDS = ("avif", "heic", "heix", "heim", "heis", "mif1")
-
-
-class VideoError(VidwatchError):
-    """The file holds no frames that can be classified; dropping the same bytes again gives the same answer."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +33,7 @@ class Clip:
     """Frames of one file, `(T, size, size, 3)` uint8 RGB, and how they were come by.
 
     `frames_read` counts the different frames that were really decoded: a clip shorter than `frames_asked` repeats some.
+    `read_share` is 1 where the clip is whole; else its end is missing, and the frames are spread over this share of it.
     """
 
     frames: np.ndarray[Any, np.dtype[np.uint8]]
@@ -57,6 +41,7 @@ class Clip:
     frames_read: int
     decoder: str
     sha256: str
+    read_share: float = 1.0
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         return np.array(self.frames, dtype=dtype, copy=copy)
@@ -67,70 +52,85 @@ def sample_indices(count: int, frames: int) -> list[int]:
     return [(2 * part + 1) * count // (2 * frames) for part in range(frames)]
 
 
-def read_clip(path: str | bytes | os.PathLike[Any], spec: ClipSpec) -> Clip:
+def read_clip(path: str | bytes | os.PathLike[Any], spec: ClipSpec, min_read_share: float = 1.0) -> Clip:
     """Decode the frames that `spec` asks for. What a file is, its content says, not its name.
 
     Raises:
-        VideoError: not a video, cut short, damaged, or without a frame that can be decoded.
+        VideoError: not a video, damaged, without a frame that can be decoded, or with less than `min_read_share` of
+            itself there: by the bytes, the running time or the frames that it states, whichever says least.
         OSError: the file is gone or may not be read.
     """
-    with _open_regular(path) as file:
-        stated, size = stated_size(file), os.fstat(file.fileno()).st_size
-        if size < stated:
-            raise VideoError(f"cut short: its container says that it has {stated} bytes, but it has {size}")
-        file.seek(0)
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        # A name without surprises: FFmpeg reads "%03d" and "x:" in names, and not all names are UTF-8.
-        name = f"/proc/self/fd/{file.fileno()}"
-        images, count, claimed = _sample(name, spec)
-        if not count:
-            raise VideoError(_why_no_frames(name))
-        _require_whole(name, count, claimed)
-        frames = np.stack([images[i] for i in sample_indices(count, spec.frames)])
-        return Clip(frames, spec.frames, len(images), "pyav", sha256)
+    with open_regular(path) as file:
+        return read_open(file, spec, min_read_share)
 
 
-@contextlib.contextmanager
-def _open_regular(path: str | bytes | os.PathLike[Any]) -> Iterator[io.BufferedReader]:
-    """A regular file, open for reading. A FIFO or a device would block for ever or never end."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as file:
-        info = os.fstat(descriptor)
-        if not stat.S_ISREG(info.st_mode):
-            raise VideoError("not a regular file (a folder, a pipe or a device)")
-        if info.st_size == 0:
-            raise VideoError("the file is empty (0 bytes)")
-        yield file
+def read_open(file: File, spec: ClipSpec, min_read_share: float = 1.0) -> Clip:
+    """As `read_clip`, of a file that is open already."""
+    there = _bytes_there(file)
+    there.require(min_read_share)
+    file.seek(0)
+    sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    images, count, claimed = _sample(file, spec)
+    if not count:
+        if there.share < 1 or lacks_index(file):
+            where = "before its index, or before its first picture"
+            raise VideoError(f"cut short {where}: nothing of it can be read", cut_short=True)
+        raise VideoError(why_no_frames(file))
+    there = _frames_there(file, count, claimed, there)
+    there.require(min_read_share)
+    frames = np.stack([images[i] for i in sample_indices(count, spec.frames)])
+    return Clip(frames, spec.frames, len(images), "pyav", sha256, there.share)
 
 
-def _sample(name: str, spec: ClipSpec) -> tuple[dict[int, Any], int, int]:
+@dataclass(frozen=True)
+class _There:
+    """The share of a clip that is there, and what tells that the rest is not."""
+
+    share: float = 1.0
+    missing: str = ""
+
+    def require(self, least: float) -> None:
+        if self.share < least:
+            rule = f"; {self.share:.0%} of it is there, and {least:.0%} is the least" if least < 1 else ""
+            raise VideoError(f"cut short: {self.missing}{rule}", cut_short=True)
+
+
+def _bytes_there(file: File) -> _There:
+    stated, size = stated_size(file), os.fstat(file.fileno()).st_size
+    if size >= stated:
+        return _There()
+    return _There(size / stated, f"its container says that it has {stated} bytes, but it has {size}")
+
+
+def _sample(file: File, spec: ClipSpec) -> tuple[dict[int, Any], int, int]:
     """The sampled frames by index, how many frames there are, and how many the header claims: often a wrong count.
 
     Raises:
         VideoError: the file gave other frames when it was read again.
     """
-    claimed, packets = _frame_counts(name)
-    images, count = _scan(name, spec, claimed or packets)
+    claimed, packets = _frame_counts(file)
+    images, count = _scan(file, spec, claimed or packets)
     wanted = set(sample_indices(count, spec.frames)) if count else set()
     if not wanted <= images.keys():
-        images, again = _scan(name, spec, count)
+        images, again = _scan(file, spec, count)
         if again != count or not wanted <= images.keys():
             raise VideoError(f"damaged: {count} frames at first, {again} when read again")
     return {index: images[index] for index in wanted}, count, claimed
 
 
-def _frame_counts(name: str) -> tuple[int, int]:
+def _frame_counts(file: File) -> tuple[int, int]:
     """What the header says; and where it says nothing, the number of packets, which costs little beside decoding.
 
     Packets tell where to sample, and nothing of whether the clip is whole: one that is cut short has fewer.
     """
-    with contextlib.suppress(av.error.FFmpegError), _container(name) as container:
+    with _to_the_first_error(), open_container(file) as container:
         if stream := container.streams.best("video"):
+            refuse_huge(stream)
             return stream.frames, 0 if stream.frames else sum(1 for packet in container.demux(stream) if packet.size)
     return 0, 0
 
 
-def _scan(name: str, spec: ClipSpec, count: int) -> tuple[dict[int, Any], int]:
+def _scan(file: File, spec: ClipSpec, count: int) -> tuple[dict[int, Any], int]:
     """Decode every frame, and convert those wanted of a clip of `count` frames; gives these and the real count.
 
     By FFmpeg itself, not by OpenCV: its 5.0 hands out stale pictures, with no error, for interlaced video and for some
@@ -138,11 +138,11 @@ def _scan(name: str, spec: ClipSpec, count: int) -> tuple[dict[int, Any], int]:
     """
     images: dict[int, Any] = {}
     wanted, found = set(sample_indices(count, spec.frames)), 0
-    # An error ends the clip where it stands: whether enough of it was read is judged by the caller.
-    with contextlib.suppress(av.error.FFmpegError), _container(name) as container:
+    with _to_the_first_error(), open_container(file) as container:
         stream = container.streams.best("video")
         if stream and stream.codec_context:
             stream.codec_context.thread_count = 1
+            stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
             for frame in _whole_frames(container, stream):
                 if found in wanted:
                     images[found] = _fit(_upright(frame), spec)
@@ -150,10 +150,27 @@ def _scan(name: str, spec: ClipSpec, count: int) -> tuple[dict[int, Any], int]:
     return images, found
 
 
+@contextlib.contextmanager
+def _to_the_first_error() -> Iterator[None]:
+    """An error ends the clip where it stands: whether enough of it was read is judged by the caller.
+
+    Want of memory is no error of the clip's.
+    """
+    try:
+        yield
+    except MemoryError:
+        raise
+    except av.error.FFmpegError:
+        pass
+
+
 def _whole_frames(container: Any, stream: Any) -> Iterator[Any]:
     """The frames that are as they were recorded: those after a damaged one refer to it, up to the next key frame."""
     whole = True
     for packet in container.demux(stream):
+        # Some containers say so that the picture before stays; FFmpeg's decoders refuse it.
+        if not packet.size and packet.pts is not None:
+            continue
         try:
             frames = packet.decode()
         except av.error.InvalidDataError:
@@ -169,6 +186,8 @@ def _upright(frame: Any) -> Any:
     """RGB pixels, turned as the recorder's flag says."""
     try:
         image = frame.to_ndarray(format="rgb24")
+    except MemoryError:
+        raise
     except av.error.FFmpegError as error:
         raise VideoError(f"its colours cannot be converted ({frame.format.name}, {error.strerror})") from error
     return np.ascontiguousarray(np.rot90(image, k=round(frame.rotation / 90)))
@@ -184,19 +203,19 @@ def _fit(image: Any, spec: ClipSpec) -> Any:
     return cv2.resize(image, (spec.size, spec.size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
-def _container(path: str, formats: str = VIDEO_FORMATS) -> Any:
-    return av.open(path, options={"format_whitelist": formats, "protocol_whitelist": "file"}, metadata_errors="replace")
+def _frames_there(file: File, count: int, claimed: int, there: _There) -> _There:
+    """What is there by running time and by frames, too, where that is less.
 
+    A count that differs from the header's is no proof (edit lists, variable rates), unless something else says that the
+    clip was cut short. The packets are.
 
-def _require_whole(name: str, count: int, claimed: int) -> None:
-    """Refuse a clip of which frames are missing or cannot be decoded, and a picture in a video's container.
-
-    A count that differs from the header's is no proof (edit lists, variable rates): the packets are.
+    Raises:
+        VideoError: of the frames that are there too few can be decoded, or it is a picture in a video's container.
     """
     if count == claimed and count > 1:
-        return
+        return there
     try:
-        with _container(name) as container:
+        with open_container(file) as container:
             stream = container.streams.best("video")
             if stream.disposition & av.stream.Disposition.attached_pic:
                 raise VideoError("not a video: sound with a cover picture")
@@ -204,14 +223,20 @@ def _require_whole(name: str, count: int, claimed: int) -> None:
                 raise VideoError("not a video: a picture (HEIF or AVIF)")
             seconds, covered, packets, length = _running_time(container, stream)
             rate = float(stream.average_rate or 0)
+    except MemoryError:
+        raise
     except (av.error.FFmpegError, AttributeError) as error:
         raise VideoError(f"its end cannot be checked ({error})") from error
-    if seconds and covered < seconds * (1 - TOLERATED_GAP):
-        raise VideoError(f"cut short: it should run for {seconds:.1f} s, but ends after {covered:.1f} s")
+    if seconds and covered < seconds * (1 - TOLERATED_GAP) and covered / seconds < there.share:
+        there = _There(covered / seconds, f"it should run for {seconds:.1f} s, but ends after {covered:.1f} s")
+    if there.share < 1 and claimed and count / claimed < there.share:
+        there = _There(count / claimed, f"it should have {claimed} frames, but has {count}")
     # Interlaced video may have two packets a frame, and a variable rate is guessed: only what both say is missing, is.
     stored = min(packets, round(length * rate)) if rate else packets
-    if count < stored * (1 - TOLERATED_LOSS):
+    tail = CUT_LOSS if there.share < 1 else 0
+    if count + tail < stored * (1 - TOLERATED_LOSS):
         raise VideoError(f"damaged: it has {stored} frames, but only {count} of them can be decoded")
+    return there
 
 
 def _running_time(container: Any, stream: Any) -> tuple[float, float, int, float]:
@@ -222,7 +247,7 @@ def _running_time(container: Any, stream: Any) -> tuple[float, float, int, float
     """
     own = float(stream.duration * stream.time_base) if stream.duration else 0.0
     first, last, packets, end = float("inf"), 0.0, 0, 0.0
-    with contextlib.suppress(av.error.FFmpegError):
+    with _to_the_first_error():
         for packet in container.demux(*([stream] if own else [])):
             if not packet.size or packet.is_discard:
                 continue
@@ -237,23 +262,3 @@ def _running_time(container: Any, stream: Any) -> tuple[float, float, int, float
     if own:
         return own, last - float((stream.start_time or 0) * stream.time_base), packets, length
     return (container.duration or 0) / av.time_base, end, packets, length
-
-
-def _why_no_frames(path: str) -> str:
-    for formats in (VIDEO_FORMATS, OTHER_FORMATS):
-        try:
-            with _container(path, formats) as container:
-                name = container.format.long_name or container.format.name
-                if formats is VIDEO_FORMATS and container.streams.video:
-                    return f"no frame can be decoded ({name}, {_codec(container)})"
-                if container.streams.video:
-                    return f"not a video: a picture ({_codec(container)})"
-                return f"not a video: sound only ({name})"
-        except (av.error.FFmpegError, ValueError, LookupError):
-            continue
-    return "not a video, or cut short before its index: no video format recognises it"
-
-
-def _codec(container: Any) -> str:
-    context = container.streams.video[0].codec_context
-    return str(context.name) if context else "unknown codec"

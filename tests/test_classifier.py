@@ -9,9 +9,10 @@ import torch
 from conftest import write_video
 from tiny import ARGS, SPEC
 
+from daemon.settings import Settings
 from learner import Classifier, checkpoint
 from learner.catalogue import STARTER
-from learner.classifier import BATCH, Classified, Unread, decoded
+from learner.classifier import BATCH, MIN_READ_SHARE, Classified, Unread, decoded
 from learner.errors import VidwatchError
 from learner.models import ClipNetwork
 from learner.video import Clip, read_clip
@@ -100,6 +101,24 @@ def test_a_one_frame_clip_is_classified_and_says_so(classifier: Classifier, tmp_
     assert (result.frames_asked, result.frames_read) == (4, 1)
 
 
+def test_a_clip_cut_short_is_classified_on_what_is_there_and_says_how_much_that_is(
+    classifier: Classifier, tmp_path: Path
+) -> None:
+    whole = write_video(tmp_path / "whole.avi", frames=60).read_bytes()
+    (tmp_path / "most.avi").write_bytes(whole[: len(whole) * 3 // 4])
+    (tmp_path / "little.avi").write_bytes(whole[: len(whole) // 3])
+    most, little = classifier.results([tmp_path / "most.avi", tmp_path / "little.avi"])
+    assert isinstance(most, Classified)
+    assert most.read_share == pytest.approx(0.7, abs=0.1)
+    assert most.to_json()["read_share"] == most.read_share
+    assert isinstance(little, Unread)
+    assert little.error.startswith("cut short: ")
+
+
+def test_files_are_classified_by_hand_and_by_the_daemon_by_one_rule() -> None:
+    assert MIN_READ_SHARE == Settings().min_read_share
+
+
 def test_names_of_any_bytes_come_back_as_they_were(classifier: Classifier, tmp_path: Path) -> None:
     path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff\n.avi")
     write_video(tmp_path / "a.avi").rename(path)
@@ -110,7 +129,8 @@ def test_json_has_the_documented_keys_in_order(classifier: Classifier, tmp_path:
     (result,) = classifier.classify([write_video(tmp_path / "a.avi")])
     document = json.loads(json.dumps(result.to_json()))
     assert list(document) == [
-        *("file", "class", "class_index", "probability", "logits", "model", "frames_asked", "frames_read", "known")
+        *("file", "class", "class_index", "probability", "logits", "model"),
+        *("frames_asked", "frames_read", "read_share", "known"),
     ]
     assert list(document["logits"]) == list(CLASSES)
     assert CLASSES[document["class_index"]] == document["class"]

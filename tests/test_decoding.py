@@ -1,17 +1,22 @@
 import errno
 import os
+import resource
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
+import av
 import psutil
 import pytest
 from conftest import write_video
 
 from daemon.decoding import Decoders, Undecoded
+from daemon.identity import identify
 from learner.spec import ClipSpec
 from learner.video import Clip
 
@@ -37,6 +42,77 @@ def test_what_is_no_video_is_failed_with_its_reason(tmp_path: Path, decoders: De
     assert isinstance(outcome, Undecoded)
     assert outcome.verdict == "failed"
     assert "not a video" in outcome.reason
+
+
+def test_of_a_file_cut_short_what_is_there_is_read_and_too_little_is_told_from_other_failures(tmp_path: Path) -> None:
+    decoders = Decoders(SPEC, workers=1, seconds=30, min_read_share=0.5)
+    whole = write_video(tmp_path / "a.avi", frames=60).read_bytes()
+    for name, share in (("most", 0.8), ("little", 0.3), ("none", 0)):
+        (tmp_path / name).write_bytes(whole[: int(len(whole) * share)])
+    (tmp_path / "text").write_text("text")
+    names = ("most", "little", "none", "text")
+    most, little, none, text = [decoders.outcome(decoders.decode(bytes(tmp_path / name))) for name in names]
+    assert isinstance(most, Clip)
+    assert most.read_share == pytest.approx(0.75, abs=0.1)
+    assert [(o.verdict, o.cut_short) for o in (little, none, text) if isinstance(o, Undecoded)] == [
+        ("failed", True),
+        ("failed", True),
+        ("failed", False),
+    ]
+    decoders.close()
+
+
+def test_another_file_in_the_place_of_the_one_that_came_is_not_read(tmp_path: Path, decoders: Decoders) -> None:
+    """Swapped in for a moment, or reached through a folder that was swapped for a link."""
+    (tmp_path / "inbox").mkdir()
+    path = write_video(tmp_path / "inbox/a.avi")
+    came = identify(bytes(path))
+    assert isinstance(decoders.outcome(decoders.decode(bytes(path), came)), Clip)
+    (tmp_path / "secret").mkdir()
+    write_video(tmp_path / "secret/a.avi", shade=3)
+    (tmp_path / "inbox").rename(tmp_path / "away")
+    (tmp_path / "inbox").symlink_to("secret")
+    outcome = decoders.outcome(decoders.decode(bytes(path), came))
+    assert outcome == Undecoded("later", "cannot be read (it is not the file that came)")
+
+
+def test_a_link_is_not_followed(tmp_path: Path, decoders: Decoders) -> None:
+    write_video(tmp_path / "a.avi")
+    (tmp_path / "link.avi").symlink_to("a.avi")
+    outcome = decoders.outcome(decoders.decode(bytes(tmp_path / "link.avi")))
+    assert isinstance(outcome, Undecoded)
+    assert (outcome.verdict, "not a regular file" in outcome.reason) == ("failed", True)
+
+
+def test_decoders_have_no_network_and_start_no_program(decoders: Decoders) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        tries: list[tuple[Callable[..., Any], Any]] = [
+            (socket.create_connection, server.getsockname()),
+            (socket.socket, socket.AF_UNIX),
+            (subprocess.run, ["true"]),
+        ]
+        for attempt, argument in tries:
+            outcome = decoders.outcome(decoders._pool.schedule(attempt, args=(argument,)))
+            assert isinstance(outcome, Undecoded)
+            assert "Operation not permitted" in outcome.reason
+
+
+def test_decoders_have_a_limit_of_memory_and_leave_no_core(tmp_path: Path) -> None:
+    decoders = Decoders(SPEC, workers=1, seconds=60, gigabytes=0.25)
+    said = "decoding takes more than 0.25 GB of memory (decode_gigabytes)"
+    assert decoders.outcome(decoders._pool.schedule(bytearray, args=(300_000_000,))) == Undecoded("crashed", said)
+    assert decoders._pool.schedule(resource.getrlimit, args=(resource.RLIMIT_CORE,)).result() == (0, 0)
+    # Pictures of 96 MB, and nearly nothing in the file.
+    path = tmp_path / "large.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast", "refs": "4"})
+        stream.width, stream.height, stream.pix_fmt = 8000, 8000, "yuv420p"
+        for _ in range(2):
+            container.mux(stream.encode(av.VideoFrame(8000, 8000, "yuv420p")))
+        container.mux(stream.encode(None))
+    assert decoders.outcome(decoders.decode(bytes(path))) == Undecoded("crashed", said)
+    assert isinstance(decoders.outcome(decoders.decode(bytes(write_video(tmp_path / "a.avi")))), Clip)
+    decoders.close()
 
 
 def test_a_crash_and_a_hang_cost_their_own_file_alone(tmp_path: Path, decoders: Decoders) -> None:

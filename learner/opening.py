@@ -1,0 +1,113 @@
+"""Opens a file, and FFmpeg on it, so that FFmpeg reads that very file and can open nothing else. Decodes nothing."""
+
+import contextlib
+import io
+import os
+import stat
+from collections.abc import Iterator
+from typing import Any
+
+import av
+import av.error
+
+from learner.errors import VidwatchError
+
+# Containers of moving pictures. FFmpeg would also open scripts that name other files (ffconcat, HLS, DASH), containers
+# that look for a companion (mlv, VobSub), pictures, text ("tty") and devices: a prediction on those would be on
+# something else than the file that was dropped.
+VIDEO_FORMATS = (
+    "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,vvc,av1,obu,ivf,flv,live_flv,asf,asf_o,ogg,mjpeg,"
+    "mjpeg_2000,mxf,nut,rm,dv,h261,h263,dirac,vc1,vc1test,yuv4mpegpipe,wtv,nsv,gxf,swf,3dostr,amv,avs,avs2,avs3,"
+    "cavsvideo,film_cpk,flic,ipmovie,lvf,mtv,nuv,pmp,rpl,smjpeg,smk,bink,roq,vmd,wc3movie,xmv,yop,dxa,ea,dsicin,idcin,msf"
+)
+# Only to say what a file is: none of them opens another, as patterns of names (image2) and SVG do.
+OTHER_FORMATS = (
+    "png_pipe,jpeg_pipe,jpegls_pipe,j2k_pipe,jpegxl_pipe,jpegxl_anim,bmp_pipe,gif,gif_pipe,tiff_pipe,webp_pipe,"
+    "webp_anim,apng,ico,psd_pipe,exr_pipe,dds_pipe,hdr_pipe,pam_pipe,pbm_pipe,pgm_pipe,ppm_pipe,pgx_pipe,qoi_pipe,"
+    "sgi_pipe,sunrast_pipe,pcx_pipe,xbm_pipe,xpm_pipe,mp3,wav,w64,flac,aac,ac3,eac3,dts,amr,amrnb,amrwb,aiff,au,ape,caf,"
+    "wv,tta,opus,tak,mpc,mpc8,dsf,oma,voc,truehd,loas"
+)
+# Twice the largest that cameras record (8K). A few bytes can claim a picture of some gigabytes.
+MAX_PIXELS = 8192 * 8192
+
+File = io.BufferedReader
+
+
+class VideoError(VidwatchError):
+    """The file holds no frames that can be classified; dropping the same bytes again gives the same answer.
+
+    `cut_short`: its end is missing, so that the same file may be readable when more of it has come.
+    """
+
+    def __init__(self, reason: str, cut_short: bool = False) -> None:
+        super().__init__(reason)
+        self.cut_short = cut_short
+
+
+@contextlib.contextmanager
+def open_regular(path: str | bytes | os.PathLike[Any], *, follow_links: bool = True) -> Iterator[File]:
+    """A regular file, open for reading. Anything else is looked at without being opened.
+
+    A FIFO would block for ever, a device may never end, and some act when they are opened.
+    """
+    handle = os.open(path, os.O_PATH | os.O_CLOEXEC | (0 if follow_links else os.O_NOFOLLOW))
+    try:
+        info = os.fstat(handle)
+        if not stat.S_ISREG(info.st_mode):
+            raise VideoError("not a regular file (a folder, a link, a pipe or a device)")
+        if info.st_size == 0:
+            raise VideoError("the file is empty (0 bytes)", cut_short=True)
+        descriptor = os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(handle)
+    with os.fdopen(descriptor, "rb") as file:
+        yield file
+
+
+def open_container(file: File, formats: str = VIDEO_FORMATS, max_pixels: int | None = MAX_PIXELS) -> Any:
+    """FFmpeg on an open file; it has no protocol to open another by, and is refused where it asks for one."""
+    file.seek(0)
+    options = {"format_whitelist": formats, "protocol_whitelist": ""}
+    if max_pixels:
+        options["max_pixels"] = str(max_pixels)
+    return av.open(file, options=options, metadata_errors="replace", io_open=_refuse_to_open)
+
+
+def _refuse_to_open(name: str, *_: Any) -> Any:
+    raise VideoError(f"it names another file, which is not opened: {name[:200]!r}")
+
+
+def refuse_huge(stream: Any) -> None:
+    """Refuse pictures of more than `MAX_PIXELS`, by what the container says of them, before one is decoded."""
+    width, height = (stream.width or 0, stream.height or 0) if stream.codec_context else (0, 0)
+    if width * height > MAX_PIXELS:
+        most = f"{MAX_PIXELS / 1e6:.0f} megapixels are the most"
+        raise VideoError(f"its pictures are too large: {width}x{height}, and {most}")
+
+
+def why_no_frames(file: File) -> str:
+    """What a file is that gave no frame, in plain words."""
+    for formats in (VIDEO_FORMATS, OTHER_FORMATS):
+        try:
+            with open_container(file, formats, max_pixels=None) as container:
+                name = container.format.long_name or container.format.name
+                if formats is VIDEO_FORMATS and container.streams.video:
+                    stream = container.streams.video[0]
+                    refuse_huge(stream)
+                    unsized = "" if stream.width else "; its pictures have no size, or too large a one"
+                    return f"no frame can be decoded ({name}, {_codec(container)}){unsized}"
+                if container.streams.video:
+                    return f"not a video: a picture ({_codec(container)})"
+                if container.streams.audio:
+                    return f"not a video: sound only ({name})"
+                return f"not a video: no pictures in it ({name})"
+        except MemoryError:
+            raise
+        except (av.error.FFmpegError, ValueError, LookupError):
+            continue
+    return "not a video: no video format recognises it"
+
+
+def _codec(container: Any) -> str:
+    context = container.streams.video[0].codec_context
+    return str(context.name) if context else "unknown codec"
