@@ -1,0 +1,255 @@
+"""Puts a backup in the place of the database, so that no file that was filed since counts as a person's word.
+
+A file in a class folder that no row explains is a label, to the daemon. What a restored database cannot explain goes
+back to the inbox; files whose rows say that they lie elsewhere are moved there again.
+"""
+
+import logging
+import os
+import re
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, func, select, text, update
+from sqlalchemy.exc import DatabaseError
+
+from daemon import settings
+from daemon.backup import copy, found
+from daemon.filing import Folders, sync_folders
+from daemon.history import History
+from daemon.home import Home
+from daemon.identity import display_name, identify
+from daemon.integrity import damage, require_local
+from daemon.labels import Labels
+from daemon.store import connect
+from daemon.tables import labels, videos
+from daemon.upgrade import RESTORING, migrate, revision_of
+from daemon.whereabouts import Found, answered_row, files_below, put_back, reason_texts, unexplained
+from learner.errors import VidwatchError
+from learner.groups import compile_pattern, group_of
+
+log = logging.getLogger(__name__)
+
+_BESIDE = ("-wal", "-shm", "-journal")  # what SQLite keeps beside a database; the order matters, see `_set_aside`
+_TOPS = (b"/classified/", b"/labelled/", b"/duplicates/")
+LOOKED_AT = 1000
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a restore has done.
+
+    `source` is the backup, None for a new database; `kept` is where the database lies that was there. `videos` and
+    `labels` are how many it has; `put_back` files went to the inbox, `returned` ones go where their row says, and
+    `noted` ones in `labelled/` were labelled since.
+    """
+
+    source: Path | None
+    kept: Path | None
+    videos: int
+    labels: int
+    champion: str | None
+    put_back: int
+    returned: int
+    noted: int
+
+
+def restore(home: Home, file: Path | None, now: datetime, *, new: bool = False) -> Restored:
+    """Bring the database of `file` back, or the newest backup that is whole; with `new`, begin with an empty one.
+
+    It can be repeated, wherever it was ended: until it is done, no daemon starts.
+
+    Raises:
+        VidwatchError: a daemon runs, there is no backup that could be used, or a file cannot be moved.
+    """
+    require_local(home.root)
+    pattern = compile_pattern(settings.load(home.settings).group_pattern)
+    with home.lock():
+        source = None if new else (file or _newest_whole(home, now))
+        fresh = home.database.with_name(home.database.name + RESTORING)
+        for path in _with_beside(fresh):
+            path.unlink(missing_ok=True)
+        if source:
+            _take(source, fresh, home)
+        migrate(fresh)
+        kept = _set_aside(home.database, now)
+        try:
+            restored = _reconcile(home, fresh, pattern, source, kept)
+            _set_aside(home.database, now)  # a command that ran meanwhile has made an empty one
+            fresh.replace(home.database)
+            sync_folders({os.fsencode(home.root)})
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            hint = "mend that and give the same command again; nothing is lost, and no daemon starts before"
+            raise VidwatchError(f"restore: {where}{error.strerror}; {hint}") from error
+        return restored
+
+
+def _newest_whole(home: Home, now: datetime) -> Path:
+    for path in found(home.backups, now):
+        try:
+            if not (problem := damage(path, thorough=True)):
+                return path
+        except DatabaseError as error:
+            problem = [str(error.orig)]
+        log.warning("backup %s is left out: %s", path, problem[0])
+    hint = "name one, or begin without: 'vidwatch restore --new' (the clips stay, and are answered anew)"
+    raise VidwatchError(f"there is no backup in {home.backups} that could be used; {hint}")
+
+
+def _take(source: Path, fresh: Path, home: Home) -> None:
+    """Copy a backup to where it is prepared."""
+    if not source.is_file():
+        raise VidwatchError(f"backup {source}: there is no such file")
+    if source.resolve() == home.database.resolve():
+        raise VidwatchError(f"backup {source} is the database itself; name a copy of it")
+    try:
+        copy(source, fresh)
+        if problem := damage(fresh, thorough=True):
+            raise VidwatchError(f"backup {source} is damaged ({problem[0]}); name another one")
+        if revision_of(fresh) is None:
+            raise VidwatchError(f"backup {source} is no database of vidwatch; name another one")
+    except VidwatchError as error:
+        fresh.unlink(missing_ok=True)
+        raise VidwatchError(str(error).replace(str(fresh), str(source))) from error
+
+
+def _set_aside(database: Path, now: datetime) -> Path | None:
+    """Keep the database that is there under another name, with what belongs to it; gives that, None where is none."""
+    kept = database.with_name(f"{database.name}.replaced-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}")
+    while kept.exists():
+        kept = kept.with_name(kept.name + "-2")
+    if not any(path.exists() for path in _with_beside(database)):
+        return None
+    if database.exists() and not _is_damaged(database):
+        _fold_in(database)
+    # The database last: without it no daemon starts, and its log beside another database would be applied to that.
+    for suffix in (*_BESIDE, ""):
+        path = database.with_name(database.name + suffix)
+        if path.exists():
+            path.rename(kept.with_name(kept.name + suffix))
+    sync_folders({os.fsencode(database.parent)})
+    return kept if kept.exists() else None
+
+
+def _fold_in(database: Path) -> None:
+    """Write what is in the log into the database, which also shows whether another program has it open."""
+    try:
+        uri = f"file:{quote(str(database))}?mode=rw"
+        with closing(sqlite3.connect(uri, uri=True, timeout=2, isolation_level=None)) as connection:
+            connection.execute("PRAGMA journal_mode = DELETE")
+    except sqlite3.OperationalError as error:
+        hint = "end what has it open (vidwatch review, a database browser), and try again"
+        raise VidwatchError(f"database {database} cannot be replaced now ({error}); {hint}") from error
+
+
+def _is_damaged(database: Path) -> bool:
+    """Whether it is better kept as it is, with its log beside it."""
+    try:
+        return bool(damage(database))
+    except DatabaseError:
+        return True
+
+
+def _with_beside(database: Path) -> list[Path]:
+    return [database, *(database.with_name(database.name + suffix) for suffix in _BESIDE)]
+
+
+def _reconcile(
+    home: Home, fresh: Path, pattern: re.Pattern[str], source: Path | None, kept: Path | None
+) -> Restored:
+    engine = connect(fresh)
+    try:
+        with engine.execution_options(writes=True).begin() as write:
+            follow_home(write, home.root)
+        texts = reason_texts(home.root / "failed")
+        ours = {text for some in texts.values() for text in some}
+        back = returned = 0
+        for top in ("classified", "duplicates", "failed"):
+            for files in files_below(home.root / top):
+                files = [file for file in files if file.path not in ours]
+                strangers, followed = _sort(engine, Folders(home.root), files)
+                returned += followed
+                for file in strangers:
+                    back += put_back(file, home.inbox) is not None
+                    for reason in texts.get(file.path, ()):
+                        Path(os.fsdecode(reason)).unlink()
+        noted = _note_labels(engine, home, pattern)
+        with engine.begin() as read:
+            n, said = (read.scalar(select(func.count()).select_from(table)) or 0 for table in (videos, labels))
+        return Restored(source, kept, n, said, History(engine).champion(), back, returned, noted)
+    finally:
+        engine.dispose()
+
+
+def _sort(engine: Engine, folders: Folders, files: Sequence[Found]) -> tuple[list[Found], int]:
+    """The files that the database does not know; of those that it knows under other names, the rows follow."""
+    strangers, followed = [], 0
+    with engine.execution_options(writes=True).begin() as write:
+        for file in unexplained(write, files):
+            row = answered_row(write, file)
+            if row is None or identify(row.path) == file.identity:  # a second name of a file is a copy
+                strangers.append(file)
+                continue
+            same_folder = folders.class_folder(row.path) == folders.class_folder(file.path)
+            is_filed = folders.class_folder(row.path) or row.path == folders.duplicate(row.path)
+            back = row.destination or (row.path if is_filed and not same_folder else None)
+            change = {"path": file.path, "name": display_name(file.path), "destination": back}
+            write.execute(update(videos).where(videos.c.id == row.id).values(**change))
+            followed += back is not None
+    return strangers, followed
+
+
+def _note_labels(engine: Engine, home: Home, pattern: re.Pattern[str]) -> int:
+    """Note what files in `labelled/` say that the backup does not know, as the daemon would.
+
+    It would take each unknown one for a clip that came with its label, by which models are judged; but it may be a
+    correction of an answer that the backup does not know, and corrections do not judge.
+    """
+    said, root = Labels(engine, Folders(home.root)), os.fsencode(home.root / "labelled")
+    newest = select(func.coalesce(func.max(labels.c.id), 0))
+    with engine.begin() as read:
+        last = read.scalar(newest) or 0
+    for files in files_below(home.root / "labelled"):
+        groups = (_group(file.path[len(root) + 1 :], pattern) for file in files)
+        said.notice([(*file, group) for file, group in zip(files, groups, strict=True)], datetime.now(UTC))
+    with engine.execution_options(writes=True).begin() as write:
+        since = update(labels).where(labels.c.id > last, labels.c.source == "folder")
+        write.execute(since.values(source="moved"))
+        return write.scalar(select(func.count()).where(labels.c.id > last)) or 0
+
+
+def _group(path: bytes, pattern: re.Pattern[str]) -> str | None:
+    """Of a file below `labelled/`: below its class folder, as below the inbox, a folder is a group."""
+    *folders, name = path.decode("utf-8", "backslashreplace").split("/")
+    return group_of(name, folders[1:], pattern)
+
+
+def follow_home(write: Connection, root: Path) -> bool:
+    """Where the home was moved or copied to another path, the paths in the database follow; says whether."""
+    old, new = _root_of(write), os.fsencode(root)
+    if old is None or old == new:
+        return False
+    log.info("the home was at %s: the paths in the database follow", os.fsdecode(old))
+    for column in ("path", "destination"):
+        # Bytes joined by SQLite are text to it until they are cast.
+        move = f"UPDATE videos SET {column} = CAST(:new || substr({column}, :rest) AS BLOB)"
+        below = f"WHERE substr({column}, 1, :length) = :below"
+        named = {"new": new, "rest": len(old) + 1, "length": len(old) + 1, "below": old + b"/"}
+        write.execute(text(f"{move} {below}"), named)
+    return True
+
+
+def _root_of(read: Connection) -> bytes | None:
+    """The home that the last files were filed in."""
+    filed = select(videos.c.path).where(videos.c.state == "filed").order_by(videos.c.id.desc()).limit(LOOKED_AT)
+    roots = Counter[bytes]()
+    for path in read.execute(filed).scalars():
+        roots.update({path.rpartition(top)[0] for top in _TOPS if top in path})
+    return next((root for root, _ in roots.most_common(1)), None)

@@ -1,0 +1,108 @@
+"""The files that lie in a home's folders, and which of them a row of the database explains.
+
+Changes nothing but by `put_back`. Paths of videos are bytes here, which pathlib does not take.
+"""
+# ruff: noqa: PTH118, PTH120, PTH123
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, and_, select
+
+from daemon.filing import REASON, place, sync_folders
+from daemon.identity import Identity, base_name, identify
+from daemon.stability import is_left_alone
+from daemon.tables import videos
+
+BATCH = 200
+ANSWERED = ("classified", "filed")
+
+
+class Found(NamedTuple):
+    """A file as it lies there."""
+
+    path: bytes
+    identity: Identity
+
+
+def files_below(folder: Path) -> Iterator[list[Found]]:
+    """The files below a folder, some at a time; not those that the daemon leaves alone. Links are not followed."""
+    root = os.fsencode(folder)
+    paths = (os.path.join(below, name) for below, _, names in os.walk(root) for name in sorted(names))
+    whole = (path for path in paths if not is_left_alone(path[len(root) + 1 :]))
+    found = (Found(path, identity) for path in whole if (identity := identify(path)))
+    while some := list(islice(found, BATCH)):
+        yield some
+
+
+def unexplained(read: Connection, files: Sequence[Found]) -> list[Found]:
+    """Those of the files of which no row says that they lie where they do, or that we are about to put them there."""
+    paths = [file.path for file in files]
+    rows: dict[bytes, list[Any]] = {path: [] for path in paths}
+    # Two queries: for one with "or", SQLite reads the whole table.
+    for column in (videos.c.path, videos.c.destination):
+        for row in read.execute(select(videos).where(column.in_(paths), column.is_not(None))):
+            rows[row._mapping[column]].append(row)
+    return [file for file in files if not any(is_same(row, file) for row in rows[file.path])]
+
+
+def is_same(row: Any, file: Found) -> bool:
+    """Whether a file of a row's name is the row's: also after a copy of the whole home, where all inodes are others."""
+    if row.size != file.identity.size:
+        return False
+    return bool(row.mtime_ns == file.identity.mtime_ns or (row.sha256 and row.sha256 == sha256_of(file.path)))
+
+
+def answered_row(read: Connection, file: Found) -> Any:
+    """The newest row of an answered video that is this file, whatever its name; None where there is none."""
+    same = and_(*(videos.c[key] == value for key, value in file.identity._asdict().items()))
+    query = select(videos).where(same, videos.c.state.in_(ANSWERED), videos.c.sha256.is_not(None))
+    return read.execute(query.order_by(videos.c.id.desc()).limit(1)).first()
+
+
+def put_back(file: Found, inbox: Path) -> bytes | None:
+    """Move a file into the inbox, under its name or a numbered one; None where it has changed meanwhile.
+
+    Not into a folder in the inbox: that would be the recording that they all seem to be of.
+
+    Raises:
+        OSError: it cannot be moved.
+    """
+    target = os.path.join(os.fsencode(inbox), base_name(file.path))
+    placed = place(file.path, target, file.identity, None, lambda _: None)
+    sync_folders({os.path.dirname(file.path), os.fsencode(inbox)})
+    return placed
+
+
+def reason_texts(failed: Path) -> dict[bytes, list[bytes]]:
+    """The texts of ours in `failed/` that say why, by the path of the video that each is about."""
+    texts: dict[bytes, list[bytes]] = {}
+    for path in (os.fsencode(found) for found in failed.glob("*.txt")):
+        if about := _subject_of(path):
+            texts.setdefault(os.path.join(os.path.dirname(path), about), []).append(path)
+    return texts
+
+
+def sha256_of(path: bytes) -> str | None:
+    """The content's digest; None where it cannot be read."""
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def _subject_of(path: bytes) -> bytes | None:
+    """The name in the first line of a text of ours."""
+    if identify(path) is None:
+        return None
+    try:
+        with open(path, "rb") as file:
+            opening, ending, _ = file.read(1000).partition(b" was not classified.\n")
+    except OSError:
+        return None
+    return opening[len(REASON) :] if ending and opening.startswith(REASON) else None
