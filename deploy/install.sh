@@ -5,7 +5,8 @@
 #   install.sh --uninstall           remove the program; clips, labels and answers stay
 #   install.sh --uninstall --purge   remove them too, after asking; with --yes, at once
 #
-# Where systemd does not run, as in a chroot for an image, it does the same, but starts nothing.
+# Where systemd does not run, as in a chroot for an image, it does the same, but starts nothing. PYTHON is the Python to
+# use, if it is not /usr/bin/python3.
 set -eu
 umask 022
 
@@ -14,6 +15,7 @@ program=/opt/vidwatch
 home=/var/lib/vidwatch
 cache=/var/cache/vidwatch
 units=/etc/systemd/system
+python=${PYTHON:-/usr/bin/python3}
 backup=
 
 say() { echo "install.sh: $*"; }
@@ -22,7 +24,7 @@ as_service() { runuser --user vidwatch -- "$program/venv/bin/vidwatch" --home "$
 is_booted() { [ -d /run/systemd/system ]; }
 
 install_all() {
-    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "vidwatch needs Python 3.11 or newer as python3"
+    check_python
     is_upgrade=$([ -e "$units/vidwatch.service" ] && echo yes || echo no)
     trap tell_way_back EXIT
     if is_booted && systemctl --quiet is-active vidwatch; then
@@ -37,15 +39,25 @@ install_all() {
     say "done: put videos into $home/inbox; the log is in: journalctl -u vidwatch"
 }
 
+check_python() {
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        fail "$python is not Python 3.11 or newer: name one, as in: PYTHON=/usr/bin/python3.11 $0"
+    "$python" -m ensurepip --version >/dev/null 2>&1 || fail "$python makes no environments: install python3-venv"
+    case $(readlink -f "$(command -v "$python")") in
+        /home/* | /root/*) fail "$python lies in somebody's home, where the service cannot look: name another in PYTHON" ;;
+    esac
+}
+
 back_up() {
     if [ ! -e "$home/vidwatch.db" ] || [ ! -x "$program/venv/bin/vidwatch" ]; then return; fi
-    backup=$(as_service backup)
-    say "the database was copied: $backup"
+    backup=$home/backups/before-upgrade-$(date -u +%Y%m%dT%H%M%SZ).db
+    as_service backup --to "$backup"
 }
 
 put_program() {
-    [ -x "$program/venv/bin/python" ] || python3 -m venv "$program/venv"
-    "$program/venv/bin/python" -m pip install "$source"
+    [ -x "$program/venv/bin/python" ] || "$python" -m venv "$program/venv"
+    # In /tmp, often in memory and small, PyTorch's gigabytes do not find room.
+    TMPDIR=/var/tmp "$program/venv/bin/python" -m pip install --no-cache-dir "$source"
     install -m 644 "$source/README.md" "$program/README.md"
     mkdir -p /usr/local/bin
     ln -sfn "$program/venv/bin/vidwatch" /usr/local/bin/vidwatch
@@ -79,7 +91,7 @@ tell_way_back() {
 install.sh: the upgrade failed, and the service is down. Clips wait in the inbox; no data is lost.
   To try again: mend what is said above, or in "journalctl -u vidwatch", and run install.sh again.
   To go back: run install.sh of the version before. If that says that the database is of a newer version,
-  first give it the copy: runuser -u vidwatch -- $program/venv/bin/vidwatch --home $home restore ${backup:-FILE}
+  first give it the copy: runuser -u vidwatch -- $program/venv/bin/vidwatch --home $home restore $backup
 END
     exit 1
 }
@@ -115,7 +127,7 @@ for option in "$@"; do
         --uninstall) uninstall=yes ;;
         --purge) purge=yes ;;
         --yes) yes=yes ;;
-        *) sed -n '2,8s/^# \{0,1\}//p' "$0"; [ "$option" = --help ] && exit 0; exit 2 ;;
+        *) sed -n '2,9s/^# \{0,1\}//p' "$0"; [ "$option" = --help ] && exit 0; exit 2 ;;
     esac
 done
 [ "$purge$yes" = nono ] || [ "$uninstall" = yes ] || fail "--purge and --yes go with --uninstall"

@@ -1,0 +1,163 @@
+"""install.sh in a system of its own: this machine's programs and settings, with all changes kept apart."""
+
+import importlib.util
+import os
+import shlex
+import shutil
+import stat
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+from conftest import write_video
+
+ROOT = Path(__file__).parents[1]
+HOME, PROGRAM, UNIT = "var/lib/vidwatch", "opt/vidwatch", "etc/systemd/system/vidwatch.service"
+PYTHON = "/usr/bin/python3"
+TOOLS = ("unshare", "mount", "chroot", "runuser", "systemd-sysusers", "systemd-tmpfiles", "systemctl")
+
+
+class System:
+    """A root folder with this machine's /usr and /etc; systemd does not run in it."""
+
+    def __init__(self, folder: Path, source: Path) -> None:
+        self.folder, self.root, self.source = folder, folder / "root", source
+        for name in ("usr", "etc", "proc", "dev", "tmp", "run", "root", "opt", "var/lib", "var/cache", "var/tmp"):
+            (self.root / name).mkdir(parents=True)
+        (self.root / "tmp").chmod(0o1777)
+        (self.root / "var/tmp").chmod(0o1777)
+        for name in ("bin", "sbin", "lib", "lib64"):
+            if Path("/", name).is_symlink():
+                (self.root / name).symlink_to(f"usr/{name}")
+        self.mounts = "set -e\n"
+        for name in ("usr", "etc"):
+            upper, work = folder / f"changed-{name}", folder / f"work-{name}"
+            upper.mkdir()
+            work.mkdir()
+            options = f"lowerdir=/{name},upperdir={upper},workdir={work}"
+            self.mounts += f"mount -t overlay overlay -o {shlex.quote(options)} {shlex.quote(str(self.root / name))}\n"
+        for place in ("/proc", "/dev", str(source), str(ROOT)):
+            target = self.root / place.lstrip("/")
+            target.mkdir(parents=True, exist_ok=True)
+            self.mounts += f"mount --rbind {shlex.quote(place)} {shlex.quote(str(target))}\n"
+
+    def run(self, command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        inside = f'{self.mounts}exec chroot {shlex.quote(str(self.root))} sh -c "$1"\n'
+        return subprocess.run(
+            ["unshare", "--mount", "--propagation", "private", "sh", "-c", inside, "sh", command],
+            env={
+                "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                # What the program needs is taken from this environment, so that no gigabytes are fetched.
+                **{"PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+                **environment,
+            },
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+
+    def install(self, *options: str) -> subprocess.CompletedProcess[str]:
+        return self.run(shlex.join(["sh", str(self.source / "deploy/install.sh"), *options]))
+
+    def mode(self, name: str) -> str:
+        """Mode, owner and group, as inside."""
+        return self.run(f"stat -c '%a %U %G' /{name}").stdout.strip()
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> System:
+    if os.geteuid():
+        pytest.skip("needs root")
+    if missing := [tool for tool in TOOLS if not shutil.which(tool)]:
+        pytest.skip(f"needs {', '.join(missing)}")
+    if not importlib.util.find_spec("hatchling"):
+        pytest.skip("needs hatchling")
+    version = subprocess.run(
+        [PYTHON, "-c", "import ensurepip, sys; print(*sys.version_info[:2])"], capture_output=True, text=True
+    )
+    if version.stdout.split() != [str(part) for part in sys.version_info[:2]]:
+        pytest.skip(f"needs {PYTHON} of this version, with venv")
+    source = tmp_path / "source"
+    copied = shutil.ignore_patterns(".*", "__pycache__", "home", "build", "dist", "tests")
+    shutil.copytree(ROOT, source, ignore=copied)
+    system = System(tmp_path, source)
+    if system.run("true").returncode:
+        pytest.skip("needs overlay mounts")
+    assert system.run(f"{PYTHON} -m venv /{PROGRAM}/venv").returncode == 0
+    (packages,) = (system.root / PROGRAM / "venv/lib").glob("python*/site-packages")
+    (packages / "of-the-tests.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return system
+
+
+@pytest.mark.slow
+def test_it_installs_upgrades_keeps_and_removes(system: System) -> None:
+    done = system.install()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert system.mode(HOME) == "750 vidwatch vidwatch"
+    assert system.mode(f"{HOME}/inbox") == "2770 vidwatch vidwatch"
+    assert system.mode(f"{HOME}/vidwatch.toml") == "640 vidwatch vidwatch"
+    assert system.mode(f"{HOME}/vidwatch.db") == "640 vidwatch vidwatch"
+    assert system.mode(f"{HOME}/models") == "700 vidwatch vidwatch"
+    assert system.run(f"cat /{UNIT}").stdout == (ROOT / "deploy/vidwatch.service").read_text()
+    assert system.run("systemctl is-enabled vidwatch").stdout == "enabled\n"
+    assert system.run("runuser -u vidwatch -- vidwatch --home /var/lib/vidwatch status --json").returncode == 0
+
+    settings = system.root / HOME / "vidwatch.toml"
+    settings.write_text("batch_size = 3\n")
+    write_video(system.root / HOME / "inbox/a.avi")
+    again = system.install()
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert settings.read_text() == "batch_size = 3\n"
+    assert list((system.root / HOME / "backups").glob("before-upgrade-*.db"))
+    assert (system.root / HOME / "inbox/a.avi").exists()
+
+    gone = system.install("--uninstall")
+    assert gone.returncode == 0, gone.stderr
+    assert not (system.root / PROGRAM).exists()
+    assert system.run(f"ls -d /{UNIT} /usr/local/bin/vidwatch").stdout == ""
+    assert (system.root / HOME / "inbox/a.avi").exists()
+
+    unsure = system.install("--uninstall", "--purge")
+    assert (unsure.returncode, "stays" in unsure.stderr) == (1, True)
+    assert (system.root / HOME / "inbox/a.avi").exists()
+
+    purged = system.install("--uninstall", "--purge", "--yes")
+    assert purged.returncode == 0, purged.stderr
+    assert not (system.root / HOME).exists()
+    assert system.run("id vidwatch").returncode == 1
+
+
+@pytest.mark.slow
+def test_a_failed_upgrade_says_how_to_go_back_and_one_that_was_disabled_stays_so(system: System) -> None:
+    assert system.install().returncode == 0
+    system.run("systemctl disable vidwatch")
+    project = system.source / "pyproject.toml"
+    whole = project.read_text()
+    project.write_text(whole.replace('version = "0.1.0"', "version = 0"))
+    failed = system.install()
+    assert failed.returncode == 1
+    assert "the upgrade failed" in failed.stderr
+    assert f"restore /{HOME}/backups/before-upgrade-" in failed.stderr
+    project.write_text(whole)
+    assert system.install().returncode == 0
+    assert system.run("systemctl is-enabled vidwatch").stdout == "disabled\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "code"), [("--help", 0), ("--purge", 1), ("--yes", 1), ("--upgrade", 2)]
+)
+def test_options_that_make_no_sense_change_nothing(option: str, code: int) -> None:
+    done = subprocess.run(["sh", ROOT / "deploy/install.sh", option], capture_output=True, text=True)
+    assert done.returncode == code
+    assert "--uninstall" in done.stdout + done.stderr
+
+
+def test_the_script_can_be_run_and_a_shell_of_any_kind_reads_it() -> None:
+    script = ROOT / "deploy/install.sh"
+    assert script.stat().st_mode & stat.S_IXUSR
+    if not shutil.which("shellcheck"):
+        pytest.skip("needs shellcheck")
+    done = subprocess.run(["shellcheck", script], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "")
