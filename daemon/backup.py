@@ -6,6 +6,7 @@ import re
 import shutil
 import sqlite3
 import time
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,10 +29,14 @@ _NAME = re.compile(r"vidwatch-(\d{8}T\d{6}Z)\.db")
 
 
 class Backups:
-    """Makes a copy whenever one is due; tended every few seconds or minutes."""
+    """Makes a copy whenever one is due; tended every minute or so.
 
-    def __init__(self, home: Home, settings: Settings) -> None:
+    `note` is told why none can be made, and None when one was.
+    """
+
+    def __init__(self, home: Home, settings: Settings, note: Callable[[str | None], None]) -> None:
         self._home, self._every, self._kept = home, timedelta(hours=settings.backup_hours), settings.backups_kept
+        self._note = note
         self._not_before = datetime.min.replace(tzinfo=UTC)
 
     def tend(self, now: datetime) -> None:
@@ -41,9 +46,10 @@ class Backups:
             return
         try:
             self.make(now)
+            self._note(None)
         except VidwatchError as error:
             self._not_before = now + AGAIN
-            log.error("%s", error)
+            self._note(str(error))
 
     def make(self, now: datetime) -> Path:
         """Make a copy now, and remove the oldest of those that are more than are kept.
