@@ -13,8 +13,9 @@ from typing import Annotated
 
 import typer
 
-from daemon import cli_models
-from daemon.cli_models import Json, database, now
+from daemon import cli_home, cli_models
+from daemon.cli_models import Json, database
+from daemon.clock import now
 from daemon.home import Home
 from daemon.identity import printable
 from learner.errors import VidwatchError
@@ -26,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(cli_models.app)
+app.add_typer(cli_home.app)
 
 
 def main() -> None:

@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import count
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from daemon.clock import now
 from daemon.home import Home
 from daemon.identity import printable
 from learner.errors import VidwatchError
@@ -353,11 +353,6 @@ def _load(home: Home, name: str) -> "Classifier":
     from learner.classifier import Classifier
 
     return Classifier.load(home.model_or_starter(name))
-
-
-def now() -> datetime:
-    """The time, in UTC."""
-    return datetime.now(UTC)
 
 
 def _figures(score: "Score") -> str:

@@ -1,5 +1,6 @@
 """Where a file belongs, and a move that never overwrites and can be repeated. Knows no video and no database."""
 
+import contextlib
 import ctypes
 import errno
 import hashlib
@@ -17,6 +18,7 @@ log = logging.getLogger(__name__)
 LONGEST_NAME = 255
 REASON = b"vidwatch: "
 UNSURE = b"_unsure"  # no class can have this name
+PIECE = 2**24  # bytes
 _RENAME_NOREPLACE, _AT_FDCWD = 1, -100
 
 
@@ -57,11 +59,17 @@ class Folders:
 
 
 def place(
-    source: bytes, target: bytes, identity: Identity, sha256: str | None, redirect: Callable[[bytes], None]
+    source: bytes,
+    target: bytes,
+    identity: Identity,
+    sha256: str | None,
+    redirect: Callable[[bytes], None],
+    progress: Callable[[], None] = lambda: None,
 ) -> bytes | None:
     """Move a file to `target`, or to a numbered name beside it, which `redirect` notes down before anything moves.
 
-    Called again after a crash it completes what was begun.
+    Called again after a crash it completes what was begun. To another file system it has to be copied: `progress` is
+    called now and then meanwhile, and may end that by an exception.
 
     Returns:
         Where the file is now; None where a person has taken it away or changed it.
@@ -89,7 +97,7 @@ def place(
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            _copy(source, part)
+            _copy(source, part, progress)
             if identify(source) != identity:  # someone went on writing it
                 os.unlink(part)
                 return None
@@ -147,11 +155,25 @@ def _is_copy(path: bytes, identity: Identity, sha256: str | None) -> bool:
     return there.mtime_ns == identity.mtime_ns if sha256 is None else _sha256(path) == sha256
 
 
-def _copy(source: bytes, part: bytes) -> None:
-    shutil.copy2(source, part)
-    with open(part, "rb") as file:
-        os.fsync(file.fileno())
+def _copy(source: bytes, part: bytes, progress: Callable[[], None]) -> None:
+    """A copy with times and mode that lasts through a power cut; nothing is left of one that cannot be completed."""
+    try:
+        with open(source, "rb", opener=_without_links) as original, open(part, "wb") as copy:
+            while piece := original.read(PIECE):
+                copy.write(piece)
+                progress()
+            copy.flush()
+            shutil.copystat(source, part, follow_symlinks=False)
+            os.fsync(copy.fileno())
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(part)
+        raise
     sync_folders({os.path.dirname(part)})
+
+
+def _without_links(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW)
 
 
 def _rename(source: bytes, target: bytes) -> None:

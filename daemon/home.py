@@ -2,30 +2,69 @@
 
 import fcntl
 import json
+import logging
 import os
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 
+from daemon.identity import printable
 from learner.catalogue import STARTER
 from learner.errors import VidwatchError
+
+log = logging.getLogger(__name__)
 
 FOLDERS = ("inbox", "classified", "labelled", "failed", "duplicates", "models")
 
 
 LONGEST_NAME = 200  # with an ending, and a number, it is a file's name
+LOCK_BYTES = 4096
+LONGEST_NOTICE = 300
 
 
 @dataclass(frozen=True)
 class Running:
-    """The daemon that holds a home: its process, and since when."""
+    """The daemon that holds a home: its process, since when, and what it has to tell people of itself, by subject."""
 
     pid: int
     since: datetime
+    notices: Mapping[str, str] = field(default_factory=dict)
+
+
+class Lock:
+    """A home that this process holds. What the daemon tells of itself stands in the lock's file.
+
+    Its bytes are taken once, and written over: a full disk is one of the things that there are to tell.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self.running = Running(os.getpid(), datetime.now(UTC))
+        self._descriptor, self._writing = descriptor, threading.Lock()
+        self._write()
+
+    def note(self, subject: str, text: str | None) -> None:
+        """Show this in `vidwatch status` until it is None. What is new is logged."""
+        with self._writing:
+            before = self.running.notices.get(subject)
+            if text == before:
+                return
+            others = {key: told for key, told in self.running.notices.items() if key != subject}
+            self.running = Running(self.running.pid, self.running.since, {**others, subject: text} if text else others)
+            self._write()
+        if text:
+            log.warning("%s: %s", subject, printable(text))
+        else:
+            log.info("%s: well again (before: %s)", subject, printable(before or ""))
+
+    def _write(self) -> None:
+        told = {key: printable(text)[:LONGEST_NOTICE] for key, text in self.running.notices.items()}
+        content = {"pid": self.running.pid, "since": self.running.since.isoformat(), "notices": told}
+        os.pwrite(self._descriptor, json.dumps(content, ensure_ascii=False).encode().ljust(LOCK_BYTES), 0)
 
 
 @dataclass(frozen=True)
@@ -48,6 +87,11 @@ class Home:
     def models(self) -> Path:
         """Where trained models lie."""
         return self.root / "models"
+
+    @property
+    def backups(self) -> Path:
+        """Where copies of the database lie, once there is one."""
+        return self.root / "backups"
 
     def model(self, name: str) -> Path:
         """A model in `models/` by its name, or any by its path.
@@ -114,7 +158,7 @@ class Home:
             raise VidwatchError(f"{self.root} is not a vidwatch home; make it with: vidwatch init {self.root}")
 
     @contextmanager
-    def lock(self) -> Iterator[Running]:
+    def lock(self) -> Iterator[Lock]:
         """Hold this home as its one daemon. The kernel drops the lock when the process ends, however it ends.
 
         Raises:
@@ -129,10 +173,7 @@ class Home:
                 holder = _read_running(descriptor)
                 who = f"process {holder.pid}, since {holder.since:%Y-%m-%d %H:%M} UTC" if holder else "another process"
                 raise VidwatchError(f"a daemon works on {self.root} already ({who}); stop that one first")
-            running = Running(os.getpid(), datetime.now(UTC))
-            os.truncate(descriptor, 0)
-            os.pwrite(descriptor, json.dumps({"pid": running.pid, "since": running.since.isoformat()}).encode(), 0)
-            yield running
+            yield Lock(descriptor)
         finally:
             os.close(descriptor)
 
@@ -162,8 +203,10 @@ def _flock_within(descriptor: int, kind: int, seconds: float) -> bool:
 
 
 def _read_running(descriptor: int) -> Running | None:
-    try:
-        content = json.loads(os.pread(descriptor, 1000, 0))
-        return Running(content["pid"], datetime.fromisoformat(content["since"]))
-    except (ValueError, KeyError):
-        return None
+    for _ in range(10):
+        try:
+            content = json.loads(os.pread(descriptor, 4 * LOCK_BYTES, 0))
+            return Running(content["pid"], datetime.fromisoformat(content["since"]), content["notices"])
+        except (ValueError, KeyError):  # it is being written
+            time.sleep(0.01)
+    return None

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from daemon.decoding import Undecoded
@@ -50,8 +50,12 @@ class Outcome:
 class Reader(Protocol):
     """Decodes in the background."""
 
-    def decode(self, path: bytes) -> Future[Clip]: ...  # noqa: D102
+    def decode(self, path: bytes, identity: Identity) -> Future[Clip]: ...  # noqa: D102
     def outcome(self, future: Future[Clip]) -> Clip | Undecoded: ...  # noqa: D102
+
+
+class StoppedError(Exception):
+    """What is being done is to be left for the next start."""
 
 
 class BusyError(Exception):
@@ -72,7 +76,9 @@ class Pipeline:
 
     Twice the batch size is in hand at most: the next clips decode while the device works, and memory stays bounded
     whatever waits. What is ready when the device frees is its next batch, so batches fill when it is busy and are
-    small when it is idle. A file that is gone or has changed has `grace` to be found again, under whatever name.
+    small when it is idle. A file that is gone or has changed has `grace` to be found again, under whatever name; one
+    that is cut short and was changed less than `patience` ago may still be on its way. Nothing new is taken up while
+    `may_begin` says no; `progress` is called in what takes long, and may raise `StoppedError`.
     """
 
     def __init__(
@@ -83,11 +89,14 @@ class Pipeline:
         *,
         batch_size: int,
         grace: timedelta,
+        patience: timedelta,
         inbox_is_there: Callable[[], bool],
+        may_begin: Callable[[], bool],
+        progress: Callable[[], None],
     ) -> None:
         self._store, self._engine, self._folders = store, engine, folders
-        self._batch_size = batch_size
-        self._grace, self._inbox_is_there = grace, inbox_is_there
+        self._batch_size, self._grace, self._patience = batch_size, grace, patience
+        self._inbox_is_there, self._may_begin, self._progress = inbox_is_there, may_begin, progress
         self._in_hand: dict[Future[Clip], Claimed] = {}
         self._astray = False
 
@@ -96,9 +105,9 @@ class Pipeline:
         if self._astray:
             self._store.recover()
             self._astray = False
-        room = 2 * self._batch_size - len(self._in_hand)
+        room = 2 * self._batch_size - len(self._in_hand) if self._may_begin() else 0
         for video in self._store.claim(room, now) if room > 0 else []:
-            self._in_hand[self._engine.reader.decode(video.path)] = video
+            self._in_hand[self._engine.reader.decode(video.path, video.identity)] = video
         moves = self._store.moves(now)
         if not self._in_hand and not moves:
             return False
@@ -146,6 +155,9 @@ class Pipeline:
                 self._store.wait(video.id, now + self._grace)
             elif isinstance(outcome, Undecoded) and path != video.path:
                 self._store.release([video.id])  # renamed before it could be opened
+            elif _is_short(outcome) and (until := self._ripe_at(video.identity, now)):
+                log.info("%s: cut short, looked at again in case it is still coming (id=%d)", _shown(path), video.id)
+                self._store.hold(video.id, until)
             elif isinstance(outcome, Undecoded):
                 self._give_up(video, outcome, now)
             else:
@@ -160,6 +172,11 @@ class Pipeline:
             if original:
                 said = f"a duplicate of video {original}, whose answer counts"
             log.info("%s: %s (id=%d)", _shown(answer.path), said, answer.video_id)
+
+    def _ripe_at(self, identity: Identity, now: datetime) -> datetime | None:
+        """When a file that is cut short and was changed a moment ago counts as complete; None where it does."""
+        changed = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=identity.mtime_ns / 1000)
+        return changed + self._patience if timedelta() <= now - changed < self._patience else None
 
     def _predict(self, clips: list[tuple[Claimed, Clip]]) -> list[Answer]:
         """The answers in order; a clip that the model itself refuses is failed, and the others go on without it."""
@@ -196,6 +213,8 @@ class Pipeline:
         for move in moves:
             try:
                 placed[move.id] = self._place(move)
+            except StoppedError:
+                break
             except OSError as error:
                 source, target = (os.fsdecode(os.path.dirname(path)) for path in (move.path, move.destination))
                 trouble = printable(f"cannot be moved from {source} to {target} ({error.strerror})")
@@ -215,7 +234,7 @@ class Pipeline:
             self._store.redirect(move.id, destination, path)
             destination = path
 
-        placed = place(move.path, move.destination, move.identity, move.sha256, redirect)
+        placed = place(move.path, move.destination, move.identity, move.sha256, redirect, self._progress)
         if placed is None and not self._inbox_is_there():
             raise OSError(errno.ENOENT, "the inbox is not there")
         if placed and move.reason:
@@ -228,6 +247,10 @@ def _look(path: bytes) -> Identity | OSError | None:
         return identify(path)
     except OSError as error:
         return error
+
+
+def _is_short(outcome: Clip | Undecoded) -> bool:
+    return outcome.cut_short if isinstance(outcome, Undecoded) else outcome.read_share < 1
 
 
 def _shown(path: bytes) -> str:
@@ -244,6 +267,7 @@ def _answer_of(video: Claimed, clip: Clip, outcome: Outcome) -> Answer:
         clip.frames_asked,
         clip.frames_read,
         clip.decoder,
+        clip.read_share,
         outcome.doubt,
         outcome.fingerprint,
         outcome.shadow and Opinion(outcome.shadow[0], *_said(outcome.shadow[1])),

@@ -5,33 +5,35 @@ torch is imported last: a second daemon is refused before those seconds have pas
 
 import logging
 import os
-import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy.exc import OperationalError
 
+from daemon.clock import now
 from daemon.filing import Folders
 from daemon.history import History
-from daemon.home import Home
-from daemon.identity import Identity
-from daemon.labels import Labels
-from daemon.pipeline import Engine, Pipeline
+from daemon.home import Home, Lock
+from daemon.integrity import require_whole
+from daemon.notify import Heart, Notifier
+from daemon.pipeline import Engine, Pipeline, StoppedError
 from daemon.retraining import BY_COMMAND, Retraining, taken
+from daemon.schedule import Schedule
 from daemon.settings import Settings
+from daemon.space import GIGABYTE, Space
 from daemon.stopping import Stop
-from daemon.store import Arrival, Store, connect, is_locked
+from daemon.store import Store, connect, is_locked, is_passing
 from daemon.upgrade import upgrade
 from daemon.watcher import Watcher
+from daemon.watching import watchers
 from learner.cache import Cache
 from learner.errors import VidwatchError
-from learner.groups import compile_pattern, group_of
 
 if TYPE_CHECKING:
     from daemon.engine import Engines
@@ -41,9 +43,14 @@ T = TypeVar("T")
 
 IDLE = 0.5  # all in seconds
 PAUSE = 2
-TENDING = 2
-RENEWAL = 60
-TRIMMING = 600
+TENDING = timedelta(seconds=2)
+RENEWAL = timedelta(minutes=1)
+TRIMMING = timedelta(minutes=10)
+# A file that is cut short may still be on its way, if it was changed a moment ago: so many settle times.
+PATIENCE = 15
+LONGEST_PATIENCE = 240
+# What may be silent for how long before it counts as stuck: a model is loaded, a locked database waited for.
+SILENCE = {"work": 180.0, "inbox": 300.0, "labelled": 300.0}
 
 
 def run(home: Home, settings: Settings, stop: Stop, *, once: bool, tell: Callable[[Store], None]) -> None:
@@ -55,66 +62,82 @@ def run(home: Home, settings: Settings, stop: Stop, *, once: bool, tell: Callabl
         VidwatchError: another daemon has this home, or the model or the database cannot be used.
     """
     with ExitStack() as stack:
-        stack.enter_context(home.lock())
-        _patiently(lambda: upgrade(home.database), stop)
+        lock = stack.enter_context(home.lock())
+        service = Notifier.from_environment()
+        heart = Heart(service, SILENCE, time.monotonic())
+        _patiently(lambda: require_whole(home.database), stop, lock)
+        _patiently(lambda: upgrade(home.database), stop, lock)
         store = Store(connect(home.database), f"{socket.gethostname()}:{os.getpid()}", settings.review_share)
         stack.callback(store.close)
-        if recovered := _patiently(store.recover, stop):
+        if recovered := _patiently(store.recover, stop, lock):
             log.info("taken up again after a stop: %d clips", recovered)
         history = History(store.engine)
-        if BY_COMMAND in _patiently(lambda: history.stop_all(_now()), stop) and not once:
-            _patiently(lambda: history.ask(BY_COMMAND, _now(), taken(home)), stop)
+        if BY_COMMAND in _patiently(lambda: history.stop_all(now()), stop, lock) and not once:
+            _patiently(lambda: history.ask(BY_COMMAND, now(), taken(home)), stop, lock)
         engines = _engines(home, settings, store, history)
         stack.callback(engines.close)
-        engine = _patiently(lambda: engines.first(_now()), stop)
+        engine = _patiently(lambda: engines.first(now()), stop, lock)
         if stop.asked:
             return
-        pipeline = _pipeline(home, settings, store, engine)
+        disks, least = [home.root, home.root / "classified"], settings.min_free_gigabytes * GIGABYTE
+        space = Space(disks, least, partial(lock.note, "disk"))
+        pipeline = _pipeline(home, settings, store, engine, space, lambda: _go_on(stop, heart))
         stack.callback(_calmly, pipeline.release)
         arrived = threading.Event()
-        watchers = [_inbox_watcher(home, settings, store, arrived), _label_watcher(home, settings, store, arrived)]
-        for watcher in watchers:
+        watching = watchers(home, settings, store, arrived, lock.note, lambda loop: heart.beat(loop, time.monotonic()))
+        for watcher in watching:
             watcher.start()
             stack.callback(watcher.stop)
         retraining = Retraining(home, settings, history)
         stack.callback(retraining.stop)
-        stack.enter_context(_jobs(store, pipeline, engines.cache, None if once else retraining))
+        schedule = _schedule(home, settings, lock, store, pipeline, engines.cache, None if once else retraining)
+        schedule.start()
+        stack.callback(schedule.stop)
+        service.ready()
+        stack.callback(service.stopping)
         log.info("watching %s", home.inbox)
         while not stop.asked:
-            worked = _round(pipeline, engines, store, tell)
-            for watcher in watchers:
-                if watcher.death:
-                    raise watcher.death
+            worked = _round(pipeline, engines, store, lock, tell)
+            schedule.follow_the_clock()
+            heart.beat("work", time.monotonic())
+            heart.tend(time.monotonic())
             if not worked:
-                if once and _is_worked_off(pipeline, store, watchers):
+                if once and _is_worked_off(pipeline, store, watching, space):
                     break
                 arrived.wait(IDLE)
                 arrived.clear()
         log.info("stopping")
 
 
-def _round(pipeline: Pipeline, engines: "Engines", store: Store, tell: Callable[[Store], None]) -> bool:
+def _round(pipeline: Pipeline, engines: "Engines", store: Store, lock: Lock, tell: Callable[[Store], None]) -> bool:
     """One step, with another model where one took over.
 
     A database that cannot be written now (locked by a browser, a full disk) costs time and no clip.
     """
     try:
-        if engine := engines.changed(_now()):
+        if engine := engines.changed(now()):
             pipeline.use(engine)
             engines.close_old()
-        worked = pipeline.step(_now())
+        worked = pipeline.step(now())
         tell(store)
+        lock.note("database", None)
         return worked
+    except StoppedError:
+        return False
     except OperationalError as error:
-        log.warning("the database cannot be used now, trying again: %s", error.orig)
+        lock.note("database", f"cannot be used now, and is tried again ({error.orig})")
         pipeline.start_over()
         time.sleep(PAUSE)
         return False
 
 
-def _is_worked_off(pipeline: Pipeline, store: Store, watchers: list[Watcher]) -> bool:
+def _is_worked_off(pipeline: Pipeline, store: Store, watching: list[Watcher], space: Space) -> bool:
+    if failure := next((watcher.failure for watcher in watching if watcher.failure), None):
+        raise failure
     try:
-        if store.busy() or not all(watcher.at_rest() for watcher in watchers) or store.busy():
+        if not space.is_enough():
+            raise VidwatchError("clips stay in the inbox: too little space is free on the disk (min_free_gigabytes)")
+        if store.busy() or not all(watcher.at_rest() for watcher in watching) or store.busy():
             return False
         pipeline.settle_missing(datetime.max.replace(tzinfo=UTC))
         return True
@@ -123,23 +146,35 @@ def _is_worked_off(pipeline: Pipeline, store: Store, watchers: list[Watcher]) ->
         return False
 
 
-def _patiently(begin: Callable[[], T], stop: Stop) -> T:
-    """What has to be done at the start: while another program has the database locked, it is tried again."""
+def _patiently(begin: Callable[[], T], stop: Stop, lock: Lock) -> T:
+    """What has to be done at the start: while the database is locked or its disk is full, it is tried again."""
     while True:
         try:
-            return begin()
+            result = begin()
         except OperationalError as error:
-            if stop.asked or not is_locked(error):
+            if stop.asked or not is_passing(error):
                 raise VidwatchError(f"the database cannot be used: {error.orig}") from error
-            log.warning("the database is locked: waiting for the program that has it open")
+            lock.note("database", f"cannot be used now, and is tried again ({error.orig})")
+            time.sleep(0 if is_locked(error) else PAUSE)
+        else:
+            lock.note("database", None)
+            return result
 
 
-def _calmly(change: Callable[[], None]) -> None:
+def _calmly(change: Callable[[], object]) -> None:
     """A change of state that the next round, or the next start, makes as well."""
     try:
         change()
     except OperationalError as error:
         log.warning("the database cannot be used now: %s", error.orig)
+
+
+def _go_on(stop: Stop, heart: Heart) -> None:
+    """Within what takes long: it goes on, unless it is to stop."""
+    heart.beat("work", time.monotonic())
+    heart.tend(time.monotonic())
+    if stop.asked:
+        raise StoppedError
 
 
 def _engines(home: Home, settings: Settings, store: Store, history: History) -> "Engines":
@@ -148,7 +183,9 @@ def _engines(home: Home, settings: Settings, store: Store, history: History) -> 
     return Engines(home, settings, store, history)
 
 
-def _pipeline(home: Home, settings: Settings, store: Store, engine: Engine) -> Pipeline:
+def _pipeline(
+    home: Home, settings: Settings, store: Store, engine: Engine, space: Space, progress: Callable[[], None]
+) -> Pipeline:
     inbox = home.inbox.resolve()
     was_mounted = inbox.is_mount()
 
@@ -161,75 +198,26 @@ def _pipeline(home: Home, settings: Settings, store: Store, engine: Engine) -> P
         Folders(home.root),
         batch_size=settings.batch_size,
         grace=timedelta(seconds=settings.rescan_seconds + 2 * settings.settle_seconds),
+        patience=timedelta(seconds=min(PATIENCE * settings.settle_seconds, LONGEST_PATIENCE)),
         inbox_is_there=inbox_is_there,
+        may_begin=space.is_enough,
+        progress=progress,
     )
 
 
-def _inbox_watcher(home: Home, settings: Settings, store: Store, arrived: threading.Event) -> Watcher:
-    inbox, pattern = os.fsencode(home.inbox), compile_pattern(settings.group_pattern)
-
-    def enqueue(files: list[tuple[bytes, Identity]]) -> None:
-        arrivals = [Arrival(path, identity, _group(path[len(inbox) + 1 :], pattern)) for path, identity in files]
-        if store.enqueue(arrivals, _now()):
-            arrived.set()
-
-    return Watcher(
-        [inbox],
-        settle=settings.settle_seconds,
-        rescan=settings.rescan_seconds,
-        unknown=store.unknown,
-        take=enqueue,
-        trouble=OperationalError,
-        on_death=arrived.set,
-    )
-
-
-def _label_watcher(home: Home, settings: Settings, store: Store, arrived: threading.Event) -> Watcher:
-    folders = [os.fsencode(home.root / name) for name in ("labelled", "classified")]
-    labels, pattern = Labels(store.engine, Folders(home.root)), compile_pattern(settings.group_pattern)
-
-    def notice(files: list[tuple[bytes, Identity]]) -> None:
-        root = len(os.fsencode(home.root)) + 1
-        found = [
-            # Below its class folder, as below the inbox, a folder is a group.
-            (path, identity, _group(b"/".join(path[root:].split(b"/")[2:]), pattern))
-            for path, identity in files
-        ]
-        if labels.notice(found, _now()):
-            arrived.set()
-
-    return Watcher(
-        folders,
-        settle=settings.settle_seconds,
-        rescan=settings.rescan_seconds,
-        unknown=labels.unexplained,
-        take=notice,
-        trouble=OperationalError,
-        on_death=arrived.set,
-    )
-
-
-def _group(path: bytes, pattern: re.Pattern[str]) -> str | None:
-    *folders, name = path.decode("utf-8", "backslashreplace").split("/")
-    return group_of(name, folders, pattern)
-
-
-@contextmanager
-def _jobs(store: Store, pipeline: Pipeline, cache: Cache, retraining: Retraining | None) -> Iterator[None]:
-    scheduler = BackgroundScheduler(
-        timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
-    )
-    scheduler.add_job(lambda: _calmly(lambda: pipeline.settle_missing(_now())), "interval", seconds=TENDING)
-    scheduler.add_job(lambda: _calmly(lambda: store.renew_leases(_now())), "interval", seconds=RENEWAL)
+def _schedule(
+    home: Home,
+    settings: Settings,
+    lock: Lock,
+    store: Store,
+    pipeline: Pipeline,
+    cache: Cache,
+    retraining: Retraining | None,
+) -> Schedule:
+    schedule = Schedule()
+    schedule.every(TENDING, lambda: _calmly(lambda: pipeline.settle_missing(now())))
+    schedule.every(RENEWAL, lambda: _calmly(lambda: store.renew_leases(now())))
     if retraining:
-        scheduler.add_job(lambda: _calmly(lambda: retraining.tend(_now())), "interval", seconds=TENDING)
-    scheduler.add_job(cache.trim, "interval", seconds=TRIMMING)
-    scheduler.start()
-    try:
-        yield
-    finally:
-        scheduler.shutdown()
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+        schedule.every(TENDING, lambda: _calmly(lambda: retraining.tend(now())))
+    schedule.every(TRIMMING, cache.trim)
+    return schedule

@@ -31,7 +31,7 @@ SHOWN = 10
 class Answered:
     """A video whose way has ended well; `duplicate_of` names the video whose answer it shows.
 
-    `doubt` says why that is unsure.
+    `doubt` says why that is unsure, `read_share` how much of the clip was there.
     """
 
     id: int
@@ -40,6 +40,7 @@ class Answered:
     class_name: str
     probability: float
     doubt: str | None
+    read_share: float | None
     duplicate_of: int | None
     at: datetime
 
@@ -89,6 +90,7 @@ class Status:
             "running": self.running is not None,
             "pid": self.running.pid if self.running else None,
             "since": self.running.since.isoformat() if self.running else None,
+            "notices": dict(self.running.notices) if self.running else {},
         }
         recent = [
             {"class": answered.pop("class_name"), **answered, "at": answered.pop("at").isoformat()}
@@ -225,6 +227,7 @@ def _recent(read: Connection) -> list[Answered]:
             row[predictions.c["class"]],
             row[predictions.c.probability],
             row[predictions.c.doubt],
+            row[predictions.c.read_share],
             row[videos.c.duplicate_of],
             row[videos.c.finished_at],
         )
@@ -249,6 +252,8 @@ def _overview(status: Status, now: datetime) -> Panel:
     grid.add_row("daemon", daemon)
     if status.settings_are_newer:
         grid.add_row("", Text("vidwatch.toml was changed since it started: restart it", "yellow"))
+    for subject, told in status.running.notices.items() if status.running else ():
+        grid.add_row("", Text(f"{subject}: {told}", "yellow"))
     when = "" if status.running or not status.model else "  when it last ran"
     grid.add_row("model", Text.assemble(status.model or "none yet", (when, "dim")))
     if status.fallback:
@@ -308,6 +313,8 @@ def _recent_table(recent: list[Answered], now: datetime) -> Table:
         probability = Text(f"{answered.probability:.1%}", "yellow" if answered.probability < 0.5 else "green")
         note = f"as video {answered.duplicate_of}, " if answered.duplicate_of else ""
         note += "unsure, " if answered.doubt else ""
+        if answered.read_share is not None and answered.read_share < 1:
+            note += f"cut short ({answered.read_share:.0%} was there), "
         ago = Text(f"{note}{_span(now - answered.at)} ago", "dim")
         name, answer = Text(printable(answered.name)), Text(printable(answered.class_name))
         table.add_row(str(answered.id), name, answer, probability, ago)

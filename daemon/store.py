@@ -35,7 +35,8 @@ LEASE = timedelta(minutes=10)
 ATTEMPTS = 3
 MOVED = 200
 COMPARED = 2000  # recent clips without a group of their own, that a new one may look like
-LONGEST_PAUSE = timedelta(minutes=5)
+LONGEST_PAUSE = timedelta(minutes=5)  # before a file that is in trouble is looked at again
+READ = ("frames_asked", "frames_read", "decoder", "read_share")
 FREED = {"claimed_by": None, "lease_until": None, "retry_at": None, "trouble": None}
 
 
@@ -72,7 +73,8 @@ class Opinion:
 class Answer:
     """A video's prediction; `logits` in the order of the model's classes.
 
-    `doubt` says why it is not to be relied on; `fingerprint` is what is compared where nothing else tells its group.
+    `read_share` is the share of the clip that was there, `doubt` says why the answer is not to be relied on;
+    `fingerprint` is what is compared where nothing else tells the clip's group.
     """
 
     video_id: int
@@ -85,6 +87,7 @@ class Answer:
     frames_asked: int
     frames_read: int
     decoder: str
+    read_share: float = 1.0
     doubt: str | None = None
     fingerprint: bytes | None = None
     shadow: Opinion | None = None
@@ -151,6 +154,12 @@ def connect(path: Path, *, read_only: bool = False) -> Engine:
 def is_locked(error: DBAPIError) -> bool:
     """Whether another program held the database for longer than we wait for it."""
     return getattr(error.orig, "sqlite_errorname", "") == "SQLITE_BUSY"
+
+
+def is_passing(error: DBAPIError) -> bool:
+    """Whether it may be otherwise in a while: the database is locked, its disk is full or does not answer."""
+    name: str = getattr(error.orig, "sqlite_errorname", "")
+    return name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR"))
 
 
 class Store:
@@ -232,6 +241,11 @@ class Store:
         """The file changed after it was queued, or is gone: it is queued anew when it is found whole by `until`."""
         with self._write() as write:
             write.execute(_claimed(video_id).values(state="waiting", **{**FREED, "retry_at": until}))
+
+    def hold(self, video_id: int, until: datetime) -> None:
+        """Its file may still be on its way: look at it again then."""
+        with self._write() as write:
+            write.execute(_claimed(video_id).values(state="queued", **{**FREED, "retry_at": until}))
 
     def missing(self, now: datetime) -> list[tuple[int, bytes]]:
         """The rows, with their paths, whose file should have been found whole again by now."""
@@ -327,7 +341,6 @@ class Store:
 
     def rescore(self, said: Sequence[tuple[int, Opinion]], now: datetime) -> None:
         """Write a later model's predictions for answered videos, by their ids, beside the answers."""
-        copied = ("frames_asked", "frames_read", "decoder")
         with self._write() as write:
             for video_id, shadow in said:
                 rows = select(predictions).where(predictions.c.video_id == video_id)
@@ -335,7 +348,7 @@ class Store:
                     continue  # another process was faster
                 answer = write.execute(rows.where(predictions.c.kind == "answer")).mappings().one()
                 row = {"video_id": video_id, "kind": "rescored", "created_at": now}
-                row |= {name: answer[name] for name in copied} | _but_class(vars(shadow))
+                row |= {name: answer[name] for name in READ} | _but_class(vars(shadow))
                 write.execute(insert(predictions).values(**row, **{"class": shadow.class_name}))
 
     def moves(self, now: datetime) -> list[Move]:
@@ -417,7 +430,9 @@ def _enqueue(write: Connection, arrival: Arrival, now: datetime) -> bool:
 
 
 def _due(now: datetime) -> ColumnElement[bool]:
-    return or_(videos.c.retry_at.is_(None), videos.c.retry_at <= now)
+    """No pause is longer than the longest: one that seems to be was begun before the clock was set back."""
+    at = videos.c.retry_at
+    return or_(at.is_(None), at <= now, at > now + LONGEST_PAUSE)
 
 
 def _claimed(*ids: int) -> Update:
@@ -458,7 +473,7 @@ def _answered(sha256: str) -> Select[int]:
 
 
 def _prediction(answer: Answer, model_id: int, now: datetime) -> dict[str, Any]:
-    copied = ("video_id", "class_index", "probability", "logits", "frames_asked", "frames_read", "decoder", "doubt")
+    copied = ("video_id", "class_index", "probability", "logits", "doubt", *READ)
     row = {name: getattr(answer, name) for name in copied}
     return {**row, "class": answer.class_name, "model_id": model_id, "created_at": now}
 

@@ -11,41 +11,24 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
-from watchdog.events import (
-    DirCreatedEvent,
-    DirMovedEvent,
-    FileClosedEvent,
-    FileCreatedEvent,
-    FileModifiedEvent,
-    FileMovedEvent,
-    FileSystemEvent,
-    FileSystemEventHandler,
-)
-from watchdog.observers import Observer
-
+from daemon.events import Events
 from daemon.identity import Identity, identify, open_for_writing, printable
 from daemon.stability import Tracker, is_left_alone
 
 log = logging.getLogger(__name__)
 
-# Not the events of reading: our own looks at a file would keep it from ever being at rest.
-EVENTS: list[type[FileSystemEvent]] = [
-    DirCreatedEvent,
-    DirMovedEvent,
-    FileClosedEvent,
-    FileCreatedEvent,
-    FileModifiedEvent,
-    FileMovedEvent,
-]
 TICK = 0.1
 BATCH = 200
+PAUSE = 2.0  # seconds
 
 
-class Watcher(FileSystemEventHandler):
+class Watcher:
     """A thread that hands the whole files below `folders` to `take`, some at a time.
 
     The folders are searched every `rescan` seconds, or less often where that takes long; `unknown` tells which of the
-    files there need a second look. Where it or `take` raises `trouble`, it is tried again.
+    files there need a second look. With `polling` nothing else is done; else the kernel's events tell of files sooner.
+    Where `unknown` or `take` raises `trouble`, it is tried again; so it is after any other error, which is a bug.
+    `note` is told, under a subject, of what people should know, and None when that is over; `beat` that it goes on.
     """
 
     def __init__(
@@ -54,65 +37,79 @@ class Watcher(FileSystemEventHandler):
         *,
         settle: float,
         rescan: float,
+        polling: bool,
         unknown: Callable[[Sequence[tuple[bytes, Identity | None]]], list[bytes]],
         take: Callable[[list[tuple[bytes, Identity]]], object],
         trouble: type[Exception],
-        on_death: Callable[[], None],
+        note: Callable[[str, str | None], None],
+        beat: Callable[[], None],
     ) -> None:
         self.folders = folders
         self.tracker = Tracker(settle)
-        self.death: BaseException | None = None
-        self._rescan, self._next_search = rescan, 0.0
-        self._unknown, self._take, self._trouble, self._on_death = unknown, take, trouble, on_death
+        self.failure: Exception | None = None
+        self._subject = ", ".join(printable(os.path.basename(os.fsdecode(folder))) for folder in folders)
+        self._polling, self._rescan, self._next_search = polling, rescan, 0.0
+        self._unknown, self._take, self._trouble, self._note, self._beat = unknown, take, trouble, note, beat
         self._touched: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._stop, self._stepping = threading.Event(), threading.Lock()
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
-        self._observer = Observer()
+        self._events: Events | None = None
+        self._unreadable: list[str] = []
 
     def start(self) -> None:
         """Watch, and search the folders for what is there already."""
-        try:
-            for folder in self.folders:
-                self._observer.schedule(self, os.fsdecode(folder), recursive=True, event_filter=EVENTS)
-            self._observer.start()
-        except OSError as error:
-            log.warning("no file events (%s): new files are found by searching the folders", error)
         self._thread.start()
 
     def stop(self) -> None:
-        """End both threads."""
+        """End its threads."""
         self._stop.set()
-        # It calls its own stopping an error.
-        logging.getLogger("watchdog.observers.inotify").setLevel(logging.CRITICAL)
-        if self._observer.is_alive():
-            self._observer.stop()
-            self._observer.join()
         self._thread.join()
+        if self._events:
+            self._events.stop()
 
     def at_rest(self) -> bool:
         """Whether the folders were searched, and no file is left that may become whole within the settle time."""
         with self._stepping:
             return self._next_search > 0 and self._touched.empty() and self.tracker.nothing_may_settle()
 
-    def on_any_event(self, event: FileSystemEvent) -> None:
-        """Note the path; called in watchdog's thread."""
-        self._touched.put(os.fsencode(event.dest_path or event.src_path))
-
     def _run(self) -> None:
-        try:
-            while not self._stop.wait(TICK):
+        while not self._stop.wait(PAUSE if self.failure else TICK):
+            try:
                 with self._stepping:
                     self._step(time.monotonic())
-        except BaseException as error:
-            self.death = error
-            self._on_death()
-            raise
+            except Exception as error:
+                log.exception("watching %s failed, and begins anew", self._subject)
+                self._note(f"watching {self._subject}", f"failed ({error}), and is tried again")
+                self.failure, self._next_search = error, 0.0
+            else:
+                if self.failure:
+                    self._note(f"watching {self._subject}", None)
+                self.failure = None
+
+    def _watch(self) -> None:
+        """Have the kernel report events, from the start on and where that has ended."""
+        ended = self._events.ended() if self._events else None
+        if self._events and ended:
+            log.warning("file events of %s ended (%s), and are begun anew", self._subject, ended)
+            self._events.stop()
+            self._events = None
+        if self._events is None:
+            try:
+                self._events = Events(self.folders, self._touched.put)
+            except OSError as error:
+                found = f"new files are found by searching, every {self._rescan:g} s"
+                self._note(f"events of {self._subject}", f"none ({error.strerror}): {found}")
+                return
+            self._note(f"events of {self._subject}", None)
 
     def _step(self, now: float) -> None:
+        self._beat()
         while not self._touched.empty():
             for path in self._files(self._touched.get()):
                 self.tracker.touch(path, now)
         if now >= self._next_search:
+            if not self._polling:
+                self._watch()
             self._search(now)
         whole = self.tracker.whole(now, _look, open_for_writing)
         for first in range(0, len(whole), BATCH):
@@ -125,29 +122,37 @@ class Watcher(FileSystemEventHandler):
                     self.tracker.touch(path, now)
 
     def _search(self, now: float) -> None:
+        self._unreadable = []
         try:
             for folder in self.folders:
                 found = iter(self._files(folder))
                 while some := [(path, _look(path)) for path in islice(found, BATCH)]:
+                    self._beat()
                     for path in self._unknown(some):
                         self.tracker.touch(path, now)
         except self._trouble as error:
             log.warning("folders cannot be searched now, trying again: %s", str(error).partition("\n")[0])
             return
+        self._note(f"searching {self._subject}", "; ".join(self._unreadable[:3]) or None)
         # Among a million files filed, looking for moved ones may take a twentieth of one processor, and no more.
         took = time.monotonic() - now
         self._next_search = now + max(self._rescan, 20 * took)
 
     def _files(self, path: bytes) -> Iterator[bytes]:
         """The files at or below `path` that are not left alone. Links are not followed."""
-        if os.path.isdir(path) and (path in self.folders or not os.path.islink(path)):
-            for folder, _, names in os.walk(path, onerror=_log_unreadable):
+        if path in self.folders or (os.path.isdir(path) and not os.path.islink(path)):
+            for folder, _, names in os.walk(path, onerror=self._cannot_read):
                 yield from self._candidates(os.path.join(folder, name) for name in names)
         else:
             yield from self._candidates([path])
 
     def _candidates(self, paths: Iterator[bytes] | list[bytes]) -> Iterator[bytes]:
         return (path for path in paths if not is_left_alone(self._relative(path)))
+
+    def _cannot_read(self, error: OSError) -> None:
+        if isinstance(error, FileNotFoundError) and error.filename not in self.folders:
+            return  # moved or removed while it was searched
+        self._unreadable.append(f"folder {os.fsdecode(error.filename)} cannot be searched ({error.strerror})")
 
     def _relative(self, path: bytes) -> bytes:
         return next(path[len(folder) + 1 :] for folder in self.folders if path.startswith(folder))
@@ -159,6 +164,3 @@ def _look(path: bytes) -> Identity | None:
     except OSError:  # the next search finds it, when it can be looked at
         return None
 
-
-def _log_unreadable(error: OSError) -> None:
-    log.warning("folder %s cannot be searched: %s", printable(os.fsdecode(error.filename)), error.strerror)

@@ -116,20 +116,27 @@ def test_a_file_is_copied_to_another_file_system_then_removed(tmp_path: Path, el
     assert place(source, target, identity, None, pytest.fail) == target
 
 
-def test_a_file_that_grows_while_it_is_copied_stays(
-    tmp_path: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_grows_while_it_is_copied_stays(tmp_path: Path, elsewhere: Path) -> None:
     source, identity = dropped(elsewhere / "a.mp4")
-    copy = filing._copy
 
-    def copy_while_written(source: bytes, part: bytes) -> None:
-        copy(source, part)
+    def write_on() -> None:
         (elsewhere / "a.mp4").write_bytes(b"video, and more of it")
 
-    monkeypatch.setattr(filing, "_copy", copy_while_written)
-    assert place(source, bytes(tmp_path / "filed/a.mp4"), identity, None, pytest.fail) is None
+    assert place(source, bytes(tmp_path / "filed/a.mp4"), identity, None, pytest.fail, write_on) is None
     assert (elsewhere / "a.mp4").read_bytes() == b"video, and more of it"
     assert list((tmp_path / "filed").iterdir()) == []
+
+
+def test_a_copy_that_is_ended_on_its_way_leaves_the_file_where_it_was(tmp_path: Path, elsewhere: Path) -> None:
+    source, identity = dropped(elsewhere / "a.mp4")
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        place(source, bytes(tmp_path / "filed/a.mp4"), identity, None, pytest.fail, stop)
+    assert list((tmp_path / "filed").iterdir()) == []
+    assert (elsewhere / "a.mp4").read_bytes() == b"video"
 
 
 def test_a_crash_between_copy_and_rename_is_completed(tmp_path: Path, elsewhere: Path) -> None:
@@ -137,7 +144,7 @@ def test_a_crash_between_copy_and_rename_is_completed(tmp_path: Path, elsewhere:
     target = bytes(tmp_path / "filed/a.mp4")
     (tmp_path / "filed").mkdir()
     part = filing._part_of(target, identity)
-    filing._copy(source, part)
+    filing._copy(source, part, lambda: None)
     (elsewhere / "a.mp4").unlink()
     assert place(source, target, identity, None, pytest.fail) == target
     assert [path.name for path in (tmp_path / "filed").iterdir()] == ["a.mp4"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.home import FOLDERS, Home
+from daemon.home import FOLDERS, LOCK_BYTES, Home
 from learner.errors import VidwatchError
 
 
@@ -34,8 +34,8 @@ def test_a_folder_that_is_no_home_is_refused_with_the_command_that_makes_one(tmp
 
 def test_a_second_daemon_is_refused_and_told_who_has_the_home(tmp_path: Path) -> None:
     home = Home.at(tmp_path)
-    with home.lock() as running:
-        assert home.running() == running
+    with home.lock() as lock:
+        assert home.running() == lock.running
         with pytest.raises(VidwatchError, match=f"process {os.getpid()}"), home.lock():
             pass
     assert home.running() is None
@@ -60,3 +60,20 @@ def test_a_home_that_may_not_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "daemon.lock").mkdir()
     with pytest.raises(VidwatchError, match=r"cannot write daemon\.lock"), Home.at(tmp_path).lock():
         pass
+
+
+def test_what_a_daemon_tells_of_itself_is_read_by_others_until_it_is_over(tmp_path: Path) -> None:
+    home = Home.at(tmp_path)
+    with home.lock() as lock:
+        for number in range(3):
+            lock.note("disk", f"{number} GB free\n" + "x" * 10_000)
+        lock.note("events", "none")
+        running = home.running()
+        assert running
+        assert running.notices["disk"].startswith("2 GB free\\nx")
+        assert running.notices.keys() == {"disk", "events"}
+        lock.note("disk", None)
+        assert (home.running() or running).notices == {"events": "none"}
+        assert (tmp_path / "daemon.lock").stat().st_size == LOCK_BYTES
+    with home.lock():
+        assert (home.running() or running).notices == {}

@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from daemon.decoding import Decoders, Undecoded
 from daemon.filing import Folders
-from daemon.identity import identify
+from daemon.identity import Identity, identify
 from daemon.pipeline import BusyError, Engine, Outcome, Pipeline
 from daemon.store import Arrival, Store, connect
 from daemon.tables import predictions, videos
@@ -55,7 +55,7 @@ class Brightness:
 
 @pytest.fixture(scope="module")
 def decoders() -> Iterator[Decoders]:
-    decoders = Decoders(ClipSpec(frames=4, size=16), workers=2, seconds=5)
+    decoders = Decoders(ClipSpec(frames=4, size=16), workers=2, seconds=5, min_read_share=0.5)
     yield decoders
     decoders.close()
 
@@ -68,7 +68,7 @@ class House:
         self.inbox.mkdir()
         upgrade(root / "vidwatch.db")
         self.store = Store(connect(root / "vidwatch.db"), "me")
-        self.classify, self.now = Brightness(), START
+        self.classify, self.now, self.may_begin = Brightness(), START, True
         model_id = self.store.register_model("m", "digest", ["dark", "red"], {}, START)
         self.engine = Engine(decoders, self.classify, model_id)
         self.pipeline = Pipeline(
@@ -77,8 +77,14 @@ class House:
             Folders(root),
             batch_size=4,
             grace=timedelta(minutes=1),
+            patience=timedelta(minutes=1),
             inbox_is_there=self.inbox.exists,
+            may_begin=lambda: self.may_begin,
+            progress=self.progress,
         )
+
+    def progress(self) -> None:
+        """Nothing ends what takes long."""
 
     def drop(self, name: str | bytes, frames: int = 8, shade: int = 0) -> Path:
         path = Path(os.fsdecode(bytes(self.inbox) + b"/" + os.fsencode(name)))
@@ -296,7 +302,7 @@ def test_a_clip_that_the_model_refuses_is_failed_and_the_others_go_on(house: Hou
 class Crashing:
     """A reader whose decoder dies of every file."""
 
-    def decode(self, path: bytes) -> Future[Clip]:
+    def decode(self, path: bytes, identity: Identity) -> Future[Clip]:
         future: Future[Clip] = Future()
         future.set_exception(RuntimeError())
         return future
@@ -369,3 +375,47 @@ def test_a_file_taken_away_after_its_answer_is_left_where_it_is(house: House) ->
     assert house.files() == {"labelled/a.avi"}
     assert [(row.state, row.finished_at is not None) for row in house.rows()] == [("classified", True)]
     assert len(house.predictions()) == 1
+
+
+def cut(house: House, name: str, share: float, changed: datetime) -> Path:
+    """A clip of which only the first part is there."""
+    path = house.drop(name, frames=40)
+    os.truncate(path, int(path.stat().st_size * share))
+    os.utime(path, (changed.timestamp(), changed.timestamp()))
+    return house.queue(path)
+
+
+def test_a_clip_cut_short_a_moment_ago_is_looked_at_again_before_it_counts(house: House) -> None:
+    whole = house.drop("a.avi", frames=40).read_bytes()
+    path = cut(house, "a.avi", 0.7, house.now)
+    house.pipeline.step(house.now)
+    while house.rows()[0].state == "claimed":
+        house.pipeline.step(house.now)
+    (row,) = house.rows()
+    assert (row.state, row.tries, row.retry_at) == ("queued", 0, house.now + timedelta(minutes=1))
+    assert not house.pipeline.step(house.now + timedelta(seconds=59))
+    path.write_bytes(whole)  # the rest has come
+    house.queue(path)
+    house.work()
+    assert [(row.frames_read, row.read_share) for row in house.predictions()] == [(4, 1)]
+
+
+@pytest.mark.parametrize("age", [timedelta(minutes=2), -timedelta(days=1)], ids=["long ago", "in times to come"])
+def test_a_clip_cut_short_is_answered_on_what_is_there_and_the_row_says_how_much(house: House, age: timedelta) -> None:
+    cut(house, "a.avi", 0.7, house.now - age)
+    cut(house, "b.avi", 0.3, house.now - age)
+    house.work()
+    (answer,) = house.predictions()
+    assert 0.5 < answer.read_share < 0.75
+    assert [row.state for row in house.rows()] == ["filed", "failed"]
+    assert "cut short" in house.rows()[1].error
+
+
+def test_nothing_is_taken_up_while_there_is_no_room(house: House) -> None:
+    house.drop("a.avi")
+    house.may_begin = False
+    house.work()
+    assert [row.state for row in house.rows()] == ["queued"]
+    house.may_begin = True
+    house.work()
+    assert [row.state for row in house.rows()] == ["filed"]

@@ -19,10 +19,12 @@ HEAVY_DAEMON = {
     "rescoring.py",
     "cli.py",
     "cli_models.py",
+    "check.py",
+    "doctor.py",
     "progress.py",
 }
 LIGHT_LEARNER = {
-    *("learner.errors", "learner.groups", "learner.catalogue", "learner.recipe", "learner.classes", "learner.spec"),
+    *("learner.errors", "learner.files", "learner.groups", "learner.catalogue", "learner.recipe", "learner.classes", "learner.spec"),
 }
 
 Import = ast.Import | ast.ImportFrom

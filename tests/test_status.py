@@ -62,7 +62,7 @@ def answer_unsure(home: Home) -> None:
     models = [store.register_model(name, name, ["Biking", "Skiing"], {}, NOW) for name in ("starter", "auto-1")]
     shadow = Opinion(models[1], "Skiing", 1, 0.9, [0.0, 1.0])
     said = "Biking", 0, 0.3, [1.0, 0.0], 16, 16, "opencv"
-    answer = Answer(video.id, video.path, "5a3e0001", *said, doubt="probability", shadow=shadow)
+    answer = Answer(video.id, video.path, "5a3e0001", *said, 0.7, doubt="probability", shadow=shadow)
     store.record([answer], models[0], Folders(home.root), NOW)
     target = store.moves(NOW)[0].destination
     store.moved({video.id: Placed(target, target)}, NOW)
@@ -90,7 +90,8 @@ def test_json_gives_counts_model_daemon_and_answers(home: Home) -> None:
         "waiting": 0,
     }
     assert (status["model"], status["duplicates"], status["clips_a_minute"]) == ("starter", 1, 0.4)
-    assert status["daemon"] == {"running": False, "pid": None, "since": None, "settings_are_newer": False}
+    nobody = {"running": False, "pid": None, "since": None, "notices": {}, "settings_are_newer": False}
+    assert status["daemon"] == nobody
     assert [(row["id"], row["class"], row["probability"], row["duplicate_of"]) for row in status["recent"]] == [
         (2, "Biking", 0.75, 1),
         (1, "Biking", 0.75, None),
@@ -116,10 +117,12 @@ def test_the_table_shows_names_as_they_are_and_no_control_characters(home: Home)
 
 
 def test_a_running_daemon_and_newer_settings_are_shown(home: Home) -> None:
-    with home.lock() as running:
-        assert read_status(home, NOW).running == running
+    with home.lock() as lock:
+        assert read_status(home, NOW).running == lock.running
+        lock.note("disk", "too little space")
+        assert "disk: too little space" in shown(home)
         assert not read_status(home, NOW).settings_are_newer
-        later = running.since.timestamp() + 60
+        later = lock.running.since.timestamp() + 60
         os.utime(home.settings, (later, later))
         assert read_status(home, NOW).settings_are_newer
 

@@ -285,3 +285,21 @@ def test_what_a_challenger_says_stands_beside_the_answer(store: Store, tmp_path:
     with store.engine.begin() as read:
         found = [tuple(row) for row in read.execute(select(*columns).order_by(predictions.c.id))]
     assert found == [("answer", "Biking", "probability"), ("shadow", "Skiing", None)]
+
+
+def test_a_pause_that_a_clock_set_back_would_make_endless_is_over(store: Store, tmp_path: Path) -> None:
+    store.enqueue([arrive(store, tmp_path / "a.mp4")], LATER)
+    (video,) = store.claim(1, LATER)
+    store.postpone([video.id], "the share is gone", LATER)
+    assert store.claim(1, LATER) == []
+    assert [video.id for video in store.claim(1, NOW)] == [video.id]
+
+
+def test_a_file_that_is_held_is_claimed_again_in_time_and_is_in_no_trouble(store: Store, tmp_path: Path) -> None:
+    store.enqueue([arrive(store, tmp_path / "a.mp4")], NOW)
+    (video,) = store.claim(1, NOW)
+    store.hold(video.id, NOW + timedelta(seconds=30))
+    assert store.claim(1, NOW) == []
+    assert store.busy()
+    assert [(row.state, row.tries, row.trouble) for row in rows(store)] == [("queued", 0, None)]
+    assert len(store.claim(1, NOW + timedelta(seconds=30))) == 1

@@ -18,6 +18,8 @@ class Found:
     def __init__(self) -> None:
         self.files: dict[bytes, Identity] = {}
         self.calls = 0
+        self.notes: dict[str, str] = {}
+        self.noted: list[str] = []
 
     def enqueue(self, whole: list[tuple[bytes, Identity]]) -> None:
         self.calls += len(whole)
@@ -25,6 +27,12 @@ class Found:
 
     def unknown(self, files: Sequence[tuple[bytes, Identity | None]]) -> list[bytes]:
         return [path for path, identity in files if identity not in self.files.values()]
+
+    def note(self, subject: str, text: str | None) -> None:
+        self.notes.pop(subject, None)
+        if text:
+            self.notes[subject] = text
+            self.noted.append(text)
 
     def names(self, root: Path) -> set[str]:
         return {os.path.relpath(os.fsdecode(path), root) for path in self.files}
@@ -41,15 +49,17 @@ def inbox(tmp_path: Path) -> Path:
     return tmp_path / "inbox"
 
 
-def watch(inbox: Path, found: Found, rescan: float = 3600, on_death: Callable[[], None] = lambda: None) -> Watcher:
+def watch(inbox: Path, found: Found, rescan: float = 3600, polling: bool = False) -> Watcher:
     return Watcher(
         [bytes(inbox)],
         settle=SETTLE,
         rescan=rescan,
+        polling=polling,
         unknown=found.unknown,
         take=found.enqueue,
         trouble=ConnectionError,
-        on_death=on_death,
+        note=found.note,
+        beat=lambda: None,
     )
 
 
@@ -115,8 +125,8 @@ def test_a_slow_write_is_handed_on_once_and_whole(inbox: Path, found: Found, wat
 
 
 def test_a_search_finds_what_no_event_told_of_and_nothing_twice(inbox: Path, found: Found) -> None:
-    watcher = watch(inbox, found, rescan=2 * SETTLE)
-    threading.Thread.start(watcher._thread)  # without watchdog's observer: as if every event were lost
+    watcher = watch(inbox, found, rescan=2 * SETTLE, polling=True)
+    watcher.start()
     wait_for(watcher.at_rest)
     (inbox / "a.mp4").write_bytes(b"video")
     wait_for(lambda: found.names(inbox) == {"a.mp4"})
@@ -141,7 +151,7 @@ def test_files_that_cannot_be_queued_now_are_queued_later(
     (inbox / "a.mp4").write_bytes(b"video")
     watcher.start()
     wait_for(lambda: found.names(inbox) == {"a.mp4"})
-    assert (troubles, watcher.death) == (0, None)
+    assert (troubles, watcher.failure) == (0, None)
 
 
 def test_links_and_pipes_are_not_followed(tmp_path: Path, inbox: Path, found: Found, watcher: Watcher) -> None:
@@ -165,17 +175,76 @@ def test_names_that_are_not_utf8_are_found(inbox: Path, found: Found, watcher: W
     wait_for(lambda: list(found.files) == [path])
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_the_death_of_its_thread_is_told(inbox: Path, found: Found) -> None:
-    told = threading.Event()
+def test_a_failure_of_its_thread_is_told_and_it_begins_anew(inbox: Path, found: Found) -> None:
+    enqueue, failures = found.enqueue, [RuntimeError("a bug"), OSError("another")]
 
-    def broken(_: object) -> None:
-        raise RuntimeError("the database is gone")
+    def broken(whole: list[tuple[bytes, Identity]]) -> None:
+        if failures:
+            raise failures.pop()
+        enqueue(whole)
 
     found.enqueue = broken  # type: ignore[method-assign]
-    watcher = watch(inbox, found, on_death=told.set)
+    watcher = watch(inbox, found)
     (inbox / "a.mp4").write_bytes(b"video")
     watcher.start()
-    assert told.wait(10)
-    assert isinstance(watcher.death, RuntimeError)
+    wait_for(lambda: found.names(inbox) == {"a.mp4"}, 20)
+    wait_for(lambda: watcher.failure is None)
+    assert [text for text in found.noted if "tried again" in text] == [
+        "failed (another), and is tried again",
+        "failed (a bug), and is tried again",
+    ]
+    assert found.notes == {}
+    watcher.stop()
+
+
+def watchdog_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if type(thread).__module__.startswith("watchdog")]
+
+
+def begin_with_events(watcher: Watcher) -> None:
+    watcher.start()
+    wait_for(watcher.at_rest)
+    assert len(watchdog_threads()) == 3
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("kind", ["InotifyFD", "BaseObserver", "InotifyEmitter"])
+def test_a_thread_of_events_that_has_ended_is_begun_anew(inbox: Path, found: Found, kind: str) -> None:
+    watcher = watch(inbox, found, rescan=1)
+    begin_with_events(watcher)
+    (thread,) = [thread for thread in watchdog_threads() if type(thread).__name__ == kind]
+    thread.stop()  # type: ignore[attr-defined]
+    thread.join()
+    wait_for(lambda: thread not in watchdog_threads() and len(watchdog_threads()) == 3)
+    watcher._rescan = watcher._next_search = float("inf")  # no search any more: events alone
+    (inbox / "a.mp4").write_bytes(b"video")
+    wait_for(lambda: found.names(inbox) == {"a.mp4"})
+    watcher.stop()
+    assert watchdog_threads() == []
+
+
+def test_events_go_on_where_another_folder_has_taken_the_place_of_the_first(inbox: Path, found: Found) -> None:
+    watcher = watch(inbox, found, rescan=1)
+    begin_with_events(watcher)
+    before = watchdog_threads()
+    inbox.rename(inbox.with_name("before"))
+    wait_for(lambda: "searching inbox" in found.notes)
+    assert "No such file" in found.notes["searching inbox"]
+    assert "No such file" in found.notes["events of inbox"]
+    inbox.mkdir()
+    wait_for(lambda: found.notes == {})
+    assert set(before).isdisjoint(watchdog_threads())
+    watcher._rescan = watcher._next_search = float("inf")
+    (inbox / "a.mp4").write_bytes(b"video")
+    wait_for(lambda: found.names(inbox) == {"a.mp4"})
+    watcher.stop()
+
+
+def test_events_are_told_by_the_name_of_a_folder_that_is_a_link(tmp_path: Path, found: Found) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "inbox").symlink_to(tmp_path / "elsewhere")
+    watcher = watch(tmp_path / "inbox", found)
+    begin_with_events(watcher)
+    (tmp_path / "elsewhere/a.mp4").write_bytes(b"video")
+    wait_for(lambda: found.names(tmp_path / "inbox") == {"a.mp4"})
     watcher.stop()

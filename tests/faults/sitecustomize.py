@@ -1,7 +1,8 @@
 """Ends a process with SIGKILL at a named step, from outside: on PYTHONPATH, it is imported by every Python that starts.
 
-VIDWATCH_TEST_FAULT is `module:function:when`, such as `daemon.history:History.conclude:before`. The first process to
-get there dies; the file VIDWATCH_TEST_FAULT_DONE says that it has, and nobody dies after that.
+VIDWATCH_TEST_FAULT is `module:function:when`, such as `daemon.history:History.conclude:before`, with `:3` for the third
+time. The first process to get there dies, with VIDWATCH_TEST_FAULT_ALL together with all of its process group; the file
+VIDWATCH_TEST_FAULT_DONE says that it has, and nobody dies after that.
 """
 
 import importlib.util
@@ -19,6 +20,8 @@ def die() -> None:
         os.close(os.open(DONE, os.O_CREAT | os.O_EXCL))
     except FileExistsError:
         return
+    if os.environ.get("VIDWATCH_TEST_FAULT_ALL"):
+        os.killpg(os.getpgid(0), signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -26,7 +29,8 @@ class Finder:
     """Finds the module of the fault as it would be found, and has it changed when it has been loaded."""
 
     def __init__(self, fault: str) -> None:
-        self.module, self.function, self.when = fault.split(":")
+        self.module, self.function, self.when, *time = fault.split(":")
+        self.left = int(time[0]) if time else 1
         self.searching = False
 
     def find_spec(self, name, path=None, target=None):
@@ -46,10 +50,11 @@ class Finder:
 
         @wraps(function)
         def deadly(*arguments, **named):
-            if self.when == "before":
+            self.left -= 1
+            if self.when == "before" and self.left <= 0:
                 die()
             result = function(*arguments, **named)
-            if self.when == "after":
+            if self.when == "after" and self.left <= 0:
                 die()
             return result
 

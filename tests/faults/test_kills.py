@@ -1,0 +1,97 @@
+"""The daemon is killed at each step of a video's way, and at random times: nothing is lost, and nothing is doubled."""
+
+import random
+
+import pytest
+from ordeal import Ordeal
+from ordeal import ordeal as ordeal
+from ordeal import tiny_model as tiny_model
+
+STEPS = [
+    f"{function}:{when}"
+    for function in (
+        "daemon.store:Store.recover",
+        "daemon.store:Store.enqueue",
+        "daemon.labels:Labels.notice",
+        "daemon.store:Store.claim",
+        "daemon.decoding:Decoders.decode",
+        "learner.video:read_clip",  # in a decoder: the daemon goes on
+        "daemon.inference:Inference.__call__",
+        "daemon.store:Store.record",
+        "daemon.store:Store.fail",
+        "daemon.store:Store.moves",
+        "daemon.filing:place",
+        "daemon.filing:_rename",
+        "daemon.store:Store.redirect",
+        "daemon.filing:write_reason",
+        "daemon.filing:sync_folders",
+        "daemon.store:Store.moved",
+    )
+    for when in ("before", "after")
+]
+
+
+class Clips:
+    """Drops files of all kinds: new ones, copies, same names in two folders, no videos, and labelled ones."""
+
+    def __init__(self, ordeal: Ordeal) -> None:
+        self.ordeal, self.number = ordeal, 0
+
+    def drop(self, files: int) -> None:
+        for _ in range(files):
+            self.number += 1
+            number = self.number
+            kind = number % 12
+            if kind == 5:
+                self.ordeal.drop(number - 4, f"inbox/copy-{number}.avi")
+            elif kind == 7:
+                self.ordeal.drop(number, f"inbox/{number}.mp4", video=False)
+            elif kind == 9:
+                self.ordeal.drop(number, f"labelled/bright/{number}.avi")
+            else:
+                self.ordeal.drop(number, f"inbox/cam{number}/{number // 3:04}.avi")
+
+
+def kill_all_along(ordeal: Ordeal, kills: int, files: int, seed: int) -> None:
+    """Every second kill at a step, alone or with the children; the others at a random time."""
+    rng, clips = random.Random(seed), Clips(ordeal)
+    print(f"seed {seed}")
+    steps = rng.sample(STEPS, len(STEPS))
+    for kill in range(kills):
+        clips.drop(files // kills)
+        all_of_it = rng.random() < 0.5
+        if kill % 2:
+            ordeal.start(f"{steps[kill // 2 % len(steps)]}:{rng.randint(1, 3)}", all_of_it=all_of_it)
+            ordeal.wait_for(ordeal.reached.exists, seconds=15)
+        else:
+            ordeal.start()
+            ordeal.wait_for(ordeal.home.running)
+            ordeal.wait_for(lambda: False, seconds=rng.uniform(0, 8))
+        ordeal.kill(all_of_it=all_of_it)
+        ordeal.require_all_there()
+    ordeal.work_off()
+    ordeal.require_well()
+
+
+def test_a_few_kills(ordeal: Ordeal) -> None:
+    kill_all_along(ordeal, kills=4, files=40, seed=1)
+
+
+@pytest.mark.slow
+def test_200_kills_on_the_way_of_2000_clips(ordeal: Ordeal) -> None:
+    kill_all_along(ordeal, kills=200, files=2000, seed=random.randrange(10**6))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("all_of_it", [False, True], ids=["alone", "with its children"])
+@pytest.mark.parametrize("step", STEPS)
+def test_a_kill_at_a_step(ordeal: Ordeal, step: str, all_of_it: bool) -> None:
+    clips = Clips(ordeal)
+    clips.drop(24)
+    ordeal.drop(1000, "inbox/same.avi")
+    ordeal.start(step, all_of_it=all_of_it)
+    assert ordeal.wait_for(ordeal.reached.exists), "the step was never reached"
+    ordeal.kill(all_of_it=all_of_it)
+    ordeal.require_all_there()
+    ordeal.work_off()
+    ordeal.require_well()
