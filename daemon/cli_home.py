@@ -1,15 +1,20 @@
 """The commands that look after a home: backups, and whether all is well. What is heavy is imported where it runs."""
 
+import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from daemon.cli_models import Json
 from daemon.clock import now
 from daemon.home import Home
+from daemon.identity import printable
 from learner.errors import VidwatchError
 
 if TYPE_CHECKING:
+    from daemon.finding import Finding
     from daemon.restore import Restored
 
 app = typer.Typer()
@@ -47,6 +52,63 @@ def restore(
     if not home.inbox.is_dir():
         raise VidwatchError(f"{home.root} is not a vidwatch home; make it with: vidwatch init {home.root}")
     _tell(bring_back(home, file.absolute() if file else None, now(), new=new))
+
+
+@app.command()
+def check(
+    context: typer.Context,
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended; no daemon may run.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Read no clips, no weights and no backups.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare files with the database, and the database with files. Exit status 1 where something is wrong."""
+    from daemon import progress
+    from daemon.check import Check
+
+    home: Home = context.obj
+    left, found = 0, []
+    with home.lock() if repair else nullcontext(), progress.reading() as bar:
+        looking = Check(home, quick=quick, writes=repair, progress=bar)
+        for finding in looking.findings():
+            mended = repair and finding.mend is not None
+            if repair and finding.mend:
+                finding.mend()
+            left += not (mended or finding.harmless)
+            if as_json:
+                found.append({**finding.to_json(), "mended": mended})
+            else:
+                print(_line(finding, mended=mended))
+    if as_json:
+        print(json.dumps({"findings": found, "files_taken_away": looking.gone}))
+    else:
+        if looking.gone:
+            print(f"{looking.gone} filed videos have no file here any more: people have taken it away, or removed it")
+        print(f"{left} things are wrong" if left else "all is well")
+    if left:
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(context: typer.Context, as_json: Json = False) -> None:
+    """Say whether this machine and this home are fit for the daemon. Exit status 1 where there is a problem."""
+    from daemon.doctor import examine
+
+    lines = []
+    for line in examine(context.obj):
+        lines.append(line)
+        if not as_json:
+            print(f"{line.state:<8} {line.subject:<12} {printable(line.said)}", flush=True)
+    if as_json:
+        print(json.dumps([line.to_json() for line in lines]))
+    if any(line.state == "problem" for line in lines):
+        raise typer.Exit(1)
+
+
+def _line(finding: "Finding", *, mended: bool) -> str:
+    said = f"{finding.where}: {finding.problem}"
+    if finding.repair:
+        said += f" - done: {finding.repair}" if mended else f" (--repair: {finding.repair})"
+    return printable(said)
 
 
 def _tell(done: "Restored") -> None:

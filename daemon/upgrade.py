@@ -26,7 +26,7 @@ def upgrade(path: Path) -> None:
         VidwatchError: a newer vidwatch wrote it, it is no database, or it is gone from a home that had one.
         OperationalError: another program has locked it.
     """
-    if not path.exists() or not path.stat().st_size:
+    if not path.exists() or path.stat().st_size <= 1:  # to SQLite, one byte is as good as none
         require_never_had_one(path)
     current = revision_of(path)
     if current not in (None, head()):

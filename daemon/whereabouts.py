@@ -64,15 +64,15 @@ def answered_row(read: Connection, file: Found) -> Any:
     return read.execute(query.order_by(videos.c.id.desc()).limit(1)).first()
 
 
-def put_back(file: Found, inbox: Path) -> bytes | None:
-    """Move a file into the inbox, under its name or a numbered one; None where it has changed meanwhile.
+def put_back(file: Found, inbox: Path, name: bytes | None = None) -> bytes | None:
+    """Move a file into the inbox, under its name, or `name`, or a numbered one; None where it has changed meanwhile.
 
     Not into a folder in the inbox: that would be the recording that they all seem to be of.
 
     Raises:
         OSError: it cannot be moved.
     """
-    target = os.path.join(os.fsencode(inbox), base_name(file.path))
+    target = os.path.join(os.fsencode(inbox), name or base_name(file.path))
     placed = place(file.path, target, file.identity, None, lambda _: None)
     sync_folders({os.path.dirname(file.path), os.fsencode(inbox)})
     return placed

@@ -1,0 +1,274 @@
+"""Files against rows and rows against files: what does not fit, and how it is mended where a person says so.
+
+What a daemon that runs may have in flight is looked at twice, or left out. No clip is ever removed.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, func, select, update
+from sqlalchemy.exc import DatabaseError
+
+from daemon import settings
+from daemon.backup import found
+from daemon.clock import now
+from daemon.finding import Finding
+from daemon.history import History
+from daemon.home import Home
+from daemon.identity import display_name, identify
+from daemon.integrity import SHOWN, damage
+from daemon.leftovers import leftovers
+from daemon.store import FREED, Store, connect
+from daemon.tables import predictions, videos
+from daemon.whereabouts import (
+    ANSWERED,
+    Found,
+    answered_row,
+    files_below,
+    put_back,
+    reason_texts,
+    sha256_of,
+    unexplained,
+)  # fmt: skip
+from learner.catalogue import find_models
+from learner.errors import VidwatchError
+
+BATCH = 500
+AGAIN = 3.0  # seconds after which what was found beside a daemon at work is looked at again
+
+Progress = Callable[[int, int], None]
+
+
+class Check:
+    """Looks at all of a home; `quick` reads no clips, no weights and no backups.
+
+    `writes` is whether its findings may be mended: the caller holds the home's lock then. After `findings`, `gone` is
+    the number of videos whose files people have taken away.
+    """
+
+    def __init__(self, home: Home, *, quick: bool, writes: bool, progress: Progress) -> None:
+        self._home, self._quick, self._progress = home, quick, progress
+        self._running = not writes and home.running() is not None
+        self._writes = writes
+        self._engine: Engine
+        self.gone = 0
+
+    def findings(self) -> Iterator[Finding]:
+        """All that does not fit, as it is found.
+
+        Raises:
+            VidwatchError: no home, or its database cannot be read by this user.
+        """
+        self._home.require()
+        try:
+            if unusable := self._database():
+                yield from unusable
+                return
+            self._engine = connect(self._home.database, read_only=not self._writes)
+            try:
+                yield from self._dangling()
+                yield from self._rows()
+                yield from self._files()
+                yield from leftovers(self._home, self._engine, is_running=self._running)
+                yield from self._models()
+            finally:
+                self._engine.dispose()
+        except DatabaseError as error:
+            hint = "run this as the daemon's user"
+            raise VidwatchError(f"database {self._home.database}: {error.orig}; {hint}") from error
+        if not self._quick:
+            yield from self._backups()
+
+    def _database(self) -> list[Finding]:
+        path, back = self._home.database, "'vidwatch restore' brings the newest backup back"
+        if not path.stat().st_size:
+            return [Finding("database", str(path), f"is empty; {back}")]
+        if problems := damage(path, thorough=not self._quick):
+            return [Finding("database", str(path), f"is damaged ({'; '.join(problems)}); {back}")]
+        from daemon.upgrade import head
+
+        engine = connect(path, read_only=True)
+        try:
+            with engine.connect() as read:
+                schema = read.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+        except DatabaseError:
+            schema = None
+        finally:
+            engine.dispose()
+        if schema != head():
+            hint = "'vidwatch init' brings an older one up to date; for a newer one, upgrade vidwatch"
+            return [Finding("database", str(path), f"has the schema {schema} instead of {head()}; {hint}")]
+        return []
+
+    def _dangling(self) -> Iterator[Finding]:
+        with self._engine.begin() as read:
+            rows = read.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(SHOWN)
+        for table, row, other, _ in rows:
+            yield Finding("reference", f"{table} {row}", f"refers to a row of {other} that is not there")
+
+    def _rows(self) -> Iterator[Finding]:
+        with self._engine.begin() as read:
+            total = read.scalar(select(func.count()).select_from(videos)) or 0
+        last = done = 0
+        while rows := self._some(videos.c.id > last):
+            said = [finding for row in rows for finding in self._of_row(row)]
+            if said and self._running:
+                time.sleep(AGAIN)
+                again = self._some(videos.c.id.in_([row.id for row in rows]))
+                gone, self.gone = self.gone, 0
+                still = {finding for row in again for finding in self._of_row(row)}
+                self.gone = gone
+                said = [finding for finding in said if finding in still]
+            yield from said
+            last, done = rows[-1].id, done + len(rows)
+            self._progress(done, total)
+
+    def _some(self, which: Any) -> Sequence[Any]:
+        original = videos.alias()
+        content = func.coalesce(videos.c.duplicate_of, videos.c.id)
+        answers = select(func.count()).where(predictions.c.video_id == content, predictions.c.kind == "answer")
+        is_there = select(original.c.id).where(original.c.id == content).exists()
+        names = ("id", "name", "path", "size", "sha256", "state", "destination", "duplicate_of")
+        is_finished = videos.c.finished_at.is_not(None).label("is_finished")
+        others = (is_finished, answers.scalar_subquery().label("answers"), is_there.label("has_original"))
+        query = select(*(videos.c[name] for name in names), *others).where(which)
+        with self._engine.begin() as read:
+            return read.execute(query.order_by(videos.c.id).limit(BATCH)).all()
+
+    def _of_row(self, row: Any) -> Iterator[Finding]:
+        where = f"video {row.id} ({row.name})"
+        if row.state in ANSWERED:
+            anew = "answer it anew", partial(self._answer_anew, row)
+            if not row.has_original:
+                yield Finding("original", where, f"is a copy of video {row.duplicate_of}, which is not there", *anew)
+            elif not row.answers:
+                yield Finding("answer", where, "was filed without an answer", *anew)
+            elif row.answers > 1 and row.duplicate_of is None:
+                repair = "keep the first as the answer, and the others beside it"
+                yield Finding("answer", where, f"has {row.answers} answers", repair, partial(self._keep_first, row))
+            if row.is_finished and row.destination is None:
+                yield from self._of_file(row, where)
+        elif self._running or row.is_finished:
+            return
+        elif row.state == "claimed":
+            repair = "put it back into the queue"
+            yield Finding("claim", where, "is in hand of a daemon that has ended", repair, self._recover)
+        elif identify(row.path) is None:
+            said = f"waits for an answer, and {os.fsdecode(row.path)} is not there"
+            yield Finding("missing", where, said, "give it up", partial(self._give_up, row))
+
+    def _of_file(self, row: Any, where: str) -> Iterator[Finding]:
+        """A filed video's file; that it is gone is no error, since people take them away."""
+        path = os.fsdecode(row.path)
+        try:
+            there = identify(row.path)
+        except OSError as error:
+            yield Finding("file", path, f"cannot be looked at ({error.strerror}): {where}")
+            return
+        if there is None:
+            self.gone += 1
+        elif there.size != row.size:
+            with self._engine.begin() as read:
+                if unexplained(read, [Found(row.path, there)]):
+                    yield Finding("content", path, f"is not the file that was answered: {where}")
+                else:
+                    self.gone += 1  # another one has its place
+        elif not self._quick and row.sha256 and (digest := sha256_of(row.path)) != row.sha256:
+            with self._engine.begin() as read:
+                others = read.execute(select(videos.c.sha256).where(videos.c.path == row.path)).scalars().all()
+            if digest is None:
+                yield Finding("file", path, f"cannot be read: {where}")
+            elif digest not in others:
+                yield Finding("content", path, f"its content is not what was answered (SHA-256 differs): {where}")
+
+    def _files(self) -> Iterator[Finding]:
+        texts = reason_texts(self._home.root / "failed")
+        ours = {text for some in texts.values() for text in some}
+        for top in ("classified", "duplicates", "failed"):
+            for files in files_below(self._home.root / top):
+                strangers = self._strangers([file for file in files if file.path not in ours])
+                if strangers and self._running:
+                    time.sleep(AGAIN)
+                    strangers = self._strangers([file for file in strangers if identify(file.path) == file.identity])
+                for file in strangers:
+                    said = "no row of the database knows it"
+                    if top == "classified":
+                        said += "; the daemon will take its folder for what a person says of it"
+                    mend = partial(self._put_back, file, texts.get(file.path, []))
+                    yield Finding("stranger", os.fsdecode(file.path), said, "put it into the inbox", mend)
+        for video, some in texts.items():
+            if identify(video) is None:
+                for text in some:
+                    path = Path(os.fsdecode(text))
+                    said = "says why a file failed that is not there any more"
+                    yield Finding("text", str(path), said, "remove it", path.unlink, harmless=True)
+
+    def _strangers(self, files: list[Found]) -> list[Found]:
+        """Not those that a person has moved from one class folder to another: the daemon notes what that says."""
+        with self._engine.begin() as read:
+            return [file for file in unexplained(read, files) if answered_row(read, file) is None]
+
+    def _models(self) -> Iterator[Finding]:
+        history, used = History(self._engine), set[str]()
+        try:
+            used.add(settings.load(self._home.settings).model)
+        except VidwatchError as error:
+            yield Finding("settings", str(self._home.settings), str(error))
+        undecided = history.undecided()
+        used |= {name for name in (history.champion(), undecided.challenger if undecided else None) if name}
+        if not self._quick:
+            from learner import checkpoint
+
+            for name in sorted(used):
+                try:
+                    checkpoint.load(self._home.model_or_starter(name))
+                except VidwatchError as error:
+                    yield Finding("model", name, f"cannot be used: {error}")
+        for entry in find_models(self._home.models):
+            if entry.problem and (self._quick or entry.name not in used):
+                yield Finding("model", entry.name, f"cannot be used: {entry.problem}")
+
+    def _backups(self) -> Iterator[Finding]:
+        for path in found(self._home.backups, now()):
+            if problems := damage(path):
+                yield Finding("backup", str(path), f"is damaged ({problems[0]}); remove it")
+
+    def _put_back(self, file: Found, texts: Sequence[bytes]) -> None:
+        put_back(file, self._home.inbox)
+        for text in texts:
+            Path(os.fsdecode(text)).unlink(missing_ok=True)
+
+    def _answer_anew(self, row: Any) -> None:
+        """Into the inbox with its file; a row whose file is gone is failed."""
+        identity, path = identify(row.path), None
+        if identity:
+            path = put_back(Found(row.path, identity), self._home.inbox)
+        if path is None:
+            self._change(row, state="failed", error="its file is gone, and it has no answer", duplicate_of=None)
+            return
+        found_there = identify(path)
+        assert found_there
+        file = {"path": path, "name": display_name(path), **found_there._asdict()}
+        anew = {"state": "queued", "sha256": None, "finished_at": None, "duplicate_of": None, "error": None}
+        self._change(row, **file, **anew)
+
+    def _give_up(self, row: Any) -> None:
+        self._change(row, state="failed", error="vanished before it could be read", finished_at=now())
+
+    def _change(self, row: Any, **values: Any) -> None:
+        with self._engine.execution_options(writes=True).begin() as write:
+            freed = {**FREED, "destination": None}
+            write.execute(update(videos).where(videos.c.id == row.id).values(**values, **freed))
+
+    def _keep_first(self, row: Any) -> None:
+        of_this = (predictions.c.video_id == row.id, predictions.c.kind == "answer")
+        with self._engine.execution_options(writes=True).begin() as write:
+            first = write.scalar(select(func.min(predictions.c.id)).where(*of_this))
+            write.execute(update(predictions).where(*of_this, predictions.c.id != first).values(kind="rescored"))
+
+    def _recover(self) -> None:
+        Store(self._engine, "check").recover()
