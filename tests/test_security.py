@@ -1,8 +1,15 @@
-"""No file that vidwatch reads can run code: looked for in the source, and tried with files that would."""
+"""No file that vidwatch reads can run code: looked for in the source, and tried with files that would.
+
+And no library that it is made of has a hole that a newer one mends, where somebody can be asked.
+"""
 
 import ast
+import importlib.util
+import json
 import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,3 +119,15 @@ def test_cached_features_that_hold_code_run_nothing(tmp_path: Path, bomb: Bomb) 
     shelf.put("clip", np.array([bomb], dtype=object))
     with pytest.raises(ValueError, match="allow_pickle=False"):
         shelf.get("clip")
+
+
+def test_no_library_has_a_known_hole_that_a_newer_one_mends() -> None:
+    if not importlib.util.find_spec("pip_audit"):
+        pytest.skip("needs pip-audit")
+    command = [sys.executable, "-m", "pip_audit", "--skip-editable", "--progress-spinner=off", "--format=json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    libraries = json.loads(done.stdout)["dependencies"] if done.stdout else []
+    if not (known := {one["name"]: one["vulns"] for one in libraries if "vulns" in one}):
+        pytest.skip("needs the list of known vulnerabilities, from the network")
+    mended = {name: [hole["id"] for hole in holes if hole["fix_versions"]] for name, holes in known.items()}
+    assert {name: holes for name, holes in mended.items() if holes} == {}
