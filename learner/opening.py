@@ -94,8 +94,9 @@ def why_no_frames(file: File) -> str:
                 if formats is VIDEO_FORMATS and container.streams.video:
                     stream = container.streams.video[0]
                     refuse_huge(stream)
-                    unsized = "" if stream.width else "; its pictures have no size, or too large a one"
-                    return f"no frame can be decoded ({name}, {_codec(container)}){unsized}"
+                    sized = stream.codec_context is None or stream.width
+                    hint = "" if sized else "; its pictures have no size, or too large a one"
+                    return f"no frame can be decoded ({name}, {_codec(container)}){hint}"
                 if container.streams.video:
                     return f"not a video: a picture ({_codec(container)})"
                 if container.streams.audio:
