@@ -1,6 +1,7 @@
 """Opens a file, and FFmpeg on it, so that FFmpeg reads that very file and can open nothing else. Decodes nothing."""
 
 import contextlib
+import errno
 import io
 import os
 import stat
@@ -29,6 +30,7 @@ OTHER_FORMATS = (
 )
 # Twice the largest that cameras record (8K). A few bytes can claim a picture of some gigabytes.
 MAX_PIXELS = 8192 * 8192
+FARTHEST = 2**62
 
 File = io.BufferedReader
 
@@ -64,13 +66,39 @@ def open_regular(path: str | bytes | os.PathLike[Any], *, follow_links: bool = T
         yield file
 
 
+class _Source:
+    """What FFmpeg reads a file from: a descriptor, from the beginning, whoever else reads it.
+
+    A damaged file sends FFmpeg to places that are in no file. It has to be told so: an exception would pass it by, and
+    end the whole reading as if the disk had failed.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor, self._at = descriptor, 0
+
+    def read(self, size: int) -> bytes:
+        data = os.pread(self._descriptor, size, self._at)
+        self._at += len(data)
+        return data
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int) -> int:
+        starts = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: os.fstat(self._descriptor).st_size}
+        at = starts[whence] + offset
+        if not 0 <= at < FARTHEST:
+            return -errno.EINVAL
+        self._at = at
+        return at
+
+
 def open_container(file: File, formats: str = VIDEO_FORMATS, max_pixels: int | None = MAX_PIXELS) -> Any:
     """FFmpeg on an open file; it has no protocol to open another by, and is refused where it asks for one."""
-    file.seek(0)
     options = {"format_whitelist": formats, "protocol_whitelist": ""}
     if max_pixels:
         options["max_pixels"] = str(max_pixels)
-    return av.open(file, options=options, metadata_errors="replace", io_open=_refuse_to_open)
+    return av.open(_Source(file.fileno()), options=options, metadata_errors="replace", io_open=_refuse_to_open)
 
 
 def _refuse_to_open(name: str, *_: Any) -> Any:

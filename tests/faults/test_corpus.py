@@ -3,7 +3,7 @@
 import re
 import signal
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -69,32 +69,36 @@ def check(clip: Clip, expected: Read) -> None:
     assert np.abs(shown - expected.first - indices).max() < (0.5 if whole else 0.1 * expected.end)
 
 
-@pytest.fixture
-def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
-    """One that answers with a small model."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    daemon = Daemon(tmp_path / "home")
-    trained_on(class_folders(tmp_path / "data"), daemon.root / "models/tiny")
-    daemon.environment["VIDWATCH_MODEL"] = "tiny"
-    yield daemon
-    if daemon.process and daemon.process.poll() is None:
-        daemon.process.kill()
-        daemon.process.communicate()
+@contextmanager
+def small_daemon(folder: Path) -> Iterator[Daemon]:
+    """One that answers with a small model; not started yet."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        daemon = Daemon(folder / "home")
+        trained_on(class_folders(folder / "data"), daemon.root / "models/tiny")
+        daemon.environment["VIDWATCH_MODEL"] = "tiny"
+        try:
+            yield daemon
+        finally:
+            if daemon.process and daemon.process.poll() is None:
+                daemon.process.kill()
+                daemon.process.communicate()
 
 
 @pytest.mark.slow
-def test_all_odd_files_at_once_leave_an_empty_inbox_and_a_daemon_that_runs(tmp_path: Path, daemon: Daemon) -> None:
+def test_all_odd_files_at_once_leave_an_empty_inbox_and_a_daemon_that_runs(tmp_path: Path) -> None:
     (tmp_path / "files").mkdir()
     made = {}
     for odd in CORPUS:
         with suppress(NeedsError):
             odd.make(tmp_path / "files" / odd.name)
             made[odd.name] = odd.expected
-    (tmp_path / "files").rename(daemon.inbox / "files")
-    daemon.start()
-    for least in (1, len(made) // 2, len(made)):  # each within its time
-        daemon.wait_for(lambda now, least=least: now["filed"] + now["failed"] >= least)
-    code, said = daemon.end(signal.SIGTERM)
+    with small_daemon(tmp_path) as daemon:
+        (tmp_path / "files").rename(daemon.inbox / "files")
+        daemon.start()
+        for least in (1, len(made) // 2, len(made)):  # each within its time
+            daemon.wait_for(lambda now, least=least: now["filed"] + now["failed"] >= least)
+        code, said = daemon.end(signal.SIGTERM)
     assert (code, "Traceback" in said) == (0, False)
     assert daemon.names("inbox") == []
     found = {}
