@@ -308,6 +308,30 @@ def test_without_a_database_no_daemon_starts_until_a_person_has_said_how(daemon:
 
 
 @pytest.mark.slow
+def test_on_another_machine_a_copied_home_goes_on_from_its_backup(daemon: Daemon, tmp_path: Path) -> None:
+    """At another path, with other inodes: no file is what a row says by either."""
+    for number, name in enumerate(("a.avi", "b.avi", "told.avi")):
+        drop(daemon.inbox, name, number)
+    work_off(daemon)
+    daemon.command("label", id_of(daemon, "told.avi"), "Told")
+    work_off(daemon)
+    before = said(daemon)
+    assert daemon.command("backup").returncode == 0
+    other = Daemon(tmp_path / "other")
+    shutil.rmtree(other.root)
+    shutil.copytree(daemon.root, other.root, ignore=shutil.ignore_patterns("vidwatch.db*"))
+    shutil.rmtree(daemon.root)
+    done = other.command("restore")
+    assert done.returncode == 0
+    assert "went back to the inbox" not in done.stdout
+    work_off(other)
+    assert said(other) == before
+    assert other.names("inbox") == []
+    answered_once(other)
+    assert other.command("check", "--quick").stdout == "all is well\n"
+
+
+@pytest.mark.slow
 def test_a_restore_is_refused_while_a_daemon_runs_and_a_backup_is_not(daemon: Daemon) -> None:
     daemon.start()
     daemon.wait_for(lambda status: status["daemon"]["running"])
