@@ -97,7 +97,8 @@ def _asf_size(file: BinaryIO) -> int:
         if header[:16] == ASF_FILE_PROPERTIES:
             properties = file.read(68)
             return 0 if properties[64] & 1 else int.from_bytes(properties[16:24], "little")
-        if size < 24:
+        # A damaged one points to where no file system goes.
+        if not 24 <= size <= _length(file):
             break
         file.seek(size - 24, os.SEEK_CUR)
     return 0
@@ -107,8 +108,10 @@ def _matroska_size(file: BinaryIO) -> int:
     """The end of the segment, which holds everything; 0 where a live recorder left it open."""
     file.seek(len(MATROSKA))
     header = _matroska_number(file)
-    file.seek(header or 0, os.SEEK_CUR)
-    if header is None or file.read(4) != MATROSKA_SEGMENT:
+    if header is None or header > _length(file):
+        return 0
+    file.seek(header, os.SEEK_CUR)
+    if file.read(4) != MATROSKA_SEGMENT:
         return 0
     size = _matroska_number(file)
     return 0 if size is None else file.tell() + size

@@ -105,6 +105,15 @@ def _refuse_to_open(name: str, *_: Any) -> Any:
     raise VideoError(f"it names another file, which is not opened: {name[:200]!r}")
 
 
+def packets(container: Any, *streams: Any) -> Iterator[Any]:
+    """The packets of these streams, or of all.
+
+    PyAV 18 ends in an IndexError, now and then, where a stream was found on the way, such as sound that begins later.
+    """
+    with contextlib.suppress(IndexError):
+        yield from container.demux(*streams)
+
+
 def refuse_huge(stream: Any) -> None:
     """Refuse pictures of more than `MAX_PIXELS`, by what the container says of them, before one is decoded."""
     width, height = (stream.width or 0, stream.height or 0) if stream.codec_context else (0, 0)

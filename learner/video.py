@@ -16,7 +16,16 @@ import cv2
 import numpy as np
 
 from learner.container import lacks_index, stated_size
-from learner.opening import MAX_PIXELS, File, VideoError, open_container, open_regular, refuse_huge, why_no_frames
+from learner.opening import (
+    MAX_PIXELS,
+    File,
+    VideoError,
+    open_container,
+    open_regular,
+    packets,
+    refuse_huge,
+    why_no_frames,
+)
 from learner.spec import ClipSpec
 
 # Of the running time that a container states, the share that may be missing before the file counts as cut short.
@@ -108,8 +117,8 @@ def _sample(file: File, spec: ClipSpec) -> tuple[dict[int, Any], int, int]:
     Raises:
         VideoError: the file gave other frames when it was read again.
     """
-    claimed, packets = _frame_counts(file)
-    images, count = _scan(file, spec, claimed or packets)
+    claimed, stored = _frame_counts(file)
+    images, count = _scan(file, spec, claimed or stored)
     wanted = set(sample_indices(count, spec.frames)) if count else set()
     if not wanted <= images.keys():
         images, again = _scan(file, spec, count)
@@ -126,7 +135,7 @@ def _frame_counts(file: File) -> tuple[int, int]:
     with _to_the_first_error(), open_container(file) as container:
         if stream := container.streams.best("video"):
             refuse_huge(stream)
-            return stream.frames, 0 if stream.frames else sum(1 for packet in container.demux(stream) if packet.size)
+            return stream.frames, 0 if stream.frames else sum(1 for packet in packets(container, stream) if packet.size)
     return 0, 0
 
 
@@ -167,7 +176,7 @@ def _to_the_first_error() -> Iterator[None]:
 def _whole_frames(container: Any, stream: Any) -> Iterator[Any]:
     """The frames that are as they were recorded: those after a damaged one refer to it, up to the next key frame."""
     whole = True
-    for packet in container.demux(stream):
+    for packet in packets(container, stream):
         # Some containers say so that the picture before stays; FFmpeg's decoders refuse it.
         if not packet.size and packet.pts is not None:
             continue
@@ -221,7 +230,7 @@ def _frames_there(file: File, count: int, claimed: int, there: _There) -> _There
                 raise VideoError("not a video: sound with a cover picture")
             if container.metadata.get("major_brand") in PICTURE_BRANDS:
                 raise VideoError("not a video: a picture (HEIF or AVIF)")
-            seconds, covered, packets, length = _running_time(container, stream)
+            seconds, covered, stored, length = _running_time(container, stream)
             rate = float(stream.average_rate or 0)
     except MemoryError:
         raise
@@ -232,7 +241,7 @@ def _frames_there(file: File, count: int, claimed: int, there: _There) -> _There
     if there.share < 1 and claimed and count / claimed < there.share:
         there = _There(count / claimed, f"it should have {claimed} frames, but has {count}")
     # Interlaced video may have two packets a frame, and a variable rate is guessed: only what both say is missing, is.
-    stored = min(packets, round(length * rate)) if rate else packets
+    stored = min(stored, round(length * rate)) if rate else stored
     tail = CUT_LOSS if there.share < 1 else 0
     if count + tail < stored * (1 - TOLERATED_LOSS):
         raise VideoError(f"damaged: it has {stored} frames, but only {count} of them can be decoded")
@@ -246,13 +255,13 @@ def _running_time(container: Any, stream: Any) -> tuple[float, float, int, float
     which the longest of all streams ends. Matroska counts that from 0, wherever its first picture stands.
     """
     own = float(stream.duration * stream.time_base) if stream.duration else 0.0
-    first, last, packets, end = float("inf"), 0.0, 0, 0.0
+    first, last, stored, end = float("inf"), 0.0, 0, 0.0
     with _to_the_first_error():
-        for packet in container.demux(*([stream] if own else [])):
+        for packet in packets(container, *([stream] if own else [])):
             if not packet.size or packet.is_discard:
                 continue
             is_picture = packet.stream.index == stream.index
-            packets += is_picture
+            stored += is_picture
             if packet.pts is not None:
                 until = float((packet.pts + (packet.duration or 0)) * packet.time_base)
                 end = max(end, until)
@@ -260,5 +269,5 @@ def _running_time(container: Any, stream: Any) -> tuple[float, float, int, float
                     first, last = min(first, float(packet.pts * packet.time_base)), max(last, until)
     length = max(last - first, 0.0)
     if own:
-        return own, last - float((stream.start_time or 0) * stream.time_base), packets, length
-    return (container.duration or 0) / av.time_base, end, packets, length
+        return own, last - float((stream.start_time or 0) * stream.time_base), stored, length
+    return (container.duration or 0) / av.time_base, end, stored, length

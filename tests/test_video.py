@@ -306,3 +306,74 @@ def test_decoders_write_nothing_to_the_terminal(tmp_path: Path) -> None:
 def test_the_contents_hash_is_the_files(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.avi")
     assert read_clip(path, SPEC).sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_picture_that_is_stored_as_the_one_before_is_no_damage(tmp_path: Path) -> None:
+    """An empty packet says so, in AVI as in Theora; FFmpeg's decoders take it for a mistake."""
+    path = write_video(tmp_path / "a.avi")
+    whole = read_clip(path, SPEC).frames
+    data = bytearray(path.read_bytes())
+    at = data.index(b"00dc", data.index(b"movi"))
+    # As long as before: the fourth picture's chunk becomes an empty one and rubbish.
+    for _ in range(3):
+        at += 8 + int.from_bytes(data[at + 4 : at + 8], "little")
+        at += at % 2
+    entry = data.index(b"00dc", data.index(b"idx1")) + 3 * 16
+    size = int.from_bytes(data[at + 4 : at + 8], "little")
+    data[at + 4 : at + 8], data[at + 8 : at + 12] = bytes(4), b"JUNK"
+    data[at + 12 : at + 16] = (size - 8).to_bytes(4, "little")
+    data[entry + 12 : entry + 16] = bytes(4)
+    path.write_bytes(data)
+    clip = read_clip(path, SPEC)
+    assert clip.frames_read == 8
+    assert np.abs(clip.frames[-1].astype(int) - whole[-1]).max() <= 2
+
+
+@pytest.mark.parametrize(("kind", "codec"), [("avi", "ffvhuff"), ("mkv", "ffv1")])
+def test_of_a_file_cut_short_what_is_there_is_read_with_its_share(tmp_path: Path, kind: str, codec: str) -> None:
+    whole = encode(tmp_path / f"whole.{kind}", codec).read_bytes()
+    (tmp_path / "cut").write_bytes(whole[: len(whole) * 7 // 10])
+    clip = read_clip(tmp_path / "cut", SPEC, min_read_share=0.5)
+    assert clip.read_share == pytest.approx(0.68, abs=0.05)
+    assert clip.frames_read == 8
+    # What is there, and not the frames that would have been sampled of the whole.
+    all_frames = read_clip(tmp_path / f"whole.{kind}", ClipSpec(frames=60, size=32)).frames
+    count = round(60 * clip.read_share)
+    wanted = all_frames[sample_indices(count, 8)[0]]
+    assert np.array_equal(clip.frames[0], wanted)
+    with pytest.raises(VideoError, match=r"cut short: .*[67]\d% of it is there, and 90% is the least") as error:
+        read_clip(tmp_path / "cut", SPEC, min_read_share=0.9)
+    assert error.value.cut_short
+
+
+def test_an_mp4_without_its_index_is_cut_short_and_nothing_of_it_can_be_read(tmp_path: Path) -> None:
+    data = encode(tmp_path / "a.mp4", "mpeg4").read_bytes()
+    (tmp_path / "b.mp4").write_bytes(data[: data.index(b"moov") - 4])
+    with pytest.raises(VideoError, match="cut short before its index") as error:
+        read_clip(tmp_path / "b.mp4", SPEC, min_read_share=0)
+    assert error.value.cut_short
+
+
+def test_pictures_too_large_are_refused_before_one_is_decoded(tmp_path: Path) -> None:
+    data = bytearray(encode(tmp_path / "a.avi", "ffvhuff", frames=3).read_bytes())
+    at = data.index(b"strf") + 12
+    data[at : at + 8] = (16_000).to_bytes(4, "little") * 2
+    (tmp_path / "b.avi").write_bytes(data)
+    with pytest.raises(VideoError, match="too large: 16000x16000"):
+        read_clip(tmp_path / "b.avi", SPEC)
+
+
+@pytest.mark.parametrize("size", [2**45, 2**62, 2**64 - 1])
+@pytest.mark.parametrize("kind", ["mkv", "wmv", "mp4"])
+def test_a_container_that_points_beyond_any_file_is_failed_and_not_tried_again(
+    tmp_path: Path, kind: str, size: int
+) -> None:
+    """An OSError would be taken for a trouble of the disk's."""
+    heads = {
+        "mkv": b"\x1a\x45\xdf\xa3\x01" + (size >> 8).to_bytes(7, "big"),
+        "wmv": bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c") + bytes(14) + b"x" * 16 + size.to_bytes(8, "little"),
+        "mp4": b"\0\0\0\1ftyp" + size.to_bytes(8, "big"),
+    }
+    (tmp_path / "a").write_bytes(heads[kind] + bytes(500))
+    with pytest.raises(VideoError):
+        read_clip(tmp_path / "a", SPEC)

@@ -279,6 +279,7 @@ TIMES = [
 ]
 STREAMS = [
     Odd("with-sound.mp4", Read(), with_more("-f lavfi -i sine=d=5", f"{X264} -map 1 -map 0")),
+    Odd("sound-comes-later.ts", Read(48, white=""), joined(video(MPEG2), with_more(SINE, f"{MPEG2} -map 0 -map 1"))),
     Odd("with-timecode.mov", Read(), video(f"{MPEG4} -timecode 01:00:00:00")),
     Odd("with-attachment.mkv", Read(), with_more("", f"{X264} -attach {__file__} -metadata:s:t mimetype=text/plain")),
     Odd("two-videos.mkv", Read(), with_more("", f"{HALF} -map [small] -map 0 {X264} -disposition:1 default")),

@@ -9,7 +9,6 @@ import ctypes
 import itertools
 import os
 import select
-import shutil
 import socket
 import stat
 import time
@@ -232,7 +231,7 @@ def test_without_the_guard_it_would_be_seen(room: Room) -> None:
 def test_nothing_in_a_daemons_inbox_makes_it_open_anything_else(room: Room, tmp_path: Path) -> None:
     """Scripts, and what is no regular file: links, to a folder too, a pipe, a socket, a device."""
     (inbox := tmp_path / "drop").mkdir()
-    shutil.copy(room.targets[0], inbox / "target.ts.part")
+    transport_stream(inbox / "target.ts").rename(inbox / "target.ts.part")
     scripts = [(kind, name) for kind in SCRIPTS for name in room.names]
     for number, (kind, name) in enumerate(scripts):
         (inbox / f"{number}.mp4").write_text(SCRIPTS[kind](name))
