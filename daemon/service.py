@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy.exc import OperationalError
 
+from daemon.backup import Backups
 from daemon.clock import now
 from daemon.filing import Folders
 from daemon.history import History
@@ -23,6 +24,7 @@ from daemon.home import Home, Lock
 from daemon.integrity import require_whole
 from daemon.notify import Heart, Notifier
 from daemon.pipeline import Engine, Pipeline, StoppedError
+from daemon.retention import Retention
 from daemon.retraining import BY_COMMAND, Retraining, taken
 from daemon.schedule import Schedule
 from daemon.settings import Settings
@@ -46,6 +48,8 @@ PAUSE = 2
 TENDING = timedelta(seconds=2)
 RENEWAL = timedelta(minutes=1)
 TRIMMING = timedelta(minutes=10)
+BACKUP_CHECK = timedelta(minutes=1)
+RETENTION = timedelta(hours=1)
 # A file that is cut short may still be on its way, if it was changed a moment ago: so many settle times.
 PATIENCE = 15
 LONGEST_PATIENCE = 240
@@ -65,12 +69,8 @@ def run(home: Home, settings: Settings, stop: Stop, *, once: bool, tell: Callabl
         lock = stack.enter_context(home.lock())
         service = Notifier.from_environment()
         heart = Heart(service, SILENCE, time.monotonic())
-        _patiently(lambda: require_whole(home.database), stop, lock)
-        _patiently(lambda: upgrade(home.database), stop, lock)
-        store = Store(connect(home.database), f"{socket.gethostname()}:{os.getpid()}", settings.review_share)
+        store = _open(home, settings, stop, lock)
         stack.callback(store.close)
-        if recovered := _patiently(store.recover, stop, lock):
-            log.info("taken up again after a stop: %d clips", recovered)
         history = History(store.engine)
         if BY_COMMAND in _patiently(lambda: history.stop_all(now()), stop, lock) and not once:
             _patiently(lambda: history.ask(BY_COMMAND, now(), taken(home)), stop, lock)
@@ -90,7 +90,9 @@ def run(home: Home, settings: Settings, stop: Stop, *, once: bool, tell: Callabl
             stack.callback(watcher.stop)
         retraining = Retraining(home, settings, history)
         stack.callback(retraining.stop)
-        schedule = _schedule(home, settings, lock, store, pipeline, engines.cache, None if once else retraining)
+        schedule = _schedule(store, pipeline, engines.cache)
+        if not once:
+            _schedule_care(schedule, home, settings, lock, store, retraining)
         schedule.start()
         stack.callback(schedule.stop)
         service.ready()
@@ -107,6 +109,16 @@ def run(home: Home, settings: Settings, stop: Stop, *, once: bool, tell: Callabl
                 arrived.wait(IDLE)
                 arrived.clear()
         log.info("stopping")
+
+
+def _open(home: Home, settings: Settings, stop: Stop, lock: Lock) -> Store:
+    """The database, whole and up to date, with what was in hand put back into the queue."""
+    _patiently(lambda: require_whole(home.database), stop, lock)
+    _patiently(lambda: upgrade(home.database), stop, lock)
+    store = Store(connect(home.database), f"{socket.gethostname()}:{os.getpid()}", settings.review_share)
+    if recovered := _patiently(store.recover, stop, lock):
+        log.info("taken up again after a stop: %d clips", recovered)
+    return store
 
 
 def _round(pipeline: Pipeline, engines: "Engines", store: Store, lock: Lock, tell: Callable[[Store], None]) -> bool:
@@ -205,19 +217,20 @@ def _pipeline(
     )
 
 
-def _schedule(
-    home: Home,
-    settings: Settings,
-    lock: Lock,
-    store: Store,
-    pipeline: Pipeline,
-    cache: Cache,
-    retraining: Retraining | None,
-) -> Schedule:
+def _schedule(store: Store, pipeline: Pipeline, cache: Cache) -> Schedule:
     schedule = Schedule()
     schedule.every(TENDING, lambda: _calmly(lambda: pipeline.settle_missing(now())))
     schedule.every(RENEWAL, lambda: _calmly(lambda: store.renew_leases(now())))
-    if retraining:
-        schedule.every(TENDING, lambda: _calmly(lambda: retraining.tend(now())))
     schedule.every(TRIMMING, cache.trim)
     return schedule
+
+
+def _schedule_care(
+    schedule: Schedule, home: Home, settings: Settings, lock: Lock, store: Store, retraining: Retraining
+) -> None:
+    """What a daemon that runs for years does besides."""
+    backups = Backups(home, settings, partial(lock.note, "backup"))
+    retention = Retention(home, store.engine, settings, backups.make, partial(lock.note, "retention"))
+    schedule.every(TENDING, lambda: _calmly(lambda: retraining.tend(now())))
+    schedule.every(BACKUP_CHECK, lambda: _calmly(lambda: backups.tend(now())))
+    schedule.every(RETENTION, lambda: _calmly(lambda: retention.tend(now())))
