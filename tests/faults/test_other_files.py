@@ -29,6 +29,7 @@ from learner.video import read_clip
 
 SPEC = ClipSpec(frames=4, size=16)
 IN_OPEN = 0x20
+ENDINGS = [".mp4", *(pytest.param(ending, marks=pytest.mark.slow) for ending in (".avi", ".m3u8", ".ffconcat"))]
 
 
 class Watch:
@@ -133,7 +134,7 @@ HEADS = {
 }
 
 
-@pytest.mark.parametrize("ending", [".mp4", ".avi", ".m3u8", ".ffconcat"])
+@pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("kind", SCRIPTS)
 def test_what_a_script_names_is_not_opened(room: Room, kind: str, ending: str) -> None:
     """Under a video's ending, too, and behind a video's beginning: told without the kernel's help for decoders."""
