@@ -9,6 +9,9 @@ from daemon.store import connect
 from learner.errors import VidwatchError
 
 SHOWN = 5
+# What whole machines of a kind (containers in a sandbox, small virtual ones) lie on. Where these cannot share memory,
+# SQLite itself says so.
+ROOTS = {"9p", "virtiofs"}
 DAMAGED = ("SQLITE_NOTADB", "SQLITE_CORRUPT")
 SAFE = "the clips are safe in their folders; 'vidwatch restore' brings the newest backup back"
 
@@ -32,7 +35,7 @@ def require_local(folder: Path) -> None:
         VidwatchError: it is on a file system of other machines, where that memory is not shared.
     """
     kind = filesystem_of(folder)
-    if is_network(kind):
+    if is_network(kind) and kind not in ROOTS:
         hint = "put the home on a disk of this machine; the folders of clips in it may be links to the share"
         where = f"home {folder} lies on a network file system ({kind})"
         raise VidwatchError(f"{where}, on which the database would be damaged sooner or later; {hint}")

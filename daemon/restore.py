@@ -8,7 +8,6 @@ import logging
 import os
 import re
 import sqlite3
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, func, select, text, update
+from sqlalchemy import Engine, func, select, update
 from sqlalchemy.exc import DatabaseError
 
 from daemon import settings
@@ -30,14 +29,13 @@ from daemon.labels import Labels
 from daemon.store import connect
 from daemon.tables import labels, videos
 from daemon.upgrade import RESTORING, migrate, revision_of
-from daemon.whereabouts import Found, answered_row, files_below, put_back, reason_texts, unexplained
+from daemon.whereabouts import Found, answered_row, files_below, follow_home, put_back, reason_texts, unexplained
 from learner.errors import VidwatchError
 from learner.groups import compile_pattern, group_of
 
 log = logging.getLogger(__name__)
 
 _BESIDE = ("-wal", "-shm", "-journal")  # what SQLite keeps beside a database; the order matters, see `_set_aside`
-_TOPS = (b"/classified/", b"/labelled/", b"/duplicates/")
 LOOKED_AT = 1000
 
 
@@ -166,8 +164,7 @@ def _reconcile(
 ) -> Restored:
     engine = connect(fresh)
     try:
-        with engine.execution_options(writes=True).begin() as write:
-            follow_home(write, home.root)
+        follow_home(engine, home.root)
         texts = reason_texts(home.root / "failed")
         ours = {text for some in texts.values() for text in some}
         back = returned = 0
@@ -229,27 +226,3 @@ def _group(path: bytes, pattern: re.Pattern[str]) -> str | None:
     """Of a file below `labelled/`: below its class folder, as below the inbox, a folder is a group."""
     *folders, name = path.decode("utf-8", "backslashreplace").split("/")
     return group_of(name, folders[1:], pattern)
-
-
-def follow_home(write: Connection, root: Path) -> bool:
-    """Where the home was moved or copied to another path, the paths in the database follow; says whether."""
-    old, new = _root_of(write), os.fsencode(root)
-    if old is None or old == new:
-        return False
-    log.info("the home was at %s: the paths in the database follow", os.fsdecode(old))
-    for column in ("path", "destination"):
-        # Bytes joined by SQLite are text to it until they are cast.
-        move = f"UPDATE videos SET {column} = CAST(:new || substr({column}, :rest) AS BLOB)"
-        below = f"WHERE substr({column}, 1, :length) = :below"
-        named = {"new": new, "rest": len(old) + 1, "length": len(old) + 1, "below": old + b"/"}
-        write.execute(text(f"{move} {below}"), named)
-    return True
-
-
-def _root_of(read: Connection) -> bytes | None:
-    """The home that the last files were filed in."""
-    filed = select(videos.c.path).where(videos.c.state == "filed").order_by(videos.c.id.desc()).limit(LOOKED_AT)
-    roots = Counter[bytes]()
-    for path in read.execute(filed).scalars():
-        roots.update({path.rpartition(top)[0] for top in _TOPS if top in path})
-    return next((root for root, _ in roots.most_common(1)), None)

@@ -34,6 +34,7 @@ from daemon.store import Store, connect, is_locked, is_passing
 from daemon.upgrade import upgrade
 from daemon.watcher import Watcher
 from daemon.watching import watchers
+from daemon.whereabouts import follow_home
 from learner.cache import Cache
 from learner.errors import VidwatchError
 
@@ -49,7 +50,7 @@ TENDING = timedelta(seconds=2)
 RENEWAL = timedelta(minutes=1)
 TRIMMING = timedelta(minutes=10)
 BACKUP_CHECK = timedelta(minutes=1)
-RETENTION = timedelta(hours=1)
+RETENTION = timedelta(hours=6)
 # A file that is cut short may still be on its way, if it was changed a moment ago: so many settle times.
 PATIENCE = 15
 LONGEST_PATIENCE = 240
@@ -116,6 +117,7 @@ def _open(home: Home, settings: Settings, stop: Stop, lock: Lock) -> Store:
     _patiently(lambda: require_whole(home.database), stop, lock)
     _patiently(lambda: upgrade(home.database), stop, lock)
     store = Store(connect(home.database), f"{socket.gethostname()}:{os.getpid()}", settings.review_share)
+    _patiently(lambda: follow_home(store.engine, home.root), stop, lock)
     if recovered := _patiently(store.recover, stop, lock):
         log.info("taken up again after a stop: %d clips", recovered)
     return store

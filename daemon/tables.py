@@ -133,8 +133,10 @@ Index("ix_videos_inode", videos.c.inode)
 Index("ix_videos_path", videos.c.path)
 Index("ix_videos_name", videos.c.name)
 # The few rows that are asked for often, among millions.
-for _name in ("destination", "error", "trouble", "duplicate_of", "fingerprint"):
+for _name in ("destination", "error", "trouble", "fingerprint"):
     Index(f"ix_videos_{_name}", videos.c.id, **_where(f"{_name} IS NOT NULL"))
+# Of the column itself: looked up for each row that is removed.
+Index("ix_videos_duplicate_of", videos.c.duplicate_of, **_where("duplicate_of IS NOT NULL"))
 
 predictions = Table(
     "predictions",

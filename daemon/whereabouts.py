@@ -2,24 +2,29 @@
 
 Changes nothing but by `put_back`. Paths of videos are bytes here, which pathlib does not take.
 """
-# ruff: noqa: PTH118, PTH120, PTH123
 
 import hashlib
+import logging
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Connection, Engine, and_, select, text
 
 from daemon.filing import REASON, place, sync_folders
 from daemon.identity import Identity, base_name, identify
 from daemon.stability import is_left_alone
 from daemon.tables import videos
 
+log = logging.getLogger(__name__)
+
 BATCH = 200
+LOOKED_AT = 1000
 ANSWERED = ("classified", "filed")
+_TOPS = (b"/classified/", b"/labelled/", b"/duplicates/")
 
 
 class Found(NamedTuple):
@@ -106,3 +111,32 @@ def _subject_of(path: bytes) -> bytes | None:
     except OSError:
         return None
     return opening[len(REASON) :] if ending and opening.startswith(REASON) else None
+
+
+def follow_home(engine: Engine, root: Path) -> None:
+    """Where the home was moved or copied to another path, the paths in the database follow.
+
+    Else each clip in a class folder would be one that a person had put there.
+    """
+    new = os.fsencode(root)
+    with engine.begin() as read:
+        old = _root_of(read)
+    if old is None or old == new:
+        return
+    log.info("the home was at %s: the paths in the database follow", os.fsdecode(old))
+    with engine.execution_options(writes=True).begin() as write:
+        for column in ("path", "destination"):
+            # Bytes joined by SQLite are text to it until they are cast.
+            move = f"UPDATE videos SET {column} = CAST(:new || substr({column}, :rest) AS BLOB)"
+            below = f"WHERE substr({column}, 1, :length) = :below"
+            named = {"new": new, "rest": len(old) + 1, "length": len(old) + 1, "below": old + b"/"}
+            write.execute(text(f"{move} {below}"), named)
+
+
+def _root_of(read: Connection) -> bytes | None:
+    """The home that the last files were filed in."""
+    filed = select(videos.c.path).where(videos.c.state == "filed").order_by(videos.c.id.desc()).limit(LOOKED_AT)
+    roots = Counter[bytes]()
+    for path in read.execute(filed).scalars():
+        roots.update({path.rpartition(top)[0] for top in _TOPS if top in path})
+    return next((root for root, _ in roots.most_common(1)), None)

@@ -24,7 +24,8 @@ HEAVY_DAEMON = {
     "progress.py",
 }
 LIGHT_LEARNER = {
-    *("learner.errors", "learner.files", "learner.groups", "learner.catalogue", "learner.recipe", "learner.classes", "learner.spec"),
+    *("learner.errors", "learner.files", "learner.groups", "learner.catalogue", "learner.recipe", "learner.classes"),
+    "learner.spec",
 }
 
 Import = ast.Import | ast.ImportFrom

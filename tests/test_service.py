@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ class Daemon:
         return status
 
     def query(self, sql: str) -> list[Any]:
-        with sqlite3.connect(self.root / "vidwatch.db") as connection:
+        with closing(sqlite3.connect(self.root / "vidwatch.db")) as connection:
             return connection.execute(sql).fetchall()
 
     def names(self, folder: str) -> list[str]:

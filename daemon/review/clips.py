@@ -138,7 +138,8 @@ class Clips:
 
             if self._decoders:
                 self._decoders.close()
-            self._decoders = Decoders(spec, WORKERS, self._settings.decode_seconds)
+            limits = self._settings.decode_seconds, self._settings.decode_gigabytes, self._settings.min_read_share
+            self._decoders = Decoders(spec, WORKERS, *limits)
         return self._decoders, self._decoders.decode(path)
 
     def _remember(self, card: Card, reason: str, lasts: bool) -> str:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,7 @@ class Ordeal:
         return self.log.read_text(errors="replace")[-3000:]
 
     def query(self, sql: str) -> list[Any]:
-        with sqlite3.connect(self.home.database, timeout=30) as connection:
+        with closing(sqlite3.connect(self.home.database, timeout=30)) as connection:
             return connection.execute(sql).fetchall()
 
     def is_worked_off(self) -> bool:

@@ -217,8 +217,8 @@ def test_polling_chosen_by_a_setting_finds_files_without_events(ordeal: Ordeal, 
         ordeal.drop(number, f"inbox/{number}.avi")
     assert ordeal.wait_for(ordeal.is_worked_off), ordeal.said()
     assert ordeal.process
-    opened = {os.readlink(descriptor) for descriptor in Path(f"/proc/{ordeal.process.pid}/fd").iterdir()}
-    assert ("anon_inode:inotify" in opened) == events
+    opened = {descriptor.readlink() for descriptor in Path(f"/proc/{ordeal.process.pid}/fd").iterdir()}
+    assert (Path("anon_inode:inotify") in opened) == events
     ordeal.stop()
     ordeal.require_well()
 
