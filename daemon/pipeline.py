@@ -267,10 +267,10 @@ def _answer_of(video: Claimed, clip: Clip, outcome: Outcome) -> Answer:
         clip.frames_asked,
         clip.frames_read,
         clip.decoder,
-        clip.read_share,
         outcome.doubt,
         outcome.fingerprint,
         outcome.shadow and Opinion(outcome.shadow[0], *_said(outcome.shadow[1])),
+        clip.read_share,
     )
 
 

@@ -87,10 +87,10 @@ class Answer:
     frames_asked: int
     frames_read: int
     decoder: str
-    read_share: float = 1.0
     doubt: str | None = None
     fingerprint: bytes | None = None
     shadow: Opinion | None = None
+    read_share: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,6 @@
 """The installed command as a process of its own, on real files."""
 
-import json
 import os
-import random
 import shutil
 import signal
 import sqlite3
@@ -18,6 +16,9 @@ import psutil
 import pytest
 from conftest import write_video
 
+from daemon.clock import now
+from daemon.home import Home
+from daemon.status import read_status
 from learner.catalogue import STARTER
 from learner.checkpoint import load, save
 
@@ -57,7 +58,7 @@ class Daemon:
         return self.process.returncode, said
 
     def status(self) -> dict[str, Any]:
-        return json.loads(self.command("status", "--json").stdout)  # type: ignore[no-any-return]
+        return read_status(Home.at(self.root), now()).to_json()
 
     def wait_for(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         deadline = time.monotonic() + SLOWEST
@@ -161,33 +162,6 @@ def test_ctrl_c_with_work_in_hand_leaves_the_rest_queued(daemon: Daemon) -> None
     assert status["failed"] == 0
     assert status["queued"] + status["filed"] == 30
     assert daemon.query("SELECT count(*) FROM predictions") == [(status["filed"],)]
-
-
-def killed_on_the_way(daemon: Daemon, clips: int, kills: int) -> None:
-    """Every clip ends with exactly one prediction and one file, and no attempt is counted against it."""
-    for number in range(clips):
-        drop(daemon.inbox, f"{number}.avi", number)
-    rng = random.Random(0)
-    for kill in range(kills):
-        daemon.start()
-        progress = (kill + 1) * clips // (kills + 2)
-        daemon.wait_for(lambda status, progress=progress: status["filed"] >= progress)  # type: ignore[misc]
-        time.sleep(rng.random())
-        assert daemon.end(signal.SIGKILL)[0] == -signal.SIGKILL
-    assert daemon.command("run", "--once").returncode == 0
-    assert daemon.query("SELECT state, attempts, count(*) FROM videos GROUP BY 1, 2") == [("filed", 0, clips)]
-    assert daemon.query("SELECT count(*), count(DISTINCT video_id) FROM predictions") == [(clips, clips)]
-    assert daemon.names("inbox") == []
-    assert daemon.names("classified") == sorted(f"{number}.avi" for number in range(clips))
-
-
-def test_a_kill_on_the_way_loses_and_doubles_nothing(daemon: Daemon) -> None:
-    killed_on_the_way(daemon, clips=20, kills=2)
-
-
-@pytest.mark.slow
-def test_five_kills_on_the_way_of_200_clips_lose_and_double_nothing(daemon: Daemon) -> None:
-    killed_on_the_way(daemon, clips=200, kills=5)
 
 
 def test_a_file_without_read_permission_is_failed_and_the_next_goes_on(daemon: Daemon) -> None:

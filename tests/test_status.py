@@ -62,7 +62,7 @@ def answer_unsure(home: Home) -> None:
     models = [store.register_model(name, name, ["Biking", "Skiing"], {}, NOW) for name in ("starter", "auto-1")]
     shadow = Opinion(models[1], "Skiing", 1, 0.9, [0.0, 1.0])
     said = "Biking", 0, 0.3, [1.0, 0.0], 16, 16, "opencv"
-    answer = Answer(video.id, video.path, "5a3e0001", *said, 0.7, doubt="probability", shadow=shadow)
+    answer = Answer(video.id, video.path, "5a3e0001", *said, doubt="probability", shadow=shadow, read_share=0.7)
     store.record([answer], models[0], Folders(home.root), NOW)
     target = store.moves(NOW)[0].destination
     store.moved({video.id: Placed(target, target)}, NOW)
@@ -150,7 +150,7 @@ def test_an_unsure_answer_is_marked_and_what_a_shadow_says_is_not_shown(home: Ho
     answer_unsure(home)
     (recent,) = read_status(home, NOW).to_json()["recent"]
     assert (recent["class"], recent["doubt"]) == ("Biking", "probability")
-    assert "unsure, 0 s ago" in shown(home)
+    assert "unsure, cut short (70% was there), 0 s ago" in shown(home)
 
 
 def test_unsure_answers_are_counted_until_they_are_reviewed(home: Home) -> None:
