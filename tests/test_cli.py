@@ -150,6 +150,7 @@ def scenes(root: Path, count: int = 5) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_a_recipe_of_the_report_is_run_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Named after itself, with a number the second time; its checkpoint can be begun with."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

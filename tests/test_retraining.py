@@ -137,6 +137,7 @@ def test_nothing_labelled_nothing_trained(lab: Lab) -> None:
         ask(lab.store.engine, lab.home, SETTINGS, lab.now)
 
 
+@pytest.mark.slow
 def test_a_challenger_whose_checkpoint_is_damaged_is_refused_when_it_is_compared_again(lab: Lab) -> None:
     lab.label("bright", range(10, 20))
     open_question = Decision("undecided", "too few", {"able": 0, "missing": {"clips": 1}})
@@ -153,6 +154,7 @@ def test_a_challenger_whose_checkpoint_is_damaged_is_refused_when_it_is_compared
     assert lab.history.champion() == "tiny"
 
 
+@pytest.mark.slow
 def test_class_folders_that_are_gone_while_it_trains_are_read_from_what_is_stored(lab: Lab) -> None:
     lab.label("bright", range(10, 16))
     lab.label("dark", range(10, 16))
@@ -166,6 +168,7 @@ def test_class_folders_that_are_gone_while_it_trains_are_read_from_what_is_store
     assert lab.history.champion() == "tiny"
 
 
+@pytest.mark.slow
 def test_a_recipe_trains_the_whole_network(lab: Lab, tmp_path: Path) -> None:
     (tmp_path / "whole.toml").write_text(WHOLE)
     lab.retraining = Retraining(

@@ -193,17 +193,17 @@ def test_another_model_takes_over_between_two_batches_and_every_clip_has_one_ans
     starter = load(STARTER)
     other = {**starter.tensors, "head.linear.bias": starter.tensors["head.linear.bias"] + 0.5}
     save(daemon.root / "models/mine", starter.manifest, other)
-    for number in range(40):
+    for number in range(20):
         drop(daemon.inbox, f"{number}.avi", number)
     daemon.start()
-    daemon.wait_for(lambda status: status["filed"] > 4)
+    daemon.wait_for(lambda status: status["filed"] > 1)
     assert daemon.command("models", "promote", "mine").returncode == 0
-    for number in range(40, 48):
+    for number in range(20, 24):
         drop(daemon.inbox, f"{number}.avi", number)
-    status = daemon.wait_for(lambda status: status["filed"] == 48)
+    status = daemon.wait_for(lambda status: status["filed"] == 24)
     assert status["model"] == "mine"
     assert daemon.end(signal.SIGTERM)[0] == 0
-    assert daemon.query("SELECT count(*), count(DISTINCT video_id) FROM predictions") == [(48, 48)]
+    assert daemon.query("SELECT count(*), count(DISTINCT video_id) FROM predictions") == [(24, 24)]
     by_model = dict(
         daemon.query("SELECT m.name, count(*) FROM predictions p JOIN models m ON m.id = model_id GROUP BY 1")
     )
