@@ -52,11 +52,13 @@ class Decoders:
 
     def decode(self, path: bytes, identity: Identity | None = None) -> Future[Clip]:
         """Begin to read a clip; `outcome` tells what became of it. Only the file of this `identity` is read."""
-        if not self._pool.active:  # pebble gives up a pool whose idle worker was killed
+        arguments = (path, identity, self.spec, self.min_read_share)
+        try:
+            return self._pool.schedule(_read, args=arguments, timeout=self.seconds)
+        except RuntimeError:  # pebble gives up a pool whose idle worker was killed, or whose own thread has ended
             self.close()
             self._pool = self._new_pool()
-        arguments = (path, identity, self.spec, self.min_read_share)
-        return self._pool.schedule(_read, args=arguments, timeout=self.seconds)
+            return self._pool.schedule(_read, args=arguments, timeout=self.seconds)
 
     def outcome(self, future: Future[Clip]) -> Clip | Undecoded:
         """What became of a clip that is done."""
