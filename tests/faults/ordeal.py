@@ -151,7 +151,7 @@ class Ordeal:
         """Run the daemon until there is nothing left to do, and end it well."""
         self.start()
         left = "SELECT * FROM videos WHERE finished_at IS NULL"
-        assert self.wait_for(self.is_worked_off), (self.query(left), self.said())
+        assert self.wait_for(self.is_worked_off, SLOWEST + self.dropped.total()), (self.query(left), self.said())
         self.stop()
 
     def files(self) -> Iterator[Path]:
