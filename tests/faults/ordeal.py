@@ -106,14 +106,16 @@ class Ordeal:
         assert self.process
         if self.process.poll() is None:
             (os.killpg if all_of_it else os.kill)(self.process.pid, signal.SIGKILL)
-        assert self.process.wait() == -signal.SIGKILL, self.said()
+        code = self.process.wait()
+        assert code == -signal.SIGKILL, (code, self.said())
         self.require_no_process()
 
     def stop(self) -> None:
         """Tell the daemon to end."""
         assert self.process
         self.process.terminate()
-        assert self.process.wait(SLOWEST) == 0, self.said()
+        code = self.process.wait(SLOWEST)
+        assert code == 0, (code, self.said())
         self.require_no_process()
 
     def require_no_process(self) -> None:
