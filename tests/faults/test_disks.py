@@ -238,8 +238,8 @@ def test_files_whose_events_were_lost_by_the_thousand_are_all_found(ordeal: Orde
         ordeal.drop(number, f"inbox/deep/{number}.avi")
     ordeal.process.send_signal(signal.SIGCONT)
     assert ordeal.wait_for(ordeal.is_worked_off), ordeal.said()
+    assert ordeal.wait_for(lambda: "overflow" in ordeal.log.read_text()), ordeal.said()
     shutil.rmtree(litter)
-    assert "overflow" in ordeal.log.read_text()
     ordeal.stop()
     ordeal.require_well()
 
