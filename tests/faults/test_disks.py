@@ -229,7 +229,8 @@ def test_files_whose_events_were_lost_by_the_thousand_are_all_found(ordeal: Orde
     litter = ordeal.home.inbox / "deep"
     litter.mkdir()
     ordeal.start()
-    assert ordeal.wait_for(lambda: ordeal.query("SELECT * FROM models")), ordeal.said()
+    assert ordeal.wait_for(lambda: "watching" in ordeal.log.read_text()), ordeal.said()
+    time.sleep(2)  # the watches are set right after it has said so
     assert ordeal.process
     ordeal.process.send_signal(signal.SIGSTOP)
     for number in range(int(KEPT.read_text()) // 2 + 500):  # created and closed: two events each
