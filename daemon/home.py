@@ -45,6 +45,7 @@ class Lock:
     def __init__(self, descriptor: int) -> None:
         self.running = Running(os.getpid(), datetime.now(UTC))
         self._descriptor, self._writing = descriptor, threading.Lock()
+        os.truncate(descriptor, LOCK_BYTES)
         self._write()
 
     def note(self, subject: str, text: str | None) -> None:
@@ -62,7 +63,7 @@ class Lock:
             log.info("%s: well again (before: %s)", subject, printable(before or ""))
 
     def _write(self) -> None:
-        told = {key: printable(text)[:LONGEST_NOTICE] for key, text in self.running.notices.items()}
+        told = {key: _shortened(text) for key, text in self.running.notices.items()}
         content = {"pid": self.running.pid, "since": self.running.since.isoformat(), "notices": told}
         os.pwrite(self._descriptor, json.dumps(content, ensure_ascii=False).encode().ljust(LOCK_BYTES), 0)
 
@@ -187,6 +188,11 @@ class Home:
             return None if _flock_within(descriptor, fcntl.LOCK_SH, seconds=0) else _read_running(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _shortened(text: str) -> str:
+    """So short that all that a daemon may have to tell fits into the lock's bytes."""
+    return printable(text).encode()[:LONGEST_NOTICE].decode(errors="ignore")
 
 
 def _flock_within(descriptor: int, kind: int, seconds: float) -> bool:

@@ -148,8 +148,13 @@ class Labels:
             self._leave_alone(path, CLASS_NAME_RULE if folder else "it is in no class folder")
             return False
         known = _by_identity(write, identity)
+        if known is None and _is_same(write, path, identity):
+            return True
+        if known is None and folder[0] == "classified" and _is_written_on(write, path, identity):
+            self._queue(write, path, identity, group, now)  # we had put it there, so it is nobody's word
+            return True
         if known is None:
-            return _is_same(write, path, identity) or self._arrive(write, path, identity, group, folder, now)
+            return self._arrive(write, path, identity, group, folder, now)
         if known["state"] == "failed":
             # Before we have moved it, someone was faster than we: the next search finds it again.
             return known["finished_at"] is not None and self._arrive(write, path, identity, group, folder, now)
@@ -167,11 +172,14 @@ class Labels:
         now: datetime,
     ) -> bool:
         """A file never seen before."""
-        row = {"name": display_name(path), "path": path, "group": group, **identity._asdict()}
-        new = new_id(write.execute(insert(videos).values(**row, state="queued", arrived_at=now)))
+        new = self._queue(write, path, identity, group, now)
         self._note(write, {"content": new, "state": "queued", "duplicate_of": None}, _word(new, folder), "folder",
                    _owner(path), now)  # fmt: skip
         return True
+
+    def _queue(self, write: Connection, path: bytes, identity: Identity, group: str | None, now: datetime) -> int:
+        row = {"name": display_name(path), "path": path, "group": group, **identity._asdict()}
+        return new_id(write.execute(insert(videos).values(**row, state="queued", arrived_at=now)))
 
     def _follow(self, write: Connection, row: Any, path: bytes, folder: tuple[str, str], now: datetime) -> bool:
         """A file that someone has moved; its row follows it."""
@@ -261,6 +269,12 @@ def _is_same(write: Connection, path: bytes, identity: Identity) -> bool:
         return False
     write.execute(update(videos).where(videos.c.id == row.id).values(**anew))
     return True
+
+
+def _is_written_on(read: Connection, path: bytes, identity: Identity) -> bool:
+    """Whether it is a file that was filed here, to which someone has gone on writing."""
+    here = select(videos.c.inode).where(videos.c.path == path, videos.c.state == "filed")
+    return read.scalar(here.order_by(videos.c.id.desc()).limit(1)) == identity.inode
 
 
 def _is_there(path: bytes, identity: Identity) -> bool:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
 from daemon.backup import copy
-from daemon.store import connect, is_locked
+from daemon.store import connect, is_passing
 from learner.errors import VidwatchError
 
 RESTORING = ".restoring"  # what a database's name has until it is restored
@@ -43,7 +43,7 @@ def migrate(path: Path, revision: str = "head") -> None:
         with engine.execution_options(writes=True).begin() as connection:
             command.upgrade(alembic_config(connection), revision)
     except DatabaseError as error:
-        if is_locked(error):
+        if is_passing(error):
             raise
         raise VidwatchError(f"database {path}: {error.orig}") from error
     finally:
@@ -62,7 +62,7 @@ def revision_of(path: Path) -> str | None:
         with engine.connect() as connection:
             current = MigrationContext.configure(connection).get_current_revision()
     except DatabaseError as error:
-        if is_locked(error):
+        if is_passing(error):
             raise
         raise VidwatchError(f"database {path}: {error.orig}") from error
     finally:

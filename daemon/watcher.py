@@ -111,7 +111,7 @@ class Watcher:
             if not self._polling:
                 self._watch()
             self._search(now)
-        whole = self.tracker.whole(now, _look, open_for_writing)
+        whole = self.tracker.whole(now, self._look, open_for_writing)
         for first in range(0, len(whole), BATCH):
             batch = whole[first : first + BATCH]
             try:
@@ -126,7 +126,7 @@ class Watcher:
         try:
             for folder in self.folders:
                 found = iter(self._files(folder))
-                while some := [(path, _look(path)) for path in islice(found, BATCH)]:
+                while some := [(path, self._look(path)) for path in islice(found, BATCH)]:
                     self._beat()
                     for path in self._unknown(some):
                         self.tracker.touch(path, now)
@@ -157,10 +157,13 @@ class Watcher:
     def _relative(self, path: bytes) -> bytes:
         return next(path[len(folder) + 1 :] for folder in self.folders if path.startswith(folder))
 
-
-def _look(path: bytes) -> Identity | None:
-    try:
-        return identify(path)
-    except OSError:  # the next search finds it, when it can be looked at
-        return None
-
+    def _look(self, path: bytes) -> Identity | None:
+        """The file, unless it is only reached through a folder that is a link by now."""
+        try:
+            identity = identify(path)
+            folder = next(folder for folder in self.folders if path.startswith(folder))
+            within = os.path.dirname(path)[len(folder) :]
+            is_behind_link = os.path.realpath(os.path.dirname(path)) != os.path.realpath(folder) + within
+            return None if is_behind_link else identity
+        except OSError:  # the next search finds it, when it can be looked at
+            return None

@@ -120,8 +120,8 @@ def follow_home(engine: Engine, root: Path) -> None:
     """
     new = os.fsencode(root)
     with engine.begin() as read:
-        old = _root_of(read)
-    if old is None or old == new:
+        old = _root_of(read, new)
+    if old is None:
         return
     log.info("the home was at %s: the paths in the database follow", os.fsdecode(old))
     with engine.execution_options(writes=True).begin() as write:
@@ -133,10 +133,12 @@ def follow_home(engine: Engine, root: Path) -> None:
             write.execute(text(f"{move} {below}"), named)
 
 
-def _root_of(read: Connection) -> bytes | None:
-    """The home that the last files were filed in."""
+def _root_of(read: Connection, new: bytes) -> bytes | None:
+    """The home that the last files were filed in; None where that is `new`, or where there are none."""
     filed = select(videos.c.path).where(videos.c.state == "filed").order_by(videos.c.id.desc()).limit(LOOKED_AT)
     roots = Counter[bytes]()
     for path in read.execute(filed).scalars():
+        if path.startswith(new + b"/"):
+            return None
         roots.update({path.rpartition(top)[0] for top in _TOPS if top in path})
     return next((root for root, _ in roots.most_common(1)), None)

@@ -74,6 +74,9 @@ def test_what_a_daemon_tells_of_itself_is_read_by_others_until_it_is_over(tmp_pa
         assert running.notices.keys() == {"disk", "events"}
         lock.note("disk", None)
         assert (home.running() or running).notices == {"events": "none"}
+        for number in range(10):
+            lock.note(f"subject {number}", "满" * 1000)
+        assert len((home.running() or running).notices) == 11
         assert (tmp_path / "daemon.lock").stat().st_size == LOCK_BYTES
     with home.lock():
         assert (home.running() or running).notices == {}

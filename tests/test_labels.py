@@ -419,7 +419,7 @@ def test_files_that_were_touched_or_restored_from_a_backup_are_still_ours(desk: 
 def test_other_content_put_in_the_place_of_ours_is_a_persons_word(desk: Desk) -> None:
     desk.arrive("a.avi")
     desk.answer()
-    path = desk.drop("classified/Biking/a.avi", "something else, and longer")
+    path = desk.drop("other/a.avi", "something else, and longer").replace(desk.root / "classified/Biking/a.avi")
     assert desk.notice(path) == 1
     assert [row[1:] for row in desk.said()] == [("labelled", "Biking", "folder")]
 
@@ -553,3 +553,16 @@ def test_a_file_that_got_a_number_is_found_by_the_name_it_has_now(desk: Desk) ->
     target = (desk.root / "inbox/cam2/a.avi").rename(desk.root / "classified/Biking/a-2.avi")
     desk.store.moved({other: Placed(bytes(target), bytes(desk.root / "classified/Biking/a.avi"))}, NOW)
     assert find_videos(["a-2.avi"], desk.root, desk.store.engine) == [other]
+
+
+def test_a_clip_that_is_written_on_after_it_was_filed_is_answered_anew_and_nobody_has_labelled_it(desk: Desk) -> None:
+    desk.arrive("a.avi", "the first half")
+    desk.answer()
+    filed = desk.root / "classified/Biking/a.avi"
+    with filed.open("a") as file:
+        file.write(" and the rest")
+    assert desk.labels.notice([(bytes(filed), desk.identity(filed), None)], desk.now) == 1
+    assert desk.said() == []
+    desk.answer()
+    assert filed.exists()
+    assert desk.labels.unexplained([(bytes(filed), desk.identity(filed))]) == []

@@ -167,6 +167,24 @@ def test_links_and_pipes_are_not_followed(tmp_path: Path, inbox: Path, found: Fo
     assert found.names(inbox) == {"a.mp4"}
 
 
+def test_a_folder_swapped_for_a_link_hands_on_nothing_from_outside(
+    tmp_path: Path, inbox: Path, found: Found, watcher: Watcher
+) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/a.mp4").write_bytes(b"somebody else's")
+    watcher.start()
+    wait_for(watcher.at_rest)
+    (inbox / "cam").mkdir()
+    (inbox / "cam/a.mp4").write_bytes(b"video")
+    time.sleep(SETTLE / 3)
+    (inbox / "cam").rename(tmp_path / "before")
+    (inbox / "cam").symlink_to(tmp_path / "outside")
+    (inbox / "b.mp4").write_bytes(b"video")
+    wait_for(lambda: bool(found.files))
+    time.sleep(3 * SETTLE)
+    assert found.names(inbox) == {"b.mp4"}
+
+
 def test_names_that_are_not_utf8_are_found(inbox: Path, found: Found, watcher: Watcher) -> None:
     watcher.start()
     wait_for(watcher.at_rest)

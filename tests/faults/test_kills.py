@@ -15,7 +15,7 @@ STEPS = [
         "daemon.labels:Labels.notice",
         "daemon.store:Store.claim",
         "daemon.decoding:Decoders.decode",
-        "learner.video:read_clip",  # in a decoder: the daemon goes on
+        "daemon.decoding:_read",  # in a decoder: the daemon goes on
         "daemon.inference:Inference.__call__",
         "daemon.store:Store.record",
         "daemon.store:Store.fail",
