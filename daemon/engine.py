@@ -40,15 +40,22 @@ class Engines:
         Raises:
             VidwatchError: no model can be loaded: neither the one that `model` names nor one before it.
         """
+        try:
+            if self._history.is_news(self._settings.model):
+                self._load(self._settings.model)  # a slip of the pen must not end the reign of the model that answers
+        except VidwatchError as error:
+            raise self._refusal(error) from error
         name = self._history.obey(self._settings.model, now)
         while True:
             try:
                 return self._engine(name, self._challenger(), now)
             except VidwatchError as error:
                 if name == self._settings.model:
-                    hint = "'vidwatch models' lists them"
-                    raise VidwatchError(f"setting 'model' is {name!r}: {error}; {hint}") from error
+                    raise self._refusal(error) from error
                 name = self._give_back(str(error), now)
+
+    def _refusal(self, error: VidwatchError) -> VidwatchError:
+        return VidwatchError(f"setting 'model' is {self._settings.model!r}: {error}; 'vidwatch models' lists them")
 
     def changed(self, now: datetime) -> Engine | None:
         """A new engine where another model answers now, or another is in its shadow; None where all is as it was."""

@@ -82,6 +82,12 @@ class History:
             _insert(write, "set", setting, row.challenger if row else None, reason, setting, now)
             return setting
 
+    def is_news(self, setting: str) -> bool:
+        """Whether vidwatch.toml names another model than when it was last obeyed."""
+        with self.engine.begin() as read:
+            row = read.execute(_reigning()).first()
+            return row is None or row.setting != setting
+
     def choose(self, name: str, now: datetime) -> None:
         """A person wants this model to answer."""
         with self._writer.begin() as write:

@@ -155,6 +155,9 @@ class Home:
         Raises:
             VidwatchError: it is not, with the command that makes one.
         """
+        if not self.database.is_file() and (self.root / "classified").is_dir():
+            hint = f"'vidwatch restore' brings a backup back; where there never was one: vidwatch init {self.root}"
+            raise VidwatchError(f"home {self.root} has no database: {hint}")
         if not self.database.is_file():
             raise VidwatchError(f"{self.root} is not a vidwatch home; make it with: vidwatch init {self.root}")
 

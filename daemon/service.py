@@ -14,14 +14,14 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from daemon.backup import Backups
 from daemon.clock import now
 from daemon.filing import Folders
 from daemon.history import History
 from daemon.home import Home, Lock
-from daemon.integrity import require_whole
+from daemon.integrity import SAFE, is_damage, require_whole
 from daemon.notify import Heart, Notifier
 from daemon.pipeline import Engine, Pipeline, StoppedError
 from daemon.retention import Retention
@@ -101,6 +101,7 @@ def run(home: Home, settings: Settings, stop: Stop, *, once: bool, tell: Callabl
         log.info("watching %s", home.inbox)
         while not stop.asked:
             worked = _round(pipeline, engines, store, lock, tell)
+            _require_undamaged(watching)
             schedule.follow_the_clock()
             heart.beat("work", time.monotonic())
             heart.tend(time.monotonic())
@@ -138,11 +139,22 @@ def _round(pipeline: Pipeline, engines: "Engines", store: Store, lock: Lock, tel
         return worked
     except StoppedError:
         return False
-    except OperationalError as error:
+    except DatabaseError as error:
+        if is_damage(error.orig):
+            raise VidwatchError(f"the database is damaged ({error.orig}): {SAFE}") from error
+        if not isinstance(error, OperationalError):
+            raise
         lock.note("database", f"cannot be used now, and is tried again ({error.orig})")
         pipeline.start_over()
         time.sleep(PAUSE)
         return False
+
+
+def _require_undamaged(watching: list[Watcher]) -> None:
+    """To try again would not mend it."""
+    for failure in [watcher.failure for watcher in watching]:
+        if isinstance(failure, DatabaseError) and is_damage(failure.orig):
+            raise VidwatchError(f"the database is damaged ({failure.orig}): {SAFE}") from failure
 
 
 def _is_worked_off(pipeline: Pipeline, store: Store, watching: list[Watcher], space: Space) -> bool:

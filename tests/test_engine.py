@@ -148,3 +148,11 @@ def test_where_no_other_model_is_left_the_one_in_use_goes_on(lab: Lab, engines: 
     lab.history.obey("gone", lab.now)
     assert engines.changed(lab.now) is None
     assert engines.champion.name == "tiny"
+
+
+def test_a_model_that_vidwatch_toml_misspells_ends_no_reign(lab: Lab) -> None:
+    misspelt = Engines(lab.home, SETTINGS.model_copy(update={"model": "nix"}), lab.store, lab.history)
+    with pytest.raises(VidwatchError, match="setting 'model' is 'nix'"):
+        misspelt.first(lab.now)
+    assert lab.history.champion() == "tiny"
+    assert [row.challenger for row in lab.history.decisions()] == ["tiny"]

@@ -80,3 +80,9 @@ def test_what_a_daemon_tells_of_itself_is_read_by_others_until_it_is_over(tmp_pa
         assert (tmp_path / "daemon.lock").stat().st_size == LOCK_BYTES
     with home.lock():
         assert (home.running() or running).notices == {}
+
+
+def test_a_home_whose_database_is_gone_is_named_with_the_way_back(tmp_path: Path) -> None:
+    Home.at(tmp_path).create()
+    with pytest.raises(VidwatchError, match="has no database: 'vidwatch restore'"):
+        Home.at(tmp_path).require()

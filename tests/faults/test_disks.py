@@ -257,3 +257,22 @@ def test_names_that_differ_in_case_alone_and_renames_between_them(ordeal: Ordeal
     assert ordeal.wait_for(ordeal.is_worked_off), ordeal.said()
     ordeal.stop()
     ordeal.require_well()
+
+
+@pytest.mark.slow
+def test_a_database_that_is_damaged_while_the_daemon_runs_ends_it_with_the_way_back(ordeal: Ordeal) -> None:
+    for number in range(30):
+        ordeal.drop(number, f"inbox/{number}.avi")
+    ordeal.work_off()
+    ordeal.start()
+    assert ordeal.wait_for(lambda: "watching" in ordeal.log.read_text()[-200:]), ordeal.said()
+    time.sleep(3)
+    with ordeal.home.database.open("r+b") as file:
+        file.seek(4096)
+        file.write(os.urandom(ordeal.home.database.stat().st_size - 4096))
+    ordeal.drop(100, "inbox/100.avi")
+    assert ordeal.process
+    assert ordeal.process.wait(60) == 2, ordeal.said()
+    assert "is damaged" in ordeal.said()
+    assert "vidwatch restore" in ordeal.said()
+    ordeal.require_all_there()
