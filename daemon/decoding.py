@@ -1,9 +1,11 @@
 """The pool of decoder processes, with limits on time and memory: a crash or a hang costs one file one attempt."""
 
 import errno
+import logging
 import multiprocessing
 import os
 import signal
+import time
 from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -20,6 +22,9 @@ from learner.opening import File, VideoError, open_regular
 from learner.spec import ClipSpec
 from learner.video import Clip, read_open
 
+log = logging.getLogger(__name__)
+
+SLACK = 30.0  # seconds
 PERMANENT = (errno.EACCES, errno.EPERM, errno.ELOOP)
 
 
@@ -49,16 +54,39 @@ class Decoders:
         self.spec, self.workers, self.seconds, self.gigabytes = spec, workers, seconds, gigabytes
         self.min_read_share = min_read_share
         self._pool = self._new_pool()
+        self._begun: set[Future[Clip]] = set()
+        self._moved = time.monotonic()
 
     def decode(self, path: bytes, identity: Identity | None = None) -> Future[Clip]:
         """Begin to read a clip; `outcome` tells what became of it. Only the file of this `identity` is read."""
+        self.tend()
+        if not self._begun:
+            self._moved = time.monotonic()
         arguments = (path, identity, self.spec, self.min_read_share)
-        try:
-            return self._pool.schedule(_read, args=arguments, timeout=self.seconds)
-        except RuntimeError:  # pebble gives up a pool whose idle worker was killed, or whose own thread has ended
-            self.close()
-            self._pool = self._new_pool()
-            return self._pool.schedule(_read, args=arguments, timeout=self.seconds)
+        future: Future[Clip] = self._pool.schedule(_read, args=arguments, timeout=self.seconds)
+        self._begun.add(future)
+        future.add_done_callback(self._end)
+        return future
+
+    def tend(self) -> None:
+        """Begin anew with the processes where what is being read would never end; it is all to be read again.
+
+        pebble gives up a pool whose idle process was killed, or whose own thread has ended, and forgets what it was
+        reading then. It takes the time from a clock that people set.
+        """
+        is_stuck = bool(self._begun) and time.monotonic() - self._moved > self.seconds + SLACK
+        if self._pool.active and not is_stuck:
+            return
+        log.warning("the decoders are started again (%s)", "they are stuck" if is_stuck else "one of them was killed")
+        self.close()
+        self._pool = self._new_pool()
+        for future in list(self._begun):
+            if not future.done():
+                future.set_exception(BrokenProcessPool())
+
+    def _end(self, future: Future[Clip]) -> None:
+        self._begun.discard(future)
+        self._moved = time.monotonic()
 
     def outcome(self, future: Future[Clip]) -> Clip | Undecoded:
         """What became of a clip that is done."""

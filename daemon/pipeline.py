@@ -52,6 +52,7 @@ class Reader(Protocol):
 
     def decode(self, path: bytes, identity: Identity) -> Future[Clip]: ...  # noqa: D102
     def outcome(self, future: Future[Clip]) -> Clip | Undecoded: ...  # noqa: D102
+    def tend(self) -> None: ...  # noqa: D102
 
 
 class StoppedError(Exception):
@@ -112,6 +113,7 @@ class Pipeline:
         if not self._in_hand and not moves:
             return False
         if self._in_hand:
+            self._engine.reader.tend()
             done = wait(self._in_hand, timeout=0 if moves else NAP, return_when=FIRST_COMPLETED).done
             batch = sorted(done, key=lambda future: self._in_hand[future].id)[: self._batch_size]
             self._answer([(self._in_hand.pop(future), self._engine.reader.outcome(future)) for future in batch], now)

@@ -112,17 +112,19 @@ class Watcher:
                 self._watch()
             self._search(now)
         whole = self.tracker.whole(now, self._look, open_for_writing)
-        for first in range(0, len(whole), BATCH):
-            batch = whole[first : first + BATCH]
+        while whole:
             try:
-                self._take(batch)
+                self._take(whole[:BATCH])
             except self._trouble as error:
                 log.warning("files cannot be taken up now, trying again: %s", str(error).partition("\n")[0])
-                for path, _ in batch:
+                for path, _ in whole:
                     self.tracker.touch(path, now)
+                return
+            self._beat()
+            whole = whole[BATCH:]
 
     def _search(self, now: float) -> None:
-        self._unreadable = []
+        self._unreadable, began = [], time.thread_time()
         try:
             for folder in self.folders:
                 found = iter(self._files(folder))
@@ -134,9 +136,9 @@ class Watcher:
             log.warning("folders cannot be searched now, trying again: %s", str(error).partition("\n")[0])
             return
         self._note(f"searching {self._subject}", "; ".join(self._unreadable[:3]) or None)
-        # Among a million files filed, looking for moved ones may take a twentieth of one processor, and no more.
-        took = time.monotonic() - now
-        self._next_search = now + max(self._rescan, 20 * took)
+        # Looking for moved files among a million may take a twentieth of one processor, and half of a share's time.
+        worked, took = time.thread_time() - began, time.monotonic() - now
+        self._next_search = now + max(self._rescan, 20 * worked, 2 * took)
 
     def _files(self, path: bytes) -> Iterator[bytes]:
         """The files at or below `path` that are not left alone. Links are not followed."""

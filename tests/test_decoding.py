@@ -1,6 +1,7 @@
 import errno
 import os
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import psutil
 import pytest
 from conftest import write_video
 
-from daemon.decoding import Decoders, Undecoded
+from daemon.decoding import SLACK, Decoders, Undecoded
 from daemon.identity import identify
 from learner.spec import ClipSpec
 from learner.video import Clip
@@ -136,6 +137,39 @@ def test_decoders_whose_idle_processes_were_killed_are_replaced(tmp_path: Path, 
     while not isinstance(decoders.outcome(decoders.decode(path)), Clip):
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+AGAIN = Undecoded("again", "the decoders had to be started again")
+
+
+def begin_without_end(path: bytes, decoders: Decoders) -> Future[Clip]:
+    decoders.outcome(decoders.decode(path))
+    for worker in decoders._pool._pool_manager.worker_manager.workers.values():
+        os.kill(worker.pid, signal.SIGSTOP)
+    future = decoders.decode(path)
+    decoders.tend()
+    assert not future.done()
+    return future
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_what_is_in_hand_is_read_again_where_a_thread_of_the_pool_has_ended(tmp_path: Path, decoders: Decoders) -> None:
+    path = bytes(write_video(tmp_path / "a.mp4"))
+    future = begin_without_end(path, decoders)
+    decoders._pool._pool_manager.worker_manager.pool_channel.reader.close()
+    decoders._pool._message_manager_loop.join(30)
+    decoders.tend()
+    assert decoders.outcome(future) == AGAIN
+    assert isinstance(decoders.outcome(decoders.decode(path)), Clip)
+
+
+def test_decoders_that_no_clock_ends_are_started_again(tmp_path: Path, decoders: Decoders) -> None:
+    path = bytes(write_video(tmp_path / "a.mp4"))
+    future = begin_without_end(path, decoders)
+    decoders._moved -= decoders.seconds + SLACK
+    decoders.tend()
+    assert decoders.outcome(future) == AGAIN
+    assert isinstance(decoders.outcome(decoders.decode(path)), Clip)
 
 
 def test_a_decoder_that_was_told_to_stop_is_no_fault_of_its_file(decoders: Decoders) -> None:

@@ -202,6 +202,7 @@ def test_modified_during_check_a_file_waits_until_it_is_whole_again(house: House
         """Reads for real, while someone goes on writing the file."""
 
         decode = staticmethod(decoders.decode)
+        tend = staticmethod(decoders.tend)
 
         def outcome(self, future: Future[Clip]) -> Clip | Undecoded:
             clip = decoders.outcome(future)
@@ -309,6 +310,9 @@ class Crashing:
 
     def outcome(self, future: Future[Clip]) -> Clip | Undecoded:
         return Undecoded("crashed", "its decoder crashed (signal SIGSEGV)")
+
+    def tend(self) -> None:
+        """It has no processes."""
 
 
 def test_a_file_that_its_decoder_dies_of_is_given_up_after_three_attempts(house: House) -> None:

@@ -70,7 +70,7 @@ def watcher(inbox: Path, found: Found) -> Iterator[Watcher]:
     watcher.stop()
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 10) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "not in time"
