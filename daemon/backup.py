@@ -17,7 +17,7 @@ from daemon.home import Home
 from daemon.integrity import is_damage
 from daemon.settings import Settings
 from learner import files
-from learner.errors import VidwatchError
+from learner.errors import PassingError, VidwatchError
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +117,8 @@ def copy(source: Path, target: Path) -> None:
     """Copy a database, whole at one instant, while others write to it; it replaces `target` when it is checked.
 
     Raises:
-        VidwatchError: it cannot be read or written, or is damaged; what was at `target` is as it was.
+        VidwatchError: it is damaged; what was at `target` is as it was.
+        PassingError: it cannot be read or written now.
     """
     part = files.part_of(target)
     try:
@@ -134,10 +135,10 @@ def copy(source: Path, target: Path) -> None:
             hint = "copies made before are kept; 'vidwatch check' tells more"
             raise VidwatchError(f"database {source} is damaged, and was not copied ({error}); {hint}") from error
         hint = "is there room, and may this user read and write? Copies made before are kept"
-        raise VidwatchError(f"{target}: the database cannot be copied to it ({error}); {hint}") from error
+        raise PassingError(f"{target}: the database cannot be copied to it ({error}); {hint}") from error
     except OSError as error:
         part.unlink(missing_ok=True)
-        raise VidwatchError(f"{target}: the database cannot be copied to it ({error.strerror})") from error
+        raise PassingError(f"{target}: the database cannot be copied to it ({error.strerror})") from error
     except BaseException:
         part.unlink(missing_ok=True)
         raise
@@ -179,7 +180,7 @@ def _require_room(source: Path, target: Path) -> None:
     needed = sum(path.stat().st_size for path in (source, source.with_name(source.name + "-wal")) if path.exists())
     free = shutil.disk_usage(target.parent).free
     if free < needed:
-        raise VidwatchError(
+        raise PassingError(
             f"{target}: no room for a copy of the database: it needs {needed / 1e6:.0f} MB, and {free / 1e6:.0f} MB "
             "are free; copies made before are kept"
         )

@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import os
 import shlex
 import sys
 import time
@@ -18,7 +19,7 @@ from daemon.cli_models import Json, database
 from daemon.clock import now
 from daemon.home import Home
 from daemon.identity import printable
-from learner.errors import VidwatchError
+from learner.errors import PassingError, VidwatchError
 
 app = typer.Typer(
     help="Drop a video into a folder, read its class in a table.",
@@ -31,12 +32,15 @@ app.add_typer(cli_home.app)
 
 
 def main() -> None:
-    """Run the command. What a person can mend is one line and exit status 2; anything else is a bug."""
+    """Run the command. What a person can mend is one line and exit status 2; anything else is a bug.
+
+    What may pass by itself is exit status 75: a service starts again then.
+    """
     try:
         app()
     except VidwatchError as error:
         print(f"vidwatch: {printable(str(error))}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(os.EX_TEMPFAIL if isinstance(error, PassingError) else 2)
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 LONGEST_NAME = 255
 REASON = b"vidwatch: "
 UNSURE = b"_unsure"  # no class can have this name
-PIECE = 2**24  # bytes
+PIECE = 2**26  # bytes
 _RENAME_NOREPLACE, _AT_FDCWD = 1, -100
 
 
@@ -82,10 +82,10 @@ def place(
     part = _part_of(target, identity)
     if identify(source) != identity:
         # To another file system a file is copied: the copy is whole before the original is removed.
-        if _is_copy(part, identity, sha256):
+        if _is_copy(part, identity, sha256, progress):
             source = part
         else:
-            return target if _is_copy(target, identity, sha256) else None
+            return target if _is_copy(target, identity, sha256, progress) else None
     os.makedirs(os.path.dirname(target), exist_ok=True)
     while True:
         try:
@@ -148,11 +148,11 @@ def _part_of(target: bytes, identity: Identity) -> bytes:
     return os.path.dirname(target) + b"/.vidwatch-%d-%d.part" % (identity.inode, identity.size)
 
 
-def _is_copy(path: bytes, identity: Identity, sha256: str | None) -> bool:
+def _is_copy(path: bytes, identity: Identity, sha256: str | None, progress: Callable[[], None]) -> bool:
     there = identify(path)
     if there is None or there.size != identity.size:
         return False
-    return there.mtime_ns == identity.mtime_ns if sha256 is None else _sha256(path) == sha256
+    return there.mtime_ns == identity.mtime_ns if sha256 is None else _sha256(path, progress) == sha256
 
 
 def _copy(source: bytes, part: bytes, progress: Callable[[], None]) -> None:
@@ -161,6 +161,7 @@ def _copy(source: bytes, part: bytes, progress: Callable[[], None]) -> None:
         with open(source, "rb", opener=_without_links) as original, open(part, "wb") as copy:
             while piece := original.read(PIECE):
                 copy.write(piece)
+                os.fdatasync(copy.fileno())  # all at the end it could take minutes, without a sign of life
                 progress()
             copy.flush()
             shutil.copystat(source, part, follow_symlinks=False)
@@ -222,6 +223,10 @@ def _begins(path: bytes, opening: bytes) -> bool:
         return False
 
 
-def _sha256(path: bytes) -> str:
+def _sha256(path: bytes, progress: Callable[[], None]) -> str:
+    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while piece := file.read(PIECE):
+            digest.update(piece)
+            progress()
+    return digest.hexdigest()

@@ -1,5 +1,6 @@
 """The home folder: its paths, making it, and the lock that tells whether a daemon works on it. Knows no settings."""
 
+import errno
 import fcntl
 import json
 import logging
@@ -15,7 +16,8 @@ from pathlib import Path
 
 from daemon.identity import printable
 from learner.catalogue import STARTER
-from learner.errors import VidwatchError
+from learner.errors import PassingError, VidwatchError
+from learner.files import write
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +27,8 @@ FOLDERS = ("inbox", "classified", "labelled", "failed", "duplicates", "models")
 LONGEST_NAME = 200  # with an ending, and a number, it is a file's name
 LOCK_BYTES = 4096
 LONGEST_NOTICE = 300
+# A disk that is full, read-only after a fault, or away.
+PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ENODEV)
 
 
 @dataclass(frozen=True)
@@ -132,22 +136,42 @@ class Home:
     def _lock(self) -> Path:
         return self.root / "daemon.lock"
 
+    @property
+    def _mounted(self) -> Path:
+        return self.root / ".inbox-is-mounted"
+
     def create(self) -> None:
-        """Make what is missing of the folders and the settings file.
+        """Make what is missing of the folders and the settings file, and note whether the inbox is a disk of its own.
 
         Raises:
             VidwatchError: a folder or the file cannot be made.
+            PassingError: as it is now.
         """
         try:
             for name in FOLDERS:
                 (self.root / name).mkdir(parents=True, exist_ok=True)
-            with self.settings.open("xb") as file:
-                file.write((files("daemon") / "vidwatch.toml").read_bytes())
+            if not os.path.lexists(self.settings):
+                write(self.settings, (files("daemon") / "vidwatch.toml").read_bytes())
+            if self.inbox.resolve().is_mount():
+                self._mounted.touch()
         except FileExistsError as error:
-            if error.filename != str(self.settings):
-                raise VidwatchError(f"{error.filename} is in the way; move it, or choose another home") from error
+            where = Path(error.filename)
+            if where.is_symlink():
+                hint = "mount it, or mend the link"
+                raise PassingError(f"{where} is a link to {where.readlink()}, which is not there; {hint}") from error
+            raise VidwatchError(f"{where} is in the way; move it, or choose another home") from error
         except OSError as error:
-            raise VidwatchError(f"home {self.root}: cannot make {error.filename} ({error.strerror})") from error
+            raise self._refusal(error, f"cannot make {error.filename}") from error
+
+    def why_no_inbox(self) -> str | None:
+        """Why nothing can be said of files in the inbox: it is gone, or not mounted; None where it is there."""
+        inbox = self.inbox.resolve()
+        if not inbox.is_dir():
+            return f"{self.inbox} is not there: it is to be mounted or made again"
+        if self._mounted.exists() and not inbox.is_mount():
+            hint = f"where it is an ordinary folder now, remove {self._mounted}"
+            return f"{self.inbox} was a disk or a share of its own, and is to be mounted; {hint}"
+        return None
 
     def require(self) -> None:
         """Check that this is a home.
@@ -166,20 +190,29 @@ class Home:
         """Hold this home as its one daemon. The kernel drops the lock when the process ends, however it ends.
 
         Raises:
-            VidwatchError: another process holds it, or this user may not write here.
+            PassingError: another process holds it, or its disk cannot be written now.
+            VidwatchError: this user may not write here.
         """
         try:
             descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            raise VidwatchError(f"home {self.root}: cannot write {self._lock.name} ({error.strerror})") from error
+            raise self._refusal(error, f"cannot write {self._lock.name}") from error
         try:
             if not _flock_within(descriptor, fcntl.LOCK_EX, seconds=1):
                 holder = _read_running(descriptor)
                 who = f"process {holder.pid}, since {holder.since:%Y-%m-%d %H:%M} UTC" if holder else "another process"
-                raise VidwatchError(f"a daemon works on {self.root} already ({who}); stop that one first")
-            yield Lock(descriptor)
+                raise PassingError(f"a daemon works on {self.root} already ({who}); stop that one first")
+            try:
+                lock = Lock(descriptor)
+            except OSError as error:
+                raise self._refusal(error, f"cannot write {self._lock.name}") from error
+            yield lock
         finally:
             os.close(descriptor)
+
+    def _refusal(self, error: OSError, what: str) -> VidwatchError:
+        kind = PassingError if error.errno in PASSING else VidwatchError
+        return kind(f"home {self.root}: {what} ({error.strerror})")
 
     def running(self) -> Running | None:
         """The daemon that works on this home now."""

@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -36,7 +36,7 @@ from daemon.watcher import Watcher
 from daemon.watching import watchers
 from daemon.whereabouts import follow_home
 from learner.cache import Cache
-from learner.errors import VidwatchError
+from learner.errors import PassingError, VidwatchError
 
 if TYPE_CHECKING:
     from daemon.engine import Engines
@@ -64,9 +64,10 @@ def run(home: Home, settings: Settings, stop: Stop, *, once: bool, tell: Callabl
     `tell` is called several times a second, to show how it goes.
 
     Raises:
-        VidwatchError: another daemon has this home, or the model or the database cannot be used.
+        VidwatchError: the model or the database cannot be used.
+        PassingError: another process has this home, or a disk is full or away.
     """
-    with ExitStack() as stack:
+    with suppress(StoppedError), ExitStack() as stack:
         lock = stack.enter_context(home.lock())
         service = Notifier.from_environment()
         heart = Heart(service, SILENCE, time.monotonic())
@@ -78,8 +79,6 @@ def run(home: Home, settings: Settings, stop: Stop, *, once: bool, tell: Callabl
         engines = _engines(home, settings, store, history)
         stack.callback(engines.close)
         engine = _patiently(lambda: engines.first(now()), stop, lock)
-        if stop.asked:
-            return
         disks, least = [home.root, home.root / "classified"], settings.min_free_gigabytes * GIGABYTE
         space = Space(disks, least, partial(lock.note, "disk"))
         pipeline = _pipeline(home, settings, store, engine, space, lambda: _go_on(stop, heart))
@@ -92,6 +91,7 @@ def run(home: Home, settings: Settings, stop: Stop, *, once: bool, tell: Callabl
         retraining = Retraining(home, settings, history)
         stack.callback(retraining.stop)
         schedule = _schedule(store, pipeline, engines.cache)
+        schedule.every(TENDING, lambda: lock.note("inbox", home.why_no_inbox()))
         if not once:
             _schedule_care(schedule, home, settings, lock, store, retraining)
         schedule.start()
@@ -161,9 +161,11 @@ def _is_worked_off(pipeline: Pipeline, store: Store, watching: list[Watcher], sp
     if failure := next((watcher.failure for watcher in watching if watcher.failure), None):
         raise failure
     try:
-        if not space.is_enough():
-            raise VidwatchError("clips stay in the inbox: too little space is free on the disk (min_free_gigabytes)")
-        if store.busy() or not all(watcher.at_rest() for watcher in watching) or store.busy():
+        if not all(watcher.at_rest() for watcher in watching):
+            return False
+        if store.busy():
+            if not space.is_enough():
+                raise PassingError("clips stay in the inbox: too little space is free (min_free_gigabytes)")
             return False
         pipeline.settle_missing(datetime.max.replace(tzinfo=UTC))
         return True
@@ -174,17 +176,18 @@ def _is_worked_off(pipeline: Pipeline, store: Store, watching: list[Watcher], sp
 
 def _patiently(begin: Callable[[], T], stop: Stop, lock: Lock) -> T:
     """What has to be done at the start: while the database is locked or its disk is full, it is tried again."""
-    while True:
+    while not stop.asked:
         try:
             result = begin()
         except OperationalError as error:
-            if stop.asked or not is_passing(error):
-                raise VidwatchError(f"the database cannot be used: {error.orig}") from error
+            if not is_passing(error):
+                raise PassingError(f"the database cannot be used: {error.orig}") from error
             lock.note("database", f"cannot be used now, and is tried again ({error.orig})")
             time.sleep(0 if is_locked(error) else PAUSE)
         else:
             lock.note("database", None)
             return result
+    raise StoppedError
 
 
 def _calmly(change: Callable[[], object]) -> None:
@@ -212,12 +215,6 @@ def _engines(home: Home, settings: Settings, store: Store, history: History) -> 
 def _pipeline(
     home: Home, settings: Settings, store: Store, engine: Engine, space: Space, progress: Callable[[], None]
 ) -> Pipeline:
-    inbox = home.inbox.resolve()
-    was_mounted = inbox.is_mount()
-
-    def inbox_is_there() -> bool:
-        return inbox.is_mount() if was_mounted else inbox.is_dir()
-
     return Pipeline(
         store,
         engine,
@@ -225,7 +222,7 @@ def _pipeline(
         batch_size=settings.batch_size,
         grace=timedelta(seconds=settings.rescan_seconds + 2 * settings.settle_seconds),
         patience=timedelta(seconds=min(PATIENCE * settings.settle_seconds, LONGEST_PATIENCE)),
-        inbox_is_there=inbox_is_there,
+        inbox_is_there=lambda: home.why_no_inbox() is None,
         may_begin=space.is_enough,
         progress=progress,
     )

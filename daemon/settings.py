@@ -87,9 +87,19 @@ def load(path: Path) -> Settings:
         VidwatchError: not TOML, an unknown key, or a wrong value; names the key, the value and the rule.
     """
     try:
-        return Settings(**_read(path))
+        settings = Settings(**_read(path))
     except ValidationError as error:
         raise VidwatchError("; ".join(_explain(path, problem) for problem in error.errors())) from error
+    for key, value in (("model", settings.model), ("retrain", settings.retrain)):
+        if "/" in value and not _is_below(path.parent, value):
+            raise VidwatchError(f"{_where(path, key)} is {value!r}: it must lie in the home; copy it there")
+    return settings
+
+
+def _is_below(folder: Path, name: str) -> bool:
+    """By its name alone: a folder in the home may itself be a link to another disk."""
+    path = Path(name).expanduser().absolute()
+    return ".." not in path.parts and path.is_relative_to(folder.absolute())
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -106,11 +116,15 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _explain(path: Path, problem: Any) -> str:
     key = ".".join(map(str, problem["loc"]))
-    where = f"setting {key!r} in {path}"
-    if f"VIDWATCH_{key}".upper() in os.environ:
-        where = f"environment variable VIDWATCH_{key.upper()}"
+    where = _where(path, key)
     if problem["type"] == "extra_forbidden":
         known = ", ".join(Settings.model_fields)
         return f"{where} (value {problem['input']!r}) is unknown; the settings are: {known}"
     rule = problem["msg"].removeprefix("Value error, ")
     return f"{where} is {problem['input']!r}: {rule[:1].lower() + rule[1:]}"
+
+
+def _where(path: Path, key: str) -> str:
+    if f"VIDWATCH_{key}".upper() in os.environ:
+        return f"environment variable VIDWATCH_{key.upper()}"
+    return f"setting {key!r} in {path}"

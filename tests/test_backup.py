@@ -337,7 +337,7 @@ def test_a_restore_is_refused_while_a_daemon_runs_and_a_backup_is_not(daemon: Da
     daemon.wait_for(lambda status: status["daemon"]["running"])
     assert daemon.command("backup").returncode == 0
     done = daemon.command("restore")
-    assert done.returncode == 2
+    assert done.returncode == os.EX_TEMPFAIL
     assert "stop that one first" in done.stderr
     assert daemon.end(signal.SIGTERM)[0] == 0
     assert daemon.command("restore").returncode == 0

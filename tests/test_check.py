@@ -228,7 +228,7 @@ def test_the_command_says_it_in_lines_or_json_and_by_its_exit_status(room: Revie
     assert "done: remove it" in done.stdout
     with room.home.lock():
         done = command("--quick", "--repair")
-    assert done.returncode == 2
+    assert done.returncode == os.EX_TEMPFAIL
     assert "stop that one first" in done.stderr
 
 

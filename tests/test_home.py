@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from daemon.home import FOLDERS, LOCK_BYTES, Home
-from learner.errors import VidwatchError
+from learner.errors import PassingError, VidwatchError
 
 
 def test_a_home_is_made_once_and_what_is_there_stays(tmp_path: Path) -> None:
@@ -25,6 +25,18 @@ def test_a_file_in_the_way_of_a_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "inbox").touch()
     with pytest.raises(VidwatchError, match="inbox"):
         Home.at(tmp_path).create()
+
+
+def test_an_inbox_that_is_a_link_to_a_disk_that_is_away_is_waited_for(tmp_path: Path) -> None:
+    home = Home.at(tmp_path / "home")
+    home.root.mkdir()
+    home.inbox.symlink_to(tmp_path / "share/in")
+    with pytest.raises(PassingError, match=r"is a link to .*share/in, which is not there"):
+        home.create()
+    assert "is not there" in str(home.why_no_inbox())
+    (tmp_path / "share/in").mkdir(parents=True)
+    home.create()
+    assert home.why_no_inbox() is None
 
 
 def test_a_folder_that_is_no_home_is_refused_with_the_command_that_makes_one(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_a_running_daemon_takes_what_comes_in_and_stops_when_told(daemon: Daemon
     assert daemon.query("SELECT state, error FROM videos") == [("filed", None)] * 2
 
     second = daemon.command("run")
-    assert second.returncode == 2
+    assert second.returncode == os.EX_TEMPFAIL
     assert f"process {daemon.process.pid}" in second.stderr
     assert second.stderr.count("\n") == 1
 

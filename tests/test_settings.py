@@ -55,3 +55,12 @@ def test_a_wrong_variable_is_named_as_such(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("VIDWATCH_DECODERS", "many")
     with pytest.raises(VidwatchError, match="VIDWATCH_DECODERS is 'many'"):
         load(tmp_path / "missing.toml")
+
+
+@pytest.mark.parametrize("value", ["/elsewhere/net", "../net", "~/net"])
+@pytest.mark.parametrize("key", ["model", "retrain"])
+def test_models_and_recipes_outside_the_home_are_refused(tmp_path: Path, key: str, value: str) -> None:
+    with pytest.raises(VidwatchError, match=f"'{key}' in .* it must lie in the home"):
+        load(written(tmp_path, f'{key} = "{value}"'))
+    inside = str(tmp_path / "models/net")
+    assert getattr(load(written(tmp_path, f'{key} = "{inside}"')), key) == inside

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -95,7 +96,8 @@ def test_a_disk_that_is_full_at_some_write_loses_nothing(on_disk: Ordeal, disk: 
     on_disk.start()
     time.sleep(6)
     full.unlink()
-    if on_disk.process.poll() is not None:
+    if (code := on_disk.process.poll()) is not None:
+        assert code == os.EX_TEMPFAIL, on_disk.said()  # the service would start it again
         on_disk.start()
     assert on_disk.wait_for(on_disk.is_worked_off), on_disk.said()
     on_disk.stop()
@@ -132,7 +134,8 @@ def test_a_disk_that_becomes_read_only_costs_time_alone(on_disk: Ordeal, disk: D
     time.sleep(5)
     on_disk.require_all_there()
     run("mount", "-o", "remount,rw", str(disk.path))
-    if on_disk.process and on_disk.process.poll() is not None:
+    if on_disk.process and (code := on_disk.process.poll()) is not None:
+        assert code == os.EX_TEMPFAIL, on_disk.said()
         on_disk.start()
     assert on_disk.wait_for(on_disk.is_worked_off), on_disk.said()
     on_disk.stop()
@@ -167,16 +170,44 @@ def test_an_inbox_on_another_file_system_that_goes_away_and_comes_back(ordeal: O
     assert ordeal.wait_for(ordeal.is_worked_off), ordeal.said()
     for number in range(10, 20):
         drop_apart(ordeal, number)
-    kept = ordeal.home.root / "kept"
-    run("mount", "--bind", str(inbox_apart.path), str(kept)) if kept.mkdir() is None else None
-    inbox_apart.unmount()
-    time.sleep(4)
-    assert ordeal.query("SELECT count(*) FROM videos WHERE state = 'failed'") == [(0,)]
-    run("mount", "--move", str(kept), str(inbox_apart.path))
-    kept.rmdir()
+    with away(inbox_apart, ordeal.home.root / "kept"):
+        assert ordeal.wait_for(lambda: "is to be mounted" in notices(ordeal).get("inbox", "")), ordeal.said()
+        time.sleep(4)
+        assert ordeal.query("SELECT count(*) FROM videos WHERE state = 'failed'") == [(0,)]
+    assert ordeal.wait_for(ordeal.is_worked_off), ordeal.said()
+    assert ordeal.wait_for(lambda: "inbox" not in notices(ordeal))
+    ordeal.stop()
+    ordeal.require_well()
+
+
+@pytest.mark.slow
+def test_an_inbox_that_is_away_when_the_daemon_starts(ordeal: Ordeal, inbox_apart: Disk) -> None:
+    for number in range(5):
+        drop_apart(ordeal, number)
+    ordeal.start("daemon.decoding:_read:before")
+    assert ordeal.wait_for(ordeal.reached.exists), ordeal.said()
+    ordeal.kill()
+    queued = "SELECT count(*) FROM videos WHERE finished_at IS NULL"
+    assert ordeal.query(queued) == [(5,)]
+    with away(inbox_apart, ordeal.home.root / "kept"):
+        ordeal.start()
+        assert ordeal.wait_for(lambda: "is to be mounted" in notices(ordeal).get("inbox", "")), ordeal.said()
+        time.sleep(4)  # longer than a file may be gone
+        assert ordeal.query(queued) == [(5,)]
     assert ordeal.wait_for(ordeal.is_worked_off), ordeal.said()
     ordeal.stop()
     ordeal.require_well()
+
+
+@contextmanager
+def away(disk: Disk, elsewhere: Path) -> Iterator[None]:
+    """The file system lies elsewhere meanwhile, with all that is on it."""
+    elsewhere.mkdir()
+    run("mount", "--bind", str(disk.path), str(elsewhere))
+    disk.unmount()
+    yield
+    run("mount", "--move", str(elsewhere), str(disk.path))
+    elsewhere.rmdir()
 
 
 @pytest.mark.slow
