@@ -151,7 +151,7 @@ def test_a_full_disk_leaves_no_half_copy_and_the_older_ones(home: Home) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code, "--home", home.root, "backup"], capture_output=True, text=True
     )
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (done.returncode, done.stdout) == (os.EX_TEMPFAIL, "")
     assert "cannot be copied" in done.stderr
     assert "Copies made before are kept" in done.stderr
     assert [path.name for path in home.backups.iterdir()] == [good.name]
