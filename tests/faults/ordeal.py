@@ -111,8 +111,9 @@ class Ordeal:
         self.require_no_process()
 
     def stop(self) -> None:
-        """Tell the daemon to end."""
+        """Tell the daemon to end, not before it hears that: Python takes a moment to start."""
         assert self.process
+        assert self.wait_for(lambda: self.home.running()), self.said()
         self.process.terminate()
         code = self.process.wait(SLOWEST)
         assert code == 0, (code, self.said())
