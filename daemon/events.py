@@ -27,16 +27,19 @@ KINDS: list[type[FileSystemEvent]] = [
     FileModifiedEvent,
     FileMovedEvent,
 ]
+DONE = (FileClosedEvent, FileMovedEvent)
 
 
 class Events(FileSystemEventHandler):
     """Calls `touch` with the path of each event below `folders`, in a thread of its own.
 
+    It is told, too, whether the event says that the file's writer is done: it was closed, or moved here.
+
     Raises:
         OSError: the kernel has no watches left, or a folder is not there.
     """
 
-    def __init__(self, folders: Sequence[bytes], touch: Callable[[bytes], None]) -> None:
+    def __init__(self, folders: Sequence[bytes], touch: Callable[[tuple[bytes, bool]], None]) -> None:
         self._touch = touch
         # A folder that is a link would be watched for changes of the link.
         self._real = {os.path.realpath(folder): folder for folder in folders}
@@ -81,7 +84,7 @@ class Events(FileSystemEventHandler):
         path = os.fsencode(event.dest_path or event.src_path)
         real = next((real for real in self._real if path.startswith(real)), None)
         if real is not None:
-            self._touch(self._real[real] + path[len(real) :])
+            self._touch((self._real[real] + path[len(real) :], isinstance(event, DONE)))
 
 
 def _identities(folders: Iterable[bytes]) -> list[tuple[int, int]]:

@@ -40,15 +40,15 @@ def _signed(number: int) -> int:
     return (number + 2**63) % 2**64 - 2**63
 
 
-def open_for_writing(path: bytes) -> bool:
-    """Whether a process has the file open for writing; False where the kernel does not tell.
+def open_for_writing(path: bytes) -> bool | None:
+    """Whether a process has the file open for writing; None where the kernel does not tell.
 
     It tells owners and root, by refusing a read lease while there is a writer.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError:
-        return False
+        return None
     try:
         # Should someone open it meanwhile, the kernel signals us: with SIGURG, since SIGIO would end the process.
         fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
@@ -57,7 +57,7 @@ def open_for_writing(path: bytes) -> bool:
     except BlockingIOError:
         return True
     except OSError:
-        return False
+        return None
     finally:
         with contextlib.suppress(OSError):
             os.close(descriptor)

@@ -19,33 +19,41 @@ def is_left_alone(relative: bytes) -> bool:
     return any(part.startswith(b".") for part in parts) or parts[-1].endswith(PARTIAL) or parts[-1] in LITTER
 
 
+# Of a file that was closed by its writer, or moved here, and that nobody else has open.
+SETTLED_SOON = 0.25  # seconds
+
+
 @dataclass
 class _Seen:
     identity: Identity | None
     look_at: float
     moved: bool = False
+    closed: bool = False
 
 
 class Tracker:
     """Paths that were touched and are not whole yet.
 
-    A file is whole when it looks the same after `settle` seconds, and nobody is known to have it open for writing.
+    A file is whole when it looks the same after `settle` seconds, and nobody is known to have it open for writing. One
+    that was closed by its writer needs no more than `SETTLED_SOON`, where it is known that nobody has.
     """
 
     def __init__(self, settle: float) -> None:
         self.settle = settle
         self._seen: dict[bytes, _Seen] = {}
 
-    def touch(self, path: bytes, now: float) -> None:
-        """Something happened to `path`, or it was found: look at it."""
-        self._seen.setdefault(path, _Seen(None, now))
+    def touch(self, path: bytes, now: float, *, closed: bool = False) -> None:
+        """Something happened to `path`, or it was found: look at it. `closed`: its writer says that it is done."""
+        seen = self._seen.setdefault(path, _Seen(None, now))
+        if closed:
+            self._seen[path] = _Seen(None, now, seen.moved, closed=True)
 
     def nothing_may_settle(self) -> bool:
         """Whether there is no path left but such that have changed, or were held open, since they were first seen."""
         return all(seen.moved for seen in self._seen.values())
 
     def whole(
-        self, now: float, look: Callable[[bytes], Identity | None], is_written: Callable[[bytes], bool]
+        self, now: float, look: Callable[[bytes], Identity | None], is_written: Callable[[bytes], bool | None]
     ) -> list[tuple[bytes, Identity]]:
         """The paths that have become whole by `now`; they, and those that are gone, are tracked no longer."""
         found = []
@@ -53,10 +61,15 @@ class Tracker:
             identity = look(path)
             if identity is None:
                 del self._seen[path]
-            elif identity == seen.identity and not is_written(path):
+                continue
+            same = identity == seen.identity
+            written = is_written(path) if same or seen.closed else None
+            closed = seen.closed and written is False
+            if same and (closed or not (seen.closed or written)):
                 del self._seen[path]
                 found.append((path, identity))
             else:
-                moved = seen.identity is not None
-                self._seen[path] = _Seen(identity, now + self.settle, moved or seen.moved)
+                moved = seen.moved or seen.identity is not None
+                pause = min(SETTLED_SOON, self.settle) if closed else self.settle
+                self._seen[path] = _Seen(identity, now + pause, moved, closed)
         return found

@@ -50,7 +50,7 @@ class Watcher:
         self._subject = ", ".join(printable(os.path.basename(os.fsdecode(folder))) for folder in folders)
         self._polling, self._rescan, self._next_search = polling, rescan, 0.0
         self._unknown, self._take, self._trouble, self._note, self._beat = unknown, take, trouble, note, beat
-        self._touched: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._touched: queue.SimpleQueue[tuple[bytes, bool]] = queue.SimpleQueue()
         self._stop, self._stepping = threading.Event(), threading.Lock()
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
         self._events: Events | None = None
@@ -105,8 +105,9 @@ class Watcher:
     def _step(self, now: float) -> None:
         self._beat()
         while not self._touched.empty():
-            for path in self._files(self._touched.get()):
-                self.tracker.touch(path, now)
+            touched, closed = self._touched.get()
+            for path in self._files(touched):
+                self.tracker.touch(path, now, closed=closed)
         if now >= self._next_search:
             if not self._polling:
                 self._watch()

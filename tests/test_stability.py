@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.identity import Identity
-from daemon.stability import Tracker, is_left_alone
+from daemon.stability import SETTLED_SOON, Tracker, is_left_alone
 
 SETTLE = 2.0
 PATH = b"/inbox/a.mp4"
@@ -12,7 +12,8 @@ class Disk:
     """A file whose size is what `sizes` says at that time; None is no file."""
 
     def __init__(self, sizes: dict[float, int | None]) -> None:
-        self.sizes, self.now, self.writer = sizes, 0.0, False
+        self.sizes, self.now = sizes, 0.0
+        self.writer: bool | None = False
 
     def look(self, path: bytes) -> Identity | None:
         size = next((size for time, size in sorted(self.sizes.items(), reverse=True) if time <= self.now), None)
@@ -74,6 +75,35 @@ def test_touching_again_does_not_begin_the_settle_time_anew() -> None:
     tracker.touch(PATH, 0)
     assert disk.whole_at(tracker, 1.5) is None
     tracker.touch(PATH, 1.5)
+    assert disk.whole_at(tracker, 10) == SETTLE
+
+
+def test_a_file_that_its_writer_closed_and_nobody_has_open_is_whole_soon() -> None:
+    tracker = Tracker(SETTLE)
+    tracker.touch(PATH, 0)
+    disk = Disk({0: 10, 1: 20})
+    assert disk.whole_at(tracker, 1) is None
+    tracker.touch(PATH, 1, closed=True)
+    tracker.touch(PATH, 1)  # a search finds it
+    assert disk.whole_at(tracker, 10) == 1 + 0.25 + SETTLED_SOON
+
+
+def test_a_file_that_is_opened_again_soon_after_it_was_closed_waits_for_the_settle_time() -> None:
+    tracker, disk = Tracker(SETTLE), Disk({0: 10, 0.5: 20})
+    tracker.touch(PATH, 0, closed=True)
+    assert disk.whole_at(tracker, 0, step=0.1) is None
+    disk.writer = True
+    assert disk.whole_at(tracker, 1.9, step=0.1) is None
+    disk.writer = False
+    whole_at = disk.whole_at(tracker, 10, step=0.1)
+    assert whole_at is not None
+    assert whole_at > SETTLE
+
+
+def test_a_closed_file_waits_for_the_settle_time_where_the_kernel_does_not_tell_who_has_it_open() -> None:
+    tracker, disk = Tracker(SETTLE), Disk({0: 10})
+    disk.writer = None
+    tracker.touch(PATH, 0, closed=True)
     assert disk.whole_at(tracker, 10) == SETTLE
 
 
