@@ -18,6 +18,9 @@ from learner.video import Clip
 
 log = logging.getLogger(__name__)
 
+MOST = 1024  # clips in one forward pass, where memory allows
+GROWS_AFTER = 50  # forward passes that went well
+
 
 @dataclass(frozen=True)
 class Thresholds:
@@ -45,24 +48,31 @@ class Inference:
     ) -> None:
         self.model, self._thresholds = model, thresholds
         self._shelf = features_shelf(model, cache)
+        self._most, self._well = MOST, 0
         self._shadow = shadow
         self._shares_features = shadow is not None and features_shelf(shadow[1], cache).key == self._shelf.key
 
     def __call__(self, clips: Sequence[Clip]) -> list[Outcome]:
-        """Classify; on a device short of memory, some at a time.
+        """Classify; on a device short of memory half as many at a time, and after a while as many again.
 
         Raises:
             BusyError: the device has no memory for a single clip.
             VidwatchError: a logit is not finite.
         """
-        try:
-            return self._outcomes(clips, np.stack([clip.frames for clip in clips]))
-        except torch.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
-            if len(clips) == 1:
-                raise BusyError("the device is out of memory") from error
-        half = len(clips) // 2
-        return self(clips[:half]) + self(clips[half:])
+        outcomes: list[Outcome] = []
+        while left := clips[len(outcomes) :][: self._most]:
+            try:
+                outcomes += self._outcomes(left, np.stack([clip.frames for clip in left]))
+            except torch.OutOfMemoryError as error:
+                torch.cuda.empty_cache()
+                if len(left) == 1:
+                    raise BusyError("the device is out of memory") from error
+                self._most, self._well = len(left) // 2, 0
+            else:
+                self._well += 1
+            if self._well == GROWS_AFTER:
+                self._most, self._well = min(2 * self._most, MOST), 0
+        return outcomes
 
     def _outcomes(self, clips: Sequence[Clip], frames: np.ndarray[Any, Any]) -> list[Outcome]:
         features = self.model.features(frames)

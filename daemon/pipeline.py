@@ -3,12 +3,14 @@
 import errno
 import logging
 import os
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from daemon.batch_size import BatchSize
 from daemon.decoding import Undecoded
 from daemon.filing import Folders, place, sync_folders, write_reason
 from daemon.identity import Identity, display_name, identify, printable
@@ -75,11 +77,12 @@ class Engine:
 class Pipeline:
     """The way of a video from the queue to its folder.
 
-    Twice the batch size is in hand at most: the next clips decode while the device works, and memory stays bounded
-    whatever waits. What is ready when the device frees is its next batch, so batches fill when it is busy and are
-    small when it is idle. A file that is gone or has changed has `grace` to be found again, under whatever name; one
-    that is cut short and was changed less than `patience` ago may still be on its way. Nothing new is taken up while
-    `may_begin` says no; `progress` is called in what takes long, and may raise `StoppedError`.
+    Batches have `batch_size` clips at most, and fewer where the device is slow. Twice as many are in hand at most: the
+    next clips decode while the device works, and memory stays bounded whatever waits. What is ready when the device
+    frees is its next batch, so batches fill when it is busy and are small when it is idle. A file that is gone or has
+    changed has `grace` to be found again, under whatever name; one that is cut short and was changed less than
+    `patience` ago may still be on its way. Nothing new is taken up while `may_begin` says no; `progress` is called in
+    what takes long, and may raise `StoppedError`.
     """
 
     def __init__(
@@ -96,7 +99,7 @@ class Pipeline:
         progress: Callable[[], None],
     ) -> None:
         self._store, self._engine, self._folders = store, engine, folders
-        self._batch_size, self._grace, self._patience = batch_size, grace, patience
+        self._batch_size, self._grace, self._patience = BatchSize(batch_size), grace, patience
         self._inbox_is_there, self._may_begin, self._progress = inbox_is_there, may_begin, progress
         self._in_hand: dict[Future[Clip], Claimed] = {}
         self._astray = False
@@ -106,7 +109,7 @@ class Pipeline:
         if self._astray:
             self._store.recover()
             self._astray = False
-        room = 2 * self._batch_size - len(self._in_hand) if self._may_begin() else 0
+        room = 2 * self._batch_size.now - len(self._in_hand) if self._may_begin() else 0
         for video in self._store.claim(room, now) if room > 0 else []:
             self._in_hand[self._engine.reader.decode(video.path, video.identity)] = video
         moves = self._store.moves(now)
@@ -115,7 +118,7 @@ class Pipeline:
         if self._in_hand:
             self._engine.reader.tend()
             done = wait(self._in_hand, timeout=0 if moves else NAP, return_when=FIRST_COMPLETED).done
-            batch = sorted(done, key=lambda future: self._in_hand[future].id)[: self._batch_size]
+            batch = sorted(done, key=lambda future: self._in_hand[future].id)[: self._batch_size.now]
             self._answer([(self._in_hand.pop(future), self._engine.reader.outcome(future)) for future in batch], now)
             moves = self._store.moves(now)
         self._file(moves, now)
@@ -184,8 +187,10 @@ class Pipeline:
         """The answers in order; a clip that the model itself refuses is failed, and the others go on without it."""
         if not clips:
             return []
+        began = time.monotonic()
         try:
             predictions = self._engine.classify([clip for _, clip in clips])
+            self._batch_size.took(len(clips), time.monotonic() - began)
         except VidwatchError as error:
             if len(clips) > 1:
                 return [answer for clip in clips for answer in self._predict([clip])]

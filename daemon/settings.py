@@ -38,7 +38,7 @@ class Settings(BaseSettings):
 
     model: Annotated[str, Field(min_length=1)] = "starter"
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    batch_size: Annotated[int, Field(ge=1, le=1024)] = 8
+    batch_size: Annotated[int, Field(ge=1, le=1024)] = 64
     settle_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 2.0
     rescan_seconds: Annotated[float, Field(ge=1, le=86400)] = 10.0
     watch: Literal["auto", "events", "polling"] = "auto"

@@ -16,7 +16,7 @@ from daemon.decoding import Decoders, Undecoded
 from daemon.filing import Folders
 from daemon.identity import Identity, identify
 from daemon.pipeline import BusyError, Engine, Outcome, Pipeline
-from daemon.store import Arrival, Store, connect
+from daemon.store import Arrival, Move, Store, connect
 from daemon.tables import predictions, videos
 from daemon.upgrade import upgrade
 from learner.errors import VidwatchError
@@ -374,7 +374,13 @@ def test_a_file_taken_away_after_its_answer_is_left_where_it_is(house: House) ->
     house.root.joinpath("labelled").mkdir()
     moved = house.root / "labelled/a.avi"
     move = house.pipeline._file
-    house.pipeline._file = lambda moves, now: (path.rename(moved) if path.exists() else None, move(moves, now))[1]  # type: ignore[method-assign]
+
+    def taken_away(moves: list[Move], now: datetime) -> None:
+        if moves and path.exists():
+            path.rename(moved)
+        move(moves, now)
+
+    house.pipeline._file = taken_away  # type: ignore[method-assign]
     house.work()
     assert house.files() == {"labelled/a.avi"}
     assert [(row.state, row.finished_at is not None) for row in house.rows()] == [("classified", True)]

@@ -1,0 +1,169 @@
+"""The running daemon with its default model: its rate against its ceiling, its memory, how soon it answers one clip.
+
+The files of the benchmarks are copies whose bytes differ at their end, where no decoder looks.
+"""
+
+import os
+import shutil
+import signal
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import psutil
+import report
+from table import Row, seconds
+
+from daemon.decoding import Decoders
+from daemon.stability import SETTLED_SOON
+from learner.classifier import Classifier
+from learner.dataset import find_clips
+from learner.video import Clip, read_clip
+
+VIDWATCH = Path(sys.executable).with_name("vidwatch")
+AT_ONCE, ALONE, WAITING = 150, 7, 10_000
+MOST_MEMORY = 1.2e9  # bytes
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """A running daemon on a home of its own."""
+
+    home: Path
+    process: psutil.Process
+
+    def drop(self, clip: Path, number: int) -> None:
+        """A file whose content is its own, whole from its first moment in the inbox."""
+        made = self.home / f"{number}{clip.suffix}"
+        shutil.copy(clip, made)
+        with made.open("ab") as file:
+            # A chunk that both containers skip: its size and "free", or "JUNK" and its size.
+            head = b"\0\0\0\x10free" if clip.suffix == ".mp4" else b"JUNK\x08\0\0\0"
+            file.write(head + number.to_bytes(8, "big"))
+        made.rename(self.home / "inbox" / made.name)
+
+    def filed(self) -> int:
+        """How many videos have come to their end."""
+        with closing(sqlite3.connect(self.home / "vidwatch.db", timeout=30)) as connection:
+            counted = connection.execute("SELECT count(*) FROM videos WHERE finished_at IS NOT NULL")
+            return int(counted.fetchone()[0])
+
+    def wait_for(self, filed: int) -> None:
+        """Until that many have."""
+        while self.filed() < filed:
+            assert self.process.is_running()
+            time.sleep(0.01)
+
+
+@contextmanager
+def running() -> Iterator[Daemon]:
+    """A daemon that has nothing to do."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder, "home")
+        environment = {**os.environ, "VIDWATCH_HOME": str(home), "XDG_CACHE_HOME": folder}
+        subprocess.run([VIDWATCH, "init"], env=environment, check=True, capture_output=True)
+        with Path(folder, "log").open("wb") as log:
+            process = subprocess.Popen([VIDWATCH, "run"], env=environment, stderr=log)
+        try:
+            while b"watching" not in Path(folder, "log").read_bytes():
+                assert process.poll() is None, Path(folder, "log").read_text()
+                time.sleep(0.1)
+            yield Daemon(home, psutil.Process(process.pid))
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+
+
+def rows(clips: Path) -> Iterator[Row]:
+    """The default model; the ceiling is that of decoding and the forward pass, each alone with all cores."""
+    model = Classifier.load()
+    on = {"model": model.name, "device": str(model.device)}
+    found = [clip.path for clip in find_clips(clips)]
+    chosen = found[:: max(1, len(found) // AT_ONCE)][:AT_ONCE]
+    decoding, forward = costs(chosen, model)
+    ceiling = 1 / (decoding + forward if model.device.type == "cpu" else max(decoding, forward))
+    with running() as daemon:
+        daemon.drop(chosen[0], 0)
+        daemon.wait_for(1)
+        rate = len(chosen) / seconds(lambda: work_off(daemon, chosen))
+        busy = f"decoders busy {rate * decoding:.0%}, model {rate * forward:.0%} of the time"
+        yield Row(f"the daemon, arrival to filed row ({busy})", rate, "clips/s", "ceiling", ceiling, "≥ 0.9", **on)
+        longest = min(found, key=lambda path: abs(duration(path) - 10))
+        soon = statistics.median(answer_one(daemon, longest, 1000 + number) for number in range(ALONE))
+        settle = f"after the {SETTLED_SOON:g} s to settle"
+        bare = statistics.median(seconds(lambda: model.predict(read(longest, model))) for _ in range(ALONE))
+        yield Row(f"one clip of ten seconds, {settle}", soon, "s", "decode and forward", bare, "≤ 1.5", **on)
+    one = statistics.median(seconds(partial(report.one_process, path)) for path in chosen[:: len(chosen) // 4])
+    yield Row("the daemon, against a process a file", rate, "clips/s", "the report's way", 1 / one, "≥ 15", **on)
+    yield Row(f"memory, {WAITING} files waiting", most_memory(found[0]), "bytes", "limit", MOST_MEMORY, "≤ 1", **on)
+
+
+def costs(paths: list[Path], model: Classifier) -> tuple[float, float]:
+    """Seconds a clip of decoding alone and of the forward pass alone, each with all cores, both warmed."""
+    decoders = Decoders(model.spec, os.cpu_count() or 1, seconds=300)
+    list(map(decoders.outcome, [decoders.decode(os.fsencode(path)) for path in paths[:8]]))
+    began = time.perf_counter()
+    read = list(map(decoders.outcome, [decoders.decode(os.fsencode(path)) for path in paths]))
+    decoding = time.perf_counter() - began
+    decoders.close()
+    frames = np.stack([clip.frames for clip in read if isinstance(clip, Clip)][:32])
+    model.predict(frames[:2])
+    return decoding / len(paths), seconds(lambda: model.predict(frames)) / len(frames)
+
+
+def work_off(daemon: Daemon, paths: list[Path]) -> None:
+    """Drop them at once, and wait until each is filed."""
+    before = daemon.filed()
+    for number, path in enumerate(paths):
+        daemon.drop(path, 1 + number)
+    daemon.wait_for(before + len(paths))
+
+
+def answer_one(daemon: Daemon, path: Path, number: int) -> float:
+    """Seconds from its being settled to its filed row, of an idle daemon."""
+    before = daemon.filed()
+    time.sleep(1)
+    daemon.drop(path, number)
+    return seconds(lambda: daemon.wait_for(before + 1)) - SETTLED_SOON
+
+
+def most_memory(clip: Path) -> float:
+    """The most that a daemon and its decoders hold at any time of half a minute's work."""
+    with running() as daemon:
+        for number in range(WAITING):
+            daemon.drop(clip, number)
+        return max(every(0.2, 150, lambda: resident(daemon.process)))
+
+
+def resident(process: psutil.Process) -> float:
+    """Bytes of a process; what its children share with it counts once."""
+    return float(process.memory_info().rss + sum(child.memory_full_info().uss for child in process.children()))
+
+
+def every(pause: float, times: int, look: Callable[[], float]) -> Iterator[float]:
+    """What is seen each time."""
+    for _ in range(times):
+        yield look()
+        time.sleep(pause)
+
+
+def read(path: Path, model: Classifier) -> np.ndarray:  # type: ignore[type-arg]
+    """A batch of one clip."""
+    return read_clip(path, model.spec).frames[None]
+
+
+def duration(path: Path) -> float:
+    """Seconds that the container states."""
+    import av
+
+    with av.open(str(path)) as container:
+        return (container.duration or 0) / av.time_base
