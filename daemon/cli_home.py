@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from daemon.finding import Finding
     from daemon.restore import Restored
 
+NAMED = 10
+
 app = typer.Typer()
 
 
@@ -82,8 +84,8 @@ def check(
         print(json.dumps({"findings": found, "files_taken_away": looking.gone}))
     else:
         if looking.gone:
-            print(f"{looking.gone} filed videos have no file here any more: people have taken it away, or removed it")
-        print(f"{left} things are wrong" if left else "all is well")
+            print(_gone(looking.gone))
+        print(f"{left} {'thing is' if left == 1 else 'things are'} wrong" if left else "all is well")
     if left:
         raise typer.Exit(1)
 
@@ -109,6 +111,13 @@ def _line(finding: "Finding", *, mended: bool) -> str:
     if finding.repair:
         said += f" - done: {finding.repair}" if mended else f" (--repair: {finding.repair})"
     return printable(said)
+
+
+def _gone(videos: list[str]) -> str:
+    named, others = ", ".join(videos[:NAMED]), len(videos) - NAMED
+    more = f" and {others} more (--json names all)" if others > 0 else ""
+    said = "the files of these filed videos are not here any more, since people took them away or removed them"
+    return printable(f"{said}: {named}{more}")
 
 
 def _tell(done: "Restored") -> None:

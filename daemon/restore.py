@@ -29,14 +29,22 @@ from daemon.labels import Labels
 from daemon.store import connect
 from daemon.tables import labels, videos
 from daemon.upgrade import RESTORING, migrate, revision_of
-from daemon.whereabouts import Found, answered_row, files_below, follow_home, put_back, reason_texts, unexplained
+from daemon.whereabouts import (
+    Found,
+    answered_row,
+    files_below,
+    follow_home,
+    group_at,
+    put_back,
+    reason_texts,
+    unexplained,
+)  # fmt: skip
 from learner.errors import VidwatchError
-from learner.groups import compile_pattern, group_of
+from learner.groups import compile_pattern
 
 log = logging.getLogger(__name__)
 
 _BESIDE = ("-wal", "-shm", "-journal")  # what SQLite keeps beside a database; the order matters, see `_set_aside`
-LOOKED_AT = 1000
 
 
 @dataclass(frozen=True)
@@ -159,9 +167,7 @@ def _with_beside(database: Path) -> list[Path]:
     return [database, *(database.with_name(database.name + suffix) for suffix in _BESIDE)]
 
 
-def _reconcile(
-    home: Home, fresh: Path, pattern: re.Pattern[str], source: Path | None, kept: Path | None
-) -> Restored:
+def _reconcile(home: Home, fresh: Path, pattern: re.Pattern[str], source: Path | None, kept: Path | None) -> Restored:
     engine = connect(fresh)
     try:
         follow_home(engine, home.root)
@@ -209,20 +215,13 @@ def _note_labels(engine: Engine, home: Home, pattern: re.Pattern[str]) -> int:
     It would take each unknown one for a clip that came with its label, by which models are judged; but it may be a
     correction of an answer that the backup does not know, and corrections do not judge.
     """
-    said, root = Labels(engine, Folders(home.root)), os.fsencode(home.root / "labelled")
+    said, root = Labels(engine, Folders(home.root)), os.fsencode(home.root)
     newest = select(func.coalesce(func.max(labels.c.id), 0))
     with engine.begin() as read:
         last = read.scalar(newest) or 0
     for files in files_below(home.root / "labelled"):
-        groups = (_group(file.path[len(root) + 1 :], pattern) for file in files)
-        said.notice([(*file, group) for file, group in zip(files, groups, strict=True)], datetime.now(UTC))
+        said.notice([(*file, group_at(file.path, root, pattern)) for file in files], datetime.now(UTC))
     with engine.execution_options(writes=True).begin() as write:
         since = update(labels).where(labels.c.id > last, labels.c.source == "folder")
         write.execute(since.values(source="moved"))
         return write.scalar(select(func.count()).where(labels.c.id > last)) or 0
-
-
-def _group(path: bytes, pattern: re.Pattern[str]) -> str | None:
-    """Of a file below `labelled/`: below its class folder, as below the inbox, a folder is a group."""
-    *folders, name = path.decode("utf-8", "backslashreplace").split("/")
-    return group_of(name, folders[1:], pattern)
