@@ -132,11 +132,13 @@ def _take(source: Path, fresh: Path, home: Home) -> None:
 
 
 def _require_database(source: Path) -> None:
+    if source.is_dir():
+        raise VidwatchError(f"backup {source} is a folder; name a file in it")
+    if not source.is_file():
+        raise VidwatchError(f"backup {source}: there is no such file")
     try:
         with source.open("rb") as file:
             is_database = file.read(len(HEADER)) == HEADER
-    except IsADirectoryError as error:
-        raise VidwatchError(f"backup {source} is a folder; name a file in it") from error
     except OSError as error:
         raise VidwatchError(f"backup {source}: cannot be read ({error.strerror})") from error
     if not is_database:
