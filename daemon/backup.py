@@ -42,7 +42,10 @@ class Backups:
     def tend(self, now: datetime) -> None:
         """Make a copy where the newest is too old. One that cannot be made is tried again in some minutes."""
         newest = newest_at(self._home.backups, now)
-        if not self._every or now < self._not_before or (newest and now - newest < self._every):
+        is_fresh = newest is not None and now - newest < self._every
+        # A pause that seems longer was begun before the clock was set back.
+        is_pause = now < self._not_before <= now + AGAIN
+        if not self._every or is_fresh or is_pause:
             return
         try:
             self.make(now)
@@ -67,13 +70,15 @@ class Backups:
         return made
 
 
-def back_up(database: Path, to: Path, now: datetime) -> Path:
+def back_up(database: Path, to: Path, now: datetime, *, is_folder: bool = False) -> Path:
     """Copy the database into the folder `to`, under the name of the time, or to a new file `to`; gives the copy's path.
+
+    With `is_folder`, `to` is made where it is missing.
 
     Raises:
         VidwatchError: there is such a file, the copy cannot be written, or the database is damaged.
     """
-    into_folder = to.is_dir() or to == database.parent / "backups"
+    into_folder = is_folder or to.is_dir() or to == database.parent / "backups"
     target = to / f"vidwatch-{now.astimezone(UTC).strftime(_STAMP)}.db" if into_folder else to
     while into_folder and target.exists():  # another was made within this second
         now += timedelta(seconds=1)
@@ -82,6 +87,8 @@ def back_up(database: Path, to: Path, now: datetime) -> Path:
         raise VidwatchError(f"backup {target}: there is such a file; give another name, or a folder")
     try:
         target.parent.mkdir(exist_ok=True)
+    except FileExistsError as error:
+        raise VidwatchError(f"backup {target}: {target.parent} is a file, and no folder") from error
     except OSError as error:
         raise VidwatchError(f"backup {target}: cannot be written ({error.strerror})") from error
     copy(database, target)

@@ -1,6 +1,6 @@
-"""Files against rows and rows against files: what does not fit, and how it is mended where a person says so.
+"""Files against rows and rows against files: what does not fit. Changes nothing; `daemon.mending` does, where told to.
 
-What a daemon that runs may have in flight is looked at twice, or left out. No clip is ever removed.
+What a daemon that runs may have in flight is looked at twice, or left out.
 """
 
 import os
@@ -10,26 +10,28 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import DatabaseError
 
 from daemon import settings
 from daemon.backup import found
 from daemon.clock import now
+from daemon.filing import Folders
 from daemon.finding import Finding
 from daemon.history import History
 from daemon.home import Home
-from daemon.identity import display_name, identify
+from daemon.identity import identify
 from daemon.integrity import SHOWN, damage
+from daemon.labels import is_word
 from daemon.leftovers import leftovers
-from daemon.store import FREED, Store, connect
+from daemon.mending import Mending
+from daemon.store import connect
 from daemon.tables import predictions, videos
 from daemon.whereabouts import (
     ANSWERED,
     Found,
     answered_row,
     files_below,
-    put_back,
     reason_texts,
     sha256_of,
     unexplained,
@@ -38,6 +40,7 @@ from learner.catalogue import find_models
 from learner.errors import VidwatchError
 
 BATCH = 500
+GONE = "gone"  # what is no error: people take answered clips away
 AGAIN = 3.0  # seconds after which what was found beside a daemon at work is looked at again
 
 Progress = Callable[[int, int], None]
@@ -46,8 +49,8 @@ Progress = Callable[[int, int], None]
 class Check:
     """Looks at all of a home; `quick` reads no clips, no weights and no backups.
 
-    `writes` is whether its findings may be mended: the caller holds the home's lock then. After `findings`, `gone` is
-    the number of videos whose files people have taken away.
+    `writes` is whether its findings may be mended: the caller holds the home's lock then. After `findings`, `gone`
+    names the filed videos whose files people have taken away.
     """
 
     def __init__(self, home: Home, *, quick: bool, writes: bool, progress: Progress) -> None:
@@ -55,7 +58,8 @@ class Check:
         self._running = not writes and home.running() is not None
         self._writes = writes
         self._engine: Engine
-        self.gone = 0
+        self._mending: Mending
+        self.gone: list[str] = []
 
     def findings(self) -> Iterator[Finding]:
         """All that does not fit, as it is found.
@@ -69,6 +73,7 @@ class Check:
                 yield from unusable
                 return
             self._engine = connect(self._home.database, read_only=not self._writes)
+            self._mending = Mending(self._home, self._engine)
             try:
                 yield from self._dangling()
                 yield from self._rows()
@@ -116,14 +121,13 @@ class Check:
         last = done = 0
         while rows := self._some(videos.c.id > last):
             said = [finding for row in rows for finding in self._of_row(row)]
-            if said and self._running:
+            if self._running and any(finding.what != GONE for finding in said):
                 time.sleep(AGAIN)
                 again = self._some(videos.c.id.in_([row.id for row in rows]))
-                gone, self.gone = self.gone, 0
                 still = {finding for row in again for finding in self._of_row(row)}
-                self.gone = gone
                 said = [finding for finding in said if finding in still]
-            yield from said
+            self.gone += [finding.where for finding in said if finding.what == GONE]
+            yield from (finding for finding in said if finding.what != GONE)
             last, done = rows[-1].id, done + len(rows)
             self._progress(done, total)
 
@@ -142,24 +146,24 @@ class Check:
     def _of_row(self, row: Any) -> Iterator[Finding]:
         where = f"video {row.id} ({row.name})"
         if row.state in ANSWERED:
-            anew = "answer it anew", partial(self._answer_anew, row)
+            anew = "answer it anew", partial(self._mending.answer_anew, row)
             if not row.has_original:
                 yield Finding("original", where, f"is a copy of video {row.duplicate_of}, which is not there", *anew)
             elif not row.answers:
                 yield Finding("answer", where, "was filed without an answer", *anew)
             elif row.answers > 1 and row.duplicate_of is None:
-                repair = "keep the first as the answer, and the others beside it"
-                yield Finding("answer", where, f"has {row.answers} answers", repair, partial(self._keep_first, row))
+                first = "keep the first as the answer, and the others beside it", partial(self._mending.keep_first, row)
+                yield Finding("answer", where, f"has {row.answers} answers", *first)
             if row.is_finished and row.destination is None:
                 yield from self._of_file(row, where)
         elif self._running or row.is_finished:
             return
         elif row.state == "claimed":
             repair = "put it back into the queue"
-            yield Finding("claim", where, "is in hand of a daemon that has ended", repair, self._recover)
+            yield Finding("claim", where, "is in hand of a daemon that has ended", repair, self._mending.recover)
         elif identify(row.path) is None:
             said = f"waits for an answer, and {os.fsdecode(row.path)} is not there"
-            yield Finding("missing", where, said, "give it up", partial(self._give_up, row))
+            yield Finding("missing", where, said, "give it up", partial(self._mending.give_up, row))
 
     def _of_file(self, row: Any, where: str) -> Iterator[Finding]:
         """A filed video's file; that it is gone is no error, since people take them away."""
@@ -169,14 +173,15 @@ class Check:
         except OSError as error:
             yield Finding("file", path, f"cannot be looked at ({error.strerror}): {where}")
             return
+        gone = Finding(GONE, where, "was filed, and its file is not there any more", harmless=True)
         if there is None:
-            self.gone += 1
+            yield gone
         elif there.size != row.size:
             with self._engine.begin() as read:
                 if unexplained(read, [Found(row.path, there)]):
                     yield Finding("content", path, f"is not the file that was answered: {where}")
                 else:
-                    self.gone += 1  # another one has its place
+                    yield gone  # another one has its place
         elif not self._quick and row.sha256 and (digest := sha256_of(row.path)) != row.sha256:
             with self._engine.begin() as read:
                 others = read.execute(select(videos.c.sha256).where(videos.c.path == row.path)).scalars().all()
@@ -195,11 +200,7 @@ class Check:
                     time.sleep(AGAIN)
                     strangers = self._strangers([file for file in strangers if identify(file.path) == file.identity])
                 for file in strangers:
-                    said = "no row of the database knows it"
-                    if top == "classified":
-                        said += "; the daemon will take its folder for what a person says of it"
-                    mend = partial(self._put_back, file, texts.get(file.path, []))
-                    yield Finding("stranger", os.fsdecode(file.path), said, "put it into the inbox", mend)
+                    yield self._of_stranger(file, texts.get(file.path, []))
         for video, some in texts.items():
             if identify(video) is None:
                 for text in some:
@@ -211,6 +212,19 @@ class Check:
         """Not those that a person has moved from one class folder to another: the daemon notes what that says."""
         with self._engine.begin() as read:
             return [file for file in unexplained(read, files) if answered_row(read, file) is None]
+
+    def _of_stranger(self, file: Found, texts: Sequence[bytes]) -> Finding:
+        """One that a person has put into a class folder is a label that no daemon has seen yet, and stays."""
+        folders, where = Folders(self._home.root), os.fsdecode(file.path)
+        said = "no row of the database knows it"
+        with self._engine.begin() as read:
+            if is_word(read, folders, *file):
+                said += "; the daemon will take its folder for what a person says of it"
+                return Finding("label", where, said, harmless=True)
+        if file.path.startswith(folders.root + b"/classified/") and folders.class_folder(file.path) is None:
+            said += ", and it is in no class folder"
+        mend = partial(self._mending.put_back, file, texts)
+        return Finding("stranger", where, said, "put it into the inbox", mend)
 
     def _models(self) -> Iterator[Finding]:
         history, used = History(self._engine), set[str]()
@@ -236,39 +250,3 @@ class Check:
         for path in found(self._home.backups, now()):
             if problems := damage(path):
                 yield Finding("backup", str(path), f"is damaged ({problems[0]}); remove it")
-
-    def _put_back(self, file: Found, texts: Sequence[bytes]) -> None:
-        put_back(file, self._home.inbox)
-        for text in texts:
-            Path(os.fsdecode(text)).unlink(missing_ok=True)
-
-    def _answer_anew(self, row: Any) -> None:
-        """Into the inbox with its file; a row whose file is gone is failed."""
-        identity, path = identify(row.path), None
-        if identity:
-            path = put_back(Found(row.path, identity), self._home.inbox)
-        if path is None:
-            self._change(row, state="failed", error="its file is gone, and it has no answer", duplicate_of=None)
-            return
-        found_there = identify(path)
-        assert found_there
-        file = {"path": path, "name": display_name(path), **found_there._asdict()}
-        anew = {"state": "queued", "sha256": None, "finished_at": None, "duplicate_of": None, "error": None}
-        self._change(row, **file, **anew)
-
-    def _give_up(self, row: Any) -> None:
-        self._change(row, state="failed", error="vanished before it could be read", finished_at=now())
-
-    def _change(self, row: Any, **values: Any) -> None:
-        with self._engine.execution_options(writes=True).begin() as write:
-            freed = {**FREED, "destination": None}
-            write.execute(update(videos).where(videos.c.id == row.id).values(**values, **freed))
-
-    def _keep_first(self, row: Any) -> None:
-        of_this = (predictions.c.video_id == row.id, predictions.c.kind == "answer")
-        with self._engine.execution_options(writes=True).begin() as write:
-            first = write.scalar(select(func.min(predictions.c.id)).where(*of_this))
-            write.execute(update(predictions).where(*of_this, predictions.c.id != first).values(kind="rescored"))
-
-    def _recover(self) -> None:
-        Store(self._engine, "check").recover()

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from daemon.finding import Finding
     from daemon.restore import Restored
 
+NAMED = 10
+
 app = typer.Typer()
 
 
@@ -24,7 +26,7 @@ app = typer.Typer()
 def backup(
     context: typer.Context,
     to: Annotated[
-        Path | None, typer.Option("--to", metavar="DIR|FILE", help="Where; the home's folder backups/ if not given.")
+        str | None, typer.Option("--to", metavar="DIR|FILE", help="Where; the home's folder backups/ if not given.")
     ] = None,
 ) -> None:
     """Copy the database, also while the daemon runs. Clips, models and settings are files: copy these as such."""
@@ -32,7 +34,9 @@ def backup(
 
     home: Home = context.obj
     home.require()
-    print(f"backup {back_up(home.database, to or home.backups, now())} made and checked")
+    # A path loses the slash that says that a folder is meant.
+    made = back_up(home.database, Path(to) if to else home.backups, now(), is_folder=bool(to and to.endswith("/")))
+    print(f"backup {made} made and checked")
 
 
 @app.command()
@@ -82,8 +86,8 @@ def check(
         print(json.dumps({"findings": found, "files_taken_away": looking.gone}))
     else:
         if looking.gone:
-            print(f"{looking.gone} filed videos have no file here any more: people have taken it away, or removed it")
-        print(f"{left} things are wrong" if left else "all is well")
+            print(_gone(looking.gone))
+        print(f"{left} {'thing is' if left == 1 else 'things are'} wrong" if left else "all is well")
     if left:
         raise typer.Exit(1)
 
@@ -111,18 +115,32 @@ def _line(finding: "Finding", *, mended: bool) -> str:
     return printable(said)
 
 
+def _some(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
+
+
+def _gone(videos: list[str]) -> str:
+    named, others = ", ".join(videos[:NAMED]), len(videos) - NAMED
+    more = f" and {others} more (--json names all)" if others > 0 else ""
+    said = "the files of these filed videos are not here any more, since people took them away or removed them"
+    return printable(f"{said}: {named}{more}")
+
+
 def _tell(done: "Restored") -> None:
     what = f"{done.source} is in place" if done.source else "an empty database is in place"
-    print(f"{what}: {done.videos} videos, {done.labels} labels")
+    print(f"{what}: {_some(done.videos, 'video')}, {_some(done.labels, 'label')}")
     if done.kept:
         print(f"the database that was there is kept as {done.kept}")
     if done.champion:
         print(f"model {done.champion} answers")
     if done.put_back:
-        print(f"{done.put_back} files that it does not know went back to the inbox, to be answered anew")
+        print(f"{_some(done.put_back, 'file')} that it does not know went back to the inbox, to be answered anew")
     if done.returned:
-        print(f"{done.returned} files go back to where it knows them")
+        print(f"on the way back to where it knows them: {_some(done.returned, 'file')}")
     if done.noted:
-        print(f"{done.noted} labels were noted again, by the folders in labelled/ in which clips lie")
-    print("labels that were given since by command or on the page, of clips that do not lie in labelled/, are lost")
+        print(f"noted again, by the folders in labelled/ in which clips lie: {_some(done.noted, 'label')}")
+    if done.lost is None:
+        print("labels given since by command or on the page are lost, if there were any of clips that lie elsewhere")
+    elif done.lost:
+        print(f"in the database that was there alone, and lost here: {_some(done.lost, 'label')}")
     print("start the daemon to go on: vidwatch run")

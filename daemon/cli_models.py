@@ -268,7 +268,14 @@ def rollback(context: typer.Context) -> None:
     with database(context.obj) as engine:
         from daemon.history import History
 
-        back, bad = History(engine).roll_back(now())
+        history = History(engine)
+        back, answers = history.before()
+        try:
+            _load(context.obj, back)
+        except VidwatchError as error:
+            hint = f"{answers} goes on; 'vidwatch models promote NAME' lets another answer"
+            raise VidwatchError(f"the model before {answers!r} cannot be used ({error}): {hint}") from error
+        back, bad = history.roll_back(now())
     print(f"{back} answers from now on, instead of {bad}")
 
 
@@ -293,9 +300,10 @@ def _history_of(home: Home) -> "tuple[list[DecisionRow], str | None, str]":
     """The decisions, which model answers, and of the one in its shadow; nothing where there is no database yet."""
     if not home.database.is_file():
         return [], None, ""
-    from sqlalchemy.exc import OperationalError
+    from sqlalchemy.exc import DatabaseError
 
     from daemon.history import History
+    from daemon.integrity import SAFE, is_damage
     from daemon.store import connect
 
     engine = connect(home.database, read_only=True)
@@ -303,7 +311,9 @@ def _history_of(home: Home) -> "tuple[list[DecisionRow], str | None, str]":
     try:
         decisions, champion, row = history.decisions(), history.champion(), history.undecided()
         n, same = history.agreement(row.challenger) if row else (0, 0)
-    except OperationalError as error:
+    except DatabaseError as error:
+        if is_damage(error.orig):
+            raise VidwatchError(f"database {home.database} is damaged ({error.orig}): {SAFE}") from error
         if "no such table" in str(error):  # no daemon of this version has run here yet
             return [], None, ""
         raise VidwatchError(f"database {home.database}: {error.orig}; run this as the daemon's user") from error
@@ -378,7 +388,8 @@ def _class_table(per_class: dict[str, dict[str, float]]) -> Any:
 
 def _cache(home: Home) -> "Cache":
     from daemon import settings
-    from learner.cache import GIGABYTE, Cache
+    from daemon.space import GIGABYTE
+    from learner.cache import Cache
 
     return Cache(round(settings.load(home.settings).cache_gigabytes * GIGABYTE))
 

@@ -7,9 +7,9 @@ import platform
 import resource
 from pathlib import Path
 
-log = logging.getLogger(__name__)
+from daemon.space import GIGABYTE
 
-GIGABYTE = 10**9
+log = logging.getLogger(__name__)
 
 _PR_SET_NO_NEW_PRIVS = 38
 _SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_TSYNC = 1, 1

@@ -23,14 +23,15 @@ from daemon.home import FOLDERS, Home
 from daemon.integrity import damage
 from daemon.mounts import filesystem_of, is_network
 from daemon.settings import Settings
+from daemon.space import GIGABYTE
 from daemon.status import counts
 from daemon.store import connect
 from learner.errors import VidwatchError
 
 INOTIFY = Path("/proc/sys/fs/inotify")
-GIGABYTE = 10**9
 FILES = 1024  # that the daemon may have open: a log, the database, decoders and what they read
 LIBRARIES = ("torch", "torchvision", "timm", "av", "opencv-python-headless", "sqlalchemy", "numpy", "watchdog")
+ROOM = "take answered clips away, empty duplicates/ and failed/, or set min_free_gigabytes lower in vidwatch.toml"
 AHEAD = 3600  # seconds that a file may be dated in the future by a camera or a share whose clock is off
 
 
@@ -109,11 +110,11 @@ def _space(home: Home, loaded: Settings) -> Iterator[Line]:
             continue
         said = f"{free / GIGABYTE:.1f} GB are free on the disk of {folder}"
         if free < least:
-            hint = f"no clips are taken up below {loaded.min_free_gigabytes:g} GB (min_free_gigabytes): make room"
+            hint = f"no clips are taken up below {loaded.min_free_gigabytes:g} GB; {ROOM}"
             yield Line("space", "problem", f"{said}; {hint}")
         elif free < 2 * least:
-            least_of_all = f"{loaded.min_free_gigabytes:g} GB are the least (min_free_gigabytes)"
-            yield Line("space", "warning", f"{said}, and {least_of_all}: make room soon")
+            least_of_all = f"{loaded.min_free_gigabytes:g} GB are the least"
+            yield Line("space", "warning", f"{said}, and {least_of_all}; {ROOM}")
         else:
             yield Line("space", "ok", said)
         inodes = os.statvfs(folder)
@@ -187,7 +188,7 @@ def _clock(home: Home) -> Iterator[Line]:
     except OSError:  # said of the folders
         dated = 0
     if dated:
-        said = f"{dated} files in the inbox are dated in the future; they are taken all the same"
+        said = f"files in the inbox are dated in the future ({dated}); they are taken all the same"
         yield Line("clock", "warning", said)
     else:
         yield Line("clock", "ok", f"it is {now():%Y-%m-%d %H:%M} UTC")
@@ -225,7 +226,9 @@ def _backup(home: Home, loaded: Settings) -> Iterator[Line]:
     made = newest_at(home.backups, now())
     if made is None:
         hint = "the daemon makes them" if loaded.backup_hours else "backup_hours is 0: none is made by itself"
-        yield Line("backup", "warning", f"there is none yet; {hint}, 'vidwatch backup' makes one now")
+        others = sorted(home.backups.glob("before-upgrade-*.db"))
+        beside = f", but for {others[-1].name} (vidwatch restore takes it where it is named)" if others else ""
+        yield Line("backup", "warning", f"there is none yet{beside}; {hint}, 'vidwatch backup' makes one now")
         return
     hours = (now() - made).total_seconds() / 3600
     late = loaded.backup_hours and hours > 2 * loaded.backup_hours
@@ -261,12 +264,17 @@ def _model(home: Home, loaded: Settings) -> Iterator[Line]:
             engine.dispose()
     except DatabaseError:
         pass  # said of the database
+    known = set[str]()
     for name in sorted(names):
         try:
-            found = checkpoint.load(home.model_or_starter(name))
-            yield Line("model", "ok", f"{name} can be loaded: {len(found.manifest.classes)} classes")
+            classes = checkpoint.load(home.model_or_starter(name)).manifest.classes
+            yield Line("model", "ok", f"{name} can be loaded: {len(classes)} classes")
+            known.update(classes)
         except VidwatchError as error:
             yield Line("model", "problem", f"{error}; 'vidwatch models' lists those there are")
+    if known and (unknown := loaded.without_class(known)):
+        hint = f"is it misspelt? Known are {', '.join(sorted(known))}"
+        yield Line("settings", "warning", f"thresholds: no model in use knows a class {', '.join(unknown)}; {hint}")
 
 
 def _versions() -> Iterator[Line]:

@@ -13,8 +13,9 @@ from daemon.home import Home
 from daemon.inference import Inference, Thresholds
 from daemon.pipeline import Engine
 from daemon.settings import Settings
+from daemon.space import GIGABYTE
 from daemon.store import Store
-from learner.cache import GIGABYTE, Cache
+from learner.cache import Cache
 from learner.classifier import Classifier
 from learner.errors import VidwatchError
 
@@ -104,6 +105,8 @@ class Engines:
             workers = self._settings.decoders or os.cpu_count() or 1
             limits = self._settings.decode_seconds, self._settings.decode_gigabytes, self._settings.min_read_share
             self._decoders.append(Decoders(classifier.spec, workers, *limits))
+        if unknown := self._settings.without_class(classifier.classes):
+            log.warning("setting 'thresholds': model %s knows no class %s", classifier.name, ", ".join(unknown))
         thresholds = Thresholds(self._settings.unsure_below, self._settings.thresholds)
         inference = Inference(classifier, thresholds, self.cache, shadow)
         engine = Engine(self._decoders[-1], inference, self._register(classifier, now))

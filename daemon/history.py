@@ -96,6 +96,16 @@ class History:
                 raise VidwatchError(f"model {name!r} is the one that answers already")
             _insert(write, "chosen", name, row.challenger, "vidwatch models promote", row.setting, now)
 
+    def before(self) -> tuple[str, str]:
+        """The model before the one that answers, and that one.
+
+        Raises:
+            VidwatchError: there was none before.
+        """
+        with self.engine.begin() as read:
+            row = _require_reign(read)
+            return _before(read, row), str(row.challenger)
+
     def roll_back(self, now: datetime, reason: str = "vidwatch models rollback") -> tuple[str, str]:
         """Go back to the model before the one that answers; gives both, the new one first.
 
@@ -104,16 +114,9 @@ class History:
         """
         with self._writer.begin() as write:
             row = _require_reign(write)
-            # Going back again goes further back, not to the model that was just left.
-            began = row
-            while began and began.verdict == "rolled back":
-                began = write.execute(
-                    _reigning().where(decisions.c.id < began.id, _took_over(began.challenger))
-                ).first()
-            if began is None or began.champion is None:
-                raise VidwatchError(f"there is no model before {row.challenger!r} to go back to")
-            _insert(write, "rolled back", began.champion, row.challenger, reason, row.setting, now)
-            return str(began.champion), str(row.challenger)
+            back = _before(write, row)
+            _insert(write, "rolled back", back, row.challenger, reason, row.setting, now)
+            return back, str(row.challenger)
 
     def conclude(
         self, challenger: str, champion: str, decision: Decision, now: datetime, training: Training | None = None
@@ -223,6 +226,16 @@ def _require_reign(read: Connection) -> Any:
     if row is None:
         raise VidwatchError("no model has answered here yet; start the daemon first")
     return row
+
+
+def _before(read: Connection, row: Any) -> str:
+    # Going back again goes further back, not to the model that was just left.
+    began = row
+    while began and began.verdict == "rolled back":
+        began = read.execute(_reigning().where(decisions.c.id < began.id, _took_over(began.challenger))).first()
+    if began is None or began.champion is None:
+        raise VidwatchError(f"there is no model before {row.challenger!r} to go back to")
+    return str(began.champion)
 
 
 def _insert(

@@ -18,6 +18,7 @@ from daemon.filing import UNSURE, Folders
 from daemon.identity import Identity, display_name, identify, printable
 from daemon.store import FREED, new_id
 from daemon.tables import labels, predictions, stands, videos
+from daemon.whereabouts import ANSWERED, is_file, rows_at
 from learner.classes import CLASS_NAME_RULE, is_class_name
 from learner.errors import VidwatchError
 
@@ -144,20 +145,24 @@ class Labels:
 
     def _notice(self, write: Connection, path: bytes, identity: Identity, group: str | None, now: datetime) -> bool:
         folder = self._folders.class_folder(path)
-        if folder is None or not (is_class_name(folder[1]) or folder == ("classified", os.fsdecode(UNSURE))):
+        if folder is None or not _says_something(folder):
             self._leave_alone(path, CLASS_NAME_RULE if folder else "it is in no class folder")
             return False
         known = _by_identity(write, identity)
-        if known is None and _is_same(write, path, identity):
-            return True
-        if known is None and folder[0] == "classified" and _is_written_on(write, path, identity):
-            self._queue(write, path, identity, group, now)  # we had put it there, so it is nobody's word
-            return True
         if known is None:
-            return self._arrive(write, path, identity, group, folder, now)
+            rows = _rows_here(write, path)
+            if rows and _goes_on(rows[-1], identity):
+                _renew(write, rows[-1], identity)
+            elif folder[0] == "classified" and _is_written_on(rows, identity):
+                self._queue(write, path, identity, group, now)  # we had put it there, so it is nobody's word
+            else:
+                self._arrive(write, path, identity, group, folder, now)
+            return True
         if known["state"] == "failed":
             # Before we have moved it, someone was faster than we: the next search finds it again.
-            return known["finished_at"] is not None and self._arrive(write, path, identity, group, folder, now)
+            if known["finished_at"] is not None:
+                self._arrive(write, path, identity, group, folder, now)
+            return known["finished_at"] is not None
         if known["path"] != path and _is_there(known["path"], identity):
             return self._link(write, known, path, folder, now)
         return self._follow(write, known, path, folder, now)
@@ -170,12 +175,11 @@ class Labels:
         group: str | None,
         folder: tuple[str, str],
         now: datetime,
-    ) -> bool:
+    ) -> None:
         """A file never seen before."""
         new = self._queue(write, path, identity, group, now)
         self._note(write, {"content": new, "state": "queued", "duplicate_of": None}, _word(new, folder), "folder",
                    _owner(path), now)  # fmt: skip
-        return True
 
     def _queue(self, write: Connection, path: bytes, identity: Identity, group: str | None, now: datetime) -> int:
         row = {"name": display_name(path), "path": path, "group": group, **identity._asdict()}
@@ -223,6 +227,19 @@ def newest() -> Select[Any]:
     return select(labels).where(labels.c.id.in_(last))
 
 
+def is_word(read: Connection, folders: Folders, path: bytes, identity: Identity) -> bool:
+    """Whether a file that no row explains tells a class by its folder: a daemon notes that, and leaves it there.
+
+    What lies where we had put an answered one, in its stead or written on, tells nothing.
+    """
+    folder = folders.class_folder(path)
+    if folder is None or not _says_something(folder):
+        return False
+    rows = _rows_here(read, path)
+    is_changed = bool(rows) and rows[-1].state in ANSWERED and _goes_on(rows[-1], identity)
+    return _by_identity(read, identity) is not None or not (is_changed or _is_written_on(rows, identity))
+
+
 def find(read: Connection, condition: Any) -> dict[int, Any]:
     """Videos by id: their rows, with `content`, the first video that held the same, and its `answer` and `doubt`."""
     content = func.coalesce(videos.c.duplicate_of, videos.c.id)
@@ -234,47 +251,39 @@ def find(read: Connection, condition: Any) -> dict[int, Any]:
 
 def _ours(read: Connection, files: Sequence[tuple[bytes, Identity | None]]) -> set[bytes]:
     """The paths that a row says we have put, or are about to put, this very file to."""
-    paths = [path for path, _ in files]
-    known = set()
-    # Two queries: for one with "or", SQLite reads the whole table.
-    for column, which in (
-        (videos.c.path, videos.c.state != "waiting"),
-        (videos.c.destination, videos.c.destination.is_not(None)),
-    ):
-        query = select(column, videos.c.inode, videos.c.size, videos.c.mtime_ns).where(column.in_(paths), which)
-        known |= {(row[0], Identity(*row[1:])) for row in read.execute(query)}
+    rows = rows_at(read, [path for path, _ in files], "state", *Identity._fields)
+    known = {(path, tuple(identity)) for path, _, state, *identity in rows if state != "waiting"}
     return {path for path, identity in files if identity is None or (path, identity) in known}
 
 
+def _rows_here(read: Connection, path: bytes) -> list[Any]:
+    """The newest last."""
+    return sorted(rows_at(read, [path], "state", "inode", "size"), key=lambda row: int(row.id))
+
+
 def _by_identity(read: Connection, identity: Identity) -> Any:
-    same = and_(*(videos.c[key] == value for key, value in identity._asdict().items()))
-    return next(reversed(find(read, same).values()), None)
+    return next(reversed(find(read, is_file(identity)).values()), None)
 
 
-def _is_same(write: Connection, path: bytes, identity: Identity) -> bool:
-    """Whether a file that we know by its path has only been copied or touched, or has changed before it was read.
+def _goes_on(row: Any, identity: Identity) -> bool:
+    """Whether the newest file of this path has only been copied or touched, or has changed before it was read.
 
     A copy to another file system, a restored backup, a share that numbers its files anew: its row goes on with it.
     """
-    row = None
-    for column in (videos.c.path, videos.c.destination):
-        here = select(videos.c.id, videos.c.state, videos.c.size).where(column == path)
-        row = row or write.execute(here.order_by(videos.c.id.desc()).limit(1)).first()
-    if row is None:
-        return False
+    return row.state in ("waiting", "queued") or (row.state != "failed" and row.size == identity.size)
+
+
+def _renew(write: Connection, row: Any, identity: Identity) -> None:
     anew: dict[str, Any] = {**identity._asdict()}
     if row.state in ("waiting", "queued"):
         anew |= {**FREED, "state": "queued", "attempts": 0, "tries": 0}
-    elif row.state == "failed" or row.size != identity.size:
-        return False
     write.execute(update(videos).where(videos.c.id == row.id).values(**anew))
-    return True
 
 
-def _is_written_on(read: Connection, path: bytes, identity: Identity) -> bool:
+def _is_written_on(rows: Sequence[Any], identity: Identity) -> bool:
     """Whether it is a file that was filed here, to which someone has gone on writing."""
-    here = select(videos.c.inode).where(videos.c.path == path, videos.c.state == "filed")
-    return read.scalar(here.order_by(videos.c.id.desc()).limit(1)) == identity.inode
+    filed = [row for row in rows if row.state == "filed"]
+    return bool(filed) and filed[-1].inode == identity.inode
 
 
 def _is_there(path: bytes, identity: Identity) -> bool:
@@ -282,6 +291,10 @@ def _is_there(path: bytes, identity: Identity) -> bool:
         return identify(path) == identity
     except OSError:
         return False
+
+
+def _says_something(folder: tuple[str, str]) -> bool:
+    return is_class_name(folder[1]) or folder == ("classified", os.fsdecode(UNSURE))
 
 
 def _word(video: int, folder: tuple[str, str]) -> Said:

@@ -87,4 +87,4 @@ def _line(home: Home, count: dict[str, int]) -> Text:
 
 
 def _words(count: dict[str, int]) -> str:
-    return f"{count['queued']} waiting  {count['in_hand']} in hand  {count['filed']} filed  {count['failed']} failed"
+    return f"{count['queued']} queued  {count['in_hand']} in hand  {count['filed']} filed  {count['failed']} failed"

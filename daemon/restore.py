@@ -8,14 +8,16 @@ import logging
 import os
 import re
 import sqlite3
+from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine, func, inspect, select, update
 from sqlalchemy.exc import DatabaseError
 
 from daemon import settings
@@ -25,18 +27,27 @@ from daemon.history import History
 from daemon.home import Home
 from daemon.identity import display_name, identify
 from daemon.integrity import damage, require_local
-from daemon.labels import Labels
+from daemon.labels import Labels, newest
 from daemon.store import connect
 from daemon.tables import labels, videos
 from daemon.upgrade import RESTORING, migrate, revision_of
-from daemon.whereabouts import Found, answered_row, files_below, follow_home, put_back, reason_texts, unexplained
+from daemon.whereabouts import (
+    Found,
+    answered_row,
+    files_below,
+    follow_home,
+    group_at,
+    put_back,
+    reason_texts,
+    unexplained,
+)  # fmt: skip
 from learner.errors import VidwatchError
-from learner.groups import compile_pattern, group_of
+from learner.groups import compile_pattern
 
 log = logging.getLogger(__name__)
 
+HEADER = b"SQLite format 3\0"
 _BESIDE = ("-wal", "-shm", "-journal")  # what SQLite keeps beside a database; the order matters, see `_set_aside`
-LOOKED_AT = 1000
 
 
 @dataclass(frozen=True)
@@ -45,7 +56,8 @@ class Restored:
 
     `source` is the backup, None for a new database; `kept` is where the database lies that was there. `videos` and
     `labels` are how many it has; `put_back` files went to the inbox, `returned` ones go where their row says, and
-    `noted` ones in `labelled/` were labelled since.
+    `noted` ones in `labelled/` were labelled since. `lost` are labels that only the database has that was there; None
+    where that cannot be read.
     """
 
     source: Path | None
@@ -56,6 +68,7 @@ class Restored:
     put_back: int
     returned: int
     noted: int
+    lost: int | None
 
 
 def restore(home: Home, file: Path | None, now: datetime, *, new: bool = False) -> Restored:
@@ -103,19 +116,41 @@ def _newest_whole(home: Home, now: datetime) -> Path:
 
 def _take(source: Path, fresh: Path, home: Home) -> None:
     """Copy a backup to where it is prepared."""
-    if not source.is_file():
-        raise VidwatchError(f"backup {source}: there is no such file")
+    _require_database(source)
     if source.resolve() == home.database.resolve():
         raise VidwatchError(f"backup {source} is the database itself; name a copy of it")
     try:
         copy(source, fresh)
         if problem := damage(fresh, thorough=True):
             raise VidwatchError(f"backup {source} is damaged ({problem[0]}); name another one")
-        if revision_of(fresh) is None:
-            raise VidwatchError(f"backup {source} is no database of vidwatch; name another one")
+        if not _is_ours(fresh):
+            raise VidwatchError(f"backup {source} is no database of vidwatch, but of another program; name another one")
+        revision_of(fresh)  # one that this program does not know is refused here
     except VidwatchError as error:
         fresh.unlink(missing_ok=True)
         raise VidwatchError(str(error).replace(str(fresh), str(source))) from error
+
+
+def _require_database(source: Path) -> None:
+    if source.is_dir():
+        raise VidwatchError(f"backup {source} is a folder; name a file in it")
+    if not source.is_file():
+        raise VidwatchError(f"backup {source}: there is no such file")
+    try:
+        with source.open("rb") as file:
+            is_database = file.read(len(HEADER)) == HEADER
+    except OSError as error:
+        raise VidwatchError(f"backup {source}: cannot be read ({error.strerror})") from error
+    if not is_database:
+        raise VidwatchError(f"backup {source} is no database of vidwatch, nor any other; name another one")
+
+
+def _is_ours(database: Path) -> bool:
+    engine = connect(database, read_only=True)
+    try:
+        return {"videos", "alembic_version"} <= set(inspect(engine).get_table_names())
+    finally:
+        engine.dispose()
 
 
 def _set_aside(database: Path, now: datetime) -> Path | None:
@@ -159,9 +194,7 @@ def _with_beside(database: Path) -> list[Path]:
     return [database, *(database.with_name(database.name + suffix) for suffix in _BESIDE)]
 
 
-def _reconcile(
-    home: Home, fresh: Path, pattern: re.Pattern[str], source: Path | None, kept: Path | None
-) -> Restored:
+def _reconcile(home: Home, fresh: Path, pattern: re.Pattern[str], source: Path | None, kept: Path | None) -> Restored:
     engine = connect(fresh)
     try:
         follow_home(engine, home.root)
@@ -180,9 +213,36 @@ def _reconcile(
         noted = _note_labels(engine, home, pattern)
         with engine.begin() as read:
             n, said = (read.scalar(select(func.count()).select_from(table)) or 0 for table in (videos, labels))
-        return Restored(source, kept, n, said, History(engine).champion(), back, returned, noted)
+        lost = _lost(kept, engine)
+        return Restored(source, kept, n, said, History(engine).champion(), back, returned, noted, lost)
     finally:
         engine.dispose()
+
+
+def _lost(kept: Path | None, engine: Engine) -> int | None:
+    """How many labels of the database that was there no file of their clips has any more."""
+    if kept is None:
+        return None
+    before = connect(kept, read_only=True)
+    try:
+        was, still = _labelled(before), set[Any]().union(*_labelled(engine))
+    except DatabaseError:  # damaged, or of an older vidwatch
+        return None
+    finally:
+        before.dispose()
+    return sum(not files & still for files in was)
+
+
+def _labelled(engine: Engine) -> list[set[Any]]:
+    """For each label that counts: what it says, with size and date of each file of its content, wherever that lies."""
+    said = newest().subquery()
+    of_content = func.coalesce(videos.c.duplicate_of, videos.c.id) == said.c.video_id
+    columns = said.c.video_id, videos.c.size, videos.c.mtime_ns, said.c.verdict, said.c["class"]
+    files: dict[int, set[Any]] = defaultdict(set)
+    with engine.begin() as read:
+        for video, *file in read.execute(select(*columns).join(videos, of_content)):
+            files[video].add(tuple(file))
+    return list(files.values())
 
 
 def _sort(engine: Engine, folders: Folders, files: Sequence[Found]) -> tuple[list[Found], int]:
@@ -209,20 +269,12 @@ def _note_labels(engine: Engine, home: Home, pattern: re.Pattern[str]) -> int:
     It would take each unknown one for a clip that came with its label, by which models are judged; but it may be a
     correction of an answer that the backup does not know, and corrections do not judge.
     """
-    said, root = Labels(engine, Folders(home.root)), os.fsencode(home.root / "labelled")
-    newest = select(func.coalesce(func.max(labels.c.id), 0))
+    said, root = Labels(engine, Folders(home.root)), os.fsencode(home.root)
     with engine.begin() as read:
-        last = read.scalar(newest) or 0
+        last = read.scalar(select(func.max(labels.c.id))) or 0
     for files in files_below(home.root / "labelled"):
-        groups = (_group(file.path[len(root) + 1 :], pattern) for file in files)
-        said.notice([(*file, group) for file, group in zip(files, groups, strict=True)], datetime.now(UTC))
+        said.notice([(*file, group_at(file.path, root, pattern)) for file in files], datetime.now(UTC))
     with engine.execution_options(writes=True).begin() as write:
         since = update(labels).where(labels.c.id > last, labels.c.source == "folder")
         write.execute(since.values(source="moved"))
         return write.scalar(select(func.count()).where(labels.c.id > last)) or 0
-
-
-def _group(path: bytes, pattern: re.Pattern[str]) -> str | None:
-    """Of a file below `labelled/`: below its class folder, as below the inbox, a folder is a group."""
-    *folders, name = path.decode("utf-8", "backslashreplace").split("/")
-    return group_of(name, folders[1:], pattern)

@@ -18,6 +18,7 @@ from daemon.history import Decision, History, Training
 from daemon.home import Home
 from daemon.settings import Settings
 from daemon.sides import Labelled, deal, labelled
+from daemon.space import GIGABYTE
 from daemon.tables import groups, labels, stands, videos
 from learner.catalogue import STARTER
 from learner.errors import VidwatchError
@@ -172,7 +173,7 @@ class Retraining:
             "recipe": settings.retrain,
             "device": None if settings.device == "auto" else settings.device,
             "memory": settings.training_memory,
-            "cache": round(settings.cache_gigabytes * 1e9),
+            "cache": round(settings.cache_gigabytes * GIGABYTE),
             "min_class_clips": settings.min_class_clips,
             "training": [_described(clip) for clip in learned],
             "holdout": [_described(clip) for clip in holdout],

@@ -2,6 +2,7 @@
 
 import os
 import tomllib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -66,6 +67,10 @@ class Settings(BaseSettings):
     keep_days: Annotated[float, Field(ge=0, le=100_000)] = 0.0
     keep_videos: Annotated[int, Field(ge=0)] = 0
     group_pattern: Annotated[str, AfterValidator(_is_pattern)] = GROUP_PATTERN
+
+    def without_class(self, classes: Collection[str]) -> list[str]:
+        """The names among the thresholds that are none of a model's classes: a slip of the pen, or classes to come."""
+        return sorted(set(self.thresholds) - set(classes))
 
     @classmethod
     def settings_customise_sources(

@@ -18,9 +18,11 @@ from daemon.history import BY_ITSELF, History
 from daemon.home import Home, Running
 from daemon.identity import printable
 from daemon.insight import Quality, quality
+from daemon.integrity import SAFE, is_damage
 from daemon.labels import newest
 from daemon.store import connect
 from daemon.tables import STATES, decisions, labels, models, predictions, stands, trainings, videos
+from daemon.whereabouts import ANSWERED
 from learner.errors import VidwatchError
 
 RATE_WINDOW = timedelta(minutes=5)
@@ -142,6 +144,8 @@ def read_status(home: Home, now: datetime) -> Status:
             )
     except DatabaseError as error:
         reason, hint = str(error.orig), ""
+        if is_damage(error.orig) or not home.database.stat().st_size:
+            raise VidwatchError(f"database {home.database} is damaged ({reason}): {SAFE}") from error
         if "unable to open" in reason or "readonly" in reason:
             hint = "; run this as the daemon's user"
         elif "no such" in reason:
@@ -202,7 +206,9 @@ def _fallback(read: Connection) -> str | None:
 def _learning(read: Connection) -> Learning:
     known = trainings.c.state.in_(("trained", "failed"))
     last = read.scalar(select(func.max(trainings.c.last_label)).where(known)) or 0
-    said = newest().where(labels.c.id > last, labels.c.verdict == "labelled").subquery()
+    # What could not be read teaches nothing, and of what is not read yet nobody knows.
+    answered = select(videos.c.id).where(videos.c.id == labels.c.video_id, videos.c.state.in_(ANSWERED)).exists()
+    said = newest().where(labels.c.id > last, labels.c.verdict == "labelled", answered).subquery()
     before = labels.alias()
     again = and_(before.c.video_id == said.c.video_id, before.c.id <= last, before.c["class"] == said.c["class"])
     repeated = select(before.c.id).where(again, stands(before)).exists()
@@ -258,8 +264,8 @@ def _overview(status: Status, now: datetime) -> Panel:
     grid.add_row("model", Text.assemble(status.model or "none yet", (when, "dim")))
     if status.fallback:
         grid.add_row("", Text(printable(status.fallback), "yellow"))
-    arriving = f", {count['waiting']} still being written" if count["waiting"] else ""
-    grid.add_row("waiting", f"{count['queued']}{arriving}")
+    arriving = f", and {count['waiting']} waiting to be whole" if count["waiting"] else ""
+    grid.add_row("queued", f"{count['queued']}{arriving}")
     grid.add_row("in hand", str(count["in_hand"]))
     doubles = f", {status.duplicates} of them duplicates" if status.duplicates else ""
     grid.add_row("filed", f"{count['filed']}{doubles}")

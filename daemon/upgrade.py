@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
 from daemon.backup import copy
+from daemon.integrity import SAFE, is_damage
 from daemon.store import connect, is_passing
 from learner.errors import VidwatchError
 
@@ -64,6 +65,8 @@ def revision_of(path: Path) -> str | None:
     except DatabaseError as error:
         if is_passing(error):
             raise
+        if is_damage(error.orig):
+            raise VidwatchError(f"database {path} is damaged ({error.orig}): {SAFE}") from error
         raise VidwatchError(f"database {path}: {error.orig}") from error
     finally:
         engine.dispose()
@@ -106,4 +109,3 @@ def alembic_config(connection: Connection | None = None) -> Config:
 
 def _holds_files(folder: Path) -> bool:
     return any(not name.startswith(".") for _, _, names in os.walk(folder) for name in names)
-

@@ -1,7 +1,6 @@
 """The two watchers of a home: what comes into the inbox is queued, what lies in class folders says something."""
 
 import os
-import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,8 @@ from daemon.mounts import filesystem_of, is_network
 from daemon.settings import Settings
 from daemon.store import Arrival, Store
 from daemon.watcher import Watcher
-from learner.groups import compile_pattern, group_of
+from daemon.whereabouts import group_at
+from learner.groups import compile_pattern
 
 Note = Callable[[str, str | None], None]
 
@@ -26,20 +26,16 @@ def watchers(
     home: Home, settings: Settings, store: Store, arrived: threading.Event, note: Note, beat: Callable[[str], None]
 ) -> list[Watcher]:
     """Both, not begun yet; `arrived` is set when there is something to do."""
-    pattern = compile_pattern(settings.group_pattern)
-    inbox, root = os.fsencode(home.inbox), os.fsencode(home.root)
+    pattern, root = compile_pattern(settings.group_pattern), os.fsencode(home.root)
     labels = Labels(store.engine, Folders(home.root))
 
     def enqueue(files: list[tuple[bytes, Identity]]) -> None:
-        arrivals = [Arrival(path, identity, _group(path[len(inbox) + 1 :], pattern)) for path, identity in files]
+        arrivals = [Arrival(path, identity, group_at(path, root, pattern)) for path, identity in files]
         if store.enqueue(arrivals, now()):
             arrived.set()
 
     def notice(files: list[tuple[bytes, Identity]]) -> None:
-        # Below its class folder, as below the inbox, a folder is a group.
-        below = [b"/".join(path[len(root) + 1 :].split(b"/")[2:]) for path, _ in files]
-        found = [(*file, _group(path, pattern)) for file, path in zip(files, below, strict=True)]
-        if labels.notice(found, now()):
+        if labels.notice([(*file, group_at(file[0], root, pattern)) for file in files], now()):
             arrived.set()
 
     def watcher(names: list[str], unknown: Callable[..., list[bytes]], take: Callable[..., object]) -> Watcher:
@@ -70,8 +66,3 @@ def _is_polled(folders: list[Path], settings: Settings, note: Note) -> bool:
         found = f"new files are found by searching, every {settings.rescan_seconds:g} s"
         note(f"events of {folder.name}", f"none ({folder} is on a network share, {kind}): {found}")
     return settings.watch == "polling" or (settings.watch == "auto" and bool(shares))
-
-
-def _group(path: bytes, pattern: re.Pattern[str]) -> str | None:
-    *folders, name = path.decode("utf-8", "backslashreplace").split("/")
-    return group_of(name, folders, pattern)

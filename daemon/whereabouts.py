@@ -6,23 +6,25 @@ Changes nothing but by `put_back`. Paths of videos are bytes here, which pathlib
 import hashlib
 import logging
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, and_, select, text
+from sqlalchemy import ColumnElement, Connection, Engine, and_, select, text
 
 from daemon.filing import REASON, place, sync_folders
 from daemon.identity import Identity, base_name, identify
 from daemon.stability import is_left_alone
 from daemon.tables import videos
+from learner.groups import group_of
 
 log = logging.getLogger(__name__)
 
 BATCH = 200
-LOOKED_AT = 1000
+RECENT = 1000  # filed videos, that tell where the home was
 ANSWERED = ("classified", "filed")
 _TOPS = (b"/classified/", b"/labelled/", b"/duplicates/")
 
@@ -44,18 +46,34 @@ def files_below(folder: Path) -> Iterator[list[Found]]:
         yield some
 
 
+def group_at(path: bytes, root: bytes, pattern: re.Pattern[str]) -> str | None:
+    """The group of a file in the home at `root`: a folder in the inbox is one, and so is one in a class folder."""
+    top, *folders, name = path[len(root) + 1 :].decode("utf-8", "backslashreplace").split("/")
+    return group_of(name, folders if top == "inbox" else folders[1:], pattern)
+
+
 def unexplained(read: Connection, files: Sequence[Found]) -> list[Found]:
     """Those of the files of which no row says that they lie where they do, or that we are about to put them there."""
-    paths = [file.path for file in files]
-    rows: dict[bytes, list[Any]] = {path: [] for path in paths}
+    rows: dict[bytes, list[Any]] = {file.path: [] for file in files}
+    for row in rows_at(read, list(rows), "size", "mtime_ns", "sha256"):
+        rows[row.at].append(row)
+    return [file for file in files if not any(_is_same(row, file) for row in rows[file.path])]
+
+
+def rows_at(read: Connection, paths: Sequence[bytes], *names: str) -> Iterator[Any]:
+    """The path, id and columns of each row whose file lies at one of these paths, or is about to be put there."""
+    columns = [videos.c[name] for name in ("id", *names)]
     # Two queries: for one with "or", SQLite reads the whole table.
     for column in (videos.c.path, videos.c.destination):
-        for row in read.execute(select(videos).where(column.in_(paths), column.is_not(None))):
-            rows[row._mapping[column]].append(row)
-    return [file for file in files if not any(is_same(row, file) for row in rows[file.path])]
+        yield from read.execute(select(column.label("at"), *columns).where(column.in_(paths), column.is_not(None)))
 
 
-def is_same(row: Any, file: Found) -> bool:
+def is_file(identity: Identity) -> ColumnElement[bool]:
+    """Whether a row's file is this one, whatever its name."""
+    return and_(*(videos.c[key] == value for key, value in identity._asdict().items()))
+
+
+def _is_same(row: Any, file: Found) -> bool:
     """Whether a file of a row's name is the row's: also after a copy of the whole home, where all inodes are others."""
     if row.size != file.identity.size:
         return False
@@ -64,8 +82,7 @@ def is_same(row: Any, file: Found) -> bool:
 
 def answered_row(read: Connection, file: Found) -> Any:
     """The newest row of an answered video that is this file, whatever its name; None where there is none."""
-    same = and_(*(videos.c[key] == value for key, value in file.identity._asdict().items()))
-    query = select(videos).where(same, videos.c.state.in_(ANSWERED), videos.c.sha256.is_not(None))
+    query = select(videos).where(is_file(file.identity), videos.c.state.in_(ANSWERED), videos.c.sha256.is_not(None))
     return read.execute(query.order_by(videos.c.id.desc()).limit(1)).first()
 
 
@@ -135,7 +152,7 @@ def follow_home(engine: Engine, root: Path) -> None:
 
 def _root_of(read: Connection, new: bytes) -> bytes | None:
     """The home that the last files were filed in; None where that is `new`, or where there are none."""
-    filed = select(videos.c.path).where(videos.c.state == "filed").order_by(videos.c.id.desc()).limit(LOOKED_AT)
+    filed = select(videos.c.path).where(videos.c.state == "filed").order_by(videos.c.id.desc()).limit(RECENT)
     roots = Counter[bytes]()
     for path in read.execute(filed).scalars():
         if path.startswith(new + b"/"):

@@ -27,7 +27,8 @@ install_all() {
     check_python
     is_upgrade=$([ -e "$units/vidwatch.service" ] && echo yes || echo no)
     trap tell_way_back EXIT
-    if is_booted && systemctl --quiet is-active vidwatch; then
+    if is_booted && [ "$is_upgrade" = yes ]; then
+        # Whatever its state: one that failed is started again in a moment, amid the upgrade.
         say "stopping the service; the batch in hand is finished first"
         systemctl stop vidwatch
     fi
@@ -67,7 +68,12 @@ put_home() {
     install -D -m 644 "$source/deploy/sysusers.conf" /etc/sysusers.d/vidwatch.conf
     install -D -m 644 "$source/deploy/tmpfiles.conf" /etc/tmpfiles.d/vidwatch.conf
     systemd-sysusers vidwatch.conf
-    systemd-tmpfiles --create vidwatch.conf
+    # Owner and mode of what lies elsewhere (a link, a share that is mounted) are others' to set; a share may refuse it.
+    set --
+    for folder in "$home"/*; do
+        if [ -L "$folder" ] || mountpoint --quiet "$folder"; then set -- "$@" "--exclude-prefix=$folder"; fi
+    done
+    systemd-tmpfiles --create "$@" vidwatch.conf
     (umask 027 && as_service init)
 }
 

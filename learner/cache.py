@@ -19,7 +19,6 @@ import platformdirs
 
 log = logging.getLogger(__name__)
 
-GIGABYTE = 1_000_000_000
 CHECK = hashlib.sha256().digest_size
 Array = np.ndarray[Any, Any]
 
@@ -40,7 +39,7 @@ class Usage:
 class Cache:
     """A folder of kinds ("frames", "features"); `limit` is in bytes, and the entries unused for longest go first."""
 
-    limit: int = 20 * GIGABYTE
+    limit: int = 20 * 10**9
     root: Path = field(default_factory=_folder)
 
     def shelf(self, kind: str, key: str) -> "Shelf":

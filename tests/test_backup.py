@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from reviewed import ReviewedHome
 from test_service import Daemon, drop
 
 from daemon.backup import Backups, back_up, found, surplus
@@ -91,6 +92,31 @@ def test_a_file_is_never_overwritten(home: Home, tmp_path: Path) -> None:
         back_up(home.database, tmp_path / "there.db", NOW)
     assert (tmp_path / "there.db").read_text() == "mine"
     assert back_up(home.database, tmp_path / "new.db", NOW) == tmp_path / "new.db"
+
+
+def test_a_slash_at_the_end_means_a_folder(home: Home, tmp_path: Path) -> None:
+    def command(to: str) -> subprocess.CompletedProcess[str]:
+        vidwatch = Path(sys.executable).with_name("vidwatch")
+        return subprocess.run([vidwatch, "--home", home.root, "backup", "--to", to], capture_output=True, text=True)
+
+    assert command(f"{tmp_path}/usb/").returncode == 0
+    assert [count(path) for path in (tmp_path / "usb").glob("vidwatch-*.db")] == [0]
+    (tmp_path / "file").write_text("mine")
+    done = command(f"{tmp_path}/file/")
+    assert (done.returncode, "is a file, and no folder" in done.stderr) == (2, True)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_clock_that_is_set_back_holds_up_no_copy(home: Home) -> None:
+    whole = home.database.read_bytes()
+    home.database.write_bytes(b"text" * 5000)
+    backups = Backups(home, Settings(backup_hours=1), lambda problem: None)
+    backups.tend(NOW)
+    home.database.write_bytes(whole)
+    backups.tend(NOW + timedelta(minutes=1))  # it waits, after one that could not be made
+    assert found(home.backups, NOW) == []
+    backups.tend(NOW - timedelta(days=30))
+    assert len(found(home.backups, NOW)) == 1
 
 
 def test_only_so_many_are_kept_and_only_ours_are_removed(home: Home) -> None:
@@ -402,7 +428,7 @@ def test_a_database_that_is_open_elsewhere_is_not_replaced(home: Home) -> None:
 @pytest.mark.parametrize(
     ("made", "problem"),
     [
-        (b"text" * 5000, "text.db"),
+        (b"text" * 5000, "text.db is no database of vidwatch, nor any other"),
         (b"", "is no database of vidwatch"),
     ],
     ids=["text", "empty"],
@@ -415,6 +441,44 @@ def test_a_file_that_is_no_backup_is_refused_and_nothing_changes(home: Home, mad
     assert problem in done.stderr
     assert count(home.database) == 1
     assert not list(home.root.glob("vidwatch.db.re*"))
+
+
+def test_a_folder_and_another_programs_database_are_called_what_they_are(home: Home, tmp_path: Path) -> None:
+    done = restored(home, home.backups.parent)
+    assert (done.returncode, "is a folder; name a file in it" in done.stderr) == (2, True)
+    for table in ("notes (text)", "alembic_version (version_num)"):
+        other = tmp_path / f"{table[:5]}.db"
+        with closing(sqlite3.connect(other)) as connection, connection:
+            connection.execute(f"CREATE TABLE {table}")
+            if "alembic" in table:
+                connection.execute("INSERT INTO alembic_version VALUES ('abc')")
+        done = restored(home, other)
+        assert (done.returncode, f"{other} is no database of vidwatch, but of another" in done.stderr) == (2, True)
+    assert not list(home.root.glob("vidwatch.db.re*"))
+
+
+def test_labels_are_said_to_be_lost_only_where_they_are(tmp_path: Path) -> None:
+    room = ReviewedHome(tmp_path)
+    video, other = room.clip("a.avi"), room.clip("b.avi")
+    copy = room.copy_of(other)
+    back_up(room.home.database, room.home.backups, NOW)
+    room.engine.dispose()
+    done = restored(room.home)
+    assert (done.returncode, "lost" in done.stdout) == (0, False)
+    room.say(video, "dark")
+    room.say(copy, "dark")
+    room.file(room.store(), NOW)  # into labelled/dark, where the label is found again
+    room.engine.dispose()
+    done = restored(room.home)
+    assert (done.returncode, "lost" in done.stdout) == (0, False)
+    assert "in which clips lie: 2 labels" in done.stdout
+    back_up(room.home.database, room.home.backups, NOW)
+    room.say(room.clip("c.avi"), "dark")
+    room.engine.dispose()
+    done = restored(room.home)
+    assert "and lost here: 1 label\n" in done.stdout
+    room.home.database.write_bytes(b"text" * 5000)
+    assert "are lost, if there were any" in restored(room.home).stdout
 
 
 def test_a_backup_of_a_newer_vidwatch_is_refused_and_one_of_an_older_is_brought_up_to_date(home: Home) -> None:

@@ -74,6 +74,11 @@ def stray(folder: str) -> Callable[[ReviewedHome], object]:
     return put
 
 
+def written_on(room: ReviewedHome) -> None:
+    with (room.home.root / "classified" / "bright" / "a.avi").open("ab") as file:
+        file.write(b"more")
+
+
 def half_copy(room: ReviewedHome) -> None:
     (room.home.root / "classified" / "bright" / ".vidwatch-5-1000.part").write_bytes(b"half")
 
@@ -125,8 +130,9 @@ def model_without_its_last_step(room: ReviewedHome) -> None:
 
 
 MENDED: dict[str, tuple[Callable[[ReviewedHome], object], set[str]]] = {
-    "a file in a class folder that no row knows": (stray("classified/bright"), {"stranger"}),
     "a file in no class folder": (stray("classified"), {"stranger"}),
+    "a file in a folder that can be no class": (stray("classified/_other"), {"stranger"}),
+    "a filed file that someone has written on": (written_on, {"stranger", "content"}),
     "a file among the duplicates that no row knows": (stray("duplicates"), {"stranger"}),
     "a file among the failed that no row knows": (stray("failed"), {"stranger"}),
     "a copy that was not completed": (half_copy, {"leftover"}),
@@ -213,21 +219,67 @@ def test_what_people_do_is_no_error(room: ReviewedHome) -> None:
     assert not (root / "failed" / "c.avi.txt").exists()
 
 
-def test_the_command_says_it_in_lines_or_json_and_by_its_exit_status(room: ReviewedHome) -> None:
-    def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([VIDWATCH, "--home", room.home.root, "check", *arguments], capture_output=True, text=True)
+@pytest.mark.parametrize("folder", ["classified/dark", "classified/_unsure", "labelled/dark"])
+def test_what_a_person_put_into_a_class_folder_while_no_daemon_ran_stays_a_label(
+    room: ReviewedHome, folder: str
+) -> None:
+    stray(folder)(room)
+    path = room.home.root / folder / "stray.avi"
+    failed = path.with_name("c.avi")
+    (room.home.root / "failed" / "c.avi").rename(failed)
+    check(room, repair=True)
+    assert path.exists()
+    assert failed.exists()
+    assert [finding.what for finding in check(room) if not finding.harmless] == []
+    files = [(bytes(path), room.identity(path), None) for path in (path, failed)]
+    assert room.labels.unexplained([file[:2] for file in files]) == [bytes(path), bytes(failed)]
+    room.labels.notice(files, NOW)
+    name = None if folder.endswith("_unsure") else "dark"
+    assert [(row[2], row[3]) for row in room.said()] == [(name, "folder")] * 2
 
-    done = command("--quick")
+
+def test_another_file_moved_over_a_filed_one_is_a_label(room: ReviewedHome) -> None:
+    path = room.home.root / "classified" / "bright" / "a.avi"
+    write_video(room.home.root / "other.avi", frames=30).rename(path)
+    check(room, repair=True)
+    assert path.exists()
+
+
+def test_a_file_in_no_class_folder_is_not_said_to_be_a_label(room: ReviewedHome) -> None:
+    stray("classified")(room)
+    (found,) = check(room)
+    assert found.problem == "no row of the database knows it, and it is in no class folder"
+
+
+def test_taken_away_clips_are_named(room: ReviewedHome) -> None:
+    root = room.home.root
+    for path in [*(root / "classified" / "bright").iterdir(), root / "duplicates" / "copy of 1.avi"]:
+        path.unlink()
+    assert check(room) == []
+    done = command(room, "--quick")
+    assert done.returncode == 0
+    assert "took them away or removed them: video 1 (a.avi), video 2 (b.avi), video 3 (copy of 1.avi)\n" in done.stdout
+    gone = json.loads(command(room, "--quick", "--json").stdout)["files_taken_away"]
+    assert gone == ["video 1 (a.avi)", "video 2 (b.avi)", "video 3 (copy of 1.avi)"]
+
+
+def command(room: ReviewedHome, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([VIDWATCH, "--home", room.home.root, "check", *arguments], capture_output=True, text=True)
+
+
+def test_the_command_says_it_in_lines_or_json_and_by_its_exit_status(room: ReviewedHome) -> None:
+    done = command(room, "--quick")
     assert (done.returncode, done.stdout) == (0, "all is well\n")
     half_copy(room)
-    done = command("--quick", "--json")
+    assert command(room, "--quick").stdout.endswith("\n1 thing is wrong\n")
+    done = command(room, "--quick", "--json")
     assert done.returncode == 1
     assert [(one["what"], one["mended"]) for one in json.loads(done.stdout)["findings"]] == [("leftover", False)]
-    done = command("--quick", "--repair")
+    done = command(room, "--quick", "--repair")
     assert done.returncode == 0
     assert "done: remove it" in done.stdout
     with room.home.lock():
-        done = command("--quick", "--repair")
+        done = command(room, "--quick", "--repair")
     assert done.returncode == os.EX_TEMPFAIL
     assert "stop that one first" in done.stderr
 

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 from conftest import write_video
+from reviewed import NOW, ReviewedHome
 from typer.main import get_command
 
 from daemon.cli import app
+from daemon.history import History
 from learner.catalogue import STARTER
 
 ROOT = Path(__file__).parents[1]
@@ -148,6 +150,24 @@ def scenes(root: Path, count: int = 5) -> Path:
             (root / label / f"scene{number}").mkdir(parents=True)
             write_video(root / label / f"scene{number}/a.avi", frames=4 + number, shade=shade)
     return root
+
+
+@pytest.mark.parametrize("how", ["damaged", "missing"])
+@pytest.mark.parametrize("command", ["rollback", "promote tiny"])
+def test_no_model_that_cannot_be_loaded_is_made_the_one_that_answers(tmp_path: Path, command: str, how: str) -> None:
+    room = ReviewedHome(tmp_path)
+    room.save_model("other", tmp_path)
+    history, weights = History(room.engine), room.home.models / "tiny.safetensors"
+    history.choose("other", NOW)
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1]) if how == "damaged" else weights.unlink()
+    done = vidwatch("models", *command.split(), home=room.home.root)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "tiny" in done.stderr
+    assert history.champion() == "other"
+    weights.write_bytes(whole)
+    assert vidwatch("models", *command.split(), home=room.home.root).returncode == 0
+    assert history.champion() == "tiny"
 
 
 @pytest.mark.slow

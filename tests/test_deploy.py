@@ -38,7 +38,7 @@ class System:
             work.mkdir()
             options = f"lowerdir=/{name},upperdir={upper},workdir={work}"
             self.mounts += f"mount -t overlay overlay -o {shlex.quote(options)} {shlex.quote(str(self.root / name))}\n"
-        for place in ("/proc", "/dev", str(source), str(ROOT)):
+        for place in ("/proc", "/dev", str(source), str(ROOT), sys.prefix):
             target = self.root / place.lstrip("/")
             target.mkdir(parents=True, exist_ok=True)
             self.mounts += f"mount --rbind {shlex.quote(place)} {shlex.quote(str(target))}\n"
@@ -107,8 +107,18 @@ def test_it_installs_upgrades_keeps_and_removes(system: System) -> None:
     settings = system.root / HOME / "vidwatch.toml"
     settings.write_text("batch_size = 3\n")
     write_video(system.root / HOME / "inbox/a.avi")
-    again = system.install()
+    share = system.root / "srv/share"
+    share.mkdir(parents=True)
+    (system.root / HOME / "duplicates").rmdir()
+    (system.root / HOME / "duplicates").symlink_to("/srv/share")
+    # A share may refuse to have its owner changed; one that cannot be written at all refuses it surely.
+    inbox = f"/{HOME}/inbox"
+    is_share = f"mount --bind {inbox} {inbox}; mount -o remount,bind,ro {inbox}; "
+    script = shlex.quote(str(system.source / "deploy/install.sh"))
+    again = system.run(f"{is_share} sh {script}")
     assert again.returncode == 0, again.stdout + again.stderr
+    assert "duplicates" not in again.stderr
+    assert (share.stat().st_uid, stat.S_IMODE(share.stat().st_mode)) == (0, 0o755)
     assert settings.read_text() == "batch_size = 3\n"
     assert list((system.root / HOME / "backups").glob("before-upgrade-*.db"))
     assert (system.root / HOME / "inbox/a.avi").exists()

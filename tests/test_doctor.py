@@ -85,7 +85,9 @@ def test_nothing_is_left_of_the_tries(home: Home) -> None:
 
 def test_too_little_space_is_a_problem(home: Home) -> None:
     home.settings.write_text("min_free_gigabytes = 1_000_000\n")
-    assert {state for state, _ in said(home, "space")} == {"problem"}
+    told = said(home, "space")
+    assert {state for state, _ in told} == {"problem"}
+    assert "set min_free_gigabytes lower in vidwatch.toml" in told[0][1]
 
 
 def test_a_damaged_database_is_a_problem(home: Home) -> None:
@@ -156,6 +158,16 @@ def test_a_missing_backup_is_a_warning(home: Home) -> None:
         path.unlink()
     ((state, text),) = said(home, "backup")
     assert (state, "'vidwatch backup'" in text) == ("warning", True)
+    (home.backups / "before-upgrade-20260102T030405Z.db").touch()
+    ((state, text),) = said(home, "backup")
+    assert (state, "none yet, but for before-upgrade-20260102T030405Z.db" in text) == ("warning", True)
+
+
+def test_a_threshold_of_an_unknown_class_is_a_warning(home: Home) -> None:
+    home.settings.write_text("thresholds = { Biking = 0.8, Skiingg = 0.3 }\n")
+    problems = [text for state, text in said(home, "settings") if state == "warning"]
+    assert len(problems) == 1
+    assert "knows a class Skiingg; is it misspelt?" in problems[0]
 
 
 def test_a_line_is_one_flat_object() -> None:

@@ -76,6 +76,16 @@ def test_a_setting_that_names_no_model_is_an_error(lab: Lab) -> None:
         Engines(lab.home, settings, lab.store, lab.history).first(lab.now)
 
 
+def test_a_threshold_of_a_class_that_the_model_does_not_know_is_logged(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    changed = {"model": "tiny", "decoders": 1, "thresholds": {"bright": 0.4, "Darkk": 0.4}}
+    engines = Engines(lab.home, SETTINGS.model_copy(update=changed), lab.store, lab.history)
+    engines.first(lab.now)
+    engines.close()
+    assert "setting 'thresholds': model tiny knows no class Darkk" in caplog.text
+
+
 def test_an_undecided_challenger_says_what_it_thinks_and_the_champion_answers(
     lab: Lab, engines: Engines, tmp_path: Path
 ) -> None:

@@ -1,12 +1,15 @@
 import os
 import random
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from daemon.home import Home
 from daemon.integrity import damage, require_whole
 from daemon.upgrade import upgrade
 from learner.errors import VidwatchError
@@ -51,6 +54,29 @@ def test_a_damaged_database_is_named_with_what_to_do(database: Path, how: str) -
     DAMAGES[how](database)
     with pytest.raises(VidwatchError, match=r"vidwatch\.db is damaged .*clips are safe.*'vidwatch restore'"):
         require_whole(database)
+
+
+@pytest.mark.parametrize("content", [b"", b"text " * 1000], ids=["empty", "text"])
+@pytest.mark.parametrize("command", ["status", "labels", "models rollback"])
+def test_each_command_names_the_way_back(tmp_path: Path, command: str, content: bytes) -> None:
+    home = Home.at(tmp_path)
+    home.create()
+    (home.root / "failed" / "a.avi").touch()  # it had a database, then
+    home.database.write_bytes(content)
+    vidwatch = Path(sys.executable).with_name("vidwatch")
+    done = subprocess.run([vidwatch, "--home", home.root, *command.split()], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "'vidwatch restore' brings the newest backup back" in done.stderr
+
+
+def test_the_list_of_models_names_the_way_back(tmp_path: Path) -> None:
+    home = Home.at(tmp_path)
+    home.create()
+    home.database.write_bytes(b"text " * 1000)
+    vidwatch = Path(sys.executable).with_name("vidwatch")
+    done = subprocess.run([vidwatch, "--home", home.root, "models"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "is damaged (file is not a database): the clips are safe" in done.stderr
 
 
 def test_a_whole_one_passes_while_another_process_writes(database: Path) -> None:

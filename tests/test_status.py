@@ -134,8 +134,43 @@ def test_a_folder_that_is_no_home_is_named(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_database_is_one_line(home: Home) -> None:
     home.database.write_bytes(b"junk, and enough of it to be looked at as a header of a database" * 20)
-    with pytest.raises(VidwatchError, match=r"vidwatch\.db: file is not a database"):
+    with pytest.raises(VidwatchError, match=r"vidwatch\.db is damaged \(file is not .*'vidwatch restore'"):
         read_status(home, NOW)
+    home.database.write_bytes(b"")
+    with pytest.raises(VidwatchError, match=r"vidwatch\.db is damaged .*'vidwatch restore'"):
+        read_status(home, NOW)
+
+
+def test_the_table_calls_states_what_json_calls_them(home: Home) -> None:
+    fill(home)
+    store = Store(connect(home.database), "me")
+    (video,) = store.claim(1, NOW)
+    store.wait(video.id, NOW)
+    store.close()
+    counted = read_status(home, NOW).to_json()
+    assert (counted["queued"], counted["waiting"]) == (1, 1)
+    (line,) = [line for line in shown(home).splitlines() if "queued  " in line]
+    assert "1, and 1 waiting to be whole" in line
+
+
+def test_what_could_not_be_read_is_no_new_label(home: Home) -> None:
+    engine = connect(home.database)
+    store, labels = Store(engine, "me"), Labels(engine, Folders(home.root))
+    for name in ("good.avi", "notes.txt"):
+        path = home.root / "labelled" / "Biking" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(name)
+        identity = identify(bytes(path))
+        assert identity
+        labels.notice([(bytes(path), identity, None)], NOW)
+    assert read_status(home, NOW).learning.new_labels == 0
+    good, text = store.claim(2, NOW)
+    model = store.register_model("starter", "digest", ["Biking", "Skiing"], {}, NOW)
+    known = "Biking", 0, 0.75, [1.0, 0.0], 16, 16, "opencv"
+    store.record([Answer(good.id, good.path, "5a3e0000", *known)], model, Folders(home.root), NOW)
+    store.fail(text.id, "not a video", b"/failed")
+    assert read_status(home, NOW).learning.new_labels == 1
+    store.close()
 
 
 def test_status_is_read_while_a_writer_holds_the_database(home: Home) -> None:

@@ -43,7 +43,7 @@ def test_a_database_of_a_newer_vidwatch_is_left_as_it_is(tmp_path: Path) -> None
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.db").write_bytes(b"this is a text, and long enough to be looked at as a header" * 20)
-    with pytest.raises(VidwatchError, match=r"a\.db: .*not a database"):
+    with pytest.raises(VidwatchError, match=r"a\.db is damaged .*not a database.*'vidwatch restore'"):
         upgrade(tmp_path / "a.db")
 
 

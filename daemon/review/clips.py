@@ -13,6 +13,7 @@ from daemon.home import Home
 from daemon.identity import Identity, identify
 from daemon.review.cards import Card, read_spec
 from daemon.settings import Settings
+from daemon.space import GIGABYTE
 from learner.errors import VidwatchError
 from learner.spec import ClipSpec, NetworkArgs
 
@@ -149,7 +150,7 @@ class Clips:
         return reason
 
     def _cache(self) -> "Cache":
-        from learner.cache import GIGABYTE, Cache
+        from learner.cache import Cache
 
         return Cache(round(self._settings.cache_gigabytes * GIGABYTE))
 

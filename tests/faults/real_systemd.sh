@@ -64,7 +64,7 @@ expect "clips that a member of the group dropped are classified" "$count of $cou
 row ok "of these, in the folder of their class" "$right"
 tells() { show StatusText | grep -q "$count filed"; }
 within 30 tells
-expect "systemctl status says how it goes" "0 waiting 0 in hand $count filed 0 failed" "$(show StatusText)"
+expect "systemctl status says how it goes" "0 queued 0 in hand $count filed 0 failed" "$(show StatusText)"
 
 first=$(find "$clips" -type f | sort | tail -1)
 as_alice sh -c "exec 3>$home/inbox/slow.avi; cat '$first' >&3; sleep 20" &
@@ -115,6 +115,12 @@ expect "an upgrade of the running service ends well" "0 active" "$? $(systemctl 
 expect "... with a copy of the database" "yes" "$(find $home/backups -name 'before-upgrade-*' | grep -q . && echo yes)"
 within 300 are_filed $((before + 1))
 expect "... and takes up what came meanwhile" "$((before + 1))" "$(filed)"
+
+kill -KILL "$(show MainPID)"
+within 5 [ "$(systemctl is-active vidwatch)" = activating ]
+"$source/deploy/install.sh" >/tmp/again.log 2>&1
+expect "an upgrade while it is about to be started again stops it first" "0 yes active" \
+    "$? $(grep -q 'stopping the service' /tmp/again.log && echo yes) $(systemctl is-active vidwatch)"
 
 began_stop=$SECONDS
 systemctl stop vidwatch
