@@ -102,8 +102,11 @@ def live_accuracy(read: Connection) -> list[LiveWeek]:
 
 def live_total(read: Connection, model: str) -> Live | None:
     """The same of all answers of one model; None where not one was reviewed."""
-    rows = read.execute(_reviewed().where(models.c.name == model)).all()
-    return Live(**_live(model, rows)) if rows else None
+    seen = _reviewed().where(models.c.name == model).subquery()
+    told = seen.c.verdict == "labelled"
+    counted = func.count(), func.count().filter(told), func.count().filter(told, seen.c.answer == seen.c.truth)
+    n_all, n, right = read.execute(select(*counted).select_from(seen)).one()
+    return Live(model, n, right, wilson(right, n), n_all - n) if n_all else None
 
 
 def calibration(read: Connection, model: str | None = None) -> list[Bin]:
@@ -152,7 +155,11 @@ def quality(read: Connection, folders: Folders, model: str | None, now: datetime
 
 def _reviewed() -> Select[Any]:
     """The answers to clips of the random share, with what was said where that is reviewed, and was not taken back."""
-    last = select(func.max(labels.c.id)).where(labels.c.sampled, stands()).group_by(labels.c.video_id)
+    given, later = labels.alias(), labels.alias()
+    newer = select(later.c.id).where(later.c.video_id == given.c.video_id, later.c.id > given.c.id)
+    newer = newer.where(later.c.sampled, stands(later))
+    # By their ids, or SQLite would begin with the predictions.
+    last = select(given.c.id).where(given.c.sampled, stands(given), not_(newer.exists()))
     answered = and_(predictions.c.video_id == videos.c.id, predictions.c.kind == "answer")
     wanted = models.c.name.label("model"), predictions.c["class"].label("answer"), predictions.c.probability
     query = select(*wanted, predictions.c.created_at, labels.c.verdict, labels.c["class"].label("truth"))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, Select, and_, func, insert, select, update
+from sqlalchemy import Connection, Engine, Select, and_, func, insert, not_, select, update
 
 from daemon.filing import UNSURE, Folders
 from daemon.identity import Identity, display_name, identify, printable
@@ -223,8 +223,10 @@ class Labels:
 
 def newest() -> Select[Any]:
     """The label that counts of each video of which something was said: the newest that stands."""
-    last = select(func.max(labels.c.id)).where(stands()).group_by(labels.c.video_id)
-    return select(labels).where(labels.c.id.in_(last))
+    later = labels.alias()
+    newer = select(later.c.id).where(later.c.video_id == labels.c.video_id, later.c.id > labels.c.id, stands(later))
+    # Not the greatest id of each video: for the labels of one video, or of today, SQLite would look through them all.
+    return select(labels).where(stands(), not_(newer.exists()))
 
 
 def is_word(read: Connection, folders: Folders, path: bytes, identity: Identity) -> bool:

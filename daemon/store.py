@@ -13,10 +13,12 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    Executable,
     QueuePool,
     Select,
     Update,
     and_,
+    bindparam,
     create_engine,
     event,
     func,
@@ -171,6 +173,7 @@ class Store:
     def __init__(self, engine: Engine, owner: str, sampled: float = 0.0) -> None:
         self.engine, self.owner, self._sampled = engine, owner, sampled
         self._writer = engine.execution_options(writes=True)
+        self._recent: list[tuple[str, bytes]] | None = None  # read once: nobody else writes fingerprints
 
     def close(self) -> None:
         """Let go of the file."""
@@ -299,45 +302,55 @@ class Store:
             Each answer that was still wanted, with the video whose earlier answer counts in its place, None where it
             is the first.
         """
-        recorded = []
         with self._write() as write:
+            ids = {"ids": [answer.video_id for answer in answers]}
+            in_hand = {row.id: row.group for row in write.execute(_IN_HAND, ids)}
+            said = {row.video_id: row for row in write.execute(_SAID, ids)}
+            contents = {"contents": [answer.sha256 for answer in answers]}
+            first = {row.sha256: row.id for row in write.execute(_FIRST, contents)}
+            recorded, copies = [], []
             for answer in answers:
-                original = write.scalar(_answered(answer.sha256))
-                label = write.execute(_label(answer.video_id)).first()
-                if original and label:  # a copy in a class folder says something of the content
-                    of_this = update(labels).where(labels.c.video_id == answer.video_id)
-                    write.execute(of_this.values(video_id=original, source="moved"))
-                    _rest(write, original, layout)
-                ending: dict[str, Any] = {"state": "filed", "finished_at": now}
-                if layout.class_folder(answer.path) is None:  # where a person has put it, it stays
-                    ending = {"state": "classified", "destination": _destination(answer, original, label, layout)}
-                outcome = {"sha256": answer.sha256, "duplicate_of": original, "tries": 0, **ending}
-                in_hand = write.execute(_claimed(answer.video_id).values(**outcome, **FREED))
-                if not in_hand.rowcount:
-                    continue
-                if original is None:
-                    row = _prediction(answer, model_id, now)
-                    write.execute(insert(predictions).values(**row))
-                    if (said := answer.shadow) and said.model_id != model_id:
-                        shadow = {"class": said.class_name, **_but_class(vars(said)), "kind": "shadow", "doubt": None}
-                        write.execute(insert(predictions).values(**row | shadow))
-                    self._place_in_group(write, answer)
-                recorded.append((answer, original))
+                original = first.get(answer.sha256)
+                if original and answer.video_id in said:
+                    copies.append((answer.video_id, original))
+                if answer.video_id in in_hand:
+                    first.setdefault(answer.sha256, answer.video_id)
+                    recorded.append((answer, original))
+            anew = [answer for answer, original in recorded if original is None]
+            alone = [answer for answer in anew if in_hand[answer.video_id] is None and answer.fingerprint]
+            endings = [
+                {
+                    **_ending(answer, original, said.get(answer.video_id), layout, now),
+                    "sampled": original is None and answer.video_id not in said and self._is_drawn(answer.sha256),
+                }
+                for answer, original in recorded
+            ]
+            _for_each(write, _EACH, endings)
+            _for_each(write, _PREDICTED, [row for answer in anew for row in _rows(answer, model_id, now)])
+            recent = self._place_in_groups(write, alone) if alone else self._recent
+            for copy, original in copies:
+                _hand_over(write, copy, original, layout)
+        self._recent = recent  # only now is it committed
         return recorded
 
-    def _place_in_group(self, write: Connection, answer: Answer) -> None:
-        """Where neither name nor folder told: that of the recent clip that looks the same, else one of its own."""
-        sampled = (
-            int(answer.sha256[:8], 16) < self._sampled * 2**32 and not write.execute(_label(answer.video_id)).first()
-        )
-        change: dict[str, Any] = {"sampled": sampled}
-        if write.scalar(select(videos.c.group).where(videos.c.id == answer.video_id)) is None and answer.fingerprint:
-            query = select(videos.c.group, videos.c.fingerprint).where(videos.c.fingerprint.is_not(None))
-            recent = write.execute(query.order_by(videos.c.id.desc()).limit(COMPARED)).all()
-            like = alike(answer.fingerprint, [row.fingerprint for row in recent])
-            group = f"#{answer.video_id}" if like is None else recent[like].group
-            change |= {"group": group, "fingerprint": answer.fingerprint}
-        write.execute(update(videos).where(videos.c.id == answer.video_id).values(**change))
+    def _is_drawn(self, sha256: str) -> bool:
+        return int(sha256[:8], 16) < self._sampled * 2**32
+
+    def _place_in_groups(self, write: Connection, alone: Sequence[Answer]) -> list[tuple[str, bytes]]:
+        """Where neither name nor folder told: that of the recent clip that looks the same, else one of its own.
+
+        Gives the groups and fingerprints of the recent clips, the newest first.
+        """
+        recent = _recent(write) if self._recent is None else self._recent
+        found: list[dict[str, Any]] = []
+        for answer in alone:
+            assert answer.fingerprint
+            like = alike(answer.fingerprint, [fingerprint for _, fingerprint in recent])
+            group = f"#{answer.video_id}" if like is None else recent[like][0]
+            found.append({"video": answer.video_id, "group": group, "fingerprint": answer.fingerprint})
+            recent = [(group, answer.fingerprint), *recent[: COMPARED - 1]]
+        _for_each(write, _EACH, found)
+        return recent
 
     def rescore(self, said: Sequence[tuple[int, Opinion]], now: datetime) -> None:
         """Write a later model's predictions for answered videos, by their ids, beside the answers."""
@@ -445,6 +458,43 @@ def _label(video_id: int) -> Select[Any]:
     return select(labels).where(labels.c.video_id == video_id, stands()).order_by(labels.c.id.desc()).limit(1)
 
 
+# Made once: they are asked for each batch, and to put one together takes longer than its answer.
+_THESE = videos.c.id.in_(bindparam("ids", expanding=True))
+_IN_HAND = select(videos.c.id, videos.c.group).where(_THESE, videos.c.state == "claimed")
+_SAID = (
+    select(labels.c.video_id, labels.c.verdict, labels.c["class"])
+    .where(labels.c.video_id.in_(bindparam("ids", expanding=True)), stands())
+    .order_by(labels.c.id)
+)
+# By SHA-256: the first video that held it and has a prediction.
+_FIRST = (
+    select(videos.c.sha256, func.min(videos.c.id).label("id"))
+    .where(videos.c.sha256.in_(bindparam("contents", expanding=True)))
+    .where(select(predictions.c.id).where(predictions.c.video_id == videos.c.id).exists())
+    .group_by(videos.c.sha256)
+)
+_EACH = update(videos).where(videos.c.id == bindparam("video"))
+_PREDICTED = insert(predictions)
+
+
+def _recent(read: Connection) -> list[tuple[str, bytes]]:
+    query = select(videos.c.group, videos.c.fingerprint).where(videos.c.fingerprint.is_not(None))
+    return [(row[0], row[1]) for row in read.execute(query.order_by(videos.c.id.desc()).limit(COMPARED))]
+
+
+def _for_each(write: Connection, change: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
+    """One change of many rows: a statement a row would cost more than the database takes."""
+    if rows:
+        write.execute(change, rows)
+
+
+def _hand_over(write: Connection, copy: int, original: int, layout: Layout) -> None:
+    """A copy in a class folder says something of the content."""
+    of_copy = update(labels).where(labels.c.video_id == copy)
+    write.execute(of_copy.values(video_id=original, source="moved"))
+    _rest(write, original, layout)
+
+
 def _rest(write: Connection, original: int, layout: Layout) -> None:
     """The first file of a content that was labelled by a copy rests with the label that counts, too."""
     row, label = (
@@ -467,15 +517,23 @@ def _destination(answer: Answer, original: int | None, label: Any, layout: Layou
     return layout.classified(answer.path, answer.class_name)
 
 
-def _answered(sha256: str) -> Select[int]:
-    with_prediction = select(videos.c.id).join(predictions, predictions.c.video_id == videos.c.id)
-    return with_prediction.where(videos.c.sha256 == sha256).order_by(videos.c.id).limit(1)
+def _ending(answer: Answer, original: int | None, label: Any, layout: Layout, now: datetime) -> dict[str, Any]:
+    """What its row is to hold."""
+    outcome: dict[str, Any] = {"video": answer.video_id, "sha256": answer.sha256, "duplicate_of": original, "tries": 0}
+    if layout.class_folder(answer.path) is not None:  # where a person has put it, it stays
+        return {**outcome, **FREED, "state": "filed", "finished_at": now, "destination": None}
+    destination = _destination(answer, original, label, layout)
+    return {**outcome, **FREED, "state": "classified", "finished_at": None, "destination": destination}
 
 
-def _prediction(answer: Answer, model_id: int, now: datetime) -> dict[str, Any]:
+def _rows(answer: Answer, model_id: int, now: datetime) -> list[dict[str, Any]]:
+    """Its prediction, and that of the challenger in the model's shadow."""
     copied = ("video_id", "class_index", "probability", "logits", "doubt", *READ)
     row = {name: getattr(answer, name) for name in copied}
-    return {**row, "class": answer.class_name, "model_id": model_id, "created_at": now}
+    row |= {"class": answer.class_name, "model_id": model_id, "created_at": now, "kind": "answer"}
+    if (said := answer.shadow) is None or said.model_id == model_id:
+        return [row]
+    return [row, row | {"class": said.class_name, **_but_class(vars(said)), "kind": "shadow", "doubt": None}]
 
 
 def _but_class(fields: dict[str, Any]) -> dict[str, Any]:
