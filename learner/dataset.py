@@ -26,7 +26,7 @@ Array = np.ndarray[Any, Any]
 Progress = Callable[[int, int], None]
 
 # Raised whenever the same file may give other frames than before: what is cached of the old ones is left behind.
-DECODING = 2
+DECODING = 3
 # Of the clips, the share that may be unreadable: more are a sign that something else is wrong.
 TOLERATED_UNREADABLE = 0.1
 

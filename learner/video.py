@@ -14,6 +14,7 @@ import av
 import av.error
 import cv2
 import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
 
 from learner.container import lacks_index, stated_size
 from learner.opening import (
@@ -117,46 +118,48 @@ def _sample(file: File, spec: ClipSpec) -> tuple[dict[int, Any], int, int]:
     Raises:
         VideoError: the file gave other frames when it was read again.
     """
-    claimed, stored = _frame_counts(file)
-    images, count = _scan(file, spec, claimed or stored)
+    images, count, claimed = _scan(file, spec)
     wanted = set(sample_indices(count, spec.frames)) if count else set()
     if not wanted <= images.keys():
-        images, again = _scan(file, spec, count)
+        images, again, _ = _scan(file, spec, count)
         if again != count or not wanted <= images.keys():
             raise VideoError(f"damaged: {count} frames at first, {again} when read again")
     return {index: images[index] for index in wanted}, count, claimed
 
 
-def _frame_counts(file: File) -> tuple[int, int]:
-    """What the header says; and where it says nothing, the number of packets, which costs little beside decoding.
+def _scan(file: File, spec: ClipSpec, count: int = 0) -> tuple[dict[int, Any], int, int]:
+    """Decode every frame, and convert those wanted of a clip of `count` frames; 0 takes the header's word for it.
 
-    Packets tell where to sample, and nothing of whether the clip is whole: one that is cut short has fewer.
-    """
-    with _to_the_first_error(), open_container(file) as container:
-        if stream := container.streams.best("video"):
-            refuse_huge(stream)
-            return stream.frames, 0 if stream.frames else sum(1 for packet in packets(container, stream) if packet.size)
-    return 0, 0
-
-
-def _scan(file: File, spec: ClipSpec, count: int) -> tuple[dict[int, Any], int]:
-    """Decode every frame, and convert those wanted of a clip of `count` frames; gives these and the real count.
-
-    By FFmpeg itself, not by OpenCV: its 5.0 hands out stale pictures, with no error, for interlaced video and for some
-    colour matrices. One thread, the fastest for short clips where several are read at once.
+    Gives these, the real count, and the header's. By FFmpeg itself, not by OpenCV: its 5.0 hands out stale pictures,
+    with no error, for interlaced video and for some colour matrices. One thread, the fastest for short clips where
+    several are read at once.
     """
     images: dict[int, Any] = {}
-    wanted, found = set(sample_indices(count, spec.frames)), 0
+    found = claimed = 0
     with _to_the_first_error(), open_container(file) as container:
         stream = container.streams.best("video")
+        if stream:
+            refuse_huge(stream)
+            claimed = stream.frames
         if stream and stream.codec_context:
+            wanted, picture = set(sample_indices(count or claimed or _stored(file), spec.frames)), Picture(spec)
             stream.codec_context.thread_count = 1
             stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
             for frame in _whole_frames(container, stream):
                 if found in wanted:
-                    images[found] = _fit(_upright(frame), spec)
+                    images[found] = picture.of(frame)
                 found += 1
-    return images, found
+    return images, found, claimed
+
+
+def _stored(file: File) -> int:
+    """The number of packets, which costs little beside decoding.
+
+    It tells where to sample, and nothing of whether the clip is whole: one that is cut short has fewer.
+    """
+    with _to_the_first_error(), open_container(file) as container:
+        return sum(1 for packet in packets(container, container.streams.best("video")) if packet.size)
+    return 0
 
 
 @contextlib.contextmanager
@@ -183,6 +186,8 @@ def _whole_frames(container: Any, stream: Any) -> Iterator[Any]:
         try:
             frames = packet.decode()
         except av.error.InvalidDataError:
+            # What H.264's decoder says where it gets no memory, too: then there is none for a picture here either.
+            bytearray(4 * stream.width * stream.height)
             whole = False
             continue
         for frame in frames:
@@ -191,25 +196,43 @@ def _whole_frames(container: Any, stream: Any) -> Iterator[Any]:
                 yield frame
 
 
-def _upright(frame: Any) -> Any:
-    """RGB pixels, turned as the recorder's flag says."""
-    try:
-        image = frame.to_ndarray(format="rgb24")
-    except MemoryError:
-        raise
-    except av.error.FFmpegError as error:
-        raise VideoError(f"its colours cannot be converted ({frame.format.name}, {error.strerror})") from error
-    return np.ascontiguousarray(np.rot90(image, k=round(frame.rotation / 90)))
+class Picture:
+    """Frames to pictures of the size that `spec` asks for, `(size, size, 3)` uint8 RGB, upright.
 
+    Keeps FFmpeg's scalers for all frames of a clip, on one thread: one that is new for each frame, and starts threads,
+    takes three times as long.
+    """
 
-def _fit(image: Any, spec: ClipSpec) -> Any:
-    height, width = image.shape[:2]
-    if spec.fit == "crop":
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        image = image[top : top + side, left : left + side]
-    shrinks = min(image.shape[:2]) >= spec.size
-    return cv2.resize(image, (spec.size, spec.size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    def __init__(self, spec: ClipSpec) -> None:
+        self._spec, self._scaler, self._painter = spec, VideoReformatter(), VideoReformatter()
+
+    def of(self, frame: Any) -> Any:
+        """The picture, turned as the recorder's flag says."""
+        try:
+            image = self._cropped(frame) if self._spec.fit == "crop" else self._squashed(frame)
+        except MemoryError:
+            raise
+        except av.error.FFmpegError as error:
+            reason = f"its colours cannot be converted ({frame.format.name}, {error.strerror})"
+            raise VideoError(reason) from error
+        return np.ascontiguousarray(np.rot90(image, k=round(frame.rotation / 90)))
+
+    def _squashed(self, frame: Any) -> Any:
+        """By the mean of the area of each pixel; in the video's own colours, since painting the small one costs less.
+
+        Those that are not in planes of luma and chroma, FFmpeg cannot always write.
+        """
+        own = frame.format.is_planar and not frame.format.is_rgb
+        size, colours = self._spec.size, None if own else "rgb24"
+        small = self._scaler.reformat(frame, size, size, colours, interpolation=Interpolation.AREA, threads=1)
+        return self._painter.reformat(small, format="rgb24", threads=1).to_ndarray()
+
+    def _cropped(self, frame: Any) -> Any:
+        image = self._painter.reformat(frame, format="rgb24", threads=1).to_ndarray()
+        side, size = min(image.shape[:2]), self._spec.size
+        top, left = ((length - side) // 2 for length in image.shape[:2])
+        how = cv2.INTER_AREA if side >= size else cv2.INTER_LINEAR
+        return cv2.resize(image[top : top + side, left : left + side], (size, size), interpolation=how)
 
 
 def _frames_there(file: File, count: int, claimed: int, there: _There) -> _There:
