@@ -133,7 +133,9 @@ def _sought(container: Any, stream: Any, count: int, exact: bool) -> Iterator[An
     start, index = stream.start_time or 0, stream.index_entries
     container.seek(start + round((container.duration or 0) / av.time_base / stream.time_base), stream=stream)
     times = running_time(container, stream)
-    if times.are_short or not len(index):
+    # A header may claim a billion, and a recording begin after an hour.
+    real = (times.last - start * stream.time_base) * (stream.average_rate or 0)
+    if times.are_short or real <= LONG or not len(index):
         raise NotSoughtError
     # MP4's index has the times at which frames are decoded, Matroska's those at which they are shown.
     delay = 0 if container.format.name.startswith("matroska") else start - index[0].timestamp

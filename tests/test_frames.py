@@ -205,3 +205,16 @@ def test_frames_that_are_stored_and_not_shown_are_not_counted(folder: Path) -> N
     )
     assert numbers(read_clip(path, EXACT).frames) == sample_indices(COUNT, PARTS)
     assert np.abs(np.subtract(numbers(read_clip(path, NEAR).frames), sample_indices(COUNT, PARTS))).max() <= GAP
+
+
+def test_a_short_recording_that_begins_after_an_hour_is_no_long_one(folder: Path) -> None:
+    path = encode(folder / "short.mkv", count=100, **H264)
+    late = folder / "late.mkv"
+    with av.open(str(path)) as source, av.open(str(late), "w") as container:
+        stream = container.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.pts, packet.dts = packet.pts + 3_600_000, packet.dts + 3_600_000
+                packet.stream = stream
+                container.mux(packet)
+    assert numbers(read_clip(late, NEAR).frames) == sample_indices(100, PARTS)

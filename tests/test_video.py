@@ -125,7 +125,7 @@ def test_pictures_are_as_near_as_can_be_to_whole_ones_made_smaller_in_rgb(
 ) -> None:
     """The models that are shipped have learned from those; squashing is done in the video's own colours, for speed."""
     apart = []
-    for path in sorted((real_clips / "ucf10").glob("*/*g08_c01.mp4")):
+    for path in sorted((real_clips / "ucf10").glob("*/*.mp4"))[::25]:
         with av.open(str(path)) as container:
             images = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
         left, right = (40, 280) if fit == "crop" else (0, 320)
@@ -133,7 +133,7 @@ def test_pictures_are_as_near_as_can_be_to_whole_ones_made_smaller_in_rgb(
         expected = np.stack([cv2.resize(image, (224, 224), interpolation=cv2.INTER_AREA) for image in chosen])
         found = read_clip(path, ClipSpec(frames=16, size=224, fit=fit)).frames
         apart.append(np.abs(expected.astype(int) - found).mean())
-    assert len(apart) == 10
+    assert len(apart) >= 10
     assert max(apart) < 2.5
     assert np.mean(apart) < 1
 
