@@ -125,7 +125,7 @@ def sought(container: Any, stream: Any, count: int, exact: bool) -> Iterator[Any
         yield from _sought(container, stream, count, exact)
     except MemoryError:
         raise
-    except (av.error.FFmpegError, IndexError) as error:
+    except (av.error.FFmpegError, ArithmeticError, IndexError) as error:
         raise NotSoughtError from error
 
 
