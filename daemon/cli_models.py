@@ -360,9 +360,10 @@ def database(home: Home) -> "Iterator[Engine]":
 
 
 def _load(home: Home, name: str) -> "Classifier":
+    from daemon import settings
     from learner.classifier import Classifier
 
-    return Classifier.load(home.model_or_starter(name))
+    return Classifier.load(home.model_or_starter(name), exact=settings.load(home.settings).exact_frames)
 
 
 def _figures(score: "Score") -> str:

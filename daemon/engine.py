@@ -120,4 +120,4 @@ class Engines:
 
     def _load(self, name: str) -> Classifier:
         device = None if self._settings.device == "auto" else self._settings.device
-        return Classifier.load(self._home.model_or_starter(name), device)
+        return Classifier.load(self._home.model_or_starter(name), device, self._settings.exact_frames)

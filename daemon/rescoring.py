@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine, and_, exists, select
 
+from daemon import settings
 from daemon.history import History
 from daemon.home import Home
 from daemon.store import Opinion, Store
@@ -41,7 +42,8 @@ def rescore(
     name = name or History(engine).champion()
     if name is None:
         raise VidwatchError("no model has answered here yet; start the daemon first")
-    model, store = Classifier.load(home.model_or_starter(name)), Store(engine, "rescore")
+    exact, store = settings.load(home.settings).exact_frames, Store(engine, "rescore")
+    model = Classifier.load(home.model_or_starter(name), exact=exact)
     model_id = store.register_model(model.name, model.digest, model.classes, model.manifest.measured, now)
     said = predictions.alias()
     by_this = exists().where(said.c.video_id == videos.c.id, said.c.model_id == model_id)

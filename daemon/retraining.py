@@ -173,6 +173,7 @@ class Retraining:
             "recipe": settings.retrain,
             "device": None if settings.device == "auto" else settings.device,
             "memory": settings.training_memory,
+            "exact": settings.exact_frames,
             "cache": round(settings.cache_gigabytes * GIGABYTE),
             "min_class_clips": settings.min_class_clips,
             "training": [_described(clip) for clip in learned],

@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     decoders: Annotated[int, Field(ge=0, le=256)] = 0
     decode_seconds: Annotated[float, Field(ge=1, le=86400)] = 300.0
     decode_gigabytes: Annotated[float, Field(ge=0.25, le=1000)] = 2.0
+    exact_frames: bool = False
     min_read_share: Share = 0.5
     unsure_below: Share = 0.5
     thresholds: Annotated[dict[str, Share], AfterValidator(_are_classes)] = {}

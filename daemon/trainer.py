@@ -73,6 +73,7 @@ class Job:
     forgotten: tuple[str, ...]
     look: int
     rule: Rule
+    exact: bool = False
 
     @classmethod
     def read(cls, text: str) -> Self:
@@ -104,9 +105,10 @@ def work(job: Job) -> None:
     Raises:
         VidwatchError: nothing to learn from, a class of the champion's of which nothing is left, a damaged model.
     """
-    cache, champion = Cache(job.cache), Classifier.load(job.champion, job.device)
+    cache, champion = Cache(job.cache), Classifier.load(job.champion, job.device, job.exact)
     if not job.is_trained:
         recipe = head_of(champion) if job.recipe == HEAD else load(job.recipe)
+        recipe = recipe.model_copy(update={"clip": recipe.clip.model_copy(update={"exact": job.exact})})
         same_body = recipe.network.body() == champion.manifest.network.body()
         start = Start(model=Path(job.champion), head=False) if same_body else Start()
         learned = recalled(champion, recipe, same_body, cache)
@@ -115,7 +117,7 @@ def work(job: Job) -> None:
         trained = train(Sources(clips=clips), Path(job.challenger), recipe, start, cache, _watch())
         log.info("trained accuracy=%.3f skipped=%s", trained.score.accuracy, trained.skipped)
         _tell(progress="comparing")
-    challenger = Classifier.load(job.challenger, job.device)
+    challenger = Classifier.load(job.challenger, job.device, job.exact)
     if challenger.digest == champion.digest:
         raise VidwatchError("it is the very model that answers: nothing has changed")
     evidence = compare(job.holdout, champion, challenger, cache)
@@ -142,9 +144,9 @@ def head_of(champion: Classifier) -> Recipe:
 def recalled(champion: Classifier, recipe: Recipe, same_body: bool, cache: Cache) -> list[LabelledClip]:
     """What the champion learned from, as far as there is stored of it what `recipe` learns from."""
     if not recipe.training.freeze:
-        shelf = frames_shelf(ClipSpec(recipe.clip.frames, recipe.clip.size, recipe.clip.fit), cache)
+        shelf = frames_shelf(ClipSpec(**recipe.clip.model_dump()), cache)
     else:
-        shelf = features_shelf(champion if same_body else Classifier.load(STARTER), cache)
+        shelf = features_shelf(champion if same_body else Classifier.load(STARTER, exact=recipe.clip.exact), cache)
     return recall(champion, shelf, cache)
 
 

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
@@ -106,13 +106,20 @@ class Classifier:
         return cls(checkpoint.Checkpoint("untrained", manifest, network.state_dict(), ""))
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str] | None = None, device: str | None = None) -> Self:
+    def load(
+        cls, path: str | os.PathLike[str] | None = None, device: str | None = None, exact: bool | None = None
+    ) -> Self:
         """The model at `path` (the starter model by default) on `device` (the GPU where there is one).
+
+        `exact` is how it reads long clips from now on (`ClipSpec.exact`), where it is given.
 
         Raises:
             VidwatchError: no such model, or a damaged one.
         """
-        return cls(checkpoint.load(Path(path) if path is not None else STARTER), device)
+        model = cls(checkpoint.load(Path(path) if path is not None else STARTER), device)
+        if exact is not None:
+            model.spec = replace(model.spec, exact=exact)
+        return model
 
     def features(self, frames: np.ndarray[Any, Any]) -> Tensor:
         """`(B, T, H, W, 3)` uint8 RGB to `(B, T, F)` half-precision features, on the CPU."""

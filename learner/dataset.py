@@ -26,7 +26,7 @@ Array = np.ndarray[Any, Any]
 Progress = Callable[[int, int], None]
 
 # Raised whenever the same file may give other frames than before: what is cached of the old ones is left behind.
-DECODING = 2
+DECODING = 3
 # Of the clips, the share that may be unreadable: more are a sign that something else is wrong.
 TOLERATED_UNREADABLE = 0.1
 
@@ -231,7 +231,7 @@ def _sha256(path: Path) -> str:
 
 def frames_shelf(spec: ClipSpec, cache: Cache) -> Shelf:
     """Where frames lie: all that they depend on beside their clip is the key; what they are normalised with is not."""
-    return cache.shelf("frames", repr((replace(spec, mean=(), std=()), DECODING, av.__version__)))
+    return cache.shelf("frames", repr((replace(spec, mean=(), std=()), spec.exact, DECODING, av.__version__)))
 
 
 def features_shelf(classifier: Classifier, cache: Cache) -> Shelf:
@@ -242,4 +242,4 @@ def features_shelf(classifier: Classifier, cache: Cache) -> Shelf:
     network = classifier.manifest.network
     backbone = (network.backbone, network.stage, network.pooled, weights_digest(classifier.network.backbone))
     made_by = (classifier.device.type, classifier.precision, torch.__version__, timm.__version__, av.__version__)
-    return cache.shelf("features", repr((backbone, classifier.spec, made_by, DECODING)))
+    return cache.shelf("features", repr((backbone, classifier.spec, classifier.spec.exact, made_by, DECODING)))

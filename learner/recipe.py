@@ -26,6 +26,7 @@ class Frames(_Strict):
     frames: Count
     size: Count
     fit: Literal["squash", "crop"] = "squash"
+    exact: bool = False
 
 
 class Report(_Strict):

@@ -1,6 +1,6 @@
 """What a model is and how it is trained, as data. Loads neither torch nor a decoder."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Interval, Le, MinLen
@@ -21,7 +21,9 @@ class ClipSpec:
     """What a network wants of a clip.
 
     `frames` are sampled evenly over the clip; each is made `size` x `size` pixels, squashed to the square as in the
-    course report or cropped to its centre. `mean` and `std` (RGB, of values in 0..1) are the backbone's own.
+    course report or cropped to its centre. `mean` and `std` (RGB, of values in 0..1) are the backbone's own. Of a long
+    clip, `exact` asks for the middle frame of each part, where the nearest key frame of that part would be read sooner:
+    that is the reader's choice, and no model is another one for it.
     """
 
     frames: int
@@ -29,6 +31,7 @@ class ClipSpec:
     fit: Literal["squash", "crop"] = "squash"
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
+    exact: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("frames", "size"):

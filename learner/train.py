@@ -174,7 +174,7 @@ def _begin(recipe: Recipe, classes: tuple[str, ...], start: Start) -> tuple[Clas
     """The untrained network with what weights there are, and what those have learned from."""
     args, before = recipe.network, _Before()
     mean, std = backbone_statistics(args.backbone)
-    spec = ClipSpec(recipe.clip.frames, recipe.clip.size, recipe.clip.fit, mean, std)
+    spec = ClipSpec(recipe.clip.frames, recipe.clip.size, recipe.clip.fit, mean, std, recipe.clip.exact)
 
     def fill(network: ClipNetwork) -> None:
         nonlocal before

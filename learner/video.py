@@ -3,19 +3,19 @@
 Every decoder process loads this module, so it imports neither torch nor timm.
 """
 
-import contextlib
 import hashlib
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import av
 import av.error
 import cv2
 import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
 
 from learner.container import lacks_index, stated_size
+from learner.frames import NotSoughtError, is_long, running_time, sought, to_the_first_error, whole_frames
 from learner.opening import (
     MAX_PIXELS,
     File,
@@ -28,8 +28,6 @@ from learner.opening import (
 )
 from learner.spec import ClipSpec
 
-# Of the running time that a container states, the share that may be missing before the file counts as cut short.
-TOLERATED_GAP = 0.05
 # Of the frames that are stored, the share that may yield none: VP8 stores some that are never shown.
 TOLERATED_LOSS = 0.1
 # At the end of a clip that is cut short: the frame that the cut went through, and those that were to be shown after it.
@@ -64,6 +62,8 @@ def sample_indices(count: int, frames: int) -> list[int]:
 def read_clip(path: str | bytes | os.PathLike[Any], spec: ClipSpec, min_read_share: float = 1.0) -> Clip:
     """Decode the frames that `spec` asks for. What a file is, its content says, not its name.
 
+    Of a long clip some are sought (see `learner.frames`), so that its frames are not all decoded and looked at.
+
     Raises:
         VideoError: not a video, damaged, without a frame that can be decoded, or with less than `min_read_share` of
             itself there: by the bytes, the running time or the frames that it states, whichever says least.
@@ -79,16 +79,17 @@ def read_open(file: File, spec: ClipSpec, min_read_share: float = 1.0) -> Clip:
     there.require(min_read_share)
     file.seek(0)
     sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    images, count, claimed = _sample(file, spec)
-    if not count:
+    read = _sample(file, spec, may_seek=there.share == 1)
+    if not read.count:
         if there.share < 1 or lacks_index(file):
             where = "before its index, or before its first picture"
             raise VideoError(f"cut short {where}: nothing of it can be read", cut_short=True)
         raise VideoError(why_no_frames(file))
-    there = _frames_there(file, count, claimed, there)
-    there.require(min_read_share)
-    frames = np.stack([images[i] for i in sample_indices(count, spec.frames)])
-    return Clip(frames, spec.frames, len(images), "pyav", sha256, there.share)
+    if not read.is_sought:
+        there = _frames_there(file, read.count, read.claimed, there)
+        there.require(min_read_share)
+    frames = np.stack([read.images[i] for i in sample_indices(read.count, spec.frames)])
+    return Clip(frames, spec.frames, len(read.images), "pyav", sha256, there.share)
 
 
 @dataclass(frozen=True)
@@ -111,105 +112,115 @@ def _bytes_there(file: File) -> _There:
     return _There(size / stated, f"its container says that it has {stated} bytes, but it has {size}")
 
 
-def _sample(file: File, spec: ClipSpec) -> tuple[dict[int, Any], int, int]:
-    """The sampled frames by index, how many frames there are, and how many the header claims: often a wrong count.
+@dataclass(frozen=True)
+class _Read:
+    """Pictures by the number of their frame, how many frames there are, and how many the header claims: often wrong.
+
+    Where they were sought, they are one of each part, and stand for all that there are.
+    """
+
+    images: dict[int, Any]
+    count: int
+    claimed: int = 0
+    is_sought: bool = False
+
+
+def _sample(file: File, spec: ClipSpec, may_seek: bool) -> _Read:
+    """The frames that are sampled, and no others.
 
     Raises:
         VideoError: the file gave other frames when it was read again.
     """
-    claimed, stored = _frame_counts(file)
-    images, count = _scan(file, spec, claimed or stored)
-    wanted = set(sample_indices(count, spec.frames)) if count else set()
-    if not wanted <= images.keys():
-        images, again = _scan(file, spec, count)
-        if again != count or not wanted <= images.keys():
-            raise VideoError(f"damaged: {count} frames at first, {again} when read again")
-    return {index: images[index] for index in wanted}, count, claimed
+    try:
+        read = _scan(file, spec, may_seek=may_seek)
+    except NotSoughtError:
+        read = _scan(file, spec)
+    wanted = set(sample_indices(read.count, spec.frames)) if read.count else set()
+    if not wanted <= read.images.keys():
+        first, read = read, _scan(file, spec, read.count)
+        if read.count != first.count or not wanted <= read.images.keys():
+            raise VideoError(f"damaged: {first.count} frames at first, {read.count} when read again")
+    return replace(read, images={index: read.images[index] for index in wanted})
 
 
-def _frame_counts(file: File) -> tuple[int, int]:
-    """What the header says; and where it says nothing, the number of packets, which costs little beside decoding.
-
-    Packets tell where to sample, and nothing of whether the clip is whole: one that is cut short has fewer.
-    """
-    with _to_the_first_error(), open_container(file) as container:
-        if stream := container.streams.best("video"):
-            refuse_huge(stream)
-            return stream.frames, 0 if stream.frames else sum(1 for packet in packets(container, stream) if packet.size)
-    return 0, 0
-
-
-def _scan(file: File, spec: ClipSpec, count: int) -> tuple[dict[int, Any], int]:
-    """Decode every frame, and convert those wanted of a clip of `count` frames; gives these and the real count.
+def _scan(file: File, spec: ClipSpec, count: int = 0, may_seek: bool = False) -> _Read:
+    """Decode every frame, and convert those wanted of a clip of `count` frames; 0 takes the header's word for it.
 
     By FFmpeg itself, not by OpenCV: its 5.0 hands out stale pictures, with no error, for interlaced video and for some
     colour matrices. One thread, the fastest for short clips where several are read at once.
+
+    Raises:
+        NotSoughtError: it may, and is so long that it would, but cannot.
     """
     images: dict[int, Any] = {}
-    wanted, found = set(sample_indices(count, spec.frames)), 0
-    with _to_the_first_error(), open_container(file) as container:
+    found = claimed = 0
+    with to_the_first_error(), open_container(file) as container:
         stream = container.streams.best("video")
+        if stream:
+            refuse_huge(stream)
+            claimed = stream.frames
         if stream and stream.codec_context:
+            picture = Picture(spec)
             stream.codec_context.thread_count = 1
             stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-            for frame in _whole_frames(container, stream):
+            if may_seek and is_long(container, stream):
+                frames = sought(container, stream, spec.frames, spec.exact)
+                return _Read({part: picture.of(frame) for part, frame in enumerate(frames)}, spec.frames, 0, True)
+            wanted = set(sample_indices(count or claimed or _stored(file), spec.frames))
+            for frame in whole_frames(container, stream):
                 if found in wanted:
-                    images[found] = _fit(_upright(frame), spec)
+                    images[found] = picture.of(frame)
                 found += 1
-    return images, found
+    return _Read(images, found, claimed)
 
 
-@contextlib.contextmanager
-def _to_the_first_error() -> Iterator[None]:
-    """An error ends the clip where it stands: whether enough of it was read is judged by the caller.
+def _stored(file: File) -> int:
+    """The number of packets, which costs little beside decoding.
 
-    Want of memory is no error of the clip's.
+    It tells where to sample, and nothing of whether the clip is whole: one that is cut short has fewer.
     """
-    try:
-        yield
-    except MemoryError:
-        raise
-    except av.error.FFmpegError:
-        pass
+    with to_the_first_error(), open_container(file) as container:
+        return sum(1 for packet in packets(container, container.streams.best("video")) if packet.size)
+    return 0
 
 
-def _whole_frames(container: Any, stream: Any) -> Iterator[Any]:
-    """The frames that are as they were recorded: those after a damaged one refer to it, up to the next key frame."""
-    whole = True
-    for packet in packets(container, stream):
-        # Some containers say so that the picture before stays; FFmpeg's decoders refuse it.
-        if not packet.size and packet.pts is not None:
-            continue
+class Picture:
+    """Frames to pictures of the size that `spec` asks for, `(size, size, 3)` uint8 RGB, upright.
+
+    Keeps FFmpeg's scalers for all frames of a clip, on one thread: one that is new for each frame, and starts threads,
+    takes three times as long.
+    """
+
+    def __init__(self, spec: ClipSpec) -> None:
+        self._spec, self._scaler, self._painter = spec, VideoReformatter(), VideoReformatter()
+
+    def of(self, frame: Any) -> Any:
+        """The picture, turned as the recorder's flag says."""
         try:
-            frames = packet.decode()
-        except av.error.InvalidDataError:
-            whole = False
-            continue
-        for frame in frames:
-            whole = (whole or frame.key_frame) and not frame.is_corrupt
-            if whole:
-                yield frame
+            image = self._cropped(frame) if self._spec.fit == "crop" else self._squashed(frame)
+        except MemoryError:
+            raise
+        except av.error.FFmpegError as error:
+            reason = f"its colours cannot be converted ({frame.format.name}, {error.strerror})"
+            raise VideoError(reason) from error
+        return np.ascontiguousarray(np.rot90(image, k=round(frame.rotation / 90)))
 
+    def _squashed(self, frame: Any) -> Any:
+        """By the mean of the area of each pixel; in the video's own colours, since painting the small one costs less.
 
-def _upright(frame: Any) -> Any:
-    """RGB pixels, turned as the recorder's flag says."""
-    try:
-        image = frame.to_ndarray(format="rgb24")
-    except MemoryError:
-        raise
-    except av.error.FFmpegError as error:
-        raise VideoError(f"its colours cannot be converted ({frame.format.name}, {error.strerror})") from error
-    return np.ascontiguousarray(np.rot90(image, k=round(frame.rotation / 90)))
+        Those that are not in planes of luma and chroma, FFmpeg cannot always write.
+        """
+        own = frame.format.is_planar and not frame.format.is_rgb
+        size, colours = self._spec.size, None if own else "rgb24"
+        small = self._scaler.reformat(frame, size, size, colours, interpolation=Interpolation.AREA, threads=1)
+        return self._painter.reformat(small, format="rgb24", threads=1).to_ndarray()
 
-
-def _fit(image: Any, spec: ClipSpec) -> Any:
-    height, width = image.shape[:2]
-    if spec.fit == "crop":
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        image = image[top : top + side, left : left + side]
-    shrinks = min(image.shape[:2]) >= spec.size
-    return cv2.resize(image, (spec.size, spec.size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    def _cropped(self, frame: Any) -> Any:
+        image = self._painter.reformat(frame, format="rgb24", threads=1).to_ndarray()
+        side, size = min(image.shape[:2]), self._spec.size
+        top, left = ((length - side) // 2 for length in image.shape[:2])
+        how = cv2.INTER_AREA if side >= size else cv2.INTER_LINEAR
+        return cv2.resize(image[top : top + side, left : left + side], (size, size), interpolation=how)
 
 
 def _frames_there(file: File, count: int, claimed: int, there: _There) -> _There:
@@ -230,44 +241,20 @@ def _frames_there(file: File, count: int, claimed: int, there: _There) -> _There
                 raise VideoError("not a video: sound with a cover picture")
             if container.metadata.get("major_brand") in PICTURE_BRANDS:
                 raise VideoError("not a video: a picture (HEIF or AVIF)")
-            seconds, covered, stored, length = _running_time(container, stream)
+            times = running_time(container, stream)
             rate = float(stream.average_rate or 0)
     except MemoryError:
         raise
     except (av.error.FFmpegError, AttributeError) as error:
         raise VideoError(f"its end cannot be checked ({error})") from error
-    if seconds and covered < seconds * (1 - TOLERATED_GAP) and covered / seconds < there.share:
-        there = _There(covered / seconds, f"it should run for {seconds:.1f} s, but ends after {covered:.1f} s")
+    if times.are_short and times.reached / times.stated < there.share:
+        missing = f"it should run for {times.stated:.1f} s, but ends after {times.reached:.1f} s"
+        there = _There(times.reached / times.stated, missing)
     if there.share < 1 and claimed and count / claimed < there.share:
         there = _There(count / claimed, f"it should have {claimed} frames, but has {count}")
     # Interlaced video may have two packets a frame, and a variable rate is guessed: only what both say is missing, is.
-    stored = min(stored, round(length * rate)) if rate else stored
+    stored = min(times.stored, round(times.length * rate)) if rate else times.stored
     tail = CUT_LOSS if there.share < 1 else 0
     if count + tail < stored * (1 - TOLERATED_LOSS):
         raise VideoError(f"damaged: it has {stored} frames, but only {count} of them can be decoded")
     return there
-
-
-def _running_time(container: Any, stream: Any) -> tuple[float, float, int, float]:
-    """Seconds stated (0 where none are), seconds reached, and the number and seconds of the pictures' packets.
-
-    Stated by the stream of pictures, then compared with that alone; else by the container, and then it is the time at
-    which the longest of all streams ends. Matroska counts that from 0, wherever its first picture stands.
-    """
-    own = float(stream.duration * stream.time_base) if stream.duration else 0.0
-    first, last, stored, end = float("inf"), 0.0, 0, 0.0
-    with _to_the_first_error():
-        for packet in packets(container, *([stream] if own else [])):
-            if not packet.size or packet.is_discard:
-                continue
-            is_picture = packet.stream.index == stream.index
-            stored += is_picture
-            if packet.pts is not None:
-                until = float((packet.pts + (packet.duration or 0)) * packet.time_base)
-                end = max(end, until)
-                if is_picture:
-                    first, last = min(first, float(packet.pts * packet.time_base)), max(last, until)
-    length = max(last - first, 0.0)
-    if own:
-        return own, last - float((stream.start_time or 0) * stream.time_base), stored, length
-    return (container.duration or 0) / av.time_base, end, stored, length

@@ -12,6 +12,7 @@ from lab import lab as lab
 from daemon.engine import Engines
 from daemon.history import Decision
 from daemon.inference import Thresholds
+from learner.cache import Cache
 from learner.checkpoint import load, save
 from learner.classifier import Classifier, Prediction
 from learner.dataset import features_shelf
@@ -68,6 +69,16 @@ def test_a_champion_that_is_gone_at_the_start_gives_way_too(lab: Lab, engines: E
     lab.history.conclude("auto-1", "tiny", PROMOTED, lab.now)
     engines.first(lab.now)
     assert (engines.champion.name, lab.history.champion()) == ("tiny", "tiny")
+
+
+def test_exact_frames_are_asked_of_the_decoders_and_their_features_kept_apart(lab: Lab) -> None:
+    settings = SETTINGS.model_copy(update={"model": "tiny", "decoders": 1, "exact_frames": True})
+    engines = Engines(lab.home, settings, lab.store, lab.history)
+    assert engines.first(lab.now).reader.spec.exact
+    exact, near = engines.champion, Classifier.load(lab.home.model("tiny"))
+    assert not near.spec.exact
+    assert features_shelf(exact, Cache()).folder != features_shelf(near, Cache()).folder
+    engines.close()
 
 
 def test_a_setting_that_names_no_model_is_an_error(lab: Lab) -> None:

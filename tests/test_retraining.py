@@ -69,6 +69,14 @@ def test_too_few_clips_to_judge_by_leave_the_champion_and_say_what_is_missing(la
     assert lab.history.undecided().challenger == "auto-1"
 
 
+def test_a_challenger_learns_from_the_frames_that_the_daemon_reads(lab: Lab) -> None:
+    lab.retraining = Retraining(lab.home, SETTINGS.model_copy(update={"exact_frames": True}), lab.history)
+    lab.label("bright", range(10, 16))
+    lab.label("dark", range(10, 16))
+    lab.tend(lab.decided)
+    assert json.loads((lab.home.models / "auto-1.json").read_text())["clip"]["exact"] is True
+
+
 def test_shuffled_labels_make_a_challenger_that_is_refused(lab: Lab) -> None:
     """Labels of what teaches are swapped; those of the holdout are right."""
     lab.label("bright", range(10, 50))

@@ -5,7 +5,7 @@ What is heavy (a decoder, the model) is loaded on first use, so that the page it
 
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -73,8 +73,9 @@ class Clips:
         """
         import numpy as np
 
-        spec = read_spec(self._home, model)
-        shelf = self._cache().shelf("strips", repr((spec.frames, spec.size, spec.fit, version("vidwatch"), QUALITY)))
+        spec = replace(read_spec(self._home, model), exact=self._settings.exact_frames)
+        key = spec.frames, spec.size, spec.fit, spec.exact, version("vidwatch"), QUALITY
+        shelf = self._cache().shelf("strips", repr(key))
         kept = shelf.get(card.sha256)
         if kept is None:
             kept = np.frombuffer(_jpeg(self._read(card, spec).frames), np.uint8)
@@ -113,7 +114,7 @@ class Clips:
                 from learner.classifier import Classifier
                 from learner.dataset import features_shelf
 
-                classifier = Classifier.load(self._home.model_or_starter(name), "cpu")
+                classifier = Classifier.load(self._home.model_or_starter(name), "cpu", self._settings.exact_frames)
                 self._model = name, classifier, features_shelf(classifier, self._cache())
             return self._model[1:]
 

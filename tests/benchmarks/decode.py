@@ -1,0 +1,126 @@
+"""Decoding against FFmpeg's decoder alone and against the course report's way; long videos against short ones.
+
+The clips are CLIPS, and those of `ucf10-original` beside it where it is there: as published, in AVI. No model is used.
+One thread each, as in the daemon, which has as many decoders as there are processors.
+"""
+
+import hashlib
+import multiprocessing
+import resource
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from table import Row, in_turns
+
+from learner.dataset import find_clips
+from learner.spec import IMAGENET_MEAN, IMAGENET_STD, ClipSpec
+from learner.video import read_clip
+
+REPORT, DEFAULT = ClipSpec(frames=40, size=128), ClipSpec(frames=16, size=224)
+FEW = 50
+SECONDS, TIMES = 10, 360  # an hour
+
+
+def rows(clips: Path) -> Iterator[Row]:
+    """Of each kind of clips one by one, then of an hour of 720p that is made here."""
+    cv2.setNumThreads(1)
+    for kind, folder in (("originals", clips.with_name("ucf10-original")), ("copies", clips)):
+        if folder.is_dir():
+            found = [clip.path for clip in find_clips(folder)]
+            yield from _of_clips(kind, found[:: -(-len(found) // FEW)])
+    with tempfile.TemporaryDirectory() as scratch:
+        yield from _of_long(Path(scratch))
+
+
+def _of_clips(kind: str, paths: list[Path]) -> Iterator[Row]:
+    ways = (_bare, lambda path: read_clip(path, REPORT), lambda path: read_clip(path, DEFAULT), _as_the_report)
+    # Clip by clip, so that what slows this machine down for a while slows all ways down.
+    took = [in_turns(*(lambda way=way, path=path: way(path) for way in ways), rounds=3) for path in paths]
+    bare, forty, sixteen, report = (1000 * sum(each) / len(paths) for each in zip(*took, strict=True))
+    baseline = "libavcodec alone, frames thrown away"
+    yield Row(f"40 frames of 128x128, {kind}", forty, "ms", baseline, bare, "≤ 1.35")
+    yield Row(f"16 frames of 224x224, {kind}", sixteen, "ms", baseline, bare, "≤ 1.35")
+    yield Row(f"40 frames of 128x128, {kind}", forty, "ms", "the report's way", report, "≤ 0.4")
+
+
+def _of_long(scratch: Path) -> Iterator[Row]:
+    short, hour = _ten_seconds(scratch / "short.mp4"), scratch / "hour.mp4"
+    _repeat(short, hour)
+    read_short, read_hour, hashed = in_turns(
+        lambda: read_clip(short, REPORT), lambda: read_clip(hour, REPORT), lambda: _hash(hour), rounds=3
+    )
+    baseline = "ten seconds of it"
+    yield Row("40 frames of an hour of 720p, less its hash", read_hour - hashed, "s", baseline, read_short, "≤ 3")
+    yield Row("40 frames of an hour of 720p, with its hash", read_hour, "s", baseline, read_short, "≤ 3")
+    peaks = [_peak(path) for path in (short, hour)]
+    yield Row("peak memory for an hour of 720p", peaks[1], "MB", baseline, peaks[0], "≤ 1.2")
+
+
+def _bare(path: Path) -> None:
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        for _ in container.decode(stream):
+            pass
+
+
+def _as_the_report(path: Path) -> Any:
+    """Every frame read, resized and normalised; of these, 40 are kept."""
+    capture, frames = cv2.VideoCapture(str(path)), []
+    while True:
+        there, image = capture.read()
+        if not there:
+            break
+        pixels = cv2.resize(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), (REPORT.size, REPORT.size))
+        frames.append((pixels / 255 - IMAGENET_MEAN) / IMAGENET_STD)
+    return np.stack([frames[i] for i in np.linspace(0, len(frames) - 1, REPORT.frames).astype(int)])
+
+
+def _ten_seconds(path: Path) -> Path:
+    """A noisy pattern that moves, at about two megabits a second."""
+    noise = np.random.default_rng(0).integers(0, 256, (720 + 250, 1280 + 250, 3), np.uint8)
+    noise = cv2.GaussianBlur(noise, (0, 0), 6) * 4
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"preset": "veryfast", "b": "2M"})
+        stream.width, stream.height, stream.pix_fmt = 1280, 720, "yuv420p"
+        for at in range(25 * SECONDS):
+            picture = np.ascontiguousarray(noise[at : at + 720, at : at + 1280])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def _repeat(short: Path, path: Path) -> None:
+    """The same packets, over and over."""
+    with av.open(str(short)) as source, av.open(str(path), "w") as container:
+        template = source.streams.video[0]
+        stream = container.add_stream_from_template(template)
+        length = round(SECONDS / template.time_base)
+        for turn in range(TIMES):
+            source.seek(0)
+            for packet in source.demux(template):
+                if packet.size:
+                    packet.pts, packet.dts = packet.pts + turn * length, packet.dts + turn * length
+                    packet.stream = stream
+                    container.mux(packet)
+
+
+def _hash(path: Path) -> None:
+    with path.open("rb") as file:
+        hashlib.file_digest(file, "sha256")
+
+
+def _peak(path: Path) -> float:
+    """Of a process that reads it, in MB."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_read_and_tell, (path,))
+
+
+def _read_and_tell(path: Path) -> float:
+    read_clip(path, REPORT)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
