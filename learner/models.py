@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from learner.errors import VidwatchError
+from learner.peaks import ConvPeaks
 from learner.spec import IMAGENET_MEAN, IMAGENET_STD, ClipSpec, NetworkArgs
 
 SMALLEST_STD = 0.01
@@ -124,20 +125,21 @@ def _custom(args: NetworkArgs) -> nn.Module:
         raise VidwatchError(f"backbone {args.backbone!r} has no stages; leave stage {args.stage} out")
     layers: list[nn.Module] = []
     channels = 6 if args.differences else 3
-    for layer in CUSTOM[args.backbone]:
+    *before, last = CUSTOM[args.backbone]
+    if args.backbone == "compact":
+        for out in map(int, (*before, last)):
+            convolution = nn.Conv2d(channels, out, 3, stride=2, padding=1, bias=False)
+            layers += [convolution, nn.BatchNorm2d(out), nn.ReLU(inplace=True)]
+            channels = out
+        return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    for layer in before:
         if layer == "pool":
             # Before the ReLU that it follows in the report: the same values and gradients, of a quarter of the work.
             layers.insert(-1, nn.MaxPool2d(2))
-            continue
-        if args.backbone == "compact":
-            layers += [nn.Conv2d(channels, layer, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(layer)]
         else:
-            layers.append(nn.Conv2d(channels, layer, 3, padding=1))
-        layers.append(nn.ReLU(inplace=True))
-        channels = layer
-    if args.backbone == "compact":
-        return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    return nn.Sequential(*layers[:-1], nn.AdaptiveMaxPool2d(2), layers[-1], nn.Flatten())
+            layers += [nn.Conv2d(channels, layer, 3, padding=1), nn.ReLU(inplace=True)]
+            channels = layer
+    return nn.Sequential(*layers, ConvPeaks(channels, int(last)), nn.ReLU(inplace=True), nn.Flatten())
 
 
 def _timm(args: NetworkArgs, *, pretrained: bool) -> Any:
