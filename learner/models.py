@@ -182,7 +182,7 @@ class Standardise(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """`(B, T, F)` to the same shape."""
-        return (features - self.mean) / self.std
+        return (features - self.mean).div_(self.std)
 
 
 class Head(nn.Module):
