@@ -35,7 +35,8 @@ class Manifest:
 
     `measured` holds the accuracy on clips it had not seen, and how that was measured; empty where nothing could be.
     `temperature` is what logits are divided by for probabilities. A clip whose logits' log-sum-exp is below
-    `unknown_below` is like none of the classes; None where that was not measured.
+    `unknown_below` is like none of the classes; None where that was not measured. `precision` is what its backbone was
+    computed in when it was trained and measured ("float32", "bfloat16", "float16"); empty where that was not recorded.
     """
 
     classes: tuple[str, ...]
@@ -46,6 +47,7 @@ class Manifest:
     temperature: float = 1.0
     unknown_below: float | None = None
     created: str = ""
+    precision: str = ""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +16,7 @@ from torch import Tensor
 from learner import checkpoint
 from learner.catalogue import STARTER
 from learner.errors import VidwatchError
+from learner.forward import Forward
 from learner.models import ClipNetwork, fast_precision
 from learner.spec import ClipSpec, NetworkArgs
 from learner.video import Clip, read_clip
@@ -83,10 +85,7 @@ class Classifier:
             network.load_state_dict(model.tensors)
         except RuntimeError as error:
             raise VidwatchError(f"model {model.name}: its weights do not fit its manifest ({error})") from error
-        self.precision = "float32"
-        with fast_precision(self.device):
-            if torch.is_autocast_enabled(self.device.type):
-                self.precision = str(torch.get_autocast_dtype(self.device.type)).removeprefix("torch.")
+        self.precision = str(fast_precision(self.device)).removeprefix("torch.")
         self.network = network.eval().to(self.device).to(memory_format=torch.channels_last)
 
     @classmethod
@@ -123,12 +122,12 @@ class Classifier:
 
     def features(self, frames: np.ndarray[Any, Any]) -> Tensor:
         """`(B, T, H, W, 3)` uint8 RGB to `(B, T, F)` half-precision features, on the CPU."""
-        clips = torch.from_numpy(frames)
-        # On a CPU a clip at a time: more leave its caches (0.13 s a clip, 0.19 in batches of 8, 0.27 in batches of 16).
-        parts = torch.split(clips, 1 if self.device.type == "cpu" else len(clips))
-        with torch.inference_mode():
-            found: list[Tensor] = [self.network.backbone(part.to(self.device)).half().cpu() for part in parts]
-        return torch.cat(found)
+        return self._forward(torch.from_numpy(frames))
+
+    @cached_property
+    def _forward(self) -> Forward:
+        """Made when it is first wanted: who trains with features that are stored needs none."""
+        return Forward(self.network.backbone, self.device)
 
     def logits(self, features: Tensor) -> np.ndarray[Any, Any]:
         """`(B, T, F)` features to `(B, C)` float32 logits."""

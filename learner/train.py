@@ -142,7 +142,8 @@ def train(
     _split(recipe, sources, found, parts)  # too few groups are told before anything is read
     classes = class_names(found)
     untrained, before = _begin(recipe, classes, start)
-    run = Run(out.with_name(f"{checkpoint.weights_path(out).stem}.run"), untrained.manifest)
+    manifest = replace(untrained.manifest, precision=untrained.precision)
+    run = Run(out.with_name(f"{checkpoint.weights_path(out).stem}.run"), manifest)
     with run.opened(_described(recipe, sources, untrained, found, parts)):
         samples = _read(found, recipe, untrained, cache, watch.reading)
         _require_whole(found, samples, parts)

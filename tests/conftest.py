@@ -11,6 +11,18 @@ import pytest
 os.environ["OMP_NUM_THREADS"] = "1"
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test marked `gpu` skips where there is none, but where one was promised it fails."""
+    if item.get_closest_marker("gpu"):
+        import torch  # most tests need none, and it reads the variable above when it is imported
+
+        if torch.cuda.is_available():
+            return
+        if os.environ.get("VIDWATCH_REQUIRE_GPU") == "1":
+            pytest.fail("VIDWATCH_REQUIRE_GPU is 1, and there is no GPU that torch can use")
+        pytest.skip("needs a GPU")
+
+
 def write_video(path: Path, frames: int = 24, size: tuple[int, int] = (64, 48), shade: int = 0) -> Path:
     """A video of flat frames whose red value is `shade + 8 * index`, so that a frame tells its own index."""
     suffix = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}[path.suffix]

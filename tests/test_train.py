@@ -50,6 +50,7 @@ def test_the_manifest_tells_all_that_is_needed(trained: Path) -> None:
     assert manifest.temperature > 0
     assert manifest.unknown_below is not None
     assert manifest.created
+    assert manifest.precision == Classifier.load(trained).precision
 
 
 def test_the_same_seed_gives_the_same_weights(tmp_path: Path, trained: Path) -> None:
