@@ -1,7 +1,9 @@
 """A backbone made ready to answer: what only learning needs is folded away. Knows no checkpoint and no head."""
 
 import copy
+import logging
 import threading
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -10,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from learner.models import Backbone, fast_precision
+
+log = logging.getLogger(__name__)
 
 # On a GPU clips are computed so many at a time, and fewer are filled up to a power of two: so few graphs do for all.
 AT_ONCE = 8
@@ -25,7 +29,7 @@ class Forward:
         self._backbone = ready(backbone, fast_precision(device))
         if device.type == "cuda":
             self._uploads, self._pool = _stream(device), torch.cuda.graph_pool_handle()
-            self._graphs: dict[int, _Graph] = {}
+            self._graphs: dict[int, Callable[[Tensor], Tensor]] = {}
             self._lock = threading.Lock()  # a graph has one place for its frames and one for its features
 
     @torch.inference_mode()
@@ -55,11 +59,22 @@ class Forward:
             found.append(self._graph(there)(there))
         return torch.cat(found).cpu()
 
-    def _graph(self, part: Tensor) -> "_Graph":
+    def _graph(self, part: Tensor) -> Callable[[Tensor], Tensor]:
         size = 1 << (len(part) - 1).bit_length()
         if size not in self._graphs:
-            self._graphs[size] = _Graph(self._backbone, part.new_zeros(size, *part.shape[1:]), self._pool)
+            self._graphs[size] = self._captured(part.new_zeros(size, *part.shape[1:]))
         return self._graphs[size]
+
+    def _captured(self, frames: Tensor) -> Callable[[Tensor], Tensor]:
+        """Slower where a network or a driver does not let itself be captured, and never without an answer."""
+        try:
+            return _Graph(self._backbone, frames, self._pool)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            reason = str(error).partition("\n")[0]
+            log.warning("the forward pass cannot be captured as a graph, and runs kernel by kernel (%s)", reason)
+            return lambda part: self._backbone(part).half()
 
 
 class _Graph:

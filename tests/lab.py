@@ -72,7 +72,7 @@ class Lab:
 
     def tend(self, until: Callable[[], Any]) -> None:
         """Some seconds at a time, while the process takes the time it takes."""
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while not until():
             assert time.monotonic() < deadline, self.rows()
             self.now += timedelta(seconds=10)

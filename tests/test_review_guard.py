@@ -153,7 +153,7 @@ def test_on_all_addresses_the_token_alone_lets_in(site: Site) -> None:
 
 
 def review(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([VIDWATCH, *arguments], capture_output=True, text=True, timeout=60)
+    return subprocess.run([VIDWATCH, *arguments], capture_output=True, text=True, timeout=240)
 
 
 @pytest.mark.parametrize(
