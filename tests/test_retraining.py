@@ -59,6 +59,7 @@ def test_enough_new_labels_and_a_model_that_tells_a_new_class_takes_over_by_itse
     assert "XDG" not in (lab.home.models / "auto-1.run/log.txt").read_text()
 
 
+@pytest.mark.slow
 def test_too_few_clips_to_judge_by_leave_the_champion_and_say_what_is_missing(lab: Lab) -> None:
     lab.label("bright", range(10, 16))
     lab.label("dark", range(10, 16))
@@ -77,6 +78,7 @@ def test_a_challenger_learns_from_the_frames_that_the_daemon_reads(lab: Lab) -> 
     assert json.loads((lab.home.models / "auto-1.json").read_text())["clip"]["exact"] is True
 
 
+@pytest.mark.slow
 def test_shuffled_labels_make_a_challenger_that_is_refused(lab: Lab) -> None:
     """Labels of what teaches are swapped; those of the holdout are right."""
     lab.label("bright", range(10, 50))

@@ -74,7 +74,7 @@ def kill_all_along(ordeal: Ordeal, kills: int, files: int, seed: int) -> None:
 
 
 def test_a_few_kills(ordeal: Ordeal) -> None:
-    kill_all_along(ordeal, kills=4, files=40, seed=1)
+    kill_all_along(ordeal, kills=3, files=24, seed=1)
 
 
 @pytest.mark.slow
