@@ -1,7 +1,7 @@
 """The store: predictions recorded a second, and what a million videos cost its queries, in the time of an empty one's.
 
-The million is written by SQL into a temporary folder: answers of 400 days, 15,000 labels (a third of the random
-share), some failed, 50,000 unsure, 20,000 twice there, and some still on their way.
+The million is written by SQL into a temporary folder: answers of 400 days, 15,000 labels (a third of them of the
+random share), some failed, 50,000 unsure, 20,000 twice there, and some still on their way.
 """
 
 import sqlite3
