@@ -168,6 +168,7 @@ def label(
 @app.command()
 def labels(context: typer.Context, as_json: Json = False) -> None:
     """Show how many labels each class has, and which should be looked at again."""
+    gc.disable()  # as for the status; of a million labels, all of which stay, it would look through all again and again
     from rich.console import Console
 
     from daemon import hygiene, settings

@@ -5,21 +5,21 @@ import logging
 import os
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, Select, and_, func, select
 
 from daemon.history import Decision, History, Training
 from daemon.home import Home
+from daemon.labels import newest
 from daemon.settings import Settings
-from daemon.sides import Labelled, deal, labelled
+from daemon.sides import Labelled, deal, labelled, teaching
 from daemon.space import GIGABYTE
-from daemon.tables import groups, labels, stands, videos
+from daemon.tables import labels, predictions, stands, videos
 from learner.catalogue import STARTER
 from learner.errors import VidwatchError
 from learner.recipe import HEAD, load
@@ -282,25 +282,24 @@ class Outlook:
 
 def outlook(read: Connection, settings: Settings, last_label: int, known: set[str]) -> Outlook:
     """Look at the labels. Those of a class that has too few clips do not count, but for classes known already."""
-    sides = {row.name: row.side for row in read.execute(select(groups))}
-    clips = labelled(read)
-    teaching = [clip for clip in clips if sides.get(clip.group) != "holdout"]
-    count = Counter(clip.class_name for clip in teaching)
     short = {}
-    for name, n in count.items():
-        recordings = len({clip.group for clip in teaching if clip.class_name == name})
+    for name, n, recordings in teaching(read):
         if name not in known and n < settings.min_class_clips:
             short[name] = f"{n} of {settings.min_class_clips} clips"
         elif name not in known and recordings < 2:
             short[name] = "all of one group: one more recording is needed"
-    query = select(labels.c.video_id, labels.c["class"]).where(labels.c.id <= last_label, stands())
-    before = {row[0]: row[1] for row in read.execute(query.order_by(labels.c.id))}
-    # A label that is said again tells nothing new.
-    new = sum(
-        clip.label_id > last_label and clip.class_name not in short and before.get(clip.video_id) != clip.class_name
-        for clip in clips
-    )
+    new = sum(row.n for row in read.execute(_new_labels(last_label)) if row.name not in short)
     return Outlook(new, settings.min_new_labels, short)
+
+
+def _new_labels(last_label: int) -> Select[Any]:
+    """How many answered videos of each class were given it since this label; one that is said again tells nothing."""
+    said, before = newest().where(labels.c.id > last_label, labels.c.verdict == "labelled").subquery(), labels.alias()
+    known = select(before.c["class"]).where(before.c.video_id == said.c.video_id, before.c.id <= last_label)
+    known = known.where(stands(before)).order_by(before.c.id.desc()).limit(1)
+    answered = and_(predictions.c.video_id == said.c.video_id, predictions.c.kind == "answer")
+    new = select(said.c["class"].label("name"), func.count().label("n")).join_from(said, predictions, answered)
+    return new.where(said.c["class"].is_distinct_from(known.scalar_subquery())).group_by(said.c["class"])
 
 
 def _described(clip: Labelled) -> dict[str, Any]:

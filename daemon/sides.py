@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate
 
-from sqlalchemy import Connection, Engine, and_, insert, not_, select
+from sqlalchemy import Connection, Engine, Text, and_, cast, distinct, func, insert, literal, not_, select
 
 from daemon.drift import came_labelled
 from daemon.labels import newest
-from daemon.tables import groups, predictions, videos
+from daemon.tables import groups, labels, predictions, videos
 
 Taught = tuple[str, str, str]
 
@@ -76,6 +76,16 @@ def labelled(read: Connection) -> list[Labelled]:
         for row in rows
         if row["verdict"] == "labelled"
     ]
+
+
+def teaching(read: Connection) -> list[tuple[str, int, int]]:
+    """The classes, each with its number of clips that do not judge, and of the groups of these."""
+    given = newest().where(labels.c.verdict == "labelled").subquery()
+    answer = and_(predictions.c.video_id == videos.c.id, predictions.c.kind == "answer")
+    group = func.coalesce(func.nullif(videos.c.group, ""), literal("#") + cast(videos.c.id, Text))
+    counted = select(given.c["class"], func.count(), func.count(distinct(group))).join(videos).join(predictions, answer)
+    learned = counted.outerjoin(groups, groups.c.name == group).where(groups.c.side.is_distinct_from("holdout"))
+    return [(name, n, recordings) for name, n, recordings in read.execute(learned.group_by(given.c["class"]))]
 
 
 def _wholly_labelled(read: Connection, told: set[int]) -> set[int]:

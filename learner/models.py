@@ -2,13 +2,17 @@
 
 import hashlib
 import pickle
+import socket
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import timm
 import torch
+from huggingface_hub import constants
 from huggingface_hub import utils as hub
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -102,11 +106,15 @@ class Backbone(nn.Module):
         if name in CUSTOM:
             raise VidwatchError(f"backbone {name!r} is trained from scratch: there are no weights to fetch")
         hub.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+        was_offline = constants.HF_HUB_OFFLINE
+        constants.HF_HUB_OFFLINE = was_offline or not _reaches_hub()
         try:
             body = _timm(self.args, pretrained=True)
         except OSError as error:  # the hub's own errors are of this kind
             hint = "connect this machine once, or give a file of them with --weights"
             raise VidwatchError(f"backbone {name!r}: its pretrained weights cannot be fetched; {hint}") from error
+        finally:
+            constants.HF_HUB_OFFLINE = was_offline
         self.body.load_state_dict(body.state_dict())
 
     def load_weights(self, path: Path) -> None:
@@ -140,6 +148,21 @@ def _custom(args: NetworkArgs) -> nn.Module:
             layers += [nn.Conv2d(channels, layer, 3, padding=1), nn.ReLU(inplace=True)]
             channels = layer
     return nn.Sequential(*layers, ConvPeaks(channels, int(last)), nn.ReLU(inplace=True), nn.Flatten())
+
+
+def _reaches_hub() -> bool:
+    """Whether it is there to be asked: where it is not, its client would try for 48 s before it looks into its cache.
+
+    What a proxy reaches, only the proxy can tell.
+    """
+    if getproxies():
+        return True
+    endpoint = urlsplit(constants.ENDPOINT)
+    try:
+        with socket.create_connection((endpoint.hostname, endpoint.port or 443), timeout=5):
+            return True
+    except OSError:
+        return False
 
 
 def _timm(args: NetworkArgs, *, pretrained: bool) -> Any:

@@ -252,13 +252,14 @@ def test_a_custom_network_has_no_stages() -> None:
         backbone("custom_3conv", 1)
 
 
-def test_pretrained_weights_that_cannot_be_fetched_are_told_with_what_to_do() -> None:
-    """In a process of its own, since the hub reads this setting when it is imported."""
+@pytest.mark.parametrize("setting", [{"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"}])
+def test_pretrained_weights_that_cannot_be_fetched_are_told_with_what_to_do(setting: dict[str, str]) -> None:
+    """In a process of its own, since the hub reads these settings when it is imported."""
     program = (
         "from learner.models import Backbone; from learner.spec import ClipSpec, NetworkArgs\n"
         "Backbone(NetworkArgs('resnet18'), ClipSpec(1, 32)).fetch_weights()"
     )
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": "/nonexistent"}
+    environment = {**os.environ, **setting, "HF_HOME": "/nonexistent"}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
     said = "VidwatchError: backbone 'resnet18': its pretrained weights cannot be fetched; connect this machine once"
     assert said in done.stderr
