@@ -8,13 +8,12 @@ import logging
 import os
 import stat
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, not_, select
+from sqlalchemy import ColumnElement, Connection, Engine, Integer, and_, cast, delete, func, not_, select
 
 from daemon.drift import came_labelled
 from daemon.home import Home
@@ -108,21 +107,25 @@ class Retention:
 
     def _gone(self, now: datetime) -> Iterator[int]:
         """The videos that are to go, the newest first: duplicates go before what they refer to."""
+        oldest = now - timedelta(days=self._days)
         with self._engine.begin() as read:
-            near = _near_labels(read)
             # The newest row stays in any case: SQLite would give its id to another video.
             last = read.scalar(select(func.max(videos.c.id))) or 0
-        n, oldest = 0, now - timedelta(days=self._days)
-        while rows := self._rows(last):
+            if not self._videos:  # what came after the newest old one need not be looked at
+                old = read.scalar(select(func.max(videos.c.id)).where(videos.c.finished_at < oldest)) or 0
+                last = min(last, old + 1)
+            near = _near_labels(read, last)
+        n = 0
+        while rows := self._rows(last, oldest):
             for row in rows:
                 if row.id not in near and _is_gone(row.path, row.size):
                     n += 1
-                    if (self._videos and n > self._videos) or (self._days and row.finished_at < oldest):
+                    if (self._videos and n > self._videos) or (self._days and row.is_old):
                         yield row.id
             last = rows[-1].id
 
-    def _rows(self, below: int) -> Sequence[Any]:
-        columns = (videos.c.id, videos.c.path, videos.c.size, videos.c.finished_at)
+    def _rows(self, below: int, oldest: datetime) -> Sequence[Any]:
+        columns = (videos.c.id, videos.c.path, videos.c.size, (videos.c.finished_at < oldest).label("is_old"))
         query = select(*columns).where(videos.c.id < below, _may_go()).order_by(videos.c.id.desc()).limit(LOOKED_AT)
         with self._engine.begin() as read:
             return read.execute(query).all()
@@ -154,21 +157,14 @@ def _may_go() -> ColumnElement[bool]:
     return and_(videos.c.finished_at.is_not(None), videos.c.destination.is_(None), not_(said))
 
 
-def _near_labels(read: Connection) -> set[int]:
+def _near_labels(read: Connection, below: int) -> set[int]:
     """The videos that came around labelled ones: without them, it would look as if all were labelled, see `sides`."""
     video = predictions.c.video_id
     said = select(labels.c.id).where(labels.c.video_id == video).exists()
-    answered = select(video, said).where(predictions.c.kind == "answer", not_(came_labelled(video))).order_by(video)
-    near, before, after = set[int](), deque[int](maxlen=AROUND), 0
-    for came, is_labelled in read.execute(answered.execution_options(yield_per=LOOKED_AT)):
-        if is_labelled:
-            near.update(before)
-            after = AROUND
-        elif after:
-            near.add(came)
-            after -= 1
-        before.append(came)
-    return near
+    around = func.max(cast(said, Integer)).over(order_by=video, rows=(-AROUND, AROUND)).label("is_near")
+    answered = select(video, around).where(predictions.c.kind == "answer", not_(came_labelled(video))).subquery()
+    near = select(answered.c.video_id).where(answered.c.is_near == 1, answered.c.video_id < below)
+    return set(read.execute(near.execution_options(yield_per=LOOKED_AT)).scalars())
 
 
 def _is_gone(path: bytes, size: int) -> bool:
