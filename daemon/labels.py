@@ -229,6 +229,20 @@ def newest() -> Select[Any]:
     return select(labels).where(stands(), not_(newer.exists()))
 
 
+def new_since(last_label: int) -> Select[Any]:
+    """The classes, by `name`, that answered videos were given since this label, and `n`, how many of each.
+
+    What could not be read teaches nothing, of what is not read yet nobody knows, and a label that is said again tells
+    nothing new.
+    """
+    said, before = newest().where(labels.c.id > last_label, labels.c.verdict == "labelled").subquery(), labels.alias()
+    known = select(before.c["class"]).where(before.c.video_id == said.c.video_id, before.c.id <= last_label)
+    known = known.where(stands(before)).order_by(before.c.id.desc()).limit(1)
+    answered = and_(predictions.c.video_id == said.c.video_id, predictions.c.kind == "answer")
+    new = select(said.c["class"].label("name"), func.count().label("n")).join_from(said, predictions, answered)
+    return new.where(said.c["class"].is_distinct_from(known.scalar_subquery())).group_by(said.c["class"])
+
+
 def is_word(read: Connection, folders: Folders, path: bytes, identity: Identity) -> bool:
     """Whether a file that no row explains tells a class by its folder: a daemon notes that, and leaves it there.
 

@@ -11,15 +11,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
 
-from sqlalchemy import Connection, Engine, Select, and_, func, select
+from sqlalchemy import Connection, Engine, func, select
 
 from daemon.history import Decision, History, Training
 from daemon.home import Home
-from daemon.labels import newest
+from daemon.labels import new_since
 from daemon.settings import Settings
 from daemon.sides import Labelled, deal, labelled, teaching
 from daemon.space import GIGABYTE
-from daemon.tables import labels, predictions, stands, videos
+from daemon.tables import labels, videos
 from learner.catalogue import STARTER
 from learner.errors import VidwatchError
 from learner.recipe import HEAD, load
@@ -288,18 +288,8 @@ def outlook(read: Connection, settings: Settings, last_label: int, known: set[st
             short[name] = f"{n} of {settings.min_class_clips} clips"
         elif name not in known and recordings < 2:
             short[name] = "all of one group: one more recording is needed"
-    new = sum(row.n for row in read.execute(_new_labels(last_label)) if row.name not in short)
+    new = sum(row.n for row in read.execute(new_since(last_label)) if row.name not in short)
     return Outlook(new, settings.min_new_labels, short)
-
-
-def _new_labels(last_label: int) -> Select[Any]:
-    """How many answered videos of each class were given it since this label; one that is said again tells nothing."""
-    said, before = newest().where(labels.c.id > last_label, labels.c.verdict == "labelled").subquery(), labels.alias()
-    known = select(before.c["class"]).where(before.c.video_id == said.c.video_id, before.c.id <= last_label)
-    known = known.where(stands(before)).order_by(before.c.id.desc()).limit(1)
-    answered = and_(predictions.c.video_id == said.c.video_id, predictions.c.kind == "answer")
-    new = select(said.c["class"].label("name"), func.count().label("n")).join_from(said, predictions, answered)
-    return new.where(said.c["class"].is_distinct_from(known.scalar_subquery())).group_by(said.c["class"])
 
 
 def _described(clip: Labelled) -> dict[str, Any]:

@@ -175,7 +175,10 @@ def _is_worked_off(pipeline: Pipeline, store: Store, watching: list[Watcher], sp
 
 
 def _patiently(begin: Callable[[], T], stop: Stop, lock: Lock) -> T:
-    """What has to be done at the start: while the database is locked or its disk is full, it is tried again."""
+    """What has to be done at the start: while the database is locked or its disk is full, it is tried again.
+
+    Of what else may pass (it cannot be opened, or written) nobody knows when: a later start tries that.
+    """
     while not stop.asked:
         try:
             result = begin()

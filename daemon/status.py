@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy import Connection, Select, and_, func, not_, select
+from sqlalchemy import Connection, Select, and_, func, select
 from sqlalchemy.exc import DatabaseError
 
 from daemon.filing import Folders
@@ -19,10 +19,9 @@ from daemon.home import Home, Running
 from daemon.identity import printable
 from daemon.insight import Quality, quality
 from daemon.integrity import SAFE, is_damage
-from daemon.labels import newest
+from daemon.labels import new_since
 from daemon.store import connect
-from daemon.tables import STATES, decisions, labels, models, predictions, stands, trainings, videos
-from daemon.whereabouts import ANSWERED
+from daemon.tables import STATES, decisions, models, predictions, trainings, videos
 from learner.errors import VidwatchError
 
 RATE_WINDOW = timedelta(minutes=5)
@@ -208,13 +207,7 @@ def _fallback(read: Connection) -> str | None:
 def _learning(read: Connection) -> Learning:
     known = trainings.c.state.in_(("trained", "failed"))
     last = read.scalar(select(func.max(trainings.c.last_label)).where(known)) or 0
-    # What could not be read teaches nothing, and of what is not read yet nobody knows.
-    answered = select(videos.c.id).where(videos.c.id == labels.c.video_id, videos.c.state.in_(ANSWERED)).exists()
-    said = newest().where(labels.c.id > last, labels.c.verdict == "labelled", answered).subquery()
-    before = labels.alias()
-    again = and_(before.c.video_id == said.c.video_id, before.c.id <= last, before.c["class"] == said.c["class"])
-    repeated = select(before.c.id).where(again, stands(before)).exists()
-    new = read.scalar(select(func.count()).select_from(said).where(not_(repeated))) or 0
+    new = sum(row.n for row in read.execute(new_since(last)))
     row = read.execute(select(trainings).order_by(trainings.c.id.desc()).limit(1)).first()
     if row is None:
         return Learning(None, None, None, None, None, new)
