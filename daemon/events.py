@@ -33,7 +33,9 @@ DONE = (FileClosedEvent, FileMovedEvent)
 class Events(FileSystemEventHandler):
     """Calls `touch` with the path of each event below `folders`, in a thread of its own.
 
-    It is told, too, whether the event says that the file's writer is done: it was closed, or moved here.
+    It is told, too, whether the event says that the file's writer is done: it was closed, or renamed.
+
+    A file that is moved in from elsewhere comes as one that was created.
 
     Raises:
         OSError: the kernel has no watches left, or a folder is not there.

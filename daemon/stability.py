@@ -19,7 +19,7 @@ def is_left_alone(relative: bytes) -> bool:
     return any(part.startswith(b".") for part in parts) or parts[-1].endswith(PARTIAL) or parts[-1] in LITTER
 
 
-# Of a file that was closed by its writer, or moved here, and that nobody else has open.
+# Of a file that its writer has closed or renamed, and that nobody else has open.
 SETTLED_SOON = 0.25  # seconds
 
 
@@ -35,7 +35,7 @@ class Tracker:
     """Paths that were touched and are not whole yet.
 
     A file is whole when it looks the same after `settle` seconds, and nobody is known to have it open for writing. One
-    that was closed by its writer needs no more than `SETTLED_SOON`, where it is known that nobody has.
+    that its writer has closed or renamed needs no more than `SETTLED_SOON`, where it is known that nobody has.
     """
 
     def __init__(self, settle: float) -> None:

@@ -42,14 +42,15 @@ class Daemon:
     process: psutil.Process
 
     def drop(self, clip: Path, number: int) -> None:
-        """A file whose content is its own, whole from its first moment in the inbox."""
+        """Copy a file whose content is its own into the inbox."""
         made = self.home / f"{number}{clip.suffix}"
         shutil.copy(clip, made)
         with made.open("ab") as file:
             # A chunk that both containers skip: its size and "free", or "JUNK" and its size.
             head = b"\0\0\0\x10free" if clip.suffix == ".mp4" else b"JUNK\x08\0\0\0"
             file.write(head + number.to_bytes(8, "big"))
-        made.rename(self.home / "inbox" / made.name)
+        shutil.copy(made, self.home / "inbox")
+        made.unlink()
 
     def filed(self) -> int:
         """How many videos have come to their end."""
