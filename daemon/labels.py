@@ -235,11 +235,13 @@ def new_since(last_label: int) -> Select[Any]:
     What could not be read teaches nothing, of what is not read yet nobody knows, and a label that is said again tells
     nothing new.
     """
-    said, before = newest().where(labels.c.id > last_label, labels.c.verdict == "labelled").subquery(), labels.alias()
+    of_this = predictions.c.video_id == labels.c.video_id, predictions.c.kind == "answer"
+    answered = select(predictions.c.id).where(*of_this).exists()  # joined, SQLite would begin with all the predictions
+    said = newest().where(labels.c.id > last_label, labels.c.verdict == "labelled", answered).subquery()
+    before = labels.alias()
     known = select(before.c["class"]).where(before.c.video_id == said.c.video_id, before.c.id <= last_label)
     known = known.where(stands(before)).order_by(before.c.id.desc()).limit(1)
-    answered = and_(predictions.c.video_id == said.c.video_id, predictions.c.kind == "answer")
-    new = select(said.c["class"].label("name"), func.count().label("n")).join_from(said, predictions, answered)
+    new = select(said.c["class"].label("name"), func.count().label("n"))
     return new.where(said.c["class"].is_distinct_from(known.scalar_subquery())).group_by(said.c["class"])
 
 
