@@ -28,6 +28,10 @@ Indices = np.ndarray[Any, np.dtype[np.intp]]
 # States are saved at the end of an epoch, and no more often: a head that is trained in seconds would wait for the disk.
 SECONDS_BETWEEN_STATES = 10.0
 
+# Of many clips a head sees so many batches an epoch, and at least a quarter of the clips: on 350 clips, 50 batches an
+# epoch took its loss from 0.146 to 0.129, 5 gave 0.167; beyond, more passes over what is seen five times cost time alone.
+HEAD_STEPS = 50
+
 JUDGED_AT_ONCE = 8
 MIX_ALPHA = 0.4
 
@@ -132,7 +136,7 @@ def fit(
         network.eval()
         learning = [network.head, network.baseline] if settings.freeze else [network]
         optimizer, classes = _optimizer(network, settings), network.head.linear.out_features
-        steps = settings.steps or math.ceil(len(training) / settings.batch)
+        steps = settings.steps or _steps(len(training), settings)
         schedule = _schedule(optimizer, settings, steps)
         weights = _class_weights(data, training, classes, settings)
         criterion = nn.CrossEntropyLoss(weights, label_smoothing=settings.label_smoothing)
@@ -203,6 +207,12 @@ def _require_finite(loss: float | None, where: str) -> None:
     if loss is not None and not math.isfinite(loss):
         hint = "checkpoints that were written before are kept; try a smaller learning_rate, or clip_norm"
         raise VidwatchError(f"the loss is {loss} at {where}: {hint}")
+
+
+def _steps(clips: int, settings: TrainSettings) -> int:
+    """Batches an epoch: one pass over the clips, and less where a head has many."""
+    all_of_them = math.ceil(clips / settings.batch)
+    return min(all_of_them, max(HEAD_STEPS, all_of_them // 4)) if settings.freeze else all_of_them
 
 
 def _batches(training: Indices, batch: int, steps: int) -> Iterator[Indices]:

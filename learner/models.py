@@ -204,8 +204,8 @@ class Standardise(nn.Module):
         self.std.copy_((squares / count - mean.square()).clamp(min=0).sqrt().clamp(min=SMALLEST_STD))
 
     def forward(self, features: Tensor) -> Tensor:
-        """`(B, T, F)` to the same shape."""
-        return (features - self.mean).div_(self.std)
+        """`(..., F)` in place: of values this large, each new tensor costs as much as a matrix product."""
+        return features.sub_(self.mean).div_(self.std)
 
 
 class Head(nn.Module):
@@ -230,18 +230,22 @@ class Head(nn.Module):
         self.skip = nn.Linear(width, classes) if args.skip else None
 
     def inputs(self, features: Tensor) -> Tensor:
-        """`(B, T, F)` features of any precision to what is standardised: float32, with their deviations beside them."""
-        features = features.float()
+        """`(B, T, F)` features of any precision to what is standardised: float32, with their deviations beside them.
+
+        It is always a new tensor.
+        """
         if not self.args.deviation:
-            return features
-        return torch.cat([features, (features - features.mean(1, keepdim=True)).abs()], -1)
+            return features.to(torch.float32, copy=True)
+        features = features.float()
+        return torch.cat([features, (features - features.mean(1, keepdim=True)).abs_()], -1)
 
     def forward(self, features: Tensor) -> Tensor:
         """`(B, T, F)` to `(B, C)` float32 logits."""
         inputs = self.norm(self.inputs(features))
         # A feature is dropped from all frames of a clip at once (Gal and Ghahramani, 2016): from single frames, the
         # others would tell it.
-        inputs = inputs * self._dropout(torch.ones_like(inputs[:, :1]))
+        if self.training and self.args.dropout:
+            inputs.mul_(self._dropout(torch.ones_like(inputs[:, :1])))
         states, (last, _) = self.lstm(self.projection(inputs))
         directions = 1 + self.args.bidirectional
         pooled = states.mean(1) if self.args.pooling == "mean" else last[-directions:].transpose(0, 1).flatten(1)
