@@ -17,9 +17,9 @@ log = logging.getLogger(__name__)
 
 # On a GPU clips are computed so many at a time, and fewer are filled up to a power of two: so few graphs do for all.
 AT_ONCE = 8
-# On a CPU frames are computed so few at a time: more leave the caches, and memory that large is fetched from the system
-# anew for each layer (0.48 s of processor time for the 16 frames of a clip at once, 0.31 s by fours; an even number, for
-# networks that take differences).
+# On a CPU frames are computed so few at a time: more leave the caches, and memory that large comes from the system anew
+# for each layer (0.48 s of processor time for the 16 frames of a clip at once, 0.31 s by fours). An even number, for
+# networks that take differences.
 FRAMES_AT_ONCE = 4
 # Of the largest feature: how far those of a folded network may be from it. Rounding is far below, a wrong fold above.
 ROUNDING = 1e-3

@@ -105,12 +105,13 @@ class TrainSettings:
     """How a network learns.
 
     `freeze` keeps the backbone as it is: its features are then computed once and kept. `steps` is the number of batches
-    an epoch, None for one pass over the clips; where the backbone is frozen and clips are many, for a part of them. `learning_rate` is the peak under "one_cycle" (Smith, 2018), else where
-    it starts: "plateau" divides it by ten after three epochs without a better loss of those that `watch` names,
-    "cosine_restarts" (Loshchilov and Hutter, 2017) takes it to 1e-6 over twenty epochs again and again. `patience`
-    ends training after so many epochs without a better validation loss. `keep` is the checkpoint that becomes the
-    model. `folds` above 0 measures by cross-validation and then learns from all clips, whose last weights it keeps;
-    at 0 a fifth of the groups is kept for the test, and a fifth of the others for validation.
+    an epoch, None for one pass over the clips; where the backbone is frozen and clips are many, for a part of them.
+    `learning_rate` is the peak under "one_cycle" (Smith, 2018), else where it starts: "plateau" divides it by ten after
+    three epochs without a better loss of those that `watch` names, "cosine_restarts" (Loshchilov and Hutter, 2017)
+    takes it to 1e-6 over twenty epochs again and again. `patience` ends training after so many epochs without a better
+    validation loss. `keep` is the checkpoint that becomes the model. `folds` above 0 measures by cross-validation and
+    then learns from all clips, whose last weights it keeps; at 0 a fifth of the groups is kept for the test, and a
+    fifth of the others for validation.
     """
 
     __pydantic_config__ = STRICT
