@@ -4,6 +4,7 @@ import copy
 import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
 
@@ -35,6 +36,11 @@ class Forward:
             self._uploads, self._pool = _stream(device), torch.cuda.graph_pool_handle()
             self._graphs: dict[int, Callable[[Tensor], Tensor]] = {}
             self._lock = threading.Lock()  # a graph has one place for its frames and one for its features
+        else:
+            # A core computes its frames alone. Where all share each layer, all wait for the one that a decoder has
+            # taken the core from, and do so at each layer.
+            cores = torch.get_num_threads()
+            self._workers = ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,))
 
     @torch.inference_mode()
     def __call__(self, clips: Tensor) -> Tensor:
@@ -46,10 +52,13 @@ class Forward:
         if self._device.type == "cuda":
             with self._lock, torch.cuda.device(self._device):
                 return self._on_gpu(clips)
-        return torch.cat([self._on_cpu(clip) for clip in torch.split(clips, 1)])
+        parts = [torch.split(clip, FRAMES_AT_ONCE, 1) for clip in torch.split(clips, 1)]
+        coming = [[self._workers.submit(self._on_cpu, part) for part in clip] for clip in parts]
+        return torch.cat([torch.cat([part.result() for part in clip], 1) for clip in coming])
 
-    def _on_cpu(self, clip: Tensor) -> Tensor:
-        return torch.cat([self._backbone(frames).half() for frames in torch.split(clip, FRAMES_AT_ONCE, 1)], 1)
+    @torch.inference_mode()
+    def _on_cpu(self, frames: Tensor) -> Tensor:
+        return self._backbone(frames).half()
 
     def _on_gpu(self, clips: Tensor) -> Tensor:
         """All parts are on their way at once, as bytes; the first is computed while the next are still coming."""
