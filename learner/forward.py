@@ -58,7 +58,7 @@ class Forward:
 
     @torch.inference_mode()
     def _on_cpu(self, frames: Tensor) -> Tensor:
-        return self._backbone(frames).half()
+        return self._backbone(frames).half()  # type: ignore[no-any-return]
 
     def _on_gpu(self, clips: Tensor) -> Tensor:
         """All parts are on their way at once, as bytes; the first is computed while the next are still coming."""
