@@ -22,6 +22,8 @@ AT_ONCE = 8
 # for each layer (0.48 s of processor time for the 16 frames of a clip at once, 0.31 s by fours). An even number, for
 # networks that take differences.
 FRAMES_AT_ONCE = 4
+# Asked once: what a worker below says of itself, torch takes for every thread that begins later, too.
+CORES = torch.get_num_threads()
 # Of the largest feature: how far those of a folded network may be from it. Rounding is far below, a wrong fold above.
 ROUNDING = 1e-3
 
@@ -39,8 +41,7 @@ class Forward:
         else:
             # A core computes its frames alone. Where all share each layer, all wait for the one that a decoder has
             # taken the core from, and do so at each layer.
-            cores = torch.get_num_threads()
-            self._workers = ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,))
+            self._workers = ThreadPoolExecutor(CORES, initializer=torch.set_num_threads, initargs=(1,))
 
     @torch.inference_mode()
     def __call__(self, clips: Tensor) -> Tensor:
