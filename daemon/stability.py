@@ -1,5 +1,6 @@
 """Which touched paths have become whole. Pure: the clock and the look at a file come in as arguments."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -47,6 +48,10 @@ class Tracker:
         seen = self._seen.setdefault(path, _Seen(None, now))
         if closed:
             self._seen[path] = _Seen(None, now, seen.moved, closed=True)
+
+    def next_look(self) -> float:
+        """When there is something to look at again; infinity where nothing is tracked."""
+        return min((seen.look_at for seen in self._seen.values()), default=math.inf)
 
     def nothing_may_settle(self) -> bool:
         """Whether there is no path left but such that have changed, or were held open, since they were first seen."""

@@ -18,6 +18,8 @@ from daemon.stability import Tracker, is_left_alone
 log = logging.getLogger(__name__)
 
 TICK = 0.1
+# Between two looks at what has happened: a copy reports every block that it writes.
+BREATH = 0.02
 BATCH = 200
 PAUSE = 2.0  # seconds
 
@@ -52,6 +54,7 @@ class Watcher:
         self._unknown, self._take, self._trouble, self._note, self._beat = unknown, take, trouble, note, beat
         self._touched: queue.SimpleQueue[tuple[bytes, bool]] = queue.SimpleQueue()
         self._stop, self._stepping = threading.Event(), threading.Lock()
+        self._woken = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
         self._events: Events | None = None
         self._unreadable: list[str] = []
@@ -73,7 +76,9 @@ class Watcher:
             return self._next_search > 0 and self._touched.empty() and self.tracker.nothing_may_settle()
 
     def _run(self) -> None:
-        while not self._stop.wait(PAUSE if self.failure else TICK):
+        while not self._stop.wait(PAUSE if self.failure else BREATH):
+            self._woken.wait(min(TICK, self.tracker.next_look() - time.monotonic()))
+            self._woken.clear()
             try:
                 with self._stepping:
                     self._step(time.monotonic())
@@ -86,6 +91,10 @@ class Watcher:
                     self._note(f"watching {self._subject}", None)
                 self.failure = None
 
+    def _touch(self, event: tuple[bytes, bool]) -> None:
+        self._touched.put(event)
+        self._woken.set()
+
     def _watch(self) -> None:
         """Have the kernel report events, from the start on and where that has ended."""
         ended = self._events.ended() if self._events else None
@@ -95,7 +104,7 @@ class Watcher:
             self._events = None
         if self._events is None:
             try:
-                self._events = Events(self.folders, self._touched.put)
+                self._events = Events(self.folders, self._touch)
             except OSError as error:
                 found = f"new files are found by searching, every {self._rescan:g} s"
                 self._note(f"events of {self._subject}", f"none ({error.strerror}): {found}")

@@ -1,3 +1,5 @@
+import math
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +34,22 @@ def test_a_file_at_rest_is_whole_after_the_settle_time() -> None:
     tracker = Tracker(SETTLE)
     tracker.touch(PATH, 0)
     assert Disk({0: 10}).whole_at(tracker, 10) == SETTLE
+
+
+def test_the_next_look_is_the_earliest_of_all_tracked_files() -> None:
+    tracker, disk = Tracker(SETTLE), Disk({0: 10})
+    assert tracker.next_look() == math.inf
+    tracker.touch(PATH, 1)
+    tracker.touch(b"/inbox/b.mp4", 3)
+    assert tracker.next_look() == 1
+    tracker.whole(1, disk.look, lambda path: False)
+    tracker.touch(PATH, 1.5, closed=True)
+    assert tracker.next_look() == 1.5
+    tracker.whole(1.5, disk.look, lambda path: False)
+    assert tracker.next_look() == 1.5 + SETTLED_SOON
+    tracker.whole(3, disk.look, lambda path: False)
+    tracker.whole(3 + SETTLE, disk.look, lambda path: False)
+    assert tracker.next_look() == math.inf
 
 
 def test_a_slow_write_is_whole_only_after_its_last_change() -> None:

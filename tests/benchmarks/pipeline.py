@@ -54,15 +54,23 @@ class Daemon:
 
     def filed(self) -> int:
         """How many videos have come to their end."""
-        with closing(sqlite3.connect(self.home / "vidwatch.db", timeout=30)) as connection:
-            counted = connection.execute("SELECT count(*) FROM videos WHERE finished_at IS NOT NULL")
-            return int(counted.fetchone()[0])
+        with closing(self._connect()) as connection:
+            return _filed(connection)
 
     def wait_for(self, filed: int) -> None:
         """Until that many have."""
-        while self.filed() < filed:
-            assert self.process.is_running()
-            time.sleep(0.01)
+        with closing(self._connect()) as connection:
+            while _filed(connection) < filed:
+                assert self.process.is_running()
+                time.sleep(0.01)
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.home / "vidwatch.db", timeout=30)
+
+
+def _filed(connection: sqlite3.Connection) -> int:
+    counted = connection.execute("SELECT count(*) FROM videos WHERE finished_at IS NOT NULL")
+    return int(counted.fetchone()[0])
 
 
 @contextmanager
