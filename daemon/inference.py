@@ -62,7 +62,7 @@ class Inference:
         outcomes: list[Outcome] = []
         while left := clips[len(outcomes) :][: self._most]:
             try:
-                outcomes += self._outcomes(left, np.stack([clip.frames for clip in left]))
+                outcomes += self._outcomes(left)
             except torch.OutOfMemoryError as error:
                 torch.cuda.empty_cache()
                 if len(left) == 1:
@@ -74,7 +74,8 @@ class Inference:
                 self._most, self._well = min(2 * self._most, MOST), 0
         return outcomes
 
-    def _outcomes(self, clips: Sequence[Clip], frames: np.ndarray[Any, Any]) -> list[Outcome]:
+    def _outcomes(self, clips: Sequence[Clip]) -> list[Outcome]:
+        frames = [clip.frames for clip in clips]
         features = self.model.features(frames)
         predictions = self.model.judge(features)
         shadows = self._in_the_shadow(frames, features)
@@ -86,7 +87,7 @@ class Inference:
             outcomes.append(Outcome(prediction, self._thresholds.doubt(prediction), fingerprint(values), seen))
         return outcomes
 
-    def _in_the_shadow(self, frames: np.ndarray[Any, Any], features: torch.Tensor) -> list[Prediction] | None:
+    def _in_the_shadow(self, frames: list[np.ndarray[Any, Any]], features: torch.Tensor) -> list[Prediction] | None:
         if self._shadow is None or self._shadow[1].spec != self.model.spec:
             return None
         challenger = self._shadow[1]

@@ -120,9 +120,9 @@ class Classifier:
             model.spec = replace(model.spec, exact=exact)
         return model
 
-    def features(self, frames: np.ndarray[Any, Any]) -> Tensor:
-        """`(B, T, H, W, 3)` uint8 RGB to `(B, T, F)` half-precision features, on the CPU."""
-        return self._forward(torch.from_numpy(frames))
+    def features(self, clips: Iterable[np.ndarray[Any, Any]]) -> Tensor:
+        """`(T, H, W, 3)` uint8 RGB of each of B clips to `(B, T, F)` half-precision features, on the CPU."""
+        return self._forward([torch.from_numpy(frames) for frames in clips])
 
     @cached_property
     def _forward(self) -> Forward:
@@ -144,13 +144,13 @@ class Classifier:
         with torch.inference_mode():
             return self.network.baseline(features.to(self.device)).cpu().numpy()  # type: ignore[no-any-return]
 
-    def predict(self, frames: np.ndarray[Any, Any]) -> list[Prediction]:
-        """One prediction a clip of `(B, T, H, W, 3)` uint8 RGB, in one forward pass.
+    def predict(self, clips: Iterable[np.ndarray[Any, Any]]) -> list[Prediction]:
+        """One prediction a clip of `(T, H, W, 3)` uint8 RGB, in one forward pass.
 
         Raises:
             VidwatchError: a logit is not finite.
         """
-        return self.judge(self.features(frames))
+        return self.judge(self.features(clips))
 
     def judge(self, features: Tensor) -> list[Prediction]:
         """As `predict`, of `(B, T, F)` features that this backbone gave."""
@@ -172,7 +172,7 @@ class Classifier:
         """One result a file, in order and as they come, with the next files decoding while the device works."""
         for batch in decoded(paths, self._read):
             clips = [clip for _, clip in batch if isinstance(clip, Clip)]
-            predictions = iter(self.predict(np.stack([clip.frames for clip in clips])) if clips else [])
+            predictions = iter(self.predict(clip.frames for clip in clips) if clips else [])
             for path, clip in batch:
                 if isinstance(clip, Clip):
                     read = clip.frames_asked, clip.frames_read, clip.read_share

@@ -118,7 +118,7 @@ def extract(
     shelf = features_shelf(classifier, cache or Cache())
 
     def compute(batch: list[Clip]) -> list[Array]:
-        return list(classifier.features(np.stack([clip.frames for clip in batch])).numpy())
+        return list(classifier.features(clip.frames for clip in batch).numpy())
 
     return _compute(clips, classifier.spec, shelf, compute, progress, tolerated=tolerated)
 

@@ -44,8 +44,8 @@ class Forward:
             self._workers = ThreadPoolExecutor(CORES, initializer=torch.set_num_threads, initargs=(1,))
 
     @torch.inference_mode()
-    def __call__(self, clips: Tensor) -> Tensor:
-        """`(B, T, H, W, 3)` uint8 RGB to `(B, T, F)` half-precision features.
+    def __call__(self, clips: list[Tensor]) -> Tensor:
+        """`(T, H, W, 3)` uint8 RGB of each of B clips to `(B, T, F)` half-precision features.
 
         Raises:
             torch.OutOfMemoryError: the GPU has no room for so many clips.
@@ -53,20 +53,20 @@ class Forward:
         if self._device.type == "cuda":
             with self._lock, torch.cuda.device(self._device):
                 return self._on_gpu(clips)
-        parts = [torch.split(clip, FRAMES_AT_ONCE, 1) for clip in torch.split(clips, 1)]
+        parts = [torch.split(clip, FRAMES_AT_ONCE) for clip in clips]
         coming = [[self._workers.submit(self._on_cpu, part) for part in clip] for clip in parts]
-        return torch.cat([torch.cat([part.result() for part in clip], 1) for clip in coming])
+        return torch.stack([torch.cat([part.result() for part in clip]) for clip in coming])
 
     @torch.inference_mode()
     def _on_cpu(self, frames: Tensor) -> Tensor:
-        return self._backbone(frames).half()  # type: ignore[no-any-return]
+        return self._backbone(frames[None])[0].half()  # type: ignore[no-any-return]
 
-    def _on_gpu(self, clips: Tensor) -> Tensor:
+    def _on_gpu(self, clips: list[Tensor]) -> Tensor:
         """All parts are on their way at once, as bytes; the first is computed while the next are still coming."""
         computing, coming = torch.cuda.current_stream(), []
         with torch.cuda.stream(self._uploads):
-            for part in torch.split(clips, AT_ONCE):
-                there = part.pin_memory().to(self._device, non_blocking=True)
+            for first in range(0, len(clips), AT_ONCE):
+                there = torch.stack(clips[first : first + AT_ONCE]).pin_memory().to(self._device, non_blocking=True)
                 there.record_stream(computing)
                 coming.append((there, self._uploads.record_event()))
         found = []

@@ -103,7 +103,7 @@ class Clips:
         kept = shelf.get(card.sha256)
         if kept is not None:
             return torch.from_numpy(kept)[None]
-        features = classifier.features(self._read(card, classifier.spec).frames[None])
+        features = classifier.features([self._read(card, classifier.spec).frames])
         shelf.put(card.sha256, features[0].numpy())
         return features
 
