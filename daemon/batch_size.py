@@ -1,6 +1,6 @@
 """How many clips are classified at once: as many as take about a second on this device. Pure."""
 
-LONGEST = 2.0  # seconds that a batch may take: so long its first clip waits for its last one, and a stop for its end
+LONGEST = 1.0  # seconds that a batch may take: so long its first clip waits for its last one, and a stop for its end
 FIRST = 4
 
 
