@@ -18,6 +18,7 @@ from daemon.confinement import confine
 from daemon.identity import Identity
 from daemon.stopping import die_with
 from learner.errors import VidwatchError
+from learner.memory import keep_freed_memory
 from learner.opening import File, VideoError, open_regular
 from learner.spec import ClipSpec
 from learner.video import Clip, read_open
@@ -127,6 +128,7 @@ def _prepare(parent: int, gigabytes: float) -> None:
     """In a new decoder process: die with the daemon, leave Ctrl-C to it, and have no more than is needed."""
     die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    keep_freed_memory()
     cv2.setNumThreads(1)  # there are as many decoders as cores
     confine(gigabytes)
 

@@ -1,7 +1,6 @@
 """A backbone made ready to answer: what only learning needs is folded away. Knows no checkpoint and no head."""
 
 import copy
-import ctypes
 import logging
 import threading
 from collections.abc import Callable
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from learner.memory import keep_freed_memory
 from learner.models import Backbone, fast_precision
 
 log = logging.getLogger(__name__)
@@ -26,11 +26,6 @@ FRAMES_AT_ONCE = 2
 CORES = torch.get_num_threads()
 # Of the largest feature: how far those of a folded network may be from it. Rounding is far below, a wrong fold above.
 ROUNDING = 1e-3
-
-
-# glibc's names for what `mallopt` sets (malloc.h), and bytes.
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
-LARGEST_KEPT, MOST_KEPT = 32 << 20, 64 << 20
 
 
 class Forward:
@@ -48,7 +43,7 @@ class Forward:
             # A core computes its frames alone. Where all share each layer, all wait for the one that a decoder has
             # taken the core from, and do so at each layer.
             self._at_once = FRAMES_AT_ONCE * torch.float32.itemsize // precision.itemsize
-            _keep_freed_memory()
+            keep_freed_memory()
             self._workers = ThreadPoolExecutor(CORES, initializer=torch.set_num_threads, initargs=(1,))
 
     @torch.inference_mode()
@@ -152,18 +147,6 @@ def _folded(backbone: Backbone) -> Backbone:
     noise = torch.randn(1, *backbone.image, generator=torch.Generator().manual_seed(0)).to(backbone.mean.device)
     before, now = backbone.look(noise), folded.look(noise)
     return folded if bool((before - now).abs().max() <= ROUNDING * before.abs().max()) else backbone
-
-
-def _keep_freed_memory() -> None:
-    """Have tensors take the memory of those before them, in one heap for all threads.
-
-    glibc would give what is freed back to the system, to fetch and clear it anew for the next layer, which takes a
-    tenth of all processor time, and would have a heap for each thread. Another C library is left as it is.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt:
-        for name, value in ((M_MMAP_THRESHOLD, LARGEST_KEPT), (M_TRIM_THRESHOLD, MOST_KEPT), (M_ARENA_MAX, 1)):
-            mallopt(name, value)
 
 
 def _stream(device: torch.device) -> torch.cuda.Stream:

@@ -20,6 +20,7 @@ import numpy as np
 from table import Row, in_turns
 
 from learner.dataset import find_clips
+from learner.memory import keep_freed_memory
 from learner.spec import IMAGENET_MEAN, IMAGENET_STD, ClipSpec
 from learner.video import read_clip
 
@@ -29,8 +30,9 @@ SECONDS, TIMES = 10, 360  # an hour
 
 
 def rows(clips: Path) -> Iterator[Row]:
-    """Of each kind of clips one by one, then of an hour of 720p that is made here."""
+    """Of each kind of clips one by one, then of an hour of 720p that is made here; as in a decoder process."""
     cv2.setNumThreads(1)
+    keep_freed_memory()
     for kind, folder in (("originals", clips.with_name("ucf10-original")), ("copies", clips)):
         if folder.is_dir():
             found = [clip.path for clip in find_clips(folder)]
