@@ -5,7 +5,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -79,7 +79,8 @@ class Pipeline:
 
     Batches have `batch_size` clips at most, and fewer where the device is slow. Twice as many are in hand at most: the
     next clips decode while the device works, and memory stays bounded whatever waits. What is ready when the device
-    frees is its next batch, so batches fill when it is busy and are small when it is idle. A file that is gone or has
+    frees is its next batch, so batches fill when it is busy and are small when it is idle. While it works, the batch
+    before is filed and clips are taken up. A file that is gone or has
     changed has `grace` to be found again, under whatever name; one that is cut short and was changed less than
     `patience` ago may still be on its way. Nothing new is taken up while `may_begin` says no; `progress` is called in
     what takes long, and may raise `StoppedError`.
@@ -102,6 +103,7 @@ class Pipeline:
         self._batch_size, self._grace, self._patience = BatchSize(batch_size), grace, patience
         self._inbox_is_there, self._may_begin, self._progress = inbox_is_there, may_begin, progress
         self._in_hand: dict[Future[Clip], Claimed] = {}
+        self._device = ThreadPoolExecutor(1, "device")
         self._astray = False
 
     def step(self, now: datetime) -> bool:
@@ -109,19 +111,21 @@ class Pipeline:
         if self._astray:
             self._store.recover()
             self._astray = False
-        room = 2 * self._batch_size.now - len(self._in_hand) if self._may_begin() else 0
-        for video in self._store.claim(room, now) if room > 0 else []:
-            self._in_hand[self._engine.reader.decode(video.path, video.identity)] = video
+        if not self._in_hand:
+            self._take_up(2 * self._batch_size.now, now)
         moves = self._store.moves(now)
         if not self._in_hand and not moves:
             return False
-        if self._in_hand:
-            self._engine.reader.tend()
-            done = wait(self._in_hand, timeout=0 if moves else NAP, return_when=FIRST_COMPLETED).done
-            batch = sorted(done, key=lambda future: self._in_hand[future].id)[: self._batch_size.now]
-            self._answer([(self._in_hand.pop(future), self._engine.reader.outcome(future)) for future in batch], now)
-            moves = self._store.moves(now)
+        self._engine.reader.tend()
+        wait(self._in_hand, timeout=0 if moves else NAP, return_when=FIRST_COMPLETED)
+        clips = self._decoded(now)
+        classifying = self._device.submit(self._predict, clips) if clips else None
+        self._take_up(2 * self._batch_size.now - len(self._in_hand) - len(clips), now)
         self._file(moves, now)
+        if classifying:
+            self._record(clips, classifying, now)
+        if not self._in_hand:  # nothing will be done meanwhile
+            self._file(self._store.moves(now), now)
         return True
 
     def use(self, engine: Engine) -> None:
@@ -148,9 +152,16 @@ class Pipeline:
                 log.warning("%s: vanished before it could be read (id=%d)", _shown(path), video_id)
                 self._store.give_up(video_id, "vanished before it could be read", now)
 
-    def _answer(self, batch: list[tuple[Claimed, Clip | Undecoded]], now: datetime) -> None:
+    def _take_up(self, room: int, now: datetime) -> None:
+        for video in self._store.claim(room, now) if room > 0 and self._may_begin() else []:
+            self._in_hand[self._engine.reader.decode(video.path, video.identity)] = video
+
+    def _decoded(self, now: datetime) -> list[tuple[Claimed, Clip]]:
+        """A batch of the clips in hand that are decoded by now; with the others that are done, what follows is done."""
         clips: list[tuple[Claimed, Clip]] = []
-        for video, outcome in batch:
+        done = sorted(filter(Future.done, self._in_hand), key=lambda future: self._in_hand[future].id)
+        for future in done[: self._batch_size.now]:
+            video, outcome = self._in_hand.pop(future), self._engine.reader.outcome(future)
             path = self._store.path(video.id)
             seen = _look(path)
             if isinstance(seen, OSError):
@@ -167,8 +178,18 @@ class Pipeline:
                 self._give_up(video, outcome, now)
             else:
                 clips.append((replace(video, path=path), outcome))
+        return clips
+
+    def _record(
+        self, clips: list[tuple[Claimed, Clip]], classifying: Future[list[Answer | VidwatchError]], now: datetime
+    ) -> None:
+        answers = []
         try:
-            answers = self._predict(clips)
+            for (video, _), answer in zip(clips, classifying.result(), strict=True):
+                if isinstance(answer, VidwatchError):
+                    self._fail(video, str(answer))
+                else:
+                    answers.append(answer)
         except BusyError as error:
             self._store.postpone([video.id for video, _ in clips], str(error), now)
             return
@@ -183,10 +204,8 @@ class Pipeline:
         changed = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=identity.mtime_ns / 1000)
         return changed + self._patience if timedelta() <= now - changed < self._patience else None
 
-    def _predict(self, clips: list[tuple[Claimed, Clip]]) -> list[Answer]:
-        """The answers in order; a clip that the model itself refuses is failed, and the others go on without it."""
-        if not clips:
-            return []
+    def _predict(self, clips: list[tuple[Claimed, Clip]]) -> list[Answer | VidwatchError]:
+        """The answers in order; in place of one, why the model refuses that clip: the others go on without it."""
         began = time.monotonic()
         try:
             predictions = self._engine.classify([clip for _, clip in clips])
@@ -194,8 +213,7 @@ class Pipeline:
         except VidwatchError as error:
             if len(clips) > 1:
                 return [answer for clip in clips for answer in self._predict([clip])]
-            self._fail(clips[0][0], str(error))
-            return []
+            return [error]
         return [_answer_of(video, clip, said) for (video, clip), said in zip(clips, predictions, strict=True)]
 
     def _give_up(self, video: Claimed, outcome: Undecoded, now: datetime) -> None:

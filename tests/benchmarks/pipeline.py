@@ -30,7 +30,7 @@ from learner.dataset import find_clips
 from learner.video import Clip, read_clip
 
 VIDWATCH = Path(sys.executable).with_name("vidwatch")
-AT_ONCE, ALONE, WAITING = 300, 9, 10_000
+AT_ONCE, ALONE, WAITING = 300, 15, 10_000
 MOST_MEMORY = 1.2e9  # bytes
 
 
@@ -57,12 +57,12 @@ class Daemon:
         with closing(self._connect()) as connection:
             return _filed(connection)
 
-    def wait_for(self, filed: int) -> None:
-        """Until that many have."""
+    def wait_for(self, filed: int, pause: float = 0.01) -> None:
+        """Until that many have; looks again after each pause."""
         with closing(self._connect()) as connection:
             while _filed(connection) < filed:
                 assert self.process.is_running()
-                time.sleep(0.01)
+                time.sleep(pause)
 
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(self.home / "vidwatch.db", timeout=30)
@@ -109,9 +109,9 @@ def rows(clips: Path) -> Iterator[Row]:
         busy = f"decoders busy {rate * decoding:.0%}, model {rate * forward:.0%} of the time"
         yield Row(f"the daemon, arrival to filed row ({busy})", rate, "clips/s", "ceiling", ceiling, "≥ 0.9", **on)
         longest = min(found, key=lambda path: abs(duration(path) - 10))
-        soon = statistics.median(answer_one(daemon, longest, 1000 + number) for number in range(ALONE))
         settle = f"after the {SETTLED_SOON:g} s to settle"
-        bare = statistics.median(seconds(lambda: model.predict(read(longest, model))) for _ in range(ALONE))
+        taken = [answer_one(daemon, longest, 1000 + number, model) for number in range(ALONE)]
+        soon, bare = map(statistics.median, zip(*taken, strict=True))
         yield Row(f"one clip of ten seconds, {settle}", soon, "s", "decode and forward", bare, "≤ 1.5", **on)
     some = chosen[:: len(chosen) // 4]
     one = len(some) / seconds(partial(report.one_process_a_file, some))
@@ -137,15 +137,16 @@ def work_off(daemon: Daemon, paths: list[Path]) -> None:
     before = daemon.filed()
     for number, path in enumerate(paths):
         daemon.drop(path, 1 + number)
-    daemon.wait_for(before + len(paths))
+    daemon.wait_for(before + len(paths), pause=0.1)
 
 
-def answer_one(daemon: Daemon, path: Path, number: int) -> float:
-    """Seconds from its being settled to its filed row, of an idle daemon."""
+def answer_one(daemon: Daemon, path: Path, number: int, model: Classifier) -> tuple[float, float]:
+    """Seconds of an idle daemon, from the clip's being settled to its filed row; and of the bare work, right after."""
     before = daemon.filed()
     time.sleep(1)
     daemon.drop(path, number)
-    return seconds(lambda: daemon.wait_for(before + 1)) - SETTLED_SOON
+    soon = seconds(lambda: daemon.wait_for(before + 1)) - SETTLED_SOON
+    return soon, seconds(lambda: model.predict(read(path, model)))
 
 
 def most_memory(clip: Path) -> float:
