@@ -4,7 +4,7 @@ import ctypes
 
 # glibc's names for what `mallopt` sets (malloc.h), and bytes.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
-LARGEST_KEPT, MOST_KEPT = 32 << 20, 64 << 20
+LARGEST_KEPT, MOST_KEPT = 32 << 20, 24 << 20
 
 
 def keep_freed_memory() -> None:
