@@ -1,4 +1,4 @@
-"""Claim, decode, classify, record, file: one round at a time. Knows neither how files are found nor any model."""
+"""Claim, decode, classify, record, file, in rounds. Knows neither how files are found nor any model."""
 
 import errno
 import logging
@@ -79,11 +79,10 @@ class Pipeline:
 
     Batches have `batch_size` clips at most, and fewer where the device is slow. Twice as many are in hand at most: the
     next clips decode while the device works, and memory stays bounded whatever waits. What is ready when the device
-    frees is its next batch, so batches fill when it is busy and are small when it is idle. While it works, the batch
-    before is filed and clips are taken up. A file that is gone or has
-    changed has `grace` to be found again, under whatever name; one that is cut short and was changed less than
-    `patience` ago may still be on its way. Nothing new is taken up while `may_begin` says no; `progress` is called in
-    what takes long, and may raise `StoppedError`.
+    frees is its next batch, so batches fill when it is busy and are small when it is idle. While it works, what was
+    answered before is filed, and clips are taken up. A file that is gone or has changed has `grace` to be found again,
+    under whatever name; one that is cut short and was changed less than `patience` ago may still be on its way. Nothing
+    new is taken up while `may_begin` says no; `progress` is called in what takes long, and may raise `StoppedError`.
     """
 
     def __init__(
@@ -124,9 +123,13 @@ class Pipeline:
         self._file(moves, now)
         if classifying:
             self._record(clips, classifying, now)
-        if not self._in_hand:  # nothing will be done meanwhile
-            self._file(self._store.moves(now), now)
+            if not self._in_hand:  # nothing will be done meanwhile
+                self.file(now)
         return True
+
+    def file(self, now: datetime) -> None:
+        """Move what is answered to where it belongs."""
+        self._file(self._store.moves(now), now)
 
     def use(self, engine: Engine) -> None:
         """Go on with another model: what is in hand was read for the one before, and is read again."""
@@ -139,7 +142,10 @@ class Pipeline:
         self._in_hand.clear()
 
     def start_over(self) -> None:
-        """A change of state could not be written: let go of everything; the next step puts it back into the queue."""
+        """A change of state could not be written: let go of everything; the next step puts it back into the queue.
+
+        What the device may still be working on is answered again, too.
+        """
         for future in self._in_hand:
             future.cancel()
         self._in_hand.clear()
@@ -157,7 +163,7 @@ class Pipeline:
             self._in_hand[self._engine.reader.decode(video.path, video.identity)] = video
 
     def _decoded(self, now: datetime) -> list[tuple[Claimed, Clip]]:
-        """A batch of the clips in hand that are decoded by now; with the others that are done, what follows is done."""
+        """A batch of what is done by now. What follows for a file that gave no clip is done here."""
         clips: list[tuple[Claimed, Clip]] = []
         done = sorted(filter(Future.done, self._in_hand), key=lambda future: self._in_hand[future].id)
         for future in done[: self._batch_size.now]:

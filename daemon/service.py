@@ -37,6 +37,7 @@ from daemon.watching import watchers
 from daemon.whereabouts import follow_home
 from learner.cache import Cache
 from learner.errors import PassingError, VidwatchError
+from learner.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from daemon.engine import Engines
@@ -67,6 +68,7 @@ def run(home: Home, settings: Settings, stop: Stop, *, once: bool, tell: Callabl
         VidwatchError: the model or the database cannot be used.
         PassingError: another process has this home, or a disk is full or away.
     """
+    keep_freed_memory()  # before there is a second thread, and a heap for it
     with suppress(StoppedError), ExitStack() as stack:
         lock = stack.enter_context(home.lock())
         service = Notifier.from_environment()
@@ -111,6 +113,7 @@ def run(home: Home, settings: Settings, stop: Stop, *, once: bool, tell: Callabl
                 arrived.wait(IDLE)
                 arrived.clear()
         log.info("stopping")
+        _calmly(lambda: pipeline.file(now()))
 
 
 def _open(home: Home, settings: Settings, stop: Stop, lock: Lock) -> Store:

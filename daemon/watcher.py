@@ -144,6 +144,7 @@ class Watcher:
                         self.tracker.touch(path, now)
         except self._trouble as error:
             log.warning("folders cannot be searched now, trying again: %s", str(error).partition("\n")[0])
+            self._stop.wait(TICK)
             return
         self._note(f"searching {self._subject}", "; ".join(self._unreadable[:3]) or None)
         # Looking for moved files among a million may take a twentieth of one processor, and half of a share's time.

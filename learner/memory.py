@@ -4,7 +4,7 @@ import ctypes
 
 # glibc's names for what `mallopt` sets (malloc.h), and bytes.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
-LARGEST_KEPT, MOST_KEPT = 32 << 20, 24 << 20
+KEPT = 24 << 20
 
 
 def keep_freed_memory() -> None:
@@ -12,8 +12,9 @@ def keep_freed_memory() -> None:
 
     glibc would give what is freed back to the system, to fetch and clear it anew for the next layer or clip, which
     takes a tenth of all processor time, and would have a heap for each thread. Another C library is left as it is.
+    Arrays larger than what is kept, such as frames beyond 4K, come from the system as before.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:
-        for name, value in ((M_MMAP_THRESHOLD, LARGEST_KEPT), (M_TRIM_THRESHOLD, MOST_KEPT), (M_ARENA_MAX, 1)):
+        for name, value in ((M_MMAP_THRESHOLD, KEPT), (M_TRIM_THRESHOLD, KEPT), (M_ARENA_MAX, 1)):
             mallopt(name, value)

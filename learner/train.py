@@ -21,7 +21,7 @@ from learner.classifier import Classifier
 from learner.dataset import LabelledClip, Progress, Samples, class_names, extract, read_frames, silent
 from learner.errors import VidwatchError
 from learner.evaluate import Score, fit_temperature, fit_threshold, score
-from learner.fit import Data, Epoch, fit, judge
+from learner.fit import HEAD_STEPS, Data, Epoch, fit, judge
 from learner.models import ClipNetwork, Standardise, backbone_statistics, weights_digest
 from learner.recipe import Recipe
 from learner.run import Run
@@ -230,6 +230,7 @@ def _described(
     dealt = [(clip.sha256, clip.label, clip.group, parts[clip.sha256]) for clip in clips]
     return {
         "recipe": recipe.to_json(),
+        "head_steps": HEAD_STEPS,
         "split": sources.split,
         "begins_with": weights_digest(untrained.network),
         "device": untrained.device.type,
