@@ -166,9 +166,11 @@ class Pipeline:
         """A batch of what is done by now. What follows for a file that gave no clip is done here."""
         clips: list[tuple[Claimed, Clip]] = []
         done = sorted(filter(Future.done, self._in_hand), key=lambda future: self._in_hand[future].id)
-        for future in done[: self._batch_size.now]:
+        batch = done[: self._batch_size.now]
+        paths = self._store.paths(self._in_hand[future].id for future in batch) if batch else {}
+        for future in batch:
             video, outcome = self._in_hand.pop(future), self._engine.reader.outcome(future)
-            path = self._store.path(video.id)
+            path = paths[video.id]
             seen = _look(path)
             if isinstance(seen, OSError):
                 self._store.postpone([video.id], f"cannot be looked at ({seen.strerror})", now)

@@ -402,10 +402,11 @@ class Store:
                 # Labelled while it was moved, it has another destination by now, and is moved on.
                 write.execute(change.where(videos.c.destination == place.tried).values(destination=None))
 
-    def path(self, video_id: int) -> bytes:
-        """Where the video's file was last seen: it may have been renamed while in hand."""
+    def paths(self, video_ids: Iterable[int]) -> dict[int, bytes]:
+        """Where each video's file was last seen: it may have been renamed while in hand."""
         with self.engine.begin() as read:
-            return bytes(read.execute(select(videos.c.path).where(videos.c.id == video_id)).scalar_one())
+            rows = read.execute(select(videos.c.id, videos.c.path).where(videos.c.id.in_(list(video_ids))))
+            return {row.id: bytes(row.path) for row in rows}
 
     def busy(self) -> bool:
         """Whether anything is left to do that no temporary trouble stands in the way of."""

@@ -50,7 +50,7 @@ class Desk:
         claimed = self.store.claim(100, self.now)
         answers = []
         for video in claimed:
-            path = self.store.path(video.id)
+            path = self.store.paths([video.id])[video.id]
             sha256 = f"{hash(Path(path.decode()).read_text()) & 0xFFFFFFFF:08x}"
             known = (16, 16, "pyav", doubt)
             answers.append(Answer(video.id, path, sha256, "Biking", 0, 0.9, [2.0, 0.0], *known))
@@ -171,7 +171,8 @@ def test_a_clip_moved_while_it_is_claimed_finishes_its_prediction_and_is_not_fil
     video = desk.arrive("a.avi")
     (claimed,) = desk.store.claim(1, NOW)
     desk.notice(desk.move(desk.root / "inbox/a.avi", "labelled/Skiing"))
-    answer = Answer(video, desk.store.path(claimed.id), "00000000", "Biking", 0, 0.9, [2.0, 0.0], 16, 16, "pyav")
+    path = desk.store.paths([claimed.id])[claimed.id]
+    answer = Answer(video, path, "00000000", "Biking", 0, 0.9, [2.0, 0.0], 16, 16, "pyav")
     desk.store.record([answer], desk.model, desk.folders, NOW)
     desk.file()
     assert (desk.row(video)["state"], desk.path(video)) == ("filed", "labelled/Skiing/a.avi")
@@ -180,7 +181,7 @@ def test_a_clip_moved_while_it_is_claimed_finishes_its_prediction_and_is_not_fil
 def test_a_clip_moved_by_hand_between_answer_and_filing_is_labelled_and_not_lost(desk: Desk) -> None:
     video = desk.arrive("a.avi")
     desk.store.claim(1, NOW)
-    answer = Answer(video, desk.store.path(video), "00000000", "Biking", 0, 0.9, [2.0, 0.0], 16, 16, "pyav")
+    answer = Answer(video, desk.store.paths([video])[video], "00000000", "Biking", 0, 0.9, [2.0, 0.0], 16, 16, "pyav")
     desk.store.record([answer], desk.model, desk.folders, NOW)
     moved = desk.move(desk.root / "inbox/a.avi", "labelled/Skiing")
     desk.store.moved(
@@ -359,7 +360,7 @@ def test_a_random_share_of_what_comes_is_drawn_and_nothing_that_was_labelled(des
 def test_a_clip_labelled_while_it_is_being_moved_is_moved_on(desk: Desk) -> None:
     video = desk.arrive("a.avi")
     desk.store.claim(1, NOW)
-    answer = Answer(video, desk.store.path(video), "00000000", "Biking", 0, 0.9, [2.0, 0.0], 16, 16, "pyav")
+    answer = Answer(video, desk.store.paths([video])[video], "00000000", "Biking", 0, 0.9, [2.0, 0.0], 16, 16, "pyav")
     desk.store.record([answer], desk.model, desk.folders, NOW)
     (move,) = desk.store.moves(NOW)
     moved = desk.move(desk.root / "inbox/a.avi", "classified/Biking")

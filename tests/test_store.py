@@ -182,7 +182,7 @@ def test_a_file_renamed_while_in_hand_keeps_its_row(store: Store, tmp_path: Path
     store.claim(1, NOW)
     (tmp_path / "a.mp4").rename(tmp_path / "b.mp4")
     assert store.enqueue([seen(tmp_path / "b.mp4")], NOW) == 0
-    assert store.path(1) == bytes(tmp_path / "b.mp4")
+    assert store.paths([1])[1] == bytes(tmp_path / "b.mp4")
     assert [row.state for row in rows(store)] == ["claimed"]
 
 

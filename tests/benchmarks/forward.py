@@ -25,7 +25,7 @@ def rows(clips: Path) -> Iterable[Row]:
     path = min(clips.glob("*/*"))
     yield rate(custom(), path, "≥ 0.5")
     starter = Classifier.load()
-    yield rate(starter, path, "≥ 0.5")
+    yield rate(starter, path, "≥ 0.25")  # the best that was known of it: many small layers
     yield against_as_built(starter, path)
     yield bf16_agreement(starter, clips)
 
