@@ -40,8 +40,8 @@ MIX_ALPHA = 0.4
 class Epoch:
     """A row of the history. Losses are in nats and accuracies shares, both over clips; None where none are kept back.
 
-    `fold` is 0 for the model itself and counts the models of a cross-validation from 1: of
-    many clips kept back, theirs are over some.
+    `fold` is 0 for the model itself and counts the models of a cross-validation from 1: of many clips kept back,
+    theirs are over some.
     """
 
     fold: int

@@ -81,9 +81,7 @@ class Backbone(nn.Module):
         if self.args.differences:
             first, second = images[::2], images[1::2]
             images = torch.cat([first, DIFFERENCE_GAIN * (second - first)], 1)
-        precision, device = fast_precision(frames.device, self.training), frames.device.type
-        # Each weight is used once a pass, so no cast of it is worth keeping, least of all within a CUDA graph.
-        with torch.autocast(device, precision, enabled=precision is not torch.float32, cache_enabled=False):
+        with _fast_products(frames.device, self.training):
             features = self.look(images)
         return features.float().view(len(frames), -1, self.features)
 
@@ -271,8 +269,9 @@ class Head(nn.Module):
 
     def _project(self, inputs: Tensor) -> Tensor:
         """In the precision that is fast while it learns: half of a step's time is this product."""
-        precision = fast_precision(inputs.device, training=True) if self.training else torch.float32
-        with torch.autocast(inputs.device.type, precision, enabled=precision is not torch.float32):
+        if not self.training:
+            return self.projection(inputs)  # type: ignore[no-any-return]
+        with _fast_products(inputs.device, training=True):
             return self.projection(inputs).float()  # type: ignore[no-any-return]
 
     def _dropout(self, values: Tensor) -> Tensor:
@@ -337,6 +336,12 @@ def fast_precision(device: torch.device, training: bool = False) -> torch.dtype:
     able = torch.cpu.get_capabilities()
     native = any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))  # the last is ARM's
     return torch.bfloat16 if native and torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
+
+
+def _fast_products(device: torch.device, training: bool) -> torch.autocast:
+    precision = fast_precision(device, training)
+    # Each weight is used once a pass, so no cast of it is worth keeping, least of all within a CUDA graph.
+    return torch.autocast(device.type, precision, enabled=precision is not torch.float32, cache_enabled=False)
 
 
 def weights_digest(network: nn.Module) -> str:
