@@ -11,16 +11,16 @@ from conftest import write_video
 from sqlalchemy import select
 from tiny import class_folders, trained_on
 
-from daemon.filing import Folders
-from daemon.history import History
-from daemon.home import Home
-from daemon.identity import identify
-from daemon.labels import Labels, Said
-from daemon.retraining import Retraining
-from daemon.settings import Settings
-from daemon.store import Answer, Arrival, Placed, Store, connect
-from daemon.tables import trainings
-from daemon.upgrade import upgrade
+from daemon.database.queue import Answer, Arrival, Placed, Store, connect
+from daemon.database.tables import trainings
+from daemon.database.upgrade import upgrade
+from daemon.home.folder import Home
+from daemon.home.identity import identify
+from daemon.home.moving import Folders
+from daemon.home.settings import Settings
+from daemon.labels.labels import Labels, Said
+from daemon.training.decisions import History
+from daemon.training.retraining import Retraining
 from learner.dataset import _sha256
 
 START = datetime(2026, 1, 2, tzinfo=UTC)

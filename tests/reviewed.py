@@ -11,18 +11,18 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 from tiny import ARGS, SPEC, write_weights
 
-from daemon.filing import Folders
-from daemon.history import History
-from daemon.home import Home
-from daemon.identity import identify
-from daemon.labels import Labels, Said
+from daemon.database.queue import Answer, Arrival, Placed, Store, connect
+from daemon.database.tables import labels, videos
+from daemon.database.upgrade import upgrade
+from daemon.home.folder import Home
+from daemon.home.identity import identify
+from daemon.home.moving import Folders
+from daemon.home.settings import load
+from daemon.labels.labels import Labels, Said
 from daemon.review.app import make_app
 from daemon.review.cards import probabilities
 from daemon.review.site import Site
-from daemon.settings import load
-from daemon.store import Answer, Arrival, Placed, Store, connect
-from daemon.tables import labels, videos
-from daemon.upgrade import upgrade
+from daemon.training.decisions import History
 from learner import checkpoint
 from learner.classifier import Classifier
 from learner.video import read_clip

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_service import SLOWEST, Daemon
-from test_service import daemon as daemon
+from installed import SLOWEST, Daemon
+from installed import daemon as daemon
 
 KNOWN, NEW = ("Biking", "Drumming", "Skiing"), ("Mixing", "SumoWrestling")
 SETTINGS = {

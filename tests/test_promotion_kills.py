@@ -7,26 +7,26 @@ import time
 from pathlib import Path
 
 import pytest
+from installed import SLOWEST, VIDWATCH
 from lab import SHADES, Lab
 from lab import champion as champion
 from lab import lab as lab
-from test_service import SLOWEST, VIDWATCH
 
 from learner.classifier import Classifier
 
 FAULTS = Path(__file__).with_name("faults")
 STEPS = [
-    "daemon.history:History.begin:before",
-    "daemon.history:History.begin:after",
+    "daemon.training.decisions:History.begin:before",
+    "daemon.training.decisions:History.begin:after",
     "learner.splits:gather:before",  # in the trainer: it begins
     "learner.files:prepare:after",  # in the trainer: half of a file is written
     "learner.checkpoint:save:before",
     "learner.checkpoint:save:after",
     "learner.promotion:judge:before",
-    "daemon.history:History.conclude:before",
-    "daemon.history:History.conclude:after",
-    "daemon.pipeline:Pipeline.use:before",
-    "daemon.pipeline:Pipeline.use:after",
+    "daemon.training.decisions:History.conclude:before",
+    "daemon.training.decisions:History.conclude:after",
+    "daemon.classify.pipeline:Pipeline.use:before",
+    "daemon.classify.pipeline:Pipeline.use:after",
 ]
 
 

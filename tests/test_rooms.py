@@ -11,17 +11,17 @@ ROOT = Path(__file__).parents[1]
 VIDWATCH = Path(sys.executable).with_name("vidwatch")
 HEAVY = {"torch", "timm", "cv2", "av", "scipy", "sklearn", "torchvision", "matplotlib"}
 HEAVY_DAEMON = {
-    "service.py",
-    "engine.py",
-    "inference.py",
-    "decoding.py",
-    "trainer.py",
-    "rescoring.py",
-    "cli.py",
-    "cli_models.py",
-    "check.py",
-    "doctor.py",
-    "progress.py",
+    "service/daemon.py",
+    "classify/champion.py",
+    "classify/inference.py",
+    "classify/decoding.py",
+    "training/trainer.py",
+    "classify/rescoring.py",
+    "cli/app.py",
+    "cli/models.py",
+    "maintenance/check.py",
+    "maintenance/doctor.py",
+    "cli/progress.py",
 }
 LIGHT_LEARNER = {
     *("learner.errors", "learner.files", "learner.groups", "learner.catalogue", "learner.recipe", "learner.classes"),
@@ -49,17 +49,23 @@ def within(names: set[str], package: str) -> set[str]:
     return {name for name in names if name == package or name.startswith(package + ".")}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "learner").glob("*.py")), ids=lambda path: path.name)
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT / "daemon"))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "learner").rglob("*.py")), ids=lambda path: path.name)
 def test_the_learner_knows_no_daemon_no_database_and_no_watcher(path: Path) -> None:
     forbidden = ("daemon", "migrations", "sqlalchemy", "watchdog", "apscheduler", "alembic")
     assert set().union(*(within(imports(path), package) for package in forbidden)) == set()
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "daemon").glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [path for path in sorted((ROOT / "daemon").rglob("*.py")) if path.parent.name != "review"], ids=name_of
+)
 def test_the_daemon_uses_the_heavy_learner_only_where_it_decodes_and_classifies(path: Path) -> None:
     used = {name for name in within(imports(path), "learner") if name != "learner"}
     heavy = {name for name in used if not any(within({name}, light) for light in LIGHT_LEARNER)}
-    if path.name not in HEAVY_DAEMON:
+    if name_of(path) not in HEAVY_DAEMON:
         assert heavy - {"learner.video", "learner.video.Clip"} == set()
 
 
@@ -68,21 +74,18 @@ def test_the_review_page_loads_the_heavy_learner_in_functions_alone(path: Path) 
     outside = ast.Module([node for node in ast.parse(path.read_text()).body if isinstance(node, Import)], [])
     used = {name for name in within(named(outside), "learner") if name != "learner"}
     assert {name for name in used if not any(within({name}, light) for light in LIGHT_LEARNER)} == set()
-    assert within(named(outside), "daemon.decoding") | within(named(outside), "daemon.service") == set()
+    assert within(named(outside), "daemon.classify.decoding") | within(named(outside), "daemon.service.daemon") == set()
 
 
-def test_the_store_the_watcher_and_the_pipeline_do_not_know_each_others_neighbours() -> None:
-    own = {path.stem: imports(path) for path in (ROOT / "daemon").glob("*.py")}
-    assert within(own["watcher"], "daemon.store") | within(own["watcher"], "daemon.pipeline") == set()
-    assert within(own["pipeline"], "daemon.watcher") | within(own["pipeline"], "daemon.service") == set()
-    assert within(own["store"], "daemon.watcher") | within(own["store"], "daemon.pipeline") == set()
-    assert within(own["stability"], "watchdog") | within(own["stability"], "threading") == set()
+def test_what_is_pure_stays_so() -> None:
+    settling = imports(ROOT / "daemon/inbox/settling.py")
+    assert within(settling, "watchdog") | within(settling, "threading") == set()
 
 
 def test_migrations_import_the_tables_alone() -> None:
     for path in (ROOT / "migrations").rglob("*.py"):
         assert within(imports(path), "learner") == set()
-        assert within(imports(path), "daemon") <= {"daemon.tables", "daemon.tables.metadata"}
+        assert within(imports(path), "daemon") <= {"daemon.database.tables", "daemon.database.tables.metadata"}
 
 
 @pytest.mark.parametrize(
@@ -104,5 +107,5 @@ def test_what_answers_at_once_loads_nothing_heavy(tmp_path: Path, arguments: lis
     done = subprocess.run(command, capture_output=True, text=True)
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert done.returncode == 0
-    assert "daemon.cli" in loaded
+    assert "daemon.cli.app" in loaded
     assert loaded & forbidden == set()

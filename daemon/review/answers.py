@@ -9,13 +9,13 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import DatabaseError
 
-from daemon.filing import Folders
-from daemon.home import Home
-from daemon.identity import printable
-from daemon.labels import Labels, Said
+from daemon.database.tables import labels, stands, videos
+from daemon.home.folder import Home
+from daemon.home.identity import printable
+from daemon.home.moving import Folders
+from daemon.labels.labels import Labels, Said
 from daemon.review.cards import Card, newest_label, read_cards
 from daemon.review.sessions import Done, Session
-from daemon.tables import labels, stands, videos
 from learner.classes import CLASS_NAME_RULE, is_class_name
 from learner.errors import VidwatchError
 

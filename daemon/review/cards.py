@@ -10,10 +10,10 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, func, select
 
-from daemon.home import Home
-from daemon.identity import printable
+from daemon.database.tables import labels, models, predictions, videos
+from daemon.home.folder import Home
+from daemon.home.identity import printable
 from daemon.review.queue import in_share
-from daemon.tables import labels, models, predictions, videos
 from learner.errors import VidwatchError
 from learner.spec import ClipSpec
 

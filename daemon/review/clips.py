@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
 
-from daemon.home import Home
-from daemon.identity import Identity, identify
+from daemon.home.folder import Home
+from daemon.home.identity import Identity, identify
+from daemon.home.settings import Settings
+from daemon.home.space import GIGABYTE
 from daemon.review.cards import Card, read_spec
-from daemon.settings import Settings
-from daemon.space import GIGABYTE
 from learner.errors import VidwatchError
 from learner.spec import ClipSpec, NetworkArgs
 
 if TYPE_CHECKING:
-    from daemon.decoding import Decoders, Undecoded
+    from daemon.classify.decoding import Decoders, Undecoded
     from learner.cache import Cache, Shelf
     from learner.classifier import Classifier
     from learner.video import Clip
@@ -119,7 +119,7 @@ class Clips:
             return self._model[1:]
 
     def _read(self, card: Card, spec: ClipSpec) -> "Clip":
-        from daemon.decoding import Undecoded
+        from daemon.classify.decoding import Undecoded
 
         clip = self._decode(card.path, spec)
         if isinstance(clip, Undecoded) and clip.verdict == "again":
@@ -136,7 +136,7 @@ class Clips:
 
     def _begin(self, path: bytes, spec: ClipSpec) -> "tuple[Decoders, Future[Clip]]":
         if self._decoders is None or self._decoders.spec != spec:
-            from daemon.decoding import Decoders
+            from daemon.classify.decoding import Decoders
 
             if self._decoders:
                 self._decoders.close()

@@ -10,8 +10,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
+from daemon.database.tables import decisions, videos
 from daemon.review.site import Site
-from daemon.tables import decisions, videos
 from learner.catalogue import find_models
 
 SHOWN = 200
@@ -64,7 +64,7 @@ def run_file(request: Request) -> Response:
 
 def history(request: Request) -> Response:
     """How well the model does, by the random share alone, and what came in."""
-    from daemon import insight
+    from daemon.report import accuracy as insight
 
     site, now = Site.of(request), datetime.now(UTC)
     with site.reader.begin() as read:

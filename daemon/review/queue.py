@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, cast, func, literal, not_, select
 from sqlalchemy.types import Text
 
-from daemon.tables import labels, predictions, stands, videos
+from daemon.database.tables import labels, predictions, stands, videos
 
 CANDIDATES = 200
 EVERY = 4  # one place in so many is the random share's

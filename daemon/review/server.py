@@ -9,12 +9,12 @@ from urllib.parse import quote
 import uvicorn
 from sqlalchemy.exc import DatabaseError
 
-from daemon.home import Home
+from daemon.home.folder import Home
+from daemon.home.settings import Settings
 from daemon.review.app import make_app
 from daemon.review.guard import check_token
 from daemon.review.queue import read_waiting
 from daemon.review.site import Site
-from daemon.settings import Settings
 from learner.errors import VidwatchError
 
 SECONDS_TO_END = 3

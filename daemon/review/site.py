@@ -12,15 +12,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.templating import Jinja2Templates
 
-from daemon.history import History
-from daemon.home import Home
-from daemon.identity import printable
+from daemon.database.queue import connect
+from daemon.home.folder import Home
+from daemon.home.identity import printable
+from daemon.home.settings import Settings
 from daemon.review.answers import Answers
 from daemon.review.clips import Clips
 from daemon.review.guard import same
 from daemon.review.sessions import Session, Sessions
-from daemon.settings import Settings
-from daemon.store import connect
+from daemon.training.decisions import History
 
 
 def _templates() -> Jinja2Templates:

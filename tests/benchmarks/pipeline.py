@@ -23,8 +23,8 @@ import psutil
 import report
 from table import Row, seconds
 
-from daemon.decoding import Decoders
-from daemon.stability import SETTLED_SOON
+from daemon.classify.decoding import Decoders
+from daemon.inbox.settling import SETTLED_SOON
 from learner.classifier import Classifier
 from learner.dataset import find_clips
 from learner.video import Clip, read_clip

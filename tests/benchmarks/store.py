@@ -18,11 +18,11 @@ from pathlib import Path
 
 from table import Row, in_turns, seconds
 
-from daemon.filing import Folders
-from daemon.home import Home
-from daemon.identity import identify
-from daemon.store import Answer, Arrival, Placed, Store, connect
-from daemon.upgrade import upgrade
+from daemon.database.queue import Answer, Arrival, Placed, Store, connect
+from daemon.database.upgrade import upgrade
+from daemon.home.folder import Home
+from daemon.home.identity import identify
+from daemon.home.moving import Folders
 
 VIDEOS = 1_000_000
 BATCHES, ROUNDS = 8, 7

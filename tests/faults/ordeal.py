@@ -19,9 +19,9 @@ import psutil
 import pytest
 from tiny import class_folders, trained_on
 
-from daemon.filing import REASON
-from daemon.home import FOLDERS, Home
-from daemon.upgrade import upgrade
+from daemon.database.upgrade import upgrade
+from daemon.home.folder import FOLDERS, Home
+from daemon.home.moving import REASON
 
 VIDWATCH = Path(sys.executable).with_name("vidwatch")
 SLOWEST = 120  # seconds; the machines that run this are shared

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from corpus import CORPUS, WHITE, NeedsError, Odd, Read, Refused
-from test_service import Daemon
+from installed import Daemon
 from tiny import class_folders, trained_on
 
-from daemon.decoding import Decoders, Undecoded
+from daemon.classify.decoding import Decoders, Undecoded
 from learner.spec import ClipSpec
 from learner.video import Clip, sample_indices
 

@@ -184,7 +184,7 @@ def test_an_inbox_on_another_file_system_that_goes_away_and_comes_back(ordeal: O
 def test_an_inbox_that_is_away_when_the_daemon_starts(ordeal: Ordeal, inbox_apart: Disk) -> None:
     for number in range(5):
         drop_apart(ordeal, number)
-    ordeal.start("daemon.decoding:_read:before")
+    ordeal.start("daemon.classify.decoding:_read:before")
     assert ordeal.wait_for(ordeal.reached.exists), ordeal.said()
     ordeal.kill()
     queued = "SELECT count(*) FROM videos WHERE finished_at IS NULL"
@@ -214,7 +214,7 @@ def away(disk: Disk, elsewhere: Path) -> Iterator[None]:
 def test_a_kill_while_files_are_copied_from_another_file_system(ordeal: Ordeal, inbox_apart: Disk) -> None:
     for number in range(12):
         drop_apart(ordeal, number)
-    for fault in ("daemon.filing:_copy:before", "daemon.filing:_copy:after", "shutil:copystat:before:2"):
+    for fault in ("daemon.home.moving:_copy:before", "daemon.home.moving:_copy:after", "shutil:copystat:before:2"):
         ordeal.start(fault)
         assert ordeal.wait_for(ordeal.reached.exists), ordeal.said()
         ordeal.kill()

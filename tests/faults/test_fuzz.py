@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from conftest import write_video
 
-from daemon.decoding import Decoders, Undecoded
+from daemon.classify.decoding import Decoders, Undecoded
 from learner.spec import ClipSpec
 from learner.video import Clip
 

@@ -10,22 +10,22 @@ from ordeal import tiny_model as tiny_model
 STEPS = [
     f"{function}:{when}"
     for function in (
-        "daemon.store:Store.recover",
-        "daemon.store:Store.enqueue",
-        "daemon.labels:Labels.notice",
-        "daemon.store:Store.claim",
-        "daemon.decoding:Decoders.decode",
-        "daemon.decoding:_read",  # in a decoder: the daemon goes on
-        "daemon.inference:Inference.__call__",
-        "daemon.store:Store.record",
-        "daemon.store:Store.fail",
-        "daemon.store:Store.moves",
-        "daemon.filing:place",
-        "daemon.filing:_rename",
-        "daemon.store:Store.redirect",
-        "daemon.filing:write_reason",
-        "daemon.filing:sync_folders",
-        "daemon.store:Store.moved",
+        "daemon.database.queue:Store.recover",
+        "daemon.database.queue:Store.enqueue",
+        "daemon.labels.labels:Labels.notice",
+        "daemon.database.queue:Store.claim",
+        "daemon.classify.decoding:Decoders.decode",
+        "daemon.classify.decoding:_read",  # in a decoder: the daemon goes on
+        "daemon.classify.inference:Inference.__call__",
+        "daemon.database.queue:Store.record",
+        "daemon.database.queue:Store.fail",
+        "daemon.database.queue:Store.moves",
+        "daemon.home.moving:place",
+        "daemon.home.moving:_rename",
+        "daemon.database.queue:Store.redirect",
+        "daemon.home.moving:write_reason",
+        "daemon.home.moving:sync_folders",
+        "daemon.database.queue:Store.moved",
     )
     for when in ("before", "after")
 ]

@@ -1,0 +1,1 @@
+"""Claim, decode, predict, record: a batch of videos and the model that predicts."""

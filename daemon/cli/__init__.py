@@ -1,0 +1,1 @@
+"""The `vidwatch` command, a file for each family of commands."""

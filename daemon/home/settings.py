@@ -1,0 +1,136 @@
+"""`vidwatch.toml` and `VIDWATCH_*` into one frozen, validated object, read once at start."""
+
+import os
+import tomllib
+from collections.abc import Collection
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from learner.classes import CLASS_NAME_RULE, is_class_name
+from learner.errors import VidwatchError
+from learner.groups import GROUP_PATTERN, compile_pattern
+
+
+def _is_pattern(text: str) -> str:
+    try:
+        compile_pattern(text)
+    except VidwatchError as error:
+        raise ValueError(str(error)) from error
+    return text
+
+
+def _are_classes(thresholds: dict[str, float]) -> dict[str, float]:
+    for name in thresholds:
+        if not is_class_name(name):
+            raise ValueError(f"{name!r}: {CLASS_NAME_RULE}")
+    return thresholds
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Settings(BaseSettings):
+    """What the daemon is told; `vidwatch.toml` beside this file explains each key to people."""
+
+    model_config = SettingsConfigDict(env_prefix="VIDWATCH_", extra="forbid", frozen=True)
+
+    model: Annotated[str, Field(min_length=1)] = "starter"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    batch_size: Annotated[int, Field(ge=1, le=1024)] = 64
+    settle_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 2.0
+    rescan_seconds: Annotated[float, Field(ge=1, le=86400)] = 10.0
+    watch: Literal["auto", "events", "polling"] = "auto"
+    min_free_gigabytes: Annotated[float, Field(ge=0, le=1_000_000)] = 1.0
+    decoders: Annotated[int, Field(ge=0, le=256)] = 0
+    decode_seconds: Annotated[float, Field(ge=1, le=86400)] = 300.0
+    decode_gigabytes: Annotated[float, Field(ge=0.25, le=1000)] = 2.0
+    exact_frames: bool = False
+    min_read_share: Share = 0.5
+    unsure_below: Share = 0.5
+    thresholds: Annotated[dict[str, Share], AfterValidator(_are_classes)] = {}
+    review_share: Share = 0.1
+    min_new_labels: Annotated[int, Field(ge=1, le=1_000_000)] = 20
+    min_class_clips: Annotated[int, Field(ge=2, le=1_000_000)] = 5
+    holdout_share: Annotated[float, Field(ge=0.05, le=0.5)] = 0.3
+    retrain: Annotated[str, Field(min_length=1)] = "head"
+    retrain_check_minutes: Annotated[float, Field(gt=0, le=10_000)] = 10.0
+    training_minutes: Annotated[float, Field(gt=0, le=100_000)] = 120.0
+    training_memory: Annotated[float, Field(gt=0, le=1)] = 0.4
+    margin: Annotated[float, Field(gt=0, le=0.5)] = 0.1
+    class_loss: Annotated[float, Field(gt=0, le=1)] = 0.2
+    new_class_recall: Annotated[float, Field(gt=0, le=1)] = 0.7
+    cache_gigabytes: Annotated[float, Field(ge=0, le=100_000)] = 20.0
+    backup_hours: Annotated[float, Field(ge=0, le=10_000)] = 24.0
+    backups_kept: Annotated[int, Field(ge=1, le=10_000)] = 7
+    keep_days: Annotated[float, Field(ge=0, le=100_000)] = 0.0
+    keep_videos: Annotated[int, Field(ge=0)] = 0
+    group_pattern: Annotated[str, AfterValidator(_is_pattern)] = GROUP_PATTERN
+
+    def without_class(self, classes: Collection[str]) -> list[str]:
+        """The names among the thresholds that are none of a model's classes: a slip of the pen, or classes to come."""
+        return sorted(set(self.thresholds) - set(classes))
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment counts more than the file, whose values come in as arguments."""
+        return env_settings, init_settings
+
+
+def load(path: Path) -> Settings:
+    """Read the settings file, which may be missing, and the environment.
+
+    Raises:
+        VidwatchError: not TOML, an unknown key, or a wrong value; names the key, the value and the rule.
+    """
+    try:
+        settings = Settings(**_read(path))
+    except ValidationError as error:
+        raise VidwatchError("; ".join(_explain(path, problem) for problem in error.errors())) from error
+    for key, value in (("model", settings.model), ("retrain", settings.retrain)):
+        if "/" in value and not _is_below(path.parent, value):
+            raise VidwatchError(f"{_where(path, key)} is {value!r}: it must lie in the home; copy it there")
+    return settings
+
+
+def _is_below(folder: Path, name: str) -> bool:
+    """By its name alone: a folder in the home may itself be a link to another disk."""
+    path = Path(name).expanduser().absolute()
+    return ".." not in path.parts and path.is_relative_to(folder.absolute())
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise VidwatchError(f"settings {path}: cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        hint = "each setting may stand there once, and a text needs quotes"
+        raise VidwatchError(f"settings {path}: not valid TOML ({error}); {hint}") from error
+
+
+def _explain(path: Path, problem: Any) -> str:
+    key = ".".join(map(str, problem["loc"]))
+    where = _where(path, key)
+    if problem["type"] == "extra_forbidden":
+        known = ", ".join(Settings.model_fields)
+        return f"{where} (value {problem['input']!r}) is unknown; the settings are: {known}"
+    rule = problem["msg"].removeprefix("Value error, ")
+    return f"{where} is {problem['input']!r}: {rule[:1].lower() + rule[1:]}"
+
+
+def _where(path: Path, key: str) -> str:
+    if f"VIDWATCH_{key}".upper() in os.environ:
+        return f"environment variable VIDWATCH_{key.upper()}"
+    return f"setting {key!r} in {path}"

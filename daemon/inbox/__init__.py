@@ -1,0 +1,1 @@
+"""Finds which files have become whole."""

@@ -1,0 +1,1 @@
+"""What people say of videos, and how good that is."""

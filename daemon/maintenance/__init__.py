@@ -1,0 +1,1 @@
+"""Keeps a home well for years: check, repair, backup, restore, retention."""

@@ -1,0 +1,179 @@
+"""Which model answers, the one in its shadow, and what they leave behind: real models, real clips."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import write_video
+from lab import SETTINGS, Lab
+from lab import champion as champion
+from lab import lab as lab
+
+from daemon.classify.champion import Engines
+from daemon.classify.inference import Thresholds
+from daemon.training.decisions import Decision
+from learner.cache import Cache
+from learner.checkpoint import load, save
+from learner.classifier import Classifier, Prediction
+from learner.dataset import features_shelf
+from learner.errors import VidwatchError
+from learner.video import Clip, read_clip
+
+PROMOTED = Decision("promoted", "better", {})
+UNDECIDED = Decision("undecided", "too few clips", {})
+
+
+@pytest.fixture
+def engines(lab: Lab) -> Iterator[Engines]:
+    engines = Engines(lab.home, SETTINGS.model_copy(update={"model": "tiny", "decoders": 1}), lab.store, lab.history)
+    yield engines
+    engines.close()
+
+
+def copy_of_tiny(lab: Lab, name: str) -> None:
+    """Another model with the same backbone: its head has other weights, so that it can be told from the first."""
+    tiny = load(lab.home.model("tiny"))
+    tensors = {key: value * 0.5 if key.startswith("head.linear") else value for key, value in tiny.tensors.items()}
+    save(lab.home.model(name), tiny.manifest, tensors)
+
+
+def clips(tmp_path: Path, model: Classifier) -> list[Clip]:
+    return [read_clip(bytes(write_video(tmp_path / f"{shade}.avi", shade=shade)), model.spec) for shade in (0, 180)]
+
+
+def test_a_promotion_gives_a_new_engine_once(lab: Lab, engines: Engines) -> None:
+    first = engines.first(lab.now)
+    assert engines.changed(lab.now) is None
+    copy_of_tiny(lab, "auto-1")
+    lab.history.conclude("auto-1", "tiny", PROMOTED, lab.now)
+    second = engines.changed(lab.now)
+    assert second
+    assert second.model_id != first.model_id
+    assert second.reader is first.reader  # it wants the same frames
+    assert engines.changed(lab.now) is None
+
+
+def test_a_new_champion_that_cannot_be_loaded_gives_way_to_the_one_before(lab: Lab, engines: Engines) -> None:
+    engines.first(lab.now)
+    copy_of_tiny(lab, "auto-1")
+    lab.home.model("auto-1.safetensors").write_bytes(b"damaged")
+    lab.history.conclude("auto-1", "tiny", PROMOTED, lab.now)
+    assert engines.changed(lab.now) is None
+    assert lab.history.champion() == "tiny"
+    row = lab.history.decisions()[0]
+    assert (row.verdict, row.challenger, row.champion) == ("rolled back", "tiny", "auto-1")
+    assert "went back by itself" in row.reason
+
+
+def test_a_champion_that_is_gone_at_the_start_gives_way_too(lab: Lab, engines: Engines) -> None:
+    lab.history.conclude("auto-1", "tiny", PROMOTED, lab.now)
+    engines.first(lab.now)
+    assert (engines.champion.name, lab.history.champion()) == ("tiny", "tiny")
+
+
+def test_exact_frames_are_asked_of_the_decoders_and_their_features_kept_apart(lab: Lab) -> None:
+    settings = SETTINGS.model_copy(update={"model": "tiny", "decoders": 1, "exact_frames": True})
+    engines = Engines(lab.home, settings, lab.store, lab.history)
+    assert engines.first(lab.now).reader.spec.exact
+    exact, near = engines.champion, Classifier.load(lab.home.model("tiny"))
+    assert not near.spec.exact
+    assert features_shelf(exact, Cache()).folder != features_shelf(near, Cache()).folder
+    engines.close()
+
+
+def test_a_setting_that_names_no_model_is_an_error(lab: Lab) -> None:
+    settings = SETTINGS.model_copy(update={"model": "none"})
+    with pytest.raises(VidwatchError, match=r"setting 'model' is 'none'.*'vidwatch models' lists them"):
+        Engines(lab.home, settings, lab.store, lab.history).first(lab.now)
+
+
+def test_a_threshold_of_a_class_that_the_model_does_not_know_is_logged(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    changed = {"model": "tiny", "decoders": 1, "thresholds": {"bright": 0.4, "Darkk": 0.4}}
+    engines = Engines(lab.home, SETTINGS.model_copy(update=changed), lab.store, lab.history)
+    engines.first(lab.now)
+    engines.close()
+    assert "setting 'thresholds': model tiny knows no class Darkk" in caplog.text
+
+
+def test_an_undecided_challenger_says_what_it_thinks_and_the_champion_answers(
+    lab: Lab, engines: Engines, tmp_path: Path
+) -> None:
+    copy_of_tiny(lab, "auto-1")
+    lab.history.conclude("auto-1", "tiny", UNDECIDED, lab.now)
+    engine = engines.first(lab.now)
+    outcomes = engine.classify(clips(tmp_path, engines.champion))
+    assert [outcome.prediction.class_name for outcome in outcomes] == ["dark", "bright"]
+    for outcome in outcomes:
+        assert outcome.shadow
+        model_id, said = outcome.shadow
+        assert model_id != engine.model_id
+        assert said.logits != outcome.prediction.logits
+
+
+def test_a_challenger_that_cannot_be_loaded_stands_in_no_ones_way(
+    lab: Lab, engines: Engines, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lab.history.conclude("auto-1", "tiny", UNDECIDED, lab.now)
+    engine = engines.first(lab.now)
+    outcomes = engine.classify(clips(tmp_path, engines.champion))
+    assert [outcome.shadow for outcome in outcomes] == [None, None]
+    assert "challenger auto-1 cannot be loaded" in caplog.text
+
+
+def test_the_features_that_a_model_looked_at_are_kept(lab: Lab, engines: Engines, tmp_path: Path) -> None:
+    engine = engines.first(lab.now)
+    seen = clips(tmp_path, engines.champion)
+    engine.classify(seen)
+    shelf = features_shelf(engines.champion, engines.cache)
+    for clip in seen:
+        stored = shelf.get(clip.sha256)
+        assert stored is not None
+        assert (stored == engines.champion.features(clip.frames[None]).numpy()[0]).all()
+
+
+@pytest.mark.parametrize(
+    ("probability", "known", "doubt"),
+    [(0.9, True, None), (0.9, False, "unknown"), (0.4, True, "probability"), (0.7, True, "probability")],
+)
+def test_an_answer_is_unsure_below_its_threshold_or_where_the_clip_is_like_no_class(
+    probability: float, known: bool, doubt: str | None
+) -> None:
+    thresholds = Thresholds(0.5, {"Biking": 0.8})
+    prediction = Prediction("Biking" if probability == 0.7 else "Skiing", 0, probability, {}, known)
+    assert thresholds.doubt(prediction) == doubt
+
+
+def test_a_challenger_that_is_the_very_champion_runs_in_no_shadow(lab: Lab, engines: Engines, tmp_path: Path) -> None:
+    tiny = load(lab.home.model("tiny"))
+    save(lab.home.model("auto-1"), tiny.manifest, tiny.tensors)
+    lab.history.conclude("auto-1", "tiny", UNDECIDED, lab.now)
+    outcomes = engines.first(lab.now).classify(clips(tmp_path, engines.champion))
+    assert [outcome.shadow for outcome in outcomes] == [None, None]
+
+
+def test_a_model_in_use_needs_its_files_no_more(lab: Lab, engines: Engines) -> None:
+    engines.first(lab.now)
+    for suffix in (".json", ".safetensors"):
+        (lab.home.models / f"tiny{suffix}").unlink()
+    lab.history.conclude("auto-1", "tiny", UNDECIDED, lab.now)
+    assert engines.changed(lab.now)
+    assert engines.champion.name == lab.history.champion() == "tiny"
+
+
+def test_where_no_other_model_is_left_the_one_in_use_goes_on(lab: Lab, engines: Engines) -> None:
+    engines.first(lab.now)
+    lab.history.obey("none", lab.now)
+    lab.history.roll_back(lab.now)
+    lab.history.obey("gone", lab.now)
+    assert engines.changed(lab.now) is None
+    assert engines.champion.name == "tiny"
+
+
+def test_a_model_that_vidwatch_toml_misspells_ends_no_reign(lab: Lab) -> None:
+    misspelt = Engines(lab.home, SETTINGS.model_copy(update={"model": "nix"}), lab.store, lab.history)
+    with pytest.raises(VidwatchError, match="setting 'model' is 'nix'"):
+        misspelt.first(lab.now)
+    assert lab.history.champion() == "tiny"
+    assert [row.challenger for row in lab.history.decisions()] == ["tiny"]

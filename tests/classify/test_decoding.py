@@ -1,0 +1,217 @@
+import errno
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import av
+import psutil
+import pytest
+from conftest import write_video
+
+from daemon.classify.decoding import SLACK, Decoders, Undecoded
+from daemon.home.identity import identify
+from learner.spec import ClipSpec
+from learner.video import Clip
+
+SPEC = ClipSpec(frames=4, size=16)
+
+
+@pytest.fixture
+def decoders() -> Iterator[Decoders]:
+    decoders = Decoders(SPEC, workers=2, seconds=30)
+    yield decoders
+    decoders.close()
+
+
+def test_a_clip_is_read_in_another_process(tmp_path: Path, decoders: Decoders) -> None:
+    clip = decoders.outcome(decoders.decode(bytes(write_video(tmp_path / "a.mp4"))))
+    assert isinstance(clip, Clip)
+    assert clip.frames.shape == (4, 16, 16, 3)
+
+
+def test_what_is_no_video_is_failed_with_its_reason(tmp_path: Path, decoders: Decoders) -> None:
+    (tmp_path / "a.mp4").write_text("text")
+    outcome = decoders.outcome(decoders.decode(bytes(tmp_path / "a.mp4")))
+    assert isinstance(outcome, Undecoded)
+    assert outcome.verdict == "failed"
+    assert "not a video" in outcome.reason
+
+
+def test_of_a_file_cut_short_what_is_there_is_read_and_too_little_is_told_from_other_failures(tmp_path: Path) -> None:
+    decoders = Decoders(SPEC, workers=1, seconds=30, min_read_share=0.5)
+    whole = write_video(tmp_path / "a.avi", frames=60).read_bytes()
+    for name, share in (("most", 0.8), ("little", 0.3), ("none", 0)):
+        (tmp_path / name).write_bytes(whole[: int(len(whole) * share)])
+    (tmp_path / "text").write_text("text")
+    names = ("most", "little", "none", "text")
+    most, little, none, text = [decoders.outcome(decoders.decode(bytes(tmp_path / name))) for name in names]
+    assert isinstance(most, Clip)
+    assert most.read_share == pytest.approx(0.75, abs=0.1)
+    assert [(o.verdict, o.cut_short) for o in (little, none, text) if isinstance(o, Undecoded)] == [
+        ("failed", True),
+        ("failed", True),
+        ("failed", False),
+    ]
+    decoders.close()
+
+
+def test_another_file_in_the_place_of_the_one_that_came_is_not_read(tmp_path: Path, decoders: Decoders) -> None:
+    """Swapped in for a moment, or reached through a folder that was swapped for a link."""
+    (tmp_path / "inbox").mkdir()
+    path = write_video(tmp_path / "inbox/a.avi")
+    came = identify(bytes(path))
+    assert isinstance(decoders.outcome(decoders.decode(bytes(path), came)), Clip)
+    (tmp_path / "secret").mkdir()
+    write_video(tmp_path / "secret/a.avi", shade=3)
+    (tmp_path / "inbox").rename(tmp_path / "away")
+    (tmp_path / "inbox").symlink_to("secret")
+    outcome = decoders.outcome(decoders.decode(bytes(path), came))
+    assert outcome == Undecoded("later", "cannot be read (it is not the file that came)")
+
+
+def test_a_link_is_not_followed(tmp_path: Path, decoders: Decoders) -> None:
+    write_video(tmp_path / "a.avi")
+    (tmp_path / "link.avi").symlink_to("a.avi")
+    outcome = decoders.outcome(decoders.decode(bytes(tmp_path / "link.avi")))
+    assert isinstance(outcome, Undecoded)
+    assert (outcome.verdict, "not a regular file" in outcome.reason) == ("failed", True)
+
+
+def test_decoders_have_no_network_and_start_no_program(decoders: Decoders) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        tries: list[tuple[Callable[..., Any], Any]] = [
+            (socket.create_connection, server.getsockname()),
+            (socket.socket, socket.AF_UNIX),
+            (subprocess.run, ["true"]),
+        ]
+        for attempt, argument in tries:
+            outcome = decoders.outcome(decoders._pool.schedule(attempt, args=(argument,)))
+            assert isinstance(outcome, Undecoded)
+            assert "Operation not permitted" in outcome.reason
+
+
+def test_decoders_have_a_limit_of_memory_and_leave_no_core(tmp_path: Path) -> None:
+    decoders = Decoders(SPEC, workers=1, seconds=60, gigabytes=0.25)
+    said = "decoding takes more than 0.25 GB of memory (decode_gigabytes)"
+    assert decoders.outcome(decoders._pool.schedule(bytearray, args=(300_000_000,))) == Undecoded("crashed", said)
+    assert decoders._pool.schedule(resource.getrlimit, args=(resource.RLIMIT_CORE,)).result() == (0, 0)
+    # Pictures of 96 MB, and nearly nothing in the file.
+    path = tmp_path / "large.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast", "refs": "4"})
+        stream.width, stream.height, stream.pix_fmt = 8000, 8000, "yuv420p"
+        for _ in range(2):
+            container.mux(stream.encode(av.VideoFrame(8000, 8000, "yuv420p")))
+        container.mux(stream.encode(None))
+    assert decoders.outcome(decoders.decode(bytes(path))) == Undecoded("crashed", said)
+    assert isinstance(decoders.outcome(decoders.decode(bytes(write_video(tmp_path / "a.avi")))), Clip)
+    decoders.close()
+
+
+def test_a_crash_and_a_hang_cost_their_own_file_alone(tmp_path: Path, decoders: Decoders) -> None:
+    paths = [write_video(tmp_path / f"{n}.mp4") for n in range(4)]
+    for _ in range(3):
+        crash = decoders._pool.schedule(os.abort)
+        hang = decoders._pool.schedule(time.sleep, args=(60,), timeout=0.5)
+        clips = [decoders.decode(bytes(path)) for path in paths]
+        outcomes = [decoders.outcome(future) for future in (crash, hang)]
+        if {outcome.verdict for outcome in outcomes if isinstance(outcome, Undecoded)} != {"again"}:
+            break  # else pebble took the dead process for an idle one, and gave up the whole pool
+    assert [outcome.verdict for outcome in outcomes if isinstance(outcome, Undecoded)] == ["crashed", "crashed"]
+    assert "SIGABRT" in str(outcomes[0])
+    assert all(isinstance(decoders.outcome(future), Clip) for future in clips)
+
+
+def test_decoders_whose_idle_processes_were_killed_are_replaced(tmp_path: Path, decoders: Decoders) -> None:
+    path = bytes(write_video(tmp_path / "a.mp4"))
+    decoders.outcome(decoders.decode(path))
+    for worker in decoders._pool._pool_manager.worker_manager.workers.values():
+        worker.kill()
+    time.sleep(0.5)
+    deadline = time.monotonic() + 120
+    while not isinstance(decoders.outcome(decoders.decode(path)), Clip):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+AGAIN = Undecoded("again", "the decoders had to be started again")
+
+
+def begin_without_end(path: bytes, decoders: Decoders) -> Future[Clip]:
+    decoders.outcome(decoders.decode(path))
+    for worker in decoders._pool._pool_manager.worker_manager.workers.values():
+        os.kill(worker.pid, signal.SIGSTOP)
+    future = decoders.decode(path)
+    decoders.tend()
+    assert not future.done()
+    return future
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_what_is_in_hand_is_read_again_where_a_thread_of_the_pool_has_ended(tmp_path: Path, decoders: Decoders) -> None:
+    path = bytes(write_video(tmp_path / "a.mp4"))
+    future = begin_without_end(path, decoders)
+    decoders._pool._pool_manager.worker_manager.pool_channel.reader.close()
+    decoders._pool._message_manager_loop.join(30)
+    decoders.tend()
+    assert decoders.outcome(future) == AGAIN
+    assert isinstance(decoders.outcome(decoders.decode(path)), Clip)
+
+
+def test_decoders_that_no_clock_ends_are_started_again(tmp_path: Path, decoders: Decoders) -> None:
+    path = bytes(write_video(tmp_path / "a.mp4"))
+    future = begin_without_end(path, decoders)
+    decoders._moved -= decoders.seconds + SLACK
+    decoders.tend()
+    assert decoders.outcome(future) == AGAIN
+    assert isinstance(decoders.outcome(decoders.decode(path)), Clip)
+
+
+def test_a_decoder_that_was_told_to_stop_is_no_fault_of_its_file(decoders: Decoders) -> None:
+    busy = decoders._pool.schedule(time.sleep, args=(60,))
+    while not busy.running():
+        time.sleep(0.05)
+    for worker in list(decoders._pool._pool_manager.worker_manager.workers.values()):
+        worker.terminate()
+    outcome = decoders.outcome(busy)
+    assert isinstance(outcome, Undecoded)
+    assert outcome.verdict == "again"
+
+
+def test_a_share_that_timed_out_is_tried_later(decoders: Decoders) -> None:
+    away: Future[Clip] = Future()
+    away.set_exception(OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)))
+    outcome = decoders.outcome(away)
+    assert outcome == Undecoded("later", "cannot be read (Connection timed out)")
+
+
+def test_decoders_die_with_their_daemon(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4")
+    code = f"""
+if __name__ == "__main__":
+    import psutil, time
+    from daemon.classify.decoding import Decoders
+    from learner.spec import ClipSpec
+    decoders = Decoders(ClipSpec(frames=4, size=16), 2, 30)
+    decoders.outcome(decoders.decode({bytes(path)!r}))
+    print(*[child.pid for child in psutil.Process().children()], flush=True)
+    time.sleep(60)
+"""
+    (tmp_path / "daemon_like.py").write_text(code)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen([sys.executable, tmp_path / "daemon_like.py"], stdout=subprocess.PIPE, env=environment)
+    assert process.stdout
+    children = [psutil.Process(int(pid)) for pid in process.stdout.readline().split()]
+    assert len(children) >= 2
+    process.kill()
+    process.communicate()
+    _, alive = psutil.wait_procs(children, timeout=60)
+    assert [child for child in alive if child.status() != psutil.STATUS_ZOMBIE] == []

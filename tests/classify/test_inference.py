@@ -1,0 +1,73 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from daemon.classify.inference import GROWS_AFTER, MOST, Inference, Thresholds
+from daemon.classify.pipeline import BusyError
+from learner.cache import Cache
+from learner.catalogue import STARTER
+from learner.checkpoint import load
+from learner.classifier import Classifier
+from learner.video import Clip
+
+
+class Small(Classifier):
+    """As on a device that has memory for so many clips at once."""
+
+    room = 2
+
+    def features(self, frames: np.ndarray[Any, Any]) -> Tensor:
+        if len(frames) > self.room:
+            raise torch.OutOfMemoryError
+        return super().features(frames)
+
+
+@pytest.fixture(scope="module")
+def model() -> Small:
+    return Small(load(STARTER), "cpu")
+
+
+@pytest.fixture
+def inference(model: Small, tmp_path: Path) -> Inference:
+    model.room = 2
+    return Inference(model, Thresholds(0.5, {}), Cache(10**9, tmp_path))
+
+
+def clips(model: Small, count: int) -> list[Clip]:
+    frames, size = model.spec.frames, model.spec.size
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 255, (frames, size, size, 3), np.uint8) for _ in range(count)]
+    return [Clip(image, frames, frames, "pyav", f"{n:064}") for n, image in enumerate(images)]
+
+
+def test_a_device_short_of_memory_is_given_fewer_clips_at_once_and_the_answers_are_the_same(
+    model: Small, inference: Inference
+) -> None:
+    given = clips(model, 5)
+    outcomes = inference(given)
+    model.room = 5
+    expected = model.predict(np.stack([clip.frames for clip in given]))
+    for outcome, prediction in zip(outcomes, expected, strict=True):
+        assert list(outcome.prediction.logits.values()) == pytest.approx(list(prediction.logits.values()), abs=1e-4)
+    assert inference._most == 2
+
+
+def test_after_a_while_it_is_given_more_again(model: Small, inference: Inference) -> None:
+    inference(clips(model, 3))
+    model.room = MOST
+    inference._well = GROWS_AFTER - 1
+    inference(clips(model, 1))
+    assert inference._most == 2
+    inference._well = GROWS_AFTER - 1
+    inference(clips(model, 1))
+    assert inference._most == 4
+
+
+def test_a_device_without_memory_for_one_clip_is_busy(model: Small, inference: Inference) -> None:
+    model.room = 0
+    with pytest.raises(BusyError):
+        inference(clips(model, 2))

@@ -1,0 +1,432 @@
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import write_video
+from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
+
+from daemon.classify.decoding import Decoders, Undecoded
+from daemon.classify.pipeline import BusyError, Engine, Outcome, Pipeline
+from daemon.database.queue import Arrival, Move, Store, connect
+from daemon.database.tables import predictions, videos
+from daemon.database.upgrade import upgrade
+from daemon.home.identity import Identity, identify
+from daemon.home.moving import Folders
+from learner.errors import VidwatchError
+from learner.spec import ClipSpec
+from learner.video import Clip
+
+START = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Said:
+    class_name: str
+    class_index: int
+    probability: float
+    logits: dict[str, float]
+
+
+class Brightness:
+    """A classifier of two classes, by how red the frames are; `busy` is the number of calls it turns down first."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.busy = 0
+
+    def __call__(self, clips: Sequence[Clip]) -> list[Outcome]:
+        if self.busy:
+            self.busy -= 1
+            raise BusyError("the device is out of memory")
+        self.batches.append(len(clips))
+        red = [float(clip.frames[..., 0].mean()) for clip in clips]
+        return [
+            Outcome(Said(("dark", "red")[value > 127], value > 127, 0.9, {"dark": 127 - value, "red": value}))
+            for value in red
+        ]
+
+
+@pytest.fixture(scope="module")
+def decoders() -> Iterator[Decoders]:
+    decoders = Decoders(ClipSpec(frames=4, size=16), workers=2, seconds=5, min_read_share=0.5)
+    yield decoders
+    decoders.close()
+
+
+class House:
+    """A home with a real store and filing, driven by hand: each round is an hour later, so that no pause is waited."""
+
+    def __init__(self, root: Path, decoders: Decoders) -> None:
+        self.root, self.inbox = root, root / "inbox"
+        self.inbox.mkdir()
+        upgrade(root / "vidwatch.db")
+        self.store = Store(connect(root / "vidwatch.db"), "me")
+        self.classify, self.now, self.may_begin = Brightness(), START, True
+        model_id = self.store.register_model("m", "digest", ["dark", "red"], {}, START)
+        self.engine = Engine(decoders, self.classify, model_id)
+        self.pipeline = Pipeline(
+            self.store,
+            self.engine,
+            Folders(root),
+            batch_size=4,
+            grace=timedelta(minutes=1),
+            patience=timedelta(minutes=1),
+            inbox_is_there=self.inbox.exists,
+            may_begin=lambda: self.may_begin,
+            progress=self.progress,
+        )
+
+    def progress(self) -> None:
+        """Nothing ends what takes long."""
+
+    def drop(self, name: str | bytes, frames: int = 8, shade: int = 0) -> Path:
+        path = Path(os.fsdecode(bytes(self.inbox) + b"/" + os.fsencode(name)))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_video(self.root / "made.avi", frames=frames, shade=shade).rename(path)
+        return self.queue(path)
+
+    def queue(self, path: Path) -> Path:
+        identity = identify(bytes(path))
+        assert identity
+        self.store.enqueue([Arrival(bytes(path), identity, None)], self.now)
+        return path
+
+    def work(self, rounds: int = 100) -> None:
+        for _ in range(rounds):
+            self.now += timedelta(hours=1)
+            if not self.pipeline.step(self.now):
+                self.pipeline.settle_missing(self.now + timedelta(hours=1))
+                return
+        raise AssertionError("it never ended")
+
+    def rows(self) -> list[Any]:
+        with self.store.engine.begin() as read:
+            return list(read.execute(select(videos).order_by(videos.c.id)))
+
+    def predictions(self) -> list[Any]:
+        with self.store.engine.begin() as read:
+            return list(read.execute(select(predictions).order_by(predictions.c.video_id)))
+
+    def files(self) -> set[str]:
+        return {
+            str(path.relative_to(self.root))
+            for path in self.root.rglob("*")
+            if path.is_file() and "vidwatch.db" not in path.name
+        }
+
+
+@pytest.fixture
+def house(tmp_path: Path, decoders: Decoders) -> House:
+    return House(tmp_path, decoders)
+
+
+def test_clips_get_their_predictions_and_are_filed_by_class(house: House) -> None:
+    house.drop("a.avi", shade=0)
+    house.drop("b.avi", shade=180)
+    house.work()
+    assert [(row.state, row.sha256 is not None) for row in house.rows()] == [("filed", True)] * 2
+    assert [(row.class_index, len(row.logits), row.frames_asked, row.frames_read) for row in house.predictions()] == [
+        (0, 2, 4, 4),
+        (1, 2, 4, 4),
+    ]
+    assert house.files() == {"classified/dark/a.avi", "classified/red/b.avi"}
+
+
+def test_a_clip_of_one_frame_is_classified_and_says_so(house: House) -> None:
+    house.drop("a.avi", frames=1)
+    house.work()
+    assert [(row.frames_asked, row.frames_read) for row in house.predictions()] == [(4, 1)]
+
+
+@pytest.mark.parametrize("name", [b"with space.avi", b"new\nline.avi", b"\xff\xfe.avi", b"x" * 251 + b".avi", b"%03d"])
+def test_any_name_is_classified_and_kept(house: House, name: bytes) -> None:
+    house.drop(name)
+    house.work()
+    assert house.rows()[0].path == bytes(house.root) + b"/classified/dark/" + name
+    assert identify(house.rows()[0].path) is not None
+
+
+def test_two_files_of_one_name_are_both_kept(house: House) -> None:
+    house.drop("cam1/001.avi", shade=0)
+    house.drop("cam2/001.avi", shade=8)
+    house.work()
+    assert house.files() == {"classified/dark/001.avi", "classified/dark/001-2.avi"}
+    assert {os.fsdecode(row.path) for row in house.rows()} == {str(house.root / name) for name in house.files()}
+
+
+def test_bad_files_are_moved_with_their_reason_and_do_not_hold_up_the_next(house: House) -> None:
+    (house.inbox / "text.mp4").write_text("no video")
+    house.queue(house.inbox / "text.mp4")
+    (house.inbox / "empty.mp4").touch()
+    house.queue(house.inbox / "empty.mp4")
+    house.drop("good.avi")
+    house.work()
+    assert [row.state for row in house.rows()] == ["failed", "failed", "filed"]
+    assert all(row.error and row.finished_at for row in house.rows()[:2])
+    assert {name for name in house.files() if name.startswith("failed")} == {
+        f"failed/{name}" for name in ("text.mp4", "text.mp4.txt", "empty.mp4", "empty.mp4.txt")
+    }
+    assert "0 bytes" in (house.root / "failed/empty.mp4.txt").read_text()
+
+
+def test_the_same_content_twice_goes_to_duplicates_with_the_earlier_answer(house: House) -> None:
+    original = house.drop("a.avi").read_bytes()
+    house.work()
+    (house.inbox / "again.avi").write_bytes(original)
+    house.queue(house.inbox / "again.avi")
+    house.work()
+    assert house.files() == {"classified/dark/a.avi", "duplicates/again.avi"}
+    assert [row.duplicate_of for row in house.rows()] == [None, 1]
+    assert len(house.predictions()) == 1
+
+
+def test_a_file_that_vanishes_gets_a_row_that_says_so(house: House) -> None:
+    house.drop("a.avi").unlink()
+    house.drop("b.avi")
+    house.work()
+    assert [(row.state, row.error) for row in house.rows()] == [
+        ("failed", "vanished before it could be read"),
+        ("filed", None),
+    ]
+
+
+def test_modified_during_check_a_file_waits_until_it_is_whole_again(house: House, decoders: Decoders) -> None:
+    class WrittenMeanwhile:
+        """Reads for real, while someone goes on writing the file."""
+
+        decode = staticmethod(decoders.decode)
+        tend = staticmethod(decoders.tend)
+
+        def outcome(self, future: Future[Clip]) -> Clip | Undecoded:
+            clip = decoders.outcome(future)
+            write_video(path, frames=12, shade=180)
+            return clip
+
+    path = house.drop("a.avi", frames=8)
+    house.pipeline.use(replace(house.engine, reader=WrittenMeanwhile()))
+    house.work()
+    assert [(row.state, row.error) for row in house.rows()] == [("waiting", None)]
+    assert house.predictions() == []
+    house.pipeline.use(replace(house.engine, reader=decoders))
+    house.queue(path)
+    house.work()
+    assert [(row.state, row.name) for row in house.rows()] == [("filed", "a.avi")]
+    assert [row._mapping["class"] for row in house.predictions()] == ["red"]
+
+
+def test_a_file_renamed_while_in_hand_is_filed_from_its_new_name(house: House) -> None:
+    path = house.drop("a.avi")
+    house.store.claim(1, house.now)
+    path.rename(house.inbox / "b.avi")
+    house.queue(house.inbox / "b.avi")
+    house.store.recover()
+    house.work()
+    assert [(row.state, row.name) for row in house.rows()] == [("filed", "b.avi")]
+    assert house.files() == {"classified/dark/b.avi"}
+
+
+def test_an_inbox_that_is_away_for_a_while_costs_its_files_nothing(house: House) -> None:
+    for number in range(3):
+        house.drop(f"{number}.avi", shade=8 * number)
+    house.inbox.rename(house.root / "away")
+    house.work()
+    assert [row.state for row in house.rows()] == ["waiting"] * 3
+    (house.root / "away").rename(house.inbox)
+    for number in range(3):
+        house.queue(house.inbox / f"{number}.avi")
+    house.work()
+    assert [row.state for row in house.rows()] == ["filed"] * 3
+
+
+def test_an_inbox_that_is_away_between_answer_and_move_delays_the_move(house: House) -> None:
+    house.drop("a.avi")
+    file = house.pipeline._file
+    house.pipeline._file = lambda moves, now: None  # type: ignore[method-assign]
+    for _ in range(10):
+        house.pipeline.step(house.now)
+    house.pipeline._file = file  # type: ignore[method-assign]
+    house.inbox.rename(house.root / "away")
+    house.pipeline.step(house.now)
+    assert [(row.state, row.finished_at) for row in house.rows()] == [("classified", None)]
+    (house.root / "away").rename(house.inbox)
+    house.work()
+    assert house.files() == {"classified/dark/a.avi"}
+
+
+def test_a_database_locked_between_answer_and_record_loses_nothing(house: House) -> None:
+    with house.store.engine.connect() as impatient:
+        impatient.exec_driver_sql("PRAGMA busy_timeout = 50")
+    locker, lock = connect(house.root / "vidwatch.db").execution_options(writes=True), ExitStack()
+
+    def classify_and_lock(clips: Sequence[Clip]) -> list[Outcome]:
+        lock.enter_context(locker.begin())
+        return house.classify(clips)
+
+    house.drop("a.avi")
+    house.pipeline.use(replace(house.engine, classify=classify_and_lock))
+    with pytest.raises(OperationalError, match="locked"):
+        house.work()
+    house.pipeline.start_over()
+    with pytest.raises(OperationalError, match="locked"):
+        house.work()
+    assert [row.state for row in house.rows()] == ["claimed"]
+    lock.close()
+    house.pipeline.use(replace(house.engine, classify=house.classify))
+    house.work()
+    assert [row.state for row in house.rows()] == ["filed"]
+    assert len(house.predictions()) == 1
+
+
+def test_a_clip_that_the_model_refuses_is_failed_and_the_others_go_on(house: House) -> None:
+    def refuses_red(clips: Sequence[Clip]) -> list[Outcome]:
+        said = classify(clips)
+        if any(outcome.prediction.class_name == "red" for outcome in said):
+            raise VidwatchError("model 'm' gave logits that are not finite: its weights are damaged")
+        return said
+
+    classify = house.engine.classify
+    house.pipeline.use(replace(house.engine, classify=refuses_red))
+    for number, shade in enumerate((0, 180, 8)):
+        house.drop(f"{number}.avi", shade=shade)
+    house.work()
+    assert [row.state for row in house.rows()] == ["filed", "failed", "filed"]
+    assert "not finite" in house.rows()[1].error
+
+
+class Crashing:
+    """A reader whose decoder dies of every file."""
+
+    def decode(self, path: bytes, identity: Identity) -> Future[Clip]:
+        future: Future[Clip] = Future()
+        future.set_exception(RuntimeError())
+        return future
+
+    def outcome(self, future: Future[Clip]) -> Clip | Undecoded:
+        return Undecoded("crashed", "its decoder crashed (signal SIGSEGV)")
+
+    def tend(self) -> None:
+        """It has no processes."""
+
+
+def test_a_file_that_its_decoder_dies_of_is_given_up_after_three_attempts(house: House) -> None:
+    house.pipeline.use(replace(house.engine, reader=Crashing()))
+    house.drop("a.avi")
+    house.work()
+    (row,) = house.rows()
+    assert (row.state, row.attempts) == ("failed", 3)
+    assert "SIGSEGV" in row.error
+    assert "3 attempts" in row.error
+
+
+def test_a_device_out_of_memory_leaves_the_clips_for_later(house: House) -> None:
+    house.classify.busy = 2
+    house.drop("a.avi")
+    house.work()
+    assert [(row.state, row.attempts, row.trouble) for row in house.rows()] == [("filed", 0, None)]
+    assert len(house.predictions()) == 1
+
+
+def test_a_move_that_is_impossible_for_now_is_tried_again(house: House) -> None:
+    house.drop("a.avi")
+    (house.root / "classified").write_text("in the way")
+    with pytest.raises(AssertionError, match="never ended"):
+        house.work(20)
+    (row,) = house.rows()
+    assert row.state == "classified"
+    assert "cannot be moved" in row.trouble
+    (house.root / "classified").unlink()
+    house.work()
+    assert [(row.state, row.trouble) for row in house.rows()] == [("filed", None)]
+    assert house.files() == {"classified/dark/a.avi"}
+
+
+def test_what_is_in_hand_at_the_end_goes_back_into_the_queue(house: House) -> None:
+    for number in range(10):
+        house.drop(f"{number}.avi", shade=8 * number)
+    house.pipeline.step(house.now)
+    house.pipeline.file(house.now)  # as the daemon does at its end
+    house.pipeline.release()
+    assert {row.state for row in house.rows()} <= {"queued", "filed"}
+    assert all(row.claimed_by is None for row in house.rows())
+    house.work()
+    assert [row.state for row in house.rows()] == ["filed"] * 10
+    assert len(house.predictions()) == 10
+
+
+def test_no_more_than_two_batches_are_in_hand_and_no_batch_is_larger_than_asked(house: House) -> None:
+    for number in range(20):
+        house.drop(f"{number}.avi", shade=8 * number)
+    house.pipeline.step(house.now)
+    assert sum(row.state != "queued" for row in house.rows()) <= 8
+    house.work()
+    assert max(house.classify.batches) <= 4
+    assert sum(house.classify.batches) == 20
+
+
+def test_a_file_taken_away_after_its_answer_is_left_where_it_is(house: House) -> None:
+    path = house.drop("a.avi")
+    house.root.joinpath("labelled").mkdir()
+    moved = house.root / "labelled/a.avi"
+    move = house.pipeline._file
+
+    def taken_away(moves: list[Move], now: datetime) -> None:
+        if moves and path.exists():
+            path.rename(moved)
+        move(moves, now)
+
+    house.pipeline._file = taken_away  # type: ignore[method-assign]
+    house.work()
+    assert house.files() == {"labelled/a.avi"}
+    assert [(row.state, row.finished_at is not None) for row in house.rows()] == [("classified", True)]
+    assert len(house.predictions()) == 1
+
+
+def cut(house: House, name: str, share: float, changed: datetime) -> Path:
+    """A clip of which only the first part is there."""
+    path = house.drop(name, frames=40)
+    os.truncate(path, int(path.stat().st_size * share))
+    os.utime(path, (changed.timestamp(), changed.timestamp()))
+    return house.queue(path)
+
+
+def test_a_clip_cut_short_a_moment_ago_is_looked_at_again_before_it_counts(house: House) -> None:
+    whole = house.drop("a.avi", frames=40).read_bytes()
+    path = cut(house, "a.avi", 0.7, house.now)
+    house.pipeline.step(house.now)
+    while house.rows()[0].state == "claimed":
+        house.pipeline.step(house.now)
+    (row,) = house.rows()
+    assert (row.state, row.tries, row.retry_at) == ("queued", 0, house.now + timedelta(minutes=1))
+    assert not house.pipeline.step(house.now + timedelta(seconds=59))
+    path.write_bytes(whole)  # the rest has come
+    house.queue(path)
+    house.work()
+    assert [(row.frames_read, row.read_share) for row in house.predictions()] == [(4, 1)]
+
+
+@pytest.mark.parametrize("age", [timedelta(minutes=2), -timedelta(days=1)], ids=["long ago", "in times to come"])
+def test_a_clip_cut_short_is_answered_on_what_is_there_and_the_row_says_how_much(house: House, age: timedelta) -> None:
+    cut(house, "a.avi", 0.7, house.now - age)
+    cut(house, "b.avi", 0.3, house.now - age)
+    house.work()
+    (answer,) = house.predictions()
+    assert 0.5 < answer.read_share < 0.75
+    assert [row.state for row in house.rows()] == ["filed", "failed"]
+    assert "cut short" in house.rows()[1].error
+
+
+def test_nothing_is_taken_up_while_there_is_no_room(house: House) -> None:
+    house.drop("a.avi")
+    house.may_begin = False
+    house.work()
+    assert [row.state for row in house.rows()] == ["queued"]
+    house.may_begin = True
+    house.work()
+    assert [row.state for row in house.rows()] == ["filed"]

@@ -1,0 +1,67 @@
+from pathlib import Path
+
+import pytest
+from lab import Lab
+from lab import champion as champion
+from lab import lab as lab
+from sqlalchemy import select
+
+from daemon.classify.rescoring import Found, rescore
+from daemon.database.tables import predictions, videos
+from learner.cache import Cache
+from learner.checkpoint import load, save
+from learner.errors import VidwatchError
+
+
+def again(lab: Lab, name: str | None = "auto-1") -> Found:
+    return rescore(lab.home, lab.store.engine, name, Cache(), lab.now, lambda done, of: None)
+
+
+def later_model(lab: Lab) -> None:
+    """One that takes dark for bright, and bright for dark."""
+    tiny = load(lab.home.model("tiny"))
+    tensors = {
+        name: -value if name.split(".")[:2] in (["head", "linear"], ["head", "skip"]) else value
+        for name, value in tiny.tensors.items()
+    }
+    save(lab.home.model("auto-1"), tiny.manifest, tensors)
+
+
+def test_a_later_models_predictions_stand_beside_the_answers_and_no_file_moves(lab: Lab) -> None:
+    ids = [lab.answer("bright", 1), lab.answer("dark", 1)]
+    later_model(lab)
+    before = sorted(path for path in lab.home.root.rglob("*.avi"))
+    assert again(lab) == Found("auto-1", 2, 2, 0)
+    query = select(predictions.c.video_id, predictions.c.kind, predictions.c["class"]).order_by(predictions.c.id)
+    with lab.store.engine.begin() as read:
+        rows = [tuple(row) for row in read.execute(query)]
+    assert rows == [
+        (ids[0], "answer", "bright"),
+        (ids[1], "answer", "dark"),
+        (ids[0], "rescored", "dark"),
+        (ids[1], "rescored", "bright"),
+    ]
+    assert sorted(path for path in lab.home.root.rglob("*.avi")) == before
+    assert again(lab) == Found("auto-1", 0, 0, 0)  # each video once
+
+
+def test_features_that_are_stored_serve_where_the_file_is_gone(lab: Lab) -> None:
+    first, second = lab.answer("bright", 1), lab.answer("dark", 2)
+    later_model(lab)
+    assert again(lab).scored == 2  # which stores them
+    other = load(lab.home.model("auto-1"))
+    save(
+        lab.home.model("auto-2"),
+        other.manifest,
+        {**other.tensors, "head.linear.bias": other.tensors["head.linear.bias"] + 1},
+    )
+    third = lab.answer("dark", 3, number=9)
+    with lab.store.engine.begin() as read:
+        for video in (first, second, third):
+            Path(read.execute(select(videos.c.path).where(videos.c.id == video)).scalar_one().decode()).unlink()
+    assert again(lab, "auto-2") == Found("auto-2", 2, 2, 1)
+
+
+def test_a_model_that_there_is_not_is_named(lab: Lab) -> None:
+    with pytest.raises(VidwatchError, match="none"):
+        again(lab, "none")

@@ -1,0 +1,277 @@
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import write_video
+from reviewed import NOW, ReviewedHome
+from typer.main import get_command
+
+from daemon.cli.app import app
+from daemon.training.decisions import History
+from learner.catalogue import STARTER
+
+ROOT = Path(__file__).parents[2]
+VIDWATCH = Path(sys.executable).with_name("vidwatch")
+
+
+def commands(group: Any, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every command by its words, those of groups included."""
+    for name, command in group.commands.items():
+        yield (*before, name)
+        if hasattr(command, "commands"):
+            yield from commands(command, (*before, name))
+
+
+COMMANDS = sorted(commands(get_command(app)))
+
+
+def vidwatch(*arguments: str | Path, home: Path | str = "/nonexistent/home") -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "VIDWATCH_HOME": str(home), "VIDWATCH_DEVICE": "cpu", "COLUMNS": "120"}
+    return subprocess.run([VIDWATCH, *arguments], capture_output=True, text=True, env=environment)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_each_command_has_help_and_stands_in_the_readme(command: tuple[str, ...]) -> None:
+    done = vidwatch(*command, "--help")
+    assert done.returncode == 0
+    described: Any = get_command(app)
+    for word in command:
+        described = described.commands[word]
+    assert described.help
+    assert described.help.split(".")[0][:40] in done.stdout
+    assert f"vidwatch {' '.join(command)}" in (ROOT / "README.md").read_text()
+
+
+def test_the_version_is_the_packages_own() -> None:
+    assert vidwatch("--version").stdout == f"vidwatch {version('vidwatch')}\n"
+
+
+def test_init_makes_a_home_and_may_be_repeated(tmp_path: Path) -> None:
+    for _ in range(2):
+        done = vidwatch("init", tmp_path / "home")
+        assert (done.returncode, done.stderr) == (0, "")
+    names = {path.name for path in (tmp_path / "home").iterdir()}
+    assert names == {
+        "inbox", "classified", "labelled", "failed", "duplicates", "models", "vidwatch.db", "vidwatch.toml",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["status"], "vidwatch init"),
+        (["status", "--json", "--watch"], "--watch"),
+        (["train", "/nonexistent", "--out", "starter"], "'starter' cannot be the name"),
+        (["train", "/nonexistent", "--out", ""], "'' cannot be the name"),
+        (["train", "/nonexistent", "--out", "/"], "'/' cannot be the name"),
+        (["train", "/nonexistent", "--out", "x" * 300], "cannot be the name"),
+        (["evaluate", "/nonexistent"], "/nonexistent is not a folder"),
+        (["classify", "--model", "none", "a.mp4"], "none"),
+        (["train", "/nonexistent", "--out", "x", "--group-pattern", "("], "not a regular expression"),
+        (["train", "/nonexistent", "--recipe", "nonsense"], "no recipe 'nonsense'; `vidwatch recipes` lists them"),
+        (["train", "/nonexistent", "--weights", "a", "--init-from", "b"], "give one of them"),
+        (["label", "1", "Biking"], "vidwatch init"),
+        (["label", "Biking"], "give videos, and then the class"),
+        (["label", "--accept", "--undo", "1"], "give one of --accept, --undo and --csv"),
+        (["label", "--csv", "a.csv", "1"], "with --csv, nothing else"),
+        (["retrain"], "vidwatch init"),
+        (["rescore"], "vidwatch init"),
+        (["models", "rollback"], "vidwatch init"),
+        (["models", "promote", "none"], "none"),
+    ],
+)
+def test_what_a_person_can_mend_is_one_line_and_exit_status_2(arguments: list[str], said: str) -> None:
+    done = vidwatch(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("vidwatch: ")
+    assert done.stderr.count("\n") == 1
+    assert said in done.stderr
+
+
+def test_a_wrong_setting_stops_the_daemon_at_once_with_one_line(tmp_path: Path) -> None:
+    vidwatch("init", tmp_path)
+    (tmp_path / "vidwatch.toml").write_text("batch_sise = 3\n")
+    done = vidwatch("run", "--once", home=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "batch_sise" in done.stderr
+
+
+def test_classify_needs_no_home_and_goes_on_after_a_bad_file(tmp_path: Path) -> None:
+    good = write_video(tmp_path / "good.avi", frames=5)
+    strange = tmp_path / os.fsdecode(b"new\nline\xff.avi")
+    shutil.copy(good, strange)
+    (tmp_path / "bad.mp4").write_text("text")
+    done = vidwatch("classify", "--json", good, tmp_path / "bad.mp4", strange)
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 1
+    assert "bad.mp4: not a video" in done.stderr
+    assert [answer["file"] for answer in answers] == [str(good), str(strange)]
+    read = ["frames_asked", "frames_read", "read_share"]
+    assert list(answers[0]) == ["file", "class", "class_index", "probability", "logits", "model", *read, "known"]
+    assert (len(answers[0]["logits"]), answers[0]["frames_read"], answers[0]["model"]) == (10, 5, "starter")
+    assert max(answers[0]["logits"], key=answers[0]["logits"].get) == answers[0]["class"]
+    plain = vidwatch("classify", strange)
+    assert re.fullmatch(r".*new\\nline\\xff\.avi: \w+ \d+\.\d%\n", plain.stdout)
+
+
+def test_a_model_is_trained_listed_evaluated_and_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    home, clips = tmp_path / "home", tmp_path / "clips"
+    for shade, label in ((0, "dark"), (120, "red")):
+        for number in range(4):
+            (clips / label / f"scene{number}").mkdir(parents=True)
+            write_video(clips / label / f"scene{number}/a.avi", frames=4 + number, shade=shade)
+    vidwatch("init", home)
+    trained = vidwatch("train", clips, "--out", "mine", "--epochs", "20", home=home)
+    assert trained.returncode == 0, trained.stderr
+    assert "mean-pooling baseline" in trained.stdout
+    assert "cross-validation over groups" in trained.stdout
+    names = [model["name"] for model in json.loads(vidwatch("models", "--json", home=home).stdout)]
+    assert names == ["starter", "mine"]
+    measured = json.loads(vidwatch("evaluate", clips, "--model", "mine", "--json", home=home).stdout)
+    assert (measured["n"], measured["seen"], sorted(measured["per_class"])) == (8, 8, ["dark", "red"])
+    assert measured["accuracy"] == 1.0
+    answer = vidwatch("classify", "--json", "--model", "mine", clips / "red/scene1/a.avi", home=home)
+    assert json.loads(answer.stdout)["class"] == "red"
+
+
+def scenes(root: Path, count: int = 5) -> Path:
+    """Two classes of different shade; each scene is a folder with one clip."""
+    for shade, label in ((0, "dark"), (120, "red")):
+        for number in range(count):
+            (root / label / f"scene{number}").mkdir(parents=True)
+            write_video(root / label / f"scene{number}/a.avi", frames=4 + number, shade=shade)
+    return root
+
+
+@pytest.mark.parametrize("how", ["damaged", "missing"])
+@pytest.mark.parametrize("command", ["rollback", "promote tiny"])
+def test_no_model_that_cannot_be_loaded_is_made_the_one_that_answers(tmp_path: Path, command: str, how: str) -> None:
+    room = ReviewedHome(tmp_path)
+    room.save_model("other", tmp_path)
+    history, weights = History(room.engine), room.home.models / "tiny.safetensors"
+    history.choose("other", NOW)
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1]) if how == "damaged" else weights.unlink()
+    done = vidwatch("models", *command.split(), home=room.home.root)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "tiny" in done.stderr
+    assert history.champion() == "other"
+    weights.write_bytes(whole)
+    assert vidwatch("models", *command.split(), home=room.home.root).returncode == 0
+    assert history.champion() == "tiny"
+
+
+@pytest.mark.slow
+def test_a_recipe_of_the_report_is_run_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Named after itself, with a number the second time; its checkpoint can be begun with."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    home, clips = tmp_path / "home", scenes(tmp_path / "clips")
+    small = 'extends = "custom-64"\n[clip]\nframes = 3\nsize = 16\n[training]\nepochs = 1\n'
+    (tmp_path / "small.toml").write_text(small)
+    vidwatch("init", home)
+    command = ["train", clips, "--recipe", tmp_path / "small.toml"]
+    first = vidwatch(*command, home=home)
+    assert first.returncode == 0, first.stderr
+    assert "measured on groups kept back for the test" in first.stdout
+    assert "mean-pooling baseline: " in first.stdout
+    assert "10 clips of 5 groups" in first.stdout
+    assert "the course report" not in first.stdout  # the line is another one now
+    assert "epoch 1: loss " in first.stderr
+    again = vidwatch(*command, "--split", "random", "--init-from", "small", home=home)
+    assert "optimistic" in again.stdout
+    assert "had taught the model that it began with" in again.stdout
+    assert {path.stem for path in (home / "models").glob("*.safetensors")} == {"small", "small-2"}
+    shown = vidwatch("models", home=home).stdout.splitlines()
+    assert [("flattered" in line) for line in shown if "small" in line] == [False, True]
+    other = vidwatch("train", clips, "--recipe", "default", "--init-from", "small", home=home)
+    assert other.returncode == 2
+    assert "another architecture" in other.stderr
+
+
+def test_recipes_are_listed_with_the_reports_figures() -> None:
+    listed = {recipe["name"]: recipe for recipe in json.loads(vidwatch("recipes", "--json").stdout)}
+    assert listed["custom-cosine"]["report"] == {"accuracy": 0.81, "loss": 0.679, "train": 7.6, "evaluate": 13.2}
+    assert listed["default"]["report"] is None
+    shown = vidwatch("recipes").stdout
+    assert all(name in shown for name in listed)
+
+
+def test_the_cache_is_shown_and_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("VIDWATCH_CACHE_GIGABYTES", "1.5")
+    vidwatch("evaluate", scenes_of_the_starters_classes(tmp_path / "clips"))
+    kept = json.loads(vidwatch("cache", "--json").stdout)
+    assert (kept["limit"], kept["kinds"]["features"]["entries"]) == (1_500_000_000, 2)
+    assert "features" in vidwatch("cache").stdout
+    assert json.loads(vidwatch("cache", "--clear", "--json").stdout)["kinds"] == {}
+
+
+def scenes_of_the_starters_classes(root: Path) -> Path:
+    scenes(root, 1)
+    (root / "dark").rename(root / "Biking")
+    (root / "red").rename(root / "Skiing")
+    return root
+
+
+def test_the_starter_is_evaluated_without_a_home(real_clips: Path) -> None:
+    done = vidwatch("evaluate", real_clips / "ucf10-original", "--json")
+    measured = json.loads(done.stdout)
+    assert (done.returncode, measured["n"]) == (0, 50)
+    assert measured["accuracy"] > 0.9
+    assert set(measured) >= {"n", "accuracy", "interval", "loss", "per_class", "baseline"}
+
+
+def test_answers_are_corrected_accepted_and_taken_back_by_command(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    vidwatch("init", home)
+    for number, name in enumerate(("a", "b")):
+        write_video(home / f"inbox/{name}.avi", frames=5 + number, shade=40 * number)
+    assert vidwatch("run", "--once", home=home).returncode == 0
+    assert vidwatch("label", "a.avi", "b.avi", "Zebra", home=home).stdout.startswith("2 labels noted")
+    assert vidwatch("label", "--undo", "b.avi", home=home).stdout.startswith("1 label taken back")
+    wrong = vidwatch("label", "a.avi", "99", "x.avi", "Zebra", home=home)
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
+    assert "no video '99'" in wrong.stderr
+    assert "no video 'x.avi'" in wrong.stderr
+    (tmp_path / "labels.csv").write_text("file,label\nb.avi,Lion\n")
+    assert vidwatch("label", "--csv", tmp_path / "labels.csv", home=home).stdout.startswith("1 label noted")
+    assert vidwatch("run", "--once", home=home).returncode == 0
+    found = {str(path.relative_to(home)) for path in home.rglob("*.avi")}
+    assert found == {"labelled/Zebra/a.avi", "labelled/Lion/b.avi"}
+    assert vidwatch("label", "--accept", "a.avi", home=home).returncode == 0
+    assert vidwatch("retrain", home=home).stdout.startswith("asked for: auto-1")
+
+
+def test_a_model_is_chosen_and_left_again_by_command(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    vidwatch("init", home)
+    early = vidwatch("models", "rollback", home=home)
+    assert (early.returncode, "start the daemon first" in early.stderr) == (2, True)
+    vidwatch("run", "--once", home=home)
+    for suffix in (".json", ".safetensors"):
+        shutil.copy(STARTER.with_suffix(suffix), home / f"models/mine{suffix}")
+    assert vidwatch("models", "promote", "mine", home=home).stdout == "mine answers from now on\n"
+    assert json.loads(vidwatch("status", "--json", home=home).stdout)["model"] == "mine"
+    listed = {row["name"]: row for row in json.loads(vidwatch("models", "--json", home=home).stdout)}
+    assert (listed["mine"]["answers"], listed["starter"]["answers"]) == (True, False)
+    assert "chosen" in vidwatch("models", home=home).stdout
+    back = vidwatch("models", "rollback", home=home)
+    assert back.stdout == "starter answers from now on, instead of mine\n"
+
+
+def test_a_later_model_looks_at_earlier_videos_by_command(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    vidwatch("init", home)
+    write_video(home / "inbox/a.avi", frames=6)
+    vidwatch("run", "--once", home=home)
+    done = vidwatch("rescore", home=home)
+    assert done.stdout == "starter: 0 videos, of which 0 get another class than their answer\n"

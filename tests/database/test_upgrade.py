@@ -1,0 +1,78 @@
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.script import ScriptDirectory
+
+from daemon.database.queue import connect
+from daemon.database.upgrade import alembic_config, migrate, upgrade
+from learner.errors import VidwatchError
+
+REVISIONS = [script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()]
+
+
+def schema(path: Path) -> list[tuple[str, str]]:
+    with sqlite3.connect(path) as connection:
+        return connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_every_past_revision_is_upgraded_to_the_present_schema(tmp_path: Path, revision: str) -> None:
+    migrate(tmp_path / "old.db", revision)
+    upgrade(tmp_path / "old.db")
+    upgrade(tmp_path / "new.db")
+    assert schema(tmp_path / "old.db") == schema(tmp_path / "new.db")
+    assert (tmp_path / f"old.db.before-{revision}").exists() == (revision != REVISIONS[0])
+
+
+def test_the_migrations_make_what_the_tables_say(tmp_path: Path) -> None:
+    upgrade(tmp_path / "a.db")
+    with connect(tmp_path / "a.db").begin() as connection:
+        command.check(alembic_config(connection))
+
+
+def test_a_database_of_a_newer_vidwatch_is_left_as_it_is(tmp_path: Path) -> None:
+    upgrade(tmp_path / "a.db")
+    with sqlite3.connect(tmp_path / "a.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(VidwatchError, match="a newer vidwatch wrote it"):
+        upgrade(tmp_path / "a.db")
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.db").write_bytes(b"this is a text, and long enough to be looked at as a header" * 20)
+    with pytest.raises(VidwatchError, match=r"a\.db is damaged .*not a database.*'vidwatch restore'"):
+        upgrade(tmp_path / "a.db")
+
+
+def test_the_copy_before_a_migration_holds_what_another_process_has_committed(tmp_path: Path) -> None:
+    migrate(tmp_path / "a.db", "0002")
+    with closing(sqlite3.connect(tmp_path / "a.db")) as writer:
+        writer.execute("INSERT INTO models VALUES (1, 'm', 'd', '[]', '{}', '2026-01-01')")
+        writer.commit()
+        upgrade(tmp_path / "a.db")
+    with closing(sqlite3.connect(tmp_path / "a.db.before-0002")) as copy:
+        assert copy.execute("SELECT name FROM models").fetchall() == [("m",)]
+
+
+@pytest.mark.parametrize("folder", ["classified/Biking", "duplicates", "failed"])
+def test_a_database_that_is_gone_is_not_replaced_by_an_empty_one(tmp_path: Path, folder: str) -> None:
+    """With an empty one, our own answers would count as labels."""
+    (tmp_path / folder).mkdir(parents=True)
+    upgrade(tmp_path / "vidwatch.db")  # empty folders tell nothing
+    (tmp_path / "vidwatch.db").unlink()
+    (tmp_path / folder / "a.mp4").write_text("a")
+    with pytest.raises(VidwatchError, match=r"is gone, but there are files in .*'vidwatch restore'"):
+        upgrade(tmp_path / "vidwatch.db")
+    (tmp_path / "vidwatch.db").touch()
+    with pytest.raises(VidwatchError, match="is gone"):
+        upgrade(tmp_path / "vidwatch.db")
+
+
+def test_a_database_of_which_there_are_backups_is_not_replaced_by_an_empty_one(tmp_path: Path) -> None:
+    (tmp_path / "backups").mkdir()
+    (tmp_path / "backups" / "vidwatch-20260102T030405Z.db").write_text("a copy")
+    with pytest.raises(VidwatchError, match="there are backups of it"):
+        upgrade(tmp_path / "vidwatch.db")

@@ -1,0 +1,66 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from daemon.home.folder import Home
+from daemon.home.settings import Settings, load
+from learner.errors import VidwatchError
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "vidwatch.toml"
+    path.write_text(text)
+    return path
+
+
+def test_every_key_has_a_default_and_the_file_shows_just_these(tmp_path: Path) -> None:
+    home = Home.at(tmp_path)
+    home.create()
+    assert load(home.settings) == Settings() == load(tmp_path / "missing.toml")
+    shown = written(tmp_path, re.sub(r"^# (\w+ = )", r"\1", home.settings.read_text(), flags=re.MULTILINE))
+    assert load(shown) == Settings()
+    assert set(re.findall(r"^(\w+) = ", shown.read_text(), flags=re.MULTILINE)) == set(Settings.model_fields)
+
+
+def test_the_environment_counts_more_than_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path, "batch_size = 4\nsettle_seconds = 5")
+    monkeypatch.setenv("VIDWATCH_BATCH_SIZE", "2")
+    assert (load(path).batch_size, load(path).settle_seconds) == (2, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("batch_sise = 4", ["batch_sise", "4", "unknown", "batch_size"]),
+        ("batch_size = 0", ["batch_size", "0", "greater than or equal to 1"]),
+        ("device = 'gpu'", ["device", "gpu", "'cuda'"]),
+        ("settle_seconds = 'long'", ["settle_seconds", "long", "number"]),
+        ("group_pattern = '('", ["group_pattern", "not a regular expression"]),
+        ("batch_size = ]", ["not valid TOML", "line 1"]),
+    ],
+)
+def test_a_wrong_setting_is_one_line_with_the_key_the_value_and_the_rule(
+    tmp_path: Path, text: str, said: list[str]
+) -> None:
+    with pytest.raises(VidwatchError) as caught:
+        load(written(tmp_path, text))
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "vidwatch.toml" in message
+    assert [word for word in said if word not in message] == []
+
+
+def test_a_wrong_variable_is_named_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIDWATCH_DECODERS", "many")
+    with pytest.raises(VidwatchError, match="VIDWATCH_DECODERS is 'many'"):
+        load(tmp_path / "missing.toml")
+
+
+@pytest.mark.parametrize("value", ["/elsewhere/net", "../net", "~/net"])
+@pytest.mark.parametrize("key", ["model", "retrain"])
+def test_models_and_recipes_outside_the_home_are_refused(tmp_path: Path, key: str, value: str) -> None:
+    with pytest.raises(VidwatchError, match=f"'{key}' in .* it must lie in the home"):
+        load(written(tmp_path, f'{key} = "{value}"'))
+    inside = str(tmp_path / "models/net")
+    assert getattr(load(written(tmp_path, f'{key} = "{inside}"')), key) == inside

@@ -1,0 +1,140 @@
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.home.identity import Identity
+from daemon.inbox.settling import SETTLED_SOON, Tracker, is_left_alone
+
+SETTLE = 2.0
+PATH = b"/inbox/a.mp4"
+
+
+class Disk:
+    """A file whose size is what `sizes` says at that time; None is no file."""
+
+    def __init__(self, sizes: dict[float, int | None]) -> None:
+        self.sizes, self.now = sizes, 0.0
+        self.writer: bool | None = False
+
+    def look(self, path: bytes) -> Identity | None:
+        size = next((size for time, size in sorted(self.sizes.items(), reverse=True) if time <= self.now), None)
+        return None if size is None else Identity(1, size, 0)
+
+    def whole_at(self, tracker: Tracker, until: float, step: float = 0.25) -> float | None:
+        """The time at which the tracker calls the file whole."""
+        while self.now <= until:
+            if tracker.whole(self.now, self.look, lambda path: self.writer):
+                return self.now
+            self.now += step
+        return None
+
+
+def test_a_file_at_rest_is_whole_after_the_settle_time() -> None:
+    tracker = Tracker(SETTLE)
+    tracker.touch(PATH, 0)
+    assert Disk({0: 10}).whole_at(tracker, 10) == SETTLE
+
+
+def test_the_next_look_is_the_earliest_of_all_tracked_files() -> None:
+    tracker, disk = Tracker(SETTLE), Disk({0: 10})
+    assert tracker.next_look() == math.inf
+    tracker.touch(PATH, 1)
+    tracker.touch(b"/inbox/b.mp4", 3)
+    assert tracker.next_look() == 1
+    tracker.whole(1, disk.look, lambda path: False)
+    tracker.touch(PATH, 1.5, closed=True)
+    assert tracker.next_look() == 1.5
+    tracker.whole(1.5, disk.look, lambda path: False)
+    assert tracker.next_look() == 1.5 + SETTLED_SOON
+    tracker.whole(3, disk.look, lambda path: False)
+    tracker.whole(3 + SETTLE, disk.look, lambda path: False)
+    assert tracker.next_look() == math.inf
+
+
+def test_a_slow_write_is_whole_only_after_its_last_change() -> None:
+    tracker = Tracker(SETTLE)
+    tracker.touch(PATH, 0)
+    assert Disk({0: 1, 1: 2, 2.5: 3, 4: 4}).whole_at(tracker, 20) in (6.0, 8.0)
+
+
+@given(st.lists(st.floats(0.1, 1.9), min_size=1, max_size=20))
+def test_no_file_is_whole_while_its_writer_never_pauses_for_the_settle_time(pauses: list[float]) -> None:
+    times = [0.0]
+    for pause in pauses:
+        times.append(times[-1] + pause)
+    tracker = Tracker(SETTLE)
+    tracker.touch(PATH, 0)
+    disk = Disk({time: size for size, time in enumerate(times)})
+    whole_at = disk.whole_at(tracker, times[-1] + 10)
+    assert whole_at is not None
+    assert whole_at >= times[-1]
+    assert disk.look(PATH) == Identity(1, len(times) - 1, 0)
+
+
+def test_a_file_held_open_by_its_writer_is_not_whole() -> None:
+    tracker, disk = Tracker(SETTLE), Disk({0: 10})
+    disk.writer = True
+    tracker.touch(PATH, 0)
+    assert disk.whole_at(tracker, 10) is None
+    disk.writer = False
+    assert disk.whole_at(tracker, 20) is not None
+
+
+def test_deleted_before_stable() -> None:
+    tracker = Tracker(SETTLE)
+    tracker.touch(PATH, 0)
+    assert Disk({0: 10, 1: None}).whole_at(tracker, 10) is None
+    assert tracker.nothing_may_settle()
+
+
+def test_touching_again_does_not_begin_the_settle_time_anew() -> None:
+    tracker, disk = Tracker(SETTLE), Disk({0: 10})
+    tracker.touch(PATH, 0)
+    assert disk.whole_at(tracker, 1.5) is None
+    tracker.touch(PATH, 1.5)
+    assert disk.whole_at(tracker, 10) == SETTLE
+
+
+def test_a_file_that_its_writer_closed_and_nobody_has_open_is_whole_soon() -> None:
+    tracker = Tracker(SETTLE)
+    tracker.touch(PATH, 0)
+    disk = Disk({0: 10, 1: 20})
+    assert disk.whole_at(tracker, 1) is None
+    tracker.touch(PATH, 1, closed=True)
+    tracker.touch(PATH, 1)  # a search finds it
+    assert disk.whole_at(tracker, 10) == 1 + 0.25 + SETTLED_SOON
+
+
+def test_a_file_that_is_opened_again_soon_after_it_was_closed_waits_for_the_settle_time() -> None:
+    tracker, disk = Tracker(SETTLE), Disk({0: 10, 0.5: 20})
+    tracker.touch(PATH, 0, closed=True)
+    assert disk.whole_at(tracker, 0, step=0.1) is None
+    disk.writer = True
+    assert disk.whole_at(tracker, 1.9, step=0.1) is None
+    disk.writer = False
+    whole_at = disk.whole_at(tracker, 10, step=0.1)
+    assert whole_at is not None
+    assert whole_at > SETTLE
+
+
+def test_a_closed_file_waits_for_the_settle_time_where_the_kernel_does_not_tell_who_has_it_open() -> None:
+    tracker, disk = Tracker(SETTLE), Disk({0: 10})
+    disk.writer = None
+    tracker.touch(PATH, 0, closed=True)
+    assert disk.whole_at(tracker, 10) == SETTLE
+
+
+def test_it_tells_a_copy_in_progress_from_a_file_that_may_settle() -> None:
+    tracker, disk = Tracker(SETTLE), Disk({0: 1, 1: 2, 3: 3, 5: 4})
+    assert tracker.nothing_may_settle()
+    tracker.touch(PATH, 0)
+    assert not tracker.nothing_may_settle()
+    disk.whole_at(tracker, 3)
+    assert tracker.nothing_may_settle()
+
+
+def test_hidden_partial_and_litter_names_are_left_alone_whatever_their_case() -> None:
+    left = [b".a.mp4", b".sync/a.mp4", b"a.mp4.part", b"A.MP4.PART", b"a.tmp", b"x/Thumbs.db", b"a.mp4.crdownload"]
+    taken = [b"a.mp4", b"a", b"part.mp4", b"tmp/a.mp4", b"a.partly", b"\xff\xfe"]
+    assert [is_left_alone(name) for name in left + taken] == [True] * len(left) + [False] * len(taken)

@@ -1,0 +1,268 @@
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from daemon.home.identity import Identity, identify
+from daemon.inbox.watcher import Watcher
+
+SETTLE = 0.3
+
+
+class Found:
+    """What a watcher enqueues; like the store it knows what it has."""
+
+    def __init__(self) -> None:
+        self.files: dict[bytes, Identity] = {}
+        self.calls = 0
+        self.notes: dict[str, str] = {}
+        self.noted: list[str] = []
+
+    def enqueue(self, whole: list[tuple[bytes, Identity]]) -> None:
+        self.calls += len(whole)
+        self.files.update(whole)
+
+    def unknown(self, files: Sequence[tuple[bytes, Identity | None]]) -> list[bytes]:
+        return [path for path, identity in files if identity not in self.files.values()]
+
+    def note(self, subject: str, text: str | None) -> None:
+        self.notes.pop(subject, None)
+        if text:
+            self.notes[subject] = text
+            self.noted.append(text)
+
+    def names(self, root: Path) -> set[str]:
+        return {os.path.relpath(os.fsdecode(path), root) for path in self.files}
+
+
+@pytest.fixture
+def found() -> Found:
+    return Found()
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Path:
+    (tmp_path / "inbox").mkdir()
+    return tmp_path / "inbox"
+
+
+def watch(inbox: Path, found: Found, rescan: float = 3600, polling: bool = False) -> Watcher:
+    return Watcher(
+        [bytes(inbox)],
+        settle=SETTLE,
+        rescan=rescan,
+        polling=polling,
+        unknown=found.unknown,
+        take=found.enqueue,
+        trouble=ConnectionError,
+        note=found.note,
+        beat=lambda: None,
+    )
+
+
+@pytest.fixture
+def watcher(inbox: Path, found: Found) -> Iterator[Watcher]:
+    watcher = watch(inbox, found)
+    yield watcher
+    watcher.stop()
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "not in time"
+        time.sleep(0.02)
+
+
+def test_files_that_were_there_before_and_in_sub_folders_are_found(inbox: Path, found: Found, watcher: Watcher) -> None:
+    (inbox / "cam1/day 2").mkdir(parents=True)
+    for name in ("a.mp4", "cam1/b.mp4", "cam1/day 2/c"):
+        (inbox / name).write_bytes(b"video")
+    watcher.start()
+    wait_for(lambda: found.names(inbox) == {"a.mp4", "cam1/b.mp4", "cam1/day 2/c"})
+
+
+def test_files_written_moved_in_linked_and_whole_folders_are_noticed(
+    tmp_path: Path, inbox: Path, found: Found, watcher: Watcher
+) -> None:
+    watcher.start()
+    wait_for(watcher.at_rest)
+    (inbox / "written.mp4").write_bytes(b"video")
+    (tmp_path / "moved.mp4").write_bytes(b"video")
+    (tmp_path / "moved.mp4").rename(inbox / "moved.mp4")
+    (tmp_path / "other").write_bytes(b"video")
+    (inbox / "linked.mp4").hardlink_to(tmp_path / "other")
+    (tmp_path / "folder/deep").mkdir(parents=True)
+    (tmp_path / "folder/deep/inside.mp4").write_bytes(b"video")
+    (tmp_path / "folder").rename(inbox / "folder")
+    wait_for(lambda: found.names(inbox) == {"written.mp4", "moved.mp4", "linked.mp4", "folder/deep/inside.mp4"})
+
+
+def test_a_copy_in_progress_is_left_alone_until_it_is_renamed(inbox: Path, found: Found, watcher: Watcher) -> None:
+    watcher.start()
+    (inbox / "a.mp4.part").write_bytes(b"video")
+    (inbox / "Thumbs.db").write_bytes(b"litter")
+    time.sleep(3 * SETTLE)
+    assert found.files == {}
+    (inbox / "a.mp4.part").rename(inbox / "a.mp4")
+    wait_for(lambda: found.names(inbox) == {"a.mp4"})
+
+
+def test_a_slow_write_is_handed_on_once_and_whole(inbox: Path, found: Found, watcher: Watcher) -> None:
+    watcher.start()
+    with (inbox / "a.mp4").open("wb") as file:
+        for _ in range(6):
+            file.write(b"x" * 1000)
+            file.flush()
+            time.sleep(SETTLE / 2)
+        time.sleep(2 * SETTLE)  # longer than the settle time, but the file is still open
+    wait_for(lambda: bool(found.files))
+    assert found.files == {bytes(inbox / "a.mp4"): identify(bytes(inbox / "a.mp4"))}
+    assert found.calls == 1
+
+
+def test_a_search_finds_what_no_event_told_of_and_nothing_twice(inbox: Path, found: Found) -> None:
+    watcher = watch(inbox, found, rescan=2 * SETTLE, polling=True)
+    watcher.start()
+    wait_for(watcher.at_rest)
+    (inbox / "a.mp4").write_bytes(b"video")
+    wait_for(lambda: found.names(inbox) == {"a.mp4"})
+    time.sleep(8 * SETTLE)
+    watcher.stop()
+    assert found.calls == 1
+
+
+def test_files_that_cannot_be_queued_now_are_queued_later(
+    inbox: Path, found: Found, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    troubles = 2
+
+    def locked_at_first(whole: list[tuple[bytes, Identity]]) -> None:
+        nonlocal troubles
+        if troubles:
+            troubles -= 1
+            raise ConnectionError("database is locked")
+        found.enqueue(whole)
+
+    monkeypatch.setattr(watcher, "_take", locked_at_first)
+    (inbox / "a.mp4").write_bytes(b"video")
+    watcher.start()
+    wait_for(lambda: found.names(inbox) == {"a.mp4"})
+    assert (troubles, watcher.failure) == (0, None)
+
+
+def test_links_and_pipes_are_not_followed(tmp_path: Path, inbox: Path, found: Found, watcher: Watcher) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/secret.mp4").write_bytes(b"video")
+    (inbox / "file").symlink_to(tmp_path / "outside/secret.mp4")
+    (inbox / "folder").symlink_to(tmp_path / "outside")
+    os.mkfifo(inbox / "pipe")
+    (inbox / "a.mp4").write_bytes(b"video")
+    watcher.start()
+    wait_for(lambda: bool(found.files))
+    time.sleep(3 * SETTLE)
+    assert found.names(inbox) == {"a.mp4"}
+
+
+def test_a_folder_swapped_for_a_link_hands_on_nothing_from_outside(
+    tmp_path: Path, inbox: Path, found: Found, watcher: Watcher
+) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/a.mp4").write_bytes(b"somebody else's")
+    watcher.start()
+    wait_for(watcher.at_rest)
+    (inbox / "cam").mkdir()
+    (inbox / "cam/a.mp4").write_bytes(b"video")
+    time.sleep(SETTLE / 3)
+    (inbox / "cam").rename(tmp_path / "before")
+    (inbox / "cam").symlink_to(tmp_path / "outside")
+    (inbox / "b.mp4").write_bytes(b"video")
+    wait_for(lambda: bool(found.files))
+    time.sleep(3 * SETTLE)
+    assert found.names(inbox) == {"b.mp4"}
+
+
+def test_names_that_are_not_utf8_are_found(inbox: Path, found: Found, watcher: Watcher) -> None:
+    watcher.start()
+    wait_for(watcher.at_rest)
+    path = bytes(inbox) + b"/\xff\xfe.mp4"
+    Path(os.fsdecode(path)).write_bytes(b"video")
+    wait_for(lambda: list(found.files) == [path])
+
+
+def test_a_failure_of_its_thread_is_told_and_it_begins_anew(inbox: Path, found: Found) -> None:
+    enqueue, failures = found.enqueue, [RuntimeError("a bug"), OSError("another")]
+
+    def broken(whole: list[tuple[bytes, Identity]]) -> None:
+        if failures:
+            raise failures.pop()
+        enqueue(whole)
+
+    found.enqueue = broken  # type: ignore[method-assign]
+    watcher = watch(inbox, found)
+    (inbox / "a.mp4").write_bytes(b"video")
+    watcher.start()
+    wait_for(lambda: found.names(inbox) == {"a.mp4"}, 20)
+    wait_for(lambda: watcher.failure is None)
+    assert [text for text in found.noted if "tried again" in text] == [
+        "failed (another), and is tried again",
+        "failed (a bug), and is tried again",
+    ]
+    assert found.notes == {}
+    watcher.stop()
+
+
+def watchdog_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if type(thread).__module__.startswith("watchdog")]
+
+
+def begin_with_events(watcher: Watcher) -> None:
+    watcher.start()
+    wait_for(watcher.at_rest)
+    assert len(watchdog_threads()) == 3
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("kind", ["InotifyFD", "BaseObserver", "InotifyEmitter"])
+def test_a_thread_of_events_that_has_ended_is_begun_anew(inbox: Path, found: Found, kind: str) -> None:
+    watcher = watch(inbox, found, rescan=1)
+    begin_with_events(watcher)
+    (thread,) = [thread for thread in watchdog_threads() if type(thread).__name__ == kind]
+    thread.stop()  # type: ignore[attr-defined]
+    thread.join()
+    wait_for(lambda: thread not in watchdog_threads() and len(watchdog_threads()) == 3)
+    watcher._rescan = watcher._next_search = float("inf")  # no search any more: events alone
+    (inbox / "a.mp4").write_bytes(b"video")
+    wait_for(lambda: found.names(inbox) == {"a.mp4"})
+    watcher.stop()
+    assert watchdog_threads() == []
+
+
+def test_events_go_on_where_another_folder_has_taken_the_place_of_the_first(inbox: Path, found: Found) -> None:
+    watcher = watch(inbox, found, rescan=1)
+    begin_with_events(watcher)
+    before = watchdog_threads()
+    inbox.rename(inbox.with_name("before"))
+    wait_for(lambda: "searching inbox" in found.notes)
+    assert "No such file" in found.notes["searching inbox"]
+    assert "No such file" in found.notes["events of inbox"]
+    inbox.mkdir()
+    wait_for(lambda: found.notes == {})
+    assert set(before).isdisjoint(watchdog_threads())
+    watcher._rescan = watcher._next_search = float("inf")
+    (inbox / "a.mp4").write_bytes(b"video")
+    wait_for(lambda: found.names(inbox) == {"a.mp4"})
+    watcher.stop()
+
+
+def test_events_are_told_by_the_name_of_a_folder_that_is_a_link(tmp_path: Path, found: Found) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "inbox").symlink_to(tmp_path / "elsewhere")
+    watcher = watch(tmp_path / "inbox", found)
+    begin_with_events(watcher)
+    (tmp_path / "elsewhere/a.mp4").write_bytes(b"video")
+    wait_for(lambda: found.names(tmp_path / "inbox") == {"a.mp4"})
+    watcher.stop()

@@ -1,0 +1,569 @@
+"""Labels, from wherever they come: real files, a real database, the real pipeline's rules of where a file belongs."""
+
+import getpass
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event, select
+
+from daemon.database.queue import Answer, Arrival, Placed, Store, connect
+from daemon.database.tables import labels, predictions, videos
+from daemon.database.upgrade import upgrade
+from daemon.home.identity import Identity, identify
+from daemon.home.moving import Folders
+from daemon.labels.labels import Labels, Said, newest
+from daemon.labels.lookup import find_videos, import_csv, require_class
+from learner.errors import VidwatchError
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+class Desk:
+    """A home whose clips are answered "Biking", and labelled by hand."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.folders, self.now = root, Folders(root), NOW
+        for name in ("inbox", "classified", "labelled"):
+            (root / name).mkdir()
+        upgrade(root / "vidwatch.db")
+        self.store = Store(connect(root / "vidwatch.db"), "me", sampled=1.0)
+        self.labels = Labels(self.store.engine, self.folders)
+        self.model = self.store.register_model("m", "digest", ["Biking", "Skiing"], {}, NOW)
+
+    def drop(self, name: str, content: str | None = None) -> Path:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content or name)
+        return path
+
+    def arrive(self, name: str, content: str | None = None) -> int:
+        path = self.drop(f"inbox/{name}", content)
+        self.store.enqueue([Arrival(bytes(path), self.identity(path), "g1")], self.now)
+        return int(self.row(path)["id"])
+
+    def answer(self, doubt: str | None = None) -> None:
+        """Everything that is queued, and file it."""
+        claimed = self.store.claim(100, self.now)
+        answers = []
+        for video in claimed:
+            path = self.store.paths([video.id])[video.id]
+            sha256 = f"{hash(Path(path.decode()).read_text()) & 0xFFFFFFFF:08x}"
+            known = (16, 16, "pyav", doubt)
+            answers.append(Answer(video.id, path, sha256, "Biking", 0, 0.9, [2.0, 0.0], *known))
+        self.store.record(answers, self.model, self.folders, self.now)
+        self.file()
+
+    def file(self) -> None:
+        for move in self.store.moves(self.now):
+            source, target = Path(move.path.decode()), Path(move.destination.decode())
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self.store.moved({move.id: Placed(bytes(source.rename(target)), move.destination)}, self.now)
+
+    def move(self, source: Path, folder: str) -> Path:
+        target = self.root / folder / source.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return source.rename(target)
+
+    def notice(self, *paths: Path) -> int:
+        self.now += timedelta(minutes=1)
+        return self.labels.notice([(bytes(path), self.identity(path), None) for path in paths], self.now)
+
+    @staticmethod
+    def identity(path: Path) -> Any:
+        return identify(bytes(path))
+
+    def row(self, path: Path | int) -> Any:
+        found = videos.c.id == path if isinstance(path, int) else videos.c.path == bytes(path)
+        with self.store.engine.begin() as read:
+            return read.execute(select(videos).where(found).order_by(videos.c.id.desc())).mappings().one()
+
+    def path(self, video: int) -> str:
+        return str(Path(self.row(video)["path"].decode()).relative_to(self.root))
+
+    def said(self) -> list[tuple[int, str, str | None, str]]:
+        with self.store.engine.begin() as read:
+            columns = (labels.c.video_id, labels.c.verdict, labels.c["class"], labels.c.source)
+            return [tuple(row) for row in read.execute(select(*columns).order_by(labels.c.id))]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(tmp_path)
+    yield desk
+    desk.store.close()
+
+
+def test_a_clip_moved_from_one_class_folder_to_another_is_labelled_and_rests_in_labelled(desk: Desk) -> None:
+    video = desk.arrive("a.avi")
+    desk.answer()
+    moved = desk.move(desk.root / "classified/Biking/a.avi", "classified/Skiing")
+    assert desk.notice(moved) == 1
+    desk.file()
+    assert desk.said() == [(video, "labelled", "Skiing", "moved")]
+    assert desk.path(video) == "labelled/Skiing/a.avi"
+
+
+def test_where_we_put_a_file_nothing_is_said(desk: Desk) -> None:
+    desk.arrive("a.avi")
+    desk.answer()
+    path = desk.root / "classified/Biking/a.avi"
+    assert desk.labels.unexplained([(bytes(path), desk.identity(path))]) == []
+    assert desk.notice(path) == 0
+    assert desk.said() == []
+
+
+def test_a_file_that_is_on_its_way_to_a_class_folder_was_not_moved_by_a_person(desk: Desk) -> None:
+    video = desk.arrive("a.avi")
+    (claimed,) = desk.store.claim(1, NOW)
+    answer = Answer(video, claimed.path, "00000000", "Biking", 0, 0.9, [2.0, 0.0], 16, 16, "pyav")
+    desk.store.record([answer], desk.model, desk.folders, NOW)
+    moved = desk.move(desk.root / "inbox/a.avi", "classified/Biking")  # and the row does not say so yet
+    assert desk.notice(moved) == 0
+    assert desk.said() == []
+
+
+def test_a_rename_within_a_class_folder_says_nothing(desk: Desk) -> None:
+    video = desk.arrive("a.avi")
+    desk.answer()
+    renamed = (desk.root / "classified/Biking/a.avi").rename(desk.root / "classified/Biking/b.avi")
+    assert desk.notice(renamed) == 0
+    assert (desk.said(), desk.path(video)) == ([], "classified/Biking/b.avi")
+
+
+def test_a_clip_never_seen_is_classified_too_and_stays_where_it_was_put(desk: Desk) -> None:
+    path = desk.drop("labelled/Zebra/cam1/a.avi")
+    assert desk.notice(path) == 1
+    video = int(desk.row(path)["id"])
+    desk.answer()
+    assert desk.said() == [(video, "labelled", "Zebra", "folder")]
+    assert (desk.row(video)["state"], desk.path(video)) == ("filed", "labelled/Zebra/cam1/a.avi")
+    assert not desk.row(video)["sampled"]
+    with desk.store.engine.begin() as read:
+        assert read.execute(select(predictions.c["class"])).scalars().all() == ["Biking"]
+
+
+def test_a_copy_in_labelled_is_a_label_of_its_content_never_a_duplicate(desk: Desk) -> None:
+    video = desk.arrive("a.avi", "same")
+    desk.answer()
+    copy = desk.drop("labelled/Skiing/copy.avi", "same")
+    desk.notice(copy)
+    desk.answer()
+    assert desk.said() == [(video, "labelled", "Skiing", "moved")]
+    assert desk.row(copy)["duplicate_of"] == video
+    assert copy.exists()
+    assert desk.path(video) == "labelled/Skiing/a.avi"  # the first one rests with its label, too
+
+
+def test_a_clip_moved_while_it_is_queued_finishes_its_prediction_and_is_not_filed(desk: Desk) -> None:
+    video = desk.arrive("a.avi")
+    moved = desk.move(desk.root / "inbox/a.avi", "labelled/Skiing")
+    assert desk.notice(moved) == 1
+    desk.answer()
+    assert (desk.row(video)["state"], desk.path(video)) == ("filed", "labelled/Skiing/a.avi")
+    assert desk.said() == [(video, "labelled", "Skiing", "moved")]
+
+
+def test_a_clip_moved_while_it_is_claimed_finishes_its_prediction_and_is_not_filed(desk: Desk) -> None:
+    video = desk.arrive("a.avi")
+    (claimed,) = desk.store.claim(1, NOW)
+    desk.notice(desk.move(desk.root / "inbox/a.avi", "labelled/Skiing"))
+    path = desk.store.paths([claimed.id])[claimed.id]
+    answer = Answer(video, path, "00000000", "Biking", 0, 0.9, [2.0, 0.0], 16, 16, "pyav")
+    desk.store.record([answer], desk.model, desk.folders, NOW)
+    desk.file()
+    assert (desk.row(video)["state"], desk.path(video)) == ("filed", "labelled/Skiing/a.avi")
+
+
+def test_a_clip_moved_by_hand_between_answer_and_filing_is_labelled_and_not_lost(desk: Desk) -> None:
+    video = desk.arrive("a.avi")
+    desk.store.claim(1, NOW)
+    answer = Answer(video, desk.store.paths([video])[video], "00000000", "Biking", 0, 0.9, [2.0, 0.0], 16, 16, "pyav")
+    desk.store.record([answer], desk.model, desk.folders, NOW)
+    moved = desk.move(desk.root / "inbox/a.avi", "labelled/Skiing")
+    desk.store.moved(
+        {video: Placed(None, bytes(desk.root / "classified/Biking/a.avi"))}, NOW
+    )  # the pipeline found it gone
+    desk.notice(moved)
+    assert (desk.row(video)["state"], desk.row(video)["error"]) == ("filed", None)
+    assert desk.path(video) == "labelled/Skiing/a.avi"
+
+
+def test_the_newest_label_counts_and_older_ones_stay(desk: Desk) -> None:
+    video = desk.arrive("a.avi")
+    desk.answer()
+    desk.labels.say([Said(video, "labelled", "Skiing")], "command", "ann", NOW)
+    desk.labels.say([Said(video, "labelled", "Mixing")], "page", "bob", NOW)  # two people correct one clip
+    desk.file()
+    assert desk.path(video) == "labelled/Mixing/a.avi"
+    assert [row[2] for row in desk.said()] == ["Skiing", "Mixing"]
+
+
+def test_a_label_taken_back_gives_way_to_the_one_before_or_to_the_answer(desk: Desk) -> None:
+    video = desk.arrive("a.avi")
+    desk.answer()
+    for name in ("Skiing", "Mixing"):
+        desk.labels.say([Said(video, "labelled", name)], "command", "ann", NOW)
+    desk.labels.undo([video], "command", "ann", NOW)
+    desk.file()
+    assert desk.path(video) == "labelled/Skiing/a.avi"
+    other = desk.arrive("b.avi")
+    desk.answer()
+    desk.labels.say([Said(other, "labelled", "Skiing")], "command", "ann", NOW)
+    desk.file()
+    desk.labels.undo([other], "command", "ann", NOW)
+    desk.file()
+    assert desk.path(other) == "classified/Biking/b.avi"
+    third = desk.arrive("c.avi")
+    desk.answer()
+    with pytest.raises(VidwatchError, match=f"video {third} has no label"):
+        desk.labels.undo([third], "command", "ann", NOW)
+
+
+def test_an_accepted_answer_is_a_label(desk: Desk) -> None:
+    video = desk.arrive("a.avi")
+    with pytest.raises(VidwatchError, match=f"video {video} has no answer yet"):
+        desk.labels.accept([video], "accepted", "ann", NOW)
+    desk.answer()
+    desk.labels.accept([video], "accepted", "ann", NOW)
+    assert desk.said() == [(video, "labelled", "Biking", "accepted")]
+
+
+def test_an_unsure_answer_goes_to_its_own_folder_and_moving_it_on_labels_it(desk: Desk) -> None:
+    video = desk.arrive("a.avi")
+    desk.answer(doubt="probability")
+    assert desk.path(video) == "classified/_unsure/a.avi"
+    desk.notice(desk.move(desk.root / "classified/_unsure/a.avi", "classified/Skiing"))
+    desk.file()
+    assert (desk.path(video), desk.said()) == ("labelled/Skiing/a.avi", [(video, "labelled", "Skiing", "moved")])
+
+
+def test_a_clip_that_a_person_moves_among_the_unsure_is_unsure(desk: Desk) -> None:
+    video = desk.arrive("a.avi")
+    desk.answer()
+    desk.notice(desk.move(desk.root / "classified/Biking/a.avi", "classified/_unsure"))
+    assert desk.said() == [(video, "unsure", None, "moved")]
+
+
+def test_a_label_for_an_unknown_or_failed_video_changes_nothing(desk: Desk) -> None:
+    video = desk.arrive("a.avi")
+    desk.answer()
+    bad = desk.arrive("b.avi")
+    desk.store.claim(1, NOW)
+    desk.store.fail(bad, "not a video", desk.folders.failed(b"b.avi"))
+    for wrong in (99, bad):
+        with pytest.raises(VidwatchError, match=f"video {wrong}"):
+            desk.labels.say([Said(video, "labelled", "Skiing"), Said(wrong, "labelled", "Skiing")], "page", "ann", NOW)
+    with pytest.raises(VidwatchError, match=r"class '\.\./x': a class must be a folder's name"):
+        desk.labels.say([Said(video, "labelled", "../x")], "page", "ann", NOW)
+    assert desk.said() == []
+
+
+def test_a_failed_file_put_into_a_class_folder_is_tried_again(desk: Desk) -> None:
+    bad = desk.arrive("b.avi")
+    desk.store.claim(1, NOW)
+    desk.store.fail(bad, "not a video", bytes(desk.root / "failed/b.avi"))
+    desk.file()
+    assert desk.notice(desk.move(desk.root / "failed/b.avi", "labelled/Skiing")) == 1
+    with desk.store.engine.begin() as read:
+        assert read.execute(select(videos.c.state).order_by(videos.c.id)).scalars().all() == ["failed", "queued"]
+
+
+def test_files_in_folders_that_cannot_be_classes_are_left_alone(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    assert desk.notice(desk.drop("labelled/a.avi"), desk.drop("labelled/_x/b.avi")) == 0
+    assert desk.said() == []
+    assert "b.avi: left alone" in caplog.text
+
+
+def test_videos_are_found_by_id_path_or_name_and_every_unknown_one_is_named(desk: Desk) -> None:
+    first, second = desk.arrive("a.avi"), desk.arrive("b.avi")
+    desk.answer()
+    words = [str(first), "classified/Biking/b.avi"]
+    assert find_videos(words, desk.root, desk.store.engine) == [first, second]
+    assert find_videos(["b.avi", "b.avi"], desk.root, desk.store.engine) == [second]
+    with pytest.raises(VidwatchError, match=r"no video '7' .*no video 'c\.avi'"):
+        find_videos(["7", "a.avi", "c.avi"], desk.root, desk.store.engine)
+    desk.drop("new.avi")
+    with pytest.raises(VidwatchError, match="put a new file into labelled/<class>/"):
+        find_videos(["new.avi"], desk.root, desk.store.engine)
+    desk.arrive("cam2/a.avi", "another")
+    with pytest.raises(VidwatchError, match=r"2 videos are named 'a\.avi'"):
+        find_videos(["a.avi"], desk.root, desk.store.engine)
+
+
+def test_a_csv_names_videos_in_each_way(desk: Desk) -> None:
+    first, second = desk.arrive("a.avi"), desk.arrive("b.avi")
+    desk.answer()
+    table = desk.drop("table.csv", f"file,label\n{first},Skiing\nb.avi,Mixing\n")
+    assert import_csv(table, desk.store.engine) == [
+        Said(first, "labelled", "Skiing"),
+        Said(second, "labelled", "Mixing"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("name,label\na.avi,Skiing\n", "no column file"),
+        ("", "no column file and no label"),
+        ("file,label\n", "no labels in it"),
+        ("file,label\na.avi,Skiing\nx.avi,Skiing\na.avi,../up\ny.avi,Skiing\n", "line 3: .*line 4: .*line 5: "),
+        ("file,label\na.avi,Skiing,more\n", "line 2: more columns"),
+        ('file,label\n"a.avi,Skiing\n', "cannot be read as CSV"),
+    ],
+)
+def test_a_csv_with_anything_wrong_imports_nothing_and_names_every_line(desk: Desk, text: str, complaint: str) -> None:
+    desk.arrive("a.avi")
+    desk.answer()
+    path = desk.root / "table.csv"
+    path.write_text(text)
+    with pytest.raises(VidwatchError, match=complaint):
+        import_csv(path, desk.store.engine)
+
+
+def test_a_csv_that_cannot_be_read_is_named(desk: Desk) -> None:
+    (desk.root / "latin.csv").write_bytes(b"file,label\n\xe9.avi,Skiing\n")
+    for name in ("missing.csv", "latin.csv"):
+        with pytest.raises(VidwatchError, match=f"{name}: cannot be read"):
+            import_csv(desk.root / name, desk.store.engine)
+
+
+def test_who_gave_a_label_by_moving_a_file_is_its_owner(desk: Desk) -> None:
+    desk.notice(desk.drop("labelled/Skiing/a.avi"))
+    with desk.store.engine.begin() as read:
+        assert read.execute(select(labels.c.who)).scalars().all() == [getpass.getuser()]
+
+
+def test_a_copy_filed_as_a_duplicate_can_be_labelled_by_moving_it(desk: Desk) -> None:
+    video = desk.arrive("a.avi", "same")
+    desk.answer()
+    copy = desk.arrive("b.avi", "same")
+    desk.answer()
+    desk.notice(desk.move(desk.root / "duplicates/b.avi", "labelled/Skiing"))
+    assert desk.said() == [(video, "labelled", "Skiing", "moved")]
+    assert desk.path(copy) == "labelled/Skiing/b.avi"
+
+
+def test_a_random_share_of_what_comes_is_drawn_and_nothing_that_was_labelled(desk: Desk) -> None:
+    video = desk.arrive("a.avi")
+    desk.answer()
+    assert desk.row(video)["sampled"]
+    desk.store._sampled = 0.0
+    other = desk.arrive("b.avi")
+    desk.answer()
+    assert not desk.row(other)["sampled"]
+
+
+def test_a_clip_labelled_while_it_is_being_moved_is_moved_on(desk: Desk) -> None:
+    video = desk.arrive("a.avi")
+    desk.store.claim(1, NOW)
+    answer = Answer(video, desk.store.paths([video])[video], "00000000", "Biking", 0, 0.9, [2.0, 0.0], 16, 16, "pyav")
+    desk.store.record([answer], desk.model, desk.folders, NOW)
+    (move,) = desk.store.moves(NOW)
+    moved = desk.move(desk.root / "inbox/a.avi", "classified/Biking")
+    desk.labels.say([Said(video, "labelled", "Skiing")], "command", "ann", NOW)
+    desk.store.redirect(video, move.destination, b"/numbered")
+    desk.store.moved({video: Placed(bytes(moved), move.destination)}, NOW)
+    desk.file()
+    assert (desk.row(video)["state"], desk.path(video)) == ("filed", "labelled/Skiing/a.avi")
+
+
+def test_a_labelled_file_that_changes_before_it_is_read_keeps_its_row_and_its_label(desk: Desk) -> None:
+    path = desk.drop("labelled/Skiing/a.avi", "half")
+    desk.notice(path)
+    (video,) = desk.store.claim(1, NOW)
+    path.write_text("the whole of it")
+    desk.store.wait(video.id, NOW)
+    assert desk.notice(path) == 1
+    desk.answer()
+    assert desk.said() == [(video.id, "labelled", "Skiing", "folder")]
+    assert desk.row(video.id)["state"] == "filed"
+
+
+def test_a_clip_moved_while_it_waits_to_be_whole_is_queued_again(desk: Desk) -> None:
+    video = desk.arrive("a.avi")
+    desk.store.claim(1, NOW)
+    desk.store.wait(video, NOW)
+    desk.notice(desk.move(desk.root / "inbox/a.avi", "labelled/Skiing"))
+    desk.answer()
+    assert (desk.row(video)["state"], desk.path(video)) == ("filed", "labelled/Skiing/a.avi")
+
+
+def test_a_failed_file_moved_before_we_could_waits_for_us_to_notice(desk: Desk) -> None:
+    bad = desk.arrive("b.avi")
+    desk.store.claim(1, NOW)
+    desk.store.fail(bad, "not a video", bytes(desk.root / "failed/b.avi"))
+    moved = desk.move(desk.root / "inbox/b.avi", "labelled/Skiing")
+    assert desk.notice(moved) == 0
+    desk.store.moved({bad: Placed(None, bytes(desk.root / "failed/b.avi"))}, NOW)
+    assert desk.notice(moved) == 1
+
+
+def test_files_that_were_touched_or_restored_from_a_backup_are_still_ours(desk: Desk) -> None:
+    video = desk.arrive("a.avi")
+    desk.answer()
+    path = desk.root / "classified/Biking/a.avi"
+    os.utime(path, (1, 1))
+    assert desk.notice(path) == 0 or desk.said() == []
+    restored = path.with_name("copy")
+    restored.write_bytes(path.read_bytes())
+    restored.replace(path)  # the same content, with an inode of its own
+    desk.notice(path)
+    assert desk.said() == []
+    assert desk.labels.unexplained([(bytes(path), desk.identity(path))]) == []
+    assert desk.row(video)["inode"] == path.stat().st_ino
+
+
+def test_other_content_put_in_the_place_of_ours_is_a_persons_word(desk: Desk) -> None:
+    desk.arrive("a.avi")
+    desk.answer()
+    path = desk.drop("other/a.avi", "something else, and longer").replace(desk.root / "classified/Biking/a.avi")
+    assert desk.notice(path) == 1
+    assert [row[1:] for row in desk.said()] == [("labelled", "Biking", "folder")]
+
+
+def test_a_home_that_was_moved_as_a_whole_says_nothing_of_its_clips(desk: Desk, tmp_path: Path) -> None:
+    video = desk.arrive("a.avi")
+    desk.answer()
+    for name in ("elsewhere", "elsewhere/classified"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "classified/Biking").rename(tmp_path / "elsewhere/classified/Biking")
+    path = tmp_path / "elsewhere/classified/Biking/a.avi"
+    moved = Labels(desk.store.engine, Folders(tmp_path / "elsewhere"))
+    moved.notice([(bytes(path), desk.identity(path), None)], NOW)
+    assert desk.said() == []
+    assert desk.row(video)["path"] == bytes(path)
+
+
+def test_a_hard_link_in_another_class_folder_is_a_label_once(desk: Desk) -> None:
+    video = desk.arrive("a.avi")
+    desk.answer()
+    path, link = desk.root / "classified/Biking/a.avi", desk.root / "labelled/Skiing/b.avi"
+    link.parent.mkdir(parents=True)
+    link.hardlink_to(path)
+    assert desk.notice(link) == 1
+    desk.file()
+    for _ in range(3):
+        desk.notice(*(one for one in (link, desk.root / "labelled/Skiing/a.avi") if one.exists()))
+    assert desk.said() == [(video, "labelled", "Skiing", "moved")]
+    assert desk.path(video) == "labelled/Skiing/a.avi"
+
+
+def test_a_file_moved_over_another_one_that_is_queued_takes_its_place(desk: Desk) -> None:
+    first, second = desk.drop("labelled/Skiing/a.avi"), desk.drop("labelled/Skiing/b.avi", "longer content")
+    desk.notice(first, second)
+    second.replace(first)
+    desk.notice(first)
+    first.write_text("and now it has changed again")
+    desk.notice(first)
+    with desk.store.engine.begin() as read:
+        states = read.execute(select(videos.c.state, videos.c.error).order_by(videos.c.id)).all()
+    assert [tuple(row) for row in states] == [("failed", "another file was put in its place"), ("queued", None)]
+
+
+def test_a_labelled_clip_that_comes_back_unchanged_is_queued_again(desk: Desk) -> None:
+    path = desk.drop("labelled/Skiing/a.avi")
+    desk.notice(path)
+    (video,) = desk.store.claim(1, NOW)
+    desk.store.wait(video.id, NOW)  # it was gone for a moment
+    assert desk.labels.unexplained([(bytes(path), desk.identity(path))]) == [bytes(path)]
+    desk.notice(path)
+    assert desk.row(video.id)["state"] == "queued"
+
+
+def test_labelling_a_duplicate_moves_the_first_file_of_its_content(desk: Desk) -> None:
+    video = desk.arrive("a.avi", "same")
+    desk.answer()
+    copy = desk.arrive("b.avi", "same")
+    desk.answer()
+    desk.labels.say([Said(copy, "labelled", "Skiing")], "command", "ann", NOW)
+    desk.file()
+    assert desk.path(video) == "labelled/Skiing/a.avi"
+
+
+def test_an_older_label_that_comes_with_a_copy_does_not_move_the_file_against_a_newer_one(desk: Desk) -> None:
+    video = desk.arrive("a.avi", "same")
+    desk.answer()
+    desk.notice(desk.drop("labelled/Mixing/copy.avi", "same"))
+    desk.labels.say([Said(video, "labelled", "Skiing")], "command", "ann", NOW)
+    desk.answer()
+    assert desk.path(video) == "labelled/Skiing/a.avi"
+
+
+def test_a_label_taken_back_leaves_the_one_before_as_it_was(desk: Desk) -> None:
+    video = desk.arrive("a.avi")
+    desk.answer()
+    desk.labels.say([Said(video, "labelled", "Biking", sampled=True)], "page", "ann", NOW)
+    desk.labels.say([Said(video, "labelled", "Skiing")], "command", "bob", NOW)
+    desk.labels.undo([video], "command", "bob", NOW)
+    with desk.store.engine.begin() as read:
+        row = read.execute(newest()).mappings().one()
+    assert (row["class"], row["source"], row["who"], row["sampled"]) == ("Biking", "page", "ann", True)
+    desk.labels.undo([video], "command", "bob", NOW)
+    with desk.store.engine.begin() as read:
+        assert read.execute(newest()).all() == []
+
+
+def test_names_of_any_kind_are_looked_for(desk: Desk) -> None:
+    for strange in ("9" * 5000, "caf\udce9.mp4", "٣"):
+        with pytest.raises(VidwatchError, match="no video"):
+            find_videos([strange], desk.root, desk.store.engine)
+
+
+def test_no_search_for_moved_files_reads_the_whole_table(desk: Desk) -> None:
+    statements: list[str] = []
+    event.listen(desk.store.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
+    desk.labels.unexplained([(b"/a", Identity(1, 2, 3))] * 3)
+    with desk.store.engine.begin() as read:
+        plans = [
+            row[3]
+            for statement in statements
+            if statement.startswith("SELECT")
+            for row in read.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", (b"/a",) * statement.count("?"))
+        ]
+    assert plans
+    assert not [plan for plan in plans if plan.startswith("SCAN videos") and "destination" not in plan]
+
+
+def test_a_table_with_semicolons_is_read_too(desk: Desk) -> None:
+    first = desk.arrive("a.avi")
+    desk.answer()
+    table = desk.drop("table.csv", f"file;label\n{first};Skiing\n")
+    assert import_csv(table, desk.store.engine) == [Said(first, "labelled", "Skiing")]
+
+
+def test_a_forgotten_class_is_no_class_by_the_name_of_the_last_video(desk: Desk) -> None:
+    video = desk.arrive("a.avi")
+    desk.answer()
+    require_class("Skiing", desk.root, desk.store.engine)
+    for word in (str(video), "a.avi"):
+        with pytest.raises(VidwatchError, match=f"means video {video}, not a class; give the class last"):
+            require_class(word, desk.root, desk.store.engine)
+
+
+def test_a_file_that_got_a_number_is_found_by_the_name_it_has_now(desk: Desk) -> None:
+    desk.arrive("cam1/a.avi", "one")
+    desk.answer()
+    other = desk.arrive("cam2/a.avi", "two")
+    (claimed,) = desk.store.claim(1, NOW)
+    answer = Answer(other, claimed.path, "00000001", "Biking", 0, 0.9, [2.0, 0.0], 16, 16, "pyav")
+    desk.store.record([answer], desk.model, desk.folders, NOW)
+    target = (desk.root / "inbox/cam2/a.avi").rename(desk.root / "classified/Biking/a-2.avi")
+    desk.store.moved({other: Placed(bytes(target), bytes(desk.root / "classified/Biking/a.avi"))}, NOW)
+    assert find_videos(["a-2.avi"], desk.root, desk.store.engine) == [other]
+
+
+def test_a_clip_that_is_written_on_after_it_was_filed_is_answered_anew_and_nobody_has_labelled_it(desk: Desk) -> None:
+    desk.arrive("a.avi", "the first half")
+    desk.answer()
+    filed = desk.root / "classified/Biking/a.avi"
+    with filed.open("a") as file:
+        file.write(" and the rest")
+    assert desk.labels.notice([(bytes(filed), desk.identity(filed), None)], desk.now) == 1
+    assert desk.said() == []
+    desk.answer()
+    assert filed.exists()
+    assert desk.labels.unexplained([(bytes(filed), desk.identity(filed))]) == []

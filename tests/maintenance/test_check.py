@@ -1,0 +1,304 @@
+"""What does not fit between files and rows: each thing that can be wrong is made wrong, found, and mended."""
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing, nullcontext
+from pathlib import Path
+
+import pytest
+from conftest import write_video
+from installed import Daemon, drop
+from reviewed import NOW, ReviewedHome
+
+from daemon.database.queue import Arrival
+from daemon.home.moving import write_reason
+from daemon.maintenance.check import Check
+from daemon.maintenance.finding import Finding
+
+VIDWATCH = Path(sys.executable).with_name("vidwatch")
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> ReviewedHome:
+    """Two clips answered and filed, one of them with a copy, and a file that failed."""
+    room = ReviewedHome(tmp_path)
+    first = room.clip("a.avi")
+    room.clip("b.avi")
+    room.copy_of(first)
+    room.fail("c.avi", "no video")
+    write_reason(bytes(room.home.root / "failed" / "c.avi"), "no video")
+    (room.home.root / "vidwatch.toml").write_text('model = "tiny"\n')
+    room.engine.dispose()
+    return room
+
+
+def check(room: ReviewedHome, *, quick: bool = False, repair: bool = False) -> list[Finding]:
+    found = []
+    with room.home.lock() if repair else nullcontext():
+        for finding in Check(room.home, quick=quick, writes=repair, progress=lambda done, of: None).findings():
+            found.append(finding)
+            if repair and finding.mend:
+                finding.mend()
+    return found
+
+
+def change(room: ReviewedHome, sql: str) -> None:
+    with closing(sqlite3.connect(room.home.database)) as connection, connection:
+        connection.execute(sql)
+
+
+def clips(room: ReviewedHome) -> list[bytes]:
+    tops = ("inbox", "classified", "labelled", "duplicates", "failed")
+    paths = (path for top in tops for path in (room.home.root / top).rglob("*"))
+    return sorted(path.read_bytes() for path in paths if path.is_file() and path.suffix == ".avi")
+
+
+def test_where_all_is_well_nothing_is_found(room: ReviewedHome) -> None:
+    before = clips(room)
+    assert check(room) == []
+    assert check(room, repair=True) == []
+    assert clips(room) == before
+
+
+def stray(folder: str) -> Callable[[ReviewedHome], object]:
+    def put(room: ReviewedHome) -> None:
+        path = room.home.root / folder / "stray.avi"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_video(path, frames=30)
+
+    return put
+
+
+def written_on(room: ReviewedHome) -> None:
+    with (room.home.root / "classified" / "bright" / "a.avi").open("ab") as file:
+        file.write(b"more")
+
+
+def half_copy(room: ReviewedHome) -> None:
+    (room.home.root / "classified" / "bright" / ".vidwatch-5-1000.part").write_bytes(b"half")
+
+
+def only_copy(room: ReviewedHome) -> None:
+    made = write_video(room.home.root / "made.avi", frames=30)
+    info = made.stat()
+    made.rename(room.home.root / "duplicates" / f".vidwatch-{info.st_ino}-{info.st_size}.part")
+
+
+def unanswered(room: ReviewedHome) -> None:
+    change(room, "DELETE FROM predictions WHERE video_id = 2")
+
+
+def second_answer(room: ReviewedHome) -> None:
+    other = room.save_model("other", room.home.root)
+    room.engine.dispose()
+    columns = 'video_id, "class", class_index, probability, logits, frames_asked, frames_read, decoder, created_at'
+    copied = f"SELECT {columns}, {other} FROM predictions WHERE video_id = 2"
+    change(room, f"INSERT INTO predictions ({columns}, model_id) {copied}")
+
+
+def missing_original(room: ReviewedHome) -> None:
+    change(room, "DELETE FROM predictions WHERE video_id = 1")
+    change(room, "DELETE FROM videos WHERE id = 1")
+    (room.home.root / "classified" / "bright" / "a.avi").unlink()
+
+
+def claimed(room: ReviewedHome) -> None:
+    path, store = write_video(room.home.inbox / "d.avi", frames=33), room.store()
+    store.enqueue([Arrival(bytes(path), room.identity(path), None)], NOW)
+    store.claim(1, NOW)
+    room.engine.dispose()
+
+
+def vanished(room: ReviewedHome) -> None:
+    claimed(room)
+    change(room, "UPDATE videos SET state = 'queued' WHERE state = 'claimed'")
+    (room.home.inbox / "d.avi").unlink()
+
+
+def half_model(room: ReviewedHome) -> None:
+    (room.home.models / "new.safetensors.part").write_bytes(b"half")
+
+
+def model_without_its_last_step(room: ReviewedHome) -> None:
+    manifest = room.home.models / "tiny.json"
+    manifest.rename(manifest.with_name("tiny.json.part"))
+
+
+MENDED: dict[str, tuple[Callable[[ReviewedHome], object], set[str]]] = {
+    "a file in no class folder": (stray("classified"), {"stranger"}),
+    "a file in a folder that can be no class": (stray("classified/_other"), {"stranger"}),
+    "a filed file that someone has written on": (written_on, {"stranger", "content"}),
+    "a file among the duplicates that no row knows": (stray("duplicates"), {"stranger"}),
+    "a file among the failed that no row knows": (stray("failed"), {"stranger"}),
+    "a copy that was not completed": (half_copy, {"leftover"}),
+    "a copy that is all there is": (only_copy, {"copy"}),
+    "a video filed without an answer": (unanswered, {"answer"}),
+    "a video with two answers": (second_answer, {"answer"}),
+    "a copy without its original": (missing_original, {"original", "reference"}),
+    "a claim of a daemon that has ended": (claimed, {"claim"}),
+    "a queued video without a file": (vanished, {"missing"}),
+    "a model that was not saved to the end": (half_model, {"leftover"}),
+    "a model without the last step of saving": (model_without_its_last_step, {"model"}),
+}
+
+
+@pytest.mark.parametrize("what", MENDED)
+def test_what_is_wrong_is_found_and_mended_when_told_and_no_clip_is_lost(room: ReviewedHome, what: str) -> None:
+    make_wrong, expected = MENDED[what]
+    make_wrong(room)
+    before = clips(room)
+    assert {finding.what for finding in check(room)} == expected
+    assert clips(room) == before
+    check(room, repair=True)
+    assert check(room) == []
+    after = clips(room)
+    assert [clip for clip in before if clip not in after] == []
+
+
+def content_changed(room: ReviewedHome) -> None:
+    path = room.home.root / "classified" / "bright" / "a.avi"
+    info = path.stat()
+    content = bytearray(path.read_bytes())
+    content[-10] ^= 255
+    path.write_bytes(content)
+    os.utime(path, ns=(info.st_atime_ns, info.st_mtime_ns))
+
+
+def model_damaged(room: ReviewedHome) -> None:
+    path = room.home.models / "tiny.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def backup_damaged(room: ReviewedHome) -> None:
+    room.home.backups.mkdir()
+    shutil.copy(room.home.database, room.home.backups / "vidwatch-20260102T030405Z.db")
+    os.truncate(room.home.backups / "vidwatch-20260102T030405Z.db", 8192)
+
+
+TOLD: dict[str, tuple[Callable[[ReviewedHome], object], str]] = {
+    "a clip whose content has changed": (content_changed, "content"),
+    "a model that cannot be loaded": (model_damaged, "model"),
+    "a damaged backup": (backup_damaged, "backup"),
+    "wrong settings": (lambda room: room.home.settings.write_text("batch_size = 0"), "settings"),
+    "a damaged database": (lambda room: os.truncate(room.home.database, 20000), "database"),
+    "an empty database": (lambda room: os.truncate(room.home.database, 0), "database"),
+    "an older schema": (lambda room: change(room, "UPDATE alembic_version SET version_num = '0001'"), "database"),
+}
+
+
+@pytest.mark.parametrize("what", TOLD)
+def test_what_only_a_person_can_mend_is_told_and_left(room: ReviewedHome, what: str) -> None:
+    make_wrong, expected = TOLD[what]
+    make_wrong(room)
+    before = clips(room)
+    for repair in (False, True):
+        assert {finding.what for finding in check(room, repair=repair)} == {expected}
+    assert clips(room) == before
+
+
+def test_quick_reads_no_clip(room: ReviewedHome) -> None:
+    content_changed(room)
+    assert check(room, quick=True) == []
+
+
+def test_what_people_do_is_no_error(room: ReviewedHome) -> None:
+    root = room.home.root
+    (root / "classified" / "bright" / "a.avi").unlink()
+    (root / "labelled" / "dark").mkdir(parents=True)
+    (root / "classified" / "bright" / "b.avi").rename(root / "labelled" / "dark" / "b.avi")
+    write_video(root / "labelled" / "dark" / "new.avi", frames=31)
+    write_video(root / "inbox" / "waits.avi", frames=32)
+    (root / "failed" / "c.avi").rename(root / "inbox" / "c.avi")
+    assert [(finding.what, finding.harmless) for finding in check(room)] == [("text", True)]
+    check(room, repair=True)
+    assert not (root / "failed" / "c.avi.txt").exists()
+
+
+@pytest.mark.parametrize("folder", ["classified/dark", "classified/_unsure", "labelled/dark"])
+def test_what_a_person_put_into_a_class_folder_while_no_daemon_ran_stays_a_label(
+    room: ReviewedHome, folder: str
+) -> None:
+    stray(folder)(room)
+    path = room.home.root / folder / "stray.avi"
+    failed = path.with_name("c.avi")
+    (room.home.root / "failed" / "c.avi").rename(failed)
+    check(room, repair=True)
+    assert path.exists()
+    assert failed.exists()
+    assert [finding.what for finding in check(room) if not finding.harmless] == []
+    files = [(bytes(path), room.identity(path), None) for path in (path, failed)]
+    assert room.labels.unexplained([file[:2] for file in files]) == [bytes(path), bytes(failed)]
+    room.labels.notice(files, NOW)
+    name = None if folder.endswith("_unsure") else "dark"
+    assert [(row[2], row[3]) for row in room.said()] == [(name, "folder")] * 2
+
+
+def test_another_file_moved_over_a_filed_one_is_a_label(room: ReviewedHome) -> None:
+    path = room.home.root / "classified" / "bright" / "a.avi"
+    write_video(room.home.root / "other.avi", frames=30).rename(path)
+    check(room, repair=True)
+    assert path.exists()
+
+
+def test_a_file_in_no_class_folder_is_not_said_to_be_a_label(room: ReviewedHome) -> None:
+    stray("classified")(room)
+    (found,) = check(room)
+    assert found.problem == "no row of the database knows it, and it is in no class folder"
+
+
+def test_taken_away_clips_are_named(room: ReviewedHome) -> None:
+    root = room.home.root
+    for path in [*(root / "classified" / "bright").iterdir(), root / "duplicates" / "copy of 1.avi"]:
+        path.unlink()
+    assert check(room) == []
+    done = command(room, "--quick")
+    assert done.returncode == 0
+    assert "took them away or removed them: video 1 (a.avi), video 2 (b.avi), video 3 (copy of 1.avi)\n" in done.stdout
+    gone = json.loads(command(room, "--quick", "--json").stdout)["files_taken_away"]
+    assert gone == ["video 1 (a.avi)", "video 2 (b.avi)", "video 3 (copy of 1.avi)"]
+
+
+def command(room: ReviewedHome, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([VIDWATCH, "--home", room.home.root, "check", *arguments], capture_output=True, text=True)
+
+
+def test_the_command_says_it_in_lines_or_json_and_by_its_exit_status(room: ReviewedHome) -> None:
+    done = command(room, "--quick")
+    assert (done.returncode, done.stdout) == (0, "all is well\n")
+    half_copy(room)
+    assert command(room, "--quick").stdout.endswith("\n1 thing is wrong\n")
+    done = command(room, "--quick", "--json")
+    assert done.returncode == 1
+    assert [(one["what"], one["mended"]) for one in json.loads(done.stdout)["findings"]] == [("leftover", False)]
+    done = command(room, "--quick", "--repair")
+    assert done.returncode == 0
+    assert "done: remove it" in done.stdout
+    with room.home.lock():
+        done = command(room, "--quick", "--repair")
+    assert done.returncode == os.EX_TEMPFAIL
+    assert "stop that one first" in done.stderr
+
+
+@pytest.mark.slow
+def test_beside_a_daemon_at_work_nothing_is_called_wrong(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path / "home")
+    daemon.start()
+    try:
+        for number in range(30):
+            drop(daemon.inbox, f"{number}.avi", number)
+        found = []
+        while (status := daemon.status())["filed"] < 30:
+            done = daemon.command("check", "--json", "--quick")
+            found += json.loads(done.stdout)["findings"]
+            assert daemon.process
+            assert daemon.process.poll() is None, status
+        assert found == []
+    finally:
+        assert daemon.process
+        daemon.process.kill()
+        daemon.process.communicate()

@@ -1,0 +1,224 @@
+"""Which rows go, and what keeps them: real files, a real database."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, insert, select
+
+from daemon.database.queue import connect
+from daemon.database.tables import labels, models, predictions, videos
+from daemon.database.upgrade import upgrade
+from daemon.home.folder import Home
+from daemon.home.identity import identify
+from daemon.home.settings import Settings
+from daemon.maintenance.backup import Backups, found
+from daemon.maintenance.retention import REMOVED, Retention
+from daemon.training.holdout import AROUND
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+OLD = NOW - timedelta(days=40)
+
+
+class Shelf:
+    """A home with rows of many clips; those in `kept` have their files still."""
+
+    def __init__(self, root: Path) -> None:
+        self.home = Home.at(root / "home")
+        self.home.create()
+        upgrade(self.home.database)
+        self.engine = connect(self.home.database)
+        self.told: list[str | None] = []
+        with self.engine.execution_options(writes=True).begin() as write:
+            model = {"id": 1, "name": "m", "digest": "d", "classes": [], "measured": {}, "used_at": OLD}
+            write.execute(insert(models).values(**model))
+        for name in ("classified", "labelled"):
+            (self.home.root / name / "Biking").mkdir(parents=True)
+
+    def clips(self, count: int, *, kept: bool, at: datetime = OLD, **values: Any) -> list[int]:
+        """Rows of clips, answered and filed."""
+        folder = self.home.root / ("duplicates" if "duplicate_of" in values else "classified/Biking")
+        ids = []
+        with self.engine.execution_options(writes=True).begin() as write:
+            for _ in range(count):
+                number = (write.scalar(select(func.max(videos.c.id))) or 0) + 1
+                path = folder / f"clip{number}.avi"
+                path.write_text(f"clip {number}")
+                identity = identify(bytes(path))
+                assert identity
+                row = {"name": path.name, "path": bytes(path), "sha256": f"{number}", **identity._asdict()}
+                row |= {"state": "filed", "arrived_at": at, "finished_at": at, **values}
+                write.execute(insert(videos).values(**row))
+                if "duplicate_of" not in values:
+                    said = {"video_id": number, "model_id": 1, "class": "Biking", "class_index": 0, "probability": 0.9}
+                    read = {"logits": [1.0], "frames_asked": 16, "frames_read": 16, "decoder": "pyav"}
+                    write.execute(insert(predictions).values(**said, **read, created_at=at))
+                if not kept:
+                    path.unlink()
+                ids.append(number)
+        return ids
+
+    def label(self, video: int, source: str = "command") -> None:
+        said = {"video_id": video, "verdict": "labelled", "class": "Biking", "source": source, "who": "ann"}
+        with self.engine.execution_options(writes=True).begin() as write:
+            write.execute(insert(labels).values(**said, created_at=OLD))
+
+    def retention(self, **settings: Any) -> Retention:
+        loaded = Settings(**settings)
+        backups = Backups(self.home, loaded, self.told.append)
+        return Retention(self.home, self.engine, loaded, backups.make, self.told.append)
+
+    def tend(self, **settings: Any) -> int:
+        """Two looks, and what the second one removes."""
+        retention = self.retention(**settings)
+        assert retention.tend(NOW) == 0
+        return retention.tend(NOW + timedelta(hours=1))
+
+    def ids(self) -> list[int]:
+        with self.engine.begin() as read:
+            assert read.exec_driver_sql("PRAGMA foreign_key_check").all() == []
+            return list(read.execute(select(videos.c.id).order_by(videos.c.id)).scalars())
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Iterator[Shelf]:
+    shelf = Shelf(tmp_path)
+    yield shelf
+    shelf.engine.dispose()
+
+
+def test_old_rows_without_a_file_go_with_their_predictions_after_a_backup(shelf: Shelf) -> None:
+    there = shelf.clips(10, kept=True)
+    gone = shelf.clips(3, kept=False)
+    young = shelf.clips(3, kept=False, at=NOW - timedelta(days=1))
+    assert shelf.tend(keep_days=30) == 3
+    assert shelf.ids() == there + young
+    assert shelf.told[-1] is None
+    with shelf.engine.begin() as read:
+        assert set(read.execute(select(predictions.c.video_id)).scalars()) == set(there + young)
+    (backup,) = found(shelf.home.backups, NOW + timedelta(days=1))
+    copy = connect(backup, read_only=True)
+    with copy.begin() as read:
+        assert set(gone) <= set(read.execute(select(videos.c.id)).scalars())
+    copy.dispose()
+
+
+def test_of_the_rows_without_a_file_the_newest_are_kept(shelf: Shelf) -> None:
+    there = shelf.clips(10, kept=True)
+    gone = shelf.clips(6, kept=False)
+    shelf.clips(1, kept=True)
+    assert shelf.tend(keep_videos=4) == 2
+    assert [video for video in shelf.ids() if video in gone] == gone[2:]
+    assert set(there) < set(shelf.ids())
+
+
+def test_without_a_setting_nothing_goes(shelf: Shelf) -> None:
+    shelf.clips(3, kept=False)
+    assert shelf.tend() == 0
+
+
+def test_what_people_said_stays_and_what_came_around_it(shelf: Shelf) -> None:
+    """Without its neighbours, a corrected clip would look as if all that came had been labelled, and judge models."""
+    shelf.clips(80, kept=True)
+    gone = shelf.clips(3 * AROUND, kept=False)
+    labelled = gone[-2]
+    shelf.label(labelled)
+    shelf.clips(1, kept=True)
+    assert shelf.tend(keep_days=30) == len(gone) - AROUND - 2
+    assert [video for video in shelf.ids() if video in gone] == gone[-AROUND - 2 :]
+
+
+def test_an_original_goes_after_its_duplicates_only(shelf: Shelf) -> None:
+    shelf.clips(10, kept=True)
+    (original,) = shelf.clips(1, kept=False)
+    (alone,) = shelf.clips(1, kept=False)
+    (copy,) = shelf.clips(1, kept=True, duplicate_of=original)
+    (other_copy,) = shelf.clips(1, kept=False, duplicate_of=alone)
+    shelf.clips(1, kept=True)
+    assert shelf.tend(keep_days=30) == 2
+    assert {original, copy} <= set(shelf.ids())
+    assert not {alone, other_copy} & set(shelf.ids())
+
+
+def test_a_file_that_was_gone_for_a_moment_keeps_its_row(shelf: Shelf) -> None:
+    there = shelf.clips(10, kept=True)
+    path = shelf.home.root / "classified" / "Biking" / "clip3.avi"
+    retention = shelf.retention(keep_days=30)
+    path.rename(shelf.home.root / "elsewhere.avi")
+    assert retention.tend(NOW) == 0
+    (shelf.home.root / "elsewhere.avi").rename(path)
+    assert retention.tend(NOW) == 0
+    assert shelf.ids() == there
+
+
+def test_the_newest_row_stays_since_its_id_would_be_given_again(shelf: Shelf) -> None:
+    shelf.clips(10, kept=True)
+    *_, newest = shelf.clips(3, kept=False)
+    assert shelf.tend(keep_days=30) == 2
+    assert newest in shelf.ids()
+
+
+def test_more_than_half_never_goes(shelf: Shelf) -> None:
+    shelf.clips(10, kept=True)
+    shelf.clips(14, kept=False)
+    assert shelf.tend(keep_days=30) == 0
+    assert len(shelf.ids()) == 24
+    assert "13 of 24 would go, which is more than half" in str(shelf.told[-1])
+
+
+def test_from_a_new_database_nothing_goes(shelf: Shelf) -> None:
+    shelf.clips(10, kept=True, at=NOW - timedelta(days=6))
+    shelf.clips(3, kept=False, at=NOW - timedelta(days=6))
+    assert shelf.tend(keep_days=1) == 0
+    assert len(shelf.ids()) == 13
+
+
+def test_where_a_folder_is_away_nothing_goes(shelf: Shelf) -> None:
+    shelf.clips(10, kept=True)
+    shelf.clips(3, kept=False)
+    folder = shelf.home.root / "classified"
+    folder.rename(shelf.home.root / "away")
+    assert shelf.tend(keep_days=30) == 0
+    assert "classified cannot be looked at" in str(shelf.told[-1])
+    folder.mkdir()
+    assert shelf.tend(keep_days=30) == 0
+    assert "is its disk away?" in str(shelf.told[-1])
+    assert len(shelf.ids()) == 13
+
+
+def test_without_a_backup_nothing_goes(shelf: Shelf) -> None:
+    shelf.clips(10, kept=True)
+    shelf.clips(3, kept=False)
+    shelf.home.backups.write_text("in the way")
+    assert shelf.tend(keep_days=30) == 0
+    assert "no old rows are removed: backup" in str(shelf.told[-1])
+    assert len(shelf.ids()) == 13
+
+
+def test_a_row_whose_file_comes_back_between_two_looks_at_the_database_stays(shelf: Shelf) -> None:
+    shelf.clips(10, kept=True)
+    gone = shelf.clips(3, kept=False)
+    shelf.clips(1, kept=True)
+    retention = shelf.retention(keep_days=30)
+    retention.tend(NOW)
+    shelf.label(gone[1])
+    assert retention.tend(NOW) < 3
+    assert gone[1] in shelf.ids()
+
+
+def test_many_go_in_several_transactions(shelf: Shelf) -> None:
+    shelf.clips(2 * REMOVED + 60, kept=True)
+    gone = shelf.clips(REMOVED + 50, kept=False)
+    shelf.clips(1, kept=True)
+    assert shelf.tend(keep_days=30) == len(gone)
+    assert not set(gone) & set(shelf.ids())
+
+
+def test_no_file_is_ever_removed(shelf: Shelf) -> None:
+    shelf.clips(10, kept=True)
+    shelf.clips(3, kept=False)
+    before = sorted(shelf.home.root.rglob("*.avi"))
+    shelf.tend(keep_days=30, keep_videos=1)
+    assert sorted(shelf.home.root.rglob("*.avi")) == before

@@ -1,0 +1,296 @@
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from scipy.stats import binomtest, chi2_contingency
+from sqlalchemy import Engine, insert, update
+
+from daemon.database.queue import Store, connect
+from daemon.database.tables import labels, predictions, videos
+from daemon.database.upgrade import upgrade
+from daemon.home.identity import Identity
+from daemon.home.moving import Folders
+from daemon.labels.labels import Labels, Said
+from daemon.report.accuracy import calibration, drift, live_accuracy, live_total, quality, weeks
+from daemon.report.drift import Recent, Seen, compare, recent
+from daemon.report.statistics import Tally, odds_of_classes, odds_of_unsure, wilson
+
+NOW = datetime(2026, 3, 18, 12, tzinfo=UTC)  # a Wednesday
+DAY = timedelta(days=1)
+CLASSES = ["Biking", "Skiing"]
+
+
+class Home:
+    """A database with models "old" and "new", filled row by row."""
+
+    def __init__(self, engine: Engine, root: Path) -> None:
+        self.engine, self.folders = engine, Folders(root)
+        store = Store(engine, "me")
+        self.models = {name: store.register_model(name, name, CLASSES, {}, NOW) for name in ("old", "new")}
+        self.ids = count(1)
+
+    def add(self, table: Any, **values: Any) -> None:
+        with self.engine.execution_options(writes=True).begin() as write:
+            write.execute(insert(table).values(**values))
+
+    def answers(self, number: int, name: str = "Biking", age: timedelta = DAY, **said: Any) -> list[int]:
+        """So many answered videos; `said` may have model, group, sampled, doubt, kind, probability and path."""
+        with self.engine.execution_options(writes=True).begin() as write:
+            return [self.answer(write, name, NOW - age, **said) for _ in range(number)]
+
+    def answer(self, write: Any, name: str, at: datetime, **said: Any) -> int:
+        video, path = next(self.ids), said.get("path") or self.folders.classified(b"a.mp4", name)
+        file = {"name": "a.mp4", "path": path, **Identity(video, 1, 1)._asdict(), "state": "filed"}
+        about = {"sampled": said.get("sampled", False), "group": said.get("group")}
+        write.execute(insert(videos).values(id=video, **file, **about, arrived_at=at, finished_at=at))
+        prediction = {"video_id": video, "model_id": self.models[said.get("model", "new")], "class": name}
+        prediction |= {"class_index": 0, "probability": said.get("probability", 0.9), "logits": [], "decoder": "opencv"}
+        prediction |= {"kind": said.get("kind", "answer"), "doubt": said.get("doubt"), "created_at": at}
+        write.execute(insert(predictions).values(frames_asked=16, frames_read=16, **prediction))
+        return video
+
+    def review(self, video: int, name: str | None, sampled: bool = True) -> None:
+        """What a person said, None where they could not tell."""
+        said = Said(video, "labelled", name) if name else Said(video, "unsure")
+        self.labels.say([replace(said, sampled=sampled)], "page", "ann", NOW)
+
+    @property
+    def labels(self) -> Labels:
+        return Labels(self.engine, self.folders)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    upgrade(tmp_path / "vidwatch.db")
+    engine = connect(tmp_path / "vidwatch.db")
+    yield Home(engine, tmp_path)
+    engine.dispose()
+
+
+def asked(home: Home, question: Any, *arguments: Any) -> Any:
+    with home.engine.begin() as read:
+        return question(read, *arguments)
+
+
+def test_live_accuracy_counts_the_reviewed_clips_of_the_random_share_by_week_and_model(home: Home) -> None:
+    for week, model in ((8, "old"), (1, "old"), (1, "new")):
+        right, wrong = home.answers(2, age=week * DAY, model=model, sampled=True)
+        home.review(right, "Biking")
+        home.review(wrong, "Skiing")
+    home.answers(1, sampled=True)
+    found = asked(home, live_accuracy)
+    assert [(live.week, live.model, live.n, live.right, live.undecidable) for live in found] == [
+        (date(2026, 3, 9), "old", 2, 1, 0),
+        (date(2026, 3, 16), "new", 2, 1, 0),
+        (date(2026, 3, 16), "old", 2, 1, 0),
+    ]
+    assert found[0].interval == wilson(1, 2)
+
+
+def test_corrections_and_reviews_of_other_clips_do_not_count(home: Home) -> None:
+    """Neither does what is said elsewhere of a clip of the share, nor a review of a clip that was not drawn."""
+    drawn, other = home.answers(1, sampled=True)[0], home.answers(1)[0]
+    home.review(drawn, "Skiing", sampled=False)
+    home.review(other, "Skiing")
+    assert asked(home, live_accuracy) == []
+    assert asked(home, live_total, "new") is None
+
+
+def test_a_later_correction_elsewhere_does_not_change_what_the_review_said(home: Home) -> None:
+    (video,) = home.answers(1, sampled=True)
+    home.review(video, "Skiing")
+    home.review(video, "Biking")
+    home.review(video, "Haircut", sampled=False)
+    live = asked(home, live_total, "new")
+    assert (live.n, live.right) == (1, 1)
+
+
+def test_a_review_that_was_taken_back_does_not_count(home: Home) -> None:
+    first, second, third = home.answers(3, sampled=True)
+    home.review(second, "Skiing", sampled=False)
+    home.review(third, "Biking")
+    for video in (first, second, third):
+        home.review(video, "Skiing")
+    home.labels.undo([first, second, third], "page", "ann", NOW)
+    live = asked(home, live_total, "new")
+    assert (live.n, live.right) == (1, 1)  # of the third, the review before counts again
+
+
+def test_clips_that_the_reviewer_could_not_tell_are_counted_apart(home: Home) -> None:
+    for video, name in zip(home.answers(3, sampled=True), ("Biking", None, None), strict=True):
+        home.review(video, name)
+    live = asked(home, live_total, "new")
+    assert (live.n, live.right, live.undecidable) == (1, 1, 2)
+
+
+def test_what_a_shadow_or_a_rescoring_says_is_no_answer(home: Home) -> None:
+    for kind in ("shadow", "rescored"):
+        (video,) = home.answers(1, sampled=True, kind=kind)
+        home.review(video, "Biking")
+    assert asked(home, live_accuracy) == []
+    assert asked(home, calibration) == []
+    assert sum(week.n for week in asked(home, weeks, NOW)) == 0
+    assert asked(home, recent, NOW) == Recent([], [])
+
+
+def test_calibration_compares_probabilities_with_the_share_of_right_answers(home: Home) -> None:
+    for probability, name in ((0.55, "Biking"), (0.51, "Skiing"), (1.0, "Biking"), (0.93, None)):
+        home.review(home.answers(1, sampled=True, probability=probability)[0], name)
+    low, high = asked(home, calibration)
+    assert (low.low, low.high, low.n, low.probability, low.right) == (0.5, 0.6, 2, pytest.approx(0.53), 0.5)
+    assert (high.low, high.high, high.n, high.probability, high.right) == (0.9, 1.0, 1, 1.0, 1.0)
+    assert asked(home, calibration, "old") == []
+
+
+def test_weeks_count_answers_by_class_and_name_empty_weeks_too(home: Home) -> None:
+    home.answers(2, age=3 * DAY)  # Sunday
+    home.answers(1, "Skiing", age=2 * DAY, doubt="unknown")  # Monday
+    found = asked(home, weeks, NOW, 3)
+    assert [(week.week, week.n, week.unsure, week.classes) for week in found] == [
+        (date(2026, 3, 2), 0, 0, {}),
+        (date(2026, 3, 9), 2, 0, {"Biking": 2}),
+        (date(2026, 3, 16), 1, 1, {"Skiing": 1}),
+    ]
+
+
+def test_what_a_person_put_into_a_class_folder_is_not_what_comes_in(home: Home) -> None:
+    (video,) = home.answers(1)
+    home.add(
+        labels, video_id=video, verdict="labelled", **{"class": "Biking"}, source="folder", who="ann", created_at=NOW
+    )
+    assert asked(home, recent, NOW) == Recent([], [])
+    assert sum(week.n for week in asked(home, weeks, NOW)) == 0
+
+
+@pytest.mark.parametrize(("right", "n"), [(0, 5), (5, 5), (93, 100), (1, 1)])
+def test_the_interval_is_wilsons(right: int, n: int) -> None:
+    assert wilson(right, n) == pytest.approx(tuple(binomtest(right, n).proportion_ci(method="wilson")), abs=1e-12)
+
+
+def test_the_odds_are_those_of_the_textbook_tests() -> None:
+    week, before = Tally(60, 20, {"a": 30, "b": 20, "c": 10}), Tally(240, 40, {"a": 90, "b": 90, "c": 60})
+    table = [[20, 40], [40, 200]]
+    assert odds_of_unsure(week, before) == pytest.approx(chi2_contingency(table, correction=False).pvalue, rel=1e-9)
+    few = Tally(30, 4), Tally(300, 10)
+    table = [[4, 26], [10, 290]]
+    assert odds_of_unsure(*few) == pytest.approx(chi2_contingency(table, correction=True).pvalue, rel=1e-9)
+    table = [[30, 20, 10], [90, 90, 60]]
+    assert odds_of_classes(week, before) == pytest.approx(chi2_contingency(table).pvalue, rel=0.02)
+
+
+def test_rare_classes_are_compared_as_one() -> None:
+    week, before = {"a": 30, "b": 20}, {"a": 150, "b": 100}
+    few = {f"rare{n}": 1 for n in range(8)}, {f"rare{n}": 1 for n in range(16)}
+    apart = odds_of_classes(Tally(58, 0, week | few[0]), Tally(266, 0, before | few[1]))
+    assert apart == odds_of_classes(Tally(58, 0, week | {"rare": 8}), Tally(266, 0, before | {"rare": 16}))
+    assert 0.05 < apart < 0.3
+
+
+def test_a_class_that_was_never_there_before_is_told_however_many_clips_there_were() -> None:
+    assert odds_of_classes(Tally(30, 0, {"new": 20, "a": 10}), Tally(500, 0, {"a": 500})) < 1e-6
+
+
+@pytest.mark.parametrize(
+    "tally", [Tally(40, 0, {"a": 40}), Tally(40, 40, {"a": 40})], ids=["never unsure", "always unsure"]
+)
+def test_nothing_can_differ_where_all_is_the_same(tally: Tally) -> None:
+    assert (odds_of_unsure(tally, tally), odds_of_classes(tally, tally)) == (1.0, 1.0)
+
+
+def stream(
+    rng: Random, groups: int, unsure: float = 0.05, weights: tuple[float, ...] = (5, 4, 3, 2, 1, 1)
+) -> list[Seen]:
+    """Answers to recordings of one to four clips, which are all alike."""
+    found = []
+    for group in range(groups):
+        (name,) = rng.choices("abcdef", weights)
+        seen = Seen("new", f"g{group}", name, rng.random() < unsure, False)
+        found += [seen] * rng.randint(1, 4)
+    return found
+
+
+def test_without_a_change_one_look_in_a_hundred_gives_a_false_warning() -> None:
+    rng = Random(0)
+    looks = [bool(compare(Recent(stream(rng, 70), stream(rng, 280)))) for _ in range(1500)]
+    assert 0.004 < sum(looks) / len(looks) < 0.015
+
+
+def test_more_unsure_answers_are_noticed() -> None:
+    rng = Random(1)
+    looks = [compare(Recent(stream(rng, 100, unsure=0.2), stream(rng, 400))) for _ in range(100)]
+    assert sum(any(warning.startswith("unsure answers: ") for warning in look) for look in looks) > 85
+
+
+def test_a_class_that_comes_twice_as_often_is_noticed_and_named() -> None:
+    rng = Random(2)
+    looks = [compare(Recent(stream(rng, 200, weights=(5, 4, 7.8, 2, 1, 1)), stream(rng, 800))) for _ in range(100)]
+    assert sum(any("above all c: " in warning for warning in look) for look in looks) > 75
+
+
+def test_many_clips_of_one_recording_are_one_observation() -> None:
+    rng = Random(3)
+    strange = [Seen("new", "long", "f", True, False)] * 500
+    assert compare(Recent(stream(rng, 70) + strange, stream(rng, 280))) == []
+
+
+def test_few_recordings_say_nothing() -> None:
+    week = [Seen("new", f"g{n}", "a", True, False) for n in range(29)]
+    before = [Seen("new", f"g{n}", "b", False, False) for n in range(500)]
+    assert compare(Recent(week, before)) == []
+    assert len(compare(Recent([*week, Seen("new", "one more", "a", True, False)], before))) == 2
+
+
+def test_another_model_that_answers_otherwise_is_no_drift() -> None:
+    week = [Seen("new", f"g{n}", "a", True, False) for n in range(100)]
+    before = [Seen("old", f"g{n}", "b", False, False) for n in range(100)]
+    assert compare(Recent(week, before)) == []
+    earlier = [Seen("old", f"h{n}", "a", True, False) for n in range(50)]
+    assert len(compare(Recent(week + earlier, before))) == 2  # the old one's own last days
+
+
+def test_drift_is_read_from_the_answers_of_five_weeks(home: Home) -> None:
+    home.answers(100, age=40 * DAY, doubt="probability")
+    home.answers(100, age=20 * DAY)
+    home.answers(40, age=DAY, doubt="probability")
+    (warning,) = asked(home, drift, NOW)
+    assert warning == "unsure answers: 100% of the last 7 days, 0% of the 28 days before; that is more than chance"
+
+
+def test_of_many_clips_the_same_few_are_looked_at_each_time(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Evenly, though four cameras take turns."""
+    monkeypatch.setattr("daemon.report.drift.LOOKED_AT", 500)
+    with home.engine.execution_options(writes=True).begin() as write:
+        for n in range(1000):
+            home.answer(write, "Biking", NOW - DAY, group=f"camera{n % 4}")
+    found = asked(home, recent, NOW)
+    assert 250 <= len(found.week) <= 500
+    cameras = [sum(seen.group == f"camera{n}" for seen in found.week) / len(found.week) for n in range(4)]
+    assert all(math.isclose(share, 0.25, abs_tol=0.1) for share in cameras)
+    assert asked(home, recent, NOW) == found
+
+
+def test_unsure_clips_await_review_until_something_is_said_of_them(home: Home) -> None:
+    there = home.folders.unsure(b"a.mp4")
+    said, taken_back, _ = home.answers(3, doubt="unknown", path=there)
+    home.answers(1)
+    home.review(said, None, sampled=False)
+    home.review(taken_back, "Skiing", sampled=False)
+    home.labels.undo([taken_back], "page", "ann", NOW)
+    with home.engine.execution_options(writes=True).begin() as write:  # as the daemon does
+        write.execute(update(videos).where(videos.c.id == taken_back).values(path=there, destination=None))
+    found = asked(home, quality, home.folders, "new", NOW)
+    assert (found.awaiting, found.unsure, found.looked_at) == (2, 3, 4)
+
+
+def test_that_the_random_share_was_not_reviewed_is_told(home: Home) -> None:
+    home.answers(1)
+    assert not asked(home, quality, home.folders, "new", NOW).to_review
+    home.answers(1, sampled=True)
+    found = asked(home, quality, home.folders, "new", NOW)
+    assert (found.to_review, found.live) == (True, None)

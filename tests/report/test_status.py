@@ -1,0 +1,254 @@
+import io
+import json
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from daemon.database.queue import Answer, Arrival, Opinion, Placed, Store, connect
+from daemon.database.upgrade import upgrade
+from daemon.home.folder import Home
+from daemon.home.identity import identify
+from daemon.home.moving import Folders
+from daemon.labels.labels import Labels, Said
+from daemon.report.status import read_status, render
+from daemon.training.decisions import Decision, History
+from learner.errors import VidwatchError
+
+NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    home = Home.at(tmp_path)
+    home.create()
+    upgrade(home.database)
+    return home
+
+
+def fill(home: Home) -> None:
+    """Two filed, one of them a duplicate, one failed, one in trouble, one queued; the names try to do mischief."""
+    store = Store(connect(home.database), "me")
+    names = ["red [bold]x.mp4", "again.mp4", "\x1b[31mtext", "troubled.mp4", "queued.mp4"]
+    arrivals = []
+    for name in names:
+        (home.inbox / name).write_text(name)
+        identity = identify(bytes(home.inbox / name))
+        assert identity
+        arrivals.append(Arrival(bytes(home.inbox / name), identity, None))
+    store.enqueue(arrivals, NOW)
+    videos = store.claim(4, NOW)
+    model = store.register_model("starter", "digest", ["Biking", "Skiing"], {}, NOW)
+    answers = [Answer(v.id, v.path, "5a3e0000", "Biking", 0, 0.75, [1.0, 0.0], 16, 16, "opencv") for v in videos[:2]]
+    store.record(answers, model, Folders(home.root), NOW)
+    placed = {move.id: Placed(move.destination, move.destination) for move in store.moves(NOW)}
+    store.moved(placed, NOW - timedelta(minutes=1))
+    store.fail(videos[2].id, "not a video", b"/failed")
+    store.moved({videos[2].id: Placed(b"/\x1b[31mtext", b"/failed")}, NOW)
+    store.postpone([videos[3].id], "the share is gone", NOW)
+    store.close()
+
+
+def answer_unsure(home: Home) -> None:
+    """One clip of the random share, whose answer is unsure; a challenger says something else in its shadow."""
+    store = Store(connect(home.database), "me", sampled=1.0)
+    (home.inbox / "unsure.mp4").write_text("unsure")
+    identity = identify(bytes(home.inbox / "unsure.mp4"))
+    assert identity
+    store.enqueue([Arrival(bytes(home.inbox / "unsure.mp4"), identity, None)], NOW)
+    (video,) = store.claim(1, NOW)
+    models = [store.register_model(name, name, ["Biking", "Skiing"], {}, NOW) for name in ("starter", "auto-1")]
+    shadow = Opinion(models[1], "Skiing", 1, 0.9, [0.0, 1.0])
+    said = "Biking", 0, 0.3, [1.0, 0.0], 16, 16, "opencv"
+    answer = Answer(video.id, video.path, "5a3e0001", *said, doubt="probability", shadow=shadow, read_share=0.7)
+    store.record([answer], models[0], Folders(home.root), NOW)
+    target = store.moves(NOW)[0].destination
+    store.moved({video.id: Placed(target, target)}, NOW)
+    store.close()
+
+
+def shown(home: Home) -> str:
+    console = Console(file=io.StringIO(), width=120, force_terminal=False)
+    console.print(render(read_status(home, NOW), NOW))
+    return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
+
+
+def test_json_gives_counts_model_daemon_and_answers(home: Home) -> None:
+    fill(home)
+    status = json.loads(json.dumps(read_status(home, NOW).to_json()))
+    assert {
+        key: status[key] for key in ("queued", "claimed", "in_hand", "classified", "filed", "failed", "waiting")
+    } == {
+        "queued": 2,
+        "claimed": 0,
+        "in_hand": 0,
+        "classified": 0,
+        "filed": 2,
+        "failed": 1,
+        "waiting": 0,
+    }
+    assert (status["model"], status["duplicates"], status["clips_a_minute"]) == ("starter", 1, 0.4)
+    nobody = {"running": False, "pid": None, "since": None, "notices": {}, "settings_are_newer": False}
+    assert status["daemon"] == nobody
+    assert [(row["id"], row["class"], row["probability"], row["duplicate_of"]) for row in status["recent"]] == [
+        (2, "Biking", 0.75, 1),
+        (1, "Biking", 0.75, None),
+    ]
+    assert [row["reason"] for row in status["failures"]] == ["not a video"]
+    assert [row["reason"] for row in status["troubles"]] == ["the share is gone"]
+
+
+def test_the_table_shows_names_as_they_are_and_no_control_characters(home: Home) -> None:
+    fill(home)
+    said = shown(home)
+    assert "\x1b" not in said
+    for text in (
+        "not running",
+        "red [bold]x.mp4",
+        "\\x1b[31mtext",
+        "75.0%",
+        "as video 1",
+        "the share is gone",
+        "starter",
+    ):
+        assert text in said
+
+
+def test_a_running_daemon_and_newer_settings_are_shown(home: Home) -> None:
+    with home.lock() as lock:
+        assert read_status(home, NOW).running == lock.running
+        lock.note("disk", "too little space")
+        assert "disk: too little space" in shown(home)
+        assert not read_status(home, NOW).settings_are_newer
+        later = lock.running.since.timestamp() + 60
+        os.utime(home.settings, (later, later))
+        assert read_status(home, NOW).settings_are_newer
+
+
+def test_a_folder_that_is_no_home_is_named(tmp_path: Path) -> None:
+    with pytest.raises(VidwatchError, match="vidwatch init"):
+        read_status(Home.at(tmp_path / "none"), NOW)
+
+
+def test_a_file_that_is_no_database_is_one_line(home: Home) -> None:
+    home.database.write_bytes(b"junk, and enough of it to be looked at as a header of a database" * 20)
+    with pytest.raises(VidwatchError, match=r"vidwatch\.db is damaged \(file is not .*'vidwatch restore'"):
+        read_status(home, NOW)
+    home.database.write_bytes(b"")
+    with pytest.raises(VidwatchError, match=r"vidwatch\.db is damaged .*'vidwatch restore'"):
+        read_status(home, NOW)
+
+
+def test_the_table_calls_states_what_json_calls_them(home: Home) -> None:
+    fill(home)
+    store = Store(connect(home.database), "me")
+    (video,) = store.claim(1, NOW)
+    store.wait(video.id, NOW)
+    store.close()
+    counted = read_status(home, NOW).to_json()
+    assert (counted["queued"], counted["waiting"]) == (1, 1)
+    (line,) = [line for line in shown(home).splitlines() if "queued  " in line]
+    assert "1, and 1 waiting to be whole" in line
+
+
+def test_what_could_not_be_read_is_no_new_label(home: Home) -> None:
+    engine = connect(home.database)
+    store, labels = Store(engine, "me"), Labels(engine, Folders(home.root))
+    for name in ("good.avi", "notes.txt"):
+        path = home.root / "labelled" / "Biking" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(name)
+        identity = identify(bytes(path))
+        assert identity
+        labels.notice([(bytes(path), identity, None)], NOW)
+    assert read_status(home, NOW).learning.new_labels == 0
+    good, text = store.claim(2, NOW)
+    model = store.register_model("starter", "digest", ["Biking", "Skiing"], {}, NOW)
+    known = "Biking", 0, 0.75, [1.0, 0.0], 16, 16, "opencv"
+    store.record([Answer(good.id, good.path, "5a3e0000", *known)], model, Folders(home.root), NOW)
+    store.fail(text.id, "not a video", b"/failed")
+    assert read_status(home, NOW).learning.new_labels == 1
+    store.close()
+
+
+def test_status_is_read_while_a_writer_holds_the_database(home: Home) -> None:
+    fill(home)
+    with connect(home.database).execution_options(writes=True).begin() as writer:
+        writer.exec_driver_sql("UPDATE videos SET error = 'half done'")
+        assert read_status(home, NOW).failed[0].reason == "not a video"
+        writer.rollback()
+
+
+def test_an_unsure_answer_is_marked_and_what_a_shadow_says_is_not_shown(home: Home) -> None:
+    answer_unsure(home)
+    (recent,) = read_status(home, NOW).to_json()["recent"]
+    assert (recent["class"], recent["doubt"]) == ("Biking", "probability")
+    assert "unsure, cut short (70% was there), 0 s ago" in shown(home)
+
+
+def test_unsure_answers_are_counted_until_they_are_reviewed(home: Home) -> None:
+    answer_unsure(home)
+    assert read_status(home, NOW).to_json()["unsure"] == {"share": 1.0, "looked_at": 1, "awaiting_review": 1}
+    assert "100.0% of the last 7 days' answers, 1 awaits review" in shown(home)
+    Labels(connect(home.database), Folders(home.root)).say([Said(1, "labelled", "Biking")], "page", "ann", NOW)
+    assert read_status(home, NOW).to_json()["unsure"]["awaiting_review"] == 0
+
+
+def test_live_accuracy_is_that_of_the_random_share_and_it_is_told_where_that_was_not_reviewed(home: Home) -> None:
+    answer_unsure(home)
+    assert read_status(home, NOW).to_json()["live_accuracy"] is None
+    assert "not reviewed yet: vidwatch review" in shown(home)
+    labels = Labels(connect(home.database), Folders(home.root))
+    labels.say([Said(1, "labelled", "Biking", sampled=True)], "page", "ann", NOW)
+    live = read_status(home, NOW).to_json()["live_accuracy"]
+    assert (live["model"], live["n"], live["right"]) == ("starter", 1, 1)
+    assert "100.0% (20.7% to 100.0%) of 1 clip drawn at random" in shown(home)
+
+
+def test_the_model_shown_is_the_one_that_answers(home: Home) -> None:
+    """A challenger in its shadow was loaded last, and one that is refused answers nothing."""
+    answer_unsure(home)
+    history = History(connect(home.database))
+    history.obey("starter", NOW)
+    history.conclude("auto-1", "starter", Decision("refused", "it is worse", {}), NOW)
+    assert read_status(home, NOW).model == "starter"
+    history.conclude("auto-1", "starter", Decision("promoted", "it is better", {}), NOW)
+    assert read_status(home, NOW).model == "auto-1"
+
+
+def test_a_model_that_the_settings_give_by_its_path_is_shown_by_its_name(home: Home) -> None:
+    History(connect(home.database)).obey("/srv/models/mine.safetensors", NOW)
+    assert read_status(home, NOW).model == "mine"
+
+
+def test_drift_is_a_warning(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer_unsure(home)
+    assert read_status(home, NOW).to_json()["drift"] == []
+    monkeypatch.setattr("daemon.report.accuracy.compare", lambda found: ["more [unsure] answers"])
+    assert read_status(home, NOW).to_json()["drift"] == ["more [unsure] answers"]
+    assert "more [unsure] answers" in shown(home)
+
+
+def test_status_says_how_far_training_is_and_how_it_ended(home: Home) -> None:
+    engine = connect(home.database)
+    history = History(engine)
+    history.obey("starter", NOW)
+    history.ask("20 new labels", NOW)
+    training = history.asked()
+    assert training
+    history.begin(training, 0, NOW)
+    history.note_progress(training, "48%, loss 0.224")
+    assert "auto-1 ended with the daemon" in shown(home)
+    with home.lock():
+        assert "auto-1 48%, loss 0.224" in shown(home)
+    history.conclude("auto-1", "starter", Decision("refused", "it is worse", {}), NOW, training)
+    assert "auto-1 refused, 0 new labels since" in shown(home)
+    assert read_status(home, NOW).to_json()["training"]["verdict"] == "refused"
+    history.ask("vidwatch retrain", NOW)
+    training = history.asked()
+    assert training
+    history.end(training, "failed", "its process ended (signal 9)", NOW)
+    assert "auto-2 failed: its process ended (signal 9)" in shown(home)
+    engine.dispose()

@@ -1,0 +1,150 @@
+"""The installed command as a process of its own, on real files."""
+
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from installed import SLOWEST, Daemon, drop
+from installed import daemon as daemon
+
+from learner.catalogue import STARTER
+from learner.checkpoint import load, save
+
+
+def test_once_works_off_what_is_there_and_ends_well_whatever_failed(daemon: Daemon) -> None:
+    drop(daemon.inbox / "cam1", "001.avi", 1)
+    drop(daemon.inbox / "cam2", "001.avi", 2)
+    shutil.copy(drop(daemon.inbox, "new\nline", 3), daemon.inbox / "copy.avi")
+    (daemon.inbox / "text.mp4").write_text("no video")
+    (daemon.inbox / "a.mp4.part").write_bytes(b"half")
+    done = daemon.command("run", "--once")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert daemon.names("inbox") == ["a.mp4.part"]
+    assert len(daemon.names("classified")) == 3
+    assert len(daemon.names("duplicates")) == 1
+    assert daemon.names("failed") == ["text.mp4", "text.mp4.txt"]
+    assert daemon.query("SELECT count(*), count(DISTINCT video_id) FROM predictions") == [(3, 3)]
+    assert daemon.query("SELECT DISTINCT n FROM (SELECT count(*) AS n FROM prediction_logits GROUP BY video_id)") == [
+        (10,)
+    ]
+    status = daemon.status()
+    assert {key: status[key] for key in ("queued", "claimed", "classified", "filed", "failed")} == {
+        "queued": 0,
+        "claimed": 0,
+        "classified": 0,
+        "filed": 4,
+        "failed": 1,
+    }
+    assert not status["daemon"]["running"]
+
+
+def test_a_running_daemon_takes_what_comes_in_and_stops_when_told(daemon: Daemon) -> None:
+    daemon.start()
+    status = daemon.wait_for(lambda status: status["model"] is not None)
+    assert daemon.process
+    assert (status["daemon"]["running"], status["daemon"]["pid"]) == (True, daemon.process.pid)
+    drop(daemon.inbox, "a.avi", 1)
+    content = drop(daemon.inbox.parent, "b.avi", 2).read_bytes()
+    with (daemon.inbox / "slow.avi").open("wb") as file:
+        for first in range(0, len(content), len(content) // 4):
+            file.write(content[first : first + len(content) // 4])
+            file.flush()
+            time.sleep(0.7)
+    daemon.wait_for(lambda status: status["filed"] == 2)
+    assert daemon.query("SELECT state, error FROM videos") == [("filed", None)] * 2
+
+    second = daemon.command("run")
+    assert second.returncode == os.EX_TEMPFAIL
+    assert f"process {daemon.process.pid}" in second.stderr
+    assert second.stderr.count("\n") == 1
+
+    decoders = psutil.Process(daemon.process.pid).children()
+    began = time.monotonic()
+    code, said = daemon.end(signal.SIGTERM)
+    assert (code, "Traceback" in said) == (0, False)
+    assert time.monotonic() - began < 20
+    assert psutil.wait_procs(decoders, timeout=60)[1] == []
+    assert not daemon.status()["daemon"]["running"]
+
+
+def test_ctrl_c_with_work_in_hand_leaves_the_rest_queued(daemon: Daemon) -> None:
+    for number in range(30):
+        drop(daemon.inbox, f"{number}.avi", number)
+    daemon.start()
+    daemon.wait_for(lambda status: status["filed"] > 0)
+    assert daemon.process
+    os.killpg(daemon.process.pid, signal.SIGINT)  # as a terminal does: to the decoders as well
+    _, said = daemon.process.communicate(timeout=SLOWEST)
+    assert (daemon.process.returncode, "Traceback" in said) == (0, False)
+    status = daemon.status()
+    assert status["claimed"] == 0
+    assert status["failed"] == 0
+    assert status["queued"] + status["filed"] == 30
+    assert daemon.query("SELECT count(*) FROM predictions") == [(status["filed"],)]
+
+
+def test_a_file_without_read_permission_is_failed_and_the_next_goes_on(daemon: Daemon) -> None:
+    prefix: tuple[str, ...] = ()
+    if os.geteuid() == 0:
+        if not shutil.which("setpriv"):
+            pytest.skip("root may read every file; needs setpriv to give that up")
+        prefix = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
+    drop(daemon.inbox, "a.avi", 1).chmod(0)
+    drop(daemon.inbox, "b.avi", 2)
+    assert daemon.command("run", "--once", prefix=prefix).returncode == 0
+    assert daemon.query("SELECT name, state FROM videos ORDER BY name") == [("a.avi", "failed"), ("b.avi", "filed")]
+    assert daemon.names("failed") == ["a.avi", "a.avi.txt"]
+    assert "Permission denied" in (daemon.root / "failed/a.avi.txt").read_text()
+
+
+def test_real_clips_get_their_right_classes(daemon: Daemon, real_clips: Path) -> None:
+    clips = sorted((real_clips / "ucf10-original").glob("*/*.avi"))[::10]
+    for clip in clips:
+        shutil.copy(clip, daemon.inbox)
+    assert daemon.command("run", "--once").returncode == 0
+    found = daemon.query('SELECT name, "class" FROM videos JOIN predictions ON video_id = videos.id ORDER BY name')
+    assert found == [(clip.name, clip.parent.name) for clip in clips]
+    groups = daemon.query('SELECT "group" FROM videos ORDER BY name')
+    assert groups == [(clip.name.rpartition("_c")[0],) for clip in clips]
+
+
+def test_another_model_takes_over_between_two_batches_and_every_clip_has_one_answer(daemon: Daemon) -> None:
+    starter = load(STARTER)
+    other = {**starter.tensors, "head.linear.bias": starter.tensors["head.linear.bias"] + 0.5}
+    save(daemon.root / "models/mine", starter.manifest, other)
+    for number in range(20):
+        drop(daemon.inbox, f"{number}.avi", number)
+    daemon.start()
+    daemon.wait_for(lambda status: status["filed"] > 1)
+    assert daemon.command("models", "promote", "mine").returncode == 0
+    for number in range(20, 24):
+        drop(daemon.inbox, f"{number}.avi", number)
+    status = daemon.wait_for(lambda status: status["filed"] == 24)
+    assert status["model"] == "mine"
+    assert daemon.end(signal.SIGTERM)[0] == 0
+    assert daemon.query("SELECT count(*), count(DISTINCT video_id) FROM predictions") == [(24, 24)]
+    by_model = dict(
+        daemon.query("SELECT m.name, count(*) FROM predictions p JOIN models m ON m.id = model_id GROUP BY 1")
+    )
+    assert by_model.keys() == {"starter", "mine"}
+    assert daemon.query("SELECT DISTINCT attempts, state FROM videos") == [(0, "filed")]
+
+
+def test_labels_given_by_moving_files_while_the_daemon_is_down_are_noticed_at_its_start(daemon: Daemon) -> None:
+    drop(daemon.inbox, "a.avi", 1)
+    drop(daemon.root / "labelled/Zebra", "b.avi", 2)
+    assert daemon.command("run", "--once").returncode == 0
+    (answered,) = daemon.query("SELECT CAST(path AS TEXT) FROM videos WHERE name = 'a.avi'")
+    (daemon.root / "classified/Lion").mkdir()
+    Path(answered[0]).rename(daemon.root / "classified/Lion/a.avi")
+    assert daemon.command("run", "--once").returncode == 0
+    assert daemon.query('SELECT v.name, l."class", l.source FROM labels l JOIN videos v ON v.id = l.video_id') == [
+        ("b.avi", "Zebra", "folder"),
+        ("a.avi", "Lion", "moved"),
+    ]
+    assert (daemon.root / "labelled/Lion/a.avi").exists()
+    assert daemon.query("SELECT count(*) FROM predictions") == [(2,)]

@@ -1,0 +1,50 @@
+"""The log as systemd's journal and as a file get it, from a process of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+PROGRAM = """
+import logging, warnings
+from pathlib import Path
+from daemon.home.folder import Home
+from daemon.service.terminal import shown
+with shown(Home.at("home")):
+    log = logging.getLogger("part")
+    log.info("watching")
+    log.warning("no events")
+    warnings.warn("old")
+    try:
+        1 / 0
+    except ZeroDivisionError:
+        log.exception("a loop died")
+    log.critical("the end")
+"""
+
+
+def logged(path: Path, is_journal: bool) -> list[str]:
+    with path.open("wb") as file:
+        where = os.fstat(file.fileno())
+        stream = f"{where.st_dev}:{where.st_ino if is_journal else 1}"
+        subprocess.run(
+            [sys.executable, "-c", PROGRAM], stderr=file, check=True, env={**os.environ, "JOURNAL_STREAM": stream}
+        )
+    return path.read_text().splitlines()
+
+
+def test_in_the_journal_each_line_has_its_level_and_no_time(tmp_path: Path) -> None:
+    lines = logged(tmp_path / "journal", is_journal=True)
+    assert lines[:2] == ["<6>INFO watching", "<4>WARNING no events"]
+    assert lines[2].startswith("<4>WARNING <string>:")
+    traceback = lines[lines.index("<3>ERROR a loop died") : -1]
+    assert traceback[1] == "<3>Traceback (most recent call last):"
+    assert traceback[-1] == "<3>ZeroDivisionError: division by zero"
+    assert all(line.startswith("<3>") for line in traceback)
+    assert lines[-1] == "<2>CRITICAL the end"
+
+
+def test_in_a_file_that_the_output_was_sent_into_each_line_has_its_time(tmp_path: Path) -> None:
+    lines = logged(tmp_path / "log", is_journal=False)
+    assert lines[0].endswith(" INFO watching")
+    assert lines[0][:2] == "20"

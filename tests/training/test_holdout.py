@@ -1,0 +1,72 @@
+from collections import Counter
+from dataclasses import replace
+from itertools import count
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.training.holdout import Labelled, fill
+
+SHARE = 0.3
+
+
+def clip(number: int, label: str, group: str, sha256: str = "") -> Labelled:
+    return Labelled(number, number, sha256 or f"sha{number}", b"/a.avi", group, label, label, False)
+
+
+def clips(sizes: list[tuple[str, int]]) -> list[Labelled]:
+    """For each label and size, a group of so many clips."""
+    numbers = count(1)
+    return [clip(next(numbers), label, f"{label}{g}") for g, (label, size) in enumerate(sizes) for _ in range(size)]
+
+
+groups = st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 9)), max_size=40)
+
+
+@given(groups)
+def test_each_class_keeps_two_groups_to_learn_from_and_its_holdout_fills(sizes: list[tuple[str, int]]) -> None:
+    found = clips(sizes)
+    sides = fill(found, {}, SHARE, [])
+    for label in {one.class_name for one in found}:
+        own = [one for one in found if one.class_name == label]
+        learned = {one.group for one in own if sides[one.group] == "training"}
+        held = sum(sides[one.group] == "holdout" for one in own)
+        assert len(learned) >= min(2, len({one.group for one in own}))
+        largest = max(Counter(one.group for one in own).values())
+        assert held <= SHARE * len(own) + largest
+        if len({one.group for one in own}) > 10 * largest:
+            assert held >= SHARE * len(own) - 3 * largest
+
+
+@given(groups, st.integers(0, 40))
+def test_what_was_dealt_once_is_never_dealt_again(sizes: list[tuple[str, int]], cut: int) -> None:
+    found = clips(sizes)
+    first = fill(found[:cut], {}, SHARE, [])
+    assert not fill(found, first, SHARE, []).keys() & first.keys()
+
+
+def test_what_the_champion_learned_from_never_judges_nor_does_its_group() -> None:
+    found = clips([("a", 1)] * 20)
+    taught = [("elsewhere", "a", found[5].group), (found[6].sha256, "a", "other")]
+    sides = fill(found, {}, 0.9, taught, {found[7].sha256})
+    assert {sides[found[i].group] for i in (5, 6, 7)} == {"training"}
+    assert "holdout" in sides.values()
+
+
+def test_a_class_that_the_champion_learned_from_two_groups_may_be_judged_by_the_first_new_one() -> None:
+    taught = [("x", "a", "old1"), ("y", "a", "old2")]
+    held = {sides: group for group, sides in reversed(fill(clips([("a", 1)] * 3), {}, SHARE, taught).items())}
+    assert held["holdout"] == "a1"
+    held = {sides: group for group, sides in reversed(fill(clips([("a", 1)] * 3), {}, SHARE, []).items())}
+    assert held["holdout"] == "a2"
+
+
+def test_one_huge_group_does_not_become_the_holdout() -> None:
+    sides = fill(clips([("a", 10), ("a", 10), ("a", 500)]), {}, SHARE, [])
+    assert set(sides.values()) == {"training"}
+
+
+def test_corrections_of_what_is_known_already_teach_since_they_cannot_judge() -> None:
+    corrections = [replace(clip(n, "a", f"g{n}"), picked=True) for n in range(1, 41)]
+    assert set(fill(corrections, {}, SHARE, [("x", "a", "old")]).values()) == {"training"}
+    assert "holdout" in fill(corrections, {}, SHARE, [("x", "b", "old")]).values()  # of a new class they can

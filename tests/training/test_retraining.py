@@ -1,0 +1,274 @@
+"""Training by itself: real labels in a real database, a real process that trains, and what becomes of its result."""
+
+import json
+import os
+import signal
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from lab import SETTINGS, SHADES, Lab
+from lab import champion as champion
+from lab import lab as lab
+from sqlalchemy import select
+
+from daemon.database.tables import videos
+from daemon.labels.labels import Said
+from daemon.training.decisions import Decision, Training
+from daemon.training.holdout import labelled
+from daemon.training.retraining import Retraining, ask, outlook
+from daemon.training.trainer import Job, choose
+from learner.checkpoint import Taught
+from learner.classifier import Classifier
+from learner.dataset import LabelledClip
+from learner.errors import VidwatchError
+
+WHOLE = """
+about = "a small network that learns as a whole"
+start = "scratch"
+[clip]
+frames = 4
+size = 32
+[network]
+backbone = "custom_2conv"
+hidden = 8
+[training]
+freeze = false
+folds = 0
+epochs = 2
+batch = 4
+"""
+
+
+def test_enough_new_labels_and_a_model_that_tells_a_new_class_takes_over_by_itself(lab: Lab) -> None:
+    for label in SHADES:
+        lab.label(label, range(10, 75))
+    lab.tend(lab.decided)
+    decision, first = lab.history.decisions()
+    assert (decision.verdict, decision.challenger, decision.champion) == ("promoted", "auto-1", "tiny"), decision
+    assert lab.history.champion() == "auto-1"
+    assert first.verdict == "set"
+    manifest = json.loads((lab.home.models / "auto-1.json").read_text())
+    assert manifest["classes"] == ["bright", "dark", "grey"]
+    taught = {label for _, label, _ in manifest["trained_on"]}
+    assert taught == {"bright", "dark", "grey"}
+    assert [row.state for row in lab.rows()] == ["trained"]
+    held_out = json.loads((lab.home.models / "auto-1.run/held_out.json").read_text())
+    assert len(held_out["classes"]) == 3
+    assert "XDG" not in (lab.home.models / "auto-1.run/log.txt").read_text()
+
+
+@pytest.mark.slow
+def test_too_few_clips_to_judge_by_leave_the_champion_and_say_what_is_missing(lab: Lab) -> None:
+    lab.label("bright", range(10, 16))
+    lab.label("dark", range(10, 16))
+    lab.tend(lab.decided)
+    decision = lab.history.decisions()[0]
+    assert (decision.verdict, lab.history.champion()) == ("undecided", "tiny")
+    assert "more are needed" in decision.reason
+    assert lab.history.undecided().challenger == "auto-1"
+
+
+def test_a_challenger_learns_from_the_frames_that_the_daemon_reads(lab: Lab) -> None:
+    lab.retraining = Retraining(lab.home, SETTINGS.model_copy(update={"exact_frames": True}), lab.history)
+    lab.label("bright", range(10, 16))
+    lab.label("dark", range(10, 16))
+    lab.tend(lab.decided)
+    assert json.loads((lab.home.models / "auto-1.json").read_text())["clip"]["exact"] is True
+
+
+@pytest.mark.slow
+def test_shuffled_labels_make_a_challenger_that_is_refused(lab: Lab) -> None:
+    """Labels of what teaches are swapped; those of the holdout are right."""
+    lab.label("bright", range(10, 50))
+    lab.label("dark", range(10, 50))
+    learned, _ = lab.retraining._clips(lab.now)
+    other = {"bright": "dark", "dark": "bright"}
+    with lab.store.engine.begin() as read:
+        ids = dict(read.execute(select(videos.c.sha256, videos.c.id)).all())  # type: ignore[arg-type]
+    lab.labels.say([Said(ids[c.sha256], "labelled", other[c.class_name]) for c in learned], "csv", "bob", lab.now)
+    lab.tend(lab.decided)
+    decision = lab.history.decisions()[0]
+    assert (decision.verdict, lab.history.champion()) == ("refused", "tiny"), decision.reason
+
+
+def test_a_trainer_that_is_killed_costs_the_run_and_nothing_else(lab: Lab) -> None:
+    lab.label("bright", range(10, 16))
+    lab.label("dark", range(10, 16))
+    lab.tend(lambda: lab.retraining._running)
+    assert lab.retraining._running
+    os.kill(lab.retraining._running.process.pid, signal.SIGKILL)
+    lab.tend(lambda: not lab.retraining._running)
+    (row,) = lab.rows()
+    assert (row.state, lab.history.champion()) == ("failed", "tiny")
+    assert "signal 9" in row.error
+    lab.idle()
+    assert len(lab.rows()) == 1  # the same labels are not tried for ever
+    assert ask(lab.store.engine, lab.home, SETTINGS, lab.now) == "asked for: auto-2"  # unless a person asks
+
+
+def test_a_training_that_takes_too_long_is_ended(lab: Lab) -> None:
+    lab.retraining._settings = SETTINGS.model_copy(update={"training_minutes": 0.01})
+    lab.label("bright", range(10, 16))
+    lab.label("dark", range(10, 16))
+    lab.tend(lambda: lab.rows() and lab.rows()[0].state == "failed")
+    assert "took longer than 0.01 minutes (training_minutes)" in lab.rows()[0].error
+
+
+def test_labels_are_learned_from_when_none_has_come_for_a_while(lab: Lab) -> None:
+    lab.label("bright", range(10, 20))
+    lab.retraining.tend(lab.now)
+    lab.now += timedelta(seconds=4)
+    lab.retraining.tend(lab.now)
+    assert lab.rows() == []
+    lab.now += timedelta(seconds=2)
+    lab.retraining.tend(lab.now)
+    assert [row.why for row in lab.rows()] == ["10 new labels"]
+
+
+def test_a_class_with_too_few_clips_waits_and_its_labels_do_not_count(lab: Lab) -> None:
+    lab.label("bright", range(10, 15))
+    lab.label("grey", range(10, 12))
+    lab.label("dark", range(10, 11), clips=4, as_class="black")
+    with lab.store.engine.begin() as read:
+        found = outlook(read, SETTINGS, 0, {"bright", "dark"})
+    assert (found.new, found.is_due) == (5, False)
+    assert found.short == {
+        "grey": "2 of 3 clips",
+        "black": "all of one group: one more recording is needed",
+    }
+
+
+def test_nothing_labelled_nothing_trained(lab: Lab) -> None:
+    lab.idle()
+    assert lab.rows() == []
+    with pytest.raises(VidwatchError, match="no labels to learn from"):
+        ask(lab.store.engine, lab.home, SETTINGS, lab.now)
+
+
+@pytest.mark.slow
+def test_a_challenger_whose_checkpoint_is_damaged_is_refused_when_it_is_compared_again(lab: Lab) -> None:
+    lab.label("bright", range(10, 20))
+    open_question = Decision("undecided", "too few", {"able": 0, "missing": {"clips": 1}})
+    lab.history.conclude("auto-1", "tiny", open_question, lab.now)
+    lab.history.ask("10 new labels", lab.now)
+    training = lab.history.asked()
+    assert training
+    lab.history.begin(training, 10**6, lab.now)
+    lab.history.end(training, "failed", "for this test", lab.now)
+    (lab.home.models / "auto-1.json").write_text((lab.home.models / "tiny.json").read_text())
+    (lab.home.models / "auto-1.safetensors").write_bytes(b"damaged")
+    lab.tend(lambda: lab.history.decisions()[0].verdict == "refused")
+    assert "auto-1" in lab.history.decisions()[0].reason
+    assert lab.history.champion() == "tiny"
+
+
+@pytest.mark.slow
+def test_class_folders_that_are_gone_while_it_trains_are_read_from_what_is_stored(lab: Lab) -> None:
+    lab.label("bright", range(10, 16))
+    lab.label("dark", range(10, 16))
+    lab.tend(lambda: lab.retraining._running)
+    lab.home.inbox.rename(lab.home.root / "elsewhere")
+    lab.tend(lambda: not lab.retraining._running)
+    (row,) = lab.rows()
+    assert row.state in ("trained", "failed")
+    if row.state == "failed":
+        assert "cannot be read" in row.error
+    assert lab.history.champion() == "tiny"
+
+
+@pytest.mark.slow
+def test_a_recipe_trains_the_whole_network(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "whole.toml").write_text(WHOLE)
+    lab.retraining = Retraining(
+        lab.home, SETTINGS.model_copy(update={"retrain": f"{tmp_path}/whole.toml"}), lab.history
+    )
+    lab.label("bright", range(10, 18))
+    lab.label("dark", range(10, 18))
+    lab.tend(lambda: lab.decided() or (lab.rows()[:1] and lab.rows()[0].state == "failed"))
+    assert [(row.state, row.error) for row in lab.rows()] == [("trained", None)]
+    manifest = json.loads((lab.home.models / "auto-1.json").read_text())
+    assert manifest["network"]["backbone"] == "custom_2conv"
+
+
+def test_a_recipe_that_there_is_not_is_told_at_the_start(lab: Lab) -> None:
+    with pytest.raises(VidwatchError, match="no recipe 'defualt'; did you mean 'default'"):
+        Retraining(lab.home, SETTINGS.model_copy(update={"retrain": "defualt"}), lab.history)
+
+
+def sides_of(lab: Lab) -> dict[int, bool]:
+    with lab.store.engine.begin() as read:
+        return {clip.video_id: clip.picked for clip in labelled(read)}
+
+
+def test_corrections_do_not_judge_but_labels_of_all_that_came_do(lab: Lab) -> None:
+    came = [lab.answer("bright", number) for number in range(1, 41)]
+    corrected = came[5:40:7]
+    lab.labels.say([Said(video, "labelled", "dark") for video in corrected], "command", "ann", lab.now)
+    assert set(sides_of(lab).values()) == {True}
+    lab.labels.say([Said(video, "labelled", "bright") for video in came], "csv", "ann", lab.now)
+    assert set(sides_of(lab).values()) == {False}
+
+
+def test_one_correction_alone_does_not_judge_though_it_is_all_that_is_labelled(lab: Lab) -> None:
+    first, *_ = [lab.answer("bright", number) for number in range(1, 12)]
+    lab.labels.say([Said(first, "labelled", "dark")], "moved", "ann", lab.now)
+    assert sides_of(lab) == {first: True}
+
+
+def test_labels_that_are_said_again_are_not_new(lab: Lab) -> None:
+    lab.label("bright", range(10, 22))
+    lab.idle()
+    (row,) = lab.rows()
+    training = lab.history.asked() or Training(row.id, row.name)
+    lab.retraining.stop()
+    lab.history.begin(training, 12, lab.now)
+    lab.history.end(training, "trained", None, lab.now)
+    with lab.store.engine.begin() as read:
+        before = labelled(read)
+    lab.labels.say([Said(clip.video_id, "labelled", clip.class_name) for clip in before], "csv", "ann", lab.now)
+    with lab.store.engine.begin() as read:
+        assert outlook(read, SETTINGS, 12, {"bright", "dark"}).new == 0
+
+
+def test_what_is_labelled_no_more_is_not_rehearsed_and_a_class_can_be_renamed(lab: Lab) -> None:
+    job = Job.read(
+        json.dumps({**JOB, "forgotten": ["a"], "training": [described("b", "night"), described("x", "day")]})
+    )
+    tiny = Classifier.load(lab.home.model("tiny"))
+    taught = tuple(Taught(name, label, f"g{name}") for name, label in (("a", "dark"), ("b", "dark"), ("c", "bright"),
+                                                                      ("d", "bright")))  # fmt: skip
+    tiny.manifest = replace(tiny.manifest, trained_on=taught)
+    learned = [LabelledClip(Path("x"), clip.label, clip.group, clip.sha256) for clip in taught]
+    with pytest.raises(VidwatchError, match="fewer than two classes"):
+        choose(job, learned, tiny)  # of "night" and "day" there is one clip each
+    more = [described(name, "night", name) for name in ("n1", "n2")]
+    job = Job.read(json.dumps({**JOB, "forgotten": ["a"], "training": [described("b", "night"), *more]}))
+    assert {(clip.sha256, clip.label) for clip in choose(job, learned, tiny)} == {
+        ("b", "night"),
+        ("n1", "night"),
+        ("n2", "night"),
+        ("c", "bright"),
+        ("d", "bright"),
+    }
+
+
+JOB = {
+    **{"challenger": "x", "champion": "y", "is_trained": False, "recipe": "head", "device": None, "memory": 1},
+    **{"cache": 1, "min_class_clips": 3, "training": [], "holdout": [], "forgotten": [], "look": 1, "rule": {}},
+}
+
+
+def described(sha256: str, label: str, group: str = "") -> dict[str, object]:
+    return {"path": "p", "label": label, "group": group or f"g{sha256}", "sha256": sha256, "picked": False}
+
+
+def test_what_a_model_before_the_champion_knew_stays_forgotten(lab: Lab) -> None:
+    tiny = Classifier.load(lab.home.model("tiny"))
+    taught = tuple(Taught(name, name[0], f"g{name}") for name in ("s1", "s2", "s3", "bright1", "bright2"))
+    taught = tuple(clip._replace(label="sports" if clip.label == "s" else "bright") for clip in taught)
+    tiny.manifest = replace(tiny.manifest, trained_on=taught)
+    learned = [LabelledClip(Path("x"), clip.label, clip.group, clip.sha256) for clip in taught]
+    job = Job.read(json.dumps({**JOB, "training": [described(f"d{n}", "dark") for n in range(3)]}))
+    assert {clip.label for clip in choose(job, learned, tiny)} == {"bright", "dark"}
