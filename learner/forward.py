@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from learner.memory import keep_freed_memory
 from learner.models import Backbone, fast_precision
+from learner.process import keep_freed_memory
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,15 @@ from learner.cache import Cache
 from learner.catalogue import STARTER
 from learner.checkpoint import Taught
 from learner.classifier import Classifier
-from learner.dataset import LabelledClip, Progress, Samples, class_names, extract, read_frames, silent
+from learner.dataset import (
+    LabelledClip,
+    Progress,
+    Samples,
+    class_names,
+    extract,
+    read_frames,
+    silent,
+)
 from learner.errors import VidwatchError
 from learner.evaluate import Score, fit_temperature, fit_threshold, score
 from learner.fit import HEAD_STEPS, Data, Epoch, fit, judge

@@ -15,7 +15,14 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from learner.container import lacks_index, stated_size
-from learner.frames import NotSoughtError, is_long, running_time, sought, to_the_first_error, whole_frames
+from learner.frames import (
+    NotSoughtError,
+    is_long,
+    running_time,
+    sought,
+    to_the_first_error,
+    whole_frames,
+)
 from learner.opening import (
     MAX_PIXELS,
     File,

@@ -11,12 +11,14 @@ from conftest import write_video
 from sqlalchemy import select
 from tiny import class_folders, trained_on
 
-from daemon.database.queue import Answer, Arrival, Placed, Store, connect
+from daemon.database.connection import connect
+from daemon.database.queue import Store
+from daemon.database.records import Answer, Arrival, Placed
 from daemon.database.tables import trainings
 from daemon.database.upgrade import upgrade
 from daemon.home.folder import Home
+from daemon.home.folders import Folders
 from daemon.home.identity import identify
-from daemon.home.moving import Folders
 from daemon.home.settings import Settings
 from daemon.labels.labels import Labels, Said
 from daemon.training.decisions import History

@@ -11,12 +11,14 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 from tiny import ARGS, SPEC, write_weights
 
-from daemon.database.queue import Answer, Arrival, Placed, Store, connect
+from daemon.database.connection import connect
+from daemon.database.queue import Store
+from daemon.database.records import Answer, Arrival, Placed
 from daemon.database.tables import labels, videos
 from daemon.database.upgrade import upgrade
 from daemon.home.folder import Home
+from daemon.home.folders import Folders
 from daemon.home.identity import identify
-from daemon.home.moving import Folders
 from daemon.home.settings import load
 from daemon.labels.labels import Labels, Said
 from daemon.review.app import make_app

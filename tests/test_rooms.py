@@ -8,6 +8,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+# A room imports only rooms of later lines; those of one line do not import each other.
+ORDER = [
+    ["cli"],
+    ["service"],
+    ["maintenance", "review"],
+    ["classify", "report"],
+    ["training"],
+    ["labels"],
+    ["database", "inbox"],
+    ["home"],
+]
 VIDWATCH = Path(sys.executable).with_name("vidwatch")
 HEAVY = {"torch", "timm", "cv2", "av", "scipy", "sklearn", "torchvision", "matplotlib"}
 HEAVY_DAEMON = {
@@ -47,6 +58,56 @@ def named(tree: ast.AST) -> set[str]:
 
 def within(names: set[str], package: str) -> set[str]:
     return {name for name in names if name == package or name.startswith(package + ".")}
+
+
+def arrows(root: Path) -> set[tuple[str, str]]:
+    """The rooms of `daemon/` below `root` that import each other, as (importer, imported)."""
+    found = set()
+    for path in (root / "daemon").rglob("*.py"):
+        room = path.relative_to(root / "daemon").parts[0]
+        for name in within(imports(path), "daemon"):
+            imported = name.split(".")[1] if "." in name else ""
+            if imported != room:
+                found.add((room, imported))
+    return found
+
+
+def wrong_arrows(root: Path) -> list[str]:
+    """The imports that break the order of rooms."""
+    wrong = []
+    for room, imported in sorted(arrows(root)):
+        level = {name: place for place, names in enumerate(ORDER) for name in names}
+        if room not in level or imported not in level or level[room] >= level[imported]:
+            wrong.append(f"{room} imports {imported or 'daemon'}")
+    return wrong
+
+
+def test_a_room_imports_only_rooms_that_come_after_it() -> None:
+    rooms = {path.name for path in (ROOT / "daemon").iterdir() if (path / "__init__.py").is_file()}
+    assert rooms == {name for names in ORDER for name in names}
+    assert [path.name for path in (ROOT / "daemon").glob("*.py")] == ["__init__.py"]
+    for room in [name for names in ORDER for name in names]:
+        print(f"{room}: {', '.join(sorted(to for source, to in arrows(ROOT) if source == room))}")
+    assert wrong_arrows(ROOT) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "wrong"),
+    [
+        ("home/space.py", "from daemon.database.queue import Queue", "home imports database"),
+        ("labels/deep/er.py", "import daemon.cli.app", "labels imports cli"),
+        ("inbox/watcher.py", "def f():\n    from daemon.database import tables", "inbox imports database"),
+        ("review/app.py", "from daemon.maintenance import check", "review imports maintenance"),
+        ("attic/old.py", "from daemon.home import clock", "attic imports home"),
+    ],
+)
+def test_a_wrong_import_is_found_wherever_it_stands(
+    tmp_path: Path, file: str, line: str, wrong: str
+) -> None:
+    path = tmp_path / "daemon" / file
+    path.parent.mkdir(parents=True)
+    path.write_text(line + "\n")
+    assert wrong_arrows(tmp_path) == [wrong]
 
 
 def name_of(path: Path) -> str:

@@ -16,10 +16,9 @@ from pebble import ProcessExpired, ProcessPool
 
 from daemon.classify.confinement import confine
 from daemon.home.identity import Identity
-from daemon.service.stopping import die_with
 from learner.errors import VidwatchError
-from learner.memory import keep_freed_memory
 from learner.opening import File, VideoError, open_regular
+from learner.process import die_with, keep_freed_memory
 from learner.spec import ClipSpec
 from learner.video import Clip, read_open
 

@@ -12,9 +12,11 @@ from typing import Protocol
 
 from daemon.classify.batch_size import BatchSize
 from daemon.classify.decoding import Undecoded
-from daemon.database.queue import ATTEMPTS, Answer, Claimed, Move, Opinion, Placed, Store
+from daemon.database.queue import ATTEMPTS, Store
+from daemon.database.records import Answer, Claimed, Move, Opinion, Placed
+from daemon.home.folders import Folders
 from daemon.home.identity import Identity, display_name, identify, printable
-from daemon.home.moving import Folders, place, sync_folders, write_reason
+from daemon.home.moving import place, sync_folders, write_reason
 from learner.errors import VidwatchError
 from learner.video import Clip
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from sqlalchemy import Engine, and_, exists, select
 
-from daemon.database.queue import Opinion, Store
+from daemon.database.queue import Store
+from daemon.database.records import Opinion
 from daemon.database.tables import predictions, videos
 from daemon.home import settings
 from daemon.home.folder import Home

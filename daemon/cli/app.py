@@ -111,7 +111,8 @@ def status(
         gc.disable()  # it ends before garbage matters: to look for some in all that is imported took 8 % of its time
     from rich.console import Console
 
-    from daemon.report.status import read_status, render
+    from daemon.report.status import read_status
+    from daemon.report.tables import render
 
     if as_json and watch:
         raise VidwatchError("status: --json prints once; leave --watch out")
@@ -140,7 +141,7 @@ def label(
     csv: Annotated[Path | None, typer.Option(help="A file with the columns file and label.")] = None,
 ) -> None:
     """Say what class videos are of, so that the model can learn from them."""
-    from daemon.home.moving import Folders
+    from daemon.home.folders import Folders
     from daemon.labels.labels import Labels, Said
     from daemon.labels.lookup import find_videos, import_csv, require_class
 
@@ -174,8 +175,9 @@ def labels(context: typer.Context, as_json: Json = False) -> None:
     from rich.console import Console
 
     from daemon.home import settings
-    from daemon.home.moving import Folders
+    from daemon.home.folders import Folders
     from daemon.labels import quality as hygiene
+    from daemon.report.labels import render
     from daemon.training.retraining import forecast
 
     home: Home = context.obj
@@ -187,7 +189,7 @@ def labels(context: typer.Context, as_json: Json = False) -> None:
     if as_json:
         print(json.dumps({**found.to_json(), "next_training": vars(coming)}))
     else:
-        Console().print(hygiene.render(found))
+        Console().print(render(found))
         print(f"{coming.new} of the {coming.needed} new labels (min_new_labels) that start the next training")
 
 

@@ -302,8 +302,7 @@ def _history_of(home: Home) -> "tuple[list[DecisionRow], str | None, str]":
         return [], None, ""
     from sqlalchemy.exc import DatabaseError
 
-    from daemon.database.integrity import SAFE, is_damage
-    from daemon.database.queue import connect
+    from daemon.database.connection import SAFE, connect, is_damage
     from daemon.training.decisions import History
 
     engine = connect(home.database, read_only=True)
@@ -344,7 +343,7 @@ def database(home: Home) -> "Iterator[Engine]":
     """The home's database, brought up to date where it is older than this program."""
     from sqlalchemy.exc import OperationalError
 
-    from daemon.database.queue import connect
+    from daemon.database.connection import connect
     from daemon.database.upgrade import upgrade
 
     home.require()

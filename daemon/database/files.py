@@ -3,53 +3,25 @@
 Changes nothing but by `put_back`. Paths of videos are bytes here, which pathlib does not take.
 """
 
-import hashlib
 import logging
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, and_, select, text
 
 from daemon.database.tables import videos
-from daemon.home.identity import Identity, base_name, identify
-from daemon.home.moving import REASON, place, sync_folders
-from daemon.inbox.settling import is_left_alone
-from learner.groups import group_of
+from daemon.home.folders import Found
+from daemon.home.identity import Identity
+from daemon.home.moving import sha256_of
 
 log = logging.getLogger(__name__)
 
-BATCH = 200
 RECENT = 1000  # filed videos, that tell where the home was
 ANSWERED = ("classified", "filed")
 _TOPS = (b"/classified/", b"/labelled/", b"/duplicates/")
-
-
-class Found(NamedTuple):
-    """A file as it lies there."""
-
-    path: bytes
-    identity: Identity
-
-
-def files_below(folder: Path) -> Iterator[list[Found]]:
-    """The files below a folder, some at a time; not those that the daemon leaves alone. Links are not followed."""
-    root = os.fsencode(folder)
-    paths = (os.path.join(below, name) for below, _, names in os.walk(root) for name in sorted(names))
-    whole = (path for path in paths if not is_left_alone(path[len(root) + 1 :]))
-    found = (Found(path, identity) for path in whole if (identity := identify(path)))
-    while some := list(islice(found, BATCH)):
-        yield some
-
-
-def group_at(path: bytes, root: bytes, pattern: re.Pattern[str]) -> str | None:
-    """The group of a file in the home at `root`: a folder in the inbox is one, and so is one in a class folder."""
-    top, *folders, name = path[len(root) + 1 :].decode("utf-8", "backslashreplace").split("/")
-    return group_of(name, folders if top == "inbox" else folders[1:], pattern)
 
 
 def unexplained(read: Connection, files: Sequence[Found]) -> list[Found]:
@@ -84,50 +56,6 @@ def answered_row(read: Connection, file: Found) -> Any:
     """The newest row of an answered video that is this file, whatever its name; None where there is none."""
     query = select(videos).where(is_file(file.identity), videos.c.state.in_(ANSWERED), videos.c.sha256.is_not(None))
     return read.execute(query.order_by(videos.c.id.desc()).limit(1)).first()
-
-
-def put_back(file: Found, inbox: Path, name: bytes | None = None) -> bytes | None:
-    """Move a file into the inbox, under its name, or `name`, or a numbered one; None where it has changed meanwhile.
-
-    Not into a folder in the inbox: that would be the recording that they all seem to be of.
-
-    Raises:
-        OSError: it cannot be moved.
-    """
-    target = os.path.join(os.fsencode(inbox), name or base_name(file.path))
-    placed = place(file.path, target, file.identity, None, lambda _: None)
-    sync_folders({os.path.dirname(file.path), os.fsencode(inbox)})
-    return placed
-
-
-def reason_texts(failed: Path) -> dict[bytes, list[bytes]]:
-    """The texts of ours in `failed/` that say why, by the path of the video that each is about."""
-    texts: dict[bytes, list[bytes]] = {}
-    for path in (os.fsencode(found) for found in failed.glob("*.txt")):
-        if about := _subject_of(path):
-            texts.setdefault(os.path.join(os.path.dirname(path), about), []).append(path)
-    return texts
-
-
-def sha256_of(path: bytes) -> str | None:
-    """The content's digest; None where it cannot be read."""
-    try:
-        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return None
-
-
-def _subject_of(path: bytes) -> bytes | None:
-    """The name in the first line of a text of ours."""
-    if identify(path) is None:
-        return None
-    try:
-        with open(path, "rb") as file:
-            opening, ending, _ = file.read(1000).partition(b" was not classified.\n")
-    except OSError:
-        return None
-    return opening[len(REASON) :] if ending and opening.startswith(REASON) else None
 
 
 def follow_home(engine: Engine, root: Path) -> None:

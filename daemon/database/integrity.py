@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import DatabaseError
 
-from daemon.database.queue import connect
+from daemon.database.connection import SAFE, connect, is_damage
 from daemon.home.mounts import filesystem_of, is_network
 from learner.errors import VidwatchError
 
@@ -12,8 +12,6 @@ SHOWN = 5
 # What whole machines of a kind (containers in a sandbox, small virtual ones) lie on. Where these cannot share memory,
 # SQLite itself says so.
 ROOTS = {"9p", "virtiofs"}
-DAMAGED = ("SQLITE_NOTADB", "SQLITE_CORRUPT")
-SAFE = "the clips are safe in their folders; 'vidwatch restore' brings the newest backup back"
 
 
 def require_whole(path: Path) -> None:
@@ -61,8 +59,3 @@ def damage(path: Path, *, thorough: bool = False) -> list[str]:
         raise
     finally:
         engine.dispose()
-
-
-def is_damage(error: BaseException | None) -> bool:
-    """Whether SQLite says that a file is no database, or one that does not hang together."""
-    return getattr(error, "sqlite_errorname", "").startswith(DAMAGED)

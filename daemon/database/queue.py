@@ -1,34 +1,28 @@
 """The database's engine, and every change of a video's state as one method and one transaction."""
 
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import quote
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
     Executable,
-    QueuePool,
     Select,
     Update,
     and_,
     bindparam,
-    create_engine,
-    event,
     func,
     insert,
     or_,
     select,
     update,
 )
-from sqlalchemy.exc import DBAPIError
 
+from daemon.database.connection import new_id
+from daemon.database.records import Answer, Arrival, Claimed, Move, Opinion, Placed
 from daemon.database.tables import labels, models, predictions, stands, videos
 from daemon.home.identity import Identity, display_name, identify
 from learner.groups import alike
@@ -42,79 +36,6 @@ READ = ("frames_asked", "frames_read", "decoder", "read_share")
 FREED = {"claimed_by": None, "lease_until": None, "retry_at": None, "trouble": None}
 
 
-@dataclass(frozen=True)
-class Arrival:
-    """A whole file; `group` is its recording, camera or scene, where its name tells."""
-
-    path: bytes
-    identity: Identity
-    group: str | None
-
-
-@dataclass(frozen=True)
-class Claimed:
-    """A video in hand."""
-
-    id: int
-    path: bytes
-    identity: Identity
-
-
-@dataclass(frozen=True)
-class Opinion:
-    """What another model said of the same clip."""
-
-    model_id: int
-    class_name: str
-    class_index: int
-    probability: float
-    logits: list[float]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A video's prediction; `logits` in the order of the model's classes.
-
-    `read_share` is the share of the clip that was there, `doubt` says why the answer is not to be relied on;
-    `fingerprint` is what is compared where nothing else tells the clip's group.
-    """
-
-    video_id: int
-    path: bytes
-    sha256: str
-    class_name: str
-    class_index: int
-    probability: float
-    logits: list[float]
-    frames_asked: int
-    frames_read: int
-    decoder: str
-    doubt: str | None = None
-    fingerprint: bytes | None = None
-    shadow: Opinion | None = None
-    read_share: float = 1.0
-
-
-@dataclass(frozen=True)
-class Move:
-    """A file on its way from `path` to `destination`; `reason` is what is written beside a failed one."""
-
-    id: int
-    path: bytes
-    destination: bytes
-    identity: Identity
-    sha256: str | None
-    reason: str | None
-
-
-@dataclass(frozen=True)
-class Placed:
-    """Where a file is after it was to be moved to `tried`; None where a person took it away first."""
-
-    path: bytes | None
-    tried: bytes
-
-
 class Layout(Protocol):
     """Where answered files belong."""
 
@@ -124,44 +45,6 @@ class Layout(Protocol):
     def labelled(self, path: bytes, class_name: str) -> bytes: ...  # noqa: D102
     def duplicate(self, path: bytes) -> bytes: ...  # noqa: D102
     def class_folder(self, path: bytes) -> tuple[str, str] | None: ...  # noqa: D102
-
-
-def connect(path: Path, *, read_only: bool = False) -> Engine:
-    """An engine on the SQLite file. A writer makes the file; a reader needs it to be there."""
-
-    def open_file() -> sqlite3.Connection:
-        mode = "ro" if read_only else "rwc"
-        # Transactions are begun below, not by the driver: it would begin them as readers and late.
-        connection = sqlite3.connect(
-            f"file:{quote(str(path))}?mode={mode}", uri=True, timeout=30, isolation_level=None, check_same_thread=False
-        )
-        connection.execute("PRAGMA foreign_keys = ON")
-        if not read_only:
-            connection.execute("PRAGMA journal_mode = WAL")
-            # With NORMAL a power cut can undo a commit whose file has been moved already.
-            connection.execute("PRAGMA synchronous = FULL")
-        return connection
-
-    engine = create_engine("sqlite://", creator=open_file, poolclass=QueuePool)
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        # A transaction that reads before it writes fails under plain BEGIN when another one wrote in between.
-        writes = connection.get_execution_options().get("writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
-
-
-def is_locked(error: DBAPIError) -> bool:
-    """Whether another program held the database for longer than we wait for it."""
-    return getattr(error.orig, "sqlite_errorname", "") == "SQLITE_BUSY"
-
-
-def is_passing(error: DBAPIError) -> bool:
-    """Whether it may be otherwise in a while: the database is locked, its disk is full or does not answer."""
-    name: str = getattr(error.orig, "sqlite_errorname", "")
-    return name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR"))
 
 
 class Store:
@@ -543,8 +426,3 @@ def _but_class(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _identity(row: Any) -> Identity:
     return Identity(row.inode, row.size, row.mtime_ns)
-
-
-def new_id(result: Any) -> int:
-    """The id of the row that was inserted."""
-    return int(result.inserted_primary_key[0])

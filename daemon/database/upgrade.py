@@ -11,9 +11,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
-from daemon.database.integrity import SAFE, is_damage
-from daemon.database.queue import connect, is_passing
-from daemon.maintenance.backup import copy
+from daemon.database.connection import SAFE, connect, is_damage, is_passing
+from daemon.database.copying import copy
 from learner.errors import VidwatchError
 
 RESTORING = ".restoring"  # what a database's name has until it is restored

@@ -11,51 +11,17 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from daemon.home.folders import Found
 from daemon.home.identity import Identity, base_name, identify
 
 log = logging.getLogger(__name__)
 
 LONGEST_NAME = 255
 REASON = b"vidwatch: "
-UNSURE = b"_unsure"  # no class can have this name
+
+
 PIECE = 2**26  # bytes
 _RENAME_NOREPLACE, _AT_FDCWD = 1, -100
-
-
-class Folders:
-    """The places that files are moved to, below `root`. All take and give paths as bytes."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = os.fsencode(root)
-
-    def classified(self, path: bytes, class_name: str) -> bytes:
-        """In the folder of its class."""
-        return b"/".join((self.root, b"classified", os.fsencode(class_name), base_name(path)))
-
-    def labelled(self, path: bytes, class_name: str) -> bytes:
-        """In the folder of the class that a person gave it."""
-        return b"/".join((self.root, b"labelled", os.fsencode(class_name), base_name(path)))
-
-    def unsure(self, path: bytes) -> bytes:
-        """Among the files whose answer is not to be relied on."""
-        return b"/".join((self.root, b"classified", UNSURE, base_name(path)))
-
-    def class_folder(self, path: bytes) -> tuple[str, str] | None:
-        """`classified` or `labelled`, and the folder in it that `path` lies below; None where it lies elsewhere."""
-        if not path.startswith(self.root + b"/"):
-            return None
-        kind, *inner = path[len(self.root) + 1 :].split(b"/")
-        if kind not in (b"classified", b"labelled") or len(inner) < 2:
-            return None
-        return kind.decode(), os.fsdecode(inner[0])
-
-    def duplicate(self, path: bytes) -> bytes:
-        """Among the files whose content was answered before."""
-        return b"/".join((self.root, b"duplicates", base_name(path)))
-
-    def failed(self, path: bytes) -> bytes:
-        """Among the files that cannot be classified."""
-        return b"/".join((self.root, b"failed", base_name(path)))
 
 
 def place(
@@ -230,3 +196,47 @@ def _sha256(path: bytes, progress: Callable[[], None]) -> str:
             digest.update(piece)
             progress()
     return digest.hexdigest()
+
+
+def put_back(file: Found, inbox: Path, name: bytes | None = None) -> bytes | None:
+    """Move a file into the inbox, under its name, or `name`, or a numbered one; None where it has changed meanwhile.
+
+    Not into a folder in the inbox: that would be the recording that they all seem to be of.
+
+    Raises:
+        OSError: it cannot be moved.
+    """
+    target = os.path.join(os.fsencode(inbox), name or base_name(file.path))
+    placed = place(file.path, target, file.identity, None, lambda _: None)
+    sync_folders({os.path.dirname(file.path), os.fsencode(inbox)})
+    return placed
+
+
+def reason_texts(failed: Path) -> dict[bytes, list[bytes]]:
+    """The texts of ours in `failed/` that say why, by the path of the video that each is about."""
+    texts: dict[bytes, list[bytes]] = {}
+    for path in (os.fsencode(found) for found in failed.glob("*.txt")):
+        if about := _subject_of(path):
+            texts.setdefault(os.path.join(os.path.dirname(path), about), []).append(path)
+    return texts
+
+
+def sha256_of(path: bytes) -> str | None:
+    """The content's digest; None where it cannot be read."""
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def _subject_of(path: bytes) -> bytes | None:
+    """The name in the first line of a text of ours."""
+    if identify(path) is None:
+        return None
+    try:
+        with open(path, "rb") as file:
+            opening, ending, _ = file.read(1000).partition(b" was not classified.\n")
+    except OSError:
+        return None
+    return opening[len(REASON) :] if ending and opening.startswith(REASON) else None

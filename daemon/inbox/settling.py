@@ -6,20 +6,6 @@ from dataclasses import dataclass
 
 from daemon.home.identity import Identity
 
-# Names that a file has while it is being copied or downloaded, and that it loses when it is whole.
-PARTIAL = (
-    b".part", b".partial", b".tmp", b".temp", b".crdownload", b".download", b".opdownload", b".filepart", b".aria2",
-    b".!ut", b".!qb",
-)  # fmt: skip
-LITTER = (b"thumbs.db", b"desktop.ini")
-
-
-def is_left_alone(relative: bytes) -> bool:
-    """Whether a path below the inbox is hidden, a copy in progress, or what a file manager leaves."""
-    parts = relative.lower().split(b"/")
-    return any(part.startswith(b".") for part in parts) or parts[-1].endswith(PARTIAL) or parts[-1] in LITTER
-
-
 # Of a file that its writer has closed or renamed, and that nobody else has open.
 SETTLED_SOON = 0.25  # seconds
 

@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
+from daemon.home.folders import is_left_alone
 from daemon.home.identity import Identity, identify, open_for_writing, printable
 from daemon.inbox.events import Events
-from daemon.inbox.settling import Tracker, is_left_alone
+from daemon.inbox.settling import Tracker
 
 log = logging.getLogger(__name__)
 

@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, Select, and_, func, insert, not_, select, update
+from sqlalchemy import Connection, Engine, and_, insert, update
 
+from daemon.database.connection import new_id
 from daemon.database.files import ANSWERED, is_file, rows_at
-from daemon.database.queue import FREED, new_id
-from daemon.database.tables import labels, predictions, stands, videos
+from daemon.database.queue import FREED
+from daemon.database.tables import labels, videos
+from daemon.home.folders import UNSURE, Folders
 from daemon.home.identity import Identity, display_name, identify, printable
-from daemon.home.moving import UNSURE, Folders
+from daemon.labels.queries import find, newest
 from learner.classes import CLASS_NAME_RULE, is_class_name
 from learner.errors import VidwatchError
 
@@ -221,30 +223,6 @@ class Labels:
             self._left_alone.add(path)
 
 
-def newest() -> Select[Any]:
-    """The label that counts of each video of which something was said: the newest that stands."""
-    later = labels.alias()
-    newer = select(later.c.id).where(later.c.video_id == labels.c.video_id, later.c.id > labels.c.id, stands(later))
-    # Not the greatest id of each video: for the labels of one video, or of today, SQLite would look through them all.
-    return select(labels).where(stands(), not_(newer.exists()))
-
-
-def new_since(last_label: int) -> Select[Any]:
-    """The classes, by `name`, that answered videos were given since this label, and `n`, how many of each.
-
-    What could not be read teaches nothing, of what is not read yet nobody knows, and a label that is said again tells
-    nothing new.
-    """
-    of_this = predictions.c.video_id == labels.c.video_id, predictions.c.kind == "answer"
-    answered = select(predictions.c.id).where(*of_this).exists()  # joined, SQLite would begin with all the predictions
-    said = newest().where(labels.c.id > last_label, labels.c.verdict == "labelled", answered).subquery()
-    before = labels.alias()
-    known = select(before.c["class"]).where(before.c.video_id == said.c.video_id, before.c.id <= last_label)
-    known = known.where(stands(before)).order_by(before.c.id.desc()).limit(1)
-    new = select(said.c["class"].label("name"), func.count().label("n"))
-    return new.where(said.c["class"].is_distinct_from(known.scalar_subquery())).group_by(said.c["class"])
-
-
 def is_word(read: Connection, folders: Folders, path: bytes, identity: Identity) -> bool:
     """Whether a file that no row explains tells a class by its folder: a daemon notes that, and leaves it there.
 
@@ -256,15 +234,6 @@ def is_word(read: Connection, folders: Folders, path: bytes, identity: Identity)
     rows = _rows_here(read, path)
     is_changed = bool(rows) and rows[-1].state in ANSWERED and _goes_on(rows[-1], identity)
     return _by_identity(read, identity) is not None or not (is_changed or _is_written_on(rows, identity))
-
-
-def find(read: Connection, condition: Any) -> dict[int, Any]:
-    """Videos by id: their rows, with `content`, the first video that held the same, and its `answer` and `doubt`."""
-    content = func.coalesce(videos.c.duplicate_of, videos.c.id)
-    answer = and_(predictions.c.video_id == content, predictions.c.kind == "answer")
-    columns = (content.label("content"), predictions.c["class"].label("answer"), predictions.c.doubt)
-    query = select(videos, *columns).outerjoin(predictions, answer).where(condition).order_by(videos.c.id)
-    return {row["id"]: row for row in read.execute(query).mappings()}
 
 
 def _ours(read: Connection, files: Sequence[tuple[bytes, Identity | None]]) -> set[bytes]:

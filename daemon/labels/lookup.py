@@ -10,7 +10,8 @@ from sqlalchemy import Connection, Engine
 
 from daemon.database.tables import videos
 from daemon.home.identity import display_name
-from daemon.labels.labels import Said, find
+from daemon.labels.labels import Said
+from daemon.labels.queries import find
 from learner.classes import CLASS_NAME_RULE, is_class_name
 from learner.errors import VidwatchError
 

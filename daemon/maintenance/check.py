@@ -13,23 +13,16 @@ from typing import Any
 from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import DatabaseError
 
-from daemon.database.files import (
-    ANSWERED,
-    Found,
-    answered_row,
-    files_below,
-    reason_texts,
-    sha256_of,
-    unexplained,
-)  # fmt: skip
+from daemon.database.connection import connect
+from daemon.database.files import ANSWERED, answered_row, unexplained
 from daemon.database.integrity import SHOWN, damage
-from daemon.database.queue import connect
 from daemon.database.tables import predictions, videos
 from daemon.home import settings
 from daemon.home.clock import now
 from daemon.home.folder import Home
+from daemon.home.folders import Folders, Found, files_below
 from daemon.home.identity import identify
-from daemon.home.moving import Folders
+from daemon.home.moving import reason_texts, sha256_of
 from daemon.labels.labels import is_word
 from daemon.maintenance.backup import found
 from daemon.maintenance.finding import Finding

@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 from sqlalchemy.exc import DatabaseError
 
+from daemon.database.connection import connect
 from daemon.database.integrity import damage
-from daemon.database.queue import connect
 from daemon.home import settings
 from daemon.home.clock import now
 from daemon.home.folder import FOLDERS, Home

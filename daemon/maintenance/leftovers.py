@@ -12,11 +12,11 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
-from daemon.database.files import Found, put_back, sha256_of
 from daemon.database.tables import trainings, videos
 from daemon.home.folder import Home
+from daemon.home.folders import Found
 from daemon.home.identity import identify
-from daemon.home.moving import REASON
+from daemon.home.moving import REASON, put_back, sha256_of
 from daemon.maintenance.finding import Finding
 from learner import files
 

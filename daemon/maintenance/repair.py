@@ -7,12 +7,13 @@ from typing import Any
 
 from sqlalchemy import Engine, func, select, update
 
-from daemon.database.files import Found, put_back
 from daemon.database.queue import FREED, Store
 from daemon.database.tables import predictions, videos
 from daemon.home.clock import now
 from daemon.home.folder import Home
+from daemon.home.folders import Found
 from daemon.home.identity import display_name, identify
+from daemon.home.moving import put_back
 
 
 class Mending:

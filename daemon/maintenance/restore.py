@@ -20,26 +20,20 @@ from urllib.parse import quote
 from sqlalchemy import Engine, func, inspect, select, update
 from sqlalchemy.exc import DatabaseError
 
-from daemon.database.files import (
-    Found,
-    answered_row,
-    files_below,
-    follow_home,
-    group_at,
-    put_back,
-    reason_texts,
-    unexplained,
-)  # fmt: skip
+from daemon.database.connection import connect
+from daemon.database.copying import copy
+from daemon.database.files import answered_row, follow_home, unexplained
 from daemon.database.integrity import damage, require_local
-from daemon.database.queue import connect
 from daemon.database.tables import labels, videos
 from daemon.database.upgrade import RESTORING, migrate, revision_of
 from daemon.home import settings
 from daemon.home.folder import Home
+from daemon.home.folders import Folders, Found, files_below, group_at
 from daemon.home.identity import display_name, identify
-from daemon.home.moving import Folders, sync_folders
-from daemon.labels.labels import Labels, newest
-from daemon.maintenance.backup import copy, found
+from daemon.home.moving import put_back, reason_texts, sync_folders
+from daemon.labels.labels import Labels
+from daemon.labels.queries import newest
+from daemon.maintenance.backup import found
 from daemon.training.decisions import History
 from learner.errors import VidwatchError
 from learner.groups import compile_pattern

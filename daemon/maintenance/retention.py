@@ -13,12 +13,23 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Integer, and_, cast, delete, func, not_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Integer,
+    and_,
+    cast,
+    delete,
+    func,
+    not_,
+    select,
+)
 
 from daemon.database.tables import labels, predictions, videos
 from daemon.home.folder import Home
 from daemon.home.settings import Settings
-from daemon.report.drift import came_labelled
+from daemon.labels.queries import came_labelled
 from daemon.training.holdout import AROUND
 from learner.errors import VidwatchError
 

@@ -13,8 +13,9 @@ from typing import Any
 from sqlalchemy import Connection, Date, Select, and_, func, not_, select
 
 from daemon.database.tables import labels, models, predictions, stands, videos
-from daemon.home.moving import Folders
-from daemon.report.drift import WEEK, came_labelled, compare, recent
+from daemon.home.folders import Folders
+from daemon.labels.queries import came_labelled
+from daemon.report.drift import WEEK, compare, recent
 from daemon.report.statistics import wilson
 
 BINS = 10

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zlib import crc32
 
-from sqlalchemy import ColumnElement, Connection, and_, func, not_, select
+from sqlalchemy import Connection, and_, func, not_, select
 
-from daemon.database.tables import labels, models, predictions, videos
+from daemon.database.tables import models, predictions, videos
+from daemon.labels.queries import came_labelled
 from daemon.report.statistics import Tally, odds_of_classes, odds_of_unsure, strangeness
 
 WEEK, BEFORE = timedelta(days=7), timedelta(days=28)
@@ -85,11 +86,6 @@ def compare(found: Recent) -> list[str]:
         shares = _shares(week.of([name]) / week.n, before.of([name]) / before.n)
         said.append(f"other classes than before, above all {name}: {shares}")
     return said
-
-
-def came_labelled(video_id: ColumnElement[int]) -> ColumnElement[bool]:
-    """Whether a person put it into a class folder at once: it is not what comes in by itself."""
-    return select(labels.c.id).where(labels.c.video_id == video_id, labels.c.source == "folder").exists()
 
 
 def _shares(new: float, old: float) -> str:

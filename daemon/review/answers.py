@@ -11,8 +11,8 @@ from sqlalchemy.exc import DatabaseError
 
 from daemon.database.tables import labels, stands, videos
 from daemon.home.folder import Home
+from daemon.home.folders import Folders
 from daemon.home.identity import printable
-from daemon.home.moving import Folders
 from daemon.labels.labels import Labels, Said
 from daemon.review.cards import Card, newest_label, read_cards
 from daemon.review.sessions import Done, Session

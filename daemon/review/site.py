@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.templating import Jinja2Templates
 
-from daemon.database.queue import connect
+from daemon.database.connection import connect
 from daemon.home.folder import Home
 from daemon.home.identity import printable
 from daemon.home.settings import Settings

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, TypeVar
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from daemon.classify.pipeline import Engine, Pipeline, StoppedError
+from daemon.database.connection import SAFE, connect, is_damage, is_locked, is_passing
 from daemon.database.files import follow_home
-from daemon.database.integrity import SAFE, is_damage, require_whole
-from daemon.database.queue import Store, connect, is_locked, is_passing
+from daemon.database.integrity import require_whole
+from daemon.database.queue import Store
 from daemon.database.upgrade import upgrade
 from daemon.home.clock import now
 from daemon.home.folder import Home, Lock
-from daemon.home.moving import Folders
+from daemon.home.folders import Folders
 from daemon.home.settings import Settings
 from daemon.home.space import GIGABYTE, Space
 from daemon.inbox.watcher import Watcher
@@ -37,7 +38,7 @@ from daemon.training.decisions import History
 from daemon.training.retraining import BY_COMMAND, Retraining, taken
 from learner.cache import Cache
 from learner.errors import PassingError, VidwatchError
-from learner.memory import keep_freed_memory
+from learner.process import keep_freed_memory
 
 if TYPE_CHECKING:
     from daemon.classify.champion import Engines

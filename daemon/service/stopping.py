@@ -3,12 +3,8 @@
 Installed before anything slow is imported, so that a signal always counts.
 """
 
-import ctypes
-import os
 import signal
 from typing import Any
-
-_PR_SET_PDEATHSIG = 1
 
 
 class Stop:
@@ -26,10 +22,3 @@ class Stop:
         self.asked = True
         # Ctrl-C again unwinds as an exception, which leaves the terminal as it was.
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-
-
-def die_with(parent: int) -> None:
-    """In a child process: end when the process that made it ends, however that ends."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)

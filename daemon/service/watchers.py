@@ -7,13 +7,13 @@ from pathlib import Path
 
 from sqlalchemy.exc import OperationalError
 
-from daemon.database.files import group_at
-from daemon.database.queue import Arrival, Store
+from daemon.database.queue import Store
+from daemon.database.records import Arrival
 from daemon.home.clock import now
 from daemon.home.folder import Home
+from daemon.home.folders import Folders, group_at
 from daemon.home.identity import Identity
 from daemon.home.mounts import filesystem_of, is_network
-from daemon.home.moving import Folders
 from daemon.home.settings import Settings
 from daemon.inbox.watcher import Watcher
 from daemon.labels.labels import Labels

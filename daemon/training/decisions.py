@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, case, func, insert, select, update
 
-from daemon.database.queue import new_id
+from daemon.database.connection import new_id
 from daemon.database.tables import decisions, models, predictions, trainings
 from learner.errors import VidwatchError
 

@@ -6,11 +6,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate
 
-from sqlalchemy import Connection, Engine, Text, and_, cast, distinct, func, insert, literal, not_, select
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Text,
+    and_,
+    cast,
+    distinct,
+    func,
+    insert,
+    literal,
+    not_,
+    select,
+)
 
 from daemon.database.tables import groups, labels, predictions, videos
-from daemon.labels.labels import newest
-from daemon.report.drift import came_labelled
+from daemon.labels.queries import came_labelled, newest
 
 Taught = tuple[str, str, str]
 

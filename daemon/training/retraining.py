@@ -17,7 +17,7 @@ from daemon.database.tables import labels, videos
 from daemon.home.folder import Home
 from daemon.home.settings import Settings
 from daemon.home.space import GIGABYTE
-from daemon.labels.labels import new_since
+from daemon.labels.queries import new_since
 from daemon.training.decisions import Decision, History, Training
 from daemon.training.holdout import Labelled, deal, labelled, teaching
 from learner.catalogue import STARTER

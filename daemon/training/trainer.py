@@ -18,13 +18,13 @@ from typing import Any, Self
 
 import torch
 
-from daemon.service.stopping import die_with
 from learner import promotion
 from learner.cache import Cache
 from learner.catalogue import STARTER
 from learner.classifier import Classifier
 from learner.dataset import LabelledClip, extract, features_shelf, frames_shelf
 from learner.errors import VidwatchError
+from learner.process import die_with
 from learner.promotion import Evidence, Rule
 from learner.recipe import HEAD, Frames, Recipe, load
 from learner.rehearsal import recall

@@ -20,7 +20,7 @@ import numpy as np
 from table import Row, in_turns
 
 from learner.dataset import find_clips
-from learner.memory import keep_freed_memory
+from learner.process import keep_freed_memory
 from learner.spec import IMAGENET_MEAN, IMAGENET_STD, ClipSpec
 from learner.video import read_clip
 

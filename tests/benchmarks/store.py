@@ -18,11 +18,13 @@ from pathlib import Path
 
 from table import Row, in_turns, seconds
 
-from daemon.database.queue import Answer, Arrival, Placed, Store, connect
+from daemon.database.connection import connect
+from daemon.database.queue import Store
+from daemon.database.records import Answer, Arrival, Placed
 from daemon.database.upgrade import upgrade
 from daemon.home.folder import Home
+from daemon.home.folders import Folders
 from daemon.home.identity import identify
-from daemon.home.moving import Folders
 
 VIDEOS = 1_000_000
 BATCHES, ROUNDS = 8, 7

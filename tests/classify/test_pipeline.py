@@ -14,11 +14,13 @@ from sqlalchemy.exc import OperationalError
 
 from daemon.classify.decoding import Decoders, Undecoded
 from daemon.classify.pipeline import BusyError, Engine, Outcome, Pipeline
-from daemon.database.queue import Arrival, Move, Store, connect
+from daemon.database.connection import connect
+from daemon.database.queue import Store
+from daemon.database.records import Arrival, Move
 from daemon.database.tables import predictions, videos
 from daemon.database.upgrade import upgrade
+from daemon.home.folders import Folders
 from daemon.home.identity import Identity, identify
-from daemon.home.moving import Folders
 from learner.errors import VidwatchError
 from learner.spec import ClipSpec
 from learner.video import Clip

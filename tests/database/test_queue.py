@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from daemon.database.queue import Answer, Arrival, Claimed, Opinion, Placed, Store, connect
+from daemon.database.connection import connect
+from daemon.database.queue import Store
+from daemon.database.records import Answer, Arrival, Claimed, Opinion, Placed
 from daemon.database.tables import predictions, videos
 from daemon.database.upgrade import upgrade
+from daemon.home.folders import Folders
 from daemon.home.identity import identify
-from daemon.home.moving import Folders
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)

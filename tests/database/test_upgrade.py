@@ -6,7 +6,7 @@ import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
 
-from daemon.database.queue import connect
+from daemon.database.connection import connect
 from daemon.database.upgrade import alembic_config, migrate, upgrade
 from learner.errors import VidwatchError
 

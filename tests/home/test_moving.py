@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.home import moving as filing
+from daemon.home.folders import Folders
 from daemon.home.identity import Identity, identify
-from daemon.home.moving import Folders, place, write_reason
+from daemon.home.moving import place, write_reason
 
 
 def dropped(path: Path, content: bytes = b"video") -> tuple[bytes, Identity]:

@@ -3,8 +3,9 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemon.home.folders import is_left_alone
 from daemon.home.identity import Identity
-from daemon.inbox.settling import SETTLED_SOON, Tracker, is_left_alone
+from daemon.inbox.settling import SETTLED_SOON, Tracker
 
 SETTLE = 2.0
 PATH = b"/inbox/a.mp4"

@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 from sqlalchemy import event, select
 
-from daemon.database.queue import Answer, Arrival, Placed, Store, connect
+from daemon.database.connection import connect
+from daemon.database.queue import Store
+from daemon.database.records import Answer, Arrival, Placed
 from daemon.database.tables import labels, predictions, videos
 from daemon.database.upgrade import upgrade
+from daemon.home.folders import Folders
 from daemon.home.identity import Identity, identify
-from daemon.home.moving import Folders
-from daemon.labels.labels import Labels, Said, newest
+from daemon.labels.labels import Labels, Said
 from daemon.labels.lookup import find_videos, import_csv, require_class
+from daemon.labels.queries import newest
 from learner.errors import VidwatchError
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

@@ -14,14 +14,15 @@ import pytest
 from rich.console import Console
 from sqlalchemy import insert, update
 
-from daemon.database.queue import connect
+from daemon.database.connection import connect
 from daemon.database.tables import groups, labels, videos
 from daemon.database.upgrade import upgrade
 from daemon.home.folder import Home
-from daemon.home.moving import Folders
+from daemon.home.folders import Folders
 from daemon.labels.label_errors import HeldOut, doubts, newest_held_out
 from daemon.labels.labels import Labels, Said
-from daemon.labels.quality import Hygiene, examine, render
+from daemon.labels.quality import Hygiene, examine
+from daemon.report.labels import render
 from learner.catalogue import STARTER
 from learner.errors import VidwatchError
 

@@ -11,7 +11,14 @@ from safetensors.torch import save_file
 from torch import nn
 
 from learner.errors import VidwatchError
-from learner.models import Backbone, ClipNetwork, Head, Standardise, backbone_statistics, load_weights
+from learner.models import (
+    Backbone,
+    ClipNetwork,
+    Head,
+    Standardise,
+    backbone_statistics,
+    load_weights,
+)
 from learner.spec import ClipSpec, NetworkArgs
 
 SPEC = ClipSpec(frames=2, size=32, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))

@@ -12,7 +12,17 @@ import numpy as np
 import pytest
 import torch
 from conftest import write_video
-from tiny import ARGS, QUICK, SPEC, class_folders, recipe, trained_on, untrained, whole_recipe, write_weights
+from tiny import (
+    ARGS,
+    QUICK,
+    SPEC,
+    class_folders,
+    recipe,
+    trained_on,
+    untrained,
+    whole_recipe,
+    write_weights,
+)
 from tiny import cache as cache
 
 from learner import Classifier, checkpoint

@@ -15,7 +15,7 @@ from conftest import write_video
 from installed import Daemon, drop
 from reviewed import NOW, ReviewedHome
 
-from daemon.database.queue import Arrival
+from daemon.database.records import Arrival
 from daemon.home.moving import write_reason
 from daemon.maintenance.check import Check
 from daemon.maintenance.finding import Finding

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, insert, select
 
-from daemon.database.queue import connect
+from daemon.database.connection import connect
 from daemon.database.tables import labels, models, predictions, videos
 from daemon.database.upgrade import upgrade
 from daemon.home.folder import Home

@@ -11,11 +11,12 @@ import pytest
 from scipy.stats import binomtest, chi2_contingency
 from sqlalchemy import Engine, insert, update
 
-from daemon.database.queue import Store, connect
+from daemon.database.connection import connect
+from daemon.database.queue import Store
 from daemon.database.tables import labels, predictions, videos
 from daemon.database.upgrade import upgrade
+from daemon.home.folders import Folders
 from daemon.home.identity import Identity
-from daemon.home.moving import Folders
 from daemon.labels.labels import Labels, Said
 from daemon.report.accuracy import calibration, drift, live_accuracy, live_total, quality, weeks
 from daemon.report.drift import Recent, Seen, compare, recent

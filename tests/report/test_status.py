@@ -7,13 +7,16 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from daemon.database.queue import Answer, Arrival, Opinion, Placed, Store, connect
+from daemon.database.connection import connect
+from daemon.database.queue import Store
+from daemon.database.records import Answer, Arrival, Opinion, Placed
 from daemon.database.upgrade import upgrade
 from daemon.home.folder import Home
+from daemon.home.folders import Folders
 from daemon.home.identity import identify
-from daemon.home.moving import Folders
 from daemon.labels.labels import Labels, Said
-from daemon.report.status import read_status, render
+from daemon.report.status import read_status
+from daemon.report.tables import render
 from daemon.training.decisions import Decision, History
 from learner.errors import VidwatchError
 

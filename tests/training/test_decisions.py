@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.database.queue import connect
+from daemon.database.connection import connect
 from daemon.database.upgrade import upgrade
 from daemon.training.decisions import Decision, History
 from learner.errors import VidwatchError
