@@ -32,7 +32,8 @@ class Entry:
 def find_models(folder: Path) -> list[Entry]:
     """The starter, and the models in `folder` by name."""
     return [_entry("starter", STARTER.with_suffix(".json"))] + [
-        _entry(path.stem, path) for path in sorted(folder.glob("*.json"), key=lambda path: path.stem)
+        _entry(path.stem, path)
+        for path in sorted(folder.glob("*.json"), key=lambda path: path.stem)
     ]
 
 

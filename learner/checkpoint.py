@@ -77,11 +77,20 @@ def replace(paths: Sequence[Path], manifest: Manifest, tensors: Mapping[str, tor
     Raises:
         VidwatchError: weights are not finite or the disk takes no more; the model that was there is as it was.
     """
-    halves = {name: (t.half() if t.is_floating_point() else t).contiguous().cpu() for name, t in tensors.items()}
+    halves = {
+        name: (t.half() if t.is_floating_point() else t).contiguous().cpu()
+        for name, t in tensors.items()
+    }
     if not all(tensor.isfinite().all() for tensor in halves.values()):
-        raise VidwatchError(f"model {paths[0]}: its weights are not finite any more; try a smaller learning_rate")
+        raise VidwatchError(
+            f"model {paths[0]}: its weights are not finite any more; try a smaller learning_rate"
+        )
     weights = save_tensors(halves)
-    document = {"format": FORMAT, **asdict(manifest), "weights_sha256": hashlib.sha256(weights).hexdigest()}
+    document = {
+        "format": FORMAT,
+        **asdict(manifest),
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+    }
     text = (json.dumps(document, indent=1) + "\n").encode()
     for path in map(weights_path, paths):
         try:
@@ -91,7 +100,9 @@ def replace(paths: Sequence[Path], manifest: Manifest, tensors: Mapping[str, tor
             files.commit(path.with_suffix(".json"))
         except OSError as error:
             hint = "what was there before is kept"
-            raise VidwatchError(f"model {path}: cannot be written ({error.strerror}); {hint}") from error
+            raise VidwatchError(
+                f"model {path}: cannot be written ({error.strerror}); {hint}"
+            ) from error
     return weights_path(paths[0])
 
 
@@ -104,7 +115,9 @@ def load(path: Path) -> Checkpoint:
     path = weights_path(path)
     beside, unfinished = path.with_suffix(".json"), files.part_of(path.with_suffix(".json"))
     # Where `replace` was ended between its two files, the new manifest lies ready.
-    manifest, stated = _read_manifest(beside if beside.exists() or not unfinished.exists() else unfinished)
+    manifest, stated = _read_manifest(
+        beside if beside.exists() or not unfinished.exists() else unfinished
+    )
     try:
         weights = path.read_bytes()
     except OSError as error:
@@ -113,7 +126,9 @@ def load(path: Path) -> Checkpoint:
     if digest != stated and unfinished.exists():
         manifest, stated = _read_manifest(unfinished)
     if digest != stated:
-        raise VidwatchError(f"model {path}: the weights are not the ones its manifest was written for; copy both again")
+        raise VidwatchError(
+            f"model {path}: the weights are not the ones its manifest was written for; copy both again"
+        )
     try:
         tensors = load_tensors(weights)
     except safetensors.SafetensorError as error:
@@ -135,37 +150,55 @@ def require_free(path: Path) -> Path:
         files.commit(manifest)  # a kill had left out this last step of saving it
     for file in (path, manifest):
         if file.exists():
-            raise VidwatchError(f"{file} exists already; give the model another name, or move that one away")
+            raise VidwatchError(
+                f"{file} exists already; give the model another name, or move that one away"
+            )
     return path
 
 
 def weights_path(path: Path) -> Path:
     """`NAME`, `NAME.json` and `NAME.safetensors` all mean the same model."""
     suffixed = path.suffix in (".json", ".safetensors")
-    return path.with_suffix(".safetensors") if suffixed else path.with_name(path.name + ".safetensors")
+    return (
+        path.with_suffix(".safetensors") if suffixed else path.with_name(path.name + ".safetensors")
+    )
 
 
 def _read_manifest(path: Path) -> tuple[Manifest, str]:
     try:
         document = json.loads(path.read_text())
         if document.pop("format") != FORMAT:
-            raise VidwatchError(f"model manifest {path}: written by another version of vidwatch; upgrade vidwatch")
+            raise VidwatchError(
+                f"model manifest {path}: written by another version of vidwatch; upgrade vidwatch"
+            )
         stated = document.pop("weights_sha256")
         spec = document["clip"]
-        document["clip"] = ClipSpec(**{**spec, "mean": tuple(spec["mean"]), "std": tuple(spec["std"])})
+        document["clip"] = ClipSpec(
+            **{**spec, "mean": tuple(spec["mean"]), "std": tuple(spec["std"])}
+        )
         document["network"] = TypeAdapter(NetworkArgs).validate_python(document["network"])
         document["classes"] = tuple(document["classes"])
-        document["trained_on"] = TypeAdapter(tuple[Taught, ...]).validate_python(document["trained_on"])
+        document["trained_on"] = TypeAdapter(tuple[Taught, ...]).validate_python(
+            document["trained_on"]
+        )
         manifest = Manifest(**document)
     except OSError as error:
-        raise VidwatchError(f"no model {path.with_suffix('')}: cannot read {path.name} ({error.strerror})") from error
+        raise VidwatchError(
+            f"no model {path.with_suffix('')}: cannot read {path.name} ({error.strerror})"
+        ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         reason = _first_line(error)
-        raise VidwatchError(f"model manifest {path}: not one that this vidwatch wrote ({reason})") from error
+        raise VidwatchError(
+            f"model manifest {path}: not one that this vidwatch wrote ({reason})"
+        ) from error
     if len(set(manifest.classes)) != len(manifest.classes) or not manifest.classes:
-        raise VidwatchError(f"model manifest {path}: its classes must be different names, and at least one")
+        raise VidwatchError(
+            f"model manifest {path}: its classes must be different names, and at least one"
+        )
     if not isinstance(manifest.measured, dict):
-        raise VidwatchError(f"model manifest {path}: 'measured' is {manifest.measured!r}; it must be an object")
+        raise VidwatchError(
+            f"model manifest {path}: 'measured' is {manifest.measured!r}; it must be an object"
+        )
     for name in manifest.classes:
         if not is_class_name(name):
             raise VidwatchError(f"model manifest {path}: class {name!r}: {CLASS_NAME_RULE}")

@@ -57,7 +57,11 @@ class Classified:
         fields = asdict(self.prediction)
         known = fields.pop("known")
         named = {"class": fields.pop("class_name"), **fields}
-        read = {"frames_asked": self.frames_asked, "frames_read": self.frames_read, "read_share": self.read_share}
+        read = {
+            "frames_asked": self.frames_asked,
+            "frames_read": self.frames_read,
+            "read_share": self.read_share,
+        }
         return {"file": self.file, **named, "model": self.model, **read, "known": known}
 
 
@@ -80,17 +84,26 @@ class Classifier:
         try:
             network = ClipNetwork(manifest.network, manifest.clip, len(manifest.classes))
         except (TypeError, ValueError, RuntimeError) as error:
-            raise VidwatchError(f"model {model.name}: its manifest describes no network ({error})") from error
+            raise VidwatchError(
+                f"model {model.name}: its manifest describes no network ({error})"
+            ) from error
         try:
             network.load_state_dict(model.tensors)
         except RuntimeError as error:
-            raise VidwatchError(f"model {model.name}: its weights do not fit its manifest ({error})") from error
+            raise VidwatchError(
+                f"model {model.name}: its weights do not fit its manifest ({error})"
+            ) from error
         self.precision = str(fast_precision(self.device)).removeprefix("torch.")
         self.network = network.eval().to(self.device).to(memory_format=torch.channels_last)
 
     @classmethod
     def untrained(
-        cls, args: NetworkArgs, spec: ClipSpec, classes: tuple[str, ...], seed: int, fill: Callable[[ClipNetwork], None]
+        cls,
+        args: NetworkArgs,
+        spec: ClipSpec,
+        classes: tuple[str, ...],
+        seed: int,
+        fill: Callable[[ClipNetwork], None],
     ) -> Self:
         """A network that knows nothing of `classes` yet; `fill` gives its backbone what weights there are.
 
@@ -106,7 +119,10 @@ class Classifier:
 
     @classmethod
     def load(
-        cls, path: str | os.PathLike[str] | None = None, device: str | None = None, exact: bool | None = None
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        device: str | None = None,
+        exact: bool | None = None,
     ) -> Self:
         """The model at `path` (the starter model by default) on `device` (the GPU where there is one).
 
@@ -185,13 +201,17 @@ class Classifier:
 
     def _prediction(self, logits: np.ndarray[Any, Any]) -> Prediction:
         if not np.isfinite(logits).all():
-            raise VidwatchError(f"model {self.name!r} gave logits that are not finite: its weights are damaged")
+            raise VidwatchError(
+                f"model {self.name!r} gave logits that are not finite: its weights are damaged"
+            )
         index, row = int(logits.argmax()), logits.astype(np.float64)
         exponents = np.exp((row - row.max()) / self.manifest.temperature)
         by_class = {name: float(value) for name, value in zip(self.classes, logits, strict=True)}
         least = self.manifest.unknown_below
         known = least is None or bool(np.logaddexp.reduce(row) >= least)
-        return Prediction(self.classes[index], index, float(exponents[index] / exponents.sum()), by_class, known)
+        return Prediction(
+            self.classes[index], index, float(exponents[index] / exponents.sum()), by_class, known
+        )
 
 
 def decoded(

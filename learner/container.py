@@ -11,7 +11,18 @@ MATROSKA_SEGMENT = b"\x18\x53\x80\x67"
 ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 MP4_FIRST_BOXES = {b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"}
-MP4_BOXES = MP4_FIRST_BOXES | {b"moof", b"mfra", b"sidx", b"ssix", b"emsg", b"prft", b"uuid", b"udta", b"meta", b"pdin"}
+MP4_BOXES = MP4_FIRST_BOXES | {
+    b"moof",
+    b"mfra",
+    b"sidx",
+    b"ssix",
+    b"emsg",
+    b"prft",
+    b"uuid",
+    b"udta",
+    b"meta",
+    b"pdin",
+}
 
 
 def stated_size(file: BinaryIO) -> int:

@@ -68,23 +68,33 @@ def find_clips(root: Path, group_pattern: str = GROUP_PATTERN) -> list[LabelledC
             classes, or `group_pattern` is no regular expression.
     """
     if not root.is_dir():
-        raise VidwatchError(f"{root} is not a folder; give one that holds a folder of clips for each class")
+        raise VidwatchError(
+            f"{root} is not a folder; give one that holds a folder of clips for each class"
+        )
     pattern = compile_pattern(group_pattern)
     by_content: dict[str, LabelledClip] = {}
     for path in sorted(_files(root)):
         label, *folders, name = path.relative_to(root).parts
         if not is_class_name(label):
-            raise VidwatchError(f"{root}: folder {label!r}: {CLASS_NAME_RULE}; rename it or move it away")
+            raise VidwatchError(
+                f"{root}: folder {label!r}: {CLASS_NAME_RULE}; rename it or move it away"
+            )
         sha256 = _sha256(path)
         clip = LabelledClip(path, label, group_of(name, folders, pattern) or sha256, sha256)
         same = by_content.setdefault(clip.sha256, clip)
         if same.label != label:
-            raise VidwatchError(f"{same.path} and {path} hold the same video in two classes; remove the wrong one")
+            raise VidwatchError(
+                f"{same.path} and {path} hold the same video in two classes; remove the wrong one"
+            )
     if not by_content:
-        raise VidwatchError(f"{root} holds no clips in class folders; put clips into folders named after their classes")
+        raise VidwatchError(
+            f"{root} holds no clips in class folders; put clips into folders named after their classes"
+        )
     clips = list(by_content.values())
     if empty := sorted(_class_folders(root) - {clip.label for clip in clips}):
-        raise VidwatchError(f"{root}: class folder {empty[0]!r} holds no clips; put some into it, or remove it")
+        raise VidwatchError(
+            f"{root}: class folder {empty[0]!r} holds no clips; put some into it, or remove it"
+        )
     return clips
 
 
@@ -94,12 +104,20 @@ def class_names(clips: list[LabelledClip]) -> tuple[str, ...]:
 
 
 def read_frames(
-    clips: list[LabelledClip], spec: ClipSpec, cache: Cache | None = None, progress: Progress = silent
+    clips: list[LabelledClip],
+    spec: ClipSpec,
+    cache: Cache | None = None,
+    progress: Progress = silent,
 ) -> Samples:
     """Each clip's frames as `spec` wants them, `(T, H, W, 3)` uint8 RGB, from the cache where they are in it."""
     cache = cache or Cache()
     return _compute(
-        clips, spec, frames_shelf(spec, cache), lambda batch: [clip.frames for clip in batch], progress, cache.root
+        clips,
+        spec,
+        frames_shelf(spec, cache),
+        lambda batch: [clip.frames for clip in batch],
+        progress,
+        cache.root,
     )
 
 
@@ -148,9 +166,13 @@ def _compute(
         skipped |= {path: clip for path, clip in batch if isinstance(clip, str)}
         read = [(path, clip) for path, clip in batch if isinstance(clip, Clip)]
         # Values of one content under the hash of another would be believed for ever.
-        skipped |= {path: "changed while it was read" for path, clip in read if clip.sha256 != missing[path]}
+        skipped |= {
+            path: "changed while it was read" for path, clip in read if clip.sha256 != missing[path]
+        }
         whole = [(path, clip) for path, clip in read if path not in skipped]
-        for (path, _), values in zip(whole, compute([clip for _, clip in whole]) if whole else [], strict=True):
+        for (path, _), values in zip(
+            whole, compute([clip for _, clip in whole]) if whole else [], strict=True
+        ):
             shelf.put(missing[path], values)
             stored.add(missing[path], values)
         if len(skipped) > len(clips) * tolerated:
@@ -195,10 +217,14 @@ class _Table:
         size = self._count * like.nbytes
         with tempfile.TemporaryFile(dir=folder) as file:
             try:
-                os.posix_fallocate(file.fileno(), 0, size)  # a full disk is told now, not in the midst of training
+                os.posix_fallocate(
+                    file.fileno(), 0, size
+                )  # a full disk is told now, not in the midst of training
             except OSError as error:
                 where = folder or tempfile.gettempdir()
-                raise VidwatchError(f"frames need {size / 1e9:.1f} GB in {where} ({error.strerror})") from error
+                raise VidwatchError(
+                    f"frames need {size / 1e9:.1f} GB in {where} ({error.strerror})"
+                ) from error
             return np.memmap(file, like.dtype, "r+", shape=shape)
 
 
@@ -215,7 +241,11 @@ def _files(root: Path) -> Iterator[Path]:
     for label in _class_folders(root):
         for folder, names, files in os.walk(root / label):
             names[:] = [name for name in names if not name.startswith(".")]
-            yield from (Path(folder, name) for name in files if not name.startswith(".") and name != "Thumbs.db")
+            yield from (
+                Path(folder, name)
+                for name in files
+                if not name.startswith(".") and name != "Thumbs.db"
+            )
 
 
 def _sha256(path: Path) -> str:
@@ -231,7 +261,9 @@ def _sha256(path: Path) -> str:
 
 def frames_shelf(spec: ClipSpec, cache: Cache) -> Shelf:
     """Where frames lie: all that they depend on beside their clip is the key; what they are normalised with is not."""
-    return cache.shelf("frames", repr((replace(spec, mean=(), std=()), spec.exact, DECODING, av.__version__)))
+    return cache.shelf(
+        "frames", repr((replace(spec, mean=(), std=()), spec.exact, DECODING, av.__version__))
+    )
 
 
 def features_shelf(classifier: Classifier, cache: Cache) -> Shelf:
@@ -240,6 +272,19 @@ def features_shelf(classifier: Classifier, cache: Cache) -> Shelf:
     Its key is all that they depend on beside their clip: the backbone, its weights, the clip spec and the precision.
     """
     network = classifier.manifest.network
-    backbone = (network.backbone, network.stage, network.pooled, weights_digest(classifier.network.backbone))
-    made_by = (classifier.device.type, classifier.precision, torch.__version__, timm.__version__, av.__version__)
-    return cache.shelf("features", repr((backbone, classifier.spec, classifier.spec.exact, made_by, DECODING)))
+    backbone = (
+        network.backbone,
+        network.stage,
+        network.pooled,
+        weights_digest(classifier.network.backbone),
+    )
+    made_by = (
+        classifier.device.type,
+        classifier.precision,
+        torch.__version__,
+        timm.__version__,
+        av.__version__,
+    )
+    return cache.shelf(
+        "features", repr((backbone, classifier.spec, classifier.spec.exact, made_by, DECODING))
+    )

@@ -69,18 +69,27 @@ class Evaluation:
         """The score's figures on top, the baseline's three beside them."""
         baseline = {name: getattr(self.baseline, name) for name in ("accuracy", "interval", "loss")}
         unknowns = vars(self.unknowns) if self.unknowns else None
-        extra = {"baseline": baseline, "seen": self.seen, "skipped": self.skipped, "unknowns": unknowns}
+        extra = {
+            "baseline": baseline,
+            "seen": self.seen,
+            "skipped": self.skipped,
+            "unknowns": unknowns,
+        }
         return {"model": self.model, **vars(self.score), **extra}
 
 
-def score(logits: Array, truth: Array, classes: tuple[str, ...], temperature: float | Array = 1.0) -> Score:
+def score(
+    logits: Array, truth: Array, classes: tuple[str, ...], temperature: float | Array = 1.0
+) -> Score:
     """Score `(N, C)` logits against `(N,)` class indices; classes without a clip are left out of `per_class`.
 
     `temperature` is one for all clips, or `(N, 1)`.
     """
     n, answers, every = len(truth), logits.argmax(1), range(len(classes))
     right = answers == truth
-    precision, recall, _, counts = precision_recall_fscore_support(truth, answers, labels=every, zero_division=0)
+    precision, recall, _, counts = precision_recall_fscore_support(
+        truth, answers, labels=every, zero_division=0
+    )
     per_class = {
         name: {
             "n": int(counts[index]),
@@ -95,7 +104,9 @@ def score(logits: Array, truth: Array, classes: tuple[str, ...], temperature: fl
     loss = float(-log_softmax(logits.astype(np.float64), axis=1)[np.arange(n), truth].mean())
     confusion = confusion_matrix(truth, answers, labels=every).tolist()
     off = calibration_error(logits, truth), calibration_error(logits / temperature, truth)
-    return Score(n, float(right.mean()), interval(int(right.sum()), n), loss, per_class, confusion, off)
+    return Score(
+        n, float(right.mean()), interval(int(right.sum()), n), loss, per_class, confusion, off
+    )
 
 
 def interval(correct: int, n: int) -> tuple[float, float]:
@@ -107,7 +118,11 @@ def interval(correct: int, n: int) -> tuple[float, float]:
 def calibration_error(logits: Array, truth: Array) -> float:
     """By how much the probability of the answer differs from the share of right answers, on average over 15 bins."""
     probabilities = torch.from_numpy(logits).softmax(1)
-    return float(multiclass_calibration_error(probabilities, torch.from_numpy(truth), logits.shape[1], n_bins=15))
+    return float(
+        multiclass_calibration_error(
+            probabilities, torch.from_numpy(truth), logits.shape[1], n_bins=15
+        )
+    )
 
 
 def fit_temperature(logits: Array, truth: Array) -> float:
@@ -121,7 +136,11 @@ def fit_temperature(logits: Array, truth: Array) -> float:
     targets[np.arange(count), truth] += 1 - 1 / (count + 2)
 
     def loss(log_temperature: float) -> float:
-        return float(-(targets * log_softmax(logits.astype(np.float64) / np.exp(log_temperature), axis=1)).sum())
+        return float(
+            -(
+                targets * log_softmax(logits.astype(np.float64) / np.exp(log_temperature), axis=1)
+            ).sum()
+        )
 
     return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
 
@@ -159,7 +178,9 @@ def evaluate(
     trained_on = {clip.sha256 for clip in classifier.manifest.trained_on}
     features, temperature = found.tensor(), classifier.manifest.temperature
     logits = classifier.logits(features)
-    unknowns, unread = _tell_unknown(unknown, classifier, logits, cache, progress) if unknown else (None, {})
+    unknowns, unread = (
+        _tell_unknown(unknown, classifier, logits, cache, progress) if unknown else (None, {})
+    )
     return Evaluation(
         classifier.name,
         score(logits, truth, classifier.classes, temperature),
@@ -175,7 +196,9 @@ def _tell_unknown(
 ) -> tuple[Unknowns, dict[str, str]]:
     threshold = classifier.manifest.unknown_below
     if threshold is None:
-        raise VidwatchError(f"model {classifier.name!r} has no threshold for unknown clips; train it again")
+        raise VidwatchError(
+            f"model {classifier.name!r} has no threshold for unknown clips; train it again"
+        )
     clips = find_clips(root)
     if known_after_all := sorted(set(class_names(clips)) & set(classifier.classes)):
         raise VidwatchError(
@@ -187,7 +210,9 @@ def _tell_unknown(
     both = np.concatenate([energies(known), strange])
     auroc = roc_auc_score([1] * len(known) + [0] * len(strange), both)
     share = interval(int(told.sum()), len(told))
-    return Unknowns(len(told), float(told.mean()), share, float(kept.mean()), float(auroc)), found.skipped
+    return Unknowns(
+        len(told), float(told.mean()), share, float(kept.mean()), float(auroc)
+    ), found.skipped
 
 
 def figures(model: Score, baseline: Score, method: str) -> Mapping[str, Any]:

@@ -85,7 +85,9 @@ class Data:
         if segments := self.augment.segments:
             ends = np.linspace(0, len(values) // self.unit, segments + 1).round().astype(int)
             chosen = [int(torch.randint(low, high, ())) for low, high in pairwise(ends)]
-            values = values[np.add.outer(self.unit * np.array(chosen), np.arange(self.unit)).ravel()]
+            values = values[
+                np.add.outer(self.unit * np.array(chosen), np.arange(self.unit)).ravel()
+            ]
         return vary(torch.tensor(values), self.augment)
 
 
@@ -93,7 +95,9 @@ def vary(frames: Tensor, augment: Augment) -> Tensor:
     """`(T, H, W, 3)` uint8 to the same: one crop, flip and change of colours for all frames of a clip."""
     steps: list[nn.Module] = []
     if augment.crop < 1:
-        steps.append(v2.RandomResizedCrop(frames.shape[1:3], scale=(augment.crop, 1.0), antialias=True))
+        steps.append(
+            v2.RandomResizedCrop(frames.shape[1:3], scale=(augment.crop, 1.0), antialias=True)
+        )
     if augment.flip:
         steps.append(v2.RandomHorizontalFlip())
     if augment.jitter:
@@ -108,7 +112,9 @@ def mix(frames: Tensor, targets: Tensor, classes: int, share: float) -> tuple[Te
     """Blends `(B, T, H, W, 3)` frames, in a `share` of calls: `(B,)` targets then become `(B, C)`, in proportion."""
     if torch.rand(()) >= share:
         return frames, targets
-    blend = v2.RandomChoice([kind(alpha=MIX_ALPHA, num_classes=classes) for kind in (v2.MixUp, v2.CutMix)])
+    blend = v2.RandomChoice(
+        [kind(alpha=MIX_ALPHA, num_classes=classes) for kind in (v2.MixUp, v2.CutMix)]
+    )
     images, shares = blend(tv_tensors.Video(frames.permute(0, 1, 4, 2, 3).float()), targets)
     return images.as_subclass(Tensor).permute(0, 1, 3, 4, 2), shares
 
@@ -146,7 +152,9 @@ def fit(
         saved = time.monotonic()
         while len(history) < settings.epochs and not _has_stalled(history, settings.patience):
             began, epoch = time.monotonic(), len(history) + 1
-            torch.manual_seed(1_000_003 * settings.seed + epoch)  # an epoch's draws do not hang on those before it
+            torch.manual_seed(
+                1_000_003 * settings.seed + epoch
+            )  # an epoch's draws do not hang on those before it
             rate = float(optimizer.param_groups[0]["lr"])
             for part in learning:
                 part.train()
@@ -162,7 +170,8 @@ def fit(
                 _require_finite(loss.item(), f"step {step} of epoch {epoch}")
                 if settings.clip_norm:
                     nn.utils.clip_grad_norm_(
-                        [*network.backbone.parameters(), *network.head.parameters()], settings.clip_norm
+                        [*network.backbone.parameters(), *network.head.parameters()],
+                        settings.clip_norm,
                     )
                     nn.utils.clip_grad_norm_(network.baseline.parameters(), settings.clip_norm)
                 optimizer.step()
@@ -173,13 +182,23 @@ def fit(
                 after_step((epoch - 1) * steps + step, settings.epochs * steps, lost / seen)
             judged = _judge(network, data, validation)
             _require_finite(judged[0], f"validation after epoch {epoch}")
-            history.append(Epoch(fold, epoch, rate, lost / seen, right / seen, *judged, time.monotonic() - began))
+            history.append(
+                Epoch(
+                    fold, epoch, rate, lost / seen, right / seen, *judged, time.monotonic() - began
+                )
+            )
             if settings.schedule == "plateau":
-                schedule.step(judged[0] if settings.watch == "validation" and judged[0] is not None else lost / seen)
+                schedule.step(
+                    judged[0]
+                    if settings.watch == "validation" and judged[0] is not None
+                    else lost / seen
+                )
             elif settings.schedule == "cosine_restarts":
                 schedule.step()
             after_epoch(history)
-            if state and (time.monotonic() - saved > SECONDS_BETWEEN_STATES or len(history) == settings.epochs):
+            if state and (
+                time.monotonic() - saved > SECONDS_BETWEEN_STATES or len(history) == settings.epochs
+            ):
                 _save(state, network, optimizer, schedule, history)
                 saved = time.monotonic()
     return history
@@ -201,7 +220,9 @@ def _judge(network: ClipNetwork, data: Data, clips: Indices) -> tuple[float | No
     if not len(clips):
         return None, None
     logits, truth = torch.from_numpy(judge(network, data, clips)[0]), data.truth[clips]
-    return nn.functional.cross_entropy(logits, truth).item(), (logits.argmax(1) == truth).float().mean().item()
+    return nn.functional.cross_entropy(logits, truth).item(), (
+        logits.argmax(1) == truth
+    ).float().mean().item()
 
 
 def _require_finite(loss: float | None, where: str) -> None:
@@ -237,7 +258,9 @@ def _optimizer(network: ClipNetwork, settings: TrainSettings) -> torch.optim.Opt
 def _schedule(optimizer: torch.optim.Optimizer, settings: TrainSettings, steps: int) -> Any:
     schedules = torch.optim.lr_scheduler
     if settings.schedule == "one_cycle":
-        return schedules.OneCycleLR(optimizer, settings.learning_rate, total_steps=settings.epochs * steps)
+        return schedules.OneCycleLR(
+            optimizer, settings.learning_rate, total_steps=settings.epochs * steps
+        )
     if settings.schedule == "plateau":
         return schedules.ReduceLROnPlateau(optimizer, factor=0.1, patience=3)
     if settings.schedule == "cosine_restarts":
@@ -245,7 +268,9 @@ def _schedule(optimizer: torch.optim.Optimizer, settings: TrainSettings, steps: 
     return schedules.ConstantLR(optimizer, factor=1.0)
 
 
-def _class_weights(data: Data, training: Indices, classes: int, settings: TrainSettings) -> Tensor | None:
+def _class_weights(
+    data: Data, training: Indices, classes: int, settings: TrainSettings
+) -> Tensor | None:
     """As if every class had the same number of clips."""
     if not settings.class_weights:
         return None
@@ -258,7 +283,9 @@ def _has_stalled(history: list[Epoch], patience: int | None) -> bool:
     return bool(patience and losses and len(losses) - 1 - losses.index(min(losses)) >= patience)
 
 
-def _save(path: Path, network: nn.Module, optimizer: Any, schedule: Any, history: list[Epoch]) -> None:
+def _save(
+    path: Path, network: nn.Module, optimizer: Any, schedule: Any, history: list[Epoch]
+) -> None:
     parts = {"network": network, "optimizer": optimizer, "schedule": schedule}
     document = {name: part.state_dict() for name, part in parts.items()}
     buffer = io.BytesIO()
@@ -267,7 +294,9 @@ def _save(path: Path, network: nn.Module, optimizer: Any, schedule: Any, history
         path.parent.mkdir(parents=True, exist_ok=True)
         files.write(path, buffer.getvalue())
     except OSError as error:
-        raise VidwatchError(f"{path}: cannot be written ({error.strerror}); the one before it is kept") from error
+        raise VidwatchError(
+            f"{path}: cannot be written ({error.strerror}); the one before it is kept"
+        ) from error
 
 
 def _restore(path: Path | None, network: nn.Module, optimizer: Any, schedule: Any) -> list[Epoch]:
@@ -279,9 +308,19 @@ def _restore(path: Path | None, network: nn.Module, optimizer: Any, schedule: An
         for name, part in (("network", network), ("optimizer", optimizer), ("schedule", schedule)):
             part.load_state_dict(document[name])
         return [Epoch(**epoch) for epoch in document["history"]]
-    except (OSError, RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
+    except (
+        OSError,
+        RuntimeError,
+        EOFError,
+        KeyError,
+        TypeError,
+        ValueError,
+        pickle.UnpicklingError,
+    ) as error:
         hint = f"remove {path.parent} to begin again"
-        raise VidwatchError(f"{path}: the state of this run cannot be read ({error}); {hint}") from error
+        raise VidwatchError(
+            f"{path}: the state of this run cannot be read ({error}); {hint}"
+        ) from error
 
 
 @contextlib.contextmanager

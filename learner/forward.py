@@ -38,13 +38,17 @@ class Forward:
         if device.type == "cuda":
             self._uploads, self._pool = _stream(device), torch.cuda.graph_pool_handle()
             self._graphs: dict[int, Callable[[Tensor], Tensor]] = {}
-            self._lock = threading.Lock()  # a graph has one place for its frames and one for its features
+            self._lock = (
+                threading.Lock()
+            )  # a graph has one place for its frames and one for its features
         else:
             # A core computes its frames alone. Where all share each layer, all wait for the one that a decoder has
             # taken the core from, and do so at each layer.
             self._at_once = FRAMES_AT_ONCE * torch.float32.itemsize // precision.itemsize
             keep_freed_memory()
-            self._workers = ThreadPoolExecutor(CORES, initializer=torch.set_num_threads, initargs=(1,))
+            self._workers = ThreadPoolExecutor(
+                CORES, initializer=torch.set_num_threads, initargs=(1,)
+            )
 
     @torch.inference_mode()
     def __call__(self, clips: list[Tensor]) -> Tensor:
@@ -69,7 +73,11 @@ class Forward:
         computing, coming = torch.cuda.current_stream(), []
         with torch.cuda.stream(self._uploads):
             for first in range(0, len(clips), AT_ONCE):
-                there = torch.stack(clips[first : first + AT_ONCE]).pin_memory().to(self._device, non_blocking=True)
+                there = (
+                    torch.stack(clips[first : first + AT_ONCE])
+                    .pin_memory()
+                    .to(self._device, non_blocking=True)
+                )
                 there.record_stream(computing)
                 coming.append((there, self._uploads.record_event()))
         found = []
@@ -92,7 +100,10 @@ class Forward:
             raise
         except RuntimeError as error:
             reason = str(error).partition("\n")[0]
-            log.warning("the forward pass cannot be captured as a graph, and runs kernel by kernel (%s)", reason)
+            log.warning(
+                "the forward pass cannot be captured as a graph, and runs kernel by kernel (%s)",
+                reason,
+            )
             return lambda part: self._backbone(part).half()
 
 
@@ -127,7 +138,9 @@ def ready(backbone: Backbone, precision: torch.dtype) -> Backbone:
     made = _folded(copy.deepcopy(backbone).eval())
     if precision is not torch.float32:
         for layer in made.modules():
-            if isinstance(layer, nn.Conv2d | nn.Linear):  # autocast would cast these again for each batch
+            if isinstance(
+                layer, nn.Conv2d | nn.Linear
+            ):  # autocast would cast these again for each batch
                 layer.to(precision)
     return made.to(memory_format=torch.channels_last)
 
@@ -141,10 +154,18 @@ def _folded(backbone: Backbone) -> Backbone:
     folded = copy.deepcopy(backbone)
     for parent in list(folded.modules()):
         for (name, conv), (after, norm) in pairwise(list(parent.named_children())):
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d) and _fits(conv, norm):
+            if (
+                isinstance(conv, nn.Conv2d)
+                and isinstance(norm, nn.BatchNorm2d)
+                and _fits(conv, norm)
+            ):
                 setattr(parent, name, fuse_conv_bn_eval(conv, norm))
-                setattr(parent, after, getattr(norm, "act", nn.Identity()))  # timm's have their activation within
-    noise = torch.randn(1, *backbone.image, generator=torch.Generator().manual_seed(0)).to(backbone.mean.device)
+                setattr(
+                    parent, after, getattr(norm, "act", nn.Identity())
+                )  # timm's have their activation within
+    noise = torch.randn(1, *backbone.image, generator=torch.Generator().manual_seed(0)).to(
+        backbone.mean.device
+    )
     before, now = backbone.look(noise), folded.look(noise)
     return folded if bool((before - now).abs().max() <= ROUNDING * before.abs().max()) else backbone
 

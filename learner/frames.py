@@ -99,13 +99,19 @@ def running_time(container: Any, stream: Any) -> Times:
                 if is_picture:
                     first, last = min(first, float(when * packet.time_base)), max(last, until)
     if own:
-        return Times(own, last - float((stream.start_time or 0) * stream.time_base), stored, first, last)
+        return Times(
+            own, last - float((stream.start_time or 0) * stream.time_base), stored, first, last
+        )
     return Times((container.duration or 0) / av.time_base, end, stored, first, last)
 
 
 def is_long(container: Any, stream: Any) -> bool:
     """Whether a few of its frames are better sought than waited for, as far as its container can be trusted."""
-    seconds = stream.duration * stream.time_base if stream.duration else (container.duration or 0) / av.time_base
+    seconds = (
+        stream.duration * stream.time_base
+        if stream.duration
+        else (container.duration or 0) / av.time_base
+    )
     count = stream.frames or seconds * (stream.average_rate or 0)
     is_cover = stream.disposition & av.stream.Disposition.attached_pic
     return bool(container.format.name in INDEXED and count > LONG and not is_cover)
@@ -131,7 +137,9 @@ def sought(container: Any, stream: Any, count: int, exact: bool) -> Iterator[Any
 
 def _sought(container: Any, stream: Any, count: int, exact: bool) -> Iterator[Any]:
     start, index = stream.start_time or 0, stream.index_entries
-    container.seek(start + round((container.duration or 0) / av.time_base / stream.time_base), stream=stream)
+    container.seek(
+        start + round((container.duration or 0) / av.time_base / stream.time_base), stream=stream
+    )
     times = running_time(container, stream)
     # A header may claim a billion, and a recording begin after an hour.
     real = (times.last - start * stream.time_base) * (stream.average_rate or 0)
@@ -145,7 +153,9 @@ def _sought(container: Any, stream: Any, count: int, exact: bool) -> Iterator[An
     reached = None
     for part in range(count):
         begin, middle, end = (at(2 * part + half) for half in range(3))
-        goal = middle if exact else _nearest(index, begin - delay, middle - delay, end - delay) + delay
+        goal = (
+            middle if exact else _nearest(index, begin - delay, middle - delay, end - delay) + delay
+        )
         key = index[max(0, index.search_timestamp(goal - delay))].timestamp + delay
         if reached is None or key > reached:
             container.seek(start if exact and reached is None else key, stream=stream)
@@ -153,7 +163,9 @@ def _sought(container: Any, stream: Any, count: int, exact: bool) -> Iterator[An
         if exact and reached is None:
             # By its number and not by its time: so it is seen whether each packet gives a frame.
             frames = itertools.islice(frames, len(shown) // (2 * count), None)
-        frame = next((frame for frame in frames if frame.pts is not None and frame.pts >= goal), None)
+        frame = next(
+            (frame for frame in frames if frame.pts is not None and frame.pts >= goal), None
+        )
         if frame is None or (frame.pts != goal if exact else frame.pts > max(end, goal)):
             raise NotSoughtError
         yield frame
@@ -163,13 +175,17 @@ def _sought(container: Any, stream: Any, count: int, exact: bool) -> Iterator[An
 def _shown(container: Any, stream: Any) -> list[int]:
     """When each frame is shown, by the packets, which cost little beside decoding."""
     container.seek(stream.start_time or 0, stream=stream)
-    shown = [packet.pts for packet in packets(container, stream) if packet.size and not packet.is_discard]
+    shown = [
+        packet.pts for packet in packets(container, stream) if packet.size and not packet.is_discard
+    ]
     if None in shown or len(set(shown)) < len(shown):
         raise NotSoughtError
     return sorted(shown)
 
 
-def _times_of_parts(stream: Any, parts: int, delay: int, shown: list[int], end: int) -> Callable[[int], int]:
+def _times_of_parts(
+    stream: Any, parts: int, delay: int, shown: list[int], end: int
+) -> Callable[[int], int]:
     """The time at which each of so many equal parts begins: equal in frames where they are known, else in time."""
     start, index = stream.start_time or 0, stream.index_entries
     if shown:

@@ -36,4 +36,6 @@ def compile_pattern(text: str) -> re.Pattern[str]:
     try:
         return re.compile(text)
     except re.error as error:
-        raise VidwatchError(f"group pattern {text!r} is not a regular expression: {error}") from error
+        raise VidwatchError(
+            f"group pattern {text!r} is not a regular expression: {error}"
+        ) from error

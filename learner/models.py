@@ -102,7 +102,9 @@ class Backbone(nn.Module):
         """
         name = self.args.backbone
         if name in CUSTOM:
-            raise VidwatchError(f"backbone {name!r} is trained from scratch: there are no weights to fetch")
+            raise VidwatchError(
+                f"backbone {name!r} is trained from scratch: there are no weights to fetch"
+            )
         hub.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
         was_offline = constants.HF_HUB_OFFLINE
         constants.HF_HUB_OFFLINE = was_offline or not _reaches_hub()
@@ -110,7 +112,9 @@ class Backbone(nn.Module):
             body = _timm(self.args, pretrained=True)
         except OSError as error:  # the hub's own errors are of this kind
             hint = "connect this machine once, or give a file of them with --weights"
-            raise VidwatchError(f"backbone {name!r}: its pretrained weights cannot be fetched; {hint}") from error
+            raise VidwatchError(
+                f"backbone {name!r}: its pretrained weights cannot be fetched; {hint}"
+            ) from error
         finally:
             constants.HF_HUB_OFFLINE = was_offline
         self.body.load_state_dict(body.state_dict())
@@ -128,7 +132,9 @@ def _quarters(maps: Tensor) -> Tensor:
 
 def _custom(args: NetworkArgs) -> nn.Module:
     if args.stage is not None:
-        raise VidwatchError(f"backbone {args.backbone!r} has no stages; leave stage {args.stage} out")
+        raise VidwatchError(
+            f"backbone {args.backbone!r} has no stages; leave stage {args.stage} out"
+        )
     layers: list[nn.Module] = []
     channels = 6 if args.differences else 3
     *before, last = CUSTOM[args.backbone]
@@ -145,7 +151,9 @@ def _custom(args: NetworkArgs) -> nn.Module:
         else:
             layers += [nn.Conv2d(channels, layer, 3, padding=1), nn.ReLU(inplace=True)]
             channels = layer
-    return nn.Sequential(*layers, ConvPeaks(channels, int(last)), nn.ReLU(inplace=True), nn.Flatten())
+    return nn.Sequential(
+        *layers, ConvPeaks(channels, int(last)), nn.ReLU(inplace=True), nn.Flatten()
+    )
 
 
 def _reaches_hub() -> bool:
@@ -166,17 +174,29 @@ def _reaches_hub() -> bool:
 def _timm(args: NetworkArgs, *, pretrained: bool) -> Any:
     name, stage = args.backbone, args.stage
     if args.differences:
-        raise VidwatchError(f"backbone {name!r} takes pictures, not differences; leave 'differences' out")
-    if not (isinstance(name, str) and timm.is_model(name)):  # timm would take "hf-hub:..." to the network
-        raise VidwatchError(f"backbone {name!r}: timm has no network of that name, and neither have we")
+        raise VidwatchError(
+            f"backbone {name!r} takes pictures, not differences; leave 'differences' out"
+        )
+    if not (
+        isinstance(name, str) and timm.is_model(name)
+    ):  # timm would take "hf-hub:..." to the network
+        raise VidwatchError(
+            f"backbone {name!r}: timm has no network of that name, and neither have we"
+        )
     try:
         if stage is not None and not args.pooled:
             # Of timm's ways to get at a stage, the one that drops later stages of every network, not of ResNets alone.
-            options: dict[str, Any] = {"features_only": True, "out_indices": (stage,), "feature_cls": "getter"}
+            options: dict[str, Any] = {
+                "features_only": True,
+                "out_indices": (stage,),
+                "feature_cls": "getter",
+            }
             return timm.create_model(name, pretrained=pretrained, **options)
         return timm.create_model(name, pretrained=pretrained, num_classes=0)
     except (RuntimeError, IndexError, AssertionError, AttributeError, ValueError) as error:
-        raise VidwatchError(f"backbone {name!r}, stage {stage}: timm cannot build it ({error})") from error
+        raise VidwatchError(
+            f"backbone {name!r}, stage {stage}: timm cannot build it ({error})"
+        ) from error
 
 
 class Standardise(nn.Module):
@@ -192,14 +212,24 @@ class Standardise(nn.Module):
 
     def learn(self, batches: Iterable[Tensor]) -> None:
         """Take the statistics of batches of `(B, T, F)` features."""
-        count, total, squares = 0, torch.zeros_like(self.mean).double(), torch.zeros_like(self.mean).double()
+        count, total, squares = (
+            0,
+            torch.zeros_like(self.mean).double(),
+            torch.zeros_like(self.mean).double(),
+        )
         for batch in batches:
             rows = batch.flatten(0, 1).double()
-            count, total, squares = count + len(rows), total + rows.sum(0), squares + rows.square().sum(0)
+            count, total, squares = (
+                count + len(rows),
+                total + rows.sum(0),
+                squares + rows.square().sum(0),
+            )
         mean = total / count
         self.mean.copy_(mean)
         # A feature that hardly ever differs would be blown up by the first clip in which it does.
-        self.std.copy_((squares / count - mean.square()).clamp(min=0).sqrt().clamp(min=SMALLEST_STD))
+        self.std.copy_(
+            (squares / count - mean.square()).clamp(min=0).sqrt().clamp(min=SMALLEST_STD)
+        )
 
     def forward(self, features: Tensor) -> Tensor:
         """`(..., F)` in place: of values this large, each new tensor costs as much as a matrix product."""
@@ -213,7 +243,9 @@ class Head(nn.Module):
         super().__init__()
         self.args = args
         width = features * (1 + args.deviation)
-        self.norm = {"standard": Standardise, "layer": nn.LayerNorm, "none": nn.Identity}[args.norm](width)
+        self.norm = {"standard": Standardise, "layer": nn.LayerNorm, "none": nn.Identity}[
+            args.norm
+        ](width)
         self.projection = nn.Linear(width, args.projection) if args.projection else nn.Identity()
         between = args.dropout if args.layers > 1 else 0.0
         self.lstm = nn.LSTM(
@@ -246,7 +278,11 @@ class Head(nn.Module):
             inputs.mul_(self._dropout(torch.ones_like(inputs[:, :1])))
         states, (last, _) = self.lstm(self._project(inputs))
         directions = 1 + self.args.bidirectional
-        pooled = states.mean(1) if self.args.pooling == "mean" else last[-directions:].transpose(0, 1).flatten(1)
+        pooled = (
+            states.mean(1)
+            if self.args.pooling == "mean"
+            else last[-directions:].transpose(0, 1).flatten(1)
+        )
         logits = self.linear(self._dropout(pooled))
         return logits if self.skip is None else logits + self.skip(inputs.mean(1))  # type: ignore[no-any-return]
 
@@ -334,14 +370,20 @@ def fast_precision(device: torch.device, training: bool = False) -> torch.dtype:
             return torch.bfloat16
         return torch.float32 if training else torch.float16
     able = torch.cpu.get_capabilities()
-    native = any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))  # the last is ARM's
-    return torch.bfloat16 if native and torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
+    native = any(
+        able.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")
+    )  # the last is ARM's
+    return (
+        torch.bfloat16 if native and torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
+    )
 
 
 def _fast_products(device: torch.device, training: bool) -> torch.autocast:
     precision = fast_precision(device, training)
     # Each weight is used once a pass, so no cast of it is worth keeping, least of all within a CUDA graph.
-    return torch.autocast(device.type, precision, enabled=precision is not torch.float32, cache_enabled=False)
+    return torch.autocast(
+        device.type, precision, enabled=precision is not torch.float32, cache_enabled=False
+    )
 
 
 def weights_digest(network: nn.Module) -> str:
@@ -360,12 +402,20 @@ def load_weights(body: nn.Module, path: Path) -> None:
     """
     try:
         is_safetensors = path.suffix == ".safetensors"
-        tensors = load_file(path) if is_safetensors else torch.load(path, weights_only=True, map_location="cpu")
+        tensors = (
+            load_file(path)
+            if is_safetensors
+            else torch.load(path, weights_only=True, map_location="cpu")
+        )
     except OSError as error:
         raise VidwatchError(f"weights {path}: cannot be read ({error.strerror})") from error
     except UNREADABLE as error:
-        raise VidwatchError(f"weights {path}: not a whole file of weights; copy it again") from error
-    if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
+        raise VidwatchError(
+            f"weights {path}: not a whole file of weights; copy it again"
+        ) from error
+    if not isinstance(tensors, dict) or not all(
+        isinstance(tensor, Tensor) for tensor in tensors.values()
+    ):
         raise VidwatchError(f"weights {path}: not a plain dictionary of tensors; give a state dict")
     own = body.state_dict()
     if not own.keys() <= tensors.keys():

@@ -47,7 +47,9 @@ class VideoError(VidwatchError):
 
 
 @contextlib.contextmanager
-def open_regular(path: str | bytes | os.PathLike[Any], *, follow_links: bool = True) -> Iterator[File]:
+def open_regular(
+    path: str | bytes | os.PathLike[Any], *, follow_links: bool = True
+) -> Iterator[File]:
     """A regular file, open for reading. Anything else is looked at without being opened.
 
     A FIFO would block for ever, a device may never end, and some act when they are opened.
@@ -85,7 +87,11 @@ class _Source:
         return self._at
 
     def seek(self, offset: int, whence: int) -> int:
-        starts = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: os.fstat(self._descriptor).st_size}
+        starts = {
+            os.SEEK_SET: 0,
+            os.SEEK_CUR: self._at,
+            os.SEEK_END: os.fstat(self._descriptor).st_size,
+        }
         at = starts[whence] + offset
         if not 0 <= at < FARTHEST:
             return -errno.EINVAL
@@ -93,12 +99,16 @@ class _Source:
         return at
 
 
-def open_container(file: File, formats: str = VIDEO_FORMATS, max_pixels: int | None = MAX_PIXELS) -> Any:
+def open_container(
+    file: File, formats: str = VIDEO_FORMATS, max_pixels: int | None = MAX_PIXELS
+) -> Any:
     """FFmpeg on an open file; it has no protocol to open another by, and is refused where it asks for one."""
     options = {"format_whitelist": formats, "protocol_whitelist": ""}
     if max_pixels:
         options["max_pixels"] = str(max_pixels)
-    return av.open(_Source(file.fileno()), options=options, metadata_errors="replace", io_open=_refuse_to_open)
+    return av.open(
+        _Source(file.fileno()), options=options, metadata_errors="replace", io_open=_refuse_to_open
+    )
 
 
 def _refuse_to_open(name: str, *_: Any) -> Any:

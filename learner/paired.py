@@ -31,7 +31,9 @@ class Paired:
             nets[group] += sign
             signs[sign] += 1
         n, squares = sizes.total(), sum(net**2 for net in nets.values())
-        return cls(n, signs[1], signs[-1], squares, sum(size**2 for size in sizes.values()) / n if n else 1)
+        return cls(
+            n, signs[1], signs[-1], squares, sum(size**2 for size in sizes.values()) / n if n else 1
+        )
 
     def among(self, n: int) -> "Paired":
         """The same shares, of `n` clips."""

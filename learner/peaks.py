@@ -58,7 +58,10 @@ def _of_weight(gradients: Tensor, where: Tensor, images: Tensor) -> Tensor:
     shares = gradients.transpose(0, 1).flatten(1)
     shifts = [down * (width + 2) + right for down, right in product(range(3), repeat=2)]
     table = pixels.reshape(-1, channels)
-    sums = [functional.embedding_bag(rows + shift, table, mode="sum", per_sample_weights=shares) for shift in shifts]
+    sums = [
+        functional.embedding_bag(rows + shift, table, mode="sum", per_sample_weights=shares)
+        for shift in shifts
+    ]
     return torch.stack(sums, 2).reshape(-1, channels, 3, 3)
 
 
@@ -73,6 +76,10 @@ def _of_images(gradients: Tensor, where: Tensor, weight: Tensor, shape: torch.Si
     around = gradients.new_zeros(count, height + 2, width + 2, channels)
     for down, right in product(range(3), repeat=2):
         kernels = weight[:, :, down, right].contiguous()
-        added = functional.embedding_bag(maps, kernels, begins, mode="sum", per_sample_weights=shares)
-        around[:, down : down + height, right : right + width] += added.view(count, height, width, channels)
+        added = functional.embedding_bag(
+            maps, kernels, begins, mode="sum", per_sample_weights=shares
+        )
+        around[:, down : down + height, right : right + width] += added.view(
+            count, height, width, channels
+        )
     return around[:, 1:-1, 1:-1].permute(0, 3, 1, 2)

@@ -1,4 +1,5 @@
 """What a process of ours does to itself: it ends with its parent, and keeps the memory that it freed."""
+
 import ctypes
 import os
 import signal

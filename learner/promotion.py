@@ -103,10 +103,23 @@ def judge(
     level = rule.odds * 6 / (pi * look) ** 2
     needed = min(2, max(groups.values(), default=1))
     trial = _Trial(
-        _count(judged), Paired.of(clip.outcome() for clip in judged), known, shared, new, needed, _quantile(level), rule
+        _count(judged),
+        Paired.of(clip.outcome() for clip in judged),
+        known,
+        shared,
+        new,
+        needed,
+        _quantile(level),
+        rule,
     )
     picked = sum(clip.picked and clip.label in shared for clip in evidence)
-    figures = {"look": look, "level": level, "picked": picked, **trial.figures(), "rule": asdict(rule)}
+    figures = {
+        "look": look,
+        "level": level,
+        "picked": picked,
+        **trial.figures(),
+        "rule": asdict(rule),
+    }
     return Verdict(trial.outcome, trial.reason(), figures)
 
 
@@ -131,13 +144,20 @@ class _Trial:
     def fallen(self) -> list[str]:
         """The champion's classes that fall apart, also those that the challenger dropped; the worst comes first."""
         lost = {name: of["champion"] - of["challenger"] for name, of in self.known.items()}
-        fallen = [name for name in lost if lost[name] > max(1, self.rule.class_loss * self.known[name]["n"])]
+        fallen = [
+            name
+            for name in lost
+            if lost[name] > max(1, self.rule.class_loss * self.known[name]["n"])
+        ]
         return sorted(fallen, key=lambda name: (-lost[name], name))
 
     @cached_property
     def waiting(self) -> dict[str, int]:
         """The new classes that cannot be judged yet, and how many clips they lack: one, if it is only a group."""
-        lacks = {name: max(NEW_CLASS_CLIPS - of["n"], self.groups - of["groups"], 0) for name, of in self.new.items()}
+        lacks = {
+            name: max(NEW_CLASS_CLIPS - of["n"], self.groups - of["groups"], 0)
+            for name, of in self.new.items()
+        }
         return {name: lack for name, lack in lacks.items() if lack}
 
     @cached_property
@@ -147,8 +167,14 @@ class _Trial:
         Where no class is shared, nothing else would catch a model that gives one answer to all: there the mean over
         the new classes, two at least, has to be as high.
         """
-        recalls = {name: of["challenger"] / of["n"] for name, of in self.new.items() if name not in self.waiting}
-        if not self.shared and (len(recalls) < 2 or fmean(recalls.values()) < self.rule.new_class_recall):
+        recalls = {
+            name: of["challenger"] / of["n"]
+            for name, of in self.new.items()
+            if name not in self.waiting
+        }
+        if not self.shared and (
+            len(recalls) < 2 or fmean(recalls.values()) < self.rule.new_class_recall
+        ):
             return []
         return [name for name, recall in recalls.items() if recall >= self.rule.new_class_recall]
 
@@ -164,11 +190,17 @@ class _Trial:
     def compare(self, paired: Paired, *, gains_class: bool) -> Outcome:
         """On the shared classes. A wrong refusal costs one challenger: it is held to the odds at any look."""
         loses = self._loses(paired)
-        if paired.z(-self.rule.margin) > self.z and ((gains_class and not loses) or paired.z(0) > self.z):
+        if paired.z(-self.rule.margin) > self.z and (
+            (gains_class and not loses) or paired.z(0) > self.z
+        ):
             return "promoted"
         shown = -_quantile(self.rule.odds)
         worse = loses and paired.z(0) < shown
-        idle = paired.difference <= 0 and paired.z(self.rule.gain) < shown and not (gains_class or self.waiting)
+        idle = (
+            paired.difference <= 0
+            and paired.z(self.rule.gain) < shown
+            and not (gains_class or self.waiting)
+        )
         return "refused" if worse or idle else "undecided"
 
     def _loses(self, paired: Paired) -> bool:
@@ -207,8 +239,14 @@ class _Trial:
             "losses": paired.losses,
             "design_effect": paired.design_effect,
             "classes": self.known,
-            "new_classes": {name: {**counts, "told": name in self.told} for name, counts in self.new.items()},
-            "missing": {"clips": self.missing, "above_all": self.fewest, "new_classes": self.waiting},
+            "new_classes": {
+                name: {**counts, "told": name in self.told} for name, counts in self.new.items()
+            },
+            "missing": {
+                "clips": self.missing,
+                "above_all": self.fewest,
+                "new_classes": self.waiting,
+            },
         }
 
     def reason(self) -> str:
@@ -221,9 +259,14 @@ class _Trial:
                 + "."
             )
         said = self._of_shared() if self.shared else ["The two models have no class in common."]
-        new = [f"{name} {of['challenger']} of {of['n']} clips{self._lack(name)}" for name, of in self.new.items()]
+        new = [
+            f"{name} {of['challenger']} of {of['n']} clips{self._lack(name)}"
+            for name, of in self.new.items()
+        ]
         if new:
-            said.append(f"New classes, of which {self.rule.new_class_recall:.0%} has to be told: {', '.join(new)}.")
+            said.append(
+                f"New classes, of which {self.rule.new_class_recall:.0%} has to be told: {', '.join(new)}."
+            )
         return " ".join(said)
 
     def _of_shared(self) -> list[str]:
@@ -240,7 +283,9 @@ class _Trial:
         said = [f"On the classes that both know, {_score(self.total)}: {so}."]
         if self.missing:
             classes = ", ".join(self.fewest)
-            said.append(f"About {self.missing:,} more are needed, above all of {classes}; corrections do not count.")
+            said.append(
+                f"About {self.missing:,} more are needed, above all of {classes}; corrections do not count."
+            )
         return said
 
     def _lack(self, name: str) -> str:
@@ -249,9 +294,8 @@ class _Trial:
 
 
 def _score(counts: Counts) -> str:
-    return (
-        f"of {counts['n']} holdout clips the champion tells {counts['champion']}, the challenger {counts['challenger']}"
-    )
+    told = f"the champion tells {counts['champion']}, the challenger {counts['challenger']}"
+    return f"of {counts['n']} holdout clips {told}"
 
 
 def _by_class(clips: Iterable[Evidence], names: Collection[str]) -> dict[str, Counts]:
@@ -263,7 +307,10 @@ def _by_class(clips: Iterable[Evidence], names: Collection[str]) -> dict[str, Co
 
 
 def _count(clips: Collection[Evidence]) -> Counts:
-    told = {model: sum(getattr(clip, model) == clip.label for clip in clips) for model in ("champion", "challenger")}
+    told = {
+        model: sum(getattr(clip, model) == clip.label for clip in clips)
+        for model in ("champion", "challenger")
+    }
     return {"n": len(clips), "groups": len({clip.group for clip in clips}), **told}
 
 

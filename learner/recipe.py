@@ -57,10 +57,14 @@ class Recipe(_Strict):
                 "patience and plateau need folds = 0: with folds, the clips that judge would say when to stop"
             )
         if self.training.freeze and self.augment != Augment():
-            raise ValueError("augment needs freeze = false: of a frozen backbone, features are computed once")
+            raise ValueError(
+                "augment needs freeze = false: of a frozen backbone, features are computed once"
+            )
         inputs = self.clip.frames // 2 if self.network.differences else self.clip.frames
         if self.augment.segments > inputs:
-            raise ValueError(f"augment.segments is {self.augment.segments}: more than the {inputs} inputs of a clip")
+            raise ValueError(
+                f"augment.segments is {self.augment.segments}: more than the {inputs} inputs of a clip"
+            )
         if self.network.differences and self.clip.frames % 2:
             raise ValueError(f"clip.frames is {self.clip.frames}: with differences it must be even")
         return self
@@ -99,8 +103,12 @@ def _read(path: Path, below: tuple[Path, ...]) -> dict[str, Any]:
     try:
         own = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        near = "".join(f"; did you mean {name!r}?" for name in get_close_matches(path.stem, names(), 1))
-        raise VidwatchError(f"no recipe {path.stem!r}{near or ';'} `vidwatch recipes` lists them") from error
+        near = "".join(
+            f"; did you mean {name!r}?" for name in get_close_matches(path.stem, names(), 1)
+        )
+        raise VidwatchError(
+            f"no recipe {path.stem!r}{near or ';'} `vidwatch recipes` lists them"
+        ) from error
     except OSError as error:
         raise VidwatchError(f"recipe {path}: cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -120,7 +128,11 @@ def _read(path: Path, below: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def _merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    both = {key for key in base.keys() & change.keys() if isinstance(base[key], dict) and isinstance(change[key], dict)}
+    both = {
+        key
+        for key in base.keys() & change.keys()
+        if isinstance(base[key], dict) and isinstance(change[key], dict)
+    }
     return {**base, **change, **{key: _merged(base[key], change[key]) for key in both}}
 
 

@@ -29,7 +29,9 @@ def recall(model: Classifier, shelf: Shelf, cache: Cache) -> list[LabelledClip]:
         if features.get(sha256) is None:
             features.put(sha256, values)
     return [
-        LabelledClip(Path(f"a clip that {model.name} learned from"), clip.label, clip.group, clip.sha256)
+        LabelledClip(
+            Path(f"a clip that {model.name} learned from"), clip.label, clip.group, clip.sha256
+        )
         for clip in model.manifest.trained_on
         if shelf.get(clip.sha256) is not None
     ]
@@ -40,12 +42,16 @@ def pack(model: Classifier, shelf: Shelf, path: Path) -> None:
     names = [clip.sha256 for clip in model.manifest.trained_on]
     stored = [values for name in names if (values := shelf.get(name)) is not None]
     if len(stored) < len(names):
-        raise VidwatchError(f"features of {len(names) - len(stored)} clips are not in the cache; train the model again")
+        raise VidwatchError(
+            f"features of {len(names) - len(stored)} clips are not in the cache; train the model again"
+        )
     values = np.stack(stored).astype(np.float32)
     low, high = values.min((0, 1)), values.max((0, 1))
     step = np.maximum(high - low, 1e-6) / 255
     levels = np.rint((values - low) / step).astype(np.uint8)
-    np.savez_compressed(path, source=_source(model), names=np.array(names), levels=levels, low=low, step=step)
+    np.savez_compressed(
+        path, source=_source(model), names=np.array(names), levels=levels, low=low, step=step
+    )
 
 
 def _unpack(path: Path, source: str) -> Iterator[tuple[str, Array]]:
@@ -60,6 +66,8 @@ def _source(model: Classifier) -> str:
     return repr((model.spec, model.manifest.network.body(), weights_digest(model.network.backbone)))
 
 
-if __name__ == "__main__":  # python -m learner.rehearsal MODEL: beside the model that `make starter` has trained
+if (
+    __name__ == "__main__"
+):  # python -m learner.rehearsal MODEL: beside the model that `make starter` has trained
     _model = Classifier.load(sys.argv[1])
     pack(_model, features_shelf(_model, Cache()), Path(sys.argv[1]).with_suffix(".npz"))

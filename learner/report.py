@@ -37,11 +37,18 @@ def write(
         VidwatchError: one of them cannot be written.
     """
     write_history(folder, history)
-    results = {"method": method, "model": asdict(score), "baseline": asdict(baseline), "skipped": skipped}
+    results = {
+        "method": method,
+        "model": asdict(score),
+        "baseline": asdict(baseline),
+        "skipped": skipped,
+    }
     pictures = {"curves": curves(history), "confusion": confusion(score, classes)}
     for name, picture in pictures.items():
         _write(folder / f"{name}.svg", picture)
-    page = jinja2.Environment(loader=jinja2.PackageLoader("learner", "."), autoescape=True, trim_blocks=True)
+    page = jinja2.Environment(
+        loader=jinja2.PackageLoader("learner", "."), autoescape=True, trim_blocks=True
+    )
     template = page.get_template("report.html")
     html = template.render(
         name=folder.stem, recipe=recipe, method=method, score=score, baseline=baseline, skipped=skipped,
@@ -88,7 +95,9 @@ def confusion(score: Score, classes: tuple[str, ...]) -> str:
         if count:
             shade = "white" if count > counts.max() / 2 else "black"
             axes.text(column, row, str(count), ha="center", va="center", color=shade)
-    axes.set_xticks(range(len(classes)), classes, rotation=90, parse_math=False)  # a class may be called "$5"
+    axes.set_xticks(
+        range(len(classes)), classes, rotation=90, parse_math=False
+    )  # a class may be called "$5"
     axes.set_yticks(range(len(classes)), classes, parse_math=False)
     axes.set(xlabel="answer", ylabel="true class")
     return _svg(figure)
@@ -107,7 +116,9 @@ def _mean_by_epoch(history: list[Epoch], key: str) -> tuple[list[int], list[floa
 def _svg(figure: Any) -> str:
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none"}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # the browser has fonts for what matplotlib has none
+        warnings.filterwarnings(
+            "ignore", "Glyph"
+        )  # the browser has fonts for what matplotlib has none
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :]

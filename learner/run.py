@@ -34,7 +34,9 @@ class Run:
         try:
             lock = self._begin(json.dumps(settings, indent=1) + "\n")
         except BlockingIOError as error:
-            raise VidwatchError(f"another training is at work in {self.folder}; wait for it, or give --out") from error
+            raise VidwatchError(
+                f"another training is at work in {self.folder}; wait for it, or give --out"
+            ) from error
         except OSError as error:
             raise VidwatchError(f"{self.folder}: cannot be used ({error.strerror})") from error
         with lock:
@@ -87,7 +89,11 @@ class Run:
         return list(self.folder.glob("state-*.pt"))
 
     def _results(self) -> list[Path]:
-        return [*self._states(), *self.folder.glob("*.safetensors"), *self.folder.glob("results.json")]
+        return [
+            *self._states(),
+            *self.folder.glob("*.safetensors"),
+            *self.folder.glob("results.json"),
+        ]
 
 
 def _is_best_accuracy(history: list[Epoch]) -> bool:

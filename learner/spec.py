@@ -37,7 +37,9 @@ class ClipSpec:
         for name in ("frames", "size"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise VidwatchError(f"clip spec: {name} is {value!r}; it must be a whole number of at least 1")
+                raise VidwatchError(
+                    f"clip spec: {name} is {value!r}; it must be a whole number of at least 1"
+                )
         if self.fit not in ("squash", "crop"):
             raise VidwatchError(f"clip spec: fit is {self.fit!r}; it must be 'squash' or 'crop'")
 

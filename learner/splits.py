@@ -61,8 +61,13 @@ def gather(sources: Sources) -> tuple[list[LabelledClip], dict[str, Part]]:
     parts: dict[str, Part] = {clip.sha256: "training" for clip in clips}
     if len(class_names(clips)) < 2:
         where = sources.root or "what was labelled"
-        raise VidwatchError(f"{where} holds one class only; a model needs at least two class folders to tell apart")
-    folders: tuple[tuple[Part, Path | None], ...] = (("validation", sources.validation), ("test", sources.test))
+        raise VidwatchError(
+            f"{where} holds one class only; a model needs at least two class folders to tell apart"
+        )
+    folders: tuple[tuple[Part, Path | None], ...] = (
+        ("validation", sources.validation),
+        ("test", sources.test),
+    )
     for part, root in folders:
         if root:
             found = find_clips(root, sources.group_pattern)
@@ -72,7 +77,9 @@ def gather(sources: Sources) -> tuple[list[LabelledClip], dict[str, Part]]:
     return clips, parts
 
 
-def deal(clips: list[LabelledClip], parts: dict[str, Part], split: Literal["group", "random"], seed: int) -> Split:
+def deal(
+    clips: list[LabelledClip], parts: dict[str, Part], split: Literal["group", "random"], seed: int
+) -> Split:
     """Fill the parts that have no folder: a fifth of the clips for the test, a fifth of the rest for validation.
 
     Raises:
@@ -117,17 +124,23 @@ def _require_apart(known: list[LabelledClip], found: list[LabelledClip], root: P
     contents, groups = {clip.sha256: clip for clip in known}, {clip.group: clip for clip in known}
     for clip in found:
         if same := contents.get(clip.sha256):
-            raise VidwatchError(f"{same.path} and {clip.path} are the same video: a clip cannot judge what it taught")
+            raise VidwatchError(
+                f"{same.path} and {clip.path} are the same video: a clip cannot judge what it taught"
+            )
         if same := groups.get(clip.group):
             raise VidwatchError(
                 f"{same.path} and {clip.path} are of one group ({clip.group}), which cannot be on both sides; "
                 "see --group-pattern"
             )
     if new := set(class_names(found)) - set(class_names(known)):
-        raise VidwatchError(f"{root}: nothing teaches the classes {', '.join(sorted(new))}; take them out of there")
+        raise VidwatchError(
+            f"{root}: nothing teaches the classes {', '.join(sorted(new))}; take them out of there"
+        )
 
 
-def _hold_out_groups(clips: list[LabelledClip], among: Indices, seed: int, held_out_parts: int) -> Fold:
+def _hold_out_groups(
+    clips: list[LabelledClip], among: Indices, seed: int, held_out_parts: int
+) -> Fold:
     """The fold in which the share of each class comes nearest to a fifth, with every class on both sides.
 
     What is left has groups enough for the parts that are still to be held out of it.
@@ -137,7 +150,9 @@ def _hold_out_groups(clips: list[LabelledClip], among: Indices, seed: int, held_
     for attempt in range(TRIES):
         for known, held_out in _group_folds(clips, among, most, seed + attempt):
             fewest = min(map(len, groups_by_class([clips[i] for i in known]).values()), default=0)
-            is_whole = fewest >= held_out_parts and _labels(clips, known) == _labels(clips, held_out)
+            is_whole = fewest >= held_out_parts and _labels(clips, known) == _labels(
+                clips, held_out
+            )
             if is_whole and (off := _imbalance(clips, known, held_out)) < best:
                 best, found = off, (known, held_out)
         if found:
@@ -158,11 +173,15 @@ def _hold_out_clips(clips: list[LabelledClip], among: Indices, seed: int, _: int
     try:
         known, held_out = train_test_split(among, test_size=1 / PARTS, random_state=seed)
     except ValueError as error:
-        raise VidwatchError(f"{len(among)} clips are too few to split into training, validation and test") from error
+        raise VidwatchError(
+            f"{len(among)} clips are too few to split into training, validation and test"
+        ) from error
     return known, held_out
 
 
-def _group_folds(clips: list[LabelledClip], among: Indices, parts: int, seed: int) -> Iterator[Fold]:
+def _group_folds(
+    clips: list[LabelledClip], among: Indices, parts: int, seed: int
+) -> Iterator[Fold]:
     labels, groups = [clips[i].label for i in among], [clips[i].group for i in among]
     splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
     for known, held_out in splitter.split(labels, labels, groups):

@@ -41,7 +41,9 @@ Array = np.ndarray[Any, Any]
 BY_FOLDS = "by cross-validation over groups, each clip judged by a model trained without its group"
 BY_TEST = "on groups kept back for the test"
 BY_TEST_FOLDER = "on the clips of the test folder"
-AT_RANDOM = "on clips kept back at random: optimistic, since it learned from other clips of the same groups"
+AT_RANDOM = (
+    "on clips kept back at random: optimistic, since it learned from other clips of the same groups"
+)
 
 CURVE_CLIPS = 200
 
@@ -162,7 +164,11 @@ def train(
         data = Data(samples.values, truth, recipe.augment, 2 if recipe.network.differences else 1)
         task = _Task(recipe, samples.clips, classes, data, untrained.network, run, watch)
         split = _split(recipe, sources, samples.clips, parts)
-        outcome = _hold_out(task, split, sources) if isinstance(split, Split) else _cross_validate(task, split)
+        outcome = (
+            _hold_out(task, split, sources)
+            if isinstance(split, Split)
+            else _cross_validate(task, split)
+        )
         return _finish(task, outcome, out, before, samples.skipped)
 
 
@@ -170,11 +176,17 @@ def _require_whole(found: list[LabelledClip], samples: Samples, parts: dict[str,
     reasons = "; ".join(f"{path}: {reason}" for path, reason in samples.skipped.items())
     if lost := {clip.label for clip in found} - {clip.label for clip in samples.clips}:
         raise VidwatchError(f"not one clip of {', '.join(sorted(lost))} can be read: {reasons}")
-    if gone := {parts[clip.sha256] for clip in found} - {parts[clip.sha256] for clip in samples.clips}:
-        raise VidwatchError(f"not one clip of the {' and the '.join(sorted(gone))} folder can be read: {reasons}")
+    if gone := {parts[clip.sha256] for clip in found} - {
+        parts[clip.sha256] for clip in samples.clips
+    }:
+        raise VidwatchError(
+            f"not one clip of the {' and the '.join(sorted(gone))} folder can be read: {reasons}"
+        )
 
 
-def _split(recipe: Recipe, sources: Sources, clips: list[LabelledClip], parts: dict[str, Part]) -> Split | list[Fold]:
+def _split(
+    recipe: Recipe, sources: Sources, clips: list[LabelledClip], parts: dict[str, Part]
+) -> Split | list[Fold]:
     """Folds where the recipe asks for them and nothing else is said; else one split."""
     settings = recipe.training
     if settings.folds and sources.split == "group" and not (sources.test or sources.validation):
@@ -186,7 +198,9 @@ def _begin(recipe: Recipe, classes: tuple[str, ...], start: Start) -> tuple[Clas
     """The untrained network with what weights there are, and what those have learned from."""
     args, before = recipe.network, _Before()
     mean, std = backbone_statistics(args.backbone)
-    spec = ClipSpec(recipe.clip.frames, recipe.clip.size, recipe.clip.fit, mean, std, recipe.clip.exact)
+    spec = ClipSpec(
+        recipe.clip.frames, recipe.clip.size, recipe.clip.fit, mean, std, recipe.clip.exact
+    )
 
     def fill(network: ClipNetwork) -> None:
         nonlocal before
@@ -205,7 +219,12 @@ def _begin(recipe: Recipe, classes: tuple[str, ...], start: Start) -> tuple[Clas
 
 
 def _take_over(
-    network: ClipNetwork, model: Classifier, recipe: Recipe, classes: tuple[str, ...], *, with_head: bool
+    network: ClipNetwork,
+    model: Classifier,
+    recipe: Recipe,
+    classes: tuple[str, ...],
+    *,
+    with_head: bool,
 ) -> None:
     """The backbone of another model, and its head where asked for, and where network and classes are the same."""
     own, other = recipe.network, model.manifest.network
@@ -220,7 +239,11 @@ def _take_over(
 
 
 def _read(
-    clips: list[LabelledClip], recipe: Recipe, untrained: Classifier, cache: Cache, progress: Progress
+    clips: list[LabelledClip],
+    recipe: Recipe,
+    untrained: Classifier,
+    cache: Cache,
+    progress: Progress,
 ) -> Samples:
     """Features where the backbone stays as it is, frames where it learns."""
     if recipe.training.freeze:
@@ -232,7 +255,11 @@ def _read(
 
 
 def _described(
-    recipe: Recipe, sources: Sources, untrained: Classifier, clips: list[LabelledClip], parts: dict[str, Part]
+    recipe: Recipe,
+    sources: Sources,
+    untrained: Classifier,
+    clips: list[LabelledClip],
+    parts: dict[str, Part],
 ) -> dict[str, Any]:
     """What a run has to have in common with the one that it goes on with."""
     dealt = [(clip.sha256, clip.label, clip.group, parts[clip.sha256]) for clip in clips]
@@ -281,9 +308,13 @@ def _hold_out(task: _Task, split: Split, sources: Sources) -> _Outcome:
     return _Outcome(network, learned_from, temperature, fit_threshold(known), history, judged)
 
 
-def _fit(task: _Task, known: Indices, held_out: Indices, fold: int, rounds: int) -> tuple[ClipNetwork, list[Epoch]]:
+def _fit(
+    task: _Task, known: Indices, held_out: Indices, fold: int, rounds: int
+) -> tuple[ClipNetwork, list[Epoch]]:
     network, settings = copy.deepcopy(task.untrained), task.recipe.training
-    if isinstance(network.head.norm, Standardise) and isinstance(network.baseline.norm, Standardise):
+    if isinstance(network.head.norm, Standardise) and isinstance(
+        network.baseline.norm, Standardise
+    ):
         network.head.norm.learn(map(network.head.inputs, _features(network, task.data, known)))
         means = (batch.mean(1, keepdim=True) for batch in _features(network, task.data, known))
         network.baseline.norm.learn(means)
@@ -298,7 +329,9 @@ def _fit(task: _Task, known: Indices, held_out: Indices, fold: int, rounds: int)
             task.run.keep(history, network)
 
     state = task.run.state(fold)
-    history = fit(network, task.data, known, held_out, settings, fold, state, after_step, after_epoch)
+    history = fit(
+        network, task.data, known, held_out, settings, fold, state, after_step, after_epoch
+    )
     return network, history
 
 
@@ -311,7 +344,9 @@ def _features(network: ClipNetwork, data: Data, clips: Indices) -> Iterator[torc
             yield (values if values.dim() == 3 else network.backbone(values)).float()
 
 
-def _finish(task: _Task, outcome: _Outcome, out: Path, before: _Before, skipped: dict[str, str]) -> Trained:
+def _finish(
+    task: _Task, outcome: _Outcome, out: Path, before: _Before, skipped: dict[str, str]
+) -> Trained:
     judged, method = outcome.judged, outcome.judged.method
     seen = {clip.sha256 for clip in before.clips} if before.head else set[str]()
     if flattered := sum(task.clips[i].sha256 in seen for i in judged.clips):
@@ -332,7 +367,9 @@ def _finish(task: _Task, outcome: _Outcome, out: Path, before: _Before, skipped:
     judged_clips = [task.clips[i].sha256 for i in judged.clips]
     task.run.keep_held_out(judged_clips, softmax(judged.logits / judged.temperature, axis=1))
     path = checkpoint.save(out, manifest, outcome.network.state_dict())
-    report.write(task.run.folder, task.recipe, method, own, baseline, outcome.history, task.classes, skipped)
+    report.write(
+        task.run.folder, task.recipe, method, own, baseline, outcome.history, task.classes, skipped
+    )
     task.run.finish()
     groups = len({clip.group for clip in task.clips})
     return Trained(path, task.run.folder, method, own, baseline, len(task.clips), groups, skipped)

@@ -66,7 +66,9 @@ def sample_indices(count: int, frames: int) -> list[int]:
     return [(2 * part + 1) * count // (2 * frames) for part in range(frames)]
 
 
-def read_clip(path: str | bytes | os.PathLike[Any], spec: ClipSpec, min_read_share: float = 1.0) -> Clip:
+def read_clip(
+    path: str | bytes | os.PathLike[Any], spec: ClipSpec, min_read_share: float = 1.0
+) -> Clip:
     """Decode the frames that `spec` asks for. What a file is, its content says, not its name.
 
     Of a long clip some are sought (see `learner.frames`), so that its frames are not all decoded and looked at.
@@ -108,7 +110,11 @@ class _There:
 
     def require(self, least: float) -> None:
         if self.share < least:
-            rule = f"; {self.share:.0%} of it is there, and {least:.0%} is the least" if least < 1 else ""
+            rule = (
+                f"; {self.share:.0%} of it is there, and {least:.0%} is the least"
+                if least < 1
+                else ""
+            )
             raise VideoError(f"cut short: {self.missing}{rule}", cut_short=True)
 
 
@@ -116,7 +122,9 @@ def _bytes_there(file: File) -> _There:
     stated, size = stated_size(file), os.fstat(file.fileno()).st_size
     if size >= stated:
         return _There()
-    return _There(size / stated, f"its container says that it has {stated} bytes, but it has {size}")
+    return _There(
+        size / stated, f"its container says that it has {stated} bytes, but it has {size}"
+    )
 
 
 @dataclass(frozen=True)
@@ -146,7 +154,9 @@ def _sample(file: File, spec: ClipSpec, may_seek: bool) -> _Read:
     if not wanted <= read.images.keys():
         first, read = read, _scan(file, spec, read.count)
         if read.count != first.count or not wanted <= read.images.keys():
-            raise VideoError(f"damaged: {first.count} frames at first, {read.count} when read again")
+            raise VideoError(
+                f"damaged: {first.count} frames at first, {read.count} when read again"
+            )
     return replace(read, images={index: read.images[index] for index in wanted})
 
 
@@ -172,7 +182,12 @@ def _scan(file: File, spec: ClipSpec, count: int = 0, may_seek: bool = False) ->
             stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
             if may_seek and is_long(container, stream):
                 frames = sought(container, stream, spec.frames, spec.exact)
-                return _Read({part: picture.of(frame) for part, frame in enumerate(frames)}, spec.frames, 0, True)
+                return _Read(
+                    {part: picture.of(frame) for part, frame in enumerate(frames)},
+                    spec.frames,
+                    0,
+                    True,
+                )
             wanted = set(sample_indices(count or claimed or _stored(file), spec.frames))
             for frame in whole_frames(container, stream):
                 if found in wanted:
@@ -187,7 +202,9 @@ def _stored(file: File) -> int:
     It tells where to sample, and nothing of whether the clip is whole: one that is cut short has fewer.
     """
     with to_the_first_error(), open_container(file) as container:
-        return sum(1 for packet in packets(container, container.streams.best("video")) if packet.size)
+        return sum(
+            1 for packet in packets(container, container.streams.best("video")) if packet.size
+        )
     return 0
 
 
@@ -219,7 +236,9 @@ class Picture:
         """
         own = frame.format.is_planar and not frame.format.is_rgb
         size, colours = self._spec.size, None if own else "rgb24"
-        small = self._scaler.reformat(frame, size, size, colours, interpolation=Interpolation.AREA, threads=1)
+        small = self._scaler.reformat(
+            frame, size, size, colours, interpolation=Interpolation.AREA, threads=1
+        )
         return self._painter.reformat(small, format="rgb24", threads=1).to_ndarray()
 
     def _cropped(self, frame: Any) -> Any:
@@ -227,7 +246,9 @@ class Picture:
         side, size = min(image.shape[:2]), self._spec.size
         top, left = ((length - side) // 2 for length in image.shape[:2])
         how = cv2.INTER_AREA if side >= size else cv2.INTER_LINEAR
-        return cv2.resize(image[top : top + side, left : left + side], (size, size), interpolation=how)
+        return cv2.resize(
+            image[top : top + side, left : left + side], (size, size), interpolation=how
+        )
 
 
 def _frames_there(file: File, count: int, claimed: int, there: _There) -> _There:
@@ -263,5 +284,7 @@ def _frames_there(file: File, count: int, claimed: int, there: _There) -> _There
     stored = min(times.stored, round(times.length * rate)) if rate else times.stored
     tail = CUT_LOSS if there.share < 1 else 0
     if count + tail < stored * (1 - TOLERATED_LOSS):
-        raise VideoError(f"damaged: it has {stored} frames, but only {count} of them can be decoded")
+        raise VideoError(
+            f"damaged: it has {stored} frames, but only {count} of them can be decoded"
+        )
     return there

@@ -23,7 +23,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("needs a GPU")
 
 
-def write_video(path: Path, frames: int = 24, size: tuple[int, int] = (64, 48), shade: int = 0) -> Path:
+def write_video(
+    path: Path, frames: int = 24, size: tuple[int, int] = (64, 48), shade: int = 0
+) -> Path:
     """A video of flat frames whose red value is `shade + 8 * index`, so that a frame tells its own index."""
     suffix = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}[path.suffix]
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*suffix), 25, size)
@@ -43,4 +45,6 @@ def real_clips() -> Path:
     for folder in (os.environ.get("VIDWATCH_TEST_DATA"), root / ".." / "shared" / "data"):
         if folder and Path(folder, "ucf10").is_dir():
             return Path(folder)
-    pytest.skip("needs real clips: set VIDWATCH_TEST_DATA to a folder that holds ucf10/ and ucf10-original/")
+    pytest.skip(
+        "needs real clips: set VIDWATCH_TEST_DATA to a folder that holds ucf10/ and ucf10-original/"
+    )

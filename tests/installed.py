@@ -37,14 +37,24 @@ class Daemon:
         self.process: subprocess.Popen[str] | None = None
         assert self.command("init").returncode == 0
 
-    def command(self, *arguments: str, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    def command(
+        self, *arguments: str, prefix: tuple[str, ...] = ()
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*prefix, VIDWATCH, *arguments], env=self.environment, capture_output=True, text=True, timeout=SLOWEST
+            [*prefix, VIDWATCH, *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=SLOWEST,
         )
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            [VIDWATCH, "run"], env=self.environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+            [VIDWATCH, "run"],
+            env=self.environment,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
 
     def end(self, number: signal.Signals) -> tuple[int, str]:

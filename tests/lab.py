@@ -55,7 +55,12 @@ class Lab:
         (video,) = self.store.claim(1, self.now)
         said = "bright" if label == "grey" else label
         known = (said, 0, 0.9, [1.0, 0.0], 4, 4, "pyav")
-        self.store.record([Answer(video.id, video.path, _sha256(path), *known)], self.model, self.folders, self.now)
+        self.store.record(
+            [Answer(video.id, video.path, _sha256(path), *known)],
+            self.model,
+            self.folders,
+            self.now,
+        )
         tried = self.folders.classified(video.path, said)
         self.store.moved({video.id: Placed(video.path, tried)}, self.now)
         return video.id

@@ -52,8 +52,12 @@ class ReviewedHome:
     def save_model(self, name: str, root: Path, classes: tuple[str, ...] = CLASSES) -> int:
         """An untrained model in `models/`, known to the database; gives its id."""
         weights = write_weights(root / "weights.pth")
-        made = Classifier.untrained(ARGS, SPEC, classes, 0, lambda network: network.backbone.load_weights(weights))
-        manifest = checkpoint.Manifest(classes, SPEC, ARGS, (), temperature=TEMPERATURE, created="2026-01-01")
+        made = Classifier.untrained(
+            ARGS, SPEC, classes, 0, lambda network: network.backbone.load_weights(weights)
+        )
+        manifest = checkpoint.Manifest(
+            classes, SPEC, ARGS, (), temperature=TEMPERATURE, created="2026-01-01"
+        )
         checkpoint.save(self.home.model(name), manifest, made.network.state_dict())
         return self.store().register_model(name, f"digest of {name}", classes, {}, NOW)
 
@@ -71,7 +75,9 @@ class ReviewedHome:
     ) -> int:
         """A new clip, answered and filed; gives its id."""
         self.count += 1
-        path = write_video(self.home.inbox / (name or f"clip{self.count}.avi"), frames=4 + self.count)
+        path = write_video(
+            self.home.inbox / (name or f"clip{self.count}.avi"), frames=4 + self.count
+        )
         return self._answer(path, logits, doubt, sampled, group)
 
     def copy_of(self, video: int) -> int:
@@ -89,13 +95,20 @@ class ReviewedHome:
         group: str | None = None,
     ) -> int:
         store, now = self.store(sampled), NOW + timedelta(minutes=self.count)
-        store.enqueue([Arrival(bytes(path), self.identity(path), group or f"scene {self.count}")], now)
+        store.enqueue(
+            [Arrival(bytes(path), self.identity(path), group or f"scene {self.count}")], now
+        )
         (claimed,) = store.claim(1, now)
         clip, odds = read_clip(path, SPEC), probabilities(logits, TEMPERATURE)
         best = odds.index(max(odds))
         answer = (CLASSES[best], best, max(odds), list(logits))
         known = (clip.frames_asked, clip.frames_read, clip.decoder, doubt)
-        store.record([Answer(claimed.id, bytes(path), clip.sha256, *answer, *known)], self.model, self.folders, now)
+        store.record(
+            [Answer(claimed.id, bytes(path), clip.sha256, *answer, *known)],
+            self.model,
+            self.folders,
+            now,
+        )
         self.file(store, now)
         return claimed.id
 
@@ -120,7 +133,13 @@ class ReviewedHome:
         self.labels.say([Said(video, "labelled", class_name, sampled)], "command", "ann", NOW)
 
     def said(self) -> list[tuple[int, str, str | None, str, bool]]:
-        columns = (labels.c.video_id, labels.c.verdict, labels.c["class"], labels.c.source, labels.c.sampled)
+        columns = (
+            labels.c.video_id,
+            labels.c.verdict,
+            labels.c["class"],
+            labels.c.source,
+            labels.c.sampled,
+        )
         with self.engine.begin() as read:
             return [tuple(row) for row in read.execute(select(*columns).order_by(labels.c.id))]
 
@@ -143,12 +162,19 @@ class ReviewedHome:
 class Browser(TestClient):
     """One that keeps its cookies, and sends forms as the page has them."""
 
-    def __init__(self, site: Site, host: str = "127.0.0.1", token: str | None = None, address: str = ADDRESS) -> None:
+    def __init__(
+        self, site: Site, host: str = "127.0.0.1", token: str | None = None, address: str = ADDRESS
+    ) -> None:
         super().__init__(make_app(site, host, token), base_url=address)
 
     def say(self, video: int | list[int], path: str = "/say", **fields: Any) -> Any:
         page = self.get("/").text
-        form = {"secret": hidden(page, "secret"), "seen": hidden(page, "seen"), "id": video, **fields}
+        form = {
+            "secret": hidden(page, "secret"),
+            "seen": hidden(page, "seen"),
+            "id": video,
+            **fields,
+        }
         return self.post(path, data={name: value for name, value in form.items() if value != []})
 
     def undo(self) -> str:

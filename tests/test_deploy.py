@@ -16,7 +16,15 @@ from conftest import write_video
 ROOT = Path(__file__).parents[1]
 HOME, PROGRAM, UNIT = "var/lib/vidwatch", "opt/vidwatch", "etc/systemd/system/vidwatch.service"
 PYTHON = "/usr/bin/python3"
-TOOLS = ("unshare", "mount", "chroot", "runuser", "systemd-sysusers", "systemd-tmpfiles", "systemctl")
+TOOLS = (
+    "unshare",
+    "mount",
+    "chroot",
+    "runuser",
+    "systemd-sysusers",
+    "systemd-tmpfiles",
+    "systemctl",
+)
 
 
 class System:
@@ -24,7 +32,19 @@ class System:
 
     def __init__(self, folder: Path, source: Path) -> None:
         self.folder, self.root, self.source = folder, folder / "root", source
-        for name in ("usr", "etc", "proc", "dev", "tmp", "run", "root", "opt", "var/lib", "var/cache", "var/tmp"):
+        for name in (
+            "usr",
+            "etc",
+            "proc",
+            "dev",
+            "tmp",
+            "run",
+            "root",
+            "opt",
+            "var/lib",
+            "var/cache",
+            "var/tmp",
+        ):
             (self.root / name).mkdir(parents=True)
         (self.root / "tmp").chmod(0o1777)
         (self.root / "var/tmp").chmod(0o1777)
@@ -50,7 +70,11 @@ class System:
             env={
                 "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                 # What the program needs is taken from this environment, so that no gigabytes are fetched.
-                **{"PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+                **{
+                    "PIP_NO_DEPS": "1",
+                    "PIP_NO_BUILD_ISOLATION": "0",
+                    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+                },
                 **environment,
             },
             stdin=subprocess.DEVNULL,
@@ -75,7 +99,9 @@ def system(tmp_path: Path) -> System:
     if not importlib.util.find_spec("hatchling"):
         pytest.skip("needs hatchling")
     version = subprocess.run(
-        [PYTHON, "-c", "import ensurepip, sys; print(*sys.version_info[:2])"], capture_output=True, text=True
+        [PYTHON, "-c", "import ensurepip, sys; print(*sys.version_info[:2])"],
+        capture_output=True,
+        text=True,
     )
     if version.stdout.split() != [str(part) for part in sys.version_info[:2]]:
         pytest.skip(f"needs {PYTHON} of this version, with venv")
@@ -102,7 +128,12 @@ def test_it_installs_upgrades_keeps_and_removes(system: System) -> None:
     assert system.mode(f"{HOME}/models") == "700 vidwatch vidwatch"
     assert system.run(f"cat /{UNIT}").stdout == (ROOT / "deploy/vidwatch.service").read_text()
     assert system.run("systemctl is-enabled vidwatch").stdout == "enabled\n"
-    assert system.run("runuser -u vidwatch -- vidwatch --home /var/lib/vidwatch status --json").returncode == 0
+    assert (
+        system.run(
+            "runuser -u vidwatch -- vidwatch --home /var/lib/vidwatch status --json"
+        ).returncode
+        == 0
+    )
 
     settings = system.root / HOME / "vidwatch.toml"
     settings.write_text("batch_size = 3\n")
@@ -140,7 +171,9 @@ def test_it_installs_upgrades_keeps_and_removes(system: System) -> None:
 
 
 @pytest.mark.slow
-def test_a_failed_upgrade_says_how_to_go_back_and_one_that_was_disabled_stays_so(system: System) -> None:
+def test_a_failed_upgrade_says_how_to_go_back_and_one_that_was_disabled_stays_so(
+    system: System,
+) -> None:
     assert system.install().returncode == 0
     system.run("systemctl disable vidwatch")
     project = system.source / "pyproject.toml"
@@ -159,7 +192,9 @@ def test_a_failed_upgrade_says_how_to_go_back_and_one_that_was_disabled_stays_so
     ("option", "code"), [("--help", 0), ("--purge", 1), ("--yes", 1), ("--upgrade", 2)]
 )
 def test_options_that_make_no_sense_change_nothing(option: str, code: int) -> None:
-    done = subprocess.run(["sh", ROOT / "deploy/install.sh", option], capture_output=True, text=True)
+    done = subprocess.run(
+        ["sh", ROOT / "deploy/install.sh", option], capture_output=True, text=True
+    )
     assert done.returncode == code
     assert "--uninstall" in done.stdout + done.stderr
 

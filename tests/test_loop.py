@@ -69,9 +69,13 @@ def decided(daemon: Daemon, number: int) -> tuple[str, str, str]:
 
 
 @pytest.mark.slow
-def test_labels_come_in_a_better_model_takes_over_and_a_worse_one_does_not(daemon: Daemon, real_clips: Path) -> None:
+def test_labels_come_in_a_better_model_takes_over_and_a_worse_one_does_not(
+    daemon: Daemon, real_clips: Path
+) -> None:
     parts = deal(daemon.root.parent, real_clips)
-    assert daemon.command("train", str(daemon.root.parent / "first"), "--out", "first").returncode == 0
+    assert (
+        daemon.command("train", str(daemon.root.parent / "first"), "--out", "first").returncode == 0
+    )
     daemon.environment |= {f"VIDWATCH_{name}": value for name, value in SETTINGS.items()}
     daemon.start()
     for clip in parts["stream"]:

@@ -39,12 +39,16 @@ def start(lab: Lab, **environment: str) -> subprocess.Popen[bytes]:
         "VIDWATCH_MIN_CLASS_CLIPS": "3",
         "VIDWATCH_DEVICE": "cpu",
     }
-    return subprocess.Popen([VIDWATCH, "run"], env={**os.environ, **told, **environment}, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(
+        [VIDWATCH, "run"], env={**os.environ, **told, **environment}, stderr=subprocess.DEVNULL
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("step", STEPS)
-def test_a_kill_at_a_step_of_a_promotion_leaves_one_champion_that_can_be_loaded(lab: Lab, step: str) -> None:
+def test_a_kill_at_a_step_of_a_promotion_leaves_one_champion_that_can_be_loaded(
+    lab: Lab, step: str
+) -> None:
     for label in SHADES:
         lab.label(label, range(10, 75))
     fault = {"VIDWATCH_TEST_FAULT": step, "VIDWATCH_TEST_FAULT_DONE": str(lab.home.root / "done")}

@@ -35,7 +35,14 @@ HEAVY_DAEMON = {
     "cli/progress.py",
 }
 LIGHT_LEARNER = {
-    *("learner.errors", "learner.files", "learner.groups", "learner.catalogue", "learner.recipe", "learner.classes"),
+    *(
+        "learner.errors",
+        "learner.files",
+        "learner.groups",
+        "learner.catalogue",
+        "learner.recipe",
+        "learner.classes",
+    ),
     "learner.spec",
 }
 
@@ -96,7 +103,11 @@ def test_a_room_imports_only_rooms_that_come_after_it() -> None:
     [
         ("home/space.py", "from daemon.database.queue import Queue", "home imports database"),
         ("labels/deep/er.py", "import daemon.cli.app", "labels imports cli"),
-        ("inbox/watcher.py", "def f():\n    from daemon.database import tables", "inbox imports database"),
+        (
+            "inbox/watcher.py",
+            "def f():\n    from daemon.database import tables",
+            "inbox imports database",
+        ),
         ("review/app.py", "from daemon.maintenance import check", "review imports maintenance"),
         ("attic/old.py", "from daemon.home import clock", "attic imports home"),
     ],
@@ -114,14 +125,18 @@ def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT / "daemon"))
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "learner").rglob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "learner").rglob("*.py")), ids=lambda path: path.name
+)
 def test_the_learner_knows_no_daemon_no_database_and_no_watcher(path: Path) -> None:
     forbidden = ("daemon", "migrations", "sqlalchemy", "watchdog", "apscheduler", "alembic")
     assert set().union(*(within(imports(path), package) for package in forbidden)) == set()
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in sorted((ROOT / "daemon").rglob("*.py")) if path.parent.name != "review"], ids=name_of
+    "path",
+    [path for path in sorted((ROOT / "daemon").rglob("*.py")) if path.parent.name != "review"],
+    ids=name_of,
 )
 def test_the_daemon_uses_the_heavy_learner_only_where_it_decodes_and_classifies(path: Path) -> None:
     used = {name for name in within(imports(path), "learner") if name != "learner"}
@@ -130,12 +145,22 @@ def test_the_daemon_uses_the_heavy_learner_only_where_it_decodes_and_classifies(
         assert heavy - {"learner.video", "learner.video.Clip"} == set()
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "daemon/review").glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "daemon/review").glob("*.py")), ids=lambda path: path.name
+)
 def test_the_review_page_loads_the_heavy_learner_in_functions_alone(path: Path) -> None:
-    outside = ast.Module([node for node in ast.parse(path.read_text()).body if isinstance(node, Import)], [])
+    outside = ast.Module(
+        [node for node in ast.parse(path.read_text()).body if isinstance(node, Import)], []
+    )
     used = {name for name in within(named(outside), "learner") if name != "learner"}
-    assert {name for name in used if not any(within({name}, light) for light in LIGHT_LEARNER)} == set()
-    assert within(named(outside), "daemon.classify.decoding") | within(named(outside), "daemon.service.daemon") == set()
+    assert {
+        name for name in used if not any(within({name}, light) for light in LIGHT_LEARNER)
+    } == set()
+    assert (
+        within(named(outside), "daemon.classify.decoding")
+        | within(named(outside), "daemon.service.daemon")
+        == set()
+    )
 
 
 def test_what_is_pure_stays_so() -> None:
@@ -146,7 +171,10 @@ def test_what_is_pure_stays_so() -> None:
 def test_migrations_import_the_tables_alone() -> None:
     for path in (ROOT / "migrations").rglob("*.py"):
         assert within(imports(path), "learner") == set()
-        assert within(imports(path), "daemon") <= {"daemon.database.tables", "daemon.database.tables.metadata"}
+        assert within(imports(path), "daemon") <= {
+            "daemon.database.tables",
+            "daemon.database.tables.metadata",
+        }
 
 
 @pytest.mark.parametrize(
@@ -156,13 +184,18 @@ def test_migrations_import_the_tables_alone() -> None:
         (["--version"], HEAVY | {"sqlalchemy", "pydantic_settings", "alembic"}),
         (["run", "--help"], HEAVY | {"sqlalchemy", "pydantic_settings", "alembic"}),
         (["status"], HEAVY | {"pydantic_settings", "alembic", "watchdog", "sqlalchemy.orm"}),
-        (["status", "--json"], HEAVY | {"pydantic_settings", "alembic", "watchdog", "sqlalchemy.orm"}),
+        (
+            ["status", "--json"],
+            HEAVY | {"pydantic_settings", "alembic", "watchdog", "sqlalchemy.orm"},
+        ),
         (["models"], HEAVY | {"pydantic_settings", "alembic", "sqlalchemy.orm"}),
         (["recipes"], HEAVY | {"sqlalchemy", "pydantic_settings", "alembic"}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_answers_at_once_loads_nothing_heavy(tmp_path: Path, arguments: list[str], forbidden: set[str]) -> None:
+def test_what_answers_at_once_loads_nothing_heavy(
+    tmp_path: Path, arguments: list[str], forbidden: set[str]
+) -> None:
     subprocess.run([VIDWATCH, "init", tmp_path], check=True, capture_output=True)
     command = [sys.executable, "-X", "importtime", VIDWATCH, "--home", tmp_path, *arguments]
     done = subprocess.run(command, capture_output=True, text=True)

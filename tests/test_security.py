@@ -24,11 +24,30 @@ from learner.errors import VidwatchError
 from learner.models import load_weights
 
 ROOT = Path(__file__).parents[1]
-SOURCES = sorted(path for package in ("daemon", "learner", "migrations") for path in (ROOT / package).rglob("*.py"))
-CAN_RUN_CODE = {"pickle", "dill", "cloudpickle", "joblib", "jsonpickle", "shelve", "marshal", "yaml", "pandas"}
+SOURCES = sorted(
+    path
+    for package in ("daemon", "learner", "migrations")
+    for path in (ROOT / package).rglob("*.py")
+)
+CAN_RUN_CODE = {
+    "pickle",
+    "dill",
+    "cloudpickle",
+    "joblib",
+    "jsonpickle",
+    "shelve",
+    "marshal",
+    "yaml",
+    "pandas",
+}
 CALLS_THAT_RUN_CODE = {
     *("eval", "exec", "compile", "os.system", "os.popen"),
-    *("torch.hub.load", "torch.jit.load", "torch.package.PackageImporter", "torch.hub.load_state_dict_from_url"),
+    *(
+        "torch.hub.load",
+        "torch.jit.load",
+        "torch.package.PackageImporter",
+        "torch.hub.load_state_dict_from_url",
+    ),
 }
 
 
@@ -124,10 +143,20 @@ def test_cached_features_that_hold_code_run_nothing(tmp_path: Path, bomb: Bomb) 
 def test_no_library_has_a_known_hole_that_a_newer_one_mends() -> None:
     if not importlib.util.find_spec("pip_audit"):
         pytest.skip("needs pip-audit")
-    command = [sys.executable, "-m", "pip_audit", "--skip-editable", "--progress-spinner=off", "--format=json"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip_audit",
+        "--skip-editable",
+        "--progress-spinner=off",
+        "--format=json",
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     libraries = json.loads(done.stdout)["dependencies"] if done.stdout else []
     if not (known := {one["name"]: one["vulns"] for one in libraries if "vulns" in one}):
         pytest.skip("needs the list of known vulnerabilities, from the network")
-    mended = {name: [hole["id"] for hole in holes if hole["fix_versions"]] for name, holes in known.items()}
+    mended = {
+        name: [hole["id"] for hole in holes if hole["fix_versions"]]
+        for name, holes in known.items()
+    }
     assert {name: holes for name, holes in mended.items() if holes} == {}

@@ -20,7 +20,14 @@ ARGS = NetworkArgs(backbone="test_efficientnet", hidden=8)
 QUICK = TrainSettings(epochs=12, batch=8, learning_rate=0.02)
 # Its backbone learns too, as the course report's did.
 WHOLE = TrainSettings(
-    freeze=False, epochs=4, batch=4, optimizer="adam", learning_rate=1e-3, weight_decay=0, schedule="constant", folds=0
+    freeze=False,
+    epochs=4,
+    batch=4,
+    optimizer="adam",
+    learning_rate=1e-3,
+    weight_decay=0,
+    schedule="constant",
+    folds=0,
 )
 
 
@@ -34,10 +41,14 @@ def write_weights(path: Path) -> Path:
 
 def untrained(folder: Path) -> Classifier:
     path = write_weights(folder / "weights.pth")
-    return Classifier.untrained(ARGS, SPEC, ("bright", "dark"), 0, lambda network: network.backbone.load_weights(path))
+    return Classifier.untrained(
+        ARGS, SPEC, ("bright", "dark"), 0, lambda network: network.backbone.load_weights(path)
+    )
 
 
-def recipe(training: TrainSettings = QUICK, augment: Augment | None = None, **network: Any) -> Recipe:
+def recipe(
+    training: TrainSettings = QUICK, augment: Augment | None = None, **network: Any
+) -> Recipe:
     return Recipe(
         name="tiny",
         about="for tests",
@@ -51,14 +62,22 @@ def recipe(training: TrainSettings = QUICK, augment: Augment | None = None, **ne
 
 def whole_recipe(augment: Augment | None = None, **training: Any) -> Recipe:
     """The smallest of the report's networks and its head, made small."""
-    head: dict[str, Any] = {"norm": "none", "deviation": False, "projection": 0, "dropout": 0.0, "skip": False}
+    head: dict[str, Any] = {
+        "norm": "none",
+        "deviation": False,
+        "projection": 0,
+        "dropout": 0.0,
+        "skip": False,
+    }
     head |= {"bidirectional": False, "pooling": "last"}
     return recipe(replace(WHOLE, **training), augment, backbone="custom_2conv", **head)
 
 
 def trained_on(root: Path, out: Path) -> Trained:
     """The head of the small network, trained on class folders."""
-    return train(Sources(root), out, recipe(), Start(weights=write_weights(root.parent / "weights.pth")))
+    return train(
+        Sources(root), out, recipe(), Start(weights=write_weights(root.parent / "weights.pth"))
+    )
 
 
 def class_folders(root: Path, groups: int = 4) -> Path:
@@ -66,7 +85,11 @@ def class_folders(root: Path, groups: int = 4) -> Path:
     for label, shade in (("bright", 180), ("dark", 0)):
         (root / label).mkdir(parents=True)
         for group in range(groups):
-            write_video(root / label / f"v_{label}_g{group:02}_c01.avi", frames=6 + group, shade=shade + group)
+            write_video(
+                root / label / f"v_{label}_g{group:02}_c01.avi",
+                frames=6 + group,
+                shade=shade + group,
+            )
     return root
 
 

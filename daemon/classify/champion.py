@@ -28,7 +28,9 @@ class Engines:
     def __init__(self, home: Home, settings: Settings, store: Store, history: History) -> None:
         if settings.device == "cuda" and not torch.cuda.is_available():
             hint = "set it to 'auto' or 'cpu'"
-            raise VidwatchError(f"setting 'device' is 'cuda', but this machine has no usable GPU; {hint}")
+            raise VidwatchError(
+                f"setting 'device' is 'cuda', but this machine has no usable GPU; {hint}"
+            )
         self._home, self._settings, self._store, self._history = home, settings, store, history
         self.cache = Cache(round(settings.cache_gigabytes * GIGABYTE))
         self._models: tuple[str, str | None] | None = None
@@ -43,7 +45,9 @@ class Engines:
         """
         try:
             if self._history.is_news(self._settings.model):
-                self._load(self._settings.model)  # a slip of the pen must not end the reign of the model that answers
+                self._load(
+                    self._settings.model
+                )  # a slip of the pen must not end the reign of the model that answers
         except VidwatchError as error:
             raise self._refusal(error) from error
         name = self._history.obey(self._settings.model, now)
@@ -56,7 +60,9 @@ class Engines:
                 name = self._give_back(str(error), now)
 
     def _refusal(self, error: VidwatchError) -> VidwatchError:
-        return VidwatchError(f"setting 'model' is {self._settings.model!r}: {error}; 'vidwatch models' lists them")
+        return VidwatchError(
+            f"setting 'model' is {self._settings.model!r}: {error}; 'vidwatch models' lists them"
+        )
 
     def changed(self, now: datetime) -> Engine | None:
         """A new engine where another model answers now, or another is in its shadow; None where all is as it was."""
@@ -67,7 +73,9 @@ class Engines:
             return self._engine(name, self._challenger(), now)
         except VidwatchError as error:
             self._models = (name, self._challenger())  # not tried again at every round
-            with suppress(VidwatchError):  # the one that is loaded goes on where there is none before it
+            with suppress(
+                VidwatchError
+            ):  # the one that is loaded goes on where there is none before it
                 self._give_back(str(error), now)
             return None
 
@@ -103,10 +111,18 @@ class Engines:
             log.warning("challenger %s cannot be loaded: %s", challenger, error)
         if not self._decoders or self._decoders[-1].spec != classifier.spec:
             workers = self._settings.decoders or os.cpu_count() or 1
-            limits = self._settings.decode_seconds, self._settings.decode_gigabytes, self._settings.min_read_share
+            limits = (
+                self._settings.decode_seconds,
+                self._settings.decode_gigabytes,
+                self._settings.min_read_share,
+            )
             self._decoders.append(Decoders(classifier.spec, workers, *limits))
         if unknown := self._settings.without_class(classifier.classes):
-            log.warning("setting 'thresholds': model %s knows no class %s", classifier.name, ", ".join(unknown))
+            log.warning(
+                "setting 'thresholds': model %s knows no class %s",
+                classifier.name,
+                ", ".join(unknown),
+            )
         thresholds = Thresholds(self._settings.unsure_below, self._settings.thresholds)
         inference = Inference(classifier, thresholds, self.cache, shadow)
         engine = Engine(self._decoders[-1], inference, self._register(classifier, now))
@@ -116,8 +132,12 @@ class Engines:
         return engine
 
     def _register(self, model: Classifier, now: datetime) -> int:
-        return self._store.register_model(model.name, model.digest, model.classes, model.manifest.measured, now)
+        return self._store.register_model(
+            model.name, model.digest, model.classes, model.manifest.measured, now
+        )
 
     def _load(self, name: str) -> Classifier:
         device = None if self._settings.device == "auto" else self._settings.device
-        return Classifier.load(self._home.model_or_starter(name), device, self._settings.exact_frames)
+        return Classifier.load(
+            self._home.model_or_starter(name), device, self._settings.exact_frames
+        )

@@ -32,7 +32,9 @@ def confine(gigabytes: float) -> None:
     try:
         _refuse_calls()
     except OSError as error:
-        log.warning("decoders cannot be cut off from the network by the kernel (%s)", error.strerror)
+        log.warning(
+            "decoders cannot be cut off from the network by the kernel (%s)", error.strerror
+        )
 
 
 def _own_memory() -> int:
@@ -47,7 +49,12 @@ def _limit(kind: int, most: int) -> None:
 
 
 class _Instruction(ctypes.Structure):
-    _fields_ = (("code", ctypes.c_ushort), ("yes", ctypes.c_ubyte), ("no", ctypes.c_ubyte), ("value", ctypes.c_uint32))
+    _fields_ = (
+        ("code", ctypes.c_ushort),
+        ("yes", ctypes.c_ubyte),
+        ("no", ctypes.c_ubyte),
+        ("value", ctypes.c_uint32),
+    )
 
 
 class _Program(ctypes.Structure):
@@ -64,7 +71,12 @@ def _refuse_calls() -> None:
         raise OSError(0, f"unknown machine {platform.machine()}")
     architecture, seccomp, refused = _CALLS[platform.machine()]
     load, equal, at_least, answer = 0x20, 0x15, 0x35, 0x06
-    program = [(load, 0, 0, 4), (equal, 1, 0, architecture), (answer, 0, 0, _REFUSE), (load, 0, 0, 0)]
+    program = [
+        (load, 0, 0, 4),
+        (equal, 1, 0, architecture),
+        (answer, 0, 0, _REFUSE),
+        (load, 0, 0, 0),
+    ]
     # Numbers from here on are x86's third kind of call, with which the others could be got around.
     program += [(at_least, 0, 1, 0x40000000), (answer, 0, 0, _REFUSE)]
     for number in refused:
@@ -74,7 +86,9 @@ def _refuse_calls() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     given = ctypes.byref(_Program(len(program), instructions))
     whole = ctypes.c_ulong  # the width in which the kernel looks at arguments
-    failed = libc.prctl(_PR_SET_NO_NEW_PRIVS, whole(1), whole(0), whole(0), whole(0)) or libc.syscall(
+    failed = libc.prctl(
+        _PR_SET_NO_NEW_PRIVS, whole(1), whole(0), whole(0), whole(0)
+    ) or libc.syscall(
         whole(seccomp), whole(_SECCOMP_SET_MODE_FILTER), whole(_SECCOMP_FILTER_FLAG_TSYNC), given
     )
     if failed:

@@ -49,7 +49,12 @@ class Decoders:
     """
 
     def __init__(
-        self, spec: ClipSpec, workers: int, seconds: float, gigabytes: float = 2.0, min_read_share: float = 1.0
+        self,
+        spec: ClipSpec,
+        workers: int,
+        seconds: float,
+        gigabytes: float = 2.0,
+        min_read_share: float = 1.0,
     ) -> None:
         self.spec, self.workers, self.seconds, self.gigabytes = spec, workers, seconds, gigabytes
         self.min_read_share = min_read_share
@@ -77,7 +82,10 @@ class Decoders:
         is_stuck = bool(self._begun) and time.monotonic() - self._moved > self.seconds + SLACK
         if self._pool.active and not is_stuck:
             return
-        log.warning("the decoders are started again (%s)", "they are stuck" if is_stuck else "one of them was killed")
+        log.warning(
+            "the decoders are started again (%s)",
+            "they are stuck" if is_stuck else "one of them was killed",
+        )
         self.close()
         self._pool = self._new_pool()
         for future in list(self._begun):
@@ -99,14 +107,25 @@ class Decoders:
         except (BrokenProcessPool, CancelledError):
             return Undecoded("again", "the decoders had to be started again")
         except VidwatchError as error:
-            return Undecoded("failed", str(error), isinstance(error, VideoError) and error.cut_short)
+            return Undecoded(
+                "failed", str(error), isinstance(error, VideoError) and error.cut_short
+            )
         except OSError as error:
-            if isinstance(error, TimeoutError) and not isinstance(error.errno, int):  # pebble's, not the file system's
-                return Undecoded("crashed", f"decoding took longer than {self.seconds:g} s (decode_seconds)")
+            if isinstance(error, TimeoutError) and not isinstance(
+                error.errno, int
+            ):  # pebble's, not the file system's
+                return Undecoded(
+                    "crashed", f"decoding took longer than {self.seconds:g} s (decode_seconds)"
+                )
             permanent = error.errno in PERMANENT
-            return Undecoded("failed" if permanent else "later", f"cannot be read ({error.strerror or error})")
+            return Undecoded(
+                "failed" if permanent else "later", f"cannot be read ({error.strerror or error})"
+            )
         except MemoryError:
-            return Undecoded("crashed", f"decoding takes more than {self.gigabytes:g} GB of memory (decode_gigabytes)")
+            return Undecoded(
+                "crashed",
+                f"decoding takes more than {self.gigabytes:g} GB of memory (decode_gigabytes)",
+            )
         except Exception as error:  # a decoder's own complaint about this file; the row records it
             return Undecoded("failed", f"cannot be decoded ({type(error).__name__}: {error})")
 
@@ -120,7 +139,9 @@ class Decoders:
         # nobody knows what a thousand strange files leave in the memory of FFmpeg.
         spawn = multiprocessing.get_context("spawn")
         given = os.getpid(), self.gigabytes
-        return ProcessPool(self.workers, max_tasks=1000, initializer=_prepare, initargs=given, context=spawn)
+        return ProcessPool(
+            self.workers, max_tasks=1000, initializer=_prepare, initargs=given, context=spawn
+        )
 
 
 def _prepare(parent: int, gigabytes: float) -> None:
@@ -143,8 +164,14 @@ def _read(path: bytes, identity: Identity | None, spec: ClipSpec, min_read_share
 def _is(file: File, identity: Identity) -> bool:
     info = os.fstat(file.fileno())
     found = info.st_ino, info.st_size, info.st_mtime_ns
-    return all((a - b) % 2**64 == 0 for a, b in zip(found, identity, strict=True))  # as signed as a database's numbers
+    return all(
+        (a - b) % 2**64 == 0 for a, b in zip(found, identity, strict=True)
+    )  # as signed as a database's numbers
 
 
 def _describe(code: int) -> str:
-    return f"signal {signal.Signals(-code).name}" if -code in set(signal.Signals) else f"exit status {code}"
+    return (
+        f"signal {signal.Signals(-code).name}"
+        if -code in set(signal.Signals)
+        else f"exit status {code}"
+    )

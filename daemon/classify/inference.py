@@ -44,13 +44,19 @@ class Inference:
     """
 
     def __init__(
-        self, model: Classifier, thresholds: Thresholds, cache: Cache, shadow: tuple[int, Classifier] | None = None
+        self,
+        model: Classifier,
+        thresholds: Thresholds,
+        cache: Cache,
+        shadow: tuple[int, Classifier] | None = None,
     ) -> None:
         self.model, self._thresholds = model, thresholds
         self._shelf = features_shelf(model, cache)
         self._most, self._well = MOST, 0
         self._shadow = shadow
-        self._shares_features = shadow is not None and features_shelf(shadow[1], cache).key == self._shelf.key
+        self._shares_features = (
+            shadow is not None and features_shelf(shadow[1], cache).key == self._shelf.key
+        )
 
     def __call__(self, clips: Sequence[Clip]) -> list[Outcome]:
         """Classify; on a device short of memory half as many at a time, and after a while as many again.
@@ -80,19 +86,30 @@ class Inference:
         predictions = self.model.judge(features)
         shadows = self._in_the_shadow(frames, features)
         outcomes = []
-        for i, (clip, values, prediction) in enumerate(zip(clips, features.numpy(), predictions, strict=True)):
+        for i, (clip, values, prediction) in enumerate(
+            zip(clips, features.numpy(), predictions, strict=True)
+        ):
             if clip.read_share == 1:  # training learns from whole clips alone
                 self._shelf.put(clip.sha256, values)
             seen = (self._shadow[0], shadows[i]) if self._shadow and shadows else None
-            outcomes.append(Outcome(prediction, self._thresholds.doubt(prediction), fingerprint(values), seen))
+            outcomes.append(
+                Outcome(prediction, self._thresholds.doubt(prediction), fingerprint(values), seen)
+            )
         return outcomes
 
-    def _in_the_shadow(self, frames: list[np.ndarray[Any, Any]], features: torch.Tensor) -> list[Prediction] | None:
+    def _in_the_shadow(
+        self, frames: list[np.ndarray[Any, Any]], features: torch.Tensor
+    ) -> list[Prediction] | None:
         if self._shadow is None or self._shadow[1].spec != self.model.spec:
             return None
         challenger = self._shadow[1]
         try:
-            return challenger.judge(features if self._shares_features else challenger.features(frames))
-        except (VidwatchError, torch.OutOfMemoryError) as error:  # it must never stand in the way of an answer
+            return challenger.judge(
+                features if self._shares_features else challenger.features(frames)
+            )
+        except (
+            VidwatchError,
+            torch.OutOfMemoryError,
+        ) as error:  # it must never stand in the way of an answer
             log.warning("challenger %s gives no answer: %s", challenger.name, error)
             return None

@@ -167,7 +167,9 @@ class Pipeline:
     def _decoded(self, now: datetime) -> list[tuple[Claimed, Clip]]:
         """A batch of what is done by now. What follows for a file that gave no clip is done here."""
         clips: list[tuple[Claimed, Clip]] = []
-        done = sorted(filter(Future.done, self._in_hand), key=lambda future: self._in_hand[future].id)
+        done = sorted(
+            filter(Future.done, self._in_hand), key=lambda future: self._in_hand[future].id
+        )
         batch = done[: self._batch_size.now]
         paths = self._store.paths(self._in_hand[future].id for future in batch) if batch else {}
         for future in batch:
@@ -177,12 +179,20 @@ class Pipeline:
             if isinstance(seen, OSError):
                 self._store.postpone([video.id], f"cannot be looked at ({seen.strerror})", now)
             elif seen != video.identity:
-                log.info("%s: gone or changed while in hand, waits to be found whole (id=%d)", _shown(path), video.id)
+                log.info(
+                    "%s: gone or changed while in hand, waits to be found whole (id=%d)",
+                    _shown(path),
+                    video.id,
+                )
                 self._store.wait(video.id, now + self._grace)
             elif isinstance(outcome, Undecoded) and path != video.path:
                 self._store.release([video.id])  # renamed before it could be opened
             elif _is_short(outcome) and (until := self._ripe_at(video.identity, now)):
-                log.info("%s: cut short, looked at again in case it is still coming (id=%d)", _shown(path), video.id)
+                log.info(
+                    "%s: cut short, looked at again in case it is still coming (id=%d)",
+                    _shown(path),
+                    video.id,
+                )
                 self._store.hold(video.id, until)
             elif isinstance(outcome, Undecoded):
                 self._give_up(video, outcome, now)
@@ -191,7 +201,10 @@ class Pipeline:
         return clips
 
     def _record(
-        self, clips: list[tuple[Claimed, Clip]], classifying: Future[list[Answer | VidwatchError]], now: datetime
+        self,
+        clips: list[tuple[Claimed, Clip]],
+        classifying: Future[list[Answer | VidwatchError]],
+        now: datetime,
     ) -> None:
         answers = []
         try:
@@ -203,8 +216,12 @@ class Pipeline:
         except BusyError as error:
             self._store.postpone([video.id for video, _ in clips], str(error), now)
             return
-        for answer, original in self._store.record(answers, self._engine.model_id, self._folders, now):
-            said = f"{answer.class_name}, {answer.probability:.1%}" + (", unsure" if answer.doubt else "")
+        for answer, original in self._store.record(
+            answers, self._engine.model_id, self._folders, now
+        ):
+            said = f"{answer.class_name}, {answer.probability:.1%}" + (
+                ", unsure" if answer.doubt else ""
+            )
             if original:
                 said = f"a duplicate of video {original}, whose answer counts"
             log.info("%s: %s (id=%d)", _shown(answer.path), said, answer.video_id)
@@ -224,13 +241,19 @@ class Pipeline:
             if len(clips) > 1:
                 return [answer for clip in clips for answer in self._predict([clip])]
             return [error]
-        return [_answer_of(video, clip, said) for (video, clip), said in zip(clips, predictions, strict=True)]
+        return [
+            _answer_of(video, clip, said)
+            for (video, clip), said in zip(clips, predictions, strict=True)
+        ]
 
     def _give_up(self, video: Claimed, outcome: Undecoded, now: datetime) -> None:
         reason = outcome.reason
         if outcome.verdict == "failed":
             self._fail(video, reason)
-        elif outcome.verdict == "crashed" and self._store.count_crash(video.id, reason, now) >= ATTEMPTS:
+        elif (
+            outcome.verdict == "crashed"
+            and self._store.count_crash(video.id, reason, now) >= ATTEMPTS
+        ):
             self._fail(video, f"{reason}; given up after {ATTEMPTS} attempts")
         else:
             log.warning("%s: %s, is tried again (id=%d)", _shown(video.path), reason, video.id)
@@ -251,13 +274,17 @@ class Pipeline:
             except StoppedError:
                 break
             except OSError as error:
-                source, target = (os.fsdecode(os.path.dirname(path)) for path in (move.path, move.destination))
+                source, target = (
+                    os.fsdecode(os.path.dirname(path)) for path in (move.path, move.destination)
+                )
                 trouble = printable(f"cannot be moved from {source} to {target} ({error.strerror})")
                 log.warning("%s: %s, is tried again (id=%d)", _shown(move.path), trouble, move.id)
                 self._store.postpone_move(move.id, trouble, now)
         if placed:
             there = {move: placed[move.id].path for move in moves if move.id in placed}
-            paths = [path for move, target in there.items() if target for path in (move.path, target)]
+            paths = [
+                path for move, target in there.items() if target for path in (move.path, target)
+            ]
             sync_folders({os.path.dirname(path) for path in paths})
             self._store.moved(placed, now)
 
@@ -269,7 +296,9 @@ class Pipeline:
             self._store.redirect(move.id, destination, path)
             destination = path
 
-        placed = place(move.path, move.destination, move.identity, move.sha256, redirect, self._progress)
+        placed = place(
+            move.path, move.destination, move.identity, move.sha256, redirect, self._progress
+        )
         if placed is None and not self._inbox_is_there():
             raise OSError(errno.ENOENT, "the inbox is not there")
         if placed and move.reason:

@@ -33,7 +33,12 @@ class Found:
 
 
 def rescore(
-    home: Home, engine: Engine, name: str | None, cache: Cache, now: datetime, progress: Callable[[int, int], None]
+    home: Home,
+    engine: Engine,
+    name: str | None,
+    cache: Cache,
+    now: datetime,
+    progress: Callable[[int, int], None],
 ) -> Found:
     """Let a model (the one that answers, where `name` is None) look at all videos that it has not looked at.
 
@@ -45,24 +50,43 @@ def rescore(
         raise VidwatchError("no model has answered here yet; start the daemon first")
     exact, store = settings.load(home.settings).exact_frames, Store(engine, "rescore")
     model = Classifier.load(home.model_or_starter(name), exact=exact)
-    model_id = store.register_model(model.name, model.digest, model.classes, model.manifest.measured, now)
+    model_id = store.register_model(
+        model.name, model.digest, model.classes, model.manifest.measured, now
+    )
     said = predictions.alias()
     by_this = exists().where(said.c.video_id == videos.c.id, said.c.model_id == model_id)
     answer = and_(predictions.c.video_id == videos.c.id, predictions.c.kind == "answer")
-    query = select(videos.c.id, videos.c.path, videos.c.sha256, predictions.c["class"].label("answer"))
+    query = select(
+        videos.c.id, videos.c.path, videos.c.sha256, predictions.c["class"].label("answer")
+    )
     with engine.begin() as read:
-        left = read.execute(query.join(predictions, answer).where(~by_this).order_by(videos.c.id)).all()
+        left = read.execute(
+            query.join(predictions, answer).where(~by_this).order_by(videos.c.id)
+        ).all()
     scored = other = 0
     for first in range(0, len(left), BATCH):
         rows = left[first : first + BATCH]
-        clips = {row.sha256: LabelledClip(Path(os.fsdecode(row.path)), row.answer, "", row.sha256) for row in rows}
+        clips = {
+            row.sha256: LabelledClip(Path(os.fsdecode(row.path)), row.answer, "", row.sha256)
+            for row in rows
+        }
         found = extract(list(clips.values()), model, cache, tolerated=1.0)
         judged = model.judge(found.tensor()) if found.clips else []
-        by_content = {clip.sha256: prediction for clip, prediction in zip(found.clips, judged, strict=True)}
-        new = [(row.id, _said(model_id, by_content[row.sha256])) for row in rows if row.sha256 in by_content]
+        by_content = {
+            clip.sha256: prediction for clip, prediction in zip(found.clips, judged, strict=True)
+        }
+        new = [
+            (row.id, _said(model_id, by_content[row.sha256]))
+            for row in rows
+            if row.sha256 in by_content
+        ]
         store.rescore(new, now)
         scored += len(new)
-        other += sum(by_content[row.sha256].class_name != row.answer for row in rows if row.sha256 in by_content)
+        other += sum(
+            by_content[row.sha256].class_name != row.answer
+            for row in rows
+            if row.sha256 in by_content
+        )
         progress(first + len(rows), len(left))
     return Found(model.name, scored, other, len(left) - scored)
 

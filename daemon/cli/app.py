@@ -69,7 +69,9 @@ def _options(
 @app.command()
 def init(
     context: typer.Context,
-    folder: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="Where; the home folder if not given.")] = None,
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="Where; the home folder if not given.")
+    ] = None,
 ) -> None:
     """Make a home folder: inbox, database, settings. What is there already stays as it is."""
     home = Home.at(folder) if folder else context.obj
@@ -81,7 +83,9 @@ def init(
 @app.command()
 def run(
     context: typer.Context,
-    once: Annotated[bool, typer.Option("--once", help="Work off what is in the inbox, then end.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Work off what is in the inbox, then end.")
+    ] = False,
 ) -> None:
     """Watch the inbox and classify what comes in, until Ctrl-C or SIGTERM."""
     from daemon.service.stopping import Stop
@@ -134,11 +138,19 @@ def label(
     context: typer.Context,
     videos: Annotated[
         list[str] | None,
-        typer.Argument(metavar="FILE|ID… [CLASS]", help="Videos by id, path or name; the class comes last."),
+        typer.Argument(
+            metavar="FILE|ID… [CLASS]", help="Videos by id, path or name; the class comes last."
+        ),
     ] = None,
-    accept: Annotated[bool, typer.Option("--accept", help="Their answers are right; give no class.")] = False,
-    undo: Annotated[bool, typer.Option("--undo", help="Take their last label back; give no class.")] = False,
-    csv: Annotated[Path | None, typer.Option(help="A file with the columns file and label.")] = None,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Their answers are right; give no class.")
+    ] = False,
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Take their last label back; give no class.")
+    ] = False,
+    csv: Annotated[
+        Path | None, typer.Option(help="A file with the columns file and label.")
+    ] = None,
 ) -> None:
     """Say what class videos are of, so that the model can learn from them."""
     from daemon.home.folders import Folders
@@ -147,9 +159,13 @@ def label(
 
     words = videos or []
     if accept + undo + (csv is not None) > 1 or (csv and words):
-        raise VidwatchError("label: give one of --accept, --undo and --csv; with --csv, nothing else")
+        raise VidwatchError(
+            "label: give one of --accept, --undo and --csv; with --csv, nothing else"
+        )
     if not csv and len(words) < (1 if accept or undo else 2):
-        raise VidwatchError("label: give videos, and then the class; or --accept, --undo or --csv FILE")
+        raise VidwatchError(
+            "label: give videos, and then the class; or --accept, --undo or --csv FILE"
+        )
     home: Home = context.obj
     with database(home) as engine:
         said, who = Labels(engine, Folders(home.root)), getpass.getuser()
@@ -162,9 +178,16 @@ def label(
             change([one.video_id for one in given], "accepted" if accept else "command", who, now())
         else:
             require_class(words[-1], Path(), engine)
-            given = [Said(video, "labelled", words[-1]) for video in find_videos(words[:-1], Path(), engine)]
+            given = [
+                Said(video, "labelled", words[-1])
+                for video in find_videos(words[:-1], Path(), engine)
+            ]
             said.say(given, "command", who, now())
-    moved = "" if home.running() else "; the daemon is not running: it moves the files when you start it"
+    moved = (
+        ""
+        if home.running()
+        else "; the daemon is not running: it moves the files when you start it"
+    )
     print(f"{len(given)} label{'s' * (len(given) != 1)} {'taken back' if undo else 'noted'}{moved}")
 
 
@@ -190,21 +213,31 @@ def labels(context: typer.Context, as_json: Json = False) -> None:
         print(json.dumps({**found.to_json(), "next_training": vars(coming)}))
     else:
         Console().print(render(found))
-        print(f"{coming.new} of the {coming.needed} new labels (min_new_labels) that start the next training")
+        print(
+            f"{coming.new} of the {coming.needed} new labels (min_new_labels) that start the next training"
+        )
 
 
 @app.command()
 def review(
     context: typer.Context,
     host: Annotated[
-        str, typer.Option(help="The address to listen on; any other than this machine's own needs a token.")
+        str,
+        typer.Option(
+            help="The address to listen on; any other than this machine's own needs a token."
+        ),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes one that is free.")] = 8765,
     token: Annotated[
         str | None,
-        typer.Option(envvar="VIDWATCH_REVIEW_TOKEN", help="What a browser must bring, in the link that is printed."),
+        typer.Option(
+            envvar="VIDWATCH_REVIEW_TOKEN",
+            help="What a browser must bring, in the link that is printed.",
+        ),
     ] = None,
-    open_browser: Annotated[bool, typer.Option("--open", help="Open it in the browser, too.")] = False,
+    open_browser: Annotated[
+        bool, typer.Option("--open", help="Open it in the browser, too.")
+    ] = False,
 ) -> None:
     """Serve a web page on which to review answers: accept or correct them. The daemon need not run."""
     from daemon.home import settings

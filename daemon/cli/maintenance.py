@@ -26,7 +26,10 @@ app = typer.Typer()
 def backup(
     context: typer.Context,
     to: Annotated[
-        str | None, typer.Option("--to", metavar="DIR|FILE", help="Where; the home's folder backups/ if not given.")
+        str | None,
+        typer.Option(
+            "--to", metavar="DIR|FILE", help="Where; the home's folder backups/ if not given."
+        ),
     ] = None,
 ) -> None:
     """Copy the database, also while the daemon runs. Clips, models and settings are files: copy these as such."""
@@ -35,16 +38,24 @@ def backup(
     home: Home = context.obj
     home.require()
     # A path loses the slash that says that a folder is meant.
-    made = back_up(home.database, Path(to) if to else home.backups, now(), is_folder=bool(to and to.endswith("/")))
+    made = back_up(
+        home.database,
+        Path(to) if to else home.backups,
+        now(),
+        is_folder=bool(to and to.endswith("/")),
+    )
     print(f"backup {made} made and checked")
 
 
 @app.command()
 def restore(
     context: typer.Context,
-    file: Annotated[Path | None, typer.Argument(help="A backup; the newest that is whole if not given.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(help="A backup; the newest that is whole if not given.")
+    ] = None,
     new: Annotated[
-        bool, typer.Option("--new", help="Begin with an empty database: all clips are answered anew.")
+        bool,
+        typer.Option("--new", help="Begin with an empty database: all clips are answered anew."),
     ] = False,
 ) -> None:
     """Bring a backup of the database back; what was filed since goes to the inbox, to be answered anew."""
@@ -54,15 +65,21 @@ def restore(
 
     home: Home = context.obj
     if not home.inbox.is_dir():
-        raise VidwatchError(f"{home.root} is not a vidwatch home; make it with: vidwatch init {home.root}")
+        raise VidwatchError(
+            f"{home.root} is not a vidwatch home; make it with: vidwatch init {home.root}"
+        )
     _tell(bring_back(home, file.absolute() if file else None, now(), new=new))
 
 
 @app.command()
 def check(
     context: typer.Context,
-    repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended; no daemon may run.")] = False,
-    quick: Annotated[bool, typer.Option("--quick", help="Read no clips, no weights and no backups.")] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Mend what can be mended; no daemon may run.")
+    ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Read no clips, no weights and no backups.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Compare files with the database, and the database with files. Exit status 1 where something is wrong."""
@@ -87,7 +104,9 @@ def check(
     else:
         if looking.gone:
             print(_gone(looking.gone))
-        print(f"{left} {'thing is' if left == 1 else 'things are'} wrong" if left else "all is well")
+        print(
+            f"{left} {'thing is' if left == 1 else 'things are'} wrong" if left else "all is well"
+        )
     if left:
         raise typer.Exit(1)
 
@@ -134,13 +153,19 @@ def _tell(done: "Restored") -> None:
     if done.champion:
         print(f"model {done.champion} answers")
     if done.put_back:
-        print(f"{_some(done.put_back, 'file')} that it does not know went back to the inbox, to be answered anew")
+        print(
+            f"{_some(done.put_back, 'file')} that it does not know went back to the inbox, to be answered anew"
+        )
     if done.returned:
         print(f"on the way back to where it knows them: {_some(done.returned, 'file')}")
     if done.noted:
-        print(f"noted again, by the folders in labelled/ in which clips lie: {_some(done.noted, 'label')}")
+        print(
+            f"noted again, by the folders in labelled/ in which clips lie: {_some(done.noted, 'label')}"
+        )
     if done.lost is None:
-        print("labels given since by command or on the page are lost, if there were any of clips that lie elsewhere")
+        print(
+            "labels given since by command or on the page are lost, if there were any of clips that lie elsewhere"
+        )
     elif done.lost:
         print(f"in the database that was there alone, and lost here: {_some(done.lost, 'label')}")
     print("start the daemon to go on: vidwatch run")

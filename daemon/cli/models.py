@@ -31,9 +31,14 @@ app.add_typer(models_app, name="models")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Pattern = Annotated[
-    str, typer.Option("--group-pattern", help="Regular expression that finds a clip's group in its file name.")
+    str,
+    typer.Option(
+        "--group-pattern", help="Regular expression that finds a clip's group in its file name."
+    ),
 ]
-Model = Annotated[str, typer.Option("--model", help='"starter", the name of a model in models/, or its path.')]
+Model = Annotated[
+    str, typer.Option("--model", help='"starter", the name of a model in models/, or its path.')
+]
 
 
 class SplitKind(StrEnum):
@@ -63,7 +68,10 @@ def classify(
         else:
             answer = result.prediction
             doubt = "" if answer.known else " (perhaps of no class that the model knows)"
-            print(f"{printable(result.file)}: {answer.class_name} {answer.probability:.1%}{doubt}", flush=True)
+            print(
+                f"{printable(result.file)}: {answer.class_name} {answer.probability:.1%}{doubt}",
+                flush=True,
+            )
     if unread:
         raise typer.Exit(1)
 
@@ -71,35 +79,57 @@ def classify(
 @app.command()
 def train(
     context: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of class folders with clips.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A folder of class folders with clips.")
+    ],
     recipe: Annotated[
         str, typer.Option(help="One of `vidwatch recipes`, or the path of a file of that kind.")
     ] = "default",
     out: Annotated[
         str | None,
-        typer.Option("--out", metavar="NAME", help="A name for models/, or a path; the recipe's if not given."),
+        typer.Option(
+            "--out",
+            metavar="NAME",
+            help="A name for models/, or a path; the recipe's if not given.",
+        ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the clips, instead of the recipe's.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="The same seed gives the same model.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the clips, instead of the recipe's.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**32 - 1, help="The same seed gives the same model.")
+    ] = None,
     split: Annotated[
         SplitKind,
-        typer.Option(help='How clips are kept back: "group", or "random" as in the course report, which flatters.'),
+        typer.Option(
+            help='How clips are kept back: "group", or "random" as in the course report, which flatters.'
+        ),
     ] = SplitKind.group,
     validation: Annotated[
         Path | None, typer.Option(help="Class folders to validate on, instead of clips of DIR.")
     ] = None,
-    test: Annotated[Path | None, typer.Option(help="Class folders to test on, instead of clips of DIR.")] = None,
-    weights: Annotated[Path | None, typer.Option(help="A file with the backbone's weights.")] = None,
-    init_from: Annotated[str | None, typer.Option(metavar="MODEL", help="Begin with this model of ours.")] = None,
+    test: Annotated[
+        Path | None, typer.Option(help="Class folders to test on, instead of clips of DIR.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="A file with the backbone's weights.")
+    ] = None,
+    init_from: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Begin with this model of ours.")
+    ] = None,
     group_pattern: Pattern = GROUP_PATTERN,
 ) -> None:
     """Train a model on a folder of class folders, and measure it on groups it has not seen."""
     compile_pattern(group_pattern)
     if weights and init_from:
-        raise VidwatchError("train: --weights and --init-from both say what to begin with; give one of them")
+        raise VidwatchError(
+            "train: --weights and --init-from both say what to begin with; give one of them"
+        )
     from learner.recipe import load as load_recipe
 
-    changes = {name: value for name, value in (("epochs", epochs), ("seed", seed)) if value is not None}
+    changes = {
+        name: value for name, value in (("epochs", epochs), ("seed", seed)) if value is not None
+    }
     chosen = load_recipe(recipe).changed(changes)
     home: Home = context.obj
     name = _free_name(home, chosen.name) if out is None else out
@@ -114,12 +144,17 @@ def train(
         with progress.training(chosen.training.freeze) as watch:
             trained = training.train(sources, out_path, chosen, start, _cache(home), watch)
     except KeyboardInterrupt:
-        print("interrupted: the same command goes on from the last epoch that was saved", file=sys.stderr)
+        print(
+            "interrupted: the same command goes on from the last epoch that was saved",
+            file=sys.stderr,
+        )
         raise
     _name_skipped(trained.skipped)
     print(f"measured {trained.method}")
     if trained.groups == trained.clips:
-        print("each clip counts as a group of its own: where several show one recording, see --group-pattern, or the")
+        print(
+            "each clip counts as a group of its own: where several show one recording, see --group-pattern, or the"
+        )
         print("figures flatter the model")
     else:
         print(f"{trained.clips} clips of {trained.groups} groups")
@@ -149,7 +184,11 @@ def recipes(as_json: Json = False) -> None:
     columns = (Column("recipe", no_wrap=True), "what", "the report's accuracy", "loss")
     table = Table(*columns, box=None, padding=(0, 2, 0, 0))
     for recipe in found:
-        figures = (f"{recipe.report.accuracy:.2f}", f"{recipe.report.loss:.3f}") if recipe.report else ("", "")
+        figures = (
+            (f"{recipe.report.accuracy:.2f}", f"{recipe.report.loss:.3f}")
+            if recipe.report
+            else ("", "")
+        )
         table.add_row(recipe.name, recipe.about, *figures)
     Console().print(table)
 
@@ -176,16 +215,21 @@ def cache(
         return
     for kind, used in usage.items():
         print(f"{kind:<9}{used.entries:>8} entries {decimal(used.size):>10}")
-    print(f"{kept.root} may grow to {decimal(kept.limit)}: cache_gigabytes in vidwatch.toml changes that")
+    print(
+        f"{kept.root} may grow to {decimal(kept.limit)}: cache_gigabytes in vidwatch.toml changes that"
+    )
 
 
 @app.command()
 def evaluate(
     context: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of class folders with clips.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A folder of class folders with clips.")
+    ],
     model: Model = "starter",
     unknown: Annotated[
-        Path | None, typer.Option(help="Class folders of what the model does not know: how often is that told?")
+        Path | None,
+        typer.Option(help="Class folders of what the model does not know: how often is that told?"),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -201,15 +245,24 @@ def evaluate(
     if as_json:
         print(json.dumps(found.to_json()))
         return
-    for name, score in ((f"model {found.model}", found.score), ("mean-pooling baseline", found.baseline)):
+    for name, score in (
+        (f"model {found.model}", found.score),
+        ("mean-pooling baseline", found.baseline),
+    ):
         print(f"{name + ':':<24}{_figures(score)}, loss {score.loss:.3f}")
     before, after = found.score.calibration_error
-    print(f"an answer's probability is off by {before:.3f} on average, by {after:.3f} after temperature scaling")
+    print(
+        f"an answer's probability is off by {before:.3f} on average, by {after:.3f} after temperature scaling"
+    )
     if told := found.unknowns:
         share = f"{told.told:.1%} (95 % interval {told.interval[0]:.1%} to {told.interval[1]:.1%})"
-        print(f"of {told.n} clips of no known class, {share} are told; {told.known_kept:.1%} of the known are left")
+        print(
+            f"of {told.n} clips of no known class, {share} are told; {told.known_kept:.1%} of the known are left"
+        )
     if found.seen:
-        print(f"{found.seen} of the clips were among those it was trained on: the figures flatter it")
+        print(
+            f"{found.seen} of the clips were among those it was trained on: the figures flatter it"
+        )
     Console().print(_class_table(found.score.per_class))
 
 
@@ -228,18 +281,40 @@ def models(context: typer.Context, as_json: Json = False) -> None:
     listed: list[dict[str, Any]] = []
     if as_json:
         for model in found:
-            about = [decision.to_json() for decision in decisions if decision.challenger == model.name]
-            listed.append({**model.to_json(), "answers": model.name == champion, "decisions": about})
+            about = [
+                decision.to_json() for decision in decisions if decision.challenger == model.name
+            ]
+            listed.append(
+                {**model.to_json(), "answers": model.name == champion, "decisions": about}
+            )
         print(json.dumps(listed))
         return
-    table = Table("", "name", "accuracy on unseen clips", "learned from", "classes", box=None, padding=(0, 2, 0, 0))
+    table = Table(
+        "",
+        "name",
+        "accuracy on unseen clips",
+        "learned from",
+        "classes",
+        box=None,
+        padding=(0, 2, 0, 0),
+    )
     for model in found:
         accuracy = "not measured"
         if model.accuracy is not None and model.interval:
-            flattered = ", flattered" if "optimistic" in model.method or "flattering" in model.method else ""
+            flattered = (
+                ", flattered"
+                if "optimistic" in model.method or "flattering" in model.method
+                else ""
+            )
             accuracy = f"{model.accuracy:.1%} ({model.interval[0]:.1%} to {model.interval[1]:.1%}{flattered})"
         answers, classes = "*" if model.name == champion else "", ", ".join(model.classes)
-        table.add_row(answers, model.name, accuracy, f"{model.clips} clips", printable(model.problem or classes))
+        table.add_row(
+            answers,
+            model.name,
+            accuracy,
+            f"{model.clips} clips",
+            printable(model.problem or classes),
+        )
     console = Console()
     console.print(table)
     if decisions:
@@ -250,7 +325,8 @@ def models(context: typer.Context, as_json: Json = False) -> None:
 
 @models_app.command()
 def promote(
-    context: typer.Context, name: Annotated[str, typer.Argument(help='"starter", or the name of a model in models/.')]
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help='"starter", or the name of a model in models/.')],
 ) -> None:
     """Let a model answer from now on, whatever comparisons say."""
     _load(context.obj, name)  # one that cannot be used is refused here
@@ -274,7 +350,9 @@ def rollback(context: typer.Context) -> None:
             _load(context.obj, back)
         except VidwatchError as error:
             hint = f"{answers} goes on; 'vidwatch models promote NAME' lets another answer"
-            raise VidwatchError(f"the model before {answers!r} cannot be used ({error}): {hint}") from error
+            raise VidwatchError(
+                f"the model before {answers!r} cannot be used ({error}): {hint}"
+            ) from error
         back, bad = history.roll_back(now())
     print(f"{back} answers from now on, instead of {bad}")
 
@@ -282,7 +360,9 @@ def rollback(context: typer.Context) -> None:
 @app.command()
 def rescore(
     context: typer.Context,
-    model: Annotated[str | None, typer.Option("--model", help="The model; the one that answers if not given.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="The model; the one that answers if not given.")
+    ] = None,
 ) -> None:
     """Let a later model look at earlier videos: its predictions stand beside the answers, and no file is moved."""
     from daemon.classify.rescoring import rescore as look_again
@@ -291,9 +371,13 @@ def rescore(
     home: Home = context.obj
     with database(home) as engine, progress.reading() as bar:
         found = look_again(home, engine, model, _cache(home), now(), bar)
-    print(f"{found.model}: {found.scored} videos, of which {found.other} get another class than their answer")
+    print(
+        f"{found.model}: {found.scored} videos, of which {found.other} get another class than their answer"
+    )
     if found.gone:
-        print(f"{found.gone} videos are left out: neither their features nor their files are there any more")
+        print(
+            f"{found.gone} videos are left out: neither their features nor their files are there any more"
+        )
 
 
 def _history_of(home: Home) -> "tuple[list[DecisionRow], str | None, str]":
@@ -312,14 +396,20 @@ def _history_of(home: Home) -> "tuple[list[DecisionRow], str | None, str]":
         n, same = history.agreement(row.challenger) if row else (0, 0)
     except DatabaseError as error:
         if is_damage(error.orig):
-            raise VidwatchError(f"database {home.database} is damaged ({error.orig}): {SAFE}") from error
+            raise VidwatchError(
+                f"database {home.database} is damaged ({error.orig}): {SAFE}"
+            ) from error
         if "no such table" in str(error):  # no daemon of this version has run here yet
             return [], None, ""
-        raise VidwatchError(f"database {home.database}: {error.orig}; run this as the daemon's user") from error
+        raise VidwatchError(
+            f"database {home.database}: {error.orig}; run this as the daemon's user"
+        ) from error
     finally:
         engine.dispose()
     told = (
-        f"{row.challenger} runs in the shadow: it gave {same} of {n} new clips the class of the answer" if row else ""
+        f"{row.challenger} runs in the shadow: it gave {same} of {n} new clips the class of the answer"
+        if row
+        else ""
     )
     return decisions, champion, told
 
@@ -328,12 +418,16 @@ def _decision_table(decisions: "list[DecisionRow]") -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title="History", title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+    table = Table(
+        title="History", title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0)
+    )
     for name in ("when", "model", "", "against"):
         table.add_column(name, no_wrap=True)
     table.add_column("why", overflow="fold")
     for row in decisions:
-        names = (Text(printable(name or "")) for name in (row.challenger, row.verdict, row.champion))
+        names = (
+            Text(printable(name or "")) for name in (row.challenger, row.verdict, row.champion)
+        )
         table.add_row(f"{row.created_at:%Y-%m-%d %H:%M}", *names, Text(printable(row.reason)))
     return table
 
@@ -353,7 +447,9 @@ def database(home: Home) -> "Iterator[Engine]":
     try:
         yield engine
     except OperationalError as error:
-        raise VidwatchError(f"database {home.database}: {error.orig}; try again, as the daemon's user") from error
+        raise VidwatchError(
+            f"database {home.database}: {error.orig}; try again, as the daemon's user"
+        ) from error
     finally:
         engine.dispose()
 
@@ -362,7 +458,9 @@ def _load(home: Home, name: str) -> "Classifier":
     from daemon.home import settings
     from learner.classifier import Classifier
 
-    return Classifier.load(home.model_or_starter(name), exact=settings.load(home.settings).exact_frames)
+    return Classifier.load(
+        home.model_or_starter(name), exact=settings.load(home.settings).exact_frames
+    )
 
 
 def _figures(score: "Score") -> str:
@@ -382,7 +480,9 @@ def _class_table(per_class: dict[str, dict[str, float]]) -> Any:
     table = Table("class", "right", "clips", "precision", "recall", box=None, padding=(0, 2, 0, 0))
     for name, row in per_class.items():
         counts = (f"{row['correct']:.0f}", f"{row['n']:.0f}")
-        table.add_row(escape(printable(name)), *counts, f"{row['precision']:.1%}", f"{row['recall']:.1%}")
+        table.add_row(
+            escape(printable(name)), *counts, f"{row['precision']:.1%}", f"{row['recall']:.1%}"
+        )
     return table
 
 
@@ -397,4 +497,8 @@ def _cache(home: Home) -> "Cache":
 def _free_name(home: Home, name: str) -> str:
     """The recipe's name, with a number where there is such a model already; an unfinished run is gone on with."""
     candidates = (name if number == 1 else f"{name}-{number}" for number in count(1))
-    return next(free for free in candidates if not home.model(free).with_name(f"{free}.safetensors").exists())
+    return next(
+        free
+        for free in candidates
+        if not home.model(free).with_name(f"{free}.safetensors").exists()
+    )

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 @contextmanager
 def reading() -> Iterator[Callable[[int, int], None]]:
     """A bar over the clips that are read, where there is a terminal."""
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bars:
+    with Progress(
+        console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
+    ) as bars:
         bar = bars.add_task("reading clips", total=None)
         yield lambda done, of: bars.update(bar, completed=done, total=of)
 
@@ -27,9 +29,21 @@ def training(quick: bool) -> "Iterator[Watch]":
     from learner.train import Watch
 
     terminal = sys.stderr.isatty()
-    described, bar, share = TextColumn("{task.description}"), BarColumn(bar_width=20), TaskProgressColumn()
-    columns = (described, bar, share, TimeRemainingColumn(compact=True), TextColumn("{task.fields[said]}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not terminal) as bars:
+    described, bar, share = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        TaskProgressColumn(),
+    )
+    columns = (
+        described,
+        bar,
+        share,
+        TimeRemainingColumn(compact=True),
+        TextColumn("{task.fields[said]}"),
+    )
+    with Progress(
+        *columns, console=Console(stderr=True), transient=True, disable=not terminal
+    ) as bars:
         reading = bars.add_task("reading clips", total=None, said="")
         steps = bars.add_task("training", total=None, said="", visible=False)
         last = ""
@@ -37,16 +51,26 @@ def training(quick: bool) -> "Iterator[Watch]":
             print("reading clips", file=sys.stderr, flush=True)
 
         def step(done: int, of: int, loss: float) -> None:
-            bars.update(steps, completed=done, total=of, visible=True, said=f"loss {loss:.3f}{last}")
+            bars.update(
+                steps, completed=done, total=of, visible=True, said=f"loss {loss:.3f}{last}"
+            )
 
         def epoch(done: "Epoch") -> None:
             nonlocal last
-            last = "" if done.validation_accuracy is None else f", validation {done.validation_accuracy:.0%}"
+            last = (
+                ""
+                if done.validation_accuracy is None
+                else f", validation {done.validation_accuracy:.0%}"
+            )
             bars.update(steps, description=_place(done))
             if not terminal and not quick:
                 print(_line(done), file=sys.stderr, flush=True)
 
-        yield Watch(lambda done, of: bars.update(reading, completed=done, total=of, visible=done < of), step, epoch)
+        yield Watch(
+            lambda done, of: bars.update(reading, completed=done, total=of, visible=done < of),
+            step,
+            epoch,
+        )
 
 
 def _line(epoch: "Epoch") -> str:

@@ -1,4 +1,5 @@
 """Opens the database, and says what an error of it means."""
+
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,11 @@ def connect(path: Path, *, read_only: bool = False) -> Engine:
         mode = "ro" if read_only else "rwc"
         # Transactions are begun below, not by the driver: it would begin them as readers and late.
         connection = sqlite3.connect(
-            f"file:{quote(str(path))}?mode={mode}", uri=True, timeout=30, isolation_level=None, check_same_thread=False
+            f"file:{quote(str(path))}?mode={mode}",
+            uri=True,
+            timeout=30,
+            isolation_level=None,
+            check_same_thread=False,
         )
         connection.execute("PRAGMA foreign_keys = ON")
         if not read_only:

@@ -1,4 +1,5 @@
 """A copy of a database, whole at one instant, while others write to it."""
+
 import os
 import shutil
 import sqlite3
@@ -36,12 +37,18 @@ def copy(source: Path, target: Path) -> None:
         part.unlink(missing_ok=True)
         if is_damage(error):
             hint = "copies made before are kept; 'vidwatch check' tells more"
-            raise VidwatchError(f"database {source} is damaged, and was not copied ({error}); {hint}") from error
+            raise VidwatchError(
+                f"database {source} is damaged, and was not copied ({error}); {hint}"
+            ) from error
         hint = "is there room, and may this user read and write? Copies made before are kept"
-        raise PassingError(f"{target}: the database cannot be copied to it ({error}); {hint}") from error
+        raise PassingError(
+            f"{target}: the database cannot be copied to it ({error}); {hint}"
+        ) from error
     except OSError as error:
         part.unlink(missing_ok=True)
-        raise PassingError(f"{target}: the database cannot be copied to it ({error.strerror})") from error
+        raise PassingError(
+            f"{target}: the database cannot be copied to it ({error.strerror})"
+        ) from error
     except BaseException:
         part.unlink(missing_ok=True)
         raise
@@ -66,7 +73,9 @@ def _copy_pages(source: Path, part: Path, descriptor: int) -> None:
         copied.execute("PRAGMA journal_mode = OFF")
         copied.execute("PRAGMA synchronous = OFF")  # that is done here
         original.backup(copied, pages=PAGES, progress=after_some)
-        copied.execute("PRAGMA journal_mode = DELETE")  # a single file, that can be read where nothing can be written
+        copied.execute(
+            "PRAGMA journal_mode = DELETE"
+        )  # a single file, that can be read where nothing can be written
         said = copied.execute("PRAGMA quick_check(1)").fetchone()[0]
         if said != "ok":
             raise _damaged(said)
@@ -80,7 +89,11 @@ def _damaged(said: str) -> sqlite3.DatabaseError:
 
 def _require_room(source: Path, target: Path) -> None:
     """A copy that fills the disk would stop the daemon's own writing before it fails."""
-    needed = sum(path.stat().st_size for path in (source, source.with_name(source.name + "-wal")) if path.exists())
+    needed = sum(
+        path.stat().st_size
+        for path in (source, source.with_name(source.name + "-wal"))
+        if path.exists()
+    )
     free = shutil.disk_usage(target.parent).free
     if free < needed:
         raise PassingError(

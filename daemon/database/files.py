@@ -37,7 +37,9 @@ def rows_at(read: Connection, paths: Sequence[bytes], *names: str) -> Iterator[A
     columns = [videos.c[name] for name in ("id", *names)]
     # Two queries: for one with "or", SQLite reads the whole table.
     for column in (videos.c.path, videos.c.destination):
-        yield from read.execute(select(column.label("at"), *columns).where(column.in_(paths), column.is_not(None)))
+        yield from read.execute(
+            select(column.label("at"), *columns).where(column.in_(paths), column.is_not(None))
+        )
 
 
 def is_file(identity: Identity) -> ColumnElement[bool]:
@@ -49,12 +51,17 @@ def _is_same(row: Any, file: Found) -> bool:
     """Whether a file of a row's name is the row's: also after a copy of the whole home, where all inodes are others."""
     if row.size != file.identity.size:
         return False
-    return bool(row.mtime_ns == file.identity.mtime_ns or (row.sha256 and row.sha256 == sha256_of(file.path)))
+    return bool(
+        row.mtime_ns == file.identity.mtime_ns
+        or (row.sha256 and row.sha256 == sha256_of(file.path))
+    )
 
 
 def answered_row(read: Connection, file: Found) -> Any:
     """The newest row of an answered video that is this file, whatever its name; None where there is none."""
-    query = select(videos).where(is_file(file.identity), videos.c.state.in_(ANSWERED), videos.c.sha256.is_not(None))
+    query = select(videos).where(
+        is_file(file.identity), videos.c.state.in_(ANSWERED), videos.c.sha256.is_not(None)
+    )
     return read.execute(query.order_by(videos.c.id.desc()).limit(1)).first()
 
 
@@ -80,7 +87,12 @@ def follow_home(engine: Engine, root: Path) -> None:
 
 def _root_of(read: Connection, new: bytes) -> bytes | None:
     """The home that the last files were filed in; None where that is `new`, or where there are none."""
-    filed = select(videos.c.path).where(videos.c.state == "filed").order_by(videos.c.id.desc()).limit(RECENT)
+    filed = (
+        select(videos.c.path)
+        .where(videos.c.state == "filed")
+        .order_by(videos.c.id.desc())
+        .limit(RECENT)
+    )
     roots = Counter[bytes]()
     for path in read.execute(filed).scalars():
         if path.startswith(new + b"/"):

@@ -36,7 +36,9 @@ def require_local(folder: Path) -> None:
     if is_network(kind) and kind not in ROOTS:
         hint = "put the home on a disk of this machine; the folders of clips in it may be links to the share"
         where = f"home {folder} lies on a network file system ({kind})"
-        raise VidwatchError(f"{where}, on which the database would be damaged sooner or later; {hint}")
+        raise VidwatchError(
+            f"{where}, on which the database would be damaged sooner or later; {hint}"
+        )
 
 
 def damage(path: Path, *, thorough: bool = False) -> list[str]:
@@ -52,7 +54,9 @@ def damage(path: Path, *, thorough: bool = False) -> list[str]:
         with engine.connect() as read:
             check = "integrity_check" if thorough else "quick_check"
             found = "\n".join(map(str, read.exec_driver_sql(f"PRAGMA {check}({SHOWN})").scalars()))
-            return [line for line in found.splitlines() if line != "ok" and not line.startswith("***")][:SHOWN]
+            return [
+                line for line in found.splitlines() if line != "ok" and not line.startswith("***")
+            ][:SHOWN]
     except DatabaseError as error:
         if is_damage(error.orig):
             return [str(error.orig)]

@@ -56,7 +56,9 @@ class Store:
     def __init__(self, engine: Engine, owner: str, sampled: float = 0.0) -> None:
         self.engine, self.owner, self._sampled = engine, owner, sampled
         self._writer = engine.execution_options(writes=True)
-        self._recent: list[tuple[str, bytes]] | None = None  # read once: nobody else writes fingerprints
+        self._recent: list[tuple[str, bytes]] | None = (
+            None  # read once: nobody else writes fingerprints
+        )
 
     def close(self) -> None:
         """Let go of the file."""
@@ -65,7 +67,9 @@ class Store:
     def _write(self) -> AbstractContextManager[Connection]:
         return self._writer.begin()
 
-    def register_model(self, name: str, digest: str, classes: Sequence[str], measured: Any, now: datetime) -> int:
+    def register_model(
+        self, name: str, digest: str, classes: Sequence[str], measured: Any, now: datetime
+    ) -> int:
         """Note that this daemon uses the model with these weights; gives its id."""
         row = {"name": name, "classes": list(classes), "measured": dict(measured), "used_at": now}
         with self._write() as write:
@@ -78,9 +82,13 @@ class Store:
     def unknown(self, files: Sequence[tuple[bytes, Identity | None]]) -> list[bytes]:
         """Those of the files in the inbox that are not queued yet, or wait to be whole."""
         inodes = [identity.inode for _, identity in files if identity]
-        columns = select(videos.c.inode, videos.c.size, videos.c.mtime_ns).where(videos.c.inode.in_(inodes))
+        columns = select(videos.c.inode, videos.c.size, videos.c.mtime_ns).where(
+            videos.c.inode.in_(inodes)
+        )
         with self.engine.begin() as read:
-            found = read.execute(columns.where(videos.c.finished_at.is_(None), videos.c.state != "waiting"))
+            found = read.execute(
+                columns.where(videos.c.finished_at.is_(None), videos.c.state != "waiting")
+            )
             queued = {Identity(*row) for row in found}
         return [path for path, identity in files if identity not in queued]
 
@@ -94,14 +102,21 @@ class Store:
 
     def claim(self, limit: int, now: datetime) -> list[Claimed]:
         """Take the oldest queued videos into hand."""
-        oldest = select(videos).where(videos.c.state == "queued", _due(now)).order_by(videos.c.id).limit(limit)
+        oldest = (
+            select(videos)
+            .where(videos.c.state == "queued", _due(now))
+            .order_by(videos.c.id)
+            .limit(limit)
+        )
         with self.engine.begin() as read:
             if read.execute(oldest.limit(1)).first() is None:
                 return []
         with self._write() as write:
             rows = write.execute(oldest).all()
             claim = {"state": "claimed", "claimed_by": self.owner, "lease_until": now + LEASE}
-            write.execute(update(videos).where(videos.c.id.in_([row.id for row in rows])).values(**claim))
+            write.execute(
+                update(videos).where(videos.c.id.in_([row.id for row in rows])).values(**claim)
+            )
         return [Claimed(row.id, row.path, _identity(row)) for row in rows]
 
     def renew_leases(self, now: datetime) -> None:
@@ -113,7 +128,9 @@ class Store:
     def recover(self) -> int:
         """Put all claims back: the caller holds the home's lock, so who made them is gone."""
         with self._write() as write:
-            back = write.execute(update(videos).where(videos.c.state == "claimed").values(state="queued", **FREED))
+            back = write.execute(
+                update(videos).where(videos.c.state == "claimed").values(state="queued", **FREED)
+            )
             paused = and_(videos.c.retry_at.is_not(None), videos.c.state != "waiting")
             write.execute(update(videos).where(paused).values(retry_at=None))
             return back.rowcount
@@ -126,7 +143,9 @@ class Store:
     def wait(self, video_id: int, until: datetime) -> None:
         """The file changed after it was queued, or is gone: it is queued anew when it is found whole by `until`."""
         with self._write() as write:
-            write.execute(_claimed(video_id).values(state="waiting", **{**FREED, "retry_at": until}))
+            write.execute(
+                _claimed(video_id).values(state="waiting", **{**FREED, "retry_at": until})
+            )
 
     def hold(self, video_id: int, until: datetime) -> None:
         """Its file may still be on its way: look at it again then."""
@@ -159,13 +178,23 @@ class Store:
                 state = "queued" if row.state == "claimed" else row.state
                 pause = min(timedelta(seconds=2 ** min(row.tries + 1, 20)), LONGEST_PAUSE)
                 later = {"trouble": trouble, "tries": row.tries + 1, "retry_at": now + pause}
-                write.execute(update(videos).where(videos.c.id == row.id).values(state=state, **{**FREED, **later}))
+                write.execute(
+                    update(videos)
+                    .where(videos.c.id == row.id)
+                    .values(state=state, **{**FREED, **later})
+                )
 
     def count_crash(self, video_id: int, trouble: str, now: datetime) -> int:
         """Its decoder crashed on it or ran out of time: the number of times so far. It is queued again."""
         with self._write() as write:
-            attempts = int(write.scalar(select(videos.c.attempts).where(videos.c.id == video_id)) or 0) + 1
-            later = {"attempts": attempts, "trouble": trouble, "retry_at": now + timedelta(seconds=2**attempts)}
+            attempts = (
+                int(write.scalar(select(videos.c.attempts).where(videos.c.id == video_id)) or 0) + 1
+            )
+            later = {
+                "attempts": attempts,
+                "trouble": trouble,
+                "retry_at": now + timedelta(seconds=2**attempts),
+            }
             write.execute(_claimed(video_id).values(state="queued", **{**FREED, **later}))
             return attempts
 
@@ -173,8 +202,12 @@ class Store:
         """No answer, for good."""
         with self._write() as write:
             # Also a video that `count_crash` has just put back.
-            unanswered = update(videos).where(videos.c.id == video_id, videos.c.state.in_(("claimed", "queued")))
-            write.execute(unanswered.values(state="failed", error=error, destination=destination, **FREED))
+            unanswered = update(videos).where(
+                videos.c.id == video_id, videos.c.state.in_(("claimed", "queued"))
+            )
+            write.execute(
+                unanswered.values(state="failed", error=error, destination=destination, **FREED)
+            )
 
     def record(
         self, answers: Sequence[Answer], model_id: int, layout: Layout, now: datetime
@@ -200,16 +233,22 @@ class Store:
                     first.setdefault(answer.sha256, answer.video_id)
                     recorded.append((answer, original))
             anew = [answer for answer, original in recorded if original is None]
-            alone = [answer for answer in anew if in_hand[answer.video_id] is None and answer.fingerprint]
+            alone = [
+                answer for answer in anew if in_hand[answer.video_id] is None and answer.fingerprint
+            ]
             endings = [
                 {
                     **_ending(answer, original, said.get(answer.video_id), layout, now),
-                    "sampled": original is None and answer.video_id not in said and self._is_drawn(answer.sha256),
+                    "sampled": original is None
+                    and answer.video_id not in said
+                    and self._is_drawn(answer.sha256),
                 }
                 for answer, original in recorded
             ]
             _for_each(write, _EACH, endings)
-            _for_each(write, _PREDICTED, [row for answer in anew for row in _rows(answer, model_id, now)])
+            _for_each(
+                write, _PREDICTED, [row for answer in anew for row in _rows(answer, model_id, now)]
+            )
             recent = self._place_in_groups(write, alone) if alone else self._recent
             for copy, original in copies:
                 _hand_over(write, copy, original, layout)
@@ -219,7 +258,9 @@ class Store:
     def _is_drawn(self, sha256: str) -> bool:
         return int(sha256[:8], 16) < self._sampled * 2**32
 
-    def _place_in_groups(self, write: Connection, alone: Sequence[Answer]) -> list[tuple[str, bytes]]:
+    def _place_in_groups(
+        self, write: Connection, alone: Sequence[Answer]
+    ) -> list[tuple[str, bytes]]:
         """Where neither name nor folder told: that of the recent clip that looks the same, else one of its own.
 
         Gives the groups and fingerprints of the recent clips, the newest first.
@@ -230,7 +271,9 @@ class Store:
             assert answer.fingerprint
             like = alike(answer.fingerprint, [fingerprint for _, fingerprint in recent])
             group = f"#{answer.video_id}" if like is None else recent[like][0]
-            found.append({"video": answer.video_id, "group": group, "fingerprint": answer.fingerprint})
+            found.append(
+                {"video": answer.video_id, "group": group, "fingerprint": answer.fingerprint}
+            )
             recent = [(group, answer.fingerprint), *recent[: COMPARED - 1]]
         _for_each(write, _EACH, found)
         return recent
@@ -249,7 +292,12 @@ class Store:
 
     def moves(self, now: datetime) -> list[Move]:
         """Files that are to be moved now; not all of many, or nothing else would be done until they are."""
-        pending = select(videos).where(videos.c.destination.is_not(None), _due(now)).order_by(videos.c.id).limit(MOVED)
+        pending = (
+            select(videos)
+            .where(videos.c.destination.is_not(None), _due(now))
+            .order_by(videos.c.id)
+            .limit(MOVED)
+        )
         with self.engine.begin() as read:
             return [
                 Move(row.id, row.path, row.destination, _identity(row), row.sha256, row.error)
@@ -275,7 +323,11 @@ class Store:
                 write.execute(change.values(finished_at=ended, **FREED))
                 answered = change.where(videos.c.state == "classified")
                 if place.path is None:
-                    write.execute(answered.values(error="taken away or changed by someone before it was filed"))
+                    write.execute(
+                        answered.values(
+                            error="taken away or changed by someone before it was filed"
+                        )
+                    )
                 else:
                     # A copy on another file system is another file.
                     there = identify(place.path)
@@ -283,12 +335,16 @@ class Store:
                     write.execute(change.values(**found, **(there._asdict() if there else {})))
                     write.execute(answered.values(state="filed"))
                 # Labelled while it was moved, it has another destination by now, and is moved on.
-                write.execute(change.where(videos.c.destination == place.tried).values(destination=None))
+                write.execute(
+                    change.where(videos.c.destination == place.tried).values(destination=None)
+                )
 
     def paths(self, video_ids: Iterable[int]) -> dict[int, bytes]:
         """Where each video's file was last seen: it may have been renamed while in hand."""
         with self.engine.begin() as read:
-            rows = read.execute(select(videos.c.id, videos.c.path).where(videos.c.id.in_(list(video_ids))))
+            rows = read.execute(
+                select(videos.c.id, videos.c.path).where(videos.c.id.in_(list(video_ids)))
+            )
             return {row.id: bytes(row.path) for row in rows}
 
     def busy(self) -> bool:
@@ -303,7 +359,9 @@ def _enqueue(write: Connection, arrival: Arrival, now: datetime) -> bool:
     path, identity = arrival.path, arrival.identity._asdict()
     unfinished = select(videos.c.id, videos.c.state).where(videos.c.finished_at.is_(None))
     file = {"name": display_name(path), "path": path, "group": arrival.group}
-    same = write.execute(unfinished.where(*(videos.c[key] == value for key, value in identity.items()))).first()
+    same = write.execute(
+        unfinished.where(*(videos.c[key] == value for key, value in identity.items()))
+    ).first()
     if same:
         in_the_inbox = videos.c.state.in_(("waiting", "queued", "claimed"))
         write.execute(update(videos).where(videos.c.id == same.id, in_the_inbox).values(**file))
@@ -339,7 +397,12 @@ def _claimed(*ids: int) -> Update:
 
 def _label(video_id: int) -> Select[Any]:
     """What was said of it last."""
-    return select(labels).where(labels.c.video_id == video_id, stands()).order_by(labels.c.id.desc()).limit(1)
+    return (
+        select(labels)
+        .where(labels.c.video_id == video_id, stands())
+        .order_by(labels.c.id.desc())
+        .limit(1)
+    )
 
 
 # Made once: they are asked for each batch, and to put one together takes longer than its answer.
@@ -363,7 +426,9 @@ _PREDICTED = insert(predictions)
 
 def _recent(read: Connection) -> list[tuple[str, bytes]]:
     query = select(videos.c.group, videos.c.fingerprint).where(videos.c.fingerprint.is_not(None))
-    return [(row[0], row[1]) for row in read.execute(query.order_by(videos.c.id.desc()).limit(COMPARED))]
+    return [
+        (row[0], row[1]) for row in read.execute(query.order_by(videos.c.id.desc()).limit(COMPARED))
+    ]
 
 
 def _for_each(write: Connection, change: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -386,7 +451,11 @@ def _rest(write: Connection, original: int, layout: Layout) -> None:
         write.execute(_label(original)).one(),
     )
     name = label._mapping["class"]
-    if row.state == "filed" and name and layout.class_folder(row.path) not in (None, ("labelled", name)):
+    if (
+        row.state == "filed"
+        and name
+        and layout.class_folder(row.path) not in (None, ("labelled", name))
+    ):
         target = layout.labelled(row.path, name)
         write.execute(update(videos).where(videos.c.id == original).values(destination=target))
 
@@ -401,13 +470,26 @@ def _destination(answer: Answer, original: int | None, label: Any, layout: Layou
     return layout.classified(answer.path, answer.class_name)
 
 
-def _ending(answer: Answer, original: int | None, label: Any, layout: Layout, now: datetime) -> dict[str, Any]:
+def _ending(
+    answer: Answer, original: int | None, label: Any, layout: Layout, now: datetime
+) -> dict[str, Any]:
     """What its row is to hold."""
-    outcome: dict[str, Any] = {"video": answer.video_id, "sha256": answer.sha256, "duplicate_of": original, "tries": 0}
+    outcome: dict[str, Any] = {
+        "video": answer.video_id,
+        "sha256": answer.sha256,
+        "duplicate_of": original,
+        "tries": 0,
+    }
     if layout.class_folder(answer.path) is not None:  # where a person has put it, it stays
         return {**outcome, **FREED, "state": "filed", "finished_at": now, "destination": None}
     destination = _destination(answer, original, label, layout)
-    return {**outcome, **FREED, "state": "classified", "finished_at": None, "destination": destination}
+    return {
+        **outcome,
+        **FREED,
+        "state": "classified",
+        "finished_at": None,
+        "destination": destination,
+    }
 
 
 def _rows(answer: Answer, model_id: int, now: datetime) -> list[dict[str, Any]]:
@@ -417,7 +499,10 @@ def _rows(answer: Answer, model_id: int, now: datetime) -> list[dict[str, Any]]:
     row |= {"class": answer.class_name, "model_id": model_id, "created_at": now, "kind": "answer"}
     if (said := answer.shadow) is None or said.model_id == model_id:
         return [row]
-    return [row, row | {"class": said.class_name, **_but_class(vars(said)), "kind": "shadow", "doubt": None}]
+    return [
+        row,
+        row | {"class": said.class_name, **_but_class(vars(said)), "kind": "shadow", "doubt": None},
+    ]
 
 
 def _but_class(fields: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,5 @@
 """What goes into the queue and comes out of it, as data."""
+
 from dataclasses import dataclass
 
 from daemon.home.identity import Identity

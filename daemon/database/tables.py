@@ -88,7 +88,9 @@ models = Table(
     Column("digest", Text, nullable=False, unique=True),  # SHA-256 of the weights
     Column("classes", JSON, nullable=False),  # names, in the order of the logits
     Column("measured", JSON, nullable=False),  # accuracy and how it was measured, from the manifest
-    Column("used_at", Utc, nullable=False),  # when a daemon last began to use it; `decisions` say which one answers
+    Column(
+        "used_at", Utc, nullable=False
+    ),  # when a daemon last began to use it; `decisions` say which one answers
 )
 
 videos = Table(
@@ -100,15 +102,21 @@ videos = Table(
     Column("inode", BigInteger, nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("mtime_ns", BigInteger, nullable=False),
-    Column("group", Text),  # its recording, camera or scene; by its features, where neither name nor folder tells
+    Column(
+        "group", Text
+    ),  # its recording, camera or scene; by its features, where neither name nor folder tells
     Column("state", Text, nullable=False),
     Column("error", Text),
     Column("sha256", Text, index=True),
     Column("fingerprint", LargeBinary),  # of its features, where these have to tell its group
-    Column("sampled", Boolean, nullable=False, server_default="0"),  # one of the random share that people review
+    Column(
+        "sampled", Boolean, nullable=False, server_default="0"
+    ),  # one of the random share that people review
     Column("duplicate_of", Integer, ForeignKey("videos.id")),
     Column("destination", LargeBinary),  # where it is to be moved; NULL once it is there
-    Column("attempts", Integer, nullable=False, server_default="0"),  # crashes and time-outs of its decoder
+    Column(
+        "attempts", Integer, nullable=False, server_default="0"
+    ),  # crashes and time-outs of its decoder
     Column("trouble", Text),  # why it waits for another try; NULL when nothing is in the way
     Column("tries", Integer, nullable=False, server_default="0"),
     Column("retry_at", Utc),
@@ -148,12 +156,16 @@ predictions = Table(
     Column("class", Text, nullable=False),
     Column("class_index", Integer, nullable=False),
     Column("probability", Float, nullable=False),
-    Column("logits", JSON, nullable=False),  # one number a class, in the order of the model's classes
+    Column(
+        "logits", JSON, nullable=False
+    ),  # one number a class, in the order of the model's classes
     Column("frames_asked", Integer, nullable=False),
     Column("frames_read", Integer, nullable=False),
     Column("decoder", Text, nullable=False),
     Column("kind", Text, nullable=False, server_default="answer"),
-    Column("read_share", Float),  # the share of the clip that was there to be read; NULL in old rows
+    Column(
+        "read_share", Float
+    ),  # the share of the clip that was there to be read; NULL in old rows
     Column("doubt", Text),  # why it counts as unsure; NULL where it does not
     Column("created_at", Utc, nullable=False),
     UniqueConstraint("video_id", "model_id"),
@@ -165,14 +177,20 @@ predictions = Table(
 labels = Table(
     "labels",
     metadata,
-    Column("id", Integer, primary_key=True),  # the newest of a video that stands is the one that counts
+    Column(
+        "id", Integer, primary_key=True
+    ),  # the newest of a video that stands is the one that counts
     Column("video_id", Integer, ForeignKey("videos.id"), nullable=False, index=True),
     Column("verdict", Text, nullable=False),
     Column("class", Text),  # NULL but for "labelled"
     Column("source", Text, nullable=False),
     Column("who", Text, nullable=False),  # the user who gave it, or owns the file
-    Column("sampled", Boolean, nullable=False, server_default="0"),  # given where the random share was reviewed
-    Column("takes_back", Integer, ForeignKey("labels.id"), unique=True),  # the label that a "withdrawn" one undoes
+    Column(
+        "sampled", Boolean, nullable=False, server_default="0"
+    ),  # given where the random share was reviewed
+    Column(
+        "takes_back", Integer, ForeignKey("labels.id"), unique=True
+    ),  # the label that a "withdrawn" one undoes
     Column("created_at", Utc, nullable=False),
     CheckConstraint(_one_of("verdict", VERDICTS), name="verdict"),
     CheckConstraint(_one_of("source", SOURCES), name="source"),

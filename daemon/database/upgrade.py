@@ -16,7 +16,11 @@ from daemon.database.copying import copy
 from learner.errors import VidwatchError
 
 RESTORING = ".restoring"  # what a database's name has until it is restored
-_OURS = ("classified", "duplicates", "failed")  # only we put files there, and only a database says why
+_OURS = (
+    "classified",
+    "duplicates",
+    "failed",
+)  # only we put files there, and only a database says why
 
 
 def upgrade(path: Path) -> None:
@@ -69,9 +73,13 @@ def revision_of(path: Path) -> str | None:
         raise VidwatchError(f"database {path}: {error.orig}") from error
     finally:
         engine.dispose()
-    known = {script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()}
+    known = {
+        script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()
+    }
     if current is not None and current not in known:
-        raise VidwatchError(f"database {path}: a newer vidwatch wrote it (schema {current}); upgrade vidwatch")
+        raise VidwatchError(
+            f"database {path}: a newer vidwatch wrote it (schema {current}); upgrade vidwatch"
+        )
     return current
 
 

@@ -28,7 +28,15 @@ LONGEST_NAME = 200  # with an ending, and a number, it is a file's name
 LOCK_BYTES = 4096
 LONGEST_NOTICE = 300
 # A disk that is full, read-only after a fault, or away.
-PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ENODEV)
+PASSING = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EIO,
+    errno.ESTALE,
+    errno.ENOTCONN,
+    errno.ENODEV,
+)
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,9 @@ class Lock:
             if text == before:
                 return
             others = {key: told for key, told in self.running.notices.items() if key != subject}
-            self.running = Running(self.running.pid, self.running.since, {**others, subject: text} if text else others)
+            self.running = Running(
+                self.running.pid, self.running.since, {**others, subject: text} if text else others
+            )
             self._write()
         if text:
             log.warning("%s: %s", subject, printable(text))
@@ -68,8 +78,14 @@ class Lock:
 
     def _write(self) -> None:
         told = {key: _shortened(text) for key, text in self.running.notices.items()}
-        content = {"pid": self.running.pid, "since": self.running.since.isoformat(), "notices": told}
-        os.pwrite(self._descriptor, json.dumps(content, ensure_ascii=False).encode().ljust(LOCK_BYTES), 0)
+        content = {
+            "pid": self.running.pid,
+            "since": self.running.since.isoformat(),
+            "notices": told,
+        }
+        os.pwrite(
+            self._descriptor, json.dumps(content, ensure_ascii=False).encode().ljust(LOCK_BYTES), 0
+        )
 
 
 @dataclass(frozen=True)
@@ -105,7 +121,12 @@ class Home:
             VidwatchError: it can be no model's name.
         """
         last = name.rpartition("/")[2]
-        if "/" in name and last and not last.startswith(".") and len(os.fsencode(last)) <= LONGEST_NAME:
+        if (
+            "/" in name
+            and last
+            and not last.startswith(".")
+            and len(os.fsencode(last)) <= LONGEST_NAME
+        ):
             return Path(name).expanduser()
         if (
             "/" in name
@@ -115,7 +136,9 @@ class Home:
             or len(os.fsencode(name)) > LONGEST_NAME
         ):
             rule = "a name without a dot at its start, other than 'starter', or a path that ends in one"
-            raise VidwatchError(f"{name!r} cannot be the name of a trained model: it must be {rule}")
+            raise VidwatchError(
+                f"{name!r} cannot be the name of a trained model: it must be {rule}"
+            )
         return self.models / name
 
     def model_or_starter(self, name: str) -> Path:
@@ -158,8 +181,12 @@ class Home:
             where = Path(error.filename)
             if where.is_symlink():
                 hint = "mount it, or mend the link"
-                raise PassingError(f"{where} is a link to {where.readlink()}, which is not there; {hint}") from error
-            raise VidwatchError(f"{where} is in the way; move it, or choose another home") from error
+                raise PassingError(
+                    f"{where} is a link to {where.readlink()}, which is not there; {hint}"
+                ) from error
+            raise VidwatchError(
+                f"{where} is in the way; move it, or choose another home"
+            ) from error
         except OSError as error:
             raise self._refusal(error, f"cannot make {error.filename}") from error
 
@@ -183,7 +210,9 @@ class Home:
             hint = f"'vidwatch restore' brings a backup back; where there never was one: vidwatch init {self.root}"
             raise VidwatchError(f"home {self.root} has no database: {hint}")
         if not self.database.is_file():
-            raise VidwatchError(f"{self.root} is not a vidwatch home; make it with: vidwatch init {self.root}")
+            raise VidwatchError(
+                f"{self.root} is not a vidwatch home; make it with: vidwatch init {self.root}"
+            )
 
     @contextmanager
     def lock(self) -> Iterator[Lock]:
@@ -200,8 +229,14 @@ class Home:
         try:
             if not _flock_within(descriptor, fcntl.LOCK_EX, seconds=1):
                 holder = _read_running(descriptor)
-                who = f"process {holder.pid}, since {holder.since:%Y-%m-%d %H:%M} UTC" if holder else "another process"
-                raise PassingError(f"a daemon works on {self.root} already ({who}); stop that one first")
+                who = (
+                    f"process {holder.pid}, since {holder.since:%Y-%m-%d %H:%M} UTC"
+                    if holder
+                    else "another process"
+                )
+                raise PassingError(
+                    f"a daemon works on {self.root} already ({who}); stop that one first"
+                )
             try:
                 lock = Lock(descriptor)
             except OSError as error:
@@ -221,7 +256,11 @@ class Home:
         except OSError:
             return None
         try:
-            return None if _flock_within(descriptor, fcntl.LOCK_SH, seconds=0) else _read_running(descriptor)
+            return (
+                None
+                if _flock_within(descriptor, fcntl.LOCK_SH, seconds=0)
+                else _read_running(descriptor)
+            )
         finally:
             os.close(descriptor)
 
@@ -248,7 +287,9 @@ def _read_running(descriptor: int) -> Running | None:
     for _ in range(10):
         try:
             content = json.loads(os.pread(descriptor, 4 * LOCK_BYTES, 0))
-            return Running(content["pid"], datetime.fromisoformat(content["since"]), content["notices"])
+            return Running(
+                content["pid"], datetime.fromisoformat(content["since"]), content["notices"]
+            )
         except (ValueError, KeyError):  # it is being written
             time.sleep(0.01)
     return None

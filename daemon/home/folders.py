@@ -2,6 +2,7 @@
 
 Paths of videos are bytes here, which pathlib does not take.
 """
+
 import os
 import re
 from collections.abc import Iterator
@@ -64,7 +65,11 @@ LITTER = (b"thumbs.db", b"desktop.ini")
 def is_left_alone(relative: bytes) -> bool:
     """Whether a path below the inbox is hidden, a copy in progress, or what a file manager leaves."""
     parts = relative.lower().split(b"/")
-    return any(part.startswith(b".") for part in parts) or parts[-1].endswith(PARTIAL) or parts[-1] in LITTER
+    return (
+        any(part.startswith(b".") for part in parts)
+        or parts[-1].endswith(PARTIAL)
+        or parts[-1] in LITTER
+    )
 
 
 BATCH = 200
@@ -80,7 +85,9 @@ class Found(NamedTuple):
 def files_below(folder: Path) -> Iterator[list[Found]]:
     """The files below a folder, some at a time; not those that the daemon leaves alone. Links are not followed."""
     root = os.fsencode(folder)
-    paths = (os.path.join(below, name) for below, _, names in os.walk(root) for name in sorted(names))
+    paths = (
+        os.path.join(below, name) for below, _, names in os.walk(root) for name in sorted(names)
+    )
     whole = (path for path in paths if not is_left_alone(path[len(root) + 1 :]))
     found = (Found(path, identity) for path in whole if (identity := identify(path)))
     while some := list(islice(found, BATCH)):

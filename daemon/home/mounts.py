@@ -8,13 +8,59 @@ MOUNTS = Path("/proc/self/mountinfo")
 # Other machines write here, or the host of a virtual one: the kernel tells nothing of what they do, and memory is not
 # shared with them.
 NETWORK = {
-    *("nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "afs", "coda", "9p", "ceph", "glusterfs", "lustre", "beegfs"),
-    *("gpfs", "orangefs", "pvfs2", "gfs2", "ocfs2", "moosefs", "vboxsf", "vmhgfs", "prl_fs", "virtiofs"),
+    *(
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "ncpfs",
+        "afs",
+        "coda",
+        "9p",
+        "ceph",
+        "glusterfs",
+        "lustre",
+        "beegfs",
+    ),
+    *(
+        "gpfs",
+        "orangefs",
+        "pvfs2",
+        "gfs2",
+        "ocfs2",
+        "moosefs",
+        "vboxsf",
+        "vmhgfs",
+        "prl_fs",
+        "virtiofs",
+    ),
 }
 # "fuse.sshfs" and the like; of FUSE, only these. Others are of this machine (ntfs-3g, encfs).
 NETWORK_FUSE = {
-    *("sshfs", "glusterfs", "ceph", "ceph-fuse", "rclone", "s3fs", "gcsfuse", "davfs", "curlftpfs", "smbnetfs"),
-    *("mfs", "juicefs", "seaweedfs", "goofys", "mount-s3", "blobfuse", "blobfuse2", "vmhgfs-fuse", "grpcfuse"),
+    *(
+        "sshfs",
+        "glusterfs",
+        "ceph",
+        "ceph-fuse",
+        "rclone",
+        "s3fs",
+        "gcsfuse",
+        "davfs",
+        "curlftpfs",
+        "smbnetfs",
+    ),
+    *(
+        "mfs",
+        "juicefs",
+        "seaweedfs",
+        "goofys",
+        "mount-s3",
+        "blobfuse",
+        "blobfuse2",
+        "vmhgfs-fuse",
+        "grpcfuse",
+    ),
     *("gvfsd-fuse", "portal", "osxfs", "fakeowner", "hdfs", "fuse_dfs", "lizardfs", "jfs"),
 }
 
@@ -46,7 +92,9 @@ def filesystem_of(path: Path, mounts: str | None = None) -> str:
 def is_network(kind: str) -> bool:
     """Whether other machines write to such a file system: events of them are not told, and WAL does not work."""
     family, _, inner = kind.partition(".")
-    return kind in NETWORK or (family in ("fuse", "fuseblk") and inner.rpartition("/")[2] in NETWORK_FUSE)
+    return kind in NETWORK or (
+        family in ("fuse", "fuseblk") and inner.rpartition("/")[2] in NETWORK_FUSE
+    )
 
 
 def _unescaped(text: str) -> str:

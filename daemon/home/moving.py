@@ -84,7 +84,9 @@ def write_reason(path: bytes, reason: str) -> None:
     text += b"To have it tried again, move the video back into the inbox.\n"
     target = next(
         candidate
-        for candidate in itertools.chain([folder + b"/" + _fit(name, b".txt")], _numbered(path + b".txt"))
+        for candidate in itertools.chain(
+            [folder + b"/" + _fit(name, b".txt")], _numbered(path + b".txt")
+        )
         if not os.path.lexists(candidate) or _begins(candidate, opening)
     )
     part = folder + b"/." + _fit(name[:200], b".txt.part")
@@ -105,7 +107,11 @@ def sync_folders(paths: set[bytes]) -> None:
         try:
             os.fsync(descriptor)
         except OSError as error:
-            log.warning("folder %r: a power cut may undo the last moves (%s)", os.fsdecode(path), error.strerror)
+            log.warning(
+                "folder %r: a power cut may undo the last moves (%s)",
+                os.fsdecode(path),
+                error.strerror,
+            )
         finally:
             os.close(descriptor)
 
@@ -114,11 +120,15 @@ def _part_of(target: bytes, identity: Identity) -> bytes:
     return os.path.dirname(target) + b"/.vidwatch-%d-%d.part" % (identity.inode, identity.size)
 
 
-def _is_copy(path: bytes, identity: Identity, sha256: str | None, progress: Callable[[], None]) -> bool:
+def _is_copy(
+    path: bytes, identity: Identity, sha256: str | None, progress: Callable[[], None]
+) -> bool:
     there = identify(path)
     if there is None or there.size != identity.size:
         return False
-    return there.mtime_ns == identity.mtime_ns if sha256 is None else _sha256(path, progress) == sha256
+    return (
+        there.mtime_ns == identity.mtime_ns if sha256 is None else _sha256(path, progress) == sha256
+    )
 
 
 def _copy(source: bytes, part: bytes, progress: Callable[[], None]) -> None:
@@ -127,7 +137,9 @@ def _copy(source: bytes, part: bytes, progress: Callable[[], None]) -> None:
         with open(source, "rb", opener=_without_links) as original, open(part, "wb") as copy:
             while piece := original.read(PIECE):
                 copy.write(piece)
-                os.fdatasync(copy.fileno())  # all at the end it could take minutes, without a sign of life
+                os.fdatasync(
+                    copy.fileno()
+                )  # all at the end it could take minutes, without a sign of life
                 progress()
             copy.flush()
             shutil.copystat(source, part, follow_symlinks=False)
@@ -224,7 +236,9 @@ def reason_texts(failed: Path) -> dict[bytes, list[bytes]]:
 def sha256_of(path: bytes) -> str | None:
     """The content's digest; None where it cannot be read."""
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        with open(
+            os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb"
+        ) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None

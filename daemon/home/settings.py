@@ -95,10 +95,14 @@ def load(path: Path) -> Settings:
     try:
         settings = Settings(**_read(path))
     except ValidationError as error:
-        raise VidwatchError("; ".join(_explain(path, problem) for problem in error.errors())) from error
+        raise VidwatchError(
+            "; ".join(_explain(path, problem) for problem in error.errors())
+        ) from error
     for key, value in (("model", settings.model), ("retrain", settings.retrain)):
         if "/" in value and not _is_below(path.parent, value):
-            raise VidwatchError(f"{_where(path, key)} is {value!r}: it must lie in the home; copy it there")
+            raise VidwatchError(
+                f"{_where(path, key)} is {value!r}: it must lie in the home; copy it there"
+            )
     return settings
 
 

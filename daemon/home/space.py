@@ -16,7 +16,9 @@ class Space:
     `note` is told of too little of it, and None when that is over.
     """
 
-    def __init__(self, folders: list[Path], least: float, note: Callable[[str | None], None]) -> None:
+    def __init__(
+        self, folders: list[Path], least: float, note: Callable[[str | None], None]
+    ) -> None:
         self._folders, self._least, self._note = folders, least, note
         self._enough, self._looked_at = True, float("-inf")
 

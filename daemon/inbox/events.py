@@ -41,7 +41,9 @@ class Events(FileSystemEventHandler):
         OSError: the kernel has no watches left, or a folder is not there.
     """
 
-    def __init__(self, folders: Sequence[bytes], touch: Callable[[tuple[bytes, bool]], None]) -> None:
+    def __init__(
+        self, folders: Sequence[bytes], touch: Callable[[tuple[bytes, bool]], None]
+    ) -> None:
         self._touch = touch
         # A folder that is a link would be watched for changes of the link.
         self._real = {os.path.realpath(folder): folder for folder in folders}
@@ -52,7 +54,9 @@ class Events(FileSystemEventHandler):
         self._observer = BaseObserver(InotifyEmitter, inotify_fd=self._inotify)
         try:
             for folder in self._real:
-                self._observer.schedule(self, os.fsdecode(folder), recursive=True, event_filter=KINDS)
+                self._observer.schedule(
+                    self, os.fsdecode(folder), recursive=True, event_filter=KINDS
+                )
             self._observer.start()
         except BaseException:
             self.stop()

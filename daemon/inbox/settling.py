@@ -44,7 +44,10 @@ class Tracker:
         return all(seen.moved for seen in self._seen.values())
 
     def whole(
-        self, now: float, look: Callable[[bytes], Identity | None], is_written: Callable[[bytes], bool | None]
+        self,
+        now: float,
+        look: Callable[[bytes], Identity | None],
+        is_written: Callable[[bytes], bool | None],
     ) -> list[tuple[bytes, Identity]]:
         """The paths that have become whole by `now`; they, and those that are gone, are tracked no longer."""
         found = []

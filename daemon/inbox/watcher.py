@@ -50,9 +50,17 @@ class Watcher:
         self.folders = folders
         self.tracker = Tracker(settle)
         self.failure: Exception | None = None
-        self._subject = ", ".join(printable(os.path.basename(os.fsdecode(folder))) for folder in folders)
+        self._subject = ", ".join(
+            printable(os.path.basename(os.fsdecode(folder))) for folder in folders
+        )
         self._polling, self._rescan, self._next_search = polling, rescan, 0.0
-        self._unknown, self._take, self._trouble, self._note, self._beat = unknown, take, trouble, note, beat
+        self._unknown, self._take, self._trouble, self._note, self._beat = (
+            unknown,
+            take,
+            trouble,
+            note,
+            beat,
+        )
         self._touched: queue.SimpleQueue[tuple[bytes, bool]] = queue.SimpleQueue()
         self._stop, self._stepping = threading.Event(), threading.Lock()
         self._woken = threading.Event()
@@ -74,7 +82,11 @@ class Watcher:
     def at_rest(self) -> bool:
         """Whether the folders were searched, and no file is left that may become whole within the settle time."""
         with self._stepping:
-            return self._next_search > 0 and self._touched.empty() and self.tracker.nothing_may_settle()
+            return (
+                self._next_search > 0
+                and self._touched.empty()
+                and self.tracker.nothing_may_settle()
+            )
 
     def _run(self) -> None:
         while not self._stop.wait(PAUSE if self.failure else BREATH):
@@ -127,7 +139,9 @@ class Watcher:
             try:
                 self._take(whole[:BATCH])
             except self._trouble as error:
-                log.warning("files cannot be taken up now, trying again: %s", str(error).partition("\n")[0])
+                log.warning(
+                    "files cannot be taken up now, trying again: %s", str(error).partition("\n")[0]
+                )
                 for path, _ in whole:
                     self.tracker.touch(path, now)
                 return
@@ -144,7 +158,9 @@ class Watcher:
                     for path in self._unknown(some):
                         self.tracker.touch(path, now)
         except self._trouble as error:
-            log.warning("folders cannot be searched now, trying again: %s", str(error).partition("\n")[0])
+            log.warning(
+                "folders cannot be searched now, trying again: %s", str(error).partition("\n")[0]
+            )
             self._stop.wait(TICK)
             return
         self._note(f"searching {self._subject}", "; ".join(self._unreadable[:3]) or None)
@@ -166,7 +182,9 @@ class Watcher:
     def _cannot_read(self, error: OSError) -> None:
         if isinstance(error, FileNotFoundError) and error.filename not in self.folders:
             return  # moved or removed while it was searched
-        self._unreadable.append(f"folder {os.fsdecode(error.filename)} cannot be searched ({error.strerror})")
+        self._unreadable.append(
+            f"folder {os.fsdecode(error.filename)} cannot be searched ({error.strerror})"
+        )
 
     def _relative(self, path: bytes) -> bytes:
         return next(path[len(folder) + 1 :] for folder in self.folders if path.startswith(folder))
@@ -177,7 +195,9 @@ class Watcher:
             identity = identify(path)
             folder = next(folder for folder in self.folders if path.startswith(folder))
             within = os.path.dirname(path)[len(folder) :]
-            is_behind_link = os.path.realpath(os.path.dirname(path)) != os.path.realpath(folder) + within
+            is_behind_link = (
+                os.path.realpath(os.path.dirname(path)) != os.path.realpath(folder) + within
+            )
             return None if is_behind_link else identity
         except OSError:  # the next search finds it, when it can be looked at
             return None

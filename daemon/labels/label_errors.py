@@ -52,7 +52,9 @@ def newest_held_out(models: Path) -> HeldOut | None:
         if any(len(values) != len(classes) for values in clips.values()):
             raise ValueError("not one probability a class")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise VidwatchError(f"{path}: not what training leaves there ({error}); remove it, or train again") from error
+        raise VidwatchError(
+            f"{path}: not what training leaves there ({error}); remove it, or train again"
+        ) from error
     return HeldOut(path.parent.name.removesuffix(".run"), classes, clips)
 
 
@@ -66,7 +68,11 @@ def doubts(classes: Mapping[str, str], held_out: HeldOut) -> list[Doubt]:
     is one that the model is not sure of: 113 more beside 15,764, in 200 random data sets.
     """
     index = {name: i for i, name in enumerate(held_out.classes)}
-    judged = {sha256: index[name] for sha256, name in classes.items() if sha256 in held_out.clips and name in index}
+    judged = {
+        sha256: index[name]
+        for sha256, name in classes.items()
+        if sha256 in held_out.clips and name in index
+    }
     own = defaultdict(list)
     for sha256, label in judged.items():
         own[label].append(held_out.clips[sha256][label])

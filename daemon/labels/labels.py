@@ -57,8 +57,14 @@ class Labels:
         Raises:
             VidwatchError: a video that there is not, or that failed, or what cannot be a class; names each.
         """
-        if wrong := {one.class_name for one in said if one.verdict == "labelled" and not is_class_name(one.class_name)}:
-            raise VidwatchError(f"class {', '.join(map(repr, sorted(map(str, wrong))))}: {CLASS_NAME_RULE}")
+        if wrong := {
+            one.class_name
+            for one in said
+            if one.verdict == "labelled" and not is_class_name(one.class_name)
+        }:
+            raise VidwatchError(
+                f"class {', '.join(map(repr, sorted(map(str, wrong))))}: {CLASS_NAME_RULE}"
+            )
         with self._writer.begin() as write:
             rows = self._require(write, [one.video_id for one in said])
             for one in said:
@@ -73,7 +79,9 @@ class Labels:
         with self._writer.begin() as write:
             rows = self._require(write, ids)
             if unanswered := [str(video) for video, row in rows.items() if row["answer"] is None]:
-                raise VidwatchError(f"video {', '.join(unanswered)} has no answer yet that could be accepted")
+                raise VidwatchError(
+                    f"video {', '.join(unanswered)} has no answer yet that could be accepted"
+                )
             for video in ids:
                 said = Said(video, "labelled", rows[video]["answer"])
                 self._note(write, rows[video], said, source, who, now)
@@ -93,22 +101,39 @@ class Labels:
                 if last is None:
                     raise VidwatchError(f"video {video} has no label that could be taken back")
                 undone = {"video_id": row["content"], "verdict": "withdrawn", "takes_back": last.id}
-                write.execute(insert(labels).values(**undone, source=source, who=who, created_at=now))
+                write.execute(
+                    insert(labels).values(**undone, source=source, who=who, created_at=now)
+                )
                 before = write.execute(query).mappings().first()
-                said = Said(video, before["verdict"], before["class"]) if before else Said(video, "withdrawn")
+                said = (
+                    Said(video, before["verdict"], before["class"])
+                    if before
+                    else Said(video, "withdrawn")
+                )
                 self._put(write, row, said)
 
     def _require(self, read: Connection, ids: Iterable[int]) -> dict[int, Any]:
         """Each video's row, with its `content` (the first video that held it) and `answer`."""
         found = find(read, videos.c.id.in_(list(ids)))
         if unknown := [str(video) for video in ids if video not in found]:
-            raise VidwatchError(f"there is no video {', '.join(unknown)}; 'vidwatch status' shows the ids")
+            raise VidwatchError(
+                f"there is no video {', '.join(unknown)}; 'vidwatch status' shows the ids"
+            )
         if failed := [str(video) for video in ids if found[video]["state"] == "failed"]:
-            raise VidwatchError(f"video {', '.join(failed)} could not be read, and nothing can be learned from it")
+            raise VidwatchError(
+                f"video {', '.join(failed)} could not be read, and nothing can be learned from it"
+            )
         return found
 
-    def _note(self, write: Connection, row: Any, said: Said, source: Source, who: str, now: datetime) -> None:
-        named = {"video_id": row["content"], "verdict": said.verdict, "class": said.class_name, "sampled": said.sampled}
+    def _note(
+        self, write: Connection, row: Any, said: Said, source: Source, who: str, now: datetime
+    ) -> None:
+        named = {
+            "video_id": row["content"],
+            "verdict": said.verdict,
+            "class": said.class_name,
+            "sampled": said.sampled,
+        }
         write.execute(insert(labels).values(**named, source=source, who=who, created_at=now))
         self._put(write, row, said)
 
@@ -117,17 +142,27 @@ class Labels:
         if row["duplicate_of"] is not None:
             row = find(write, videos.c.id == row["content"])[row["content"]]
         if row["state"] in ("classified", "filed"):
-            write.execute(update(videos).where(videos.c.id == row["id"]).values(destination=self._rest(row, said)))
+            write.execute(
+                update(videos)
+                .where(videos.c.id == row["id"])
+                .values(destination=self._rest(row, said))
+            )
 
     def _rest(self, row: Any, said: Said) -> bytes | None:
         """Where the file of an answered video is to be moved; None where it is there."""
         path: bytes = row["path"]
         if said.verdict == "labelled" and said.class_name:
-            target, folder = self._folders.labelled(path, said.class_name), ("labelled", said.class_name)
+            target, folder = (
+                self._folders.labelled(path, said.class_name),
+                ("labelled", said.class_name),
+            )
         elif said.verdict == "unsure" or row["doubt"]:
             target, folder = self._folders.unsure(path), ("classified", os.fsdecode(UNSURE))
         else:
-            target, folder = self._folders.classified(path, row["answer"]), ("classified", row["answer"])
+            target, folder = (
+                self._folders.classified(path, row["answer"]),
+                ("classified", row["answer"]),
+            )
         return None if self._folders.class_folder(path) == folder else target
 
     def unexplained(self, files: Sequence[tuple[bytes, Identity | None]]) -> list[bytes]:
@@ -145,7 +180,9 @@ class Labels:
             ours = _ours(write, [(path, identity) for path, identity, _ in files])
             return sum(self._notice(write, *file, now) for file in files if file[0] not in ours)
 
-    def _notice(self, write: Connection, path: bytes, identity: Identity, group: str | None, now: datetime) -> bool:
+    def _notice(
+        self, write: Connection, path: bytes, identity: Identity, group: str | None, now: datetime
+    ) -> bool:
         folder = self._folders.class_folder(path)
         if folder is None or not _says_something(folder):
             self._leave_alone(path, CLASS_NAME_RULE if folder else "it is in no class folder")
@@ -156,7 +193,9 @@ class Labels:
             if rows and _goes_on(rows[-1], identity):
                 _renew(write, rows[-1], identity)
             elif folder[0] == "classified" and _is_written_on(rows, identity):
-                self._queue(write, path, identity, group, now)  # we had put it there, so it is nobody's word
+                self._queue(
+                    write, path, identity, group, now
+                )  # we had put it there, so it is nobody's word
             else:
                 self._arrive(write, path, identity, group, folder, now)
             return True
@@ -183,18 +222,26 @@ class Labels:
         self._note(write, {"content": new, "state": "queued", "duplicate_of": None}, _word(new, folder), "folder",
                    _owner(path), now)  # fmt: skip
 
-    def _queue(self, write: Connection, path: bytes, identity: Identity, group: str | None, now: datetime) -> int:
+    def _queue(
+        self, write: Connection, path: bytes, identity: Identity, group: str | None, now: datetime
+    ) -> int:
         row = {"name": display_name(path), "path": path, "group": group, **identity._asdict()}
         return new_id(write.execute(insert(videos).values(**row, state="queued", arrived_at=now)))
 
-    def _follow(self, write: Connection, row: Any, path: bytes, folder: tuple[str, str], now: datetime) -> bool:
+    def _follow(
+        self, write: Connection, row: Any, path: bytes, folder: tuple[str, str], now: datetime
+    ) -> bool:
         """A file that someone has moved; its row follows it."""
         change: dict[str, Any] = {"path": path, "name": display_name(path), "destination": None}
         if row["state"] == "classified":  # answered, and moved by someone before we could
             change |= {"state": "filed", "error": None, "finished_at": now}
         elif row["state"] == "waiting":
             change |= {"state": "queued", **FREED}
-        taken = and_(videos.c.path == path, videos.c.id != row["id"], videos.c.state.in_(("waiting", "queued")))
+        taken = and_(
+            videos.c.path == path,
+            videos.c.id != row["id"],
+            videos.c.state.in_(("waiting", "queued")),
+        )
         gone = {"state": "failed", "error": "another file was put in its place", "finished_at": now}
         write.execute(update(videos).where(taken).values(**gone, **FREED))
         write.execute(update(videos).where(videos.c.id == row["id"]).values(**change))
@@ -203,16 +250,26 @@ class Labels:
         if stayed or self._folders.class_folder(row["path"]) == folder:
             return bool(row["state"] == "waiting")
         said = _word(row["id"], folder)
-        log.info("%s: a person says %s (id=%d)", _shown(path), said.class_name or said.verdict, row["id"])
+        log.info(
+            "%s: a person says %s (id=%d)", _shown(path), said.class_name or said.verdict, row["id"]
+        )
         self._note(write, {**row, **change}, said, "moved", _owner(path), now)
         return True
 
-    def _link(self, write: Connection, row: Any, path: bytes, folder: tuple[str, str], now: datetime) -> bool:
+    def _link(
+        self, write: Connection, row: Any, path: bytes, folder: tuple[str, str], now: datetime
+    ) -> bool:
         """The same file under a second name: it says what a copy says, and has a row of its own from now on."""
         same = {key: row[key] for key in ("group", "inode", "size", "mtime_ns", "sha256")}
         if row["sha256"] is None:
             return False  # it is looked at again when the first one is answered
-        copy = {**same, "name": display_name(path), "path": path, "state": "filed", "duplicate_of": row["content"]}
+        copy = {
+            **same,
+            "name": display_name(path),
+            "path": path,
+            "state": "filed",
+            "duplicate_of": row["content"],
+        }
         write.execute(insert(videos).values(**copy, arrived_at=now, finished_at=now))
         self._note(write, row, _word(row["id"], folder), "moved", _owner(path), now)
         return True
@@ -233,7 +290,9 @@ def is_word(read: Connection, folders: Folders, path: bytes, identity: Identity)
         return False
     rows = _rows_here(read, path)
     is_changed = bool(rows) and rows[-1].state in ANSWERED and _goes_on(rows[-1], identity)
-    return _by_identity(read, identity) is not None or not (is_changed or _is_written_on(rows, identity))
+    return _by_identity(read, identity) is not None or not (
+        is_changed or _is_written_on(rows, identity)
+    )
 
 
 def _ours(read: Connection, files: Sequence[tuple[bytes, Identity | None]]) -> set[bytes]:
@@ -257,7 +316,9 @@ def _goes_on(row: Any, identity: Identity) -> bool:
 
     A copy to another file system, a restored backup, a share that numbers its files anew: its row goes on with it.
     """
-    return row.state in ("waiting", "queued") or (row.state != "failed" and row.size == identity.size)
+    return row.state in ("waiting", "queued") or (
+        row.state != "failed" and row.size == identity.size
+    )
 
 
 def _renew(write: Connection, row: Any, identity: Identity) -> None:

@@ -62,7 +62,9 @@ def import_csv(path: Path, engine: Engine) -> list[Said]:
             file.seek(0)
             reader = csv.DictReader(file, strict=True, delimiter=delimiter)
             if missing := {"file", "label"} - set(reader.fieldnames or ()):
-                raise VidwatchError(f"{path}: no column {' and no '.join(sorted(missing))}; its first line names them")
+                raise VidwatchError(
+                    f"{path}: no column {' and no '.join(sorted(missing))}; its first line names them"
+                )
             for row in reader:
                 try:
                     said.append(_read_row(row, path.parent, read))
@@ -102,7 +104,11 @@ def _find_video(word: str, folder: Path, read: Connection) -> Any:
     # Of one file that came several times, the first is the one that has the answer.
     contents = {row["content"] for row in found.values()}
     if not contents:
-        hint = "put a new file into labelled/<class>/" if os.path.isfile(folder / word) else "see 'vidwatch status'"
+        hint = (
+            "put a new file into labelled/<class>/"
+            if os.path.isfile(folder / word)
+            else "see 'vidwatch status'"
+        )
         raise VidwatchError(f"no video {word!r} in the database; {hint}")
     if len(contents) > 1:
         raise VidwatchError(f"{len(contents)} videos are named {word!r}; give the id or the path")

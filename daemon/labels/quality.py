@@ -126,7 +126,9 @@ def labelled(read: Connection) -> list[Labelled]:
     said = labels.c.who, labels.c.source, labels.c["class"], cast(labels.c.created_at, String)
     columns = videos.c.id, videos.c.name, videos.c.sha256, videos.c.group, labels.c.verdict, *said
     query = select(*columns).join_from(labels, videos).where(videos.c.state != "failed", stands())
-    rows = read.execute(query.order_by(labels.c.video_id, labels.c.id).execution_options(yield_per=10_000))
+    rows = read.execute(
+        query.order_by(labels.c.video_id, labels.c.id).execution_options(yield_per=10_000)
+    )
     found = []
     for video, of_video in groupby(rows, key=itemgetter(0)):
         words = list(of_video)
@@ -158,7 +160,9 @@ def against(clips: Sequence[Labelled], held_out: HeldOut) -> list[Doubted]:
     return found
 
 
-def two_ways(clips: Sequence[Labelled], places: Mapping[int, Mapping[str, str]]) -> list[Questionable]:
+def two_ways(
+    clips: Sequence[Labelled], places: Mapping[int, Mapping[str, str]]
+) -> list[Questionable]:
     """Contents that are of one class by one person's last word, and of another by someone else's.
 
     Who says something else later has corrected themself, so that their last word counts. There can be two at the same
@@ -170,10 +174,16 @@ def two_ways(clips: Sequence[Labelled], places: Mapping[int, Mapping[str, str]])
         if len(clip.said) == 1 and clip.id not in places:
             continue
         last = {one.who: one.at for one in clip.said}
-        words = {one.class_name: f"{one.who} ({one.source})" for one in clip.said if one.at == last[one.who]}
+        words = {
+            one.class_name: f"{one.who} ({one.source})"
+            for one in clip.said
+            if one.at == last[one.who]
+        }
         ways = {**places.get(clip.id, {}), **{name: who for name, who in words.items() if name}}
         if len(ways) > 1 and not clip.is_settled:
-            other = next(name for name in ways if name != clip.class_name) if len(ways) == 2 else None
+            other = (
+                next(name for name in ways if name != clip.class_name) if len(ways) == 2 else None
+            )
             why = "; ".join(f"{name}: {who}" for name, who in ways.items())
             found.append(Questionable(clip.id, clip.name, clip.class_name, other, why))
     return found
@@ -207,7 +217,12 @@ def _balance(name: str, clips: Sequence[Labelled], min_clips: int) -> Balance:
         short = f"{len(learned)} of {min_clips} clips to learn from"
     elif len({clip.group for clip in learned}) < 2:
         short = "all of one group: one more recording is needed"
-    counted = len(clips), len({clip.group for clip in clips}), len(held), len({clip.group for clip in held})
+    counted = (
+        len(clips),
+        len({clip.group for clip in clips}),
+        len(held),
+        len({clip.group for clip in held}),
+    )
     sources = Counter(clip.said[-1].source for clip in clips)
     return Balance(name, *counted, dict(sources.most_common()), short)
 
@@ -232,8 +247,14 @@ def _odd(members: Sequence[Labelled]) -> list[Questionable]:
 def _places(read: Connection, folders: Folders) -> dict[int, dict[str, str]]:
     """The folders of `labelled/` that files of one content lie in, by its first video and class."""
     start = folders.labelled(b"", "")[:-1]
-    columns = videos.c.id, func.coalesce(videos.c.duplicate_of, videos.c.id).label("content"), videos.c.path
-    query = select(*columns).where(videos.c.path > start, videos.c.path < start[:-1] + b"0")  # what follows the slash
+    columns = (
+        videos.c.id,
+        func.coalesce(videos.c.duplicate_of, videos.c.id).label("content"),
+        videos.c.path,
+    )
+    query = select(*columns).where(
+        videos.c.path > start, videos.c.path < start[:-1] + b"0"
+    )  # what follows the slash
     found: dict[int, dict[str, str]] = defaultdict(dict)
     for row in read.execute(query.where(videos.c.destination.is_(None))):
         if folder := folders.class_folder(row.path):

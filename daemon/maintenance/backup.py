@@ -26,7 +26,11 @@ class Backups:
     """
 
     def __init__(self, home: Home, settings: Settings, note: Callable[[str | None], None]) -> None:
-        self._home, self._every, self._kept = home, timedelta(hours=settings.backup_hours), settings.backups_kept
+        self._home, self._every, self._kept = (
+            home,
+            timedelta(hours=settings.backup_hours),
+            settings.backups_kept,
+        )
         self._note = note
         self._not_before = datetime.min.replace(tzinfo=UTC)
 
@@ -75,7 +79,9 @@ def back_up(database: Path, to: Path, now: datetime, *, is_folder: bool = False)
         now += timedelta(seconds=1)
         target = to / f"vidwatch-{now.astimezone(UTC).strftime(_STAMP)}.db"
     if target.exists():
-        raise VidwatchError(f"backup {target}: there is such a file; give another name, or a folder")
+        raise VidwatchError(
+            f"backup {target}: there is such a file; give another name, or a folder"
+        )
     try:
         target.parent.mkdir(exist_ok=True)
     except FileExistsError as error:
@@ -92,7 +98,9 @@ def found(folder: Path, now: datetime) -> list[Path]:
     Those of times to come were made while the clock was wrong: they count as the oldest, or no other would ever be.
     """
     times = {path: stamp for path in folder.glob("vidwatch-*.db") if (stamp := _time_of(path))}
-    return sorted(times, key=lambda path: (not _is_to_come(times[path], now), times[path]), reverse=True)
+    return sorted(
+        times, key=lambda path: (not _is_to_come(times[path], now), times[path]), reverse=True
+    )
 
 
 def newest_at(folder: Path, now: datetime) -> datetime | None:
@@ -108,7 +116,9 @@ def surplus(folder: Path, made: Path, kept: int, now: datetime) -> list[Path]:
     """
     others = [path for path in found(folder, now) if path != made]
     parts = [part for part in folder.glob("vidwatch-*.db.part") if _NAME.fullmatch(part.stem)]
-    return others[kept - 1 :] + [part for part in parts if time.time() - part.stat().st_mtime > 3600]
+    return others[kept - 1 :] + [
+        part for part in parts if time.time() - part.stat().st_mtime > 3600
+    ]
 
 
 def _is_to_come(made: datetime, now: datetime) -> bool:

@@ -98,15 +98,23 @@ class Check:
         finally:
             engine.dispose()
         if schema != head():
-            hint = "'vidwatch init' brings an older one up to date; for a newer one, upgrade vidwatch"
-            return [Finding("database", str(path), f"has the schema {schema} instead of {head()}; {hint}")]
+            hint = (
+                "'vidwatch init' brings an older one up to date; for a newer one, upgrade vidwatch"
+            )
+            return [
+                Finding(
+                    "database", str(path), f"has the schema {schema} instead of {head()}; {hint}"
+                )
+            ]
         return []
 
     def _dangling(self) -> Iterator[Finding]:
         with self._engine.begin() as read:
             rows = read.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(SHOWN)
         for table, row, other, _ in rows:
-            yield Finding("reference", f"{table} {row}", f"refers to a row of {other} that is not there")
+            yield Finding(
+                "reference", f"{table} {row}", f"refers to a row of {other} that is not there"
+            )
 
     def _rows(self) -> Iterator[Finding]:
         with self._engine.begin() as read:
@@ -127,11 +135,17 @@ class Check:
     def _some(self, which: Any) -> Sequence[Any]:
         original = videos.alias()
         content = func.coalesce(videos.c.duplicate_of, videos.c.id)
-        answers = select(func.count()).where(predictions.c.video_id == content, predictions.c.kind == "answer")
+        answers = select(func.count()).where(
+            predictions.c.video_id == content, predictions.c.kind == "answer"
+        )
         is_there = select(original.c.id).where(original.c.id == content).exists()
         names = ("id", "name", "path", "size", "sha256", "state", "destination", "duplicate_of")
         is_finished = videos.c.finished_at.is_not(None).label("is_finished")
-        others = (is_finished, answers.scalar_subquery().label("answers"), is_there.label("has_original"))
+        others = (
+            is_finished,
+            answers.scalar_subquery().label("answers"),
+            is_there.label("has_original"),
+        )
         query = select(*(videos.c[name] for name in names), *others).where(which)
         with self._engine.begin() as read:
             return read.execute(query.order_by(videos.c.id).limit(BATCH)).all()
@@ -141,11 +155,19 @@ class Check:
         if row.state in ANSWERED:
             anew = "answer it anew", partial(self._mending.answer_anew, row)
             if not row.has_original:
-                yield Finding("original", where, f"is a copy of video {row.duplicate_of}, which is not there", *anew)
+                yield Finding(
+                    "original",
+                    where,
+                    f"is a copy of video {row.duplicate_of}, which is not there",
+                    *anew,
+                )
             elif not row.answers:
                 yield Finding("answer", where, "was filed without an answer", *anew)
             elif row.answers > 1 and row.duplicate_of is None:
-                first = "keep the first as the answer, and the others beside it", partial(self._mending.keep_first, row)
+                first = (
+                    "keep the first as the answer, and the others beside it",
+                    partial(self._mending.keep_first, row),
+                )
                 yield Finding("answer", where, f"has {row.answers} answers", *first)
             if row.is_finished and row.destination is None:
                 yield from self._of_file(row, where)
@@ -153,7 +175,13 @@ class Check:
             return
         elif row.state == "claimed":
             repair = "put it back into the queue"
-            yield Finding("claim", where, "is in hand of a daemon that has ended", repair, self._mending.recover)
+            yield Finding(
+                "claim",
+                where,
+                "is in hand of a daemon that has ended",
+                repair,
+                self._mending.recover,
+            )
         elif identify(row.path) is None:
             said = f"waits for an answer, and {os.fsdecode(row.path)} is not there"
             yield Finding("missing", where, said, "give it up", partial(self._mending.give_up, row))
@@ -177,11 +205,19 @@ class Check:
                     yield gone  # another one has its place
         elif not self._quick and row.sha256 and (digest := sha256_of(row.path)) != row.sha256:
             with self._engine.begin() as read:
-                others = read.execute(select(videos.c.sha256).where(videos.c.path == row.path)).scalars().all()
+                others = (
+                    read.execute(select(videos.c.sha256).where(videos.c.path == row.path))
+                    .scalars()
+                    .all()
+                )
             if digest is None:
                 yield Finding("file", path, f"cannot be read: {where}")
             elif digest not in others:
-                yield Finding("content", path, f"its content is not what was answered (SHA-256 differs): {where}")
+                yield Finding(
+                    "content",
+                    path,
+                    f"its content is not what was answered (SHA-256 differs): {where}",
+                )
 
     def _files(self) -> Iterator[Finding]:
         texts = reason_texts(self._home.root / "failed")
@@ -191,7 +227,9 @@ class Check:
                 strangers = self._strangers([file for file in files if file.path not in ours])
                 if strangers and self._running:
                     time.sleep(AGAIN)
-                    strangers = self._strangers([file for file in strangers if identify(file.path) == file.identity])
+                    strangers = self._strangers(
+                        [file for file in strangers if identify(file.path) == file.identity]
+                    )
                 for file in strangers:
                     yield self._of_stranger(file, texts.get(file.path, []))
         for video, some in texts.items():
@@ -214,7 +252,10 @@ class Check:
             if is_word(read, folders, *file):
                 said += "; the daemon will take its folder for what a person says of it"
                 return Finding("label", where, said, harmless=True)
-        if file.path.startswith(folders.root + b"/classified/") and folders.class_folder(file.path) is None:
+        if (
+            file.path.startswith(folders.root + b"/classified/")
+            and folders.class_folder(file.path) is None
+        ):
             said += ", and it is in no class folder"
         mend = partial(self._mending.put_back, file, texts)
         return Finding("stranger", where, said, "put it into the inbox", mend)
@@ -226,7 +267,11 @@ class Check:
         except VidwatchError as error:
             yield Finding("settings", str(self._home.settings), str(error))
         undecided = history.undecided()
-        used |= {name for name in (history.champion(), undecided.challenger if undecided else None) if name}
+        used |= {
+            name
+            for name in (history.champion(), undecided.challenger if undecided else None)
+            if name
+        }
         if not self._quick:
             from learner import checkpoint
 

@@ -30,9 +30,20 @@ from learner.errors import VidwatchError
 
 INOTIFY = Path("/proc/sys/fs/inotify")
 FILES = 1024  # that the daemon may have open: a log, the database, decoders and what they read
-LIBRARIES = ("torch", "torchvision", "timm", "av", "opencv-python-headless", "sqlalchemy", "numpy", "watchdog")
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "av",
+    "opencv-python-headless",
+    "sqlalchemy",
+    "numpy",
+    "watchdog",
+)
 ROOM = "take answered clips away, empty duplicates/ and failed/, or set min_free_gigabytes lower in vidwatch.toml"
-AHEAD = 3600  # seconds that a file may be dated in the future by a camera or a share whose clock is off
+AHEAD = (
+    3600  # seconds that a file may be dated in the future by a camera or a share whose clock is off
+)
 
 
 @dataclass(frozen=True)
@@ -80,7 +91,9 @@ def _daemon(home: Home) -> Iterator[Line]:
     if running is None:
         yield Line("daemon", "warning", "not running; start it: vidwatch run, or its service")
         return
-    yield Line("daemon", "ok", f"running, process {running.pid}, since {running.since:%Y-%m-%d %H:%M} UTC")
+    yield Line(
+        "daemon", "ok", f"running, process {running.pid}, since {running.since:%Y-%m-%d %H:%M} UTC"
+    )
     for subject, told in running.notices.items():
         yield Line("daemon", "warning", f"{subject}: {told}")
 
@@ -95,7 +108,11 @@ def _folders(home: Home) -> Iterator[Line]:
         except OSError as error:
             wrong += 1
             hint = "let the daemon's user write there, and run this as that user"
-            yield Line("folders", "problem", f"{folder}: no file can be made and removed ({error.strerror}); {hint}")
+            yield Line(
+                "folders",
+                "problem",
+                f"{folder}: no file can be made and removed ({error.strerror}); {hint}",
+            )
     if not wrong:
         yield Line("folders", "ok", "this user can make and remove files in all of them")
 
@@ -119,7 +136,11 @@ def _space(home: Home, loaded: Settings) -> Iterator[Line]:
             yield Line("space", "ok", said)
         inodes = os.statvfs(folder)
         if inodes.f_files and inodes.f_favail < inodes.f_files / 100:
-            yield Line("space", "warning", f"the disk of {folder} has room for {inodes.f_favail} more files only")
+            yield Line(
+                "space",
+                "warning",
+                f"the disk of {folder} has room for {inodes.f_favail} more files only",
+            )
 
 
 def _disks(home: Home) -> dict[int, Path]:
@@ -134,8 +155,12 @@ def _disks(home: Home) -> dict[int, Path]:
 def _filesystems(home: Home, loaded: Settings) -> Iterator[Line]:
     kind, inbox = filesystem_of(home.root), filesystem_of(home.inbox)
     if is_network(kind):
-        hint = "the database would be damaged sooner or later: put the home on a disk of this machine"
-        yield Line("file system", "problem", f"the home is on {kind}, a network file system; {hint}")
+        hint = (
+            "the database would be damaged sooner or later: put the home on a disk of this machine"
+        )
+        yield Line(
+            "file system", "problem", f"the home is on {kind}, a network file system; {hint}"
+        )
     else:
         yield Line("file system", "ok", f"the home is on {kind}")
     if is_network(inbox):
@@ -145,30 +170,50 @@ def _filesystems(home: Home, loaded: Settings) -> Iterator[Line]:
         yield Line("inbox", state, f"it is on {inbox}, where arrivals are not told: {how}{hint}")
     if len(_disks(home)) > 1:
         said = "the home's folders are on several disks: clips are copied from one to the other, not just renamed"
-        yield Line("file system", "warning", f"{said}; have inbox/, classified/ and the others on one disk")
+        yield Line(
+            "file system", "warning", f"{said}; have inbox/, classified/ and the others on one disk"
+        )
 
 
 def _inotify(home: Home) -> Iterator[Line]:
-    folders = sum(1 for name in ("inbox", "classified", "labelled") for _ in os.walk(home.root / name))
+    folders = sum(
+        1 for name in ("inbox", "classified", "labelled") for _ in os.walk(home.root / name)
+    )
     try:
-        watches, instances = (int((INOTIFY / name).read_text()) for name in ("max_user_watches", "max_user_instances"))
+        watches, instances = (
+            int((INOTIFY / name).read_text()) for name in ("max_user_watches", "max_user_instances")
+        )
     except (OSError, ValueError):
-        yield Line("events", "warning", "the kernel has no inotify: folders are searched every few seconds")
+        yield Line(
+            "events", "warning", "the kernel has no inotify: folders are searched every few seconds"
+        )
         return
     if folders > watches * 0.8:
         hint = "raise fs.inotify.max_user_watches (sysctl), or set watch to polling"
-        yield Line("events", "warning", f"{folders} folders to watch, and the kernel allows {watches}; {hint}")
+        yield Line(
+            "events",
+            "warning",
+            f"{folders} folders to watch, and the kernel allows {watches}; {hint}",
+        )
     elif instances < 16:
         hint = "raise fs.inotify.max_user_instances (sysctl)"
-        yield Line("events", "warning", f"the kernel allows a user {instances} watchers only; {hint}")
+        yield Line(
+            "events", "warning", f"the kernel allows a user {instances} watchers only; {hint}"
+        )
     else:
-        yield Line("events", "ok", f"{folders} folders are watched, and the kernel allows {watches}")
+        yield Line(
+            "events", "ok", f"{folders} folders are watched, and the kernel allows {watches}"
+        )
 
 
 def _open_files() -> Iterator[Line]:
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit != resource.RLIM_INFINITY and limit < FILES:
-        yield Line("open files", "warning", f"a process may have {limit} open here; raise it: ulimit -n {FILES}")
+        yield Line(
+            "open files",
+            "warning",
+            f"a process may have {limit} open here; raise it: ulimit -n {FILES}",
+        )
     else:
         yield Line("open files", "ok", "a process may have enough of them open")
 
@@ -184,7 +229,9 @@ def _clock(home: Home) -> Iterator[Line]:
         return
     try:
         with os.scandir(home.inbox) as entries:
-            dated = sum(entry.stat(follow_symlinks=False).st_mtime > at + AHEAD for entry in entries)
+            dated = sum(
+                entry.stat(follow_symlinks=False).st_mtime > at + AHEAD for entry in entries
+            )
     except OSError:  # said of the folders
         dated = 0
     if dated:
@@ -201,7 +248,9 @@ def _database(home: Home) -> Iterator[Line]:
             yield Line("database", "problem", f"{home.database} is empty; {back}")
             return
         if problems := damage(home.database):
-            yield Line("database", "problem", f"{home.database} is damaged ({'; '.join(problems)}); {back}")
+            yield Line(
+                "database", "problem", f"{home.database} is damaged ({'; '.join(problems)}); {back}"
+            )
             return
         engine = connect(home.database, read_only=True)
         try:
@@ -225,10 +274,22 @@ def _database(home: Home) -> Iterator[Line]:
 def _backup(home: Home, loaded: Settings) -> Iterator[Line]:
     made = newest_at(home.backups, now())
     if made is None:
-        hint = "the daemon makes them" if loaded.backup_hours else "backup_hours is 0: none is made by itself"
+        hint = (
+            "the daemon makes them"
+            if loaded.backup_hours
+            else "backup_hours is 0: none is made by itself"
+        )
         others = sorted(home.backups.glob("before-upgrade-*.db"))
-        beside = f", but for {others[-1].name} (vidwatch restore takes it where it is named)" if others else ""
-        yield Line("backup", "warning", f"there is none yet{beside}; {hint}, 'vidwatch backup' makes one now")
+        beside = (
+            f", but for {others[-1].name} (vidwatch restore takes it where it is named)"
+            if others
+            else ""
+        )
+        yield Line(
+            "backup",
+            "warning",
+            f"there is none yet{beside}; {hint}, 'vidwatch backup' makes one now",
+        )
         return
     hours = (now() - made).total_seconds() / 3600
     late = loaded.backup_hours and hours > 2 * loaded.backup_hours
@@ -244,10 +305,16 @@ def _device(loaded: Settings) -> Iterator[Line]:
         yield Line("device", "ok", f"{torch.cuda.get_device_name(0)}")
     elif loaded.device == "cuda":
         hint = 'set it to "auto" or "cpu", or mend the driver (nvidia-smi)'
-        yield Line("device", "problem", f'device is "cuda", and PyTorch finds no usable GPU; {hint}')
+        yield Line(
+            "device", "problem", f'device is "cuda", and PyTorch finds no usable GPU; {hint}'
+        )
     elif has_card:
         hint = "does nvidia-smi work as this user, and is PyTorch one with CUDA?"
-        yield Line("device", "warning", f"there is an NVIDIA card that PyTorch cannot use: the processor works; {hint}")
+        yield Line(
+            "device",
+            "warning",
+            f"there is an NVIDIA card that PyTorch cannot use: the processor works; {hint}",
+        )
     else:
         yield Line("device", "ok", f"no GPU: {os.cpu_count()} processor cores work")
 
@@ -274,7 +341,11 @@ def _model(home: Home, loaded: Settings) -> Iterator[Line]:
             yield Line("model", "problem", f"{error}; 'vidwatch models' lists those there are")
     if known and (unknown := loaded.without_class(known)):
         hint = f"is it misspelt? Known are {', '.join(sorted(known))}"
-        yield Line("settings", "warning", f"thresholds: no model in use knows a class {', '.join(unknown)}; {hint}")
+        yield Line(
+            "settings",
+            "warning",
+            f"thresholds: no model in use knows a class {', '.join(unknown)}; {hint}",
+        )
 
 
 def _versions() -> Iterator[Line]:

@@ -21,4 +21,6 @@ class Finding:
 
     def to_json(self) -> dict[str, Any]:
         """One flat object."""
-        return {name: getattr(self, name) for name in ("what", "where", "problem", "repair", "harmless")}
+        return {
+            name: getattr(self, name) for name in ("what", "where", "problem", "repair", "harmless")
+        }

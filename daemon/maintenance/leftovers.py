@@ -49,13 +49,19 @@ def _all(home: Home, engine: Engine) -> Iterator[tuple[Finding, Path]]:
     yield from _of_runs(home, engine)
 
 
-def _of_copy(home: Home, engine: Engine, path: bytes, inode: int, size: int) -> Iterator[tuple[Finding, Path]]:
+def _of_copy(
+    home: Home, engine: Engine, path: bytes, inode: int, size: int
+) -> Iterator[tuple[Finding, Path]]:
     """A copy to another file system. The original is removed before the copy has its name: it may be all there is."""
     there, shown = identify(path), Path(os.fsdecode(path))
     if there is None:
         return
     with engine.begin() as read:
-        same = select(videos).where(videos.c.inode == inode, videos.c.size == size).order_by(videos.c.id.desc())
+        same = (
+            select(videos)
+            .where(videos.c.inode == inode, videos.c.size == size)
+            .order_by(videos.c.id.desc())
+        )
         row: Any = read.execute(same.limit(1)).first()
     if row and row.destination is not None:
         return  # the daemon goes on with it
@@ -68,7 +74,10 @@ def _of_copy(home: Home, engine: Engine, path: bytes, inode: int, size: int) -> 
         return
     name = os.fsencode(row.name) if row else b"found-%d" % inode
     mend = partial(put_back, Found(path, there), home.inbox, name)
-    yield Finding("copy", str(shown), "may be all there is of a clip", "put it into the inbox", mend), shown
+    yield (
+        Finding("copy", str(shown), "may be all there is of a clip", "put it into the inbox", mend),
+        shown,
+    )
 
 
 def _of_model(part: Path) -> Iterator[tuple[Finding, Path]]:
@@ -79,7 +88,10 @@ def _of_model(part: Path) -> Iterator[tuple[Finding, Path]]:
         digest = sha256_of(os.fsencode(weights))
         if digest and digest == _stated(part) and digest != _stated(manifest):
             said, repair = "its manifest was not put in its place", "do that"
-            yield Finding("model", manifest.stem, said, repair, partial(files.commit, manifest)), part
+            yield (
+                Finding("model", manifest.stem, said, repair, partial(files.commit, manifest)),
+                part,
+            )
             return
     if part.name.endswith((".json.part", ".safetensors.part")):
         yield _removable(part, "a model that was not saved to the end")
@@ -87,17 +99,25 @@ def _of_model(part: Path) -> Iterator[tuple[Finding, Path]]:
 
 def _of_runs(home: Home, engine: Engine) -> Iterator[tuple[Finding, Path]]:
     with engine.begin() as read:
-        states = {row.name: row.state for row in read.execute(select(trainings.c.name, trainings.c.state))}
+        states = {
+            row.name: row.state for row in read.execute(select(trainings.c.name, trainings.c.state))
+        }
     for folder in home.models.glob("auto-*.run"):
         name, is_model = folder.stem, folder.with_suffix(".safetensors").exists()
-        if re.fullmatch(r"auto-\d+", name) and not is_model and states.get(name) not in ("asked", "training"):
+        if (
+            re.fullmatch(r"auto-\d+", name)
+            and not is_model
+            and states.get(name) not in ("asked", "training")
+        ):
             said = "what is left of a training of which no model came, with its log"
             mend = partial(shutil.rmtree, folder)
             yield Finding("run", str(folder), said, "remove it", mend, harmless=True), folder
 
 
 def _removable(path: Path, said: str) -> tuple[Finding, Path]:
-    return Finding("leftover", str(path), said, "remove it", partial(path.unlink, missing_ok=True)), path
+    return Finding(
+        "leftover", str(path), said, "remove it", partial(path.unlink, missing_ok=True)
+    ), path
 
 
 def _is_young(path: Path) -> bool:

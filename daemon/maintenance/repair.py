@@ -35,24 +35,41 @@ class Mending:
         if identity:
             path = put_back(Found(row.path, identity), self._home.inbox)
         if path is None:
-            self._change(row, state="failed", error="its file is gone, and it has no answer", duplicate_of=None)
+            self._change(
+                row,
+                state="failed",
+                error="its file is gone, and it has no answer",
+                duplicate_of=None,
+            )
             return
         found_there = identify(path)
         assert found_there
         file = {"path": path, "name": display_name(path), **found_there._asdict()}
-        anew = {"state": "queued", "sha256": None, "finished_at": None, "duplicate_of": None, "error": None}
+        anew = {
+            "state": "queued",
+            "sha256": None,
+            "finished_at": None,
+            "duplicate_of": None,
+            "error": None,
+        }
         self._change(row, **file, **anew)
 
     def give_up(self, row: Any) -> None:
         """Its file does not come back."""
-        self._change(row, state="failed", error="vanished before it could be read", finished_at=now())
+        self._change(
+            row, state="failed", error="vanished before it could be read", finished_at=now()
+        )
 
     def keep_first(self, row: Any) -> None:
         """Of several answers."""
         of_this = (predictions.c.video_id == row.id, predictions.c.kind == "answer")
         with self._writer.begin() as write:
             first = write.scalar(select(func.min(predictions.c.id)).where(*of_this))
-            write.execute(update(predictions).where(*of_this, predictions.c.id != first).values(kind="rescored"))
+            write.execute(
+                update(predictions)
+                .where(*of_this, predictions.c.id != first)
+                .values(kind="rescored")
+            )
 
     def recover(self) -> None:
         """What is in hand goes back into the queue."""

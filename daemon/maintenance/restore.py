@@ -41,7 +41,11 @@ from learner.groups import compile_pattern
 log = logging.getLogger(__name__)
 
 HEADER = b"SQLite format 3\0"
-_BESIDE = ("-wal", "-shm", "-journal")  # what SQLite keeps beside a database; the order matters, see `_set_aside`
+_BESIDE = (
+    "-wal",
+    "-shm",
+    "-journal",
+)  # what SQLite keeps beside a database; the order matters, see `_set_aside`
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,9 @@ def _take(source: Path, fresh: Path, home: Home) -> None:
         if problem := damage(fresh, thorough=True):
             raise VidwatchError(f"backup {source} is damaged ({problem[0]}); name another one")
         if not _is_ours(fresh):
-            raise VidwatchError(f"backup {source} is no database of vidwatch, but of another program; name another one")
+            raise VidwatchError(
+                f"backup {source} is no database of vidwatch, but of another program; name another one"
+            )
         revision_of(fresh)  # one that this program does not know is refused here
     except VidwatchError as error:
         fresh.unlink(missing_ok=True)
@@ -136,7 +142,9 @@ def _require_database(source: Path) -> None:
     except OSError as error:
         raise VidwatchError(f"backup {source}: cannot be read ({error.strerror})") from error
     if not is_database:
-        raise VidwatchError(f"backup {source} is no database of vidwatch, nor any other; name another one")
+        raise VidwatchError(
+            f"backup {source} is no database of vidwatch, nor any other; name another one"
+        )
 
 
 def _is_ours(database: Path) -> bool:
@@ -173,7 +181,9 @@ def _fold_in(database: Path) -> None:
             connection.execute("PRAGMA journal_mode = DELETE")
     except sqlite3.OperationalError as error:
         hint = "end what has it open (vidwatch review, a database browser), and try again"
-        raise VidwatchError(f"database {database} cannot be replaced now ({error}); {hint}") from error
+        raise VidwatchError(
+            f"database {database} cannot be replaced now ({error}); {hint}"
+        ) from error
 
 
 def _is_damaged(database: Path) -> bool:
@@ -188,7 +198,9 @@ def _with_beside(database: Path) -> list[Path]:
     return [database, *(database.with_name(database.name + suffix) for suffix in _BESIDE)]
 
 
-def _reconcile(home: Home, fresh: Path, pattern: re.Pattern[str], source: Path | None, kept: Path | None) -> Restored:
+def _reconcile(
+    home: Home, fresh: Path, pattern: re.Pattern[str], source: Path | None, kept: Path | None
+) -> Restored:
     engine = connect(fresh)
     try:
         follow_home(engine, home.root)
@@ -206,9 +218,14 @@ def _reconcile(home: Home, fresh: Path, pattern: re.Pattern[str], source: Path |
                         Path(os.fsdecode(reason)).unlink()
         noted = _note_labels(engine, home, pattern)
         with engine.begin() as read:
-            n, said = (read.scalar(select(func.count()).select_from(table)) or 0 for table in (videos, labels))
+            n, said = (
+                read.scalar(select(func.count()).select_from(table)) or 0
+                for table in (videos, labels)
+            )
         lost = _lost(kept, engine)
-        return Restored(source, kept, n, said, History(engine).champion(), back, returned, noted, lost)
+        return Restored(
+            source, kept, n, said, History(engine).champion(), back, returned, noted, lost
+        )
     finally:
         engine.dispose()
 
@@ -245,7 +262,9 @@ def _sort(engine: Engine, folders: Folders, files: Sequence[Found]) -> tuple[lis
     with engine.execution_options(writes=True).begin() as write:
         for file in unexplained(write, files):
             row = answered_row(write, file)
-            if row is None or identify(row.path) == file.identity:  # a second name of a file is a copy
+            if (
+                row is None or identify(row.path) == file.identity
+            ):  # a second name of a file is a copy
                 strangers.append(file)
                 continue
             same_folder = folders.class_folder(row.path) == folders.class_folder(file.path)
@@ -267,7 +286,9 @@ def _note_labels(engine: Engine, home: Home, pattern: re.Pattern[str]) -> int:
     with engine.begin() as read:
         last = read.scalar(select(func.max(labels.c.id))) or 0
     for files in files_below(home.root / "labelled"):
-        said.notice([(*file, group_at(file.path, root, pattern)) for file in files], datetime.now(UTC))
+        said.notice(
+            [(*file, group_at(file.path, root, pattern)) for file in files], datetime.now(UTC)
+        )
     with engine.execution_options(writes=True).begin() as write:
         since = update(labels).where(labels.c.id > last, labels.c.source == "folder")
         write.execute(since.values(source="moved"))

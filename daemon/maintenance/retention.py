@@ -95,7 +95,9 @@ class Retention:
         for first_one in range(0, len(again), REMOVED):
             removed += self._remove(again[first_one : first_one + REMOVED])
             time.sleep(PAUSE)
-        log.info("rows of %d videos removed, whose files are gone (keep_days, keep_videos)", removed)
+        log.info(
+            "rows of %d videos removed, whose files are gone (keep_days, keep_videos)", removed
+        )
         return removed
 
     def _require_folders(self) -> None:
@@ -108,11 +110,15 @@ class Retention:
             except OSError as error:
                 raise VidwatchError(f"{folder} cannot be looked at ({error.strerror})") from error
             if empty and folder.name in ("classified", "labelled") and self._was_used(folder):
-                raise VidwatchError(f"{folder} is empty, and the database knows of clips in it: is its disk away?")
+                raise VidwatchError(
+                    f"{folder} is empty, and the database knows of clips in it: is its disk away?"
+                )
 
     def _was_used(self, folder: Path) -> bool:
         start = os.fsencode(folder) + b"/"
-        below = and_(videos.c.path > start, videos.c.path < start[:-1] + b"0")  # what follows the slash
+        below = and_(
+            videos.c.path > start, videos.c.path < start[:-1] + b"0"
+        )  # what follows the slash
         with self._engine.begin() as read:
             return read.execute(select(videos.c.id).where(below).limit(1)).first() is not None
 
@@ -123,7 +129,10 @@ class Retention:
             # The newest row stays in any case: SQLite would give its id to another video.
             last = read.scalar(select(func.max(videos.c.id))) or 0
             if not self._videos:  # what came after the newest old one need not be looked at
-                old = read.scalar(select(func.max(videos.c.id)).where(videos.c.finished_at < oldest)) or 0
+                old = (
+                    read.scalar(select(func.max(videos.c.id)).where(videos.c.finished_at < oldest))
+                    or 0
+                )
                 last = min(last, old + 1)
             near = _near_labels(read, last)
         n = 0
@@ -136,8 +145,18 @@ class Retention:
             last = rows[-1].id
 
     def _rows(self, below: int, oldest: datetime) -> Sequence[Any]:
-        columns = (videos.c.id, videos.c.path, videos.c.size, (videos.c.finished_at < oldest).label("is_old"))
-        query = select(*columns).where(videos.c.id < below, _may_go()).order_by(videos.c.id.desc()).limit(LOOKED_AT)
+        columns = (
+            videos.c.id,
+            videos.c.path,
+            videos.c.size,
+            (videos.c.finished_at < oldest).label("is_old"),
+        )
+        query = (
+            select(*columns)
+            .where(videos.c.id < below, _may_go())
+            .order_by(videos.c.id.desc())
+            .limit(LOOKED_AT)
+        )
         with self._engine.begin() as read:
             return read.execute(query).all()
 
@@ -150,8 +169,14 @@ class Retention:
         with self._writer.begin() as write:
             going = [row.id for row in write.execute(sure) if looked_at[row.id] == row.path]
             # A duplicate and its original may be in the same batch.
-            write.execute(delete(videos).where(videos.c.id.in_(going), videos.c.duplicate_of.is_not(None)))
-            going = list(write.execute(select(videos.c.id).where(videos.c.id.in_(going), not_(original))).scalars())
+            write.execute(
+                delete(videos).where(videos.c.id.in_(going), videos.c.duplicate_of.is_not(None))
+            )
+            going = list(
+                write.execute(
+                    select(videos.c.id).where(videos.c.id.in_(going), not_(original))
+                ).scalars()
+            )
             write.execute(delete(predictions).where(predictions.c.video_id.in_(going)))
             write.execute(delete(videos).where(videos.c.id.in_(going)))
             left = write.scalar(select(func.count()).where(videos.c.id.in_(ids))) or 0
@@ -159,7 +184,9 @@ class Retention:
 
     def _paths(self, ids: list[int]) -> Sequence[Any]:
         with self._engine.begin() as read:
-            return read.execute(select(videos.c.id, videos.c.path, videos.c.size).where(videos.c.id.in_(ids))).all()
+            return read.execute(
+                select(videos.c.id, videos.c.path, videos.c.size).where(videos.c.id.in_(ids))
+            ).all()
 
 
 def _may_go() -> ColumnElement[bool]:
@@ -172,8 +199,14 @@ def _near_labels(read: Connection, below: int) -> set[int]:
     """The videos that came around labelled ones: without them, it would look as if all were labelled, see `sides`."""
     video = predictions.c.video_id
     said = select(labels.c.id).where(labels.c.video_id == video).exists()
-    around = func.max(cast(said, Integer)).over(order_by=video, rows=(-AROUND, AROUND)).label("is_near")
-    answered = select(video, around).where(predictions.c.kind == "answer", not_(came_labelled(video))).subquery()
+    around = (
+        func.max(cast(said, Integer)).over(order_by=video, rows=(-AROUND, AROUND)).label("is_near")
+    )
+    answered = (
+        select(video, around)
+        .where(predictions.c.kind == "answer", not_(came_labelled(video)))
+        .subquery()
+    )
     near = select(answered.c.video_id).where(answered.c.is_near == 1, answered.c.video_id < below)
     return set(read.execute(near.execution_options(yield_per=LOOKED_AT)).scalars())
 
@@ -189,5 +222,7 @@ def _is_gone(path: bytes, size: int) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return True
     except OSError as error:
-        raise VidwatchError(f"{os.fsdecode(path)} cannot be looked at ({error.strerror})") from error
+        raise VidwatchError(
+            f"{os.fsdecode(path)} cannot be looked at ({error.strerror})"
+        ) from error
     return not stat.S_ISREG(info.st_mode) or info.st_size != size

@@ -82,7 +82,11 @@ class Quality:
         """Three keys of the status."""
         share = self.unsure / self.looked_at if self.looked_at else None
         return {
-            "unsure": {"share": share, "looked_at": self.looked_at, "awaiting_review": self.awaiting},
+            "unsure": {
+                "share": share,
+                "looked_at": self.looked_at,
+                "awaiting_review": self.awaiting,
+            },
             "live_accuracy": asdict(self.live) if self.live else None,
             "drift": self.drift,
         }
@@ -98,14 +102,20 @@ def live_accuracy(read: Connection) -> list[LiveWeek]:
     by_week = defaultdict(list)
     for row in read.execute(_reviewed()):
         by_week[_monday(row.created_at), row.model].append(row)
-    return [LiveWeek(**_live(model, by_week[week, model]), week=week) for week, model in sorted(by_week)]
+    return [
+        LiveWeek(**_live(model, by_week[week, model]), week=week) for week, model in sorted(by_week)
+    ]
 
 
 def live_total(read: Connection, model: str) -> Live | None:
     """The same of all answers of one model; None where not one was reviewed."""
     seen = _reviewed().where(models.c.name == model).subquery()
     told = seen.c.verdict == "labelled"
-    counted = func.count(), func.count().filter(told), func.count().filter(told, seen.c.answer == seen.c.truth)
+    counted = (
+        func.count(),
+        func.count().filter(told),
+        func.count().filter(told, seen.c.answer == seen.c.truth),
+    )
     n_all, n, right = read.execute(select(*counted).select_from(seen)).one()
     return Live(model, n, right, wilson(right, n), n_all - n) if n_all else None
 
@@ -115,9 +125,17 @@ def calibration(read: Connection, model: str | None = None) -> list[Bin]:
     query, bins = _reviewed(), defaultdict(list)
     for row in read.execute(query.where(models.c.name == model) if model else query):
         if row.verdict == "labelled":
-            bins[min(int(row.probability * BINS), BINS - 1)].append((row.probability, row.answer == row.truth))
-    means = {index: [fmean(column) for column in zip(*found, strict=True)] for index, found in sorted(bins.items())}
-    return [Bin(index / BINS, (index + 1) / BINS, len(bins[index]), *mean) for index, mean in means.items()]
+            bins[min(int(row.probability * BINS), BINS - 1)].append(
+                (row.probability, row.answer == row.truth)
+            )
+    means = {
+        index: [fmean(column) for column in zip(*found, strict=True)]
+        for index, found in sorted(bins.items())
+    }
+    return [
+        Bin(index / BINS, (index + 1) / BINS, len(bins[index]), *mean)
+        for index, mean in means.items()
+    ]
 
 
 def weeks(read: Connection, now: datetime, count: int = 12) -> list[Week]:
@@ -125,14 +143,24 @@ def weeks(read: Connection, now: datetime, count: int = 12) -> list[Week]:
     mondays = [_monday(now) - n * WEEK for n in reversed(range(count))]
     since = predictions.c.created_at >= datetime.combine(mondays[0], time.min, UTC)
     day, unsure = func.date(predictions.c.created_at, type_=Date), predictions.c.doubt.is_not(None)
-    columns = day.label("day"), predictions.c["class"].label("name"), unsure.label("unsure"), func.count().label("n")
-    answers = select(*columns).where(predictions.c.kind == "answer", since, not_(came_labelled(predictions.c.video_id)))
+    columns = (
+        day.label("day"),
+        predictions.c["class"].label("name"),
+        unsure.label("unsure"),
+        func.count().label("n"),
+    )
+    answers = select(*columns).where(
+        predictions.c.kind == "answer", since, not_(came_labelled(predictions.c.video_id))
+    )
     classes, doubted = defaultdict[date, Counter[str]](Counter), Counter[date]()
     for row in read.execute(answers.group_by("day", "name", "unsure")):
         week = row.day - timedelta(days=row.day.weekday())
         classes[week][row.name] += row.n
         doubted[week] += row.n * row.unsure
-    return [Week(week, classes[week].total(), doubted[week], dict(classes[week].most_common())) for week in mondays]
+    return [
+        Week(week, classes[week].total(), doubted[week], dict(classes[week].most_common()))
+        for week in mondays
+    ]
 
 
 def drift(read: Connection, now: datetime) -> list[str]:
@@ -162,16 +190,28 @@ def _reviewed() -> Select[Any]:
     # By their ids, or SQLite would begin with the predictions.
     last = select(given.c.id).where(given.c.sampled, stands(given), not_(newer.exists()))
     answered = and_(predictions.c.video_id == videos.c.id, predictions.c.kind == "answer")
-    wanted = models.c.name.label("model"), predictions.c["class"].label("answer"), predictions.c.probability
-    query = select(*wanted, predictions.c.created_at, labels.c.verdict, labels.c["class"].label("truth"))
+    wanted = (
+        models.c.name.label("model"),
+        predictions.c["class"].label("answer"),
+        predictions.c.probability,
+    )
+    query = select(
+        *wanted, predictions.c.created_at, labels.c.verdict, labels.c["class"].label("truth")
+    )
     query = query.select_from(labels).join(videos, videos.c.id == labels.c.video_id)
-    return query.join(predictions, answered).join(models).where(labels.c.id.in_(last), videos.c.sampled)
+    return (
+        query.join(predictions, answered)
+        .join(models)
+        .where(labels.c.id.in_(last), videos.c.sampled)
+    )
 
 
 def _awaiting(read: Connection, folders: Folders) -> int:
     """By their folder, which has an index."""
     folder = folders.unsure(b"")
-    lies_there = and_(videos.c.path > folder, videos.c.path < folder[:-1] + b"0")  # what follows the slash
+    lies_there = and_(
+        videos.c.path > folder, videos.c.path < folder[:-1] + b"0"
+    )  # what follows the slash
     said = select(labels.c.id).where(labels.c.video_id == videos.c.id, stands()).exists()
     return read.scalar(select(func.count()).select_from(videos).where(lies_there, not_(said))) or 0
 

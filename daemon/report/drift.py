@@ -49,15 +49,27 @@ def recent(read: Connection, now: datetime) -> Recent:
     if first is None:
         return Recent([], [])
     some = _some(first, read.scalar(select(func.max(videos.c.id))) or first)
-    age = (predictions.c.created_at >= now - WEEK).label("is_new"), (predictions.c.created_at >= since).label("counts")
-    columns = models.c.name.label("model"), predictions.c["class"].label("name"), predictions.c.doubt, *age
+    age = (
+        (predictions.c.created_at >= now - WEEK).label("is_new"),
+        (predictions.c.created_at >= since).label("counts"),
+    )
+    columns = (
+        models.c.name.label("model"),
+        predictions.c["class"].label("name"),
+        predictions.c.doubt,
+        *age,
+    )
     answered = and_(predictions.c.video_id == videos.c.id, is_answer)
-    query = select(videos.c.id, videos.c.group, videos.c.sampled, *columns).join_from(videos, predictions, answered)
+    query = select(videos.c.id, videos.c.group, videos.c.sampled, *columns).join_from(
+        videos, predictions, answered
+    )
     query = query.join(models).where(videos.c.id.in_(some), not_(came_labelled(videos.c.id)))
     sides: dict[bool, list[Seen]] = {True: [], False: []}
     for row in read.execute(query):
         if row.counts:
-            seen = Seen(row.model, row.group or f"#{row.id}", row.name, row.doubt is not None, row.sampled)
+            seen = Seen(
+                row.model, row.group or f"#{row.id}", row.name, row.doubt is not None, row.sampled
+            )
             sides[row.is_new].append(seen)
     return Recent(sides[True], sides[False])
 
@@ -73,8 +85,13 @@ def compare(found: Recent) -> list[str]:
     tested at a time, and the week moves on: who looks all year has to expect two false warnings, of a day or two each
     (simulated with 10 to 200 recordings a day).
     """
-    sides = {model: (_tally(found.week, model), _tally(found.before, model)) for model in {s.model for s in found.week}}
-    enough = {model: both for model, both in sides.items() if min(side.n for side in both) >= LEAST_GROUPS}
+    sides = {
+        model: (_tally(found.week, model), _tally(found.before, model))
+        for model in {s.model for s in found.week}
+    }
+    enough = {
+        model: both for model, both in sides.items() if min(side.n for side in both) >= LEAST_GROUPS
+    }
     if not enough:
         return []
     week, before = enough[max(enough, key=lambda model: (enough[model][0].n, model))]
@@ -82,14 +99,19 @@ def compare(found: Recent) -> list[str]:
     if odds_of_unsure(week, before) < ODDS / 2:
         said.append(f"unsure answers: {_shares(week.unsure / week.n, before.unsure / before.n)}")
     if odds_of_classes(week, before) < ODDS / 2:
-        name = max({*week.classes, *before.classes}, key=lambda name: (strangeness(week, before, [name]), name))
+        name = max(
+            {*week.classes, *before.classes},
+            key=lambda name: (strangeness(week, before, [name]), name),
+        )
         shares = _shares(week.of([name]) / week.n, before.of([name]) / before.n)
         said.append(f"other classes than before, above all {name}: {shares}")
     return said
 
 
 def _shares(new: float, old: float) -> str:
-    return f"{new:.0%} of the last 7 days, {old:.0%} of the 28 days before; that is more than chance"
+    return (
+        f"{new:.0%} of the last 7 days, {old:.0%} of the 28 days before; that is more than chance"
+    )
 
 
 def _tally(seen: Sequence[Seen], model: str) -> Tally:
@@ -107,4 +129,7 @@ def _some(first: int, last: int) -> list[int]:
     step = 1
     while (last - first) // step >= LOOKED_AT - 1:
         step *= 2
-    return [block * step + crc32(b"%d" % block) % step for block in range(first // step, last // step + 1)]
+    return [
+        block * step + crc32(b"%d" % block) % step
+        for block in range(first // step, last // step + 1)
+    ]

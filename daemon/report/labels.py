@@ -1,4 +1,5 @@
 """What `vidwatch labels` shows: tables for a terminal."""
+
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
@@ -21,10 +22,17 @@ def render(found: Hygiene) -> RenderableType:
     title = f"Labels that the training of {found.judge} doubts, the worst first"
     parts += _questions(title, "it says", found.doubted, "yellow")
     parts += _questions("Labelled two ways", "who", found.two_ways, "yellow")
-    parts += _questions("Worth a look: other clips of the same recording are labelled otherwise", "why", found.odd, "")
+    parts += _questions(
+        "Worth a look: other clips of the same recording are labelled otherwise",
+        "why",
+        found.odd,
+        "",
+    )
     if found.doubted or found.two_ways or found.odd:
         parts.append(
-            Text("vidwatch label ID CLASS says what it is; a label that is said once more is not asked about again")
+            Text(
+                "vidwatch label ID CLASS says what it is; a label that is said once more is not asked about again"
+            )
         )
     else:
         parts.append(Text("no label that should be looked at again", "green"))
@@ -38,11 +46,15 @@ def _balance_table(balance: Sequence[Balance]) -> Table:
         holdout = f"{one.holdout} clips, {one.holdout_groups} groups" if one.holdout else "none"
         sources = ", ".join(f"{source} {n}" for source, n in one.sources.items())
         name = Text(printable(one.class_name), "bold")
-        table.add_row(name, str(one.clips), str(one.groups), holdout, sources, Text(one.short or "", "yellow"))
+        table.add_row(
+            name, str(one.clips), str(one.groups), holdout, sources, Text(one.short or "", "yellow")
+        )
     return table
 
 
-def _questions(title: str, column: str, questions: Sequence[Questionable], style: str) -> list[RenderableType]:
+def _questions(
+    title: str, column: str, questions: Sequence[Questionable], style: str
+) -> list[RenderableType]:
     if not questions:
         return []
     more = f", {SHOWN} of {len(questions)}" if len(questions) > SHOWN else ""
@@ -54,7 +66,13 @@ def _questions(title: str, column: str, questions: Sequence[Questionable], style
 
 
 def _table(title: str, style: str, *columns: str) -> Table:
-    table = Table(title=Text(title), title_justify="left", title_style=style, box=None, padding=(0, 2, 0, 0))
+    table = Table(
+        title=Text(title), title_justify="left", title_style=style, box=None, padding=(0, 2, 0, 0)
+    )
     for column in columns:
-        table.add_column(column, justify="right" if column in ("id", "clips", "groups") else "left", overflow="fold")
+        table.add_column(
+            column,
+            justify="right" if column in ("id", "clips", "groups") else "left",
+            overflow="fold",
+        )
     return table

@@ -76,7 +76,9 @@ def strangeness(one: Tally, other: Tally, names: Collection[str]) -> float:
 def _kinds(one: Tally, other: Tally) -> list[set[str]]:
     """The classes, where as many of the rare ones are taken together as are enough on the smaller side."""
     part = min(one.n, other.n) / (one.n + other.n)
-    expected = {name: part * (one.of([name]) + other.of([name])) for name in {*one.classes, *other.classes}}
+    expected = {
+        name: part * (one.of([name]) + other.of([name])) for name in {*one.classes, *other.classes}
+    }
     kinds, pool = [], set[str]()
     for name in sorted(expected, key=lambda name: (-expected[name], name)):
         pool.add(name)

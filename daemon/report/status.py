@@ -119,7 +119,9 @@ def read_status(home: Home, now: datetime) -> Status:
     try:
         champion = History(engine).champion()
         with engine.begin() as read:
-            model = _name(champion) or read.scalar(select(models.c.name).order_by(models.c.used_at.desc()).limit(1))
+            model = _name(champion) or read.scalar(
+                select(models.c.name).order_by(models.c.used_at.desc()).limit(1)
+            )
             return Status(
                 home,
                 running,
@@ -132,13 +134,23 @@ def read_status(home: Home, now: datetime) -> Status:
                 quality(read, Folders(home.root), model, now),
                 _learning(read),
                 _recent(read),
-                _problems(read, select(videos, videos.c.error.label("why")).where(videos.c.error.is_not(None))),
-                _problems(read, select(videos, videos.c.trouble.label("why")).where(videos.c.trouble.is_not(None))),
+                _problems(
+                    read,
+                    select(videos, videos.c.error.label("why")).where(videos.c.error.is_not(None)),
+                ),
+                _problems(
+                    read,
+                    select(videos, videos.c.trouble.label("why")).where(
+                        videos.c.trouble.is_not(None)
+                    ),
+                ),
             )
     except DatabaseError as error:
         reason, hint = str(error.orig), ""
         if is_damage(error.orig) or not home.database.stat().st_size:
-            raise VidwatchError(f"database {home.database} is damaged ({reason}): {SAFE}") from error
+            raise VidwatchError(
+                f"database {home.database} is damaged ({reason}): {SAFE}"
+            ) from error
         if "unable to open" in reason or "readonly" in reason:
             hint = "; run this as the daemon's user"
         elif "no such" in reason:
@@ -150,14 +162,23 @@ def read_status(home: Home, now: datetime) -> Status:
 
 def counts(read: Connection) -> dict[str, int]:
     """The number of videos in each state, and how many are in hand."""
-    few = videos.c.state.in_([state for state in STATES if state != "filed"])  # of millions, nearly all are filed
+    few = videos.c.state.in_(
+        [state for state in STATES if state != "filed"]
+    )  # of millions, nearly all are filed
     found: dict[str, int] = {
         row.state: row.n
-        for row in read.execute(select(videos.c.state, func.count().label("n")).where(few).group_by(videos.c.state))
+        for row in read.execute(
+            select(videos.c.state, func.count().label("n")).where(few).group_by(videos.c.state)
+        )
     }
-    found["filed"] = (read.scalar(select(func.count()).select_from(videos)) or 0) - sum(found.values())
+    found["filed"] = (read.scalar(select(func.count()).select_from(videos)) or 0) - sum(
+        found.values()
+    )
     unmoved = read.scalar(select(func.count()).where(videos.c.destination.is_not(None))) or 0
-    return {**{state: found.get(state, 0) for state in STATES}, "in_hand": found.get("claimed", 0) + unmoved}
+    return {
+        **{state: found.get(state, 0) for state in STATES},
+        "in_hand": found.get("claimed", 0) + unmoved,
+    }
 
 
 def _changed_after(home: Home, since: datetime) -> bool:
@@ -169,7 +190,9 @@ def _changed_after(home: Home, since: datetime) -> bool:
 
 def _rate(read: Connection, now: datetime) -> float:
     # Among the conditions, the state would have SQLite look through all that was ever filed.
-    filed = select(func.count().filter(videos.c.state == "filed")).where(videos.c.finished_at > now - RATE_WINDOW)
+    filed = select(func.count().filter(videos.c.state == "filed")).where(
+        videos.c.finished_at > now - RATE_WINDOW
+    )
     return round((read.scalar(filed) or 0) / (RATE_WINDOW / timedelta(minutes=1)), 1)
 
 
@@ -182,7 +205,11 @@ def _name(champion: str | None) -> str | None:
 def _fallback(read: Connection) -> str | None:
     """Why another model answers than people or a comparison had chosen."""
     row = read.execute(select(decisions).order_by(decisions.c.id.desc()).limit(1)).first()
-    return str(row.reason) if row and row.verdict == "rolled back" and row.reason.endswith(BY_ITSELF) else None
+    return (
+        str(row.reason)
+        if row and row.verdict == "rolled back" and row.reason.endswith(BY_ITSELF)
+        else None
+    )
 
 
 def _learning(read: Connection) -> Learning:
@@ -192,15 +219,27 @@ def _learning(read: Connection) -> Learning:
     row = read.execute(select(trainings).order_by(trainings.c.id.desc()).limit(1)).first()
     if row is None:
         return Learning(None, None, None, None, None, new)
-    compared = select(decisions.c.verdict).where(decisions.c.challenger == row.name).order_by(decisions.c.id.desc())
-    return Learning(row.name, row.state, row.progress, row.error, read.scalar(compared.limit(1)), new)
+    compared = (
+        select(decisions.c.verdict)
+        .where(decisions.c.challenger == row.name)
+        .order_by(decisions.c.id.desc())
+    )
+    return Learning(
+        row.name, row.state, row.progress, row.error, read.scalar(compared.limit(1)), new
+    )
 
 
 def _recent(read: Connection) -> list[Answered]:
     of_content = predictions.c.video_id == func.coalesce(videos.c.duplicate_of, videos.c.id)
     answer = and_(of_content, predictions.c.kind == "answer")
-    ended = select(videos, predictions).join(predictions, answer).where(videos.c.finished_at.is_not(None))
-    rows = read.execute(ended.order_by(videos.c.finished_at.desc(), videos.c.id.desc()).limit(SHOWN)).mappings()
+    ended = (
+        select(videos, predictions)
+        .join(predictions, answer)
+        .where(videos.c.finished_at.is_not(None))
+    )
+    rows = read.execute(
+        ended.order_by(videos.c.finished_at.desc(), videos.c.id.desc()).limit(SHOWN)
+    ).mappings()
     return [
         Answered(
             row[videos.c.id],

@@ -1,4 +1,5 @@
 """The status as tables for a terminal."""
+
 from datetime import datetime, timedelta
 
 from rich.console import Group, RenderableType
@@ -28,7 +29,9 @@ def _overview(status: Status, now: datetime) -> Panel:
     count = status.counts
     daemon = Text("not running", "bold red")
     if status.running:
-        daemon = Text.assemble(("running", "bold green"), f" for {_span(now - status.running.since)}")
+        daemon = Text.assemble(
+            ("running", "bold green"), f" for {_span(now - status.running.since)}"
+        )
         daemon.append(f", process {status.running.pid}", "dim")
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim")
@@ -62,10 +65,16 @@ def _add_learning(grid: Table, learning: Learning, *, is_running: bool) -> None:
         doing = learning.progress or ("is asked for" if learning.state == "asked" else "begins")
         grid.add_row("training", Text(f"{learning.name} {doing}"))
     elif learning.state == "failed":
-        grid.add_row("training", Text(printable(f"{learning.name} failed: {learning.error}"), "yellow"))
+        grid.add_row(
+            "training", Text(printable(f"{learning.name} failed: {learning.error}"), "yellow")
+        )
         grid.add_row("", f"{labelled} since")
     elif learning.state:
-        ended = "stopped with the daemon" if learning.state == "stopped" else learning.verdict or "trained"
+        ended = (
+            "stopped with the daemon"
+            if learning.state == "stopped"
+            else learning.verdict or "trained"
+        )
         grid.add_row("training", f"{learning.name} {ended}, {labelled} since")
     elif learning.new_labels:
         grid.add_row("training", f"none yet, {labelled}: vidwatch labels tells what is missing")
@@ -76,12 +85,18 @@ def _add_quality(grid: Table, quality: Quality) -> None:
         share = "no answers in the last 7 days"
         if quality.looked_at:
             share = f"{quality.unsure / quality.looked_at:.1%} of the last 7 days' answers"
-        awaiting = f", {quality.awaiting} await{'s' * (quality.awaiting == 1)} review" if quality.awaiting else ""
+        awaiting = (
+            f", {quality.awaiting} await{'s' * (quality.awaiting == 1)} review"
+            if quality.awaiting
+            else ""
+        )
         grid.add_row("unsure", share + awaiting)
     if (live := quality.live) and live.n:
         low, high = live.interval
         clips = f"{live.n} clip{'s' * (live.n != 1)} drawn at random"
-        grid.add_row("live accuracy", f"{live.right / live.n:.1%} ({low:.1%} to {high:.1%}) of {clips}")
+        grid.add_row(
+            "live accuracy", f"{live.right / live.n:.1%} ({low:.1%} to {high:.1%}) of {clips}"
+        )
     elif quality.to_review:
         grid.add_row("live accuracy", Text("not reviewed yet: vidwatch review", "dim"))
     for warning in quality.drift:
@@ -94,7 +109,9 @@ def _recent_table(recent: list[Answered], now: datetime) -> Table:
     table.add_column("probability", justify="right")
     table.add_column("")
     for answered in recent:
-        probability = Text(f"{answered.probability:.1%}", "yellow" if answered.probability < 0.5 else "green")
+        probability = Text(
+            f"{answered.probability:.1%}", "yellow" if answered.probability < 0.5 else "green"
+        )
         note = f"as video {answered.duplicate_of}, " if answered.duplicate_of else ""
         note += "unsure, " if answered.doubt else ""
         if answered.read_share is not None and answered.read_share < 1:
@@ -109,12 +126,16 @@ def _problem_table(title: str, problems: list[Problem], style: str) -> Table:
     table = _video_table(title, f"bold {style}")
     table.add_column("why", overflow="fold")
     for problem in problems:
-        table.add_row(str(problem.id), Text(printable(problem.name)), Text(printable(problem.reason)))
+        table.add_row(
+            str(problem.id), Text(printable(problem.name)), Text(printable(problem.reason))
+        )
     return table
 
 
 def _video_table(title: str, style: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style=style, box=None, padding=(0, 2, 0, 0))
+    table = Table(
+        title=title, title_justify="left", title_style=style, box=None, padding=(0, 2, 0, 0)
+    )
     table.add_column("id", justify="right", style="dim")
     table.add_column("video", no_wrap=True, overflow="ellipsis", max_width=60)
     return table

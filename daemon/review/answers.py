@@ -53,7 +53,9 @@ def read_wish(fields: Mapping[str, str], ids: Sequence[str]) -> Wish:
         return Wish(action, **common)  # type: ignore[arg-type]
     name = fields.get("other", "").strip() if action == "other" else fields.get("class", "")
     if not is_class_name(name):
-        raise VidwatchError(f"{name!r} cannot be a class: {CLASS_NAME_RULE}" if name else "no class is given")
+        raise VidwatchError(
+            f"{name!r} cannot be a class: {CLASS_NAME_RULE}" if name else "no class is given"
+        )
     return Wish("label", class_name=name, **common)
 
 
@@ -85,7 +87,9 @@ class Answers:
         said = [_said(wish, video, cards) for video in wish.ids]
         self._say(said, cards, session)
         what = {"accept": "accepted", "unsure": "unsure"}.get(wish.kind, wish.class_name)
-        named = ", ".join(cards[video].name if video in cards else f"video {video}" for video in wish.ids[:NAMED])
+        named = ", ".join(
+            cards[video].name if video in cards else f"video {video}" for video in wish.ids[:NAMED]
+        )
         more = f" and {_clips(len(wish.ids) - NAMED)} more" if len(wish.ids) > NAMED else ""
         return ". ".join([f"{named}{more}: {what}", *meanwhile])
 
@@ -97,7 +101,9 @@ class Answers:
         if last.kind == "skipped":
             return f"{_clips(len(last.ids))} shown again"
         with self._reader.begin() as read:
-            later = select(labels.c.video_id).where(labels.c.video_id.in_(last.ids), labels.c.id > last.newest)
+            later = select(labels.c.video_id).where(
+                labels.c.video_id.in_(last.ids), labels.c.id > last.newest
+            )
             changed = set(read.scalars(later.where(stands())))
         ids = [video for video in last.ids if video not in changed]
         try:
@@ -135,7 +141,9 @@ def _is_drawn(cards: Mapping[int, Card], video: int) -> bool:
 def _said_since(read: Connection, wish: Wish) -> list[str]:
     """What others said of these videos since the page was made."""
     query = select(labels, videos.c.name).join(videos, videos.c.id == labels.c.video_id)
-    newer = query.where(labels.c.video_id.in_(wish.ids), labels.c.id > wish.seen).order_by(labels.c.id)
+    newer = query.where(labels.c.video_id.in_(wish.ids), labels.c.id > wish.seen).order_by(
+        labels.c.id
+    )
     return [
         f"Meanwhile {printable(row['who'])} said {printable(row['class'] or row['verdict'])} of"
         f" {printable(row['name'])} ({row['source']}): that stays in the table, and yours counts"

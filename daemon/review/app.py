@@ -25,7 +25,9 @@ from learner.errors import VidwatchError
 
 SHOWN = 12
 SECONDS_A_FRAME = 0.15
-KEPT = {"Cache-Control": "private, max-age=86400"}  # by the browser: the address names the content and the model
+KEPT = {
+    "Cache-Control": "private, max-age=86400"
+}  # by the browser: the address names the content and the model
 
 
 def make_app(site: Site, host: str, token: str | None = None) -> Guard:
@@ -55,7 +57,9 @@ def queue_page(request: Request) -> Response:
     return _queue(request)
 
 
-def _queue(request: Request, status: int = 200, error: str = "", ids: Sequence[str] = (), typed: str = "") -> Response:
+def _queue(
+    request: Request, status: int = 200, error: str = "", ids: Sequence[str] = (), typed: str = ""
+) -> Response:
     """`error` is shown at the card that a form was of, with what was typed; of several or none, at the top."""
     site = Site.of(request)
     session = site.session(request)
@@ -141,9 +145,8 @@ def strip(request: Request) -> Response:
 def frames_style(request: Request) -> Response:
     """How the strip moves: a frame a step. CSS knows no variable there, and our policy allows no style in the page."""
     count = min(max(request.path_params["count"], 1), 100_000)
-    style = (
-        f".film {{ animation-duration: {count * SECONDS_A_FRAME:.2f}s; animation-timing-function: steps({count}) }}\n"
-    )
+    duration = f"animation-duration: {count * SECONDS_A_FRAME:.2f}s"
+    style = f".film {{ {duration}; animation-timing-function: steps({count}) }}\n"
     return Response(style, media_type="text/css", headers=KEPT)
 
 

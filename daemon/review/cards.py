@@ -52,10 +52,20 @@ class Card:
 
 def read_cards(read: Connection, home: Home, ids: Sequence[int]) -> list[Card]:
     """The cards of answered videos, in the order of `ids`; those that are not, or not the first, are left out."""
-    columns = (videos, predictions, in_share().label("in_share"), models.c.name.label("model"), models.c.classes)
+    columns = (
+        videos,
+        predictions,
+        in_share().label("in_share"),
+        models.c.name.label("model"),
+        models.c.classes,
+    )
     said = select(labels.c.id).where(labels.c.video_id == videos.c.id).exists().label("said")
     answer = and_(predictions.c.video_id == videos.c.id, predictions.c.kind == "answer")
-    query = select(*columns, said).join(predictions, answer).join(models, models.c.id == predictions.c.model_id)
+    query = (
+        select(*columns, said)
+        .join(predictions, answer)
+        .join(models, models.c.id == predictions.c.model_id)
+    )
     first = query.where(videos.c.id.in_(list(ids)), videos.c.duplicate_of.is_(None))
     found = {row[videos.c.id]: row for row in read.execute(first).mappings()}
     temperatures = {row["model"]: read_temperature(home, row["model"]) for row in found.values()}
@@ -69,7 +79,9 @@ def newest_label(read: Connection) -> int:
 
 def known_classes(read: Connection) -> list[str]:
     """Those of the models, and those that people gave."""
-    names = set(read.scalars(select(labels.c["class"]).where(labels.c["class"].is_not(None)).distinct()))
+    names = set(
+        read.scalars(select(labels.c["class"]).where(labels.c["class"].is_not(None)).distinct())
+    )
     for classes in read.scalars(select(models.c.classes)):
         names.update(classes)
     return sorted(names, key=str.casefold)
@@ -93,7 +105,9 @@ def read_spec(home: Home, model: str) -> ClipSpec:
         clip = read_manifest(home, model)["clip"]
         return ClipSpec(**{**clip, "mean": tuple(clip["mean"]), "std": tuple(clip["std"])})
     except (KeyError, TypeError) as error:
-        raise VidwatchError(f"model {model}: its manifest is not one that vidwatch wrote") from error
+        raise VidwatchError(
+            f"model {model}: its manifest is not one that vidwatch wrote"
+        ) from error
 
 
 def read_manifest(home: Home, model: str) -> Mapping[str, Any]:
@@ -103,7 +117,11 @@ def read_manifest(home: Home, model: str) -> Mapping[str, Any]:
         VidwatchError: it cannot be read.
     """
     path = home.model_or_starter(model)
-    beside = path.with_suffix(".json") if path.suffix == ".safetensors" else path.with_name(f"{path.name}.json")
+    beside = (
+        path.with_suffix(".json")
+        if path.suffix == ".safetensors"
+        else path.with_name(f"{path.name}.json")
+    )
     try:
         manifest = json.loads((path if path.suffix == ".json" else beside).read_text())
     except (OSError, ValueError) as error:
@@ -150,4 +168,8 @@ def _why_not(path: bytes) -> str | None:
         Path(os.fsdecode(path)).stat()
     except OSError as error:
         return f"{printable(os.fsdecode(path))}: {error.strerror}"
-    return None if os.access(path, os.R_OK) else f"{printable(os.fsdecode(path))}: may not be read by this user"
+    return (
+        None
+        if os.access(path, os.R_OK)
+        else f"{printable(os.fsdecode(path))}: may not be read by this user"
+    )

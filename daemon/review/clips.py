@@ -51,7 +51,11 @@ class Clips:
         self._decoders: Decoders | None = None
         self._model: tuple[str, Classifier, Shelf] | None = None
         # Decoders die with the thread that started them, and the server's threads come and go: this one stays.
-        self._keeper, self._loading, self._judging = ThreadPoolExecutor(1), threading.Lock(), threading.Lock()
+        self._keeper, self._loading, self._judging = (
+            ThreadPoolExecutor(1),
+            threading.Lock(),
+            threading.Lock(),
+        )
         self._unreadable: dict[tuple[bytes, Identity | None], str] = {}
 
     def close(self) -> None:
@@ -93,7 +97,10 @@ class Clips:
             features = self._features(card, classifier, shelf)
             logits, steps = classifier.logits(features)[0], classifier.evidence(features)[0]
         best = [int(index) for index in (-logits).argsort()[:limit]]
-        rows = [(classifier.classes[i], float(logits[i]), [float(value) for value in steps[:, i]]) for i in best]
+        rows = [
+            (classifier.classes[i], float(logits[i]), [float(value) for value in steps[:, i]])
+            for i in best
+        ]
         return Evidence(classifier.name, rows, _means(classifier.manifest.network))
 
     def _features(self, card: Card, classifier: "Classifier", shelf: "Shelf") -> Any:
@@ -114,7 +121,9 @@ class Clips:
                 from learner.classifier import Classifier
                 from learner.dataset import features_shelf
 
-                classifier = Classifier.load(self._home.model_or_starter(name), "cpu", self._settings.exact_frames)
+                classifier = Classifier.load(
+                    self._home.model_or_starter(name), "cpu", self._settings.exact_frames
+                )
                 self._model = name, classifier, features_shelf(classifier, self._cache())
             return self._model[1:]
 
@@ -125,7 +134,9 @@ class Clips:
         if isinstance(clip, Undecoded) and clip.verdict == "again":
             clip = self._decode(card.path, spec)
         if isinstance(clip, Undecoded):
-            raise VidwatchError(self._remember(card, clip.reason, clip.verdict in ("failed", "crashed")))
+            raise VidwatchError(
+                self._remember(card, clip.reason, clip.verdict in ("failed", "crashed"))
+            )
         if clip.sha256 != card.sha256:
             raise VidwatchError("the file is not the one that was classified any more")
         return clip
@@ -140,7 +151,11 @@ class Clips:
 
             if self._decoders:
                 self._decoders.close()
-            limits = self._settings.decode_seconds, self._settings.decode_gigabytes, self._settings.min_read_share
+            limits = (
+                self._settings.decode_seconds,
+                self._settings.decode_gigabytes,
+                self._settings.min_read_share,
+            )
             self._decoders = Decoders(spec, WORKERS, *limits)
         return self._decoders, self._decoders.decode(path)
 
@@ -179,7 +194,9 @@ def _jpeg(frames: Any) -> bytes:
 
     side = max(1, min(HIGHEST, frames.shape[1], WIDEST // len(frames)))
     if side != frames.shape[1]:
-        frames = np.stack([cv2.resize(frame, (side, side), interpolation=cv2.INTER_AREA) for frame in frames])
+        frames = np.stack(
+            [cv2.resize(frame, (side, side), interpolation=cv2.INTER_AREA) for frame in frames]
+        )
     picture = cv2.cvtColor(np.concatenate(list(frames), axis=1), cv2.COLOR_RGB2BGR)
     written, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     if not written:

@@ -52,7 +52,10 @@ def draw(evidence: Evidence) -> Drawing:
     highest, lowest = max(0.0, *values), min(0.0, *values)
     unit = HEIGHT / ((highest - lowest) or 1.0)
     zero = highest * unit
-    rows = [Row(name, logit, _bars(steps, unit, zero), _words(name, steps)) for name, logit, steps in evidence.rows]
+    rows = [
+        Row(name, logit, _bars(steps, unit, zero), _words(name, steps))
+        for name, logit, steps in evidence.rows
+    ]
     width = WIDTH * len(evidence.rows[0][2])
     return Drawing(evidence.model, rows, width, HEIGHT, zero, WIDTH - GAP, evidence.means)
 

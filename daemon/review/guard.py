@@ -47,9 +47,13 @@ def check_token(host: str, token: str | None) -> None:
     """
     if token is None and not is_loopback(host):
         hint = "set VIDWATCH_REVIEW_TOKEN, or give --token"
-        raise VidwatchError(f"review: on {host} others could reach the page, so it needs a token; {hint}")
+        raise VidwatchError(
+            f"review: on {host} others could reach the page, so it needs a token; {hint}"
+        )
     if token is not None and len(token) < SHORTEST_TOKEN:
-        raise VidwatchError(f"review: the token must have at least {SHORTEST_TOKEN} characters, or it could be guessed")
+        raise VidwatchError(
+            f"review: the token must have at least {SHORTEST_TOKEN} characters, or it could be guessed"
+        )
 
 
 class Guard:
@@ -57,7 +61,9 @@ class Guard:
 
     def __init__(self, app: ASGIApp, host: str, port: int, token: str | None) -> None:
         self._token = token
-        self._cookie = f"vidwatch-token-{port}"  # cookies do not tell ports apart, and two homes may be open
+        self._cookie = (
+            f"vidwatch-token-{port}"  # cookies do not tell ports apart, and two homes may be open
+        )
         names = [*LOOPBACK, f"[{host}]" if ":" in host else host]
         # On all addresses we cannot know our names. There the token keeps out what this check does: a site whose name
         # is made to point here has no cookie of ours.
@@ -77,20 +83,28 @@ class Guard:
         await (refusal or self._app)(scope, receive, send)
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
-        if self._token is not None and not same(_cookies(headers).get(self._cookie, ""), _digest(self._token)):
+        if self._token is not None and not same(
+            _cookies(headers).get(self._cookie, ""), _digest(self._token)
+        ):
             return self._sign_in(scope)
         if not _is_own(scope, headers):
             return PlainTextResponse("Another site sent this; open the page itself.", 403)
         if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
-            return HTMLResponse(GO_ON)  # a link elsewhere was clicked: without our cookie, it would lose the session
+            return HTMLResponse(
+                GO_ON
+            )  # a link elsewhere was clicked: without our cookie, it would lose the session
         return None
 
     def _sign_in(self, scope: Scope) -> Response:
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
         if scope["method"] != "GET" or scope["path"] != "/" or not same(given, str(self._token)):
-            return PlainTextResponse("This page needs its token: open the link that vidwatch review printed.", 403)
+            return PlainTextResponse(
+                "This page needs its token: open the link that vidwatch review printed.", 403
+            )
         response = HTMLResponse(GO_ON)
-        response.set_cookie(self._cookie, _digest(str(self._token)), httponly=True, samesite="strict")
+        response.set_cookie(
+            self._cookie, _digest(str(self._token)), httponly=True, samesite="strict"
+        )
         return response
 
 
@@ -98,7 +112,10 @@ def _is_own(scope: Scope, headers: Headers) -> bool:
     """Whether a request comes from our own page, or is a visit; browsers say so, and other programs have no need to."""
     site = headers.get("sec-fetch-site", "same-origin")
     if scope["method"] in ("GET", "HEAD"):
-        is_visit = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+        is_visit = (
+            headers.get("sec-fetch-mode") == "navigate"
+            and headers.get("sec-fetch-dest") == "document"
+        )
         return site in ("same-origin", "none") or is_visit
     origin = headers.get("origin")
     own = origin is None or origin.partition("://")[2] == headers.get("host")

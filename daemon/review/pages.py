@@ -36,7 +36,9 @@ def failures(request: Request) -> Response:
         failed = read.execute(_newest(videos.c.error).where(videos.c.state == "failed")).all()
         taken = read.execute(_newest(videos.c.error).where(videos.c.state != "failed")).all()
         troubled = read.execute(_newest(videos.c.trouble)).all()
-    return site.render(request, "failures.html", failed=failed, taken=taken, troubled=troubled, most=SHOWN)
+    return site.render(
+        request, "failures.html", failed=failed, taken=taken, troubled=troubled, most=SHOWN
+    )
 
 
 def models(request: Request) -> Response:
@@ -46,9 +48,18 @@ def models(request: Request) -> Response:
         query = select(decisions).order_by(decisions.c.id.desc()).limit(SHOWN)
         decided = read.execute(query).all()
     found = find_models(site.home.models)
-    reports = {entry.name: [name for name in RUN_FILES if _run_file(site, entry.name, name)] for entry in found}
+    reports = {
+        entry.name: [name for name in RUN_FILES if _run_file(site, entry.name, name)]
+        for entry in found
+    }
     return site.render(
-        request, "models.html", models=found, reports=reports, decisions=decided, champion=site.champion(), most=SHOWN
+        request,
+        "models.html",
+        models=found,
+        reports=reports,
+        decisions=decided,
+        champion=site.champion(),
+        most=SHOWN,
     )
 
 

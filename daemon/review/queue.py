@@ -47,7 +47,9 @@ def read_waiting(read: Connection, skipped: Collection[int] = ()) -> Waiting:
     )
 
 
-def in_order(uncertain: Sequence[Candidate], share: Sequence[Candidate], start: int = 0) -> Iterator[Candidate]:
+def in_order(
+    uncertain: Sequence[Candidate], share: Sequence[Candidate], start: int = 0
+) -> Iterator[Candidate]:
     """Each of both once. Every fourth place, counted from `start`, is the share's; what one lacks, the other fills.
 
     The share's order stays as it is; of the uncertain, one whose neighbours are of other groups comes first.
@@ -65,7 +67,11 @@ def in_order(uncertain: Sequence[Candidate], share: Sequence[Candidate], start: 
 
 def in_share() -> ColumnElement[bool]:
     """Of the random share, and not reviewed as such yet, or what was said then was taken back."""
-    reviewed = select(labels.c.id).where(labels.c.video_id == videos.c.id, labels.c.sampled, stands()).exists()
+    reviewed = (
+        select(labels.c.id)
+        .where(labels.c.video_id == videos.c.id, labels.c.sampled, stands())
+        .exists()
+    )
     return and_(videos.c.sampled, not_(reviewed))
 
 
@@ -92,7 +98,11 @@ def _uncertain(limit: int) -> Select[Any]:
     columns = (sure.label("sure"), probability.label("probability"), rank.label("rank"))
     waiting = _reviewable(*columns).where(not_(videos.c.sampled), _unsaid()).subquery()
     named = (waiting.c.id, waiting.c.group, func.count().over().label("in_all"))
-    return select(*named).order_by(waiting.c.sure, waiting.c.rank, waiting.c.probability, waiting.c.id).limit(limit)
+    return (
+        select(*named)
+        .order_by(waiting.c.sure, waiting.c.rank, waiting.c.probability, waiting.c.id)
+        .limit(limit)
+    )
 
 
 def _share(limit: int) -> Select[Any]:
@@ -106,7 +116,9 @@ def _reviewable(*columns: ColumnElement[Any]) -> Select[Any]:
     answered = select(videos.c.id, _group().label("group"), *columns).join(
         predictions, and_(predictions.c.video_id == videos.c.id, predictions.c.kind == "answer")
     )
-    return answered.where(videos.c.state.in_(("filed", "classified")), videos.c.duplicate_of.is_(None))
+    return answered.where(
+        videos.c.state.in_(("filed", "classified")), videos.c.duplicate_of.is_(None)
+    )
 
 
 def _group() -> ColumnElement[str]:

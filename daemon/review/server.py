@@ -20,7 +20,9 @@ from learner.errors import VidwatchError
 SECONDS_TO_END = 3
 
 
-def serve(home: Home, settings: Settings, host: str, port: int, token: str | None, *, open_browser: bool) -> None:
+def serve(
+    home: Home, settings: Settings, host: str, port: int, token: str | None, *, open_browser: bool
+) -> None:
     """Print the page's address and answer there, until Ctrl-C or SIGTERM.
 
     Raises:
@@ -65,7 +67,9 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise VidwatchError(f"review: cannot listen on {host}, port {port} ({reason}); try another --port") from error
+        raise VidwatchError(
+            f"review: cannot listen on {host}, port {port} ({reason}); try another --port"
+        ) from error
 
 
 def _address(host: str, port: int, token: str | None) -> str:
@@ -79,4 +83,6 @@ def _require_schema(site: Site) -> None:
             read_waiting(read)
     except DatabaseError as error:
         hint = f"run vidwatch init {site.home.root}"
-        raise VidwatchError(f"database {site.home.database}: {error.orig}; if it is not up to date, {hint}") from error
+        raise VidwatchError(
+            f"database {site.home.database}: {error.orig}; if it is not up to date, {hint}"
+        ) from error

@@ -50,7 +50,15 @@ class Site:
     def on(cls, home: Home, settings: Settings, port: int) -> "Site":
         """With engines of its own; see `close`."""
         reader, writer = connect(home.database, read_only=True), connect(home.database)
-        return cls(home, settings, port, reader, writer, Clips(home, settings), Answers(home, reader, writer))
+        return cls(
+            home,
+            settings,
+            port,
+            reader,
+            writer,
+            Clips(home, settings),
+            Answers(home, reader, writer),
+        )
 
     @classmethod
     def of(cls, request: Request) -> "Site":
@@ -73,12 +81,16 @@ class Site:
             request.state.session = self.sessions.get(request.cookies.get(self._cookie))
         return request.state.session[1]  # type: ignore[no-any-return]
 
-    def render(self, request: Request, template: str, status: int = 200, **context: Any) -> Response:
+    def render(
+        self, request: Request, template: str, status: int = 200, **context: Any
+    ) -> Response:
         """A whole page."""
         self.session(request)
         context["home"] = printable(str(self.home.root))
         response = self.templates.TemplateResponse(request, template, context, status_code=status)
-        response.set_cookie(self._cookie, request.state.session[0], httponly=True, samesite="strict")
+        response.set_cookie(
+            self._cookie, request.state.session[0], httponly=True, samesite="strict"
+        )
         return response
 
     async def form(self, request: Request) -> FormData:
@@ -91,7 +103,8 @@ class Site:
         given = form.get("secret")
         if not isinstance(given, str) or not same(given, self.secret):
             raise HTTPException(
-                403, "This form is of an earlier start of the page, or of another site: reload the page."
+                403,
+                "This form is of an earlier start of the page, or of another site: reload the page.",
             )
         return form
 

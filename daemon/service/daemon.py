@@ -60,7 +60,9 @@ LONGEST_PATIENCE = 240
 SILENCE = {"work": 180.0, "inbox": 300.0, "labelled": 300.0}
 
 
-def run(home: Home, settings: Settings, stop: Stop, *, once: bool, tell: Callable[[Store], None]) -> None:
+def run(
+    home: Home, settings: Settings, stop: Stop, *, once: bool, tell: Callable[[Store], None]
+) -> None:
     """Classify what comes into the inbox until told to stop; with `once`, until what is there is worked off.
 
     `tell` is called several times a second, to show how it goes.
@@ -87,7 +89,14 @@ def run(home: Home, settings: Settings, stop: Stop, *, once: bool, tell: Callabl
         pipeline = _pipeline(home, settings, store, engine, space, lambda: _go_on(stop, heart))
         stack.callback(_calmly, pipeline.release)
         arrived = threading.Event()
-        watching = watchers(home, settings, store, arrived, lock.note, lambda loop: heart.beat(loop, time.monotonic()))
+        watching = watchers(
+            home,
+            settings,
+            store,
+            arrived,
+            lock.note,
+            lambda loop: heart.beat(loop, time.monotonic()),
+        )
         for watcher in watching:
             watcher.start()
             stack.callback(watcher.stop)
@@ -121,14 +130,18 @@ def _open(home: Home, settings: Settings, stop: Stop, lock: Lock) -> Store:
     """The database, whole and up to date, with what was in hand put back into the queue."""
     _patiently(lambda: require_whole(home.database), stop, lock)
     _patiently(lambda: upgrade(home.database), stop, lock)
-    store = Store(connect(home.database), f"{socket.gethostname()}:{os.getpid()}", settings.review_share)
+    store = Store(
+        connect(home.database), f"{socket.gethostname()}:{os.getpid()}", settings.review_share
+    )
     _patiently(lambda: follow_home(store.engine, home.root), stop, lock)
     if recovered := _patiently(store.recover, stop, lock):
         log.info("taken up again after a stop: %d clips", recovered)
     return store
 
 
-def _round(pipeline: Pipeline, engines: "Engines", store: Store, lock: Lock, tell: Callable[[Store], None]) -> bool:
+def _round(
+    pipeline: Pipeline, engines: "Engines", store: Store, lock: Lock, tell: Callable[[Store], None]
+) -> bool:
     """One step, with another model where one took over.
 
     A database that cannot be written now (locked by a browser, a full disk) costs time and no clip.
@@ -169,7 +182,9 @@ def _is_worked_off(pipeline: Pipeline, store: Store, watching: list[Watcher], sp
             return False
         if store.busy():
             if not space.is_enough():
-                raise PassingError("clips stay in the inbox: too little space is free (min_free_gigabytes)")
+                raise PassingError(
+                    "clips stay in the inbox: too little space is free (min_free_gigabytes)"
+                )
             return False
         pipeline.settle_missing(datetime.max.replace(tzinfo=UTC))
         return True
@@ -220,7 +235,12 @@ def _engines(home: Home, settings: Settings, store: Store, history: History) -> 
 
 
 def _pipeline(
-    home: Home, settings: Settings, store: Store, engine: Engine, space: Space, progress: Callable[[], None]
+    home: Home,
+    settings: Settings,
+    store: Store,
+    engine: Engine,
+    space: Space,
+    progress: Callable[[], None],
 ) -> Pipeline:
     return Pipeline(
         store,
@@ -244,11 +264,18 @@ def _schedule(store: Store, pipeline: Pipeline, cache: Cache) -> Schedule:
 
 
 def _schedule_care(
-    schedule: Schedule, home: Home, settings: Settings, lock: Lock, store: Store, retraining: Retraining
+    schedule: Schedule,
+    home: Home,
+    settings: Settings,
+    lock: Lock,
+    store: Store,
+    retraining: Retraining,
 ) -> None:
     """What a daemon that runs for years does besides."""
     backups = Backups(home, settings, partial(lock.note, "backup"))
-    retention = Retention(home, store.engine, settings, backups.make, partial(lock.note, "retention"))
+    retention = Retention(
+        home, store.engine, settings, backups.make, partial(lock.note, "retention")
+    )
     schedule.every(TENDING, lambda: _calmly(lambda: retraining.tend(now())))
     schedule.every(BACKUP_CHECK, lambda: _calmly(lambda: backups.tend(now())))
     schedule.every(RETENTION, lambda: _calmly(lambda: retention.tend(now())))

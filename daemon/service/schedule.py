@@ -19,11 +19,14 @@ class Schedule:
 
     def __init__(self) -> None:
         self._scheduler = BackgroundScheduler(
-            timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+            timezone=UTC,
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
         self._ahead = time.time() - time.monotonic()
 
-    def every(self, interval: timedelta, job: Callable[[], None], *, first: datetime | None = None) -> None:
+    def every(
+        self, interval: timedelta, job: Callable[[], None], *, first: datetime | None = None
+    ) -> None:
         """Call `job` so often, for the first time after one interval or at `first`."""
         when = {"next_run_time": first} if first else {}
         self._scheduler.add_job(job, "interval", seconds=interval.total_seconds(), **when)

@@ -21,4 +21,6 @@ class Stop:
     def _ask(self, number: int, _: Any) -> None:
         self.asked = True
         # Ctrl-C again unwinds as an exception, which leaves the terminal as it was.
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        signal.signal(
+            number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        )

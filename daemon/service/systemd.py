@@ -56,7 +56,9 @@ class Notifier:
                 sender.settimeout(SENDING)
                 sender.sendto(line.encode(), address)
         except OSError as error:
-            log.warning("systemd cannot be told %s: %s", line.partition("=")[0], error.strerror or error)
+            log.warning(
+                "systemd cannot be told %s: %s", line.partition("=")[0], error.strerror or error
+            )
 
 
 class Heart:

@@ -24,7 +24,13 @@ INTERVAL = 0.5  # both in seconds
 INTERVAL_OF_SYSTEMD = 10
 
 LINE = "%(levelname)s %(message)s"
-SYSLOG = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
+SYSLOG = {
+    logging.CRITICAL: 2,
+    logging.ERROR: 3,
+    logging.WARNING: 4,
+    logging.INFO: 6,
+    logging.DEBUG: 7,
+}
 
 
 @contextmanager
@@ -35,16 +41,22 @@ def shown(home: Home) -> Iterator[Callable[[Store], None]]:
     logging.captureWarnings(True)
     if not sys.stderr.isatty():
         handler: logging.Handler = logging.StreamHandler()
-        handler.setFormatter(JournalFormatter() if _is_journal() else logging.Formatter(f"%(asctime)s {LINE}"))
+        handler.setFormatter(
+            JournalFormatter() if _is_journal() else logging.Formatter(f"%(asctime)s {LINE}")
+        )
         logging.basicConfig(level=logging.INFO, handlers=[handler])
         notifier = Notifier.from_environment()
         show = _now_and_then(INTERVAL_OF_SYSTEMD, lambda count: notifier.status(_words(count)))
         yield show if notifier.address else lambda store: None
         return
     console = Console(stderr=True)
-    handler = RichHandler(console=console, show_path=False, markup=False, log_time_format="%H:%M:%S", highlighter=None)
+    handler = RichHandler(
+        console=console, show_path=False, markup=False, log_time_format="%H:%M:%S", highlighter=None
+    )
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
-    with Live(Text("loading the model"), console=console, auto_refresh=False, transient=True) as live:
+    with Live(
+        Text("loading the model"), console=console, auto_refresh=False, transient=True
+    ) as live:
         yield _now_and_then(INTERVAL, lambda count: live.update(_line(home, count), refresh=True))
 
 
@@ -66,7 +78,9 @@ def _is_journal() -> bool:
     return os.environ.get("JOURNAL_STREAM") == f"{where.st_dev}:{where.st_ino}"
 
 
-def _now_and_then(seconds: float, show: Callable[[dict[str, int]], None]) -> Callable[[Store], None]:
+def _now_and_then(
+    seconds: float, show: Callable[[dict[str, int]], None]
+) -> Callable[[Store], None]:
     shown_at = -seconds
 
     def tell(store: Store) -> None:

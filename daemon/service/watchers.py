@@ -23,14 +23,21 @@ Note = Callable[[str, str | None], None]
 
 
 def watchers(
-    home: Home, settings: Settings, store: Store, arrived: threading.Event, note: Note, beat: Callable[[str], None]
+    home: Home,
+    settings: Settings,
+    store: Store,
+    arrived: threading.Event,
+    note: Note,
+    beat: Callable[[str], None],
 ) -> list[Watcher]:
     """Both, not begun yet; `arrived` is set when there is something to do."""
     pattern, root = compile_pattern(settings.group_pattern), os.fsencode(home.root)
     labels = Labels(store.engine, Folders(home.root))
 
     def enqueue(files: list[tuple[bytes, Identity]]) -> None:
-        arrivals = [Arrival(path, identity, group_at(path, root, pattern)) for path, identity in files]
+        arrivals = [
+            Arrival(path, identity, group_at(path, root, pattern)) for path, identity in files
+        ]
         if store.enqueue(arrivals, now()):
             arrived.set()
 
@@ -38,7 +45,9 @@ def watchers(
         if labels.notice([(*file, group_at(file[0], root, pattern)) for file in files], now()):
             arrived.set()
 
-    def watcher(names: list[str], unknown: Callable[..., list[bytes]], take: Callable[..., object]) -> Watcher:
+    def watcher(
+        names: list[str], unknown: Callable[..., list[bytes]], take: Callable[..., object]
+    ) -> Watcher:
         folders = [home.root / name for name in names]
         return Watcher(
             [os.fsencode(folder) for folder in folders],

@@ -94,7 +94,9 @@ class History:
             row = _require_reign(write)
             if row.challenger == name:
                 raise VidwatchError(f"model {name!r} is the one that answers already")
-            _insert(write, "chosen", name, row.challenger, "vidwatch models promote", row.setting, now)
+            _insert(
+                write, "chosen", name, row.challenger, "vidwatch models promote", row.setting, now
+            )
 
     def before(self) -> tuple[str, str]:
         """The model before the one that answers, and that one.
@@ -119,7 +121,12 @@ class History:
             return back, str(row.challenger)
 
     def conclude(
-        self, challenger: str, champion: str, decision: Decision, now: datetime, training: Training | None = None
+        self,
+        challenger: str,
+        champion: str,
+        decision: Decision,
+        now: datetime,
+        training: Training | None = None,
     ) -> bool:
         """Note how a comparison ended, and with "promoted" make the challenger the champion, in one transaction.
 
@@ -140,7 +147,9 @@ class History:
         """How often the holdout was used to compare with the champion since it took over."""
         with self.engine.begin() as read:
             row = _require_reign(read)
-            compared = select(func.count()).where(decisions.c.id > row.id, decisions.c.verdict.in_(NO_TAKEOVER))
+            compared = select(func.count()).where(
+                decisions.c.id > row.id, decisions.c.verdict.in_(NO_TAKEOVER)
+            )
             return read.scalar(compared) or 0
 
     def undecided(self) -> Any:
@@ -176,7 +185,9 @@ class History:
     def asked(self) -> Training | None:
         """The training that was asked for and has not begun."""
         with self.engine.begin() as read:
-            row = read.execute(select(trainings).where(trainings.c.state == "asked").order_by(trainings.c.id)).first()
+            row = read.execute(
+                select(trainings).where(trainings.c.state == "asked").order_by(trainings.c.id)
+            ).first()
             return Training(row.id, row.name) if row else None
 
     def begin(self, training: Training, last_label: int, now: datetime) -> None:
@@ -196,7 +207,12 @@ class History:
         under_way = trainings.c.state == "training"
         with self._writer.begin() as write:
             reasons = list(write.execute(select(trainings.c.why).where(under_way)).scalars())
-            ended = {"state": "stopped", "error": "ended with the daemon", "progress": None, "ended_at": now}
+            ended = {
+                "state": "stopped",
+                "error": "ended with the daemon",
+                "progress": None,
+                "ended_at": now,
+            }
             write.execute(update(trainings).where(under_way).values(**ended))
             return reasons
 
@@ -232,7 +248,9 @@ def _before(read: Connection, row: Any) -> str:
     # Going back again goes further back, not to the model that was just left.
     began = row
     while began and began.verdict == "rolled back":
-        began = read.execute(_reigning().where(decisions.c.id < began.id, _took_over(began.challenger))).first()
+        began = read.execute(
+            _reigning().where(decisions.c.id < began.id, _took_over(began.challenger))
+        ).first()
     if began is None or began.champion is None:
         raise VidwatchError(f"there is no model before {row.challenger!r} to go back to")
     return str(began.champion)
@@ -248,5 +266,13 @@ def _insert(
     now: datetime,
     figures: Mapping[str, Any] | None = None,
 ) -> int:
-    row = {"verdict": verdict, "challenger": challenger, "champion": champion, "reason": reason, "setting": setting}
-    return new_id(write.execute(insert(decisions).values(**row, figures=dict(figures or {}), created_at=now)))
+    row = {
+        "verdict": verdict,
+        "challenger": challenger,
+        "champion": champion,
+        "reason": reason,
+        "setting": setting,
+    }
+    return new_id(
+        write.execute(insert(decisions).values(**row, figures=dict(figures or {}), created_at=now))
+    )

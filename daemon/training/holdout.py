@@ -69,8 +69,18 @@ def labelled(read: Connection) -> list[Labelled]:
     """The answered videos that are of a class, by a person's word, the oldest labels first."""
     given = newest().subquery()
     answer = and_(predictions.c.video_id == videos.c.id, predictions.c.kind == "answer")
-    columns = (videos.c.sha256, videos.c.path, videos.c.group, videos.c.id, predictions.c["class"].label("answer"))
-    query = select(given, *columns).join(videos, videos.c.id == given.c.video_id).join(predictions, answer)
+    columns = (
+        videos.c.sha256,
+        videos.c.path,
+        videos.c.group,
+        videos.c.id,
+        predictions.c["class"].label("answer"),
+    )
+    query = (
+        select(given, *columns)
+        .join(videos, videos.c.id == given.c.video_id)
+        .join(predictions, answer)
+    )
     rows = read.execute(query.order_by(given.c.id)).mappings().all()
     whole = _wholly_labelled(read, {row["video_id"] for row in rows})
     return [
@@ -94,9 +104,18 @@ def teaching(read: Connection) -> list[tuple[str, int, int]]:
     given = newest().where(labels.c.verdict == "labelled").subquery()
     answer = and_(predictions.c.video_id == videos.c.id, predictions.c.kind == "answer")
     group = func.coalesce(func.nullif(videos.c.group, ""), literal("#") + cast(videos.c.id, Text))
-    counted = select(given.c["class"], func.count(), func.count(distinct(group))).join(videos).join(predictions, answer)
-    learned = counted.outerjoin(groups, groups.c.name == group).where(groups.c.side.is_distinct_from("holdout"))
-    return [(name, n, recordings) for name, n, recordings in read.execute(learned.group_by(given.c["class"]))]
+    counted = (
+        select(given.c["class"], func.count(), func.count(distinct(group)))
+        .join(videos)
+        .join(predictions, answer)
+    )
+    learned = counted.outerjoin(groups, groups.c.name == group).where(
+        groups.c.side.is_distinct_from("holdout")
+    )
+    return [
+        (name, n, recordings)
+        for name, n, recordings in read.execute(learned.group_by(given.c["class"]))
+    ]
 
 
 def _wholly_labelled(read: Connection, told: set[int]) -> set[int]:
@@ -108,7 +127,9 @@ def _wholly_labelled(read: Connection, told: set[int]) -> set[int]:
     found = set()
     for place, video in enumerate(came):
         first, end = max(0, place - AROUND), min(len(came), place + AROUND + 1)
-        if video in told and labelled_before[end] - labelled_before[first] >= LABELLED * (end - first):
+        if video in told and labelled_before[end] - labelled_before[first] >= LABELLED * (
+            end - first
+        ):
             found.add(video)
     return found
 
@@ -116,8 +137,14 @@ def _wholly_labelled(read: Connection, told: set[int]) -> set[int]:
 def _around(read: Connection, first: int, last: int) -> list[int]:
     """The answered videos from one to another, and some before and after; without those that came with a label."""
     video = predictions.c.video_id
-    answered = select(video).where(predictions.c.kind == "answer", not_(came_labelled(video))).order_by(video)
-    before = read.execute(answered.where(video < first).order_by(None).order_by(video.desc()).limit(AROUND)).scalars()
+    answered = (
+        select(video)
+        .where(predictions.c.kind == "answer", not_(came_labelled(video)))
+        .order_by(video)
+    )
+    before = read.execute(
+        answered.where(video < first).order_by(None).order_by(video.desc()).limit(AROUND)
+    ).scalars()
     within = read.execute(answered.where(video.between(first, last))).scalars()
     after = read.execute(answered.where(video > last).limit(AROUND)).scalars()
     return [*reversed(list(before)), *within, *after]

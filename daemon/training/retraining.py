@@ -28,7 +28,9 @@ log = logging.getLogger(__name__)
 
 BY_COMMAND = "vidwatch retrain"
 QUIET = 5  # settle times without a new label: people label in bursts, and each is learned from as a whole
-MORE_TO_JUDGE_BY = 5  # holdout clips, where the comparison that was undecided does not say how many are missing
+MORE_TO_JUDGE_BY = (
+    5  # holdout clips, where the comparison that was undecided does not say how many are missing
+)
 
 
 @dataclass
@@ -48,7 +50,9 @@ class _Running:
     def heard(self) -> list[dict[str, Any]]:
         """What it said since the last time, as far as its lines are whole."""
         *lines, self.rest = (self.rest + self.news.read()).split(b"\n")
-        return [json.loads(line) for line in lines if line.startswith(b"{")]  # a library may print something, too
+        return [
+            json.loads(line) for line in lines if line.startswith(b"{")
+        ]  # a library may print something, too
 
 
 class Retraining:
@@ -60,12 +64,17 @@ class Retraining:
 
     def __init__(self, home: Home, settings: Settings, history: History) -> None:
         if settings.retrain != HEAD:
-            load(settings.retrain)  # a recipe that there is not is told now, not when there is something to learn
+            load(
+                settings.retrain
+            )  # a recipe that there is not is told now, not when there is something to learn
         self._home, self._settings, self._history = home, settings, history
         self._engine: Engine = history.engine
         self._running: _Running | None = None
         self._newest = self._seen = 0
-        self._look_at, self._latest = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+        self._look_at, self._latest = (
+            datetime.min.replace(tzinfo=UTC),
+            datetime.max.replace(tzinfo=UTC),
+        )
 
     def tend(self, now: datetime) -> None:
         """Look after the process that trains; begin one where it is time to."""
@@ -104,11 +113,17 @@ class Retraining:
         unanswered = videos.c.state.in_(("waiting", "queued", "claimed"))
         with self._engine.begin() as read:
             newest = read.scalar(select(func.max(labels.c.id))) or 0
-            pending = read.execute(select(labels.c.id).join(videos).where(unanswered).limit(1)).first()
-        self._latest = min(self._latest, now + timedelta(minutes=self._settings.retrain_check_minutes))
+            pending = read.execute(
+                select(labels.c.id).join(videos).where(unanswered).limit(1)
+            ).first()
+        self._latest = min(
+            self._latest, now + timedelta(minutes=self._settings.retrain_check_minutes)
+        )
         if newest != self._newest or pending:
             self._newest = newest
-            self._look_at = min(now + timedelta(seconds=QUIET * self._settings.settle_seconds), self._latest)
+            self._look_at = min(
+                now + timedelta(seconds=QUIET * self._settings.settle_seconds), self._latest
+            )
         return now >= self._look_at
 
     def _look(self, now: datetime) -> None:
@@ -140,14 +155,19 @@ class Retraining:
     def _clips(self, now: datetime) -> tuple[list[Labelled], list[Labelled]]:
         """What is learned from, and what judges."""
         champion = self._home.model_or_starter(self._history.champion() or "starter")
-        taught, starters = ([tuple(clip) for clip in _manifest(path)["trained_on"]] for path in (champion, STARTER))
+        taught, starters = (
+            [tuple(clip) for clip in _manifest(path)["trained_on"]] for path in (champion, STARTER)
+        )
         barred = {sha256 for sha256, _, _ in starters}
         seen = barred | {sha256 for sha256, _, _ in taught}
         sides = deal(self._engine, self._settings.holdout_share, taught, barred, now)
         with self._engine.begin() as read:
             clips = labelled(read)
         self._seen = sum(clip.sha256 in seen for clip in clips)
-        of_side = {side: [clip for clip in clips if sides.get(clip.group) == side] for side in ("training", "holdout")}
+        of_side = {
+            side: [clip for clip in clips if sides.get(clip.group) == side]
+            for side in ("training", "holdout")
+        }
         return of_side["training"], of_side["holdout"]
 
     def _forgotten(self, labelled_now: set[str]) -> list[str]:
@@ -180,7 +200,10 @@ class Retraining:
             "holdout": [_described(clip) for clip in holdout],
             "forgotten": self._forgotten({clip.sha256 for clip in [*learned, *holdout]}),
             "look": self._history.looks() + 1,
-            "rule": {name: getattr(settings, name) for name in ("margin", "class_loss", "new_class_recall")},
+            "rule": {
+                name: getattr(settings, name)
+                for name in ("margin", "class_loss", "new_class_recall")
+            },
         }
         folder = path.with_name(f"{challenger}.run")
         folder.mkdir(parents=True, exist_ok=True)
@@ -199,7 +222,12 @@ class Retraining:
         until = now + timedelta(minutes=settings.training_minutes)
         said = (folder / "news.jsonl").open("rb")
         self._running = _Running(process, said, training, challenger, champion, until)
-        log.info("%s %s: its log is %s", "training" if training else "comparing", challenger, folder / "log.txt")
+        log.info(
+            "%s %s: its log is %s",
+            "training" if training else "comparing",
+            challenger,
+            folder / "log.txt",
+        )
 
     def _follow(self, running: _Running, now: datetime) -> None:
         ended = running.process.poll() is not None
@@ -215,7 +243,9 @@ class Retraining:
         elif progress and running.training:
             self._history.note_progress(running.training, progress)
         if not ended and now >= running.until and not running.ended_by:
-            running.ended_by = f"took longer than {self._settings.training_minutes:g} minutes (training_minutes)"
+            running.ended_by = (
+                f"took longer than {self._settings.training_minutes:g} minutes (training_minutes)"
+            )
             running.process.kill()
 
     def _conclude(self, running: _Running, now: datetime) -> None:
@@ -257,7 +287,9 @@ def ask(engine: Engine, home: Home, settings: Settings, now: datetime) -> str:
     with engine.begin() as read:
         clips = labelled(read)
     if not clips:
-        raise VidwatchError("retrain: there are no labels to learn from; put clips into labelled/<class>/")
+        raise VidwatchError(
+            "retrain: there are no labels to learn from; put clips into labelled/<class>/"
+        )
     return retraining.ask(max(clip.label_id for clip in clips), now)
 
 

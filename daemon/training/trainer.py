@@ -79,8 +79,18 @@ class Job:
     def read(cls, text: str) -> Self:
         """The job that JSON describes. Not by pydantic: it takes no names of files that are not UTF-8."""
         fields = json.loads(text)
-        files = {side: tuple(LabelledFile(**clip) for clip in fields[side]) for side in ("training", "holdout")}
-        return cls(**{**fields, **files, "forgotten": tuple(fields["forgotten"]), "rule": Rule(**fields["rule"])})
+        files = {
+            side: tuple(LabelledFile(**clip) for clip in fields[side])
+            for side in ("training", "holdout")
+        }
+        return cls(
+            **{
+                **fields,
+                **files,
+                "forgotten": tuple(fields["forgotten"]),
+                "rule": Rule(**fields["rule"]),
+            }
+        )
 
 
 def main() -> None:
@@ -108,7 +118,9 @@ def work(job: Job) -> None:
     cache, champion = Cache(job.cache), Classifier.load(job.champion, job.device, job.exact)
     if not job.is_trained:
         recipe = head_of(champion) if job.recipe == HEAD else load(job.recipe)
-        recipe = recipe.model_copy(update={"clip": recipe.clip.model_copy(update={"exact": job.exact})})
+        recipe = recipe.model_copy(
+            update={"clip": recipe.clip.model_copy(update={"exact": job.exact})}
+        )
         same_body = recipe.network.body() == champion.manifest.network.body()
         start = Start(model=Path(job.champion), head=False) if same_body else Start()
         learned = recalled(champion, recipe, same_body, cache)
@@ -141,16 +153,22 @@ def head_of(champion: Classifier) -> Recipe:
     )
 
 
-def recalled(champion: Classifier, recipe: Recipe, same_body: bool, cache: Cache) -> list[LabelledClip]:
+def recalled(
+    champion: Classifier, recipe: Recipe, same_body: bool, cache: Cache
+) -> list[LabelledClip]:
     """What the champion learned from, as far as there is stored of it what `recipe` learns from."""
     if not recipe.training.freeze:
         shelf = frames_shelf(ClipSpec(**recipe.clip.model_dump()), cache)
     else:
-        shelf = features_shelf(champion if same_body else Classifier.load(STARTER, exact=recipe.clip.exact), cache)
+        shelf = features_shelf(
+            champion if same_body else Classifier.load(STARTER, exact=recipe.clip.exact), cache
+        )
     return recall(champion, shelf, cache)
 
 
-def choose(job: Job, learned: Sequence[LabelledClip], champion: Classifier) -> tuple[LabelledClip, ...]:
+def choose(
+    job: Job, learned: Sequence[LabelledClip], champion: Classifier
+) -> tuple[LabelledClip, ...]:
     """The labelled clips of classes that have enough, with what the champion learned from, so that it is not forgotten.
 
     A class goes where people have labelled all that taught it otherwise, or taken those labels back.
@@ -162,9 +180,13 @@ def choose(job: Job, learned: Sequence[LabelledClip], champion: Classifier) -> t
     clips = [clip.clip() for clip in job.training]
     required = set[str]()
     # Whose labels name none of the starter's actions has clips of something else, and no use for it.
-    if champion.digest != Classifier.load(STARTER).digest or {clip.label for clip in clips} & set(champion.classes):
+    if champion.digest != Classifier.load(STARTER).digest or {clip.label for clip in clips} & set(
+        champion.classes
+    ):
         # What a model before it knew, and it does not any more, stays forgotten.
-        clips += [clip for clip in learned if clip.sha256 not in said and clip.label in champion.classes]
+        clips += [
+            clip for clip in learned if clip.sha256 not in said and clip.label in champion.classes
+        ]
         required = {clip.label for clip in champion.manifest.trained_on if clip.sha256 not in said}
         required &= set(champion.classes)
     by_class: dict[str, list[LabelledClip]] = defaultdict(list)
@@ -173,7 +195,8 @@ def choose(job: Job, learned: Sequence[LabelledClip], champion: Classifier) -> t
     enough = {
         name
         for name, found in by_class.items()
-        if len({clip.group for clip in found}) >= 2 and (name in required or len(found) >= job.min_class_clips)
+        if len({clip.group for clip in found}) >= 2
+        and (name in required or len(found) >= job.min_class_clips)
     }
     if lost := required - enough:
         raise VidwatchError(
@@ -182,7 +205,9 @@ def choose(job: Job, learned: Sequence[LabelledClip], champion: Classifier) -> t
         )
     if len(enough) < 2:
         least = job.min_class_clips
-        raise VidwatchError(f"fewer than two classes have {least} labelled clips of two recordings (min_class_clips)")
+        raise VidwatchError(
+            f"fewer than two classes have {least} labelled clips of two recordings (min_class_clips)"
+        )
     return tuple(clip for clip in clips if clip.label in enough)
 
 
@@ -206,7 +231,10 @@ def _answers(files: Sequence[LabelledFile], model: Classifier, cache: Cache) -> 
         return {}
     found = extract([clip.clip() for clip in files], model, cache)
     logits = model.logits(found.tensor())
-    return {clip.sha256: model.classes[row.argmax()] for clip, row in zip(found.clips, logits, strict=True)}
+    return {
+        clip.sha256: model.classes[row.argmax()]
+        for clip, row in zip(found.clips, logits, strict=True)
+    }
 
 
 def _watch() -> Watch:

@@ -44,16 +44,21 @@ def upgrade() -> None:
         sa.Column("arrived_at", sa.DateTime, nullable=False),
         sa.Column("finished_at", sa.DateTime),
         sa.PrimaryKeyConstraint("id", name="pk_videos"),
-        sa.ForeignKeyConstraint(["duplicate_of"], ["videos.id"], name="fk_videos_duplicate_of_videos"),
+        sa.ForeignKeyConstraint(
+            ["duplicate_of"], ["videos.id"], name="fk_videos_duplicate_of_videos"
+        ),
         sa.CheckConstraint(
-            "state IN ('waiting', 'queued', 'claimed', 'classified', 'filed', 'failed')", name="ck_videos_state"
+            "state IN ('waiting', 'queued', 'claimed', 'classified', 'filed', 'failed')",
+            name="ck_videos_state",
         ),
     )
     op.create_index("ix_videos_sha256", "videos", ["sha256"])
     op.create_index("ix_videos_finished_at", "videos", ["finished_at"])
     op.create_index("ix_videos_state_id", "videos", ["state", "id"])
     unfinished = _where("finished_at IS NULL")
-    op.create_index("uq_videos_unfinished", "videos", ["inode", "size", "mtime_ns"], unique=True, **unfinished)
+    op.create_index(
+        "uq_videos_unfinished", "videos", ["inode", "size", "mtime_ns"], unique=True, **unfinished
+    )
     op.create_index("ix_videos_unfinished_path", "videos", ["path"], **unfinished)
     for name in ("destination", "error", "trouble", "duplicate_of"):
         op.create_index(f"ix_videos_{name}", "videos", ["id"], **_where(f"{name} IS NOT NULL"))

@@ -15,15 +15,22 @@ def upgrade() -> None:
     op.create_index("ix_videos_path", "videos", ["path"])
     op.create_index("ix_videos_name", "videos", ["name"])
     known = sa.text("fingerprint IS NOT NULL")
-    op.create_index("ix_videos_fingerprint", "videos", ["id"], sqlite_where=known, postgresql_where=known)
+    op.create_index(
+        "ix_videos_fingerprint", "videos", ["id"], sqlite_where=known, postgresql_where=known
+    )
     op.execute("DROP VIEW prediction_logits")
     # Not Alembic's batch mode: it would copy the table, with its constraints in an order that differs from run to run.
-    kinds, doubts = "kind IN ('answer', 'shadow', 'rescored')", "doubt IN ('probability', 'unknown')"
+    kinds, doubts = (
+        "kind IN ('answer', 'shadow', 'rescored')",
+        "doubt IN ('probability', 'unknown')",
+    )
     op.execute(
         "ALTER TABLE predictions ADD COLUMN kind TEXT DEFAULT 'answer' NOT NULL "
         f"CONSTRAINT ck_predictions_kind CHECK ({kinds})"
     )
-    op.execute(f"ALTER TABLE predictions ADD COLUMN doubt TEXT CONSTRAINT ck_predictions_doubt CHECK ({doubts})")
+    op.execute(
+        f"ALTER TABLE predictions ADD COLUMN doubt TEXT CONSTRAINT ck_predictions_doubt CHECK ({doubts})"
+    )
     op.create_index("ix_predictions_created_at", "predictions", ["created_at"])
     op.execute(
         """
@@ -49,12 +56,17 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_labels"),
         sa.ForeignKeyConstraint(["video_id"], ["videos.id"], name="fk_labels_video_id_videos"),
-        sa.CheckConstraint("verdict IN ('labelled', 'unsure', 'withdrawn')", name="ck_labels_verdict"),
         sa.CheckConstraint(
-            "source IN ('folder', 'moved', 'command', 'accepted', 'csv', 'page')", name="ck_labels_source"
+            "verdict IN ('labelled', 'unsure', 'withdrawn')", name="ck_labels_verdict"
+        ),
+        sa.CheckConstraint(
+            "source IN ('folder', 'moved', 'command', 'accepted', 'csv', 'page')",
+            name="ck_labels_source",
         ),
         sa.CheckConstraint("(verdict = 'labelled') = (class IS NOT NULL)", name="ck_labels_class"),
-        sa.CheckConstraint("(verdict = 'withdrawn') = (takes_back IS NOT NULL)", name="ck_labels_takes_back"),
+        sa.CheckConstraint(
+            "(verdict = 'withdrawn') = (takes_back IS NOT NULL)", name="ck_labels_takes_back"
+        ),
         sa.ForeignKeyConstraint(["takes_back"], ["labels.id"], name="fk_labels_takes_back_labels"),
         sa.UniqueConstraint("takes_back", name="uq_labels_takes_back"),
     )
@@ -81,7 +93,10 @@ def upgrade() -> None:
         sa.Column("ended_at", sa.DateTime),
         sa.PrimaryKeyConstraint("id", name="pk_trainings"),
         sa.UniqueConstraint("name", name="uq_trainings_name"),
-        sa.CheckConstraint("state IN ('asked', 'training', 'trained', 'failed', 'stopped')", name="ck_trainings_state"),
+        sa.CheckConstraint(
+            "state IN ('asked', 'training', 'trained', 'failed', 'stopped')",
+            name="ck_trainings_state",
+        ),
     )
     op.create_table(
         "decisions",

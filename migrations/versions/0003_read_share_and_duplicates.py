@@ -11,4 +11,10 @@ def upgrade() -> None:
     op.add_column("predictions", sa.Column("read_share", sa.Float))
     op.drop_index("ix_videos_duplicate_of", "videos")
     known = sa.text("duplicate_of IS NOT NULL")
-    op.create_index("ix_videos_duplicate_of", "videos", ["duplicate_of"], sqlite_where=known, postgresql_where=known)
+    op.create_index(
+        "ix_videos_duplicate_of",
+        "videos",
+        ["duplicate_of"],
+        sqlite_where=known,
+        postgresql_where=known,
+    )

@@ -20,13 +20,32 @@ def main() -> None:
     """Run them one after the other, each on its own, and print the table as Markdown."""
     clips, chosen = Path(sys.argv[1]), sys.argv[2:] or BENCHMARKS
     console = Console(width=200)
-    table = Table("what", "figure", "baseline", "its figure", "ratio", "aim", "", "model", "device", box=box.MARKDOWN)
+    table = Table(
+        "what",
+        "figure",
+        "baseline",
+        "its figure",
+        "ratio",
+        "aim",
+        "",
+        "model",
+        "device",
+        box=box.MARKDOWN,
+    )
     for name in chosen:
         for row in importlib.import_module(name).rows(clips):
-            figures = f"{row.value:.4g} {row.unit}", row.baseline, f"{row.base:.4g} {row.unit}", f"{row.ratio:.2f}"
+            figures = (
+                f"{row.value:.4g} {row.unit}",
+                row.baseline,
+                f"{row.base:.4g} {row.unit}",
+                f"{row.ratio:.2f}",
+            )
             verdict = "met" if row.is_met else "missed"
             table.add_row(row.what, *figures, row.aim, verdict, row.model, row.device)
-            console.print(f"{row.what}: {figures[0]}, ratio {row.ratio:.2f} to {row.baseline}", highlight=False)
+            console.print(
+                f"{row.what}: {figures[0]}, ratio {row.ratio:.2f} to {row.baseline}",
+                highlight=False,
+            )
     console.print(f"\n{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores")
     console.print(table)
 

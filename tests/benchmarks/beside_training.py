@@ -37,7 +37,9 @@ def classify(clips: list[LabelledClip], root: Path) -> float:
         for clip in clips[:count]:
             shutil.copy(clip.path, home / "inbox")
         began = time.monotonic()
-        subprocess.run([VIDWATCH, "run", "--once"], env=environment, check=True, capture_output=True)
+        subprocess.run(
+            [VIDWATCH, "run", "--once"], env=environment, check=True, capture_output=True
+        )
         took[count] = time.monotonic() - began
     return took[len(clips)] - took[1]
 
@@ -46,11 +48,31 @@ def classify(clips: list[LabelledClip], root: Path) -> float:
 def training(clips: list[LabelledClip], root: Path) -> Iterator[None]:
     """A challenger is trained beside what is done here, and another one when it is done."""
     labelled = [
-        {"path": str(c.path), "label": c.label, "group": c.group, "sha256": c.sha256, "picked": False} for c in clips
+        {
+            "path": str(c.path),
+            "label": c.label,
+            "group": c.group,
+            "sha256": c.sha256,
+            "picked": False,
+        }
+        for c in clips
     ]
     job = {
-        **{"champion": str(STARTER), "is_trained": False, "recipe": "head", "device": None, "memory": 0.4},
-        **{"cache": 20 * 10**9, "min_class_clips": 5, "training": labelled, "holdout": [], "look": 1, "rule": {}},
+        **{
+            "champion": str(STARTER),
+            "is_trained": False,
+            "recipe": "head",
+            "device": None,
+            "memory": 0.4,
+        },
+        **{
+            "cache": 20 * 10**9,
+            "min_class_clips": 5,
+            "training": labelled,
+            "holdout": [],
+            "look": 1,
+            "rule": {},
+        },
     }
     script = (
         "import subprocess, sys, json\n"
@@ -78,7 +100,9 @@ def main() -> None:
     """Print seconds alone and beside training, and their ratio."""
     found = find_clips(Path(sys.argv[1]))
     chosen = found[:: max(1, len(found) // CLIPS)][:CLIPS]
-    table = Table("pair", "alone", "beside training", "ratio", title=f"{len(chosen)} clips", box=None)
+    table = Table(
+        "pair", "alone", "beside training", "ratio", title=f"{len(chosen)} clips", box=None
+    )
     ratios = []
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -88,7 +112,9 @@ def main() -> None:
                 with around:
                     seconds.append(classify(chosen, root))
             ratios.append(seconds[1] / seconds[0])
-            table.add_row(str(pair + 1), *(f"{value:.1f} s" for value in seconds), f"{ratios[-1]:.2f}")
+            table.add_row(
+                str(pair + 1), *(f"{value:.1f} s" for value in seconds), f"{ratios[-1]:.2f}"
+            )
     console = Console()
     console.print(table)
     console.print(f"median ratio {statistics.median(ratios):.2f} on {os.cpu_count()} processors")

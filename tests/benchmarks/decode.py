@@ -62,11 +62,23 @@ def _of_long(paths: list[Path], scratch: Path) -> Iterator[Row]:
     short, hour = _ten_seconds(paths, scratch / "short.mp4"), scratch / "hour.mp4"
     _repeat(short, hour)
     read_short, read_hour, hashed = in_turns(
-        lambda: read_clip(short, REPORT), lambda: read_clip(hour, REPORT), lambda: _hash(hour), rounds=3
+        lambda: read_clip(short, REPORT),
+        lambda: read_clip(hour, REPORT),
+        lambda: _hash(hour),
+        rounds=3,
     )
     baseline = "ten seconds of it"
-    yield Row("40 frames of an hour of 720p, less its hash", read_hour - hashed, "s", baseline, read_short, "≤ 3")
-    yield Row("40 frames of an hour of 720p, with its hash", read_hour, "s", baseline, read_short, "≤ 3")
+    yield Row(
+        "40 frames of an hour of 720p, less its hash",
+        read_hour - hashed,
+        "s",
+        baseline,
+        read_short,
+        "≤ 3",
+    )
+    yield Row(
+        "40 frames of an hour of 720p, with its hash", read_hour, "s", baseline, read_short, "≤ 3"
+    )
     peaks = [_peak(path) for path in (short, hour)]
     yield Row("peak memory for an hour of 720p", peaks[1], "MB", baseline, peaks[0], "≤ 1.2")
 
@@ -95,10 +107,14 @@ def _ten_seconds(paths: list[Path], path: Path) -> Path:
     """The first clips, enlarged, with the noise of a sensor."""
     noise = np.random.default_rng(0).normal(0, 3, (4, 720, 1280, 3))
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"preset": "veryfast", "crf": "26"})
+        stream = container.add_stream(
+            "libx264", rate=25, options={"preset": "veryfast", "crf": "26"}
+        )
         stream.width, stream.height, stream.pix_fmt = 1280, 720, "yuv420p"
         for number, image in enumerate(islice(_images(paths), 25 * SECONDS)):
-            large = cv2.resize(image, (1280, 720), interpolation=cv2.INTER_CUBIC) + noise[number % 4]
+            large = (
+                cv2.resize(image, (1280, 720), interpolation=cv2.INTER_CUBIC) + noise[number % 4]
+            )
             frame = av.VideoFrame.from_ndarray(large.clip(0, 255).astype(np.uint8), "rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -139,5 +155,7 @@ def _peak(path: Path) -> float:
         "import sys; from learner.video import ClipSpec, read_clip; read_clip(sys.argv[1], ClipSpec(40, 128))\n"
         "print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])"
     )
-    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, path], capture_output=True, text=True, check=True
+    )
     return int(done.stdout) * 1024 / 1e6

@@ -33,13 +33,18 @@ def rows(clips: Path) -> Iterable[Row]:
 def custom() -> Classifier:
     """The report's network, untrained."""
     net, spec = network("custom-base")
-    manifest = checkpoint.Manifest(tuple("abcdefghij"), spec, recipe.load("custom-base").network, ())
+    manifest = checkpoint.Manifest(
+        tuple("abcdefghij"), spec, recipe.load("custom-base").network, ()
+    )
     return Classifier(checkpoint.Checkpoint("custom-base", manifest, net.state_dict(), ""))
 
 
 def rate(model: Classifier, path: Path, aim: str) -> Row:
     """One clip from bytes to logits, counting its products alone."""
-    frames, one = read_clip(path, model.spec).frames[None], torch.zeros(1, *model.network.backbone.image)
+    frames, one = (
+        read_clip(path, model.spec).frames[None],
+        torch.zeros(1, *model.network.backbone.image),
+    )
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         model.network.backbone.look(one.to(model.device))
     images = frames.shape[1] // (2 if model.manifest.network.differences else 1)
@@ -48,7 +53,16 @@ def rate(model: Classifier, path: Path, aim: str) -> Row:
     taken, product = in_turns(lambda: model.predict(frames), lambda: _product(factors), rounds=7)
     limit = f"a product of {SIDE}-square matrices in {model.precision}"
     what = f"forward pass in {model.precision}"
-    return Row(what, work / taken, "GFLOP/s", limit, 2 * SIDE**3 / 1e9 / product, aim, model.name, str(model.device))
+    return Row(
+        what,
+        work / taken,
+        "GFLOP/s",
+        limit,
+        2 * SIDE**3 / 1e9 / product,
+        aim,
+        model.name,
+        str(model.device),
+    )
 
 
 def _product(factors: Tensor) -> None:
@@ -68,7 +82,16 @@ def against_as_built(model: Classifier, path: Path) -> Row:
             plain.look(images.to(model.device)).cpu()
 
     taken, built = in_turns(lambda: model.features(frames), as_built, rounds=7)
-    return Row("a clip's features", taken, "s", "as timm builds it", built, "≤ 1", model.name, str(model.device))
+    return Row(
+        "a clip's features",
+        taken,
+        "s",
+        "as timm builds it",
+        built,
+        "≤ 1",
+        model.name,
+        str(model.device),
+    )
 
 
 def bf16_agreement(model: Classifier, clips: Path) -> Row:
@@ -77,16 +100,29 @@ def bf16_agreement(model: Classifier, clips: Path) -> Row:
     exact = ready(model.network.backbone, torch.float32)
     emulated = rounded(exact) if model.precision == "float32" else None
     count = same = 0
-    for values in read_frames([clip for root in roots for clip in find_clips(root)], model.spec).values:
+    for values in read_frames(
+        [clip for root in roots for clip in find_clips(root)], model.spec
+    ).values:
         frames = torch.from_numpy(values[None]).to(model.device)
         images = (frames[0].permute(0, 3, 1, 2) - exact.mean) / exact.std
         with torch.inference_mode():
             expected = exact.look(images)[None]
-            found = emulated.look(_round(images))[None] if emulated else model.features(values[None])
+            found = (
+                emulated.look(_round(images))[None] if emulated else model.features(values[None])
+            )
         classes = [model.logits(features.half().cpu()).argmax() for features in (expected, found)]
         count, same = count + 1, same + int(classes[0] == classes[1])
     how = "bf16, emulated by rounding" if emulated else model.precision
-    return Row(f"same class in {how}", same, "clips", "float32", count, "≥ 0.995", model.name, str(model.device))
+    return Row(
+        f"same class in {how}",
+        same,
+        "clips",
+        "float32",
+        count,
+        "≥ 0.995",
+        model.name,
+        str(model.device),
+    )
 
 
 def rounded(exact: nn.Module) -> Any:
@@ -95,7 +131,9 @@ def rounded(exact: nn.Module) -> Any:
     for layer in net.modules():
         if isinstance(layer, nn.Conv2d):
             layer.weight.data = _round(layer.weight.data)
-        layer.register_forward_hook(lambda layer, given, out: _round(out) if isinstance(out, Tensor) else out)
+        layer.register_forward_hook(
+            lambda layer, given, out: _round(out) if isinstance(out, Tensor) else out
+        )
     return net
 
 

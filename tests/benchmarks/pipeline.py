@@ -107,16 +107,48 @@ def rows(clips: Path) -> Iterator[Row]:
         decoding, forward = map(statistics.mean, zip(before, costs(chosen, model), strict=True))
         ceiling = 1 / (decoding + forward if model.device.type == "cpu" else max(decoding, forward))
         busy = f"decoders busy {rate * decoding:.0%}, model {rate * forward:.0%} of the time"
-        yield Row(f"the daemon, arrival to filed row ({busy})", rate, "clips/s", "ceiling", ceiling, "≥ 0.9", **on)
+        yield Row(
+            f"the daemon, arrival to filed row ({busy})",
+            rate,
+            "clips/s",
+            "ceiling",
+            ceiling,
+            "≥ 0.9",
+            **on,
+        )
         longest = min(found, key=lambda path: abs(duration(path) - 10))
         settle = f"after the {SETTLED_SOON:g} s to settle"
         taken = [answer_one(daemon, longest, 1000 + number, model) for number in range(ALONE)]
         soon, bare = map(statistics.median, zip(*taken, strict=True))
-        yield Row(f"one clip of ten seconds, {settle}", soon, "s", "decode and forward", bare, "≤ 1.5", **on)
+        yield Row(
+            f"one clip of ten seconds, {settle}",
+            soon,
+            "s",
+            "decode and forward",
+            bare,
+            "≤ 1.5",
+            **on,
+        )
     some = chosen[:: len(chosen) // 4]
     one = len(some) / seconds(partial(report.one_process_a_file, some))
-    yield Row("the daemon, against a process a file", rate, "clips/s", "the report's way", one, "≥ 15", **on)
-    yield Row(f"memory, {WAITING} files waiting", most_memory(found[0]), "bytes", "limit", MOST_MEMORY, "≤ 1", **on)
+    yield Row(
+        "the daemon, against a process a file",
+        rate,
+        "clips/s",
+        "the report's way",
+        one,
+        "≥ 15",
+        **on,
+    )
+    yield Row(
+        f"memory, {WAITING} files waiting",
+        most_memory(found[0]),
+        "bytes",
+        "limit",
+        MOST_MEMORY,
+        "≤ 1",
+        **on,
+    )
 
 
 def costs(paths: list[Path], model: Classifier) -> tuple[float, float]:
@@ -159,7 +191,10 @@ def most_memory(clip: Path) -> float:
 
 def resident(process: psutil.Process) -> float:
     """Bytes of a process; what its children share with it counts once."""
-    return float(process.memory_info().rss + sum(child.memory_full_info().uss for child in process.children()))
+    return float(
+        process.memory_info().rss
+        + sum(child.memory_full_info().uss for child in process.children())
+    )
 
 
 def every(pause: float, times: int, look: Callable[[], float]) -> Iterator[float]:

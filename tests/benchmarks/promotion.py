@@ -39,7 +39,9 @@ class Holdout:
 
     def _draw(self) -> Array:
         of_group = self.rng.random((len(self.follows), self.group[-1] + 1))[:, self.group]
-        return np.where(self.follows & (self.size > 1), of_group, self.rng.random(self.follows.shape))
+        return np.where(
+            self.follows & (self.size > 1), of_group, self.rng.random(self.follows.shape)
+        )
 
     def right(self, accuracy: float) -> Array:
         """`(tries, n)`: which clips a new model of this accuracy tells."""
@@ -50,16 +52,24 @@ class Holdout:
         sign = challenger.astype(int) - champion
         squares = (np.add.reduceat(sign, np.arange(0, self.n, self.size), axis=1) ** 2).sum(1)
         group = (np.bincount(self.group) ** 2).sum() / self.n
-        counts = zip((sign > 0).sum(1).tolist(), (sign < 0).sum(1).tolist(), squares.tolist(), strict=True)
+        counts = zip(
+            (sign > 0).sum(1).tolist(), (sign < 0).sum(1).tolist(), squares.tolist(), strict=True
+        )
         return [Paired(self.n, gains, losses, square, group) for gains, losses, square in counts]
 
-    def is_promoted(self, champion: Array, challenger: Array, look: int, *, new_class: bool = False) -> bool:
+    def is_promoted(
+        self, champion: Array, challenger: Array, look: int, *, new_class: bool = False
+    ) -> bool:
         """What the rule says to one try's answers; `new_class`: the challenger tells one."""
         labels = [CLASSES[group % len(CLASSES)] for group in self.group]
         answers = zip(labels, self.group, champion.tolist(), challenger.tolist(), strict=True)
-        clips = [Evidence(label, str(group), label * a, label * b) for label, group, a, b in answers]
+        clips = [
+            Evidence(label, str(group), label * a, label * b) for label, group, a, b in answers
+        ]
         clips += [Evidence("new", f"new {i}", "", "new") for i in range(5 * new_class)]
-        return judge(clips, CLASSES, CLASSES + ["new"] * new_class, look, RULE).verdict == "promoted"
+        return (
+            judge(clips, CLASSES, CLASSES + ["new"] * new_class, look, RULE).verdict == "promoted"
+        )
 
 
 def level(look: int) -> float:
@@ -71,10 +81,14 @@ def bonett_price(paired: Paired, null: float) -> float:
     """Adjusted Wald (2012) with the design effect as the clips show it: what Tango's score is compared with."""
     gained, lost = ((count + 1) / (paired.n + 2) for count in (paired.gains, paired.losses))
     effect = max(1, paired.squares / max(1, paired.gains + paired.losses))
-    return (gained - lost - null) / sqrt(effect * (gained + lost - (gained - lost) ** 2) / (paired.n + 2))
+    return (gained - lost - null) / sqrt(
+        effect * (gained + lost - (gained - lost) ** 2) / (paired.n + 2)
+    )
 
 
-def worse_taken(size: int, difference: float, rng: np.random.Generator, tries: int = 600, n: int = 300) -> list[float]:
+def worse_taken(
+    size: int, difference: float, rng: np.random.Generator, tries: int = 600, n: int = 300
+) -> list[float]:
     """How often each of `TAKERS` takes a model: at the first look, and at one of 20."""
     holdout, looks = Holdout(tries, n, size, rng), range(1, LOOKS + 1)
     champion, challengers = holdout.right(0.92), [holdout.right(0.92 + difference) for _ in looks]
@@ -89,9 +103,12 @@ def worse_taken(size: int, difference: float, rng: np.random.Generator, tries: i
         return could and holdout.is_promoted(champion[i], challenger, look, new_class=new_class)
 
     first = {
-        taker: [next((look for look in looks if takes(taker, i, look)), inf) for i in range(tries)] for taker in TAKERS
+        taker: [next((look for look in looks if takes(taker, i, look)), inf) for i in range(tries)]
+        for taker in TAKERS
     }
-    return [float(np.mean(np.array(first[taker]) <= last)) for taker in TAKERS for last in (1, LOOKS)]
+    return [
+        float(np.mean(np.array(first[taker]) <= last)) for taker in TAKERS for last in (1, LOOKS)
+    ]
 
 
 def table_of_worse(rng: np.random.Generator) -> Table:
@@ -108,9 +125,8 @@ def table_of_worse(rng: np.random.Generator) -> Table:
 
 def table_of_needs(rng: np.random.Generator) -> Table:
     """Table b."""
-    title = (
-        "b. Holdout clips needed to see 0.95 against 0.90 with probability 0.8, and how often the whole rule then does"
-    )
+    title = "b. Holdout clips needed to see 0.95 against 0.90 with probability 0.8, "
+    title += "and how often the whole rule then does"
     table = Table("clips", "look", "level", "needed", "groups", "taken", title=title, box=None)
     for name, size in KINDS.items():
         for look in (1, 5):
@@ -119,28 +135,46 @@ def table_of_needs(rng: np.random.Generator) -> Table:
             holdout = Holdout(300, n, size, rng)
             answers = zip(holdout.right(0.90), holdout.right(0.95), strict=True)
             taken = np.mean([holdout.is_promoted(a, b, look) for a, b in answers])
-            table.add_row(name, str(look), f"{level(look):.4f}", str(n), str(-(-n // size)), f"{taken:.0%}")
+            table.add_row(
+                name, str(look), f"{level(look):.4f}", str(n), str(-(-n // size)), f"{taken:.0%}"
+            )
     return table
 
 
 def _power(n: int, size: int, z: float, rng: np.random.Generator) -> float:
     holdout = Holdout(1500, n, size, rng)
-    return float(np.mean([paired.z(0) > z for paired in holdout.paired(holdout.right(0.90), holdout.right(0.95))]))
+    return float(
+        np.mean(
+            [paired.z(0) > z for paired in holdout.paired(holdout.right(0.90), holdout.right(0.95))]
+        )
+    )
 
 
 def table_of_levels(rng: np.random.Generator) -> Table:
     """Table c."""
-    statistics: dict[str, Callable[[Paired, float], float]] = {"Bonett-Price": bonett_price, "ours": Paired.z}
+    statistics: dict[str, Callable[[Paired, float], float]] = {
+        "Bonett-Price": bonett_price,
+        "ours": Paired.z,
+    }
     worse = 0.95 - RULE.margin
     title = f"c. One worse by the margin ({worse:.2f} against 0.95) passes so many times as often as the level says"
-    table = Table("clips", "n", "statistic", *(f"look {look}" for look in (1, 5, 20)), title=title, box=None)
+    table = Table(
+        "clips", "n", "statistic", *(f"look {look}" for look in (1, 5, 20)), title=title, box=None
+    )
     for name, size in KINDS.items():
         for n in (150, 300, 600):
             holdouts = [Holdout(5000, n, size, rng) for _ in range(8)]
-            tries = [paired for each in holdouts for paired in each.paired(each.right(0.95), each.right(worse))]
+            tries = [
+                paired
+                for each in holdouts
+                for paired in each.paired(each.right(0.95), each.right(worse))
+            ]
             for statistic, z in statistics.items():
                 found = np.array([z(paired, -RULE.margin) for paired in tries])
-                ratios = [(found > -NormalDist().inv_cdf(level(look))).mean() / level(look) for look in (1, 5, 20)]
+                ratios = [
+                    (found > -NormalDist().inv_cdf(level(look))).mean() / level(look)
+                    for look in (1, 5, 20)
+                ]
                 table.add_row(name, str(n), statistic, *(f"{ratio:.1f}" for ratio in ratios))
     return table
 

@@ -67,8 +67,12 @@ def _report_cnn(ours: ClipNetwork, args: NetworkArgs) -> nn.Module:
             nn.Sequential(nn.Conv2d(given, taken, 3, padding=1), relu)
             for given, taken in ((3, 32), (32, 128), (128, 512))
         ]
-        cnn = nn.Sequential(stages[0], pool, stages[1], pool, stages[2], nn.AdaptiveMaxPool2d(2), nn.Flatten())
-        cnn.load_state_dict(dict(zip(cnn.state_dict(), ours.backbone.body.state_dict().values(), strict=True)))
+        cnn = nn.Sequential(
+            stages[0], pool, stages[1], pool, stages[2], nn.AdaptiveMaxPool2d(2), nn.Flatten()
+        )
+        cnn.load_state_dict(
+            dict(zip(cnn.state_dict(), ours.backbone.body.state_dict().values(), strict=True))
+        )
         return cnn
     whole: nn.Module = timm.create_model(args.backbone, features_only=True)
     whole.load_state_dict(ours.backbone.body.model.state_dict(), strict=False)
@@ -120,7 +124,9 @@ def one_process_a_file(paths: Iterable[Path]) -> list[int]:
     """Its second program for each file, one after the other; gives the class indices."""
     answers = []
     for path in paths:
-        done = subprocess.run([sys.executable, __file__, str(path)], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, __file__, str(path)], capture_output=True, text=True, check=True
+        )
         answers.append(int(done.stdout.split()[0]))
     return answers
 
@@ -150,7 +156,16 @@ def rows(clips: Path) -> Iterable[Row]:
             rounds=3,
         )
         rate = len(paths) / taken, len(paths) / by_report
-        yield Row(label, rate[0], "clips/s", "the report's loop in batches of 4", rate[1], aim, name, str(model.device))
+        yield Row(
+            label,
+            rate[0],
+            "clips/s",
+            "the report's loop in batches of 4",
+            rate[1],
+            aim,
+            name,
+            str(model.device),
+        )
 
 
 def _one_file(path: Path) -> None:

@@ -30,13 +30,23 @@ def rows(clips: Path) -> Iterator[Row]:
         environment = {**os.environ, **places, **compiled}
         vidwatch = partial(run, environment, VIDWATCH)
         vidwatch("init")
-        libraries, model = (partial(run, environment, sys.executable, "-c", code) for code in (LIBRARIES, MODEL))
-        bare, told, shown = in_turns(libraries, partial(vidwatch, "--help"), partial(vidwatch, "status"), rounds=9)
+        libraries, model = (
+            partial(run, environment, sys.executable, "-c", code) for code in (LIBRARIES, MODEL)
+        )
+        bare, told, shown = in_turns(
+            libraries, partial(vidwatch, "--help"), partial(vidwatch, "status"), rounds=9
+        )
         yield Row("vidwatch --help", told, "s", LIBRARIES, bare, "≤ 2")
         yield Row("vidwatch status, empty home", shown, "s", LIBRARIES, bare, "≤ 2")
         bare, ready = in_turns(model, partial(start, environment, Path(scratch, "notify")))
         yield Row(
-            "daemon ready, its model loaded", ready, "s", "import torch, timm, the weights", bare, "≤ 1.3", "starter"
+            "daemon ready, its model loaded",
+            ready,
+            "s",
+            "import torch, timm, the weights",
+            bare,
+            "≤ 1.3",
+            "starter",
         )
 
 

@@ -41,7 +41,12 @@ class Bench:
         self.store = Store(connect(self.home.database), "bench", 0.1)
         self.model = self.store.register_model("starter", "digest", CLASSES, {}, datetime.now(UTC))
         fill(self.home, videos)
-        self.seconds: dict[str, list[float]] = {"enqueueing": [], "claiming": [], "recording": [], "filing": []}
+        self.seconds: dict[str, list[float]] = {
+            "enqueueing": [],
+            "claiming": [],
+            "recording": [],
+            "filing": [],
+        }
 
     def round(self, size: int) -> None:
         """Some batches of `size` from the inbox to their folders; the files themselves stay where they are."""
@@ -72,14 +77,19 @@ class Bench:
         logits = [0.123456 * index for index in range(len(CLASSES))]
         said = CLASSES[5], 5, 0.9, logits, 16, 16, "opencv"
         digests = (sha256(b"%d" % video.id).hexdigest() for video in self.claimed)
-        self.answers = [Answer(v.id, v.path, digest, *said) for v, digest in zip(self.claimed, digests, strict=True)]
+        self.answers = [
+            Answer(v.id, v.path, digest, *said)
+            for v, digest in zip(self.claimed, digests, strict=True)
+        ]
 
     def _record(self) -> None:
         self.store.record(self.answers, self.model, Folders(self.home.root), datetime.now(UTC))
 
     def _file(self) -> None:
         moves = self.store.moves(datetime.now(UTC))
-        self.store.moved({m.id: Placed(m.destination, m.destination) for m in moves}, datetime.now(UTC))
+        self.store.moved(
+            {m.id: Placed(m.destination, m.destination) for m in moves}, datetime.now(UTC)
+        )
 
 
 def rows(clips: Path) -> Iterator[Row]:
@@ -91,14 +101,23 @@ def rows(clips: Path) -> Iterator[Row]:
             for _ in range(ROUNDS):
                 small.round(size)
             rate = size / small.median("recording")
-            yield Row(f"recorded, a commit for each {size}", rate, "a second", "what is asked for", 2000, "≥ 1")
+            yield Row(
+                f"recorded, a commit for each {size}",
+                rate,
+                "a second",
+                "what is asked for",
+                2000,
+                "≥ 1",
+            )
         for _ in range(ROUNDS):
             for bench in (empty, full):
                 bench.round(32)
         for step in ("enqueueing", "claiming", "filing"):
             figures = 1000 * full.median(step), "ms", "an empty database", 1000 * empty.median(step)
             yield Row(f"{step} 32 of a million", *figures, "≤ 1.3")
-        bare, shown = in_turns(*(partial(status, bench.home) for bench in (empty, full)), rounds=ROUNDS)
+        bare, shown = in_turns(
+            *(partial(status, bench.home) for bench in (empty, full)), rounds=ROUNDS
+        )
         yield Row("vidwatch status, a million", shown, "s", "an empty database", bare, "≤ 1.5")
 
 
@@ -111,7 +130,12 @@ def status(home: Home) -> None:
 def fill(home: Home, videos: int) -> None:
     """So many videos, ten of each recording; the last few hundred are on their way."""
     root = str(home.root)
-    known = {"n": videos, "start": f"-{400 * 86400} seconds", "step": 400 * 86400 / max(videos, 1), "root": root}
+    known = {
+        "n": videos,
+        "start": f"-{400 * 86400} seconds",
+        "step": 400 * 86400 / max(videos, 1),
+        "root": root,
+    }
     with closing(sqlite3.connect(home.database)) as write, write:
         for statement in FILLING.split(";"):
             used = {name: value for name, value in known.items() if f":{name}" in statement}

@@ -37,14 +37,35 @@ def rows(clips: Path) -> Iterable[Row]:
         values = extract(found, model, cache).values
         default = recipe.load("default")
         short = default.changed({"epochs": EPOCHS})
-        taken = {count: retrained(found, values, model, Path(scratch, "short"), short, count) for count in COUNTS}
+        taken = {
+            count: retrained(found, values, model, Path(scratch, "short"), short, count)
+            for count in COUNTS
+        }
         whole = retrained(found, values, model, Path(scratch, "whole"), default, COUNTS[-1])
     device = str(model.device)
     first = taken[COUNTS[0]] / COUNTS[0]
     for count in COUNTS[1:]:
         what = f"retraining, a clip of {count}"
-        yield Row(what, taken[count] / count, "s", f"a clip of {COUNTS[0]}", first, "≤ 1.2", model.name, device)
-    yield Row(f"retraining the head, {COUNTS[-1]} clips", whole, "s", "a minute", 60, "≤ 1", model.name, device)
+        yield Row(
+            what,
+            taken[count] / count,
+            "s",
+            f"a clip of {COUNTS[0]}",
+            first,
+            "≤ 1.2",
+            model.name,
+            device,
+        )
+    yield Row(
+        f"retraining the head, {COUNTS[-1]} clips",
+        whole,
+        "s",
+        "a minute",
+        60,
+        "≤ 1",
+        model.name,
+        device,
+    )
 
 
 def custom(clips: Path) -> Row:
@@ -56,7 +77,10 @@ def custom(clips: Path) -> Row:
     truth = torch.arange(LEARNED) % 10
     net = Plain(ours, recipe.load("custom-base").network).to(device)
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (spec.mean, spec.std))
-    planes = [((torch.from_numpy(clip).permute(0, 3, 1, 2) / 255 - mean) / std).contiguous() for clip in frames]
+    planes = [
+        ((torch.from_numpy(clip).permute(0, 3, 1, 2) / 255 - mean) / std).contiguous()
+        for clip in frames
+    ]
     learner = network("custom-base")[0].to(device).to(memory_format=torch.channels_last)
     settings = replace(recipe.load("custom-base").training, epochs=1, schedule="constant")
     data = Data(frames, truth, Augment())
@@ -66,7 +90,16 @@ def custom(clips: Path) -> Row:
         rounds=3,
     )
     rate = LEARNED / taken, LEARNED / theirs
-    return Row("custom, training", rate[0], "clips/s", "the report's loop", rate[1], "≥ 2", "custom-base", str(device))
+    return Row(
+        "custom, training",
+        rate[0],
+        "clips/s",
+        "the report's loop",
+        rate[1],
+        "≥ 2",
+        "custom-base",
+        str(device),
+    )
 
 
 def retrained(

@@ -27,7 +27,9 @@ from learner.video import read_clip
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 if not Path(CHROMIUM).exists():
     pytest.skip("needs Debian's chromium: apt-get install chromium", allow_module_level=True)
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="needs playwright: pip install playwright"
+)
 
 pytestmark = pytest.mark.slow
 VIDWATCH = Path(sys.executable).with_name("vidwatch")
@@ -48,7 +50,9 @@ def served(site: Site, token: str | None = None) -> Iterator[str]:
     with _listen("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
         site.port = port
-        config = uvicorn.Config(make_app(site, "127.0.0.1", token), log_config=None, timeout_graceful_shutdown=1)
+        config = uvicorn.Config(
+            make_app(site, "127.0.0.1", token), log_config=None, timeout_graceful_shutdown=1
+        )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
@@ -84,7 +88,9 @@ def page(chromium: Any, address: str) -> Iterator[Any]:
     page.goto(address)
     yield page
     page.close()
-    assert [line for line in complaints if "status of 4" not in line] == []  # a refusal that a test asked for
+    assert [
+        line for line in complaints if "status of 4" not in line
+    ] == []  # a refusal that a test asked for
 
 
 def names(page: Any) -> list[str]:
@@ -99,7 +105,9 @@ def message(page: Any, text: str) -> None:
     playwright.expect(page.locator("#message")).to_contain_text(text, timeout=15_000)
 
 
-def test_a_clip_is_accepted_by_a_key_and_the_next_has_the_focus(page: Any, home: ReviewedHome) -> None:
+def test_a_clip_is_accepted_by_a_key_and_the_next_has_the_focus(
+    page: Any, home: ReviewedHome
+) -> None:
     assert names(page) == ["first.avi", "second.avi", "third.avi", "drawn.avi"]
     assert current(page) == "first.avi"
     page.evaluate("window.stays = 'as it was'")
@@ -120,7 +128,9 @@ def test_the_likeliest_classes_have_the_keys_1_2_3(page: Any, home: ReviewedHome
     assert [row[2] for row in home.said()] == ["dark", "grey"]
 
 
-def test_another_class_is_typed_and_a_wrong_one_told_in_its_place(page: Any, home: ReviewedHome) -> None:
+def test_another_class_is_typed_and_a_wrong_one_told_in_its_place(
+    page: Any, home: ReviewedHome
+) -> None:
     page.keyboard.press("j")
     assert current(page) == "second.avi"
     page.keyboard.press("c")
@@ -164,7 +174,9 @@ def test_many_are_selected_by_key_and_accepted_at_once(page: Any, home: Reviewed
     assert len(names(page)) == 4
 
 
-def test_enter_in_the_field_for_many_labels_them_and_accepts_nothing(page: Any, home: ReviewedHome) -> None:
+def test_enter_in_the_field_for_many_labels_them_and_accepts_nothing(
+    page: Any, home: ReviewedHome
+) -> None:
     page.locator("#clip-1 [type=checkbox]").check()
     page.locator("#bulk-class").fill("zebra")
     page.keyboard.press("Enter")
@@ -190,7 +202,9 @@ def left_edge(page: Any) -> float:
     return float(page.locator("#clip-1 .film").evaluate(moved))
 
 
-def test_the_strip_moves_from_frame_to_frame_of_what_the_model_saw(page: Any, home: ReviewedHome) -> None:
+def test_the_strip_moves_from_frame_to_frame_of_what_the_model_saw(
+    page: Any, home: ReviewedHome
+) -> None:
     film, screen = page.locator("#clip-1 .film"), page.locator("#clip-1 .screen")
     playwright.expect(film).to_have_js_property("naturalWidth", 4 * 32)
     width = screen.bounding_box()["width"]
@@ -205,7 +219,9 @@ def test_the_strip_moves_from_frame_to_frame_of_what_the_model_saw(page: Any, ho
         film.evaluate("(film, now) => { film.getAnimations()[0].currentTime = now }", time_ms)
         reds.append(mean_red(screen.screenshot()))
     clip = read_clip(home.path(1), SPEC)
-    assert reds == pytest.approx([float(frame[:, :, 0].mean()) for frame in clip.frames], abs=6)  # a JPEG's loss
+    assert reds == pytest.approx(
+        [float(frame[:, :, 0].mean()) for frame in clip.frames], abs=6
+    )  # a JPEG's loss
 
 
 def test_the_strip_rests_under_the_pointer_and_where_motion_is_not_wanted(page: Any) -> None:
@@ -232,7 +248,9 @@ def test_a_file_that_cannot_be_read_says_so_in_the_strips_place(
     home.path(1).write_bytes(b"no video any more")
     page = chromium.new_page()
     page.goto(address)
-    playwright.expect(page.locator("#clip-1 .problem")).to_have_text(re.compile("cannot be shown: not a video"))
+    playwright.expect(page.locator("#clip-1 .problem")).to_have_text(
+        re.compile("cannot be shown: not a video")
+    )
     page.keyboard.press("2")
     message(page, "first.avi: dark")
     page.close()
@@ -267,7 +285,9 @@ def test_the_other_pages_are_reached_from_each(page: Any) -> None:
     assert "No clip of the random share has been reviewed yet" in page.locator("main").inner_text()
 
 
-def test_the_link_with_the_token_works_from_a_message_too(chromium: Any, home: ReviewedHome) -> None:
+def test_the_link_with_the_token_works_from_a_message_too(
+    chromium: Any, home: ReviewedHome
+) -> None:
     """What a click elsewhere brings is cross-site, and a strict cookie does not come along with its redirect."""
     token = "sixteen characters or more"
     with served(home.site(), token) as address:
@@ -292,9 +312,13 @@ def test_a_form_of_another_site_is_refused_by_what_the_browser_says_of_it(
     page = chromium.new_page()
     page.goto(address)
     secret = page.locator("[name=secret]").first.get_attribute("value")
-    fields = "".join(f'<input name={name} value="{value}">' for name, value in (("secret", secret), ("id", 1)))
+    fields = "".join(
+        f'<input name={name} value="{value}">' for name, value in (("secret", secret), ("id", 1))
+    )
     page.goto("about:blank")
-    page.set_content(f'<form method=post action="{address}say">{fields}<button name=action value=accept></form>')
+    page.set_content(
+        f'<form method=post action="{address}say">{fields}<button name=action value=accept></form>'
+    )
     page.locator("button").click()
     playwright.expect(page.locator("body")).to_contain_text("Another site sent this")
     assert home.said() == []
@@ -326,7 +350,9 @@ def test_a_key_never_acts_on_a_card_that_is_out_of_sight(page: Any, home: Review
     assert home.said() == []
 
 
-def test_keys_that_come_fast_each_count_for_the_card_they_were_meant_for(page: Any, home: ReviewedHome) -> None:
+def test_keys_that_come_fast_each_count_for_the_card_they_were_meant_for(
+    page: Any, home: ReviewedHome
+) -> None:
     before = page.locator(".card").count()
     for _ in range(3):
         page.keyboard.press("a")
@@ -380,7 +406,9 @@ def test_nothing_sticks_out_in_light_dark_and_narrow(
     for name in ("", "failures", "models", "history"):
         page.goto(address + name)
         if not name:
-            playwright.expect(page.locator("#clip-1 .evidence svg")).to_have_count(3, timeout=60_000)
+            playwright.expect(page.locator("#clip-1 .evidence svg")).to_have_count(
+                3, timeout=60_000
+            )
         page.screenshot(path=tmp_path / f"{look}-{name or 'review'}.png", full_page=True)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.close()
@@ -395,7 +423,9 @@ def test_real_clips_are_reviewed_with_the_installed_command(
     subprocess.run([VIDWATCH, "init"], env=environment, check=True, capture_output=True)
     for clip in sorted((real_clips / "ucf10-original").glob("*/*.avi"))[::9]:
         shutil.copy(clip, tmp_path / "real/inbox")
-    subprocess.run([VIDWATCH, "run", "--once"], env=environment, check=True, capture_output=True, timeout=300)
+    subprocess.run(
+        [VIDWATCH, "run", "--once"], env=environment, check=True, capture_output=True, timeout=300
+    )
     command = [VIDWATCH, "review", "--port", "0"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout
@@ -414,5 +444,7 @@ def test_real_clips_are_reviewed_with_the_installed_command(
         page.close()
         server.terminate()
         assert server.wait(30) == 0
-    subprocess.run([VIDWATCH, "run", "--once"], env=environment, check=True, capture_output=True, timeout=300)
+    subprocess.run(
+        [VIDWATCH, "run", "--once"], env=environment, check=True, capture_output=True, timeout=300
+    )
     assert [path.name for path in (tmp_path / "real/labelled").rglob("*.avi")] == [name]

@@ -3,8 +3,12 @@ import pytest
 from daemon.classify.batch_size import FIRST, LONGEST, BatchSize
 
 
-@pytest.mark.parametrize(("seconds_a_clip", "found"), [(0.001, 64), (0.01, 64), (0.05, 16), (0.2, 4), (0.5, 2), (5, 1)])
-def test_batches_grow_or_shrink_until_they_take_half_a_second_to_one(seconds_a_clip: float, found: int) -> None:
+@pytest.mark.parametrize(
+    ("seconds_a_clip", "found"), [(0.001, 64), (0.01, 64), (0.05, 16), (0.2, 4), (0.5, 2), (5, 1)]
+)
+def test_batches_grow_or_shrink_until_they_take_half_a_second_to_one(
+    seconds_a_clip: float, found: int
+) -> None:
     size = BatchSize(64)
     for _ in range(20):
         size.took(size.now, size.now * seconds_a_clip)

@@ -25,7 +25,12 @@ UNDECIDED = Decision("undecided", "too few clips", {})
 
 @pytest.fixture
 def engines(lab: Lab) -> Iterator[Engines]:
-    engines = Engines(lab.home, SETTINGS.model_copy(update={"model": "tiny", "decoders": 1}), lab.store, lab.history)
+    engines = Engines(
+        lab.home,
+        SETTINGS.model_copy(update={"model": "tiny", "decoders": 1}),
+        lab.store,
+        lab.history,
+    )
     yield engines
     engines.close()
 
@@ -33,12 +38,18 @@ def engines(lab: Lab) -> Iterator[Engines]:
 def copy_of_tiny(lab: Lab, name: str) -> None:
     """Another model with the same backbone: its head has other weights, so that it can be told from the first."""
     tiny = load(lab.home.model("tiny"))
-    tensors = {key: value * 0.5 if key.startswith("head.linear") else value for key, value in tiny.tensors.items()}
+    tensors = {
+        key: value * 0.5 if key.startswith("head.linear") else value
+        for key, value in tiny.tensors.items()
+    }
     save(lab.home.model(name), tiny.manifest, tensors)
 
 
 def clips(tmp_path: Path, model: Classifier) -> list[Clip]:
-    return [read_clip(bytes(write_video(tmp_path / f"{shade}.avi", shade=shade)), model.spec) for shade in (0, 180)]
+    return [
+        read_clip(bytes(write_video(tmp_path / f"{shade}.avi", shade=shade)), model.spec)
+        for shade in (0, 180)
+    ]
 
 
 def test_a_promotion_gives_a_new_engine_once(lab: Lab, engines: Engines) -> None:
@@ -53,7 +64,9 @@ def test_a_promotion_gives_a_new_engine_once(lab: Lab, engines: Engines) -> None
     assert engines.changed(lab.now) is None
 
 
-def test_a_new_champion_that_cannot_be_loaded_gives_way_to_the_one_before(lab: Lab, engines: Engines) -> None:
+def test_a_new_champion_that_cannot_be_loaded_gives_way_to_the_one_before(
+    lab: Lab, engines: Engines
+) -> None:
     engines.first(lab.now)
     copy_of_tiny(lab, "auto-1")
     lab.home.model("auto-1.safetensors").write_bytes(b"damaged")
@@ -83,7 +96,9 @@ def test_exact_frames_are_asked_of_the_decoders_and_their_features_kept_apart(la
 
 def test_a_setting_that_names_no_model_is_an_error(lab: Lab) -> None:
     settings = SETTINGS.model_copy(update={"model": "none"})
-    with pytest.raises(VidwatchError, match=r"setting 'model' is 'none'.*'vidwatch models' lists them"):
+    with pytest.raises(
+        VidwatchError, match=r"setting 'model' is 'none'.*'vidwatch models' lists them"
+    ):
         Engines(lab.home, settings, lab.store, lab.history).first(lab.now)
 
 
@@ -122,7 +137,9 @@ def test_a_challenger_that_cannot_be_loaded_stands_in_no_ones_way(
     assert "challenger auto-1 cannot be loaded" in caplog.text
 
 
-def test_the_features_that_a_model_looked_at_are_kept(lab: Lab, engines: Engines, tmp_path: Path) -> None:
+def test_the_features_that_a_model_looked_at_are_kept(
+    lab: Lab, engines: Engines, tmp_path: Path
+) -> None:
     engine = engines.first(lab.now)
     seen = clips(tmp_path, engines.champion)
     engine.classify(seen)
@@ -135,7 +152,12 @@ def test_the_features_that_a_model_looked_at_are_kept(lab: Lab, engines: Engines
 
 @pytest.mark.parametrize(
     ("probability", "known", "doubt"),
-    [(0.9, True, None), (0.9, False, "unknown"), (0.4, True, "probability"), (0.7, True, "probability")],
+    [
+        (0.9, True, None),
+        (0.9, False, "unknown"),
+        (0.4, True, "probability"),
+        (0.7, True, "probability"),
+    ],
 )
 def test_an_answer_is_unsure_below_its_threshold_or_where_the_clip_is_like_no_class(
     probability: float, known: bool, doubt: str | None
@@ -145,7 +167,9 @@ def test_an_answer_is_unsure_below_its_threshold_or_where_the_clip_is_like_no_cl
     assert thresholds.doubt(prediction) == doubt
 
 
-def test_a_challenger_that_is_the_very_champion_runs_in_no_shadow(lab: Lab, engines: Engines, tmp_path: Path) -> None:
+def test_a_challenger_that_is_the_very_champion_runs_in_no_shadow(
+    lab: Lab, engines: Engines, tmp_path: Path
+) -> None:
     tiny = load(lab.home.model("tiny"))
     save(lab.home.model("auto-1"), tiny.manifest, tiny.tensors)
     lab.history.conclude("auto-1", "tiny", UNDECIDED, lab.now)
@@ -172,7 +196,9 @@ def test_where_no_other_model_is_left_the_one_in_use_goes_on(lab: Lab, engines: 
 
 
 def test_a_model_that_vidwatch_toml_misspells_ends_no_reign(lab: Lab) -> None:
-    misspelt = Engines(lab.home, SETTINGS.model_copy(update={"model": "nix"}), lab.store, lab.history)
+    misspelt = Engines(
+        lab.home, SETTINGS.model_copy(update={"model": "nix"}), lab.store, lab.history
+    )
     with pytest.raises(VidwatchError, match="setting 'model' is 'nix'"):
         misspelt.first(lab.now)
     assert lab.history.champion() == "tiny"

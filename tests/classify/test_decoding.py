@@ -45,14 +45,18 @@ def test_what_is_no_video_is_failed_with_its_reason(tmp_path: Path, decoders: De
     assert "not a video" in outcome.reason
 
 
-def test_of_a_file_cut_short_what_is_there_is_read_and_too_little_is_told_from_other_failures(tmp_path: Path) -> None:
+def test_of_a_file_cut_short_what_is_there_is_read_and_too_little_is_told_from_other_failures(
+    tmp_path: Path,
+) -> None:
     decoders = Decoders(SPEC, workers=1, seconds=30, min_read_share=0.5)
     whole = write_video(tmp_path / "a.avi", frames=60).read_bytes()
     for name, share in (("most", 0.8), ("little", 0.3), ("none", 0)):
         (tmp_path / name).write_bytes(whole[: int(len(whole) * share)])
     (tmp_path / "text").write_text("text")
     names = ("most", "little", "none", "text")
-    most, little, none, text = [decoders.outcome(decoders.decode(bytes(tmp_path / name))) for name in names]
+    most, little, none, text = [
+        decoders.outcome(decoders.decode(bytes(tmp_path / name))) for name in names
+    ]
     assert isinstance(most, Clip)
     assert most.read_share == pytest.approx(0.75, abs=0.1)
     assert [(o.verdict, o.cut_short) for o in (little, none, text) if isinstance(o, Undecoded)] == [
@@ -63,7 +67,9 @@ def test_of_a_file_cut_short_what_is_there_is_read_and_too_little_is_told_from_o
     decoders.close()
 
 
-def test_another_file_in_the_place_of_the_one_that_came_is_not_read(tmp_path: Path, decoders: Decoders) -> None:
+def test_another_file_in_the_place_of_the_one_that_came_is_not_read(
+    tmp_path: Path, decoders: Decoders
+) -> None:
     """Swapped in for a moment, or reached through a folder that was swapped for a link."""
     (tmp_path / "inbox").mkdir()
     path = write_video(tmp_path / "inbox/a.avi")
@@ -101,18 +107,27 @@ def test_decoders_have_no_network_and_start_no_program(decoders: Decoders) -> No
 def test_decoders_have_a_limit_of_memory_and_leave_no_core(tmp_path: Path) -> None:
     decoders = Decoders(SPEC, workers=1, seconds=60, gigabytes=0.25)
     said = "decoding takes more than 0.25 GB of memory (decode_gigabytes)"
-    assert decoders.outcome(decoders._pool.schedule(bytearray, args=(300_000_000,))) == Undecoded("crashed", said)
-    assert decoders._pool.schedule(resource.getrlimit, args=(resource.RLIMIT_CORE,)).result() == (0, 0)
+    assert decoders.outcome(decoders._pool.schedule(bytearray, args=(300_000_000,))) == Undecoded(
+        "crashed", said
+    )
+    assert decoders._pool.schedule(resource.getrlimit, args=(resource.RLIMIT_CORE,)).result() == (
+        0,
+        0,
+    )
     # Pictures of 96 MB, and nearly nothing in the file.
     path = tmp_path / "large.mp4"
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast", "refs": "4"})
+        stream = container.add_stream(
+            "libx264", rate=25, options={"preset": "ultrafast", "refs": "4"}
+        )
         stream.width, stream.height, stream.pix_fmt = 8000, 8000, "yuv420p"
         for _ in range(2):
             container.mux(stream.encode(av.VideoFrame(8000, 8000, "yuv420p")))
         container.mux(stream.encode(None))
     assert decoders.outcome(decoders.decode(bytes(path))) == Undecoded("crashed", said)
-    assert isinstance(decoders.outcome(decoders.decode(bytes(write_video(tmp_path / "a.avi")))), Clip)
+    assert isinstance(
+        decoders.outcome(decoders.decode(bytes(write_video(tmp_path / "a.avi")))), Clip
+    )
     decoders.close()
 
 
@@ -125,12 +140,17 @@ def test_a_crash_and_a_hang_cost_their_own_file_alone(tmp_path: Path, decoders: 
         outcomes = [decoders.outcome(future) for future in (crash, hang)]
         if {outcome.verdict for outcome in outcomes if isinstance(outcome, Undecoded)} != {"again"}:
             break  # else pebble took the dead process for an idle one, and gave up the whole pool
-    assert [outcome.verdict for outcome in outcomes if isinstance(outcome, Undecoded)] == ["crashed", "crashed"]
+    assert [outcome.verdict for outcome in outcomes if isinstance(outcome, Undecoded)] == [
+        "crashed",
+        "crashed",
+    ]
     assert "SIGABRT" in str(outcomes[0])
     assert all(isinstance(decoders.outcome(future), Clip) for future in clips)
 
 
-def test_decoders_whose_idle_processes_were_killed_are_replaced(tmp_path: Path, decoders: Decoders) -> None:
+def test_decoders_whose_idle_processes_were_killed_are_replaced(
+    tmp_path: Path, decoders: Decoders
+) -> None:
     path = bytes(write_video(tmp_path / "a.mp4"))
     decoders.outcome(decoders.decode(path))
     for worker in decoders._pool._pool_manager.worker_manager.workers.values():
@@ -156,7 +176,9 @@ def begin_without_end(path: bytes, decoders: Decoders) -> Future[Clip]:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_what_is_in_hand_is_read_again_where_a_thread_of_the_pool_has_ended(tmp_path: Path, decoders: Decoders) -> None:
+def test_what_is_in_hand_is_read_again_where_a_thread_of_the_pool_has_ended(
+    tmp_path: Path, decoders: Decoders
+) -> None:
     path = bytes(write_video(tmp_path / "a.mp4"))
     future = begin_without_end(path, decoders)
     decoders._pool._pool_manager.worker_manager.pool_channel.reader.close()
@@ -207,7 +229,9 @@ if __name__ == "__main__":
 """
     (tmp_path / "daemon_like.py").write_text(code)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    process = subprocess.Popen([sys.executable, tmp_path / "daemon_like.py"], stdout=subprocess.PIPE, env=environment)
+    process = subprocess.Popen(
+        [sys.executable, tmp_path / "daemon_like.py"], stdout=subprocess.PIPE, env=environment
+    )
     assert process.stdout
     children = [psutil.Process(int(pid)) for pid in process.stdout.readline().split()]
     assert len(children) >= 2

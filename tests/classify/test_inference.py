@@ -52,7 +52,9 @@ def test_a_device_short_of_memory_is_given_fewer_clips_at_once_and_the_answers_a
     model.room = 5
     expected = model.predict(np.stack([clip.frames for clip in given]))
     for outcome, prediction in zip(outcomes, expected, strict=True):
-        assert list(outcome.prediction.logits.values()) == pytest.approx(list(prediction.logits.values()), abs=1e-4)
+        assert list(outcome.prediction.logits.values()) == pytest.approx(
+            list(prediction.logits.values()), abs=1e-4
+        )
     assert inference._most == 2
 
 

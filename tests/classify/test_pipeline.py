@@ -50,7 +50,14 @@ class Brightness:
         self.batches.append(len(clips))
         red = [float(clip.frames[..., 0].mean()) for clip in clips]
         return [
-            Outcome(Said(("dark", "red")[value > 127], value > 127, 0.9, {"dark": 127 - value, "red": value}))
+            Outcome(
+                Said(
+                    ("dark", "red")[value > 127],
+                    value > 127,
+                    0.9,
+                    {"dark": 127 - value, "red": value},
+                )
+            )
             for value in red
         ]
 
@@ -134,7 +141,10 @@ def test_clips_get_their_predictions_and_are_filed_by_class(house: House) -> Non
     house.drop("b.avi", shade=180)
     house.work()
     assert [(row.state, row.sha256 is not None) for row in house.rows()] == [("filed", True)] * 2
-    assert [(row.class_index, len(row.logits), row.frames_asked, row.frames_read) for row in house.predictions()] == [
+    assert [
+        (row.class_index, len(row.logits), row.frames_asked, row.frames_read)
+        for row in house.predictions()
+    ] == [
         (0, 2, 4, 4),
         (1, 2, 4, 4),
     ]
@@ -147,7 +157,9 @@ def test_a_clip_of_one_frame_is_classified_and_says_so(house: House) -> None:
     assert [(row.frames_asked, row.frames_read) for row in house.predictions()] == [(4, 1)]
 
 
-@pytest.mark.parametrize("name", [b"with space.avi", b"new\nline.avi", b"\xff\xfe.avi", b"x" * 251 + b".avi", b"%03d"])
+@pytest.mark.parametrize(
+    "name", [b"with space.avi", b"new\nline.avi", b"\xff\xfe.avi", b"x" * 251 + b".avi", b"%03d"]
+)
 def test_any_name_is_classified_and_kept(house: House, name: bytes) -> None:
     house.drop(name)
     house.work()
@@ -160,7 +172,9 @@ def test_two_files_of_one_name_are_both_kept(house: House) -> None:
     house.drop("cam2/001.avi", shade=8)
     house.work()
     assert house.files() == {"classified/dark/001.avi", "classified/dark/001-2.avi"}
-    assert {os.fsdecode(row.path) for row in house.rows()} == {str(house.root / name) for name in house.files()}
+    assert {os.fsdecode(row.path) for row in house.rows()} == {
+        str(house.root / name) for name in house.files()
+    }
 
 
 def test_bad_files_are_moved_with_their_reason_and_do_not_hold_up_the_next(house: House) -> None:
@@ -199,7 +213,9 @@ def test_a_file_that_vanishes_gets_a_row_that_says_so(house: House) -> None:
     ]
 
 
-def test_modified_during_check_a_file_waits_until_it_is_whole_again(house: House, decoders: Decoders) -> None:
+def test_modified_during_check_a_file_waits_until_it_is_whole_again(
+    house: House, decoders: Decoders
+) -> None:
     class WrittenMeanwhile:
         """Reads for real, while someone goes on writing the file."""
 
@@ -290,7 +306,9 @@ def test_a_clip_that_the_model_refuses_is_failed_and_the_others_go_on(house: Hou
     def refuses_red(clips: Sequence[Clip]) -> list[Outcome]:
         said = classify(clips)
         if any(outcome.prediction.class_name == "red" for outcome in said):
-            raise VidwatchError("model 'm' gave logits that are not finite: its weights are damaged")
+            raise VidwatchError(
+                "model 'm' gave logits that are not finite: its weights are damaged"
+            )
         return said
 
     classify = house.engine.classify
@@ -362,7 +380,9 @@ def test_what_is_in_hand_at_the_end_goes_back_into_the_queue(house: House) -> No
     assert len(house.predictions()) == 10
 
 
-def test_no_more_than_two_batches_are_in_hand_and_no_batch_is_larger_than_asked(house: House) -> None:
+def test_no_more_than_two_batches_are_in_hand_and_no_batch_is_larger_than_asked(
+    house: House,
+) -> None:
     for number in range(20):
         house.drop(f"{number}.avi", shade=8 * number)
     house.pipeline.step(house.now)
@@ -386,7 +406,9 @@ def test_a_file_taken_away_after_its_answer_is_left_where_it_is(house: House) ->
     house.pipeline._file = taken_away  # type: ignore[method-assign]
     house.work()
     assert house.files() == {"labelled/a.avi"}
-    assert [(row.state, row.finished_at is not None) for row in house.rows()] == [("classified", True)]
+    assert [(row.state, row.finished_at is not None) for row in house.rows()] == [
+        ("classified", True)
+    ]
     assert len(house.predictions()) == 1
 
 
@@ -413,8 +435,12 @@ def test_a_clip_cut_short_a_moment_ago_is_looked_at_again_before_it_counts(house
     assert [(row.frames_read, row.read_share) for row in house.predictions()] == [(4, 1)]
 
 
-@pytest.mark.parametrize("age", [timedelta(minutes=2), -timedelta(days=1)], ids=["long ago", "in times to come"])
-def test_a_clip_cut_short_is_answered_on_what_is_there_and_the_row_says_how_much(house: House, age: timedelta) -> None:
+@pytest.mark.parametrize(
+    "age", [timedelta(minutes=2), -timedelta(days=1)], ids=["long ago", "in times to come"]
+)
+def test_a_clip_cut_short_is_answered_on_what_is_there_and_the_row_says_how_much(
+    house: House, age: timedelta
+) -> None:
     cut(house, "a.avi", 0.7, house.now - age)
     cut(house, "b.avi", 0.3, house.now - age)
     house.work()

@@ -32,7 +32,9 @@ def test_a_later_models_predictions_stand_beside_the_answers_and_no_file_moves(l
     later_model(lab)
     before = sorted(path for path in lab.home.root.rglob("*.avi"))
     assert again(lab) == Found("auto-1", 2, 2, 0)
-    query = select(predictions.c.video_id, predictions.c.kind, predictions.c["class"]).order_by(predictions.c.id)
+    query = select(predictions.c.video_id, predictions.c.kind, predictions.c["class"]).order_by(
+        predictions.c.id
+    )
     with lab.store.engine.begin() as read:
         rows = [tuple(row) for row in read.execute(query)]
     assert rows == [
@@ -58,7 +60,11 @@ def test_features_that_are_stored_serve_where_the_file_is_gone(lab: Lab) -> None
     third = lab.answer("dark", 3, number=9)
     with lab.store.engine.begin() as read:
         for video in (first, second, third):
-            Path(read.execute(select(videos.c.path).where(videos.c.id == video)).scalar_one().decode()).unlink()
+            Path(
+                read.execute(select(videos.c.path).where(videos.c.id == video))
+                .scalar_one()
+                .decode()
+            ).unlink()
     assert again(lab, "auto-2") == Found("auto-2", 2, 2, 1)
 
 

@@ -33,8 +33,15 @@ def commands(group: Any, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ..
 COMMANDS = sorted(commands(get_command(app)))
 
 
-def vidwatch(*arguments: str | Path, home: Path | str = "/nonexistent/home") -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "VIDWATCH_HOME": str(home), "VIDWATCH_DEVICE": "cpu", "COLUMNS": "120"}
+def vidwatch(
+    *arguments: str | Path, home: Path | str = "/nonexistent/home"
+) -> subprocess.CompletedProcess[str]:
+    environment = {
+        **os.environ,
+        "VIDWATCH_HOME": str(home),
+        "VIDWATCH_DEVICE": "cpu",
+        "COLUMNS": "120",
+    }
     return subprocess.run([VIDWATCH, *arguments], capture_output=True, text=True, env=environment)
 
 
@@ -75,8 +82,14 @@ def test_init_makes_a_home_and_may_be_repeated(tmp_path: Path) -> None:
         (["train", "/nonexistent", "--out", "x" * 300], "cannot be the name"),
         (["evaluate", "/nonexistent"], "/nonexistent is not a folder"),
         (["classify", "--model", "none", "a.mp4"], "none"),
-        (["train", "/nonexistent", "--out", "x", "--group-pattern", "("], "not a regular expression"),
-        (["train", "/nonexistent", "--recipe", "nonsense"], "no recipe 'nonsense'; `vidwatch recipes` lists them"),
+        (
+            ["train", "/nonexistent", "--out", "x", "--group-pattern", "("],
+            "not a regular expression",
+        ),
+        (
+            ["train", "/nonexistent", "--recipe", "nonsense"],
+            "no recipe 'nonsense'; `vidwatch recipes` lists them",
+        ),
         (["train", "/nonexistent", "--weights", "a", "--init-from", "b"], "give one of them"),
         (["label", "1", "Biking"], "vidwatch init"),
         (["label", "Biking"], "give videos, and then the class"),
@@ -88,7 +101,9 @@ def test_init_makes_a_home_and_may_be_repeated(tmp_path: Path) -> None:
         (["models", "promote", "none"], "none"),
     ],
 )
-def test_what_a_person_can_mend_is_one_line_and_exit_status_2(arguments: list[str], said: str) -> None:
+def test_what_a_person_can_mend_is_one_line_and_exit_status_2(
+    arguments: list[str], said: str
+) -> None:
     done = vidwatch(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("vidwatch: ")
@@ -115,14 +130,29 @@ def test_classify_needs_no_home_and_goes_on_after_a_bad_file(tmp_path: Path) -> 
     assert "bad.mp4: not a video" in done.stderr
     assert [answer["file"] for answer in answers] == [str(good), str(strange)]
     read = ["frames_asked", "frames_read", "read_share"]
-    assert list(answers[0]) == ["file", "class", "class_index", "probability", "logits", "model", *read, "known"]
-    assert (len(answers[0]["logits"]), answers[0]["frames_read"], answers[0]["model"]) == (10, 5, "starter")
+    assert list(answers[0]) == [
+        "file",
+        "class",
+        "class_index",
+        "probability",
+        "logits",
+        "model",
+        *read,
+        "known",
+    ]
+    assert (len(answers[0]["logits"]), answers[0]["frames_read"], answers[0]["model"]) == (
+        10,
+        5,
+        "starter",
+    )
     assert max(answers[0]["logits"], key=answers[0]["logits"].get) == answers[0]["class"]
     plain = vidwatch("classify", strange)
     assert re.fullmatch(r".*new\\nline\\xff\.avi: \w+ \d+\.\d%\n", plain.stdout)
 
 
-def test_a_model_is_trained_listed_evaluated_and_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_is_trained_listed_evaluated_and_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     home, clips = tmp_path / "home", tmp_path / "clips"
     for shade, label in ((0, "dark"), (120, "red")):
@@ -136,10 +166,18 @@ def test_a_model_is_trained_listed_evaluated_and_used(tmp_path: Path, monkeypatc
     assert "cross-validation over groups" in trained.stdout
     names = [model["name"] for model in json.loads(vidwatch("models", "--json", home=home).stdout)]
     assert names == ["starter", "mine"]
-    measured = json.loads(vidwatch("evaluate", clips, "--model", "mine", "--json", home=home).stdout)
-    assert (measured["n"], measured["seen"], sorted(measured["per_class"])) == (8, 8, ["dark", "red"])
+    measured = json.loads(
+        vidwatch("evaluate", clips, "--model", "mine", "--json", home=home).stdout
+    )
+    assert (measured["n"], measured["seen"], sorted(measured["per_class"])) == (
+        8,
+        8,
+        ["dark", "red"],
+    )
     assert measured["accuracy"] == 1.0
-    answer = vidwatch("classify", "--json", "--model", "mine", clips / "red/scene1/a.avi", home=home)
+    answer = vidwatch(
+        "classify", "--json", "--model", "mine", clips / "red/scene1/a.avi", home=home
+    )
     assert json.loads(answer.stdout)["class"] == "red"
 
 
@@ -154,7 +192,9 @@ def scenes(root: Path, count: int = 5) -> Path:
 
 @pytest.mark.parametrize("how", ["damaged", "missing"])
 @pytest.mark.parametrize("command", ["rollback", "promote tiny"])
-def test_no_model_that_cannot_be_loaded_is_made_the_one_that_answers(tmp_path: Path, command: str, how: str) -> None:
+def test_no_model_that_cannot_be_loaded_is_made_the_one_that_answers(
+    tmp_path: Path, command: str, how: str
+) -> None:
     room = ReviewedHome(tmp_path)
     room.save_model("other", tmp_path)
     history, weights = History(room.engine), room.home.models / "tiny.safetensors"
@@ -171,7 +211,9 @@ def test_no_model_that_cannot_be_loaded_is_made_the_one_that_answers(tmp_path: P
 
 
 @pytest.mark.slow
-def test_a_recipe_of_the_report_is_run_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recipe_of_the_report_is_run_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Named after itself, with a number the second time; its checkpoint can be begun with."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     home, clips = tmp_path / "home", scenes(tmp_path / "clips")
@@ -199,7 +241,12 @@ def test_a_recipe_of_the_report_is_run_by_name(tmp_path: Path, monkeypatch: pyte
 
 def test_recipes_are_listed_with_the_reports_figures() -> None:
     listed = {recipe["name"]: recipe for recipe in json.loads(vidwatch("recipes", "--json").stdout)}
-    assert listed["custom-cosine"]["report"] == {"accuracy": 0.81, "loss": 0.679, "train": 7.6, "evaluate": 13.2}
+    assert listed["custom-cosine"]["report"] == {
+        "accuracy": 0.81,
+        "loss": 0.679,
+        "train": 7.6,
+        "evaluate": 13.2,
+    }
     assert listed["default"]["report"] is None
     shown = vidwatch("recipes").stdout
     assert all(name in shown for name in listed)
@@ -236,14 +283,18 @@ def test_answers_are_corrected_accepted_and_taken_back_by_command(tmp_path: Path
     for number, name in enumerate(("a", "b")):
         write_video(home / f"inbox/{name}.avi", frames=5 + number, shade=40 * number)
     assert vidwatch("run", "--once", home=home).returncode == 0
-    assert vidwatch("label", "a.avi", "b.avi", "Zebra", home=home).stdout.startswith("2 labels noted")
+    assert vidwatch("label", "a.avi", "b.avi", "Zebra", home=home).stdout.startswith(
+        "2 labels noted"
+    )
     assert vidwatch("label", "--undo", "b.avi", home=home).stdout.startswith("1 label taken back")
     wrong = vidwatch("label", "a.avi", "99", "x.avi", "Zebra", home=home)
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
     assert "no video '99'" in wrong.stderr
     assert "no video 'x.avi'" in wrong.stderr
     (tmp_path / "labels.csv").write_text("file,label\nb.avi,Lion\n")
-    assert vidwatch("label", "--csv", tmp_path / "labels.csv", home=home).stdout.startswith("1 label noted")
+    assert vidwatch("label", "--csv", tmp_path / "labels.csv", home=home).stdout.startswith(
+        "1 label noted"
+    )
     assert vidwatch("run", "--once", home=home).returncode == 0
     found = {str(path.relative_to(home)) for path in home.rglob("*.avi")}
     assert found == {"labelled/Zebra/a.avi", "labelled/Lion/b.avi"}
@@ -261,7 +312,9 @@ def test_a_model_is_chosen_and_left_again_by_command(tmp_path: Path) -> None:
         shutil.copy(STARTER.with_suffix(suffix), home / f"models/mine{suffix}")
     assert vidwatch("models", "promote", "mine", home=home).stdout == "mine answers from now on\n"
     assert json.loads(vidwatch("status", "--json", home=home).stdout)["model"] == "mine"
-    listed = {row["name"]: row for row in json.loads(vidwatch("models", "--json", home=home).stdout)}
+    listed = {
+        row["name"]: row for row in json.loads(vidwatch("models", "--json", home=home).stdout)
+    }
     assert (listed["mine"]["answers"], listed["starter"]["answers"]) == (True, False)
     assert "chosen" in vidwatch("models", home=home).stdout
     back = vidwatch("models", "rollback", home=home)

@@ -52,7 +52,9 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("how", DAMAGES)
 def test_a_damaged_database_is_named_with_what_to_do(database: Path, how: str) -> None:
     DAMAGES[how](database)
-    with pytest.raises(VidwatchError, match=r"vidwatch\.db is damaged .*clips are safe.*'vidwatch restore'"):
+    with pytest.raises(
+        VidwatchError, match=r"vidwatch\.db is damaged .*clips are safe.*'vidwatch restore'"
+    ):
         require_whole(database)
 
 
@@ -64,7 +66,9 @@ def test_each_command_names_the_way_back(tmp_path: Path, command: str, content: 
     (home.root / "failed" / "a.avi").touch()  # it had a database, then
     home.database.write_bytes(content)
     vidwatch = Path(sys.executable).with_name("vidwatch")
-    done = subprocess.run([vidwatch, "--home", home.root, *command.split()], capture_output=True, text=True)
+    done = subprocess.run(
+        [vidwatch, "--home", home.root, *command.split()], capture_output=True, text=True
+    )
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert "'vidwatch restore' brings the newest backup back" in done.stderr
 

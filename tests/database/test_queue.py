@@ -54,7 +54,9 @@ def model(store: Store) -> int:
     return store.register_model("starter", "digest", ["Biking", "Skiing"], {}, NOW)
 
 
-def test_a_file_found_again_while_it_is_unfinished_is_the_same_arrival(store: Store, tmp_path: Path) -> None:
+def test_a_file_found_again_while_it_is_unfinished_is_the_same_arrival(
+    store: Store, tmp_path: Path
+) -> None:
     arrival = arrive(store, tmp_path / "a.mp4")
     assert [store.enqueue([arrival], NOW) for _ in range(3)] == [1, 0, 0]
     assert store.unknown([(arrival.path, arrival.identity)]) == []
@@ -70,7 +72,9 @@ def test_a_file_that_is_gone_by_now_is_no_arrival(store: Store, tmp_path: Path) 
     assert rows(store) == []
 
 
-def test_a_queued_row_follows_its_file_to_another_name_and_to_other_content(store: Store, tmp_path: Path) -> None:
+def test_a_queued_row_follows_its_file_to_another_name_and_to_other_content(
+    store: Store, tmp_path: Path
+) -> None:
     store.enqueue([arrive(store, tmp_path / "a.mp4")], NOW)
     (tmp_path / "a.mp4").rename(tmp_path / "b.mp4")
     store.enqueue([seen(tmp_path / "b.mp4")], NOW)
@@ -80,10 +84,14 @@ def test_a_queued_row_follows_its_file_to_another_name_and_to_other_content(stor
     assert [row.size for row in rows(store)] == [changed.identity.size]
 
 
-def test_the_exact_bytes_of_a_path_are_kept_and_its_name_can_be_read(store: Store, tmp_path: Path) -> None:
+def test_the_exact_bytes_of_a_path_are_kept_and_its_name_can_be_read(
+    store: Store, tmp_path: Path
+) -> None:
     path = Path(os.fsdecode(bytes(tmp_path) + b"/\xff\n1.mp4"))
     store.enqueue([arrive(store, path)], NOW)
-    assert [(row.path, row.name) for row in rows(store)] == [(bytes(tmp_path) + b"/\xff\n1.mp4", "\\xff\n1.mp4")]
+    assert [(row.path, row.name) for row in rows(store)] == [
+        (bytes(tmp_path) + b"/\xff\n1.mp4", "\\xff\n1.mp4")
+    ]
 
 
 def test_the_oldest_are_claimed_first_and_each_once(store: Store, tmp_path: Path) -> None:
@@ -92,7 +100,9 @@ def test_the_oldest_are_claimed_first_and_each_once(store: Store, tmp_path: Path
     assert claims == [[1, 2], [3, 4], [5], []]
 
 
-def test_claims_from_several_threads_never_share_a_video_and_never_fail(store: Store, tmp_path: Path) -> None:
+def test_claims_from_several_threads_never_share_a_video_and_never_fail(
+    store: Store, tmp_path: Path
+) -> None:
     store.enqueue([arrive(store, tmp_path / f"{n}.mp4") for n in range(40)], NOW)
     with ThreadPoolExecutor(4) as pool:
         claims = list(pool.map(lambda _: store.claim(1, NOW), range(60)))
@@ -105,23 +115,33 @@ def test_a_new_daemon_takes_up_what_the_last_one_had_in_hand_and_no_attempt_coun
     store.enqueue([arrive(store, tmp_path / f"{n}.mp4") for n in range(2)], NOW)
     store.claim(2, NOW)
     assert store.recover() == 2
-    assert [(row.state, row.attempts, row.claimed_by) for row in rows(store)] == [("queued", 0, None)] * 2
+    assert [(row.state, row.attempts, row.claimed_by) for row in rows(store)] == [
+        ("queued", 0, None)
+    ] * 2
 
 
-def test_prediction_logits_and_destination_are_recorded_together(store: Store, tmp_path: Path) -> None:
+def test_prediction_logits_and_destination_are_recorded_together(
+    store: Store, tmp_path: Path
+) -> None:
     store.enqueue([arrive(store, tmp_path / "a.mp4")], NOW)
-    store.record([answer(video) for video in store.claim(1, NOW)], model(store), Folders(tmp_path), NOW)
+    store.record(
+        [answer(video) for video in store.claim(1, NOW)], model(store), Folders(tmp_path), NOW
+    )
     with store.engine.begin() as read:
         logits = read.exec_driver_sql('SELECT model, "class", logit FROM prediction_logits').all()
     assert logits == [("starter", "Biking", 1.5), ("starter", "Skiing", -0.5)]
     (move,) = store.moves(NOW)
     assert move.destination == bytes(tmp_path / "classified/Biking/a.mp4")
     store.moved({move.id: Placed(move.destination, move.destination)}, NOW)
-    assert [(row.state, row.path, row.finished_at) for row in rows(store)] == [("filed", move.destination, NOW)]
+    assert [(row.state, row.path, row.finished_at) for row in rows(store)] == [
+        ("filed", move.destination, NOW)
+    ]
     assert store.moves(NOW) == []
 
 
-def test_content_seen_before_gets_no_second_prediction_even_within_one_batch(store: Store, tmp_path: Path) -> None:
+def test_content_seen_before_gets_no_second_prediction_even_within_one_batch(
+    store: Store, tmp_path: Path
+) -> None:
     store.enqueue([arrive(store, tmp_path / f"{n}.mp4") for n in range(3)], NOW)
     first, second, third = store.claim(3, NOW)
     recorded = store.record([answer(first), answer(second)], model(store), Folders(tmp_path), NOW)
@@ -139,12 +159,16 @@ def test_the_same_content_that_failed_before_is_tried_again(store: Store, tmp_pa
     store.enqueue([arrive(store, tmp_path / "a.mp4")], NOW)
     (video,) = store.claim(1, NOW)
     store.fail(video.id, "not a video", bytes(tmp_path / "failed/a.mp4"))
-    store.moved({video.id: Placed(bytes(tmp_path / "failed/a.mp4"), bytes(tmp_path / "failed/a.mp4"))}, NOW)
+    store.moved(
+        {video.id: Placed(bytes(tmp_path / "failed/a.mp4"), bytes(tmp_path / "failed/a.mp4"))}, NOW
+    )
     assert store.enqueue([seen(tmp_path / "a.mp4")], NOW) == 1
     assert [row.state for row in rows(store)] == ["failed", "queued"]
 
 
-def test_temporary_trouble_is_tried_again_after_pauses_that_grow_to_a_limit(store: Store, tmp_path: Path) -> None:
+def test_temporary_trouble_is_tried_again_after_pauses_that_grow_to_a_limit(
+    store: Store, tmp_path: Path
+) -> None:
     store.enqueue([arrive(store, tmp_path / "a.mp4")], NOW)
     now, pauses = NOW, []
     for _ in range(12):
@@ -158,7 +182,9 @@ def test_temporary_trouble_is_tried_again_after_pauses_that_grow_to_a_limit(stor
     assert pauses == [2.0, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300, 300]
 
 
-def test_a_crash_of_its_decoder_counts_and_waits_while_others_go_on(store: Store, tmp_path: Path) -> None:
+def test_a_crash_of_its_decoder_counts_and_waits_while_others_go_on(
+    store: Store, tmp_path: Path
+) -> None:
     store.enqueue([arrive(store, tmp_path / f"{n}.mp4") for n in range(2)], NOW)
     (video,) = store.claim(1, NOW)
     assert store.count_crash(video.id, "signal SIGSEGV", NOW) == 1
@@ -167,7 +193,9 @@ def test_a_crash_of_its_decoder_counts_and_waits_while_others_go_on(store: Store
     assert store.count_crash(video.id, "signal SIGSEGV", LATER) == 2
 
 
-def test_a_file_that_changed_while_in_hand_is_queued_anew_when_it_is_whole(store: Store, tmp_path: Path) -> None:
+def test_a_file_that_changed_while_in_hand_is_queued_anew_when_it_is_whole(
+    store: Store, tmp_path: Path
+) -> None:
     store.enqueue([arrive(store, tmp_path / "a.mp4")], NOW)
     (video,) = store.claim(1, NOW)
     whole = arrive(store, tmp_path / "a.mp4", b"now it is whole")
@@ -188,7 +216,9 @@ def test_a_file_renamed_while_in_hand_keeps_its_row(store: Store, tmp_path: Path
     assert [row.state for row in rows(store)] == ["claimed"]
 
 
-def test_a_missing_file_is_given_up_after_its_grace_and_not_when_it_came_back(store: Store, tmp_path: Path) -> None:
+def test_a_missing_file_is_given_up_after_its_grace_and_not_when_it_came_back(
+    store: Store, tmp_path: Path
+) -> None:
     store.enqueue([arrive(store, tmp_path / f"{n}.mp4", b"%d" % n) for n in range(2)], NOW)
     for video in store.claim(2, NOW):
         store.wait(video.id, LATER)
@@ -203,14 +233,18 @@ def test_a_missing_file_is_given_up_after_its_grace_and_not_when_it_came_back(st
     ]
 
 
-def test_other_content_under_an_old_name_does_not_inherit_its_crashes(store: Store, tmp_path: Path) -> None:
+def test_other_content_under_an_old_name_does_not_inherit_its_crashes(
+    store: Store, tmp_path: Path
+) -> None:
     store.enqueue([arrive(store, tmp_path / "a.mp4")], NOW)
     store.count_crash(store.claim(1, NOW)[0].id, "signal SIGSEGV", NOW)
     store.enqueue([arrive(store, tmp_path / "a.mp4", b"other content")], NOW)
     assert [(row.attempts, row.trouble, row.retry_at) for row in rows(store)] == [(0, None, None)]
 
 
-def test_what_became_of_a_row_that_is_no_longer_in_hand_stands(store: Store, tmp_path: Path) -> None:
+def test_what_became_of_a_row_that_is_no_longer_in_hand_stands(
+    store: Store, tmp_path: Path
+) -> None:
     store.enqueue([arrive(store, tmp_path / "a.mp4")], NOW)
     (video,) = store.claim(1, NOW)
     store.fail(video.id, "not a video", bytes(tmp_path / "failed/a.mp4"))
@@ -242,9 +276,13 @@ def test_a_date_far_in_the_future_and_a_huge_inode_fit(store: Store, tmp_path: P
     assert store.unknown([(arrival.path, arrival.identity)]) == []
 
 
-def test_a_file_that_someone_took_away_before_it_was_filed_keeps_its_answer(store: Store, tmp_path: Path) -> None:
+def test_a_file_that_someone_took_away_before_it_was_filed_keeps_its_answer(
+    store: Store, tmp_path: Path
+) -> None:
     store.enqueue([arrive(store, tmp_path / "a.mp4")], NOW)
-    store.record([answer(video) for video in store.claim(1, NOW)], model(store), Folders(tmp_path), NOW)
+    store.record(
+        [answer(video) for video in store.claim(1, NOW)], model(store), Folders(tmp_path), NOW
+    )
     store.moved({1: Placed(None, store.moves(NOW)[0].destination)}, NOW)
     (row,) = rows(store)
     assert (row.state, row.finished_at, row.path) == ("classified", NOW, bytes(tmp_path / "a.mp4"))
@@ -257,7 +295,12 @@ def test_commits_last_through_a_power_cut_and_readers_do_not_wait(store: Store) 
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
             for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
         }
-    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 30000}
+    assert pragmas == {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "foreign_keys": 1,
+        "busy_timeout": 30000,
+    }
 
 
 def test_the_same_weights_are_one_model(store: Store) -> None:
@@ -282,14 +325,21 @@ def test_what_a_challenger_says_stands_beside_the_answer(store: Store, tmp_path:
     (video,) = store.claim(1, NOW)
     other = store.register_model("auto-1", "another digest", ["Biking", "Skiing"], {}, NOW)
     said = Opinion(other, "Skiing", 1, 0.6, [0.0, 1.0])
-    store.record([replace(answer(video), shadow=said, doubt="probability")], model(store), Folders(tmp_path), NOW)
+    store.record(
+        [replace(answer(video), shadow=said, doubt="probability")],
+        model(store),
+        Folders(tmp_path),
+        NOW,
+    )
     columns = (predictions.c.kind, predictions.c["class"], predictions.c.doubt)
     with store.engine.begin() as read:
         found = [tuple(row) for row in read.execute(select(*columns).order_by(predictions.c.id))]
     assert found == [("answer", "Biking", "probability"), ("shadow", "Skiing", None)]
 
 
-def test_a_pause_that_a_clock_set_back_would_make_endless_is_over(store: Store, tmp_path: Path) -> None:
+def test_a_pause_that_a_clock_set_back_would_make_endless_is_over(
+    store: Store, tmp_path: Path
+) -> None:
     store.enqueue([arrive(store, tmp_path / "a.mp4")], LATER)
     (video,) = store.claim(1, LATER)
     store.postpone([video.id], "the share is gone", LATER)
@@ -297,7 +347,9 @@ def test_a_pause_that_a_clock_set_back_would_make_endless_is_over(store: Store, 
     assert [video.id for video in store.claim(1, NOW)] == [video.id]
 
 
-def test_a_file_that_is_held_is_claimed_again_in_time_and_is_in_no_trouble(store: Store, tmp_path: Path) -> None:
+def test_a_file_that_is_held_is_claimed_again_in_time_and_is_in_no_trouble(
+    store: Store, tmp_path: Path
+) -> None:
     store.enqueue([arrive(store, tmp_path / "a.mp4")], NOW)
     (video,) = store.claim(1, NOW)
     store.hold(video.id, NOW + timedelta(seconds=30))

@@ -10,7 +10,9 @@ from daemon.database.connection import connect
 from daemon.database.upgrade import alembic_config, migrate, upgrade
 from learner.errors import VidwatchError
 
-REVISIONS = [script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()]
+REVISIONS = [
+    script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()
+]
 
 
 def schema(path: Path) -> list[tuple[str, str]]:
@@ -19,7 +21,9 @@ def schema(path: Path) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
-def test_every_past_revision_is_upgraded_to_the_present_schema(tmp_path: Path, revision: str) -> None:
+def test_every_past_revision_is_upgraded_to_the_present_schema(
+    tmp_path: Path, revision: str
+) -> None:
     migrate(tmp_path / "old.db", revision)
     upgrade(tmp_path / "old.db")
     upgrade(tmp_path / "new.db")
@@ -42,12 +46,18 @@ def test_a_database_of_a_newer_vidwatch_is_left_as_it_is(tmp_path: Path) -> None
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
-    (tmp_path / "a.db").write_bytes(b"this is a text, and long enough to be looked at as a header" * 20)
-    with pytest.raises(VidwatchError, match=r"a\.db is damaged .*not a database.*'vidwatch restore'"):
+    (tmp_path / "a.db").write_bytes(
+        b"this is a text, and long enough to be looked at as a header" * 20
+    )
+    with pytest.raises(
+        VidwatchError, match=r"a\.db is damaged .*not a database.*'vidwatch restore'"
+    ):
         upgrade(tmp_path / "a.db")
 
 
-def test_the_copy_before_a_migration_holds_what_another_process_has_committed(tmp_path: Path) -> None:
+def test_the_copy_before_a_migration_holds_what_another_process_has_committed(
+    tmp_path: Path,
+) -> None:
     migrate(tmp_path / "a.db", "0002")
     with closing(sqlite3.connect(tmp_path / "a.db")) as writer:
         writer.execute("INSERT INTO models VALUES (1, 'm', 'd', '[]', '{}', '2026-01-01')")
@@ -58,20 +68,26 @@ def test_the_copy_before_a_migration_holds_what_another_process_has_committed(tm
 
 
 @pytest.mark.parametrize("folder", ["classified/Biking", "duplicates", "failed"])
-def test_a_database_that_is_gone_is_not_replaced_by_an_empty_one(tmp_path: Path, folder: str) -> None:
+def test_a_database_that_is_gone_is_not_replaced_by_an_empty_one(
+    tmp_path: Path, folder: str
+) -> None:
     """With an empty one, our own answers would count as labels."""
     (tmp_path / folder).mkdir(parents=True)
     upgrade(tmp_path / "vidwatch.db")  # empty folders tell nothing
     (tmp_path / "vidwatch.db").unlink()
     (tmp_path / folder / "a.mp4").write_text("a")
-    with pytest.raises(VidwatchError, match=r"is gone, but there are files in .*'vidwatch restore'"):
+    with pytest.raises(
+        VidwatchError, match=r"is gone, but there are files in .*'vidwatch restore'"
+    ):
         upgrade(tmp_path / "vidwatch.db")
     (tmp_path / "vidwatch.db").touch()
     with pytest.raises(VidwatchError, match="is gone"):
         upgrade(tmp_path / "vidwatch.db")
 
 
-def test_a_database_of_which_there_are_backups_is_not_replaced_by_an_empty_one(tmp_path: Path) -> None:
+def test_a_database_of_which_there_are_backups_is_not_replaced_by_an_empty_one(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "backups").mkdir()
     (tmp_path / "backups" / "vidwatch-20260102T030405Z.db").write_text("a copy")
     with pytest.raises(VidwatchError, match="there are backups of it"):

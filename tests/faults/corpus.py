@@ -73,7 +73,9 @@ def pictures(size: str = "64x48", first: int = 0, step: int = 8) -> list[str]:
     return ["-f", "lavfi", "-i", f"nullsrc=s={size}:r=25:d=4,geq=lum='{luma}':cb=128:cr=128"]
 
 
-def video(options: str, frames: int = FRAMES, size: str = "64x48", first: int = 0, step: int = 8) -> Make:
+def video(
+    options: str, frames: int = FRAMES, size: str = "64x48", first: int = 0, step: int = 8
+) -> Make:
     """Encoded by ffmpeg, in the format that the name's ending or the options say."""
     source = pictures(size, first, step)
     return lambda path: run(*source, "-frames:v", str(frames), *options.split(), path)
@@ -81,12 +83,16 @@ def video(options: str, frames: int = FRAMES, size: str = "64x48", first: int = 
 
 def plain(size: str, options: str) -> Make:
     """Grey, and quickly made."""
-    return lambda path: run("-f", "lavfi", "-i", f"color=gray:s={size}:r=25", "-frames:v", "1", *options.split(), path)
+    return lambda path: run(
+        "-f", "lavfi", "-i", f"color=gray:s={size}:r=25", "-frames:v", "1", *options.split(), path
+    )
 
 
 def with_more(inputs: str, options: str) -> Make:
     """The frames and other things beside them in one container."""
-    return lambda path: run(*pictures(), *inputs.split(), *options.split(), "-frames:v", str(FRAMES), path)
+    return lambda path: run(
+        *pictures(), *inputs.split(), *options.split(), "-frames:v", str(FRAMES), path
+    )
 
 
 def copied(encode: Make, ending: str, options: str = "", before: str = "") -> Make:
@@ -146,7 +152,9 @@ def cut(share: float, options: str) -> Make:
     A transport stream that is cut between its packets of 188 bytes is a shorter recording, and nothing tells: not here.
     """
     end = lambda data: int(len(data) * share) // 188 * 188 - 1  # noqa: E731
-    return changed(video(f"{options} -vf noise=alls=12:allf=t", LONG, step=2), lambda data: data[: end(data)])
+    return changed(
+        video(f"{options} -vf noise=alls=12:allf=t", LONG, step=2), lambda data: data[: end(data)]
+    )
 
 
 def patched(kind: bytes, offset: int, *values: int, size: int = 4, little: bool = True) -> Change:
@@ -197,7 +205,11 @@ HUGE, LARGE = (30_000, 30_000), (16_000, 16_000)
 
 CODECS = [
     Odd("h264.mp4", Read(), video(X264)),
-    Odd("h264-b-pyramid.mp4", Read(), video(f"{X264} -x264-params bframes=8:b-adapt=0:b-pyramid=normal:ref=8")),
+    Odd(
+        "h264-b-pyramid.mp4",
+        Read(),
+        video(f"{X264} -x264-params bframes=8:b-adapt=0:b-pyramid=normal:ref=8"),
+    ),
     Odd("h264-one-key-frame.mkv", Read(), video(f"{X264} -g 1000 -bf 3")),
     Odd("h264-open-gop.mp4", Read(), video(f"{X264} -x264-params open-gop=1:keyint=6:bframes=3")),
     Odd("h264-raw.h264", Read(), video(X264)),
@@ -236,7 +248,11 @@ KINDS_OF_PICTURES = [
     Odd("ten-bit.mp4", Read(), video("-c:v libx264 -pix_fmt yuv420p10le")),
     Odd("colour-in-full.mp4", Read(), video("-c:v libx264 -pix_fmt yuv444p")),
     Odd("full-range.mp4", Read(), video("-c:v libx264 -pix_fmt yuvj420p")),
-    Odd("hdr.mkv", Read(), video(f"{X265} -pix_fmt yuv420p10le -color_primaries bt2020 -color_trc smpte2084")),
+    Odd(
+        "hdr.mkv",
+        Read(),
+        video(f"{X265} -pix_fmt yuv420p10le -color_primaries bt2020 -color_trc smpte2084"),
+    ),
     Odd("alpha.mov", Read(), video("-c:v prores_ks -profile:v 4444 -pix_fmt yuva444p10le")),
     Odd("alpha-png.mov", Read(), video("-c:v png -pix_fmt rgba")),
     Odd("screen.avi", Read(), video("-c:v zmbv")),
@@ -251,13 +267,33 @@ KINDS_OF_PICTURES = [
     Odd("narrow-pixels.mp4", Read(), video(f"{X264} -aspect 4:1")),
     Odd("one-frame.mp4", Read(1), video(X264, 1)),
     Odd("two-frames.avi", Read(2), video(MPEG4, 2)),
-    Odd("turned-90.mp4", Read(white="bottom left"), copied(video(X264), ".mp4", "-metadata:s:v rotate=90")),
-    Odd("turned-180.mp4", Read(white="bottom right"), copied(video(MPEG4), ".mp4", "-metadata:s:v rotate=180")),
-    Odd("turned-270.mov", Read(white="top right"), copied(video(X264), ".mp4", "-metadata:s:v rotate=270")),
+    Odd(
+        "turned-90.mp4",
+        Read(white="bottom left"),
+        copied(video(X264), ".mp4", "-metadata:s:v rotate=90"),
+    ),
+    Odd(
+        "turned-180.mp4",
+        Read(white="bottom right"),
+        copied(video(MPEG4), ".mp4", "-metadata:s:v rotate=180"),
+    ),
+    Odd(
+        "turned-270.mov",
+        Read(white="top right"),
+        copied(video(X264), ".mp4", "-metadata:s:v rotate=270"),
+    ),
     Odd("size-changes.ts", Read(), joined(video(X264, 12), video(X264, 12, "96x64", 12))),
     Odd("size-changes.h264", Read(), joined(video(X264, 12), video(X264, 12, "96x64", 12))),
-    Odd("pixels-change.h264", Read(), joined(video(X264, 12), video("-pix_fmt yuv444p", 12, first=12))),
-    Odd("size-becomes-too-large.h264", Read(12), joined(video(f"{X264} -bf 0", 12), plain("16000x4400", X264))),
+    Odd(
+        "pixels-change.h264",
+        Read(),
+        joined(video(X264, 12), video("-pix_fmt yuv444p", 12, first=12)),
+    ),
+    Odd(
+        "size-becomes-too-large.h264",
+        Read(12),
+        joined(video(f"{X264} -bf 0", 12), plain("16000x4400", X264)),
+    ),
 ]
 TIMES = [
     Odd("uneven-times.mkv", Read(), video(f"{X264} {UNEVEN}")),
@@ -266,9 +302,21 @@ TIMES = [
     Odd("dropped-frames.avi", Read(), video(f"{MPEG4} {UNEVEN} -r 25")),
     Odd("repeated-frames.ogv", Read(), video("-c:v libtheora -q:v 10 -r 75", 3 * FRAMES)),
     Odd("same-time-twice.mkv", Read(), video(f"{MJPEG} -bsf:v setts=ts=floor(N/2)*2")),
-    Odd("negative-times.mkv", Read(), video(f"{X264} -output_ts_offset -5 -avoid_negative_ts disabled")),
-    Odd("negative-times.mp4", Read(first=10), video(f"{X264} -output_ts_offset -0.4 -avoid_negative_ts disabled")),
-    Odd("edit-list-hides-all.mp4", UNDECODED, video(f"{X264} -output_ts_offset -5 -avoid_negative_ts disabled")),
+    Odd(
+        "negative-times.mkv",
+        Read(),
+        video(f"{X264} -output_ts_offset -5 -avoid_negative_ts disabled"),
+    ),
+    Odd(
+        "negative-times.mp4",
+        Read(first=10),
+        video(f"{X264} -output_ts_offset -0.4 -avoid_negative_ts disabled"),
+    ),
+    Odd(
+        "edit-list-hides-all.mp4",
+        UNDECODED,
+        video(f"{X264} -output_ts_offset -5 -avoid_negative_ts disabled"),
+    ),
     Odd("starts-after-an-hour.mkv", Read(), video(f"{X264} -output_ts_offset 3600")),
     Odd("clock-wraps.ts", Read(), video(f"{MPEG2} -output_ts_offset 95442")),
     Odd("clock-restarts.ts", Read(), joined(video(MPEG2, 12), video(MPEG2, 12, first=12))),
@@ -279,11 +327,27 @@ TIMES = [
 ]
 STREAMS = [
     Odd("with-sound.mp4", Read(), with_more("-f lavfi -i sine=d=5", f"{X264} -map 1 -map 0")),
-    Odd("sound-comes-later.ts", Read(48, white=""), joined(video(MPEG2), with_more(SINE, f"{MPEG2} -map 0 -map 1"))),
+    Odd(
+        "sound-comes-later.ts",
+        Read(48, white=""),
+        joined(video(MPEG2), with_more(SINE, f"{MPEG2} -map 0 -map 1")),
+    ),
     Odd("with-timecode.mov", Read(), video(f"{MPEG4} -timecode 01:00:00:00")),
-    Odd("with-attachment.mkv", Read(), with_more("", f"{X264} -attach {__file__} -metadata:s:t mimetype=text/plain")),
-    Odd("two-videos.mkv", Read(), with_more("", f"{HALF} -map [small] -map 0 {X264} -disposition:1 default")),
-    Odd("with-cover.mp4", Read(), with_more(COVER, f"-map 1 -map 0 {MPEG4} -c:0 mjpeg -disposition:0 attached_pic")),
+    Odd(
+        "with-attachment.mkv",
+        Read(),
+        with_more("", f"{X264} -attach {__file__} -metadata:s:t mimetype=text/plain"),
+    ),
+    Odd(
+        "two-videos.mkv",
+        Read(),
+        with_more("", f"{HALF} -map [small] -map 0 {X264} -disposition:1 default"),
+    ),
+    Odd(
+        "with-cover.mp4",
+        Read(),
+        with_more(COVER, f"-map 1 -map 0 {MPEG4} -c:0 mjpeg -disposition:0 attached_pic"),
+    ),
     # What is noise to a decoder may look like a picture, once in a while.
     Odd("encrypted.mp4", Refused("can be decoded"), video(f"{X264} {ENCRYPTED}")),
     Odd("sound-only.mp4", SOUND, sound("-c:a aac")),
@@ -291,33 +355,75 @@ STREAMS = [
     Odd("sound-only.wav", SOUND, sound("")),
     Odd("sound-only.mp3", SOUND, sound("")),
     Odd("sound-with-cover.mp3", NO_VIDEO, with_more(SINE, "-map 1 -map 0 -frames:v 1 -c:v mjpeg")),
-    Odd("sound-with-cover.m4a", COVERED, with_more(SINE, "-map 1 -map 0 -c:v mjpeg -disposition:v attached_pic")),
-    Odd("subtitles-only.mkv", Refused("not a video: no pictures"), copied(content(SUBTITLES), ".srt")),
+    Odd(
+        "sound-with-cover.m4a",
+        COVERED,
+        with_more(SINE, "-map 1 -map 0 -c:v mjpeg -disposition:v attached_pic"),
+    ),
+    Odd(
+        "subtitles-only.mkv",
+        Refused("not a video: no pictures"),
+        copied(content(SUBTITLES), ".srt"),
+    ),
 ]
 HEADERS = [
     Odd("huge.avi", UNDECODED, changed(video("-c:v ffvhuff"), patched(b"strf", 12, *HUGE))),
-    Odd("huge.mov", UNDECODED, changed(video("-c:v qtrle"), patched(b"rle ", 28, *HUGE, size=2, little=False))),
+    Odd(
+        "huge.mov",
+        UNDECODED,
+        changed(video("-c:v qtrle"), patched(b"rle ", 28, *HUGE, size=2, little=False)),
+    ),
     Odd("huge-said-of-small.avi", Read(), changed(video(MJPEG), patched(b"strf", 12, *HUGE))),
     Odd("large.avi", TOO_LARGE, changed(video("-c:v ffvhuff"), patched(b"strf", 12, *LARGE))),
-    Odd("large.mov", TOO_LARGE, changed(video("-c:v qtrle"), patched(b"rle ", 28, *LARGE, size=2, little=False))),
+    Odd(
+        "large.mov",
+        TOO_LARGE,
+        changed(video("-c:v qtrle"), patched(b"rle ", 28, *LARGE, size=2, little=False)),
+    ),
     Odd("large-and-real.mkv", TOO_LARGE, plain("16000x4400", f"{MJPEG} -pix_fmt yuvj420p")),
     Odd("no-size.avi", Read(), changed(video(MJPEG), patched(b"strf", 12, 0, 0))),
-    Odd("billion-frames.avi", CUT, changed(video(MPEG4), patched(b"avih", 24, 10**9), patched(b"strh", 40, 10**9))),
-    Odd("billion-frames.mp4", UNDECODED, changed(video(MPEG4), patched(b"stsz", 8, 1, 10**9, little=False))),
-    Odd("billion-times.mp4", Read(), changed(video(MPEG4), patched(b"stts", 12, 10**9, little=False))),
+    Odd(
+        "billion-frames.avi",
+        CUT,
+        changed(video(MPEG4), patched(b"avih", 24, 10**9), patched(b"strh", 40, 10**9)),
+    ),
+    Odd(
+        "billion-frames.mp4",
+        UNDECODED,
+        changed(video(MPEG4), patched(b"stsz", 8, 1, 10**9, little=False)),
+    ),
+    Odd(
+        "billion-times.mp4",
+        Read(),
+        changed(video(MPEG4), patched(b"stts", 12, 10**9, little=False)),
+    ),
     Odd("billion-a-second.avi", Read(), changed(video(MPEG4), patched(b"strh", 28, 1, 10**9))),
     Odd("no-frames.mp4", NO_VIDEO, video(X264, 0)),
     Odd("no-frames.avi", UNDECODED, video(MPEG4, 0)),
     Odd("no-frames.mkv", NO_VIDEO, video(MPEG4, 0)),
-    Odd("unknown-codec.avi", UNDECODED, changed(video(MPEG4), lambda data: data.replace(b"FMP4", b"?!?!"))),
+    Odd(
+        "unknown-codec.avi",
+        UNDECODED,
+        changed(video(MPEG4), lambda data: data.replace(b"FMP4", b"?!?!")),
+    ),
     Odd("wrong-ending.avi", Read(), video(f"{X264} -f mp4")),
-    Odd("rubbish-behind.mp4", Read(), changed(video(X264), lambda data: data + bytes(100) + b"rubbish" * 99)),
-    Odd("hollow.mp4", Refused("damaged"), changed(video(f"{MPEG4} -movflags faststart", LONG, step=2), hollowed)),
+    Odd(
+        "rubbish-behind.mp4",
+        Read(),
+        changed(video(X264), lambda data: data + bytes(100) + b"rubbish" * 99),
+    ),
+    Odd(
+        "hollow.mp4",
+        Refused("damaged"),
+        changed(video(f"{MPEG4} -movflags faststart", LONG, step=2), hollowed),
+    ),
     Odd("hollow.mkv", Read(LONG, white=""), changed(video(MPEG4, LONG, step=2), hollowed)),
     Odd("no-index.mp4", CUT, changed(video(X264), lambda data: data[: data.index(b"moov") - 4])),
 ]
 CUT_SHORT = [
-    Odd(f"cut-at-{percent}.{ending}", expected if percent > 50 else CUT, cut(percent / 100, options))
+    Odd(
+        f"cut-at-{percent}.{ending}", expected if percent > 50 else CUT, cut(percent / 100, options)
+    )
     for ending, options in {
         "avi": MPEG4,
         "mp4": f"{MPEG4} -movflags faststart",
@@ -337,7 +443,9 @@ NO_VIDEOS = [
     Odd("empty.mp4", Refused("empty", cut_short=True), content(b"")),
     Odd("one-byte.mp4", NO_VIDEO, content(b"x")),
     Odd("text.mp4", NO_VIDEO, content("This is no video.\n" * 99)),
-    Odd("page.mp4", NO_VIDEO, content("<!DOCTYPE html><html><video src='h264.mp4'></video></html>")),
+    Odd(
+        "page.mp4", NO_VIDEO, content("<!DOCTYPE html><html><video src='h264.mp4'></video></html>")
+    ),
     Odd("random.mp4", NO_VIDEO, content(random.Random(0).randbytes(100_000))),
     Odd("zeros.mp4", NO_VIDEO, content(bytes(100_000))),
     Odd("archive.mp4", NO_VIDEO, content(zipped())),
@@ -351,22 +459,47 @@ NO_VIDEOS = [
     Odd("moving.gif", PICTURE, video("")),
     Odd("moving.apng", PICTURE, video("")),
     Odd("moving.webp", PICTURE, video("-c:v libwebp")),
-    Odd("drawing.svg", NO_VIDEO, content("<svg xmlns='http://www.w3.org/2000/svg'><image href='picture.png'/></svg>")),
+    Odd(
+        "drawing.svg",
+        NO_VIDEO,
+        content("<svg xmlns='http://www.w3.org/2000/svg'><image href='picture.png'/></svg>"),
+    ),
 ]
 SCRIPTS = [
     Odd("script.ffconcat", NO_VIDEO, content("ffconcat version 1.0\nfile h264.mp4\n")),
-    Odd("script.m3u8", NO_VIDEO, content("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\ninterlaced.ts\n")),
-    Odd("script.sdp", NO_VIDEO, content("v=0\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n")),
-    Odd("script.asx", NO_VIDEO, content("<asx version='3.0'><entry><ref href='h264.mp4'/></entry></asx>")),
+    Odd(
+        "script.m3u8",
+        NO_VIDEO,
+        content("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\ninterlaced.ts\n"),
+    ),
+    Odd(
+        "script.sdp", NO_VIDEO, content("v=0\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n")
+    ),
+    Odd(
+        "script.asx",
+        NO_VIDEO,
+        content("<asx version='3.0'><entry><ref href='h264.mp4'/></entry></asx>"),
+    ),
     Odd("picture%03d.jpg", PICTURE, video("-f image2 -update 1", 1, step=3)),
 ]
 NAMES = [
     Odd(name, Read(20 - number), video(f"{MPEG4} -f avi", 20 - number))
     for number, name in enumerate(
-        ("http:a.avi", "concat:a|b", "pipe:0", "-", "%03d.avi", "file:a.avi", "subfile,,start,0,end,9,,:a", "x" * 255)
+        (
+            "http:a.avi",
+            "concat:a|b",
+            "pipe:0",
+            "-",
+            "%03d.avi",
+            "file:a.avi",
+            "subfile,,start,0,end,9,,:a",
+            "x" * 255,
+        )
     )
 ]
-CORPUS = CODECS + KINDS_OF_PICTURES + TIMES + STREAMS + HEADERS + CUT_SHORT + NO_VIDEOS + SCRIPTS + NAMES
+CORPUS = (
+    CODECS + KINDS_OF_PICTURES + TIMES + STREAMS + HEADERS + CUT_SHORT + NO_VIDEOS + SCRIPTS + NAMES
+)
 
 
 def table() -> Iterator[str]:
@@ -374,7 +507,9 @@ def table() -> Iterator[str]:
     for odd in CORPUS:
         expected = odd.expected
         if isinstance(expected, Refused):
-            said = f"failed: {expected.words}" + (" (looked at again while it is young)" if expected.cut_short else "")
+            said = f"failed: {expected.words}" + (
+                " (looked at again while it is young)" if expected.cut_short else ""
+            )
         else:
             share = "" if expected.share == 1 else f", of which {expected.share:.0%} is there"
             said = f"classified on frames {expected.first} to {expected.end - 1}{share}"

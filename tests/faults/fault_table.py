@@ -14,7 +14,13 @@ OUTCOMES = {"passed": "kept", "failed": "BROKEN", "skipped": "not tried"}
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     table = Table("promise", "fault", "what happened", show_lines=False)
     for promise, fault, happened in sorted(_rows(terminalreporter)):
-        style = "bold red" if happened.startswith("BROKEN") else "yellow" if happened.startswith("not") else ""
+        style = (
+            "bold red"
+            if happened.startswith("BROKEN")
+            else "yellow"
+            if happened.startswith("not")
+            else ""
+        )
         table.add_row(promise, fault, happened, style=style)
     Console(width=200).print(table)
 
@@ -25,14 +31,20 @@ def _rows(reporter: Any) -> Iterator[tuple[str, str, str]]:
             if outcome == "passed" and report.when != "call":
                 continue
             path, _, test = report.nodeid.partition("::")
-            why = f": {report.longrepr[2].removeprefix('Skipped: ')}" if outcome == "skipped" else ""
+            why = (
+                f": {report.longrepr[2].removeprefix('Skipped: ')}" if outcome == "skipped" else ""
+            )
             seen = "; ".join(f"{name} {value}" for name, value in report.user_properties)
             yield _promise(Path(path)), _in_words(test), said + why + (f" ({seen})" if seen else "")
 
 
 def _promise(path: Path) -> str:
     """What README says that this file holds us to."""
-    rows = [line for line in README.read_text().splitlines() if line.startswith("|") and f"`{path}`" in line]
+    rows = [
+        line
+        for line in README.read_text().splitlines()
+        if line.startswith("|") and f"`{path}`" in line
+    ]
     return rows[0].split("|")[1].strip()
 
 

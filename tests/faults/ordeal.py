@@ -33,7 +33,9 @@ def write_clip(path: Path, number: int) -> None:
     for index in range(4):
         image = np.full((32, 32, 3), 200 * (number % 2) + 10 * index, np.uint8)
         for bit in range(16):  # the number, in blocks that compression leaves apart
-            image[8 * (bit // 4) : 8 * (bit // 4) + 8, 8 * (bit % 4) : 8 * (bit % 4) + 8, 0] = 255 * (number >> bit & 1)
+            image[8 * (bit // 4) : 8 * (bit // 4) + 8, 8 * (bit % 4) : 8 * (bit % 4) + 8, 0] = (
+                255 * (number >> bit & 1)
+            )
         writer.write(image)
     writer.release()
 
@@ -47,8 +49,18 @@ class Ordeal:
         upgrade(self.home.database)
         for suffix in (".json", ".safetensors"):
             (self.home.models / f"tiny{suffix}").write_bytes(model.with_suffix(suffix).read_bytes())
-        told = {"home": root, "model": "tiny", "device": "cpu", "settle_seconds": 0.2, "rescan_seconds": 1, **settings}
-        self.environment = {**os.environ, **{f"VIDWATCH_{key.upper()}": str(value) for key, value in told.items()}}
+        told = {
+            "home": root,
+            "model": "tiny",
+            "device": "cpu",
+            "settle_seconds": 0.2,
+            "rescan_seconds": 1,
+            **settings,
+        }
+        self.environment = {
+            **os.environ,
+            **{f"VIDWATCH_{key.upper()}": str(value) for key, value in told.items()},
+        }
         self.dropped: Counter[str] = Counter()
         self.videos: set[str] = set()
         self.process: subprocess.Popen[bytes] | None = None
@@ -71,7 +83,9 @@ class Ordeal:
         target.parent.mkdir(parents=True, exist_ok=True)
         return made.rename(target)
 
-    def start(self, fault: str | None = None, *, all_of_it: bool = False, prefix: tuple[str, ...] = ()) -> None:
+    def start(
+        self, fault: str | None = None, *, all_of_it: bool = False, prefix: tuple[str, ...] = ()
+    ) -> None:
         """The daemon, to die at a named step, alone or with its children."""
         environment = dict(self.environment)
         if fault:
@@ -131,7 +145,10 @@ class Ordeal:
         mark = self.environment["VIDWATCH_HOME"]
         for process in psutil.process_iter():
             try:
-                if process.status() != psutil.STATUS_ZOMBIE and process.environ().get("VIDWATCH_HOME") == mark:
+                if (
+                    process.status() != psutil.STATUS_ZOMBIE
+                    and process.environ().get("VIDWATCH_HOME") == mark
+                ):
                     yield process
             except psutil.Error:
                 continue
@@ -146,7 +163,9 @@ class Ordeal:
 
     def is_worked_off(self) -> bool:
         """Whether each file that was dropped has a row, and each row has come to its end."""
-        ((rows, left),) = self.query("SELECT count(*), count(*) FILTER (WHERE finished_at IS NULL) FROM videos")
+        ((rows, left),) = self.query(
+            "SELECT count(*), count(*) FILTER (WHERE finished_at IS NULL) FROM videos"
+        )
         ((moving,),) = self.query("SELECT count(*) FROM videos WHERE destination IS NOT NULL")
         return (rows, left, moving) == (self.dropped.total(), 0, 0)
 
@@ -154,7 +173,10 @@ class Ordeal:
         """Run the daemon until there is nothing left to do, and end it well."""
         self.start()
         left = "SELECT * FROM videos WHERE finished_at IS NULL"
-        assert self.wait_for(self.is_worked_off, SLOWEST + self.dropped.total()), (self.query(left), self.said())
+        assert self.wait_for(self.is_worked_off, SLOWEST + self.dropped.total()), (
+            self.query(left),
+            self.said(),
+        )
         self.stop()
 
     def files(self) -> Iterator[Path]:
@@ -180,10 +202,14 @@ class Ordeal:
             content = hashlib.sha256(Path(os.fsdecode(path)).read_bytes()).hexdigest()
             assert state == ("filed" if content in self.videos else "failed"), (path, error)
             assert sha256 in (content, None)
-        of_content = "FROM predictions JOIN videos ON videos.id = video_id WHERE kind = 'answer' GROUP BY 1"
+        of_content = (
+            "FROM predictions JOIN videos ON videos.id = video_id WHERE kind = 'answer' GROUP BY 1"
+        )
         answers = self.query(f"SELECT sha256, count(*) {of_content}")
         assert dict(answers) == dict.fromkeys(self.videos, 1)
-        done = subprocess.run([VIDWATCH, "check"], env=self.environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [VIDWATCH, "check"], env=self.environment, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -109,7 +109,11 @@ class Soak:
             return
         try:
             daemon = psutil.Process(self.ordeal.process.pid)
-            children = [child for child in daemon.children(recursive=True) if "spawn_main" in " ".join(child.cmdline())]
+            children = [
+                child
+                for child in daemon.children(recursive=True)
+                if "spawn_main" in " ".join(child.cmdline())
+            ]
             used = daemon.memory_info().rss, sum(child.memory_info().rss for child in children)
             counted = daemon.num_fds(), daemon.num_threads(), len(children)
         except psutil.Error:
@@ -121,11 +125,23 @@ class Soak:
 
     def table(self) -> Table:
         """A row a minute: the most that was seen within it."""
-        table = Table("minute", "life", "daemon MB", "decoders MB", "handles", "threads", "decoders", "done", "waiting")
+        table = Table(
+            "minute",
+            "life",
+            "daemon MB",
+            "decoders MB",
+            "handles",
+            "threads",
+            "decoders",
+            "done",
+            "waiting",
+        )
         for minute in range(int(self.minutes) + 1):
             seen = [sample for sample in self.samples if int(sample.minute) == minute]
             if seen:
-                most = [max(getattr(sample, name) for sample in seen) for name in Sample.__annotations__]
+                most = [
+                    max(getattr(sample, name) for sample in seen) for name in Sample.__annotations__
+                ]
                 table.add_row(str(minute), str(most[1]), *(f"{value:.0f}" for value in most[2:]))
         return table
 
@@ -137,7 +153,10 @@ class Soak:
         first, second = longest[: len(longest) // 2], longest[len(longest) // 2 :]
         found = []
         for name in ("daemon", "decoders", "handles", "threads", "processes"):
-            before, after = (statistics.median(getattr(sample, name) for sample in half) for half in (first, second))
+            before, after = (
+                statistics.median(getattr(sample, name) for sample in half)
+                for half in (first, second)
+            )
             print(f"{name}: {before:.0f}, then {after:.0f}")
             if after > before * GROWTH:
                 found.append(f"{name} grew from {before:.0f} to {after:.0f}")
@@ -161,7 +180,9 @@ def main() -> None:
         ended = dict(soak.ordeal.query("SELECT state, count(*) FROM trainings GROUP BY 1"))
         decided = dict(soak.ordeal.query("SELECT verdict, count(*) FROM decisions GROUP BY 1"))
         said = dict(soak.ordeal.query("SELECT source, count(*) FROM labels GROUP BY 1"))
-        print(f"{soak.ordeal.dropped.total()} files, {soak.kills} kills, labels {said}, trainings {ended}, {decided}")
+        print(
+            f"{soak.ordeal.dropped.total()} files, {soak.kills} kills, labels {said}, trainings {ended}, {decided}"
+        )
         if grown := soak.grown():
             sys.exit("; ".join(grown))
 

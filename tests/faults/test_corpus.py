@@ -29,9 +29,14 @@ def decoders() -> Iterator[Decoders]:
 
 @pytest.mark.parametrize(
     "odd",
-    [pytest.param(odd, id=odd.name, marks=[] if odd.name in QUICK else pytest.mark.slow) for odd in CORPUS],
+    [
+        pytest.param(odd, id=odd.name, marks=[] if odd.name in QUICK else pytest.mark.slow)
+        for odd in CORPUS
+    ],
 )
-def test_an_odd_file_becomes_what_the_table_says(tmp_path: Path, decoders: Decoders, odd: Odd) -> None:
+def test_an_odd_file_becomes_what_the_table_says(
+    tmp_path: Path, decoders: Decoders, odd: Odd
+) -> None:
     (tmp_path / "files").mkdir()
     path = tmp_path / "files" / odd.name
     try:
@@ -60,7 +65,9 @@ def check(clip: Clip, expected: Read) -> None:
     if not expected.white:
         return
     quarters = {
-        f"{row} {column}": clip.frames[:, 4 + 16 * y : 12 + 16 * y, 4 + 16 * x : 12 + 16 * x].mean(axis=(1, 2, 3))
+        f"{row} {column}": clip.frames[:, 4 + 16 * y : 12 + 16 * y, 4 + 16 * x : 12 + 16 * x].mean(
+            axis=(1, 2, 3)
+        )
         for y, row in enumerate(("top", "bottom"))
         for x, column in enumerate(("left", "right"))
     }

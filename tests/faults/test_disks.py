@@ -25,7 +25,15 @@ class Disk:
 
     def mount(self, *options: str) -> None:
         self.path.mkdir(exist_ok=True)
-        run("mount", "-t", "tmpfs", "-o", ",".join((self._size, *options)), "vidwatch-test", str(self.path))
+        run(
+            "mount",
+            "-t",
+            "tmpfs",
+            "-o",
+            ",".join((self._size, *options)),
+            "vidwatch-test",
+            str(self.path),
+        )
 
     def unmount(self) -> None:
         run("umount", "-l", str(self.path))
@@ -62,7 +70,9 @@ def ended(ordeal: Ordeal) -> None:
 
 
 @pytest.fixture
-def on_disk(disk: Disk, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ordeal]:
+def on_disk(
+    disk: Disk, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Ordeal]:
     """A home that lies on the small disk."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     ordeal = Ordeal(disk.path / "home", tiny_model, min_free_gigabytes=0)
@@ -77,10 +87,15 @@ def notices(ordeal: Ordeal) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     "leaving",
-    [16_384, *(pytest.param(leaving, marks=pytest.mark.slow) for leaving in (0, 4_096, 65_536, 262_144))],
+    [
+        16_384,
+        *(pytest.param(leaving, marks=pytest.mark.slow) for leaving in (0, 4_096, 65_536, 262_144)),
+    ],
     ids=lambda leaving: f"{leaving} bytes left",
 )
-def test_a_disk_that_is_full_at_some_write_loses_nothing(on_disk: Ordeal, disk: Disk, leaving: int) -> None:
+def test_a_disk_that_is_full_at_some_write_loses_nothing(
+    on_disk: Ordeal, disk: Disk, leaving: int
+) -> None:
     on_disk.start()
     assert on_disk.wait_for(lambda: on_disk.query("SELECT * FROM models")), on_disk.said()
     ballast = [on_disk.drop(number, f"staged/{number}.avi") for number in range(20)]
@@ -105,7 +120,9 @@ def test_a_disk_that_is_full_at_some_write_loses_nothing(on_disk: Ordeal, disk: 
 
 
 @pytest.mark.slow
-def test_below_the_set_free_space_nothing_is_taken_up_until_there_is_more(on_disk: Ordeal, disk: Disk) -> None:
+def test_below_the_set_free_space_nothing_is_taken_up_until_there_is_more(
+    on_disk: Ordeal, disk: Disk
+) -> None:
     on_disk.environment["VIDWATCH_MIN_FREE_GIGABYTES"] = "0.01"
     full = disk.fill(leaving=8_000_000)
     on_disk.start()
@@ -113,7 +130,9 @@ def test_below_the_set_free_space_nothing_is_taken_up_until_there_is_more(on_dis
     assert "less than 0.01 GB (min_free_gigabytes) are free" in notices(on_disk)["disk"]
     for number in range(5):
         on_disk.drop(number, f"inbox/{number}.avi")
-    assert on_disk.wait_for(lambda: on_disk.query("SELECT count(*) FROM videos WHERE state = 'queued'") == [(5,)])
+    assert on_disk.wait_for(
+        lambda: on_disk.query("SELECT count(*) FROM videos WHERE state = 'queued'") == [(5,)]
+    )
     time.sleep(2)
     assert on_disk.query("SELECT count(*) FROM videos WHERE state = 'queued'") == [(5,)]
     full.unlink()
@@ -129,7 +148,9 @@ def test_a_disk_that_becomes_read_only_costs_time_alone(on_disk: Ordeal, disk: D
     assert on_disk.wait_for(lambda: on_disk.query("SELECT * FROM models")), on_disk.said()
     for number in range(10):
         on_disk.drop(number, f"inbox/{number}.avi")
-    if subprocess.run(["mount", "-o", "remount,ro", str(disk.path)], capture_output=True, check=False).returncode:
+    if subprocess.run(
+        ["mount", "-o", "remount,ro", str(disk.path)], capture_output=True, check=False
+    ).returncode:
         pytest.skip("needs a kernel that makes a disk read-only while files on it are open")
     time.sleep(5)
     on_disk.require_all_there()
@@ -162,7 +183,9 @@ def drop_apart(ordeal: Ordeal, number: int) -> None:
 
 
 @pytest.mark.slow
-def test_an_inbox_on_another_file_system_that_goes_away_and_comes_back(ordeal: Ordeal, inbox_apart: Disk) -> None:
+def test_an_inbox_on_another_file_system_that_goes_away_and_comes_back(
+    ordeal: Ordeal, inbox_apart: Disk
+) -> None:
     ordeal.start()
     assert ordeal.wait_for(lambda: ordeal.query("SELECT * FROM models")), ordeal.said()
     for number in range(10):
@@ -171,7 +194,9 @@ def test_an_inbox_on_another_file_system_that_goes_away_and_comes_back(ordeal: O
     for number in range(10, 20):
         drop_apart(ordeal, number)
     with away(inbox_apart, ordeal.home.root / "kept"):
-        assert ordeal.wait_for(lambda: "is to be mounted" in notices(ordeal).get("inbox", "")), ordeal.said()
+        assert ordeal.wait_for(lambda: "is to be mounted" in notices(ordeal).get("inbox", "")), (
+            ordeal.said()
+        )
         time.sleep(4)
         assert ordeal.query("SELECT count(*) FROM videos WHERE state = 'failed'") == [(0,)]
     assert ordeal.wait_for(ordeal.is_worked_off), ordeal.said()
@@ -191,7 +216,9 @@ def test_an_inbox_that_is_away_when_the_daemon_starts(ordeal: Ordeal, inbox_apar
     assert ordeal.query(queued) == [(5,)]
     with away(inbox_apart, ordeal.home.root / "kept"):
         ordeal.start()
-        assert ordeal.wait_for(lambda: "is to be mounted" in notices(ordeal).get("inbox", "")), ordeal.said()
+        assert ordeal.wait_for(lambda: "is to be mounted" in notices(ordeal).get("inbox", "")), (
+            ordeal.said()
+        )
         time.sleep(4)  # longer than a file may be gone
         assert ordeal.query(queued) == [(5,)]
     assert ordeal.wait_for(ordeal.is_worked_off), ordeal.said()
@@ -211,10 +238,16 @@ def away(disk: Disk, elsewhere: Path) -> Iterator[None]:
 
 
 @pytest.mark.slow
-def test_a_kill_while_files_are_copied_from_another_file_system(ordeal: Ordeal, inbox_apart: Disk) -> None:
+def test_a_kill_while_files_are_copied_from_another_file_system(
+    ordeal: Ordeal, inbox_apart: Disk
+) -> None:
     for number in range(12):
         drop_apart(ordeal, number)
-    for fault in ("daemon.home.moving:_copy:before", "daemon.home.moving:_copy:after", "shutil:copystat:before:2"):
+    for fault in (
+        "daemon.home.moving:_copy:before",
+        "daemon.home.moving:_copy:after",
+        "shutil:copystat:before:2",
+    ):
         ordeal.start(fault)
         assert ordeal.wait_for(ordeal.reached.exists), ordeal.said()
         ordeal.kill()
@@ -226,7 +259,10 @@ def test_a_kill_while_files_are_copied_from_another_file_system(ordeal: Ordeal, 
 @pytest.mark.slow
 def test_without_watches_left_files_are_found_by_searching_and_it_says_so(ordeal: Ordeal) -> None:
     limit = Path("/proc/sys/user/max_inotify_instances")
-    if not shutil.which("unshare") or subprocess.run(["unshare", "-Ur", "true"], check=False).returncode:
+    if (
+        not shutil.which("unshare")
+        or subprocess.run(["unshare", "-Ur", "true"], check=False).returncode
+    ):
         pytest.skip("needs a user namespace, to have no watches of its own")
     ordeal.start(prefix=("unshare", "-Ur", "sh", "-c", f'echo 0 > {limit}; exec "$@"', "sh"))
     assert ordeal.wait_for(lambda: "events of inbox" in notices(ordeal)), ordeal.said()
@@ -240,7 +276,9 @@ def test_without_watches_left_files_are_found_by_searching_and_it_says_so(ordeal
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("watch", "events"), [("polling", False), ("auto", True)])
-def test_polling_chosen_by_a_setting_finds_files_without_events(ordeal: Ordeal, watch: str, events: bool) -> None:
+def test_polling_chosen_by_a_setting_finds_files_without_events(
+    ordeal: Ordeal, watch: str, events: bool
+) -> None:
     ordeal.environment["VIDWATCH_WATCH"] = watch
     ordeal.start()
     assert ordeal.wait_for(lambda: ordeal.query("SELECT * FROM models")), ordeal.said()
@@ -248,7 +286,9 @@ def test_polling_chosen_by_a_setting_finds_files_without_events(ordeal: Ordeal, 
         ordeal.drop(number, f"inbox/{number}.avi")
     assert ordeal.wait_for(ordeal.is_worked_off), ordeal.said()
     assert ordeal.process
-    opened = {descriptor.readlink() for descriptor in Path(f"/proc/{ordeal.process.pid}/fd").iterdir()}
+    opened = {
+        descriptor.readlink() for descriptor in Path(f"/proc/{ordeal.process.pid}/fd").iterdir()
+    }
     assert (Path("anon_inode:inotify") in opened) == events
     ordeal.stop()
     ordeal.require_well()
@@ -281,7 +321,9 @@ def test_names_that_differ_in_case_alone_and_renames_between_them(ordeal: Ordeal
     ordeal.drop(0, "inbox/Clip.avi")
     ordeal.drop(1, "inbox/clip.avi")
     ordeal.start()
-    assert ordeal.wait_for(lambda: ordeal.query("SELECT * FROM videos WHERE state = 'filed'")), ordeal.said()
+    assert ordeal.wait_for(lambda: ordeal.query("SELECT * FROM videos WHERE state = 'filed'")), (
+        ordeal.said()
+    )
     for number in range(2, 12):
         path = ordeal.drop(number, f"inbox/Take-{number}.avi")
         path.rename(path.with_name(path.name.lower()))
@@ -291,7 +333,9 @@ def test_names_that_differ_in_case_alone_and_renames_between_them(ordeal: Ordeal
 
 
 @pytest.mark.slow
-def test_a_database_that_is_damaged_while_the_daemon_runs_ends_it_with_the_way_back(ordeal: Ordeal) -> None:
+def test_a_database_that_is_damaged_while_the_daemon_runs_ends_it_with_the_way_back(
+    ordeal: Ordeal,
+) -> None:
     for number in range(30):
         ordeal.drop(number, f"inbox/{number}.avi")
     ordeal.work_off()

@@ -28,10 +28,28 @@ KINDS = [
     *[("mkv", codec) for codec in ("libx264", "mpeg2video", "ffv1", "libvpx")],
     *[("avi", codec) for codec in ("mpeg4", "mjpeg", "huffyuv")],
     *[("mov", codec) for codec in ("png", "qtrle", "prores_ks")],
-    *[("ts", "mpeg2video"), ("mpg", "mpeg2video"), ("flv", "flv"), ("wmv", "wmv2"), ("ogv", "libtheora")],
-    *[("webm", "libvpx-vp9"), ("mxf", "mpeg2video"), ("nut", "ffv1"), ("h264", "libx264"), ("swf", "flv")],
+    *[
+        ("ts", "mpeg2video"),
+        ("mpg", "mpeg2video"),
+        ("flv", "flv"),
+        ("wmv", "wmv2"),
+        ("ogv", "libtheora"),
+    ],
+    *[
+        ("webm", "libvpx-vp9"),
+        ("mxf", "mpeg2video"),
+        ("nut", "ffv1"),
+        ("h264", "libx264"),
+        ("swf", "flv"),
+    ],
 ]
-COLOURS = {"mjpeg": "yuvj420p", "huffyuv": "yuv422p", "png": "rgb24", "qtrle": "rgb24", "prores_ks": "yuv422p10le"}
+COLOURS = {
+    "mjpeg": "yuvj420p",
+    "huffyuv": "yuv422p",
+    "png": "rgb24",
+    "qtrle": "rgb24",
+    "prores_ks": "yuv422p10le",
+}
 
 
 @pytest.fixture
@@ -46,9 +64,15 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     """Clips of many kinds, and real ones where there are any."""
     folder = tmp_path_factory.mktemp("seeds")
     kinds = [(ending, codec) for ending, codec in KINDS if codec in av.codecs_available]
-    made = [encode(folder / f"{number}.{ending}", codec) for number, (ending, codec) in enumerate(kinds)]
+    made = [
+        encode(folder / f"{number}.{ending}", codec) for number, (ending, codec) in enumerate(kinds)
+    ]
     data = Path(os.environ.get("VIDWATCH_TEST_DATA", Path(__file__).parents[3] / "shared/data"))
-    real = [path for kind in ("ucf10", "ucf10-original") for path in sorted((data / kind).glob("*/*"))[::40]]
+    real = [
+        path
+        for kind in ("ucf10", "ucf10-original")
+        for path in sorted((data / kind).glob("*/*"))[::40]
+    ]
     return [path.read_bytes() for path in made + real]
 
 
@@ -58,7 +82,9 @@ def encode(path: Path, codec: str) -> Path:
         stream = container.add_stream(codec, rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 64, COLOURS.get(codec, "yuv420p")
         for _ in range(12):
-            frame = av.VideoFrame.from_ndarray(noise.integers(0, 100, (64, 64, 3), np.uint8), "rgb24")
+            frame = av.VideoFrame.from_ndarray(
+                noise.integers(0, 100, (64, 64, 3), np.uint8), "rgb24"
+            )
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
@@ -102,10 +128,18 @@ def test_harmed_clips_end_in_time_and_leave_decoders_that_work(
             outcome = decoders.outcome(future)
             said[outcome.verdict if isinstance(outcome, Undecoded) else "read"] += 1
             # A crash or a slow file is what the processes are for; all else has an answer of its own.
-            assert isinstance(outcome, Clip) or outcome.verdict in ("failed", "crashed"), (seed, path.name, outcome)
-            if isinstance(outcome, Undecoded) and (outcome.verdict == "crashed" or "Error" in outcome.reason):
+            assert isinstance(outcome, Clip) or outcome.verdict in ("failed", "crashed"), (
+                seed,
+                path.name,
+                outcome,
+            )
+            if isinstance(outcome, Undecoded) and (
+                outcome.verdict == "crashed" or "Error" in outcome.reason
+            ):
                 print(f"{path.name}: {outcome.reason}")
             else:
                 path.unlink()
     print(f"seed {seed}: {dict(said)}")
-    assert isinstance(decoders.outcome(decoders.decode(bytes(write_video(tmp_path / "a.avi")))), Clip)
+    assert isinstance(
+        decoders.outcome(decoders.decode(bytes(write_video(tmp_path / "a.avi")))), Clip
+    )

@@ -61,7 +61,9 @@ def kill_all_along(ordeal: Ordeal, kills: int, files: int, seed: int) -> None:
         clips.drop(files // kills)
         all_of_it = rng.random() < 0.5
         if kill % 2:
-            ordeal.start(f"{steps[kill // 2 % len(steps)]}:{rng.randint(1, 3)}", all_of_it=all_of_it)
+            ordeal.start(
+                f"{steps[kill // 2 % len(steps)]}:{rng.randint(1, 3)}", all_of_it=all_of_it
+            )
             ordeal.wait_for(ordeal.reached.exists, seconds=15)
         else:
             ordeal.start()

@@ -29,7 +29,10 @@ from learner.video import read_clip
 
 SPEC = ClipSpec(frames=4, size=16)
 IN_OPEN = 0x20
-ENDINGS = [".mp4", *(pytest.param(ending, marks=pytest.mark.slow) for ending in (".avi", ".m3u8", ".ffconcat"))]
+ENDINGS = [
+    ".mp4",
+    *(pytest.param(ending, marks=pytest.mark.slow) for ending in (".avi", ".m3u8", ".ffconcat")),
+]
 
 
 class Watch:
@@ -55,14 +58,24 @@ class Room:
         self.inbox, outside = root / "inbox", root / "outside"
         self.inbox.mkdir()
         outside.mkdir()
-        self.targets = [transport_stream(self.inbox / "target.ts"), transport_stream(outside / "target.ts")]
+        self.targets = [
+            transport_stream(self.inbox / "target.ts"),
+            transport_stream(outside / "target.ts"),
+        ]
         for number in range(3):
             cv2.imwrite(str(self.inbox / f"frame{number:03}.jpg"), np.zeros((48, 64, 3), np.uint8))
             self.targets.append(self.inbox / f"frame{number:03}.jpg")
         self.server = socket.create_server(("127.0.0.1", 0))
         port = self.server.getsockname()[1]
-        files = [name for path in self.targets[:2] for name in (str(path), f"file:{path}", f"file://{path}")]
-        urls = [f"{scheme}://127.0.0.1:{port}/target.ts" for scheme in ("http", "tcp", "rtmp", "rtsp", "ftp")]
+        files = [
+            name
+            for path in self.targets[:2]
+            for name in (str(path), f"file:{path}", f"file://{path}")
+        ]
+        urls = [
+            f"{scheme}://127.0.0.1:{port}/target.ts"
+            for scheme in ("http", "tcp", "rtmp", "rtsp", "ftp")
+        ]
         self.names = ["target.ts", "./target.ts", "../outside/target.ts", *files, *urls]
         self.port = port
         self.watch = Watch(*self.targets)
@@ -93,7 +106,9 @@ def transport_stream(path: Path) -> Path:
 
 
 def hls(name: str) -> str:
-    return f"#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{name}\n#EXT-X-ENDLIST\n"
+    return (
+        f"#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{name}\n#EXT-X-ENDLIST\n"
+    )
 
 
 def dash(name: str) -> str:
@@ -109,7 +124,9 @@ def dash(name: str) -> str:
 SCRIPTS = {
     "ffconcat": lambda name: f"ffconcat version 1.0\nfile '{name}'\n",
     "hls": hls,
-    "hls-key": lambda name: hls("a.ts").replace("#EXTINF", f'#EXT-X-KEY:METHOD=AES-128,URI="{name}"\n#EXTINF'),
+    "hls-key": lambda name: hls("a.ts").replace(
+        "#EXTINF", f'#EXT-X-KEY:METHOD=AES-128,URI="{name}"\n#EXTINF'
+    ),
     "hls-map": lambda name: hls("a.ts").replace("#EXTINF", f'#EXT-X-MAP:URI="{name}"\n#EXTINF'),
     "hls-master": lambda name: f"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n{name}\n",
     "m3u": lambda name: f"#EXTM3U\n{name}\n",
@@ -165,16 +182,22 @@ def test_a_session_description_opens_no_port(room: Room) -> None:
     assert not room.touched()
 
 
-@pytest.mark.parametrize("name", ["frame%03d.jpg", "frame*.jpg", "frame%d.jpg", "concat:frame000.jpg|frame001.jpg"])
+@pytest.mark.parametrize(
+    "name", ["frame%03d.jpg", "frame*.jpg", "frame%d.jpg", "concat:frame000.jpg|frame001.jpg"]
+)
 def test_a_name_that_is_a_pattern_is_a_name(room: Room, name: str) -> None:
-    (room.inbox / name).write_bytes(cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1].tobytes())
+    (room.inbox / name).write_bytes(
+        cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
+    )
     with pytest.raises(VideoError, match="a picture"):
         read_clip(room.inbox / name, SPEC)
     assert not room.touched()
 
 
 @pytest.mark.parametrize("kind", [b"alis", b"url ", b"urn "])
-def test_a_quicktime_file_whose_pictures_lie_in_another_one_does_not_get_at_them(room: Room, kind: bytes) -> None:
+def test_a_quicktime_file_whose_pictures_lie_in_another_one_does_not_get_at_them(
+    room: Room, kind: bytes
+) -> None:
     movie = write_video(room.inbox / "a.mp4").read_bytes()
     for name in room.names:
         (room.inbox / "b.mov").write_bytes(with_reference(movie, kind, name))
@@ -188,8 +211,16 @@ def with_reference(movie: bytes, kind: bytes, name: str) -> bytes:
     at = movie.index(b"dref") - 4
     old = int.from_bytes(movie[at : at + 4], "big")
     path = name.encode().replace(b"/", b":")
-    alias = bytes(10) + b"\x01x" + bytes(38) + b"\x09target.ts" + bytes(70) + b"\0\1\0\1" + bytes(16)
-    alias += (2).to_bytes(2, "big") + len(path).to_bytes(2, "big") + path + b"\0" * (len(path) % 2) + b"\xff\xff\0\0"
+    alias = (
+        bytes(10) + b"\x01x" + bytes(38) + b"\x09target.ts" + bytes(70) + b"\0\1\0\1" + bytes(16)
+    )
+    alias += (
+        (2).to_bytes(2, "big")
+        + len(path).to_bytes(2, "big")
+        + path
+        + b"\0" * (len(path) % 2)
+        + b"\xff\xff\0\0"
+    )
     said = alias if kind == b"alis" else name.encode() + b"\0"
     entry = (12 + len(said)).to_bytes(4, "big") + kind + bytes(4) + said
     new = (16 + len(entry)).to_bytes(4, "big") + b"dref" + bytes(4) + b"\0\0\0\1" + entry
@@ -212,7 +243,10 @@ def test_a_demuxer_that_asks_for_another_file_is_refused_with_the_name(room: Roo
         asked.append(name)
         raise PermissionError
 
-    with (room.inbox / "b.mov").open("rb") as file, contextlib.suppress(PermissionError, av.error.FFmpegError):
+    with (
+        (room.inbox / "b.mov").open("rb") as file,
+        contextlib.suppress(PermissionError, av.error.FFmpegError),
+    ):
         av.open(file, options=options, io_open=refuse)
     assert [name for name in asked if name.endswith("target.ts")]
     assert not room.touched()

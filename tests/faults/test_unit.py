@@ -41,4 +41,3 @@ def test_the_service_is_exposed_no_more_than_was_promised(unit: Path) -> None:
     (level,) = re.findall(r"Overall exposure level for vidwatch.service: ([\d.]+)", done.stdout)
     assert done.returncode == 0, done.stdout
     assert float(level) <= 2.0
-

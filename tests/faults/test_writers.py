@@ -21,7 +21,11 @@ class Desk:
     """One daemon for all tests of this file; each works with clips of its own."""
 
     def __init__(self, ordeal: Ordeal) -> None:
-        self.ordeal, self.inbox, self.outside = ordeal, ordeal.home.inbox, ordeal.home.root.parent / "outside"
+        self.ordeal, self.inbox, self.outside = (
+            ordeal,
+            ordeal.home.inbox,
+            ordeal.home.root.parent / "outside",
+        )
         self.outside.mkdir()
         self._number = 0
 
@@ -33,9 +37,16 @@ class Desk:
 
     def wait(self) -> None:
         """Until all is done, and well."""
-        assert self.ordeal.wait_for(self.ordeal.is_worked_off, 60), self.ordeal.query("SELECT name, state FROM videos")
+        assert self.ordeal.wait_for(self.ordeal.is_worked_off, 60), self.ordeal.query(
+            "SELECT name, state FROM videos"
+        )
         self.ordeal.require_all_there()
-        assert self.ordeal.query("SELECT name, error FROM videos WHERE error IS NOT NULL OR state != 'filed'") == []
+        assert (
+            self.ordeal.query(
+                "SELECT name, error FROM videos WHERE error IS NOT NULL OR state != 'filed'"
+            )
+            == []
+        )
         assert self.ordeal.query("SELECT count(*) FROM predictions WHERE read_share != 1") == [(0,)]
 
 
@@ -69,7 +80,9 @@ def write_slowly(source: Path, target: Path, pause: float, *, closing: bool) -> 
     source.unlink()
 
 
-def test_a_writer_that_pauses_for_longer_than_the_settle_time_and_holds_the_file_open(desk: Desk) -> None:
+def test_a_writer_that_pauses_for_longer_than_the_settle_time_and_holds_the_file_open(
+    desk: Desk,
+) -> None:
     write_slowly(desk.clip(), desk.inbox / "paused.avi", 3 * SETTLE, closing=False)
     desk.wait()
 
@@ -92,7 +105,11 @@ def test_a_writer_that_begins_with_an_empty_file_of_the_full_size(desk: Desk) ->
 
 
 def test_cp_and_a_browser_that_renames_its_part(desk: Desk) -> None:
-    for name, partial in (("cp.avi", "cp.avi"), ("chrome.avi", "chrome.avi.crdownload"), ("fox.avi", "fox.avi.part")):
+    for name, partial in (
+        ("cp.avi", "cp.avi"),
+        ("chrome.avi", "chrome.avi.crdownload"),
+        ("fox.avi", "fox.avi.part"),
+    ):
         source = desk.clip()
         subprocess.run(["cp", source, desk.inbox / partial], check=True)
         time.sleep(2 * SETTLE if partial != name else 0)
@@ -154,7 +171,9 @@ def test_a_file_replaced_by_another_of_the_same_name_again_and_again(desk: Desk)
         except FileNotFoundError:
             is_there = False
         clip.rename(before)
-        if is_there:  # what it took the place of is gone from the inbox, and comes back under another name
+        if (
+            is_there
+        ):  # what it took the place of is gone from the inbox, and comes back under another name
             (desk.outside / "kept.avi").rename(desk.inbox / f"kept-{time.monotonic_ns()}.avi")
         time.sleep(SETTLE * 0.7)
     desk.wait()
@@ -170,7 +189,8 @@ def test_many_writers_at_once(desk: Desk) -> None:
         return copy
 
     writers = [
-        threading.Thread(target=copies([desk.clip(f"many-{writer}-{n}") for n in range(25)])) for writer in range(8)
+        threading.Thread(target=copies([desk.clip(f"many-{writer}-{n}") for n in range(25)]))
+        for writer in range(8)
     ]
     for writer in writers:
         writer.start()

@@ -39,7 +39,9 @@ def test_an_inbox_that_is_a_link_to_a_disk_that_is_away_is_waited_for(tmp_path: 
     assert home.why_no_inbox() is None
 
 
-def test_a_folder_that_is_no_home_is_refused_with_the_command_that_makes_one(tmp_path: Path) -> None:
+def test_a_folder_that_is_no_home_is_refused_with_the_command_that_makes_one(
+    tmp_path: Path,
+) -> None:
     with pytest.raises(VidwatchError, match=f"vidwatch init {tmp_path}"):
         Home.at(tmp_path).require()
 

@@ -4,7 +4,9 @@ from pathlib import Path
 from daemon.home.identity import display_name, identify, open_for_writing
 
 
-def test_a_file_keeps_its_identity_when_it_is_renamed_and_changes_it_when_written(tmp_path: Path) -> None:
+def test_a_file_keeps_its_identity_when_it_is_renamed_and_changes_it_when_written(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"one")
     before = identify(bytes(path))
@@ -18,7 +20,9 @@ def test_links_pipes_and_folders_have_no_identity(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to(tmp_path / "file")
     os.mkfifo(tmp_path / "pipe")
-    assert [identify(bytes(tmp_path / name)) for name in ("link", "pipe", ".", "none")] == [None] * 4
+    assert [identify(bytes(tmp_path / name)) for name in ("link", "pipe", ".", "none")] == [
+        None
+    ] * 4
 
 
 def test_a_writer_is_noticed_until_it_closes_the_file(tmp_path: Path) -> None:

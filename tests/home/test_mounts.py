@@ -61,7 +61,9 @@ def test_a_mount_is_seen(tmp_path: Path) -> None:
         "print(filesystem_of(Path(sys.argv[1]) / 'a'))"
     )
     script = f'mount -t tmpfs none "{tmp_path}/mnt" && exec {sys.executable} -c "{code}" "{tmp_path}/mnt"'
-    done = subprocess.run(["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script], capture_output=True)
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script], capture_output=True
+    )
     if done.returncode:
         pytest.skip("needs user namespaces")
     assert done.stdout == b"tmpfs\n"
@@ -71,7 +73,11 @@ def test_a_home_on_a_network_file_system_is_refused_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = tmp_path / "mountinfo"
-    made.write_text(f"27 1 254:0 / / rw - ext4 /dev/vda1 rw\n28 27 0:9 / {tmp_path} rw - nfs4 nas:/home rw\n")
+    made.write_text(
+        f"27 1 254:0 / / rw - ext4 /dev/vda1 rw\n28 27 0:9 / {tmp_path} rw - nfs4 nas:/home rw\n"
+    )
     monkeypatch.setattr(mounts, "MOUNTS", made)
-    with pytest.raises(VidwatchError, match=r"network file system \(nfs4\).*put the home on a disk of this machine"):
+    with pytest.raises(
+        VidwatchError, match=r"network file system \(nfs4\).*put the home on a disk of this machine"
+    ):
         integrity.require_whole(tmp_path / "vidwatch.db")

@@ -107,7 +107,9 @@ def elsewhere(other_file_system: Path) -> Iterator[Path]:
     shutil.rmtree(other_file_system)
 
 
-def test_a_file_is_copied_to_another_file_system_then_removed(tmp_path: Path, elsewhere: Path) -> None:
+def test_a_file_is_copied_to_another_file_system_then_removed(
+    tmp_path: Path, elsewhere: Path
+) -> None:
     source, identity = dropped(elsewhere / "a.mp4")
     target = bytes(tmp_path / "filed/a.mp4")
     assert place(source, target, identity, None, pytest.fail) == target
@@ -123,12 +125,17 @@ def test_a_file_that_grows_while_it_is_copied_stays(tmp_path: Path, elsewhere: P
     def write_on() -> None:
         (elsewhere / "a.mp4").write_bytes(b"video, and more of it")
 
-    assert place(source, bytes(tmp_path / "filed/a.mp4"), identity, None, pytest.fail, write_on) is None
+    assert (
+        place(source, bytes(tmp_path / "filed/a.mp4"), identity, None, pytest.fail, write_on)
+        is None
+    )
     assert (elsewhere / "a.mp4").read_bytes() == b"video, and more of it"
     assert list((tmp_path / "filed").iterdir()) == []
 
 
-def test_a_copy_that_is_ended_on_its_way_leaves_the_file_where_it_was(tmp_path: Path, elsewhere: Path) -> None:
+def test_a_copy_that_is_ended_on_its_way_leaves_the_file_where_it_was(
+    tmp_path: Path, elsewhere: Path
+) -> None:
     source, identity = dropped(elsewhere / "a.mp4")
 
     def stop() -> None:
@@ -151,7 +158,9 @@ def test_a_crash_between_copy_and_rename_is_completed(tmp_path: Path, elsewhere:
     assert [path.name for path in (tmp_path / "filed").iterdir()] == ["a.mp4"]
 
 
-def test_a_name_taken_on_another_file_system_leaves_no_copy_behind(tmp_path: Path, elsewhere: Path) -> None:
+def test_a_name_taken_on_another_file_system_leaves_no_copy_behind(
+    tmp_path: Path, elsewhere: Path
+) -> None:
     target = bytes(tmp_path / "filed/a.mp4")
     for _ in range(2):  # the same content and name twice: both are kept
         source, identity = dropped(elsewhere / "a.mp4")

@@ -18,12 +18,18 @@ def test_every_key_has_a_default_and_the_file_shows_just_these(tmp_path: Path) -
     home = Home.at(tmp_path)
     home.create()
     assert load(home.settings) == Settings() == load(tmp_path / "missing.toml")
-    shown = written(tmp_path, re.sub(r"^# (\w+ = )", r"\1", home.settings.read_text(), flags=re.MULTILINE))
+    shown = written(
+        tmp_path, re.sub(r"^# (\w+ = )", r"\1", home.settings.read_text(), flags=re.MULTILINE)
+    )
     assert load(shown) == Settings()
-    assert set(re.findall(r"^(\w+) = ", shown.read_text(), flags=re.MULTILINE)) == set(Settings.model_fields)
+    assert set(re.findall(r"^(\w+) = ", shown.read_text(), flags=re.MULTILINE)) == set(
+        Settings.model_fields
+    )
 
 
-def test_the_environment_counts_more_than_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_counts_more_than_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = written(tmp_path, "batch_size = 4\nsettle_seconds = 5")
     monkeypatch.setenv("VIDWATCH_BATCH_SIZE", "2")
     assert (load(path).batch_size, load(path).settle_seconds) == (2, 5.0)
@@ -59,7 +65,9 @@ def test_a_wrong_variable_is_named_as_such(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("value", ["/elsewhere/net", "../net", "~/net"])
 @pytest.mark.parametrize("key", ["model", "retrain"])
-def test_models_and_recipes_outside_the_home_are_refused(tmp_path: Path, key: str, value: str) -> None:
+def test_models_and_recipes_outside_the_home_are_refused(
+    tmp_path: Path, key: str, value: str
+) -> None:
     with pytest.raises(VidwatchError, match=f"'{key}' in .* it must lie in the home"):
         load(written(tmp_path, f'{key} = "{value}"'))
     inside = str(tmp_path / "models/net")

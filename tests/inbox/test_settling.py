@@ -19,7 +19,10 @@ class Disk:
         self.writer: bool | None = False
 
     def look(self, path: bytes) -> Identity | None:
-        size = next((size for time, size in sorted(self.sizes.items(), reverse=True) if time <= self.now), None)
+        size = next(
+            (size for time, size in sorted(self.sizes.items(), reverse=True) if time <= self.now),
+            None,
+        )
         return None if size is None else Identity(1, size, 0)
 
     def whole_at(self, tracker: Tracker, until: float, step: float = 0.25) -> float | None:
@@ -60,7 +63,9 @@ def test_a_slow_write_is_whole_only_after_its_last_change() -> None:
 
 
 @given(st.lists(st.floats(0.1, 1.9), min_size=1, max_size=20))
-def test_no_file_is_whole_while_its_writer_never_pauses_for_the_settle_time(pauses: list[float]) -> None:
+def test_no_file_is_whole_while_its_writer_never_pauses_for_the_settle_time(
+    pauses: list[float],
+) -> None:
     times = [0.0]
     for pause in pauses:
         times.append(times[-1] + pause)
@@ -119,7 +124,9 @@ def test_a_file_that_is_opened_again_soon_after_it_was_closed_waits_for_the_sett
     assert whole_at > SETTLE
 
 
-def test_a_closed_file_waits_for_the_settle_time_where_the_kernel_does_not_tell_who_has_it_open() -> None:
+def test_a_closed_file_waits_for_the_settle_time_where_the_kernel_does_not_tell_who_has_it_open() -> (
+    None
+):
     tracker, disk = Tracker(SETTLE), Disk({0: 10})
     disk.writer = None
     tracker.touch(PATH, 0, closed=True)
@@ -136,6 +143,16 @@ def test_it_tells_a_copy_in_progress_from_a_file_that_may_settle() -> None:
 
 
 def test_hidden_partial_and_litter_names_are_left_alone_whatever_their_case() -> None:
-    left = [b".a.mp4", b".sync/a.mp4", b"a.mp4.part", b"A.MP4.PART", b"a.tmp", b"x/Thumbs.db", b"a.mp4.crdownload"]
+    left = [
+        b".a.mp4",
+        b".sync/a.mp4",
+        b"a.mp4.part",
+        b"A.MP4.PART",
+        b"a.tmp",
+        b"x/Thumbs.db",
+        b"a.mp4.crdownload",
+    ]
     taken = [b"a.mp4", b"a", b"part.mp4", b"tmp/a.mp4", b"a.partly", b"\xff\xfe"]
-    assert [is_left_alone(name) for name in left + taken] == [True] * len(left) + [False] * len(taken)
+    assert [is_left_alone(name) for name in left + taken] == [True] * len(left) + [False] * len(
+        taken
+    )

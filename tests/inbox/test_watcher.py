@@ -77,7 +77,9 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.02)
 
 
-def test_files_that_were_there_before_and_in_sub_folders_are_found(inbox: Path, found: Found, watcher: Watcher) -> None:
+def test_files_that_were_there_before_and_in_sub_folders_are_found(
+    inbox: Path, found: Found, watcher: Watcher
+) -> None:
     (inbox / "cam1/day 2").mkdir(parents=True)
     for name in ("a.mp4", "cam1/b.mp4", "cam1/day 2/c"):
         (inbox / name).write_bytes(b"video")
@@ -98,10 +100,17 @@ def test_files_written_moved_in_linked_and_whole_folders_are_noticed(
     (tmp_path / "folder/deep").mkdir(parents=True)
     (tmp_path / "folder/deep/inside.mp4").write_bytes(b"video")
     (tmp_path / "folder").rename(inbox / "folder")
-    wait_for(lambda: found.names(inbox) == {"written.mp4", "moved.mp4", "linked.mp4", "folder/deep/inside.mp4"})
+    wait_for(
+        lambda: (
+            found.names(inbox)
+            == {"written.mp4", "moved.mp4", "linked.mp4", "folder/deep/inside.mp4"}
+        )
+    )
 
 
-def test_a_copy_in_progress_is_left_alone_until_it_is_renamed(inbox: Path, found: Found, watcher: Watcher) -> None:
+def test_a_copy_in_progress_is_left_alone_until_it_is_renamed(
+    inbox: Path, found: Found, watcher: Watcher
+) -> None:
     watcher.start()
     (inbox / "a.mp4.part").write_bytes(b"video")
     (inbox / "Thumbs.db").write_bytes(b"litter")
@@ -111,7 +120,9 @@ def test_a_copy_in_progress_is_left_alone_until_it_is_renamed(inbox: Path, found
     wait_for(lambda: found.names(inbox) == {"a.mp4"})
 
 
-def test_a_slow_write_is_handed_on_once_and_whole(inbox: Path, found: Found, watcher: Watcher) -> None:
+def test_a_slow_write_is_handed_on_once_and_whole(
+    inbox: Path, found: Found, watcher: Watcher
+) -> None:
     watcher.start()
     with (inbox / "a.mp4").open("wb") as file:
         for _ in range(6):
@@ -154,7 +165,9 @@ def test_files_that_cannot_be_queued_now_are_queued_later(
     assert (troubles, watcher.failure) == (0, None)
 
 
-def test_links_and_pipes_are_not_followed(tmp_path: Path, inbox: Path, found: Found, watcher: Watcher) -> None:
+def test_links_and_pipes_are_not_followed(
+    tmp_path: Path, inbox: Path, found: Found, watcher: Watcher
+) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/secret.mp4").write_bytes(b"video")
     (inbox / "file").symlink_to(tmp_path / "outside/secret.mp4")
@@ -216,7 +229,9 @@ def test_a_failure_of_its_thread_is_told_and_it_begins_anew(inbox: Path, found: 
 
 
 def watchdog_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if type(thread).__module__.startswith("watchdog")]
+    return [
+        thread for thread in threading.enumerate() if type(thread).__module__.startswith("watchdog")
+    ]
 
 
 def begin_with_events(watcher: Watcher) -> None:
@@ -227,7 +242,9 @@ def begin_with_events(watcher: Watcher) -> None:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("kind", ["InotifyFD", "BaseObserver", "InotifyEmitter"])
-def test_a_thread_of_events_that_has_ended_is_begun_anew(inbox: Path, found: Found, kind: str) -> None:
+def test_a_thread_of_events_that_has_ended_is_begun_anew(
+    inbox: Path, found: Found, kind: str
+) -> None:
     watcher = watch(inbox, found, rescan=1)
     begin_with_events(watcher)
     (thread,) = [thread for thread in watchdog_threads() if type(thread).__name__ == kind]
@@ -241,7 +258,9 @@ def test_a_thread_of_events_that_has_ended_is_begun_anew(inbox: Path, found: Fou
     assert watchdog_threads() == []
 
 
-def test_events_go_on_where_another_folder_has_taken_the_place_of_the_first(inbox: Path, found: Found) -> None:
+def test_events_go_on_where_another_folder_has_taken_the_place_of_the_first(
+    inbox: Path, found: Found
+) -> None:
     watcher = watch(inbox, found, rescan=1)
     begin_with_events(watcher)
     before = watchdog_threads()
@@ -258,7 +277,9 @@ def test_events_go_on_where_another_folder_has_taken_the_place_of_the_first(inbo
     watcher.stop()
 
 
-def test_events_are_told_by_the_name_of_a_folder_that_is_a_link(tmp_path: Path, found: Found) -> None:
+def test_events_are_told_by_the_name_of_a_folder_that_is_a_link(
+    tmp_path: Path, found: Found
+) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "inbox").symlink_to(tmp_path / "elsewhere")
     watcher = watch(tmp_path / "inbox", found)

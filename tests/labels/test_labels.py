@@ -64,7 +64,9 @@ class Desk:
         for move in self.store.moves(self.now):
             source, target = Path(move.path.decode()), Path(move.destination.decode())
             target.parent.mkdir(parents=True, exist_ok=True)
-            self.store.moved({move.id: Placed(bytes(source.rename(target)), move.destination)}, self.now)
+            self.store.moved(
+                {move.id: Placed(bytes(source.rename(target)), move.destination)}, self.now
+            )
 
     def move(self, source: Path, folder: str) -> Path:
         target = self.root / folder / source.name
@@ -73,7 +75,9 @@ class Desk:
 
     def notice(self, *paths: Path) -> int:
         self.now += timedelta(minutes=1)
-        return self.labels.notice([(bytes(path), self.identity(path), None) for path in paths], self.now)
+        return self.labels.notice(
+            [(bytes(path), self.identity(path), None) for path in paths], self.now
+        )
 
     @staticmethod
     def identity(path: Path) -> Any:
@@ -82,7 +86,11 @@ class Desk:
     def row(self, path: Path | int) -> Any:
         found = videos.c.id == path if isinstance(path, int) else videos.c.path == bytes(path)
         with self.store.engine.begin() as read:
-            return read.execute(select(videos).where(found).order_by(videos.c.id.desc())).mappings().one()
+            return (
+                read.execute(select(videos).where(found).order_by(videos.c.id.desc()))
+                .mappings()
+                .one()
+            )
 
     def path(self, video: int) -> str:
         return str(Path(self.row(video)["path"].decode()).relative_to(self.root))
@@ -100,7 +108,9 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     desk.store.close()
 
 
-def test_a_clip_moved_from_one_class_folder_to_another_is_labelled_and_rests_in_labelled(desk: Desk) -> None:
+def test_a_clip_moved_from_one_class_folder_to_another_is_labelled_and_rests_in_labelled(
+    desk: Desk,
+) -> None:
     video = desk.arrive("a.avi")
     desk.answer()
     moved = desk.move(desk.root / "classified/Biking/a.avi", "classified/Skiing")
@@ -124,7 +134,9 @@ def test_a_file_that_is_on_its_way_to_a_class_folder_was_not_moved_by_a_person(d
     (claimed,) = desk.store.claim(1, NOW)
     answer = Answer(video, claimed.path, "00000000", "Biking", 0, 0.9, [2.0, 0.0], 16, 16, "pyav")
     desk.store.record([answer], desk.model, desk.folders, NOW)
-    moved = desk.move(desk.root / "inbox/a.avi", "classified/Biking")  # and the row does not say so yet
+    moved = desk.move(
+        desk.root / "inbox/a.avi", "classified/Biking"
+    )  # and the row does not say so yet
     assert desk.notice(moved) == 0
     assert desk.said() == []
 
@@ -161,7 +173,9 @@ def test_a_copy_in_labelled_is_a_label_of_its_content_never_a_duplicate(desk: De
     assert desk.path(video) == "labelled/Skiing/a.avi"  # the first one rests with its label, too
 
 
-def test_a_clip_moved_while_it_is_queued_finishes_its_prediction_and_is_not_filed(desk: Desk) -> None:
+def test_a_clip_moved_while_it_is_queued_finishes_its_prediction_and_is_not_filed(
+    desk: Desk,
+) -> None:
     video = desk.arrive("a.avi")
     moved = desk.move(desk.root / "inbox/a.avi", "labelled/Skiing")
     assert desk.notice(moved) == 1
@@ -170,7 +184,9 @@ def test_a_clip_moved_while_it_is_queued_finishes_its_prediction_and_is_not_file
     assert desk.said() == [(video, "labelled", "Skiing", "moved")]
 
 
-def test_a_clip_moved_while_it_is_claimed_finishes_its_prediction_and_is_not_filed(desk: Desk) -> None:
+def test_a_clip_moved_while_it_is_claimed_finishes_its_prediction_and_is_not_filed(
+    desk: Desk,
+) -> None:
     video = desk.arrive("a.avi")
     (claimed,) = desk.store.claim(1, NOW)
     desk.notice(desk.move(desk.root / "inbox/a.avi", "labelled/Skiing"))
@@ -181,10 +197,23 @@ def test_a_clip_moved_while_it_is_claimed_finishes_its_prediction_and_is_not_fil
     assert (desk.row(video)["state"], desk.path(video)) == ("filed", "labelled/Skiing/a.avi")
 
 
-def test_a_clip_moved_by_hand_between_answer_and_filing_is_labelled_and_not_lost(desk: Desk) -> None:
+def test_a_clip_moved_by_hand_between_answer_and_filing_is_labelled_and_not_lost(
+    desk: Desk,
+) -> None:
     video = desk.arrive("a.avi")
     desk.store.claim(1, NOW)
-    answer = Answer(video, desk.store.paths([video])[video], "00000000", "Biking", 0, 0.9, [2.0, 0.0], 16, 16, "pyav")
+    answer = Answer(
+        video,
+        desk.store.paths([video])[video],
+        "00000000",
+        "Biking",
+        0,
+        0.9,
+        [2.0, 0.0],
+        16,
+        16,
+        "pyav",
+    )
     desk.store.record([answer], desk.model, desk.folders, NOW)
     moved = desk.move(desk.root / "inbox/a.avi", "labelled/Skiing")
     desk.store.moved(
@@ -199,7 +228,9 @@ def test_the_newest_label_counts_and_older_ones_stay(desk: Desk) -> None:
     video = desk.arrive("a.avi")
     desk.answer()
     desk.labels.say([Said(video, "labelled", "Skiing")], "command", "ann", NOW)
-    desk.labels.say([Said(video, "labelled", "Mixing")], "page", "bob", NOW)  # two people correct one clip
+    desk.labels.say(
+        [Said(video, "labelled", "Mixing")], "page", "bob", NOW
+    )  # two people correct one clip
     desk.file()
     assert desk.path(video) == "labelled/Mixing/a.avi"
     assert [row[2] for row in desk.said()] == ["Skiing", "Mixing"]
@@ -241,7 +272,10 @@ def test_an_unsure_answer_goes_to_its_own_folder_and_moving_it_on_labels_it(desk
     assert desk.path(video) == "classified/_unsure/a.avi"
     desk.notice(desk.move(desk.root / "classified/_unsure/a.avi", "classified/Skiing"))
     desk.file()
-    assert (desk.path(video), desk.said()) == ("labelled/Skiing/a.avi", [(video, "labelled", "Skiing", "moved")])
+    assert (desk.path(video), desk.said()) == (
+        "labelled/Skiing/a.avi",
+        [(video, "labelled", "Skiing", "moved")],
+    )
 
 
 def test_a_clip_that_a_person_moves_among_the_unsure_is_unsure(desk: Desk) -> None:
@@ -259,7 +293,12 @@ def test_a_label_for_an_unknown_or_failed_video_changes_nothing(desk: Desk) -> N
     desk.store.fail(bad, "not a video", desk.folders.failed(b"b.avi"))
     for wrong in (99, bad):
         with pytest.raises(VidwatchError, match=f"video {wrong}"):
-            desk.labels.say([Said(video, "labelled", "Skiing"), Said(wrong, "labelled", "Skiing")], "page", "ann", NOW)
+            desk.labels.say(
+                [Said(video, "labelled", "Skiing"), Said(wrong, "labelled", "Skiing")],
+                "page",
+                "ann",
+                NOW,
+            )
     with pytest.raises(VidwatchError, match=r"class '\.\./x': a class must be a folder's name"):
         desk.labels.say([Said(video, "labelled", "../x")], "page", "ann", NOW)
     assert desk.said() == []
@@ -272,10 +311,15 @@ def test_a_failed_file_put_into_a_class_folder_is_tried_again(desk: Desk) -> Non
     desk.file()
     assert desk.notice(desk.move(desk.root / "failed/b.avi", "labelled/Skiing")) == 1
     with desk.store.engine.begin() as read:
-        assert read.execute(select(videos.c.state).order_by(videos.c.id)).scalars().all() == ["failed", "queued"]
+        assert read.execute(select(videos.c.state).order_by(videos.c.id)).scalars().all() == [
+            "failed",
+            "queued",
+        ]
 
 
-def test_files_in_folders_that_cannot_be_classes_are_left_alone(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+def test_files_in_folders_that_cannot_be_classes_are_left_alone(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
     assert desk.notice(desk.drop("labelled/a.avi"), desk.drop("labelled/_x/b.avi")) == 0
     assert desk.said() == []
     assert "b.avi: left alone" in caplog.text
@@ -313,12 +357,17 @@ def test_a_csv_names_videos_in_each_way(desk: Desk) -> None:
         ("name,label\na.avi,Skiing\n", "no column file"),
         ("", "no column file and no label"),
         ("file,label\n", "no labels in it"),
-        ("file,label\na.avi,Skiing\nx.avi,Skiing\na.avi,../up\ny.avi,Skiing\n", "line 3: .*line 4: .*line 5: "),
+        (
+            "file,label\na.avi,Skiing\nx.avi,Skiing\na.avi,../up\ny.avi,Skiing\n",
+            "line 3: .*line 4: .*line 5: ",
+        ),
         ("file,label\na.avi,Skiing,more\n", "line 2: more columns"),
         ('file,label\n"a.avi,Skiing\n', "cannot be read as CSV"),
     ],
 )
-def test_a_csv_with_anything_wrong_imports_nothing_and_names_every_line(desk: Desk, text: str, complaint: str) -> None:
+def test_a_csv_with_anything_wrong_imports_nothing_and_names_every_line(
+    desk: Desk, text: str, complaint: str
+) -> None:
     desk.arrive("a.avi")
     desk.answer()
     path = desk.root / "table.csv"
@@ -363,7 +412,18 @@ def test_a_random_share_of_what_comes_is_drawn_and_nothing_that_was_labelled(des
 def test_a_clip_labelled_while_it_is_being_moved_is_moved_on(desk: Desk) -> None:
     video = desk.arrive("a.avi")
     desk.store.claim(1, NOW)
-    answer = Answer(video, desk.store.paths([video])[video], "00000000", "Biking", 0, 0.9, [2.0, 0.0], 16, 16, "pyav")
+    answer = Answer(
+        video,
+        desk.store.paths([video])[video],
+        "00000000",
+        "Biking",
+        0,
+        0.9,
+        [2.0, 0.0],
+        16,
+        16,
+        "pyav",
+    )
     desk.store.record([answer], desk.model, desk.folders, NOW)
     (move,) = desk.store.moves(NOW)
     moved = desk.move(desk.root / "inbox/a.avi", "classified/Biking")
@@ -374,7 +434,9 @@ def test_a_clip_labelled_while_it_is_being_moved_is_moved_on(desk: Desk) -> None
     assert (desk.row(video)["state"], desk.path(video)) == ("filed", "labelled/Skiing/a.avi")
 
 
-def test_a_labelled_file_that_changes_before_it_is_read_keeps_its_row_and_its_label(desk: Desk) -> None:
+def test_a_labelled_file_that_changes_before_it_is_read_keeps_its_row_and_its_label(
+    desk: Desk,
+) -> None:
     path = desk.drop("labelled/Skiing/a.avi", "half")
     desk.notice(path)
     (video,) = desk.store.claim(1, NOW)
@@ -423,12 +485,16 @@ def test_files_that_were_touched_or_restored_from_a_backup_are_still_ours(desk: 
 def test_other_content_put_in_the_place_of_ours_is_a_persons_word(desk: Desk) -> None:
     desk.arrive("a.avi")
     desk.answer()
-    path = desk.drop("other/a.avi", "something else, and longer").replace(desk.root / "classified/Biking/a.avi")
+    path = desk.drop("other/a.avi", "something else, and longer").replace(
+        desk.root / "classified/Biking/a.avi"
+    )
     assert desk.notice(path) == 1
     assert [row[1:] for row in desk.said()] == [("labelled", "Biking", "folder")]
 
 
-def test_a_home_that_was_moved_as_a_whole_says_nothing_of_its_clips(desk: Desk, tmp_path: Path) -> None:
+def test_a_home_that_was_moved_as_a_whole_says_nothing_of_its_clips(
+    desk: Desk, tmp_path: Path
+) -> None:
     video = desk.arrive("a.avi")
     desk.answer()
     for name in ("elsewhere", "elsewhere/classified"):
@@ -456,7 +522,10 @@ def test_a_hard_link_in_another_class_folder_is_a_label_once(desk: Desk) -> None
 
 
 def test_a_file_moved_over_another_one_that_is_queued_takes_its_place(desk: Desk) -> None:
-    first, second = desk.drop("labelled/Skiing/a.avi"), desk.drop("labelled/Skiing/b.avi", "longer content")
+    first, second = (
+        desk.drop("labelled/Skiing/a.avi"),
+        desk.drop("labelled/Skiing/b.avi", "longer content"),
+    )
     desk.notice(first, second)
     second.replace(first)
     desk.notice(first)
@@ -464,7 +533,10 @@ def test_a_file_moved_over_another_one_that_is_queued_takes_its_place(desk: Desk
     desk.notice(first)
     with desk.store.engine.begin() as read:
         states = read.execute(select(videos.c.state, videos.c.error).order_by(videos.c.id)).all()
-    assert [tuple(row) for row in states] == [("failed", "another file was put in its place"), ("queued", None)]
+    assert [tuple(row) for row in states] == [
+        ("failed", "another file was put in its place"),
+        ("queued", None),
+    ]
 
 
 def test_a_labelled_clip_that_comes_back_unchanged_is_queued_again(desk: Desk) -> None:
@@ -487,7 +559,9 @@ def test_labelling_a_duplicate_moves_the_first_file_of_its_content(desk: Desk) -
     assert desk.path(video) == "labelled/Skiing/a.avi"
 
 
-def test_an_older_label_that_comes_with_a_copy_does_not_move_the_file_against_a_newer_one(desk: Desk) -> None:
+def test_an_older_label_that_comes_with_a_copy_does_not_move_the_file_against_a_newer_one(
+    desk: Desk,
+) -> None:
     video = desk.arrive("a.avi", "same")
     desk.answer()
     desk.notice(desk.drop("labelled/Mixing/copy.avi", "same"))
@@ -504,7 +578,12 @@ def test_a_label_taken_back_leaves_the_one_before_as_it_was(desk: Desk) -> None:
     desk.labels.undo([video], "command", "bob", NOW)
     with desk.store.engine.begin() as read:
         row = read.execute(newest()).mappings().one()
-    assert (row["class"], row["source"], row["who"], row["sampled"]) == ("Biking", "page", "ann", True)
+    assert (row["class"], row["source"], row["who"], row["sampled"]) == (
+        "Biking",
+        "page",
+        "ann",
+        True,
+    )
     desk.labels.undo([video], "command", "bob", NOW)
     with desk.store.engine.begin() as read:
         assert read.execute(newest()).all() == []
@@ -518,17 +597,23 @@ def test_names_of_any_kind_are_looked_for(desk: Desk) -> None:
 
 def test_no_search_for_moved_files_reads_the_whole_table(desk: Desk) -> None:
     statements: list[str] = []
-    event.listen(desk.store.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
+    event.listen(
+        desk.store.engine, "before_cursor_execute", lambda *call: statements.append(call[2])
+    )
     desk.labels.unexplained([(b"/a", Identity(1, 2, 3))] * 3)
     with desk.store.engine.begin() as read:
         plans = [
             row[3]
             for statement in statements
             if statement.startswith("SELECT")
-            for row in read.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", (b"/a",) * statement.count("?"))
+            for row in read.exec_driver_sql(
+                f"EXPLAIN QUERY PLAN {statement}", (b"/a",) * statement.count("?")
+            )
         ]
     assert plans
-    assert not [plan for plan in plans if plan.startswith("SCAN videos") and "destination" not in plan]
+    assert not [
+        plan for plan in plans if plan.startswith("SCAN videos") and "destination" not in plan
+    ]
 
 
 def test_a_table_with_semicolons_is_read_too(desk: Desk) -> None:
@@ -543,7 +628,9 @@ def test_a_forgotten_class_is_no_class_by_the_name_of_the_last_video(desk: Desk)
     desk.answer()
     require_class("Skiing", desk.root, desk.store.engine)
     for word in (str(video), "a.avi"):
-        with pytest.raises(VidwatchError, match=f"means video {video}, not a class; give the class last"):
+        with pytest.raises(
+            VidwatchError, match=f"means video {video}, not a class; give the class last"
+        ):
             require_class(word, desk.root, desk.store.engine)
 
 
@@ -555,11 +642,15 @@ def test_a_file_that_got_a_number_is_found_by_the_name_it_has_now(desk: Desk) ->
     answer = Answer(other, claimed.path, "00000001", "Biking", 0, 0.9, [2.0, 0.0], 16, 16, "pyav")
     desk.store.record([answer], desk.model, desk.folders, NOW)
     target = (desk.root / "inbox/cam2/a.avi").rename(desk.root / "classified/Biking/a-2.avi")
-    desk.store.moved({other: Placed(bytes(target), bytes(desk.root / "classified/Biking/a.avi"))}, NOW)
+    desk.store.moved(
+        {other: Placed(bytes(target), bytes(desk.root / "classified/Biking/a.avi"))}, NOW
+    )
     assert find_videos(["a-2.avi"], desk.root, desk.store.engine) == [other]
 
 
-def test_a_clip_that_is_written_on_after_it_was_filed_is_answered_anew_and_nobody_has_labelled_it(desk: Desk) -> None:
+def test_a_clip_that_is_written_on_after_it_was_filed_is_answered_anew_and_nobody_has_labelled_it(
+    desk: Desk,
+) -> None:
     desk.arrive("a.avi", "the first half")
     desk.answer()
     filed = desk.root / "classified/Biking/a.avi"

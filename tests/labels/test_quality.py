@@ -46,11 +46,23 @@ class Labelling:
         """A video, and what was said of it."""
         with self.engine.execution_options(writes=True).begin() as write:
             path = self.folders.labelled(os.fsencode(name), names[-1]) if names else b"/inbox/a.mp4"
-            file = {"name": name, "path": path, "inode": 1, "size": 1, "mtime_ns": 1, "state": "filed", "group": group}
-            made = write.execute(insert(videos).values({**file, "arrived_at": NOW, "finished_at": NOW, **row}))
+            file = {
+                "name": name,
+                "path": path,
+                "inode": 1,
+                "size": 1,
+                "mtime_ns": 1,
+                "state": "filed",
+                "group": group,
+            }
+            made = write.execute(
+                insert(videos).values({**file, "arrived_at": NOW, "finished_at": NOW, **row})
+            )
             video: int = made.inserted_primary_key[0]
             write.execute(
-                update(videos).where(videos.c.id == video, videos.c.sha256.is_(None)).values(sha256=f"{video}")
+                update(videos)
+                .where(videos.c.id == video, videos.c.sha256.is_(None))
+                .values(sha256=f"{video}")
             )
         for word in names:
             self.say(video, word)
@@ -95,7 +107,13 @@ def test_the_newest_label_counts_with_its_source_group_and_side(it: Labelling) -
     corrected = it.clip("Biking")
     it.say(corrected, "Skiing", source="page")
     biking, skiing = it.found(min_clips=3).balance
-    assert (biking.class_name, biking.clips, biking.groups, biking.holdout, biking.holdout_groups) == (
+    assert (
+        biking.class_name,
+        biking.clips,
+        biking.groups,
+        biking.holdout,
+        biking.holdout_groups,
+    ) == (
         "Biking",
         5,
         4,
@@ -103,7 +121,11 @@ def test_the_newest_label_counts_with_its_source_group_and_side(it: Labelling) -
         1,
     )
     assert (biking.sources, biking.short) == ({"command": 5}, None)
-    assert (skiing.clips, skiing.sources, skiing.short) == (1, {"page": 1}, "1 of 3 clips to learn from")
+    assert (skiing.clips, skiing.sources, skiing.short) == (
+        1,
+        {"page": 1},
+        "1 of 3 clips to learn from",
+    )
 
 
 def test_clips_of_one_group_are_too_few_to_learn_from(it: Labelling) -> None:
@@ -130,7 +152,11 @@ def test_a_label_is_doubted_where_the_model_is_sure_of_another_class() -> None:
         "b1": [0.1, 0.9, 0.0], "b2": [0.2, 0.7, 0.1],
         "c1": [0.3, 0.3, 0.4], "c2": [0.3, 0.2, 0.5], "timid": [0.1, 0.43, 0.47],
     }  # fmt: skip
-    given = {name: name[0] for name in probabilities} | {"wrong": "a", "not so sure": "a", "timid": "b"}
+    given = {name: name[0] for name in probabilities} | {
+        "wrong": "a",
+        "not so sure": "a",
+        "timid": "b",
+    }
     found = doubts(given, HeldOut("auto-1", ("a", "b", "c"), probabilities))
     assert [(doubt.sha256, doubt.other, doubt.margin) for doubt in found] == [
         ("wrong", "b", pytest.approx(-0.75)),
@@ -149,8 +175,16 @@ def test_doubted_labels_are_shown_until_they_are_said_again(it: Labelling) -> No
     sure = {"1": [0.9, 0.1], "2": [0.9, 0.1], "3": [0.1, 0.9], "4": [0.1, 0.9], "5": [0.95, 0.05]}
     it.trained("auto-1", ["Biking", "Skiing"], sure)
     (doubted,) = it.found().doubted
-    assert (doubted.id, doubted.class_name, doubted.other, doubted.probability) == (5, "Skiing", "Biking", 0.05)
-    assert all(text in shown(it.found()) for text in ("auto-1", "Biking 95.0%, Skiing 5.0%", "vidwatch label ID CLASS"))
+    assert (doubted.id, doubted.class_name, doubted.other, doubted.probability) == (
+        5,
+        "Skiing",
+        "Biking",
+        0.05,
+    )
+    assert all(
+        text in shown(it.found())
+        for text in ("auto-1", "Biking 95.0%, Skiing 5.0%", "vidwatch label ID CLASS")
+    )
     it.say(5, "Skiing")
     assert it.found().doubted == []
 
@@ -211,7 +245,9 @@ def test_what_was_taken_back_does_not_disagree(it: Labelling) -> None:
 
 def test_an_import_that_names_a_clip_twice_disagrees_with_itself(it: Labelling) -> None:
     video = it.clip()
-    it.labels.say([Said(video, "labelled", "Biking"), Said(video, "labelled", "Skiing")], "csv", "ann", NOW)
+    it.labels.say(
+        [Said(video, "labelled", "Biking"), Said(video, "labelled", "Skiing")], "csv", "ann", NOW
+    )
     assert [question.id for question in it.found().two_ways] == [video]
 
 
@@ -220,7 +256,13 @@ def test_copies_in_two_class_folders_are_one_clip_labelled_two_ways(it: Labellin
     first = it.clip("Biking")
     it.clip(duplicate_of=first, path=it.folders.labelled(b"copy.mp4", "Skiing"))
     with it.engine.execution_options(writes=True).begin() as write:
-        label = {"video_id": first, "verdict": "labelled", "class": "Skiing", "source": "moved", "who": "ann"}
+        label = {
+            "video_id": first,
+            "verdict": "labelled",
+            "class": "Skiing",
+            "source": "moved",
+            "who": "ann",
+        }
         write.execute(insert(labels).values(**label, created_at=next(it.clock)))
     (question,) = it.found().two_ways
     assert question.why == f"Biking: video {first} lies there; Skiing: ann (moved)"
@@ -244,7 +286,10 @@ def test_two_clips_that_look_the_same_are_both_worth_a_look(it: Labelling) -> No
     for group in range(10):
         it.clip("Biking", group=f"same{group}")
         it.clip("Biking", group=f"same{group}")
-    assert [(question.id, question.other) for question in it.found().odd] == [(1, "Skiing"), (2, "Biking")]
+    assert [(question.id, question.other) for question in it.found().odd] == [
+        (1, "Skiing"),
+        (2, "Biking"),
+    ]
 
 
 def test_groups_that_regularly_hold_several_classes_are_left_alone(it: Labelling) -> None:

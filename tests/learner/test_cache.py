@@ -21,9 +21,12 @@ def test_what_is_put_is_got_under_the_same_key(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "key", "name"), [("frames", "net", "clip"), ("features", "other", "clip"), ("features", "net", "x")]
+    ("kind", "key", "name"),
+    [("frames", "net", "clip"), ("features", "other", "clip"), ("features", "net", "x")],
 )
-def test_another_kind_key_or_clip_has_nothing(tmp_path: Path, kind: str, key: str, name: str) -> None:
+def test_another_kind_key_or_clip_has_nothing(
+    tmp_path: Path, kind: str, key: str, name: str
+) -> None:
     kept(tmp_path).shelf("features", "net").put("clip", VALUES)
     assert kept(tmp_path).shelf(kind, key).get(name) is None
 
@@ -45,7 +48,9 @@ def test_a_damaged_entry_is_not_trusted(tmp_path: Path, damage: str) -> None:
     path = shelf.folder / "clip"
     data = path.read_bytes()
     flipped = bytes([*data[:140], data[140] ^ 1, *data[141:]])
-    path.write_bytes({"empty": b"", "cut": data[:-7], "flipped": flipped, "zeros": bytes(len(data))}[damage])
+    path.write_bytes(
+        {"empty": b"", "cut": data[:-7], "flipped": flipped, "zeros": bytes(len(data))}[damage]
+    )
     assert shelf.get("clip") is None
 
 

@@ -102,24 +102,34 @@ WRONG: list[dict[str, object]] = [
 
 
 @pytest.mark.parametrize("changes", WRONG, ids=str)
-def test_a_manifest_with_wrong_fields_is_refused(tmp_path: Path, changes: dict[str, object]) -> None:
+def test_a_manifest_with_wrong_fields_is_refused(
+    tmp_path: Path, changes: dict[str, object]
+) -> None:
     path = saved(tmp_path)
     edit(path, **changes)
     with pytest.raises(VidwatchError, match="manifest"):
         checkpoint.load(path)
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../up", "a\0b", "new\nline", ".hidden", "_own", "x" * 201, 3])
-def test_a_class_that_is_no_folders_name_is_refused_in_one_line(tmp_path: Path, name: object) -> None:
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "a/b", "../up", "a\0b", "new\nline", ".hidden", "_own", "x" * 201, 3]
+)
+def test_a_class_that_is_no_folders_name_is_refused_in_one_line(
+    tmp_path: Path, name: object
+) -> None:
     path = saved(tmp_path)
     edit(path, classes=["dog", name])
-    with pytest.raises(VidwatchError, match=r"^model manifest .*class .*must be a folder's name") as caught:
+    with pytest.raises(
+        VidwatchError, match=r"^model manifest .*class .*must be a folder's name"
+    ) as caught:
         checkpoint.load(path)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("classes", [[], ["dog", "dog"]])
-def test_no_classes_and_the_same_class_twice_are_refused(tmp_path: Path, classes: list[str]) -> None:
+def test_no_classes_and_the_same_class_twice_are_refused(
+    tmp_path: Path, classes: list[str]
+) -> None:
     path = saved(tmp_path)
     edit(path, classes=classes)
     with pytest.raises(VidwatchError, match="different names"):
@@ -140,8 +150,14 @@ def test_the_same_weights_with_other_classes_are_another_model(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("backbone", ["hf-hub:timm/resnet18", "nonsense", 5])
-def test_a_backbone_that_timm_does_not_have_is_never_looked_for_elsewhere(tmp_path: Path, backbone: object) -> None:
+def test_a_backbone_that_timm_does_not_have_is_never_looked_for_elsewhere(
+    tmp_path: Path, backbone: object
+) -> None:
     path = saved(tmp_path)
-    edit(path, network=json.loads(path.with_suffix(".json").read_text())["network"] | {"backbone": backbone})
+    edit(
+        path,
+        network=json.loads(path.with_suffix(".json").read_text())["network"]
+        | {"backbone": backbone},
+    )
     with pytest.raises(VidwatchError, match=r"no network|not one that this vidwatch wrote"):
         Classifier(checkpoint.load(path))

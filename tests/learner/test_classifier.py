@@ -33,7 +33,9 @@ def classifier(tmp_path: Path) -> Classifier:
     return Classifier.load(model(tmp_path), device="cpu")
 
 
-def test_a_prediction_is_the_largest_logit_with_its_softmax_probability(classifier: Classifier) -> None:
+def test_a_prediction_is_the_largest_logit_with_its_softmax_probability(
+    classifier: Classifier,
+) -> None:
     prediction = classifier._prediction(np.array([1.0, 3.0, 2.0], np.float32))
     assert (prediction.class_name, prediction.class_index) == ("right", 1)
     assert prediction.probability == pytest.approx(np.exp(3) / (np.exp(1) + np.exp(2) + np.exp(3)))
@@ -43,7 +45,9 @@ def test_a_prediction_is_the_largest_logit_with_its_softmax_probability(classifi
 def test_the_temperature_flattens_probabilities_and_leaves_logits_raw(tmp_path: Path) -> None:
     warm = Classifier.load(model(tmp_path, changes={"temperature": 2.0}), device="cpu")
     prediction = warm._prediction(np.array([1.0, 3.0, 2.0], np.float32))
-    assert prediction.probability == pytest.approx(np.exp(1.5) / (np.exp(0.5) + np.exp(1) + np.exp(1.5)))
+    assert prediction.probability == pytest.approx(
+        np.exp(1.5) / (np.exp(0.5) + np.exp(1) + np.exp(1.5))
+    )
     assert prediction.logits == {"left": 1.0, "right": 3.0, "up": 2.0}
 
 
@@ -58,7 +62,9 @@ def test_huge_logits_do_not_overflow(classifier: Classifier) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_logits_that_are_not_finite_are_an_error_and_no_prediction(tmp_path: Path, value: float) -> None:
+def test_logits_that_are_not_finite_are_an_error_and_no_prediction(
+    tmp_path: Path, value: float
+) -> None:
     broken = Classifier.load(model(tmp_path), device="cpu")
     broken.network.head.linear.bias.data.fill_(value)  # no such model is ever written
     with pytest.raises(VidwatchError, match="not finite"):
@@ -79,7 +85,9 @@ def test_every_file_gets_a_result_in_order(classifier: Classifier, tmp_path: Pat
     assert {(result.frames_asked, result.frames_read) for result in results} == {(4, 4)}
 
 
-def test_a_file_that_cannot_be_read_does_not_hold_up_the_others(classifier: Classifier, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_does_not_hold_up_the_others(
+    classifier: Classifier, tmp_path: Path
+) -> None:
     (tmp_path / "text.mp4").write_text("no video")
     good = write_video(tmp_path / "good.avi")
     bad, missing, last = classifier.results([tmp_path / "text.mp4", tmp_path / "missing.mp4", good])
@@ -90,7 +98,9 @@ def test_a_file_that_cannot_be_read_does_not_hold_up_the_others(classifier: Clas
     assert isinstance(last, Classified)
 
 
-def test_classify_raises_for_a_file_that_cannot_be_read_and_names_it(classifier: Classifier, tmp_path: Path) -> None:
+def test_classify_raises_for_a_file_that_cannot_be_read_and_names_it(
+    classifier: Classifier, tmp_path: Path
+) -> None:
     (tmp_path / "text.mp4").write_text("no video")
     with pytest.raises(VidwatchError, match=r"text\.mp4: not a video"):
         classifier.classify([tmp_path / "text.mp4"])
@@ -163,7 +173,10 @@ def test_the_starter_is_right_on_nearly_all_clips_as_published(real_clips: Path)
     """Xvid in AVI, where it was trained on H.264: decoding and normalising must not depend on the container."""
     paths = sorted((real_clips / "ucf10-original").glob("*/*.avi"))[::5]
     results = Classifier.load().classify(paths)
-    right = sum(result.prediction.class_name == path.parent.name for path, result in zip(paths, results, strict=True))
+    right = sum(
+        result.prediction.class_name == path.parent.name
+        for path, result in zip(paths, results, strict=True)
+    )
     assert right >= len(paths) - 1
 
 

@@ -33,7 +33,10 @@ def test_a_sub_folder_is_a_group_and_a_clip_without_either_is_its_own(tmp_path: 
     (tmp_path / "cat" / "garden" / "1.mp4").write_bytes(b"1")
     (tmp_path / "cat" / "2.mp4").write_bytes(b"2")
     own = hashlib.sha256(b"2").hexdigest()
-    assert {clip.path.name: clip.group for clip in find_clips(tmp_path)} == {"1.mp4": "garden", "2.mp4": own}
+    assert {clip.path.name: clip.group for clip in find_clips(tmp_path)} == {
+        "1.mp4": "garden",
+        "2.mp4": own,
+    }
 
 
 def test_a_pattern_of_ones_own_makes_groups(tmp_path: Path) -> None:
@@ -81,7 +84,9 @@ def test_a_folder_that_cannot_be_a_class_is_named(tmp_path: Path, label: bytes) 
         find_clips(tmp_path)
 
 
-def test_features_are_in_the_order_of_the_clips_and_half_precision(tmp_path: Path, cache: Path) -> None:
+def test_features_are_in_the_order_of_the_clips_and_half_precision(
+    tmp_path: Path, cache: Path
+) -> None:
     clips = find_clips(class_folders(tmp_path / "data"))
     classifier = untrained(tmp_path)
     found = extract(clips, classifier)
@@ -107,7 +112,9 @@ def test_other_weights_have_a_cache_of_their_own(tmp_path: Path, cache: Path) ->
 
 
 @pytest.mark.parametrize("damage", [b"", b"rubbish", None])
-def test_a_damaged_cache_entry_is_made_anew(tmp_path: Path, cache: Path, damage: bytes | None) -> None:
+def test_a_damaged_cache_entry_is_made_anew(
+    tmp_path: Path, cache: Path, damage: bytes | None
+) -> None:
     clips = find_clips(class_folders(tmp_path / "data", groups=1))
     first = extract(clips, untrained(tmp_path))
     for entry in [path for path in cache.rglob("*") if path.is_file()]:
@@ -123,7 +130,9 @@ def test_a_file_that_changed_since_it_was_found_is_skipped(tmp_path: Path, cache
     assert len(found.clips) == len(clips) - 1
 
 
-def test_a_file_that_gives_no_frames_is_skipped_with_its_reason(tmp_path: Path, cache: Path) -> None:
+def test_a_file_that_gives_no_frames_is_skipped_with_its_reason(
+    tmp_path: Path, cache: Path
+) -> None:
     root = class_folders(tmp_path / "data", groups=5)
     (root / "dark" / "text.mp4").write_text("no video")
     found = extract(find_clips(root), untrained(tmp_path))
@@ -136,7 +145,9 @@ def test_more_than_a_tenth_unreadable_stops_and_names_them(tmp_path: Path, cache
     root = class_folders(tmp_path / "data", groups=5)
     for name in ("a", "b"):
         (root / "dark" / f"{name}.mp4").write_text(f"no video {name}")
-    with pytest.raises(VidwatchError, match=r"2 of the 12 clips .* more than a tenth: .*a\.mp4: not a video"):
+    with pytest.raises(
+        VidwatchError, match=r"2 of the 12 clips .* more than a tenth: .*a\.mp4: not a video"
+    ):
         extract(find_clips(root), untrained(tmp_path))
 
 
@@ -155,7 +166,9 @@ def test_frames_are_read_once_and_are_those_of_the_clip(tmp_path: Path, cache: P
     for clip in clips:
         clip.path.unlink()
     again = read_frames(clips, SPEC)
-    assert all(np.array_equal(one, other) for one, other in zip(first.values, again.values, strict=True))
+    assert all(
+        np.array_equal(one, other) for one, other in zip(first.values, again.values, strict=True)
+    )
 
 
 def test_frames_do_not_depend_on_what_they_are_normalised_with(tmp_path: Path, cache: Path) -> None:
@@ -184,7 +197,14 @@ def test_a_one_frame_clip_has_features(tmp_path: Path, cache: Path) -> None:
 
 def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path: Path, cache: Path) -> None:
     cache.write_text("a file where the folder should be")
-    assert len(extract(find_clips(class_folders(tmp_path / "data", groups=1)), untrained(tmp_path)).clips) == 2
+    assert (
+        len(
+            extract(
+                find_clips(class_folders(tmp_path / "data", groups=1)), untrained(tmp_path)
+            ).clips
+        )
+        == 2
+    )
 
 
 def test_more_clips_than_a_process_may_open_files_are_read(tmp_path: Path, cache: Path) -> None:
@@ -195,11 +215,15 @@ def test_more_clips_than_a_process_may_open_files_are_read(tmp_path: Path, cache
         "from learner.spec import ClipSpec; resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40));"
         "print([len(read_frames(find_clips(Path(sys.argv[1])), ClipSpec(4, 32)).clips) for _ in range(2)])"
     )
-    done = subprocess.run([sys.executable, "-c", program, str(root)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(root)], capture_output=True, text=True
+    )
     assert done.stdout == "[60, 60]\n", done.stderr
 
 
-def test_a_link_to_nothing_and_an_empty_file_are_skipped_by_name(tmp_path: Path, cache: Path) -> None:
+def test_a_link_to_nothing_and_an_empty_file_are_skipped_by_name(
+    tmp_path: Path, cache: Path
+) -> None:
     root = class_folders(tmp_path / "data", groups=10)
     (root / "dark" / "link.mp4").symlink_to("nowhere")
     (root / "dark" / "empty.mp4").touch()

@@ -33,7 +33,13 @@ def test_accuracy_loss_and_confusion_by_hand() -> None:
 def test_a_class_without_a_clip_has_no_accuracy() -> None:
     assert score(LOGITS, TRUTH, ("a", "b", "c")).per_class == {
         "a": {"n": 1, "correct": 1, "accuracy": 1.0, "precision": 0.5, "recall": 1.0},
-        "b": {"n": 3, "correct": 2, "accuracy": pytest.approx(2 / 3), "precision": 1.0, "recall": pytest.approx(2 / 3)},
+        "b": {
+            "n": 3,
+            "correct": 2,
+            "accuracy": pytest.approx(2 / 3),
+            "precision": 1.0,
+            "recall": pytest.approx(2 / 3),
+        },
     }
 
 
@@ -45,7 +51,9 @@ def test_the_interval_is_wilsons() -> None:
 
 @pytest.fixture
 def trained(tmp_path: Path, cache: Path) -> Classifier:
-    return Classifier.load(trained_on(class_folders(tmp_path / "data", groups=2), tmp_path / "m").path)
+    return Classifier.load(
+        trained_on(class_folders(tmp_path / "data", groups=2), tmp_path / "m").path
+    )
 
 
 def test_clips_that_the_model_learned_from_are_counted(tmp_path: Path, trained: Classifier) -> None:
@@ -54,21 +62,30 @@ def test_clips_that_the_model_learned_from_are_counted(tmp_path: Path, trained: 
     assert (result.score.n, result.seen) == (6, 4)
 
 
-def test_evaluation_agrees_with_classification_file_by_file(tmp_path: Path, trained: Classifier) -> None:
+def test_evaluation_agrees_with_classification_file_by_file(
+    tmp_path: Path, trained: Classifier
+) -> None:
     root = class_folders(tmp_path / "more", groups=3)
     paths = sorted(root.glob("*/*.avi"))
-    right = sum(r.prediction.class_name == p.parent.name for p, r in zip(paths, trained.classify(paths), strict=True))
+    right = sum(
+        r.prediction.class_name == p.parent.name
+        for p, r in zip(paths, trained.classify(paths), strict=True)
+    )
     assert evaluate(root, trained).score.accuracy == right / len(paths)
 
 
 def test_a_class_that_the_model_does_not_know_is_named(tmp_path: Path, trained: Classifier) -> None:
     root = class_folders(tmp_path / "more", groups=1)
     (root / "dark").rename(root / "zebra")
-    with pytest.raises(VidwatchError, match=r"does not know the classes zebra; it knows bright, dark"):
+    with pytest.raises(
+        VidwatchError, match=r"does not know the classes zebra; it knows bright, dark"
+    ):
         evaluate(root, trained)
 
 
-def test_one_of_the_models_classes_alone_can_be_evaluated(tmp_path: Path, trained: Classifier) -> None:
+def test_one_of_the_models_classes_alone_can_be_evaluated(
+    tmp_path: Path, trained: Classifier
+) -> None:
     root = class_folders(tmp_path / "more", groups=1)
     (root / "bright" / "v_bright_g00_c01.avi").unlink()
     (root / "bright").rmdir()
@@ -84,8 +101,18 @@ def test_skipped_files_do_not_count_and_are_told(tmp_path: Path, trained: Classi
 
 
 def test_json_has_the_documented_keys(tmp_path: Path, trained: Classifier) -> None:
-    document = json.loads(json.dumps(evaluate(class_folders(tmp_path / "more", groups=1), trained).to_json()))
-    assert {"n", "accuracy", "loss", "per_class", "interval", "baseline", "model"} <= document.keys()
+    document = json.loads(
+        json.dumps(evaluate(class_folders(tmp_path / "more", groups=1), trained).to_json())
+    )
+    assert {
+        "n",
+        "accuracy",
+        "loss",
+        "per_class",
+        "interval",
+        "baseline",
+        "model",
+    } <= document.keys()
 
 
 def test_calibration_error_by_hand() -> None:
@@ -98,9 +125,13 @@ def test_the_temperature_makes_probabilities_fit() -> None:
     """Logits three times too large are divided by three."""
     generator = np.random.default_rng(0)
     logits = generator.normal(size=(4000, 5)).astype(np.float32)
-    truth = np.array([generator.choice(5, p=np.exp(row) / np.exp(row).sum()) for row in logits.astype(float)])
+    truth = np.array(
+        [generator.choice(5, p=np.exp(row) / np.exp(row).sum()) for row in logits.astype(float)]
+    )
     assert fit_temperature(3 * logits, truth) == pytest.approx(3, rel=0.1)
-    before, after = score(3 * logits, truth, tuple("abcde"), fit_temperature(3 * logits, truth)).calibration_error
+    before, after = score(
+        3 * logits, truth, tuple("abcde"), fit_temperature(3 * logits, truth)
+    ).calibration_error
     assert after < 0.03 < before
 
 
@@ -110,7 +141,10 @@ def test_a_few_clips_all_answered_right_do_not_make_the_model_sure(tmp_path: Pat
 
 
 def test_the_temperature_changes_no_answer_and_no_loss() -> None:
-    assert score(LOGITS, TRUTH, ("a", "b", "c"), 5.0).loss == score(LOGITS, TRUTH, ("a", "b", "c")).loss
+    assert (
+        score(LOGITS, TRUTH, ("a", "b", "c"), 5.0).loss
+        == score(LOGITS, TRUTH, ("a", "b", "c")).loss
+    )
 
 
 def test_energy_is_the_log_sum_exp_and_its_threshold_keeps_95_of_100() -> None:

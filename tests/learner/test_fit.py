@@ -24,7 +24,9 @@ def network(args: NetworkArgs = HEAD) -> ClipNetwork:
 def features(count: int = 12) -> Data:
     """Two classes that their features tell apart."""
     truth = torch.arange(count) % 2
-    values = torch.randn(count, 4, 256, generator=torch.Generator().manual_seed(0)) + 3 * truth.view(-1, 1, 1)
+    values = torch.randn(
+        count, 4, 256, generator=torch.Generator().manual_seed(0)
+    ) + 3 * truth.view(-1, 1, 1)
     return Data(list(values.half().numpy()), truth, Augment())
 
 
@@ -46,7 +48,9 @@ def test_a_head_learns_what_can_be_learned() -> None:
 def test_loss_and_accuracy_are_weighted_by_clips_not_by_batches() -> None:
     """A last batch of one clip counts as one clip."""
     own, data = network(), features(9)
-    history = fit(own, data, np.arange(9), np.arange(9), replace(QUICK, epochs=1, batch=8, learning_rate=1e-9))
+    history = fit(
+        own, data, np.arange(9), np.arange(9), replace(QUICK, epochs=1, batch=8, learning_rate=1e-9)
+    )
     (epoch,) = history
     assert epoch.accuracy * 9 == pytest.approx(round(epoch.accuracy * 9))
     assert epoch.accuracy == pytest.approx(epoch.validation_accuracy)
@@ -55,10 +59,15 @@ def test_loss_and_accuracy_are_weighted_by_clips_not_by_batches() -> None:
 
 def test_a_frozen_backbone_stays_as_it_was_and_a_free_one_does_not() -> None:
     data = frames(4, Augment())
-    for settings, stays in ((replace(WHOLE, freeze=True, epochs=1), True), (replace(WHOLE, epochs=1), False)):
+    for settings, stays in (
+        (replace(WHOLE, freeze=True, epochs=1), True),
+        (replace(WHOLE, epochs=1), False),
+    ):
         own, before = network(), network().backbone.state_dict()
         fit(own, data, np.arange(4), NOBODY, settings)
-        same = all(torch.equal(tensor, before[name]) for name, tensor in own.backbone.state_dict().items())
+        same = all(
+            torch.equal(tensor, before[name]) for name, tensor in own.backbone.state_dict().items()
+        )
         assert same == stays
 
 
@@ -81,7 +90,14 @@ def test_an_epoch_has_as_many_steps_as_it_is_told() -> None:
     """The report's: 100 over 80 batches, so the clips are dealt again when they run out."""
     steps: list[int] = []
     settings = replace(QUICK, epochs=2, batch=4, steps=5, schedule="constant")
-    fit(network(), features(), np.arange(12), NOBODY, settings, after_step=lambda step, of, loss: steps.append(step))
+    fit(
+        network(),
+        features(),
+        np.arange(12),
+        NOBODY,
+        settings,
+        after_step=lambda step, of, loss: steps.append(step),
+    )
     assert steps == list(range(1, 11))
 
 
@@ -89,7 +105,10 @@ def test_an_epoch_has_as_many_steps_as_it_is_told() -> None:
     ("changes", "rates"),
     [
         ({"schedule": "constant"}, [0.02] * 6),
-        ({"schedule": "cosine_restarts"}, [0.5 * 0.02 * (1 + np.cos(np.pi * epoch / 20)) for epoch in range(6)]),
+        (
+            {"schedule": "cosine_restarts"},
+            [0.5 * 0.02 * (1 + np.cos(np.pi * epoch / 20)) for epoch in range(6)],
+        ),
     ],
     ids=["constant", "cosine"],
 )
@@ -100,17 +119,24 @@ def test_the_rate_follows_its_schedule(changes: dict[str, object], rates: list[f
 
 def test_cosine_begins_anew_after_twenty_epochs() -> None:
     settings = replace(QUICK, epochs=22, schedule="cosine_restarts")
-    rates = [epoch.learning_rate for epoch in fit(network(), features(), np.arange(12), NOBODY, settings)]
+    rates = [
+        epoch.learning_rate for epoch in fit(network(), features(), np.arange(12), NOBODY, settings)
+    ]
     assert rates[20] == rates[0] > rates[21] > rates[19]
 
 
 @pytest.mark.parametrize("watch", ["validation", "training"])
-def test_plateau_divides_the_rate_by_ten_when_the_loss_it_watches_gets_no_better(watch: str) -> None:
+def test_plateau_divides_the_rate_by_ten_when_the_loss_it_watches_gets_no_better(
+    watch: str,
+) -> None:
     """Validation clips with the wrong labels: their loss rises while the other falls."""
     data = features()
     wrong = Data(data.values, torch.cat([data.truth[:8], 1 - data.truth[8:]]), Augment())
     settings = replace(QUICK, epochs=10, schedule="plateau", watch=watch)  # type: ignore[arg-type]
-    rates = [epoch.learning_rate for epoch in fit(network(), wrong, np.arange(8), np.arange(8, 12), settings)]
+    rates = [
+        epoch.learning_rate
+        for epoch in fit(network(), wrong, np.arange(8), np.arange(8, 12), settings)
+    ]
     fell = rates[-1] < rates[0] / 9
     assert fell == (watch == "validation")
 
@@ -118,7 +144,9 @@ def test_plateau_divides_the_rate_by_ten_when_the_loss_it_watches_gets_no_better
 def test_training_ends_after_so_many_epochs_without_a_better_validation_loss() -> None:
     data = features()
     wrong = Data(data.values, torch.cat([data.truth[:8], 1 - data.truth[8:]]), Augment())
-    history = fit(network(), wrong, np.arange(8), np.arange(8, 12), replace(QUICK, epochs=50, patience=3))
+    history = fit(
+        network(), wrong, np.arange(8), np.arange(8, 12), replace(QUICK, epochs=50, patience=3)
+    )
     losses: list[float] = [epoch.validation_loss or 0 for epoch in history]
     assert len(losses) - 1 - losses.index(min(losses)) == 3
 
@@ -129,7 +157,10 @@ def test_class_weights_make_rare_classes_count_as_much() -> None:
     data = Data(values, torch.tensor([0] * 8 + [1] * 2), Augment())
     margins = []
     for weighted in (False, True):
-        own, settings = network(), replace(QUICK, epochs=80, batch=10, schedule="constant", class_weights=weighted)
+        own, settings = (
+            network(),
+            replace(QUICK, epochs=80, batch=10, schedule="constant", class_weights=weighted),
+        )
         fit(own, data, np.arange(10), NOBODY, settings)
         logits, _ = judge(own, data, np.arange(1))
         margins.append(float(logits[0, 0] - logits[0, 1]))
@@ -138,7 +169,13 @@ def test_class_weights_make_rare_classes_count_as_much() -> None:
 
 
 def test_a_class_without_a_clip_to_learn_from_has_a_weight_too() -> None:
-    fit(network(), features(), np.arange(0, 12, 2), NOBODY, replace(QUICK, epochs=1, class_weights=True))
+    fit(
+        network(),
+        features(),
+        np.arange(0, 12, 2),
+        NOBODY,
+        replace(QUICK, epochs=1, class_weights=True),
+    )
 
 
 def test_clipping_holds_back_each_of_head_and_baseline_by_itself() -> None:
@@ -159,7 +196,9 @@ def test_varied_frames_are_varied_alike_within_a_clip() -> None:
     assert not torch.equal(varied[0], frame[0])
 
 
-@pytest.mark.parametrize("augment", [Augment(flip=True), Augment(crop=0.5), Augment(jitter=0.5)], ids=str)
+@pytest.mark.parametrize(
+    "augment", [Augment(flip=True), Augment(crop=0.5), Augment(jitter=0.5)], ids=str
+)
 def test_each_way_to_vary_changes_frames(augment: Augment) -> None:
     torch.manual_seed(1)
     clip = torch.randint(0, 256, (2, 16, 16, 3), dtype=torch.uint8)
@@ -212,7 +251,9 @@ def test_mixed_clips_have_targets_in_proportion() -> None:
 def test_clips_are_mixed_as_often_as_told() -> None:
     torch.manual_seed(0)
     clips, targets = torch.zeros(2, 1, 4, 4, 3, dtype=torch.uint8), torch.tensor([0, 1])
-    assert sum(mix(clips, targets, 2, 0.5)[1].dim() == 2 for _ in range(200)) == pytest.approx(100, abs=30)
+    assert sum(mix(clips, targets, 2, 0.5)[1].dim() == 2 for _ in range(200)) == pytest.approx(
+        100, abs=30
+    )
     assert mix(clips, targets, 2, 0.0)[1] is targets
 
 
@@ -221,8 +262,13 @@ def test_accuracy_comes_from_unseen_groups_alone() -> None:
     truth = torch.arange(60) // 3 % 2
     values = np.zeros((60, 2, 256), np.float16)
     values[np.arange(60), :, np.arange(60) // 3] = 1
-    data, settings = Data(list(values), truth, Augment()), TrainSettings(epochs=30, learning_rate=0.01)
-    clips = [LabelledClip(None, str(int(label)), str(i // 3), str(i)) for i, label in enumerate(truth)]  # type: ignore[arg-type]
+    data, settings = (
+        Data(list(values), truth, Augment()),
+        TrainSettings(epochs=30, learning_rate=0.01),
+    )
+    clips = [
+        LabelledClip(None, str(int(label)), str(i // 3), str(i)) for i, label in enumerate(truth)
+    ]  # type: ignore[arg-type]
     own = network()
     fit(own, data, np.arange(60), NOBODY, settings)
     assert (judge(own, data, np.arange(60))[0].argmax(1) == truth.numpy()).all()

@@ -35,7 +35,9 @@ def trained(name: str, **args: Any) -> Backbone:
 
 def frames(count: int) -> list[Tensor]:
     generator = torch.Generator().manual_seed(count)
-    return list(torch.randint(0, 256, (count, 2, 32, 32, 3), dtype=torch.uint8, generator=generator))
+    return list(
+        torch.randint(0, 256, (count, 2, 32, 32, 3), dtype=torch.uint8, generator=generator)
+    )
 
 
 def norms(net: nn.Module) -> int:
@@ -57,14 +59,20 @@ def test_what_is_ready_gives_the_same_features_without_its_batch_norms(
     name: str, args: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # On a processor that is fast at bf16, too: its rounding would hide a wrong fold.
-    monkeypatch.setattr("learner.models.fast_precision", lambda device, training=False: torch.float32)
+    monkeypatch.setattr(
+        "learner.models.fast_precision", lambda device, training=False: torch.float32
+    )
     net = trained(name, **args)
     made = ready(net, torch.float32)
-    assert norms(made) == (name == "test_resnet")  # its first one comes after a stack of convolutions
+    assert norms(made) == (
+        name == "test_resnet"
+    )  # its first one comes after a stack of convolutions
     with torch.inference_mode():
         clips = torch.stack(frames(2))
         before = net(clips)
-        torch.testing.assert_close(made(clips), before, atol=1e-4 * float(before.abs().max()), rtol=1e-3)
+        torch.testing.assert_close(
+            made(clips), before, atol=1e-4 * float(before.abs().max()), rtol=1e-3
+        )
 
 
 class NormsFirst(nn.Module):
@@ -126,14 +134,19 @@ def test_a_cpu_without_instructions_for_bf16_computes_in_float32() -> None:
     able = torch.cpu.get_capabilities()
     native = able.get("avx512_bf16") or able.get("amx_bf16") or able.get("bf16")
     assert fast_precision(CPU) is (torch.bfloat16 if native else torch.float32)
-    assert Classifier.load(device="cpu").precision == str(fast_precision(CPU)).removeprefix("torch.")
+    assert Classifier.load(device="cpu").precision == str(fast_precision(CPU)).removeprefix(
+        "torch."
+    )
 
 
 def test_where_a_gpu_was_promised_its_tests_fail_instead_of_skipping() -> None:
     run = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-m", "gpu", __file__]
     hidden = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     root = Path(__file__).parents[2]
-    for promised, code, said in (("0", 0, "skipped"), ("1", 1, "VIDWATCH_REQUIRE_GPU is 1, and there is no GPU")):
+    for promised, code, said in (
+        ("0", 0, "skipped"),
+        ("1", 1, "VIDWATCH_REQUIRE_GPU is 1, and there is no GPU"),
+    ):
         environment = {**hidden, "VIDWATCH_REQUIRE_GPU": promised}
         done = subprocess.run(run, capture_output=True, text=True, env=environment, cwd=root)
         assert (done.returncode, said in done.stdout) == (code, True), done.stdout
@@ -146,9 +159,12 @@ def gpu() -> torch.device:
 
 @pytest.mark.gpu
 @pytest.mark.parametrize(
-    ("name", "args"), [("test_efficientnet", {}), ("test_resnet", {"stage": 1}), ("custom_3conv", {})]
+    ("name", "args"),
+    [("test_efficientnet", {}), ("test_resnet", {"stage": 1}), ("custom_3conv", {})],
 )
-def test_a_gpu_gives_the_features_of_the_cpu(gpu: torch.device, name: str, args: dict[str, Any]) -> None:
+def test_a_gpu_gives_the_features_of_the_cpu(
+    gpu: torch.device, name: str, args: dict[str, Any]
+) -> None:
     """For as many clips as fill a graph, fewer, and more than go at a time; and again, with others in its memory."""
     net = trained(name, **args)
     here, there = Forward(net, CPU), Forward(copy.deepcopy(net).to(gpu), gpu)
@@ -169,7 +185,10 @@ def test_a_gpu_computes_in_bf16_where_it_can(gpu: torch.device) -> None:
 def test_the_starter_answers_on_a_gpu_as_on_the_cpu(gpu: torch.device, real_clips: Path) -> None:
     paths = sorted((real_clips / "ucf10").glob("*/*.mp4"))[::10]
     here, there = (Classifier.load(device=device).classify(paths) for device in ("cpu", "cuda"))
-    same = [one.prediction.class_name == other.prediction.class_name for one, other in zip(here, there, strict=True)]
+    same = [
+        one.prediction.class_name == other.prediction.class_name
+        for one, other in zip(here, there, strict=True)
+    ]
     assert sum(same) >= 0.995 * len(same)
 
 

@@ -27,7 +27,11 @@ ENCODED: dict[str, dict[str, str]] = {
     "b-frames.mp4": {**H264, "bf": "3"},
     "open-groups.mp4": {**H264, "x264-params": "open-gop=1:bframes=3:b-adapt=0:scenecut=0"},
     "b-frames.mkv": {**H264, "bf": "3"},
-    "hevc.mp4": {"codec": "libx265", "preset": "ultrafast", "x265-params": "open-gop=1:bframes=3:log-level=none"},
+    "hevc.mp4": {
+        "codec": "libx265",
+        "preset": "ultrafast",
+        "x265-params": "open-gop=1:bframes=3:log-level=none",
+    },
     "vp9.webm": {"codec": "libvpx-vp9", "deadline": "realtime", "cpu-used": "8", "b": "2M"},
     "mpeg4.avi": {"codec": "mpeg4", "qscale": "2", "b": "2M"},
 }
@@ -46,7 +50,9 @@ def numbers(images: np.ndarray[Any, Any]) -> list[int]:
 
 
 def encode(path: Path, codec: str, count: int = COUNT, **options: str) -> Path:
-    with av.open(str(path), "w", options={"movflags": "faststart"} if path.suffix == ".mp4" else {}) as container:
+    with av.open(
+        str(path), "w", options={"movflags": "faststart"} if path.suffix == ".mp4" else {}
+    ) as container:
         stream = container.add_stream(codec, rate=25, options={"g": str(GROUP), **options})
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         for index in range(count):
@@ -69,7 +75,9 @@ def found(path: Path, exact: bool) -> list[int]:
     """The numbers of the frames that are sought in a file, which fails where they cannot be."""
     with opened(path) as (container, stream):
         assert is_long(container, stream)
-        frames = [frame.to_ndarray(format="rgb24") for frame in sought(container, stream, PARTS, exact)]
+        frames = [
+            frame.to_ndarray(format="rgb24") for frame in sought(container, stream, PARTS, exact)
+        ]
     return numbers(np.stack(frames))
 
 
@@ -94,10 +102,14 @@ def test_of_a_long_video_a_key_frame_of_each_part_is_read_and_the_middle_one_whe
     assert (clip.frames_read, clip.read_share) == (PARTS, 1)
 
 
-def test_an_avi_with_frames_that_are_shown_later_than_stored_is_sought_and_exact_ones_are_right(folder: Path) -> None:
+def test_an_avi_with_frames_that_are_shown_later_than_stored_is_sought_and_exact_ones_are_right(
+    folder: Path,
+) -> None:
     """AVI says when frames are decoded, not when they are shown: exact ones may have to be read in sequence."""
     path = encode(folder / "b-frames.avi", "mpeg4", bf="2", b="2M")
-    assert np.abs(np.subtract(found(path, exact=False), sample_indices(COUNT, PARTS))).max() <= GROUP
+    assert (
+        np.abs(np.subtract(found(path, exact=False), sample_indices(COUNT, PARTS))).max() <= GROUP
+    )
     assert numbers(read_clip(path, EXACT).frames) == sample_indices(COUNT, PARTS)
 
 
@@ -117,11 +129,15 @@ def test_what_an_edit_list_hides_is_not_counted(folder: Path, b_frames: Path) ->
 
 
 @pytest.mark.parametrize("name", ["uneven.mp4", "uneven.mkv"])
-def test_frames_at_uneven_times_are_found_by_their_number_where_the_index_has_it(folder: Path, name: str) -> None:
+def test_frames_at_uneven_times_are_found_by_their_number_where_the_index_has_it(
+    folder: Path, name: str
+) -> None:
     """The last quarter of the frames takes three quarters of the time."""
     path = folder / name
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"g": str(GROUP), "preset": "ultrafast", "bf": "2"})
+        stream = container.add_stream(
+            "libx264", rate=25, options={"g": str(GROUP), "preset": "ultrafast", "bf": "2"}
+        )
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
         for index in range(COUNT):
@@ -162,10 +178,14 @@ def test_between_two_key_frames_reading_goes_on(folder: Path) -> None:
     assert found(path, exact=True) == middles
 
 
-def test_a_key_frame_that_is_damaged_sends_the_reader_through_all(folder: Path, b_frames: Path) -> None:
+def test_a_key_frame_that_is_damaged_sends_the_reader_through_all(
+    folder: Path, b_frames: Path
+) -> None:
     """The frames from it to the next key frame are missing then, and the others are the ones to sample."""
     with av.open(str(b_frames)) as container:
-        key = next(p for p in container.demux(video=0) if p.is_keyframe and p.pts * p.time_base >= 34)
+        key = next(
+            p for p in container.demux(video=0) if p.is_keyframe and p.pts * p.time_base >= 34
+        )
         at, size = key.pos, key.size
     data = bytearray(b_frames.read_bytes())
     data[at : at + size] = bytes(size)
@@ -174,7 +194,12 @@ def test_a_key_frame_that_is_damaged_sends_the_reader_through_all(folder: Path, 
         found(folder / "damaged.mp4", exact=True)
     indices = sample_indices(COUNT - GROUP, PARTS)
     expected = [index if index < 850 else index + GROUP for index in indices]
-    assert np.abs(np.subtract(numbers(read_clip(folder / "damaged.mp4", EXACT).frames), expected)).max() <= 3
+    assert (
+        np.abs(
+            np.subtract(numbers(read_clip(folder / "damaged.mp4", EXACT).frames), expected)
+        ).max()
+        <= 3
+    )
 
 
 @pytest.mark.parametrize("name", ["cut.mp4", "cut.mkv", "cut.avi"])
@@ -183,7 +208,9 @@ def test_a_long_video_that_is_cut_short_is_told(folder: Path, name: str) -> None
     (folder / name).write_bytes(data[: len(data) * 7 // 10])
     with pytest.raises(VideoError, match="cut short"):
         read_clip(folder / name, NEAR)
-    assert read_clip(folder / name, NEAR, min_read_share=0.5).read_share == pytest.approx(0.7, abs=0.1)
+    assert read_clip(folder / name, NEAR, min_read_share=0.5).read_share == pytest.approx(
+        0.7, abs=0.1
+    )
 
 
 def test_a_recording_whose_end_is_not_what_its_header_states_is_told(folder: Path) -> None:
@@ -201,10 +228,17 @@ def test_a_recording_whose_end_is_not_what_its_header_states_is_told(folder: Pat
 def test_frames_that_are_stored_and_not_shown_are_not_counted(folder: Path) -> None:
     """VP8 has some to which others refer."""
     path = encode(
-        folder / "hidden.webm", "libvpx", **{"auto-alt-ref": "1", "lag-in-frames": "16", "b": "1M", "cpu-used": "8"}
+        folder / "hidden.webm",
+        "libvpx",
+        **{"auto-alt-ref": "1", "lag-in-frames": "16", "b": "1M", "cpu-used": "8"},
     )
     assert numbers(read_clip(path, EXACT).frames) == sample_indices(COUNT, PARTS)
-    assert np.abs(np.subtract(numbers(read_clip(path, NEAR).frames), sample_indices(COUNT, PARTS))).max() <= GAP
+    assert (
+        np.abs(
+            np.subtract(numbers(read_clip(path, NEAR).frames), sample_indices(COUNT, PARTS))
+        ).max()
+        <= GAP
+    )
 
 
 def test_a_short_recording_that_begins_after_an_hour_is_no_long_one(folder: Path) -> None:

@@ -26,7 +26,9 @@ def features(seed: int, noise: float = 0.0) -> np.ndarray:
         ("001.avi", [], None),
     ],
 )
-def test_a_name_tells_its_group_else_its_folder_does(name: str, folders: list[str], group: str | None) -> None:
+def test_a_name_tells_its_group_else_its_folder_does(
+    name: str, folders: list[str], group: str | None
+) -> None:
     assert group_of(name, folders, UCF101) == group
 
 
@@ -48,7 +50,9 @@ def test_other_clips_are_not_alike() -> None:
     assert alike(fingerprint(features(1000)), []) is None
 
 
-@given(st.binary(min_size=64, max_size=64), st.lists(st.binary(min_size=64, max_size=64), max_size=5))
+@given(
+    st.binary(min_size=64, max_size=64), st.lists(st.binary(min_size=64, max_size=64), max_size=5)
+)
 def test_of_several_the_most_alike_is_found(own: bytes, others: list[bytes]) -> None:
     assert alike(own, [*others, own]) is not None
     assert [*others, own][alike(own, [*others, own]) or 0] == own

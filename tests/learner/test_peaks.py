@@ -27,14 +27,19 @@ def test_values_and_gradients_are_those_of_a_convolution_and_a_pool(
     assert torch.equal(found, expected)
     with torch.no_grad():
         assert torch.equal(layer(images), expected)
-    for one, other in zip(gradients(found, images, layer), gradients(expected, images, layer), strict=True):
+    for one, other in zip(
+        gradients(found, images, layer), gradients(expected, images, layer), strict=True
+    ):
         torch.testing.assert_close(one, other)
 
 
 def test_in_bf16_gradients_keep_the_precision_of_what_they_are_for() -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        layer, images = ConvPeaks(5, 6), torch.randn(3, 5, 8, 8, dtype=torch.bfloat16).requires_grad_()
+        layer, images = (
+            ConvPeaks(5, 6),
+            torch.randn(3, 5, 8, 8, dtype=torch.bfloat16).requires_grad_(),
+        )
     exact = ConvPeaks(5, 6)
     exact.load_state_dict(layer.state_dict())
     wide = images.detach().float().requires_grad_()

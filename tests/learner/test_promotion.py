@@ -28,10 +28,18 @@ def paired(evidence: Sequence[Evidence]) -> Paired:
     return Paired.of(clip.outcome() for clip in evidence)
 
 
-def clips(label: str, told: str, *, of: int = 1, group: str = "", picked: bool = False) -> list[Evidence]:
+def clips(
+    label: str, told: str, *, of: int = 1, group: str = "", picked: bool = False
+) -> list[Evidence]:
     """`of` clips of one class for each letter of `told`: by both, the (o)ld or the (n)ew model alone, or (-) none."""
     return [
-        Evidence(label, group or f"{label}{i}", label if how in "bo" else "?", label if how in "bn" else "?", picked)
+        Evidence(
+            label,
+            group or f"{label}{i}",
+            label if how in "bo" else "?",
+            label if how in "bn" else "?",
+            picked,
+        )
         for i, how in enumerate(told * of)
     ]
 
@@ -73,7 +81,9 @@ def test_many_differences_spread_over_groups_show_that_these_are_not_alike() -> 
 
 @pytest.mark.parametrize("gains", [0, 0.01, 0.05])
 @pytest.mark.parametrize("n", [60, 150, 300])
-def test_worse_by_the_margin_passes_no_more_often_than_the_odds_over_all_looks(n: int, gains: float) -> None:
+def test_worse_by_the_margin_passes_no_more_often_than_the_odds_over_all_looks(
+    n: int, gains: float
+) -> None:
     """To the last digit: over every table of counts, with its probability."""
     shares = multinomial(n, [gains, gains + 0.05, 1 - 2 * gains - 0.05])
     tables = [(b, c) for b in range(n // 4) for c in range(n // 4)]
@@ -95,7 +105,11 @@ def test_shuffled_labels_are_refused() -> None:
     """Of 10 classes and few clips, too."""
     generator, classes = random.Random(0), tuple("abcdefghij")
     for per_class in (3, 8, 30):
-        evidence = [Evidence(c, f"{c}{i}", c, generator.choice(classes)) for c in classes for i in range(per_class)]
+        evidence = [
+            Evidence(c, f"{c}{i}", c, generator.choice(classes))
+            for c in classes
+            for i in range(per_class)
+        ]
         verdict = judge(evidence, classes, classes, 1)
         assert verdict.verdict == "refused"
         assert "falls apart" in verdict.reason
@@ -104,7 +118,9 @@ def test_shuffled_labels_are_refused() -> None:
 def test_a_worse_challenger_is_refused() -> None:
     verdict = judge([*alike(50), *(c for label in OLD for c in clips(label, "ooo"))], OLD, OLD, 3)
     assert verdict.verdict == "refused"
-    assert verdict.reason.endswith("the champion tells 159, the challenger 150: it is worse, beyond chance.")
+    assert verdict.reason.endswith(
+        "the champion tells 159, the challenger 150: it is worse, beyond chance."
+    )
 
 
 def test_the_same_answers_are_refused_once_a_gain_would_have_shown() -> None:
@@ -121,20 +137,31 @@ def test_too_small_a_holdout_keeps_the_champion_and_says_what_is_missing() -> No
         "On the classes that both know, of 26 holdout clips the champion tells 24, the challenger 26: "
         "too few to say. About 22 more are needed, above all of b, c, a; corrections do not count.",
     )
-    assert verdict.figures["missing"] == {"clips": 22, "above_all": ["b", "c", "a"], "new_classes": {}}
+    assert verdict.figures["missing"] == {
+        "clips": 22,
+        "above_all": ["b", "c", "a"],
+        "new_classes": {},
+    }
 
 
 def test_not_worse_is_not_enough_without_a_new_class() -> None:
     verdict = judge([*alike(40), *clips("a", "n")], OLD, OLD, 1)
     assert verdict.verdict == "undecided"
-    assert "it is not worse by 5 points, beyond chance; whether it is better is open. About" in verdict.reason
+    assert (
+        "it is not worse by 5 points, beyond chance; whether it is better is open. About"
+        in verdict.reason
+    )
 
 
 def test_no_clip_at_all_is_undecided() -> None:
     verdict = judge([], OLD, OLD, 1)
     assert verdict.verdict == "undecided"
     assert verdict.figures["missing"]["clips"] == 52
-    assert (verdict.figures["difference"], verdict.figures["lower"], verdict.figures["upper"]) == (None, -1, 1)
+    assert (verdict.figures["difference"], verdict.figures["lower"], verdict.figures["upper"]) == (
+        None,
+        -1,
+        1,
+    )
 
 
 def test_a_new_class_promotes_a_challenger_that_is_not_worse() -> None:
@@ -146,7 +173,9 @@ def test_a_new_class_promotes_a_challenger_that_is_not_worse() -> None:
 
 
 def test_a_new_class_does_not_promote_a_challenger_that_may_be_worse_by_the_margin() -> None:
-    verdict = judge([*alike(20), *clips("a", "o"), *clips("b", "o"), *clips("new", "nnnnn")], OLD, WITH_NEW, 1)
+    verdict = judge(
+        [*alike(20), *clips("a", "o"), *clips("b", "o"), *clips("new", "nnnnn")], OLD, WITH_NEW, 1
+    )
     assert verdict.verdict == "undecided"
     assert "too few to say. About " in verdict.reason
 
@@ -158,9 +187,12 @@ def test_a_new_class_that_is_not_told_is_nothing_gained() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "group", "lack"), [("nnn", "", "2 more needed"), ("nnnnnn", "one", "1 more needed, of another group")]
+    ("told", "group", "lack"),
+    [("nnn", "", "2 more needed"), ("nnnnnn", "one", "1 more needed, of another group")],
 )
-def test_a_new_class_with_too_few_clips_or_groups_is_waited_for(told: str, group: str, lack: str) -> None:
+def test_a_new_class_with_too_few_clips_or_groups_is_waited_for(
+    told: str, group: str, lack: str
+) -> None:
     verdict = judge([*alike(40), *clips("new", told, group=group)], OLD, WITH_NEW, 1)
     assert verdict.verdict == "undecided"
     assert f"({lack})" in verdict.reason
@@ -189,12 +221,17 @@ def test_without_shared_classes_new_ones_alone_promote() -> None:
 
 
 def test_without_shared_classes_one_answer_to_all_does_not_promote() -> None:
-    assert judge([*clips("x", "n", of=20), *clips("y", "-", of=6)], OLD, ("x", "y"), 1).verdict == "refused"
+    assert (
+        judge([*clips("x", "n", of=20), *clips("y", "-", of=6)], OLD, ("x", "y"), 1).verdict
+        == "refused"
+    )
     assert judge(clips("x", "n", of=20), OLD, ("x", "y"), 1).verdict == "undecided"
 
 
 def test_a_class_that_falls_apart_refuses_a_better_challenger() -> None:
-    verdict = judge([*alike(50), *clips("a", "n", of=40), *clips("d", "boo")], (*OLD, "d"), (*OLD, "d"), 1)
+    verdict = judge(
+        [*alike(50), *clips("a", "n", of=40), *clips("d", "boo")], (*OLD, "d"), (*OLD, "d"), 1
+    )
     assert (verdict.verdict, verdict.reason) == (
         "refused",
         "Class d falls apart: of 3 holdout clips the champion tells 3, the challenger 1.",
@@ -202,7 +239,10 @@ def test_a_class_that_falls_apart_refuses_a_better_challenger() -> None:
 
 
 def test_one_clip_of_a_small_class_is_no_class_lost() -> None:
-    assert judge([*alike(50), *clips("a", "n", of=40), *clips("d", "bo")], "abcd", "abcd", 1).verdict == "promoted"
+    assert (
+        judge([*alike(50), *clips("a", "n", of=40), *clips("d", "bo")], "abcd", "abcd", 1).verdict
+        == "promoted"
+    )
 
 
 def test_a_class_that_the_challenger_dropped_falls_apart() -> None:
@@ -212,7 +252,11 @@ def test_a_class_that_the_challenger_dropped_falls_apart() -> None:
 
 def test_groups_of_clips_that_are_alike_show_less() -> None:
     grouped = [clip for g in range(8) for clip in clips("abc"[g % 3], "bbbbbbn", group=f"g{g}")]
-    whole = [clip for g in range(8) for clip in clips("abc"[g % 3], "n" * 7 if g == 0 else "b" * 7, group=f"g{g}")]
+    whole = [
+        clip
+        for g in range(8)
+        for clip in clips("abc"[g % 3], "n" * 7 if g == 0 else "b" * 7, group=f"g{g}")
+    ]
     alone = [replace(clip, group=str(i)) for i, clip in enumerate(whole)]
     assert judge(alone, OLD, OLD, 1).verdict == "promoted"
     assert judge(whole, OLD, OLD, 1).verdict == "undecided"
@@ -221,7 +265,11 @@ def test_groups_of_clips_that_are_alike_show_less() -> None:
 
 def test_a_later_look_asks_for_more() -> None:
     evidence = [*alike(50), *clips("a", "nnnnn")]
-    assert [judge(evidence, OLD, OLD, look).verdict for look in (1, 2, 3)] == ["promoted", "undecided", "undecided"]
+    assert [judge(evidence, OLD, OLD, look).verdict for look in (1, 2, 3)] == [
+        "promoted",
+        "undecided",
+        "undecided",
+    ]
     levels = [judge(evidence, OLD, OLD, look).figures["level"] for look in range(1, 2000)]
     assert sum(levels) == pytest.approx(RULE.odds, abs=1e-4)
 
@@ -235,7 +283,11 @@ def evidence(draw: st.DrawFn) -> list[Evidence]:
     for i in range(draw(st.integers(0, 30))):
         truth, group = draw(label), draw(st.integers(0, 8))
         says = [truth if draw(share) <= 0.5 + good else draw(label) for good in right]
-        found.append(Evidence(truth, f"{group if group else f'own {i}'}", *says, draw(st.integers(0, 9)) == 0))
+        found.append(
+            Evidence(
+                truth, f"{group if group else f'own {i}'}", *says, draw(st.integers(0, 9)) == 0
+            )
+        )
     times = range(draw(st.integers(1, 12)))
     return [replace(clip, group=f"{clip.group} {again}") for again in times for clip in found]
 
@@ -260,7 +312,9 @@ def test_nothing_is_promoted_with_which_a_class_falls_apart(
 
 
 @given(evidence(), looks)
-def test_the_same_answers_promote_nothing_without_a_new_class(evidence: list[Evidence], look: int) -> None:
+def test_the_same_answers_promote_nothing_without_a_new_class(
+    evidence: list[Evidence], look: int
+) -> None:
     same = [replace(clip, challenger=clip.champion) for clip in evidence]
     assert judge(same, OLD, OLD, look).verdict != "promoted"
 
@@ -292,7 +346,9 @@ def test_figures_survive_json_and_hold_the_difference_between_its_bounds(
 
 
 @given(evidence(), known, looks)
-def test_a_promotion_rests_on_its_figures(evidence: list[Evidence], classes: tuple[str, ...], look: int) -> None:
+def test_a_promotion_rests_on_its_figures(
+    evidence: list[Evidence], classes: tuple[str, ...], look: int
+) -> None:
     figures = (verdict := judge(evidence, OLD, classes, look)).figures
     if verdict.verdict == "promoted":
         assert figures["lower"] > 0 or any(of["told"] for of in figures["new_classes"].values())
@@ -308,14 +364,26 @@ def test_as_many_more_clips_as_are_missing_decide(evidence: list[Evidence], look
     n = (verdict := judge(evidence, OLD, OLD, look)).figures["n"]
     if verdict.verdict == "undecided" and n and more(verdict) < 30 * n:
         times = range(-(-more(verdict) // n) + 1)
-        enough = [replace(clip, group=f"{clip.group}/{again}") for again in times for clip in evidence]
+        enough = [
+            replace(clip, group=f"{clip.group}/{again}") for again in times for clip in evidence
+        ]
         assert judge(enough, OLD, OLD, look).verdict != "undecided"
 
 
 def test_a_loss_as_counted_is_not_taken_for_a_new_class_though_it_lies_within_the_margin() -> None:
-    evidence = [*alike(100), *clips("a", "o", of=12), *clips("b", "n", of=2), *clips("new", "nnnnn")]
+    evidence = [
+        *alike(100),
+        *clips("a", "o", of=12),
+        *clips("b", "n", of=2),
+        *clips("new", "nnnnn"),
+    ]
     verdict = judge_by(evidence, OLD, WITH_NEW, 1, Rule(margin=0.1))
     assert verdict.verdict == "refused"
     assert "it is worse, beyond chance" in verdict.reason
-    evidence = [*alike(100), *clips("a", "o", of=12), *clips("b", "n", of=6), *clips("new", "nnnnn")]
+    evidence = [
+        *alike(100),
+        *clips("a", "o", of=12),
+        *clips("b", "n", of=6),
+        *clips("new", "nnnnn"),
+    ]
     assert judge_by(evidence, OLD, WITH_NEW, 1, Rule(margin=0.1)).verdict == "promoted"

@@ -18,11 +18,13 @@ def model(tmp_path: Path, cache: Path) -> Classifier:
     return Classifier.load(trained_on(class_folders(tmp_path / "data"), tmp_path / "m").path)
 
 
-def test_what_a_model_learned_from_is_recalled_from_the_cache_as_far_as_it_is_there(model: Classifier) -> None:
+def test_what_a_model_learned_from_is_recalled_from_the_cache_as_far_as_it_is_there(
+    model: Classifier,
+) -> None:
     shelf = features_shelf(model, Cache())
-    assert [(clip.sha256, clip.label, clip.group) for clip in recall(model, shelf, Cache())] == list(
-        model.manifest.trained_on
-    )
+    assert [
+        (clip.sha256, clip.label, clip.group) for clip in recall(model, shelf, Cache())
+    ] == list(model.manifest.trained_on)
     (shelf.folder / model.manifest.trained_on[0].sha256).unlink()
     assert len(recall(model, shelf, Cache())) == 7
 
@@ -49,7 +51,9 @@ def test_a_pack_of_another_backbone_is_left_alone(model: Classifier) -> None:
     assert recall(model, features_shelf(model, Cache()), Cache()) == []
 
 
-def test_a_model_whose_features_are_gone_cannot_be_packed(model: Classifier, tmp_path: Path) -> None:
+def test_a_model_whose_features_are_gone_cannot_be_packed(
+    model: Classifier, tmp_path: Path
+) -> None:
     Cache().clear()
     with pytest.raises(VidwatchError, match="features of 8 clips are not in the cache"):
         pack(model, features_shelf(model, Cache()), tmp_path / "pack.npz")

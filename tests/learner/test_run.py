@@ -45,10 +45,16 @@ def test_the_three_checkpoints_are_those_of_the_course_report(tmp_path: Path) ->
     assert found == {"best_accuracy": 2, "lowest_loss": 3, "last": 4}
 
 
-def test_an_epoch_as_good_as_the_best_replaces_it_only_when_one_accuracy_is_better(tmp_path: Path) -> None:
+def test_an_epoch_as_good_as_the_best_replaces_it_only_when_one_accuracy_is_better(
+    tmp_path: Path,
+) -> None:
     assert kept(tmp_path, (0.5, 0.5, 1.0), (0.5, 0.5, 1.0), (0.5, 0.6, 1.0))["best_accuracy"] == 3
     again = tmp_path / "again"
-    assert kept(again, (0.5, 0.5, 1.0), (0.5, 0.5, 1.0)) == {"best_accuracy": 1, "lowest_loss": 1, "last": 2}
+    assert kept(again, (0.5, 0.5, 1.0), (0.5, 0.5, 1.0)) == {
+        "best_accuracy": 1,
+        "lowest_loss": 1,
+        "last": 2,
+    }
 
 
 def begin(tmp_path: Path, **settings: int) -> None:
@@ -69,7 +75,10 @@ def test_a_run_is_gone_on_with_only_with_the_same_settings(tmp_path: Path, left:
 
 
 def test_two_trainings_are_not_at_work_in_one_folder(tmp_path: Path) -> None:
-    with run(tmp_path).opened({}), pytest.raises(VidwatchError, match="another training is at work"):
+    with (
+        run(tmp_path).opened({}),
+        pytest.raises(VidwatchError, match="another training is at work"),
+    ):
         begin(tmp_path)
 
 
@@ -115,13 +124,23 @@ assert checkpoint.load(path).digest == before.digest
 
 
 @pytest.mark.parametrize("limit", [100, 50_000])
-def test_a_disk_that_takes_no_more_leaves_the_old_checkpoint_as_it_was(tmp_path: Path, limit: int) -> None:
+def test_a_disk_that_takes_no_more_leaves_the_old_checkpoint_as_it_was(
+    tmp_path: Path, limit: int
+) -> None:
     """A limit on the size of files stands in for it: writing fails in the manifest, or in the midst of the weights."""
     assert resource.RLIMIT_FSIZE
-    done = subprocess.run([sys.executable, "-c", FILL, tmp_path / "m", str(limit)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", FILL, tmp_path / "m", str(limit)], capture_output=True, text=True
+    )
     assert (done.returncode, done.stderr) == (0, "")
-    assert "m.safetensors: cannot be written (File too large); what was there before is kept" in done.stdout
-    assert {path.name for path in tmp_path.iterdir()} - {"m.json.part"} == {"m.json", "m.safetensors"}
+    assert (
+        "m.safetensors: cannot be written (File too large); what was there before is kept"
+        in done.stdout
+    )
+    assert {path.name for path in tmp_path.iterdir()} - {"m.json.part"} == {
+        "m.json",
+        "m.safetensors",
+    }
 
 
 def test_a_crash_between_the_two_files_of_a_checkpoint_leaves_the_new_one(tmp_path: Path) -> None:

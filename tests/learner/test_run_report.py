@@ -18,7 +18,16 @@ def written(folder: Path, history: list[Epoch] = HISTORY) -> Path:
     logits = np.array([[2.0, 0], [2, 0], [0, 2]], np.float32)
     result = score(logits, np.array([0, 1, 1]), CLASSES)
     baseline = score(-logits, np.array([0, 1, 1]), CLASSES)
-    report.write(folder, whole_recipe(), "on a test", result, baseline, history, CLASSES, {"bad.mp4": "not a video"})
+    report.write(
+        folder,
+        whole_recipe(),
+        "on a test",
+        result,
+        baseline,
+        history,
+        CLASSES,
+        {"bad.mp4": "not a video"},
+    )
     return folder
 
 

@@ -16,7 +16,10 @@ CLIPS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9)), min_size=2, ma
 
 
 def clips_of(groups: list[tuple[int, int]]) -> list[LabelledClip]:
-    return [LabelledClip(Path(str(i)), f"c{label}", f"g{group}", str(i)) for i, (label, group) in enumerate(groups)]
+    return [
+        LabelledClip(Path(str(i)), f"c{label}", f"g{group}", str(i))
+        for i, (label, group) in enumerate(groups)
+    ]
 
 
 def all_training(clips: list[LabelledClip]) -> dict[str, Part]:
@@ -47,7 +50,9 @@ def test_a_group_is_never_on_both_sides_and_each_clip_is_held_out_once(
 
 @settings(deadline=None, max_examples=50)
 @given(CLIPS, st.integers(0, 3))
-def test_no_group_stands_in_two_parts_and_every_class_in_all(groups: list[tuple[int, int]], seed: int) -> None:
+def test_no_group_stands_in_two_parts_and_every_class_in_all(
+    groups: list[tuple[int, int]], seed: int
+) -> None:
     clips = clips_of(groups)
     try:
         split = parts(deal(clips, all_training(clips), "group", seed))
@@ -63,14 +68,22 @@ def test_no_group_stands_in_two_parts_and_every_class_in_all(groups: list[tuple[
 @given(st.lists(st.integers(3, 8), min_size=2, max_size=4), st.integers(0, 3))
 def test_three_groups_a_class_can_always_be_split(groups_of_class: list[int], seed: int) -> None:
     """Where no group reaches over classes."""
-    pairs = [(label, 100 * label + group) for label, count in enumerate(groups_of_class) for group in range(count)]
+    pairs = [
+        (label, 100 * label + group)
+        for label, count in enumerate(groups_of_class)
+        for group in range(count)
+    ]
     clips = clips_of(sorted(pairs * 2))
-    assert min(map(len, parts(deal(clips, all_training(clips), "group", seed)))) >= len(groups_of_class)
+    assert min(map(len, parts(deal(clips, all_training(clips), "group", seed)))) >= len(
+        groups_of_class
+    )
     assert folds(clips, 5, seed)
 
 
 def test_a_split_is_the_same_for_the_same_seed_and_takes_a_fifth() -> None:
-    clips = clips_of([(label, 20 * label + group) for label in range(3) for group in range(20) for _ in range(3)])
+    clips = clips_of(
+        [(label, 20 * label + group) for label in range(3) for group in range(20) for _ in range(3)]
+    )
     one, again, other = (deal(clips, all_training(clips), "group", seed) for seed in (0, 0, 1))
     assert parts(one) == parts(again) != parts(other)
     assert len(one.test) == pytest.approx(len(clips) / 5, rel=0.1)
@@ -91,7 +104,9 @@ def test_the_reports_split_is_scikit_learns_clip_by_clip() -> None:
 @pytest.mark.parametrize("least", [2, 3])
 def test_a_class_with_too_few_groups_is_named(least: int) -> None:
     clips = clips_of([(0, 0), (0, 1), (0, 2), *[(1, 3 + group) for group in range(least - 1)]])
-    with pytest.raises(VidwatchError, match=rf"class 'c1' has clips of {least - 1} group.*needs {least}"):
+    with pytest.raises(
+        VidwatchError, match=rf"class 'c1' has clips of {least - 1} group.*needs {least}"
+    ):
         folds(clips, 5, 0) if least == 2 else deal(clips, all_training(clips), "group", 0)
 
 
@@ -108,7 +123,10 @@ def test_too_few_clips_for_a_random_split_are_told() -> None:
 
 
 def test_the_groups_of_each_class_are_counted_once() -> None:
-    assert groups_by_class(clips_of([(0, 0), (0, 0), (0, 1), (1, 1)])) == {"c0": {"g0", "g1"}, "c1": {"g1"}}
+    assert groups_by_class(clips_of([(0, 0), (0, 0), (0, 1), (1, 1)])) == {
+        "c0": {"g0", "g1"},
+        "c1": {"g1"},
+    }
 
 
 def test_clips_of_other_folders_keep_their_part(tmp_path: Path) -> None:
@@ -130,15 +148,21 @@ def move(root: Path, to: Path, group: int) -> None:
 def test_the_same_video_cannot_teach_and_judge(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "data", groups=3)
     (tmp_path / "test" / "dark").mkdir(parents=True)
-    (tmp_path / "test" / "dark" / "renamed.avi").write_bytes((root / "dark" / "v_dark_g00_c01.avi").read_bytes())
-    with pytest.raises(VidwatchError, match=r"v_dark_g00_c01\.avi and .*renamed\.avi are the same video"):
+    (tmp_path / "test" / "dark" / "renamed.avi").write_bytes(
+        (root / "dark" / "v_dark_g00_c01.avi").read_bytes()
+    )
+    with pytest.raises(
+        VidwatchError, match=r"v_dark_g00_c01\.avi and .*renamed\.avi are the same video"
+    ):
         gather(Sources(root, test=tmp_path / "test"))
 
 
 def test_a_group_cannot_teach_and_judge(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "data", groups=3)
     move(root, tmp_path / "test", 2)
-    (tmp_path / "test" / "dark" / "v_dark_g02_c01.avi").rename(tmp_path / "test" / "dark" / "v_dark_g01_c02.avi")
+    (tmp_path / "test" / "dark" / "v_dark_g02_c01.avi").rename(
+        tmp_path / "test" / "dark" / "v_dark_g01_c02.avi"
+    )
     with pytest.raises(VidwatchError, match=r"are of one group \(v_dark_g01\)"):
         gather(Sources(root, test=tmp_path / "test"))
 

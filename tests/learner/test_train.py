@@ -47,13 +47,18 @@ def weights(tmp_path: Path) -> Start:
 def test_a_trained_model_tells_its_classes_apart(tmp_path: Path, trained: Path) -> None:
     paths = sorted((tmp_path / "data").glob("*/*.avi"))
     results = Classifier.load(trained).classify(paths)
-    assert [result.prediction.class_name for result in results] == [path.parent.name for path in paths]
+    assert [result.prediction.class_name for result in results] == [
+        path.parent.name for path in paths
+    ]
 
 
 def test_the_manifest_tells_all_that_is_needed(trained: Path) -> None:
     manifest = checkpoint.load(trained).manifest
     assert manifest.classes == ("bright", "dark")
-    assert (manifest.clip, manifest.network) == (replace(SPEC, mean=manifest.clip.mean, std=manifest.clip.std), ARGS)
+    assert (manifest.clip, manifest.network) == (
+        replace(SPEC, mean=manifest.clip.mean, std=manifest.clip.std),
+        ARGS,
+    )
     assert len(set(manifest.trained_on)) == 8
     assert manifest.measured["n"] == 8
     assert "cross-validation over groups" in manifest.measured["method"]
@@ -69,7 +74,12 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path, trained: Path) -> 
 
 
 def test_another_seed_gives_other_weights(tmp_path: Path, trained: Path) -> None:
-    other = train(Sources(tmp_path / "data"), tmp_path / "o", recipe(replace(QUICK, seed=1)), weights(tmp_path)).path
+    other = train(
+        Sources(tmp_path / "data"),
+        tmp_path / "o",
+        recipe(replace(QUICK, seed=1)),
+        weights(tmp_path),
+    ).path
     assert other.read_bytes() != trained.read_bytes()
 
 
@@ -82,11 +92,17 @@ def test_a_model_can_be_trained_on_from_another(tmp_path: Path, trained: Path) -
     assert manifest.classes == ("bright", "night")
     labels = {clip.sha256: clip.label for clip in manifest.trained_on}
     assert labels.keys() >= {clip.sha256 for clip in checkpoint.load(trained).manifest.trained_on}
-    assert set(labels.values()) == {"bright", "dark", "night"}  # those of the same content are the newer ones
+    assert set(labels.values()) == {
+        "bright",
+        "dark",
+        "night",
+    }  # those of the same content are the newer ones
 
 
 def test_a_model_may_begin_with_another_ones_backbone_alone(tmp_path: Path, trained: Path) -> None:
-    result = train(Sources(tmp_path / "data"), tmp_path / "next", recipe(), Start(model=trained, head=False))
+    result = train(
+        Sources(tmp_path / "data"), tmp_path / "next", recipe(), Start(model=trained, head=False)
+    )
     assert "flattering" not in result.method
     manifest = checkpoint.load(result.path).manifest
     assert manifest.trained_on == checkpoint.load(trained).manifest.trained_on
@@ -104,16 +120,23 @@ def test_clips_may_be_given_instead_of_a_folder_and_what_no_fold_had_learned_fro
     assert all(sum(row) == pytest.approx(1, abs=1e-5) for row in kept["clips"].values())
 
 
-def test_clips_that_taught_the_model_it_began_with_flatter_and_that_is_kept(tmp_path: Path, trained: Path) -> None:
+def test_clips_that_taught_the_model_it_began_with_flatter_and_that_is_kept(
+    tmp_path: Path, trained: Path
+) -> None:
     result = train(Sources(tmp_path / "data"), tmp_path / "next", recipe(), Start(model=trained))
-    assert "flattering, since 8 of these clips had taught the model that it began with" in result.method
+    assert (
+        "flattering, since 8 of these clips had taught the model that it began with"
+        in result.method
+    )
     assert checkpoint.load(result.path).manifest.measured["method"] == result.method
     assert "flattering" in (result.run / "report.html").read_text()
     assert "flattering" not in trained_on(tmp_path / "data", tmp_path / "fresh").method
 
 
 def test_a_start_of_another_architecture_is_refused(tmp_path: Path, trained: Path) -> None:
-    with pytest.raises(VidwatchError, match=r"another architecture \(backbone test_efficientnet.*custom_2conv"):
+    with pytest.raises(
+        VidwatchError, match=r"another architecture \(backbone test_efficientnet.*custom_2conv"
+    ):
         train(Sources(tmp_path / "data"), tmp_path / "next", whole_recipe(), Start(model=trained))
 
 
@@ -143,10 +166,14 @@ def test_a_class_of_which_no_clip_can_be_read_is_named(tmp_path: Path, cache: Pa
 
 
 @pytest.mark.parametrize(("groups", "quick"), [(1, True), (2, False)])
-def test_a_class_with_too_few_groups_is_refused_by_name(tmp_path: Path, cache: Path, groups: int, quick: bool) -> None:
+def test_a_class_with_too_few_groups_is_refused_by_name(
+    tmp_path: Path, cache: Path, groups: int, quick: bool
+) -> None:
     """One clip, or several of one scene: none could judge what the others taught."""
     root = class_folders(tmp_path / "data", groups)
-    with pytest.raises(VidwatchError, match=rf"class 'bright' has clips of {groups} group\(s\).*needs {groups + 1}"):
+    with pytest.raises(
+        VidwatchError, match=rf"class 'bright' has clips of {groups} group\(s\).*needs {groups + 1}"
+    ):
         train(Sources(root), tmp_path / "m", recipe() if quick else whole_recipe(), Start())
     assert not (tmp_path / "m.run").exists()
 
@@ -169,13 +196,18 @@ def test_a_whole_network_learns_and_its_run_can_be_opened(tmp_path: Path, cache:
     assert [epoch.epoch for epoch in history] == list(range(1, 13))
     assert history[-1].loss < history[0].loss
     assert (result.run / "history.csv").read_text().count("\n") == 13
-    assert json.loads((result.run / "results.json").read_text())["model"]["accuracy"] == result.score.accuracy
+    assert (
+        json.loads((result.run / "results.json").read_text())["model"]["accuracy"]
+        == result.score.accuracy
+    )
 
 
 KEPT = ("lowest_loss", "best_accuracy", "last")
 
 
-def test_the_checkpoint_that_the_recipe_keeps_becomes_the_model(tmp_path: Path, cache: Path) -> None:
+def test_the_checkpoint_that_the_recipe_keeps_becomes_the_model(
+    tmp_path: Path, cache: Path
+) -> None:
     root = class_folders(tmp_path / "data", groups=5)
     tensors = {}
     for keep in KEPT:
@@ -185,13 +217,20 @@ def test_the_checkpoint_that_the_recipe_keeps_becomes_the_model(tmp_path: Path, 
         tensors[keep] = own.tensors["head.linear.weight"]
     history = json.loads((tmp_path / "last.run" / "history.json").read_text())
     losses = [row["validation_loss"] for row in history]
-    assert torch.equal(tensors["last"], tensors["lowest_loss"]) == (losses.index(min(losses)) == len(losses) - 1)
+    assert torch.equal(tensors["last"], tensors["lowest_loss"]) == (
+        losses.index(min(losses)) == len(losses) - 1
+    )
 
 
 def test_a_checkpoint_of_a_run_is_a_model_like_any_other(tmp_path: Path, cache: Path) -> None:
-    result = train(Sources(class_folders(tmp_path / "data", groups=5)), tmp_path / "m", whole_recipe(epochs=1))
+    result = train(
+        Sources(class_folders(tmp_path / "data", groups=5)), tmp_path / "m", whole_recipe(epochs=1)
+    )
     path = next((tmp_path / "data").glob("*/*.avi"))
-    assert Classifier.load(result.run / "last").classify([path])[0].prediction.class_name in ("bright", "dark")
+    assert Classifier.load(result.run / "last").classify([path])[0].prediction.class_name in (
+        "bright",
+        "dark",
+    )
 
 
 @pytest.mark.parametrize("kind", ["whole", "head"])
@@ -279,7 +318,9 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(
         poisoned.extend([epoch] * (epoch.epoch == 3))
 
     monkeypatch.setattr(Data, "varied", overflowing)
-    with pytest.raises(VidwatchError, match=r"the loss is nan at step 1 of epoch 4: .*learning_rate"):
+    with pytest.raises(
+        VidwatchError, match=r"the loss is nan at step 1 of epoch 4: .*learning_rate"
+    ):
         train(sources, tmp_path / "m", chosen, weights(tmp_path), watch=Watch(epoch=poison))
     assert not (tmp_path / "m.safetensors").exists()
     kept = checkpoint.load(tmp_path / "m.run" / "last")
@@ -288,7 +329,9 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(
 
 def test_a_rate_that_is_far_too_high_is_told_at_once(tmp_path: Path, cache: Path) -> None:
     sources = Sources(class_folders(tmp_path / "data", groups=5))
-    with pytest.raises(VidwatchError, match=r"the loss is (nan|inf) at .* epoch 1: .*learning_rate"):
+    with pytest.raises(
+        VidwatchError, match=r"the loss is (nan|inf) at .* epoch 1: .*learning_rate"
+    ):
         train(sources, tmp_path / "m", whole_recipe(learning_rate=1e30))
     assert not list((tmp_path / "m.run").glob("*.safetensors"))
 
@@ -299,7 +342,9 @@ def test_training_stops_when_validation_gets_no_better(tmp_path: Path, cache: Pa
         tmp_path / "m",
         whole_recipe(epochs=60, patience=2, learning_rate=0.03),
     )
-    losses = [row["validation_loss"] for row in json.loads((result.run / "history.json").read_text())]
+    losses = [
+        row["validation_loss"] for row in json.loads((result.run / "history.json").read_text())
+    ]
     assert len(losses) < 60
     assert losses.index(min(losses)) == len(losses) - 3
 
@@ -311,7 +356,11 @@ def test_folders_for_validation_and_test_are_used_as_they_are(tmp_path: Path, ca
             (tmp_path / part / label).mkdir(parents=True)
             name = f"v_{label}_g{number:02}_c01.avi"
             (root / label / name).rename(tmp_path / part / label / name)
-    result = train(Sources(root, tmp_path / "validation", tmp_path / "test"), tmp_path / "m", whole_recipe(epochs=1))
+    result = train(
+        Sources(root, tmp_path / "validation", tmp_path / "test"),
+        tmp_path / "m",
+        whole_recipe(epochs=1),
+    )
     assert (result.score.n, result.method) == (2, "on the clips of the test folder")
     assert len(checkpoint.load(result.path).manifest.trained_on) == 12
 
@@ -325,14 +374,19 @@ def test_a_folder_of_which_no_clip_can_be_read_is_not_replaced_by_another(
     (tmp_path / part / "dark" / "text.avi").write_text("no video")
     sources = replace(Sources(root), **{part: tmp_path / part})
     with pytest.raises(
-        VidwatchError, match=rf"not one clip of the {part} folder can be read: .*text\.avi: not a video"
+        VidwatchError,
+        match=rf"not one clip of the {part} folder can be read: .*text\.avi: not a video",
     ):
         train(sources, tmp_path / "m", whole_recipe(epochs=1))
 
 
 def test_clips_that_judge_a_fold_have_no_say_in_its_training(tmp_path: Path, cache: Path) -> None:
     """With their labels turned round, the model that is judged on them is the same: only its score is another."""
-    data = Data(list(np.random.default_rng(0).random((8, 4, 256), np.float32)), torch.arange(8) % 2, Augment())
+    data = Data(
+        list(np.random.default_rng(0).random((8, 4, 256), np.float32)),
+        torch.arange(8) % 2,
+        Augment(),
+    )
     turned = Data(data.values, torch.cat([data.truth[:6], 1 - data.truth[6:]]), Augment())
     networks = [copy.deepcopy(untrained(tmp_path).network) for _ in range(2)]
     for network, of in zip(networks, (data, turned), strict=True):
@@ -366,7 +420,12 @@ def test_an_unreadable_clip_is_named_and_skipped(tmp_path: Path, cache: Path) ->
 
 def test_training_leaves_the_model_it_starts_from_as_it_was(tmp_path: Path, trained: Path) -> None:
     before = trained.read_bytes()
-    train(Sources(tmp_path / "data"), tmp_path / "next", recipe(replace(QUICK, freeze=False)), Start(model=trained))
+    train(
+        Sources(tmp_path / "data"),
+        tmp_path / "next",
+        recipe(replace(QUICK, freeze=False)),
+        Start(model=trained),
+    )
     assert trained.read_bytes() == before
 
 
@@ -376,8 +435,12 @@ def test_an_untrained_network_has_its_backbones_weights(tmp_path: Path) -> None:
     assert all(torch.equal(mine, yours) for mine, yours in pairs)
 
 
-@pytest.mark.parametrize("settings", [{"class_weights": True}, {"label_smoothing": 0.1}, {"clip_norm": 0.01}])
-def test_settings_change_what_is_learned(tmp_path: Path, cache: Path, settings: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "settings", [{"class_weights": True}, {"label_smoothing": 0.1}, {"clip_norm": 0.01}]
+)
+def test_settings_change_what_is_learned(
+    tmp_path: Path, cache: Path, settings: dict[str, Any]
+) -> None:
     root = class_folders(tmp_path / "data", groups=5)
     write_video(root / "dark" / "v_dark_g09_c01.avi", frames=9)
     plain = train(Sources(root), tmp_path / "plain", whole_recipe(epochs=2))

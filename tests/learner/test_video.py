@@ -26,7 +26,9 @@ def test_samples_lie_in_the_clip_in_order_and_spread_evenly(count: int, frames: 
     assert len(indices) == frames
     assert sorted(indices) == indices
     assert all(0 <= index < count for index in indices)
-    assert all(abs(index - (part + 0.5) * count / frames) <= 1 for part, index in enumerate(indices))
+    assert all(
+        abs(index - (part + 0.5) * count / frames) <= 1 for part, index in enumerate(indices)
+    )
 
 
 def test_the_sampled_frames_are_the_ones_asked_for_and_rgb(tmp_path: Path) -> None:
@@ -45,7 +47,9 @@ def test_np_asarray_gives_the_frames(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_a_clip_shorter_than_asked_repeats_frames_and_says_how_many_it_read(tmp_path: Path, count: int) -> None:
+def test_a_clip_shorter_than_asked_repeats_frames_and_says_how_many_it_read(
+    tmp_path: Path, count: int
+) -> None:
     clip = read_clip(write_video(tmp_path / "a.avi", frames=count), SPEC)
     assert len(clip.frames) == 8
     assert clip.frames_read == count
@@ -56,7 +60,9 @@ def test_the_centre_is_cropped_when_asked_for(tmp_path: Path) -> None:
     assert clip.frames.shape == (2, 48, 48, 3)
 
 
-@pytest.mark.parametrize("name", [b"with space.mp4", b"new\nline", b"\xff\xfe\x80.mp4", b"%03d.jpg", b"x" * 255])
+@pytest.mark.parametrize(
+    "name", [b"with space.mp4", b"new\nline", b"\xff\xfe\x80.mp4", b"%03d.jpg", b"x" * 255]
+)
 def test_any_name_works(tmp_path: Path, name: bytes) -> None:
     path = os.fsencode(tmp_path) + b"/" + name
     write_video(tmp_path / "a.mp4").rename(os.fsdecode(path))
@@ -77,7 +83,9 @@ def bad_files(folder: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("kind", ["empty", "text", "noise", "truncated avi", "png", "concat script", "hls"])
+@pytest.mark.parametrize(
+    "kind", ["empty", "text", "noise", "truncated avi", "png", "concat script", "hls"]
+)
 def test_what_is_no_whole_video_is_refused_with_a_reason(tmp_path: Path, kind: str) -> None:
     (tmp_path / "b.mp4").write_bytes(bad_files(tmp_path)[kind])
     with pytest.raises(VideoError, match=r"\w+"):
@@ -110,7 +118,9 @@ def test_a_wrong_spec_names_the_field_and_its_rule(bad: dict[str, object]) -> No
 
 def test_decoders_load_neither_torch_nor_timm() -> None:
     code = "import sys, learner.video; print([m for m in ('torch', 'timm', 'sqlalchemy') if m in sys.modules])"
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
     assert printed.strip() == "[]"
 
 
@@ -130,7 +140,9 @@ def test_pictures_are_as_near_as_can_be_to_whole_ones_made_smaller_in_rgb(
             images = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
         left, right = (40, 280) if fit == "crop" else (0, 320)
         chosen = [images[i][:, left:right] for i in sample_indices(len(images), 16)]
-        expected = np.stack([cv2.resize(image, (224, 224), interpolation=cv2.INTER_AREA) for image in chosen])
+        expected = np.stack(
+            [cv2.resize(image, (224, 224), interpolation=cv2.INTER_AREA) for image in chosen]
+        )
         found = read_clip(path, ClipSpec(frames=16, size=224, fit=fit)).frames
         apart.append(np.abs(expected.astype(int) - found).mean())
     assert len(apart) >= 10
@@ -138,7 +150,13 @@ def test_pictures_are_as_near_as_can_be_to_whole_ones_made_smaller_in_rgb(
     assert np.mean(apart) < 1
 
 
-def encode(path: Path, codec: str, frames: int = 60, format: str | None = None, **options: str) -> Path:  # noqa: A002
+def encode(
+    path: Path,
+    codec: str,
+    frames: int = 60,
+    format: str | None = None,  # noqa: A002
+    **options: str,
+) -> Path:
     """A noisy video by PyAV, whose top left quarter is white, so that a turned picture is noticed."""
     noise = np.random.default_rng(0)
     with av.open(str(path), "w", format=format, options=options) as container:
@@ -165,18 +183,24 @@ def encode_sound(path: Path) -> Path:
 
 @pytest.mark.parametrize("share", [0.5, 0.8, 0.98])
 @pytest.mark.parametrize("kind", ["avi", "mp4", "mkv", "ts"])
-def test_a_file_cut_short_is_refused_however_little_is_missing(tmp_path: Path, kind: str, share: float) -> None:
+def test_a_file_cut_short_is_refused_however_little_is_missing(
+    tmp_path: Path, kind: str, share: float
+) -> None:
     """FFmpeg plays an AVI cut at 80 %, and an MP4 with its index first, up to the cut and says nothing."""
     codec, options = ("mpeg4", {"movflags": "faststart"} if kind == "mp4" else {})
     whole = encode(tmp_path / f"whole.{kind}", codec, **options)
     assert read_clip(whole, SPEC).frames_read == 8
     # One byte off a packet's end: a transport stream cut between packets is a shorter recording, and nothing tells.
-    (tmp_path / "cut").write_bytes(whole.read_bytes()[: int(whole.stat().st_size * share) // 188 * 188 - 1])
+    (tmp_path / "cut").write_bytes(
+        whole.read_bytes()[: int(whole.stat().st_size * share) // 188 * 188 - 1]
+    )
     with pytest.raises(VideoError, match="cut short"):
         read_clip(tmp_path / "cut", SPEC)
 
 
-def test_a_file_cut_short_between_two_packets_is_refused_where_its_header_states_a_running_time(tmp_path: Path) -> None:
+def test_a_file_cut_short_between_two_packets_is_refused_where_its_header_states_a_running_time(
+    tmp_path: Path,
+) -> None:
     data = encode(tmp_path / "a.flv", "flv").read_bytes()
     end = 13  # the header; then tags of 11 bytes, their data, and 4 bytes
     while end < len(data) // 2:
@@ -210,7 +234,9 @@ def test_a_header_that_claims_a_few_frames_too_many_is_not_believed(tmp_path: Pa
         data[at : at + 4] = (62).to_bytes(4, "little")
     (tmp_path / "b.avi").write_bytes(data)
     spec = ClipSpec(frames=60, size=16)
-    assert np.array_equal(read_clip(tmp_path / "b.avi", spec).frames, read_clip(tmp_path / "a.avi", spec).frames)
+    assert np.array_equal(
+        read_clip(tmp_path / "b.avi", spec).frames, read_clip(tmp_path / "a.avi", spec).frames
+    )
 
 
 @pytest.mark.parametrize("kind", ["avi", "mp4", "mkv"])
@@ -229,7 +255,9 @@ def test_sound_alone_is_no_video(tmp_path: Path, end: str) -> None:
 @pytest.mark.parametrize("kind", [".jpg", ".png", ".bmp", ".webp", ".tiff", ".gif", ".avif"])
 def test_a_picture_is_no_video(tmp_path: Path, kind: str) -> None:
     """AVIF, as HEIC, is an MP4 of one frame but for its brand."""
-    encoded = cv2.imencode(kind, np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8))[1]
+    encoded = cv2.imencode(kind, np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8))[
+        1
+    ]
     (tmp_path / "a.mp4").write_bytes(encoded.tobytes())
     with pytest.raises(VideoError, match="a picture"):
         read_clip(tmp_path / "a.mp4", SPEC)
@@ -248,23 +276,31 @@ def test_a_phones_video_is_turned_upright(tmp_path: Path, turn: int) -> None:
     upright = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
     cos, sin = {90: (0, 1), 180: (-1, 0), 270: (0, -1)}[turn]
     turned = (cos << 16, sin << 16, 0, -sin << 16, cos << 16, 0, 0, 0, 1 << 30)
-    old, new = (b"".join(value.to_bytes(4, "big", signed=True) for value in m) for m in (upright, turned))
+    old, new = (
+        b"".join(value.to_bytes(4, "big", signed=True) for value in m) for m in (upright, turned)
+    )
     at = data.index(old, data.index(b"tkhd"))
     (tmp_path / "b.mp4").write_bytes(data[:at] + new + data[at + len(old) :])
-    as_stored, upright_now = (read_clip(tmp_path / name, SPEC).frames for name in ("a.mp4", "b.mp4"))
+    as_stored, upright_now = (
+        read_clip(tmp_path / name, SPEC).frames for name in ("a.mp4", "b.mp4")
+    )
     turned_by_hand = np.rot90(as_stored, k=-turn // 90, axes=(1, 2))
     assert not np.array_equal(as_stored, upright_now)
     assert np.abs(turned_by_hand.astype(int) - upright_now).mean() < 3
 
 
-@pytest.mark.parametrize(("codec", "end"), [("mpeg2video", ".ts"), ("mpeg4", ".avi"), ("mpeg2video", ".mkv")])
+@pytest.mark.parametrize(
+    ("codec", "end"), [("mpeg2video", ".ts"), ("mpeg4", ".avi"), ("mpeg2video", ".mkv")]
+)
 def test_interlaced_video_gives_its_own_frames(tmp_path: Path, codec: str, end: str) -> None:
     """OpenCV 5 gives stale pictures for it, and says that it read them."""
     with av.open(str(tmp_path / f"a{end}"), "w") as container:
         stream = container.add_stream(codec, rate=25, options={"flags": "+ildct+ilme"})
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         for index in range(24):
-            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), (8 * index, 0, 0), np.uint8), "rgb24")
+            frame = av.VideoFrame.from_ndarray(
+                np.full((48, 64, 3), (8 * index, 0, 0), np.uint8), "rgb24"
+            )
             frame = frame.reformat(format="yuv420p")
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -302,7 +338,10 @@ def test_colours_that_cannot_be_converted_are_refused(tmp_path: Path) -> None:
 def test_a_script_that_names_a_real_video_is_not_followed(tmp_path: Path) -> None:
     """The frames would be another file's."""
     encode(tmp_path / "a.ts", "mpeg4")
-    for script in ("ffconcat version 1.0\nfile a.ts\n", "#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:2.4,\na.ts\n"):
+    for script in (
+        "ffconcat version 1.0\nfile a.ts\n",
+        "#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:2.4,\na.ts\n",
+    ):
         (tmp_path / "b.mp4").write_text(script)
         with pytest.raises(VideoError, match="not a video"):
             read_clip(tmp_path / "b.mp4", SPEC)
@@ -319,7 +358,9 @@ def test_decoders_write_nothing_to_the_terminal(tmp_path: Path) -> None:
         "    except v.VideoError: pass\n"
     )
     names = [str(path) for path in tmp_path.iterdir()]
-    done = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *names], capture_output=True, text=True, check=True
+    )
     assert done.stdout + done.stderr == ""
 
 
@@ -350,7 +391,9 @@ def test_a_picture_that_is_stored_as_the_one_before_is_no_damage(tmp_path: Path)
 
 
 @pytest.mark.parametrize(("kind", "codec"), [("avi", "ffvhuff"), ("mkv", "ffv1")])
-def test_of_a_file_cut_short_what_is_there_is_read_with_its_share(tmp_path: Path, kind: str, codec: str) -> None:
+def test_of_a_file_cut_short_what_is_there_is_read_with_its_share(
+    tmp_path: Path, kind: str, codec: str
+) -> None:
     whole = encode(tmp_path / f"whole.{kind}", codec).read_bytes()
     (tmp_path / "cut").write_bytes(whole[: len(whole) * 7 // 10])
     clip = read_clip(tmp_path / "cut", SPEC, min_read_share=0.5)
@@ -361,12 +404,16 @@ def test_of_a_file_cut_short_what_is_there_is_read_with_its_share(tmp_path: Path
     count = round(60 * clip.read_share)
     wanted = all_frames[sample_indices(count, 8)[0]]
     assert np.array_equal(clip.frames[0], wanted)
-    with pytest.raises(VideoError, match=r"cut short: .*[67]\d% of it is there, and 90% is the least") as error:
+    with pytest.raises(
+        VideoError, match=r"cut short: .*[67]\d% of it is there, and 90% is the least"
+    ) as error:
         read_clip(tmp_path / "cut", SPEC, min_read_share=0.9)
     assert error.value.cut_short
 
 
-def test_an_mp4_without_its_index_is_cut_short_and_nothing_of_it_can_be_read(tmp_path: Path) -> None:
+def test_an_mp4_without_its_index_is_cut_short_and_nothing_of_it_can_be_read(
+    tmp_path: Path,
+) -> None:
     data = encode(tmp_path / "a.mp4", "mpeg4").read_bytes()
     (tmp_path / "b.mp4").write_bytes(data[: data.index(b"moov") - 4])
     with pytest.raises(VideoError, match="cut short before its index") as error:
@@ -391,7 +438,10 @@ def test_a_container_that_points_beyond_any_file_is_failed_and_not_tried_again(
     """An OSError would be taken for a trouble of the disk's."""
     heads = {
         "mkv": b"\x1a\x45\xdf\xa3\x01" + (size >> 8).to_bytes(7, "big"),
-        "wmv": bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c") + bytes(14) + b"x" * 16 + size.to_bytes(8, "little"),
+        "wmv": bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+        + bytes(14)
+        + b"x" * 16
+        + size.to_bytes(8, "little"),
         "mp4": b"\0\0\0\1ftyp" + size.to_bytes(8, "big"),
     }
     (tmp_path / "a").write_bytes(heads[kind] + bytes(500))

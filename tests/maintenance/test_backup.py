@@ -97,7 +97,9 @@ def test_a_file_is_never_overwritten(home: Home, tmp_path: Path) -> None:
 def test_a_slash_at_the_end_means_a_folder(home: Home, tmp_path: Path) -> None:
     def command(to: str) -> subprocess.CompletedProcess[str]:
         vidwatch = Path(sys.executable).with_name("vidwatch")
-        return subprocess.run([vidwatch, "--home", home.root, "backup", "--to", to], capture_output=True, text=True)
+        return subprocess.run(
+            [vidwatch, "--home", home.root, "backup", "--to", to], capture_output=True, text=True
+        )
 
     assert command(f"{tmp_path}/usb/").returncode == 0
     assert [count(path) for path in (tmp_path / "usb").glob("vidwatch-*.db")] == [0]
@@ -121,7 +123,12 @@ def test_a_clock_that_is_set_back_holds_up_no_copy(home: Home) -> None:
 
 def test_only_so_many_are_kept_and_only_ours_are_removed(home: Home) -> None:
     home.backups.mkdir()
-    others = {"vidwatch-mine.db", "notes.txt", "vidwatch-20260102T030405Z.db.gz", "vidwatch-20269999T030405Z.db"}
+    others = {
+        "vidwatch-mine.db",
+        "notes.txt",
+        "vidwatch-20260102T030405Z.db.gz",
+        "vidwatch-20269999T030405Z.db",
+    }
     for name in others:
         (home.backups / name).write_text("mine")
     backups = Backups(home, Settings(backup_hours=1, backups_kept=3), print)
@@ -185,7 +192,10 @@ def test_a_full_disk_leaves_no_half_copy_and_the_older_ones(home: Home) -> None:
 
 def test_what_a_killed_copying_left_is_removed_when_it_is_old(home: Home) -> None:
     made = back_up(home.database, home.backups, NOW)
-    old, young = home.backups / "vidwatch-20260101T000000Z.db.part", home.backups / "vidwatch-20260102T000000Z.db.part"
+    old, young = (
+        home.backups / "vidwatch-20260101T000000Z.db.part",
+        home.backups / "vidwatch-20260102T000000Z.db.part",
+    )
     for part in (old, young):
         part.write_bytes(b"half")
     os.utime(old, (time.time() - 7200,) * 2)
@@ -249,7 +259,9 @@ def id_of(daemon: Daemon, name: str) -> str:
 
 def answered_once(daemon: Daemon) -> None:
     """Each content has one answer, by which the file of its first row lies, and nothing is unfinished."""
-    assert query(daemon, "SELECT count(*) FROM videos WHERE finished_at IS NULL OR destination IS NOT NULL") == [(0,)]
+    assert query(
+        daemon, "SELECT count(*) FROM videos WHERE finished_at IS NULL OR destination IS NOT NULL"
+    ) == [(0,)]
     assert query(
         daemon,
         "SELECT count(*) FROM videos v WHERE state = 'filed' AND 1 <> (SELECT count(*) FROM predictions p"
@@ -334,7 +346,9 @@ def test_without_a_database_no_daemon_starts_until_a_person_has_said_how(daemon:
 
 
 @pytest.mark.slow
-def test_on_another_machine_a_copied_home_goes_on_from_its_backup(daemon: Daemon, tmp_path: Path) -> None:
+def test_on_another_machine_a_copied_home_goes_on_from_its_backup(
+    daemon: Daemon, tmp_path: Path
+) -> None:
     """At another path, with other inodes: no file is what a row says by either."""
     for number, name in enumerate(("a.avi", "b.avi", "told.avi")):
         drop(daemon.inbox, name, number)
@@ -371,7 +385,9 @@ def test_a_restore_is_refused_while_a_daemon_runs_and_a_backup_is_not(daemon: Da
 
 def restored(home: Home, *arguments: Any) -> subprocess.CompletedProcess[str]:
     vidwatch = Path(sys.executable).with_name("vidwatch")
-    return subprocess.run([vidwatch, "--home", home.root, "restore", *arguments], capture_output=True, text=True)
+    return subprocess.run(
+        [vidwatch, "--home", home.root, "restore", *arguments], capture_output=True, text=True
+    )
 
 
 def test_of_several_backups_the_newest_that_is_whole_is_taken(home: Home) -> None:
@@ -433,7 +449,9 @@ def test_a_database_that_is_open_elsewhere_is_not_replaced(home: Home) -> None:
     ],
     ids=["text", "empty"],
 )
-def test_a_file_that_is_no_backup_is_refused_and_nothing_changes(home: Home, made: bytes, problem: str) -> None:
+def test_a_file_that_is_no_backup_is_refused_and_nothing_changes(
+    home: Home, made: bytes, problem: str
+) -> None:
     (home.root / "text.db").write_bytes(made)
     fill(home.database, 1)
     done = restored(home, home.root / "text.db")
@@ -443,7 +461,9 @@ def test_a_file_that_is_no_backup_is_refused_and_nothing_changes(home: Home, mad
     assert not list(home.root.glob("vidwatch.db.re*"))
 
 
-def test_a_folder_and_another_programs_database_are_called_what_they_are(home: Home, tmp_path: Path) -> None:
+def test_a_folder_and_another_programs_database_are_called_what_they_are(
+    home: Home, tmp_path: Path
+) -> None:
     done = restored(home, home.backups.parent)
     assert (done.returncode, "is a folder; name a file in it" in done.stderr) == (2, True)
     for table in ("notes (text)", "alembic_version (version_num)"):
@@ -453,7 +473,10 @@ def test_a_folder_and_another_programs_database_are_called_what_they_are(home: H
             if "alembic" in table:
                 connection.execute("INSERT INTO alembic_version VALUES ('abc')")
         done = restored(home, other)
-        assert (done.returncode, f"{other} is no database of vidwatch, but of another" in done.stderr) == (2, True)
+        assert (
+            done.returncode,
+            f"{other} is no database of vidwatch, but of another" in done.stderr,
+        ) == (2, True)
     assert not list(home.root.glob("vidwatch.db.re*"))
 
 
@@ -481,7 +504,9 @@ def test_labels_are_said_to_be_lost_only_where_they_are(tmp_path: Path) -> None:
     assert "are lost, if there were any" in restored(room.home).stdout
 
 
-def test_a_backup_of_a_newer_vidwatch_is_refused_and_one_of_an_older_is_brought_up_to_date(home: Home) -> None:
+def test_a_backup_of_a_newer_vidwatch_is_refused_and_one_of_an_older_is_brought_up_to_date(
+    home: Home,
+) -> None:
     from daemon.database.upgrade import head, migrate, revision_of
 
     newer = back_up(home.database, home.root / "newer.db", NOW)

@@ -40,7 +40,9 @@ def room(tmp_path: Path) -> ReviewedHome:
 def check(room: ReviewedHome, *, quick: bool = False, repair: bool = False) -> list[Finding]:
     found = []
     with room.home.lock() if repair else nullcontext():
-        for finding in Check(room.home, quick=quick, writes=repair, progress=lambda done, of: None).findings():
+        for finding in Check(
+            room.home, quick=quick, writes=repair, progress=lambda done, of: None
+        ).findings():
             found.append(finding)
             if repair and finding.mend:
                 finding.mend()
@@ -148,7 +150,9 @@ MENDED: dict[str, tuple[Callable[[ReviewedHome], object], set[str]]] = {
 
 
 @pytest.mark.parametrize("what", MENDED)
-def test_what_is_wrong_is_found_and_mended_when_told_and_no_clip_is_lost(room: ReviewedHome, what: str) -> None:
+def test_what_is_wrong_is_found_and_mended_when_told_and_no_clip_is_lost(
+    room: ReviewedHome, what: str
+) -> None:
     make_wrong, expected = MENDED[what]
     make_wrong(room)
     before = clips(room)
@@ -187,7 +191,10 @@ TOLD: dict[str, tuple[Callable[[ReviewedHome], object], str]] = {
     "wrong settings": (lambda room: room.home.settings.write_text("batch_size = 0"), "settings"),
     "a damaged database": (lambda room: os.truncate(room.home.database, 20000), "database"),
     "an empty database": (lambda room: os.truncate(room.home.database, 0), "database"),
-    "an older schema": (lambda room: change(room, "UPDATE alembic_version SET version_num = '0001'"), "database"),
+    "an older schema": (
+        lambda room: change(room, "UPDATE alembic_version SET version_num = '0001'"),
+        "database",
+    ),
 }
 
 
@@ -253,18 +260,26 @@ def test_a_file_in_no_class_folder_is_not_said_to_be_a_label(room: ReviewedHome)
 
 def test_taken_away_clips_are_named(room: ReviewedHome) -> None:
     root = room.home.root
-    for path in [*(root / "classified" / "bright").iterdir(), root / "duplicates" / "copy of 1.avi"]:
+    for path in [
+        *(root / "classified" / "bright").iterdir(),
+        root / "duplicates" / "copy of 1.avi",
+    ]:
         path.unlink()
     assert check(room) == []
     done = command(room, "--quick")
     assert done.returncode == 0
-    assert "took them away or removed them: video 1 (a.avi), video 2 (b.avi), video 3 (copy of 1.avi)\n" in done.stdout
+    assert (
+        "took them away or removed them: video 1 (a.avi), video 2 (b.avi), video 3 (copy of 1.avi)\n"
+        in done.stdout
+    )
     gone = json.loads(command(room, "--quick", "--json").stdout)["files_taken_away"]
     assert gone == ["video 1 (a.avi)", "video 2 (b.avi)", "video 3 (copy of 1.avi)"]
 
 
 def command(room: ReviewedHome, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([VIDWATCH, "--home", room.home.root, "check", *arguments], capture_output=True, text=True)
+    return subprocess.run(
+        [VIDWATCH, "--home", room.home.root, "check", *arguments], capture_output=True, text=True
+    )
 
 
 def test_the_command_says_it_in_lines_or_json_and_by_its_exit_status(room: ReviewedHome) -> None:
@@ -274,7 +289,9 @@ def test_the_command_says_it_in_lines_or_json_and_by_its_exit_status(room: Revie
     assert command(room, "--quick").stdout.endswith("\n1 thing is wrong\n")
     done = command(room, "--quick", "--json")
     assert done.returncode == 1
-    assert [(one["what"], one["mended"]) for one in json.loads(done.stdout)["findings"]] == [("leftover", False)]
+    assert [(one["what"], one["mended"]) for one in json.loads(done.stdout)["findings"]] == [
+        ("leftover", False)
+    ]
     done = command(room, "--quick", "--repair")
     assert done.returncode == 0
     assert "done: remove it" in done.stdout

@@ -44,7 +44,9 @@ def test_of_a_fit_home_all_is_well(home: Home) -> None:
 
 def test_the_command_has_exit_status_1_where_there_is_a_problem(home: Home) -> None:
     def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([VIDWATCH, "--home", home.root, "doctor", *arguments], capture_output=True, text=True)
+        return subprocess.run(
+            [VIDWATCH, "--home", home.root, "doctor", *arguments], capture_output=True, text=True
+        )
 
     done = command()
     assert done.returncode == 0
@@ -101,8 +103,15 @@ def test_a_damaged_database_is_a_problem(home: Home) -> None:
 def test_failed_and_waiting_videos_are_told(home: Home) -> None:
     (home.inbox / "text.mp4").write_text("no video")
     environment = {**os.environ, "VIDWATCH_SETTLE_SECONDS": "0.2"}
-    subprocess.run([VIDWATCH, "--home", home.root, "run", "--once"], env=environment, check=True, capture_output=True)
-    assert [text.partition(":")[0] for _, text in said(home, "videos")] == ["1 could not be classified"]
+    subprocess.run(
+        [VIDWATCH, "--home", home.root, "run", "--once"],
+        env=environment,
+        check=True,
+        capture_output=True,
+    )
+    assert [text.partition(":")[0] for _, text in said(home, "videos")] == [
+        "1 could not be classified"
+    ]
 
 
 def test_a_file_from_the_future_is_a_warning_and_a_database_a_problem(home: Home) -> None:
@@ -114,10 +123,16 @@ def test_a_file_from_the_future_is_a_warning_and_a_database_a_problem(home: Home
 
 
 @pytest.mark.parametrize(
-    ("watches", "instances", "told"), [("4", "128", "max_user_watches"), ("9999", "2", "max_user_instances")]
+    ("watches", "instances", "told"),
+    [("4", "128", "max_user_watches"), ("9999", "2", "max_user_instances")],
 )
 def test_too_few_watches_are_a_warning(
-    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, watches: str, instances: str, told: str
+    home: Home,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    watches: str,
+    instances: str,
+    told: str,
 ) -> None:
     for number in range(5):
         (home.inbox / f"camera {number}").mkdir()
@@ -161,7 +176,10 @@ def test_a_missing_backup_is_a_warning(home: Home) -> None:
     assert (state, "'vidwatch backup'" in text) == ("warning", True)
     (home.backups / "before-upgrade-20260102T030405Z.db").touch()
     ((state, text),) = said(home, "backup")
-    assert (state, "none yet, but for before-upgrade-20260102T030405Z.db" in text) == ("warning", True)
+    assert (state, "none yet, but for before-upgrade-20260102T030405Z.db" in text) == (
+        "warning",
+        True,
+    )
 
 
 def test_a_threshold_of_an_unknown_class_is_a_warning(home: Home) -> None:

@@ -32,14 +32,23 @@ class Shelf:
         self.engine = connect(self.home.database)
         self.told: list[str | None] = []
         with self.engine.execution_options(writes=True).begin() as write:
-            model = {"id": 1, "name": "m", "digest": "d", "classes": [], "measured": {}, "used_at": OLD}
+            model = {
+                "id": 1,
+                "name": "m",
+                "digest": "d",
+                "classes": [],
+                "measured": {},
+                "used_at": OLD,
+            }
             write.execute(insert(models).values(**model))
         for name in ("classified", "labelled"):
             (self.home.root / name / "Biking").mkdir(parents=True)
 
     def clips(self, count: int, *, kept: bool, at: datetime = OLD, **values: Any) -> list[int]:
         """Rows of clips, answered and filed."""
-        folder = self.home.root / ("duplicates" if "duplicate_of" in values else "classified/Biking")
+        folder = self.home.root / (
+            "duplicates" if "duplicate_of" in values else "classified/Biking"
+        )
         ids = []
         with self.engine.execution_options(writes=True).begin() as write:
             for _ in range(count):
@@ -48,12 +57,28 @@ class Shelf:
                 path.write_text(f"clip {number}")
                 identity = identify(bytes(path))
                 assert identity
-                row = {"name": path.name, "path": bytes(path), "sha256": f"{number}", **identity._asdict()}
+                row = {
+                    "name": path.name,
+                    "path": bytes(path),
+                    "sha256": f"{number}",
+                    **identity._asdict(),
+                }
                 row |= {"state": "filed", "arrived_at": at, "finished_at": at, **values}
                 write.execute(insert(videos).values(**row))
                 if "duplicate_of" not in values:
-                    said = {"video_id": number, "model_id": 1, "class": "Biking", "class_index": 0, "probability": 0.9}
-                    read = {"logits": [1.0], "frames_asked": 16, "frames_read": 16, "decoder": "pyav"}
+                    said = {
+                        "video_id": number,
+                        "model_id": 1,
+                        "class": "Biking",
+                        "class_index": 0,
+                        "probability": 0.9,
+                    }
+                    read = {
+                        "logits": [1.0],
+                        "frames_asked": 16,
+                        "frames_read": 16,
+                        "decoder": "pyav",
+                    }
                     write.execute(insert(predictions).values(**said, **read, created_at=at))
                 if not kept:
                     path.unlink()
@@ -61,7 +86,13 @@ class Shelf:
         return ids
 
     def label(self, video: int, source: str = "command") -> None:
-        said = {"video_id": video, "verdict": "labelled", "class": "Biking", "source": source, "who": "ann"}
+        said = {
+            "video_id": video,
+            "verdict": "labelled",
+            "class": "Biking",
+            "source": source,
+            "who": "ann",
+        }
         with self.engine.execution_options(writes=True).begin() as write:
             write.execute(insert(labels).values(**said, created_at=OLD))
 

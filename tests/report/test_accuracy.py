@@ -33,14 +33,18 @@ class Home:
     def __init__(self, engine: Engine, root: Path) -> None:
         self.engine, self.folders = engine, Folders(root)
         store = Store(engine, "me")
-        self.models = {name: store.register_model(name, name, CLASSES, {}, NOW) for name in ("old", "new")}
+        self.models = {
+            name: store.register_model(name, name, CLASSES, {}, NOW) for name in ("old", "new")
+        }
         self.ids = count(1)
 
     def add(self, table: Any, **values: Any) -> None:
         with self.engine.execution_options(writes=True).begin() as write:
             write.execute(insert(table).values(**values))
 
-    def answers(self, number: int, name: str = "Biking", age: timedelta = DAY, **said: Any) -> list[int]:
+    def answers(
+        self, number: int, name: str = "Biking", age: timedelta = DAY, **said: Any
+    ) -> list[int]:
         """So many answered videos; `said` may have model, group, sampled, doubt, kind, probability and path."""
         with self.engine.execution_options(writes=True).begin() as write:
             return [self.answer(write, name, NOW - age, **said) for _ in range(number)]
@@ -49,10 +53,25 @@ class Home:
         video, path = next(self.ids), said.get("path") or self.folders.classified(b"a.mp4", name)
         file = {"name": "a.mp4", "path": path, **Identity(video, 1, 1)._asdict(), "state": "filed"}
         about = {"sampled": said.get("sampled", False), "group": said.get("group")}
-        write.execute(insert(videos).values(id=video, **file, **about, arrived_at=at, finished_at=at))
-        prediction = {"video_id": video, "model_id": self.models[said.get("model", "new")], "class": name}
-        prediction |= {"class_index": 0, "probability": said.get("probability", 0.9), "logits": [], "decoder": "opencv"}
-        prediction |= {"kind": said.get("kind", "answer"), "doubt": said.get("doubt"), "created_at": at}
+        write.execute(
+            insert(videos).values(id=video, **file, **about, arrived_at=at, finished_at=at)
+        )
+        prediction = {
+            "video_id": video,
+            "model_id": self.models[said.get("model", "new")],
+            "class": name,
+        }
+        prediction |= {
+            "class_index": 0,
+            "probability": said.get("probability", 0.9),
+            "logits": [],
+            "decoder": "opencv",
+        }
+        prediction |= {
+            "kind": said.get("kind", "answer"),
+            "doubt": said.get("doubt"),
+            "created_at": at,
+        }
         write.execute(insert(predictions).values(frames_asked=16, frames_read=16, **prediction))
         return video
 
@@ -79,7 +98,9 @@ def asked(home: Home, question: Any, *arguments: Any) -> Any:
         return question(read, *arguments)
 
 
-def test_live_accuracy_counts_the_reviewed_clips_of_the_random_share_by_week_and_model(home: Home) -> None:
+def test_live_accuracy_counts_the_reviewed_clips_of_the_random_share_by_week_and_model(
+    home: Home,
+) -> None:
     for week, model in ((8, "old"), (1, "old"), (1, "new")):
         right, wrong = home.answers(2, age=week * DAY, model=model, sampled=True)
         home.review(right, "Biking")
@@ -144,7 +165,13 @@ def test_calibration_compares_probabilities_with_the_share_of_right_answers(home
     for probability, name in ((0.55, "Biking"), (0.51, "Skiing"), (1.0, "Biking"), (0.93, None)):
         home.review(home.answers(1, sampled=True, probability=probability)[0], name)
     low, high = asked(home, calibration)
-    assert (low.low, low.high, low.n, low.probability, low.right) == (0.5, 0.6, 2, pytest.approx(0.53), 0.5)
+    assert (low.low, low.high, low.n, low.probability, low.right) == (
+        0.5,
+        0.6,
+        2,
+        pytest.approx(0.53),
+        0.5,
+    )
     assert (high.low, high.high, high.n, high.probability, high.right) == (0.9, 1.0, 1, 1.0, 1.0)
     assert asked(home, calibration, "old") == []
 
@@ -163,7 +190,13 @@ def test_weeks_count_answers_by_class_and_name_empty_weeks_too(home: Home) -> No
 def test_what_a_person_put_into_a_class_folder_is_not_what_comes_in(home: Home) -> None:
     (video,) = home.answers(1)
     home.add(
-        labels, video_id=video, verdict="labelled", **{"class": "Biking"}, source="folder", who="ann", created_at=NOW
+        labels,
+        video_id=video,
+        verdict="labelled",
+        **{"class": "Biking"},
+        source="folder",
+        who="ann",
+        created_at=NOW,
     )
     assert asked(home, recent, NOW) == Recent([], [])
     assert sum(week.n for week in asked(home, weeks, NOW)) == 0
@@ -171,16 +204,25 @@ def test_what_a_person_put_into_a_class_folder_is_not_what_comes_in(home: Home) 
 
 @pytest.mark.parametrize(("right", "n"), [(0, 5), (5, 5), (93, 100), (1, 1)])
 def test_the_interval_is_wilsons(right: int, n: int) -> None:
-    assert wilson(right, n) == pytest.approx(tuple(binomtest(right, n).proportion_ci(method="wilson")), abs=1e-12)
+    assert wilson(right, n) == pytest.approx(
+        tuple(binomtest(right, n).proportion_ci(method="wilson")), abs=1e-12
+    )
 
 
 def test_the_odds_are_those_of_the_textbook_tests() -> None:
-    week, before = Tally(60, 20, {"a": 30, "b": 20, "c": 10}), Tally(240, 40, {"a": 90, "b": 90, "c": 60})
+    week, before = (
+        Tally(60, 20, {"a": 30, "b": 20, "c": 10}),
+        Tally(240, 40, {"a": 90, "b": 90, "c": 60}),
+    )
     table = [[20, 40], [40, 200]]
-    assert odds_of_unsure(week, before) == pytest.approx(chi2_contingency(table, correction=False).pvalue, rel=1e-9)
+    assert odds_of_unsure(week, before) == pytest.approx(
+        chi2_contingency(table, correction=False).pvalue, rel=1e-9
+    )
     few = Tally(30, 4), Tally(300, 10)
     table = [[4, 26], [10, 290]]
-    assert odds_of_unsure(*few) == pytest.approx(chi2_contingency(table, correction=True).pvalue, rel=1e-9)
+    assert odds_of_unsure(*few) == pytest.approx(
+        chi2_contingency(table, correction=True).pvalue, rel=1e-9
+    )
     table = [[30, 20, 10], [90, 90, 60]]
     assert odds_of_classes(week, before) == pytest.approx(chi2_contingency(table).pvalue, rel=0.02)
 
@@ -189,7 +231,9 @@ def test_rare_classes_are_compared_as_one() -> None:
     week, before = {"a": 30, "b": 20}, {"a": 150, "b": 100}
     few = {f"rare{n}": 1 for n in range(8)}, {f"rare{n}": 1 for n in range(16)}
     apart = odds_of_classes(Tally(58, 0, week | few[0]), Tally(266, 0, before | few[1]))
-    assert apart == odds_of_classes(Tally(58, 0, week | {"rare": 8}), Tally(266, 0, before | {"rare": 16}))
+    assert apart == odds_of_classes(
+        Tally(58, 0, week | {"rare": 8}), Tally(266, 0, before | {"rare": 16})
+    )
     assert 0.05 < apart < 0.3
 
 
@@ -198,7 +242,9 @@ def test_a_class_that_was_never_there_before_is_told_however_many_clips_there_we
 
 
 @pytest.mark.parametrize(
-    "tally", [Tally(40, 0, {"a": 40}), Tally(40, 40, {"a": 40})], ids=["never unsure", "always unsure"]
+    "tally",
+    [Tally(40, 0, {"a": 40}), Tally(40, 40, {"a": 40})],
+    ids=["never unsure", "always unsure"],
 )
 def test_nothing_can_differ_where_all_is_the_same(tally: Tally) -> None:
     assert (odds_of_unsure(tally, tally), odds_of_classes(tally, tally)) == (1.0, 1.0)
@@ -225,12 +271,17 @@ def test_without_a_change_one_look_in_a_hundred_gives_a_false_warning() -> None:
 def test_more_unsure_answers_are_noticed() -> None:
     rng = Random(1)
     looks = [compare(Recent(stream(rng, 100, unsure=0.2), stream(rng, 400))) for _ in range(100)]
-    assert sum(any(warning.startswith("unsure answers: ") for warning in look) for look in looks) > 85
+    assert (
+        sum(any(warning.startswith("unsure answers: ") for warning in look) for look in looks) > 85
+    )
 
 
 def test_a_class_that_comes_twice_as_often_is_noticed_and_named() -> None:
     rng = Random(2)
-    looks = [compare(Recent(stream(rng, 200, weights=(5, 4, 7.8, 2, 1, 1)), stream(rng, 800))) for _ in range(100)]
+    looks = [
+        compare(Recent(stream(rng, 200, weights=(5, 4, 7.8, 2, 1, 1)), stream(rng, 800)))
+        for _ in range(100)
+    ]
     assert sum(any("above all c: " in warning for warning in look) for look in looks) > 75
 
 
@@ -260,10 +311,15 @@ def test_drift_is_read_from_the_answers_of_five_weeks(home: Home) -> None:
     home.answers(100, age=20 * DAY)
     home.answers(40, age=DAY, doubt="probability")
     (warning,) = asked(home, drift, NOW)
-    assert warning == "unsure answers: 100% of the last 7 days, 0% of the 28 days before; that is more than chance"
+    assert (
+        warning
+        == "unsure answers: 100% of the last 7 days, 0% of the 28 days before; that is more than chance"
+    )
 
 
-def test_of_many_clips_the_same_few_are_looked_at_each_time(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_many_clips_the_same_few_are_looked_at_each_time(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Evenly, though four cameras take turns."""
     monkeypatch.setattr("daemon.report.drift.LOOKED_AT", 500)
     with home.engine.execution_options(writes=True).begin() as write:
@@ -271,7 +327,9 @@ def test_of_many_clips_the_same_few_are_looked_at_each_time(home: Home, monkeypa
             home.answer(write, "Biking", NOW - DAY, group=f"camera{n % 4}")
     found = asked(home, recent, NOW)
     assert 250 <= len(found.week) <= 500
-    cameras = [sum(seen.group == f"camera{n}" for seen in found.week) / len(found.week) for n in range(4)]
+    cameras = [
+        sum(seen.group == f"camera{n}" for seen in found.week) / len(found.week) for n in range(4)
+    ]
     assert all(math.isclose(share, 0.25, abs_tol=0.1) for share in cameras)
     assert asked(home, recent, NOW) == found
 
@@ -284,7 +342,9 @@ def test_unsure_clips_await_review_until_something_is_said_of_them(home: Home) -
     home.review(taken_back, "Skiing", sampled=False)
     home.labels.undo([taken_back], "page", "ann", NOW)
     with home.engine.execution_options(writes=True).begin() as write:  # as the daemon does
-        write.execute(update(videos).where(videos.c.id == taken_back).values(path=there, destination=None))
+        write.execute(
+            update(videos).where(videos.c.id == taken_back).values(path=there, destination=None)
+        )
     found = asked(home, quality, home.folders, "new", NOW)
     assert (found.awaiting, found.unsure, found.looked_at) == (2, 3, 4)
 

@@ -44,7 +44,10 @@ def fill(home: Home) -> None:
     store.enqueue(arrivals, NOW)
     videos = store.claim(4, NOW)
     model = store.register_model("starter", "digest", ["Biking", "Skiing"], {}, NOW)
-    answers = [Answer(v.id, v.path, "5a3e0000", "Biking", 0, 0.75, [1.0, 0.0], 16, 16, "opencv") for v in videos[:2]]
+    answers = [
+        Answer(v.id, v.path, "5a3e0000", "Biking", 0, 0.75, [1.0, 0.0], 16, 16, "opencv")
+        for v in videos[:2]
+    ]
     store.record(answers, model, Folders(home.root), NOW)
     placed = {move.id: Placed(move.destination, move.destination) for move in store.moves(NOW)}
     store.moved(placed, NOW - timedelta(minutes=1))
@@ -62,10 +65,15 @@ def answer_unsure(home: Home) -> None:
     assert identity
     store.enqueue([Arrival(bytes(home.inbox / "unsure.mp4"), identity, None)], NOW)
     (video,) = store.claim(1, NOW)
-    models = [store.register_model(name, name, ["Biking", "Skiing"], {}, NOW) for name in ("starter", "auto-1")]
+    models = [
+        store.register_model(name, name, ["Biking", "Skiing"], {}, NOW)
+        for name in ("starter", "auto-1")
+    ]
     shadow = Opinion(models[1], "Skiing", 1, 0.9, [0.0, 1.0])
     said = "Biking", 0, 0.3, [1.0, 0.0], 16, 16, "opencv"
-    answer = Answer(video.id, video.path, "5a3e0001", *said, doubt="probability", shadow=shadow, read_share=0.7)
+    answer = Answer(
+        video.id, video.path, "5a3e0001", *said, doubt="probability", shadow=shadow, read_share=0.7
+    )
     store.record([answer], models[0], Folders(home.root), NOW)
     target = store.moves(NOW)[0].destination
     store.moved({video.id: Placed(target, target)}, NOW)
@@ -82,7 +90,8 @@ def test_json_gives_counts_model_daemon_and_answers(home: Home) -> None:
     fill(home)
     status = json.loads(json.dumps(read_status(home, NOW).to_json()))
     assert {
-        key: status[key] for key in ("queued", "claimed", "in_hand", "classified", "filed", "failed", "waiting")
+        key: status[key]
+        for key in ("queued", "claimed", "in_hand", "classified", "filed", "failed", "waiting")
     } == {
         "queued": 2,
         "claimed": 0,
@@ -93,9 +102,18 @@ def test_json_gives_counts_model_daemon_and_answers(home: Home) -> None:
         "waiting": 0,
     }
     assert (status["model"], status["duplicates"], status["clips_a_minute"]) == ("starter", 1, 0.4)
-    nobody = {"running": False, "pid": None, "since": None, "notices": {}, "settings_are_newer": False}
+    nobody = {
+        "running": False,
+        "pid": None,
+        "since": None,
+        "notices": {},
+        "settings_are_newer": False,
+    }
     assert status["daemon"] == nobody
-    assert [(row["id"], row["class"], row["probability"], row["duplicate_of"]) for row in status["recent"]] == [
+    assert [
+        (row["id"], row["class"], row["probability"], row["duplicate_of"])
+        for row in status["recent"]
+    ] == [
         (2, "Biking", 0.75, 1),
         (1, "Biking", 0.75, None),
     ]
@@ -136,8 +154,12 @@ def test_a_folder_that_is_no_home_is_named(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_no_database_is_one_line(home: Home) -> None:
-    home.database.write_bytes(b"junk, and enough of it to be looked at as a header of a database" * 20)
-    with pytest.raises(VidwatchError, match=r"vidwatch\.db is damaged \(file is not .*'vidwatch restore'"):
+    home.database.write_bytes(
+        b"junk, and enough of it to be looked at as a header of a database" * 20
+    )
+    with pytest.raises(
+        VidwatchError, match=r"vidwatch\.db is damaged \(file is not .*'vidwatch restore'"
+    ):
         read_status(home, NOW)
     home.database.write_bytes(b"")
     with pytest.raises(VidwatchError, match=r"vidwatch\.db is damaged .*'vidwatch restore'"):
@@ -193,13 +215,21 @@ def test_an_unsure_answer_is_marked_and_what_a_shadow_says_is_not_shown(home: Ho
 
 def test_unsure_answers_are_counted_until_they_are_reviewed(home: Home) -> None:
     answer_unsure(home)
-    assert read_status(home, NOW).to_json()["unsure"] == {"share": 1.0, "looked_at": 1, "awaiting_review": 1}
+    assert read_status(home, NOW).to_json()["unsure"] == {
+        "share": 1.0,
+        "looked_at": 1,
+        "awaiting_review": 1,
+    }
     assert "100.0% of the last 7 days' answers, 1 awaits review" in shown(home)
-    Labels(connect(home.database), Folders(home.root)).say([Said(1, "labelled", "Biking")], "page", "ann", NOW)
+    Labels(connect(home.database), Folders(home.root)).say(
+        [Said(1, "labelled", "Biking")], "page", "ann", NOW
+    )
     assert read_status(home, NOW).to_json()["unsure"]["awaiting_review"] == 0
 
 
-def test_live_accuracy_is_that_of_the_random_share_and_it_is_told_where_that_was_not_reviewed(home: Home) -> None:
+def test_live_accuracy_is_that_of_the_random_share_and_it_is_told_where_that_was_not_reviewed(
+    home: Home,
+) -> None:
     answer_unsure(home)
     assert read_status(home, NOW).to_json()["live_accuracy"] is None
     assert "not reviewed yet: vidwatch review" in shown(home)

@@ -51,14 +51,18 @@ def test_a_card_shows_the_three_likeliest_classes_with_their_calibrated_probabil
     assert cards_on(page) == [video]
 
 
-def test_probabilities_of_a_model_whose_manifest_is_gone_are_not_made_up(home: ReviewedHome, browser: Browser) -> None:
+def test_probabilities_of_a_model_whose_manifest_is_gone_are_not_made_up(
+    home: ReviewedHome, browser: Browser
+) -> None:
     home.clip(logits=(4, 2, 0, -1))
     home.home.model("tiny").with_suffix(".json").unlink()
     odds = probabilities((4, 2, 0, -1), TEMPERATURE)[0]
     assert re.findall('class="figure">([0-9.]+) %', browser.get("/").text) == [f"{100 * odds:.1f}"]
 
 
-def test_an_answer_is_accepted_as_the_user_of_the_page(home: ReviewedHome, browser: Browser) -> None:
+def test_an_answer_is_accepted_as_the_user_of_the_page(
+    home: ReviewedHome, browser: Browser
+) -> None:
     video = home.clip("a.avi")
     page = browser.say(video, action="accept").text
     assert home.said() == [(video, "labelled", "bright", "page", False)]
@@ -68,15 +72,26 @@ def test_an_answer_is_accepted_as_the_user_of_the_page(home: ReviewedHome, brows
 
 
 @pytest.mark.parametrize(
-    "fields", [{"class": "red"}, {"action": "other", "other": " red "}, {"action": "other", "other": "a new class"}]
+    "fields",
+    [
+        {"class": "red"},
+        {"action": "other", "other": " red "},
+        {"action": "other", "other": "a new class"},
+    ],
 )
-def test_another_class_is_chosen_or_typed(home: ReviewedHome, browser: Browser, fields: dict[str, str]) -> None:
+def test_another_class_is_chosen_or_typed(
+    home: ReviewedHome, browser: Browser, fields: dict[str, str]
+) -> None:
     video = home.clip()
     browser.say(video, **fields)
-    assert home.said() == [(video, "labelled", (fields.get("other") or "red").strip(), "page", False)]
+    assert home.said() == [
+        (video, "labelled", (fields.get("other") or "red").strip(), "page", False)
+    ]
 
 
-@pytest.mark.parametrize("name", ["", "a/b", ".hidden", "_unsure", "x" * 201, "<script>alert(1)</script>/"])
+@pytest.mark.parametrize(
+    "name", ["", "a/b", ".hidden", "_unsure", "x" * 201, "<script>alert(1)</script>/"]
+)
 def test_a_wrong_class_is_told_in_its_place_and_what_was_typed_stays(
     home: ReviewedHome, browser: Browser, name: str
 ) -> None:
@@ -95,7 +110,9 @@ def test_unsure_is_an_answer(home: ReviewedHome, browser: Browser) -> None:
     assert home.said() == [(video, "unsure", None, "page", False)]
 
 
-def test_a_clip_is_skipped_in_this_session_only(home: ReviewedHome, site: Site, browser: Browser) -> None:
+def test_a_clip_is_skipped_in_this_session_only(
+    home: ReviewedHome, site: Site, browser: Browser
+) -> None:
     video = home.clip()
     assert cards_on(browser.say(video, action="skip").text) == []
     assert cards_on(Browser(site).get("/").text) == [video]
@@ -104,7 +121,9 @@ def test_a_clip_is_skipped_in_this_session_only(home: ReviewedHome, site: Site, 
     assert home.said() == []
 
 
-def test_the_random_share_is_marked_and_its_labels_say_so(home: ReviewedHome, browser: Browser) -> None:
+def test_the_random_share_is_marked_and_its_labels_say_so(
+    home: ReviewedHome, browser: Browser
+) -> None:
     drawn, other = home.clip(sampled=True), home.clip()
     page = browser.get("/").text
     assert page.count("random share</span> Drawn by chance") == 1
@@ -115,14 +134,18 @@ def test_the_random_share_is_marked_and_its_labels_say_so(home: ReviewedHome, br
     ]
 
 
-def test_many_are_accepted_or_labelled_at_once_and_all_are_undone_at_once(home: ReviewedHome, browser: Browser) -> None:
+def test_many_are_accepted_or_labelled_at_once_and_all_are_undone_at_once(
+    home: ReviewedHome, browser: Browser
+) -> None:
     videos = [home.clip(logits=logits) for logits in ((4, 2, 0, -1), (0, 4, 1, 2), (0, 1, 4, 2))]
     browser.say(videos, action="accept")
     assert [row[2] for row in home.said()] == ["bright", "dark", "grey"]
     assert browser.undo() == "3 clips taken back"
     assert sorted(cards_on(browser.get("/").text)) == videos
     browser.say(videos[:2], action="other", other="red")
-    assert [row[:3] for row in home.said()[6:]] == [(video, "labelled", "red") for video in videos[:2]]
+    assert [row[:3] for row in home.said()[6:]] == [
+        (video, "labelled", "red") for video in videos[:2]
+    ]
 
 
 def test_hundreds_that_were_skipped_stay_away_and_what_is_said_then_can_be_undone(
@@ -131,7 +154,11 @@ def test_hundreds_that_were_skipped_stay_away_and_what_is_said_then_can_be_undon
     videos = [home.clip(), home.clip()]
     browser.say(videos[0], action="skip")
     for absent in range(1000, 1150):
-        browser.post("/say", data={"secret": site.secret, "id": absent, "action": "skip"}, follow_redirects=False)
+        browser.post(
+            "/say",
+            data={"secret": site.secret, "id": absent, "action": "skip"},
+            follow_redirects=False,
+        )
     browser.say(videos[1], action="accept")
     assert cards_on(browser.get("/").text) == []
     assert browser.undo() == "1 clip taken back"
@@ -144,7 +171,9 @@ def test_nothing_selected_says_so(browser: Browser) -> None:
     assert "no clip is selected" in answer.text
 
 
-def test_undo_goes_back_action_by_action_to_the_first_of_this_session(home: ReviewedHome, browser: Browser) -> None:
+def test_undo_goes_back_action_by_action_to_the_first_of_this_session(
+    home: ReviewedHome, browser: Browser
+) -> None:
     first, second = home.clip(), home.clip()
     browser.say(first, action="accept")
     browser.say(second, action="unsure")
@@ -164,13 +193,23 @@ def test_undo_leaves_what_someone_else_has_said_since(home: ReviewedHome, browse
     assert home.said()[-1][:2] == (mine, "withdrawn")
 
 
-def test_a_label_that_came_after_the_page_was_made_is_told_of(home: ReviewedHome, browser: Browser) -> None:
+def test_a_label_that_came_after_the_page_was_made_is_told_of(
+    home: ReviewedHome, browser: Browser
+) -> None:
     video = home.clip("a.avi")
     page = browser.get("/").text
     home.say(video, "dark")
-    form = {"secret": hidden(page, "secret"), "seen": hidden(page, "seen"), "id": video, "class": "red"}
+    form = {
+        "secret": hidden(page, "secret"),
+        "seen": hidden(page, "seen"),
+        "id": video,
+        "class": "red",
+    }
     told = said_on(browser.post("/say", data=form).text)
-    assert told == "a.avi: red. Meanwhile ann said dark of a.avi (command): that stays in the table, and yours counts"
+    assert (
+        told
+        == "a.avi: red. Meanwhile ann said dark of a.avi (command): that stays in the table, and yours counts"
+    )
     assert [row[2] for row in home.said()] == ["dark", "red"]
 
 
@@ -190,7 +229,9 @@ def test_what_cannot_be_labelled_is_named(home: ReviewedHome, browser: Browser) 
     assert home.said() == []
 
 
-def test_a_file_that_is_gone_cannot_be_shown_and_can_be_labelled(home: ReviewedHome, browser: Browser) -> None:
+def test_a_file_that_is_gone_cannot_be_shown_and_can_be_labelled(
+    home: ReviewedHome, browser: Browser
+) -> None:
     video = home.clip()
     home.path(video).unlink()
     page = browser.get("/").text
@@ -201,7 +242,9 @@ def test_a_file_that_is_gone_cannot_be_shown_and_can_be_labelled(home: ReviewedH
     assert home.said()[0][:3] == (video, "labelled", "red")
 
 
-def test_a_strip_is_the_frames_that_the_model_saw_side_by_side(home: ReviewedHome, browser: Browser) -> None:
+def test_a_strip_is_the_frames_that_the_model_saw_side_by_side(
+    home: ReviewedHome, browser: Browser
+) -> None:
     video = home.clip()
     answer = browser.get(f"/strip/{video}.jpg")
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
@@ -223,32 +266,45 @@ def test_a_browser_keeps_a_strip_by_its_content_and_not_by_an_id_that_another_ho
     assert "no-store" in browser.get(f"/evidence/{video}").headers["cache-control"]
 
 
-def test_a_strip_is_kept_and_needs_no_second_look_at_the_file(home: ReviewedHome, browser: Browser) -> None:
+def test_a_strip_is_kept_and_needs_no_second_look_at_the_file(
+    home: ReviewedHome, browser: Browser
+) -> None:
     video = home.clip()
     first = browser.get(f"/strip/{video}.jpg").content
     home.path(video).write_bytes(b"something else")
     assert browser.get(f"/strip/{video}.jpg").content == first
 
 
-def test_a_file_that_is_another_one_now_or_none_is_not_shown(home: ReviewedHome, browser: Browser) -> None:
+def test_a_file_that_is_another_one_now_or_none_is_not_shown(
+    home: ReviewedHome, browser: Browser
+) -> None:
     other, broken, cut = home.clip(), home.clip(), home.clip()
     home.path(other).write_bytes(home.path(cut).read_bytes())
     home.path(broken).write_bytes(b"no video any more")
     answer = browser.get(f"/strip/{other}.jpg")
-    assert (answer.status_code, answer.text) == (404, "the file is not the one that was classified any more")
+    assert (answer.status_code, answer.text) == (
+        404,
+        "the file is not the one that was classified any more",
+    )
     assert "not a video" in browser.get(f"/strip/{broken}.jpg").text
     assert "cannot be shown: not a video" in browser.get("/").text
 
 
-def test_the_evidence_is_drawn_a_bar_a_frame_and_told_in_words(home: ReviewedHome, browser: Browser) -> None:
+def test_the_evidence_is_drawn_a_bar_a_frame_and_told_in_words(
+    home: ReviewedHome, browser: Browser
+) -> None:
     video = home.clip()
     page = browser.get(f"/evidence/{video}").text
     assert page.count("<svg viewBox") == 3
     assert page.count("<rect") == 3 * 4
-    assert len(re.findall('aria-label="[a-z]+, step by step of 4: most for it at [1-4] ', page)) == 3
+    assert (
+        len(re.findall('aria-label="[a-z]+, step by step of 4: most for it at [1-4] ', page)) == 3
+    )
 
 
-def test_evidence_comes_from_the_model_that_answers_now(home: ReviewedHome, browser: Browser, tmp_path: Path) -> None:
+def test_evidence_comes_from_the_model_that_answers_now(
+    home: ReviewedHome, browser: Browser, tmp_path: Path
+) -> None:
     video = home.clip()
     assert "zebra" not in browser.get(f"/evidence/{video}").text
     home.save_model("other", tmp_path, ("zebra", "yak", "xerus"))
@@ -265,7 +321,9 @@ def test_evidence_without_its_model_says_why(home: ReviewedHome, browser: Browse
     assert "no evidence: model" in answer.text
 
 
-@pytest.mark.parametrize("path", ["/strip/99.jpg", "/evidence/99", f"/evidence/{2**70}", "/nothing", "/strip/../x.jpg"])
+@pytest.mark.parametrize(
+    "path", ["/strip/99.jpg", "/evidence/99", f"/evidence/{2**70}", "/nothing", "/strip/../x.jpg"]
+)
 def test_what_there_is_not_is_not_found(home: ReviewedHome, browser: Browser, path: str) -> None:
     assert browser.get(path).status_code == 404
 
@@ -277,7 +335,9 @@ def test_failures_are_listed_with_their_reasons(home: ReviewedHome, browser: Bro
     assert "not a video: text" in page
 
 
-def test_models_are_listed_with_their_decisions_and_reports(home: ReviewedHome, browser: Browser) -> None:
+def test_models_are_listed_with_their_decisions_and_reports(
+    home: ReviewedHome, browser: Browser
+) -> None:
     run = home.home.models / "tiny.run"
     run.mkdir()
     for name in ("report.html", "curves.svg", "confusion.svg"):
@@ -290,7 +350,9 @@ def test_models_are_listed_with_their_decisions_and_reports(home: ReviewedHome, 
     assert "sandbox" in answer.headers["content-security-policy"]
 
 
-def test_only_known_files_of_known_models_are_served(home: ReviewedHome, browser: Browser, tmp_path: Path) -> None:
+def test_only_known_files_of_known_models_are_served(
+    home: ReviewedHome, browser: Browser, tmp_path: Path
+) -> None:
     run = home.home.models / "tiny.run"
     run.mkdir()
     (run / "settings.json").write_text("{}")
@@ -303,12 +365,16 @@ def test_only_known_files_of_known_models_are_served(home: ReviewedHome, browser
         assert browser.get(f"/models/{path}").status_code == 404
 
 
-@pytest.mark.parametrize("path", ["/static/../review.py", "/static/%2e%2e/site.py", "/static/..%2Fsite.py"])
+@pytest.mark.parametrize(
+    "path", ["/static/../review.py", "/static/%2e%2e/site.py", "/static/..%2Fsite.py"]
+)
 def test_static_files_are_the_pages_own_alone(browser: Browser, path: str) -> None:
     assert browser.get(path).status_code == 404
 
 
-def test_the_history_comes_from_the_random_share_alone(home: ReviewedHome, browser: Browser) -> None:
+def test_the_history_comes_from_the_random_share_alone(
+    home: ReviewedHome, browser: Browser
+) -> None:
     right, wrong, other = home.clip(sampled=True), home.clip(sampled=True), home.clip()
     browser.say(right, action="accept")
     browser.say([wrong, other], action="other", other="red")
@@ -331,17 +397,23 @@ def test_the_database_being_away_is_told(home: ReviewedHome, browser: Browser) -
     page = browser.get("/").text
     with home.engine.begin() as write:
         write.exec_driver_sql("ALTER TABLE labels RENAME TO mislaid")
-    answer = browser.post("/say", data={"secret": hidden(page, "secret"), "id": video, "action": "accept"})
+    answer = browser.post(
+        "/say", data={"secret": hidden(page, "secret"), "id": video, "action": "accept"}
+    )
     assert answer.status_code == 503
     assert "the database does not answer: no such table" in answer.text
 
 
-def test_an_undo_that_could_not_be_written_can_be_tried_again(home: ReviewedHome, browser: Browser) -> None:
+def test_an_undo_that_could_not_be_written_can_be_tried_again(
+    home: ReviewedHome, browser: Browser
+) -> None:
     video = home.clip()
     browser.say(video, action="accept")
     secret = hidden(browser.get("/").text, "secret")
     with home.engine.begin() as write:
-        write.exec_driver_sql("CREATE TRIGGER full BEFORE INSERT ON labels BEGIN SELECT RAISE(FAIL, 'disk full'); END")
+        write.exec_driver_sql(
+            "CREATE TRIGGER full BEFORE INSERT ON labels BEGIN SELECT RAISE(FAIL, 'disk full'); END"
+        )
     assert "disk full" in browser.post("/undo", data={"secret": secret}).text
     with home.engine.begin() as write:
         write.exec_driver_sql("DROP TRIGGER full")
@@ -349,14 +421,21 @@ def test_an_undo_that_could_not_be_written_can_be_tried_again(home: ReviewedHome
     assert home.said()[-1][:2] == (video, "withdrawn")
 
 
-def test_a_label_moves_a_filed_clip_by_the_daemons_hand_alone(home: ReviewedHome, browser: Browser) -> None:
+def test_a_label_moves_a_filed_clip_by_the_daemons_hand_alone(
+    home: ReviewedHome, browser: Browser
+) -> None:
     video = home.clip("a.avi")
     browser.say(video, action="accept")
     (move,) = home.store().moves(NOW)
-    assert (move.id, Path(move.destination.decode())) == (video, home.home.root / "labelled/bright/a.avi")
+    assert (move.id, Path(move.destination.decode())) == (
+        video,
+        home.home.root / "labelled/bright/a.avi",
+    )
     assert home.path(video).exists()
 
 
-def test_a_clip_that_was_labelled_unsure_by_command_is_not_shown(home: ReviewedHome, browser: Browser) -> None:
+def test_a_clip_that_was_labelled_unsure_by_command_is_not_shown(
+    home: ReviewedHome, browser: Browser
+) -> None:
     home.labels.say([Said(home.clip(), "unsure")], "command", "ann", NOW)
     assert "Nothing is to be reviewed now" in browser.get("/").text

@@ -46,7 +46,9 @@ def test_every_answer_forbids_what_it_does_not_need(browser: Browser) -> None:
         assert headers["cross-origin-resource-policy"] == "same-origin"
 
 
-def test_no_page_holds_script_or_style_that_the_policy_forbids(home: ReviewedHome, browser: Browser) -> None:
+def test_no_page_holds_script_or_style_that_the_policy_forbids(
+    home: ReviewedHome, browser: Browser
+) -> None:
     video = home.clip()
     for path in ("/", "/failures", "/models", "/history", f"/evidence/{video}"):
         page = browser.get(path).text
@@ -107,7 +109,9 @@ def test_a_link_on_another_site_leads_here_without_touching_the_session_and_no_f
     assert browser.get("/", headers={**visit, "sec-fetch-dest": "iframe"}).status_code == 403
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "localhost.evil.example:8765"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "", "localhost.evil.example:8765"]
+)
 def test_a_name_that_is_made_to_point_here_is_refused(site: Site, host: str) -> None:
     assert Browser(site).get("/", headers={"host": host}).status_code == 400
 
@@ -129,7 +133,12 @@ def test_with_a_token_nothing_is_shown_without_it(home: ReviewedHome, site: Site
         f"/models?token={TOKEN}",
     ):
         assert browser.get(path).status_code == 403
-    assert browser.post("/say", data={"id": video, "action": "accept", "secret": site.secret}).status_code == 403
+    assert (
+        browser.post(
+            "/say", data={"id": video, "action": "accept", "secret": site.secret}
+        ).status_code
+        == 403
+    )
     assert home.said() == []
 
 
@@ -161,11 +170,16 @@ def review(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     [
         (["--host", "0.0.0.0"], "needs a token; set VIDWATCH_REVIEW_TOKEN"),
         (["--token", "short"], "at least 16 characters"),
-        (["--host", "no.such.host.invalid", "--token", TOKEN], "cannot listen on no.such.host.invalid"),
+        (
+            ["--host", "no.such.host.invalid", "--token", TOKEN],
+            "cannot listen on no.such.host.invalid",
+        ),
         ([], "vidwatch init"),
     ],
 )
-def test_what_a_person_can_mend_is_one_line(tmp_path: Path, arguments: list[str], said: str) -> None:
+def test_what_a_person_can_mend_is_one_line(
+    tmp_path: Path, arguments: list[str], said: str
+) -> None:
     home = tmp_path / "none"
     if "no.such.host.invalid" in arguments:
         review("init", home)

@@ -24,7 +24,9 @@ def waiting(home: ReviewedHome, *skipped: int) -> tuple[list[int], list[int]]:
     """The ids of the uncertain ones, and of the random share."""
     with home.engine.begin() as read:
         found = read_waiting(read, frozenset(skipped))
-    return [candidate.id for candidate in found.uncertain], [candidate.id for candidate in found.share]
+    return [candidate.id for candidate in found.uncertain], [
+        candidate.id for candidate in found.share
+    ]
 
 
 def test_doubtful_ones_come_first_then_the_least_probable(home: ReviewedHome) -> None:
@@ -35,7 +37,9 @@ def test_doubtful_ones_come_first_then_the_least_probable(home: ReviewedHome) ->
 
 
 def test_the_second_of_a_group_comes_after_the_first_of_all_others(home: ReviewedHome) -> None:
-    long_scene = [home.clip(logits=(1, 0, 0, 0), group="long", doubt="probability") for _ in range(3)]
+    long_scene = [
+        home.clip(logits=(1, 0, 0, 0), group="long", doubt="probability") for _ in range(3)
+    ]
     other = home.clip(logits=(2, 0, 0, 0), doubt="probability")
     sure = home.clip(logits=(3, 0, 0, 0))
     assert waiting(home)[0] == [long_scene[0], other, *long_scene[1:], sure]
@@ -66,7 +70,9 @@ def test_the_random_share_comes_by_chance_whatever_the_model_thinks(home: Review
     assert waiting(home) == ([], by_hash)
 
 
-def test_a_clip_of_the_random_share_that_was_corrected_otherwise_is_still_to_be_reviewed(home: ReviewedHome) -> None:
+def test_a_clip_of_the_random_share_that_was_corrected_otherwise_is_still_to_be_reviewed(
+    home: ReviewedHome,
+) -> None:
     clip = home.clip(sampled=True)
     home.say(clip, "dark")
     assert waiting(home) == ([], [clip])
@@ -95,10 +101,14 @@ def test_no_table_is_read_from_end_to_end(home: ReviewedHome) -> None:
     """Of a hundred thousand videos, only those in the states that are reviewed are looked at, and by index."""
     with home.engine.begin() as read:
         for query in (queue._uncertain(200), queue._share(200)):
-            sql = str(query.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}))
+            sql = str(
+                query.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True})
+            )
             plan = [row[3] for row in read.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}")]
             scanned = [
-                step for step in plan if step.startswith("SCAN") and "anon" not in step and "subquery" not in step
+                step
+                for step in plan
+                if step.startswith("SCAN") and "anon" not in step and "subquery" not in step
             ]
             assert scanned == []
 
@@ -130,7 +140,9 @@ def test_every_fourth_place_is_the_shares_while_both_last(
 
 
 @given(candidates)
-def test_neighbours_are_of_one_group_only_where_no_other_is_left(uncertain: list[Candidate]) -> None:
+def test_neighbours_are_of_one_group_only_where_no_other_is_left(
+    uncertain: list[Candidate],
+) -> None:
     order = list(in_order(uncertain, []))
     for place in range(1, len(order)):
         if order[place].group == order[place - 1].group:

@@ -28,9 +28,9 @@ def test_once_works_off_what_is_there_and_ends_well_whatever_failed(daemon: Daem
     assert len(daemon.names("duplicates")) == 1
     assert daemon.names("failed") == ["text.mp4", "text.mp4.txt"]
     assert daemon.query("SELECT count(*), count(DISTINCT video_id) FROM predictions") == [(3, 3)]
-    assert daemon.query("SELECT DISTINCT n FROM (SELECT count(*) AS n FROM prediction_logits GROUP BY video_id)") == [
-        (10,)
-    ]
+    assert daemon.query(
+        "SELECT DISTINCT n FROM (SELECT count(*) AS n FROM prediction_logits GROUP BY video_id)"
+    ) == [(10,)]
     status = daemon.status()
     assert {key: status[key] for key in ("queued", "claimed", "classified", "filed", "failed")} == {
         "queued": 0,
@@ -96,7 +96,10 @@ def test_a_file_without_read_permission_is_failed_and_the_next_goes_on(daemon: D
     drop(daemon.inbox, "a.avi", 1).chmod(0)
     drop(daemon.inbox, "b.avi", 2)
     assert daemon.command("run", "--once", prefix=prefix).returncode == 0
-    assert daemon.query("SELECT name, state FROM videos ORDER BY name") == [("a.avi", "failed"), ("b.avi", "filed")]
+    assert daemon.query("SELECT name, state FROM videos ORDER BY name") == [
+        ("a.avi", "failed"),
+        ("b.avi", "filed"),
+    ]
     assert daemon.names("failed") == ["a.avi", "a.avi.txt"]
     assert "Permission denied" in (daemon.root / "failed/a.avi.txt").read_text()
 
@@ -106,13 +109,17 @@ def test_real_clips_get_their_right_classes(daemon: Daemon, real_clips: Path) ->
     for clip in clips:
         shutil.copy(clip, daemon.inbox)
     assert daemon.command("run", "--once").returncode == 0
-    found = daemon.query('SELECT name, "class" FROM videos JOIN predictions ON video_id = videos.id ORDER BY name')
+    found = daemon.query(
+        'SELECT name, "class" FROM videos JOIN predictions ON video_id = videos.id ORDER BY name'
+    )
     assert found == [(clip.name, clip.parent.name) for clip in clips]
     groups = daemon.query('SELECT "group" FROM videos ORDER BY name')
     assert groups == [(clip.name.rpartition("_c")[0],) for clip in clips]
 
 
-def test_another_model_takes_over_between_two_batches_and_every_clip_has_one_answer(daemon: Daemon) -> None:
+def test_another_model_takes_over_between_two_batches_and_every_clip_has_one_answer(
+    daemon: Daemon,
+) -> None:
     starter = load(STARTER)
     other = {**starter.tensors, "head.linear.bias": starter.tensors["head.linear.bias"] + 0.5}
     save(daemon.root / "models/mine", starter.manifest, other)
@@ -128,13 +135,17 @@ def test_another_model_takes_over_between_two_batches_and_every_clip_has_one_ans
     assert daemon.end(signal.SIGTERM)[0] == 0
     assert daemon.query("SELECT count(*), count(DISTINCT video_id) FROM predictions") == [(24, 24)]
     by_model = dict(
-        daemon.query("SELECT m.name, count(*) FROM predictions p JOIN models m ON m.id = model_id GROUP BY 1")
+        daemon.query(
+            "SELECT m.name, count(*) FROM predictions p JOIN models m ON m.id = model_id GROUP BY 1"
+        )
     )
     assert by_model.keys() == {"starter", "mine"}
     assert daemon.query("SELECT DISTINCT attempts, state FROM videos") == [(0, "filed")]
 
 
-def test_labels_given_by_moving_files_while_the_daemon_is_down_are_noticed_at_its_start(daemon: Daemon) -> None:
+def test_labels_given_by_moving_files_while_the_daemon_is_down_are_noticed_at_its_start(
+    daemon: Daemon,
+) -> None:
     drop(daemon.inbox, "a.avi", 1)
     drop(daemon.root / "labelled/Zebra", "b.avi", 2)
     assert daemon.command("run", "--once").returncode == 0
@@ -142,7 +153,9 @@ def test_labels_given_by_moving_files_while_the_daemon_is_down_are_noticed_at_it
     (daemon.root / "classified/Lion").mkdir()
     Path(answered[0]).rename(daemon.root / "classified/Lion/a.avi")
     assert daemon.command("run", "--once").returncode == 0
-    assert daemon.query('SELECT v.name, l."class", l.source FROM labels l JOIN videos v ON v.id = l.video_id') == [
+    assert daemon.query(
+        'SELECT v.name, l."class", l.source FROM labels l JOIN videos v ON v.id = l.video_id'
+    ) == [
         ("b.avi", "Zebra", "folder"),
         ("a.avi", "Lion", "moved"),
     ]

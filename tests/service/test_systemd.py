@@ -47,8 +47,12 @@ class Manager:
 
 
 @pytest.fixture(params=["path", "abstract"])
-def manager(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager]:
-    address = str(tmp_path / "notify") if request.param == "path" else f"@vidwatch-test-{os.getpid()}"
+def manager(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Manager]:
+    address = (
+        str(tmp_path / "notify") if request.param == "path" else f"@vidwatch-test-{os.getpid()}"
+    )
     manager = Manager(address)
     for name in ("WATCHDOG_USEC", "WATCHDOG_PID"):
         monkeypatch.delenv(name, raising=False)
@@ -67,14 +71,18 @@ def test_each_word_is_a_datagram_of_its_own(manager: Manager) -> None:
 
 
 @pytest.mark.parametrize("address", [None, "", "vsock:2:3", "relative"])
-def test_without_a_socket_of_systemd_nothing_is_said(address: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_socket_of_systemd_nothing_is_said(
+    address: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     if address is not None:
         monkeypatch.setenv("NOTIFY_SOCKET", address)
     Notifier.from_environment().ready()
 
 
-def test_a_manager_that_is_gone_costs_a_line_in_the_log_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_manager_that_is_gone_costs_a_line_in_the_log_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     Notifier(str(tmp_path / "gone")).ready()
     assert caplog.messages == ["systemd cannot be told READY: No such file or directory"]
 
@@ -105,9 +113,15 @@ def test_a_manager_that_reads_nothing_does_not_hold_up_the_daemon(tmp_path: Path
     ],
 )
 def test_the_watchdog_is_heeded_where_it_is_meant_for_this_process(
-    monkeypatch: pytest.MonkeyPatch, microseconds: str | None, pid: str | None, seconds: float | None
+    monkeypatch: pytest.MonkeyPatch,
+    microseconds: str | None,
+    pid: str | None,
+    seconds: float | None,
 ) -> None:
-    for name, value in (("WATCHDOG_USEC", microseconds), ("WATCHDOG_PID", str(os.getpid()) if pid == "own" else pid)):
+    for name, value in (
+        ("WATCHDOG_USEC", microseconds),
+        ("WATCHDOG_PID", str(os.getpid()) if pid == "own" else pid),
+    ):
         monkeypatch.delenv(name, raising=False)
         if value is not None:
             monkeypatch.setenv(name, value)
@@ -124,7 +138,9 @@ def test_pings_come_while_all_loops_go_on_and_cease_when_one_is_stuck(
         if second < 20:
             heart.beat("watcher", second)
         heart.tend(second)
-    assert manager.heard() == ["WATCHDOG=1"] * 5  # at 0, 10, 20, 30, 40; the watcher is stuck from 50 on
+    assert (
+        manager.heard() == ["WATCHDOG=1"] * 5
+    )  # at 0, 10, 20, 30, 40; the watcher is stuck from 50 on
     assert heart.stuck(59) == ["watcher"]
     assert caplog.messages == ["stuck, and soon to be ended by systemd: watcher"]
     heart.beat("watcher", 60)
@@ -140,9 +156,18 @@ def test_where_no_watchdog_is_asked_for_none_is_pinged(tmp_path: Path) -> None:
     manager.socket.close()
 
 
-def test_the_daemon_tells_that_it_is_ready_alive_and_stopping(manager: Manager, tmp_path: Path) -> None:
-    environment = {**os.environ, "WATCHDOG_USEC": "4000000", "VIDWATCH_DEVICE": "cpu", "VIDWATCH_HOME": str(tmp_path)}
-    with subprocess.Popen([VIDWATCH, "run"], env=environment, stderr=subprocess.PIPE, text=True) as daemon:
+def test_the_daemon_tells_that_it_is_ready_alive_and_stopping(
+    manager: Manager, tmp_path: Path
+) -> None:
+    environment = {
+        **os.environ,
+        "WATCHDOG_USEC": "4000000",
+        "VIDWATCH_DEVICE": "cpu",
+        "VIDWATCH_HOME": str(tmp_path),
+    }
+    with subprocess.Popen(
+        [VIDWATCH, "run"], env=environment, stderr=subprocess.PIPE, text=True
+    ) as daemon:
         try:
             before = manager.wait_for("READY=1")
             assert "WATCHDOG=1" not in before[: before.index("READY=1")]

@@ -28,7 +28,10 @@ def logged(path: Path, is_journal: bool) -> list[str]:
         where = os.fstat(file.fileno())
         stream = f"{where.st_dev}:{where.st_ino if is_journal else 1}"
         subprocess.run(
-            [sys.executable, "-c", PROGRAM], stderr=file, check=True, env={**os.environ, "JOURNAL_STREAM": stream}
+            [sys.executable, "-c", PROGRAM],
+            stderr=file,
+            check=True,
+            env={**os.environ, "JOURNAL_STREAM": stream},
         )
     return path.read_text().splitlines()
 

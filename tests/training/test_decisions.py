@@ -41,7 +41,9 @@ def test_only_a_promotion_changes_who_answers(history: History) -> None:
     assert history.champion() == "auto-2"
 
 
-def test_a_comparison_with_a_model_that_answers_no_more_counts_for_nothing(history: History) -> None:
+def test_a_comparison_with_a_model_that_answers_no_more_counts_for_nothing(
+    history: History,
+) -> None:
     history.obey("starter", NOW)
     history.choose("mine", NOW)
     assert not history.conclude("auto-1", "starter", BETTER, NOW)

@@ -17,14 +17,20 @@ def clip(number: int, label: str, group: str, sha256: str = "") -> Labelled:
 def clips(sizes: list[tuple[str, int]]) -> list[Labelled]:
     """For each label and size, a group of so many clips."""
     numbers = count(1)
-    return [clip(next(numbers), label, f"{label}{g}") for g, (label, size) in enumerate(sizes) for _ in range(size)]
+    return [
+        clip(next(numbers), label, f"{label}{g}")
+        for g, (label, size) in enumerate(sizes)
+        for _ in range(size)
+    ]
 
 
 groups = st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 9)), max_size=40)
 
 
 @given(groups)
-def test_each_class_keeps_two_groups_to_learn_from_and_its_holdout_fills(sizes: list[tuple[str, int]]) -> None:
+def test_each_class_keeps_two_groups_to_learn_from_and_its_holdout_fills(
+    sizes: list[tuple[str, int]],
+) -> None:
     found = clips(sizes)
     sides = fill(found, {}, SHARE, [])
     for label in {one.class_name for one in found}:
@@ -53,11 +59,19 @@ def test_what_the_champion_learned_from_never_judges_nor_does_its_group() -> Non
     assert "holdout" in sides.values()
 
 
-def test_a_class_that_the_champion_learned_from_two_groups_may_be_judged_by_the_first_new_one() -> None:
+def test_a_class_that_the_champion_learned_from_two_groups_may_be_judged_by_the_first_new_one() -> (
+    None
+):
     taught = [("x", "a", "old1"), ("y", "a", "old2")]
-    held = {sides: group for group, sides in reversed(fill(clips([("a", 1)] * 3), {}, SHARE, taught).items())}
+    held = {
+        sides: group
+        for group, sides in reversed(fill(clips([("a", 1)] * 3), {}, SHARE, taught).items())
+    }
     assert held["holdout"] == "a1"
-    held = {sides: group for group, sides in reversed(fill(clips([("a", 1)] * 3), {}, SHARE, []).items())}
+    held = {
+        sides: group
+        for group, sides in reversed(fill(clips([("a", 1)] * 3), {}, SHARE, []).items())
+    }
     assert held["holdout"] == "a2"
 
 
@@ -69,4 +83,6 @@ def test_one_huge_group_does_not_become_the_holdout() -> None:
 def test_corrections_of_what_is_known_already_teach_since_they_cannot_judge() -> None:
     corrections = [replace(clip(n, "a", f"g{n}"), picked=True) for n in range(1, 41)]
     assert set(fill(corrections, {}, SHARE, [("x", "a", "old")]).values()) == {"training"}
-    assert "holdout" in fill(corrections, {}, SHARE, [("x", "b", "old")]).values()  # of a new class they can
+    assert (
+        "holdout" in fill(corrections, {}, SHARE, [("x", "b", "old")]).values()
+    )  # of a new class they can

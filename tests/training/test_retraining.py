@@ -41,12 +41,18 @@ batch = 4
 """
 
 
-def test_enough_new_labels_and_a_model_that_tells_a_new_class_takes_over_by_itself(lab: Lab) -> None:
+def test_enough_new_labels_and_a_model_that_tells_a_new_class_takes_over_by_itself(
+    lab: Lab,
+) -> None:
     for label in SHADES:
         lab.label(label, range(10, 75))
     lab.tend(lab.decided)
     decision, first = lab.history.decisions()
-    assert (decision.verdict, decision.challenger, decision.champion) == ("promoted", "auto-1", "tiny"), decision
+    assert (decision.verdict, decision.challenger, decision.champion) == (
+        "promoted",
+        "auto-1",
+        "tiny",
+    ), decision
     assert lab.history.champion() == "auto-1"
     assert first.verdict == "set"
     manifest = json.loads((lab.home.models / "auto-1.json").read_text())
@@ -71,7 +77,9 @@ def test_too_few_clips_to_judge_by_leave_the_champion_and_say_what_is_missing(la
 
 
 def test_a_challenger_learns_from_the_frames_that_the_daemon_reads(lab: Lab) -> None:
-    lab.retraining = Retraining(lab.home, SETTINGS.model_copy(update={"exact_frames": True}), lab.history)
+    lab.retraining = Retraining(
+        lab.home, SETTINGS.model_copy(update={"exact_frames": True}), lab.history
+    )
     lab.label("bright", range(10, 16))
     lab.label("dark", range(10, 16))
     lab.tend(lab.decided)
@@ -87,7 +95,12 @@ def test_shuffled_labels_make_a_challenger_that_is_refused(lab: Lab) -> None:
     other = {"bright": "dark", "dark": "bright"}
     with lab.store.engine.begin() as read:
         ids = dict(read.execute(select(videos.c.sha256, videos.c.id)).all())  # type: ignore[arg-type]
-    lab.labels.say([Said(ids[c.sha256], "labelled", other[c.class_name]) for c in learned], "csv", "bob", lab.now)
+    lab.labels.say(
+        [Said(ids[c.sha256], "labelled", other[c.class_name]) for c in learned],
+        "csv",
+        "bob",
+        lab.now,
+    )
     lab.tend(lab.decided)
     decision = lab.history.decisions()[0]
     assert (decision.verdict, lab.history.champion()) == ("refused", "tiny"), decision.reason
@@ -105,7 +118,9 @@ def test_a_trainer_that_is_killed_costs_the_run_and_nothing_else(lab: Lab) -> No
     assert "signal 9" in row.error
     lab.idle()
     assert len(lab.rows()) == 1  # the same labels are not tried for ever
-    assert ask(lab.store.engine, lab.home, SETTINGS, lab.now) == "asked for: auto-2"  # unless a person asks
+    assert (
+        ask(lab.store.engine, lab.home, SETTINGS, lab.now) == "asked for: auto-2"
+    )  # unless a person asks
 
 
 def test_a_training_that_takes_too_long_is_ended(lab: Lab) -> None:
@@ -148,7 +163,9 @@ def test_nothing_labelled_nothing_trained(lab: Lab) -> None:
 
 
 @pytest.mark.slow
-def test_a_challenger_whose_checkpoint_is_damaged_is_refused_when_it_is_compared_again(lab: Lab) -> None:
+def test_a_challenger_whose_checkpoint_is_damaged_is_refused_when_it_is_compared_again(
+    lab: Lab,
+) -> None:
     lab.label("bright", range(10, 20))
     open_question = Decision("undecided", "too few", {"able": 0, "missing": {"clips": 1}})
     lab.history.conclude("auto-1", "tiny", open_question, lab.now)
@@ -205,7 +222,9 @@ def sides_of(lab: Lab) -> dict[int, bool]:
 def test_corrections_do_not_judge_but_labels_of_all_that_came_do(lab: Lab) -> None:
     came = [lab.answer("bright", number) for number in range(1, 41)]
     corrected = came[5:40:7]
-    lab.labels.say([Said(video, "labelled", "dark") for video in corrected], "command", "ann", lab.now)
+    lab.labels.say(
+        [Said(video, "labelled", "dark") for video in corrected], "command", "ann", lab.now
+    )
     assert set(sides_of(lab).values()) == {True}
     lab.labels.say([Said(video, "labelled", "bright") for video in came], "csv", "ann", lab.now)
     assert set(sides_of(lab).values()) == {False}
@@ -227,14 +246,22 @@ def test_labels_that_are_said_again_are_not_new(lab: Lab) -> None:
     lab.history.end(training, "trained", None, lab.now)
     with lab.store.engine.begin() as read:
         before = labelled(read)
-    lab.labels.say([Said(clip.video_id, "labelled", clip.class_name) for clip in before], "csv", "ann", lab.now)
+    lab.labels.say(
+        [Said(clip.video_id, "labelled", clip.class_name) for clip in before], "csv", "ann", lab.now
+    )
     with lab.store.engine.begin() as read:
         assert outlook(read, SETTINGS, 12, {"bright", "dark"}).new == 0
 
 
 def test_what_is_labelled_no_more_is_not_rehearsed_and_a_class_can_be_renamed(lab: Lab) -> None:
     job = Job.read(
-        json.dumps({**JOB, "forgotten": ["a"], "training": [described("b", "night"), described("x", "day")]})
+        json.dumps(
+            {
+                **JOB,
+                "forgotten": ["a"],
+                "training": [described("b", "night"), described("x", "day")],
+            }
+        )
     )
     tiny = Classifier.load(lab.home.model("tiny"))
     taught = tuple(Taught(name, label, f"g{name}") for name, label in (("a", "dark"), ("b", "dark"), ("c", "bright"),
@@ -244,7 +271,9 @@ def test_what_is_labelled_no_more_is_not_rehearsed_and_a_class_can_be_renamed(la
     with pytest.raises(VidwatchError, match="fewer than two classes"):
         choose(job, learned, tiny)  # of "night" and "day" there is one clip each
     more = [described(name, "night", name) for name in ("n1", "n2")]
-    job = Job.read(json.dumps({**JOB, "forgotten": ["a"], "training": [described("b", "night"), *more]}))
+    job = Job.read(
+        json.dumps({**JOB, "forgotten": ["a"], "training": [described("b", "night"), *more]})
+    )
     assert {(clip.sha256, clip.label) for clip in choose(job, learned, tiny)} == {
         ("b", "night"),
         ("n1", "night"),
@@ -255,19 +284,44 @@ def test_what_is_labelled_no_more_is_not_rehearsed_and_a_class_can_be_renamed(la
 
 
 JOB = {
-    **{"challenger": "x", "champion": "y", "is_trained": False, "recipe": "head", "device": None, "memory": 1},
-    **{"cache": 1, "min_class_clips": 3, "training": [], "holdout": [], "forgotten": [], "look": 1, "rule": {}},
+    **{
+        "challenger": "x",
+        "champion": "y",
+        "is_trained": False,
+        "recipe": "head",
+        "device": None,
+        "memory": 1,
+    },
+    **{
+        "cache": 1,
+        "min_class_clips": 3,
+        "training": [],
+        "holdout": [],
+        "forgotten": [],
+        "look": 1,
+        "rule": {},
+    },
 }
 
 
 def described(sha256: str, label: str, group: str = "") -> dict[str, object]:
-    return {"path": "p", "label": label, "group": group or f"g{sha256}", "sha256": sha256, "picked": False}
+    return {
+        "path": "p",
+        "label": label,
+        "group": group or f"g{sha256}",
+        "sha256": sha256,
+        "picked": False,
+    }
 
 
 def test_what_a_model_before_the_champion_knew_stays_forgotten(lab: Lab) -> None:
     tiny = Classifier.load(lab.home.model("tiny"))
-    taught = tuple(Taught(name, name[0], f"g{name}") for name in ("s1", "s2", "s3", "bright1", "bright2"))
-    taught = tuple(clip._replace(label="sports" if clip.label == "s" else "bright") for clip in taught)
+    taught = tuple(
+        Taught(name, name[0], f"g{name}") for name in ("s1", "s2", "s3", "bright1", "bright2")
+    )
+    taught = tuple(
+        clip._replace(label="sports" if clip.label == "s" else "bright") for clip in taught
+    )
     tiny.manifest = replace(tiny.manifest, trained_on=taught)
     learned = [LabelledClip(Path("x"), clip.label, clip.group, clip.sha256) for clip in taught]
     job = Job.read(json.dumps({**JOB, "training": [described(f"d{n}", "dark") for n in range(3)]}))
