@@ -8,20 +8,20 @@ from typing import Any
 
 import pytest
 from conftest import write_video
+from homes import Store, predicted
 from sqlalchemy import select
 from tiny import class_folders, trained_on
 
 from daemon.database.connection import connect
-from daemon.database.queue import Store
-from daemon.database.records import Answer, Arrival, Placed
+from daemon.database.records import Moved
 from daemon.database.tables import trainings
 from daemon.database.upgrade import upgrade
 from daemon.home.folder import Home
-from daemon.home.folders import Folders
+from daemon.home.folders import Folders, Found
 from daemon.home.identity import identify
 from daemon.home.settings import Settings
-from daemon.labels.labels import Labels, Said
-from daemon.training.decisions import History
+from daemon.labels.labels import Label, Labels
+from daemon.training.decisions import Decisions
 from daemon.training.retraining import Retraining
 from learner.dataset import _sha256
 
@@ -40,8 +40,8 @@ class Lab:
         self.home, self.now = home, START
         self.store = Store(connect(home.database), "me")
         self.labels = Labels(self.store.engine, Folders(home.root))
-        self.history = History(self.store.engine)
-        self.history.obey("tiny", START)
+        self.history = Decisions(self.store.engine)
+        self.history.follow_setting("tiny", START)
         self.model = self.store.register_model("tiny", "digest", ["bright", "dark"], {}, START)
         self.retraining = Retraining(home, SETTINGS, self.history)
 
@@ -51,18 +51,19 @@ class Lab:
         path = write_video(self.home.inbox / name, frames=5 + number, shade=SHADES[label] + group)
         found = identify(bytes(path))
         assert found
-        self.store.enqueue([Arrival(bytes(path), found, f"{label}{group}")], self.now)
+        self.store.enqueue([Found(bytes(path), found, f"{label}{group}")], self.now)
         (video,) = self.store.claim(1, self.now)
         said = "bright" if label == "grey" else label
         known = (said, 0, 0.9, [1.0, 0.0], 4, 4, "pyav")
         self.store.record(
-            [Answer(video.id, video.path, _sha256(path), *known)],
+            [predicted(video.id, video.path, _sha256(path), *known)],
             self.model,
             self.folders,
             self.now,
         )
-        tried = self.folders.classified(video.path, said)
-        self.store.moved({video.id: Placed(video.path, tried)}, self.now)
+        tried = self.folders.resting_place(video.path, predicted=said, unsure=False)
+        assert tried
+        self.store.moved({video.id: Moved(video.path, tried)}, self.now)
         return video.id
 
     @property
@@ -71,11 +72,11 @@ class Lab:
 
     def label(self, label: str, groups: range, clips: int = 1, as_class: str = "") -> None:
         said = [
-            Said(self.answer(label, group, number), "labelled", as_class or label)
+            Label(self.answer(label, group, number), "labelled", as_class or label)
             for group in groups
             for number in range(1, clips + 1)
         ]
-        self.labels.say(said, "csv", "ann", self.now)
+        self.labels.add(said, "csv", "ann", self.now)
 
     def tend(self, until: Callable[[], Any]) -> None:
         """Some seconds at a time, while the process takes the time it takes."""
@@ -97,7 +98,7 @@ class Lab:
             return list(read.execute(select(trainings).order_by(trainings.c.id)))
 
     def decided(self) -> bool:
-        return self.history.decisions()[0].verdict != "set"
+        return self.history.newest_first()[0].verdict != "set"
 
 
 @pytest.fixture(scope="module")

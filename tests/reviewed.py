@@ -7,24 +7,24 @@ from pathlib import Path
 from typing import Any
 
 from conftest import write_video
+from homes import Store, predicted
 from sqlalchemy import select
 from starlette.testclient import TestClient
 from tiny import ARGS, SPEC, write_weights
 
 from daemon.database.connection import connect
-from daemon.database.queue import Store
-from daemon.database.records import Answer, Arrival, Placed
+from daemon.database.records import Moved
 from daemon.database.tables import labels, videos
 from daemon.database.upgrade import upgrade
 from daemon.home.folder import Home
-from daemon.home.folders import Folders
+from daemon.home.folders import Folders, Found
 from daemon.home.identity import identify
 from daemon.home.settings import load
-from daemon.labels.labels import Labels, Said
+from daemon.labels.labels import Label, Labels
 from daemon.review.app import make_app
 from daemon.review.cards import probabilities
 from daemon.review.site import Site
-from daemon.training.decisions import History
+from daemon.training.decisions import Decisions
 from learner import checkpoint
 from learner.classifier import Classifier
 from learner.video import read_clip
@@ -46,7 +46,7 @@ class ReviewedHome:
         self.engine = connect(self.home.database)
         self.labels = Labels(self.engine, self.folders)
         self.model = self.save_model("tiny", root)
-        History(self.engine).obey("tiny", NOW)
+        Decisions(self.engine).follow_setting("tiny", NOW)
         self.count = 0
 
     def save_model(self, name: str, root: Path, classes: tuple[str, ...] = CLASSES) -> int:
@@ -96,7 +96,7 @@ class ReviewedHome:
     ) -> int:
         store, now = self.store(sampled), NOW + timedelta(minutes=self.count)
         store.enqueue(
-            [Arrival(bytes(path), self.identity(path), group or f"scene {self.count}")], now
+            [Found(bytes(path), self.identity(path), group or f"scene {self.count}")], now
         )
         (claimed,) = store.claim(1, now)
         clip, odds = read_clip(path, SPEC), probabilities(logits, TEMPERATURE)
@@ -104,7 +104,7 @@ class ReviewedHome:
         answer = (CLASSES[best], best, max(odds), list(logits))
         known = (clip.frames_asked, clip.frames_read, clip.decoder, doubt)
         store.record(
-            [Answer(claimed.id, bytes(path), clip.sha256, *answer, *known)],
+            [predicted(claimed.id, bytes(path), clip.sha256, *answer, *known)],
             self.model,
             self.folders,
             now,
@@ -116,7 +116,7 @@ class ReviewedHome:
         """A file without an answer."""
         path, store = self.home.inbox / name, self.store()
         path.write_text(f"text {name}")
-        store.enqueue([Arrival(bytes(path), self.identity(path), None)], NOW)
+        store.enqueue([Found(bytes(path), self.identity(path), None)], NOW)
         (claimed,) = store.claim(1, NOW)
         store.fail(claimed.id, reason, self.folders.failed(bytes(path)))
         self.file(store, NOW)
@@ -126,11 +126,11 @@ class ReviewedHome:
         for move in store.moves(now + timedelta(days=1)):
             source, target = Path(move.path.decode()), Path(move.destination.decode())
             target.parent.mkdir(parents=True, exist_ok=True)
-            store.moved({move.id: Placed(bytes(source.rename(target)), move.destination)}, now)
+            store.moved({move.id: Moved(bytes(source.rename(target)), move.destination)}, now)
 
     def say(self, video: int, class_name: str, sampled: bool = False) -> None:
         """As someone else, by command."""
-        self.labels.say([Said(video, "labelled", class_name, sampled)], "command", "ann", NOW)
+        self.labels.add([Label(video, "labelled", class_name, sampled)], "command", "ann", NOW)
 
     def said(self) -> list[tuple[int, str, str | None, str, bool]]:
         columns = (

@@ -16,15 +16,15 @@ from learner.classifier import Classifier
 
 FAULTS = Path(__file__).with_name("faults")
 STEPS = [
-    "daemon.training.decisions:History.begin:before",
-    "daemon.training.decisions:History.begin:after",
+    "daemon.training.decisions:Decisions.begin:before",
+    "daemon.training.decisions:Decisions.begin:after",
     "learner.splits:gather:before",  # in the trainer: it begins
     "learner.files:prepare:after",  # in the trainer: half of a file is written
     "learner.checkpoint:save:before",
     "learner.checkpoint:save:after",
     "learner.promotion:judge:before",
-    "daemon.training.decisions:History.conclude:before",
-    "daemon.training.decisions:History.conclude:after",
+    "daemon.training.decisions:Decisions.conclude:before",
+    "daemon.training.decisions:Decisions.conclude:after",
     "daemon.classify.pipeline:Pipeline.use:before",
     "daemon.classify.pipeline:Pipeline.use:after",
 ]
@@ -70,7 +70,7 @@ def test_a_kill_at_a_step_of_a_promotion_leaves_one_champion_that_can_be_loaded(
     daemon = start(lab)
     try:
         if lab.rows() and lab.rows()[-1].state == "failed":
-            lab.history.ask("vidwatch retrain", lab.now)
+            lab.history.request_training("vidwatch retrain", lab.now)
         while lab.history.champion() == "tiny" or not lab.home.running():
             assert time.monotonic() < deadline + SLOWEST, lab.rows()
             assert daemon.poll() is None
@@ -79,7 +79,7 @@ def test_a_kill_at_a_step_of_a_promotion_leaves_one_champion_that_can_be_loaded(
         daemon.terminate()
         assert daemon.wait(SLOWEST) == 0
     require_one_champion(lab)
-    assert [row.verdict for row in lab.history.decisions()].count("promoted") == 1
+    assert [row.verdict for row in lab.history.newest_first()].count("promoted") == 1
 
 
 def require_one_champion(lab: Lab) -> None:

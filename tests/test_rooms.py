@@ -30,6 +30,8 @@ HEAVY_DAEMON = {
     "classify/rescoring.py",
     "cli/app.py",
     "cli/models.py",
+    "cli/training.py",
+    "cli/shared.py",
     "maintenance/check.py",
     "maintenance/doctor.py",
     "cli/progress.py",

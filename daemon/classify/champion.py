@@ -1,4 +1,4 @@
-"""Which model answers: loads the champion, and the challenger in its shadow, and notices when another takes over."""
+"""Loads the champion, and the challenger in its shadow, and notices when another model takes over."""
 
 import logging
 import os
@@ -9,12 +9,12 @@ import torch
 
 from daemon.classify.decoding import Decoders
 from daemon.classify.inference import Inference, Thresholds
-from daemon.classify.pipeline import Engine
-from daemon.database.queue import Store
+from daemon.classify.pipeline import Predictor
+from daemon.database.predictions import Predictions
 from daemon.home.folder import Home
 from daemon.home.settings import Settings
 from daemon.home.space import GIGABYTE
-from daemon.training.decisions import BY_ITSELF, History
+from daemon.training.decisions import BY_ITSELF, Decisions
 from learner.cache import Cache
 from learner.classifier import Classifier
 from learner.errors import VidwatchError
@@ -22,61 +22,65 @@ from learner.errors import VidwatchError
 log = logging.getLogger(__name__)
 
 
-class Engines:
-    """Makes the engine of the champion, and a new one when there is a reason; `close` ends the decoders."""
+class ChampionLoader:
+    """Loads the champion, and a new one when another model takes over. `close` ends the decoders."""
 
-    def __init__(self, home: Home, settings: Settings, store: Store, history: History) -> None:
+    def __init__(
+        self, home: Home, settings: Settings, predictions: Predictions, decisions: Decisions
+    ) -> None:
         if settings.device == "cuda" and not torch.cuda.is_available():
             hint = "set it to 'auto' or 'cpu'"
             raise VidwatchError(
                 f"setting 'device' is 'cuda', but this machine has no usable GPU; {hint}"
             )
-        self._home, self._settings, self._store, self._history = home, settings, store, history
+        self._home = home
+        self._settings = settings
+        self._predictions = predictions
+        self._decisions = decisions
         self.cache = Cache(round(settings.cache_gigabytes * GIGABYTE))
-        self._models: tuple[str, str | None] | None = None
+        self._models: tuple[str, str | None] | None = None  # champion and challenger
         self._decoders: list[Decoders] = []
         self.champion: Classifier
 
-    def first(self, now: datetime) -> Engine:
-        """The engine to begin with.
+    def first(self, now: datetime) -> Predictor:
+        """The predictor to begin with.
 
         Raises:
-            VidwatchError: no model can be loaded: neither the one that `model` names nor one before it.
+            VidwatchError: neither the model of the setting `model` nor one before it can be loaded.
         """
+        setting = self._settings.model
         try:
-            if self._history.is_news(self._settings.model):
-                self._load(
-                    self._settings.model
-                )  # a slip of the pen must not end the reign of the model that answers
+            if self._decisions.is_new_setting(setting):
+                # Before the decision is noted: a misspelt name must not replace the champion.
+                self._load(setting)
         except VidwatchError as error:
             raise self._refusal(error) from error
-        name = self._history.obey(self._settings.model, now)
+        name = self._decisions.follow_setting(setting, now)
         while True:
             try:
-                return self._engine(name, self._challenger(), now)
+                return self._predictor(name, self._challenger(), now)
             except VidwatchError as error:
-                if name == self._settings.model:
+                if name == setting:
                     raise self._refusal(error) from error
-                name = self._give_back(str(error), now)
+                name = self._roll_back(str(error), now)
 
     def _refusal(self, error: VidwatchError) -> VidwatchError:
-        return VidwatchError(
-            f"setting 'model' is {self._settings.model!r}: {error}; 'vidwatch models' lists them"
-        )
+        setting = f"setting 'model' is {self._settings.model!r}"
+        return VidwatchError(f"{setting}: {error}; 'vidwatch models' lists them")
 
-    def changed(self, now: datetime) -> Engine | None:
-        """A new engine where another model answers now, or another is in its shadow; None where all is as it was."""
-        name = self._history.champion()
-        if name is None or (name, self._challenger()) == self._models:
+    def changed(self, now: datetime) -> Predictor | None:
+        """A new predictor if champion or challenger changed; else None."""
+        name = self._decisions.champion()
+        challenger = self._challenger()
+        if name is None or (name, challenger) == self._models:
             return None
         try:
-            return self._engine(name, self._challenger(), now)
+            return self._predictor(name, challenger, now)
         except VidwatchError as error:
-            self._models = (name, self._challenger())  # not tried again at every round
-            with suppress(
-                VidwatchError
-            ):  # the one that is loaded goes on where there is none before it
-                self._give_back(str(error), now)
+            self._models = (name, challenger)  # it is not tried again in every round
+            # The model in memory goes on if there is none before this one.
+            with suppress(VidwatchError):
+                self._roll_back(str(error), now)
             return None
 
     def close(self) -> None:
@@ -85,30 +89,56 @@ class Engines:
             decoders.close()
 
     def close_old(self) -> None:
-        """End the decoders that no engine uses any more."""
+        """End the decoders that no predictor uses any more."""
         for decoders in self._decoders[:-1]:
             decoders.close()
         del self._decoders[:-1]
 
-    def _give_back(self, problem: str, now: datetime) -> str:
-        back, bad = self._history.roll_back(now, problem + BY_ITSELF)
-        log.error("model %s cannot be used (%s): %s answers again", bad, problem, back)
+    def _roll_back(self, problem: str, now: datetime) -> str:
+        back, bad = self._decisions.roll_back(now, problem + BY_ITSELF)
+        log.error("model %s cannot be used (%s): %s is the champion again", bad, problem, back)
         return back
 
     def _challenger(self) -> str | None:
-        row = self._history.undecided()
+        row = self._decisions.undecided()
         return row.challenger if row else None
 
-    def _engine(self, name: str, challenger: str | None, now: datetime) -> Engine:
-        # The one in use needs no file any more.
-        stays = self._models is not None and self._models[0] == name
-        classifier = self.champion = self.champion if stays else self._load(name)
-        shadow = None
+    def _predictor(self, name: str, challenger: str | None, now: datetime) -> Predictor:
+        is_loaded = self._models is not None and self._models[0] == name
+        if not is_loaded:  # a model in memory needs its file no more
+            self.champion = self._load(name)
+        classifier = self.champion
+        shadow = self._shadow(challenger, classifier, now)
+        decoders = self._decoders_for(classifier)
+        if unknown := self._settings.without_class(classifier.classes):
+            text = "setting 'thresholds': model %s has no class %s"
+            log.warning(text, classifier.name, ", ".join(unknown))
+        thresholds = Thresholds(self._settings.unsure_below, self._settings.thresholds)
+        inference = Inference(classifier, thresholds, self.cache, shadow)
+        predictor = Predictor(decoders, inference, self._register(classifier, now))
+        self._models = (name, challenger)
+        log.info("model %s predicts on %s", classifier.name, classifier.device)
+        if shadow:
+            log.info("challenger %s predicts in its shadow", challenger)
+        return predictor
+
+    def _shadow(
+        self, challenger: str | None, champion: Classifier, now: datetime
+    ) -> tuple[int, Classifier] | None:
+        """The id of the challenger and itself, if there is one and it is another model."""
+        if challenger is None:
+            return None
         try:
-            if challenger and (other := self._load(challenger)).digest != classifier.digest:
-                shadow = (self._register(other, now), other)
+            model = self._load(challenger)
         except VidwatchError as error:
             log.warning("challenger %s cannot be loaded: %s", challenger, error)
+            return None
+        if model.digest == champion.digest:
+            return None
+        return self._register(model, now), model
+
+    def _decoders_for(self, classifier: Classifier) -> Decoders:
+        """Those in use, or new ones if this model wants other frames."""
         if not self._decoders or self._decoders[-1].spec != classifier.spec:
             workers = self._settings.decoders or os.cpu_count() or 1
             limits = (
@@ -117,22 +147,10 @@ class Engines:
                 self._settings.min_read_share,
             )
             self._decoders.append(Decoders(classifier.spec, workers, *limits))
-        if unknown := self._settings.without_class(classifier.classes):
-            log.warning(
-                "setting 'thresholds': model %s knows no class %s",
-                classifier.name,
-                ", ".join(unknown),
-            )
-        thresholds = Thresholds(self._settings.unsure_below, self._settings.thresholds)
-        inference = Inference(classifier, thresholds, self.cache, shadow)
-        engine = Engine(self._decoders[-1], inference, self._register(classifier, now))
-        self._models = (name, challenger)
-        in_shadow = f", {challenger} in its shadow" if shadow else ""
-        log.info("model %s answers on %s%s", classifier.name, classifier.device, in_shadow)
-        return engine
+        return self._decoders[-1]
 
     def _register(self, model: Classifier, now: datetime) -> int:
-        return self._store.register_model(
+        return self._predictions.register_model(
             model.name, model.digest, model.classes, model.manifest.measured, now
         )
 

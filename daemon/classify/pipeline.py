@@ -1,4 +1,7 @@
-"""Claim, decode, classify, record, file, in rounds. Knows neither how files are found nor any model."""
+"""Takes videos from the queue to their folders: claim, decode, predict, record, file, in rounds.
+
+Knows neither how files are found nor any model.
+"""
 
 import errno
 import logging
@@ -12,21 +15,22 @@ from typing import Protocol
 
 from daemon.classify.batch_size import BatchSize
 from daemon.classify.decoding import Undecoded
-from daemon.database.queue import ATTEMPTS, Store
-from daemon.database.records import Answer, Claimed, Move, Opinion, Placed
+from daemon.database.predictions import Predictions
+from daemon.database.queue import ATTEMPTS, Queue
+from daemon.database.records import Claimed, ModelPrediction, Move, Moved, VideoPrediction
 from daemon.home.folders import Folders
 from daemon.home.identity import Identity, display_name, identify, printable
-from daemon.home.moving import place, sync_folders, write_reason
+from daemon.home.moving import move_file, sync_folders, write_reason
 from learner.errors import VidwatchError
 from learner.video import Clip
 
 log = logging.getLogger(__name__)
 
-NAP = 0.2
+LONGEST_WAIT = 0.2  # seconds for a decoder, in one round
 
 
 class Prediction(Protocol):
-    """What a model says of a clip."""
+    """What a model predicts for a clip."""
 
     @property
     def class_name(self) -> str: ...  # noqa: D102
@@ -40,15 +44,14 @@ class Prediction(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is known of a clip when it was classified; `doubt` says why the prediction is not to be relied on.
-
-    `shadow` is the id of a challenger, and what it says.
-    """
+    """What is known of a clip after the forward pass."""
 
     prediction: Prediction
-    doubt: str | None = None
+    unsure: str | None = None
+    """Why the prediction is unsure; None if it is not."""
     fingerprint: bytes | None = None
     shadow: tuple[int, Prediction] | None = None
+    """The id of a challenger, and what it predicts."""
 
 
 class Reader(Protocol):
@@ -60,7 +63,7 @@ class Reader(Protocol):
 
 
 class StoppedError(Exception):
-    """What is being done is to be left for the next start."""
+    """The work at hand is to be left for the next start."""
 
 
 class BusyError(Exception):
@@ -68,242 +71,269 @@ class BusyError(Exception):
 
 
 @dataclass(frozen=True)
-class Engine:
-    """What reads clips and what classifies them, in frames of the same kind; `model_id` is the model's in the store."""
+class Predictor:
+    """What reads clips, and the model that predicts their classes."""
 
     reader: Reader
-    classify: Callable[[Sequence[Clip]], Sequence[Outcome]]
+    predict: Callable[[Sequence[Clip]], Sequence[Outcome]]
+    """One outcome a clip, from frames as `reader` gives them."""
     model_id: int
+    """The model's id in the database."""
+
+
+@dataclass(frozen=True)
+class PipelineSettings:
+    """How a pipeline works, and what it asks of the daemon around it."""
+
+    batch_size: int
+    """The most clips in one batch. Batches are smaller while the device is slow."""
+    grace: timedelta
+    """How long a file that is gone or has changed may take to be found again."""
+    patience: timedelta
+    """A file that is cut short, and was changed less than this ago, may still be arriving."""
+    inbox_is_there: Callable[[], bool]
+    """Whether the inbox is there: without it, no file counts as gone."""
+    may_begin: Callable[[], bool]
+    """Whether new videos may be claimed now."""
+    progress: Callable[[], None]
+    """Called during long work; raises `StoppedError` to end it."""
 
 
 class Pipeline:
-    """The way of a video from the queue to its folder.
+    """Takes videos from the queue to their folders.
 
-    Batches have `batch_size` clips at most, and fewer where the device is slow. Twice as many are in hand at most: the
-    next clips decode while the device works, and memory stays bounded whatever waits. What is ready when the device
-    frees is its next batch, so batches fill when it is busy and are small when it is idle. While it works, what was
-    answered before is filed, and clips are taken up. A file that is gone or has changed has `grace` to be found again,
-    under whatever name; one that is cut short and was changed less than `patience` ago may still be on its way. Nothing
-    new is taken up while `may_begin` says no; `progress` is called in what takes long, and may raise `StoppedError`.
+    At most two batches are in hand: the next clips decode while the device works, and memory stays
+    bounded. What is decoded when the device frees is its next batch, so batches fill up when the
+    device is busy, and are small when it is idle. While it works, predicted videos are filed, and
+    new ones are claimed.
     """
 
     def __init__(
         self,
-        store: Store,
-        engine: Engine,
+        queue: Queue,
+        predictions: Predictions,
+        predictor: Predictor,
         folders: Folders,
-        *,
-        batch_size: int,
-        grace: timedelta,
-        patience: timedelta,
-        inbox_is_there: Callable[[], bool],
-        may_begin: Callable[[], bool],
-        progress: Callable[[], None],
+        settings: PipelineSettings,
     ) -> None:
-        self._store, self._engine, self._folders = store, engine, folders
-        self._batch_size, self._grace, self._patience = BatchSize(batch_size), grace, patience
-        self._inbox_is_there, self._may_begin, self._progress = inbox_is_there, may_begin, progress
+        self._queue = queue
+        self._predictions = predictions
+        self._predictor = predictor
+        self._folders = folders
+        self._settings = settings
+        self._batch_size = BatchSize(settings.batch_size)
         self._in_hand: dict[Future[Clip], Claimed] = {}
         self._device = ThreadPoolExecutor(1, "device")
-        self._astray = False
+        self._must_recover = False
 
     def step(self, now: datetime) -> bool:
-        """One round; False where there was nothing to do. Waits for a decoder no longer than `NAP` seconds."""
-        if self._astray:
-            self._store.recover()
-            self._astray = False
+        """One round; False if there was nothing to do."""
+        if self._must_recover:
+            self._queue.recover()
+            self._must_recover = False
         if not self._in_hand:
-            self._take_up(2 * self._batch_size.now, now)
-        moves = self._store.moves(now)
+            self._claim(2 * self._batch_size.now, now)
+        moves = self._queue.moves(now)
         if not self._in_hand and not moves:
             return False
-        self._engine.reader.tend()
-        wait(self._in_hand, timeout=0 if moves else NAP, return_when=FIRST_COMPLETED)
+        self._predictor.reader.tend()
+        wait(self._in_hand, timeout=0 if moves else LONGEST_WAIT, return_when=FIRST_COMPLETED)
         clips = self._decoded(now)
-        classifying = self._device.submit(self._predict, clips) if clips else None
-        self._take_up(2 * self._batch_size.now - len(self._in_hand) - len(clips), now)
+        predicting = self._device.submit(self._predict, clips) if clips else None
+        self._claim(2 * self._batch_size.now - len(self._in_hand) - len(clips), now)
         self._file(moves, now)
-        if classifying:
-            self._record(clips, classifying, now)
-            if not self._in_hand:  # nothing will be done meanwhile
+        if predicting:
+            self._record(clips, predicting, now)
+            if not self._in_hand:  # nothing else could be done while they are filed
                 self.file(now)
         return True
 
     def file(self, now: datetime) -> None:
-        """Move what is answered to where it belongs."""
-        self._file(self._store.moves(now), now)
+        """Move predicted videos to where they belong."""
+        self._file(self._queue.moves(now), now)
 
-    def use(self, engine: Engine) -> None:
-        """Go on with another model: what is in hand was read for the one before, and is read again."""
+    def use(self, predictor: Predictor) -> None:
+        """Go on with another model. Clips in hand were read for the one before: read them again."""
         self.release()
-        self._engine = engine
+        self._predictor = predictor
 
     def release(self) -> None:
         """Put what is in hand back into the queue."""
-        self._store.release(video.id for video in self._in_hand.values())
+        self._queue.release(video.id for video in self._in_hand.values())
         self._in_hand.clear()
 
     def start_over(self) -> None:
-        """A change of state could not be written: let go of everything; the next step puts it back into the queue.
+        """A change of state could not be written: drop all work; the next step queues it again.
 
-        What the device may still be working on is answered again, too.
+        What the device may still be working on is predicted again, too.
         """
         for future in self._in_hand:
             future.cancel()
         self._in_hand.clear()
-        self._astray = True
+        self._must_recover = True
 
     def settle_missing(self, now: datetime) -> None:
-        """Give up the files that have been gone for the whole of their grace, while the inbox was there."""
-        for video_id, path in self._store.missing(now):
-            if self._inbox_is_there() and _look(path) is None:
-                log.warning("%s: vanished before it could be read (id=%d)", _shown(path), video_id)
-                self._store.give_up(video_id, "vanished before it could be read", now)
+        """Give up the files that stayed away for their whole grace, while the inbox was there."""
+        for video_id, path in self._queue.missing(now):
+            if self._settings.inbox_is_there() and _look(path) is None:
+                reason = "vanished before it could be read"
+                log.warning("%s: %s (id=%d)", _shown(path), reason, video_id)
+                self._queue.give_up(video_id, reason, now)
 
-    def _take_up(self, room: int, now: datetime) -> None:
-        for video in self._store.claim(room, now) if room > 0 and self._may_begin() else []:
-            self._in_hand[self._engine.reader.decode(video.path, video.identity)] = video
+    def _claim(self, room: int, now: datetime) -> None:
+        if room > 0 and self._settings.may_begin():
+            for video in self._queue.claim(room, now):
+                future = self._predictor.reader.decode(video.path, video.identity)
+                self._in_hand[future] = video
 
     def _decoded(self, now: datetime) -> list[tuple[Claimed, Clip]]:
-        """A batch of what is done by now. What follows for a file that gave no clip is done here."""
+        """The next batch: videos that are decoded by now. Files without a clip are dealt with."""
         clips: list[tuple[Claimed, Clip]] = []
-        done = sorted(
-            filter(Future.done, self._in_hand), key=lambda future: self._in_hand[future].id
-        )
+        done = [future for future in self._in_hand if future.done()]
+        done.sort(key=lambda future: self._in_hand[future].id)
         batch = done[: self._batch_size.now]
-        paths = self._store.paths(self._in_hand[future].id for future in batch) if batch else {}
+        paths = self._queue.paths(self._in_hand[future].id for future in batch) if batch else {}
         for future in batch:
-            video, outcome = self._in_hand.pop(future), self._engine.reader.outcome(future)
-            path = paths[video.id]
-            seen = _look(path)
-            if isinstance(seen, OSError):
-                self._store.postpone([video.id], f"cannot be looked at ({seen.strerror})", now)
-            elif seen != video.identity:
-                log.info(
-                    "%s: gone or changed while in hand, waits to be found whole (id=%d)",
-                    _shown(path),
-                    video.id,
-                )
-                self._store.wait(video.id, now + self._grace)
-            elif isinstance(outcome, Undecoded) and path != video.path:
-                self._store.release([video.id])  # renamed before it could be opened
-            elif _is_short(outcome) and (until := self._ripe_at(video.identity, now)):
-                log.info(
-                    "%s: cut short, looked at again in case it is still coming (id=%d)",
-                    _shown(path),
-                    video.id,
-                )
-                self._store.hold(video.id, until)
-            elif isinstance(outcome, Undecoded):
-                self._give_up(video, outcome, now)
-            else:
-                clips.append((replace(video, path=path), outcome))
+            video = self._in_hand.pop(future)
+            clip = self._checked(video, paths[video.id], future, now)
+            if clip:
+                clips.append((replace(video, path=paths[video.id]), clip))
         return clips
+
+    def _checked(
+        self, video: Claimed, path: bytes, future: Future[Clip], now: datetime
+    ) -> Clip | None:
+        """The clip, if it is of the file that was claimed. Else the video's new state is noted."""
+        outcome = self._predictor.reader.outcome(future)
+        seen = _look(path)
+        if isinstance(seen, OSError):
+            self._queue.postpone([video.id], f"cannot be looked at ({seen.strerror})", now)
+        elif seen != video.identity:
+            text = "%s: gone or changed while in hand, waits to be found whole (id=%d)"
+            log.info(text, _shown(path), video.id)
+            self._queue.wait(video.id, now + self._settings.grace)
+        elif isinstance(outcome, Undecoded) and path != video.path:
+            self._queue.release([video.id])  # it was renamed before it could be opened
+        elif _is_short(outcome) and (until := self._complete_at(video.identity, now)):
+            text = "%s: cut short, read again later in case it is still arriving (id=%d)"
+            log.info(text, _shown(path), video.id)
+            self._queue.hold(video.id, until)
+        elif isinstance(outcome, Undecoded):
+            self._give_up(video, outcome, now)
+        else:
+            return outcome
+        return None
 
     def _record(
         self,
         clips: list[tuple[Claimed, Clip]],
-        classifying: Future[list[Answer | VidwatchError]],
+        predicting: Future[list[VideoPrediction | VidwatchError]],
         now: datetime,
     ) -> None:
-        answers = []
+        predicted = []
         try:
-            for (video, _), answer in zip(clips, classifying.result(), strict=True):
-                if isinstance(answer, VidwatchError):
-                    self._fail(video, str(answer))
+            for (video, _), result in zip(clips, predicting.result(), strict=True):
+                if isinstance(result, VidwatchError):
+                    self._fail(video, str(result))
                 else:
-                    answers.append(answer)
+                    predicted.append(result)
         except BusyError as error:
-            self._store.postpone([video.id for video, _ in clips], str(error), now)
+            self._queue.postpone([video.id for video, _ in clips], str(error), now)
             return
-        for answer, original in self._store.record(
-            answers, self._engine.model_id, self._folders, now
-        ):
-            said = f"{answer.class_name}, {answer.probability:.1%}" + (
-                ", unsure" if answer.doubt else ""
-            )
+        for found, original in self._predictions.record(predicted, self._folders, now):
+            text = _described(found)
             if original:
-                said = f"a duplicate of video {original}, whose answer counts"
-            log.info("%s: %s (id=%d)", _shown(answer.path), said, answer.video_id)
+                text = f"a duplicate of video {original}, whose prediction counts"
+            log.info("%s: %s (id=%d)", _shown(found.path), text, found.video_id)
 
-    def _ripe_at(self, identity: Identity, now: datetime) -> datetime | None:
-        """When a file that is cut short and was changed a moment ago counts as complete; None where it does."""
+    def _complete_at(self, identity: Identity, now: datetime) -> datetime | None:
+        """When a file that is cut short, and was changed just now, counts as complete.
+
+        None if it does already.
+        """
         changed = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=identity.mtime_ns / 1000)
-        return changed + self._patience if timedelta() <= now - changed < self._patience else None
+        is_recent = timedelta() <= now - changed < self._settings.patience
+        return changed + self._settings.patience if is_recent else None
 
-    def _predict(self, clips: list[tuple[Claimed, Clip]]) -> list[Answer | VidwatchError]:
-        """The answers in order; in place of one, why the model refuses that clip: the others go on without it."""
+    def _predict(self, clips: list[tuple[Claimed, Clip]]) -> list[VideoPrediction | VidwatchError]:
+        """The predictions in order, or why the model refuses a clip: the others go on without it."""
         began = time.monotonic()
         try:
-            predictions = self._engine.classify([clip for _, clip in clips])
+            outcomes = self._predictor.predict([clip for _, clip in clips])
             self._batch_size.took(len(clips), time.monotonic() - began)
         except VidwatchError as error:
             if len(clips) > 1:
-                return [answer for clip in clips for answer in self._predict([clip])]
+                return [result for clip in clips for result in self._predict([clip])]
             return [error]
         return [
-            _answer_of(video, clip, said)
-            for (video, clip), said in zip(clips, predictions, strict=True)
+            _video_prediction(video, clip, outcome, self._predictor.model_id)
+            for (video, clip), outcome in zip(clips, outcomes, strict=True)
         ]
 
     def _give_up(self, video: Claimed, outcome: Undecoded, now: datetime) -> None:
         reason = outcome.reason
         if outcome.verdict == "failed":
             self._fail(video, reason)
-        elif (
-            outcome.verdict == "crashed"
-            and self._store.count_crash(video.id, reason, now) >= ATTEMPTS
-        ):
-            self._fail(video, f"{reason}; given up after {ATTEMPTS} attempts")
-        else:
-            log.warning("%s: %s, is tried again (id=%d)", _shown(video.path), reason, video.id)
-            if outcome.verdict == "later":
-                self._store.postpone([video.id], reason, now)
-            elif outcome.verdict == "again":
-                self._store.release([video.id])
+            return
+        if outcome.verdict == "crashed":
+            attempts = self._queue.count_crash(video.id, reason, now)
+            if attempts >= ATTEMPTS:
+                self._fail(video, f"{reason}; given up after {ATTEMPTS} attempts")
+                return
+        log.warning("%s: %s, is tried again (id=%d)", _shown(video.path), reason, video.id)
+        if outcome.verdict == "later":
+            self._queue.postpone([video.id], reason, now)
+        elif outcome.verdict == "again":
+            self._queue.release([video.id])
 
     def _fail(self, video: Claimed, reason: str) -> None:
         log.warning("%s: failed, %s (id=%d)", _shown(video.path), reason, video.id)
-        self._store.fail(video.id, reason, self._folders.failed(video.path))
+        self._queue.fail(video.id, reason, self._folders.failed(video.path))
 
     def _file(self, moves: list[Move], now: datetime) -> None:
-        placed: dict[int, Placed] = {}
+        moved: dict[int, Moved] = {}
+        touched: set[bytes] = set()  # folders
         for move in moves:
             try:
-                placed[move.id] = self._place(move)
+                moved[move.id] = self._move(move)
             except StoppedError:
                 break
             except OSError as error:
-                source, target = (
-                    os.fsdecode(os.path.dirname(path)) for path in (move.path, move.destination)
-                )
-                trouble = printable(f"cannot be moved from {source} to {target} ({error.strerror})")
-                log.warning("%s: %s, is tried again (id=%d)", _shown(move.path), trouble, move.id)
-                self._store.postpone_move(move.id, trouble, now)
-        if placed:
-            there = {move: placed[move.id].path for move in moves if move.id in placed}
-            paths = [
-                path for move, target in there.items() if target for path in (move.path, target)
-            ]
-            sync_folders({os.path.dirname(path) for path in paths})
-            self._store.moved(placed, now)
+                source = os.fsdecode(os.path.dirname(move.path))
+                target = os.fsdecode(os.path.dirname(move.destination))
+                reason = f"cannot be moved from {source} to {target} ({error.strerror})"
+                trouble = printable(reason)
+                text = "%s: %s, is tried again (id=%d)"
+                log.warning(text, _shown(move.path), trouble, move.id)
+                self._queue.postpone_move(move.id, trouble, now)
+                continue
+            if (path := moved[move.id].path) is not None:
+                touched |= {os.path.dirname(move.path), os.path.dirname(path)}
+        if moved:
+            sync_folders(touched)
+            self._queue.moved(moved, now)
 
-    def _place(self, move: Move) -> Placed:
+    def _move(self, move: Move) -> Moved:
         destination = move.destination
 
         def redirect(path: bytes) -> None:
             nonlocal destination
-            self._store.redirect(move.id, destination, path)
+            self._queue.redirect(move.id, destination, path)
             destination = path
 
-        placed = place(
-            move.path, move.destination, move.identity, move.sha256, redirect, self._progress
+        path = move_file(
+            move.path,
+            move.destination,
+            move.identity,
+            move.sha256,
+            redirect,
+            self._settings.progress,
         )
-        if placed is None and not self._inbox_is_there():
+        if path is None and not self._settings.inbox_is_there():
             raise OSError(errno.ENOENT, "the inbox is not there")
-        if placed and move.reason:
-            write_reason(placed, move.reason)
-        return Placed(placed, destination)
+        if path and move.reason:
+            write_reason(path, move.reason)
+        return Moved(path, destination)
 
 
 def _look(path: bytes) -> Identity | OSError | None:
@@ -321,23 +351,37 @@ def _shown(path: bytes) -> str:
     return printable(display_name(path))
 
 
-def _answer_of(video: Claimed, clip: Clip, outcome: Outcome) -> Answer:
-    prediction = outcome.prediction
-    return Answer(
-        video.id,
-        video.path,
-        clip.sha256,
-        *_said(prediction),
-        clip.frames_asked,
-        clip.frames_read,
-        clip.decoder,
-        outcome.doubt,
-        outcome.fingerprint,
-        outcome.shadow and Opinion(outcome.shadow[0], *_said(outcome.shadow[1])),
-        clip.read_share,
+def _described(found: VideoPrediction) -> str:
+    text = f"{found.prediction.class_name}, {found.prediction.probability:.1%}"
+    return f"{text}, unsure" if found.unsure else text
+
+
+def _video_prediction(
+    video: Claimed, clip: Clip, outcome: Outcome, model_id: int
+) -> VideoPrediction:
+    shadow = None
+    if outcome.shadow:
+        shadow = _model_prediction(*outcome.shadow)
+    return VideoPrediction(
+        video_id=video.id,
+        path=video.path,
+        sha256=clip.sha256,
+        prediction=_model_prediction(model_id, outcome.prediction),
+        frames_asked=clip.frames_asked,
+        frames_read=clip.frames_read,
+        decoder=clip.decoder,
+        unsure=outcome.unsure,
+        fingerprint=outcome.fingerprint,
+        shadow=shadow,
+        read_share=clip.read_share,
     )
 
 
-def _said(prediction: Prediction) -> tuple[str, int, float, list[float]]:
-    named = prediction.class_name, prediction.class_index, prediction.probability
-    return *named, list(prediction.logits.values())
+def _model_prediction(model_id: int, prediction: Prediction) -> ModelPrediction:
+    return ModelPrediction(
+        model_id,
+        prediction.class_name,
+        prediction.class_index,
+        prediction.probability,
+        list(prediction.logits.values()),
+    )

@@ -1,19 +1,20 @@
-"""A later model's predictions for earlier videos, beside the answers; never instead of them, and no file moves."""
+"""A later model's predictions for earlier videos: beside the first ones, and no file is moved."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Engine, and_, exists, select
 
-from daemon.database.queue import Store
-from daemon.database.records import Opinion
-from daemon.database.tables import predictions, videos
+from daemon.database.predictions import Predictions
+from daemon.database.records import ModelPrediction
+from daemon.database.tables import predictions, that_counts, videos
 from daemon.home import settings
 from daemon.home.folder import Home
-from daemon.training.decisions import History
+from daemon.training.decisions import Decisions
 from learner.cache import Cache
 from learner.classifier import Classifier, Prediction
 from learner.dataset import LabelledClip, extract
@@ -23,8 +24,8 @@ BATCH = 64
 
 
 @dataclass(frozen=True)
-class Found:
-    """How many videos the model looked at, gave another class, and could not look at."""
+class Rescored:
+    """How many videos the model predicted, gave another class, and could not read."""
 
     model: str
     scored: int
@@ -39,58 +40,74 @@ def rescore(
     cache: Cache,
     now: datetime,
     progress: Callable[[int, int], None],
-) -> Found:
-    """Let a model (the one that answers, where `name` is None) look at all videos that it has not looked at.
+) -> Rescored:
+    """Have a model predict all videos that it has not predicted yet.
+
+    Args:
+        home: The home.
+        engine: Its database.
+        name: The model; the champion if None.
+        cache: Where features of the clips lie.
+        now: When the predictions are made.
+        progress: Called with how many videos are done, and of how many.
 
     Raises:
         VidwatchError: no such model.
     """
-    name = name or History(engine).champion()
+    name = name or Decisions(engine).champion()
     if name is None:
-        raise VidwatchError("no model has answered here yet; start the daemon first")
-    exact, store = settings.load(home.settings).exact_frames, Store(engine, "rescore")
+        raise VidwatchError("there is no champion yet; start the daemon first")
+    exact = settings.load(home.settings).exact_frames
     model = Classifier.load(home.model_or_starter(name), exact=exact)
-    model_id = store.register_model(
+    recorded = Predictions(engine)
+    model_id = recorded.register_model(
         model.name, model.digest, model.classes, model.manifest.measured, now
     )
-    said = predictions.alias()
-    by_this = exists().where(said.c.video_id == videos.c.id, said.c.model_id == model_id)
-    answer = and_(predictions.c.video_id == videos.c.id, predictions.c.kind == "answer")
-    query = select(
-        videos.c.id, videos.c.path, videos.c.sha256, predictions.c["class"].label("answer")
-    )
-    with engine.begin() as read:
-        left = read.execute(
-            query.join(predictions, answer).where(~by_this).order_by(videos.c.id)
-        ).all()
-    scored = other = 0
+    left = _not_predicted_by(engine, model_id)
+    scored = 0
+    other = 0
     for first in range(0, len(left), BATCH):
         rows = left[first : first + BATCH]
-        clips = {
-            row.sha256: LabelledClip(Path(os.fsdecode(row.path)), row.answer, "", row.sha256)
-            for row in rows
-        }
-        found = extract(list(clips.values()), model, cache, tolerated=1.0)
-        judged = model.judge(found.tensor()) if found.clips else []
-        by_content = {
-            clip.sha256: prediction for clip, prediction in zip(found.clips, judged, strict=True)
-        }
-        new = [
-            (row.id, _said(model_id, by_content[row.sha256]))
-            for row in rows
-            if row.sha256 in by_content
-        ]
-        store.rescore(new, now)
+        new = _predict(rows, model, cache)
+        later = {video: _model_prediction(model_id, found) for video, found in new.items()}
+        recorded.rescore(later, now)
         scored += len(new)
-        other += sum(
-            by_content[row.sha256].class_name != row.answer
-            for row in rows
-            if row.sha256 in by_content
-        )
+        other += sum(row.id in new and new[row.id].class_name != row.predicted for row in rows)
         progress(first + len(rows), len(left))
-    return Found(model.name, scored, other, len(left) - scored)
+    return Rescored(model.name, scored, other, len(left) - scored)
 
 
-def _said(model_id: int, prediction: Prediction) -> Opinion:
-    index, logits = prediction.class_index, list(prediction.logits.values())
-    return Opinion(model_id, prediction.class_name, index, prediction.probability, logits)
+def _not_predicted_by(engine: Engine, model_id: int) -> Sequence[Any]:
+    by_model = predictions.alias()
+    of_video = by_model.c.video_id == videos.c.id
+    is_predicted = exists().where(of_video, by_model.c.model_id == model_id)
+    first = and_(predictions.c.video_id == videos.c.id, that_counts())
+    predicted = predictions.c["class"].label("predicted")
+    query = select(videos.c.id, videos.c.path, videos.c.sha256, predicted)
+    query = query.join(predictions, first).where(~is_predicted).order_by(videos.c.id)
+    with engine.begin() as connection:
+        return connection.execute(query).all()
+
+
+def _predict(rows: Sequence[Any], model: Classifier, cache: Cache) -> dict[int, Prediction]:
+    """The predictions by video, without those whose features and files are both gone."""
+    clips = {
+        row.sha256: LabelledClip(Path(os.fsdecode(row.path)), row.predicted, "", row.sha256)
+        for row in rows
+    }
+    found = extract(list(clips.values()), model, cache, tolerated=1.0)
+    if not found.clips:
+        return {}
+    judged = model.judge(found.tensor())
+    by_content = {clip.sha256: one for clip, one in zip(found.clips, judged, strict=True)}
+    return {row.id: by_content[row.sha256] for row in rows if row.sha256 in by_content}
+
+
+def _model_prediction(model_id: int, prediction: Prediction) -> ModelPrediction:
+    return ModelPrediction(
+        model_id,
+        prediction.class_name,
+        prediction.class_index,
+        prediction.probability,
+        list(prediction.logits.values()),
+    )

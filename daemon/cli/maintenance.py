@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daemon.cli.models import Json
+from daemon.cli.shared import Json
 from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.identity import printable

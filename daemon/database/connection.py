@@ -1,12 +1,19 @@
-"""Opens the database, and says what an error of it means."""
+"""Opens the database, and explains its errors to people."""
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DatabaseError, DBAPIError
+
+from learner.errors import PassingError, VidwatchError
+
+DAMAGED = ("SQLITE_NOTADB", "SQLITE_CORRUPT")
+SAFE = "the clips are safe in their folders; 'vidwatch restore' brings the newest backup back"
 
 
 def connect(path: Path, *, read_only: bool = False) -> Engine:
@@ -14,11 +21,11 @@ def connect(path: Path, *, read_only: bool = False) -> Engine:
 
     def open_file() -> sqlite3.Connection:
         mode = "ro" if read_only else "rwc"
-        # Transactions are begun below, not by the driver: it would begin them as readers and late.
         connection = sqlite3.connect(
             f"file:{quote(str(path))}?mode={mode}",
             uri=True,
             timeout=30,
+            # Transactions begin below, not in the driver: it would begin them as readers and late.
             isolation_level=None,
             check_same_thread=False,
         )
@@ -33,11 +40,44 @@ def connect(path: Path, *, read_only: bool = False) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        # A transaction that reads before it writes fails under plain BEGIN when another one wrote in between.
+        # Under plain BEGIN, a transaction that reads before it writes fails if another one wrote
+        # in between.
         writes = connection.get_execution_options().get("writes", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+@contextmanager
+def opened(path: Path, *, read_only: bool = False) -> Iterator[Engine]:
+    """The database at `path`, for a command; it is closed at the end.
+
+    Raises:
+        VidwatchError: it is damaged, cannot be opened by this user, or is not up to date.
+        PassingError: another program has locked it, or its disk is full or does not answer.
+    """
+    engine = connect(path, read_only=read_only)
+    try:
+        yield engine
+    except DatabaseError as error:
+        raise explained(error, path) from error
+    finally:
+        engine.dispose()
+
+
+def explained(error: DatabaseError, path: Path) -> VidwatchError:
+    """What an error of the database at `path` means to people, and what to do about it."""
+    reason = str(error.orig)
+    if is_damage(error.orig) or _is_empty(path):
+        return VidwatchError(f"database {path} is damaged ({reason}): {SAFE}")
+    if "unable to open" in reason or "readonly" in reason:
+        return VidwatchError(f"database {path}: {reason}; run this as the daemon's user")
+    if is_outdated(error):
+        hint = f"it is not up to date: run vidwatch init {path.parent}"
+        return VidwatchError(f"database {path}: {reason}; {hint}")
+    if is_passing(error):
+        return PassingError(f"database {path}: {reason}; try again")
+    return VidwatchError(f"database {path}: {reason}")
 
 
 def is_locked(error: DBAPIError) -> bool:
@@ -46,9 +86,19 @@ def is_locked(error: DBAPIError) -> bool:
 
 
 def is_passing(error: DBAPIError) -> bool:
-    """Whether it may be otherwise in a while: the database is locked, its disk is full or does not answer."""
+    """Whether it may pass by itself: the database is locked, its disk full or not answering."""
     name: str = getattr(error.orig, "sqlite_errorname", "")
     return name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR"))
+
+
+def is_damage(error: BaseException | None) -> bool:
+    """Whether SQLite says that a file is no database, or an inconsistent one."""
+    return getattr(error, "sqlite_errorname", "").startswith(DAMAGED)
+
+
+def is_outdated(error: DBAPIError) -> bool:
+    """Whether a table or column is missing: an older vidwatch wrote the database."""
+    return "no such table" in str(error.orig) or "no such column" in str(error.orig)
 
 
 def new_id(result: Any) -> int:
@@ -56,12 +106,5 @@ def new_id(result: Any) -> int:
     return int(result.inserted_primary_key[0])
 
 
-DAMAGED = ("SQLITE_NOTADB", "SQLITE_CORRUPT")
-
-
-SAFE = "the clips are safe in their folders; 'vidwatch restore' brings the newest backup back"
-
-
-def is_damage(error: BaseException | None) -> bool:
-    """Whether SQLite says that a file is no database, or one that does not hang together."""
-    return getattr(error, "sqlite_errorname", "").startswith(DAMAGED)
+def _is_empty(path: Path) -> bool:
+    return path.is_file() and not path.stat().st_size

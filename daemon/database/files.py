@@ -20,7 +20,7 @@ from daemon.home.moving import sha256_of
 log = logging.getLogger(__name__)
 
 RECENT = 1000  # filed videos, that tell where the home was
-ANSWERED = ("classified", "filed")
+PREDICTED = ("classified", "filed")
 _TOPS = (b"/classified/", b"/labelled/", b"/duplicates/")
 
 
@@ -57,10 +57,10 @@ def _is_same(row: Any, file: Found) -> bool:
     )
 
 
-def answered_row(read: Connection, file: Found) -> Any:
+def predicted_row(read: Connection, file: Found) -> Any:
     """The newest row of an answered video that is this file, whatever its name; None where there is none."""
     query = select(videos).where(
-        is_file(file.identity), videos.c.state.in_(ANSWERED), videos.c.sha256.is_not(None)
+        is_file(file.identity), videos.c.state.in_(PREDICTED), videos.c.sha256.is_not(None)
     )
     return read.execute(query.order_by(videos.c.id.desc()).limit(1)).first()
 

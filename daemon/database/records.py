@@ -6,17 +6,8 @@ from daemon.home.identity import Identity
 
 
 @dataclass(frozen=True)
-class Arrival:
-    """A whole file; `group` is its recording, camera or scene, where its name tells."""
-
-    path: bytes
-    identity: Identity
-    group: str | None
-
-
-@dataclass(frozen=True)
 class Claimed:
-    """A video in hand."""
+    """A video that this daemon works on."""
 
     id: int
     path: bytes
@@ -24,8 +15,8 @@ class Claimed:
 
 
 @dataclass(frozen=True)
-class Opinion:
-    """What another model said of the same clip."""
+class ModelPrediction:
+    """What one model predicts for a clip; `logits` in the order of the model's classes."""
 
     model_id: int
     class_name: str
@@ -35,32 +26,31 @@ class Opinion:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A video's prediction; `logits` in the order of the model's classes.
-
-    `read_share` is the share of the clip that was there, `doubt` says why the answer is not to be relied on;
-    `fingerprint` is what is compared where nothing else tells the clip's group.
-    """
+class VideoPrediction:
+    """The prediction that decides where a video is filed, and what was read for it."""
 
     video_id: int
     path: bytes
     sha256: str
-    class_name: str
-    class_index: int
-    probability: float
-    logits: list[float]
+    """Of the file's content."""
+    prediction: ModelPrediction
     frames_asked: int
     frames_read: int
+    """How many different frames were decoded."""
     decoder: str
-    doubt: str | None = None
+    unsure: str | None = None
+    """Why the prediction is unsure: one of `tables.DOUBTS`. None if it is not."""
     fingerprint: bytes | None = None
-    shadow: Opinion | None = None
+    """Compared to find the group of a clip whose name and folder do not tell it."""
+    shadow: ModelPrediction | None = None
+    """What the challenger predicts for the same clip."""
     read_share: float = 1.0
+    """The share of the clip that was there to be read."""
 
 
 @dataclass(frozen=True)
 class Move:
-    """A file on its way from `path` to `destination`; `reason` is what is written beside a failed one."""
+    """A file to be moved from `path` to `destination`; `reason` is written beside a failed one."""
 
     id: int
     path: bytes
@@ -71,8 +61,8 @@ class Move:
 
 
 @dataclass(frozen=True)
-class Placed:
-    """Where a file is after it was to be moved to `tried`; None where a person took it away first."""
+class Moved:
+    """Where a file is after it was to be moved to `tried`; None if a person took it away first."""
 
     path: bytes | None
     tried: bytes

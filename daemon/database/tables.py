@@ -24,6 +24,9 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
     and_,
+    cast,
+    func,
+    literal,
     not_,
     select,
     text,
@@ -174,6 +177,12 @@ predictions = Table(
     Index("ix_predictions_created_at", "created_at"),
 )
 
+
+def that_counts(prediction: FromClause = predictions) -> ColumnElement[bool]:
+    """Whether a prediction is the one that decided where its video was filed, and is shown for it."""
+    return prediction.c.kind == "answer"
+
+
 labels = Table(
     "labels",
     metadata,
@@ -206,7 +215,28 @@ def stands(label: FromClause = labels) -> ColumnElement[bool]:
     return and_(label.c.verdict != "withdrawn", not_(taken_back))
 
 
-# On which side of the wall a group stands, once and for ever.
+def own_group(video_id: int) -> str:
+    """The group of a video that shares it with no other, as far as is known."""
+    return f"#{video_id}"
+
+
+def group_of_video() -> ColumnElement[str]:
+    """The group of a row of `videos`, which is its own one if it has no other."""
+    own = literal("#") + cast(videos.c.id, Text)
+    return func.coalesce(func.nullif(videos.c.group, ""), own)
+
+
+def is_found_by_likeness(group: str) -> bool:
+    """Whether a group was found by comparing clips: it has the name of its first video's own group."""
+    return group.startswith("#")
+
+
+def lies_below(path: ColumnElement[bytes], folder: bytes) -> ColumnElement[bool]:
+    """Whether a path lies below a folder. An index of the paths can answer that."""
+    return and_(path > folder + b"/", path < folder + b"0")  # "0" follows "/"
+
+
+# Whether the clips of a group train models or judge them, for good.
 groups = Table(
     "groups",
     metadata,

@@ -17,25 +17,59 @@ UNSURE = b"_unsure"  # no class can have this name
 
 
 class Folders:
-    """The places that files are moved to, below `root`. All take and give paths as bytes."""
+    """The places in a home where files belong. All paths are bytes, below `root`."""
 
     def __init__(self, root: Path) -> None:
         self.root = os.fsencode(root)
 
-    def classified(self, path: bytes, class_name: str) -> bytes:
-        """In the folder of its class."""
-        return b"/".join((self.root, b"classified", os.fsencode(class_name), base_name(path)))
+    def resting_place(
+        self,
+        path: bytes,
+        *,
+        predicted: str,
+        unsure: bool,
+        label: str | None = None,
+        is_duplicate: bool = False,
+    ) -> bytes | None:
+        """Where the file of a predicted video belongs, and None if it lies in that folder already.
 
-    def labelled(self, path: bytes, class_name: str) -> bytes:
-        """In the folder of the class that a person gave it."""
-        return b"/".join((self.root, b"labelled", os.fsencode(class_name), base_name(path)))
+        Args:
+            path: Where the file is.
+            predicted: The class that the model predicts.
+            unsure: Whether the model, or a person, is unsure of the class.
+            label: The class that a person gave. It counts more than all else.
+            is_duplicate: Whether the same content was predicted before.
+        """
+        if label is not None:
+            folder = ("labelled", label)
+        elif is_duplicate:
+            return self._at(path, b"duplicates")
+        elif unsure:
+            folder = ("classified", os.fsdecode(UNSURE))
+        else:
+            folder = ("classified", predicted)
+        if self.class_folder(path) == folder:
+            return None
+        return self._at(path, *map(os.fsencode, folder))
 
-    def unsure(self, path: bytes) -> bytes:
-        """Among the files whose answer is not to be relied on."""
-        return b"/".join((self.root, b"classified", UNSURE, base_name(path)))
+    def failed(self, path: bytes) -> bytes:
+        """The place of a file that cannot be classified."""
+        return self._at(path, b"failed")
+
+    def unsure(self) -> bytes:
+        """The folder of the unsure files."""
+        return b"/".join((self.root, b"classified", UNSURE))
+
+    def duplicates(self) -> bytes:
+        """The folder of files whose content was predicted before."""
+        return self.root + b"/duplicates"
+
+    def labelled(self) -> bytes:
+        """The folder that holds a folder for each class that people gave."""
+        return self.root + b"/labelled"
 
     def class_folder(self, path: bytes) -> tuple[str, str] | None:
-        """`classified` or `labelled`, and the folder in it that `path` lies below; None where it lies elsewhere."""
+        """`classified` or `labelled`, and the folder in it that `path` lies below. Else None."""
         if not path.startswith(self.root + b"/"):
             return None
         kind, *inner = path[len(self.root) + 1 :].split(b"/")
@@ -43,13 +77,8 @@ class Folders:
             return None
         return kind.decode(), os.fsdecode(inner[0])
 
-    def duplicate(self, path: bytes) -> bytes:
-        """Among the files whose content was answered before."""
-        return b"/".join((self.root, b"duplicates", base_name(path)))
-
-    def failed(self, path: bytes) -> bytes:
-        """Among the files that cannot be classified."""
-        return b"/".join((self.root, b"failed", base_name(path)))
+    def _at(self, path: bytes, *folders: bytes) -> bytes:
+        return b"/".join((self.root, *folders, base_name(path)))
 
 
 # Names that a file has while it is being copied or downloaded, and that it loses when it is whole.
@@ -76,25 +105,32 @@ BATCH = 200
 
 
 class Found(NamedTuple):
-    """A file as it lies there."""
+    """A file that lies in a home, and its group, where its name or its folder tells one."""
 
     path: bytes
     identity: Identity
+    group: str | None = None
 
 
 def files_below(folder: Path) -> Iterator[list[Found]]:
-    """The files below a folder, some at a time; not those that the daemon leaves alone. Links are not followed."""
+    """The files below a folder, `BATCH` at a time, but for those that the daemon leaves alone.
+
+    Links are not followed.
+    """
     root = os.fsencode(folder)
     paths = (
         os.path.join(below, name) for below, _, names in os.walk(root) for name in sorted(names)
     )
     whole = (path for path in paths if not is_left_alone(path[len(root) + 1 :]))
     found = (Found(path, identity) for path in whole if (identity := identify(path)))
-    while some := list(islice(found, BATCH)):
-        yield some
+    while batch := list(islice(found, BATCH)):
+        yield batch
 
 
 def group_at(path: bytes, root: bytes, pattern: re.Pattern[str]) -> str | None:
-    """The group of a file in the home at `root`: a folder in the inbox is one, and so is one in a class folder."""
+    """The group of a file in the home at `root`, if its name or its folder tells one.
+
+    A folder in the inbox is a group, and so is a folder in a class folder.
+    """
     top, *folders, name = path[len(root) + 1 :].decode("utf-8", "backslashreplace").split("/")
     return group_of(name, folders if top == "inbox" else folders[1:], pattern)

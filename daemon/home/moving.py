@@ -24,7 +24,7 @@ PIECE = 2**26  # bytes
 _RENAME_NOREPLACE, _AT_FDCWD = 1, -100
 
 
-def place(
+def move_file(
     source: bytes,
     target: bytes,
     identity: Identity,
@@ -219,7 +219,7 @@ def put_back(file: Found, inbox: Path, name: bytes | None = None) -> bytes | Non
         OSError: it cannot be moved.
     """
     target = os.path.join(os.fsencode(inbox), name or base_name(file.path))
-    placed = place(file.path, target, file.identity, None, lambda _: None)
+    placed = move_file(file.path, target, file.identity, None, lambda _: None)
     sync_folders({os.path.dirname(file.path), os.fsencode(inbox)})
     return placed
 

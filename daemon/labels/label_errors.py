@@ -21,7 +21,7 @@ class HeldOut:
 
 
 @dataclass(frozen=True)
-class Doubt:
+class LabelError:
     """A clip's label has this `probability`, and another class, of which the model is sure, a higher one.
 
     `margin` is the normalised one: the label's probability less the highest of the others.
@@ -58,7 +58,7 @@ def newest_held_out(models: Path) -> HeldOut | None:
     return HeldOut(path.parent.name.removesuffix(".run"), classes, clips)
 
 
-def doubts(classes: Mapping[str, str], held_out: HeldOut) -> list[Doubt]:
+def find_label_errors(classes: Mapping[str, str], held_out: HeldOut) -> list[LabelError]:
     """The doubted of these labels (by SHA-256), the worst first, by confident learning.
 
     Northcutt, Jiang and Chuang, 2021, "Confident Learning: Estimating Uncertainty in Dataset Labels": a model is sure
@@ -83,5 +83,5 @@ def doubts(classes: Mapping[str, str], held_out: HeldOut) -> list[Doubt]:
         other = max((i for i in usual if p[i] >= usual[i]), key=p.__getitem__, default=label)
         if p[other] > p[label]:
             margin = p[label] - max(p[i] for i in range(len(p)) if i != label)
-            found.append(Doubt(sha256, p[label], held_out.classes[other], p[other], margin))
+            found.append(LabelError(sha256, p[label], held_out.classes[other], p[other], margin))
     return sorted(found, key=lambda doubt: doubt.margin)

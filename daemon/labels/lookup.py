@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine
 
 from daemon.database.tables import videos
 from daemon.home.identity import display_name
-from daemon.labels.labels import Said
+from daemon.labels.labels import Label
 from daemon.labels.queries import find
 from learner.classes import CLASS_NAME_RULE, is_class_name
 from learner.errors import VidwatchError
@@ -48,7 +48,7 @@ def require_class(word: str, folder: Path, engine: Engine) -> None:
     raise VidwatchError(f"{word!r} means video {video['id']}, not a class; give the class last")
 
 
-def import_csv(path: Path, engine: Engine) -> list[Said]:
+def import_csv(path: Path, engine: Engine) -> list[Label]:
     """The labels in a CSV file with the columns `file` and `label`: `file` is an id, a path, or a video's name.
 
     Raises:
@@ -81,7 +81,7 @@ def import_csv(path: Path, engine: Engine) -> list[Said]:
     return said
 
 
-def _read_row(row: dict[str, str | None], folder: Path, read: Connection) -> Said:
+def _read_row(row: dict[str, str | None], folder: Path, read: Connection) -> Label:
     name, label = (row["file"] or "").strip(), (row["label"] or "").strip()
     if not is_class_name(label):
         raise VidwatchError(f"label {label!r}: {CLASS_NAME_RULE}")
@@ -90,7 +90,7 @@ def _read_row(row: dict[str, str | None], folder: Path, read: Connection) -> Sai
     video = _find_video(name, folder, read)
     if video["state"] == "failed":
         raise VidwatchError(f"{name!r} could not be read, and nothing can be learned from it")
-    return Said(video["id"], "labelled", label)
+    return Label(video["id"], "labelled", label)
 
 
 def _find_video(word: str, folder: Path, read: Connection) -> Any:

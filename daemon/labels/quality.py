@@ -13,15 +13,24 @@ from typing import Any
 
 from sqlalchemy import Connection, String, cast, func, select
 
-from daemon.database.tables import groups, labels, stands, videos
+from daemon.database.tables import (
+    groups,
+    is_found_by_likeness,
+    labels,
+    lies_below,
+    own_group,
+    stands,
+    videos,
+)
 from daemon.home.folders import Folders
-from daemon.labels.label_errors import HeldOut, doubts, newest_held_out
+from daemon.labels.enough import what_is_missing
+from daemon.labels.label_errors import HeldOut, find_label_errors, newest_held_out
 
 REGULAR = 0.2  # of the groups that could hold several classes
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class GivenLabel:
     """What one person said; `class_name` is None where they could not tell. `at` tells one import from the next."""
 
     who: str
@@ -31,7 +40,7 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
+class LabelledContent:
     """A content, by its first video, with the label that counts, and all that was said and not withdrawn, in order.
 
     `side` is that of its group; None where that was not dealt yet.
@@ -43,7 +52,7 @@ class Labelled:
     group: str
     side: str | None
     class_name: str
-    said: tuple[Said, ...]
+    said: tuple[GivenLabel, ...]
 
     @property
     def is_settled(self) -> bool:
@@ -68,7 +77,7 @@ class Balance:
 
 
 @dataclass(frozen=True)
-class Questionable:
+class DoubtfulLabel:
     """A label that should be looked at again, and why. `other` is the class that it may be, if that can be told."""
 
     id: int
@@ -79,7 +88,7 @@ class Questionable:
 
 
 @dataclass(frozen=True)
-class Doubted(Questionable):
+class LikelyError(DoubtfulLabel):
     """One that a model is against, with the probabilities that it gives to the label and to the other class."""
 
     probability: float
@@ -87,14 +96,17 @@ class Doubted(Questionable):
 
 
 @dataclass(frozen=True)
-class Hygiene:
-    """All that `vidwatch labels` shows. `judge` is the model whose training doubts; None where there was none yet."""
+class LabelQuality:
+    """All that `vidwatch labels` shows.
+
+    `judge` is the model whose training found likely errors; None if there was none yet.
+    """
 
     balance: list[Balance]
     judge: str | None
-    doubted: list[Doubted]
-    two_ways: list[Questionable]
-    odd: list[Questionable]
+    doubted: list[LikelyError]
+    two_ways: list[DoubtfulLabel]
+    odd: list[DoubtfulLabel]
 
     def to_json(self) -> dict[str, Any]:
         """One object."""
@@ -106,7 +118,7 @@ class Hygiene:
         }
 
 
-def examine(read: Connection, folders: Folders, models: Path, min_clips: int) -> Hygiene:
+def examine(read: Connection, folders: Folders, models: Path, min_clips: int) -> LabelQuality:
     """Look at all labels; `models` is the folder of the trained ones.
 
     Raises:
@@ -116,10 +128,10 @@ def examine(read: Connection, folders: Folders, models: Path, min_clips: int) ->
     held_out = newest_held_out(models)
     judge, doubted = (held_out.model, against(clips, held_out)) if held_out else (None, [])
     ways = two_ways(clips, _places(read, folders))
-    return Hygiene(balance(clips, min_clips), judge, doubted, ways, odd_ones(clips))
+    return LabelQuality(balance(clips, min_clips), judge, doubted, ways, odd_ones(clips))
 
 
-def labelled(read: Connection) -> list[Labelled]:
+def labelled(read: Connection) -> list[LabelledContent]:
     """The contents that are of a class, by a person's word."""
     sides = {row.name: row.side for row in read.execute(select(groups))}
     # The moments as text: to make datetimes of a million of them takes seconds, and they are only compared.
@@ -134,13 +146,15 @@ def labelled(read: Connection) -> list[Labelled]:
         words = list(of_video)
         _, name, sha256, group, verdict, _, _, class_name, _ = words[-1]
         if verdict == "labelled":
-            group = group or f"#{video}"
-            heard = tuple(Said(*row[5:]) for row in words)
-            found.append(Labelled(video, name, sha256, group, sides.get(group), class_name, heard))
+            group = group or own_group(video)
+            heard = tuple(GivenLabel(*row[5:]) for row in words)
+            found.append(
+                LabelledContent(video, name, sha256, group, sides.get(group), class_name, heard)
+            )
     return found
 
 
-def balance(clips: Sequence[Labelled], min_clips: int) -> list[Balance]:
+def balance(clips: Sequence[LabelledContent], min_clips: int) -> list[Balance]:
     """Class by class, in the order of the alphabet."""
     by_class = defaultdict(list)
     for clip in clips:
@@ -148,21 +162,25 @@ def balance(clips: Sequence[Labelled], min_clips: int) -> list[Balance]:
     return [_balance(name, by_class[name], min_clips) for name in sorted(by_class)]
 
 
-def against(clips: Sequence[Labelled], held_out: HeldOut) -> list[Doubted]:
+def against(clips: Sequence[LabelledContent], held_out: HeldOut) -> list[LikelyError]:
     """The labels that the model is against, and that were not said twice, the worst first."""
     by_content = {clip.sha256: clip for clip in clips if clip.sha256}
     found = []
-    for doubt in doubts({sha256: clip.class_name for sha256, clip in by_content.items()}, held_out):
+    for doubt in find_label_errors(
+        {sha256: clip.class_name for sha256, clip in by_content.items()}, held_out
+    ):
         clip, p, other = by_content[doubt.sha256], doubt.probability, doubt.other_probability
         if not clip.is_settled:
             why = f"{doubt.other} {other:.1%}, {clip.class_name} {p:.1%}"
-            found.append(Doubted(clip.id, clip.name, clip.class_name, doubt.other, why, p, other))
+            found.append(
+                LikelyError(clip.id, clip.name, clip.class_name, doubt.other, why, p, other)
+            )
     return found
 
 
 def two_ways(
-    clips: Sequence[Labelled], places: Mapping[int, Mapping[str, str]]
-) -> list[Questionable]:
+    clips: Sequence[LabelledContent], places: Mapping[int, Mapping[str, str]]
+) -> list[DoubtfulLabel]:
     """Contents that are of one class by one person's last word, and of another by someone else's.
 
     Who says something else later has corrected themself, so that their last word counts. There can be two at the same
@@ -185,11 +203,11 @@ def two_ways(
                 next(name for name in ways if name != clip.class_name) if len(ways) == 2 else None
             )
             why = "; ".join(f"{name}: {who}" for name, who in ways.items())
-            found.append(Questionable(clip.id, clip.name, clip.class_name, other, why))
+            found.append(DoubtfulLabel(clip.id, clip.name, clip.class_name, other, why))
     return found
 
 
-def odd_ones(clips: Sequence[Labelled]) -> list[Questionable]:
+def odd_ones(clips: Sequence[LabelledContent]) -> list[DoubtfulLabel]:
     """Clips labelled otherwise than nearly all others of their recording: worth a look, not more.
 
     Not where groups regularly hold several classes, as those of a camera do that sees all sorts of things.
@@ -204,19 +222,15 @@ def odd_ones(clips: Sequence[Labelled]) -> list[Questionable]:
     return [question for members in mixed for question in _odd(members)]
 
 
-def _named(one: Balance | Questionable) -> dict[str, Any]:
+def _named(one: Balance | DoubtfulLabel) -> dict[str, Any]:
     fields = asdict(one)
     return {"class": fields.pop("class_name"), **fields}
 
 
-def _balance(name: str, clips: Sequence[Labelled], min_clips: int) -> Balance:
+def _balance(name: str, clips: Sequence[LabelledContent], min_clips: int) -> Balance:
     held = [clip for clip in clips if clip.side == "holdout"]
     learned = [clip for clip in clips if clip.side != "holdout"]
-    short = None
-    if len(learned) < min_clips:
-        short = f"{len(learned)} of {min_clips} clips to learn from"
-    elif len({clip.group for clip in learned}) < 2:
-        short = "all of one group: one more recording is needed"
+    short = what_is_missing(len(learned), len({clip.group for clip in learned}), min_clips)
     counted = (
         len(clips),
         len({clip.group for clip in clips}),
@@ -227,18 +241,18 @@ def _balance(name: str, clips: Sequence[Labelled], min_clips: int) -> Balance:
     return Balance(name, *counted, dict(sources.most_common()), short)
 
 
-def _odd(members: Sequence[Labelled]) -> list[Questionable]:
+def _odd(members: Sequence[LabelledContent]) -> list[DoubtfulLabel]:
     """Those of a recording that has one label otherwise; both of a pair, where they were found to look alike."""
     (usual, n), *_ = Counter(clip.class_name for clip in members).most_common()
     others = [(clip, usual) for clip in members if clip.class_name != usual]
     group = f"{n} of the {len(members)} labelled clips of {members[0].group} are"
-    if len(members) == 2 and members[0].group.startswith("#"):
+    if len(members) == 2 and is_found_by_likeness(members[0].group):
         others = [(one, other.class_name) for one, other in (members, members[::-1])]
         group = "the clip that looks the same is"
     elif len(members) < 3 or len(others) > max(1, len(members) // 4):
         return []
     return [
-        Questionable(clip.id, clip.name, clip.class_name, other, f"{group} {other}")
+        DoubtfulLabel(clip.id, clip.name, clip.class_name, other, f"{group} {other}")
         for clip, other in others
         if not clip.is_settled
     ]
@@ -246,15 +260,12 @@ def _odd(members: Sequence[Labelled]) -> list[Questionable]:
 
 def _places(read: Connection, folders: Folders) -> dict[int, dict[str, str]]:
     """The folders of `labelled/` that files of one content lie in, by its first video and class."""
-    start = folders.labelled(b"", "")[:-1]
     columns = (
         videos.c.id,
         func.coalesce(videos.c.duplicate_of, videos.c.id).label("content"),
         videos.c.path,
     )
-    query = select(*columns).where(
-        videos.c.path > start, videos.c.path < start[:-1] + b"0"
-    )  # what follows the slash
+    query = select(*columns).where(lies_below(videos.c.path, folders.labelled()))
     found: dict[int, dict[str, str]] = defaultdict(dict)
     for row in read.execute(query.where(videos.c.destination.is_(None))):
         if folder := folders.class_folder(row.path):

@@ -1,70 +1,61 @@
-"""Queries of labels that several rooms ask. Only reads."""
+"""Queries of labels that several rooms need. Only reads."""
 
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, not_, select
 
-from daemon.database.tables import labels, predictions, stands, videos
+from daemon.database.tables import labels, predictions, stands, that_counts, videos
 
 
 def newest() -> Select[Any]:
-    """The label that counts of each video of which something was said: the newest that stands."""
+    """The label that counts of each labelled video: the newest that nobody has taken back."""
     later = labels.alias()
-    newer = select(later.c.id).where(
-        later.c.video_id == labels.c.video_id, later.c.id > labels.c.id, stands(later)
-    )
-    # Not the greatest id of each video: for the labels of one video, or of today, SQLite would look through them all.
+    is_later = and_(later.c.video_id == labels.c.video_id, later.c.id > labels.c.id, stands(later))
+    newer = select(later.c.id).where(is_later)
+    # Not the greatest id of each video: for the labels of one video, or of today, SQLite would
+    # read all labels.
     return select(labels).where(stands(), not_(newer.exists()))
 
 
 def new_since(last_label: int) -> Select[Any]:
-    """The classes, by `name`, that answered videos were given since this label, and `n`, how many of each.
+    """The classes of new labels of predicted videos: `name`, and `n`, how many have it.
 
-    What could not be read teaches nothing, of what is not read yet nobody knows, and a label that is said again tells
-    nothing new.
+    A label is new if it is newer than the label `last_label`, and gives the video another class
+    than it had then. A video that could not be read trains nothing, and one that is not read yet
+    may not.
     """
-    of_this = predictions.c.video_id == labels.c.video_id, predictions.c.kind == "answer"
-    answered = (
-        select(predictions.c.id).where(*of_this).exists()
-    )  # joined, SQLite would begin with all the predictions
-    said = (
-        newest()
-        .where(labels.c.id > last_label, labels.c.verdict == "labelled", answered)
-        .subquery()
-    )
+    own = select(predictions.c.id).where(predictions.c.video_id == labels.c.video_id, that_counts())
+    is_predicted = own.exists()  # joined, SQLite would begin with all the predictions
+    is_recent = and_(labels.c.id > last_label, labels.c.verdict == "labelled")
+    recent = newest().where(is_recent, is_predicted).subquery()
     before = labels.alias()
-    known = select(before.c["class"]).where(
-        before.c.video_id == said.c.video_id, before.c.id <= last_label
-    )
-    known = known.where(stands(before)).order_by(before.c.id.desc()).limit(1)
-    new = select(said.c["class"].label("name"), func.count().label("n"))
-    return new.where(said.c["class"].is_distinct_from(known.scalar_subquery())).group_by(
-        said.c["class"]
-    )
+    was_before = and_(before.c.video_id == recent.c.video_id, before.c.id <= last_label)
+    old_class = select(before.c["class"]).where(was_before, stands(before))
+    old_class = old_class.order_by(before.c.id.desc()).limit(1)
+    is_new = recent.c["class"].is_distinct_from(old_class.scalar_subquery())
+    new = select(recent.c["class"].label("name"), func.count().label("n"))
+    return new.where(is_new).group_by(recent.c["class"])
 
 
-def find(read: Connection, condition: Any) -> dict[int, Any]:
-    """Videos by id: their rows, with `content`, the first video that held the same, and its `answer` and `doubt`."""
+def find(connection: Connection, condition: Any) -> dict[int, Any]:
+    """Videos by id: their rows, with three columns more.
+
+    `content` is the first video with the same content, `predicted` the class of its prediction, and
+    `doubt` says why that is unsure. Both are None if there is no prediction.
+    """
     content = func.coalesce(videos.c.duplicate_of, videos.c.id)
-    answer = and_(predictions.c.video_id == content, predictions.c.kind == "answer")
-    columns = (
+    own = and_(predictions.c.video_id == content, that_counts())
+    more = (
         content.label("content"),
-        predictions.c["class"].label("answer"),
+        predictions.c["class"].label("predicted"),
         predictions.c.doubt,
     )
-    query = (
-        select(videos, *columns)
-        .outerjoin(predictions, answer)
-        .where(condition)
-        .order_by(videos.c.id)
-    )
-    return {row["id"]: row for row in read.execute(query).mappings()}
+    query = select(videos, *more).outerjoin(predictions, own).where(condition)
+    rows = connection.execute(query.order_by(videos.c.id)).mappings()
+    return {row["id"]: row for row in rows}
 
 
 def came_labelled(video_id: ColumnElement[int]) -> ColumnElement[bool]:
-    """Whether a person put it into a class folder at once: it is not what comes in by itself."""
-    return (
-        select(labels.c.id)
-        .where(labels.c.video_id == video_id, labels.c.source == "folder")
-        .exists()
-    )
+    """Whether a person put a new video straight into a class folder: it did not arrive by itself."""
+    by_folder = and_(labels.c.video_id == video_id, labels.c.source == "folder")
+    return select(labels.c.id).where(by_folder).exists()

@@ -13,22 +13,22 @@ from typing import Any
 from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import DatabaseError
 
-from daemon.database.connection import connect
-from daemon.database.files import ANSWERED, answered_row, unexplained
+from daemon.database.connection import opened
+from daemon.database.files import PREDICTED, predicted_row, unexplained
 from daemon.database.integrity import SHOWN, damage
-from daemon.database.tables import predictions, videos
+from daemon.database.tables import predictions, that_counts, videos
 from daemon.home import settings
 from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.folders import Folders, Found, files_below
 from daemon.home.identity import identify
 from daemon.home.moving import reason_texts, sha256_of
-from daemon.labels.labels import is_word
+from daemon.labels.class_folders import is_label
 from daemon.maintenance.backup import found
 from daemon.maintenance.finding import Finding
 from daemon.maintenance.leftovers import leftovers
-from daemon.maintenance.repair import Mending
-from daemon.training.decisions import History
+from daemon.maintenance.repair import Repair
+from daemon.training.decisions import Decisions
 from learner.catalogue import find_models
 from learner.errors import VidwatchError
 
@@ -51,7 +51,7 @@ class Check:
         self._running = not writes and home.running() is not None
         self._writes = writes
         self._engine: Engine
-        self._mending: Mending
+        self._mending: Repair
         self.gone: list[str] = []
 
     def findings(self) -> Iterator[Finding]:
@@ -61,23 +61,17 @@ class Check:
             VidwatchError: no home, or its database cannot be read by this user.
         """
         self._home.require()
-        try:
-            if unusable := self._database():
-                yield from unusable
-                return
-            self._engine = connect(self._home.database, read_only=not self._writes)
-            self._mending = Mending(self._home, self._engine)
-            try:
-                yield from self._dangling()
-                yield from self._rows()
-                yield from self._files()
-                yield from leftovers(self._home, self._engine, is_running=self._running)
-                yield from self._models()
-            finally:
-                self._engine.dispose()
-        except DatabaseError as error:
-            hint = "run this as the daemon's user"
-            raise VidwatchError(f"database {self._home.database}: {error.orig}; {hint}") from error
+        if unusable := self._database():
+            yield from unusable
+            return
+        with opened(self._home.database, read_only=not self._writes) as engine:
+            self._engine = engine
+            self._mending = Repair(self._home, engine)
+            yield from self._dangling()
+            yield from self._rows()
+            yield from self._files()
+            yield from leftovers(self._home, engine, is_running=self._running)
+            yield from self._models()
         if not self._quick:
             yield from self._backups()
 
@@ -89,14 +83,7 @@ class Check:
             return [Finding("database", str(path), f"is damaged ({'; '.join(problems)}); {back}")]
         from daemon.database.upgrade import head
 
-        engine = connect(path, read_only=True)
-        try:
-            with engine.connect() as read:
-                schema = read.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
-        except DatabaseError:
-            schema = None
-        finally:
-            engine.dispose()
+        schema = _schema(path)
         if schema != head():
             hint = (
                 "'vidwatch init' brings an older one up to date; for a newer one, upgrade vidwatch"
@@ -135,9 +122,7 @@ class Check:
     def _some(self, which: Any) -> Sequence[Any]:
         original = videos.alias()
         content = func.coalesce(videos.c.duplicate_of, videos.c.id)
-        answers = select(func.count()).where(
-            predictions.c.video_id == content, predictions.c.kind == "answer"
-        )
+        answers = select(func.count()).where(predictions.c.video_id == content, that_counts())
         is_there = select(original.c.id).where(original.c.id == content).exists()
         names = ("id", "name", "path", "size", "sha256", "state", "destination", "duplicate_of")
         is_finished = videos.c.finished_at.is_not(None).label("is_finished")
@@ -152,7 +137,7 @@ class Check:
 
     def _of_row(self, row: Any) -> Iterator[Finding]:
         where = f"video {row.id} ({row.name})"
-        if row.state in ANSWERED:
+        if row.state in PREDICTED:
             anew = "answer it anew", partial(self._mending.answer_anew, row)
             if not row.has_original:
                 yield Finding(
@@ -242,14 +227,14 @@ class Check:
     def _strangers(self, files: list[Found]) -> list[Found]:
         """Not those that a person has moved from one class folder to another: the daemon notes what that says."""
         with self._engine.begin() as read:
-            return [file for file in unexplained(read, files) if answered_row(read, file) is None]
+            return [file for file in unexplained(read, files) if predicted_row(read, file) is None]
 
     def _of_stranger(self, file: Found, texts: Sequence[bytes]) -> Finding:
         """One that a person has put into a class folder is a label that no daemon has seen yet, and stays."""
         folders, where = Folders(self._home.root), os.fsdecode(file.path)
         said = "no row of the database knows it"
         with self._engine.begin() as read:
-            if is_word(read, folders, *file):
+            if is_label(read, folders, file):
                 said += "; the daemon will take its folder for what a person says of it"
                 return Finding("label", where, said, harmless=True)
         if (
@@ -261,7 +246,7 @@ class Check:
         return Finding("stranger", where, said, "put it into the inbox", mend)
 
     def _models(self) -> Iterator[Finding]:
-        history, used = History(self._engine), set[str]()
+        history, used = Decisions(self._engine), set[str]()
         try:
             used.add(settings.load(self._home.settings).model)
         except VidwatchError as error:
@@ -288,3 +273,15 @@ class Check:
         for path in found(self._home.backups, now()):
             if problems := damage(path):
                 yield Finding("backup", str(path), f"is damaged ({problems[0]}); remove it")
+
+
+def _schema(path: Path) -> str | None:
+    """The schema of the database at `path`; None if it has none."""
+    with opened(path, read_only=True) as engine:
+        try:
+            with engine.connect() as connection:
+                query = "SELECT version_num FROM alembic_version"
+                found: str | None = connection.exec_driver_sql(query).scalar()
+                return found
+        except DatabaseError:
+            return None

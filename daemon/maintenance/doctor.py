@@ -8,6 +8,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any, Literal
 
 from sqlalchemy.exc import DatabaseError
 
-from daemon.database.connection import connect
+from daemon.database.connection import opened
 from daemon.database.integrity import damage
 from daemon.home import settings
 from daemon.home.clock import now
@@ -25,7 +26,7 @@ from daemon.home.settings import Settings
 from daemon.home.space import GIGABYTE
 from daemon.maintenance.backup import newest_at
 from daemon.report.status import counts
-from daemon.training.decisions import History
+from daemon.training.decisions import Decisions
 from learner.errors import VidwatchError
 
 INOTIFY = Path("/proc/sys/fs/inotify")
@@ -252,15 +253,15 @@ def _database(home: Home) -> Iterator[Line]:
                 "database", "problem", f"{home.database} is damaged ({'; '.join(problems)}); {back}"
             )
             return
-        engine = connect(home.database, read_only=True)
-        try:
-            with engine.begin() as read:
-                count = counts(read)
-        finally:
-            engine.dispose()
+        with opened(home.database, read_only=True) as engine, engine.begin() as connection:
+            count = counts(connection)
+    except VidwatchError as error:
+        yield Line("database", "problem", str(error))
+        return
     except (OSError, DatabaseError) as error:
-        said = getattr(error, "orig", error)
-        yield Line("database", "problem", f"{home.database}: {said}; run this as the daemon's user")
+        reason = getattr(error, "orig", error)
+        hint = "run this as the daemon's user"
+        yield Line("database", "problem", f"{home.database}: {reason}; {hint}")
         return
     yield Line("database", "ok", f"{home.database} is whole: {count['filed']} videos filed")
     unfinished = sum(count[state] for state in ("waiting", "queued", "claimed", "classified"))
@@ -323,14 +324,9 @@ def _model(home: Home, loaded: Settings) -> Iterator[Line]:
     from learner import checkpoint
 
     names = {loaded.model}
-    try:
-        engine = connect(home.database, read_only=True)
-        try:
-            names.add(History(engine).champion() or loaded.model)
-        finally:
-            engine.dispose()
-    except DatabaseError:
-        pass  # said of the database
+    # A database that cannot be read is a problem of its own.
+    with suppress(VidwatchError), opened(home.database, read_only=True) as engine:
+        names.add(Decisions(engine).champion() or loaded.model)
     known = set[str]()
     for name in sorted(names):
         try:

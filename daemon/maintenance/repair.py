@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import Engine, func, select, update
 
-from daemon.database.queue import FREED, Store
-from daemon.database.tables import predictions, videos
+from daemon.database.queue import FREED, Queue
+from daemon.database.tables import predictions, that_counts, videos
 from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.folders import Found
@@ -16,7 +16,7 @@ from daemon.home.identity import display_name, identify
 from daemon.home.moving import put_back
 
 
-class Mending:
+class Repair:
     """Rows and files of one home; the caller holds its lock."""
 
     def __init__(self, home: Home, engine: Engine) -> None:
@@ -62,7 +62,7 @@ class Mending:
 
     def keep_first(self, row: Any) -> None:
         """Of several answers."""
-        of_this = (predictions.c.video_id == row.id, predictions.c.kind == "answer")
+        of_this = (predictions.c.video_id == row.id, that_counts())
         with self._writer.begin() as write:
             first = write.scalar(select(func.min(predictions.c.id)).where(*of_this))
             write.execute(
@@ -73,7 +73,7 @@ class Mending:
 
     def recover(self) -> None:
         """What is in hand goes back into the queue."""
-        Store(self._engine, "check").recover()
+        Queue(self._engine, "check").recover()
 
     def _change(self, row: Any, **values: Any) -> None:
         with self._writer.begin() as write:

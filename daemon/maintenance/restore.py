@@ -20,9 +20,9 @@ from urllib.parse import quote
 from sqlalchemy import Engine, func, inspect, select, update
 from sqlalchemy.exc import DatabaseError
 
-from daemon.database.connection import connect
+from daemon.database.connection import opened
 from daemon.database.copying import copy
-from daemon.database.files import answered_row, follow_home, unexplained
+from daemon.database.files import follow_home, predicted_row, unexplained
 from daemon.database.integrity import damage, require_local
 from daemon.database.tables import labels, videos
 from daemon.database.upgrade import RESTORING, migrate, revision_of
@@ -31,10 +31,10 @@ from daemon.home.folder import Home
 from daemon.home.folders import Folders, Found, files_below, group_at
 from daemon.home.identity import display_name, identify
 from daemon.home.moving import put_back, reason_texts, sync_folders
-from daemon.labels.labels import Labels
+from daemon.labels.class_folders import ClassFolders
 from daemon.labels.queries import newest
 from daemon.maintenance.backup import found
-from daemon.training.decisions import History
+from daemon.training.decisions import Decisions
 from learner.errors import VidwatchError
 from learner.groups import compile_pattern
 
@@ -148,11 +148,8 @@ def _require_database(source: Path) -> None:
 
 
 def _is_ours(database: Path) -> bool:
-    engine = connect(database, read_only=True)
-    try:
+    with opened(database, read_only=True) as engine:
         return {"videos", "alembic_version"} <= set(inspect(engine).get_table_names())
-    finally:
-        engine.dispose()
 
 
 def _set_aside(database: Path, now: datetime) -> Path | None:
@@ -201,8 +198,7 @@ def _with_beside(database: Path) -> list[Path]:
 def _reconcile(
     home: Home, fresh: Path, pattern: re.Pattern[str], source: Path | None, kept: Path | None
 ) -> Restored:
-    engine = connect(fresh)
-    try:
+    with opened(fresh) as engine:
         follow_home(engine, home.root)
         texts = reason_texts(home.root / "failed")
         ours = {text for some in texts.values() for text in some}
@@ -224,23 +220,20 @@ def _reconcile(
             )
         lost = _lost(kept, engine)
         return Restored(
-            source, kept, n, said, History(engine).champion(), back, returned, noted, lost
+            source, kept, n, said, Decisions(engine).champion(), back, returned, noted, lost
         )
-    finally:
-        engine.dispose()
 
 
 def _lost(kept: Path | None, engine: Engine) -> int | None:
     """How many labels of the database that was there no file of their clips has any more."""
     if kept is None:
         return None
-    before = connect(kept, read_only=True)
     try:
-        was, still = _labelled(before), set[Any]().union(*_labelled(engine))
-    except DatabaseError:  # damaged, or of an older vidwatch
+        with opened(kept, read_only=True) as before:
+            was = _labelled(before)
+    except VidwatchError:  # damaged, or of an older vidwatch
         return None
-    finally:
-        before.dispose()
+    still = set[Any]().union(*_labelled(engine))
     return sum(not files & still for files in was)
 
 
@@ -261,14 +254,16 @@ def _sort(engine: Engine, folders: Folders, files: Sequence[Found]) -> tuple[lis
     strangers, followed = [], 0
     with engine.execution_options(writes=True).begin() as write:
         for file in unexplained(write, files):
-            row = answered_row(write, file)
+            row = predicted_row(write, file)
             if (
                 row is None or identify(row.path) == file.identity
             ):  # a second name of a file is a copy
                 strangers.append(file)
                 continue
             same_folder = folders.class_folder(row.path) == folders.class_folder(file.path)
-            is_filed = folders.class_folder(row.path) or row.path == folders.duplicate(row.path)
+            is_filed = (
+                folders.class_folder(row.path) or os.path.dirname(row.path) == folders.duplicates()
+            )
             back = row.destination or (row.path if is_filed and not same_folder else None)
             change = {"path": file.path, "name": display_name(file.path), "destination": back}
             write.execute(update(videos).where(videos.c.id == row.id).values(**change))
@@ -282,13 +277,13 @@ def _note_labels(engine: Engine, home: Home, pattern: re.Pattern[str]) -> int:
     It would take each unknown one for a clip that came with its label, by which models are judged; but it may be a
     correction of an answer that the backup does not know, and corrections do not judge.
     """
-    said, root = Labels(engine, Folders(home.root)), os.fsencode(home.root)
+    class_folders = ClassFolders(engine, Folders(home.root))
+    root = os.fsencode(home.root)
     with engine.begin() as read:
         last = read.scalar(select(func.max(labels.c.id))) or 0
     for files in files_below(home.root / "labelled"):
-        said.notice(
-            [(*file, group_at(file.path, root, pattern)) for file in files], datetime.now(UTC)
-        )
+        grouped = [file._replace(group=group_at(file.path, root, pattern)) for file in files]
+        class_folders.notice(grouped, datetime.now(UTC))
     with engine.execution_options(writes=True).begin() as write:
         since = update(labels).where(labels.c.id > last, labels.c.source == "folder")
         write.execute(since.values(source="moved"))

@@ -26,7 +26,7 @@ from sqlalchemy import (
     select,
 )
 
-from daemon.database.tables import labels, predictions, videos
+from daemon.database.tables import labels, lies_below, predictions, that_counts, videos
 from daemon.home.folder import Home
 from daemon.home.settings import Settings
 from daemon.labels.queries import came_labelled
@@ -115,10 +115,7 @@ class Retention:
                 )
 
     def _was_used(self, folder: Path) -> bool:
-        start = os.fsencode(folder) + b"/"
-        below = and_(
-            videos.c.path > start, videos.c.path < start[:-1] + b"0"
-        )  # what follows the slash
+        below = lies_below(videos.c.path, os.fsencode(folder))
         with self._engine.begin() as read:
             return read.execute(select(videos.c.id).where(below).limit(1)).first() is not None
 
@@ -202,11 +199,7 @@ def _near_labels(read: Connection, below: int) -> set[int]:
     around = (
         func.max(cast(said, Integer)).over(order_by=video, rows=(-AROUND, AROUND)).label("is_near")
     )
-    answered = (
-        select(video, around)
-        .where(predictions.c.kind == "answer", not_(came_labelled(video)))
-        .subquery()
-    )
+    answered = select(video, around).where(that_counts(), not_(came_labelled(video))).subquery()
     near = select(answered.c.video_id).where(answered.c.is_near == 1, answered.c.video_id < below)
     return set(read.execute(near.execution_options(yield_per=LOOKED_AT)).scalars())
 

@@ -12,7 +12,15 @@ from typing import Any
 
 from sqlalchemy import Connection, Date, Select, and_, func, not_, select
 
-from daemon.database.tables import labels, models, predictions, stands, videos
+from daemon.database.tables import (
+    labels,
+    lies_below,
+    models,
+    predictions,
+    stands,
+    that_counts,
+    videos,
+)
 from daemon.home.folders import Folders
 from daemon.labels.queries import came_labelled
 from daemon.report.drift import WEEK, compare, recent
@@ -150,7 +158,7 @@ def weeks(read: Connection, now: datetime, count: int = 12) -> list[Week]:
         func.count().label("n"),
     )
     answers = select(*columns).where(
-        predictions.c.kind == "answer", since, not_(came_labelled(predictions.c.video_id))
+        that_counts(), since, not_(came_labelled(predictions.c.video_id))
     )
     classes, doubted = defaultdict[date, Counter[str]](Counter), Counter[date]()
     for row in read.execute(answers.group_by("day", "name", "unsure")):
@@ -189,7 +197,7 @@ def _reviewed() -> Select[Any]:
     newer = newer.where(later.c.sampled, stands(later))
     # By their ids, or SQLite would begin with the predictions.
     last = select(given.c.id).where(given.c.sampled, stands(given), not_(newer.exists()))
-    answered = and_(predictions.c.video_id == videos.c.id, predictions.c.kind == "answer")
+    answered = and_(predictions.c.video_id == videos.c.id, that_counts())
     wanted = (
         models.c.name.label("model"),
         predictions.c["class"].label("answer"),
@@ -208,10 +216,7 @@ def _reviewed() -> Select[Any]:
 
 def _awaiting(read: Connection, folders: Folders) -> int:
     """By their folder, which has an index."""
-    folder = folders.unsure(b"")
-    lies_there = and_(
-        videos.c.path > folder, videos.c.path < folder[:-1] + b"0"
-    )  # what follows the slash
+    lies_there = lies_below(videos.c.path, folders.unsure())
     said = select(labels.c.id).where(labels.c.video_id == videos.c.id, stands()).exists()
     return read.scalar(select(func.count()).select_from(videos).where(lies_there, not_(said))) or 0
 

@@ -8,9 +8,9 @@ from zlib import crc32
 
 from sqlalchemy import Connection, and_, func, not_, select
 
-from daemon.database.tables import models, predictions, videos
+from daemon.database.tables import models, own_group, predictions, that_counts, videos
 from daemon.labels.queries import came_labelled
-from daemon.report.statistics import Tally, odds_of_classes, odds_of_unsure, strangeness
+from daemon.report.statistics import Tally, chi_square_term, p_value_of_classes, p_value_of_unsure
 
 WEEK, BEFORE = timedelta(days=7), timedelta(days=28)
 LOOKED_AT = 5000  # of the clips of these five weeks
@@ -43,7 +43,7 @@ def recent(read: Connection, now: datetime) -> Recent:
     `status` asks for them every second: of many clips it looks at LOOKED_AT at most, the same ones the next time.
     """
     since = now - WEEK - BEFORE
-    is_answer = predictions.c.kind == "answer"
+    is_answer = that_counts()
     oldest = select(predictions.c.video_id).where(predictions.c.created_at >= since, is_answer)
     first = read.scalar(oldest.order_by(predictions.c.created_at).limit(1))
     if first is None:
@@ -68,7 +68,11 @@ def recent(read: Connection, now: datetime) -> Recent:
     for row in read.execute(query):
         if row.counts:
             seen = Seen(
-                row.model, row.group or f"#{row.id}", row.name, row.doubt is not None, row.sampled
+                row.model,
+                row.group or own_group(row.id),
+                row.name,
+                row.doubt is not None,
+                row.sampled,
             )
             sides[row.is_new].append(seen)
     return Recent(sides[True], sides[False])
@@ -96,12 +100,12 @@ def compare(found: Recent) -> list[str]:
         return []
     week, before = enough[max(enough, key=lambda model: (enough[model][0].n, model))]
     said = []
-    if odds_of_unsure(week, before) < ODDS / 2:
+    if p_value_of_unsure(week, before) < ODDS / 2:
         said.append(f"unsure answers: {_shares(week.unsure / week.n, before.unsure / before.n)}")
-    if odds_of_classes(week, before) < ODDS / 2:
+    if p_value_of_classes(week, before) < ODDS / 2:
         name = max(
             {*week.classes, *before.classes},
-            key=lambda name: (strangeness(week, before, [name]), name),
+            key=lambda name: (chi_square_term(week, before, [name]), name),
         )
         shares = _shares(week.of([name]) / week.n, before.of([name]) / before.n)
         said.append(f"other classes than before, above all {name}: {shares}")

@@ -7,12 +7,12 @@ from rich.table import Table
 from rich.text import Text
 
 from daemon.home.identity import printable
-from daemon.labels.quality import Balance, Hygiene, Questionable
+from daemon.labels.quality import Balance, DoubtfulLabel, LabelQuality
 
 SHOWN = 20
 
 
-def render(found: Hygiene) -> RenderableType:
+def render(found: LabelQuality) -> RenderableType:
     """For a terminal, with what to do."""
     if not found.balance:
         return Text("no labels yet: move clips into labelled/<class>/, or see vidwatch label")
@@ -53,7 +53,7 @@ def _balance_table(balance: Sequence[Balance]) -> Table:
 
 
 def _questions(
-    title: str, column: str, questions: Sequence[Questionable], style: str
+    title: str, column: str, questions: Sequence[DoubtfulLabel], style: str
 ) -> list[RenderableType]:
     if not questions:
         return []

@@ -32,7 +32,7 @@ def wilson(right: int, n: int) -> tuple[float, float]:
     return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
 
 
-def odds_of_unsure(one: Tally, other: Tally) -> float:
+def p_value_of_unsure(one: Tally, other: Tally) -> float:
     """How likely chance alone is to make the shares of unsure differ as much: the two-proportion z test.
 
     Where few are expected, with Yates's continuity correction: without it, chance alone would seem to tell 30
@@ -47,7 +47,7 @@ def odds_of_unsure(one: Tally, other: Tally) -> float:
     return 2 * NormalDist().cdf(-max(0.0, apart) / sqrt(share * (1 - share) * each))
 
 
-def odds_of_classes(one: Tally, other: Tally) -> float:
+def p_value_of_classes(one: Tally, other: Tally) -> float:
     """The same of the spread of classes: the chi-square test, with rare classes taken together.
 
     Where even then few are expected, their part is with Yates's correction: else a class that was never there before
@@ -57,11 +57,11 @@ def odds_of_classes(one: Tally, other: Tally) -> float:
     freedom = len(kinds) - 1
     if freedom < 1:
         return 1.0
-    square, spread = sum(strangeness(one, other, names) for names in kinds), 2 / (9 * freedom)
+    square, spread = sum(chi_square_term(one, other, names) for names in kinds), 2 / (9 * freedom)
     return NormalDist().cdf((1 - spread - (square / freedom) ** (1 / 3)) / sqrt(spread))
 
 
-def strangeness(one: Tally, other: Tally, names: Collection[str]) -> float:
+def chi_square_term(one: Tally, other: Tally, names: Collection[str]) -> float:
     """What these classes, taken as one, add to chi-square."""
     count = one.of(names)
     both = count + other.of(names)

@@ -7,23 +7,29 @@ from pathlib import PurePath
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, select
-from sqlalchemy.exc import DatabaseError
 
-from daemon.database.connection import SAFE, connect, is_damage
-from daemon.database.tables import STATES, decisions, models, predictions, trainings, videos
+from daemon.database.connection import opened
+from daemon.database.tables import (
+    STATES,
+    decisions,
+    models,
+    predictions,
+    that_counts,
+    trainings,
+    videos,
+)
 from daemon.home.folder import Home, Running
 from daemon.home.folders import Folders
 from daemon.labels.queries import new_since
 from daemon.report.accuracy import Quality, quality
-from daemon.training.decisions import BY_ITSELF, History
-from learner.errors import VidwatchError
+from daemon.training.decisions import BY_ITSELF, Decisions
 
 RATE_WINDOW = timedelta(minutes=5)
 SHOWN = 10
 
 
 @dataclass(frozen=True)
-class Answered:
+class RecentVideo:
     """A video whose way has ended well; `duplicate_of` names the video whose answer it shows.
 
     `doubt` says why that is unsure, `read_share` how much of the clip was there.
@@ -50,7 +56,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Learning:
+class TrainingStatus:
     """The newest training, how its comparison ended, and the labels that came since."""
 
     name: str | None
@@ -74,8 +80,8 @@ class Status:
     duplicates: int
     clips_a_minute: float
     quality: Quality
-    learning: Learning
-    recent: list[Answered]
+    learning: TrainingStatus
+    recent: list[RecentVideo]
     failed: list[Problem]
     troubled: list[Problem]
 
@@ -115,9 +121,8 @@ def read_status(home: Home, now: datetime) -> Status:
     """
     home.require()
     running = home.running()
-    engine = connect(home.database, read_only=True)
-    try:
-        champion = History(engine).champion()
+    with opened(home.database, read_only=True) as engine:
+        champion = Decisions(engine).champion()
         with engine.begin() as read:
             model = _name(champion) or read.scalar(
                 select(models.c.name).order_by(models.c.used_at.desc()).limit(1)
@@ -145,19 +150,6 @@ def read_status(home: Home, now: datetime) -> Status:
                     ),
                 ),
             )
-    except DatabaseError as error:
-        reason, hint = str(error.orig), ""
-        if is_damage(error.orig) or not home.database.stat().st_size:
-            raise VidwatchError(
-                f"database {home.database} is damaged ({reason}): {SAFE}"
-            ) from error
-        if "unable to open" in reason or "readonly" in reason:
-            hint = "; run this as the daemon's user"
-        elif "no such" in reason:
-            hint = f"; it is not up to date: run vidwatch init {home.root}"
-        raise VidwatchError(f"database {home.database}: {reason}{hint}") from error
-    finally:
-        engine.dispose()
 
 
 def counts(read: Connection) -> dict[str, int]:
@@ -212,26 +204,26 @@ def _fallback(read: Connection) -> str | None:
     )
 
 
-def _learning(read: Connection) -> Learning:
+def _learning(read: Connection) -> TrainingStatus:
     known = trainings.c.state.in_(("trained", "failed"))
     last = read.scalar(select(func.max(trainings.c.last_label)).where(known)) or 0
     new = sum(row.n for row in read.execute(new_since(last)))
     row = read.execute(select(trainings).order_by(trainings.c.id.desc()).limit(1)).first()
     if row is None:
-        return Learning(None, None, None, None, None, new)
+        return TrainingStatus(None, None, None, None, None, new)
     compared = (
         select(decisions.c.verdict)
         .where(decisions.c.challenger == row.name)
         .order_by(decisions.c.id.desc())
     )
-    return Learning(
+    return TrainingStatus(
         row.name, row.state, row.progress, row.error, read.scalar(compared.limit(1)), new
     )
 
 
-def _recent(read: Connection) -> list[Answered]:
+def _recent(read: Connection) -> list[RecentVideo]:
     of_content = predictions.c.video_id == func.coalesce(videos.c.duplicate_of, videos.c.id)
-    answer = and_(of_content, predictions.c.kind == "answer")
+    answer = and_(of_content, that_counts())
     ended = (
         select(videos, predictions)
         .join(predictions, answer)
@@ -241,7 +233,7 @@ def _recent(read: Connection) -> list[Answered]:
         ended.order_by(videos.c.finished_at.desc(), videos.c.id.desc()).limit(SHOWN)
     ).mappings()
     return [
-        Answered(
+        RecentVideo(
             row[videos.c.id],
             row[videos.c.name],
             os.fsdecode(row[videos.c.path]),

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from daemon.home.identity import printable
 from daemon.report.accuracy import Quality
-from daemon.report.status import SHOWN, Answered, Learning, Problem, Status
+from daemon.report.status import SHOWN, Problem, RecentVideo, Status, TrainingStatus
 
 
 def render(status: Status, now: datetime) -> RenderableType:
@@ -57,7 +57,7 @@ def _overview(status: Status, now: datetime) -> Panel:
     return Panel(grid, title=f"vidwatch · {status.home.root}", title_align="left", expand=False)
 
 
-def _add_learning(grid: Table, learning: Learning, *, is_running: bool) -> None:
+def _add_learning(grid: Table, learning: TrainingStatus, *, is_running: bool) -> None:
     labelled = f"{learning.new_labels} new label{'s' * (learning.new_labels != 1)}"
     if learning.state == "training" and not is_running:
         grid.add_row("training", f"{learning.name} ended with the daemon")
@@ -103,7 +103,7 @@ def _add_quality(grid: Table, quality: Quality) -> None:
         grid.add_row("drift", Text(printable(warning), "yellow"))
 
 
-def _recent_table(recent: list[Answered], now: datetime) -> Table:
+def _recent_table(recent: list[RecentVideo], now: datetime) -> Table:
     table = _video_table("Last answers", "bold")
     table.add_column("class", style="bold", overflow="fold")
     table.add_column("probability", justify="right")

@@ -1,6 +1,5 @@
 """What a form on the page says, noted as labels, and taken back. Knows neither requests nor templates."""
 
-import getpass
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -13,8 +12,8 @@ from daemon.database.tables import labels, stands, videos
 from daemon.home.folder import Home
 from daemon.home.folders import Folders
 from daemon.home.identity import printable
-from daemon.labels.labels import Labels, Said
-from daemon.review.cards import Card, newest_label, read_cards
+from daemon.labels.labels import Label, Labels, current_user, newest_label
+from daemon.review.cards import Card, read_cards
 from daemon.review.sessions import Done, Session
 from learner.classes import CLASS_NAME_RULE, is_class_name
 from learner.errors import VidwatchError
@@ -69,7 +68,7 @@ class Answers:
 
     def __init__(self, home: Home, reader: Engine, writer: Engine) -> None:
         self._home, self._reader = home, reader
-        self._labels, self._who = Labels(writer, Folders(home.root)), _who()
+        self._labels, self._who = Labels(writer, Folders(home.root)), current_user()
 
     def follow(self, wish: Wish, session: Session) -> str:
         """Do it, and say what was done.
@@ -115,22 +114,22 @@ class Answers:
         kept = f"; {_clips(len(changed))} not, since more was said of it since" if changed else ""
         return f"{_clips(len(ids))} taken back{kept}"
 
-    def _say(self, said: Sequence[Said], cards: Mapping[int, Card], session: Session) -> None:
+    def _say(self, said: Sequence[Label], cards: Mapping[int, Card], session: Session) -> None:
         """In one transaction. Of the random share or not is what the database says, not the form."""
         drawn = [replace(one, sampled=_is_drawn(cards, one.video_id)) for one in said]
-        self._labels.say(drawn, "page", self._who, datetime.now(UTC))
+        self._labels.add(drawn, "page", self._who, datetime.now(UTC))
         with self._reader.begin() as read:
             session.note(Done("said", tuple(one.video_id for one in said), newest_label(read)))
 
 
-def _said(wish: Wish, video: int, cards: Mapping[int, Card]) -> Said:
+def _said(wish: Wish, video: int, cards: Mapping[int, Card]) -> Label:
     if wish.kind == "unsure":
-        return Said(video, "unsure")
+        return Label(video, "unsure")
     if wish.kind == "accept":
         if video not in cards:
             raise VidwatchError(f"video {video} has no answer that could be accepted")
-        return Said(video, "labelled", cards[video].answer)
-    return Said(video, "labelled", wish.class_name)
+        return Label(video, "labelled", cards[video].answer)
+    return Label(video, "labelled", wish.class_name)
 
 
 def _is_drawn(cards: Mapping[int, Card], video: int) -> bool:
@@ -153,10 +152,3 @@ def _said_since(read: Connection, wish: Wish) -> list[str]:
 
 def _clips(count: int) -> str:
     return "1 clip" if count == 1 else f"{count} clips"
-
-
-def _who() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name
-        return "unknown"

@@ -14,9 +14,10 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from daemon.labels.labels import newest_label
 from daemon.review import pages
 from daemon.review.answers import is_id, read_wish
-from daemon.review.cards import LIKELIEST, Card, known_classes, newest_label, read_cards, read_spec
+from daemon.review.cards import LIKELIEST, Card, known_classes, read_cards, read_spec
 from daemon.review.drawing import draw
 from daemon.review.guard import Guard
 from daemon.review.queue import in_order, read_waiting

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, and_, select
 
-from daemon.database.tables import labels, models, predictions, videos
+from daemon.database.tables import labels, models, predictions, that_counts, videos
 from daemon.home.folder import Home
 from daemon.home.identity import printable
 from daemon.review.queue import in_share
@@ -60,7 +60,7 @@ def read_cards(read: Connection, home: Home, ids: Sequence[int]) -> list[Card]:
         models.c.classes,
     )
     said = select(labels.c.id).where(labels.c.video_id == videos.c.id).exists().label("said")
-    answer = and_(predictions.c.video_id == videos.c.id, predictions.c.kind == "answer")
+    answer = and_(predictions.c.video_id == videos.c.id, that_counts())
     query = (
         select(*columns, said)
         .join(predictions, answer)
@@ -70,11 +70,6 @@ def read_cards(read: Connection, home: Home, ids: Sequence[int]) -> list[Card]:
     found = {row[videos.c.id]: row for row in read.execute(first).mappings()}
     temperatures = {row["model"]: read_temperature(home, row["model"]) for row in found.values()}
     return [_card(found[video], temperatures) for video in ids if video in found]
-
-
-def newest_label(read: Connection) -> int:
-    """What was said last of all; a page that was made after it knows of everything before."""
-    return read.scalar(select(func.max(labels.c.id))) or 0
 
 
 def known_classes(read: Connection) -> list[str]:

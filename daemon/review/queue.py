@@ -8,10 +8,9 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, cast, func, literal, not_, select
-from sqlalchemy.types import Text
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, not_, select
 
-from daemon.database.tables import labels, predictions, stands, videos
+from daemon.database.tables import group_of_video, labels, predictions, stands, that_counts, videos
 
 CANDIDATES = 200
 EVERY = 4  # one place in so many is the random share's
@@ -94,7 +93,9 @@ def _uncertain(limit: int) -> Select[Any]:
     Every row that waits is ranked, so that one long scene cannot fill the page: 0.3 s of a hundred thousand.
     """
     sure, probability = predictions.c.doubt.is_(None), predictions.c.probability
-    rank = func.row_number().over(partition_by=_group(), order_by=(sure, probability, videos.c.id))
+    rank = func.row_number().over(
+        partition_by=group_of_video(), order_by=(sure, probability, videos.c.id)
+    )
     columns = (sure.label("sure"), probability.label("probability"), rank.label("rank"))
     waiting = _reviewable(*columns).where(not_(videos.c.sampled), _unsaid()).subquery()
     named = (waiting.c.id, waiting.c.group, func.count().over().label("in_all"))
@@ -113,17 +114,12 @@ def _share(limit: int) -> Select[Any]:
 
 def _reviewable(*columns: ColumnElement[Any]) -> Select[Any]:
     """Answered, and the first of their content."""
-    answered = select(videos.c.id, _group().label("group"), *columns).join(
-        predictions, and_(predictions.c.video_id == videos.c.id, predictions.c.kind == "answer")
+    answered = select(videos.c.id, group_of_video().label("group"), *columns).join(
+        predictions, and_(predictions.c.video_id == videos.c.id, that_counts())
     )
     return answered.where(
         videos.c.state.in_(("filed", "classified")), videos.c.duplicate_of.is_(None)
     )
-
-
-def _group() -> ColumnElement[str]:
-    """A clip without a group is a group of its own; `group` never begins with this sign."""
-    return func.coalesce(videos.c.group, literal("/") + cast(videos.c.id, Text))
 
 
 def _unsaid() -> ColumnElement[bool]:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import uvicorn
 from sqlalchemy.exc import DatabaseError
 
+from daemon.database.connection import explained
 from daemon.home.folder import Home
 from daemon.home.settings import Settings
 from daemon.review.app import make_app
@@ -82,7 +83,4 @@ def _require_schema(site: Site) -> None:
         with site.reader.begin() as read:
             read_waiting(read)
     except DatabaseError as error:
-        hint = f"run vidwatch init {site.home.root}"
-        raise VidwatchError(
-            f"database {site.home.database}: {error.orig}; if it is not up to date, {hint}"
-        ) from error
+        raise explained(error, site.home.database) from error

@@ -20,7 +20,7 @@ from daemon.review.answers import Answers
 from daemon.review.clips import Clips
 from daemon.review.guard import same
 from daemon.review.sessions import Session, Sessions
-from daemon.training.decisions import History
+from daemon.training.decisions import Decisions
 
 
 def _templates() -> Jinja2Templates:
@@ -73,7 +73,7 @@ class Site:
 
     def champion(self, otherwise: str | None = None) -> str:
         """The model whose frames and evidence are shown."""
-        return History(self.reader).champion() or otherwise or self.settings.model
+        return Decisions(self.reader).champion() or otherwise or self.settings.model
 
     def session(self, request: Request) -> Session:
         """What this browser has done."""

@@ -61,7 +61,7 @@ class Notifier:
             )
 
 
-class Heart:
+class LoopMonitor:
     """Pings the watchdog only while each loop goes on: `limits` says after how many seconds of silence one is stuck.
 
     Loops beat in threads of their own; `tend` is called by one of them, or by a timer.

@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.logging import RichHandler
 from rich.text import Text
 
-from daemon.database.queue import Store
+from daemon.database.queue import Queue
 from daemon.home.folder import Home
 from daemon.report.status import counts
 from daemon.service.systemd import Notifier
@@ -34,7 +34,7 @@ SYSLOG = {
 
 
 @contextmanager
-def shown(home: Home) -> Iterator[Callable[[Store], None]]:
+def shown(home: Home) -> Iterator[Callable[[Queue], None]]:
     """Set up the log, and give the function that brings the line up to date."""
     for library in ("alembic", "apscheduler"):
         logging.getLogger(library).setLevel(logging.WARNING)
@@ -80,10 +80,10 @@ def _is_journal() -> bool:
 
 def _now_and_then(
     seconds: float, show: Callable[[dict[str, int]], None]
-) -> Callable[[Store], None]:
+) -> Callable[[Queue], None]:
     shown_at = -seconds
 
-    def tell(store: Store) -> None:
+    def tell(store: Queue) -> None:
         nonlocal shown_at
         if time.monotonic() < shown_at + seconds:
             return

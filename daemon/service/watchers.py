@@ -1,22 +1,20 @@
-"""The two watchers of a home: what comes into the inbox is queued, what lies in class folders says something."""
+"""The two watchers of a home: new files in the inbox are queued, files in class folders are labels."""
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sqlalchemy.exc import OperationalError
 
-from daemon.database.queue import Store
-from daemon.database.records import Arrival
+from daemon.database.queue import Queue
 from daemon.home.clock import now
 from daemon.home.folder import Home
-from daemon.home.folders import Folders, group_at
-from daemon.home.identity import Identity
+from daemon.home.folders import Folders, Found, group_at
 from daemon.home.mounts import filesystem_of, is_network
 from daemon.home.settings import Settings
-from daemon.inbox.watcher import Watcher
-from daemon.labels.labels import Labels
+from daemon.inbox.watcher import Take, Unknown, Watcher, WatcherSettings
+from daemon.labels.class_folders import ClassFolders
 from learner.groups import compile_pattern
 
 Note = Callable[[str, str | None], None]
@@ -25,32 +23,39 @@ Note = Callable[[str, str | None], None]
 def watchers(
     home: Home,
     settings: Settings,
-    store: Store,
+    queue: Queue,
     arrived: threading.Event,
     note: Note,
     beat: Callable[[str], None],
 ) -> list[Watcher]:
-    """Both, not begun yet; `arrived` is set when there is something to do."""
-    pattern, root = compile_pattern(settings.group_pattern), os.fsencode(home.root)
-    labels = Labels(store.engine, Folders(home.root))
+    """Both watchers, not started yet.
 
-    def enqueue(files: list[tuple[bytes, Identity]]) -> None:
-        arrivals = [
-            Arrival(path, identity, group_at(path, root, pattern)) for path, identity in files
-        ]
-        if store.enqueue(arrivals, now()):
+    Args:
+        home: The home.
+        settings: How long a file settles, how often folders are searched, how groups are named.
+        queue: Where new files are queued.
+        arrived: Set when there is something to do.
+        note: Shows a notice under a subject, or takes it back (None).
+        beat: Called with "inbox" or "labelled" as long as that watcher goes on.
+    """
+    pattern = compile_pattern(settings.group_pattern)
+    root = os.fsencode(home.root)
+    class_folders = ClassFolders(queue.engine, Folders(home.root))
+
+    def grouped(files: Sequence[Found]) -> list[Found]:
+        return [file._replace(group=group_at(file.path, root, pattern)) for file in files]
+
+    def enqueue(files: Sequence[Found]) -> None:
+        if queue.enqueue(grouped(files), now()):
             arrived.set()
 
-    def notice(files: list[tuple[bytes, Identity]]) -> None:
-        if labels.notice([(*file, group_at(file[0], root, pattern)) for file in files], now()):
+    def notice(files: Sequence[Found]) -> None:
+        if class_folders.notice(grouped(files), now()):
             arrived.set()
 
-    def watcher(
-        names: list[str], unknown: Callable[..., list[bytes]], take: Callable[..., object]
-    ) -> Watcher:
+    def watcher(names: list[str], unknown: Unknown, take: Take) -> Watcher:
         folders = [home.root / name for name in names]
-        return Watcher(
-            [os.fsencode(folder) for folder in folders],
+        how = WatcherSettings(
             settle=settings.settle_seconds,
             rescan=settings.rescan_seconds,
             polling=_is_polled(folders, settings, note),
@@ -60,10 +65,11 @@ def watchers(
             note=note,
             beat=lambda: beat(names[0]),
         )
+        return Watcher([os.fsencode(folder) for folder in folders], how)
 
     return [
-        watcher(["inbox"], store.unknown, enqueue),
-        watcher(["labelled", "classified"], labels.unexplained, notice),
+        watcher(["inbox"], queue.unknown, enqueue),
+        watcher(["labelled", "classified"], class_folders.unexplained, notice),
     ]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Select, case, func, insert, select, update
 
 from daemon.database.connection import new_id
-from daemon.database.tables import decisions, models, predictions, trainings
+from daemon.database.tables import decisions, models, predictions, that_counts, trainings
 from learner.errors import VidwatchError
 
 BY_ITSELF = "; went back by itself"  # how the reason ends where no person did it
@@ -52,7 +52,7 @@ class DecisionRow:
         return {**vars(self), "created_at": self.created_at.isoformat()}
 
 
-class History:
+class Decisions:
     """The trainings and decisions of one home."""
 
     def __init__(self, engine: Engine) -> None:
@@ -62,51 +62,51 @@ class History:
     def champion(self) -> str | None:
         """The model that answers; None before the first start."""
         with self.engine.begin() as read:
-            row = read.execute(_reigning()).first()
+            row = read.execute(_takeover()).first()
             return row.challenger if row else None
 
-    def decisions(self) -> list[DecisionRow]:
+    def newest_first(self) -> list[DecisionRow]:
         """All of them, the newest first."""
         names = ("verdict", "challenger", "champion", "reason", "figures", "created_at")
         query = select(*(decisions.c[name] for name in names)).order_by(decisions.c.id.desc())
         with self.engine.begin() as read:
             return [DecisionRow(*row) for row in read.execute(query)]
 
-    def obey(self, setting: str, now: datetime) -> str:
+    def follow_setting(self, setting: str, now: datetime) -> str:
         """The model that answers, given what vidwatch.toml says: where that was changed, it counts more."""
         with self._writer.begin() as write:
-            row = write.execute(_reigning()).first()
+            row = write.execute(_takeover()).first()
             if row and row.setting == setting:
                 return str(row.challenger)
             reason = "vidwatch.toml says so"
             _insert(write, "set", setting, row.challenger if row else None, reason, setting, now)
             return setting
 
-    def is_news(self, setting: str) -> bool:
+    def is_new_setting(self, setting: str) -> bool:
         """Whether vidwatch.toml names another model than when it was last obeyed."""
         with self.engine.begin() as read:
-            row = read.execute(_reigning()).first()
+            row = read.execute(_takeover()).first()
             return row is None or row.setting != setting
 
     def choose(self, name: str, now: datetime) -> None:
         """A person wants this model to answer."""
         with self._writer.begin() as write:
-            row = _require_reign(write)
+            row = _require_takeover(write)
             if row.challenger == name:
                 raise VidwatchError(f"model {name!r} is the one that answers already")
             _insert(
                 write, "chosen", name, row.challenger, "vidwatch models promote", row.setting, now
             )
 
-    def before(self) -> tuple[str, str]:
+    def previous(self) -> tuple[str, str]:
         """The model before the one that answers, and that one.
 
         Raises:
             VidwatchError: there was none before.
         """
         with self.engine.begin() as read:
-            row = _require_reign(read)
-            return _before(read, row), str(row.challenger)
+            row = _require_takeover(read)
+            return _previous(read, row), str(row.challenger)
 
     def roll_back(self, now: datetime, reason: str = "vidwatch models rollback") -> tuple[str, str]:
         """Go back to the model before the one that answers; gives both, the new one first.
@@ -115,8 +115,8 @@ class History:
             VidwatchError: there was none before.
         """
         with self._writer.begin() as write:
-            row = _require_reign(write)
-            back = _before(write, row)
+            row = _require_takeover(write)
+            back = _previous(write, row)
             _insert(write, "rolled back", back, row.challenger, reason, row.setting, now)
             return back, str(row.challenger)
 
@@ -133,7 +133,7 @@ class History:
         False where another model took over meanwhile: the comparison was with one that does not answer any more.
         """
         with self._writer.begin() as write:
-            row = _require_reign(write)
+            row = _require_takeover(write)
             if training:
                 ended = update(trainings).where(trainings.c.id == training.id)
                 write.execute(ended.values(state="trained", progress=None, ended_at=now))
@@ -143,10 +143,10 @@ class History:
             _insert(write, *found, figures=decision.figures)
             return True
 
-    def looks(self) -> int:
+    def count_comparisons(self) -> int:
         """How often the holdout was used to compare with the champion since it took over."""
         with self.engine.begin() as read:
-            row = _require_reign(read)
+            row = _require_takeover(read)
             compared = select(func.count()).where(
                 decisions.c.id > row.id, decisions.c.verdict.in_(NO_TAKEOVER)
             )
@@ -165,12 +165,12 @@ class History:
         both = shadow.join(models, models.c.id == shadow.c.model_id).join(
             answer, answer.c.video_id == shadow.c.video_id
         )
-        kinds = (shadow.c.kind == "shadow", answer.c.kind == "answer", models.c.name == name)
+        kinds = (shadow.c.kind == "shadow", that_counts(answer), models.c.name == name)
         with self.engine.begin() as read:
             row = read.execute(select(func.count(), same).select_from(both).where(*kinds)).one()
             return row[0], row[1] or 0
 
-    def ask(self, why: str, now: datetime, taken: Collection[str] = ()) -> str:
+    def request_training(self, why: str, now: datetime, taken: Collection[str] = ()) -> str:
         """Ask for a training; gives its model's name, none of those `taken`. One that was asked for already will do."""
         with self._writer.begin() as write:
             row = write.execute(select(trainings).where(trainings.c.state == "asked")).first()
@@ -182,7 +182,7 @@ class History:
             write.execute(insert(trainings).values(**asked))
             return name
 
-    def asked(self) -> Training | None:
+    def requested_training(self) -> Training | None:
         """The training that was asked for and has not begun."""
         with self.engine.begin() as read:
             row = read.execute(
@@ -231,25 +231,25 @@ def _took_over(name: str) -> Any:
     return decisions.c.challenger == name
 
 
-def _reigning() -> Select[Any]:
+def _takeover() -> Select[Any]:
     """The decision by which the champion took over."""
     takeovers = select(decisions).where(decisions.c.verdict.not_in(NO_TAKEOVER))
     return takeovers.order_by(decisions.c.id.desc()).limit(1)
 
 
-def _require_reign(read: Connection) -> Any:
-    row = read.execute(_reigning()).first()
+def _require_takeover(read: Connection) -> Any:
+    row = read.execute(_takeover()).first()
     if row is None:
         raise VidwatchError("no model has answered here yet; start the daemon first")
     return row
 
 
-def _before(read: Connection, row: Any) -> str:
+def _previous(read: Connection, row: Any) -> str:
     # Going back again goes further back, not to the model that was just left.
     began = row
     while began and began.verdict == "rolled back":
         began = read.execute(
-            _reigning().where(decisions.c.id < began.id, _took_over(began.challenger))
+            _takeover().where(decisions.c.id < began.id, _took_over(began.challenger))
         ).first()
     if began is None or began.champion is None:
         raise VidwatchError(f"there is no model before {row.challenger!r} to go back to")

@@ -9,18 +9,23 @@ from itertools import accumulate
 from sqlalchemy import (
     Connection,
     Engine,
-    Text,
     and_,
-    cast,
     distinct,
     func,
     insert,
-    literal,
     not_,
     select,
 )
 
-from daemon.database.tables import groups, labels, predictions, videos
+from daemon.database.tables import (
+    group_of_video,
+    groups,
+    labels,
+    own_group,
+    predictions,
+    that_counts,
+    videos,
+)
 from daemon.labels.queries import came_labelled, newest
 
 Taught = tuple[str, str, str]
@@ -30,7 +35,7 @@ AROUND, LABELLED = 10, 0.9
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledVideo:
     """An answered video with the label that counts; `picked` where it may have been looked at because of its answer.
 
     Corrections are made where an answer is wrong, and what is reviewed first is what a model was unsure of: they teach,
@@ -65,10 +70,10 @@ def deal(
     return sides | new
 
 
-def labelled(read: Connection) -> list[Labelled]:
+def labelled(read: Connection) -> list[LabelledVideo]:
     """The answered videos that are of a class, by a person's word, the oldest labels first."""
     given = newest().subquery()
-    answer = and_(predictions.c.video_id == videos.c.id, predictions.c.kind == "answer")
+    answer = and_(predictions.c.video_id == videos.c.id, that_counts())
     columns = (
         videos.c.sha256,
         videos.c.path,
@@ -84,12 +89,12 @@ def labelled(read: Connection) -> list[Labelled]:
     rows = read.execute(query.order_by(given.c.id)).mappings().all()
     whole = _wholly_labelled(read, {row["video_id"] for row in rows})
     return [
-        Labelled(
+        LabelledVideo(
             row["video_id"],
             row["id"],
             row["sha256"],
             row["path"],
-            row["group"] or f"#{row['video_id']}",
+            row["group"] or own_group(row["video_id"]),
             row["class"],
             row["answer"],
             not (row["sampled"] or row["source"] == "folder" or row["video_id"] in whole),
@@ -99,11 +104,11 @@ def labelled(read: Connection) -> list[Labelled]:
     ]
 
 
-def teaching(read: Connection) -> list[tuple[str, int, int]]:
+def training_counts(read: Connection) -> list[tuple[str, int, int]]:
     """The classes, each with its number of clips that do not judge, and of the groups of these."""
     given = newest().where(labels.c.verdict == "labelled").subquery()
-    answer = and_(predictions.c.video_id == videos.c.id, predictions.c.kind == "answer")
-    group = func.coalesce(func.nullif(videos.c.group, ""), literal("#") + cast(videos.c.id, Text))
+    answer = and_(predictions.c.video_id == videos.c.id, that_counts())
+    group = group_of_video()
     counted = (
         select(given.c["class"], func.count(), func.count(distinct(group)))
         .join(videos)
@@ -137,11 +142,7 @@ def _wholly_labelled(read: Connection, told: set[int]) -> set[int]:
 def _around(read: Connection, first: int, last: int) -> list[int]:
     """The answered videos from one to another, and some before and after; without those that came with a label."""
     video = predictions.c.video_id
-    answered = (
-        select(video)
-        .where(predictions.c.kind == "answer", not_(came_labelled(video)))
-        .order_by(video)
-    )
+    answered = select(video).where(that_counts(), not_(came_labelled(video))).order_by(video)
     before = read.execute(
         answered.where(video < first).order_by(None).order_by(video.desc()).limit(AROUND)
     ).scalars()
@@ -151,7 +152,7 @@ def _around(read: Connection, first: int, last: int) -> list[int]:
 
 
 def fill(
-    clips: Sequence[Labelled],
+    clips: Sequence[LabelledVideo],
     sides: Mapping[str, str],
     share: float,
     taught: Sequence[Taught],
@@ -164,7 +165,7 @@ def fill(
     """
     contents = {sha256 for sha256, _, _ in taught} | set(barred)
     known, taught_labels = {group for _, _, group in taught}, {label for _, label, _ in taught}
-    groups_of: dict[str, list[Labelled]] = defaultdict(list)
+    groups_of: dict[str, list[LabelledVideo]] = defaultdict(list)
     for clip in clips:
         groups_of[clip.group].append(clip)
     learned: dict[str, set[str]] = defaultdict(set)

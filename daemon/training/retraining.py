@@ -17,9 +17,10 @@ from daemon.database.tables import labels, videos
 from daemon.home.folder import Home
 from daemon.home.settings import Settings
 from daemon.home.space import GIGABYTE
+from daemon.labels.enough import what_is_missing
 from daemon.labels.queries import new_since
-from daemon.training.decisions import Decision, History, Training
-from daemon.training.holdout import Labelled, deal, labelled, teaching
+from daemon.training.decisions import Decision, Decisions, Training
+from daemon.training.holdout import LabelledVideo, deal, labelled, training_counts
 from learner.catalogue import STARTER
 from learner.errors import VidwatchError
 from learner.recipe import HEAD, load
@@ -62,12 +63,12 @@ class Retraining:
         VidwatchError: the setting `retrain` names no recipe.
     """
 
-    def __init__(self, home: Home, settings: Settings, history: History) -> None:
+    def __init__(self, home: Home, settings: Settings, history: Decisions) -> None:
         if settings.retrain != HEAD:
             load(
                 settings.retrain
             )  # a recipe that there is not is told now, not when there is something to learn
-        self._home, self._settings, self._history = home, settings, history
+        self._home, self._settings, self._decisions = home, settings, history
         self._engine: Engine = history.engine
         self._running: _Running | None = None
         self._newest = self._seen = 0
@@ -81,7 +82,7 @@ class Retraining:
         try:
             if self._running:
                 self._follow(self._running, now)
-            elif training := self._history.asked():
+            elif training := self._decisions.requested_training():
                 self._begin(training, now)
             elif self._is_quiet(now):
                 self._look(now)
@@ -91,16 +92,16 @@ class Retraining:
 
     def outlook(self) -> "Outlook":
         """How far it is to the next training."""
-        last, known = self._history.last_label(), self._known()
+        last, known = self._decisions.last_label(), self._known()
         with self._engine.begin() as read:
             return outlook(read, self._settings, last, known)
 
     def ask(self, newest: int, now: datetime) -> str:
         """Ask for a training by command, where there is a label that none has known."""
-        last = self._history.last_label(("trained",))  # one that failed may be tried again
+        last = self._decisions.last_label(("trained",))  # one that failed may be tried again
         if newest <= last:
             return "nothing was labelled since the last training: nothing to learn"
-        return f"asked for: {self._history.ask(BY_COMMAND, now, taken(self._home))}"
+        return f"asked for: {self._decisions.request_training(BY_COMMAND, now, taken(self._home))}"
 
     def stop(self) -> None:
         """End the process; the next start of the daemon trains anew."""
@@ -130,8 +131,8 @@ class Retraining:
         self._look_at = self._latest = now + timedelta(minutes=self._settings.retrain_check_minutes)
         found = self.outlook()
         if found.is_due:
-            self._history.ask(f"{found.new} new labels", now, taken(self._home))
-        elif row := self._history.undecided():
+            self._decisions.request_training(f"{found.new} new labels", now, taken(self._home))
+        elif row := self._decisions.undecided():
             training, holdout = self._clips(now)
             able = sum(not clip.picked or clip.class_name not in self._known() for clip in holdout)
             if able >= row.figures["able"] + (row.figures["missing"]["clips"] or MORE_TO_JUDGE_BY):
@@ -139,22 +140,22 @@ class Retraining:
 
     def _known(self) -> set[str]:
         """The classes of the champion."""
-        name = self._history.champion()
+        name = self._decisions.champion()
         return set(_manifest(self._home.model_or_starter(name))["classes"]) if name else set()
 
     def _begin(self, training: Training, now: datetime) -> None:
         try:
             learned, holdout = self._clips(now)
             last = max((clip.label_id for clip in learned + holdout), default=0)
-            self._history.begin(training, last, now)
+            self._decisions.begin(training, last, now)
             self._start(training.name, training, learned, holdout, now)
         except (VidwatchError, OSError) as error:
             log.warning("%s cannot be trained: %s", training.name, error)
-            self._history.end(training, "failed", str(error), now)
+            self._decisions.end(training, "failed", str(error), now)
 
-    def _clips(self, now: datetime) -> tuple[list[Labelled], list[Labelled]]:
+    def _clips(self, now: datetime) -> tuple[list[LabelledVideo], list[LabelledVideo]]:
         """What is learned from, and what judges."""
-        champion = self._home.model_or_starter(self._history.champion() or "starter")
+        champion = self._home.model_or_starter(self._decisions.champion() or "starter")
         taught, starters = (
             [tuple(clip) for clip in _manifest(path)["trained_on"]] for path in (champion, STARTER)
         )
@@ -180,11 +181,11 @@ class Retraining:
         self,
         challenger: str,
         training: Training | None,
-        learned: Sequence[Labelled],
-        holdout: Sequence[Labelled],
+        learned: Sequence[LabelledVideo],
+        holdout: Sequence[LabelledVideo],
         now: datetime,
     ) -> None:
-        champion = self._history.champion() or "starter"
+        champion = self._decisions.champion() or "starter"
         path, settings = self._home.model(challenger), self._settings
         job = {
             "challenger": str(path),
@@ -199,7 +200,7 @@ class Retraining:
             "training": [_described(clip) for clip in learned],
             "holdout": [_described(clip) for clip in holdout],
             "forgotten": self._forgotten({clip.sha256 for clip in [*learned, *holdout]}),
-            "look": self._history.looks() + 1,
+            "look": self._decisions.count_comparisons() + 1,
             "rule": {
                 name: getattr(settings, name)
                 for name in ("margin", "class_loss", "new_class_recall")
@@ -241,7 +242,7 @@ class Retraining:
             running.news.close()
             self._running = None
         elif progress and running.training:
-            self._history.note_progress(running.training, progress)
+            self._decisions.note_progress(running.training, progress)
         if not ended and now >= running.until and not running.ended_by:
             running.ended_by = (
                 f"took longer than {self._settings.training_minutes:g} minutes (training_minutes)"
@@ -254,16 +255,16 @@ class Retraining:
         if "error" in result:
             log.warning("%s: %s", name, result["error"])
             if running.training:
-                self._history.end(running.training, "failed", result["error"], now)
+                self._decisions.end(running.training, "failed", result["error"], now)
             else:  # a damaged checkpoint would be compared again for ever
                 refused = Decision("refused", f"it cannot be used: {result['error']}", {})
-                self._history.conclude(name, running.champion, refused, now)
+                self._decisions.conclude(name, running.champion, refused, now)
             return
         reason = result["reason"]
         if result["verdict"] == "undecided" and self._seen:
             reason += f" {self._seen} labelled clips cannot judge: this model or the starter learned from them."
         decision = Decision(result["verdict"], reason, result["figures"])
-        if self._history.conclude(name, running.champion, decision, now, running.training):
+        if self._decisions.conclude(name, running.champion, decision, now, running.training):
             log.info("%s is %s: %s", name, decision.verdict, decision.reason)
 
     def _died(self, running: _Running) -> str:
@@ -283,7 +284,7 @@ def ask(engine: Engine, home: Home, settings: Settings, now: datetime) -> str:
     Raises:
         VidwatchError: there are no labels.
     """
-    retraining = Retraining(home, settings, History(engine))
+    retraining = Retraining(home, settings, Decisions(engine))
     with engine.begin() as read:
         clips = labelled(read)
     if not clips:
@@ -295,7 +296,7 @@ def ask(engine: Engine, home: Home, settings: Settings, now: datetime) -> str:
 
 def forecast(engine: Engine, home: Home, settings: Settings) -> "Outlook":
     """How far it is to the next training."""
-    return Retraining(home, settings, History(engine)).outlook()
+    return Retraining(home, settings, Decisions(engine)).outlook()
 
 
 @dataclass(frozen=True)
@@ -315,16 +316,15 @@ class Outlook:
 def outlook(read: Connection, settings: Settings, last_label: int, known: set[str]) -> Outlook:
     """Look at the labels. Those of a class that has too few clips do not count, but for classes known already."""
     short = {}
-    for name, n, recordings in teaching(read):
-        if name not in known and n < settings.min_class_clips:
-            short[name] = f"{n} of {settings.min_class_clips} clips"
-        elif name not in known and recordings < 2:
-            short[name] = "all of one group: one more recording is needed"
+    for name, n, recordings in training_counts(read):
+        missing = what_is_missing(n, recordings, settings.min_class_clips)
+        if name not in known and missing:
+            short[name] = missing
     new = sum(row.n for row in read.execute(new_since(last_label)) if row.name not in short)
     return Outlook(new, settings.min_new_labels, short)
 
 
-def _described(clip: Labelled) -> dict[str, Any]:
+def _described(clip: LabelledVideo) -> dict[str, Any]:
     return {
         "path": os.fsdecode(clip.path),
         "label": clip.class_name,

@@ -18,6 +18,7 @@ from typing import Any, Self
 
 import torch
 
+from daemon.labels.enough import what_is_missing
 from learner import promotion
 from learner.cache import Cache
 from learner.catalogue import STARTER
@@ -192,12 +193,12 @@ def choose(
     by_class: dict[str, list[LabelledClip]] = defaultdict(list)
     for clip in clips:
         by_class[clip.label].append(clip)
-    enough = {
-        name
-        for name, found in by_class.items()
-        if len({clip.group for clip in found}) >= 2
-        and (name in required or len(found) >= job.min_class_clips)
-    }
+    enough = set[str]()
+    for name, found in by_class.items():
+        # Of a class that the champion has learned, fewer clips will do.
+        least = 0 if name in required else job.min_class_clips
+        if what_is_missing(len(found), len({clip.group for clip in found}), least) is None:
+            enough.add(name)
     if lost := required - enough:
         raise VidwatchError(
             f"the model that answers knows {', '.join(sorted(lost))}, and too little is stored of what it learned "

@@ -16,14 +16,14 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
+from homes import Store, predicted
 from table import Row, in_turns, seconds
 
 from daemon.database.connection import connect
-from daemon.database.queue import Store
-from daemon.database.records import Answer, Arrival, Placed
+from daemon.database.records import Moved
 from daemon.database.upgrade import upgrade
 from daemon.home.folder import Home
-from daemon.home.folders import Folders
+from daemon.home.folders import Folders, Found
 from daemon.home.identity import identify
 
 VIDEOS = 1_000_000
@@ -64,13 +64,13 @@ class Bench:
         """Seconds a batch, without the first round, which warms all."""
         return statistics.median(self.seconds[step][1:]) / BATCHES
 
-    def _arrival(self) -> Arrival:
+    def _arrival(self) -> Found:
         self.came += 1
         path = self.home.inbox / f"v_new_g{self.came // 7}_c{self.came}.mp4"
         path.write_bytes(b"a clip")
         found = identify(bytes(path))
         assert found
-        return Arrival(bytes(path), found, f"v_new_g{self.came // 7}")
+        return Found(bytes(path), found, f"v_new_g{self.came // 7}")
 
     def _claim(self, size: int) -> None:
         self.claimed = self.store.claim(size, datetime.now(UTC))
@@ -78,7 +78,7 @@ class Bench:
         said = CLASSES[5], 5, 0.9, logits, 16, 16, "opencv"
         digests = (sha256(b"%d" % video.id).hexdigest() for video in self.claimed)
         self.answers = [
-            Answer(v.id, v.path, digest, *said)
+            predicted(v.id, v.path, digest, *said)
             for v, digest in zip(self.claimed, digests, strict=True)
         ]
 
@@ -88,7 +88,7 @@ class Bench:
     def _file(self) -> None:
         moves = self.store.moves(datetime.now(UTC))
         self.store.moved(
-            {m.id: Placed(m.destination, m.destination) for m in moves}, datetime.now(UTC)
+            {m.id: Moved(m.destination, m.destination) for m in moves}, datetime.now(UTC)
         )
 
 

@@ -9,7 +9,7 @@ from lab import SETTINGS, Lab
 from lab import champion as champion
 from lab import lab as lab
 
-from daemon.classify.champion import Engines
+from daemon.classify.champion import ChampionLoader
 from daemon.classify.inference import Thresholds
 from daemon.training.decisions import Decision
 from learner.cache import Cache
@@ -24,8 +24,8 @@ UNDECIDED = Decision("undecided", "too few clips", {})
 
 
 @pytest.fixture
-def engines(lab: Lab) -> Iterator[Engines]:
-    engines = Engines(
+def engines(lab: Lab) -> Iterator[ChampionLoader]:
+    engines = ChampionLoader(
         lab.home,
         SETTINGS.model_copy(update={"model": "tiny", "decoders": 1}),
         lab.store,
@@ -52,7 +52,7 @@ def clips(tmp_path: Path, model: Classifier) -> list[Clip]:
     ]
 
 
-def test_a_promotion_gives_a_new_engine_once(lab: Lab, engines: Engines) -> None:
+def test_a_promotion_gives_a_new_engine_once(lab: Lab, engines: ChampionLoader) -> None:
     first = engines.first(lab.now)
     assert engines.changed(lab.now) is None
     copy_of_tiny(lab, "auto-1")
@@ -65,7 +65,7 @@ def test_a_promotion_gives_a_new_engine_once(lab: Lab, engines: Engines) -> None
 
 
 def test_a_new_champion_that_cannot_be_loaded_gives_way_to_the_one_before(
-    lab: Lab, engines: Engines
+    lab: Lab, engines: ChampionLoader
 ) -> None:
     engines.first(lab.now)
     copy_of_tiny(lab, "auto-1")
@@ -73,12 +73,14 @@ def test_a_new_champion_that_cannot_be_loaded_gives_way_to_the_one_before(
     lab.history.conclude("auto-1", "tiny", PROMOTED, lab.now)
     assert engines.changed(lab.now) is None
     assert lab.history.champion() == "tiny"
-    row = lab.history.decisions()[0]
+    row = lab.history.newest_first()[0]
     assert (row.verdict, row.challenger, row.champion) == ("rolled back", "tiny", "auto-1")
     assert "went back by itself" in row.reason
 
 
-def test_a_champion_that_is_gone_at_the_start_gives_way_too(lab: Lab, engines: Engines) -> None:
+def test_a_champion_that_is_gone_at_the_start_gives_way_too(
+    lab: Lab, engines: ChampionLoader
+) -> None:
     lab.history.conclude("auto-1", "tiny", PROMOTED, lab.now)
     engines.first(lab.now)
     assert (engines.champion.name, lab.history.champion()) == ("tiny", "tiny")
@@ -86,7 +88,7 @@ def test_a_champion_that_is_gone_at_the_start_gives_way_too(lab: Lab, engines: E
 
 def test_exact_frames_are_asked_of_the_decoders_and_their_features_kept_apart(lab: Lab) -> None:
     settings = SETTINGS.model_copy(update={"model": "tiny", "decoders": 1, "exact_frames": True})
-    engines = Engines(lab.home, settings, lab.store, lab.history)
+    engines = ChampionLoader(lab.home, settings, lab.store, lab.history)
     assert engines.first(lab.now).reader.spec.exact
     exact, near = engines.champion, Classifier.load(lab.home.model("tiny"))
     assert not near.spec.exact
@@ -99,26 +101,26 @@ def test_a_setting_that_names_no_model_is_an_error(lab: Lab) -> None:
     with pytest.raises(
         VidwatchError, match=r"setting 'model' is 'none'.*'vidwatch models' lists them"
     ):
-        Engines(lab.home, settings, lab.store, lab.history).first(lab.now)
+        ChampionLoader(lab.home, settings, lab.store, lab.history).first(lab.now)
 
 
 def test_a_threshold_of_a_class_that_the_model_does_not_know_is_logged(
     lab: Lab, caplog: pytest.LogCaptureFixture
 ) -> None:
     changed = {"model": "tiny", "decoders": 1, "thresholds": {"bright": 0.4, "Darkk": 0.4}}
-    engines = Engines(lab.home, SETTINGS.model_copy(update=changed), lab.store, lab.history)
+    engines = ChampionLoader(lab.home, SETTINGS.model_copy(update=changed), lab.store, lab.history)
     engines.first(lab.now)
     engines.close()
-    assert "setting 'thresholds': model tiny knows no class Darkk" in caplog.text
+    assert "setting 'thresholds': model tiny has no class Darkk" in caplog.text
 
 
 def test_an_undecided_challenger_says_what_it_thinks_and_the_champion_answers(
-    lab: Lab, engines: Engines, tmp_path: Path
+    lab: Lab, engines: ChampionLoader, tmp_path: Path
 ) -> None:
     copy_of_tiny(lab, "auto-1")
     lab.history.conclude("auto-1", "tiny", UNDECIDED, lab.now)
     engine = engines.first(lab.now)
-    outcomes = engine.classify(clips(tmp_path, engines.champion))
+    outcomes = engine.predict(clips(tmp_path, engines.champion))
     assert [outcome.prediction.class_name for outcome in outcomes] == ["dark", "bright"]
     for outcome in outcomes:
         assert outcome.shadow
@@ -128,21 +130,21 @@ def test_an_undecided_challenger_says_what_it_thinks_and_the_champion_answers(
 
 
 def test_a_challenger_that_cannot_be_loaded_stands_in_no_ones_way(
-    lab: Lab, engines: Engines, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    lab: Lab, engines: ChampionLoader, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     lab.history.conclude("auto-1", "tiny", UNDECIDED, lab.now)
     engine = engines.first(lab.now)
-    outcomes = engine.classify(clips(tmp_path, engines.champion))
+    outcomes = engine.predict(clips(tmp_path, engines.champion))
     assert [outcome.shadow for outcome in outcomes] == [None, None]
     assert "challenger auto-1 cannot be loaded" in caplog.text
 
 
 def test_the_features_that_a_model_looked_at_are_kept(
-    lab: Lab, engines: Engines, tmp_path: Path
+    lab: Lab, engines: ChampionLoader, tmp_path: Path
 ) -> None:
     engine = engines.first(lab.now)
     seen = clips(tmp_path, engines.champion)
-    engine.classify(seen)
+    engine.predict(seen)
     shelf = features_shelf(engines.champion, engines.cache)
     for clip in seen:
         stored = shelf.get(clip.sha256)
@@ -168,16 +170,16 @@ def test_an_answer_is_unsure_below_its_threshold_or_where_the_clip_is_like_no_cl
 
 
 def test_a_challenger_that_is_the_very_champion_runs_in_no_shadow(
-    lab: Lab, engines: Engines, tmp_path: Path
+    lab: Lab, engines: ChampionLoader, tmp_path: Path
 ) -> None:
     tiny = load(lab.home.model("tiny"))
     save(lab.home.model("auto-1"), tiny.manifest, tiny.tensors)
     lab.history.conclude("auto-1", "tiny", UNDECIDED, lab.now)
-    outcomes = engines.first(lab.now).classify(clips(tmp_path, engines.champion))
+    outcomes = engines.first(lab.now).predict(clips(tmp_path, engines.champion))
     assert [outcome.shadow for outcome in outcomes] == [None, None]
 
 
-def test_a_model_in_use_needs_its_files_no_more(lab: Lab, engines: Engines) -> None:
+def test_a_model_in_use_needs_its_files_no_more(lab: Lab, engines: ChampionLoader) -> None:
     engines.first(lab.now)
     for suffix in (".json", ".safetensors"):
         (lab.home.models / f"tiny{suffix}").unlink()
@@ -186,20 +188,22 @@ def test_a_model_in_use_needs_its_files_no_more(lab: Lab, engines: Engines) -> N
     assert engines.champion.name == lab.history.champion() == "tiny"
 
 
-def test_where_no_other_model_is_left_the_one_in_use_goes_on(lab: Lab, engines: Engines) -> None:
+def test_where_no_other_model_is_left_the_one_in_use_goes_on(
+    lab: Lab, engines: ChampionLoader
+) -> None:
     engines.first(lab.now)
-    lab.history.obey("none", lab.now)
+    lab.history.follow_setting("none", lab.now)
     lab.history.roll_back(lab.now)
-    lab.history.obey("gone", lab.now)
+    lab.history.follow_setting("gone", lab.now)
     assert engines.changed(lab.now) is None
     assert engines.champion.name == "tiny"
 
 
 def test_a_model_that_vidwatch_toml_misspells_ends_no_reign(lab: Lab) -> None:
-    misspelt = Engines(
+    misspelt = ChampionLoader(
         lab.home, SETTINGS.model_copy(update={"model": "nix"}), lab.store, lab.history
     )
     with pytest.raises(VidwatchError, match="setting 'model' is 'nix'"):
         misspelt.first(lab.now)
     assert lab.history.champion() == "tiny"
-    assert [row.challenger for row in lab.history.decisions()] == ["tiny"]
+    assert [row.challenger for row in lab.history.newest_first()] == ["tiny"]

@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 from conftest import write_video
+from homes import Store
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
 from daemon.classify.decoding import Decoders, Undecoded
-from daemon.classify.pipeline import BusyError, Engine, Outcome, Pipeline
+from daemon.classify.pipeline import BusyError, Outcome, Pipeline, PipelineSettings, Predictor
 from daemon.database.connection import connect
-from daemon.database.queue import Store
-from daemon.database.records import Arrival, Move
+from daemon.database.records import Move
 from daemon.database.tables import predictions, videos
 from daemon.database.upgrade import upgrade
-from daemon.home.folders import Folders
+from daemon.home.folders import Folders, Found
 from daemon.home.identity import Identity, identify
 from learner.errors import VidwatchError
 from learner.spec import ClipSpec
@@ -79,17 +79,20 @@ class House:
         self.store = Store(connect(root / "vidwatch.db"), "me")
         self.classify, self.now, self.may_begin = Brightness(), START, True
         model_id = self.store.register_model("m", "digest", ["dark", "red"], {}, START)
-        self.engine = Engine(decoders, self.classify, model_id)
+        self.engine = Predictor(decoders, self.classify, model_id)
         self.pipeline = Pipeline(
             self.store,
+            self.store.predictions,
             self.engine,
             Folders(root),
-            batch_size=4,
-            grace=timedelta(minutes=1),
-            patience=timedelta(minutes=1),
-            inbox_is_there=self.inbox.exists,
-            may_begin=lambda: self.may_begin,
-            progress=self.progress,
+            PipelineSettings(
+                batch_size=4,
+                grace=timedelta(minutes=1),
+                patience=timedelta(minutes=1),
+                inbox_is_there=self.inbox.exists,
+                may_begin=lambda: self.may_begin,
+                progress=self.progress,
+            ),
         )
 
     def progress(self) -> None:
@@ -104,7 +107,7 @@ class House:
     def queue(self, path: Path) -> Path:
         identity = identify(bytes(path))
         assert identity
-        self.store.enqueue([Arrival(bytes(path), identity, None)], self.now)
+        self.store.enqueue([Found(bytes(path), identity, None)], self.now)
         return path
 
     def work(self, rounds: int = 100) -> None:
@@ -288,7 +291,7 @@ def test_a_database_locked_between_answer_and_record_loses_nothing(house: House)
         return house.classify(clips)
 
     house.drop("a.avi")
-    house.pipeline.use(replace(house.engine, classify=classify_and_lock))
+    house.pipeline.use(replace(house.engine, predict=classify_and_lock))
     with pytest.raises(OperationalError, match="locked"):
         house.work()
     house.pipeline.start_over()
@@ -296,7 +299,7 @@ def test_a_database_locked_between_answer_and_record_loses_nothing(house: House)
         house.work()
     assert [row.state for row in house.rows()] == ["claimed"]
     lock.close()
-    house.pipeline.use(replace(house.engine, classify=house.classify))
+    house.pipeline.use(replace(house.engine, predict=house.classify))
     house.work()
     assert [row.state for row in house.rows()] == ["filed"]
     assert len(house.predictions()) == 1
@@ -311,8 +314,8 @@ def test_a_clip_that_the_model_refuses_is_failed_and_the_others_go_on(house: Hou
             )
         return said
 
-    classify = house.engine.classify
-    house.pipeline.use(replace(house.engine, classify=refuses_red))
+    classify = house.engine.predict
+    house.pipeline.use(replace(house.engine, predict=refuses_red))
     for number, shade in enumerate((0, 180, 8)):
         house.drop(f"{number}.avi", shade=shade)
     house.work()

@@ -6,14 +6,14 @@ from lab import champion as champion
 from lab import lab as lab
 from sqlalchemy import select
 
-from daemon.classify.rescoring import Found, rescore
+from daemon.classify.rescoring import Rescored, rescore
 from daemon.database.tables import predictions, videos
 from learner.cache import Cache
 from learner.checkpoint import load, save
 from learner.errors import VidwatchError
 
 
-def again(lab: Lab, name: str | None = "auto-1") -> Found:
+def again(lab: Lab, name: str | None = "auto-1") -> Rescored:
     return rescore(lab.home, lab.store.engine, name, Cache(), lab.now, lambda done, of: None)
 
 
@@ -31,7 +31,7 @@ def test_a_later_models_predictions_stand_beside_the_answers_and_no_file_moves(l
     ids = [lab.answer("bright", 1), lab.answer("dark", 1)]
     later_model(lab)
     before = sorted(path for path in lab.home.root.rglob("*.avi"))
-    assert again(lab) == Found("auto-1", 2, 2, 0)
+    assert again(lab) == Rescored("auto-1", 2, 2, 0)
     query = select(predictions.c.video_id, predictions.c.kind, predictions.c["class"]).order_by(
         predictions.c.id
     )
@@ -44,7 +44,7 @@ def test_a_later_models_predictions_stand_beside_the_answers_and_no_file_moves(l
         (ids[1], "rescored", "bright"),
     ]
     assert sorted(path for path in lab.home.root.rglob("*.avi")) == before
-    assert again(lab) == Found("auto-1", 0, 0, 0)  # each video once
+    assert again(lab) == Rescored("auto-1", 0, 0, 0)  # each video once
 
 
 def test_features_that_are_stored_serve_where_the_file_is_gone(lab: Lab) -> None:
@@ -65,7 +65,7 @@ def test_features_that_are_stored_serve_where_the_file_is_gone(lab: Lab) -> None
                 .scalar_one()
                 .decode()
             ).unlink()
-    assert again(lab, "auto-2") == Found("auto-2", 2, 2, 1)
+    assert again(lab, "auto-2") == Rescored("auto-2", 2, 2, 1)
 
 
 def test_a_model_that_there_is_not_is_named(lab: Lab) -> None:

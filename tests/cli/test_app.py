@@ -15,7 +15,7 @@ from reviewed import NOW, ReviewedHome
 from typer.main import get_command
 
 from daemon.cli.app import app
-from daemon.training.decisions import History
+from daemon.training.decisions import Decisions
 from learner.catalogue import STARTER
 
 ROOT = Path(__file__).parents[2]
@@ -197,7 +197,7 @@ def test_no_model_that_cannot_be_loaded_is_made_the_one_that_answers(
 ) -> None:
     room = ReviewedHome(tmp_path)
     room.save_model("other", tmp_path)
-    history, weights = History(room.engine), room.home.models / "tiny.safetensors"
+    history, weights = Decisions(room.engine), room.home.models / "tiny.safetensors"
     history.choose("other", NOW)
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-1]) if how == "damaged" else weights.unlink()

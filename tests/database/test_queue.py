@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from homes import Store, predicted
 from sqlalchemy import select
 
 from daemon.database.connection import connect
-from daemon.database.queue import Store
-from daemon.database.records import Answer, Arrival, Claimed, Opinion, Placed
+from daemon.database.records import Claimed, ModelPrediction, Moved, VideoPrediction
 from daemon.database.tables import predictions, videos
 from daemon.database.upgrade import upgrade
-from daemon.home.folders import Folders
+from daemon.home.folders import Folders, Found
 from daemon.home.identity import identify
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -29,20 +29,20 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store.close()
 
 
-def arrive(store: Store, path: Path, content: bytes = b"video") -> Arrival:
+def arrive(store: Store, path: Path, content: bytes = b"video") -> Found:
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(content)
     return seen(path)
 
 
-def seen(path: Path) -> Arrival:
+def seen(path: Path) -> Found:
     identity = identify(bytes(path))
     assert identity
-    return Arrival(bytes(path), identity, None)
+    return Found(bytes(path), identity, None)
 
 
-def answer(video: Claimed, sha256: str = "0ff1ce00") -> Answer:
-    return Answer(video.id, video.path, sha256, "Biking", 0, 0.75, [1.5, -0.5], 16, 16, "opencv")
+def answer(video: Claimed, sha256: str = "0ff1ce00") -> VideoPrediction:
+    return predicted(video.id, video.path, sha256, "Biking", 0, 0.75, [1.5, -0.5], 16, 16, "opencv")
 
 
 def rows(store: Store) -> list[Any]:
@@ -59,7 +59,7 @@ def test_a_file_found_again_while_it_is_unfinished_is_the_same_arrival(
 ) -> None:
     arrival = arrive(store, tmp_path / "a.mp4")
     assert [store.enqueue([arrival], NOW) for _ in range(3)] == [1, 0, 0]
-    assert store.unknown([(arrival.path, arrival.identity)]) == []
+    assert store.unknown([arrival]) == []
     store.claim(1, NOW)
     assert store.enqueue([arrival], NOW) == 0
     assert [row.state for row in rows(store)] == ["claimed"]
@@ -132,7 +132,7 @@ def test_prediction_logits_and_destination_are_recorded_together(
     assert logits == [("starter", "Biking", 1.5), ("starter", "Skiing", -0.5)]
     (move,) = store.moves(NOW)
     assert move.destination == bytes(tmp_path / "classified/Biking/a.mp4")
-    store.moved({move.id: Placed(move.destination, move.destination)}, NOW)
+    store.moved({move.id: Moved(move.destination, move.destination)}, NOW)
     assert [(row.state, row.path, row.finished_at) for row in rows(store)] == [
         ("filed", move.destination, NOW)
     ]
@@ -160,7 +160,7 @@ def test_the_same_content_that_failed_before_is_tried_again(store: Store, tmp_pa
     (video,) = store.claim(1, NOW)
     store.fail(video.id, "not a video", bytes(tmp_path / "failed/a.mp4"))
     store.moved(
-        {video.id: Placed(bytes(tmp_path / "failed/a.mp4"), bytes(tmp_path / "failed/a.mp4"))}, NOW
+        {video.id: Moved(bytes(tmp_path / "failed/a.mp4"), bytes(tmp_path / "failed/a.mp4"))}, NOW
     )
     assert store.enqueue([seen(tmp_path / "a.mp4")], NOW) == 1
     assert [row.state for row in rows(store)] == ["failed", "queued"]
@@ -201,7 +201,7 @@ def test_a_file_that_changed_while_in_hand_is_queued_anew_when_it_is_whole(
     whole = arrive(store, tmp_path / "a.mp4", b"now it is whole")
     assert store.enqueue([whole], NOW) == 0  # while it is in hand
     store.wait(video.id, LATER)
-    assert store.unknown([(whole.path, whole.identity)]) == [whole.path]
+    assert store.unknown([whole]) == [whole]
     assert store.claim(1, NOW) == []
     assert store.enqueue([whole], NOW) == 1
     assert store.claim(1, NOW) == [Claimed(video.id, whole.path, whole.identity)]
@@ -273,7 +273,7 @@ def test_a_date_far_in_the_future_and_a_huge_inode_fit(store: Store, tmp_path: P
     os.utime(tmp_path / "a.mp4", ns=(0, 2**63 + 5))
     arrival = seen(tmp_path / "a.mp4")
     assert store.enqueue([arrival], NOW) == 1
-    assert store.unknown([(arrival.path, arrival.identity)]) == []
+    assert store.unknown([arrival]) == []
 
 
 def test_a_file_that_someone_took_away_before_it_was_filed_keeps_its_answer(
@@ -283,7 +283,7 @@ def test_a_file_that_someone_took_away_before_it_was_filed_keeps_its_answer(
     store.record(
         [answer(video) for video in store.claim(1, NOW)], model(store), Folders(tmp_path), NOW
     )
-    store.moved({1: Placed(None, store.moves(NOW)[0].destination)}, NOW)
+    store.moved({1: Moved(None, store.moves(NOW)[0].destination)}, NOW)
     (row,) = rows(store)
     assert (row.state, row.finished_at, row.path) == ("classified", NOW, bytes(tmp_path / "a.mp4"))
     assert "taken away" in row.error
@@ -324,9 +324,9 @@ def test_what_a_challenger_says_stands_beside_the_answer(store: Store, tmp_path:
     store.enqueue([arrive(store, tmp_path / "a.mp4")], NOW)
     (video,) = store.claim(1, NOW)
     other = store.register_model("auto-1", "another digest", ["Biking", "Skiing"], {}, NOW)
-    said = Opinion(other, "Skiing", 1, 0.6, [0.0, 1.0])
+    said = ModelPrediction(other, "Skiing", 1, 0.6, [0.0, 1.0])
     store.record(
-        [replace(answer(video), shadow=said, doubt="probability")],
+        [replace(answer(video), shadow=said, unsure="probability")],
         model(store),
         Folders(tmp_path),
         NOW,

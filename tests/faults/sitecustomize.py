@@ -1,6 +1,6 @@
 """Ends a process with SIGKILL at a named step, from outside: on PYTHONPATH, it is imported by every Python that starts.
 
-VIDWATCH_TEST_FAULT is `module:function:when`, such as `daemon.training.decisions:History.conclude:before`, with `:3`
+VIDWATCH_TEST_FAULT is `module:function:when`, such as `daemon.training.decisions:Decisions.conclude:before`, with `:3`
 for the third time. The first process to get there dies, with VIDWATCH_TEST_FAULT_ALL together with all of its process
 group; the file VIDWATCH_TEST_FAULT_DONE says that it has, and nobody dies after that.
 """

@@ -10,22 +10,22 @@ from ordeal import tiny_model as tiny_model
 STEPS = [
     f"{function}:{when}"
     for function in (
-        "daemon.database.queue:Store.recover",
-        "daemon.database.queue:Store.enqueue",
-        "daemon.labels.labels:Labels.notice",
-        "daemon.database.queue:Store.claim",
+        "daemon.database.queue:Queue.recover",
+        "daemon.database.queue:Queue.enqueue",
+        "daemon.labels.class_folders:ClassFolders.notice",
+        "daemon.database.queue:Queue.claim",
         "daemon.classify.decoding:Decoders.decode",
         "daemon.classify.decoding:_read",  # in a decoder: the daemon goes on
         "daemon.classify.inference:Inference.__call__",
-        "daemon.database.queue:Store.record",
-        "daemon.database.queue:Store.fail",
-        "daemon.database.queue:Store.moves",
-        "daemon.home.moving:place",
+        "daemon.database.queue:Queue.record",
+        "daemon.database.queue:Queue.fail",
+        "daemon.database.queue:Queue.moves",
+        "daemon.home.moving:move_file",
         "daemon.home.moving:_rename",
-        "daemon.database.queue:Store.redirect",
+        "daemon.database.queue:Queue.redirect",
         "daemon.home.moving:write_reason",
         "daemon.home.moving:sync_folders",
-        "daemon.database.queue:Store.moved",
+        "daemon.database.queue:Queue.moved",
     )
     for when in ("before", "after")
 ]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from daemon.home import moving as filing
 from daemon.home.folders import Folders
 from daemon.home.identity import Identity, identify
-from daemon.home.moving import place, write_reason
+from daemon.home.moving import move_file, write_reason
 
 
 def dropped(path: Path, content: bytes = b"video") -> tuple[bytes, Identity]:
@@ -26,15 +26,19 @@ def dropped(path: Path, content: bytes = b"video") -> tuple[bytes, Identity]:
 
 def test_each_outcome_has_its_folder_and_keeps_the_name() -> None:
     folders, path = Folders(Path("/home")), b"/home/inbox/cam1/\xff 1.mp4"
-    assert folders.classified(path, "Höhe") == "/home/classified/Höhe/".encode() + b"\xff 1.mp4"
-    assert folders.duplicate(path) == b"/home/duplicates/\xff 1.mp4"
+    assert (
+        folders.resting_place(path, predicted="Höhe", unsure=False)
+        == "/home/classified/Höhe/".encode() + b"\xff 1.mp4"
+    )
+    duplicate = folders.resting_place(path, predicted="a", unsure=True, is_duplicate=True)
+    assert duplicate == b"/home/duplicates/\xff 1.mp4"
     assert folders.failed(path) == b"/home/failed/\xff 1.mp4"
 
 
 def test_a_file_is_moved_into_a_folder_that_is_made_for_it(tmp_path: Path) -> None:
     source, identity = dropped(tmp_path / "inbox/a.mp4")
     target = bytes(tmp_path / "classified/Biking/a.mp4")
-    assert place(source, target, identity, None, pytest.fail) == target
+    assert move_file(source, target, identity, None, pytest.fail) == target
     assert identify(target) == identity
     assert identify(source) is None
 
@@ -44,7 +48,7 @@ def test_another_file_of_that_name_is_never_overwritten(tmp_path: Path) -> None:
     for number in range(3):
         source, identity = dropped(tmp_path / f"cam{number}/001.mp4", b"video %d" % number)
         noted: list[bytes] = []
-        placed = place(source, bytes(taken), identity, None, noted.append)
+        placed = move_file(source, bytes(taken), identity, None, noted.append)
         assert noted == ([placed] if number else [])
     contents = {path.name: path.read_bytes() for path in taken.parent.iterdir()}
     assert contents == {"001.mp4": b"video 0", "001-2.mp4": b"video 1", "001-3.mp4": b"video 2"}
@@ -53,16 +57,16 @@ def test_another_file_of_that_name_is_never_overwritten(tmp_path: Path) -> None:
 def test_a_move_that_was_done_before_a_crash_counts_as_done(tmp_path: Path) -> None:
     source, identity = dropped(tmp_path / "a.mp4")
     target = bytes(tmp_path / "filed/a.mp4")
-    place(source, target, identity, None, pytest.fail)
-    assert place(source, target, identity, None, pytest.fail) == target
+    move_file(source, target, identity, None, pytest.fail)
+    assert move_file(source, target, identity, None, pytest.fail) == target
 
 
 def test_a_move_done_before_a_crash_leaves_a_new_file_of_the_old_name_alone(tmp_path: Path) -> None:
     source, identity = dropped(tmp_path / "a.mp4")
     target = bytes(tmp_path / "filed/a.mp4")
-    place(source, target, identity, None, pytest.fail)
+    move_file(source, target, identity, None, pytest.fail)
     dropped(tmp_path / "a.mp4", b"another")
-    assert place(source, target, identity, None, pytest.fail) == target
+    assert move_file(source, target, identity, None, pytest.fail) == target
     assert (tmp_path / "a.mp4").read_bytes() == b"another"
 
 
@@ -70,10 +74,10 @@ def test_a_file_that_was_taken_away_or_changed_is_not_moved(tmp_path: Path) -> N
     source, identity = dropped(tmp_path / "a.mp4")
     target = bytes(tmp_path / "filed/a.mp4")
     Path(os.fsdecode(source)).write_bytes(b"something longer")
-    assert place(source, target, identity, None, pytest.fail) is None
+    assert move_file(source, target, identity, None, pytest.fail) is None
     assert (tmp_path / "a.mp4").read_bytes() == b"something longer"
     (tmp_path / "a.mp4").unlink()
-    assert place(source, target, identity, None, pytest.fail) is None
+    assert move_file(source, target, identity, None, pytest.fail) is None
 
 
 def test_where_the_file_system_cannot_refuse_to_overwrite_the_name_is_taken_first(
@@ -88,7 +92,7 @@ def test_where_the_file_system_cannot_refuse_to_overwrite_the_name_is_taken_firs
     taken = tmp_path / "classified/001.mp4"
     for number in range(2):
         source, identity = dropped(tmp_path / f"cam{number}/001.mp4", b"video %d" % number)
-        place(source, bytes(taken), identity, None, lambda path: None)
+        move_file(source, bytes(taken), identity, None, lambda path: None)
     assert sorted(path.read_bytes() for path in taken.parent.iterdir()) == [b"video 0", b"video 1"]
 
 
@@ -112,11 +116,11 @@ def test_a_file_is_copied_to_another_file_system_then_removed(
 ) -> None:
     source, identity = dropped(elsewhere / "a.mp4")
     target = bytes(tmp_path / "filed/a.mp4")
-    assert place(source, target, identity, None, pytest.fail) == target
+    assert move_file(source, target, identity, None, pytest.fail) == target
     assert Path(os.fsdecode(target)).read_bytes() == b"video"
     assert list(elsewhere.iterdir()) == []
     # Called again, as after a crash before the row was written.
-    assert place(source, target, identity, None, pytest.fail) == target
+    assert move_file(source, target, identity, None, pytest.fail) == target
 
 
 def test_a_file_that_grows_while_it_is_copied_stays(tmp_path: Path, elsewhere: Path) -> None:
@@ -126,7 +130,7 @@ def test_a_file_that_grows_while_it_is_copied_stays(tmp_path: Path, elsewhere: P
         (elsewhere / "a.mp4").write_bytes(b"video, and more of it")
 
     assert (
-        place(source, bytes(tmp_path / "filed/a.mp4"), identity, None, pytest.fail, write_on)
+        move_file(source, bytes(tmp_path / "filed/a.mp4"), identity, None, pytest.fail, write_on)
         is None
     )
     assert (elsewhere / "a.mp4").read_bytes() == b"video, and more of it"
@@ -142,7 +146,7 @@ def test_a_copy_that_is_ended_on_its_way_leaves_the_file_where_it_was(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        place(source, bytes(tmp_path / "filed/a.mp4"), identity, None, pytest.fail, stop)
+        move_file(source, bytes(tmp_path / "filed/a.mp4"), identity, None, pytest.fail, stop)
     assert list((tmp_path / "filed").iterdir()) == []
     assert (elsewhere / "a.mp4").read_bytes() == b"video"
 
@@ -154,7 +158,7 @@ def test_a_crash_between_copy_and_rename_is_completed(tmp_path: Path, elsewhere:
     part = filing._part_of(target, identity)
     filing._copy(source, part, lambda: None)
     (elsewhere / "a.mp4").unlink()
-    assert place(source, target, identity, None, pytest.fail) == target
+    assert move_file(source, target, identity, None, pytest.fail) == target
     assert [path.name for path in (tmp_path / "filed").iterdir()] == ["a.mp4"]
 
 
@@ -164,7 +168,7 @@ def test_a_name_taken_on_another_file_system_leaves_no_copy_behind(
     target = bytes(tmp_path / "filed/a.mp4")
     for _ in range(2):  # the same content and name twice: both are kept
         source, identity = dropped(elsewhere / "a.mp4")
-        place(source, target, identity, hashlib.sha256(b"video").hexdigest(), lambda path: None)
+        move_file(source, target, identity, hashlib.sha256(b"video").hexdigest(), lambda path: None)
     assert sorted(path.name for path in (tmp_path / "filed").iterdir()) == ["a-2.mp4", "a.mp4"]
     assert list(elsewhere.iterdir()) == []
 
@@ -217,7 +221,9 @@ def test_the_longest_name_gets_a_number_and_a_reason(tmp_path: Path) -> None:
     name = "ü" * 125 + "a.mp4"
     for number in range(2):
         source, identity = dropped(tmp_path / f"in{number}" / name, b"%d" % number)
-        placed = place(source, bytes(tmp_path / "failed" / name), identity, None, lambda path: None)
+        placed = move_file(
+            source, bytes(tmp_path / "failed" / name), identity, None, lambda path: None
+        )
         assert placed
         write_reason(placed, "not a video")
     names = {path.name for path in (tmp_path / "failed").iterdir()}

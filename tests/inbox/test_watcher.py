@@ -2,17 +2,19 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from daemon.home.folders import Found
 from daemon.home.identity import Identity, identify
-from daemon.inbox.watcher import Watcher
+from daemon.inbox.watcher import Watcher, WatcherSettings
 
 SETTLE = 0.3
 
 
-class Found:
+class Taken:
     """What a watcher enqueues; like the store it knows what it has."""
 
     def __init__(self) -> None:
@@ -21,12 +23,12 @@ class Found:
         self.notes: dict[str, str] = {}
         self.noted: list[str] = []
 
-    def enqueue(self, whole: list[tuple[bytes, Identity]]) -> None:
+    def enqueue(self, whole: Sequence[Found]) -> None:
         self.calls += len(whole)
-        self.files.update(whole)
+        self.files.update({file.path: file.identity for file in whole})
 
-    def unknown(self, files: Sequence[tuple[bytes, Identity | None]]) -> list[bytes]:
-        return [path for path, identity in files if identity not in self.files.values()]
+    def unknown(self, files: Sequence[Found]) -> list[Found]:
+        return [file for file in files if file.identity not in self.files.values()]
 
     def note(self, subject: str, text: str | None) -> None:
         self.notes.pop(subject, None)
@@ -39,8 +41,8 @@ class Found:
 
 
 @pytest.fixture
-def found() -> Found:
-    return Found()
+def found() -> Taken:
+    return Taken()
 
 
 @pytest.fixture
@@ -49,9 +51,8 @@ def inbox(tmp_path: Path) -> Path:
     return tmp_path / "inbox"
 
 
-def watch(inbox: Path, found: Found, rescan: float = 3600, polling: bool = False) -> Watcher:
-    return Watcher(
-        [bytes(inbox)],
+def watch(inbox: Path, found: Taken, rescan: float = 3600, polling: bool = False) -> Watcher:
+    settings = WatcherSettings(
         settle=SETTLE,
         rescan=rescan,
         polling=polling,
@@ -61,10 +62,11 @@ def watch(inbox: Path, found: Found, rescan: float = 3600, polling: bool = False
         note=found.note,
         beat=lambda: None,
     )
+    return Watcher([bytes(inbox)], settings)
 
 
 @pytest.fixture
-def watcher(inbox: Path, found: Found) -> Iterator[Watcher]:
+def watcher(inbox: Path, found: Taken) -> Iterator[Watcher]:
     watcher = watch(inbox, found)
     yield watcher
     watcher.stop()
@@ -78,7 +80,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
 
 
 def test_files_that_were_there_before_and_in_sub_folders_are_found(
-    inbox: Path, found: Found, watcher: Watcher
+    inbox: Path, found: Taken, watcher: Watcher
 ) -> None:
     (inbox / "cam1/day 2").mkdir(parents=True)
     for name in ("a.mp4", "cam1/b.mp4", "cam1/day 2/c"):
@@ -88,7 +90,7 @@ def test_files_that_were_there_before_and_in_sub_folders_are_found(
 
 
 def test_files_written_moved_in_linked_and_whole_folders_are_noticed(
-    tmp_path: Path, inbox: Path, found: Found, watcher: Watcher
+    tmp_path: Path, inbox: Path, found: Taken, watcher: Watcher
 ) -> None:
     watcher.start()
     wait_for(watcher.at_rest)
@@ -109,7 +111,7 @@ def test_files_written_moved_in_linked_and_whole_folders_are_noticed(
 
 
 def test_a_copy_in_progress_is_left_alone_until_it_is_renamed(
-    inbox: Path, found: Found, watcher: Watcher
+    inbox: Path, found: Taken, watcher: Watcher
 ) -> None:
     watcher.start()
     (inbox / "a.mp4.part").write_bytes(b"video")
@@ -121,7 +123,7 @@ def test_a_copy_in_progress_is_left_alone_until_it_is_renamed(
 
 
 def test_a_slow_write_is_handed_on_once_and_whole(
-    inbox: Path, found: Found, watcher: Watcher
+    inbox: Path, found: Taken, watcher: Watcher
 ) -> None:
     watcher.start()
     with (inbox / "a.mp4").open("wb") as file:
@@ -135,7 +137,7 @@ def test_a_slow_write_is_handed_on_once_and_whole(
     assert found.calls == 1
 
 
-def test_a_search_finds_what_no_event_told_of_and_nothing_twice(inbox: Path, found: Found) -> None:
+def test_a_search_finds_what_no_event_told_of_and_nothing_twice(inbox: Path, found: Taken) -> None:
     watcher = watch(inbox, found, rescan=2 * SETTLE, polling=True)
     watcher.start()
     wait_for(watcher.at_rest)
@@ -147,26 +149,29 @@ def test_a_search_finds_what_no_event_told_of_and_nothing_twice(inbox: Path, fou
 
 
 def test_files_that_cannot_be_queued_now_are_queued_later(
-    inbox: Path, found: Found, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+    inbox: Path, found: Taken, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     troubles = 2
+    enqueue = found.enqueue
 
-    def locked_at_first(whole: list[tuple[bytes, Identity]]) -> None:
+    def locked_at_first(whole: Sequence[Found]) -> None:
         nonlocal troubles
         if troubles:
             troubles -= 1
             raise ConnectionError("database is locked")
-        found.enqueue(whole)
+        enqueue(whole)
 
-    monkeypatch.setattr(watcher, "_take", locked_at_first)
+    monkeypatch.setattr(found, "enqueue", locked_at_first)
+    watcher = watch(inbox, found)
     (inbox / "a.mp4").write_bytes(b"video")
     watcher.start()
     wait_for(lambda: found.names(inbox) == {"a.mp4"})
+    watcher.stop()
     assert (troubles, watcher.failure) == (0, None)
 
 
 def test_links_and_pipes_are_not_followed(
-    tmp_path: Path, inbox: Path, found: Found, watcher: Watcher
+    tmp_path: Path, inbox: Path, found: Taken, watcher: Watcher
 ) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/secret.mp4").write_bytes(b"video")
@@ -181,7 +186,7 @@ def test_links_and_pipes_are_not_followed(
 
 
 def test_a_folder_swapped_for_a_link_hands_on_nothing_from_outside(
-    tmp_path: Path, inbox: Path, found: Found, watcher: Watcher
+    tmp_path: Path, inbox: Path, found: Taken, watcher: Watcher
 ) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/a.mp4").write_bytes(b"somebody else's")
@@ -198,7 +203,7 @@ def test_a_folder_swapped_for_a_link_hands_on_nothing_from_outside(
     assert found.names(inbox) == {"b.mp4"}
 
 
-def test_names_that_are_not_utf8_are_found(inbox: Path, found: Found, watcher: Watcher) -> None:
+def test_names_that_are_not_utf8_are_found(inbox: Path, found: Taken, watcher: Watcher) -> None:
     watcher.start()
     wait_for(watcher.at_rest)
     path = bytes(inbox) + b"/\xff\xfe.mp4"
@@ -206,7 +211,7 @@ def test_names_that_are_not_utf8_are_found(inbox: Path, found: Found, watcher: W
     wait_for(lambda: list(found.files) == [path])
 
 
-def test_a_failure_of_its_thread_is_told_and_it_begins_anew(inbox: Path, found: Found) -> None:
+def test_a_failure_of_its_thread_is_told_and_it_begins_anew(inbox: Path, found: Taken) -> None:
     enqueue, failures = found.enqueue, [RuntimeError("a bug"), OSError("another")]
 
     def broken(whole: list[tuple[bytes, Identity]]) -> None:
@@ -234,6 +239,11 @@ def watchdog_threads() -> list[threading.Thread]:
     ]
 
 
+def search_no_more(watcher: Watcher) -> None:
+    watcher._settings = replace(watcher._settings, rescan=float("inf"))
+    watcher._next_search = float("inf")
+
+
 def begin_with_events(watcher: Watcher) -> None:
     watcher.start()
     wait_for(watcher.at_rest)
@@ -243,7 +253,7 @@ def begin_with_events(watcher: Watcher) -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("kind", ["InotifyFD", "BaseObserver", "InotifyEmitter"])
 def test_a_thread_of_events_that_has_ended_is_begun_anew(
-    inbox: Path, found: Found, kind: str
+    inbox: Path, found: Taken, kind: str
 ) -> None:
     watcher = watch(inbox, found, rescan=1)
     begin_with_events(watcher)
@@ -251,7 +261,7 @@ def test_a_thread_of_events_that_has_ended_is_begun_anew(
     thread.stop()  # type: ignore[attr-defined]
     thread.join()
     wait_for(lambda: thread not in watchdog_threads() and len(watchdog_threads()) == 3)
-    watcher._rescan = watcher._next_search = float("inf")  # no search any more: events alone
+    search_no_more(watcher)  # events alone
     (inbox / "a.mp4").write_bytes(b"video")
     wait_for(lambda: found.names(inbox) == {"a.mp4"})
     watcher.stop()
@@ -259,7 +269,7 @@ def test_a_thread_of_events_that_has_ended_is_begun_anew(
 
 
 def test_events_go_on_where_another_folder_has_taken_the_place_of_the_first(
-    inbox: Path, found: Found
+    inbox: Path, found: Taken
 ) -> None:
     watcher = watch(inbox, found, rescan=1)
     begin_with_events(watcher)
@@ -271,14 +281,14 @@ def test_events_go_on_where_another_folder_has_taken_the_place_of_the_first(
     inbox.mkdir()
     wait_for(lambda: found.notes == {})
     assert set(before).isdisjoint(watchdog_threads())
-    watcher._rescan = watcher._next_search = float("inf")
+    search_no_more(watcher)
     (inbox / "a.mp4").write_bytes(b"video")
     wait_for(lambda: found.names(inbox) == {"a.mp4"})
     watcher.stop()
 
 
 def test_events_are_told_by_the_name_of_a_folder_that_is_a_link(
-    tmp_path: Path, found: Found
+    tmp_path: Path, found: Taken
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "inbox").symlink_to(tmp_path / "elsewhere")

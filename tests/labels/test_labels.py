@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from homes import Store, predicted
 from sqlalchemy import event, select
 
 from daemon.database.connection import connect
-from daemon.database.queue import Store
-from daemon.database.records import Answer, Arrival, Placed
+from daemon.database.records import Moved
 from daemon.database.tables import labels, predictions, videos
 from daemon.database.upgrade import upgrade
-from daemon.home.folders import Folders
+from daemon.home.folders import Folders, Found
 from daemon.home.identity import Identity, identify
-from daemon.labels.labels import Labels, Said
+from daemon.labels.class_folders import ClassFolders
+from daemon.labels.labels import Label, Labels
 from daemon.labels.lookup import find_videos, import_csv, require_class
 from daemon.labels.queries import newest
 from learner.errors import VidwatchError
@@ -35,6 +36,7 @@ class Desk:
         upgrade(root / "vidwatch.db")
         self.store = Store(connect(root / "vidwatch.db"), "me", sampled=1.0)
         self.labels = Labels(self.store.engine, self.folders)
+        self.class_folders = ClassFolders(self.store.engine, self.folders)
         self.model = self.store.register_model("m", "digest", ["Biking", "Skiing"], {}, NOW)
 
     def drop(self, name: str, content: str | None = None) -> Path:
@@ -45,7 +47,7 @@ class Desk:
 
     def arrive(self, name: str, content: str | None = None) -> int:
         path = self.drop(f"inbox/{name}", content)
-        self.store.enqueue([Arrival(bytes(path), self.identity(path), "g1")], self.now)
+        self.store.enqueue([Found(bytes(path), self.identity(path), "g1")], self.now)
         return int(self.row(path)["id"])
 
     def answer(self, doubt: str | None = None) -> None:
@@ -56,7 +58,7 @@ class Desk:
             path = self.store.paths([video.id])[video.id]
             sha256 = f"{hash(Path(path.decode()).read_text()) & 0xFFFFFFFF:08x}"
             known = (16, 16, "pyav", doubt)
-            answers.append(Answer(video.id, path, sha256, "Biking", 0, 0.9, [2.0, 0.0], *known))
+            answers.append(predicted(video.id, path, sha256, "Biking", 0, 0.9, [2.0, 0.0], *known))
         self.store.record(answers, self.model, self.folders, self.now)
         self.file()
 
@@ -65,7 +67,7 @@ class Desk:
             source, target = Path(move.path.decode()), Path(move.destination.decode())
             target.parent.mkdir(parents=True, exist_ok=True)
             self.store.moved(
-                {move.id: Placed(bytes(source.rename(target)), move.destination)}, self.now
+                {move.id: Moved(bytes(source.rename(target)), move.destination)}, self.now
             )
 
     def move(self, source: Path, folder: str) -> Path:
@@ -75,9 +77,13 @@ class Desk:
 
     def notice(self, *paths: Path) -> int:
         self.now += timedelta(minutes=1)
-        return self.labels.notice(
-            [(bytes(path), self.identity(path), None) for path in paths], self.now
-        )
+        return self.class_folders.notice([self.found(path) for path in paths], self.now)
+
+    def unexplained(self, path: Path) -> bool:
+        return self.class_folders.unexplained([self.found(path)]) == [self.found(path)]
+
+    def found(self, path: Path) -> Found:
+        return Found(bytes(path), self.identity(path))
 
     @staticmethod
     def identity(path: Path) -> Any:
@@ -124,7 +130,7 @@ def test_where_we_put_a_file_nothing_is_said(desk: Desk) -> None:
     desk.arrive("a.avi")
     desk.answer()
     path = desk.root / "classified/Biking/a.avi"
-    assert desk.labels.unexplained([(bytes(path), desk.identity(path))]) == []
+    assert not desk.unexplained(path)
     assert desk.notice(path) == 0
     assert desk.said() == []
 
@@ -132,7 +138,9 @@ def test_where_we_put_a_file_nothing_is_said(desk: Desk) -> None:
 def test_a_file_that_is_on_its_way_to_a_class_folder_was_not_moved_by_a_person(desk: Desk) -> None:
     video = desk.arrive("a.avi")
     (claimed,) = desk.store.claim(1, NOW)
-    answer = Answer(video, claimed.path, "00000000", "Biking", 0, 0.9, [2.0, 0.0], 16, 16, "pyav")
+    answer = predicted(
+        video, claimed.path, "00000000", "Biking", 0, 0.9, [2.0, 0.0], 16, 16, "pyav"
+    )
     desk.store.record([answer], desk.model, desk.folders, NOW)
     moved = desk.move(
         desk.root / "inbox/a.avi", "classified/Biking"
@@ -191,7 +199,7 @@ def test_a_clip_moved_while_it_is_claimed_finishes_its_prediction_and_is_not_fil
     (claimed,) = desk.store.claim(1, NOW)
     desk.notice(desk.move(desk.root / "inbox/a.avi", "labelled/Skiing"))
     path = desk.store.paths([claimed.id])[claimed.id]
-    answer = Answer(video, path, "00000000", "Biking", 0, 0.9, [2.0, 0.0], 16, 16, "pyav")
+    answer = predicted(video, path, "00000000", "Biking", 0, 0.9, [2.0, 0.0], 16, 16, "pyav")
     desk.store.record([answer], desk.model, desk.folders, NOW)
     desk.file()
     assert (desk.row(video)["state"], desk.path(video)) == ("filed", "labelled/Skiing/a.avi")
@@ -202,7 +210,7 @@ def test_a_clip_moved_by_hand_between_answer_and_filing_is_labelled_and_not_lost
 ) -> None:
     video = desk.arrive("a.avi")
     desk.store.claim(1, NOW)
-    answer = Answer(
+    answer = predicted(
         video,
         desk.store.paths([video])[video],
         "00000000",
@@ -217,7 +225,7 @@ def test_a_clip_moved_by_hand_between_answer_and_filing_is_labelled_and_not_lost
     desk.store.record([answer], desk.model, desk.folders, NOW)
     moved = desk.move(desk.root / "inbox/a.avi", "labelled/Skiing")
     desk.store.moved(
-        {video: Placed(None, bytes(desk.root / "classified/Biking/a.avi"))}, NOW
+        {video: Moved(None, bytes(desk.root / "classified/Biking/a.avi"))}, NOW
     )  # the pipeline found it gone
     desk.notice(moved)
     assert (desk.row(video)["state"], desk.row(video)["error"]) == ("filed", None)
@@ -227,9 +235,9 @@ def test_a_clip_moved_by_hand_between_answer_and_filing_is_labelled_and_not_lost
 def test_the_newest_label_counts_and_older_ones_stay(desk: Desk) -> None:
     video = desk.arrive("a.avi")
     desk.answer()
-    desk.labels.say([Said(video, "labelled", "Skiing")], "command", "ann", NOW)
-    desk.labels.say(
-        [Said(video, "labelled", "Mixing")], "page", "bob", NOW
+    desk.labels.add([Label(video, "labelled", "Skiing")], "command", "ann", NOW)
+    desk.labels.add(
+        [Label(video, "labelled", "Mixing")], "page", "bob", NOW
     )  # two people correct one clip
     desk.file()
     assert desk.path(video) == "labelled/Mixing/a.avi"
@@ -240,13 +248,13 @@ def test_a_label_taken_back_gives_way_to_the_one_before_or_to_the_answer(desk: D
     video = desk.arrive("a.avi")
     desk.answer()
     for name in ("Skiing", "Mixing"):
-        desk.labels.say([Said(video, "labelled", name)], "command", "ann", NOW)
+        desk.labels.add([Label(video, "labelled", name)], "command", "ann", NOW)
     desk.labels.undo([video], "command", "ann", NOW)
     desk.file()
     assert desk.path(video) == "labelled/Skiing/a.avi"
     other = desk.arrive("b.avi")
     desk.answer()
-    desk.labels.say([Said(other, "labelled", "Skiing")], "command", "ann", NOW)
+    desk.labels.add([Label(other, "labelled", "Skiing")], "command", "ann", NOW)
     desk.file()
     desk.labels.undo([other], "command", "ann", NOW)
     desk.file()
@@ -259,7 +267,7 @@ def test_a_label_taken_back_gives_way_to_the_one_before_or_to_the_answer(desk: D
 
 def test_an_accepted_answer_is_a_label(desk: Desk) -> None:
     video = desk.arrive("a.avi")
-    with pytest.raises(VidwatchError, match=f"video {video} has no answer yet"):
+    with pytest.raises(VidwatchError, match=f"video {video} has no prediction yet"):
         desk.labels.accept([video], "accepted", "ann", NOW)
     desk.answer()
     desk.labels.accept([video], "accepted", "ann", NOW)
@@ -293,14 +301,14 @@ def test_a_label_for_an_unknown_or_failed_video_changes_nothing(desk: Desk) -> N
     desk.store.fail(bad, "not a video", desk.folders.failed(b"b.avi"))
     for wrong in (99, bad):
         with pytest.raises(VidwatchError, match=f"video {wrong}"):
-            desk.labels.say(
-                [Said(video, "labelled", "Skiing"), Said(wrong, "labelled", "Skiing")],
+            desk.labels.add(
+                [Label(video, "labelled", "Skiing"), Label(wrong, "labelled", "Skiing")],
                 "page",
                 "ann",
                 NOW,
             )
     with pytest.raises(VidwatchError, match=r"class '\.\./x': a class must be a folder's name"):
-        desk.labels.say([Said(video, "labelled", "../x")], "page", "ann", NOW)
+        desk.labels.add([Label(video, "labelled", "../x")], "page", "ann", NOW)
     assert desk.said() == []
 
 
@@ -346,8 +354,8 @@ def test_a_csv_names_videos_in_each_way(desk: Desk) -> None:
     desk.answer()
     table = desk.drop("table.csv", f"file,label\n{first},Skiing\nb.avi,Mixing\n")
     assert import_csv(table, desk.store.engine) == [
-        Said(first, "labelled", "Skiing"),
-        Said(second, "labelled", "Mixing"),
+        Label(first, "labelled", "Skiing"),
+        Label(second, "labelled", "Mixing"),
     ]
 
 
@@ -403,7 +411,7 @@ def test_a_random_share_of_what_comes_is_drawn_and_nothing_that_was_labelled(des
     video = desk.arrive("a.avi")
     desk.answer()
     assert desk.row(video)["sampled"]
-    desk.store._sampled = 0.0
+    desk.store.predictions._review_share = 0.0
     other = desk.arrive("b.avi")
     desk.answer()
     assert not desk.row(other)["sampled"]
@@ -412,7 +420,7 @@ def test_a_random_share_of_what_comes_is_drawn_and_nothing_that_was_labelled(des
 def test_a_clip_labelled_while_it_is_being_moved_is_moved_on(desk: Desk) -> None:
     video = desk.arrive("a.avi")
     desk.store.claim(1, NOW)
-    answer = Answer(
+    answer = predicted(
         video,
         desk.store.paths([video])[video],
         "00000000",
@@ -427,9 +435,9 @@ def test_a_clip_labelled_while_it_is_being_moved_is_moved_on(desk: Desk) -> None
     desk.store.record([answer], desk.model, desk.folders, NOW)
     (move,) = desk.store.moves(NOW)
     moved = desk.move(desk.root / "inbox/a.avi", "classified/Biking")
-    desk.labels.say([Said(video, "labelled", "Skiing")], "command", "ann", NOW)
+    desk.labels.add([Label(video, "labelled", "Skiing")], "command", "ann", NOW)
     desk.store.redirect(video, move.destination, b"/numbered")
-    desk.store.moved({video: Placed(bytes(moved), move.destination)}, NOW)
+    desk.store.moved({video: Moved(bytes(moved), move.destination)}, NOW)
     desk.file()
     assert (desk.row(video)["state"], desk.path(video)) == ("filed", "labelled/Skiing/a.avi")
 
@@ -463,7 +471,7 @@ def test_a_failed_file_moved_before_we_could_waits_for_us_to_notice(desk: Desk) 
     desk.store.fail(bad, "not a video", bytes(desk.root / "failed/b.avi"))
     moved = desk.move(desk.root / "inbox/b.avi", "labelled/Skiing")
     assert desk.notice(moved) == 0
-    desk.store.moved({bad: Placed(None, bytes(desk.root / "failed/b.avi"))}, NOW)
+    desk.store.moved({bad: Moved(None, bytes(desk.root / "failed/b.avi"))}, NOW)
     assert desk.notice(moved) == 1
 
 
@@ -478,7 +486,7 @@ def test_files_that_were_touched_or_restored_from_a_backup_are_still_ours(desk: 
     restored.replace(path)  # the same content, with an inode of its own
     desk.notice(path)
     assert desk.said() == []
-    assert desk.labels.unexplained([(bytes(path), desk.identity(path))]) == []
+    assert not desk.unexplained(path)
     assert desk.row(video)["inode"] == path.stat().st_ino
 
 
@@ -501,8 +509,8 @@ def test_a_home_that_was_moved_as_a_whole_says_nothing_of_its_clips(
         (tmp_path / name).mkdir()
     (tmp_path / "classified/Biking").rename(tmp_path / "elsewhere/classified/Biking")
     path = tmp_path / "elsewhere/classified/Biking/a.avi"
-    moved = Labels(desk.store.engine, Folders(tmp_path / "elsewhere"))
-    moved.notice([(bytes(path), desk.identity(path), None)], NOW)
+    moved = ClassFolders(desk.store.engine, Folders(tmp_path / "elsewhere"))
+    moved.notice([desk.found(path)], NOW)
     assert desk.said() == []
     assert desk.row(video)["path"] == bytes(path)
 
@@ -544,7 +552,7 @@ def test_a_labelled_clip_that_comes_back_unchanged_is_queued_again(desk: Desk) -
     desk.notice(path)
     (video,) = desk.store.claim(1, NOW)
     desk.store.wait(video.id, NOW)  # it was gone for a moment
-    assert desk.labels.unexplained([(bytes(path), desk.identity(path))]) == [bytes(path)]
+    assert desk.unexplained(path)
     desk.notice(path)
     assert desk.row(video.id)["state"] == "queued"
 
@@ -554,7 +562,7 @@ def test_labelling_a_duplicate_moves_the_first_file_of_its_content(desk: Desk) -
     desk.answer()
     copy = desk.arrive("b.avi", "same")
     desk.answer()
-    desk.labels.say([Said(copy, "labelled", "Skiing")], "command", "ann", NOW)
+    desk.labels.add([Label(copy, "labelled", "Skiing")], "command", "ann", NOW)
     desk.file()
     assert desk.path(video) == "labelled/Skiing/a.avi"
 
@@ -565,7 +573,7 @@ def test_an_older_label_that_comes_with_a_copy_does_not_move_the_file_against_a_
     video = desk.arrive("a.avi", "same")
     desk.answer()
     desk.notice(desk.drop("labelled/Mixing/copy.avi", "same"))
-    desk.labels.say([Said(video, "labelled", "Skiing")], "command", "ann", NOW)
+    desk.labels.add([Label(video, "labelled", "Skiing")], "command", "ann", NOW)
     desk.answer()
     assert desk.path(video) == "labelled/Skiing/a.avi"
 
@@ -573,8 +581,8 @@ def test_an_older_label_that_comes_with_a_copy_does_not_move_the_file_against_a_
 def test_a_label_taken_back_leaves_the_one_before_as_it_was(desk: Desk) -> None:
     video = desk.arrive("a.avi")
     desk.answer()
-    desk.labels.say([Said(video, "labelled", "Biking", sampled=True)], "page", "ann", NOW)
-    desk.labels.say([Said(video, "labelled", "Skiing")], "command", "bob", NOW)
+    desk.labels.add([Label(video, "labelled", "Biking", sampled=True)], "page", "ann", NOW)
+    desk.labels.add([Label(video, "labelled", "Skiing")], "command", "bob", NOW)
     desk.labels.undo([video], "command", "bob", NOW)
     with desk.store.engine.begin() as read:
         row = read.execute(newest()).mappings().one()
@@ -600,7 +608,7 @@ def test_no_search_for_moved_files_reads_the_whole_table(desk: Desk) -> None:
     event.listen(
         desk.store.engine, "before_cursor_execute", lambda *call: statements.append(call[2])
     )
-    desk.labels.unexplained([(b"/a", Identity(1, 2, 3))] * 3)
+    desk.class_folders.unexplained([Found(b"/a", Identity(1, 2, 3))] * 3)
     with desk.store.engine.begin() as read:
         plans = [
             row[3]
@@ -620,7 +628,7 @@ def test_a_table_with_semicolons_is_read_too(desk: Desk) -> None:
     first = desk.arrive("a.avi")
     desk.answer()
     table = desk.drop("table.csv", f"file;label\n{first};Skiing\n")
-    assert import_csv(table, desk.store.engine) == [Said(first, "labelled", "Skiing")]
+    assert import_csv(table, desk.store.engine) == [Label(first, "labelled", "Skiing")]
 
 
 def test_a_forgotten_class_is_no_class_by_the_name_of_the_last_video(desk: Desk) -> None:
@@ -639,11 +647,13 @@ def test_a_file_that_got_a_number_is_found_by_the_name_it_has_now(desk: Desk) ->
     desk.answer()
     other = desk.arrive("cam2/a.avi", "two")
     (claimed,) = desk.store.claim(1, NOW)
-    answer = Answer(other, claimed.path, "00000001", "Biking", 0, 0.9, [2.0, 0.0], 16, 16, "pyav")
+    answer = predicted(
+        other, claimed.path, "00000001", "Biking", 0, 0.9, [2.0, 0.0], 16, 16, "pyav"
+    )
     desk.store.record([answer], desk.model, desk.folders, NOW)
     target = (desk.root / "inbox/cam2/a.avi").rename(desk.root / "classified/Biking/a-2.avi")
     desk.store.moved(
-        {other: Placed(bytes(target), bytes(desk.root / "classified/Biking/a.avi"))}, NOW
+        {other: Moved(bytes(target), bytes(desk.root / "classified/Biking/a.avi"))}, NOW
     )
     assert find_videos(["a-2.avi"], desk.root, desk.store.engine) == [other]
 
@@ -656,8 +666,8 @@ def test_a_clip_that_is_written_on_after_it_was_filed_is_answered_anew_and_nobod
     filed = desk.root / "classified/Biking/a.avi"
     with filed.open("a") as file:
         file.write(" and the rest")
-    assert desk.labels.notice([(bytes(filed), desk.identity(filed), None)], desk.now) == 1
+    assert desk.notice(filed) == 1
     assert desk.said() == []
     desk.answer()
     assert filed.exists()
-    assert desk.labels.unexplained([(bytes(filed), desk.identity(filed))]) == []
+    assert not desk.unexplained(filed)

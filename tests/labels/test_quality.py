@@ -19,9 +19,9 @@ from daemon.database.tables import groups, labels, videos
 from daemon.database.upgrade import upgrade
 from daemon.home.folder import Home
 from daemon.home.folders import Folders
-from daemon.labels.label_errors import HeldOut, doubts, newest_held_out
-from daemon.labels.labels import Labels, Said
-from daemon.labels.quality import Hygiene, examine
+from daemon.labels.label_errors import HeldOut, find_label_errors, newest_held_out
+from daemon.labels.labels import Label, Labels
+from daemon.labels.quality import LabelQuality, examine
 from daemon.report.labels import render
 from learner.catalogue import STARTER
 from learner.errors import VidwatchError
@@ -45,7 +45,11 @@ class Labelling:
     def clip(self, *names: str, group: str | None = None, name: str = "a.mp4", **row: Any) -> int:
         """A video, and what was said of it."""
         with self.engine.execution_options(writes=True).begin() as write:
-            path = self.folders.labelled(os.fsencode(name), names[-1]) if names else b"/inbox/a.mp4"
+            path = (
+                os.fsencode(self.home.root / "labelled" / names[-1] / name)
+                if names
+                else b"/inbox/a.mp4"
+            )
             file = {
                 "name": name,
                 "path": path,
@@ -69,9 +73,9 @@ class Labelling:
         return video
 
     def say(self, video: int, name: str, who: str = "ann", source: Any = "command") -> None:
-        self.labels.say([Said(video, "labelled", name)], source, who, next(self.clock))
+        self.labels.add([Label(video, "labelled", name)], source, who, next(self.clock))
 
-    def found(self, min_clips: int = 5) -> Hygiene:
+    def found(self, min_clips: int = 5) -> LabelQuality:
         with self.engine.begin() as read:
             return examine(read, self.folders, self.home.models, min_clips)
 
@@ -93,7 +97,7 @@ def it(tmp_path: Path) -> Iterator[Labelling]:
     labelling.engine.dispose()
 
 
-def shown(found: Hygiene) -> str:
+def shown(found: LabelQuality) -> str:
     console = Console(file=io.StringIO(), width=120, force_terminal=False)
     console.print(render(found))
     return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
@@ -137,7 +141,7 @@ def test_clips_of_one_group_are_too_few_to_learn_from(it: Labelling) -> None:
 
 def test_what_was_withdrawn_is_unsure_or_failed_is_no_label(it: Labelling) -> None:
     it.labels.undo([it.clip("Biking", state="queued")], "command", "ann", NOW)
-    it.labels.say([Said(it.clip("Biking"), "unsure")], "page", "ann", NOW)
+    it.labels.add([Label(it.clip("Biking"), "unsure")], "page", "ann", NOW)
     failed = it.clip("Biking")
     with it.engine.execution_options(writes=True).begin() as write:
         write.execute(update(videos).where(videos.c.id == failed).values(state="failed"))
@@ -157,7 +161,7 @@ def test_a_label_is_doubted_where_the_model_is_sure_of_another_class() -> None:
         "not so sure": "a",
         "timid": "b",
     }
-    found = doubts(given, HeldOut("auto-1", ("a", "b", "c"), probabilities))
+    found = find_label_errors(given, HeldOut("auto-1", ("a", "b", "c"), probabilities))
     assert [(doubt.sha256, doubt.other, doubt.margin) for doubt in found] == [
         ("wrong", "b", pytest.approx(-0.75)),
         ("timid", "c", pytest.approx(-0.04)),
@@ -166,7 +170,7 @@ def test_a_label_is_doubted_where_the_model_is_sure_of_another_class() -> None:
 
 def test_clips_and_classes_that_the_training_did_not_know_are_left_out() -> None:
     held_out = HeldOut("auto-1", ("a", "b"), {"known": [0.1, 0.9], "other": [0.2, 0.8]})
-    assert doubts({"new": "a", "other": "c"}, held_out) == []
+    assert find_label_errors({"new": "a", "other": "c"}, held_out) == []
 
 
 def test_doubted_labels_are_shown_until_they_are_said_again(it: Labelling) -> None:
@@ -245,8 +249,8 @@ def test_what_was_taken_back_does_not_disagree(it: Labelling) -> None:
 
 def test_an_import_that_names_a_clip_twice_disagrees_with_itself(it: Labelling) -> None:
     video = it.clip()
-    it.labels.say(
-        [Said(video, "labelled", "Biking"), Said(video, "labelled", "Skiing")], "csv", "ann", NOW
+    it.labels.add(
+        [Label(video, "labelled", "Biking"), Label(video, "labelled", "Skiing")], "csv", "ann", NOW
     )
     assert [question.id for question in it.found().two_ways] == [video]
 
@@ -254,7 +258,7 @@ def test_an_import_that_names_a_clip_twice_disagrees_with_itself(it: Labelling) 
 def test_copies_in_two_class_folders_are_one_clip_labelled_two_ways(it: Labelling) -> None:
     """Though one person put both there; the label of a copy is kept with the first video."""
     first = it.clip("Biking")
-    it.clip(duplicate_of=first, path=it.folders.labelled(b"copy.mp4", "Skiing"))
+    it.clip(duplicate_of=first, path=it.folders.labelled() + b"/Skiing/copy.mp4")
     with it.engine.execution_options(writes=True).begin() as write:
         label = {
             "video_id": first,

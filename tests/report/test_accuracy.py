@@ -8,19 +8,19 @@ from random import Random
 from typing import Any
 
 import pytest
+from homes import Store
 from scipy.stats import binomtest, chi2_contingency
 from sqlalchemy import Engine, insert, update
 
 from daemon.database.connection import connect
-from daemon.database.queue import Store
 from daemon.database.tables import labels, predictions, videos
 from daemon.database.upgrade import upgrade
 from daemon.home.folders import Folders
 from daemon.home.identity import Identity
-from daemon.labels.labels import Labels, Said
+from daemon.labels.labels import Label, Labels
 from daemon.report.accuracy import calibration, drift, live_accuracy, live_total, quality, weeks
 from daemon.report.drift import Recent, Seen, compare, recent
-from daemon.report.statistics import Tally, odds_of_classes, odds_of_unsure, wilson
+from daemon.report.statistics import Tally, p_value_of_classes, p_value_of_unsure, wilson
 
 NOW = datetime(2026, 3, 18, 12, tzinfo=UTC)  # a Wednesday
 DAY = timedelta(days=1)
@@ -50,7 +50,10 @@ class Home:
             return [self.answer(write, name, NOW - age, **said) for _ in range(number)]
 
     def answer(self, write: Any, name: str, at: datetime, **said: Any) -> int:
-        video, path = next(self.ids), said.get("path") or self.folders.classified(b"a.mp4", name)
+        video, path = (
+            next(self.ids),
+            said.get("path") or self.folders.root + b"/classified/%s/a.mp4" % name.encode(),
+        )
         file = {"name": "a.mp4", "path": path, **Identity(video, 1, 1)._asdict(), "state": "filed"}
         about = {"sampled": said.get("sampled", False), "group": said.get("group")}
         write.execute(
@@ -77,8 +80,8 @@ class Home:
 
     def review(self, video: int, name: str | None, sampled: bool = True) -> None:
         """What a person said, None where they could not tell."""
-        said = Said(video, "labelled", name) if name else Said(video, "unsure")
-        self.labels.say([replace(said, sampled=sampled)], "page", "ann", NOW)
+        said = Label(video, "labelled", name) if name else Label(video, "unsure")
+        self.labels.add([replace(said, sampled=sampled)], "page", "ann", NOW)
 
     @property
     def labels(self) -> Labels:
@@ -215,30 +218,32 @@ def test_the_odds_are_those_of_the_textbook_tests() -> None:
         Tally(240, 40, {"a": 90, "b": 90, "c": 60}),
     )
     table = [[20, 40], [40, 200]]
-    assert odds_of_unsure(week, before) == pytest.approx(
+    assert p_value_of_unsure(week, before) == pytest.approx(
         chi2_contingency(table, correction=False).pvalue, rel=1e-9
     )
     few = Tally(30, 4), Tally(300, 10)
     table = [[4, 26], [10, 290]]
-    assert odds_of_unsure(*few) == pytest.approx(
+    assert p_value_of_unsure(*few) == pytest.approx(
         chi2_contingency(table, correction=True).pvalue, rel=1e-9
     )
     table = [[30, 20, 10], [90, 90, 60]]
-    assert odds_of_classes(week, before) == pytest.approx(chi2_contingency(table).pvalue, rel=0.02)
+    assert p_value_of_classes(week, before) == pytest.approx(
+        chi2_contingency(table).pvalue, rel=0.02
+    )
 
 
 def test_rare_classes_are_compared_as_one() -> None:
     week, before = {"a": 30, "b": 20}, {"a": 150, "b": 100}
     few = {f"rare{n}": 1 for n in range(8)}, {f"rare{n}": 1 for n in range(16)}
-    apart = odds_of_classes(Tally(58, 0, week | few[0]), Tally(266, 0, before | few[1]))
-    assert apart == odds_of_classes(
+    apart = p_value_of_classes(Tally(58, 0, week | few[0]), Tally(266, 0, before | few[1]))
+    assert apart == p_value_of_classes(
         Tally(58, 0, week | {"rare": 8}), Tally(266, 0, before | {"rare": 16})
     )
     assert 0.05 < apart < 0.3
 
 
 def test_a_class_that_was_never_there_before_is_told_however_many_clips_there_were() -> None:
-    assert odds_of_classes(Tally(30, 0, {"new": 20, "a": 10}), Tally(500, 0, {"a": 500})) < 1e-6
+    assert p_value_of_classes(Tally(30, 0, {"new": 20, "a": 10}), Tally(500, 0, {"a": 500})) < 1e-6
 
 
 @pytest.mark.parametrize(
@@ -247,7 +252,7 @@ def test_a_class_that_was_never_there_before_is_told_however_many_clips_there_we
     ids=["never unsure", "always unsure"],
 )
 def test_nothing_can_differ_where_all_is_the_same(tally: Tally) -> None:
-    assert (odds_of_unsure(tally, tally), odds_of_classes(tally, tally)) == (1.0, 1.0)
+    assert (p_value_of_unsure(tally, tally), p_value_of_classes(tally, tally)) == (1.0, 1.0)
 
 
 def stream(
@@ -335,7 +340,7 @@ def test_of_many_clips_the_same_few_are_looked_at_each_time(
 
 
 def test_unsure_clips_await_review_until_something_is_said_of_them(home: Home) -> None:
-    there = home.folders.unsure(b"a.mp4")
+    there = home.folders.unsure() + b"/a.mp4"
     said, taken_back, _ = home.answers(3, doubt="unknown", path=there)
     home.answers(1)
     home.review(said, None, sampled=False)

@@ -5,19 +5,20 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from homes import Store, predicted
 from rich.console import Console
 
 from daemon.database.connection import connect
-from daemon.database.queue import Store
-from daemon.database.records import Answer, Arrival, Opinion, Placed
+from daemon.database.records import ModelPrediction, Moved
 from daemon.database.upgrade import upgrade
 from daemon.home.folder import Home
-from daemon.home.folders import Folders
+from daemon.home.folders import Folders, Found
 from daemon.home.identity import identify
-from daemon.labels.labels import Labels, Said
+from daemon.labels.class_folders import ClassFolders
+from daemon.labels.labels import Label, Labels
 from daemon.report.status import read_status
 from daemon.report.tables import render
-from daemon.training.decisions import Decision, History
+from daemon.training.decisions import Decision, Decisions
 from learner.errors import VidwatchError
 
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -40,19 +41,19 @@ def fill(home: Home) -> None:
         (home.inbox / name).write_text(name)
         identity = identify(bytes(home.inbox / name))
         assert identity
-        arrivals.append(Arrival(bytes(home.inbox / name), identity, None))
+        arrivals.append(Found(bytes(home.inbox / name), identity, None))
     store.enqueue(arrivals, NOW)
     videos = store.claim(4, NOW)
     model = store.register_model("starter", "digest", ["Biking", "Skiing"], {}, NOW)
     answers = [
-        Answer(v.id, v.path, "5a3e0000", "Biking", 0, 0.75, [1.0, 0.0], 16, 16, "opencv")
+        predicted(v.id, v.path, "5a3e0000", "Biking", 0, 0.75, [1.0, 0.0], 16, 16, "opencv")
         for v in videos[:2]
     ]
     store.record(answers, model, Folders(home.root), NOW)
-    placed = {move.id: Placed(move.destination, move.destination) for move in store.moves(NOW)}
+    placed = {move.id: Moved(move.destination, move.destination) for move in store.moves(NOW)}
     store.moved(placed, NOW - timedelta(minutes=1))
     store.fail(videos[2].id, "not a video", b"/failed")
-    store.moved({videos[2].id: Placed(b"/\x1b[31mtext", b"/failed")}, NOW)
+    store.moved({videos[2].id: Moved(b"/\x1b[31mtext", b"/failed")}, NOW)
     store.postpone([videos[3].id], "the share is gone", NOW)
     store.close()
 
@@ -63,20 +64,20 @@ def answer_unsure(home: Home) -> None:
     (home.inbox / "unsure.mp4").write_text("unsure")
     identity = identify(bytes(home.inbox / "unsure.mp4"))
     assert identity
-    store.enqueue([Arrival(bytes(home.inbox / "unsure.mp4"), identity, None)], NOW)
+    store.enqueue([Found(bytes(home.inbox / "unsure.mp4"), identity, None)], NOW)
     (video,) = store.claim(1, NOW)
     models = [
         store.register_model(name, name, ["Biking", "Skiing"], {}, NOW)
         for name in ("starter", "auto-1")
     ]
-    shadow = Opinion(models[1], "Skiing", 1, 0.9, [0.0, 1.0])
+    shadow = ModelPrediction(models[1], "Skiing", 1, 0.9, [0.0, 1.0])
     said = "Biking", 0, 0.3, [1.0, 0.0], 16, 16, "opencv"
-    answer = Answer(
-        video.id, video.path, "5a3e0001", *said, doubt="probability", shadow=shadow, read_share=0.7
+    answer = predicted(
+        video.id, video.path, "5a3e0001", *said, unsure="probability", shadow=shadow, read_share=0.7
     )
     store.record([answer], models[0], Folders(home.root), NOW)
     target = store.moves(NOW)[0].destination
-    store.moved({video.id: Placed(target, target)}, NOW)
+    store.moved({video.id: Moved(target, target)}, NOW)
     store.close()
 
 
@@ -180,19 +181,21 @@ def test_the_table_calls_states_what_json_calls_them(home: Home) -> None:
 
 def test_what_could_not_be_read_is_no_new_label(home: Home) -> None:
     engine = connect(home.database)
-    store, labels = Store(engine, "me"), Labels(engine, Folders(home.root))
+    store = Store(engine, "me")
     for name in ("good.avi", "notes.txt"):
         path = home.root / "labelled" / "Biking" / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(name)
         identity = identify(bytes(path))
         assert identity
-        labels.notice([(bytes(path), identity, None)], NOW)
+        ClassFolders(engine, Folders(home.root)).notice([Found(bytes(path), identity)], NOW)
     assert read_status(home, NOW).learning.new_labels == 0
     good, text = store.claim(2, NOW)
     model = store.register_model("starter", "digest", ["Biking", "Skiing"], {}, NOW)
     known = "Biking", 0, 0.75, [1.0, 0.0], 16, 16, "opencv"
-    store.record([Answer(good.id, good.path, "5a3e0000", *known)], model, Folders(home.root), NOW)
+    store.record(
+        [predicted(good.id, good.path, "5a3e0000", *known)], model, Folders(home.root), NOW
+    )
     store.fail(text.id, "not a video", b"/failed")
     assert read_status(home, NOW).learning.new_labels == 1
     store.close()
@@ -221,8 +224,8 @@ def test_unsure_answers_are_counted_until_they_are_reviewed(home: Home) -> None:
         "awaiting_review": 1,
     }
     assert "100.0% of the last 7 days' answers, 1 awaits review" in shown(home)
-    Labels(connect(home.database), Folders(home.root)).say(
-        [Said(1, "labelled", "Biking")], "page", "ann", NOW
+    Labels(connect(home.database), Folders(home.root)).add(
+        [Label(1, "labelled", "Biking")], "page", "ann", NOW
     )
     assert read_status(home, NOW).to_json()["unsure"]["awaiting_review"] == 0
 
@@ -234,7 +237,7 @@ def test_live_accuracy_is_that_of_the_random_share_and_it_is_told_where_that_was
     assert read_status(home, NOW).to_json()["live_accuracy"] is None
     assert "not reviewed yet: vidwatch review" in shown(home)
     labels = Labels(connect(home.database), Folders(home.root))
-    labels.say([Said(1, "labelled", "Biking", sampled=True)], "page", "ann", NOW)
+    labels.add([Label(1, "labelled", "Biking", sampled=True)], "page", "ann", NOW)
     live = read_status(home, NOW).to_json()["live_accuracy"]
     assert (live["model"], live["n"], live["right"]) == ("starter", 1, 1)
     assert "100.0% (20.7% to 100.0%) of 1 clip drawn at random" in shown(home)
@@ -243,8 +246,8 @@ def test_live_accuracy_is_that_of_the_random_share_and_it_is_told_where_that_was
 def test_the_model_shown_is_the_one_that_answers(home: Home) -> None:
     """A challenger in its shadow was loaded last, and one that is refused answers nothing."""
     answer_unsure(home)
-    history = History(connect(home.database))
-    history.obey("starter", NOW)
+    history = Decisions(connect(home.database))
+    history.follow_setting("starter", NOW)
     history.conclude("auto-1", "starter", Decision("refused", "it is worse", {}), NOW)
     assert read_status(home, NOW).model == "starter"
     history.conclude("auto-1", "starter", Decision("promoted", "it is better", {}), NOW)
@@ -252,7 +255,7 @@ def test_the_model_shown_is_the_one_that_answers(home: Home) -> None:
 
 
 def test_a_model_that_the_settings_give_by_its_path_is_shown_by_its_name(home: Home) -> None:
-    History(connect(home.database)).obey("/srv/models/mine.safetensors", NOW)
+    Decisions(connect(home.database)).follow_setting("/srv/models/mine.safetensors", NOW)
     assert read_status(home, NOW).model == "mine"
 
 
@@ -266,10 +269,10 @@ def test_drift_is_a_warning(home: Home, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_status_says_how_far_training_is_and_how_it_ended(home: Home) -> None:
     engine = connect(home.database)
-    history = History(engine)
-    history.obey("starter", NOW)
-    history.ask("20 new labels", NOW)
-    training = history.asked()
+    history = Decisions(engine)
+    history.follow_setting("starter", NOW)
+    history.request_training("20 new labels", NOW)
+    training = history.requested_training()
     assert training
     history.begin(training, 0, NOW)
     history.note_progress(training, "48%, loss 0.224")
@@ -279,8 +282,8 @@ def test_status_says_how_far_training_is_and_how_it_ended(home: Home) -> None:
     history.conclude("auto-1", "starter", Decision("refused", "it is worse", {}), NOW, training)
     assert "auto-1 refused, 0 new labels since" in shown(home)
     assert read_status(home, NOW).to_json()["training"]["verdict"] == "refused"
-    history.ask("vidwatch retrain", NOW)
-    training = history.asked()
+    history.request_training("vidwatch retrain", NOW)
+    training = history.requested_training()
     assert training
     history.end(training, "failed", "its process ended (signal 9)", NOW)
     assert "auto-2 failed: its process ended (signal 9)" in shown(home)

@@ -13,10 +13,10 @@ import pytest
 from reviewed import CLASSES, NOW, TEMPERATURE, Browser, ReviewedHome, cards_on, hidden, said_on
 from tiny import cache
 
-from daemon.labels.labels import Said
+from daemon.labels.labels import Label
 from daemon.review.cards import probabilities
 from daemon.review.site import Site
-from daemon.training.decisions import History
+from daemon.training.decisions import Decisions
 
 ROOT = Path(__file__).parents[2]
 
@@ -308,7 +308,7 @@ def test_evidence_comes_from_the_model_that_answers_now(
     video = home.clip()
     assert "zebra" not in browser.get(f"/evidence/{video}").text
     home.save_model("other", tmp_path, ("zebra", "yak", "xerus"))
-    History(home.engine).choose("other", NOW)
+    Decisions(home.engine).choose("other", NOW)
     assert "zebra" in browser.get(f"/evidence/{video}").text
     assert "Answered by tiny; frames and evidence are those of other" in browser.get("/").text
 
@@ -437,5 +437,5 @@ def test_a_label_moves_a_filed_clip_by_the_daemons_hand_alone(
 def test_a_clip_that_was_labelled_unsure_by_command_is_not_shown(
     home: ReviewedHome, browser: Browser
 ) -> None:
-    home.labels.say([Said(home.clip(), "unsure")], "command", "ann", NOW)
+    home.labels.add([Label(home.clip(), "unsure")], "command", "ann", NOW)
     assert "Nothing is to be reviewed now" in browser.get("/").text

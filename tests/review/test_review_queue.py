@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects import sqlite
 
 from daemon.database.tables import videos
-from daemon.labels.labels import Said
+from daemon.labels.labels import Label
 from daemon.review import queue
 from daemon.review.queue import EVERY, Candidate, in_order, read_waiting
 
@@ -49,7 +49,7 @@ def test_what_failed_was_labelled_or_is_a_duplicate_is_not_reviewed(home: Review
     labelled, unsure, open_still = home.clip(), home.clip(), home.clip()
     home.fail("notes.mp4", "not a video")
     home.say(labelled, "dark")
-    home.labels.say([Said(unsure, "unsure")], "page", "ann", NOW)
+    home.labels.add([Label(unsure, "unsure")], "page", "ann", NOW)
     home.copy_of(open_still)
     assert waiting(home)[0] == [open_still]
 

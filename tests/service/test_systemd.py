@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.service.systemd import Heart, Notifier
+from daemon.service.systemd import LoopMonitor, Notifier
 
 VIDWATCH = Path(sys.executable).with_name("vidwatch")
 SLOWEST = 120  # seconds; the machines that run this are shared
@@ -132,7 +132,9 @@ def test_pings_come_while_all_loops_go_on_and_cease_when_one_is_stuck(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     manager = Manager(str(tmp_path / "notify"))
-    heart = Heart(Notifier(manager.address, watchdog_seconds=40), {"main": 5, "watcher": 30}, now=0)
+    heart = LoopMonitor(
+        Notifier(manager.address, watchdog_seconds=40), {"main": 5, "watcher": 30}, now=0
+    )
     for second in range(60):
         heart.beat("main", second)
         if second < 20:
@@ -151,7 +153,7 @@ def test_pings_come_while_all_loops_go_on_and_cease_when_one_is_stuck(
 
 def test_where_no_watchdog_is_asked_for_none_is_pinged(tmp_path: Path) -> None:
     manager = Manager(str(tmp_path / "notify"))
-    Heart(Notifier(manager.address), {"main": 5}, now=0).tend(1)
+    LoopMonitor(Notifier(manager.address), {"main": 5}, now=0).tend(1)
     assert manager.heard() == []
     manager.socket.close()
 

@@ -5,16 +5,18 @@ from itertools import count
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.training.holdout import Labelled, fill
+from daemon.training.holdout import LabelledVideo, fill
 
 SHARE = 0.3
 
 
-def clip(number: int, label: str, group: str, sha256: str = "") -> Labelled:
-    return Labelled(number, number, sha256 or f"sha{number}", b"/a.avi", group, label, label, False)
+def clip(number: int, label: str, group: str, sha256: str = "") -> LabelledVideo:
+    return LabelledVideo(
+        number, number, sha256 or f"sha{number}", b"/a.avi", group, label, label, False
+    )
 
 
-def clips(sizes: list[tuple[str, int]]) -> list[Labelled]:
+def clips(sizes: list[tuple[str, int]]) -> list[LabelledVideo]:
     """For each label and size, a group of so many clips."""
     numbers = count(1)
     return [

@@ -14,7 +14,7 @@ from lab import lab as lab
 from sqlalchemy import select
 
 from daemon.database.tables import videos
-from daemon.labels.labels import Said
+from daemon.labels.labels import Label
 from daemon.training.decisions import Decision, Training
 from daemon.training.holdout import labelled
 from daemon.training.retraining import Retraining, ask, outlook
@@ -47,7 +47,7 @@ def test_enough_new_labels_and_a_model_that_tells_a_new_class_takes_over_by_itse
     for label in SHADES:
         lab.label(label, range(10, 75))
     lab.tend(lab.decided)
-    decision, first = lab.history.decisions()
+    decision, first = lab.history.newest_first()
     assert (decision.verdict, decision.challenger, decision.champion) == (
         "promoted",
         "auto-1",
@@ -70,7 +70,7 @@ def test_too_few_clips_to_judge_by_leave_the_champion_and_say_what_is_missing(la
     lab.label("bright", range(10, 16))
     lab.label("dark", range(10, 16))
     lab.tend(lab.decided)
-    decision = lab.history.decisions()[0]
+    decision = lab.history.newest_first()[0]
     assert (decision.verdict, lab.history.champion()) == ("undecided", "tiny")
     assert "more are needed" in decision.reason
     assert lab.history.undecided().challenger == "auto-1"
@@ -95,14 +95,14 @@ def test_shuffled_labels_make_a_challenger_that_is_refused(lab: Lab) -> None:
     other = {"bright": "dark", "dark": "bright"}
     with lab.store.engine.begin() as read:
         ids = dict(read.execute(select(videos.c.sha256, videos.c.id)).all())  # type: ignore[arg-type]
-    lab.labels.say(
-        [Said(ids[c.sha256], "labelled", other[c.class_name]) for c in learned],
+    lab.labels.add(
+        [Label(ids[c.sha256], "labelled", other[c.class_name]) for c in learned],
         "csv",
         "bob",
         lab.now,
     )
     lab.tend(lab.decided)
-    decision = lab.history.decisions()[0]
+    decision = lab.history.newest_first()[0]
     assert (decision.verdict, lab.history.champion()) == ("refused", "tiny"), decision.reason
 
 
@@ -150,7 +150,7 @@ def test_a_class_with_too_few_clips_waits_and_its_labels_do_not_count(lab: Lab) 
         found = outlook(read, SETTINGS, 0, {"bright", "dark"})
     assert (found.new, found.is_due) == (5, False)
     assert found.short == {
-        "grey": "2 of 3 clips",
+        "grey": "2 of 3 clips to learn from",
         "black": "all of one group: one more recording is needed",
     }
 
@@ -169,15 +169,15 @@ def test_a_challenger_whose_checkpoint_is_damaged_is_refused_when_it_is_compared
     lab.label("bright", range(10, 20))
     open_question = Decision("undecided", "too few", {"able": 0, "missing": {"clips": 1}})
     lab.history.conclude("auto-1", "tiny", open_question, lab.now)
-    lab.history.ask("10 new labels", lab.now)
-    training = lab.history.asked()
+    lab.history.request_training("10 new labels", lab.now)
+    training = lab.history.requested_training()
     assert training
     lab.history.begin(training, 10**6, lab.now)
     lab.history.end(training, "failed", "for this test", lab.now)
     (lab.home.models / "auto-1.json").write_text((lab.home.models / "tiny.json").read_text())
     (lab.home.models / "auto-1.safetensors").write_bytes(b"damaged")
-    lab.tend(lambda: lab.history.decisions()[0].verdict == "refused")
-    assert "auto-1" in lab.history.decisions()[0].reason
+    lab.tend(lambda: lab.history.newest_first()[0].verdict == "refused")
+    assert "auto-1" in lab.history.newest_first()[0].reason
     assert lab.history.champion() == "tiny"
 
 
@@ -222,17 +222,17 @@ def sides_of(lab: Lab) -> dict[int, bool]:
 def test_corrections_do_not_judge_but_labels_of_all_that_came_do(lab: Lab) -> None:
     came = [lab.answer("bright", number) for number in range(1, 41)]
     corrected = came[5:40:7]
-    lab.labels.say(
-        [Said(video, "labelled", "dark") for video in corrected], "command", "ann", lab.now
+    lab.labels.add(
+        [Label(video, "labelled", "dark") for video in corrected], "command", "ann", lab.now
     )
     assert set(sides_of(lab).values()) == {True}
-    lab.labels.say([Said(video, "labelled", "bright") for video in came], "csv", "ann", lab.now)
+    lab.labels.add([Label(video, "labelled", "bright") for video in came], "csv", "ann", lab.now)
     assert set(sides_of(lab).values()) == {False}
 
 
 def test_one_correction_alone_does_not_judge_though_it_is_all_that_is_labelled(lab: Lab) -> None:
     first, *_ = [lab.answer("bright", number) for number in range(1, 12)]
-    lab.labels.say([Said(first, "labelled", "dark")], "moved", "ann", lab.now)
+    lab.labels.add([Label(first, "labelled", "dark")], "moved", "ann", lab.now)
     assert sides_of(lab) == {first: True}
 
 
@@ -240,14 +240,17 @@ def test_labels_that_are_said_again_are_not_new(lab: Lab) -> None:
     lab.label("bright", range(10, 22))
     lab.idle()
     (row,) = lab.rows()
-    training = lab.history.asked() or Training(row.id, row.name)
+    training = lab.history.requested_training() or Training(row.id, row.name)
     lab.retraining.stop()
     lab.history.begin(training, 12, lab.now)
     lab.history.end(training, "trained", None, lab.now)
     with lab.store.engine.begin() as read:
         before = labelled(read)
-    lab.labels.say(
-        [Said(clip.video_id, "labelled", clip.class_name) for clip in before], "csv", "ann", lab.now
+    lab.labels.add(
+        [Label(clip.video_id, "labelled", clip.class_name) for clip in before],
+        "csv",
+        "ann",
+        lab.now,
     )
     with lab.store.engine.begin() as read:
         assert outlook(read, SETTINGS, 12, {"bright", "dark"}).new == 0
