@@ -111,12 +111,9 @@ class Engines:
             log.warning("challenger %s cannot be loaded: %s", challenger, error)
         if not self._decoders or self._decoders[-1].spec != classifier.spec:
             workers = self._settings.decoders or os.cpu_count() or 1
-            limits = (
-                self._settings.decode_seconds,
-                self._settings.decode_gigabytes,
-                self._settings.min_read_share,
-            )
-            self._decoders.append(Decoders(classifier.spec, workers, *limits))
+            limits = (self._settings.decode_seconds, self._settings.decode_gigabytes)
+            decoders = Decoders(classifier.spec, workers, *limits, self._settings.reading)
+            self._decoders.append(decoders)
         if unknown := self._settings.without_class(classifier.classes):
             log.warning(
                 "setting 'thresholds': model %s knows no class %s",
@@ -137,7 +134,5 @@ class Engines:
         )
 
     def _load(self, name: str) -> Classifier:
-        device = None if self._settings.device == "auto" else self._settings.device
-        return Classifier.load(
-            self._home.model_or_starter(name), device, self._settings.exact_frames
-        )
+        path = self._home.model_or_starter(name)
+        return Classifier.load(path, self._settings.device, self._settings.reading)

@@ -39,8 +39,11 @@ def rescore(
     cache: Cache,
     now: datetime,
     progress: Callable[[int, int], None],
+    device: str | None = None,
 ) -> Found:
     """Let a model (the one that answers, where `name` is None) look at all videos that it has not looked at.
+
+    On `device`, or on the one that the home's settings name.
 
     Raises:
         VidwatchError: no such model.
@@ -48,8 +51,9 @@ def rescore(
     name = name or History(engine).champion()
     if name is None:
         raise VidwatchError("no model has answered here yet; start the daemon first")
-    exact, store = settings.load(home.settings).exact_frames, Store(engine, "rescore")
-    model = Classifier.load(home.model_or_starter(name), exact=exact)
+    loaded = settings.load(home.settings)
+    store = Store(engine, "rescore")
+    model = Classifier.load(home.model_or_starter(name), device or loaded.device, loaded.reading)
     model_id = store.register_model(
         model.name, model.digest, model.classes, model.manifest.measured, now
     )

@@ -41,6 +41,20 @@ Model = Annotated[
 ]
 
 
+class DeviceKind(StrEnum):
+    """Where a model runs."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+Device = Annotated[
+    DeviceKind | None,
+    typer.Option("--device", help="Where the model runs, instead of the setting 'device'."),
+]
+
+
 class SplitKind(StrEnum):
     """How clips are kept back."""
 
@@ -53,13 +67,14 @@ def classify(
     context: typer.Context,
     files: Annotated[list[str], typer.Argument(metavar="FILES…", help="Video files.")],
     model: Model = "starter",
+    device: Device = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """Classify video files, without daemon or database. Exit status 1 where a file could not be read."""
     from learner.classifier import Unread
 
     unread = False
-    for result in _load(context.obj, model).results(files):
+    for result in _load(context.obj, model, device).results(files):
         if isinstance(result, Unread):
             unread = True
             print(f"{printable(result.file)}: {result.error}", file=sys.stderr)
@@ -118,6 +133,7 @@ def train(
         str | None, typer.Option(metavar="MODEL", help="Begin with this model of ours.")
     ] = None,
     group_pattern: Pattern = GROUP_PATTERN,
+    device: Device = None,
 ) -> None:
     """Train a model on a folder of class folders, and measure it on groups it has not seen."""
     compile_pattern(group_pattern)
@@ -135,14 +151,26 @@ def train(
     name = _free_name(home, chosen.name) if out is None else out
     out_path = home.model(name)
     from daemon.cli import progress
+    from daemon.home import settings
     from learner import splits
     from learner import train as training
+
+    loaded = settings.load(home.settings)
 
     sources = splits.Sources(folder, validation, test, group_pattern, split.value)
     start = training.Start(weights, home.model_or_starter(init_from) if init_from else None)
     try:
         with progress.training(chosen.training.freeze) as watch:
-            trained = training.train(sources, out_path, chosen, start, _cache(home), watch)
+            trained = training.train(
+                sources,
+                out_path,
+                chosen,
+                start,
+                _cache(home),
+                watch,
+                device=device or loaded.device,
+                exact=loaded.exact_frames,
+            )
     except KeyboardInterrupt:
         print(
             "interrupted: the same command goes on from the last epoch that was saved",
@@ -231,6 +259,7 @@ def evaluate(
         Path | None,
         typer.Option(help="Class folders of what the model does not know: how often is that told?"),
     ] = None,
+    device: Device = None,
     as_json: Json = False,
 ) -> None:
     """Measure a model on a folder of class folders, with its mean-pooling baseline beside it."""
@@ -240,7 +269,8 @@ def evaluate(
     from learner.evaluate import evaluate as measure
 
     with progress.reading() as bar:
-        found = measure(folder, _load(context.obj, model), unknown, _cache(context.obj), bar)
+        classifier = _load(context.obj, model, device)
+        found = measure(folder, classifier, unknown, _cache(context.obj), bar)
     _name_skipped(found.skipped)
     if as_json:
         print(json.dumps(found.to_json()))
@@ -363,6 +393,7 @@ def rescore(
     model: Annotated[
         str | None, typer.Option("--model", help="The model; the one that answers if not given.")
     ] = None,
+    device: Device = None,
 ) -> None:
     """Let a later model look at earlier videos: its predictions stand beside the answers, and no file is moved."""
     from daemon.classify.rescoring import rescore as look_again
@@ -370,7 +401,7 @@ def rescore(
 
     home: Home = context.obj
     with database(home) as engine, progress.reading() as bar:
-        found = look_again(home, engine, model, _cache(home), now(), bar)
+        found = look_again(home, engine, model, _cache(home), now(), bar, device)
     print(
         f"{found.model}: {found.scored} videos, of which {found.other} get another class than their answer"
     )
@@ -454,13 +485,12 @@ def database(home: Home) -> "Iterator[Engine]":
         engine.dispose()
 
 
-def _load(home: Home, name: str) -> "Classifier":
+def _load(home: Home, name: str, device: str | None = None) -> "Classifier":
     from daemon.home import settings
     from learner.classifier import Classifier
 
-    return Classifier.load(
-        home.model_or_starter(name), exact=settings.load(home.settings).exact_frames
-    )
+    loaded = settings.load(home.settings)
+    return Classifier.load(home.model_or_starter(name), device or loaded.device, loaded.reading)
 
 
 def _figures(score: "Score") -> str:
