@@ -1,58 +1,126 @@
-"""Which models there are, read from their manifests alone: no weights, no network, nothing heavy is loaded."""
+"""Finds models and reads their manifests: no weights and no network are loaded, nothing heavy."""
 
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from learner import files
+from learner.errors import VidwatchError
+
 STARTER = Path(__file__).with_name("starter.safetensors")
+
+_SUFFIXES = (".json", ".safetensors")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A model; `accuracy` with its 95 % interval comes from clips it had not seen, `method` says how.
-
-    `problem` says why it cannot be used.
-    """
+    """A model as a list shows it."""
 
     name: str
     classes: tuple[str, ...] = ()
     clips: int = 0
+    """How many clips of its classes it was trained on."""
     accuracy: float | None = None
+    """On clips that it had not seen; None if it was not measured."""
     interval: tuple[float, float] | None = None
+    """The 95 % interval of the accuracy."""
     method: str = ""
+    """How the accuracy was measured."""
     created: str = ""
     problem: str | None = None
+    """Why the model cannot be used."""
 
     def to_json(self) -> dict[str, Any]:
         """One flat object."""
         return asdict(self)
 
 
+def weights_path(path: Path) -> Path:
+    """The weights of a model. `NAME`, `NAME.json` and `NAME.safetensors` all mean the same model."""
+    return _beside(path, ".safetensors")
+
+
+def manifest_path(path: Path) -> Path:
+    """The manifest of a model, which is named as for `weights_path`."""
+    return _beside(path, ".json")
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of a model as its JSON says it: `learner.checkpoint.load` checks its values.
+
+    `path` is as for `weights_path`. If a process was ended while it saved the model, between the
+    weights and the manifest, the new manifest is still under its unfinished name: it is read there.
+
+    Raises:
+        VidwatchError: it cannot be read, or is not a JSON object.
+    """
+    manifest = manifest_path(path)
+    unfinished = files.part_of(manifest)
+    if not manifest.exists() and unfinished.exists():
+        return read_manifest_file(unfinished)
+    return read_manifest_file(manifest)
+
+
+def read_manifest_file(file: Path) -> dict[str, Any]:
+    """As `read_manifest`, of exactly this file.
+
+    Raises:
+        VidwatchError: it cannot be read, or is not a JSON object.
+    """
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        reason = f"cannot read {file.name} ({error.strerror})"
+        raise VidwatchError(f"no model {file.with_suffix('')}: {reason}") from error
+    except (ValueError, RecursionError) as error:
+        raise VidwatchError(f"model manifest {file}: not valid JSON ({error})") from error
+    if not isinstance(document, dict):
+        raise VidwatchError(f"model manifest {file}: not a JSON object")
+    return document
+
+
 def find_models(folder: Path) -> list[Entry]:
-    """The starter, and the models in `folder` by name."""
-    return [_entry("starter", STARTER.with_suffix(".json"))] + [
-        _entry(path.stem, path)
-        for path in sorted(folder.glob("*.json"), key=lambda path: path.stem)
-    ]
+    """The starter, then the models in `folder` by name."""
+    paths = sorted(folder.glob("*.json"), key=lambda path: path.stem)
+    return [_entry("starter", STARTER), *(_entry(path.stem, path) for path in paths)]
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    # A dot in a model's name is part of it: only the two suffixes of a model's own are replaced.
+    if path.suffix in _SUFFIXES:
+        return path.with_suffix(suffix)
+    return path.with_name(path.name + suffix)
 
 
 def _entry(name: str, path: Path) -> Entry:
     try:
-        manifest = json.loads(path.read_text())
-        measured = manifest["measured"]
-        low, high = measured["interval_95"] if measured else (0, 0)
-        return Entry(
-            name,
-            tuple(manifest["classes"]),
-            sum(label in manifest["classes"] for _, label, _ in manifest["trained_on"]),
-            float(measured["accuracy"]) if measured else None,
-            (float(low), float(high)) if measured else None,
-            str(measured.get("method", "")),
-            str(manifest["created"]),
-            None if path.with_suffix(".safetensors").is_file() else "its weights are missing",
-        )
-    except OSError as error:
-        return Entry(name, problem=f"{path.name} cannot be read ({error.strerror})")
+        manifest = read_manifest(path)
+    except VidwatchError as error:
+        return Entry(name, problem=str(error))
+    try:
+        return _described(name, manifest, has_weights=weights_path(path).is_file())
     except (ValueError, KeyError, TypeError, AttributeError):
-        return Entry(name, problem=f"{path.name} is not a manifest that vidwatch wrote")
+        file = manifest_path(path).name
+        return Entry(name, problem=f"{file} is not a manifest that vidwatch wrote")
+
+
+def _described(name: str, manifest: dict[str, Any], *, has_weights: bool) -> Entry:
+    classes = tuple(manifest["classes"])
+    measured = manifest["measured"]
+    accuracy = None
+    interval = None
+    if measured:
+        low, high = measured["interval_95"]
+        accuracy = float(measured["accuracy"])
+        interval = (float(low), float(high))
+    return Entry(
+        name=name,
+        classes=classes,
+        clips=sum(label in classes for _, label, _ in manifest["trained_on"]),
+        accuracy=accuracy,
+        interval=interval,
+        method=str(measured.get("method", "")),
+        created=str(manifest["created"]),
+        problem=None if has_weights else "its weights are missing",
+    )

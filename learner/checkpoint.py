@@ -1,4 +1,4 @@
-"""A model on disk: `NAME.safetensors`, and a manifest `NAME.json` with all that is needed to use and to judge it."""
+"""A model on disk: `NAME.safetensors`, and a manifest `NAME.json` with all to use and judge it."""
 
 import hashlib
 import json
@@ -14,6 +14,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from learner import files
+from learner.catalogue import manifest_path, read_manifest, read_manifest_file, weights_path
 from learner.classes import CLASS_NAME_RULE, is_class_name
 from learner.errors import VidwatchError
 from learner.spec import ClipSpec, NetworkArgs
@@ -21,8 +22,8 @@ from learner.spec import ClipSpec, NetworkArgs
 FORMAT = 3
 
 
-class Taught(NamedTuple):
-    """A clip that a model learned from, by its content."""
+class TrainingClip(NamedTuple):
+    """A clip that a model was trained on, by its content."""
 
     sha256: str
     label: str
@@ -31,51 +32,58 @@ class Taught(NamedTuple):
 
 @dataclass(frozen=True)
 class Manifest:
-    """`classes` in the order of the logits; `trained_on` every clip that it, or a model before it, learned from.
-
-    `measured` holds the accuracy on clips it had not seen, and how that was measured; empty where nothing could be.
-    `temperature` is what logits are divided by for probabilities. A clip whose logits' log-sum-exp is below
-    `unknown_below` is like none of the classes; None where that was not measured. `precision` is what its backbone was
-    computed in when it was trained and measured ("float32", "bfloat16", "float16"); empty where that was not recorded.
-    """
+    """What a model is, and what is known of it."""
 
     classes: tuple[str, ...]
+    """In the order of the logits."""
     clip: ClipSpec
     network: NetworkArgs
-    trained_on: tuple[Taught, ...]
+    trained_on: tuple[TrainingClip, ...]
+    """Every clip that it was trained on, or a model before it."""
     measured: Mapping[str, Any] = field(default_factory=dict)
+    """The accuracy on clips that it had not seen, and how that was measured; empty if it was not."""
     temperature: float = 1.0
+    """Logits are divided by it for probabilities."""
     unknown_below: float | None = None
+    """A clip is like none of the classes if the log-sum-exp of its logits is below this.
+
+    None if that was not measured.
+    """
     created: str = ""
     precision: str = ""
+    """What its backbone was computed in when it was trained and measured.
+
+    "float32", "bfloat16" or "float16"; empty if that was not recorded.
+    """
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A manifest with float32 tensors by name; `digest` tells models apart: weights, classes, clip, network."""
+    """A manifest with float32 tensors by name."""
 
     name: str
     manifest: Manifest
     tensors: dict[str, torch.Tensor]
     digest: str
+    """Tells models apart: by weights, classes, clip spec and network."""
 
 
 def save(path: Path, manifest: Manifest, tensors: Mapping[str, torch.Tensor]) -> Path:
     """Write a model in half precision. Never over another model.
 
     Raises:
-        VidwatchError: a model of that name exists, its weights are not finite, or the disk takes no more.
+        VidwatchError: a model of that name exists, its weights are not finite, or the disk is full.
     """
     return replace([require_free(path)], manifest, tensors)
 
 
 def replace(paths: Sequence[Path], manifest: Manifest, tensors: Mapping[str, torch.Tensor]) -> Path:
-    """As `save`, over the models that are there: a reader finds those or the new one, whatever happens in between.
+    """As `save`, over models that are there. Gives the path of the first one's weights.
 
-    Gives the first path.
+    A reader finds the old model or the new one, wherever the process is ended.
 
     Raises:
-        VidwatchError: weights are not finite or the disk takes no more; the model that was there is as it was.
+        VidwatchError: weights are not finite, or the disk is full; the old model is as it was.
     """
     halves = {
         name: (t.half() if t.is_floating_point() else t).contiguous().cpu()
@@ -92,117 +100,135 @@ def replace(paths: Sequence[Path], manifest: Manifest, tensors: Mapping[str, tor
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
     }
     text = (json.dumps(document, indent=1) + "\n").encode()
-    for path in map(weights_path, paths):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            files.prepare(path.with_suffix(".json"), text)
-            files.write(path, weights)
-            files.commit(path.with_suffix(".json"))
-        except OSError as error:
-            hint = "what was there before is kept"
-            raise VidwatchError(
-                f"model {path}: cannot be written ({error.strerror}); {hint}"
-            ) from error
+    for path in paths:
+        _write(path, weights, text)
     return weights_path(paths[0])
 
 
 def load(path: Path) -> Checkpoint:
-    """Read and verify a model.
+    """Read and verify a model; `NAME`, `NAME.json` and `NAME.safetensors` all mean the same one.
 
     Raises:
         VidwatchError: a file is missing, damaged, or of another format.
     """
     path = weights_path(path)
-    beside, unfinished = path.with_suffix(".json"), files.part_of(path.with_suffix(".json"))
-    # Where `replace` was ended between its two files, the new manifest lies ready.
-    manifest, stated = _read_manifest(
-        beside if beside.exists() or not unfinished.exists() else unfinished
-    )
-    try:
-        weights = path.read_bytes()
-    except OSError as error:
-        raise VidwatchError(f"model {path}: cannot read its weights ({error.strerror})") from error
-    digest = hashlib.sha256(weights).hexdigest()
-    if digest != stated and unfinished.exists():
-        manifest, stated = _read_manifest(unfinished)
-    if digest != stated:
-        raise VidwatchError(
-            f"model {path}: the weights are not the ones its manifest was written for; copy both again"
-        )
+    manifest, weights, weights_sha256 = _read(path)
     try:
         tensors = load_tensors(weights)
     except safetensors.SafetensorError as error:
         raise VidwatchError(f"model {path}: not a safetensors file ({error})") from error
     floats = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
-    described = repr((digest, manifest.classes, manifest.clip, manifest.network))
-    return Checkpoint(path.stem, manifest, floats, hashlib.sha256(described.encode()).hexdigest())
+    return Checkpoint(path.stem, manifest, floats, _digest(weights_sha256, manifest))
+
+
+def digest_of(path: Path) -> str:
+    """The digest that `load` gives a model, without its tensors and without its network.
+
+    Raises:
+        VidwatchError: a file is missing, damaged, or of another format.
+    """
+    manifest, _, weights_sha256 = _read(weights_path(path))
+    return _digest(weights_sha256, manifest)
 
 
 def require_free(path: Path) -> Path:
-    """The weights' path of a model that does not exist yet.
+    """The path of the weights of a model that does not exist yet.
 
     Raises:
-        VidwatchError: it does.
+        VidwatchError: it exists.
     """
-    path = weights_path(path)
-    manifest = path.with_suffix(".json")
-    if path.exists() and not manifest.exists() and files.part_of(manifest).exists():
-        files.commit(manifest)  # a kill had left out this last step of saving it
-    for file in (path, manifest):
+    weights = weights_path(path)
+    manifest = manifest_path(path)
+    if weights.exists() and not manifest.exists() and files.part_of(manifest).exists():
+        files.commit(manifest)  # the last step of saving it, if a process was ended before it
+    for file in (weights, manifest):
         if file.exists():
             raise VidwatchError(
                 f"{file} exists already; give the model another name, or move that one away"
             )
-    return path
+    return weights
 
 
-def weights_path(path: Path) -> Path:
-    """`NAME`, `NAME.json` and `NAME.safetensors` all mean the same model."""
-    suffixed = path.suffix in (".json", ".safetensors")
-    return (
-        path.with_suffix(".safetensors") if suffixed else path.with_name(path.name + ".safetensors")
-    )
-
-
-def _read_manifest(path: Path) -> tuple[Manifest, str]:
+def _write(path: Path, weights: bytes, manifest: bytes) -> None:
+    weights_file = weights_path(path)
+    manifest_file = manifest_path(path)
     try:
-        document = json.loads(path.read_text())
+        weights_file.parent.mkdir(parents=True, exist_ok=True)
+        files.prepare(manifest_file, manifest)
+        files.write(weights_file, weights)
+        files.commit(manifest_file)
+    except OSError as error:
+        raise VidwatchError(
+            f"model {weights_file}: cannot be written ({error.strerror}); "
+            "what was there before is kept"
+        ) from error
+
+
+def _read(path: Path) -> tuple[Manifest, bytes, str]:
+    """The manifest, the bytes of the weights, and their SHA-256, which is the manifest's."""
+    manifest, stated = _checked(read_manifest(path), manifest_path(path))
+    try:
+        weights = path.read_bytes()
+    except OSError as error:
+        raise VidwatchError(f"model {path}: cannot read its weights ({error.strerror})") from error
+    actual = hashlib.sha256(weights).hexdigest()
+    unfinished = files.part_of(manifest_path(path))
+    if actual != stated and unfinished.exists():
+        # `replace` was ended between its two files: the new manifest is still under this name.
+        manifest, stated = _checked(read_manifest_file(unfinished), unfinished)
+    if actual != stated:
+        raise VidwatchError(
+            f"model {path}: the weights are not the ones its manifest was written for; "
+            "copy both again"
+        )
+    return manifest, weights, actual
+
+
+def _digest(weights_sha256: str, manifest: Manifest) -> str:
+    # Stored with every prediction: a model that has not changed has to keep its digest.
+    described = (
+        f"({weights_sha256!r}, {manifest.classes!r}, "
+        f"{manifest.clip.identity()}, {manifest.network.identity()})"
+    )
+    return hashlib.sha256(described.encode()).hexdigest()
+
+
+def _checked(document: dict[str, Any], file: Path) -> tuple[Manifest, str]:
+    """The manifest in `document`, which was read from `file`, and the SHA-256 that it states."""
+    try:
         if document.pop("format") != FORMAT:
             raise VidwatchError(
-                f"model manifest {path}: written by another version of vidwatch; upgrade vidwatch"
+                f"model manifest {file}: written by another version of vidwatch; upgrade vidwatch"
             )
         stated = document.pop("weights_sha256")
-        spec = document["clip"]
-        document["clip"] = ClipSpec(
-            **{**spec, "mean": tuple(spec["mean"]), "std": tuple(spec["std"])}
-        )
+        document["clip"] = ClipSpec.from_json(document["clip"])
         document["network"] = TypeAdapter(NetworkArgs).validate_python(document["network"])
         document["classes"] = tuple(document["classes"])
-        document["trained_on"] = TypeAdapter(tuple[Taught, ...]).validate_python(
+        document["trained_on"] = TypeAdapter(tuple[TrainingClip, ...]).validate_python(
             document["trained_on"]
         )
         manifest = Manifest(**document)
-    except OSError as error:
-        raise VidwatchError(
-            f"no model {path.with_suffix('')}: cannot read {path.name} ({error.strerror})"
-        ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         reason = _first_line(error)
         raise VidwatchError(
-            f"model manifest {path}: not one that this vidwatch wrote ({reason})"
+            f"model manifest {file}: not one that this vidwatch wrote ({reason})"
         ) from error
+    _require_usable(manifest, file)
+    return manifest, stated
+
+
+def _require_usable(manifest: Manifest, file: Path) -> None:
     if len(set(manifest.classes)) != len(manifest.classes) or not manifest.classes:
         raise VidwatchError(
-            f"model manifest {path}: its classes must be different names, and at least one"
+            f"model manifest {file}: its classes must be different names, and at least one"
         )
     if not isinstance(manifest.measured, dict):
         raise VidwatchError(
-            f"model manifest {path}: 'measured' is {manifest.measured!r}; it must be an object"
+            f"model manifest {file}: 'measured' is {manifest.measured!r}; it must be an object"
         )
     for name in manifest.classes:
         if not is_class_name(name):
-            raise VidwatchError(f"model manifest {path}: class {name!r}: {CLASS_NAME_RULE}")
-    return manifest, stated
+            raise VidwatchError(f"model manifest {file}: class {name!r}: {CLASS_NAME_RULE}")
 
 
 def _first_line(error: Exception) -> str:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -18,12 +18,27 @@ from learner.catalogue import STARTER
 from learner.errors import VidwatchError
 from learner.forward import Forward
 from learner.models import ClipNetwork, fast_precision
-from learner.spec import ClipSpec, NetworkArgs
+from learner.spec import ClipSpec, NetworkArgs, ReadOptions
 from learner.video import Clip, read_clip
 
 BATCH = 8
-# Of a clip that is cut short, the share that has to be there for an answer.
-MIN_READ_SHARE = 0.5
+DEFAULT_READING = ReadOptions(min_read_share=0.5)
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device of a name: "auto" is the GPU if there is one, else the CPU.
+
+    Raises:
+        VidwatchError: it is a GPU, and this machine has none that can be used.
+    """
+    has_gpu = torch.cuda.is_available()
+    if name == "auto":
+        return torch.device("cuda" if has_gpu else "cpu")
+    if name.startswith("cuda") and not has_gpu:
+        raise VidwatchError(
+            f"device is {name!r}, but this machine has no usable GPU; give 'auto' or 'cpu'"
+        )
+    return torch.device(name)
 
 
 @dataclass(frozen=True)
@@ -74,13 +89,32 @@ class Unread:
 
 
 class Classifier:
-    """A model ready to use. Calls are thread-safe; gradients are never kept."""
+    """A model ready to use. Calls are thread-safe; gradients are never kept.
 
-    def __init__(self, model: checkpoint.Checkpoint, device: str | None = None) -> None:
+    Args:
+        model: its manifest and its weights.
+        device: "auto" (the GPU if there is one), "cpu" or "cuda".
+        reading: how `classify`, `results` and `learner.dataset.extract` read clips.
+
+    Raises:
+        VidwatchError: the manifest describes no network, the weights do not fit it, or there is no
+            such device.
+    """
+
+    def __init__(
+        self,
+        model: checkpoint.Checkpoint,
+        device: str = "auto",
+        reading: ReadOptions = DEFAULT_READING,
+    ) -> None:
         manifest = model.manifest
-        self.name, self.digest, self.manifest = model.name, model.digest, manifest
-        self.classes, self.spec = manifest.classes, manifest.clip
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.name = model.name
+        self.digest = model.digest
+        self.manifest = manifest
+        self.classes = manifest.classes
+        self.spec = manifest.clip
+        self.reading = reading
+        self.device = choose_device(device)
         try:
             network = ClipNetwork(manifest.network, manifest.clip, len(manifest.classes))
         except (TypeError, ValueError, RuntimeError) as error:
@@ -104,37 +138,44 @@ class Classifier:
         classes: tuple[str, ...],
         seed: int,
         fill: Callable[[ClipNetwork], None],
+        device: str = "auto",
+        reading: ReadOptions = DEFAULT_READING,
     ) -> Self:
-        """A network that knows nothing of `classes` yet; `fill` gives its backbone what weights there are.
+        """A network that knows nothing of `classes` yet.
 
         Its weights are rounded to half precision, as a checkpoint will hold them.
+
+        Args:
+            args: what builds the network.
+            spec: which frames it takes.
+            classes: in the order of its logits.
+            seed: of its first weights.
+            fill: gives its backbone the weights that there are.
+            device: as for a classifier.
+            reading: as for a classifier.
         """
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
             network = ClipNetwork(args, spec, len(classes))
         fill(network)
         network.half().float()
         manifest = checkpoint.Manifest(classes, spec, args, ())
-        return cls(checkpoint.Checkpoint("untrained", manifest, network.state_dict(), ""))
+        model = checkpoint.Checkpoint("untrained", manifest, network.state_dict(), "")
+        return cls(model, device, reading)
 
     @classmethod
     def load(
         cls,
         path: str | os.PathLike[str] | None = None,
-        device: str | None = None,
-        exact: bool | None = None,
+        device: str = "auto",
+        reading: ReadOptions = DEFAULT_READING,
     ) -> Self:
-        """The model at `path` (the starter model by default) on `device` (the GPU where there is one).
-
-        `exact` is how it reads long clips from now on (`ClipSpec.exact`), where it is given.
+        """The model at `path`, by default the starter model.
 
         Raises:
-            VidwatchError: no such model, or a damaged one.
+            VidwatchError: no such model, a damaged one, or no such device.
         """
-        model = cls(checkpoint.load(Path(path) if path is not None else STARTER), device)
-        if exact is not None:
-            model.spec = replace(model.spec, exact=exact)
-        return model
+        return cls(checkpoint.load(Path(path) if path is not None else STARTER), device, reading)
 
     def features(self, clips: Iterable[np.ndarray[Any, Any]]) -> Tensor:
         """`(T, H, W, 3)` uint8 RGB of each of B clips to `(B, T, F)` half-precision features, on the CPU."""
@@ -197,7 +238,7 @@ class Classifier:
                     yield Unread(path, clip)
 
     def _read(self, path: str) -> Clip:
-        return read_clip(path, self.spec, MIN_READ_SHARE)
+        return read_clip(path, self.spec, self.reading)
 
     def _prediction(self, logits: np.ndarray[Any, Any]) -> Prediction:
         if not np.isfinite(logits).all():

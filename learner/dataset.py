@@ -1,6 +1,5 @@
 """Labelled clips in class folders, their groups, and what is computed from them once: frames, features."""
 
-import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -13,13 +12,14 @@ import numpy as np
 import timm
 import torch
 
+from learner import files
 from learner.cache import Cache, Shelf
 from learner.classes import CLASS_NAME_RULE, is_class_name
 from learner.classifier import Classifier, decoded
 from learner.errors import VidwatchError
 from learner.groups import GROUP_PATTERN, compile_pattern, group_of
 from learner.models import weights_digest
-from learner.spec import ClipSpec
+from learner.spec import ClipSpec, ReadOptions
 from learner.video import Clip, read_clip
 
 Array = np.ndarray[Any, Any]
@@ -108,13 +108,21 @@ def read_frames(
     spec: ClipSpec,
     cache: Cache | None = None,
     progress: Progress = silent,
+    *,
+    exact: bool = False,
 ) -> Samples:
-    """Each clip's frames as `spec` wants them, `(T, H, W, 3)` uint8 RGB, from the cache where they are in it."""
+    """Each clip's frames as `spec` asks, `(T, H, W, 3)` uint8 RGB, from the cache if they are there.
+
+    `exact` is as in `ReadOptions`.
+
+    Raises:
+        VidwatchError: more than a tenth of the clips cannot be read.
+    """
     cache = cache or Cache()
     return _compute(
         clips,
-        spec,
-        frames_shelf(spec, cache),
+        lambda path: read_clip(path, spec, ReadOptions(exact=exact)),
+        frames_shelf(spec, cache, exact=exact),
         lambda batch: [clip.frames for clip in batch],
         progress,
         cache.root,
@@ -138,12 +146,21 @@ def extract(
     def compute(batch: list[Clip]) -> list[Array]:
         return list(classifier.features(clip.frames for clip in batch).numpy())
 
-    return _compute(clips, classifier.spec, shelf, compute, progress, tolerated=tolerated)
+    # A model learns from whole clips alone, whatever is required of those that it predicts.
+    reading = replace(classifier.reading, min_read_share=1.0)
+    return _compute(
+        clips,
+        lambda path: read_clip(path, classifier.spec, reading),
+        shelf,
+        compute,
+        progress,
+        tolerated=tolerated,
+    )
 
 
 def _compute(
     clips: list[LabelledClip],
-    spec: ClipSpec,
+    read: Callable[[str], Clip],
     shelf: Shelf,
     compute: Callable[[list[Clip]], list[Array]],
     progress: Progress,
@@ -162,14 +179,16 @@ def _compute(
         progress(len(stored), len(clips))
     missing = {os.fspath(clip.path): clip.sha256 for clip in clips if clip.sha256 not in stored}
     skipped: dict[str, str] = {}
-    for batch in decoded(missing, lambda path: read_clip(path, spec)):
+    for batch in decoded(missing, read):
         skipped |= {path: clip for path, clip in batch if isinstance(clip, str)}
-        read = [(path, clip) for path, clip in batch if isinstance(clip, Clip)]
+        clips_read = [(path, clip) for path, clip in batch if isinstance(clip, Clip)]
         # Values of one content under the hash of another would be believed for ever.
         skipped |= {
-            path: "changed while it was read" for path, clip in read if clip.sha256 != missing[path]
+            path: "changed while it was read"
+            for path, clip in clips_read
+            if clip.sha256 != missing[path]
         }
-        whole = [(path, clip) for path, clip in read if path not in skipped]
+        whole = [(path, clip) for path, clip in clips_read if path not in skipped]
         for (path, _), values in zip(
             whole, compute([clip for _, clip in whole]) if whole else [], strict=True
         ):
@@ -239,11 +258,11 @@ def _class_folders(root: Path) -> set[str]:
 
 def _files(root: Path) -> Iterator[Path]:
     for label in _class_folders(root):
-        for folder, names, files in os.walk(root / label):
+        for folder, names, found in os.walk(root / label):
             names[:] = [name for name in names if not name.startswith(".")]
             yield from (
                 Path(folder, name)
-                for name in files
+                for name in found
                 if not name.startswith(".") and name != "Thumbs.db"
             )
 
@@ -252,24 +271,26 @@ def _sha256(path: Path) -> str:
     """Of its content; of a file without any, or one that cannot be read, something of its own: reading tells why."""
     try:
         if path.is_file() and path.stat().st_size:
-            with path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+            return files.sha256_of(path)
     except OSError:
         pass
     return f"unreadable {path}"
 
 
-def frames_shelf(spec: ClipSpec, cache: Cache) -> Shelf:
-    """Where frames lie: all that they depend on beside their clip is the key; what they are normalised with is not."""
-    return cache.shelf(
-        "frames", repr((replace(spec, mean=(), std=()), spec.exact, DECODING, av.__version__))
-    )
+def frames_shelf(spec: ClipSpec, cache: Cache, *, exact: bool = False) -> Shelf:
+    """Where frames lie. Its key is all that they depend on beside their clip.
+
+    Frames are stored before they are normalised: `mean` and `std` are not in the key.
+    """
+    frames = replace(spec, mean=(), std=()).identity()
+    return cache.shelf("frames", f"({frames}, {exact!r}, {DECODING!r}, {av.__version__!r})")
 
 
 def features_shelf(classifier: Classifier, cache: Cache) -> Shelf:
     """Where the features lie that the classifier's backbone gave.
 
-    Its key is all that they depend on beside their clip: the backbone, its weights, the clip spec and the precision.
+    Its key is all that they depend on beside their clip: the backbone, its weights, the clip spec,
+    how clips are read, and the precision.
     """
     network = classifier.manifest.network
     backbone = (
@@ -285,6 +306,6 @@ def features_shelf(classifier: Classifier, cache: Cache) -> Shelf:
         timm.__version__,
         av.__version__,
     )
-    return cache.shelf(
-        "features", repr((backbone, classifier.spec, classifier.spec.exact, made_by, DECODING))
-    )
+    exact = classifier.reading.exact
+    key = f"({backbone!r}, {classifier.spec.identity()}, {exact!r}, {made_by!r}, {DECODING!r})"
+    return cache.shelf("features", key)

@@ -138,7 +138,7 @@ def fit(
         VidwatchError: the loss is not finite any more, or the state cannot be read or written.
     """
     device = next(network.parameters()).device
-    with torch.random.fork_rng(), _threads(1 if settings.freeze else None), _deterministic():
+    with _own_randomness(device), _threads(1 if settings.freeze else None), _deterministic():
         network.backbone.requires_grad_(not settings.freeze)
         network.eval()
         learning = [network.head, network.baseline] if settings.freeze else [network]
@@ -152,9 +152,8 @@ def fit(
         saved = time.monotonic()
         while len(history) < settings.epochs and not _has_stalled(history, settings.patience):
             began, epoch = time.monotonic(), len(history) + 1
-            torch.manual_seed(
-                1_000_003 * settings.seed + epoch
-            )  # an epoch's draws do not hang on those before it
+            # The draws of an epoch do not depend on those of the epochs before it.
+            _seed(1_000_003 * settings.seed + epoch, device)
             rate = float(optimizer.param_groups[0]["lr"])
             for part in learning:
                 part.train()
@@ -332,6 +331,19 @@ def _threads(count: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _own_randomness(device: torch.device) -> contextlib.AbstractContextManager[None]:
+    """The caller's random numbers stay as they were. A GPU that is not used is not touched."""
+    devices = [device] if device.type == "cuda" else []
+    return torch.random.fork_rng(devices)
+
+
+def _seed(seed: int, device: torch.device) -> None:
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
 
 
 @contextlib.contextmanager

@@ -26,7 +26,6 @@ class Frames(_Strict):
     frames: Count
     size: Count
     fit: Literal["squash", "crop"] = "squash"
-    exact: bool = False
 
 
 class Report(_Strict):

@@ -63,7 +63,9 @@ def _unpack(path: Path, source: str) -> Iterator[tuple[str, Array]]:
 
 
 def _source(model: Classifier) -> str:
-    return repr((model.spec, model.manifest.network.body(), weights_digest(model.network.backbone)))
+    body = model.manifest.network.body()
+    weights = weights_digest(model.network.backbone)
+    return f"({model.spec.identity()}, {body!r}, {weights!r})"
 
 
 if (

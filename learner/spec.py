@@ -1,7 +1,8 @@
 """What a model is and how it is trained, as data. Loads neither torch nor a decoder."""
 
-from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
 
 from annotated_types import Ge, Gt, Interval, Le, MinLen
 
@@ -18,20 +19,18 @@ Share = Annotated[float, Interval(ge=0, lt=1)]
 
 @dataclass(frozen=True)
 class ClipSpec:
-    """What a network wants of a clip.
-
-    `frames` are sampled evenly over the clip; each is made `size` x `size` pixels, squashed to the square as in the
-    course report or cropped to its centre. `mean` and `std` (RGB, of values in 0..1) are the backbone's own. Of a long
-    clip, `exact` asks for the middle frame of each part, where the nearest key frame of that part would be read sooner:
-    that is the reader's choice, and no model is another one for it.
-    """
+    """Which frames of a clip a network takes, and how they are made."""
 
     frames: int
+    """How many, sampled evenly over the clip."""
     size: int
+    """Each is made `size` x `size` pixels."""
     fit: Literal["squash", "crop"] = "squash"
+    """Squashed to the square, as in the course report, or cropped to its centre."""
     mean: tuple[float, ...] = IMAGENET_MEAN
+    """RGB, of values in 0..1: the backbone's own."""
     std: tuple[float, ...] = IMAGENET_STD
-    exact: bool = field(default=False, repr=False)
+    """As `mean`."""
 
     def __post_init__(self) -> None:
         for name in ("frames", "size"):
@@ -42,6 +41,43 @@ class ClipSpec:
                 )
         if self.fit not in ("squash", "crop"):
             raise VidwatchError(f"clip spec: fit is {self.fit!r}; it must be 'squash' or 'crop'")
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Self:
+        """The clip spec of a manifest.
+
+        Raises:
+            KeyError, TypeError, AttributeError: a field is missing, unknown or of another type.
+            VidwatchError: a value is wrong.
+        """
+        # Version 0.1 wrote here, too, whether frames were read exactly: see `ReadOptions`.
+        known = {name: value for name, value in fields.items() if name != "exact"}
+        return cls(**{**known, "mean": tuple(known["mean"]), "std": tuple(known["std"])})
+
+    def identity(self) -> str:
+        """The text by which digests and cache keys tell clip specs apart.
+
+        It must not change for a value that exists already: models would get another digest, and
+        all stored features would be lost. A new field is added here only if it changes features,
+        and only when it differs from its default.
+        """
+        return (
+            f"ClipSpec(frames={self.frames!r}, size={self.size!r}, fit={self.fit!r}, "
+            f"mean={self.mean!r}, std={self.std!r})"
+        )
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How a clip is read: a choice of the reader, not of the model."""
+
+    min_read_share: float = 1.0
+    """Of a clip that is cut short, the share that has to be there."""
+    exact: bool = False
+    """Of a long clip, the middle frame of each part, not the key frame that is nearest to it.
+
+    Slower. See `learner.frames.sought`.
+    """
 
 
 @dataclass(frozen=True)
@@ -76,6 +112,17 @@ class NetworkArgs:
     bidirectional: bool = True
     pooling: Literal["mean", "last"] = "mean"
     skip: bool = True
+
+    def identity(self) -> str:
+        """The text by which digests tell networks apart; the rule is that of `ClipSpec.identity`."""
+        return (
+            f"NetworkArgs(backbone={self.backbone!r}, stage={self.stage!r}, "
+            f"pooled={self.pooled!r}, differences={self.differences!r}, "
+            f"deviation={self.deviation!r}, norm={self.norm!r}, "
+            f"projection={self.projection!r}, dropout={self.dropout!r}, layers={self.layers!r}, "
+            f"hidden={self.hidden!r}, bidirectional={self.bidirectional!r}, "
+            f"pooling={self.pooling!r}, skip={self.skip!r})"
+        )
 
     def body(self) -> tuple[str, int | None, bool]:
         """What tells whose weights fit: the backbone, where it is cut off, and whether it takes differences."""

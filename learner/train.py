@@ -15,8 +15,8 @@ from scipy.special import softmax
 
 from learner import checkpoint, evaluate, report, splits
 from learner.cache import Cache
-from learner.catalogue import STARTER
-from learner.checkpoint import Taught
+from learner.catalogue import STARTER, weights_path
+from learner.checkpoint import TrainingClip
 from learner.classifier import Classifier
 from learner.dataset import (
     LabelledClip,
@@ -33,7 +33,7 @@ from learner.fit import HEAD_STEPS, Data, Epoch, fit, judge
 from learner.models import ClipNetwork, Standardise, backbone_statistics, weights_digest
 from learner.recipe import Recipe
 from learner.run import Run
-from learner.spec import ClipSpec
+from learner.spec import ClipSpec, ReadOptions
 from learner.splits import Fold, Indices, Part, Sources, Split
 
 Array = np.ndarray[Any, Any]
@@ -103,7 +103,7 @@ class _Task:
 class _Before:
     """What a network has learned from when its training begins; whether its head has, which flatters what it judges."""
 
-    clips: tuple[Taught, ...] = ()
+    clips: tuple[TrainingClip, ...] = ()
     head: bool = False
 
 
@@ -140,6 +140,9 @@ def train(
     start: Start | None = None,
     cache: Cache | None = None,
     watch: Watch | None = None,
+    *,
+    device: str = "auto",
+    exact: bool = False,
 ) -> Trained:
     """Train `recipe` and save the model at `out`, with a folder `out`.run beside it that tells all about it.
 
@@ -154,9 +157,9 @@ def train(
     found, parts = splits.gather(sources)
     _split(recipe, sources, found, parts)  # too few groups are told before anything is read
     classes = class_names(found)
-    untrained, before = _begin(recipe, classes, start)
+    untrained, before = _begin(recipe, classes, start, device, ReadOptions(exact=exact))
     manifest = replace(untrained.manifest, precision=untrained.precision)
-    run = Run(out.with_name(f"{checkpoint.weights_path(out).stem}.run"), manifest)
+    run = Run(out.with_name(f"{weights_path(out).stem}.run"), manifest)
     with run.opened(_described(recipe, sources, untrained, found, parts)):
         samples = _read(found, recipe, untrained, cache, watch.reading)
         _require_whole(found, samples, parts)
@@ -194,20 +197,20 @@ def _split(
     return splits.deal(clips, parts, sources.split, settings.seed)
 
 
-def _begin(recipe: Recipe, classes: tuple[str, ...], start: Start) -> tuple[Classifier, "_Before"]:
+def _begin(
+    recipe: Recipe, classes: tuple[str, ...], start: Start, device: str, reading: ReadOptions
+) -> tuple[Classifier, _Before]:
     """The untrained network with what weights there are, and what those have learned from."""
     args, before = recipe.network, _Before()
     mean, std = backbone_statistics(args.backbone)
-    spec = ClipSpec(
-        recipe.clip.frames, recipe.clip.size, recipe.clip.fit, mean, std, recipe.clip.exact
-    )
+    spec = ClipSpec(recipe.clip.frames, recipe.clip.size, recipe.clip.fit, mean, std)
 
     def fill(network: ClipNetwork) -> None:
         nonlocal before
         if start.weights:
             network.backbone.load_weights(start.weights)
         elif start.model or recipe.start == "starter":
-            model = Classifier.load(start.model or STARTER)
+            model = Classifier.load(start.model or STARTER, device)
             with_head = start.model is not None and start.head
             _take_over(network, model, recipe, classes, with_head=with_head)
             if start.model:
@@ -215,7 +218,9 @@ def _begin(recipe: Recipe, classes: tuple[str, ...], start: Start) -> tuple[Clas
         elif recipe.start == "imagenet":
             network.backbone.fetch_weights()
 
-    return Classifier.untrained(args, spec, classes, recipe.training.seed, fill), before
+    seed = recipe.training.seed
+    untrained = Classifier.untrained(args, spec, classes, seed, fill, device, reading)
+    return untrained, before
 
 
 def _take_over(
@@ -249,7 +254,7 @@ def _read(
     if recipe.training.freeze:
         samples = extract(clips, untrained, cache, progress)
     else:
-        samples = read_frames(clips, untrained.spec, cache, progress)
+        samples = read_frames(clips, untrained.spec, cache, progress, exact=untrained.reading.exact)
     cache.trim()
     return samples
 
@@ -262,9 +267,12 @@ def _described(
     parts: dict[str, Part],
 ) -> dict[str, Any]:
     """What a run has to have in common with the one that it goes on with."""
+    described = recipe.to_json()
+    # Here, as version 0.1 wrote it: a run that it began goes on.
+    described["clip"]["exact"] = untrained.reading.exact
     dealt = [(clip.sha256, clip.label, clip.group, parts[clip.sha256]) for clip in clips]
     return {
-        "recipe": recipe.to_json(),
+        "recipe": described,
         "head_steps": HEAD_STEPS,
         "split": sources.split,
         "begins_with": weights_digest(untrained.network),
@@ -375,8 +383,8 @@ def _finish(
     return Trained(path, task.run.folder, method, own, baseline, len(task.clips), groups, skipped)
 
 
-def _lineage(clips: list[LabelledClip], before: _Before) -> tuple[Taught, ...]:
+def _lineage(clips: list[LabelledClip], before: _Before) -> tuple[TrainingClip, ...]:
     """All that the model has learned from, itself or as the one it began with; a newer label counts."""
     old = {clip.sha256: clip for clip in before.clips}
-    new = {clip.sha256: Taught(clip.sha256, clip.label, clip.group) for clip in clips}
+    new = {clip.sha256: TrainingClip(clip.sha256, clip.label, clip.group) for clip in clips}
     return tuple(sorted({**old, **new}.values()))

@@ -3,7 +3,6 @@
 Every decoder process loads this module, so it imports neither torch nor timm.
 """
 
-import hashlib
 import os
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from learner.container import lacks_index, stated_size
+from learner.files import sha256_of_open
 from learner.frames import (
     NotSoughtError,
     is_long,
@@ -33,7 +33,7 @@ from learner.opening import (
     refuse_huge,
     why_no_frames,
 )
-from learner.spec import ClipSpec
+from learner.spec import ClipSpec, ReadOptions
 
 # Of the frames that are stored, the share that may yield none: VP8 stores some that are never shown.
 TOLERATED_LOSS = 0.1
@@ -67,28 +67,30 @@ def sample_indices(count: int, frames: int) -> list[int]:
 
 
 def read_clip(
-    path: str | bytes | os.PathLike[Any], spec: ClipSpec, min_read_share: float = 1.0
+    path: str | bytes | os.PathLike[Any], spec: ClipSpec, reading: ReadOptions | None = None
 ) -> Clip:
-    """Decode the frames that `spec` asks for. What a file is, its content says, not its name.
+    """Decode the frames that `spec` asks for. The content says what a file is, not its name.
 
-    Of a long clip some are sought (see `learner.frames`), so that its frames are not all decoded and looked at.
+    Of a long clip a few frames are sought (see `learner.frames`), so that not all are decoded.
 
     Raises:
-        VideoError: not a video, damaged, without a frame that can be decoded, or with less than `min_read_share` of
-            itself there: by the bytes, the running time or the frames that it states, whichever says least.
+        VideoError: not a video, damaged, without a frame that can be decoded, or less of it is
+            there than `reading` requires: by the bytes, the running time or the frames that it
+            states, whichever gives the least.
         OSError: the file is gone or may not be read.
     """
     with open_regular(path) as file:
-        return read_open(file, spec, min_read_share)
+        return read_open(file, spec, reading)
 
 
-def read_open(file: File, spec: ClipSpec, min_read_share: float = 1.0) -> Clip:
+def read_open(file: File, spec: ClipSpec, reading: ReadOptions | None = None) -> Clip:
     """As `read_clip`, of a file that is open already."""
+    reading = reading or ReadOptions()
     there = _bytes_there(file)
-    there.require(min_read_share)
+    there.require(reading.min_read_share)
     file.seek(0)
-    sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    read = _sample(file, spec, may_seek=there.share == 1)
+    sha256 = sha256_of_open(file)
+    read = _sample(file, spec, exact=reading.exact, may_seek=there.share == 1)
     if not read.count:
         if there.share < 1 or lacks_index(file):
             where = "before its index, or before its first picture"
@@ -96,7 +98,7 @@ def read_open(file: File, spec: ClipSpec, min_read_share: float = 1.0) -> Clip:
         raise VideoError(why_no_frames(file))
     if not read.is_sought:
         there = _frames_there(file, read.count, read.claimed, there)
-        there.require(min_read_share)
+        there.require(reading.min_read_share)
     frames = np.stack([read.images[i] for i in sample_indices(read.count, spec.frames)])
     return Clip(frames, spec.frames, len(read.images), "pyav", sha256, there.share)
 
@@ -140,14 +142,14 @@ class _Read:
     is_sought: bool = False
 
 
-def _sample(file: File, spec: ClipSpec, may_seek: bool) -> _Read:
+def _sample(file: File, spec: ClipSpec, *, exact: bool, may_seek: bool) -> _Read:
     """The frames that are sampled, and no others.
 
     Raises:
         VideoError: the file gave other frames when it was read again.
     """
     try:
-        read = _scan(file, spec, may_seek=may_seek)
+        read = _scan(file, spec, exact=exact, may_seek=may_seek)
     except NotSoughtError:
         read = _scan(file, spec)
     wanted = set(sample_indices(read.count, spec.frames)) if read.count else set()
@@ -160,7 +162,9 @@ def _sample(file: File, spec: ClipSpec, may_seek: bool) -> _Read:
     return replace(read, images={index: read.images[index] for index in wanted})
 
 
-def _scan(file: File, spec: ClipSpec, count: int = 0, may_seek: bool = False) -> _Read:
+def _scan(
+    file: File, spec: ClipSpec, count: int = 0, *, exact: bool = False, may_seek: bool = False
+) -> _Read:
     """Decode every frame, and convert those wanted of a clip of `count` frames; 0 takes the header's word for it.
 
     By FFmpeg itself, not by OpenCV: its 5.0 hands out stale pictures, with no error, for interlaced video and for some
@@ -181,7 +185,7 @@ def _scan(file: File, spec: ClipSpec, count: int = 0, may_seek: bool = False) ->
             stream.codec_context.thread_count = 1
             stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
             if may_seek and is_long(container, stream):
-                frames = sought(container, stream, spec.frames, spec.exact)
+                frames = sought(container, stream, spec.frames, exact)
                 return _Read(
                     {part: picture.of(frame) for part, frame in enumerate(frames)},
                     spec.frames,

@@ -23,7 +23,7 @@ from daemon.home.settings import Settings
 from daemon.labels.labels import Label, Labels
 from daemon.training.decisions import Decisions
 from daemon.training.retraining import Retraining
-from learner.dataset import _sha256
+from learner.files import sha256_of
 
 START = datetime(2026, 1, 2, tzinfo=UTC)
 # Its clock runs ahead of the processes that it waits for.
@@ -56,7 +56,7 @@ class Lab:
         said = "bright" if label == "grey" else label
         known = (said, 0, 0.9, [1.0, 0.0], 4, 4, "pyav")
         self.store.record(
-            [predicted(video.id, video.path, _sha256(path), *known)],
+            [predicted(video.id, video.path, sha256_of(path), *known)],
             self.model,
             self.folders,
             self.now,

@@ -141,12 +141,9 @@ class ChampionLoader:
         """Those in use, or new ones if this model wants other frames."""
         if not self._decoders or self._decoders[-1].spec != classifier.spec:
             workers = self._settings.decoders or os.cpu_count() or 1
-            limits = (
-                self._settings.decode_seconds,
-                self._settings.decode_gigabytes,
-                self._settings.min_read_share,
-            )
-            self._decoders.append(Decoders(classifier.spec, workers, *limits))
+            limits = (self._settings.decode_seconds, self._settings.decode_gigabytes)
+            decoders = Decoders(classifier.spec, workers, *limits, self._settings.reading)
+            self._decoders.append(decoders)
         return self._decoders[-1]
 
     def _register(self, model: Classifier, now: datetime) -> int:
@@ -155,7 +152,5 @@ class ChampionLoader:
         )
 
     def _load(self, name: str) -> Classifier:
-        device = None if self._settings.device == "auto" else self._settings.device
-        return Classifier.load(
-            self._home.model_or_starter(name), device, self._settings.exact_frames
-        )
+        path = self._home.model_or_starter(name)
+        return Classifier.load(path, self._settings.device, self._settings.reading)

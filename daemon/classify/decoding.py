@@ -19,7 +19,7 @@ from daemon.home.identity import Identity
 from learner.errors import VidwatchError
 from learner.opening import File, VideoError, open_regular
 from learner.process import die_with, keep_freed_memory
-from learner.spec import ClipSpec
+from learner.spec import ClipSpec, ReadOptions
 from learner.video import Clip, read_open
 
 log = logging.getLogger(__name__)
@@ -54,10 +54,10 @@ class Decoders:
         workers: int,
         seconds: float,
         gigabytes: float = 2.0,
-        min_read_share: float = 1.0,
+        reading: ReadOptions | None = None,
     ) -> None:
         self.spec, self.workers, self.seconds, self.gigabytes = spec, workers, seconds, gigabytes
-        self.min_read_share = min_read_share
+        self.reading = reading or ReadOptions()
         self._pool = self._new_pool()
         self._begun: set[Future[Clip]] = set()
         self._moved = time.monotonic()
@@ -67,7 +67,7 @@ class Decoders:
         self.tend()
         if not self._begun:
             self._moved = time.monotonic()
-        arguments = (path, identity, self.spec, self.min_read_share)
+        arguments = (path, identity, self.spec, self.reading)
         future: Future[Clip] = self._pool.schedule(_read, args=arguments, timeout=self.seconds)
         self._begun.add(future)
         future.add_done_callback(self._end)
@@ -153,12 +153,12 @@ def _prepare(parent: int, gigabytes: float) -> None:
     confine(gigabytes)
 
 
-def _read(path: bytes, identity: Identity | None, spec: ClipSpec, min_read_share: float) -> Clip:
+def _read(path: bytes, identity: Identity | None, spec: ClipSpec, reading: ReadOptions) -> Clip:
     """In a decoder process: read the file, unless another one is in its place by now, be it reached through a link."""
     with open_regular(path, follow_links=False) as file:
         if identity and not _is(file, identity):
             raise OSError(errno.ESTALE, "it is not the file that came")
-        return read_open(file, spec, min_read_share)
+        return read_open(file, spec, reading)
 
 
 def _is(file: File, identity: Identity) -> bool:

@@ -40,6 +40,7 @@ def rescore(
     cache: Cache,
     now: datetime,
     progress: Callable[[int, int], None],
+    device: str | None = None,
 ) -> Rescored:
     """Have a model predict all videos that it has not predicted yet.
 
@@ -50,6 +51,7 @@ def rescore(
         cache: Where features of the clips lie.
         now: When the predictions are made.
         progress: Called with how many videos are done, and of how many.
+        device: Where the model runs; the setting `device` if None.
 
     Raises:
         VidwatchError: no such model.
@@ -57,8 +59,8 @@ def rescore(
     name = name or Decisions(engine).champion()
     if name is None:
         raise VidwatchError("there is no champion yet; start the daemon first")
-    exact = settings.load(home.settings).exact_frames
-    model = Classifier.load(home.model_or_starter(name), exact=exact)
+    loaded = settings.load(home.settings)
+    model = Classifier.load(home.model_or_starter(name), device or loaded.device, loaded.reading)
     recorded = Predictions(engine)
     model_id = recorded.register_model(
         model.name, model.digest, model.classes, model.manifest.measured, now

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from daemon.cli.shared import (
+    Device,
     Json,
     Model,
     database,
@@ -34,13 +35,14 @@ def classify(
     context: typer.Context,
     files: Annotated[list[str], typer.Argument(metavar="FILES…", help="Video files.")],
     model: Model = "starter",
+    device: Device = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """Classify video files, without daemon or database. Exit status 1 where a file could not be read."""
     from learner.classifier import Unread
 
     unread = False
-    for result in load_model(context.obj, model).results(files):
+    for result in load_model(context.obj, model, device).results(files):
         if isinstance(result, Unread):
             unread = True
             print(f"{printable(result.file)}: {result.error}", file=sys.stderr)
@@ -68,6 +70,7 @@ def evaluate(
         Path | None,
         typer.Option(help="Class folders of what the model does not know: how often is that told?"),
     ] = None,
+    device: Device = None,
     as_json: Json = False,
 ) -> None:
     """Measure a model on a folder of class folders, with its mean-pooling baseline beside it."""
@@ -78,7 +81,7 @@ def evaluate(
 
     with progress.reading() as bar:
         found = measure(
-            folder, load_model(context.obj, model), unknown, open_cache(context.obj), bar
+            folder, load_model(context.obj, model, device), unknown, open_cache(context.obj), bar
         )
     print_skipped(found.skipped)
     if as_json:
@@ -202,6 +205,7 @@ def rescore(
     model: Annotated[
         str | None, typer.Option("--model", help="The model; the one that answers if not given.")
     ] = None,
+    device: Device = None,
 ) -> None:
     """Let a later model look at earlier videos: its predictions stand beside the answers, and no file is moved."""
     from daemon.classify.rescoring import rescore as look_again
@@ -209,7 +213,7 @@ def rescore(
 
     home: Home = context.obj
     with database(home) as engine, progress.reading() as bar:
-        found = look_again(home, engine, model, open_cache(home), now(), bar)
+        found = look_again(home, engine, model, open_cache(home), now(), bar, device)
     print(
         f"{found.model}: {found.scored} videos, of which {found.other} get another class than their answer"
     )

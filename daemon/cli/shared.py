@@ -6,6 +6,7 @@ What is heavy is imported where it runs.
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -32,6 +33,20 @@ Model = Annotated[
 ]
 
 
+class DeviceKind(StrEnum):
+    """Where a model runs."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+Device = Annotated[
+    DeviceKind | None,
+    typer.Option("--device", help="Where the model runs, instead of the setting 'device'."),
+]
+
+
 @contextmanager
 def database(home: Home) -> "Iterator[Engine]":
     """The home's database, brought up to date if it is older than this program."""
@@ -45,14 +60,13 @@ def database(home: Home) -> "Iterator[Engine]":
         yield engine
 
 
-def load_model(home: Home, name: str) -> "Classifier":
+def load_model(home: Home, name: str, device: str | None = None) -> "Classifier":
     """ "starter", a model of the home, or the model at a path."""
     from daemon.home import settings
     from learner.classifier import Classifier
 
-    return Classifier.load(
-        home.model_or_starter(name), exact=settings.load(home.settings).exact_frames
-    )
+    loaded = settings.load(home.settings)
+    return Classifier.load(home.model_or_starter(name), device or loaded.device, loaded.reading)
 
 
 def described(score: "Score") -> str:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli.shared import Json, Pattern, database, described, open_cache, print_skipped
+from daemon.cli.shared import Device, Json, Pattern, database, described, open_cache, print_skipped
 from daemon.home.clock import now
 from daemon.home.folder import Home
 from learner.errors import VidwatchError
@@ -67,6 +67,7 @@ def train(
         str | None, typer.Option(metavar="MODEL", help="Begin with this model of ours.")
     ] = None,
     group_pattern: Pattern = GROUP_PATTERN,
+    device: Device = None,
 ) -> None:
     """Train a model on a folder of class folders, and measure it on groups it has not seen."""
     compile_pattern(group_pattern)
@@ -84,14 +85,25 @@ def train(
     name = _free_name(home, chosen.name) if out is None else out
     out_path = home.model(name)
     from daemon.cli import progress
+    from daemon.home import settings
     from learner import splits
     from learner import train as training
 
+    loaded = settings.load(home.settings)
     sources = splits.Sources(folder, validation, test, group_pattern, split.value)
     start = training.Start(weights, home.model_or_starter(init_from) if init_from else None)
     try:
         with progress.training(chosen.training.freeze) as watch:
-            trained = training.train(sources, out_path, chosen, start, open_cache(home), watch)
+            trained = training.train(
+                sources,
+                out_path,
+                chosen,
+                start,
+                open_cache(home),
+                watch,
+                device=device or loaded.device,
+                exact=loaded.exact_frames,
+            )
     except KeyboardInterrupt:
         print(
             "interrupted: the same command goes on from the last epoch that was saved",

@@ -3,7 +3,6 @@
 import contextlib
 import ctypes
 import errno
-import hashlib
 import itertools
 import logging
 import os
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from daemon.home.folders import Found
 from daemon.home.identity import Identity, base_name, identify
+from learner import files
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +127,9 @@ def _is_copy(
     if there is None or there.size != identity.size:
         return False
     return (
-        there.mtime_ns == identity.mtime_ns if sha256 is None else _sha256(path, progress) == sha256
+        there.mtime_ns == identity.mtime_ns
+        if sha256 is None
+        else files.sha256_of(path, progress=progress) == sha256
     )
 
 
@@ -201,15 +203,6 @@ def _begins(path: bytes, opening: bytes) -> bool:
         return False
 
 
-def _sha256(path: bytes, progress: Callable[[], None]) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while piece := file.read(PIECE):
-            digest.update(piece)
-            progress()
-    return digest.hexdigest()
-
-
 def put_back(file: Found, inbox: Path, name: bytes | None = None) -> bytes | None:
     """Move a file into the inbox, under its name, or `name`, or a numbered one; None where it has changed meanwhile.
 
@@ -236,10 +229,7 @@ def reason_texts(failed: Path) -> dict[bytes, list[bytes]]:
 def sha256_of(path: bytes) -> str | None:
     """The content's digest; None where it cannot be read."""
     try:
-        with open(
-            os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb"
-        ) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return files.sha256_of(path, follow_links=False)
     except OSError:
         return None
 

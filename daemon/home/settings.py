@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from learner.classes import CLASS_NAME_RULE, is_class_name
 from learner.errors import VidwatchError
 from learner.groups import GROUP_PATTERN, compile_pattern
+from learner.spec import ReadOptions
 
 
 def _is_pattern(text: str) -> str:
@@ -68,6 +69,11 @@ class Settings(BaseSettings):
     keep_days: Annotated[float, Field(ge=0, le=100_000)] = 0.0
     keep_videos: Annotated[int, Field(ge=0)] = 0
     group_pattern: Annotated[str, AfterValidator(_is_pattern)] = GROUP_PATTERN
+
+    @property
+    def reading(self) -> ReadOptions:
+        """How clips are read that are predicted."""
+        return ReadOptions(self.min_read_share, self.exact_frames)
 
     def without_class(self, classes: Collection[str]) -> list[str]:
         """The names among the thresholds that are none of a model's classes: a slip of the pen, or classes to come."""

@@ -1,6 +1,5 @@
 """What we leave in a home when we are killed or a disk is full: copies and models that were not completed."""
 
-import json
 import os
 import re
 import shutil
@@ -19,6 +18,8 @@ from daemon.home.identity import identify
 from daemon.home.moving import REASON, put_back, sha256_of
 from daemon.maintenance.finding import Finding
 from learner import files
+from learner.catalogue import read_manifest_file
+from learner.errors import VidwatchError
 
 YOUNG = 600  # seconds: beside a daemon at work, what was changed within them may be in its hands
 _COPY = re.compile(rb"\.vidwatch-(-?\d+)-(\d+)\.part")
@@ -139,6 +140,6 @@ def _is_reason(path: bytes) -> bool:
 
 def _stated(manifest: Path) -> str | None:
     try:
-        return str(json.loads(manifest.read_text())["weights_sha256"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return str(read_manifest_file(manifest)["weights_sha256"])
+    except (VidwatchError, KeyError):
         return None

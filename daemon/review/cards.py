@@ -1,6 +1,5 @@
 """What a card says of a clip, from its row and its model's manifest. Opens no video and loads no model."""
 
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from daemon.database.tables import labels, models, predictions, that_counts, vid
 from daemon.home.folder import Home
 from daemon.home.identity import printable
 from daemon.review.queue import in_share
+from learner import catalogue
 from learner.errors import VidwatchError
 from learner.spec import ClipSpec
 
@@ -97,9 +97,8 @@ def read_spec(home: Home, model: str) -> ClipSpec:
         VidwatchError: its manifest cannot be read.
     """
     try:
-        clip = read_manifest(home, model)["clip"]
-        return ClipSpec(**{**clip, "mean": tuple(clip["mean"]), "std": tuple(clip["std"])})
-    except (KeyError, TypeError) as error:
+        return ClipSpec.from_json(read_manifest(home, model)["clip"])
+    except (KeyError, TypeError, AttributeError) as error:
         raise VidwatchError(
             f"model {model}: its manifest is not one that vidwatch wrote"
         ) from error
@@ -111,19 +110,7 @@ def read_manifest(home: Home, model: str) -> Mapping[str, Any]:
     Raises:
         VidwatchError: it cannot be read.
     """
-    path = home.model_or_starter(model)
-    beside = (
-        path.with_suffix(".json")
-        if path.suffix == ".safetensors"
-        else path.with_name(f"{path.name}.json")
-    )
-    try:
-        manifest = json.loads((path if path.suffix == ".json" else beside).read_text())
-    except (OSError, ValueError) as error:
-        raise VidwatchError(f"model {model}: its manifest cannot be read") from error
-    if not isinstance(manifest, dict):
-        raise VidwatchError(f"model {model}: its manifest is not one that vidwatch wrote")
-    return manifest
+    return catalogue.read_manifest(home.model_or_starter(model))
 
 
 def probabilities(logits: Sequence[float], temperature: float) -> list[float]:

@@ -5,7 +5,7 @@ What is heavy (a decoder, the model) is loaded on first use, so that the page it
 
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -77,8 +77,9 @@ class Clips:
         """
         import numpy as np
 
-        spec = replace(read_spec(self._home, model), exact=self._settings.exact_frames)
-        key = spec.frames, spec.size, spec.fit, spec.exact, version("vidwatch"), QUALITY
+        spec = read_spec(self._home, model)
+        exact = self._settings.exact_frames
+        key = spec.frames, spec.size, spec.fit, exact, version("vidwatch"), QUALITY
         shelf = self._cache().shelf("strips", repr(key))
         kept = shelf.get(card.sha256)
         if kept is None:
@@ -121,9 +122,8 @@ class Clips:
                 from learner.classifier import Classifier
                 from learner.dataset import features_shelf
 
-                classifier = Classifier.load(
-                    self._home.model_or_starter(name), "cpu", self._settings.exact_frames
-                )
+                path = self._home.model_or_starter(name)
+                classifier = Classifier.load(path, "cpu", self._settings.reading)
                 self._model = name, classifier, features_shelf(classifier, self._cache())
             return self._model[1:]
 
@@ -151,12 +151,8 @@ class Clips:
 
             if self._decoders:
                 self._decoders.close()
-            limits = (
-                self._settings.decode_seconds,
-                self._settings.decode_gigabytes,
-                self._settings.min_read_share,
-            )
-            self._decoders = Decoders(spec, WORKERS, *limits)
+            limits = (self._settings.decode_seconds, self._settings.decode_gigabytes)
+            self._decoders = Decoders(spec, WORKERS, *limits, self._settings.reading)
         return self._decoders, self._decoders.decode(path)
 
     def _remember(self, card: Card, reason: str, lasts: bool) -> str:

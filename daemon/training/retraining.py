@@ -8,7 +8,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import IO, Any
 
 from sqlalchemy import Connection, Engine, func, select
@@ -21,7 +20,7 @@ from daemon.labels.enough import what_is_missing
 from daemon.labels.queries import new_since
 from daemon.training.decisions import Decision, Decisions, Training
 from daemon.training.holdout import LabelledVideo, deal, labelled, training_counts
-from learner.catalogue import STARTER
+from learner.catalogue import STARTER, read_manifest
 from learner.errors import VidwatchError
 from learner.recipe import HEAD, load
 
@@ -141,7 +140,7 @@ class Retraining:
     def _known(self) -> set[str]:
         """The classes of the champion."""
         name = self._decisions.champion()
-        return set(_manifest(self._home.model_or_starter(name))["classes"]) if name else set()
+        return set(read_manifest(self._home.model_or_starter(name))["classes"]) if name else set()
 
     def _begin(self, training: Training, now: datetime) -> None:
         try:
@@ -157,7 +156,8 @@ class Retraining:
         """What is learned from, and what judges."""
         champion = self._home.model_or_starter(self._decisions.champion() or "starter")
         taught, starters = (
-            [tuple(clip) for clip in _manifest(path)["trained_on"]] for path in (champion, STARTER)
+            [tuple(clip) for clip in read_manifest(path)["trained_on"]]
+            for path in (champion, STARTER)
         )
         barred = {sha256 for sha256, _, _ in starters}
         seen = barred | {sha256 for sha256, _, _ in taught}
@@ -192,7 +192,7 @@ class Retraining:
             "champion": str(self._home.model_or_starter(champion)),
             "is_trained": training is None,
             "recipe": settings.retrain,
-            "device": None if settings.device == "auto" else settings.device,
+            "device": settings.device,
             "memory": settings.training_memory,
             "exact": settings.exact_frames,
             "cache": round(settings.cache_gigabytes * GIGABYTE),
@@ -332,12 +332,3 @@ def _described(clip: LabelledVideo) -> dict[str, Any]:
         "sha256": clip.sha256,
         "picked": clip.picked,
     }
-
-
-def _manifest(path: Path) -> dict[str, Any]:
-    beside = path.with_name(path.name.removesuffix(".safetensors") + ".json")
-    try:
-        found: dict[str, Any] = json.loads(beside.read_text())
-        return found
-    except (OSError, ValueError) as error:
-        raise VidwatchError(f"model manifest {beside}: cannot be read ({error})") from error

@@ -22,6 +22,7 @@ from daemon.labels.enough import what_is_missing
 from learner import promotion
 from learner.cache import Cache
 from learner.catalogue import STARTER
+from learner.checkpoint import digest_of
 from learner.classifier import Classifier
 from learner.dataset import LabelledClip, extract, features_shelf, frames_shelf
 from learner.errors import VidwatchError
@@ -29,7 +30,7 @@ from learner.process import die_with
 from learner.promotion import Evidence, Rule
 from learner.recipe import HEAD, Frames, Recipe, load
 from learner.rehearsal import recall
-from learner.spec import Augment, ClipSpec
+from learner.spec import Augment, ClipSpec, ReadOptions
 from learner.splits import Sources
 from learner.train import Start, Watch, train
 
@@ -65,7 +66,7 @@ class Job:
     champion: str
     is_trained: bool
     recipe: str
-    device: str | None
+    device: str
     memory: float
     cache: int
     min_class_clips: int
@@ -101,7 +102,7 @@ def main() -> None:
     os.nice(19)
     job = Job.read(sys.stdin.read())
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    if torch.cuda.is_available():
+    if job.device != "cpu" and torch.cuda.is_available():
         torch.cuda.set_per_process_memory_fraction(job.memory)
     try:
         work(job)
@@ -116,21 +117,29 @@ def work(job: Job) -> None:
     Raises:
         VidwatchError: nothing to learn from, a class of the champion's of which nothing is left, a damaged model.
     """
-    cache, champion = Cache(job.cache), Classifier.load(job.champion, job.device, job.exact)
+    cache = Cache(job.cache)
+    reading = ReadOptions(exact=job.exact)
+    champion = Classifier.load(job.champion, job.device, reading)
     if not job.is_trained:
         recipe = head_of(champion) if job.recipe == HEAD else load(job.recipe)
-        recipe = recipe.model_copy(
-            update={"clip": recipe.clip.model_copy(update={"exact": job.exact})}
-        )
         same_body = recipe.network.body() == champion.manifest.network.body()
         start = Start(model=Path(job.champion), head=False) if same_body else Start()
         learned = recalled(champion, recipe, same_body, cache)
         clips = choose(job, learned, champion)
         log.info("training clips=%d classes=%s", len(clips), sorted({clip.label for clip in clips}))
-        trained = train(Sources(clips=clips), Path(job.challenger), recipe, start, cache, _watch())
+        trained = train(
+            Sources(clips=clips),
+            Path(job.challenger),
+            recipe,
+            start,
+            cache,
+            _watch(),
+            device=job.device,
+            exact=job.exact,
+        )
         log.info("trained accuracy=%.3f skipped=%s", trained.score.accuracy, trained.skipped)
         _tell(progress="comparing")
-    challenger = Classifier.load(job.challenger, job.device, job.exact)
+    challenger = Classifier.load(job.challenger, job.device, reading)
     if challenger.digest == champion.digest:
         raise VidwatchError("it is the very model that answers: nothing has changed")
     evidence = compare(job.holdout, champion, challenger, cache)
@@ -159,11 +168,13 @@ def recalled(
 ) -> list[LabelledClip]:
     """What the champion learned from, as far as there is stored of it what `recipe` learns from."""
     if not recipe.training.freeze:
-        shelf = frames_shelf(ClipSpec(**recipe.clip.model_dump()), cache)
+        spec = ClipSpec(**recipe.clip.model_dump())
+        shelf = frames_shelf(spec, cache, exact=champion.reading.exact)
+    elif same_body:
+        shelf = features_shelf(champion, cache)
     else:
-        shelf = features_shelf(
-            champion if same_body else Classifier.load(STARTER, exact=recipe.clip.exact), cache
-        )
+        starter = Classifier.load(STARTER, champion.device.type, champion.reading)
+        shelf = features_shelf(starter, cache)
     return recall(champion, shelf, cache)
 
 
@@ -181,7 +192,7 @@ def choose(
     clips = [clip.clip() for clip in job.training]
     required = set[str]()
     # Whose labels name none of the starter's actions has clips of something else, and no use for it.
-    if champion.digest != Classifier.load(STARTER).digest or {clip.label for clip in clips} & set(
+    if champion.digest != digest_of(STARTER) or {clip.label for clip in clips} & set(
         champion.classes
     ):
         # What a model before it knew, and it does not any more, stays forgotten.

@@ -89,9 +89,9 @@ def test_a_champion_that_is_gone_at_the_start_gives_way_too(
 def test_exact_frames_are_asked_of_the_decoders_and_their_features_kept_apart(lab: Lab) -> None:
     settings = SETTINGS.model_copy(update={"model": "tiny", "decoders": 1, "exact_frames": True})
     engines = ChampionLoader(lab.home, settings, lab.store, lab.history)
-    assert engines.first(lab.now).reader.spec.exact
+    assert engines.first(lab.now).reader.reading.exact
     exact, near = engines.champion, Classifier.load(lab.home.model("tiny"))
-    assert not near.spec.exact
+    assert not near.reading.exact
     assert features_shelf(exact, Cache()).folder != features_shelf(near, Cache()).folder
     engines.close()
 

@@ -18,7 +18,7 @@ from conftest import write_video
 
 from daemon.classify.decoding import SLACK, Decoders, Undecoded
 from daemon.home.identity import identify
-from learner.spec import ClipSpec
+from learner.spec import ClipSpec, ReadOptions
 from learner.video import Clip
 
 SPEC = ClipSpec(frames=4, size=16)
@@ -48,7 +48,7 @@ def test_what_is_no_video_is_failed_with_its_reason(tmp_path: Path, decoders: De
 def test_of_a_file_cut_short_what_is_there_is_read_and_too_little_is_told_from_other_failures(
     tmp_path: Path,
 ) -> None:
-    decoders = Decoders(SPEC, workers=1, seconds=30, min_read_share=0.5)
+    decoders = Decoders(SPEC, workers=1, seconds=30, reading=ReadOptions(0.5))
     whole = write_video(tmp_path / "a.avi", frames=60).read_bytes()
     for name, share in (("most", 0.8), ("little", 0.3), ("none", 0)):
         (tmp_path / name).write_bytes(whole[: int(len(whole) * share)])

@@ -22,7 +22,7 @@ from daemon.database.upgrade import upgrade
 from daemon.home.folders import Folders, Found
 from daemon.home.identity import Identity, identify
 from learner.errors import VidwatchError
-from learner.spec import ClipSpec
+from learner.spec import ClipSpec, ReadOptions
 from learner.video import Clip
 
 START = datetime(2026, 1, 2, tzinfo=UTC)
@@ -64,7 +64,7 @@ class Brightness:
 
 @pytest.fixture(scope="module")
 def decoders() -> Iterator[Decoders]:
-    decoders = Decoders(ClipSpec(frames=4, size=16), workers=2, seconds=5, min_read_share=0.5)
+    decoders = Decoders(ClipSpec(frames=4, size=16), workers=2, seconds=5, reading=ReadOptions(0.5))
     yield decoders
     decoders.close()
 

@@ -13,7 +13,7 @@ from installed import Daemon
 from tiny import class_folders, trained_on
 
 from daemon.classify.decoding import Decoders, Undecoded
-from learner.spec import ClipSpec
+from learner.spec import ClipSpec, ReadOptions
 from learner.video import Clip, sample_indices
 
 SPEC = ClipSpec(frames=8, size=32)
@@ -22,7 +22,7 @@ QUICK = {odd.name for odd in CORPUS[::4]}
 
 @pytest.fixture(scope="module")
 def decoders() -> Iterator[Decoders]:
-    decoders = Decoders(SPEC, workers=1, seconds=60, min_read_share=0.5)
+    decoders = Decoders(SPEC, workers=1, seconds=60, reading=ReadOptions(0.5))
     yield decoders
     decoders.close()
 

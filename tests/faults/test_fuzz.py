@@ -17,7 +17,7 @@ import pytest
 from conftest import write_video
 
 from daemon.classify.decoding import Decoders, Undecoded
-from learner.spec import ClipSpec
+from learner.spec import ClipSpec, ReadOptions
 from learner.video import Clip
 
 SPEC = ClipSpec(frames=4, size=16)
@@ -54,7 +54,7 @@ COLOURS = {
 
 @pytest.fixture
 def decoders() -> Iterator[Decoders]:
-    decoders = Decoders(SPEC, workers=2, seconds=LIMIT, gigabytes=0.5, min_read_share=0.5)
+    decoders = Decoders(SPEC, workers=2, seconds=LIMIT, gigabytes=0.5, reading=ReadOptions(0.5))
     yield decoders
     decoders.close()
 

@@ -13,7 +13,7 @@ MANIFEST = checkpoint.Manifest(
     classes=("cat", "dog"),
     clip=ClipSpec(frames=4, size=32, mean=(0.5, 0.5, 0.5)),
     network=NetworkArgs(hidden=8),
-    trained_on=(checkpoint.Taught("ab" * 32, "bright", "g1"),),
+    trained_on=(checkpoint.TrainingClip("ab" * 32, "bright", "g1"),),
     measured={"accuracy": 0.5},
     created="2024-01-01T00:00:00+00:00",
 )

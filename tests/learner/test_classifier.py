@@ -12,7 +12,7 @@ from tiny import ARGS, SPEC
 from daemon.home.settings import Settings
 from learner import Classifier, checkpoint
 from learner.catalogue import STARTER
-from learner.classifier import BATCH, MIN_READ_SHARE, Classified, Unread, decoded
+from learner.classifier import BATCH, DEFAULT_READING, Classified, Unread, decoded
 from learner.errors import VidwatchError
 from learner.models import ClipNetwork
 from learner.video import Clip, read_clip
@@ -126,7 +126,7 @@ def test_a_clip_cut_short_is_classified_on_what_is_there_and_says_how_much_that_
 
 
 def test_files_are_classified_by_hand_and_by_the_daemon_by_one_rule() -> None:
-    assert MIN_READ_SHARE == Settings().min_read_share
+    assert Settings().reading == DEFAULT_READING
 
 
 def test_names_of_any_bytes_come_back_as_they_were(classifier: Classifier, tmp_path: Path) -> None:

@@ -15,12 +15,14 @@ import pytest
 
 from learner.frames import LONG, NotSoughtError, is_long, sought
 from learner.opening import open_container, open_regular
-from learner.spec import ClipSpec
+from learner.spec import ClipSpec, ReadOptions
 from learner.video import VideoError, read_clip, sample_indices
 
 COUNT, PARTS, GROUP = 2000, 8, 50
 GAP = COUNT / PARTS
-NEAR, EXACT = (ClipSpec(frames=PARTS, size=48, exact=exact) for exact in (False, True))
+SPEC = ClipSpec(frames=PARTS, size=48)
+NEAR = ReadOptions()
+EXACT = ReadOptions(exact=True)
 H264 = {"codec": "libx264", "preset": "ultrafast"}
 ENCODED: dict[str, dict[str, str]] = {
     "plain.mp4": H264,
@@ -95,9 +97,9 @@ def test_of_a_long_video_a_key_frame_of_each_part_is_read_and_the_middle_one_whe
     near, middles = found(path, exact=False), sample_indices(COUNT, PARTS)
     assert np.abs(np.subtract(near, middles)).max() <= GROUP
     assert near != middles
-    assert numbers(read_clip(path, NEAR).frames) == near
+    assert numbers(read_clip(path, SPEC, NEAR).frames) == near
     assert found(path, exact=True) == middles
-    clip = read_clip(path, EXACT)
+    clip = read_clip(path, SPEC, EXACT)
     assert numbers(clip.frames) == middles
     assert (clip.frames_read, clip.read_share) == (PARTS, 1)
 
@@ -110,7 +112,7 @@ def test_an_avi_with_frames_that_are_shown_later_than_stored_is_sought_and_exact
     assert (
         np.abs(np.subtract(found(path, exact=False), sample_indices(COUNT, PARTS))).max() <= GROUP
     )
-    assert numbers(read_clip(path, EXACT).frames) == sample_indices(COUNT, PARTS)
+    assert numbers(read_clip(path, SPEC, EXACT).frames) == sample_indices(COUNT, PARTS)
 
 
 def ffmpeg(*arguments: str | Path) -> None:
@@ -123,8 +125,8 @@ def test_what_an_edit_list_hides_is_not_counted(folder: Path, b_frames: Path) ->
     path = folder / "edited.mp4"
     ffmpeg("-ss", "10.2", "-i", b_frames, "-c", "copy", path)
     middles = [255 + index for index in sample_indices(COUNT - 255, PARTS)]
-    assert numbers(read_clip(path, EXACT).frames) == middles
-    near = numbers(read_clip(path, NEAR).frames)
+    assert numbers(read_clip(path, SPEC, EXACT).frames) == middles
+    near = numbers(read_clip(path, SPEC, NEAR).frames)
     assert np.abs(np.subtract(near, middles)).max() <= GAP
 
 
@@ -161,12 +163,12 @@ def test_without_an_index_all_is_read(folder: Path, name: str) -> None:
     path = encode(folder / name, codec, b="2M")
     with opened(path) as (container, stream):
         assert not is_long(container, stream)
-    assert numbers(read_clip(path, NEAR).frames) == sample_indices(COUNT, PARTS)
+    assert numbers(read_clip(path, SPEC, NEAR).frames) == sample_indices(COUNT, PARTS)
 
 
 def test_of_a_short_video_all_is_read(folder: Path) -> None:
     path = encode(folder / "short.mp4", count=LONG, **H264)
-    assert numbers(read_clip(path, NEAR).frames) == sample_indices(LONG, PARTS)
+    assert numbers(read_clip(path, SPEC, NEAR).frames) == sample_indices(LONG, PARTS)
 
 
 def test_between_two_key_frames_reading_goes_on(folder: Path) -> None:
@@ -196,7 +198,7 @@ def test_a_key_frame_that_is_damaged_sends_the_reader_through_all(
     expected = [index if index < 850 else index + GROUP for index in indices]
     assert (
         np.abs(
-            np.subtract(numbers(read_clip(folder / "damaged.mp4", EXACT).frames), expected)
+            np.subtract(numbers(read_clip(folder / "damaged.mp4", SPEC, EXACT).frames), expected)
         ).max()
         <= 3
     )
@@ -207,10 +209,10 @@ def test_a_long_video_that_is_cut_short_is_told(folder: Path, name: str) -> None
     data = encode(folder / f"whole-{name}", "mpeg4", b="2M").read_bytes()
     (folder / name).write_bytes(data[: len(data) * 7 // 10])
     with pytest.raises(VideoError, match="cut short"):
-        read_clip(folder / name, NEAR)
-    assert read_clip(folder / name, NEAR, min_read_share=0.5).read_share == pytest.approx(
-        0.7, abs=0.1
-    )
+        read_clip(folder / name, SPEC, NEAR)
+    assert read_clip(
+        folder / name, SPEC, ReadOptions(min_read_share=0.5)
+    ).read_share == pytest.approx(0.7, abs=0.1)
 
 
 def test_a_recording_whose_end_is_not_what_its_header_states_is_told(folder: Path) -> None:
@@ -222,7 +224,7 @@ def test_a_recording_whose_end_is_not_what_its_header_states_is_told(folder: Pat
     data[at : at + 8] = struct.pack(">d", 2 * stated)
     (folder / "stopped.mkv").write_bytes(data)
     with pytest.raises(VideoError, match="cut short: it should run for 160"):
-        read_clip(folder / "stopped.mkv", NEAR)
+        read_clip(folder / "stopped.mkv", SPEC, NEAR)
 
 
 def test_frames_that_are_stored_and_not_shown_are_not_counted(folder: Path) -> None:
@@ -232,10 +234,10 @@ def test_frames_that_are_stored_and_not_shown_are_not_counted(folder: Path) -> N
         "libvpx",
         **{"auto-alt-ref": "1", "lag-in-frames": "16", "b": "1M", "cpu-used": "8"},
     )
-    assert numbers(read_clip(path, EXACT).frames) == sample_indices(COUNT, PARTS)
+    assert numbers(read_clip(path, SPEC, EXACT).frames) == sample_indices(COUNT, PARTS)
     assert (
         np.abs(
-            np.subtract(numbers(read_clip(path, NEAR).frames), sample_indices(COUNT, PARTS))
+            np.subtract(numbers(read_clip(path, SPEC, NEAR).frames), sample_indices(COUNT, PARTS))
         ).max()
         <= GAP
     )
@@ -251,4 +253,4 @@ def test_a_short_recording_that_begins_after_an_hour_is_no_long_one(folder: Path
                 packet.pts, packet.dts = packet.pts + 3_600_000, packet.dts + 3_600_000
                 packet.stream = stream
                 container.mux(packet)
-    assert numbers(read_clip(late, NEAR).frames) == sample_indices(100, PARTS)
+    assert numbers(read_clip(late, SPEC, NEAR).frames) == sample_indices(100, PARTS)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from learner.errors import VidwatchError
-from learner.spec import ClipSpec
+from learner.spec import ClipSpec, ReadOptions
 from learner.video import VideoError, read_clip, sample_indices
 
 SPEC = ClipSpec(frames=8, size=32)
@@ -396,7 +396,7 @@ def test_of_a_file_cut_short_what_is_there_is_read_with_its_share(
 ) -> None:
     whole = encode(tmp_path / f"whole.{kind}", codec).read_bytes()
     (tmp_path / "cut").write_bytes(whole[: len(whole) * 7 // 10])
-    clip = read_clip(tmp_path / "cut", SPEC, min_read_share=0.5)
+    clip = read_clip(tmp_path / "cut", SPEC, ReadOptions(min_read_share=0.5))
     assert clip.read_share == pytest.approx(0.68, abs=0.05)
     assert clip.frames_read == 8
     # What is there, and not the frames that would have been sampled of the whole.
@@ -407,7 +407,7 @@ def test_of_a_file_cut_short_what_is_there_is_read_with_its_share(
     with pytest.raises(
         VideoError, match=r"cut short: .*[67]\d% of it is there, and 90% is the least"
     ) as error:
-        read_clip(tmp_path / "cut", SPEC, min_read_share=0.9)
+        read_clip(tmp_path / "cut", SPEC, ReadOptions(min_read_share=0.9))
     assert error.value.cut_short
 
 
@@ -417,7 +417,7 @@ def test_an_mp4_without_its_index_is_cut_short_and_nothing_of_it_can_be_read(
     data = encode(tmp_path / "a.mp4", "mpeg4").read_bytes()
     (tmp_path / "b.mp4").write_bytes(data[: data.index(b"moov") - 4])
     with pytest.raises(VideoError, match="cut short before its index") as error:
-        read_clip(tmp_path / "b.mp4", SPEC, min_read_share=0)
+        read_clip(tmp_path / "b.mp4", SPEC, ReadOptions(min_read_share=0))
     assert error.value.cut_short
 
 

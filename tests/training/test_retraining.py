@@ -19,7 +19,7 @@ from daemon.training.decisions import Decision, Training
 from daemon.training.holdout import labelled
 from daemon.training.retraining import Retraining, ask, outlook
 from daemon.training.trainer import Job, choose
-from learner.checkpoint import Taught
+from learner.checkpoint import TrainingClip
 from learner.classifier import Classifier
 from learner.dataset import LabelledClip
 from learner.errors import VidwatchError
@@ -83,7 +83,17 @@ def test_a_challenger_learns_from_the_frames_that_the_daemon_reads(lab: Lab) -> 
     lab.label("bright", range(10, 16))
     lab.label("dark", range(10, 16))
     lab.tend(lab.decided)
-    assert json.loads((lab.home.models / "auto-1.json").read_text())["clip"]["exact"] is True
+    settings = json.loads((lab.home.models / "auto-1.run/settings.json").read_text())
+    assert settings["recipe"]["clip"]["exact"] is True
+
+
+@pytest.mark.parametrize("file", ["tiny", "tiny.json", "tiny.safetensors"])
+def test_the_setting_may_name_the_model_by_either_of_its_files(lab: Lab, file: str) -> None:
+    lab.history.follow_setting(str(lab.home.models / file), lab.now)
+    lab.label("bright", range(10, 12))
+    assert lab.retraining.outlook().new == 2
+    learned, holdout = lab.retraining._clips(lab.now)
+    assert len(learned) + len(holdout) == 2
 
 
 @pytest.mark.slow
@@ -267,8 +277,8 @@ def test_what_is_labelled_no_more_is_not_rehearsed_and_a_class_can_be_renamed(la
         )
     )
     tiny = Classifier.load(lab.home.model("tiny"))
-    taught = tuple(Taught(name, label, f"g{name}") for name, label in (("a", "dark"), ("b", "dark"), ("c", "bright"),
-                                                                      ("d", "bright")))  # fmt: skip
+    labels_of = {"a": "dark", "b": "dark", "c": "bright", "d": "bright"}
+    taught = tuple(TrainingClip(name, label, f"g{name}") for name, label in labels_of.items())
     tiny.manifest = replace(tiny.manifest, trained_on=taught)
     learned = [LabelledClip(Path("x"), clip.label, clip.group, clip.sha256) for clip in taught]
     with pytest.raises(VidwatchError, match="fewer than two classes"):
@@ -320,7 +330,7 @@ def described(sha256: str, label: str, group: str = "") -> dict[str, object]:
 def test_what_a_model_before_the_champion_knew_stays_forgotten(lab: Lab) -> None:
     tiny = Classifier.load(lab.home.model("tiny"))
     taught = tuple(
-        Taught(name, name[0], f"g{name}") for name in ("s1", "s2", "s3", "bright1", "bright2")
+        TrainingClip(name, name[0], f"g{name}") for name in ("s1", "s2", "s3", "bright1", "bright2")
     )
     taught = tuple(
         clip._replace(label="sports" if clip.label == "s" else "bright") for clip in taught
