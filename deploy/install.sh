@@ -2,11 +2,11 @@
 # Installs vidwatch as a systemd service, upgrades it, or removes it; README.md beside this file says more.
 #
 #   install.sh                       install, or upgrade: data and settings stay, the database is copied first
-#   install.sh --uninstall           remove the program; clips, labels and answers stay
+#   install.sh --uninstall           remove the program; clips, labels and predictions stay
 #   install.sh --uninstall --purge   remove them too, after asking; with --yes, at once
 #
-# Where systemd does not run, as in a chroot for an image, it does the same, but starts nothing. PYTHON is the Python to
-# use, if it is not /usr/bin/python3.
+# If systemd does not run, as in a chroot for an image, it does the same, but starts nothing.
+# PYTHON is the Python to use, if it is not /usr/bin/python3.
 set -eu
 umask 022
 
@@ -28,8 +28,8 @@ install_all() {
     is_upgrade=$([ -e "$units/vidwatch.service" ] && echo yes || echo no)
     trap tell_way_back EXIT
     if is_booted && [ "$is_upgrade" = yes ]; then
-        # Whatever its state: one that failed is started again in a moment, amid the upgrade.
-        say "stopping the service; the batch in hand is finished first"
+        # In any state: systemd would restart a failed service in the middle of the upgrade.
+        say "stopping the service; it finishes its batch first"
         systemctl stop vidwatch
     fi
     back_up
@@ -42,10 +42,10 @@ install_all() {
 
 check_python() {
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-        fail "$python is not Python 3.11 or newer: name one, as in: PYTHON=/usr/bin/python3.11 $0"
-    "$python" -m ensurepip --version >/dev/null 2>&1 || fail "$python makes no environments: install python3-venv"
+        fail "$python is not Python 3.11 or newer: name another one, as in: PYTHON=/usr/bin/python3.11 $0"
+    "$python" -m ensurepip --version >/dev/null 2>&1 || fail "$python cannot make environments: install python3-venv"
     case $(readlink -f "$(command -v "$python")") in
-        /home/* | /root/*) fail "$python lies in somebody's home, where the service cannot look: name another in PYTHON" ;;
+        /home/* | /root/*) fail "$python lies in somebody's home, which the service cannot read: name another one in PYTHON" ;;
     esac
 }
 
@@ -57,7 +57,7 @@ back_up() {
 
 put_program() {
     [ -x "$program/venv/bin/python" ] || "$python" -m venv "$program/venv"
-    # In /tmp, often in memory and small, PyTorch's gigabytes do not find room.
+    # /tmp is often in memory, and too small for PyTorch's gigabytes.
     TMPDIR=/var/tmp "$program/venv/bin/python" -m pip install --no-cache-dir "$source"
     install -m 644 "$source/README.md" "$program/README.md"
     mkdir -p /usr/local/bin
@@ -68,7 +68,7 @@ put_home() {
     install -D -m 644 "$source/deploy/sysusers.conf" /etc/sysusers.d/vidwatch.conf
     install -D -m 644 "$source/deploy/tmpfiles.conf" /etc/tmpfiles.d/vidwatch.conf
     systemd-sysusers vidwatch.conf
-    # Owner and mode of what lies elsewhere (a link, a share that is mounted) are others' to set; a share may refuse it.
+    # A link or a mounted share lies elsewhere: others set its owner and mode, and a share may refuse ours.
     set --
     for folder in "$home"/*; do
         if [ -L "$folder" ] || mountpoint --quiet "$folder"; then set -- "$@" "--exclude-prefix=$folder"; fi
@@ -79,11 +79,11 @@ put_home() {
 
 put_unit() {
     if [ -e /dev/nvidia0 ]; then
-        say "a GPU is there: the service may use it"
+        say "found a GPU: the service may use it"
         install -D -m 644 "$source/deploy/gpu.conf" "$units/vidwatch.service.d/gpu.conf"
     fi
     install -D -m 644 "$source/deploy/vidwatch.service" "$units/vidwatch.service"
-    # Whoever disabled the service finds it disabled and down after an upgrade, too.
+    # A service that somebody disabled stays disabled and stopped after an upgrade.
     [ "$is_upgrade" = yes ] || systemctl --quiet enable vidwatch
     if is_booted; then
         systemctl daemon-reload
@@ -92,12 +92,12 @@ put_unit() {
 }
 
 tell_way_back() {
-    [ "$is_upgrade" = yes ] || { say "the installation failed; mend what is said above, and run it again" >&2; exit 1; }
+    [ "$is_upgrade" = yes ] || { say "the installation failed; correct the error above, and run it again" >&2; exit 1; }
     cat >&2 <<END
 install.sh: the upgrade failed, and the service is down. Clips wait in the inbox; no data is lost.
-  To try again: mend what is said above, or in "journalctl -u vidwatch", and run install.sh again.
-  To go back: run install.sh of the version before. If that says that the database is of a newer version,
-  first give it the copy: runuser -u vidwatch -- $program/venv/bin/vidwatch --home $home restore $backup
+  To try again: correct the error above, or in "journalctl -u vidwatch", and run install.sh again.
+  To go back: run install.sh of the version before. If it says that the database is of a newer version,
+  first restore the copy: runuser -u vidwatch -- $program/venv/bin/vidwatch --home $home restore $backup
 END
     exit 1
 }
@@ -111,15 +111,15 @@ remove() {
     rm -rf "$program"
     if is_booted; then systemctl daemon-reload; fi
     if [ "$purge" = no ]; then
-        say "removed; clips, labels and answers stay in $home, which belongs to the user vidwatch"
+        say "removed; clips, labels and predictions stay in $home, which belongs to the user vidwatch"
         return
     fi
     if [ "$yes" = no ]; then
-        printf 'Remove all clips, labels, answers and models in %s for good? Type "yes": ' "$home"
+        printf 'Remove all clips, labels, predictions and models in %s for good? Type "yes": ' "$home"
         read -r answer || answer=
         [ "$answer" = yes ] || fail "$home stays"
     fi
-    # What is mounted there, an inbox on a share, is not ours to remove.
+    # A mounted share, such as an inbox, is not ours to remove.
     rm -rf --one-file-system "$home" "$cache"
     if id vidwatch >/dev/null 2>&1; then
         userdel vidwatch
