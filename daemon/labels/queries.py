@@ -56,6 +56,6 @@ def find(connection: Connection, condition: Any) -> dict[int, Any]:
 
 
 def came_labelled(video_id: ColumnElement[int]) -> ColumnElement[bool]:
-    """Whether a person put a new video straight into a class folder: it did not arrive by itself."""
+    """Whether a person put a new video straight into a class folder, not into the inbox."""
     by_folder = and_(labels.c.video_id == video_id, labels.c.source == "folder")
     return select(labels.c.id).where(by_folder).exists()

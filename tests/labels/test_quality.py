@@ -269,7 +269,7 @@ def test_copies_in_two_class_folders_are_one_clip_labelled_two_ways(it: Labellin
         }
         write.execute(insert(labels).values(**label, created_at=next(it.clock)))
     (question,) = it.found().two_ways
-    assert question.why == f"Biking: video {first} lies there; Skiing: ann (moved)"
+    assert question.why == f"Biking: video {first} is in its folder; Skiing: ann (moved)"
 
 
 def test_one_clip_of_a_recording_that_is_labelled_otherwise_is_worth_a_look(it: Labelling) -> None:
