@@ -174,11 +174,12 @@ def sides_of_new_groups(
 
     A group counts for the class that most of its clips have. It may judge only if
 
-    - neither champion nor starter was trained on one of its clips, nor the champion on its group,
+    - the champion and the starter were trained on none of its clips,
+    - the champion was not trained on another clip of the group,
     - not all of its clips are biased, or the champion does not know the class: biased clips cannot
       judge a known class,
     - two other groups of the class train models, and
-    - the holdout of the class has room for the whole group.
+    - with the whole group, the holdout of the class is at least as near to its share as without.
 
     Args:
         clips: The labelled videos, the oldest labels first.
@@ -205,7 +206,8 @@ def sides_of_new_groups(
             is_seen = group in known_groups or any(clip.sha256 in contents for clip in members)
             cannot_judge = label in known_classes and all(clip.biased for clip in members)
             has_training = len(training_groups[label]) >= LEAST_TRAINING_GROUPS
-            # The whole group or nothing of it, so that the share is met as nearly as groups allow.
+            # As a whole or not at all, so that the share is met as nearly as groups allow: with the
+            # group, the holdout is as near to the share or nearer if half of the group fits.
             has_room = holdout[label] + n / 2 <= share * total[label]
             may_judge = not is_seen and not cannot_judge and has_training and has_room
             side = "holdout" if may_judge else "training"

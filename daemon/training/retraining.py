@@ -79,8 +79,10 @@ class Retraining:
         self._running: _Running | None = None
         self._newest_label = 0
         self._trained_on = 0  # labelled clips that the champion or the starter was trained on
+        # When the new labels are counted: a while after the newest label, but never later than
+        # `_check_by`, although labels still come.
         self._check_at = datetime.min.replace(tzinfo=UTC)
-        self._check_by = datetime.max.replace(tzinfo=UTC)  # although labels still come
+        self._check_by = datetime.max.replace(tzinfo=UTC)
 
     def tend(self, now: datetime) -> None:
         """Follow the process that trains; start one if it is time to."""
@@ -119,7 +121,7 @@ class Retraining:
         return f"asked for: {name}"
 
     def stop(self) -> None:
-        """End the process; its training is lost."""
+        """End the process; the next start of the daemon trains again."""
         if self._running:
             self._running.process.kill()
             self._running.process.wait()

@@ -23,7 +23,7 @@ def decisions(tmp_path: Path) -> Iterator[Decisions]:
     engine.dispose()
 
 
-def test_the_setting_counts_at_first_and_again_where_it_was_changed(decisions: Decisions) -> None:
+def test_the_setting_counts_at_first_and_again_after_it_was_changed(decisions: Decisions) -> None:
     assert decisions.champion() is None
     assert decisions.follow_setting("starter", NOW) == "starter"
     assert decisions.conclude("auto-1", "starter", BETTER, NOW)
@@ -32,7 +32,7 @@ def test_the_setting_counts_at_first_and_again_where_it_was_changed(decisions: D
     assert [row.verdict for row in decisions.newest_first()] == ["set", "promoted", "set"]
 
 
-def test_only_a_promotion_changes_who_answers(decisions: Decisions) -> None:
+def test_only_a_promotion_changes_the_champion(decisions: Decisions) -> None:
     decisions.follow_setting("starter", NOW)
     for decision in (OPEN, WORSE):
         decisions.conclude("auto-1", "starter", decision, NOW)
@@ -41,7 +41,7 @@ def test_only_a_promotion_changes_who_answers(decisions: Decisions) -> None:
     assert decisions.champion() == "auto-2"
 
 
-def test_a_comparison_with_a_model_that_answers_no_more_counts_for_nothing(
+def test_a_comparison_with_a_former_champion_does_not_count(
     decisions: Decisions,
 ) -> None:
     decisions.follow_setting("starter", NOW)
@@ -50,7 +50,7 @@ def test_a_comparison_with_a_model_that_answers_no_more_counts_for_nothing(
     assert decisions.champion() == "mine"
 
 
-def test_a_training_ends_in_the_same_moment_as_its_comparison(decisions: Decisions) -> None:
+def test_a_training_ends_together_with_its_comparison(decisions: Decisions) -> None:
     decisions.follow_setting("starter", NOW)
     assert decisions.request_training("20 new labels", NOW) == "auto-1"
     training = decisions.requested_training()
@@ -61,7 +61,7 @@ def test_a_training_ends_in_the_same_moment_as_its_comparison(decisions: Decisio
     assert decisions.last_label() == 20
 
 
-def test_one_training_is_asked_for_at_a_time(decisions: Decisions) -> None:
+def test_one_training_is_requested_at_a_time(decisions: Decisions) -> None:
     assert (
         decisions.request_training("20 new labels", NOW)
         == decisions.request_training("vidwatch retrain", NOW)
@@ -69,7 +69,7 @@ def test_one_training_is_asked_for_at_a_time(decisions: Decisions) -> None:
     )
 
 
-def test_what_was_under_way_when_the_daemon_ended_is_trained_anew(decisions: Decisions) -> None:
+def test_a_training_that_ended_with_the_daemon_is_done_again(decisions: Decisions) -> None:
     decisions.request_training("20 new labels", NOW)
     training = decisions.requested_training()
     assert training
@@ -88,7 +88,7 @@ def test_a_failed_training_is_not_repeated_for_the_same_labels(decisions: Decisi
     assert decisions.last_label() == 20
 
 
-def test_looks_are_counted_anew_with_each_champion(decisions: Decisions) -> None:
+def test_comparisons_are_counted_anew_with_each_champion(decisions: Decisions) -> None:
     decisions.follow_setting("starter", NOW)
     for decision in (OPEN, WORSE):
         decisions.conclude("auto-1", "starter", decision, NOW)
@@ -97,7 +97,7 @@ def test_looks_are_counted_anew_with_each_champion(decisions: Decisions) -> None
     assert decisions.count_comparisons() == 0
 
 
-def test_going_back_leads_to_the_model_before_and_then_further_back(decisions: Decisions) -> None:
+def test_a_second_rollback_goes_further_back(decisions: Decisions) -> None:
     decisions.follow_setting("starter", NOW)
     for before, name in (("starter", "auto-1"), ("auto-1", "auto-2")):
         decisions.conclude(name, before, BETTER, NOW)
@@ -121,7 +121,7 @@ def test_a_challenger_is_in_the_shadow_until_something_else_is_decided(
     assert decisions.undecided() is None
 
 
-def test_choosing_the_model_that_answers_is_refused_and_so_is_any_choice_before_the_first_start(
+def test_the_champion_cannot_be_chosen_again_and_no_model_before_the_first_start(
     decisions: Decisions,
 ) -> None:
     with pytest.raises(VidwatchError, match="start the daemon first"):

@@ -28,7 +28,7 @@ groups = st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 9)), max_size
 
 
 @given(groups)
-def test_each_class_keeps_two_groups_to_learn_from_and_its_holdout_fills(
+def test_each_class_keeps_two_training_groups_and_gets_its_share_of_holdout(
     sizes: list[tuple[str, int]],
 ) -> None:
     found = clips(sizes)
@@ -45,13 +45,13 @@ def test_each_class_keeps_two_groups_to_learn_from_and_its_holdout_fills(
 
 
 @given(groups, st.integers(0, 40))
-def test_what_was_dealt_once_is_never_dealt_again(sizes: list[tuple[str, int]], cut: int) -> None:
+def test_a_group_with_a_side_never_gets_another(sizes: list[tuple[str, int]], cut: int) -> None:
     found = clips(sizes)
     first = sides_of_new_groups(found[:cut], {}, SHARE, [])
     assert not sides_of_new_groups(found, first, SHARE, []).keys() & first.keys()
 
 
-def test_what_the_champion_learned_from_never_judges_nor_does_its_group() -> None:
+def test_clips_that_the_champion_was_trained_on_and_their_groups_never_judge() -> None:
     found = clips([("a", 1)] * 20)
     trained_on = [("elsewhere", "a", found[5].group), (found[6].sha256, "a", "other")]
     sides = sides_of_new_groups(found, {}, 0.9, trained_on, {found[7].sha256})
@@ -59,9 +59,7 @@ def test_what_the_champion_learned_from_never_judges_nor_does_its_group() -> Non
     assert "holdout" in sides.values()
 
 
-def test_a_class_that_the_champion_learned_from_two_groups_may_be_judged_by_the_first_new_one() -> (
-    None
-):
+def test_if_the_champion_was_trained_on_two_groups_of_a_class_the_first_new_one_may_judge() -> None:
     trained_on = [("x", "a", "old1"), ("y", "a", "old2")]
     held = {
         sides: group
@@ -84,7 +82,7 @@ def test_one_huge_group_does_not_become_the_holdout() -> None:
     assert set(sides.values()) == {"training"}
 
 
-def test_corrections_of_what_is_known_already_teach_since_they_cannot_judge() -> None:
+def test_biased_labels_of_a_known_class_are_for_training_since_they_cannot_judge() -> None:
     corrections = [replace(clip(n, "a", f"g{n}"), biased=True) for n in range(1, 41)]
     assert set(sides_of_new_groups(corrections, {}, SHARE, [("x", "a", "old")]).values()) == {
         "training"

@@ -1,4 +1,4 @@
-"""Training by itself: real labels in a real database, a real process that trains, and what becomes of its result."""
+"""Training by itself, with real labels in a real database and a real process that trains."""
 
 import json
 import os
@@ -43,7 +43,7 @@ batch = 4
 """
 
 
-def test_enough_new_labels_and_a_model_that_tells_a_new_class_takes_over_by_itself(
+def test_after_enough_new_labels_a_model_that_knows_a_new_class_takes_over_by_itself(
     lab: Lab,
 ) -> None:
     for label in SHADES:
@@ -68,7 +68,9 @@ def test_enough_new_labels_and_a_model_that_tells_a_new_class_takes_over_by_itse
 
 
 @pytest.mark.slow
-def test_too_few_clips_to_judge_by_leave_the_champion_and_say_what_is_missing(lab: Lab) -> None:
+def test_with_too_few_holdout_clips_the_champion_stays_and_the_reason_says_how_many_are_missing(
+    lab: Lab,
+) -> None:
     lab.label("bright", range(10, 16))
     lab.label("dark", range(10, 16))
     lab.tend(lab.decided)
@@ -100,7 +102,7 @@ def test_the_setting_may_name_the_model_by_either_of_its_files(lab: Lab, file: s
 
 @pytest.mark.slow
 def test_shuffled_labels_make_a_challenger_that_is_refused(lab: Lab) -> None:
-    """Labels of what teaches are swapped; those of the holdout are right."""
+    """The training labels are swapped; those of the holdout are right."""
     lab.label("bright", range(10, 50))
     lab.label("dark", range(10, 50))
     learned, _ = lab.retraining._clips(lab.now)
@@ -143,7 +145,7 @@ def test_a_training_that_takes_too_long_is_ended(lab: Lab) -> None:
     assert "took longer than 0.01 minutes (training_minutes)" in lab.rows()[0].error
 
 
-def test_labels_are_learned_from_when_none_has_come_for_a_while(lab: Lab) -> None:
+def test_a_training_begins_when_no_label_has_come_for_a_while(lab: Lab) -> None:
     lab.label("bright", range(10, 20))
     lab.retraining.tend(lab.now)
     lab.now += timedelta(seconds=4)
@@ -167,7 +169,7 @@ def test_a_class_with_too_few_clips_waits_and_its_labels_do_not_count(lab: Lab) 
     }
 
 
-def test_nothing_labelled_nothing_trained(lab: Lab) -> None:
+def test_without_labels_nothing_is_trained(lab: Lab) -> None:
     lab.idle()
     assert lab.rows() == []
     with pytest.raises(VidwatchError, match="no labels to learn from"):
@@ -194,7 +196,7 @@ def test_a_challenger_whose_checkpoint_is_damaged_is_refused_when_it_is_compared
 
 
 @pytest.mark.slow
-def test_class_folders_that_are_gone_while_it_trains_are_read_from_what_is_stored(lab: Lab) -> None:
+def test_if_folders_are_gone_while_it_trains_it_uses_what_is_stored(lab: Lab) -> None:
     lab.label("bright", range(10, 16))
     lab.label("dark", range(10, 16))
     lab.tend(lambda: lab.retraining._running)
@@ -221,34 +223,34 @@ def test_a_recipe_trains_the_whole_network(lab: Lab, tmp_path: Path) -> None:
     assert manifest["network"]["backbone"] == "custom_2conv"
 
 
-def test_a_recipe_that_there_is_not_is_told_at_the_start(lab: Lab) -> None:
+def test_an_unknown_recipe_is_an_error_at_the_start(lab: Lab) -> None:
     with pytest.raises(VidwatchError, match="no recipe 'defualt'; did you mean 'default'"):
         Retraining(lab.home, SETTINGS.model_copy(update={"retrain": "defualt"}), lab.history)
 
 
-def sides_of(lab: Lab) -> dict[int, bool]:
+def biased_by_video(lab: Lab) -> dict[int, bool]:
     with lab.store.engine.begin() as read:
         return {clip.video_id: clip.biased for clip in labelled_videos(read)}
 
 
-def test_corrections_do_not_judge_but_labels_of_all_that_came_do(lab: Lab) -> None:
+def test_corrections_are_biased_but_labels_of_all_clips_are_not(lab: Lab) -> None:
     came = [lab.answer("bright", number) for number in range(1, 41)]
     corrected = came[5:40:7]
     lab.labels.add(
         [Label(video, "labelled", "dark") for video in corrected], "command", "ann", lab.now
     )
-    assert set(sides_of(lab).values()) == {True}
+    assert set(biased_by_video(lab).values()) == {True}
     lab.labels.add([Label(video, "labelled", "bright") for video in came], "csv", "ann", lab.now)
-    assert set(sides_of(lab).values()) == {False}
+    assert set(biased_by_video(lab).values()) == {False}
 
 
-def test_one_correction_alone_does_not_judge_though_it_is_all_that_is_labelled(lab: Lab) -> None:
+def test_a_correction_is_biased_also_if_it_is_the_only_label(lab: Lab) -> None:
     first, *_ = [lab.answer("bright", number) for number in range(1, 12)]
     lab.labels.add([Label(first, "labelled", "dark")], "moved", "ann", lab.now)
-    assert sides_of(lab) == {first: True}
+    assert biased_by_video(lab) == {first: True}
 
 
-def test_labels_that_are_said_again_are_not_new(lab: Lab) -> None:
+def test_labels_that_are_given_again_are_not_new(lab: Lab) -> None:
     lab.label("bright", range(10, 22))
     lab.idle()
     (row,) = lab.rows()
@@ -268,7 +270,7 @@ def test_labels_that_are_said_again_are_not_new(lab: Lab) -> None:
         assert count_new_labels(read, SETTINGS, 12, {"bright", "dark"}).new == 0
 
 
-def test_what_is_labelled_no_more_is_not_rehearsed_and_a_class_can_be_renamed(lab: Lab) -> None:
+def test_clips_without_a_label_now_are_not_rehearsed_and_a_class_can_be_renamed(lab: Lab) -> None:
     job = Job.from_json(
         json.dumps(
             {
@@ -329,7 +331,7 @@ def described(sha256: str, label: str, group: str = "") -> dict[str, object]:
     }
 
 
-def test_what_a_model_before_the_champion_knew_stays_forgotten(lab: Lab) -> None:
+def test_classes_that_only_an_earlier_model_knew_stay_forgotten(lab: Lab) -> None:
     tiny = Classifier.load(lab.home.model("tiny"))
     trained_on = tuple(
         TrainingClip(name, name[0], f"g{name}") for name in ("s1", "s2", "s3", "bright1", "bright2")
