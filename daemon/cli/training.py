@@ -195,10 +195,10 @@ def _free_name(home: Home, name: str) -> str:
 def retrain(context: typer.Context) -> None:
     """Ask the daemon to train a new model now, on the labels there are."""
     from daemon.home import settings
-    from daemon.training.retraining import ask
+    from daemon.training.retraining import request
 
     home: Home = context.obj
     with database(home) as engine:
-        print(ask(engine, home, settings.load(home.settings), now()))
+        print(request(engine, home, settings.load(home.settings), now()))
     if not home.running():
         print("the daemon is not running: it begins when you start it")

@@ -56,7 +56,7 @@ class Labels:
         """Add labels, all or none; the daemon moves the files.
 
         Raises:
-            VidwatchError: a video does not exist or failed, or a name cannot be a class; names each.
+            VidwatchError: a video does not exist or failed, or a name can be no class; names each.
         """
         names = {label.class_name for label in new if label.verdict == "labelled"}
         if wrong := sorted(str(name) for name in names if not is_class_name(name)):

@@ -1,10 +1,10 @@
-"""What people call videos by: ids, paths, names, and tables of these with labels. Only reads."""
+"""Finds the videos that people mean by ids, paths, names, and tables of these. Only reads."""
 
 import csv
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from sqlalchemy import Connection, Engine
 
@@ -15,6 +15,8 @@ from daemon.labels.queries import find
 from learner.classes import CLASS_NAME_RULE, is_class_name
 from learner.errors import VidwatchError
 
+LONGEST_ID = 18  # digits: SQLite's largest integer has 19
+
 
 def find_videos(words: Sequence[str], folder: Path, engine: Engine) -> list[int]:
     """The ids of the videos that `words` mean: each an id, a path (from `folder`), or a name.
@@ -22,94 +24,108 @@ def find_videos(words: Sequence[str], folder: Path, engine: Engine) -> list[int]
     Raises:
         VidwatchError: one of them is unknown, or means several; names each.
     """
-    found, wrong = [], []
-    with engine.begin() as read:
+    ids = []
+    errors = []
+    with engine.begin() as connection:
         for word in words:
             try:
-                found.append(int(_find_video(word, folder, read)["id"]))
+                ids.append(int(_find_video(word, folder, connection)["id"]))
             except VidwatchError as error:
-                wrong.append(str(error))
-    if wrong:
-        raise VidwatchError("; ".join(wrong))
-    return list(dict.fromkeys(found))
+                errors.append(str(error))
+    if errors:
+        raise VidwatchError("; ".join(errors))
+    return list(dict.fromkeys(ids))
 
 
 def require_class(word: str, folder: Path, engine: Engine) -> None:
-    """Check that a word is meant as a class: not the last of several videos, after which the class was forgotten.
+    """Check that the last word of a command is a class.
+
+    If a person forgets the class, the last word is one of the videos.
 
     Raises:
-        VidwatchError: it means a video.
+        VidwatchError: the word means a video.
     """
-    with engine.begin() as read:
+    with engine.begin() as connection:
         try:
-            video = _find_video(word, folder, read)
+            video = _find_video(word, folder, connection)
         except VidwatchError:
             return
     raise VidwatchError(f"{word!r} means video {video['id']}, not a class; give the class last")
 
 
 def import_csv(path: Path, engine: Engine) -> list[Label]:
-    """The labels in a CSV file with the columns `file` and `label`: `file` is an id, a path, or a video's name.
+    """The labels in a CSV file with the columns `file` (id, path or name of a video) and `label`.
 
     Raises:
         VidwatchError: it cannot be read, lacks a column, or has wrong lines; names each line.
     """
-    said, wrong = [], []
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file, engine.begin() as read:
-            # Where a comma is the decimal sign, Excel separates columns by semicolons.
-            delimiter = max(",;\t", key=file.readline().count)
-            file.seek(0)
-            reader = csv.DictReader(file, strict=True, delimiter=delimiter)
-            if missing := {"file", "label"} - set(reader.fieldnames or ()):
-                raise VidwatchError(
-                    f"{path}: no column {' and no '.join(sorted(missing))}; its first line names them"
-                )
-            for row in reader:
-                try:
-                    said.append(_read_row(row, path.parent, read))
-                except VidwatchError as error:
-                    wrong.append(f"line {reader.line_num}: {error}")
+        with path.open(newline="", encoding="utf-8-sig") as file, engine.begin() as connection:
+            labels, errors = _read_table(path, file, connection)
     except OSError as error:
         raise VidwatchError(f"{path}: cannot be read ({error.strerror})") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise VidwatchError(f"{path}: cannot be read as CSV in UTF-8 ({error})") from error
-    if wrong:
-        raise VidwatchError(f"{path}: nothing was imported. " + "; ".join(wrong))
-    if not said:
+    if errors:
+        raise VidwatchError(f"{path}: nothing was imported. " + "; ".join(errors))
+    if not labels:
         raise VidwatchError(f"{path}: no labels in it")
-    return said
+    return labels
 
 
-def _read_row(row: dict[str, str | None], folder: Path, read: Connection) -> Label:
-    name, label = (row["file"] or "").strip(), (row["label"] or "").strip()
-    if not is_class_name(label):
-        raise VidwatchError(f"label {label!r}: {CLASS_NAME_RULE}")
+def _read_table(path: Path, file: IO[str], connection: Connection) -> tuple[list[Label], list[str]]:
+    """The labels of the right lines, and what is wrong with the others."""
+    # In countries with a decimal comma, Excel separates columns by semicolons.
+    delimiter = max(",;\t", key=file.readline().count)
+    file.seek(0)
+    reader = csv.DictReader(file, strict=True, delimiter=delimiter)
+    if missing := {"file", "label"} - set(reader.fieldnames or ()):
+        names = " and no ".join(sorted(missing))
+        raise VidwatchError(f"{path}: no column {names}; its first line names them")
+    labels = []
+    errors = []
+    for row in reader:
+        try:
+            labels.append(_read_row(row, path.parent, connection))
+        except VidwatchError as error:
+            errors.append(f"line {reader.line_num}: {error}")
+    return labels, errors
+
+
+def _read_row(row: dict[str, str | None], folder: Path, connection: Connection) -> Label:
+    name = (row["file"] or "").strip()
+    class_name = (row["label"] or "").strip()
+    if not is_class_name(class_name):
+        raise VidwatchError(f"label {class_name!r}: {CLASS_NAME_RULE}")
     if None in row:
         raise VidwatchError("more columns than the first line names")
-    video = _find_video(name, folder, read)
+    video = _find_video(name, folder, connection)
     if video["state"] == "failed":
         raise VidwatchError(f"{name!r} could not be read, and nothing can be learned from it")
-    return Label(video["id"], "labelled", label)
+    return Label(video["id"], "labelled", class_name)
 
 
-def _find_video(word: str, folder: Path, read: Connection) -> Any:
-    if word.isascii() and word.isdecimal():
-        found = find(read, videos.c.id == int(word[:18])) if len(word) < 19 else {}
-    else:
-        path = os.fsencode(os.path.abspath(folder / word))
-        found = find(read, videos.c.path == path)
-        if not found and "/" not in word:
-            found = find(read, videos.c.name == display_name(os.fsencode(word)))
-    # Of one file that came several times, the first is the one that has the answer.
+def _find_video(word: str, folder: Path, connection: Connection) -> Any:
+    """The row of the one video that a word means, as `find` gives it."""
+    found = _find_all(word, folder, connection)
+    # If the same content came several times, the first video has the prediction.
     contents = {row["content"] for row in found.values()}
     if not contents:
-        hint = (
-            "put a new file into labelled/<class>/"
-            if os.path.isfile(folder / word)
-            else "see 'vidwatch status'"
-        )
+        is_new_file = os.path.isfile(folder / word)
+        hint = "put a new file into labelled/<class>/" if is_new_file else "see 'vidwatch status'"
         raise VidwatchError(f"no video {word!r} in the database; {hint}")
     if len(contents) > 1:
         raise VidwatchError(f"{len(contents)} videos are named {word!r}; give the id or the path")
     return next(iter(found.values()))
+
+
+def _find_all(word: str, folder: Path, connection: Connection) -> dict[int, Any]:
+    if word.isascii() and word.isdecimal():
+        if len(word) > LONGEST_ID:
+            return {}
+        return find(connection, videos.c.id == int(word))
+    path = os.fsencode(os.path.abspath(folder / word))
+    found = find(connection, videos.c.path == path)
+    if not found and "/" not in word:
+        found = find(connection, videos.c.name == display_name(os.fsencode(word)))
+    return found

@@ -1,6 +1,6 @@
-"""Whether the labels can be relied on: how many each class has, and which should be looked at again. Only reads.
+"""How many labels each class has, and which labels should be checked again. Only reads.
 
-A label that was said twice in a row counts as settled: someone has looked again, so it is not asked about any more.
+A label that was given twice in a row is settled: someone has checked it, so nobody is asked again.
 """
 
 from collections import Counter, defaultdict
@@ -26,84 +26,85 @@ from daemon.home.folders import Folders
 from daemon.labels.enough import what_is_missing
 from daemon.labels.label_errors import HeldOut, find_label_errors, newest_held_out
 
-REGULAR = 0.2  # of the groups that could hold several classes
+REGULAR = 0.2  # share of the groups with several clips; if more are mixed, mixed groups are usual
 
 
 @dataclass(frozen=True, slots=True)
 class GivenLabel:
-    """What one person said; `class_name` is None where they could not tell. `at` tells one import from the next."""
+    """One label that a person gave."""
 
     who: str
     source: str
     class_name: str | None
+    """None if the person was unsure."""
     at: str
+    """When it was given; the labels of one import have the same time."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledContent:
-    """A content, by its first video, with the label that counts, and all that was said and not withdrawn, in order.
-
-    `side` is that of its group; None where that was not dealt yet.
-    """
+    """A content whose newest label is a class, with the first video that held it."""
 
     id: int
     name: str
     sha256: str | None
     group: str
     side: str | None
+    """The side of its group; None if the group has none yet."""
     class_name: str
-    said: tuple[GivenLabel, ...]
+    given: tuple[GivenLabel, ...]
+    """All its labels that nobody has taken back, the newest last."""
 
     @property
     def is_settled(self) -> bool:
-        """Whether the label was said once more."""
-        return len(self.said) > 1 and self.said[-2].class_name == self.class_name
+        """Whether the newest label was given twice in a row."""
+        return len(self.given) > 1 and self.given[-2].class_name == self.class_name
 
 
 @dataclass(frozen=True)
 class Balance:
-    """How many clips of a class are labelled, in how many groups; `holdout` of them judge new models.
-
-    `sources` says how their labels were given, `short` what is missing to learn from them.
-    """
+    """How many labelled clips a class has."""
 
     class_name: str
     clips: int
     groups: int
     holdout: int
+    """How many of the clips judge new models."""
     holdout_groups: int
     sources: dict[str, int]
+    """How many labels came from each source."""
     short: str | None
+    """What the class lacks before a model can learn it; None if it has enough."""
 
 
 @dataclass(frozen=True)
 class DoubtfulLabel:
-    """A label that should be looked at again, and why. `other` is the class that it may be, if that can be told."""
+    """A label that should be checked again."""
 
     id: int
     name: str
     class_name: str
     other: str | None
+    """The class that may be right; None if several may be."""
     why: str
 
 
 @dataclass(frozen=True)
 class LikelyError(DoubtfulLabel):
-    """One that a model is against, with the probabilities that it gives to the label and to the other class."""
+    """A label that is likely wrong by a model's prediction."""
 
     probability: float
+    """The probability of the label."""
     other_probability: float
 
 
 @dataclass(frozen=True)
 class LabelQuality:
-    """All that `vidwatch labels` shows.
-
-    `judge` is the model whose training found likely errors; None if there was none yet.
-    """
+    """All that `vidwatch labels` shows."""
 
     balance: list[Balance]
     judge: str | None
+    """The model whose training found the likely errors; None if there was no training yet."""
     doubted: list[LikelyError]
     two_ways: list[DoubtfulLabel]
     odd: list[DoubtfulLabel]
@@ -111,106 +112,177 @@ class LabelQuality:
     def to_json(self) -> dict[str, Any]:
         """One object."""
         return {
-            "classes": [_named(one) for one in self.balance],
-            "doubted": {"model": self.judge, "labels": [_named(one) for one in self.doubted]},
-            "two_ways": [_named(one) for one in self.two_ways],
-            "worth_a_look": [_named(one) for one in self.odd],
+            "classes": [_to_json(one) for one in self.balance],
+            "doubted": {"model": self.judge, "labels": [_to_json(one) for one in self.doubted]},
+            "two_ways": [_to_json(one) for one in self.two_ways],
+            "worth_a_look": [_to_json(one) for one in self.odd],
         }
 
 
-def examine(read: Connection, folders: Folders, models: Path, min_clips: int) -> LabelQuality:
-    """Look at all labels; `models` is the folder of the trained ones.
+def _to_json(one: Balance | DoubtfulLabel) -> dict[str, Any]:
+    fields = asdict(one)
+    return {"class": fields.pop("class_name"), **fields}
+
+
+def examine(connection: Connection, folders: Folders, models: Path, min_clips: int) -> LabelQuality:
+    """Examine all labels.
+
+    Args:
+        connection: To the database.
+        folders: The home's folders.
+        models: The folder of the trained models.
+        min_clips: The setting `min_class_clips`.
 
     Raises:
-        VidwatchError: what a training left there is damaged.
+        VidwatchError: a file that a training left in `models` is damaged.
     """
-    clips = labelled(read)
+    clips = labelled_contents(connection)
     held_out = newest_held_out(models)
-    judge, doubted = (held_out.model, against(clips, held_out)) if held_out else (None, [])
-    ways = two_ways(clips, _places(read, folders))
-    return LabelQuality(balance(clips, min_clips), judge, doubted, ways, odd_ones(clips))
-
-
-def labelled(read: Connection) -> list[LabelledContent]:
-    """The contents that are of a class, by a person's word."""
-    sides = {row.name: row.side for row in read.execute(select(groups))}
-    # The moments as text: to make datetimes of a million of them takes seconds, and they are only compared.
-    said = labels.c.who, labels.c.source, labels.c["class"], cast(labels.c.created_at, String)
-    columns = videos.c.id, videos.c.name, videos.c.sha256, videos.c.group, labels.c.verdict, *said
-    query = select(*columns).join_from(labels, videos).where(videos.c.state != "failed", stands())
-    rows = read.execute(
-        query.order_by(labels.c.video_id, labels.c.id).execution_options(yield_per=10_000)
+    return LabelQuality(
+        balance=balance(clips, min_clips),
+        judge=held_out.model if held_out else None,
+        doubted=likely_errors(clips, held_out) if held_out else [],
+        two_ways=labelled_two_ways(clips, _class_folders(connection, folders)),
+        odd=odd_in_group(clips),
     )
+
+
+def labelled_contents(connection: Connection) -> list[LabelledContent]:
+    """The contents whose newest label is a class, by the ids of their first videos."""
+    sides = {row.name: row.side for row in connection.execute(select(groups))}
+    of_content = (videos.c.id, videos.c.name, videos.c.sha256, videos.c.group, labels.c.verdict)
+    # The time as text: to make a million datetimes takes seconds, and they are only compared.
+    at = cast(labels.c.created_at, String)
+    of_label = (labels.c.who, labels.c.source, labels.c["class"], at)
+    query = select(*of_content, *of_label).join_from(labels, videos)
+    query = query.where(videos.c.state != "failed", stands())
+    query = query.order_by(labels.c.video_id, labels.c.id)
     found = []
-    for video, of_video in groupby(rows, key=itemgetter(0)):
-        words = list(of_video)
-        _, name, sha256, group, verdict, _, _, class_name, _ = words[-1]
-        if verdict == "labelled":
-            group = group or own_group(video)
-            heard = tuple(GivenLabel(*row[5:]) for row in words)
-            found.append(
-                LabelledContent(video, name, sha256, group, sides.get(group), class_name, heard)
-            )
+    rows = connection.execute(query.execution_options(yield_per=10_000))
+    for _, label_rows in groupby(rows, key=itemgetter(0)):
+        all_rows = list(label_rows)
+        video, name, sha256, group, verdict, _, _, class_name, _ = all_rows[-1]
+        if verdict != "labelled":
+            continue
+        group = group or own_group(video)
+        given = tuple(GivenLabel(*row[len(of_content) :]) for row in all_rows)
+        side = sides.get(group)
+        found.append(LabelledContent(video, name, sha256, group, side, class_name, given))
     return found
 
 
 def balance(clips: Sequence[LabelledContent], min_clips: int) -> list[Balance]:
-    """Class by class, in the order of the alphabet."""
+    """How many clips each class has, in alphabetical order."""
     by_class = defaultdict(list)
     for clip in clips:
         by_class[clip.class_name].append(clip)
     return [_balance(name, by_class[name], min_clips) for name in sorted(by_class)]
 
 
-def against(clips: Sequence[LabelledContent], held_out: HeldOut) -> list[LikelyError]:
-    """The labels that the model is against, and that were not said twice, the worst first."""
+def _balance(name: str, clips: Sequence[LabelledContent], min_clips: int) -> Balance:
+    holdout = [clip for clip in clips if clip.side == "holdout"]
+    training = [clip for clip in clips if clip.side != "holdout"]
+    sources = Counter(clip.given[-1].source for clip in clips)
+    return Balance(
+        class_name=name,
+        clips=len(clips),
+        groups=_count_groups(clips),
+        holdout=len(holdout),
+        holdout_groups=_count_groups(holdout),
+        sources=dict(sources.most_common()),
+        short=what_is_missing(len(training), _count_groups(training), min_clips),
+    )
+
+
+def _count_groups(clips: Sequence[LabelledContent]) -> int:
+    return len({clip.group for clip in clips})
+
+
+def likely_errors(clips: Sequence[LabelledContent], held_out: HeldOut) -> list[LikelyError]:
+    """The labels that are likely wrong and not settled, the worst first."""
     by_content = {clip.sha256: clip for clip in clips if clip.sha256}
+    classes = {sha256: clip.class_name for sha256, clip in by_content.items()}
     found = []
-    for doubt in find_label_errors(
-        {sha256: clip.class_name for sha256, clip in by_content.items()}, held_out
-    ):
-        clip, p, other = by_content[doubt.sha256], doubt.probability, doubt.other_probability
-        if not clip.is_settled:
-            why = f"{doubt.other} {other:.1%}, {clip.class_name} {p:.1%}"
-            found.append(
-                LikelyError(clip.id, clip.name, clip.class_name, doubt.other, why, p, other)
-            )
+    for error in find_label_errors(classes, held_out):
+        clip = by_content[error.sha256]
+        if clip.is_settled:
+            continue
+        likelier = f"{error.other} {error.other_probability:.1%}"
+        likely_error = LikelyError(
+            id=clip.id,
+            name=clip.name,
+            class_name=clip.class_name,
+            other=error.other,
+            why=f"{likelier}, {clip.class_name} {error.probability:.1%}",
+            probability=error.probability,
+            other_probability=error.other_probability,
+        )
+        found.append(likely_error)
     return found
 
 
-def two_ways(
-    clips: Sequence[LabelledContent], places: Mapping[int, Mapping[str, str]]
+def labelled_two_ways(
+    clips: Sequence[LabelledContent], class_folders: Mapping[int, Mapping[str, str]]
 ) -> list[DoubtfulLabel]:
-    """Contents that are of one class by one person's last word, and of another by someone else's.
+    """Contents that one person has labelled with one class, and another person with another.
 
-    Who says something else later has corrected themself, so that their last word counts. There can be two at the same
-    moment: an import that names a clip twice. Nor has anyone corrected anything where files of the same content lie in
-    several class folders: `places` has those folders, by video.
+    Of each person the newest label counts: who gives another class later has corrected the first
+    one. A person can have two newest labels of the same moment, if an import names a clip twice.
+
+    Files of the same content in several class folders count, too: nobody has corrected anything
+    there.
+
+    Args:
+        clips: The labelled contents.
+        class_folders: As `_class_folders` gives them.
     """
     found = []
     for clip in clips:
-        if len(clip.said) == 1 and clip.id not in places:
+        if len(clip.given) == 1 and clip.id not in class_folders:
             continue
-        last = {one.who: one.at for one in clip.said}
-        words = {
-            one.class_name: f"{one.who} ({one.source})"
-            for one in clip.said
-            if one.at == last[one.who]
-        }
-        ways = {**places.get(clip.id, {}), **{name: who for name, who in words.items() if name}}
-        if len(ways) > 1 and not clip.is_settled:
-            other = (
-                next(name for name in ways if name != clip.class_name) if len(ways) == 2 else None
-            )
-            why = "; ".join(f"{name}: {who}" for name, who in ways.items())
-            found.append(DoubtfulLabel(clip.id, clip.name, clip.class_name, other, why))
+        if clip.is_settled:
+            continue
+        reasons = {**class_folders.get(clip.id, {}), **_newest_of_each_person(clip)}
+        if len(reasons) < 2:
+            continue
+        others = [name for name in reasons if name != clip.class_name]
+        other = others[0] if len(reasons) == 2 else None
+        why = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+        found.append(DoubtfulLabel(clip.id, clip.name, clip.class_name, other, why))
     return found
 
 
-def odd_ones(clips: Sequence[LabelledContent]) -> list[DoubtfulLabel]:
-    """Clips labelled otherwise than nearly all others of their recording: worth a look, not more.
+def _newest_of_each_person(clip: LabelledContent) -> dict[str, str]:
+    """The classes that people gave in their newest labels: by class, who gave it and how."""
+    newest_at = {label.who: label.at for label in clip.given}
+    newest = [label for label in clip.given if label.at == newest_at[label.who]]
+    return {
+        label.class_name: f"{label.who} ({label.source})" for label in newest if label.class_name
+    }
 
-    Not where groups regularly hold several classes, as those of a camera do that sees all sorts of things.
+
+def _class_folders(connection: Connection, folders: Folders) -> dict[int, dict[str, str]]:
+    """The contents that have files in several class folders of `labelled/`.
+
+    Returns:
+        By the first video of the content: each class, and which video's file is in its folder.
+    """
+    content = func.coalesce(videos.c.duplicate_of, videos.c.id).label("content")
+    query = select(videos.c.id, content, videos.c.path)
+    query = query.where(lies_below(videos.c.path, folders.labelled()))
+    query = query.where(videos.c.destination.is_(None))
+    found: dict[int, dict[str, str]] = defaultdict(dict)
+    for row in connection.execute(query):
+        if folder := folders.class_folder(row.path):
+            found[row.content][folder[1]] = f"video {row.id} is in its folder"
+    return {content: classes for content, classes in found.items() if len(classes) > 1}
+
+
+def odd_in_group(clips: Sequence[LabelledContent]) -> list[DoubtfulLabel]:
+    """Clips that have another label than nearly all others of their group. They may be right.
+
+    There are none if groups regularly hold several classes, as those of a camera do that sees all
+    sorts of things.
     """
     by_group = defaultdict(list)
     for clip in clips:
@@ -219,55 +291,28 @@ def odd_ones(clips: Sequence[LabelledContent]) -> list[DoubtfulLabel]:
     mixed = [members for members in several if len({clip.class_name for clip in members}) > 1]
     if len(mixed) > max(1, REGULAR * len(several)):
         return []
-    return [question for members in mixed for question in _odd(members)]
-
-
-def _named(one: Balance | DoubtfulLabel) -> dict[str, Any]:
-    fields = asdict(one)
-    return {"class": fields.pop("class_name"), **fields}
-
-
-def _balance(name: str, clips: Sequence[LabelledContent], min_clips: int) -> Balance:
-    held = [clip for clip in clips if clip.side == "holdout"]
-    learned = [clip for clip in clips if clip.side != "holdout"]
-    short = what_is_missing(len(learned), len({clip.group for clip in learned}), min_clips)
-    counted = (
-        len(clips),
-        len({clip.group for clip in clips}),
-        len(held),
-        len({clip.group for clip in held}),
-    )
-    sources = Counter(clip.said[-1].source for clip in clips)
-    return Balance(name, *counted, dict(sources.most_common()), short)
+    return [label for members in mixed for label in _odd(members)]
 
 
 def _odd(members: Sequence[LabelledContent]) -> list[DoubtfulLabel]:
-    """Those of a recording that has one label otherwise; both of a pair, where they were found to look alike."""
-    (usual, n), *_ = Counter(clip.class_name for clip in members).most_common()
-    others = [(clip, usual) for clip in members if clip.class_name != usual]
-    group = f"{n} of the {len(members)} labelled clips of {members[0].group} are"
-    if len(members) == 2 and is_found_by_likeness(members[0].group):
-        others = [(one, other.class_name) for one, other in (members, members[::-1])]
-        group = "the clip that looks the same is"
-    elif len(members) < 3 or len(others) > max(1, len(members) // 4):
-        return []
+    """The clips of one group that are labelled otherwise than the rest.
+
+    Of two clips that were found to look alike, both are doubtful.
+    """
+    if len(members) == 2:
+        first, second = members
+        if not is_found_by_likeness(first.group):
+            return []
+        text = "the clip that looks the same is"
+        pairs = [(first, second.class_name), (second, first.class_name)]
+    else:
+        usual, n = Counter(clip.class_name for clip in members).most_common(1)[0]
+        text = f"{n} of the {len(members)} labelled clips of {members[0].group} are"
+        pairs = [(clip, usual) for clip in members if clip.class_name != usual]
+        if len(pairs) > max(1, len(members) // 4):
+            return []
     return [
-        DoubtfulLabel(clip.id, clip.name, clip.class_name, other, f"{group} {other}")
-        for clip, other in others
+        DoubtfulLabel(clip.id, clip.name, clip.class_name, other, f"{text} {other}")
+        for clip, other in pairs
         if not clip.is_settled
     ]
-
-
-def _places(read: Connection, folders: Folders) -> dict[int, dict[str, str]]:
-    """The folders of `labelled/` that files of one content lie in, by its first video and class."""
-    columns = (
-        videos.c.id,
-        func.coalesce(videos.c.duplicate_of, videos.c.id).label("content"),
-        videos.c.path,
-    )
-    query = select(*columns).where(lies_below(videos.c.path, folders.labelled()))
-    found: dict[int, dict[str, str]] = defaultdict(dict)
-    for row in read.execute(query.where(videos.c.destination.is_(None))):
-        if folder := folders.class_folder(row.path):
-            found[row.content][folder[1]] = f"video {row.id} lies there"
-    return {content: places for content, places in found.items() if len(places) > 1}

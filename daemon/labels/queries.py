@@ -21,8 +21,8 @@ def new_since(last_label: int) -> Select[Any]:
     """The classes of new labels of predicted videos: `name`, and `n`, how many have it.
 
     A label is new if it is newer than the label `last_label`, and gives the video another class
-    than it had then. A video that could not be read trains nothing, and one that is not read yet
-    may not.
+    than it had then. A video that could not be read trains no model, and a video that waits to be
+    read may turn out to be one.
     """
     own = select(predictions.c.id).where(predictions.c.video_id == labels.c.video_id, that_counts())
     is_predicted = own.exists()  # joined, SQLite would begin with all the predictions
@@ -56,6 +56,6 @@ def find(connection: Connection, condition: Any) -> dict[int, Any]:
 
 
 def came_labelled(video_id: ColumnElement[int]) -> ColumnElement[bool]:
-    """Whether a person put a new video straight into a class folder: it did not arrive by itself."""
+    """Whether a person put a new video straight into a class folder, not into the inbox."""
     by_folder = and_(labels.c.video_id == video_id, labels.c.source == "folder")
     return select(labels.c.id).where(by_folder).exists()

@@ -37,7 +37,7 @@ from daemon.service.stopping import Stop
 from daemon.service.systemd import LoopMonitor, Notifier
 from daemon.service.watchers import watchers
 from daemon.training.decisions import Decisions
-from daemon.training.retraining import BY_COMMAND, Retraining, taken
+from daemon.training.retraining import BY_COMMAND, Retraining, names_in_use
 from learner.errors import PassingError, VidwatchError
 from learner.process import keep_freed_memory
 
@@ -250,7 +250,8 @@ def _resume_training(
     """A training that ended with the daemon before is asked for again, if a person had asked."""
     reasons = _patiently(lambda: decisions.stop_all(now()), stop, lock)
     if BY_COMMAND in reasons and not once:
-        _patiently(lambda: decisions.request_training(BY_COMMAND, now(), taken(home)), stop, lock)
+        names = names_in_use(home)
+        _patiently(lambda: decisions.request_training(BY_COMMAND, now(), names), stop, lock)
 
 
 def _loader(

@@ -1,6 +1,7 @@
-"""What was trained, how it compared, and which model answers: every change of these as one transaction.
+"""Trainings, comparisons and champions: every change of these as one transaction.
 
-The champion is the model of the newest decision by which one took over. Rows are never changed after their end.
+The newest decision that made a model the champion says which model is in use. Decisions are never
+changed, and trainings never after their end.
 """
 
 from collections.abc import Collection, Mapping
@@ -11,38 +12,43 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, case, func, insert, select, update
 
-from daemon.database.connection import new_id
 from daemon.database.tables import decisions, models, predictions, that_counts, trainings
 from learner.errors import VidwatchError
 
-BY_ITSELF = "; went back by itself"  # how the reason ends where no person did it
+BY_ITSELF = "; went back by itself"  # ends the reason if the daemon, not a person, went back
 NO_TAKEOVER = ("refused", "undecided")
+"""The verdicts after which the champion stays the same."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """One that was asked for, or is under way."""
+    """A training that was requested, or has begun."""
 
     id: int
     name: str
+    """Of its model."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """How a comparison ended; `figures` is what it rests on."""
+    """How a comparison ended."""
 
     verdict: str
     reason: str
+    """For people."""
     figures: Mapping[str, Any]
+    """What the verdict rests on."""
 
 
 @dataclass(frozen=True)
 class DecisionRow:
-    """A decision as it was noted."""
+    """A decision as it is stored."""
 
     verdict: str
     challenger: str
+    """The model that the decision is about."""
     champion: str | None
+    """The champion at that time; None if there was none."""
     reason: str
     figures: Mapping[str, Any]
     created_at: datetime
@@ -60,65 +66,76 @@ class Decisions:
         self._writer = engine.execution_options(writes=True)
 
     def champion(self) -> str | None:
-        """The model that answers; None before the first start."""
-        with self.engine.begin() as read:
-            row = read.execute(_takeover()).first()
-            return row.challenger if row else None
+        """The name of the champion; None before the first start."""
+        with self.engine.begin() as connection:
+            row = connection.execute(_takeover()).first()
+        return row.challenger if row else None
 
     def newest_first(self) -> list[DecisionRow]:
-        """All of them, the newest first."""
+        """All decisions, the newest first."""
         names = ("verdict", "challenger", "champion", "reason", "figures", "created_at")
         query = select(*(decisions.c[name] for name in names)).order_by(decisions.c.id.desc())
-        with self.engine.begin() as read:
-            return [DecisionRow(*row) for row in read.execute(query)]
+        with self.engine.begin() as connection:
+            return [DecisionRow(*row) for row in connection.execute(query)]
 
     def follow_setting(self, setting: str, now: datetime) -> str:
-        """The model that answers, given what vidwatch.toml says: where that was changed, it counts more."""
-        with self._writer.begin() as write:
-            row = write.execute(_takeover()).first()
+        """The champion, which is the model of the setting if the setting was changed.
+
+        Args:
+            setting: The setting `model` in vidwatch.toml.
+            now: The time of the decision, if there is one to note.
+        """
+        with self._writer.begin() as connection:
+            row = connection.execute(_takeover()).first()
             if row and row.setting == setting:
                 return str(row.challenger)
-            reason = "vidwatch.toml says so"
-            _insert(write, "set", setting, row.challenger if row else None, reason, setting, now)
+            before = row.challenger if row else None
+            new = DecisionRow("set", setting, before, "vidwatch.toml says so", {}, now)
+            _insert(connection, new, setting)
             return setting
 
     def is_new_setting(self, setting: str) -> bool:
-        """Whether vidwatch.toml names another model than when it was last obeyed."""
-        with self.engine.begin() as read:
-            row = read.execute(_takeover()).first()
-            return row is None or row.setting != setting
+        """Whether vidwatch.toml names another model than when `follow_setting` last read it."""
+        with self.engine.begin() as connection:
+            row = connection.execute(_takeover()).first()
+        return row is None or row.setting != setting
 
     def choose(self, name: str, now: datetime) -> None:
-        """A person wants this model to answer."""
-        with self._writer.begin() as write:
-            row = _require_takeover(write)
+        """Make a model the champion because a person wants it.
+
+        Raises:
+            VidwatchError: it is the champion, or there is no champion yet.
+        """
+        with self._writer.begin() as connection:
+            row = _require_takeover(connection)
             if row.challenger == name:
-                raise VidwatchError(f"model {name!r} is the one that answers already")
-            _insert(
-                write, "chosen", name, row.challenger, "vidwatch models promote", row.setting, now
-            )
+                raise VidwatchError(f"model {name!r} is the champion already")
+            reason = "vidwatch models promote"
+            new = DecisionRow("chosen", name, row.challenger, reason, {}, now)
+            _insert(connection, new, row.setting)
 
     def previous(self) -> tuple[str, str]:
-        """The model before the one that answers, and that one.
+        """The champion before this one, and this one.
 
         Raises:
             VidwatchError: there was none before.
         """
-        with self.engine.begin() as read:
-            row = _require_takeover(read)
-            return _previous(read, row), str(row.challenger)
+        with self.engine.begin() as connection:
+            row = _require_takeover(connection)
+            return _previous(connection, row), str(row.challenger)
 
     def roll_back(self, now: datetime, reason: str = "vidwatch models rollback") -> tuple[str, str]:
-        """Go back to the model before the one that answers; gives both, the new one first.
+        """Make the champion before this one the champion again; gives its name and the old one's.
 
         Raises:
             VidwatchError: there was none before.
         """
-        with self._writer.begin() as write:
-            row = _require_takeover(write)
-            back = _previous(write, row)
-            _insert(write, "rolled back", back, row.challenger, reason, row.setting, now)
-            return back, str(row.challenger)
+        with self._writer.begin() as connection:
+            row = _require_takeover(connection)
+            previous = _previous(connection, row)
+            new = DecisionRow("rolled back", previous, row.challenger, reason, {}, now)
+            _insert(connection, new, row.setting)
+            return previous, str(row.challenger)
 
     def conclude(
         self,
@@ -128,151 +145,160 @@ class Decisions:
         now: datetime,
         training: Training | None = None,
     ) -> bool:
-        """Note how a comparison ended, and with "promoted" make the challenger the champion, in one transaction.
+        """Note how a comparison ended. If it is "promoted", the challenger is the champion now.
 
-        False where another model took over meanwhile: the comparison was with one that does not answer any more.
+        Args:
+            challenger: The model that was compared.
+            champion: The champion that it was compared with.
+            decision: How the comparison ended.
+            now: The time of the decision.
+            training: The training that made the challenger; it ends in the same transaction. None
+                if the challenger had been trained before.
+
+        Returns:
+            False if there is another champion by now: the decision does not count then.
         """
-        with self._writer.begin() as write:
-            row = _require_takeover(write)
+        with self._writer.begin() as connection:
+            row = _require_takeover(connection)
             if training:
-                ended = update(trainings).where(trainings.c.id == training.id)
-                write.execute(ended.values(state="trained", progress=None, ended_at=now))
+                this = update(trainings).where(trainings.c.id == training.id)
+                connection.execute(this.values(state="trained", progress=None, ended_at=now))
             if row.challenger != champion:
                 return False
-            found = decision.verdict, challenger, champion, decision.reason, row.setting, now
-            _insert(write, *found, figures=decision.figures)
+            new = DecisionRow(
+                challenger=challenger, champion=champion, created_at=now, **vars(decision)
+            )
+            _insert(connection, new, row.setting)
             return True
 
     def count_comparisons(self) -> int:
-        """How often the holdout was used to compare with the champion since it took over."""
-        with self.engine.begin() as read:
-            row = _require_takeover(read)
-            compared = select(func.count()).where(
-                decisions.c.id > row.id, decisions.c.verdict.in_(NO_TAKEOVER)
-            )
-            return read.scalar(compared) or 0
+        """How many challengers were compared with this champion on the holdout."""
+        with self.engine.begin() as connection:
+            row = _require_takeover(connection)
+            is_later = decisions.c.id > row.id
+            compared = select(func.count()).where(is_later, decisions.c.verdict.in_(NO_TAKEOVER))
+            return connection.scalar(compared) or 0
 
     def undecided(self) -> Any:
-        """The row of the challenger whose comparison with this champion was undecided, if it is the newest one."""
-        with self.engine.begin() as read:
-            row = read.execute(select(decisions).order_by(decisions.c.id.desc()).limit(1)).first()
-            return row if row and row.verdict == "undecided" else None
+        """The row of the newest decision if it is "undecided", else None.
+
+        Its challenger predicts in the champion's shadow.
+        """
+        newest = select(decisions).order_by(decisions.c.id.desc()).limit(1)
+        with self.engine.begin() as connection:
+            row = connection.execute(newest).first()
+        return row if row and row.verdict == "undecided" else None
 
     def agreement(self, name: str) -> tuple[int, int]:
-        """How many new clips a model looked at in the shadow, and how many of them it gave the class of the answer."""
-        answer, shadow = predictions.alias(), predictions.alias()
-        same = func.sum(case((shadow.c["class"] == answer.c["class"], 1), else_=0))
+        """How many new clips a challenger predicted, and for how many the class that counts."""
+        counting = predictions.alias()
+        shadow = predictions.alias()
+        is_same = func.sum(case((shadow.c["class"] == counting.c["class"], 1), else_=0))
         both = shadow.join(models, models.c.id == shadow.c.model_id).join(
-            answer, answer.c.video_id == shadow.c.video_id
+            counting, counting.c.video_id == shadow.c.video_id
         )
-        kinds = (shadow.c.kind == "shadow", that_counts(answer), models.c.name == name)
-        with self.engine.begin() as read:
-            row = read.execute(select(func.count(), same).select_from(both).where(*kinds)).one()
-            return row[0], row[1] or 0
+        query = select(func.count(), is_same).select_from(both)
+        query = query.where(shadow.c.kind == "shadow", that_counts(counting), models.c.name == name)
+        with self.engine.begin() as connection:
+            n, same = connection.execute(query).one()
+        return n, same or 0
 
-    def request_training(self, why: str, now: datetime, taken: Collection[str] = ()) -> str:
-        """Ask for a training; gives its model's name, none of those `taken`. One that was asked for already will do."""
-        with self._writer.begin() as write:
-            row = write.execute(select(trainings).where(trainings.c.state == "asked")).first()
-            if row:
+    def request_training(self, why: str, now: datetime, names_in_use: Collection[str] = ()) -> str:
+        """Request a training, unless one is requested already; gives the name of its model.
+
+        Args:
+            why: The reason, for people.
+            now: The time of the request.
+            names_in_use: Names that the model must not have.
+        """
+        with self._writer.begin() as connection:
+            requested = select(trainings).where(trainings.c.state == "asked")
+            if row := connection.execute(requested).first():
                 return str(row.name)
-            used = {*taken, *write.execute(select(trainings.c.name)).scalars()}
-            name = next(name for number in count(1) if (name := f"auto-{number}") not in used)
-            asked = {"name": name, "state": "asked", "why": why, "last_label": 0, "asked_at": now}
-            write.execute(insert(trainings).values(**asked))
+            used = {*names_in_use, *connection.execute(select(trainings.c.name)).scalars()}
+            names = (f"auto-{number}" for number in count(1))
+            name = next(name for name in names if name not in used)
+            new = {"name": name, "state": "asked", "why": why, "last_label": 0, "asked_at": now}
+            connection.execute(insert(trainings).values(**new))
             return name
 
     def requested_training(self) -> Training | None:
-        """The training that was asked for and has not begun."""
-        with self.engine.begin() as read:
-            row = read.execute(
-                select(trainings).where(trainings.c.state == "asked").order_by(trainings.c.id)
-            ).first()
-            return Training(row.id, row.name) if row else None
+        """The training that was requested and has not begun."""
+        requested = select(trainings).where(trainings.c.state == "asked").order_by(trainings.c.id)
+        with self.engine.begin() as connection:
+            row = connection.execute(requested).first()
+        return Training(row.id, row.name) if row else None
 
     def begin(self, training: Training, last_label: int, now: datetime) -> None:
-        """It begins now, and knows all labels up to this one."""
+        """Note that a training begins, with all labels up to the label `last_label`."""
         self._change(training.id, state="training", last_label=last_label, started_at=now)
 
     def note_progress(self, training: Training, progress: str) -> None:
-        """How far it is, for people."""
+        """Note how far a training is, for people."""
         self._change(training.id, progress=progress)
 
     def end(self, training: Training, state: str, error: str | None, now: datetime) -> None:
-        """It is "trained", has "failed", or was "stopped" with the daemon."""
+        """Note that a training ended: as "trained", "failed", or "stopped" with the daemon."""
         self._change(training.id, state=state, error=error, progress=None, ended_at=now)
 
     def stop_all(self, now: datetime) -> list[str]:
-        """At the daemon's start: what was under way ended with the daemon before; gives why it had been asked for."""
-        under_way = trainings.c.state == "training"
-        with self._writer.begin() as write:
-            reasons = list(write.execute(select(trainings.c.why).where(under_way)).scalars())
-            ended = {
-                "state": "stopped",
-                "error": "ended with the daemon",
-                "progress": None,
-                "ended_at": now,
-            }
-            write.execute(update(trainings).where(under_way).values(**ended))
-            return reasons
+        """Note that the trainings that had begun ended with the daemon before.
 
-    def last_label(self, ends: tuple[str, ...] = ("trained", "failed")) -> int:
-        """The newest label that a training knew which ended in one of these ways."""
-        ended = trainings.c.state.in_(ends)
-        with self.engine.begin() as read:
-            return read.scalar(select(func.max(trainings.c.last_label)).where(ended)) or 0
+        Called when a daemon starts.
+
+        Returns:
+            Why they had been requested.
+        """
+        has_begun = trainings.c.state == "training"
+        stopped = {"state": "stopped", "progress": None, "ended_at": now}
+        stopped["error"] = "ended with the daemon"
+        with self._writer.begin() as connection:
+            reasons = connection.execute(select(trainings.c.why).where(has_begun)).scalars().all()
+            connection.execute(update(trainings).where(has_begun).values(**stopped))
+        return list(reasons)
+
+    def last_label(self, states: Collection[str] = ("trained", "failed")) -> int:
+        """The newest label that a training knew, of those that ended in one of these states."""
+        newest = select(func.max(trainings.c.last_label)).where(trainings.c.state.in_(states))
+        with self.engine.begin() as connection:
+            return connection.scalar(newest) or 0
 
     def _change(self, training_id: int, **values: Any) -> None:
-        with self._writer.begin() as write:
-            write.execute(update(trainings).where(trainings.c.id == training_id).values(**values))
-
-
-def _took_over(name: str) -> Any:
-    return decisions.c.challenger == name
+        this = update(trainings).where(trainings.c.id == training_id)
+        with self._writer.begin() as connection:
+            connection.execute(this.values(**values))
 
 
 def _takeover() -> Select[Any]:
-    """The decision by which the champion took over."""
+    """The decision that made the champion the champion."""
     takeovers = select(decisions).where(decisions.c.verdict.not_in(NO_TAKEOVER))
     return takeovers.order_by(decisions.c.id.desc()).limit(1)
 
 
-def _require_takeover(read: Connection) -> Any:
-    row = read.execute(_takeover()).first()
+def _require_takeover(connection: Connection) -> Any:
+    row = connection.execute(_takeover()).first()
     if row is None:
-        raise VidwatchError("no model has answered here yet; start the daemon first")
+        raise VidwatchError("there is no champion yet; start the daemon first")
     return row
 
 
-def _previous(read: Connection, row: Any) -> str:
-    # Going back again goes further back, not to the model that was just left.
-    began = row
-    while began and began.verdict == "rolled back":
-        began = read.execute(
-            _takeover().where(decisions.c.id < began.id, _took_over(began.challenger))
-        ).first()
-    if began is None or began.champion is None:
-        raise VidwatchError(f"there is no model before {row.challenger!r} to go back to")
-    return str(began.champion)
+def _previous(connection: Connection, takeover: Any) -> str:
+    """The champion before the takeover of this one.
+
+    A second rollback goes further back, not to the model that the first one left: if the champion
+    took over by a rollback, its takeover before that counts.
+    """
+    earlier = takeover
+    while earlier and earlier.verdict == "rolled back":
+        is_before = decisions.c.id < earlier.id
+        is_same_model = decisions.c.challenger == earlier.challenger
+        earlier = connection.execute(_takeover().where(is_before, is_same_model)).first()
+    if earlier is None or earlier.champion is None:
+        raise VidwatchError(f"there is no model before {takeover.challenger!r} to go back to")
+    return str(earlier.champion)
 
 
-def _insert(
-    write: Connection,
-    verdict: str,
-    challenger: str,
-    champion: str | None,
-    reason: str,
-    setting: str,
-    now: datetime,
-    figures: Mapping[str, Any] | None = None,
-) -> int:
-    row = {
-        "verdict": verdict,
-        "challenger": challenger,
-        "champion": champion,
-        "reason": reason,
-        "setting": setting,
-    }
-    return new_id(
-        write.execute(insert(decisions).values(**row, figures=dict(figures or {}), created_at=now))
-    )
+def _insert(connection: Connection, decision: DecisionRow, setting: str) -> None:
+    """Store a decision, with the setting `model` of that time."""
+    columns = {**vars(decision), "figures": dict(decision.figures), "setting": setting}
+    connection.execute(insert(decisions).values(**columns))

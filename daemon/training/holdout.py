@@ -1,21 +1,16 @@
-"""Which labelled clips a model learns from, and which judge it: whole groups stand on one side, for ever."""
+"""Which labelled clips train models, and which judge them.
+
+Each group has a side, "training" or "holdout", for all its clips and for ever.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate
+from typing import NamedTuple
 
-from sqlalchemy import (
-    Connection,
-    Engine,
-    and_,
-    distinct,
-    func,
-    insert,
-    not_,
-    select,
-)
+from sqlalchemy import Connection, Engine, and_, distinct, func, insert, not_, select
 
 from daemon.database.tables import (
     group_of_video,
@@ -28,20 +23,19 @@ from daemon.database.tables import (
 )
 from daemon.labels.queries import came_labelled, newest
 
-Taught = tuple[str, str, str]
+TrainingClip = tuple[str, str, str]
+"""A clip that a model was trained on: its SHA-256, label and group, as in the model's manifest."""
 
-# A label judges where so large a share of the clips that came around it, so many before and after, have one, too.
-AROUND, LABELLED = 10, 0.9
+# A label is not biased if so large a share of the clips that came around its clip, so many before
+# and so many after, have a label, too.
+AROUND = 10
+LABELLED_SHARE = 0.9
+LEAST_TRAINING_GROUPS = 2  # of a class, before one of its groups may judge
 
 
 @dataclass(frozen=True)
 class LabelledVideo:
-    """An answered video with the label that counts; `picked` where it may have been looked at because of its answer.
-
-    Corrections are made where an answer is wrong, and what is reviewed first is what a model was unsure of: they teach,
-    but say little of how good the model is that answered. A clip is not picked where it came with its label, or was
-    drawn at random for review, or where nearly all that came around it are labelled, too.
-    """
+    """A predicted video whose newest label is a class."""
 
     video_id: int
     label_id: int
@@ -49,142 +43,187 @@ class LabelledVideo:
     path: bytes
     group: str
     class_name: str
-    answer: str
-    picked: bool
+    biased: bool
+    """Whether it may have been labelled because of its prediction.
 
-
-def deal(
-    engine: Engine, share: float, taught: Sequence[Taught], barred: Collection[str], now: datetime
-) -> dict[str, str]:
-    """Put each labelled group that stands nowhere yet on a side for ever; gives the side of each group.
-
-    `taught` are the clips that the champion has learned from, as (SHA-256, class, group). Nor does other content judge
-    that is `barred`: what the starter has learned from.
+    People correct wrong predictions, and review first what the model was unsure of. Such labels
+    train models, but say little of how good the model is that predicted: they must not judge
+    classes that the champion knows. A label is not biased if its clip came with it, if the clip was
+    drawn at random for review, or if nearly all clips that came around it are labelled, too.
     """
-    with engine.execution_options(writes=True).begin() as write:
-        sides = {row.name: row.side for row in write.execute(select(groups))}
-        new = fill(labelled(write), sides, share, taught, barred)
+
+
+class ClassCount(NamedTuple):
+    """How many clips of a class train models, and how many groups these are of."""
+
+    class_name: str
+    clips: int
+    groups: int
+
+
+def assign_sides(
+    engine: Engine,
+    share: float,
+    trained_on: Sequence[TrainingClip],
+    excluded: Collection[str],
+    now: datetime,
+) -> dict[str, str]:
+    """Give each labelled group that has no side one for ever; gives the side of each group.
+
+    Args:
+        engine: Of the database.
+        share: The setting `holdout_share`.
+        trained_on: The clips that the champion was trained on.
+        excluded: SHA-256 of other content that must not judge: what the starter was trained on.
+        now: The time that is noted with the new sides.
+    """
+    with engine.execution_options(writes=True).begin() as connection:
+        sides = {row.name: row.side for row in connection.execute(select(groups))}
+        clips = labelled_videos(connection)
+        new = sides_of_new_groups(clips, sides, share, trained_on, excluded)
         if new:
             rows = [{"name": name, "side": side, "dealt_at": now} for name, side in new.items()]
-            write.execute(insert(groups), rows)
+            connection.execute(insert(groups), rows)
     return sides | new
 
 
-def labelled(read: Connection) -> list[LabelledVideo]:
-    """The answered videos that are of a class, by a person's word, the oldest labels first."""
-    given = newest().subquery()
-    answer = and_(predictions.c.video_id == videos.c.id, that_counts())
-    columns = (
-        videos.c.sha256,
-        videos.c.path,
-        videos.c.group,
-        videos.c.id,
-        predictions.c["class"].label("answer"),
-    )
+def labelled_videos(connection: Connection) -> list[LabelledVideo]:
+    """The predicted videos whose newest label is a class, the oldest labels first."""
+    label = newest().subquery()
+    prediction = and_(predictions.c.video_id == videos.c.id, that_counts())
     query = (
-        select(given, *columns)
-        .join(videos, videos.c.id == given.c.video_id)
-        .join(predictions, answer)
+        select(label, videos.c.sha256, videos.c.path, videos.c.group)
+        .join(videos, videos.c.id == label.c.video_id)
+        .join(predictions, prediction)
+        .order_by(label.c.id)
     )
-    rows = read.execute(query.order_by(given.c.id)).mappings().all()
-    whole = _wholly_labelled(read, {row["video_id"] for row in rows})
+    rows = connection.execute(query).mappings().all()
+    unbiased = _among_labelled(connection, {row["video_id"] for row in rows})
     return [
         LabelledVideo(
-            row["video_id"],
-            row["id"],
-            row["sha256"],
-            row["path"],
-            row["group"] or own_group(row["video_id"]),
-            row["class"],
-            row["answer"],
-            not (row["sampled"] or row["source"] == "folder" or row["video_id"] in whole),
+            video_id=row["video_id"],
+            label_id=row["id"],
+            sha256=row["sha256"],
+            path=row["path"],
+            group=row["group"] or own_group(row["video_id"]),
+            class_name=row["class"],
+            biased=not (row["sampled"] or row["source"] == "folder" or row["video_id"] in unbiased),
         )
         for row in rows
         if row["verdict"] == "labelled"
     ]
 
 
-def training_counts(read: Connection) -> list[tuple[str, int, int]]:
-    """The classes, each with its number of clips that do not judge, and of the groups of these."""
-    given = newest().where(labels.c.verdict == "labelled").subquery()
-    answer = and_(predictions.c.video_id == videos.c.id, that_counts())
+def count_training_clips(connection: Connection) -> list[ClassCount]:
+    """Count the labelled clips of each class that are not on the holdout side."""
+    label = newest().where(labels.c.verdict == "labelled").subquery()
+    prediction = and_(predictions.c.video_id == videos.c.id, that_counts())
     group = group_of_video()
-    counted = (
-        select(given.c["class"], func.count(), func.count(distinct(group)))
+    query = (
+        select(label.c["class"], func.count(), func.count(distinct(group)))
         .join(videos)
-        .join(predictions, answer)
+        .join(predictions, prediction)
+        .outerjoin(groups, groups.c.name == group)
+        .where(groups.c.side.is_distinct_from("holdout"))
+        .group_by(label.c["class"])
     )
-    learned = counted.outerjoin(groups, groups.c.name == group).where(
-        groups.c.side.is_distinct_from("holdout")
-    )
-    return [
-        (name, n, recordings)
-        for name, n, recordings in read.execute(learned.group_by(given.c["class"]))
-    ]
+    return [ClassCount(*row) for row in connection.execute(query)]
 
 
-def _wholly_labelled(read: Connection, told: set[int]) -> set[int]:
-    """Of these videos, those around which nearly all that came were labelled, too."""
-    if not told:
+def _among_labelled(connection: Connection, labelled: set[int]) -> set[int]:
+    """Those of the labelled videos around which nearly all that came are labelled, too."""
+    if not labelled:
         return set()
-    came = _around(read, min(told), max(told))
-    labelled_before = [0, *accumulate(video in told for video in came)]
+    came = _came_around(connection, min(labelled), max(labelled))
+    # labelled_before[i]: how many of the first i videos are labelled.
+    labelled_before = [0, *accumulate(video in labelled for video in came)]
     found = set()
     for place, video in enumerate(came):
-        first, end = max(0, place - AROUND), min(len(came), place + AROUND + 1)
-        if video in told and labelled_before[end] - labelled_before[first] >= LABELLED * (
-            end - first
-        ):
+        first = max(0, place - AROUND)
+        end = min(len(came), place + AROUND + 1)
+        n = labelled_before[end] - labelled_before[first]
+        if video in labelled and n >= LABELLED_SHARE * (end - first):
             found.add(video)
     return found
 
 
-def _around(read: Connection, first: int, last: int) -> list[int]:
-    """The answered videos from one to another, and some before and after; without those that came with a label."""
+def _came_around(connection: Connection, first: int, last: int) -> list[int]:
+    """The predicted videos from one id to another, and some before and after, in this order.
+
+    Those that came with a label are left out.
+    """
     video = predictions.c.video_id
-    answered = select(video).where(that_counts(), not_(came_labelled(video))).order_by(video)
-    before = read.execute(
-        answered.where(video < first).order_by(None).order_by(video.desc()).limit(AROUND)
-    ).scalars()
-    within = read.execute(answered.where(video.between(first, last))).scalars()
-    after = read.execute(answered.where(video > last).limit(AROUND)).scalars()
-    return [*reversed(list(before)), *within, *after]
+    came = select(video).where(that_counts(), not_(came_labelled(video)))
+    before = came.where(video < first).order_by(video.desc()).limit(AROUND)
+    within = came.where(video.between(first, last)).order_by(video)
+    after = came.where(video > last).order_by(video).limit(AROUND)
+    ids_before = list(connection.execute(before).scalars())
+    ids_within = connection.execute(within).scalars()
+    ids_after = connection.execute(after).scalars()
+    return [*reversed(ids_before), *ids_within, *ids_after]
 
 
-def fill(
+def sides_of_new_groups(
     clips: Sequence[LabelledVideo],
     sides: Mapping[str, str],
     share: float,
-    taught: Sequence[Taught],
-    barred: Collection[str] = (),
+    trained_on: Sequence[TrainingClip],
+    excluded: Collection[str] = (),
 ) -> dict[str, str]:
-    """The sides of the groups that stand nowhere yet, so that each class's holdout fills to `share` of its clips.
+    """Choose the sides of the groups that have none, so that each class has its share of holdout.
 
-    A class needs two groups to learn from before one can judge. What was learned from never judges, nor does any other
-    clip of its group; nor do clips of a class known already that were picked, since they could not.
+    A group counts for the class that most of its clips have. It may judge only if
+
+    - the champion and the starter were trained on none of its clips,
+    - the champion was not trained on another clip of the group,
+    - not all of its clips are biased, or the champion does not know the class: biased clips cannot
+      judge a known class,
+    - two other groups of the class train models, and
+    - with the whole group, the holdout of the class is at least as near to its share as without.
+
+    Args:
+        clips: The labelled videos, the oldest labels first.
+        sides: The sides of the groups that have one.
+        share: Which share of the clips of each class judges.
+        trained_on: The clips that the champion was trained on.
+        excluded: SHA-256 of other content that must not judge.
     """
-    contents = {sha256 for sha256, _, _ in taught} | set(barred)
-    known, taught_labels = {group for _, _, group in taught}, {label for _, label, _ in taught}
-    groups_of: dict[str, list[LabelledVideo]] = defaultdict(list)
-    for clip in clips:
-        groups_of[clip.group].append(clip)
-    learned: dict[str, set[str]] = defaultdict(set)
-    for _, label, group in taught:
-        learned[label].add(group)
-    total, held, new = Counter[str](), Counter[str](), dict[str, str]()
-    for group, members in sorted(groups_of.items(), key=lambda item: item[0] not in sides):
-        label, n = Counter(clip.class_name for clip in members).most_common(1)[0][0], len(members)
+    contents = {sha256 for sha256, _, _ in trained_on} | set(excluded)
+    known_classes = {label for _, label, _ in trained_on}
+    known_groups = {group for _, _, group in trained_on}
+    training_groups: dict[str, set[str]] = defaultdict(set)  # by class
+    for _, label, group in trained_on:
+        training_groups[label].add(group)
+    total = Counter[str]()  # clips, by class
+    holdout = Counter[str]()
+    new = {}
+    for group, members in _those_with_a_side_first(clips, sides):
+        label = Counter(clip.class_name for clip in members).most_common(1)[0][0]
+        n = len(members)
         total[label] += n
         side = sides.get(group)
         if side is None:
-            is_taught = group in known or any(clip.sha256 in contents for clip in members)
-            says_nothing = label in taught_labels and all(clip.picked for clip in members)
-            # As a whole or not at all, so that the share is met as nearly as groups allow.
-            has_room = held[label] + n / 2 <= share * total[label]
-            may_judge = not is_taught and not says_nothing and len(learned[label]) >= 2 and has_room
-            side = new[group] = "holdout" if may_judge else "training"
+            is_seen = group in known_groups or any(clip.sha256 in contents for clip in members)
+            cannot_judge = label in known_classes and all(clip.biased for clip in members)
+            has_training = len(training_groups[label]) >= LEAST_TRAINING_GROUPS
+            # As a whole or not at all, so that the share is met as nearly as groups allow: with the
+            # group, the holdout is as near to the share or nearer if half of the group fits.
+            has_room = holdout[label] + n / 2 <= share * total[label]
+            may_judge = not is_seen and not cannot_judge and has_training and has_room
+            side = "holdout" if may_judge else "training"
+            new[group] = side
         if side == "holdout":
-            held[label] += n
+            holdout[label] += n
         else:
-            learned[label].add(group)
+            training_groups[label].add(group)
     return new
+
+
+def _those_with_a_side_first(
+    clips: Sequence[LabelledVideo], sides: Mapping[str, str]
+) -> list[tuple[str, list[LabelledVideo]]]:
+    """The groups and their clips: first those that have a side, then the others."""
+    members: dict[str, list[LabelledVideo]] = defaultdict(list)
+    for clip in clips:
+        members[clip.group].append(clip)
+    return sorted(members.items(), key=lambda item: item[0] not in sides)

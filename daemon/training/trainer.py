@@ -1,7 +1,7 @@
-"""The process that trains a challenger and compares it with the champion. It is told what to do, and knows no database.
+"""The process that trains a challenger and compares it with the champion. It uses no database.
 
-A job comes in as JSON; what happens goes out as lines of JSON. It runs at the lowest priority, beside a daemon that
-classifies, and ends with it.
+A job comes in as JSON, and messages go out as lines of JSON. The process has the lowest priority,
+beside a daemon that classifies, and ends with the daemon.
 """
 
 import json
@@ -11,16 +11,16 @@ import signal
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 
 from daemon.labels.enough import what_is_missing
+from daemon.training.job import Job, LabelledFile, can_judge
 from learner import promotion
-from learner.cache import Cache
+from learner.cache import Cache, Shelf
 from learner.catalogue import STARTER
 from learner.checkpoint import digest_of
 from learner.classifier import Classifier
@@ -36,63 +36,7 @@ from learner.train import Start, Watch, train
 
 log = logging.getLogger(__name__)
 
-BETWEEN_NEWS = 0.5  # seconds
-
-
-@dataclass(frozen=True)
-class LabelledFile:
-    """A clip with the label that counts; `path` is where it was when the job began, in the file system's encoding."""
-
-    path: str
-    label: str
-    group: str
-    sha256: str
-    picked: bool
-
-    def clip(self) -> LabelledClip:
-        """As the learner knows it."""
-        return LabelledClip(Path(self.path), self.label, self.group, self.sha256)
-
-
-@dataclass(frozen=True)
-class Job:
-    """Train `challenger` on `training`, but where it is trained already; compare it with `champion` on `holdout`.
-
-    `look` counts the comparisons with this champion; `memory` is the share of a GPU's memory, `cache` is in bytes. What
-    content is `forgotten` was learned from once, by a label that does not count any more.
-    """
-
-    challenger: str
-    champion: str
-    is_trained: bool
-    recipe: str
-    device: str
-    memory: float
-    cache: int
-    min_class_clips: int
-    training: tuple[LabelledFile, ...]
-    holdout: tuple[LabelledFile, ...]
-    forgotten: tuple[str, ...]
-    look: int
-    rule: Rule
-    exact: bool = False
-
-    @classmethod
-    def read(cls, text: str) -> Self:
-        """The job that JSON describes. Not by pydantic: it takes no names of files that are not UTF-8."""
-        fields = json.loads(text)
-        files = {
-            side: tuple(LabelledFile(**clip) for clip in fields[side])
-            for side in ("training", "holdout")
-        }
-        return cls(
-            **{
-                **fields,
-                **files,
-                "forgotten": tuple(fields["forgotten"]),
-                "rule": Rule(**fields["rule"]),
-            }
-        )
+BETWEEN_MESSAGES = 0.5  # seconds, of progress
 
 
 def main() -> None:
@@ -100,7 +44,7 @@ def main() -> None:
     die_with(int(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the daemon's
     os.nice(19)
-    job = Job.read(sys.stdin.read())
+    job = Job.from_json(sys.stdin.read())
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     if job.device != "cpu" and torch.cuda.is_available():
         torch.cuda.set_per_process_memory_fraction(job.memory)
@@ -108,53 +52,58 @@ def main() -> None:
         work(job)
     except VidwatchError as error:
         log.error("%s", error)
-        _tell(error=str(error))
+        _send(error=str(error))
 
 
 def work(job: Job) -> None:
-    """Train and compare; tells the verdict.
+    """Train the challenger if it is not trained yet, compare it, and send the verdict.
 
     Raises:
-        VidwatchError: nothing to learn from, a class of the champion's of which nothing is left, a damaged model.
+        VidwatchError: there is too little to learn from, a class of the champion would be lost, or
+            a model is damaged.
     """
     cache = Cache(job.cache)
     reading = ReadOptions(exact=job.exact)
     champion = Classifier.load(job.champion, job.device, reading)
     if not job.is_trained:
-        recipe = head_of(champion) if job.recipe == HEAD else load(job.recipe)
-        same_body = recipe.network.body() == champion.manifest.network.body()
-        start = Start(model=Path(job.champion), head=False) if same_body else Start()
-        learned = recalled(champion, recipe, same_body, cache)
-        clips = choose(job, learned, champion)
-        log.info("training clips=%d classes=%s", len(clips), sorted({clip.label for clip in clips}))
-        trained = train(
-            Sources(clips=clips),
-            Path(job.challenger),
-            recipe,
-            start,
-            cache,
-            _watch(),
-            device=job.device,
-            exact=job.exact,
-        )
-        log.info("trained accuracy=%.3f skipped=%s", trained.score.accuracy, trained.skipped)
-        _tell(progress="comparing")
+        _train(job, champion, cache)
+        _send(progress="comparing")
     challenger = Classifier.load(job.challenger, job.device, reading)
     if challenger.digest == champion.digest:
-        raise VidwatchError("it is the very model that answers: nothing has changed")
-    evidence = compare(job.holdout, champion, challenger, cache)
-    able = sum(not clip.picked or clip.label not in champion.classes for clip in job.holdout)
-    known = promotion.judge(evidence, champion.classes, challenger.classes, job.look, job.rule)
-    log.info("compared holdout=%d verdict=%s reason=%s", len(evidence), known.verdict, known.reason)
-    _tell(verdict=known.verdict, reason=known.reason, figures={**known.figures, "able": able})
+        raise VidwatchError("it has the weights of the champion: nothing has changed")
+    _send(**_compare(job, champion, challenger, cache))
 
 
-def head_of(champion: Classifier) -> Recipe:
-    """The champion's own network and clips, trained as our default is: its image network stays as it is."""
+def _train(job: Job, champion: Classifier, cache: Cache) -> None:
+    """Train the challenger and save it."""
+    recipe = head_recipe(champion) if job.recipe == HEAD else load(job.recipe)
+    same_body = recipe.network.body() == champion.manifest.network.body()
+    start = Start(model=Path(job.champion), head=False) if same_body else Start()
+    rehearsed = rehearsed_clips(champion, recipe, cache, same_body=same_body)
+    clips = choose_clips(job, rehearsed, champion)
+    log.info("training clips=%d classes=%s", len(clips), sorted({clip.label for clip in clips}))
+    trained = train(
+        Sources(clips=clips),
+        Path(job.challenger),
+        recipe,
+        start,
+        cache,
+        _progress_messages(),
+        device=job.device,
+        exact=job.exact,
+    )
+    log.info("trained accuracy=%.3f skipped=%s", trained.score.accuracy, trained.skipped)
+
+
+def head_recipe(champion: Classifier) -> Recipe:
+    """The champion's own network and clips, trained as our default is.
+
+    Its image network stays as it is.
+    """
     spec = champion.spec
     return Recipe(
         name=HEAD,
-        about="the head of the model that answers, on features that are stored",
+        about="the head of the champion, on features that are stored",
         start="scratch",
         clip=Frames(frames=spec.frames, size=spec.size, fit=spec.fit),
         network=champion.manifest.network,
@@ -163,85 +112,151 @@ def head_of(champion: Classifier) -> Recipe:
     )
 
 
-def recalled(
-    champion: Classifier, recipe: Recipe, same_body: bool, cache: Cache
+def rehearsed_clips(
+    champion: Classifier, recipe: Recipe, cache: Cache, *, same_body: bool
 ) -> list[LabelledClip]:
-    """What the champion learned from, as far as there is stored of it what `recipe` learns from."""
+    """The clips that the champion was trained on and that are stored as the recipe needs them.
+
+    Args:
+        champion: The champion.
+        recipe: What trains the challenger.
+        cache: Where frames and features of clips are stored.
+        same_body: Whether the recipe trains the champion's own network.
+    """
+    return recall(champion, _shelf(champion, recipe, cache, same_body=same_body), cache)
+
+
+def _shelf(champion: Classifier, recipe: Recipe, cache: Cache, *, same_body: bool) -> Shelf:
+    """Where the cache stores what the recipe learns from: frames, or features of a model."""
     if not recipe.training.freeze:
         spec = ClipSpec(**recipe.clip.model_dump())
-        shelf = frames_shelf(spec, cache, exact=champion.reading.exact)
-    elif same_body:
-        shelf = features_shelf(champion, cache)
-    else:
-        starter = Classifier.load(STARTER, champion.device.type, champion.reading)
-        shelf = features_shelf(starter, cache)
-    return recall(champion, shelf, cache)
+        return frames_shelf(spec, cache, exact=champion.reading.exact)
+    if same_body:
+        return features_shelf(champion, cache)
+    starter = Classifier.load(STARTER, champion.device.type, champion.reading)
+    return features_shelf(starter, cache)
 
 
-def choose(
-    job: Job, learned: Sequence[LabelledClip], champion: Classifier
+def choose_clips(
+    job: Job, rehearsed: Sequence[LabelledClip], champion: Classifier
 ) -> tuple[LabelledClip, ...]:
-    """The labelled clips of classes that have enough, with what the champion learned from, so that it is not forgotten.
+    """The clips to train on: those of classes that have enough of them.
 
-    A class goes where people have labelled all that taught it otherwise, or taken those labels back.
+    They are the labelled clips, and what the champion was trained on, so that it is not forgotten.
+    A class is dropped if people gave other labels to all clips that the champion learned it from,
+    or took these labels back.
+
+    Args:
+        job: Has the labelled clips.
+        rehearsed: The clips that `rehearsed_clips` gives.
+        champion: The champion.
 
     Raises:
-        VidwatchError: a class that the champion knows would be lost, or fewer than two classes have enough.
+        VidwatchError: a class that the champion knows would be lost, or fewer than two classes have
+            enough clips.
     """
-    said = {clip.sha256 for clip in (*job.training, *job.holdout)} | set(job.forgotten)
-    clips = [clip.clip() for clip in job.training]
+    relabelled = {clip.sha256 for clip in (*job.training, *job.holdout)} | set(job.forgotten)
+    clips = [_learner_clip(file) for file in job.training]
     required = set[str]()
-    # Whose labels name none of the starter's actions has clips of something else, and no use for it.
-    if champion.digest != digest_of(STARTER) or {clip.label for clip in clips} & set(
-        champion.classes
-    ):
-        # What a model before it knew, and it does not any more, stays forgotten.
+    if _keeps_classes(champion, clips):
+        known = set(champion.classes)
+        # Classes that an earlier model knew, and the champion does not, stay forgotten.
         clips += [
-            clip for clip in learned if clip.sha256 not in said and clip.label in champion.classes
+            clip for clip in rehearsed if clip.sha256 not in relabelled and clip.label in known
         ]
-        required = {clip.label for clip in champion.manifest.trained_on if clip.sha256 not in said}
-        required &= set(champion.classes)
+        trained_on = champion.manifest.trained_on
+        required = known & {clip.label for clip in trained_on if clip.sha256 not in relabelled}
+    enough = _classes_with_enough(clips, required, job.min_class_clips)
+    if lost := required - enough:
+        names = ", ".join(sorted(lost))
+        hint = "label clips of two recordings of each"
+        raise VidwatchError(
+            f"the champion knows {names}, but of the clips that it learned these classes from, too "
+            f"few are stored for 'retrain' to learn from ({job.recipe}); {hint}"
+        )
+    if len(enough) < 2:
+        clips_needed = f"{job.min_class_clips} labelled clips of two recordings (min_class_clips)"
+        raise VidwatchError(f"fewer than two classes have {clips_needed}")
+    return tuple(clip for clip in clips if clip.label in enough)
+
+
+def _keeps_classes(champion: Classifier, clips: Sequence[LabelledClip]) -> bool:
+    """Whether the challenger learns the champion's classes, too.
+
+    The starter's classes are dropped if none of the labels is one of them: the person has clips of
+    something else.
+    """
+    if champion.digest != digest_of(STARTER):
+        return True
+    return not {clip.label for clip in clips}.isdisjoint(champion.classes)
+
+
+def _classes_with_enough(
+    clips: Sequence[LabelledClip], required: set[str], min_clips: int
+) -> set[str]:
+    """The classes that have enough clips: any number is enough for those that are required."""
     by_class: dict[str, list[LabelledClip]] = defaultdict(list)
     for clip in clips:
         by_class[clip.label].append(clip)
     enough = set[str]()
-    for name, found in by_class.items():
-        # Of a class that the champion has learned, fewer clips will do.
-        least = 0 if name in required else job.min_class_clips
-        if what_is_missing(len(found), len({clip.group for clip in found}), least) is None:
+    for name, members in by_class.items():
+        least = 0 if name in required else min_clips
+        groups = {clip.group for clip in members}
+        if what_is_missing(len(members), len(groups), least) is None:
             enough.add(name)
-    if lost := required - enough:
-        raise VidwatchError(
-            f"the model that answers knows {', '.join(sorted(lost))}, and too little is stored of what it learned "
-            f"there for 'retrain' to learn from ({job.recipe}); label clips of two recordings of each"
-        )
-    if len(enough) < 2:
-        least = job.min_class_clips
-        raise VidwatchError(
-            f"fewer than two classes have {least} labelled clips of two recordings (min_class_clips)"
-        )
-    return tuple(clip for clip in clips if clip.label in enough)
+    return enough
 
 
-def compare(
+def _compare(
+    job: Job, champion: Classifier, challenger: Classifier, cache: Cache
+) -> Mapping[str, Any]:
+    """Compare both models on the holdout; gives the message with the verdict."""
+    evidence = find_evidence(job.holdout, champion, challenger, cache)
+    rule = Rule(**job.rule)
+    result = promotion.judge(evidence, champion.classes, challenger.classes, job.comparison, rule)
+    log.info(
+        "compared holdout=%d verdict=%s reason=%s", len(evidence), result.verdict, result.reason
+    )
+    judging = sum(
+        can_judge(file.label, champion.classes, biased=file.biased) for file in job.holdout
+    )
+    figures = {**result.figures, "able": judging}
+    return {"verdict": result.verdict, "reason": result.reason, "figures": figures}
+
+
+def find_evidence(
     holdout: Sequence[LabelledFile], champion: Classifier, challenger: Classifier, cache: Cache
 ) -> list[Evidence]:
-    """What both say of the clips of which neither has seen anything, nor anything of their groups."""
-    taught = [*champion.manifest.trained_on, *challenger.manifest.trained_on]
-    seen = {clip.sha256 for clip in taught} | {clip.group for clip in taught}
-    unseen = [clip for clip in holdout if not {clip.sha256, clip.group} & seen]
-    ours, theirs = (_answers(unseen, model, cache) for model in (champion, challenger))
+    """What both models predict for the holdout clips that they were not trained on.
+
+    Clips of groups that they were trained on are left out, too, and so are those that cannot be
+    read.
+    """
+    trained_on = [*champion.manifest.trained_on, *challenger.manifest.trained_on]
+    seen = {clip.sha256 for clip in trained_on} | {clip.group for clip in trained_on}
+    unseen = [file for file in holdout if seen.isdisjoint((file.sha256, file.group))]
+    by_champion = _predicted_classes(unseen, champion, cache)
+    by_challenger = _predicted_classes(unseen, challenger, cache)
     return [
-        Evidence(clip.label, clip.group, ours[clip.sha256], theirs[clip.sha256], clip.picked)
-        for clip in unseen
-        if clip.sha256 in ours and clip.sha256 in theirs
+        Evidence(
+            file.label,
+            file.group,
+            by_champion[file.sha256],
+            by_challenger[file.sha256],
+            file.biased,
+        )
+        for file in unseen
+        if file.sha256 in by_champion and file.sha256 in by_challenger
     ]
 
 
-def _answers(files: Sequence[LabelledFile], model: Classifier, cache: Cache) -> dict[str, str]:
+def _predicted_classes(
+    files: Sequence[LabelledFile], model: Classifier, cache: Cache
+) -> dict[str, str]:
+    """The class that a model predicts for each file that can be read, by SHA-256."""
     if not files:
         return {}
-    found = extract([clip.clip() for clip in files], model, cache)
+    found = extract([_learner_clip(file) for file in files], model, cache)
     logits = model.logits(found.tensor())
     return {
         clip.sha256: model.classes[row.argmax()]
@@ -249,23 +264,28 @@ def _answers(files: Sequence[LabelledFile], model: Classifier, cache: Cache) -> 
     }
 
 
-def _watch() -> Watch:
-    told = 0.0
+def _learner_clip(file: LabelledFile) -> LabelledClip:
+    return LabelledClip(Path(file.path), file.label, file.group, file.sha256)
 
-    def rarely(progress: str) -> None:
-        nonlocal told
-        if time.monotonic() > told + BETWEEN_NEWS:
-            told = time.monotonic()
-            _tell(progress=progress)
+
+def _progress_messages() -> Watch:
+    """Sends how far the training is, with a pause after each message."""
+    sent_at = 0.0
+
+    def send(progress: str) -> None:
+        nonlocal sent_at
+        if time.monotonic() > sent_at + BETWEEN_MESSAGES:
+            sent_at = time.monotonic()
+            _send(progress=progress)
 
     return Watch(
-        reading=lambda done, of: rarely(f"reading clips, {done} of {of}"),
-        step=lambda done, of, loss: rarely(f"{done / of:.0%}, loss {loss:.3f}"),
+        reading=lambda done, of: send(f"reading clips, {done} of {of}"),
+        step=lambda done, of, loss: send(f"{done / of:.0%}, loss {loss:.3f}"),
     )
 
 
-def _tell(**news: Any) -> None:
-    print(json.dumps(news), flush=True)
+def _send(**message: Any) -> None:
+    print(json.dumps(message), flush=True)
 
 
 if __name__ == "__main__":

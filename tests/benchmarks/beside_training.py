@@ -53,7 +53,7 @@ def training(clips: list[LabelledClip], root: Path) -> Iterator[None]:
             "label": c.label,
             "group": c.group,
             "sha256": c.sha256,
-            "picked": False,
+            "biased": False,
         }
         for c in clips
     ]
@@ -70,7 +70,8 @@ def training(clips: list[LabelledClip], root: Path) -> Iterator[None]:
             "min_class_clips": 5,
             "training": labelled,
             "holdout": [],
-            "look": 1,
+            "forgotten": [],
+            "comparison": 1,
             "rule": {},
         },
     }

@@ -1,4 +1,4 @@
-"""Labels, from wherever they come: real files, a real database, the real pipeline's rules of where a file belongs."""
+"""Labels of every source, with real files, a real database and the real rules of filing."""
 
 import getpass
 import os
@@ -126,7 +126,7 @@ def test_a_clip_moved_from_one_class_folder_to_another_is_labelled_and_rests_in_
     assert desk.path(video) == "labelled/Skiing/a.avi"
 
 
-def test_where_we_put_a_file_nothing_is_said(desk: Desk) -> None:
+def test_a_file_where_we_put_it_is_no_label(desk: Desk) -> None:
     desk.arrive("a.avi")
     desk.answer()
     path = desk.root / "classified/Biking/a.avi"
@@ -149,7 +149,7 @@ def test_a_file_that_is_on_its_way_to_a_class_folder_was_not_moved_by_a_person(d
     assert desk.said() == []
 
 
-def test_a_rename_within_a_class_folder_says_nothing(desk: Desk) -> None:
+def test_a_rename_within_a_class_folder_is_no_label(desk: Desk) -> None:
     video = desk.arrive("a.avi")
     desk.answer()
     renamed = (desk.root / "classified/Biking/a.avi").rename(desk.root / "classified/Biking/b.avi")
@@ -205,7 +205,7 @@ def test_a_clip_moved_while_it_is_claimed_finishes_its_prediction_and_is_not_fil
     assert (desk.row(video)["state"], desk.path(video)) == ("filed", "labelled/Skiing/a.avi")
 
 
-def test_a_clip_moved_by_hand_between_answer_and_filing_is_labelled_and_not_lost(
+def test_a_clip_moved_by_hand_between_prediction_and_filing_is_labelled_and_not_lost(
     desk: Desk,
 ) -> None:
     video = desk.arrive("a.avi")
@@ -244,7 +244,7 @@ def test_the_newest_label_counts_and_older_ones_stay(desk: Desk) -> None:
     assert [row[2] for row in desk.said()] == ["Skiing", "Mixing"]
 
 
-def test_a_label_taken_back_gives_way_to_the_one_before_or_to_the_answer(desk: Desk) -> None:
+def test_a_label_taken_back_gives_way_to_the_one_before_or_to_the_prediction(desk: Desk) -> None:
     video = desk.arrive("a.avi")
     desk.answer()
     for name in ("Skiing", "Mixing"):
@@ -265,7 +265,7 @@ def test_a_label_taken_back_gives_way_to_the_one_before_or_to_the_answer(desk: D
         desk.labels.undo([third], "command", "ann", NOW)
 
 
-def test_an_accepted_answer_is_a_label(desk: Desk) -> None:
+def test_an_accepted_prediction_is_a_label(desk: Desk) -> None:
     video = desk.arrive("a.avi")
     with pytest.raises(VidwatchError, match=f"video {video} has no prediction yet"):
         desk.labels.accept([video], "accepted", "ann", NOW)
@@ -274,7 +274,7 @@ def test_an_accepted_answer_is_a_label(desk: Desk) -> None:
     assert desk.said() == [(video, "labelled", "Biking", "accepted")]
 
 
-def test_an_unsure_answer_goes_to_its_own_folder_and_moving_it_on_labels_it(desk: Desk) -> None:
+def test_an_unsure_clip_goes_to_its_own_folder_and_moving_it_on_labels_it(desk: Desk) -> None:
     video = desk.arrive("a.avi")
     desk.answer(doubt="probability")
     assert desk.path(video) == "classified/_unsure/a.avi"
@@ -490,7 +490,7 @@ def test_files_that_were_touched_or_restored_from_a_backup_are_still_ours(desk: 
     assert desk.row(video)["inode"] == path.stat().st_ino
 
 
-def test_other_content_put_in_the_place_of_ours_is_a_persons_word(desk: Desk) -> None:
+def test_other_content_put_in_the_place_of_ours_is_a_label(desk: Desk) -> None:
     desk.arrive("a.avi")
     desk.answer()
     path = desk.drop("other/a.avi", "something else, and longer").replace(
@@ -500,7 +500,7 @@ def test_other_content_put_in_the_place_of_ours_is_a_persons_word(desk: Desk) ->
     assert [row[1:] for row in desk.said()] == [("labelled", "Biking", "folder")]
 
 
-def test_a_home_that_was_moved_as_a_whole_says_nothing_of_its_clips(
+def test_a_home_that_was_moved_as_a_whole_labels_none_of_its_clips(
     desk: Desk, tmp_path: Path
 ) -> None:
     video = desk.arrive("a.avi")
@@ -658,7 +658,7 @@ def test_a_file_that_got_a_number_is_found_by_the_name_it_has_now(desk: Desk) ->
     assert find_videos(["a-2.avi"], desk.root, desk.store.engine) == [other]
 
 
-def test_a_clip_that_is_written_on_after_it_was_filed_is_answered_anew_and_nobody_has_labelled_it(
+def test_a_clip_that_is_changed_after_it_was_filed_is_predicted_anew_and_not_labelled(
     desk: Desk,
 ) -> None:
     desk.arrive("a.avi", "the first half")

@@ -139,7 +139,9 @@ def test_clips_of_one_group_are_too_few_to_learn_from(it: Labelling) -> None:
     assert biking.short == "all of one group: one more recording is needed"
 
 
-def test_what_was_withdrawn_is_unsure_or_failed_is_no_label(it: Labelling) -> None:
+def test_labels_that_are_withdrawn_or_unsure_or_of_failed_videos_do_not_count(
+    it: Labelling,
+) -> None:
     it.labels.undo([it.clip("Biking", state="queued")], "command", "ann", NOW)
     it.labels.add([Label(it.clip("Biking"), "unsure")], "page", "ann", NOW)
     failed = it.clip("Biking")
@@ -149,8 +151,8 @@ def test_what_was_withdrawn_is_unsure_or_failed_is_no_label(it: Labelling) -> No
     assert "no labels yet" in shown(it.found())
 
 
-def test_a_label_is_doubted_where_the_model_is_sure_of_another_class() -> None:
-    """Sure is as sure as it is of that class on average: a bold class has to be given more, a timid one less."""
+def test_a_label_is_doubted_if_the_model_is_sure_of_another_class() -> None:
+    """It is sure if the probability is at least the average one of the class."""
     probabilities = {
         "a1": [0.9, 0.1, 0.0], "a2": [0.9, 0.0, 0.1], "wrong": [0.1, 0.85, 0.05], "not so sure": [0.2, 0.5, 0.3],
         "b1": [0.1, 0.9, 0.0], "b2": [0.2, 0.7, 0.1],
@@ -168,12 +170,12 @@ def test_a_label_is_doubted_where_the_model_is_sure_of_another_class() -> None:
     ]
 
 
-def test_clips_and_classes_that_the_training_did_not_know_are_left_out() -> None:
+def test_clips_and_classes_that_the_training_did_not_have_are_left_out() -> None:
     held_out = HeldOut("auto-1", ("a", "b"), {"known": [0.1, 0.9], "other": [0.2, 0.8]})
     assert find_label_errors({"new": "a", "other": "c"}, held_out) == []
 
 
-def test_doubted_labels_are_shown_until_they_are_said_again(it: Labelling) -> None:
+def test_doubted_labels_are_shown_until_they_are_given_again(it: Labelling) -> None:
     for name in ("Biking", "Biking", "Skiing", "Skiing", "Skiing"):
         it.clip(name)
     sure = {"1": [0.9, 0.1], "2": [0.9, 0.1], "3": [0.1, 0.9], "4": [0.1, 0.9], "5": [0.95, 0.05]}
@@ -193,7 +195,7 @@ def test_doubted_labels_are_shown_until_they_are_said_again(it: Labelling) -> No
     assert it.found().doubted == []
 
 
-def test_the_newest_training_of_a_model_that_there_is_judges(it: Labelling) -> None:
+def test_the_newest_training_whose_model_still_exists_judges(it: Labelling) -> None:
     assert newest_held_out(it.home.models) is None
     it.trained("old", ["a"], {}, at=1)
     it.trained("newer", ["a"], {}, at=2)
@@ -217,7 +219,7 @@ def test_a_damaged_file_is_named(it: Labelling, clips: Any) -> None:
         it.found()
 
 
-def test_two_people_who_disagree_are_shown_until_one_label_is_said_again(it: Labelling) -> None:
+def test_two_people_who_disagree_are_shown_until_one_label_is_given_again(it: Labelling) -> None:
     video = it.clip("Biking")
     it.say(video, "Skiing", who="bob", source="page")
     (question,) = it.found().two_ways
@@ -227,20 +229,20 @@ def test_two_people_who_disagree_are_shown_until_one_label_is_said_again(it: Lab
     assert it.found().two_ways == []
 
 
-def test_who_corrects_themself_does_not_disagree(it: Labelling) -> None:
+def test_a_person_who_corrects_a_label_does_not_disagree(it: Labelling) -> None:
     video = it.clip("Biking", "Skiing")
     it.say(video, "Mixing", source="page")
     assert it.found().two_ways == []
 
 
-def test_who_agrees_in_the_end_does_not_disagree(it: Labelling) -> None:
+def test_a_person_who_agrees_in_the_end_does_not_disagree(it: Labelling) -> None:
     video = it.clip("Biking")
     it.say(video, "Skiing", who="bob")
     it.say(video, "Biking", who="bob")
     assert it.found().two_ways == []
 
 
-def test_what_was_taken_back_does_not_disagree(it: Labelling) -> None:
+def test_a_label_that_was_taken_back_does_not_disagree(it: Labelling) -> None:
     video = it.clip("Biking", state="queued")
     it.labels.undo([video], "command", "ann", next(it.clock))
     it.say(video, "Skiing", who="bob")
@@ -256,7 +258,7 @@ def test_an_import_that_names_a_clip_twice_disagrees_with_itself(it: Labelling) 
 
 
 def test_copies_in_two_class_folders_are_one_clip_labelled_two_ways(it: Labelling) -> None:
-    """Though one person put both there; the label of a copy is kept with the first video."""
+    """Also if one person put both there: the label of a copy is kept with the first video."""
     first = it.clip("Biking")
     it.clip(duplicate_of=first, path=it.folders.labelled() + b"/Skiing/copy.mp4")
     with it.engine.execution_options(writes=True).begin() as write:
@@ -269,10 +271,12 @@ def test_copies_in_two_class_folders_are_one_clip_labelled_two_ways(it: Labellin
         }
         write.execute(insert(labels).values(**label, created_at=next(it.clock)))
     (question,) = it.found().two_ways
-    assert question.why == f"Biking: video {first} lies there; Skiing: ann (moved)"
+    assert question.why == f"Biking: video {first} is in its folder; Skiing: ann (moved)"
 
 
-def test_one_clip_of_a_recording_that_is_labelled_otherwise_is_worth_a_look(it: Labelling) -> None:
+def test_one_clip_of_a_recording_that_is_labelled_otherwise_should_be_checked(
+    it: Labelling,
+) -> None:
     odd = it.clip("Skiing", group="g1")
     for name, group in [("Biking", "g1")] * 3 + [("Skiing", "g2")] * 3:
         it.clip(name, group=group)
@@ -283,8 +287,8 @@ def test_one_clip_of_a_recording_that_is_labelled_otherwise_is_worth_a_look(it: 
     assert it.found().odd == []
 
 
-def test_two_clips_that_look_the_same_are_both_worth_a_look(it: Labelling) -> None:
-    """Their group comes from their fingerprints. A group from names says less, so that two clips of one may differ."""
+def test_two_clips_that_look_the_same_should_both_be_checked(it: Labelling) -> None:
+    """Their group comes from their fingerprints. Two clips of a group from names may differ."""
     for name, group in (("Biking", "#1"), ("Skiing", "#1"), ("Biking", "g1"), ("Skiing", "g1")):
         it.clip(name, group=group)
     for group in range(10):

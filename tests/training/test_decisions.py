@@ -16,114 +16,116 @@ WORSE = Decision("refused", "it is worse", {"n": 60})
 
 
 @pytest.fixture
-def history(tmp_path: Path) -> Iterator[Decisions]:
+def decisions(tmp_path: Path) -> Iterator[Decisions]:
     upgrade(tmp_path / "vidwatch.db")
     engine = connect(tmp_path / "vidwatch.db")
     yield Decisions(engine)
     engine.dispose()
 
 
-def test_the_setting_counts_at_first_and_again_where_it_was_changed(history: Decisions) -> None:
-    assert history.champion() is None
-    assert history.follow_setting("starter", NOW) == "starter"
-    assert history.conclude("auto-1", "starter", BETTER, NOW)
-    assert history.follow_setting("starter", NOW) == history.champion() == "auto-1"
-    assert history.follow_setting("mine", NOW) == history.champion() == "mine"
-    assert [row.verdict for row in history.newest_first()] == ["set", "promoted", "set"]
+def test_the_setting_counts_at_first_and_again_after_it_was_changed(decisions: Decisions) -> None:
+    assert decisions.champion() is None
+    assert decisions.follow_setting("starter", NOW) == "starter"
+    assert decisions.conclude("auto-1", "starter", BETTER, NOW)
+    assert decisions.follow_setting("starter", NOW) == decisions.champion() == "auto-1"
+    assert decisions.follow_setting("mine", NOW) == decisions.champion() == "mine"
+    assert [row.verdict for row in decisions.newest_first()] == ["set", "promoted", "set"]
 
 
-def test_only_a_promotion_changes_who_answers(history: Decisions) -> None:
-    history.follow_setting("starter", NOW)
+def test_only_a_promotion_changes_the_champion(decisions: Decisions) -> None:
+    decisions.follow_setting("starter", NOW)
     for decision in (OPEN, WORSE):
-        history.conclude("auto-1", "starter", decision, NOW)
-        assert history.champion() == "starter"
-    history.conclude("auto-2", "starter", BETTER, NOW)
-    assert history.champion() == "auto-2"
+        decisions.conclude("auto-1", "starter", decision, NOW)
+        assert decisions.champion() == "starter"
+    decisions.conclude("auto-2", "starter", BETTER, NOW)
+    assert decisions.champion() == "auto-2"
 
 
-def test_a_comparison_with_a_model_that_answers_no_more_counts_for_nothing(
-    history: Decisions,
+def test_a_comparison_with_a_former_champion_does_not_count(
+    decisions: Decisions,
 ) -> None:
-    history.follow_setting("starter", NOW)
-    history.choose("mine", NOW)
-    assert not history.conclude("auto-1", "starter", BETTER, NOW)
-    assert history.champion() == "mine"
+    decisions.follow_setting("starter", NOW)
+    decisions.choose("mine", NOW)
+    assert not decisions.conclude("auto-1", "starter", BETTER, NOW)
+    assert decisions.champion() == "mine"
 
 
-def test_a_training_ends_in_the_same_moment_as_its_comparison(history: Decisions) -> None:
-    history.follow_setting("starter", NOW)
-    assert history.request_training("20 new labels", NOW) == "auto-1"
-    training = history.requested_training()
+def test_a_training_ends_together_with_its_comparison(decisions: Decisions) -> None:
+    decisions.follow_setting("starter", NOW)
+    assert decisions.request_training("20 new labels", NOW) == "auto-1"
+    training = decisions.requested_training()
     assert training
-    history.begin(training, 20, NOW)
-    assert (history.requested_training(), history.last_label()) == (None, 0)
-    history.conclude("auto-1", "starter", WORSE, NOW, training)
-    assert history.last_label() == 20
+    decisions.begin(training, 20, NOW)
+    assert (decisions.requested_training(), decisions.last_label()) == (None, 0)
+    decisions.conclude("auto-1", "starter", WORSE, NOW, training)
+    assert decisions.last_label() == 20
 
 
-def test_one_training_is_asked_for_at_a_time(history: Decisions) -> None:
+def test_one_training_is_requested_at_a_time(decisions: Decisions) -> None:
     assert (
-        history.request_training("20 new labels", NOW)
-        == history.request_training("vidwatch retrain", NOW)
+        decisions.request_training("20 new labels", NOW)
+        == decisions.request_training("vidwatch retrain", NOW)
         == "auto-1"
     )
 
 
-def test_what_was_under_way_when_the_daemon_ended_is_trained_anew(history: Decisions) -> None:
-    history.request_training("20 new labels", NOW)
-    training = history.requested_training()
+def test_a_training_that_ended_with_the_daemon_is_done_again(decisions: Decisions) -> None:
+    decisions.request_training("20 new labels", NOW)
+    training = decisions.requested_training()
     assert training
-    history.begin(training, 20, NOW)
-    history.stop_all(NOW)
-    assert history.last_label() == 0
-    assert history.request_training("20 new labels", NOW, {"auto-2"}) == "auto-3"
+    decisions.begin(training, 20, NOW)
+    decisions.stop_all(NOW)
+    assert decisions.last_label() == 0
+    assert decisions.request_training("20 new labels", NOW, {"auto-2"}) == "auto-3"
 
 
-def test_a_failed_training_is_not_repeated_for_the_same_labels(history: Decisions) -> None:
-    history.request_training("20 new labels", NOW)
-    training = history.requested_training()
+def test_a_failed_training_is_not_repeated_for_the_same_labels(decisions: Decisions) -> None:
+    decisions.request_training("20 new labels", NOW)
+    training = decisions.requested_training()
     assert training
-    history.begin(training, 20, NOW)
-    history.end(training, "failed", "signal 9", NOW)
-    assert history.last_label() == 20
+    decisions.begin(training, 20, NOW)
+    decisions.end(training, "failed", "signal 9", NOW)
+    assert decisions.last_label() == 20
 
 
-def test_looks_are_counted_anew_with_each_champion(history: Decisions) -> None:
-    history.follow_setting("starter", NOW)
+def test_comparisons_are_counted_anew_with_each_champion(decisions: Decisions) -> None:
+    decisions.follow_setting("starter", NOW)
     for decision in (OPEN, WORSE):
-        history.conclude("auto-1", "starter", decision, NOW)
-    assert history.count_comparisons() == 2
-    history.conclude("auto-2", "starter", BETTER, NOW)
-    assert history.count_comparisons() == 0
+        decisions.conclude("auto-1", "starter", decision, NOW)
+    assert decisions.count_comparisons() == 2
+    decisions.conclude("auto-2", "starter", BETTER, NOW)
+    assert decisions.count_comparisons() == 0
 
 
-def test_going_back_leads_to_the_model_before_and_then_further_back(history: Decisions) -> None:
-    history.follow_setting("starter", NOW)
+def test_a_second_rollback_goes_further_back(decisions: Decisions) -> None:
+    decisions.follow_setting("starter", NOW)
     for before, name in (("starter", "auto-1"), ("auto-1", "auto-2")):
-        history.conclude(name, before, BETTER, NOW)
-    assert history.roll_back(NOW) == ("auto-1", "auto-2")
-    assert history.roll_back(NOW) == ("starter", "auto-1")
+        decisions.conclude(name, before, BETTER, NOW)
+    assert decisions.roll_back(NOW) == ("auto-1", "auto-2")
+    assert decisions.roll_back(NOW) == ("starter", "auto-1")
     with pytest.raises(VidwatchError, match="no model before 'starter'"):
-        history.roll_back(NOW)
-    history.choose("auto-2", NOW)
-    assert history.roll_back(NOW) == ("starter", "auto-2")
+        decisions.roll_back(NOW)
+    decisions.choose("auto-2", NOW)
+    assert decisions.roll_back(NOW) == ("starter", "auto-2")
 
 
-def test_a_challenger_is_in_the_shadow_until_something_else_is_decided(history: Decisions) -> None:
-    history.follow_setting("starter", NOW)
-    assert history.undecided() is None
-    history.conclude("auto-1", "starter", OPEN, NOW)
-    row = history.undecided()
+def test_a_challenger_is_in_the_shadow_until_something_else_is_decided(
+    decisions: Decisions,
+) -> None:
+    decisions.follow_setting("starter", NOW)
+    assert decisions.undecided() is None
+    decisions.conclude("auto-1", "starter", OPEN, NOW)
+    row = decisions.undecided()
     assert (row.challenger, row.figures) == ("auto-1", {"n": 6})
-    history.conclude("auto-2", "starter", WORSE, NOW)
-    assert history.undecided() is None
+    decisions.conclude("auto-2", "starter", WORSE, NOW)
+    assert decisions.undecided() is None
 
 
-def test_choosing_the_model_that_answers_is_refused_and_so_is_any_choice_before_the_first_start(
-    history: Decisions,
+def test_the_champion_cannot_be_chosen_again_and_no_model_before_the_first_start(
+    decisions: Decisions,
 ) -> None:
     with pytest.raises(VidwatchError, match="start the daemon first"):
-        history.choose("mine", NOW)
-    history.follow_setting("starter", NOW)
-    with pytest.raises(VidwatchError, match="answers already"):
-        history.choose("starter", NOW)
+        decisions.choose("mine", NOW)
+    decisions.follow_setting("starter", NOW)
+    with pytest.raises(VidwatchError, match="is the champion already"):
+        decisions.choose("starter", NOW)

@@ -5,15 +5,13 @@ from itertools import count
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.training.holdout import LabelledVideo, fill
+from daemon.training.holdout import LabelledVideo, sides_of_new_groups
 
 SHARE = 0.3
 
 
 def clip(number: int, label: str, group: str, sha256: str = "") -> LabelledVideo:
-    return LabelledVideo(
-        number, number, sha256 or f"sha{number}", b"/a.avi", group, label, label, False
-    )
+    return LabelledVideo(number, number, sha256 or f"sha{number}", b"/a.avi", group, label, False)
 
 
 def clips(sizes: list[tuple[str, int]]) -> list[LabelledVideo]:
@@ -30,11 +28,11 @@ groups = st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 9)), max_size
 
 
 @given(groups)
-def test_each_class_keeps_two_groups_to_learn_from_and_its_holdout_fills(
+def test_each_class_keeps_two_training_groups_and_gets_its_share_of_holdout(
     sizes: list[tuple[str, int]],
 ) -> None:
     found = clips(sizes)
-    sides = fill(found, {}, SHARE, [])
+    sides = sides_of_new_groups(found, {}, SHARE, [])
     for label in {one.class_name for one in found}:
         own = [one for one in found if one.class_name == label]
         learned = {one.group for one in own if sides[one.group] == "training"}
@@ -47,44 +45,48 @@ def test_each_class_keeps_two_groups_to_learn_from_and_its_holdout_fills(
 
 
 @given(groups, st.integers(0, 40))
-def test_what_was_dealt_once_is_never_dealt_again(sizes: list[tuple[str, int]], cut: int) -> None:
+def test_a_group_with_a_side_never_gets_another(sizes: list[tuple[str, int]], cut: int) -> None:
     found = clips(sizes)
-    first = fill(found[:cut], {}, SHARE, [])
-    assert not fill(found, first, SHARE, []).keys() & first.keys()
+    first = sides_of_new_groups(found[:cut], {}, SHARE, [])
+    assert not sides_of_new_groups(found, first, SHARE, []).keys() & first.keys()
 
 
-def test_what_the_champion_learned_from_never_judges_nor_does_its_group() -> None:
+def test_clips_that_the_champion_was_trained_on_and_their_groups_never_judge() -> None:
     found = clips([("a", 1)] * 20)
-    taught = [("elsewhere", "a", found[5].group), (found[6].sha256, "a", "other")]
-    sides = fill(found, {}, 0.9, taught, {found[7].sha256})
+    trained_on = [("elsewhere", "a", found[5].group), (found[6].sha256, "a", "other")]
+    sides = sides_of_new_groups(found, {}, 0.9, trained_on, {found[7].sha256})
     assert {sides[found[i].group] for i in (5, 6, 7)} == {"training"}
     assert "holdout" in sides.values()
 
 
-def test_a_class_that_the_champion_learned_from_two_groups_may_be_judged_by_the_first_new_one() -> (
-    None
-):
-    taught = [("x", "a", "old1"), ("y", "a", "old2")]
+def test_if_the_champion_was_trained_on_two_groups_of_a_class_the_first_new_one_may_judge() -> None:
+    trained_on = [("x", "a", "old1"), ("y", "a", "old2")]
     held = {
         sides: group
-        for group, sides in reversed(fill(clips([("a", 1)] * 3), {}, SHARE, taught).items())
+        for group, sides in reversed(
+            sides_of_new_groups(clips([("a", 1)] * 3), {}, SHARE, trained_on).items()
+        )
     }
     assert held["holdout"] == "a1"
     held = {
         sides: group
-        for group, sides in reversed(fill(clips([("a", 1)] * 3), {}, SHARE, []).items())
+        for group, sides in reversed(
+            sides_of_new_groups(clips([("a", 1)] * 3), {}, SHARE, []).items()
+        )
     }
     assert held["holdout"] == "a2"
 
 
 def test_one_huge_group_does_not_become_the_holdout() -> None:
-    sides = fill(clips([("a", 10), ("a", 10), ("a", 500)]), {}, SHARE, [])
+    sides = sides_of_new_groups(clips([("a", 10), ("a", 10), ("a", 500)]), {}, SHARE, [])
     assert set(sides.values()) == {"training"}
 
 
-def test_corrections_of_what_is_known_already_teach_since_they_cannot_judge() -> None:
-    corrections = [replace(clip(n, "a", f"g{n}"), picked=True) for n in range(1, 41)]
-    assert set(fill(corrections, {}, SHARE, [("x", "a", "old")]).values()) == {"training"}
+def test_biased_labels_of_a_known_class_are_for_training_since_they_cannot_judge() -> None:
+    corrections = [replace(clip(n, "a", f"g{n}"), biased=True) for n in range(1, 41)]
+    assert set(sides_of_new_groups(corrections, {}, SHARE, [("x", "a", "old")]).values()) == {
+        "training"
+    }
     assert (
-        "holdout" in fill(corrections, {}, SHARE, [("x", "b", "old")]).values()
+        "holdout" in sides_of_new_groups(corrections, {}, SHARE, [("x", "b", "old")]).values()
     )  # of a new class they can

@@ -1,4 +1,4 @@
-"""Training by itself: real labels in a real database, a real process that trains, and what becomes of its result."""
+"""Training by itself, with real labels in a real database and a real process that trains."""
 
 import json
 import os
@@ -16,9 +16,11 @@ from sqlalchemy import select
 from daemon.database.tables import videos
 from daemon.labels.labels import Label
 from daemon.training.decisions import Decision, Training
-from daemon.training.holdout import labelled
-from daemon.training.retraining import Retraining, ask, outlook
-from daemon.training.trainer import Job, choose
+from daemon.training.forecast import count_new_labels
+from daemon.training.holdout import labelled_videos
+from daemon.training.job import Job
+from daemon.training.retraining import Retraining, request
+from daemon.training.trainer import choose_clips
 from learner.checkpoint import TrainingClip
 from learner.classifier import Classifier
 from learner.dataset import LabelledClip
@@ -41,7 +43,7 @@ batch = 4
 """
 
 
-def test_enough_new_labels_and_a_model_that_tells_a_new_class_takes_over_by_itself(
+def test_after_enough_new_labels_a_model_that_knows_a_new_class_takes_over_by_itself(
     lab: Lab,
 ) -> None:
     for label in SHADES:
@@ -57,8 +59,8 @@ def test_enough_new_labels_and_a_model_that_tells_a_new_class_takes_over_by_itse
     assert first.verdict == "set"
     manifest = json.loads((lab.home.models / "auto-1.json").read_text())
     assert manifest["classes"] == ["bright", "dark", "grey"]
-    taught = {label for _, label, _ in manifest["trained_on"]}
-    assert taught == {"bright", "dark", "grey"}
+    trained_on = {label for _, label, _ in manifest["trained_on"]}
+    assert trained_on == {"bright", "dark", "grey"}
     assert [row.state for row in lab.rows()] == ["trained"]
     held_out = json.loads((lab.home.models / "auto-1.run/held_out.json").read_text())
     assert len(held_out["classes"]) == 3
@@ -66,7 +68,9 @@ def test_enough_new_labels_and_a_model_that_tells_a_new_class_takes_over_by_itse
 
 
 @pytest.mark.slow
-def test_too_few_clips_to_judge_by_leave_the_champion_and_say_what_is_missing(lab: Lab) -> None:
+def test_with_too_few_holdout_clips_the_champion_stays_and_the_reason_says_how_many_are_missing(
+    lab: Lab,
+) -> None:
     lab.label("bright", range(10, 16))
     lab.label("dark", range(10, 16))
     lab.tend(lab.decided)
@@ -91,14 +95,14 @@ def test_a_challenger_learns_from_the_frames_that_the_daemon_reads(lab: Lab) -> 
 def test_the_setting_may_name_the_model_by_either_of_its_files(lab: Lab, file: str) -> None:
     lab.history.follow_setting(str(lab.home.models / file), lab.now)
     lab.label("bright", range(10, 12))
-    assert lab.retraining.outlook().new == 2
+    assert lab.retraining.forecast().new == 2
     learned, holdout = lab.retraining._clips(lab.now)
     assert len(learned) + len(holdout) == 2
 
 
 @pytest.mark.slow
 def test_shuffled_labels_make_a_challenger_that_is_refused(lab: Lab) -> None:
-    """Labels of what teaches are swapped; those of the holdout are right."""
+    """The training labels are swapped; those of the holdout are right."""
     lab.label("bright", range(10, 50))
     lab.label("dark", range(10, 50))
     learned, _ = lab.retraining._clips(lab.now)
@@ -129,7 +133,7 @@ def test_a_trainer_that_is_killed_costs_the_run_and_nothing_else(lab: Lab) -> No
     lab.idle()
     assert len(lab.rows()) == 1  # the same labels are not tried for ever
     assert (
-        ask(lab.store.engine, lab.home, SETTINGS, lab.now) == "asked for: auto-2"
+        request(lab.store.engine, lab.home, SETTINGS, lab.now) == "asked for: auto-2"
     )  # unless a person asks
 
 
@@ -141,7 +145,7 @@ def test_a_training_that_takes_too_long_is_ended(lab: Lab) -> None:
     assert "took longer than 0.01 minutes (training_minutes)" in lab.rows()[0].error
 
 
-def test_labels_are_learned_from_when_none_has_come_for_a_while(lab: Lab) -> None:
+def test_a_training_begins_when_no_label_has_come_for_a_while(lab: Lab) -> None:
     lab.label("bright", range(10, 20))
     lab.retraining.tend(lab.now)
     lab.now += timedelta(seconds=4)
@@ -157,7 +161,7 @@ def test_a_class_with_too_few_clips_waits_and_its_labels_do_not_count(lab: Lab) 
     lab.label("grey", range(10, 12))
     lab.label("dark", range(10, 11), clips=4, as_class="black")
     with lab.store.engine.begin() as read:
-        found = outlook(read, SETTINGS, 0, {"bright", "dark"})
+        found = count_new_labels(read, SETTINGS, 0, {"bright", "dark"})
     assert (found.new, found.is_due) == (5, False)
     assert found.short == {
         "grey": "2 of 3 clips to learn from",
@@ -165,11 +169,11 @@ def test_a_class_with_too_few_clips_waits_and_its_labels_do_not_count(lab: Lab) 
     }
 
 
-def test_nothing_labelled_nothing_trained(lab: Lab) -> None:
+def test_without_labels_nothing_is_trained(lab: Lab) -> None:
     lab.idle()
     assert lab.rows() == []
     with pytest.raises(VidwatchError, match="no labels to learn from"):
-        ask(lab.store.engine, lab.home, SETTINGS, lab.now)
+        request(lab.store.engine, lab.home, SETTINGS, lab.now)
 
 
 @pytest.mark.slow
@@ -192,7 +196,7 @@ def test_a_challenger_whose_checkpoint_is_damaged_is_refused_when_it_is_compared
 
 
 @pytest.mark.slow
-def test_class_folders_that_are_gone_while_it_trains_are_read_from_what_is_stored(lab: Lab) -> None:
+def test_if_folders_are_gone_while_it_trains_it_uses_what_is_stored(lab: Lab) -> None:
     lab.label("bright", range(10, 16))
     lab.label("dark", range(10, 16))
     lab.tend(lambda: lab.retraining._running)
@@ -219,34 +223,34 @@ def test_a_recipe_trains_the_whole_network(lab: Lab, tmp_path: Path) -> None:
     assert manifest["network"]["backbone"] == "custom_2conv"
 
 
-def test_a_recipe_that_there_is_not_is_told_at_the_start(lab: Lab) -> None:
+def test_an_unknown_recipe_is_an_error_at_the_start(lab: Lab) -> None:
     with pytest.raises(VidwatchError, match="no recipe 'defualt'; did you mean 'default'"):
         Retraining(lab.home, SETTINGS.model_copy(update={"retrain": "defualt"}), lab.history)
 
 
-def sides_of(lab: Lab) -> dict[int, bool]:
+def biased_by_video(lab: Lab) -> dict[int, bool]:
     with lab.store.engine.begin() as read:
-        return {clip.video_id: clip.picked for clip in labelled(read)}
+        return {clip.video_id: clip.biased for clip in labelled_videos(read)}
 
 
-def test_corrections_do_not_judge_but_labels_of_all_that_came_do(lab: Lab) -> None:
+def test_corrections_are_biased_but_labels_of_all_clips_are_not(lab: Lab) -> None:
     came = [lab.answer("bright", number) for number in range(1, 41)]
     corrected = came[5:40:7]
     lab.labels.add(
         [Label(video, "labelled", "dark") for video in corrected], "command", "ann", lab.now
     )
-    assert set(sides_of(lab).values()) == {True}
+    assert set(biased_by_video(lab).values()) == {True}
     lab.labels.add([Label(video, "labelled", "bright") for video in came], "csv", "ann", lab.now)
-    assert set(sides_of(lab).values()) == {False}
+    assert set(biased_by_video(lab).values()) == {False}
 
 
-def test_one_correction_alone_does_not_judge_though_it_is_all_that_is_labelled(lab: Lab) -> None:
+def test_a_correction_is_biased_also_if_it_is_the_only_label(lab: Lab) -> None:
     first, *_ = [lab.answer("bright", number) for number in range(1, 12)]
     lab.labels.add([Label(first, "labelled", "dark")], "moved", "ann", lab.now)
-    assert sides_of(lab) == {first: True}
+    assert biased_by_video(lab) == {first: True}
 
 
-def test_labels_that_are_said_again_are_not_new(lab: Lab) -> None:
+def test_labels_that_are_given_again_are_not_new(lab: Lab) -> None:
     lab.label("bright", range(10, 22))
     lab.idle()
     (row,) = lab.rows()
@@ -255,7 +259,7 @@ def test_labels_that_are_said_again_are_not_new(lab: Lab) -> None:
     lab.history.begin(training, 12, lab.now)
     lab.history.end(training, "trained", None, lab.now)
     with lab.store.engine.begin() as read:
-        before = labelled(read)
+        before = labelled_videos(read)
     lab.labels.add(
         [Label(clip.video_id, "labelled", clip.class_name) for clip in before],
         "csv",
@@ -263,11 +267,11 @@ def test_labels_that_are_said_again_are_not_new(lab: Lab) -> None:
         lab.now,
     )
     with lab.store.engine.begin() as read:
-        assert outlook(read, SETTINGS, 12, {"bright", "dark"}).new == 0
+        assert count_new_labels(read, SETTINGS, 12, {"bright", "dark"}).new == 0
 
 
-def test_what_is_labelled_no_more_is_not_rehearsed_and_a_class_can_be_renamed(lab: Lab) -> None:
-    job = Job.read(
+def test_clips_without_a_label_now_are_not_rehearsed_and_a_class_can_be_renamed(lab: Lab) -> None:
+    job = Job.from_json(
         json.dumps(
             {
                 **JOB,
@@ -278,16 +282,16 @@ def test_what_is_labelled_no_more_is_not_rehearsed_and_a_class_can_be_renamed(la
     )
     tiny = Classifier.load(lab.home.model("tiny"))
     labels_of = {"a": "dark", "b": "dark", "c": "bright", "d": "bright"}
-    taught = tuple(TrainingClip(name, label, f"g{name}") for name, label in labels_of.items())
-    tiny.manifest = replace(tiny.manifest, trained_on=taught)
-    learned = [LabelledClip(Path("x"), clip.label, clip.group, clip.sha256) for clip in taught]
+    trained_on = tuple(TrainingClip(name, label, f"g{name}") for name, label in labels_of.items())
+    tiny.manifest = replace(tiny.manifest, trained_on=trained_on)
+    learned = [LabelledClip(Path("x"), clip.label, clip.group, clip.sha256) for clip in trained_on]
     with pytest.raises(VidwatchError, match="fewer than two classes"):
-        choose(job, learned, tiny)  # of "night" and "day" there is one clip each
+        choose_clips(job, learned, tiny)  # of "night" and "day" there is one clip each
     more = [described(name, "night", name) for name in ("n1", "n2")]
-    job = Job.read(
+    job = Job.from_json(
         json.dumps({**JOB, "forgotten": ["a"], "training": [described("b", "night"), *more]})
     )
-    assert {(clip.sha256, clip.label) for clip in choose(job, learned, tiny)} == {
+    assert {(clip.sha256, clip.label) for clip in choose_clips(job, learned, tiny)} == {
         ("b", "night"),
         ("n1", "night"),
         ("n2", "night"),
@@ -311,7 +315,7 @@ JOB = {
         "training": [],
         "holdout": [],
         "forgotten": [],
-        "look": 1,
+        "comparison": 1,
         "rule": {},
     },
 }
@@ -323,19 +327,21 @@ def described(sha256: str, label: str, group: str = "") -> dict[str, object]:
         "label": label,
         "group": group or f"g{sha256}",
         "sha256": sha256,
-        "picked": False,
+        "biased": False,
     }
 
 
-def test_what_a_model_before_the_champion_knew_stays_forgotten(lab: Lab) -> None:
+def test_classes_that_only_an_earlier_model_knew_stay_forgotten(lab: Lab) -> None:
     tiny = Classifier.load(lab.home.model("tiny"))
-    taught = tuple(
+    trained_on = tuple(
         TrainingClip(name, name[0], f"g{name}") for name in ("s1", "s2", "s3", "bright1", "bright2")
     )
-    taught = tuple(
-        clip._replace(label="sports" if clip.label == "s" else "bright") for clip in taught
+    trained_on = tuple(
+        clip._replace(label="sports" if clip.label == "s" else "bright") for clip in trained_on
     )
-    tiny.manifest = replace(tiny.manifest, trained_on=taught)
-    learned = [LabelledClip(Path("x"), clip.label, clip.group, clip.sha256) for clip in taught]
-    job = Job.read(json.dumps({**JOB, "training": [described(f"d{n}", "dark") for n in range(3)]}))
-    assert {clip.label for clip in choose(job, learned, tiny)} == {"bright", "dark"}
+    tiny.manifest = replace(tiny.manifest, trained_on=trained_on)
+    learned = [LabelledClip(Path("x"), clip.label, clip.group, clip.sha256) for clip in trained_on]
+    job = Job.from_json(
+        json.dumps({**JOB, "training": [described(f"d{n}", "dark") for n in range(3)]})
+    )
+    assert {clip.label for clip in choose_clips(job, learned, tiny)} == {"bright", "dark"}

@@ -1,0 +1,49 @@
+"""How many new labels there are, and how many start the next training. Only reads."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from daemon.home.settings import Settings
+from daemon.labels.enough import what_is_missing
+from daemon.labels.queries import new_since
+from daemon.training.holdout import count_training_clips
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """How near the next training is."""
+
+    new: int
+    """How many new labels count: those of classes that have enough clips or are known."""
+    needed: int
+    """How many new labels start a training: the setting `min_new_labels`."""
+    short: dict[str, str]
+    """What is missing of each class that has too few clips."""
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to train."""
+        return self.new >= self.needed
+
+
+def count_new_labels(
+    connection: Connection, settings: Settings, last_label: int, known_classes: Collection[str]
+) -> Forecast:
+    """Count the new labels.
+
+    Args:
+        connection: To the database.
+        settings: Say how many labels and clips are enough.
+        last_label: The newest label that a training knew.
+        known_classes: The classes of the champion: for these, any number of clips is enough.
+    """
+    short = {}
+    for name, clips, groups in count_training_clips(connection):
+        missing = what_is_missing(clips, groups, settings.min_class_clips)
+        if missing and name not in known_classes:
+            short[name] = missing
+    new = connection.execute(new_since(last_label)).all()
+    counted = sum(row.n for row in new if row.name not in short)
+    return Forecast(counted, settings.min_new_labels, short)

@@ -1,0 +1,72 @@
+"""What the process that trains has to do. The daemon writes it as JSON, the process reads it."""
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+
+@dataclass(frozen=True)
+class LabelledFile:
+    """A clip with its newest label."""
+
+    path: str
+    """Where it was when the job began, as `os.fsdecode` gives it."""
+    label: str
+    group: str
+    sha256: str
+    biased: bool
+    """Whether it was labelled because of its prediction, as in `LabelledVideo`."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Train a challenger, unless it is trained already, and compare it with the champion."""
+
+    challenger: str
+    """The path of the model, which the training writes."""
+    champion: str
+    """The path of the model."""
+    is_trained: bool
+    recipe: str
+    """The setting `retrain`: the name of a recipe, or "head"."""
+    device: str
+    memory: float
+    """The share of a GPU's memory that the process may use."""
+    cache: int
+    """How many bytes the cache may grow to."""
+    min_class_clips: int
+    training: tuple[LabelledFile, ...]
+    holdout: tuple[LabelledFile, ...]
+    forgotten: tuple[str, ...]
+    """SHA-256 of content that had a label once, and has none now."""
+    comparison: int
+    """The number of this comparison, of those with the same champion, from 1."""
+    rule: Mapping[str, float]
+    """Settings of `learner.promotion.Rule`, by name."""
+    exact: bool = False
+    """Whether frames are read exactly, as in `ReadOptions`."""
+
+    def to_json(self) -> str:
+        """One object. Names of files that are not UTF-8 are kept."""
+        return json.dumps(vars(self), default=vars)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The job. It is not read by pydantic, which refuses names of files that are not UTF-8."""
+        fields = json.loads(text)
+        for side in ("training", "holdout"):
+            fields[side] = tuple(LabelledFile(**clip) for clip in fields[side])
+        fields["forgotten"] = tuple(fields["forgotten"])
+        return cls(**fields)
+
+
+def can_judge(class_name: str, known_classes: Collection[str], *, biased: bool) -> bool:
+    """Whether a holdout clip can judge a challenger: a biased one cannot for a known class.
+
+    Args:
+        class_name: Of the clip's label.
+        known_classes: The classes of the champion.
+        biased: Whether the clip was labelled because of its prediction.
+    """
+    return not biased or class_name not in known_classes
