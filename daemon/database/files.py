@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, and_, select, text
 from daemon.database.tables import videos
 from daemon.home.folders import Found
 from daemon.home.identity import Identity
-from daemon.home.moving import sha256_of
+from daemon.home.moving import sha256_if_readable
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def _is_same(row: Any, file: Found) -> bool:
         return False
     return bool(
         row.mtime_ns == file.identity.mtime_ns
-        or (row.sha256 and row.sha256 == sha256_of(file.path))
+        or (row.sha256 and row.sha256 == sha256_if_readable(file.path))
     )
 
 
