@@ -239,7 +239,15 @@ def _outcome(
     folders: Folders,
     now: datetime,
 ) -> dict[str, Any]:
-    """The columns that change in the video's row."""
+    """The columns that change in the video's row.
+
+    Args:
+        found: The prediction.
+        original: The first video with the same content; None if there is none.
+        label: The video's newest label; None if there is none.
+        folders: The home's folders.
+        now: When it is recorded.
+    """
     change = {"video": found.video_id, "sha256": found.sha256, "duplicate_of": original, "tries": 0}
     change |= FREED
     if folders.class_folder(found.path) is not None:  # a person has put it there, and it stays
