@@ -20,7 +20,7 @@ from learner import files
 log = logging.getLogger(__name__)
 
 LONGEST_NAME = 255  # bytes
-REASON = b"vidwatch: "  # with this begins each text that says why a video failed
+REASON = b"vidwatch: "  # each text that says why a video failed begins with it
 PIECE = 2**26  # bytes
 # Constants of renameat2(2).
 _RENAME_NOREPLACE = 1
@@ -155,7 +155,7 @@ def _copy(source: bytes, part: bytes, progress: Callable[[], None]) -> None:
         with open(source, "rb", opener=_without_links) as original, open(part, "wb") as copy:
             while piece := original.read(PIECE):
                 copy.write(piece)
-                # Synced at the end only, a large file could take minutes, without `progress`.
+                # If it was synced only at the end, that could take minutes without `progress`.
                 os.fdatasync(copy.fileno())
                 progress()
             copy.flush()
