@@ -1,1 +1,1 @@
-"""Alembic environment and versions, run by the program itself."""
+"""The history of the database's schema. The program itself runs these migrations."""

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs on the connection that the program hands over."""
+"""Alembic starts here: it runs the migrations on the connection that the program gives it."""
 
 from alembic import context
 

@@ -110,7 +110,7 @@ class ChampionLoader:
         classifier = self.champion
         shadow = self._shadow(challenger, classifier, now)
         decoders = self._decoders_for(classifier)
-        if unknown := self._settings.without_class(classifier.classes):
+        if unknown := self._settings.unknown_thresholds(classifier.classes):
             text = "setting 'thresholds': model %s has no class %s"
             log.warning(text, classifier.name, ", ".join(unknown))
         thresholds = Thresholds(self._settings.unsure_below, self._settings.thresholds)

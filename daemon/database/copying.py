@@ -1,4 +1,4 @@
-"""A copy of a database, whole at one instant, while others write to it."""
+"""Copies a database while others write to it."""
 
 import os
 import shutil
@@ -13,16 +13,19 @@ from daemon.home.moving import sync_folders
 from learner import files
 from learner.errors import PassingError, VidwatchError
 
-# Some megabytes at a time, with pauses in which the disk is the daemon's.
-PAGES, PAUSE = 1000, 0.01
+# After so many pages (some megabytes), a pause of so many seconds lets the daemon use the disk.
+PAGES = 1000
+PAUSE = 0.01
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy a database, whole at one instant, while others write to it; it replaces `target` when it is checked.
+    """Copy a database while others write to it. The copy is the state of one instant.
+
+    The copy is checked before it replaces `target`.
 
     Raises:
-        VidwatchError: it is damaged; what was at `target` is as it was.
-        PassingError: it cannot be read or written now.
+        VidwatchError: the database is damaged; `target` is unchanged.
+        PassingError: it cannot be read, or the copy cannot be written, now.
     """
     part = files.part_of(target)
     try:
@@ -35,68 +38,74 @@ def copy(source: Path, target: Path) -> None:
         sync_folders({os.fsencode(target.parent)})
     except sqlite3.DatabaseError as error:
         part.unlink(missing_ok=True)
-        if is_damage(error):
-            hint = "copies made before are kept; 'vidwatch check' tells more"
-            raise VidwatchError(
-                f"database {source} is damaged, and was not copied ({error}); {hint}"
-            ) from error
-        hint = "is there room, and may this user read and write? Copies made before are kept"
-        raise PassingError(
-            f"{target}: the database cannot be copied to it ({error}); {hint}"
-        ) from error
+        raise _explained(error, source, target) from error
     except OSError as error:
         part.unlink(missing_ok=True)
-        raise PassingError(
-            f"{target}: the database cannot be copied to it ({error.strerror})"
-        ) from error
+        reason = error.strerror
+        raise PassingError(f"{target}: the database cannot be copied to it ({reason})") from error
     except BaseException:
         part.unlink(missing_ok=True)
         raise
 
 
-def _copy_pages(source: Path, part: Path, descriptor: int) -> None:
-    """By SQLite's own backup; raises `sqlite3.DatabaseError` where what was read does not hang together."""
+def _explained(error: sqlite3.DatabaseError, source: Path, target: Path) -> VidwatchError:
+    if is_damage(error):
+        trouble = f"database {source} is damaged, and was not copied ({error})"
+        hint = "copies made before are kept; 'vidwatch check' shows what is wrong"
+        return VidwatchError(f"{trouble}; {hint}")
+    trouble = f"{target}: the database cannot be copied to it ({error})"
+    hint = "is there room, and may this user read and write? Copies made before are kept"
+    return PassingError(f"{trouble}; {hint}")
 
-    def after_some(*_: int) -> None:
-        os.fdatasync(descriptor)  # all at the end, it held up the daemon's own writing for seconds
+
+def _copy_pages(source: Path, part: Path, descriptor: int) -> None:
+    """Copy with SQLite's own backup.
+
+    Raises:
+        sqlite3.DatabaseError: the copy is not consistent, or cannot be made.
+    """
+
+    def after_some_pages(*_: int) -> None:
+        # Synced only at the end, it held up the daemon's own writing for seconds.
+        os.fdatasync(descriptor)
         time.sleep(PAUSE)
 
-    reading = f"file:{quote(str(source))}?mode=ro"
+    address = f"file:{quote(str(source))}?mode=ro"
     with (
-        closing(sqlite3.connect(reading, uri=True, isolation_level=None, timeout=30)) as original,
+        closing(sqlite3.connect(address, uri=True, isolation_level=None, timeout=30)) as original,
         closing(sqlite3.connect(part, isolation_level=None)) as copied,
     ):
-        # Without a snapshot of its own, the copying begins anew after each write of another process: under a daemon at
-        # work it never ended. In WAL mode, one that reads keeps no one from writing.
+        # In a transaction, the backup reads one snapshot. Without it, the backup begins again after
+        # each write of another process: while a daemon worked, it never ended. In WAL mode, a
+        # reader does not keep others from writing.
         original.execute("BEGIN")
         original.execute("SELECT count(*) FROM sqlite_master").fetchone()
         copied.execute("PRAGMA journal_mode = OFF")
-        copied.execute("PRAGMA synchronous = OFF")  # that is done here
-        original.backup(copied, pages=PAGES, progress=after_some)
-        copied.execute(
-            "PRAGMA journal_mode = DELETE"
-        )  # a single file, that can be read where nothing can be written
-        said = copied.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if said != "ok":
-            raise _damaged(said)
+        copied.execute("PRAGMA synchronous = OFF")  # `after_some_pages` and `copy` sync
+        original.backup(copied, pages=PAGES, progress=after_some_pages)
+        # The copy is then a single file, and can be read where nothing can be written.
+        copied.execute("PRAGMA journal_mode = DELETE")
+        result = copied.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if result != "ok":
+            raise _damaged(result)
 
 
-def _damaged(said: str) -> sqlite3.DatabaseError:
-    error = sqlite3.DatabaseError(said.splitlines()[-1])
+def _damaged(result: str) -> sqlite3.DatabaseError:
+    error = sqlite3.DatabaseError(result.splitlines()[-1])
     error.sqlite_errorname = "SQLITE_CORRUPT"
     return error
 
 
 def _require_room(source: Path, target: Path) -> None:
-    """A copy that fills the disk would stop the daemon's own writing before it fails."""
-    needed = sum(
-        path.stat().st_size
-        for path in (source, source.with_name(source.name + "-wal"))
-        if path.exists()
-    )
+    """Check that there is room for a copy.
+
+    Without room, the copy would fill the disk before it fails, and stop the daemon's own writing.
+    """
+    parts = [source, source.with_name(source.name + "-wal")]
+    needed = sum(path.stat().st_size for path in parts if path.exists())
     free = shutil.disk_usage(target.parent).free
     if free < needed:
+        sizes = f"it needs {needed / 1e6:.0f} MB, and {free / 1e6:.0f} MB are free"
         raise PassingError(
-            f"{target}: no room for a copy of the database: it needs {needed / 1e6:.0f} MB, and {free / 1e6:.0f} MB "
-            "are free; copies made before are kept"
+            f"{target}: no room for a copy of the database: {sizes}; copies made before are kept"
         )

@@ -1,4 +1,4 @@
-"""Whether the database is whole, and lies where it can be: looked at before anything is written to it."""
+"""Checks, before anything is written, that the database is whole and on a disk of this machine."""
 
 from pathlib import Path
 
@@ -8,58 +8,68 @@ from daemon.database.connection import SAFE, connect, is_damage
 from daemon.home.mounts import filesystem_of, is_network
 from learner.errors import VidwatchError
 
-SHOWN = 5
-# What whole machines of a kind (containers in a sandbox, small virtual ones) lie on. Where these cannot share memory,
-# SQLite itself says so.
+SHOWN = 5  # lines
+# Some whole machines lie on these: containers in a sandbox, small virtual machines. If they cannot
+# share memory, SQLite itself reports it.
 ROOTS = {"9p", "virtiofs"}
 
 
 def require_whole(path: Path) -> None:
-    """Check the database at `path` before it is used; one that is missing, or empty, is none yet, and passes.
+    """Check the database at `path` before it is used.
+
+    A missing or empty file passes: it is no database yet.
 
     Raises:
-        VidwatchError: it is damaged, or lies on a file system on which it would be.
+        VidwatchError: it is damaged, or lies on a file system on which it would be damaged.
         OperationalError: it cannot be read now.
     """
     require_local(path.parent)
-    if path.exists() and path.stat().st_size and (found := damage(path)):
-        raise VidwatchError(f"database {path} is damaged ({'; '.join(found)}): {SAFE}")
+    if not path.exists() or not path.stat().st_size:
+        return
+    if problems := damage(path):
+        raise VidwatchError(f"database {path} is damaged ({'; '.join(problems)}): {SAFE}")
 
 
 def require_local(folder: Path) -> None:
-    """Check that a database can lie in `folder`: in WAL mode, processes share memory through a file beside it.
+    """Check that a database can lie in `folder`.
+
+    In WAL mode, processes share memory through a file beside the database. On a file system of
+    other machines, that memory is not shared.
 
     Raises:
-        VidwatchError: it is on a file system of other machines, where that memory is not shared.
+        VidwatchError: it is on a file system of other machines.
     """
     kind = filesystem_of(folder)
     if is_network(kind) and kind not in ROOTS:
-        hint = "put the home on a disk of this machine; the folders of clips in it may be links to the share"
-        where = f"home {folder} lies on a network file system ({kind})"
-        raise VidwatchError(
-            f"{where}, on which the database would be damaged sooner or later; {hint}"
-        )
+        trouble = f"home {folder} lies on a network file system ({kind})"
+        danger = "on which the database would be damaged sooner or later"
+        hint = "put the home on a disk of this machine"
+        links = "the folders of clips in it may be links to the share"
+        raise VidwatchError(f"{trouble}, {danger}; {hint}; {links}")
 
 
 def damage(path: Path, *, thorough: bool = False) -> list[str]:
-    """What is wrong with the database's file, a few lines at most; `thorough` compares indexes with tables, too.
+    """What is wrong with the database's file, in at most `SHOWN` lines.
 
-    Rows that refer to others which are not there are no damage of the file: `vidwatch check` names them.
+    Rows that refer to missing rows are no damage of the file: `vidwatch check` finds them.
+
+    Args:
+        path: The database.
+        thorough: Whether to compare the indexes with the tables, too.
 
     Raises:
         OperationalError: it cannot be read now.
     """
+    check = "integrity_check" if thorough else "quick_check"
     engine = connect(path, read_only=True)
     try:
-        with engine.connect() as read:
-            check = "integrity_check" if thorough else "quick_check"
-            found = "\n".join(map(str, read.exec_driver_sql(f"PRAGMA {check}({SHOWN})").scalars()))
-            return [
-                line for line in found.splitlines() if line != "ok" and not line.startswith("***")
-            ][:SHOWN]
+        with engine.connect() as connection:
+            results = connection.exec_driver_sql(f"PRAGMA {check}({SHOWN})").scalars()
+            lines = "\n".join(map(str, results)).splitlines()
     except DatabaseError as error:
         if is_damage(error.orig):
             return [str(error.orig)]
         raise
     finally:
         engine.dispose()
+    return [line for line in lines if line != "ok" and not line.startswith("***")][:SHOWN]

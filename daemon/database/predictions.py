@@ -1,4 +1,4 @@
-"""Records what models predict, in the same transaction as where each video's file is to be moved."""
+"""Records predictions, each in one transaction with where the video's file is to be moved."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -39,7 +39,10 @@ Label = Any  # a row of `_LABELS`
 
 
 class Predictions:
-    """The predictions of all models. `review_share` of the new videos is drawn for people to review."""
+    """The predictions of all models.
+
+    `review_share` of the new videos is drawn for people to review.
+    """
 
     def __init__(self, engine: Engine, review_share: float = 0.0) -> None:
         self._writer = engine.execution_options(writes=True)
@@ -138,7 +141,7 @@ class Predictions:
         return recent
 
     def rescore(self, later: Mapping[int, ModelPrediction], now: datetime) -> None:
-        """Write a later model's predictions for predicted videos, by their ids, beside the first."""
+        """Write what a later model predicts beside the first predictions, by the videos' ids."""
         with self._begin() as connection:
             for video_id, prediction in later.items():
                 of_video = select(predictions).where(predictions.c.video_id == video_id)
@@ -236,7 +239,15 @@ def _outcome(
     folders: Folders,
     now: datetime,
 ) -> dict[str, Any]:
-    """The columns that change in the video's row."""
+    """The columns that change in the video's row.
+
+    Args:
+        found: The prediction.
+        original: The first video with the same content; None if there is none.
+        label: The video's newest label; None if there is none.
+        folders: The home's folders.
+        now: When it is recorded.
+    """
     change = {"video": found.video_id, "sha256": found.sha256, "duplicate_of": original, "tries": 0}
     change |= FREED
     if folders.class_folder(found.path) is not None:  # a person has put it there, and it stays

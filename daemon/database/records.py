@@ -41,7 +41,7 @@ class VideoPrediction:
     unsure: str | None = None
     """Why the prediction is unsure: one of `tables.DOUBTS`. None if it is not."""
     fingerprint: bytes | None = None
-    """Compared to find the group of a clip whose name and folder do not tell it."""
+    """Compared to find the group of a clip if neither its name nor its folder names one."""
     shadow: ModelPrediction | None = None
     """What the challenger predicts for the same clip."""
     read_share: float = 1.0

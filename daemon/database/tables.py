@@ -1,4 +1,4 @@
-"""The schema, once: what the store writes, `status` reads and Alembic compares against."""
+"""The tables of the database. Alembic compares the migrations with them."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -34,17 +34,17 @@ from sqlalchemy import (
 
 
 class Utc(TypeDecorator[datetime]):
-    """Aware datetimes, kept as UTC: SQLite has no time zones."""
+    """Datetimes with a time zone, stored in UTC without one: SQLite has no time zones."""
 
     impl = DateTime
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """To UTC without a zone."""
+        """To UTC, without a time zone."""
         return value.astimezone(UTC).replace(tzinfo=None) if value else None
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        """From UTC without a zone."""
+        """From UTC, with that time zone."""
         return value.replace(tzinfo=UTC) if value else None
 
 
@@ -60,27 +60,50 @@ metadata = MetaData(
 
 
 def _one_of(column: str, values: tuple[str, ...]) -> str:
-    return "{} IN ({})".format(column, ", ".join(f"'{value}'" for value in values))
+    quoted = ", ".join(f"'{value}'" for value in values)
+    return f"{column} IN ({quoted})"
 
 
-# A video's way: queued > claimed > classified (answered) > filed (moved, too).
-# waiting: it changed after it was queued, and has to be whole again. failed: no answer, and `error` says why.
+# A video is first `queued`, then `claimed` by a daemon, `classified` (it has a prediction), and
+# `filed` (its file was moved, too).
+# `waiting`: the file changed after it was queued, and has to become whole again.
+# `failed`: there is no prediction, and the column `error` says why.
 STATES = ("waiting", "queued", "claimed", "classified", "filed", "failed")
 
-# answer: made when the clip came, it decides where it goes. shadow: by a challenger, on the same frames. rescored: by a
-# later model. Only an answer is shown as such.
+# `answer`: made when the clip came. It decides where the file goes, and is shown for the video.
+# `shadow`: by a challenger, on the same frames.
+# `rescored`: by a later model.
 KINDS = ("answer", "shadow", "rescored")
-# probability: below its class's threshold. unknown: like clips of none of the classes.
+
+# Why a prediction is unsure.
+# `probability`: it is below the threshold of its class.
+# `unknown`: the clip looks like none of the model's classes.
 DOUBTS = ("probability", "unknown")
-# labelled: it is of this class. unsure: a person cannot tell. withdrawn: an earlier label is taken back.
+
+# What a person says of a video.
+# `labelled`: it is of this class.
+# `unsure`: the person cannot tell.
+# `withdrawn`: an earlier label is taken back.
 VERDICTS = ("labelled", "unsure", "withdrawn")
-# folder: put into a class folder, never seen before. moved: put there after it was answered.
+
+# How a label was given.
+# `folder`: a file that was never seen before was put into a class folder.
+# `moved`: a file with a prediction was moved into a class folder.
+# `command`: by `vidwatch label`.
+# `accepted`: a person accepted the prediction.
+# `csv`: it was imported.
+# `page`: on the review page.
 SOURCES = ("folder", "moved", "command", "accepted", "csv", "page")
+
 SIDES = ("training", "holdout")
-# stopped: with the daemon, which says nothing of it.
+
+# `stopped`: it ended because the daemon ended, for no reason of its own.
 TRAINING_STATES = ("asked", "training", "trained", "failed", "stopped")
-# The first three: how a comparison ended. set: in vidwatch.toml. chosen, rolled back: by command. A model answers from
-# its row on, where the verdict is none of "refused" and "undecided".
+
+# `promoted`, `refused`, `undecided`: how a comparison of two models ended.
+# `set`: the model was set in vidwatch.toml.
+# `chosen`, `rolled back`: by command.
+# The challenger is the champion from its row on, unless that is `refused` or `undecided`.
 DECISIONS = ("promoted", "refused", "undecided", "set", "chosen", "rolled back")
 
 models = Table(
@@ -88,12 +111,14 @@ models = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("name", Text, nullable=False),
-    Column("digest", Text, nullable=False, unique=True),  # SHA-256 of the weights
-    Column("classes", JSON, nullable=False),  # names, in the order of the logits
-    Column("measured", JSON, nullable=False),  # accuracy and how it was measured, from the manifest
-    Column(
-        "used_at", Utc, nullable=False
-    ),  # when a daemon last began to use it; `decisions` say which one answers
+    # The SHA-256 of the weights.
+    Column("digest", Text, nullable=False, unique=True),
+    # Their names, in the order of the logits.
+    Column("classes", JSON, nullable=False),
+    # The accuracy, and how it was measured, from the model's manifest.
+    Column("measured", JSON, nullable=False),
+    # When a daemon last began to use it. `decisions` has which model is the champion.
+    Column("used_at", Utc, nullable=False),
 )
 
 videos = Table(
@@ -101,28 +126,36 @@ videos = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("name", Text, nullable=False),
-    Column("path", LargeBinary, nullable=False),  # absolute, the exact bytes
+    # Absolute, the exact bytes.
+    Column("path", LargeBinary, nullable=False),
     Column("inode", BigInteger, nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("mtime_ns", BigInteger, nullable=False),
-    Column(
-        "group", Text
-    ),  # its recording, camera or scene; by its features, where neither name nor folder tells
+    # The recording, camera or scene. If neither the name nor the folder names it, it is found by
+    # comparing the features of clips.
+    Column("group", Text),
     Column("state", Text, nullable=False),
+    # Why there is no prediction, or why the file was not filed.
     Column("error", Text),
+    # Of the file's content.
     Column("sha256", Text, index=True),
-    Column("fingerprint", LargeBinary),  # of its features, where these have to tell its group
-    Column(
-        "sampled", Boolean, nullable=False, server_default="0"
-    ),  # one of the random share that people review
+    # Made from the features, if they are needed to find the group.
+    Column("fingerprint", LargeBinary),
+    # Whether it is one of the random share that people review.
+    Column("sampled", Boolean, nullable=False, server_default="0"),
+    # The first video with the same content.
     Column("duplicate_of", Integer, ForeignKey("videos.id")),
-    Column("destination", LargeBinary),  # where it is to be moved; NULL once it is there
-    Column(
-        "attempts", Integer, nullable=False, server_default="0"
-    ),  # crashes and time-outs of its decoder
-    Column("trouble", Text),  # why it waits for another try; NULL when nothing is in the way
+    # Where the file is to be moved. NULL when it is there.
+    Column("destination", LargeBinary),
+    # How often its decoder crashed or ran out of time.
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    # Why it waits for another try. NULL if nothing is wrong.
+    Column("trouble", Text),
+    # How often trouble that may pass by itself came in a row.
     Column("tries", Integer, nullable=False, server_default="0"),
+    # When to try again.
     Column("retry_at", Utc),
+    # The daemon that works on it, and until when that counts.
     Column("claimed_by", Text),
     Column("lease_until", Utc),
     Column("arrived_at", Utc, nullable=False),
@@ -133,21 +166,23 @@ videos = Table(
 
 
 def _where(condition: str) -> dict[str, Any]:
-    # The migrations say the same for PostgreSQL; named here, its dialect would be imported at each start (0.1 s).
+    # The migrations have the same condition for PostgreSQL. If it was here, too, SQLAlchemy would
+    # import that dialect at each start (0.1 s).
     return {"sqlite_where": text(condition)}
 
 
-# One row an arrival: found again by event, scan and rescan, an unfinished file is one and the same.
+# One row for each file that arrives: an unfinished file that is found again, by an event or by a
+# search, has its row already.
 _identity = (videos.c.inode, videos.c.size, videos.c.mtime_ns)
 Index("uq_videos_unfinished", *_identity, unique=True, **_where("finished_at IS NULL"))
-# A file that a person has moved is known by what it is, and one that we have moved by its path.
+# A file that a person has moved is found by its inode, and one that we have moved by its path.
 Index("ix_videos_inode", videos.c.inode)
 Index("ix_videos_path", videos.c.path)
 Index("ix_videos_name", videos.c.name)
-# The few rows that are asked for often, among millions.
+# Each for a few rows among millions, which are looked up often.
 for _name in ("destination", "error", "trouble", "fingerprint"):
     Index(f"ix_videos_{_name}", videos.c.id, **_where(f"{_name} IS NOT NULL"))
-# Of the column itself: looked up for each row that is removed.
+# An index of the column's values: they are looked up for each row that is removed.
 Index("ix_videos_duplicate_of", videos.c.duplicate_of, **_where("duplicate_of IS NOT NULL"))
 
 predictions = Table(
@@ -156,20 +191,21 @@ predictions = Table(
     Column("id", Integer, primary_key=True),
     Column("video_id", Integer, ForeignKey("videos.id"), nullable=False),
     Column("model_id", Integer, ForeignKey("models.id"), nullable=False),
+    # The likeliest class, its place among the model's classes, and its probability.
     Column("class", Text, nullable=False),
     Column("class_index", Integer, nullable=False),
     Column("probability", Float, nullable=False),
-    Column(
-        "logits", JSON, nullable=False
-    ),  # one number a class, in the order of the model's classes
+    # One number for each class, in the order of the model's classes.
+    Column("logits", JSON, nullable=False),
+    # How many frames the model takes, and how many different ones were decoded.
     Column("frames_asked", Integer, nullable=False),
     Column("frames_read", Integer, nullable=False),
     Column("decoder", Text, nullable=False),
     Column("kind", Text, nullable=False, server_default="answer"),
-    Column(
-        "read_share", Float
-    ),  # the share of the clip that was there to be read; NULL in old rows
-    Column("doubt", Text),  # why it counts as unsure; NULL where it does not
+    # The share of the clip that was there to be read. NULL in rows of an old vidwatch.
+    Column("read_share", Float),
+    # Why it is unsure. NULL if it is not.
+    Column("doubt", Text),
     Column("created_at", Utc, nullable=False),
     UniqueConstraint("video_id", "model_id"),
     CheckConstraint(_one_of("kind", KINDS), name="kind"),
@@ -179,27 +215,26 @@ predictions = Table(
 
 
 def that_counts(prediction: FromClause = predictions) -> ColumnElement[bool]:
-    """Whether a prediction is the one that decided where its video was filed, and is shown for it."""
+    """Whether a prediction decided where its video was filed, and is shown for it."""
     return prediction.c.kind == "answer"
 
 
+# The newest label of a video counts, unless it is taken back. Older ones are kept.
 labels = Table(
     "labels",
     metadata,
-    Column(
-        "id", Integer, primary_key=True
-    ),  # the newest of a video that stands is the one that counts
+    Column("id", Integer, primary_key=True),
     Column("video_id", Integer, ForeignKey("videos.id"), nullable=False, index=True),
     Column("verdict", Text, nullable=False),
-    Column("class", Text),  # NULL but for "labelled"
+    # NULL unless the verdict is "labelled".
+    Column("class", Text),
     Column("source", Text, nullable=False),
-    Column("who", Text, nullable=False),  # the user who gave it, or owns the file
-    Column(
-        "sampled", Boolean, nullable=False, server_default="0"
-    ),  # given where the random share was reviewed
-    Column(
-        "takes_back", Integer, ForeignKey("labels.id"), unique=True
-    ),  # the label that a "withdrawn" one undoes
+    # The user who gave it, or who owns the file.
+    Column("who", Text, nullable=False),
+    # Whether it was given while the random share was reviewed.
+    Column("sampled", Boolean, nullable=False, server_default="0"),
+    # The label that a "withdrawn" one takes back.
+    Column("takes_back", Integer, ForeignKey("labels.id"), unique=True),
     Column("created_at", Utc, nullable=False),
     CheckConstraint(_one_of("verdict", VERDICTS), name="verdict"),
     CheckConstraint(_one_of("source", SOURCES), name="source"),
@@ -209,34 +244,37 @@ labels = Table(
 
 
 def stands(label: FromClause = labels) -> ColumnElement[bool]:
-    """Whether a label is one that nobody has taken back."""
-    undoing = labels.alias()
-    taken_back = select(undoing.c.id).where(undoing.c.takes_back == label.c.id).exists()
+    """Whether a label is no withdrawal, and nobody has taken it back."""
+    later = labels.alias()
+    taken_back = select(later.c.id).where(later.c.takes_back == label.c.id).exists()
     return and_(label.c.verdict != "withdrawn", not_(taken_back))
 
 
 def own_group(video_id: int) -> str:
-    """The group of a video that shares it with no other, as far as is known."""
+    """The group of a video that belongs to no group of several videos, as far as is known."""
     return f"#{video_id}"
 
 
 def group_of_video() -> ColumnElement[str]:
-    """The group of a row of `videos`, which is its own one if it has no other."""
+    """The group of a row of `videos`; its own group if it has no other."""
     own = literal("#") + cast(videos.c.id, Text)
     return func.coalesce(func.nullif(videos.c.group, ""), own)
 
 
 def is_found_by_likeness(group: str) -> bool:
-    """Whether a group was found by comparing clips: it has the name of its first video's own group."""
+    """Whether a group was found by comparing clips.
+
+    Such a group has the name of its first video's own group.
+    """
     return group.startswith("#")
 
 
 def lies_below(path: ColumnElement[bytes], folder: bytes) -> ColumnElement[bool]:
-    """Whether a path lies below a folder. An index of the paths can answer that."""
+    """Whether a path lies below a folder. SQLite can use an index of the paths for it."""
     return and_(path > folder + b"/", path < folder + b"0")  # "0" follows "/"
 
 
-# Whether the clips of a group train models or judge them, for good.
+# Whether models learn from the clips of a group, or these clips judge models. A row never changes.
 groups = Table(
     "groups",
     metadata,
@@ -250,29 +288,36 @@ trainings = Table(
     "trainings",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("name", Text, nullable=False, unique=True),  # of the model that comes of it
+    # Of the model that is trained.
+    Column("name", Text, nullable=False, unique=True),
     Column("state", Text, nullable=False),
+    # Why it was asked for.
     Column("why", Text, nullable=False),
-    Column("last_label", Integer, nullable=False),  # the newest label that it knew
-    Column("progress", Text),  # how far it is, for people
-    Column("error", Text),  # why it failed, and where its log is
+    # The newest label that it could use.
+    Column("last_label", Integer, nullable=False),
+    # How far it is, for people.
+    Column("progress", Text),
+    # Why it failed, and where its log is.
+    Column("error", Text),
     Column("asked_at", Utc, nullable=False),
     Column("started_at", Utc),
     Column("ended_at", Utc),
     CheckConstraint(_one_of("state", TRAINING_STATES), name="state"),
 )
 
-# Each comparison and each change of the model that answers, for good.
+# Each comparison of models, and each change of the champion. A row never changes.
 decisions = Table(
     "decisions",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("verdict", Text, nullable=False),
     Column("challenger", Text, nullable=False),
-    Column("champion", Text),  # the model that answered before; NULL for the first
+    # The champion before; NULL for the first one.
+    Column("champion", Text),
     Column("reason", Text, nullable=False),
     Column("figures", JSON, nullable=False),
-    Column("setting", Text),  # what `model` was set to, where a new one takes over
+    # What the setting `model` was when the challenger took over.
+    Column("setting", Text),
     Column("created_at", Utc, nullable=False),
     CheckConstraint(_one_of("verdict", DECISIONS), name="verdict"),
 )

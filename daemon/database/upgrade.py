@@ -1,4 +1,4 @@
-"""Brings a database to this program's schema, after a copy of it where there is something to lose."""
+"""Brings a database to this program's schema. An older database is copied before."""
 
 import os
 from importlib.resources import files
@@ -15,23 +15,23 @@ from daemon.database.connection import SAFE, connect, is_damage, is_passing
 from daemon.database.copying import copy
 from learner.errors import VidwatchError
 
-RESTORING = ".restoring"  # what a database's name has until it is restored
-_OURS = (
-    "classified",
-    "duplicates",
-    "failed",
-)  # only we put files there, and only a database says why
+RESTORING = ".restoring"  # ends the name of a database that is being restored
+# Only the daemon puts files there. If there are any, there was a database.
+_OUR_FOLDERS = ("classified", "duplicates", "failed")
 
 
 def upgrade(path: Path) -> None:
-    """Run the migrations that the database at `path` lacks, after a copy; makes it where there never was one.
+    """Copy the database at `path`, and run the migrations that it lacks.
+
+    A home that never had a database gets a new one.
 
     Raises:
-        VidwatchError: a newer vidwatch wrote it, it is no database, or it is gone from a home that had one.
+        VidwatchError: a newer vidwatch wrote it, it is no database, or it is missing in a home that
+            had one.
         OperationalError: another program has locked it.
     """
-    if not path.exists() or path.stat().st_size <= 1:  # to SQLite, one byte is as good as none
-        require_never_had_one(path)
+    if not path.exists() or path.stat().st_size <= 1:  # to SQLite, a file of one byte is empty
+        require_no_lost_database(path)
     current = revision_of(path)
     if current not in (None, head()):
         copy(path, path.with_name(f"{path.name}.before-{current}"))
@@ -39,7 +39,7 @@ def upgrade(path: Path) -> None:
 
 
 def migrate(path: Path, revision: str = "head") -> None:
-    """As `upgrade`, without a copy, and whatever the home holds."""
+    """As `upgrade`, but without a copy, and without a look at the home."""
     if revision_of(path) == head():
         return
     engine = connect(path)
@@ -55,10 +55,10 @@ def migrate(path: Path, revision: str = "head") -> None:
 
 
 def revision_of(path: Path) -> str | None:
-    """The schema that the database at `path` has; None where it is new.
+    """The schema of the database at `path`; None if the database is new.
 
     Raises:
-        VidwatchError: it is one that this program does not know, or the file is no database.
+        VidwatchError: this program does not know the schema, or the file is no database.
         OperationalError: another program has locked it.
     """
     engine = connect(path)
@@ -73,41 +73,47 @@ def revision_of(path: Path) -> str | None:
         raise VidwatchError(f"database {path}: {error.orig}") from error
     finally:
         engine.dispose()
-    known = {
-        script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()
-    }
+    scripts = ScriptDirectory.from_config(alembic_config())
+    known = {script.revision for script in scripts.walk_revisions()}
     if current is not None and current not in known:
-        raise VidwatchError(
-            f"database {path}: a newer vidwatch wrote it (schema {current}); upgrade vidwatch"
-        )
+        reason = f"a newer vidwatch wrote it (schema {current})"
+        raise VidwatchError(f"database {path}: {reason}; upgrade vidwatch")
     return current
 
 
 def head() -> str | None:
-    """The schema of this program."""
+    """The newest schema that this program knows, which Alembic calls the head."""
     return ScriptDirectory.from_config(alembic_config()).get_current_head()
 
 
-def require_never_had_one(path: Path) -> None:
-    """Check that a new database may be made at `path`: that nothing in its folder tells of one that is gone.
+def require_no_lost_database(path: Path) -> None:
+    """Check that a new database may be made at `path`: no traces of a lost one are in its folder.
 
-    With a new one, the files that we have put into class folders would count as labels that people gave.
+    With a new database, the files that the daemon has put into class folders would count as labels
+    that people gave.
 
     Raises:
-        VidwatchError: one is gone.
+        VidwatchError: there was a database.
     """
-    traces = [f"there are files in {name}/" for name in _OURS if _holds_files(path.parent / name)]
+    used = [name for name in _OUR_FOLDERS if _holds_files(path.parent / name)]
+    traces = [f"there are files in {name}/" for name in used]
     if any((path.parent / "backups").glob("vidwatch-*.db")):
         traces.append("there are backups of it")
     if path.with_name(path.name + RESTORING).exists():
         traces.append("a restore was ended before it was done")
     if traces:
-        hint = "'vidwatch restore' brings the newest backup back, 'vidwatch restore --new' begins without one"
-        raise VidwatchError(f"database {path} is gone, but {' and '.join(traces)}: {hint}")
+        restore = "'vidwatch restore' brings the newest backup back"
+        anew = "'vidwatch restore --new' begins without one"
+        raise VidwatchError(
+            f"database {path} is gone, but {' and '.join(traces)}: {restore}, {anew}"
+        )
 
 
 def alembic_config(connection: Connection | None = None) -> Config:
-    """Alembic's settings, without an ini file: the migrations of this installation, on an open connection."""
+    """Alembic's settings, without an ini file.
+
+    The migrations are those of this installation, and run on `connection`.
+    """
     config = Config()
     config.set_main_option("script_location", str(files("migrations")).replace("%", "%%"))
     config.attributes["connection"] = connection

@@ -4,5 +4,5 @@ from datetime import UTC, datetime
 
 
 def now() -> datetime:
-    """In UTC, aware of it."""
+    """The time now, in UTC and with its time zone."""
     return datetime.now(UTC)

@@ -1,4 +1,7 @@
-"""The home folder: its paths, making it, and the lock that tells whether a daemon works on it. Knows no settings."""
+"""The home folder: its paths, how it is made, and the lock of the daemon that works on it.
+
+Knows no settings.
+"""
 
 import errno
 import fcntl
@@ -9,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -22,12 +25,10 @@ from learner.files import write
 log = logging.getLogger(__name__)
 
 FOLDERS = ("inbox", "classified", "labelled", "failed", "duplicates", "models")
-
-
-LONGEST_NAME = 200  # with an ending, and a number, it is a file's name
+LONGEST_NAME = 200  # bytes of a model's name: with an ending and a number it is a file's name
 LOCK_BYTES = 4096
-LONGEST_NOTICE = 300
-# A disk that is full, read-only after a fault, or away.
+LONGEST_NOTICE = 300  # bytes
+# The disk is full, read-only after a fault, or away.
 PASSING = (
     errno.ENOSPC,
     errno.EDQUOT,
@@ -41,67 +42,71 @@ PASSING = (
 
 @dataclass(frozen=True)
 class Running:
-    """The daemon that holds a home: its process, since when, and what it has to tell people of itself, by subject."""
+    """The daemon that holds a home."""
 
     pid: int
     since: datetime
+    """When it took the home's lock."""
     notices: Mapping[str, str] = field(default_factory=dict)
+    """What `vidwatch status` shows to people, by subject."""
 
 
 class Lock:
-    """A home that this process holds. What the daemon tells of itself stands in the lock's file.
+    """A home that this process holds. The lock's file contains the daemon's notices.
 
-    Its bytes are taken once, and written over: a full disk is one of the things that there are to tell.
+    The file gets its full size at once and is then overwritten in place: a notice can be about a
+    full disk, on which no file can grow.
     """
 
     def __init__(self, descriptor: int) -> None:
         self.running = Running(os.getpid(), datetime.now(UTC))
-        self._descriptor, self._writing = descriptor, threading.Lock()
+        self._descriptor = descriptor
+        self._writing = threading.Lock()
         os.truncate(descriptor, LOCK_BYTES)
         self._write()
 
     def note(self, subject: str, text: str | None) -> None:
-        """Show this in `vidwatch status` until it is None. What is new is logged."""
+        """Show a notice in `vidwatch status`, until it is None. A new notice is logged, too."""
         with self._writing:
-            before = self.running.notices.get(subject)
+            notices = dict(self.running.notices)
+            before = notices.pop(subject, None)
             if text == before:
                 return
-            others = {key: told for key, told in self.running.notices.items() if key != subject}
-            self.running = Running(
-                self.running.pid, self.running.since, {**others, subject: text} if text else others
-            )
+            if text:
+                notices[subject] = text
+            self.running = replace(self.running, notices=notices)
             self._write()
         if text:
             log.warning("%s: %s", subject, printable(text))
         else:
-            log.info("%s: well again (before: %s)", subject, printable(before or ""))
+            log.info("%s: no longer a problem (it was: %s)", subject, printable(before or ""))
 
     def _write(self) -> None:
-        told = {key: _shortened(text) for key, text in self.running.notices.items()}
+        notices = {key: _shortened(text) for key, text in self.running.notices.items()}
         content = {
             "pid": self.running.pid,
             "since": self.running.since.isoformat(),
-            "notices": told,
+            "notices": notices,
         }
-        os.pwrite(
-            self._descriptor, json.dumps(content, ensure_ascii=False).encode().ljust(LOCK_BYTES), 0
-        )
+        data = json.dumps(content, ensure_ascii=False).encode()
+        os.pwrite(self._descriptor, data.ljust(LOCK_BYTES), 0)
 
 
 @dataclass(frozen=True)
 class Home:
-    """The folder that everything of one installation lies in; `root` is absolute."""
+    """The folder with all that belongs to one installation."""
 
     root: Path
+    """Absolute."""
 
     @classmethod
     def at(cls, path: str | os.PathLike[str]) -> "Home":
-        """The home at `path`, made absolute; nothing is created."""
+        """The home at `path`, which is made absolute. Nothing is created."""
         return cls(Path(path).expanduser().absolute())
 
     @property
     def inbox(self) -> Path:
-        """Where people drop videos."""
+        """Where people put videos."""
         return self.root / "inbox"
 
     @property
@@ -111,38 +116,30 @@ class Home:
 
     @property
     def backups(self) -> Path:
-        """Where copies of the database lie, once there is one."""
+        """Where copies of the database lie. Made with the first copy."""
         return self.root / "backups"
 
     def model(self, name: str) -> Path:
-        """A model in `models/` by its name, or any by its path.
+        """The path of a model: in `models/` by its name, or anywhere by its path.
 
         Raises:
-            VidwatchError: it can be no model's name.
+            VidwatchError: no trained model can have this name.
         """
         last = name.rpartition("/")[2]
-        if (
-            "/" in name
-            and last
-            and not last.startswith(".")
-            and len(os.fsencode(last)) <= LONGEST_NAME
-        ):
-            return Path(name).expanduser()
-        if (
-            "/" in name
-            or not name
-            or name.startswith(".")
-            or name == "starter"
-            or len(os.fsencode(name)) > LONGEST_NAME
-        ):
-            rule = "a name without a dot at its start, other than 'starter', or a path that ends in one"
-            raise VidwatchError(
-                f"{name!r} cannot be the name of a trained model: it must be {rule}"
-            )
-        return self.models / name
+        fits = 0 < len(os.fsencode(last)) <= LONGEST_NAME
+        if fits and not last.startswith("."):
+            if "/" in name:
+                return Path(name).expanduser()
+            if name != "starter":
+                return self.models / name
+        rule = f"at most {LONGEST_NAME} bytes, no dot at its start, and not 'starter'"
+        raise VidwatchError(
+            f"{name!r} cannot be the name of a trained model: it must be a name ({rule}), or a"
+            " path that ends in a name"
+        )
 
     def model_or_starter(self, name: str) -> Path:
-        """As `model`, where "starter" is the one in the package."""
+        """As `model`; "starter" is the model in the package."""
         return STARTER if name == "starter" else self.model(name)
 
     @property
@@ -164,11 +161,13 @@ class Home:
         return self.root / ".inbox-is-mounted"
 
     def create(self) -> None:
-        """Make what is missing of the folders and the settings file, and note whether the inbox is a disk of its own.
+        """Make the folders and the settings file that are missing.
+
+        If the inbox is a disk of its own, that is noted.
 
         Raises:
             VidwatchError: a folder or the file cannot be made.
-            PassingError: as it is now.
+            PassingError: it cannot be made now.
         """
         try:
             for name in FOLDERS:
@@ -178,100 +177,109 @@ class Home:
             if self.inbox.resolve().is_mount():
                 self._mounted.touch()
         except FileExistsError as error:
-            where = Path(error.filename)
-            if where.is_symlink():
-                hint = "mount it, or mend the link"
-                raise PassingError(
-                    f"{where} is a link to {where.readlink()}, which is not there; {hint}"
-                ) from error
-            raise VidwatchError(
-                f"{where} is in the way; move it, or choose another home"
-            ) from error
+            raise _what_is_in_the_way(Path(error.filename)) from error
         except OSError as error:
-            raise self._refusal(error, f"cannot make {error.filename}") from error
+            raise self._explained(error, f"cannot make {error.filename}") from error
 
     def why_no_inbox(self) -> str | None:
-        """Why nothing can be said of files in the inbox: it is gone, or not mounted; None where it is there."""
+        """Why nothing is known of the files in the inbox: it is gone, or not mounted.
+
+        None if the inbox is there.
+        """
         inbox = self.inbox.resolve()
         if not inbox.is_dir():
-            return f"{self.inbox} is not there: it is to be mounted or made again"
+            return f"{self.inbox} is not there: mount it, or make it again"
         if self._mounted.exists() and not inbox.is_mount():
-            hint = f"where it is an ordinary folder now, remove {self._mounted}"
-            return f"{self.inbox} was a disk or a share of its own, and is to be mounted; {hint}"
+            trouble = f"{self.inbox} was a disk or a share of its own, and is not mounted"
+            hint = f"mount it; if it is an ordinary folder now, remove {self._mounted}"
+            return f"{trouble}: {hint}"
         return None
 
     def require(self) -> None:
         """Check that this is a home.
 
         Raises:
-            VidwatchError: it is not, with the command that makes one.
+            VidwatchError: it is none; the message names the command that makes one.
         """
-        if not self.database.is_file() and (self.root / "classified").is_dir():
-            hint = f"'vidwatch restore' brings a backup back; where there never was one: vidwatch init {self.root}"
+        if self.database.is_file():
+            return
+        command = f"vidwatch init {self.root}"
+        if (self.root / "classified").is_dir():
+            hint = f"'vidwatch restore' brings a backup back; if there never was one: {command}"
             raise VidwatchError(f"home {self.root} has no database: {hint}")
-        if not self.database.is_file():
-            raise VidwatchError(
-                f"{self.root} is not a vidwatch home; make it with: vidwatch init {self.root}"
-            )
+        raise VidwatchError(f"{self.root} is not a vidwatch home; make it with: {command}")
 
     @contextmanager
     def lock(self) -> Iterator[Lock]:
-        """Hold this home as its one daemon. The kernel drops the lock when the process ends, however it ends.
+        """Hold this home as its one daemon.
+
+        The kernel removes the lock when the process ends, also when it is killed.
 
         Raises:
             PassingError: another process holds it, or its disk cannot be written now.
             VidwatchError: this user may not write here.
         """
+        cannot_write = f"cannot write {self._lock.name}"
         try:
             descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            raise self._refusal(error, f"cannot write {self._lock.name}") from error
+            raise self._explained(error, cannot_write) from error
         try:
             if not _flock_within(descriptor, fcntl.LOCK_EX, seconds=1):
-                holder = _read_running(descriptor)
-                who = (
-                    f"process {holder.pid}, since {holder.since:%Y-%m-%d %H:%M} UTC"
-                    if holder
-                    else "another process"
-                )
-                raise PassingError(
-                    f"a daemon works on {self.root} already ({who}); stop that one first"
-                )
+                holder = _holder(_read_running(descriptor))
+                trouble = f"a daemon works on {self.root} already ({holder})"
+                raise PassingError(f"{trouble}; stop that one first")
             try:
                 lock = Lock(descriptor)
             except OSError as error:
-                raise self._refusal(error, f"cannot write {self._lock.name}") from error
+                raise self._explained(error, cannot_write) from error
             yield lock
         finally:
             os.close(descriptor)
 
-    def _refusal(self, error: OSError, what: str) -> VidwatchError:
+    def _explained(self, error: OSError, what: str) -> VidwatchError:
         kind = PassingError if error.errno in PASSING else VidwatchError
         return kind(f"home {self.root}: {what} ({error.strerror})")
 
     def running(self) -> Running | None:
-        """The daemon that works on this home now."""
+        """The daemon that works on this home now; None if there is none."""
         try:
             descriptor = os.open(self._lock, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return None
         try:
-            return (
-                None
-                if _flock_within(descriptor, fcntl.LOCK_SH, seconds=0)
-                else _read_running(descriptor)
-            )
+            if _flock_within(descriptor, fcntl.LOCK_SH, seconds=0):
+                return None
+            return _read_running(descriptor)
         finally:
             os.close(descriptor)
 
 
+def _what_is_in_the_way(where: Path) -> VidwatchError:
+    """Why a folder cannot be made where something else lies."""
+    if where.is_symlink():
+        trouble = f"{where} is a link to {where.readlink()}, which is not there"
+        return PassingError(f"{trouble}; mount it, or correct the link")
+    return VidwatchError(f"{where} is not a folder; move it away, or choose another home")
+
+
+def _holder(running: Running | None) -> str:
+    if running is None:
+        return "another process"
+    return f"process {running.pid}, since {running.since:%Y-%m-%d %H:%M} UTC"
+
+
 def _shortened(text: str) -> str:
-    """So short that all that a daemon may have to tell fits into the lock's bytes."""
+    """The text, so short that all notices that a daemon may have fit into the lock's bytes."""
     return printable(text).encode()[:LONGEST_NOTICE].decode(errors="ignore")
 
 
 def _flock_within(descriptor: int, kind: int, seconds: float) -> bool:
-    """Take the lock. A `status` that looks holds it for an instant, which must not turn a daemon away."""
+    """Take the lock; False if another process holds it for so many seconds.
+
+    `vidwatch status` holds it for an instant. A daemon that starts just then must wait for that,
+    not give up.
+    """
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -287,9 +295,8 @@ def _read_running(descriptor: int) -> Running | None:
     for _ in range(10):
         try:
             content = json.loads(os.pread(descriptor, 4 * LOCK_BYTES, 0))
-            return Running(
-                content["pid"], datetime.fromisoformat(content["since"]), content["notices"]
-            )
-        except (ValueError, KeyError):  # it is being written
+            since = datetime.fromisoformat(content["since"])
+            return Running(content["pid"], since, content["notices"])
+        except (ValueError, KeyError):  # the daemon is writing it
             time.sleep(0.01)
     return None

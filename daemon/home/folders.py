@@ -31,7 +31,7 @@ class Folders:
         label: str | None = None,
         is_duplicate: bool = False,
     ) -> bytes | None:
-        """Where the file of a predicted video belongs, and None if it lies in that folder already.
+        """Where the file of a predicted video belongs; None if it lies in that folder already.
 
         Args:
             path: Where the file is.
@@ -81,54 +81,57 @@ class Folders:
         return b"/".join((self.root, *folders, base_name(path)))
 
 
-# Names that a file has while it is being copied or downloaded, and that it loses when it is whole.
+# Endings of a file's name while it is copied or downloaded. The file is renamed when it is whole.
 PARTIAL = (
-    b".part", b".partial", b".tmp", b".temp", b".crdownload", b".download", b".opdownload", b".filepart", b".aria2",
-    b".!ut", b".!qb",
+    b".part", b".partial", b".tmp", b".temp", b".crdownload", b".download", b".opdownload",
+    b".filepart", b".aria2", b".!ut", b".!qb",
 )  # fmt: skip
-
-
-LITTER = (b"thumbs.db", b"desktop.ini")
+LITTER = (b"thumbs.db", b"desktop.ini")  # written by file managers
+BATCH = 200  # files
 
 
 def is_left_alone(relative: bytes) -> bool:
-    """Whether a path below the inbox is hidden, a copy in progress, or what a file manager leaves."""
+    """Whether a file is hidden, a copy in progress, or litter of a file manager.
+
+    `relative` is its path below the inbox, or another folder that is searched.
+    """
     parts = relative.lower().split(b"/")
-    return (
-        any(part.startswith(b".") for part in parts)
-        or parts[-1].endswith(PARTIAL)
-        or parts[-1] in LITTER
-    )
-
-
-BATCH = 200
+    name = parts[-1]
+    is_hidden = any(part.startswith(b".") for part in parts)
+    return is_hidden or name.endswith(PARTIAL) or name in LITTER
 
 
 class Found(NamedTuple):
-    """A file that lies in a home, and its group, where its name or its folder tells one."""
+    """A file that lies in a home."""
 
     path: bytes
     identity: Identity
     group: str | None = None
+    """Its group, if its name or its folder names one."""
 
 
 def files_below(folder: Path) -> Iterator[list[Found]]:
-    """The files below a folder, `BATCH` at a time, but for those that the daemon leaves alone.
+    """The files below a folder, `BATCH` at a time, without those that the daemon leaves alone.
 
     Links are not followed.
     """
-    root = os.fsencode(folder)
-    paths = (
-        os.path.join(below, name) for below, _, names in os.walk(root) for name in sorted(names)
-    )
-    whole = (path for path in paths if not is_left_alone(path[len(root) + 1 :]))
-    found = (Found(path, identity) for path in whole if (identity := identify(path)))
+    found = _found_below(os.fsencode(folder))
     while batch := list(islice(found, BATCH)):
         yield batch
 
 
+def _found_below(root: bytes) -> Iterator[Found]:
+    for folder, _, names in os.walk(root):
+        for name in sorted(names):
+            path = os.path.join(folder, name)
+            if is_left_alone(path[len(root) + 1 :]):
+                continue
+            if identity := identify(path):
+                yield Found(path, identity)
+
+
 def group_at(path: bytes, root: bytes, pattern: re.Pattern[str]) -> str | None:
-    """The group of a file in the home at `root`, if its name or its folder tells one.
+    """The group of a file in the home at `root`, if its name or its folder names one.
 
     A folder in the inbox is a group, and so is a folder in a class folder.
     """

@@ -1,4 +1,7 @@
-"""What a file is, as it stands: told without reading it, so that huge files cost nothing before they count."""
+"""Which file lies at a path, and how its name is shown.
+
+The content of a file is not read: a huge file costs nothing until it is known to be whole.
+"""
 
 import contextlib
 import fcntl
@@ -11,8 +14,8 @@ from typing import NamedTuple
 class Identity(NamedTuple):
     """Inode, size in bytes and modification time in nanoseconds.
 
-    The device number is left out: it can be another one after a reboot, and two file systems agreeing in all three
-    of these is out of the question.
+    The device number is left out, because it can change at a reboot. That two files on different
+    file systems have the same three values is practically impossible.
     """
 
     inode: int
@@ -21,10 +24,12 @@ class Identity(NamedTuple):
 
 
 def identify(path: bytes) -> Identity | None:
-    """The regular file at `path`; None where there is none. Links are not followed, pipes and devices not opened.
+    """The identity of the regular file at `path`; None if there is no regular file.
+
+    Links are not followed. Pipes and devices are not opened.
 
     Raises:
-        OSError: it cannot be told now (a share that is away, no permission).
+        OSError: it cannot be found out now (a share that is away, no permission).
     """
     try:
         info = os.lstat(path)
@@ -36,21 +41,26 @@ def identify(path: bytes) -> Identity | None:
 
 
 def _signed(number: int) -> int:
-    """Into the 64 bits of a database: some file systems give inodes above, and a date may lie far in the future."""
+    """The number as a signed one of 64 bits, as a database can store it.
+
+    Some file systems have larger inodes, and a date may lie far in the future.
+    """
     return (number + 2**63) % 2**64 - 2**63
 
 
 def open_for_writing(path: bytes) -> bool | None:
-    """Whether a process has the file open for writing; None where the kernel does not tell.
+    """Whether a process has the file open for writing; None if the kernel does not say.
 
-    It tells owners and root, by refusing a read lease while there is a writer.
+    The kernel says it to the file's owner and to root: it refuses a read lease while there is a
+    writer.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError:
         return None
     try:
-        # Should someone open it meanwhile, the kernel signals us: with SIGURG, since SIGIO would end the process.
+        # If a process opens the file while we hold the lease, the kernel sends us a signal. The
+        # default one, SIGIO, would end this process; SIGURG does nothing.
         fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
@@ -75,6 +85,15 @@ def display_name(path: bytes) -> str:
 
 
 def printable(text: str) -> str:
-    """Text of unknown origin as it may be shown: no control character reaches a terminal or forges a line of a log."""
+    """Text of unknown origin, with its control characters escaped.
+
+    Shown like this, it cannot send control characters to a terminal or forge a line of a log.
+    """
     text = os.fsencode(text).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(_escaped(character) for character in text)
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable():
+        return character
+    return character.encode("unicode_escape").decode()

@@ -1,102 +1,70 @@
-"""What kind of file system a path lies on. Only reads what the kernel says of its mounts."""
+"""Which kind of file system a path lies on, from the kernel's list of mounts."""
 
 import re
 from pathlib import Path
 
 MOUNTS = Path("/proc/self/mountinfo")
 
-# Other machines write here, or the host of a virtual one: the kernel tells nothing of what they do, and memory is not
-# shared with them.
+# Other machines write to these file systems, or the host of a virtual machine does. The kernel
+# reports no events of what they write, and memory is not shared with them.
 NETWORK = {
-    *(
-        "nfs",
-        "nfs4",
-        "cifs",
-        "smb3",
-        "smbfs",
-        "ncpfs",
-        "afs",
-        "coda",
-        "9p",
-        "ceph",
-        "glusterfs",
-        "lustre",
-        "beegfs",
-    ),
-    *(
-        "gpfs",
-        "orangefs",
-        "pvfs2",
-        "gfs2",
-        "ocfs2",
-        "moosefs",
-        "vboxsf",
-        "vmhgfs",
-        "prl_fs",
-        "virtiofs",
-    ),
-}
-# "fuse.sshfs" and the like; of FUSE, only these. Others are of this machine (ntfs-3g, encfs).
+    "nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "afs", "coda", "9p", "ceph", "glusterfs",
+    "lustre", "beegfs", "gpfs", "orangefs", "pvfs2", "gfs2", "ocfs2", "moosefs", "vboxsf",
+    "vmhgfs", "prl_fs", "virtiofs",
+}  # fmt: skip
+# Those of FUSE, whose kinds are written as "fuse.sshfs". The other ones of FUSE belong to this
+# machine alone (ntfs-3g, encfs).
 NETWORK_FUSE = {
-    *(
-        "sshfs",
-        "glusterfs",
-        "ceph",
-        "ceph-fuse",
-        "rclone",
-        "s3fs",
-        "gcsfuse",
-        "davfs",
-        "curlftpfs",
-        "smbnetfs",
-    ),
-    *(
-        "mfs",
-        "juicefs",
-        "seaweedfs",
-        "goofys",
-        "mount-s3",
-        "blobfuse",
-        "blobfuse2",
-        "vmhgfs-fuse",
-        "grpcfuse",
-    ),
-    *("gvfsd-fuse", "portal", "osxfs", "fakeowner", "hdfs", "fuse_dfs", "lizardfs", "jfs"),
-}
+    "sshfs", "glusterfs", "ceph", "ceph-fuse", "rclone", "s3fs", "gcsfuse", "davfs", "curlftpfs",
+    "smbnetfs", "mfs", "juicefs", "seaweedfs", "goofys", "mount-s3", "blobfuse", "blobfuse2",
+    "vmhgfs-fuse", "grpcfuse", "gvfsd-fuse", "portal", "osxfs", "fakeowner", "hdfs", "fuse_dfs",
+    "lizardfs", "jfs",
+}  # fmt: skip
 
 
 def filesystem_of(path: Path, mounts: str | None = None) -> str:
-    """The kind of file system that `path` lies on, such as "ext4"; "unknown" where the kernel does not tell.
+    """The kind of file system that `path` lies on, such as "ext4".
 
-    `mounts` is text as in /proc/self/mountinfo (proc(5)), which is read if it is not given. The path need not exist.
+    Args:
+        path: It need not exist.
+        mounts: Text in the form of /proc/self/mountinfo (proc(5)). None: read that file.
+
+    Returns:
+        The kind; "unknown" if the kernel does not say.
     """
     if mounts is None:
         try:
             mounts = MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
         except OSError:
             return "unknown"
-    found, depth = "unknown", -1
+    found = "unknown"
+    depth = -1
     place = Path(path).resolve()
     for line in mounts.splitlines():
         before, _, after = line.partition(" - ")
-        fields, kind = before.split(" "), after.split(" ")[0]
+        fields = before.split(" ")
+        kind = after.split(" ")[0]
         if len(fields) < 5 or not kind:
             continue
         point = Path(_unescaped(fields[4]))
-        # Of two that are mounted over each other the later one is seen.
+        # If two are mounted at the same place, the later one hides the earlier one.
         if place.is_relative_to(point) and len(point.parts) >= depth:
-            found, depth = kind, len(point.parts)
+            found = kind
+            depth = len(point.parts)
     return found
 
 
 def is_network(kind: str) -> bool:
-    """Whether other machines write to such a file system: events of them are not told, and WAL does not work."""
+    """Whether other machines write to such a file system.
+
+    The kernel reports no events of theirs, and SQLite's WAL mode does not work there.
+    """
+    if kind in NETWORK:
+        return True
     family, _, inner = kind.partition(".")
-    return kind in NETWORK or (
-        family in ("fuse", "fuseblk") and inner.rpartition("/")[2] in NETWORK_FUSE
-    )
+    return family in ("fuse", "fuseblk") and inner.rpartition("/")[2] in NETWORK_FUSE
 
 
 def _unescaped(text: str) -> str:
-    r"""Blanks and the like are written as `\040`; the digits are those of one byte."""
+    r"""The text with its escapes resolved: a blank is written as `\040`, its byte in octal."""
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)

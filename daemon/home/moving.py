@@ -1,4 +1,7 @@
-"""Where a file belongs, and a move that never overwrites and can be repeated. Knows no video and no database."""
+"""Moves that never overwrite a file and can be repeated, and the texts beside failed videos.
+
+Knows no video and no database.
+"""
 
 import contextlib
 import ctypes
@@ -16,12 +19,12 @@ from learner import files
 
 log = logging.getLogger(__name__)
 
-LONGEST_NAME = 255
-REASON = b"vidwatch: "
-
-
+LONGEST_NAME = 255  # bytes
+REASON = b"vidwatch: "  # each text that says why a video failed begins with it
 PIECE = 2**26  # bytes
-_RENAME_NOREPLACE, _AT_FDCWD = 1, -100
+# Constants of renameat2(2).
+_RENAME_NOREPLACE = 1
+_AT_FDCWD = -100
 
 
 def move_file(
@@ -32,13 +35,21 @@ def move_file(
     redirect: Callable[[bytes], None],
     progress: Callable[[], None] = lambda: None,
 ) -> bytes | None:
-    """Move a file to `target`, or to a numbered name beside it, which `redirect` notes down before anything moves.
+    """Move a file to `target`, or to a numbered name beside it if that name is taken.
 
-    Called again after a crash it completes what was begun. To another file system it has to be copied: `progress` is
-    called now and then meanwhile, and may end that by an exception.
+    Called again after a crash, it completes the move. To another file system, the file is copied.
+
+    Args:
+        source: Where the file is.
+        target: Where it is to be.
+        identity: Identifies the file: only this one is moved.
+        sha256: Of its content. After a crash, a copy of it is recognised by this; if None, by its
+            modification time.
+        redirect: Gets the numbered name before anything moves, to record it.
+        progress: Called now and then while the file is copied. An exception from it ends that.
 
     Returns:
-        Where the file is now; None where a person has taken it away or changed it.
+        Where the file is now; None if a person has taken it away or changed it.
 
     Raises:
         OSError: it cannot be moved now.
@@ -47,11 +58,14 @@ def move_file(
         return target
     part = _part_of(target, identity)
     if identify(source) != identity:
-        # To another file system a file is copied: the copy is whole before the original is removed.
+        # A file that goes to another file system is copied: the copy is whole before the original
+        # is removed.
         if _is_copy(part, identity, sha256, progress):
             source = part
+        elif _is_copy(target, identity, sha256, progress):
+            return target
         else:
-            return target if _is_copy(target, identity, sha256, progress) else None
+            return None
     os.makedirs(os.path.dirname(target), exist_ok=True)
     while True:
         try:
@@ -64,7 +78,7 @@ def move_file(
             if error.errno != errno.EXDEV:
                 raise
             _copy(source, part, progress)
-            if identify(source) != identity:  # someone went on writing it
+            if identify(source) != identity:  # a program wrote to it meanwhile
                 os.unlink(part)
                 return None
             os.unlink(source)
@@ -72,21 +86,22 @@ def move_file(
 
 
 def write_reason(path: bytes, reason: str) -> None:
-    """Say in a text file beside `path` why it was not classified; an earlier such text on that file is replaced.
+    """Write a text file beside `path` that says why it was not classified.
 
-    Nothing is written where the file is itself such a text, that came back to the inbox with its video.
+    It replaces an earlier text about that file. Nothing is written if the file itself is such a
+    text, which came back to the inbox with its video.
     """
     folder, name = os.path.split(path)
     opening = REASON + name + b" was not classified.\n"
     if _begins(path, REASON):
         return
     text = opening + b"\n" + reason.encode("utf-8", "backslashreplace") + b"\n\n"
-    text += b"To have it tried again, move the video back into the inbox.\n"
+    text += b"To try it again, move the video back into the inbox.\n"
+    first = folder + b"/" + _fit(name, b".txt")
+    candidates = itertools.chain([first], _numbered(path + b".txt"))
     target = next(
         candidate
-        for candidate in itertools.chain(
-            [folder + b"/" + _fit(name, b".txt")], _numbered(path + b".txt")
-        )
+        for candidate in candidates
         if not os.path.lexists(candidate) or _begins(candidate, opening)
     )
     part = folder + b"/." + _fit(name[:200], b".txt.part")
@@ -98,7 +113,10 @@ def write_reason(path: bytes, reason: str) -> None:
 
 
 def sync_folders(paths: set[bytes]) -> None:
-    """Make moves between these folders last through a power cut, where the file system can promise that."""
+    """Make moves between these folders durable: they last through a power cut.
+
+    Not every file system can promise that; then there is a warning.
+    """
     for path in paths:
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -107,11 +125,8 @@ def sync_folders(paths: set[bytes]) -> None:
         try:
             os.fsync(descriptor)
         except OSError as error:
-            log.warning(
-                "folder %r: a power cut may undo the last moves (%s)",
-                os.fsdecode(path),
-                error.strerror,
-            )
+            text = "folder %r: a power cut may undo the last moves (%s)"
+            log.warning(text, os.fsdecode(path), error.strerror)
         finally:
             os.close(descriptor)
 
@@ -126,22 +141,22 @@ def _is_copy(
     there = identify(path)
     if there is None or there.size != identity.size:
         return False
-    return (
-        there.mtime_ns == identity.mtime_ns
-        if sha256 is None
-        else files.sha256_of(path, progress=progress) == sha256
-    )
+    if sha256 is None:
+        return there.mtime_ns == identity.mtime_ns
+    return files.sha256_of(path, progress=progress) == sha256
 
 
 def _copy(source: bytes, part: bytes, progress: Callable[[], None]) -> None:
-    """A copy with times and mode that lasts through a power cut; nothing is left of one that cannot be completed."""
+    """Make a copy, with times and mode, that lasts through a power cut.
+
+    A copy that cannot be completed is removed.
+    """
     try:
         with open(source, "rb", opener=_without_links) as original, open(part, "wb") as copy:
             while piece := original.read(PIECE):
                 copy.write(piece)
-                os.fdatasync(
-                    copy.fileno()
-                )  # all at the end it could take minutes, without a sign of life
+                # If it was synced only at the end, that could take minutes without `progress`.
+                os.fdatasync(copy.fileno())
                 progress()
             copy.flush()
             shutil.copystat(source, part, follow_symlinks=False)
@@ -160,7 +175,8 @@ def _without_links(path: str, flags: int) -> int:
 def _rename(source: bytes, target: bytes) -> None:
     """Rename, never over another file.
 
-    A hard link and a removal would be as safe, but Linux forbids links to other people's files (protected_hardlinks).
+    A hard link and a removal would be as safe, but Linux forbids links to other people's files
+    (protected_hardlinks).
     """
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.renameat2(_AT_FDCWD, source, _AT_FDCWD, target, _RENAME_NOREPLACE) == 0:
@@ -168,7 +184,7 @@ def _rename(source: bytes, target: bytes) -> None:
     code = ctypes.get_errno()
     if code not in (errno.EINVAL, errno.ENOSYS):
         raise OSError(code, os.strerror(code), os.fsdecode(target))
-    # A file system without that call (NFS): the name is taken first, by an empty file of ours.
+    # A file system without that call (NFS): an empty file of ours takes the name first.
     os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
     try:
         os.rename(source, target)
@@ -186,7 +202,10 @@ def _numbered(path: bytes) -> Iterator[bytes]:
 
 
 def _fit(name: bytes, ending: bytes) -> bytes:
-    """The name with `ending`, shortened where it would be too long; never within a UTF-8 character."""
+    """The name with `ending`, shortened if it would be too long.
+
+    It is never cut within a UTF-8 character.
+    """
     short = name[: LONGEST_NAME - len(ending)]
     if short != name:
         short = os.fsencode(short.decode("utf-8", "ignore")) or short
@@ -199,14 +218,17 @@ def _begins(path: bytes, opening: bytes) -> bool:
     try:
         with open(path, "rb") as file:
             return file.read(len(opening)) == opening
-    except PermissionError:  # a failed video that may not be read
+    except PermissionError:  # a failed video that this user may not read
         return False
 
 
 def put_back(file: Found, inbox: Path, name: bytes | None = None) -> bytes | None:
-    """Move a file into the inbox, under its name, or `name`, or a numbered one; None where it has changed meanwhile.
+    """Move a file into the inbox, under its own name or `name`, with a number if that is taken.
 
-    Not into a folder in the inbox: that would be the recording that they all seem to be of.
+    It goes into the inbox itself: a folder in it would count as the group of all files in it.
+
+    Returns:
+        Where the file is now; None if it has changed meanwhile.
 
     Raises:
         OSError: it cannot be moved.
@@ -218,16 +240,17 @@ def put_back(file: Found, inbox: Path, name: bytes | None = None) -> bytes | Non
 
 
 def reason_texts(failed: Path) -> dict[bytes, list[bytes]]:
-    """The texts of ours in `failed/` that say why, by the path of the video that each is about."""
+    """Our texts in `failed/` that say why a video failed, by the path of that video."""
     texts: dict[bytes, list[bytes]] = {}
     for path in (os.fsencode(found) for found in failed.glob("*.txt")):
-        if about := _subject_of(path):
-            texts.setdefault(os.path.join(os.path.dirname(path), about), []).append(path)
+        if name := _subject_of(path):
+            video = os.path.join(os.path.dirname(path), name)
+            texts.setdefault(video, []).append(path)
     return texts
 
 
-def sha256_of(path: bytes) -> str | None:
-    """The content's digest; None where it cannot be read."""
+def sha256_if_readable(path: bytes) -> str | None:
+    """The SHA-256 of a file's content; None if it cannot be read. Links are not followed."""
     try:
         return files.sha256_of(path, follow_links=False)
     except OSError:
@@ -235,7 +258,7 @@ def sha256_of(path: bytes) -> str | None:
 
 
 def _subject_of(path: bytes) -> bytes | None:
-    """The name in the first line of a text of ours."""
+    """The name of the video in the first line of a text of ours; None if it is no such text."""
     if identify(path) is None:
         return None
     try:
@@ -243,4 +266,6 @@ def _subject_of(path: bytes) -> bytes | None:
             opening, ending, _ = file.read(1000).partition(b" was not classified.\n")
     except OSError:
         return None
-    return opening[len(REASON) :] if ending and opening.startswith(REASON) else None
+    if ending and opening.startswith(REASON):
+        return opening[len(REASON) :]
+    return None

@@ -1,4 +1,7 @@
-"""`vidwatch.toml` and `VIDWATCH_*` into one frozen, validated object, read once at start."""
+"""Reads `vidwatch.toml` and the variables `VIDWATCH_*` into one frozen, validated object.
+
+They are read once, at the start.
+"""
 
 import os
 import tomllib
@@ -15,7 +18,7 @@ from learner.groups import GROUP_PATTERN, compile_pattern
 from learner.spec import ReadOptions
 
 
-def _is_pattern(text: str) -> str:
+def _valid_pattern(text: str) -> str:
     try:
         compile_pattern(text)
     except VidwatchError as error:
@@ -23,7 +26,7 @@ def _is_pattern(text: str) -> str:
     return text
 
 
-def _are_classes(thresholds: dict[str, float]) -> dict[str, float]:
+def _valid_thresholds(thresholds: dict[str, float]) -> dict[str, float]:
     for name in thresholds:
         if not is_class_name(name):
             raise ValueError(f"{name!r}: {CLASS_NAME_RULE}")
@@ -34,7 +37,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Settings(BaseSettings):
-    """What the daemon is told; `vidwatch.toml` beside this file explains each key to people."""
+    """All settings. `vidwatch.toml` beside this file explains each key to people."""
 
     model_config = SettingsConfigDict(env_prefix="VIDWATCH_", extra="forbid", frozen=True)
 
@@ -51,7 +54,7 @@ class Settings(BaseSettings):
     exact_frames: bool = False
     min_read_share: Share = 0.5
     unsure_below: Share = 0.5
-    thresholds: Annotated[dict[str, Share], AfterValidator(_are_classes)] = {}
+    thresholds: Annotated[dict[str, Share], AfterValidator(_valid_thresholds)] = {}
     review_share: Share = 0.1
     min_new_labels: Annotated[int, Field(ge=1, le=1_000_000)] = 20
     min_class_clips: Annotated[int, Field(ge=2, le=1_000_000)] = 5
@@ -68,15 +71,18 @@ class Settings(BaseSettings):
     backups_kept: Annotated[int, Field(ge=1, le=10_000)] = 7
     keep_days: Annotated[float, Field(ge=0, le=100_000)] = 0.0
     keep_videos: Annotated[int, Field(ge=0)] = 0
-    group_pattern: Annotated[str, AfterValidator(_is_pattern)] = GROUP_PATTERN
+    group_pattern: Annotated[str, AfterValidator(_valid_pattern)] = GROUP_PATTERN
 
     @property
     def reading(self) -> ReadOptions:
-        """How clips are read that are predicted."""
+        """How clips are read for a prediction."""
         return ReadOptions(self.min_read_share, self.exact_frames)
 
-    def without_class(self, classes: Collection[str]) -> list[str]:
-        """The names among the thresholds that are none of a model's classes: a slip of the pen, or classes to come."""
+    def unknown_thresholds(self, classes: Collection[str]) -> list[str]:
+        """The names in `thresholds` that are none of these classes of a model.
+
+        Such a name is misspelt, or the class of a later model.
+        """
         return sorted(set(self.thresholds) - set(classes))
 
     @classmethod
@@ -88,7 +94,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment counts more than the file, whose values come in as arguments."""
+        """The environment counts more than the file, whose values are the arguments."""
         return env_settings, init_settings
 
 
@@ -96,24 +102,26 @@ def load(path: Path) -> Settings:
     """Read the settings file, which may be missing, and the environment.
 
     Raises:
-        VidwatchError: not TOML, an unknown key, or a wrong value; names the key, the value and the rule.
+        VidwatchError: it is not TOML, a key is unknown, or a value is wrong. The message names the
+            key, the value and the rule.
     """
     try:
         settings = Settings(**_read(path))
     except ValidationError as error:
-        raise VidwatchError(
-            "; ".join(_explain(path, problem) for problem in error.errors())
-        ) from error
+        problems = [_explained(path, problem) for problem in error.errors()]
+        raise VidwatchError("; ".join(problems)) from error
     for key, value in (("model", settings.model), ("retrain", settings.retrain)):
         if "/" in value and not _is_below(path.parent, value):
-            raise VidwatchError(
-                f"{_where(path, key)} is {value!r}: it must lie in the home; copy it there"
-            )
+            hint = "it must lie in the home; copy it there"
+            raise VidwatchError(f"{_where(path, key)} is {value!r}: {hint}")
     return settings
 
 
 def _is_below(folder: Path, name: str) -> bool:
-    """By its name alone: a folder in the home may itself be a link to another disk."""
+    """Whether the name is one below the folder.
+
+    Links do not count: a folder in the home may itself be a link to another disk.
+    """
     path = Path(name).expanduser().absolute()
     return ".." not in path.parts and path.is_relative_to(folder.absolute())
 
@@ -126,11 +134,11 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise VidwatchError(f"settings {path}: cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        hint = "each setting may stand there once, and a text needs quotes"
+        hint = "each setting may be given only once, and a text needs quotes"
         raise VidwatchError(f"settings {path}: not valid TOML ({error}); {hint}") from error
 
 
-def _explain(path: Path, problem: Any) -> str:
+def _explained(path: Path, problem: Any) -> str:
     key = ".".join(map(str, problem["loc"]))
     where = _where(path, key)
     if problem["type"] == "extra_forbidden":

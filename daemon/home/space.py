@@ -1,4 +1,4 @@
-"""Whether there is room enough on the disk to take up more clips."""
+"""Whether the disk has enough free space for more clips."""
 
 import os
 import time
@@ -6,41 +6,54 @@ from collections.abc import Callable
 from pathlib import Path
 
 GIGABYTE = 10**9
-MARGIN = 1.1  # so much more than the least has to be free before work goes on: on the edge, it would come and go
-INTERVAL = 1.0  # seconds between two looks
+# To go on, this many times the least must be free. With less, work would start and stop all the
+# time while the free space is near the limit.
+MARGIN = 1.1
+INTERVAL = 1.0  # seconds between two measurements
 
 
 class Space:
-    """The free space of the file systems that `folders` lie on; `least` is in bytes.
+    """The free space of the disks that `folders` lie on.
 
-    `note` is told of too little of it, and None when that is over.
+    Args:
+        folders: Each must have enough free space.
+        least: The least that must be free, in bytes.
+        note: Gets the text of a notice when less is free, and None when that is over.
     """
 
     def __init__(
         self, folders: list[Path], least: float, note: Callable[[str | None], None]
     ) -> None:
-        self._folders, self._least, self._note = folders, least, note
-        self._enough, self._looked_at = True, float("-inf")
+        self._folders = folders
+        self._least = least
+        self._note = note
+        self._enough = True
+        self._measured_at = float("-inf")
 
     def is_enough(self) -> bool:
-        """Whether work may begin."""
-        if time.monotonic() >= self._looked_at + INTERVAL:
-            self._looked_at = time.monotonic()
-            self._look()
+        """Whether new work may begin."""
+        if time.monotonic() >= self._measured_at + INTERVAL:
+            self._measured_at = time.monotonic()
+            self._measure()
         return self._enough
 
-    def _look(self) -> None:
+    def _measure(self) -> None:
         free, folder = min((_free(folder), folder) for folder in self._folders)
-        self._enough = free >= self._least * (1 if self._enough else MARGIN)
+        needed = self._least if self._enough else self._least * MARGIN
+        self._enough = free >= needed
         if self._enough:
             self._note(None)
-        else:
-            said = f"on the disk of {folder}, less than {self._least / GIGABYTE:g} GB (min_free_gigabytes) are free"
-            self._note(f"{said}: no new clips are taken up until there is more")
+            return
+        least = f"{self._least / GIGABYTE:g} GB (min_free_gigabytes)"
+        trouble = f"less than {least} are free on the disk of {folder}"
+        self._note(f"{trouble}: new clips wait until there is more")
 
 
 def _free(folder: Path) -> float:
-    """Bytes that this user may still write; infinitely many where nobody can tell (a share that is away)."""
+    """Bytes that this user may still write.
+
+    Infinity if that is not known, as when a share does not answer.
+    """
     try:
         info = os.statvfs(folder)
     except OSError:

@@ -1,4 +1,7 @@
-"""The kernel's file events below folders, for as long as its threads live and the folders are the ones it watches."""
+"""The kernel's file events below folders.
+
+They end if a thread of watchdog ends, or if a folder is replaced by another one.
+"""
 
 import logging
 import os
@@ -18,7 +21,7 @@ from watchdog.observers.api import BaseObserver
 from watchdog.observers.inotify import InotifyEmitter
 from watchdog.observers.inotify_c import InotifyFD
 
-# Not the events of reading: our own looks at a file would keep it from ever being at rest.
+# Without the events of reading: we read a file ourselves, and it would never seem to be at rest.
 KINDS: list[type[FileSystemEvent]] = [
     DirCreatedEvent,
     DirMovedEvent,
@@ -31,11 +34,12 @@ DONE = (FileClosedEvent, FileMovedEvent)
 
 
 class Events(FileSystemEventHandler):
-    """Calls `touch` with the path of each event below `folders`, in a thread of its own.
+    """Calls `touch` for each event below `folders`, in a thread of its own.
 
-    It is told, too, whether the event says that the file's writer is done: it was closed, or renamed.
-
-    A file that is moved in from elsewhere comes as one that was created.
+    Args:
+        folders: They are watched with all folders in them.
+        touch: Gets the path, and whether the event shows that the file's writer is done: the file
+            was closed or renamed. A file that is moved in from elsewhere counts as created.
 
     Raises:
         OSError: the kernel has no watches left, or a folder is not there.
@@ -45,37 +49,36 @@ class Events(FileSystemEventHandler):
         self, folders: Sequence[bytes], touch: Callable[[tuple[bytes, bool]], None]
     ) -> None:
         self._touch = touch
-        # A folder that is a link would be watched for changes of the link.
+        # If a folder is a link, watch the folder that it leads to, not the link itself.
         self._real = {os.path.realpath(folder): folder for folder in folders}
         self._identities = _identities(self._real)
-        # Not watchdog's shared one: it is not made anew when its thread has died.
+        # Not the instance that watchdog shares: after its thread has died, it makes no new one.
         self._inotify = InotifyFD()
         self._inotify.start()
         self._observer = BaseObserver(InotifyEmitter, inotify_fd=self._inotify)
         try:
             for folder in self._real:
-                self._observer.schedule(
-                    self, os.fsdecode(folder), recursive=True, event_filter=KINDS
-                )
+                name = os.fsdecode(folder)
+                self._observer.schedule(self, name, recursive=True, event_filter=KINDS)
             self._observer.start()
         except BaseException:
             self.stop()
             raise
 
     def ended(self) -> str | None:
-        """Why no events come any more; None where they do."""
+        """Why no events come any more; None if they still come."""
         threads = (self._inotify, self._observer, *self._observer.emitters)
         if not all(thread.is_alive() for thread in threads):
             return "the watching thread has ended"
         try:
             changed = _identities(self._real) != self._identities
         except OSError as error:
-            return f"a folder cannot be looked at ({error.strerror})"
+            return f"a folder cannot be read ({error.strerror})"
         return "a folder was unmounted, mounted or replaced" if changed else None
 
     def stop(self) -> None:
         """End its threads."""
-        # It calls its own stopping an error.
+        # watchdog logs an error when it is stopped.
         logging.getLogger("watchdog.observers.inotify").setLevel(logging.CRITICAL)
         if self._observer.is_alive():
             self._observer.stop()
@@ -86,7 +89,7 @@ class Events(FileSystemEventHandler):
         self._inotify.join()
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        """Hand on the path as it is reached through the folder; called in watchdog's thread."""
+        """Hand on the path below the folder, which may be a link; called in watchdog's thread."""
         path = os.fsencode(event.dest_path or event.src_path)
         real = next((real for real in self._real if path.startswith(real)), None)
         if real is not None:

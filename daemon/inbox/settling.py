@@ -1,4 +1,7 @@
-"""Which touched paths have become whole. Pure: the clock and the look at a file come in as arguments."""
+"""Which of the paths that were touched have become whole.
+
+Pure: the time, and what reads a file's identity, are arguments.
+"""
 
 import math
 from collections.abc import Callable
@@ -6,23 +9,30 @@ from dataclasses import dataclass
 
 from daemon.home.identity import Identity
 
-# Of a file that its writer has closed or renamed, and that nobody else has open.
+# For a file that its writer has closed or renamed, and that no other program has open.
 SETTLED_SOON = 0.25  # seconds
 
 
 @dataclass
 class _Seen:
+    """What is known of a path that is not whole yet."""
+
     identity: Identity | None
+    """Of the file at the last look; None before the first look."""
     look_at: float
-    moved: bool = False
+    """When to look again."""
+    changed: bool = False
+    """Whether it has changed, or was held open, since the first look."""
     closed: bool = False
+    """Whether its writer has closed or renamed it."""
 
 
 class Tracker:
     """Paths that were touched and are not whole yet.
 
-    A file is whole when it looks the same after `settle` seconds, and nobody is known to have it open for writing. One
-    that its writer has closed or renamed needs no more than `SETTLED_SOON`, where it is known that nobody has.
+    A file is whole if it is unchanged after `settle` seconds, and no program is known to have it
+    open for writing. `SETTLED_SOON` is enough if its writer has closed or renamed it, and it is
+    known that no program has it open.
     """
 
     def __init__(self, settle: float) -> None:
@@ -30,18 +40,21 @@ class Tracker:
         self._seen: dict[bytes, _Seen] = {}
 
     def touch(self, path: bytes, now: float, *, closed: bool = False) -> None:
-        """Something happened to `path`, or it was found: look at it. `closed`: its writer says that it is done."""
+        """Something happened to `path`, or a search found it: look at it.
+
+        `closed`: its writer has closed or renamed it.
+        """
         seen = self._seen.setdefault(path, _Seen(None, now))
         if closed:
-            self._seen[path] = _Seen(None, now, seen.moved, closed=True)
+            self._seen[path] = _Seen(None, now, seen.changed, closed=True)
 
     def next_look(self) -> float:
-        """When there is something to look at again; infinity where nothing is tracked."""
+        """When the next path is to be looked at; infinity if nothing is tracked."""
         return min((seen.look_at for seen in self._seen.values()), default=math.inf)
 
     def nothing_may_settle(self) -> bool:
-        """Whether there is no path left but such that have changed, or were held open, since they were first seen."""
-        return all(seen.moved for seen in self._seen.values())
+        """Whether all tracked paths have changed, or were held open, since the first look."""
+        return all(seen.changed for seen in self._seen.values())
 
     def whole(
         self,
@@ -49,21 +62,35 @@ class Tracker:
         look: Callable[[bytes], Identity | None],
         is_written: Callable[[bytes], bool | None],
     ) -> list[tuple[bytes, Identity]]:
-        """The paths that have become whole by `now`; they, and those that are gone, are tracked no longer."""
+        """The paths that have become whole by `now`.
+
+        They are no longer tracked, and neither are the paths whose file is gone.
+
+        Args:
+            now: The time, on the same clock as for `touch`.
+            look: Gives a file's identity; None if there is no file.
+            is_written: Whether a program has the file open for writing; None if that is not known.
+        """
         found = []
-        for path, seen in [item for item in self._seen.items() if item[1].look_at <= now]:
+        for path, seen in self._due(now):
             identity = look(path)
             if identity is None:
                 del self._seen[path]
                 continue
             same = identity == seen.identity
             written = is_written(path) if same or seen.closed else None
+            # A file that was closed counts as such until it is open again, or until that is not
+            # known. From then on, it has to settle like any other file.
             closed = seen.closed and written is False
-            if same and (closed or not (seen.closed or written)):
+            is_at_rest = closed if seen.closed else not written
+            if same and is_at_rest:
                 del self._seen[path]
                 found.append((path, identity))
             else:
-                moved = seen.moved or seen.identity is not None
+                changed = seen.changed or seen.identity is not None
                 pause = min(SETTLED_SOON, self.settle) if closed else self.settle
-                self._seen[path] = _Seen(identity, now + pause, moved, closed)
+                self._seen[path] = _Seen(identity, now + pause, changed, closed)
         return found
+
+    def _due(self, now: float) -> list[tuple[bytes, _Seen]]:
+        return [(path, seen) for path, seen in self._seen.items() if seen.look_at <= now]

@@ -22,7 +22,7 @@ from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.folders import Folders, Found, files_below
 from daemon.home.identity import identify
-from daemon.home.moving import reason_texts, sha256_of
+from daemon.home.moving import reason_texts, sha256_if_readable
 from daemon.labels.class_folders import is_label
 from daemon.maintenance.backup import found
 from daemon.maintenance.finding import Finding
@@ -188,7 +188,11 @@ class Check:
                     yield Finding("content", path, f"is not the file that was answered: {where}")
                 else:
                     yield gone  # another one has its place
-        elif not self._quick and row.sha256 and (digest := sha256_of(row.path)) != row.sha256:
+        elif (
+            not self._quick
+            and row.sha256
+            and (digest := sha256_if_readable(row.path)) != row.sha256
+        ):
             with self._engine.begin() as read:
                 others = (
                     read.execute(select(videos.c.sha256).where(videos.c.path == row.path))

@@ -335,7 +335,7 @@ def _model(home: Home, loaded: Settings) -> Iterator[Line]:
             known.update(classes)
         except VidwatchError as error:
             yield Line("model", "problem", f"{error}; 'vidwatch models' lists those there are")
-    if known and (unknown := loaded.without_class(known)):
+    if known and (unknown := loaded.unknown_thresholds(known)):
         hint = f"is it misspelt? Known are {', '.join(sorted(known))}"
         yield Line(
             "settings",

@@ -15,7 +15,7 @@ from daemon.database.tables import trainings, videos
 from daemon.home.folder import Home
 from daemon.home.folders import Found
 from daemon.home.identity import identify
-from daemon.home.moving import REASON, put_back, sha256_of
+from daemon.home.moving import REASON, put_back, sha256_if_readable
 from daemon.maintenance.finding import Finding
 from learner import files
 from learner.catalogue import read_manifest_file
@@ -70,7 +70,11 @@ def _of_copy(
         yield _removable(shown, "a copy that was not completed; the original is where it was")
         return
     lies_there = row and identify(row.path)
-    if lies_there and lies_there.size == size and sha256_of(row.path) == sha256_of(path):
+    if (
+        lies_there
+        and lies_there.size == size
+        and sha256_if_readable(row.path) == sha256_if_readable(path)
+    ):
         yield _removable(shown, "a copy of a file that lies in its place")
         return
     name = os.fsencode(row.name) if row else b"found-%d" % inode
@@ -86,7 +90,7 @@ def _of_model(part: Path) -> Iterator[tuple[Finding, Path]]:
     if part.name.endswith(".json.part"):
         manifest = part.with_suffix("")
         weights = manifest.with_suffix(".safetensors")
-        digest = sha256_of(os.fsencode(weights))
+        digest = sha256_if_readable(os.fsencode(weights))
         if digest and digest == _stated(part) and digest != _stated(manifest):
             said, repair = "its manifest was not put in its place", "do that"
             yield (

@@ -1,4 +1,7 @@
-"""Videos, models, predictions, and the logits one row a class for people with a SQL browser."""
+"""The tables of videos, models and predictions.
+
+The view `prediction_logits` has one row for each class, for people with a SQL browser.
+"""
 
 from typing import Any
 

@@ -1,4 +1,7 @@
-"""Labels, groups, trainings and decisions; what kind of prediction it is, and whether it is sure."""
+"""The tables of labels, groups, trainings and decisions.
+
+A prediction has a kind, and a reason if it is unsure.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -19,7 +22,8 @@ def upgrade() -> None:
         "ix_videos_fingerprint", "videos", ["id"], sqlite_where=known, postgresql_where=known
     )
     op.execute("DROP VIEW prediction_logits")
-    # Not Alembic's batch mode: it would copy the table, with its constraints in an order that differs from run to run.
+    # Not Alembic's batch mode: it would copy the table, and the order of its constraints would
+    # differ from run to run.
     kinds, doubts = (
         "kind IN ('answer', 'shadow', 'rescored')",
         "doubt IN ('probability', 'unknown')",

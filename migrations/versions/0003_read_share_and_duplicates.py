@@ -1,4 +1,7 @@
-"""How much of a clip was there to be read; a row's duplicates found by the row."""
+"""Predictions record how much of a clip was there to be read.
+
+The duplicates of a video can be found by an index.
+"""
 
 import sqlalchemy as sa
 from alembic import op

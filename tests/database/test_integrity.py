@@ -23,7 +23,8 @@ def database(tmp_path: Path) -> Path:
     upgrade(path)
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.executemany(
-            "INSERT INTO models (name, digest, classes, measured, used_at) VALUES (?, ?, '[]', '{}', '2026-01-01')",
+            "INSERT INTO models (name, digest, classes, measured, used_at) "
+            "VALUES (?, ?, '[]', '{}', '2026-01-01')",
             ((f"model {number}" * 20, f"{number:064}") for number in range(2000)),
         )
     return path
@@ -50,7 +51,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("how", DAMAGES)
-def test_a_damaged_database_is_named_with_what_to_do(database: Path, how: str) -> None:
+def test_the_error_for_a_damaged_database_says_what_to_do(database: Path, how: str) -> None:
     DAMAGES[how](database)
     with pytest.raises(
         VidwatchError, match=r"vidwatch\.db is damaged .*clips are safe.*'vidwatch restore'"
@@ -60,10 +61,12 @@ def test_a_damaged_database_is_named_with_what_to_do(database: Path, how: str) -
 
 @pytest.mark.parametrize("content", [b"", b"text " * 1000], ids=["empty", "text"])
 @pytest.mark.parametrize("command", ["status", "labels", "models rollback"])
-def test_each_command_names_the_way_back(tmp_path: Path, command: str, content: bytes) -> None:
+def test_the_error_of_each_command_names_restore(
+    tmp_path: Path, command: str, content: bytes
+) -> None:
     home = Home.at(tmp_path)
     home.create()
-    (home.root / "failed" / "a.avi").touch()  # it had a database, then
+    (home.root / "failed" / "a.avi").touch()  # a sign that it had a database
     home.database.write_bytes(content)
     vidwatch = Path(sys.executable).with_name("vidwatch")
     done = subprocess.run(
@@ -73,7 +76,7 @@ def test_each_command_names_the_way_back(tmp_path: Path, command: str, content: 
     assert "'vidwatch restore' brings the newest backup back" in done.stderr
 
 
-def test_the_list_of_models_names_the_way_back(tmp_path: Path) -> None:
+def test_the_error_of_the_list_of_models_names_restore(tmp_path: Path) -> None:
     home = Home.at(tmp_path)
     home.create()
     home.database.write_bytes(b"text " * 1000)
@@ -83,14 +86,14 @@ def test_the_list_of_models_names_the_way_back(tmp_path: Path) -> None:
     assert "is damaged (file is not a database): the clips are safe" in done.stderr
 
 
-def test_a_whole_one_passes_while_another_process_writes(database: Path) -> None:
+def test_a_whole_database_passes_while_another_process_writes(database: Path) -> None:
     with closing(sqlite3.connect(database, isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
         writer.execute("DELETE FROM models")
         require_whole(database)
 
 
-def test_what_was_not_written_into_the_file_yet_is_looked_at_too(database: Path) -> None:
+def test_changes_that_are_not_in_the_main_file_yet_are_checked_too(database: Path) -> None:
     with closing(sqlite3.connect(database)) as writer:
         writer.execute("DELETE FROM models")
         writer.commit()
@@ -98,7 +101,7 @@ def test_what_was_not_written_into_the_file_yet_is_looked_at_too(database: Path)
 
 
 @pytest.mark.parametrize("made", [True, False])
-def test_none_yet_is_no_damage(tmp_path: Path, made: bool) -> None:
+def test_a_missing_or_empty_database_is_no_damage(tmp_path: Path, made: bool) -> None:
     if made:
         (tmp_path / "vidwatch.db").touch()
     require_whole(tmp_path / "vidwatch.db")

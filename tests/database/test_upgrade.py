@@ -31,7 +31,7 @@ def test_every_past_revision_is_upgraded_to_the_present_schema(
     assert (tmp_path / f"old.db.before-{revision}").exists() == (revision != REVISIONS[0])
 
 
-def test_the_migrations_make_what_the_tables_say(tmp_path: Path) -> None:
+def test_the_migrations_make_the_schema_of_the_tables(tmp_path: Path) -> None:
     upgrade(tmp_path / "a.db")
     with connect(tmp_path / "a.db").begin() as connection:
         command.check(alembic_config(connection))
@@ -45,7 +45,7 @@ def test_a_database_of_a_newer_vidwatch_is_left_as_it_is(tmp_path: Path) -> None
         upgrade(tmp_path / "a.db")
 
 
-def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+def test_the_error_for_a_file_that_is_no_database_names_it(tmp_path: Path) -> None:
     (tmp_path / "a.db").write_bytes(
         b"this is a text, and long enough to be looked at as a header" * 20
     )
@@ -68,10 +68,8 @@ def test_the_copy_before_a_migration_holds_what_another_process_has_committed(
 
 
 @pytest.mark.parametrize("folder", ["classified/Biking", "duplicates", "failed"])
-def test_a_database_that_is_gone_is_not_replaced_by_an_empty_one(
-    tmp_path: Path, folder: str
-) -> None:
-    """With an empty one, our own answers would count as labels."""
+def test_a_lost_database_is_not_replaced_by_an_empty_one(tmp_path: Path, folder: str) -> None:
+    """With an empty one, our own predictions would count as labels."""
     (tmp_path / folder).mkdir(parents=True)
     upgrade(tmp_path / "vidwatch.db")  # empty folders tell nothing
     (tmp_path / "vidwatch.db").unlink()
@@ -85,7 +83,7 @@ def test_a_database_that_is_gone_is_not_replaced_by_an_empty_one(
         upgrade(tmp_path / "vidwatch.db")
 
 
-def test_a_database_of_which_there_are_backups_is_not_replaced_by_an_empty_one(
+def test_a_lost_database_with_backups_is_not_replaced_by_an_empty_one(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "backups").mkdir()

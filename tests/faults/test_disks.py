@@ -194,7 +194,7 @@ def test_an_inbox_on_another_file_system_that_goes_away_and_comes_back(
     for number in range(10, 20):
         drop_apart(ordeal, number)
     with away(inbox_apart, ordeal.home.root / "kept"):
-        assert ordeal.wait_for(lambda: "is to be mounted" in notices(ordeal).get("inbox", "")), (
+        assert ordeal.wait_for(lambda: "mount it" in notices(ordeal).get("inbox", "")), (
             ordeal.said()
         )
         time.sleep(4)
@@ -216,7 +216,7 @@ def test_an_inbox_that_is_away_when_the_daemon_starts(ordeal: Ordeal, inbox_apar
     assert ordeal.query(queued) == [(5,)]
     with away(inbox_apart, ordeal.home.root / "kept"):
         ordeal.start()
-        assert ordeal.wait_for(lambda: "is to be mounted" in notices(ordeal).get("inbox", "")), (
+        assert ordeal.wait_for(lambda: "mount it" in notices(ordeal).get("inbox", "")), (
             ordeal.said()
         )
         time.sleep(4)  # longer than a file may be gone

@@ -27,7 +27,7 @@ def test_a_file_in_the_way_of_a_folder_is_named(tmp_path: Path) -> None:
         Home.at(tmp_path).create()
 
 
-def test_an_inbox_that_is_a_link_to_a_disk_that_is_away_is_waited_for(tmp_path: Path) -> None:
+def test_an_inbox_that_is_a_link_to_a_missing_disk_is_passing_trouble(tmp_path: Path) -> None:
     home = Home.at(tmp_path / "home")
     home.root.mkdir()
     home.inbox.symlink_to(tmp_path / "share/in")
@@ -39,14 +39,14 @@ def test_an_inbox_that_is_a_link_to_a_disk_that_is_away_is_waited_for(tmp_path: 
     assert home.why_no_inbox() is None
 
 
-def test_a_folder_that_is_no_home_is_refused_with_the_command_that_makes_one(
+def test_the_error_for_a_folder_that_is_no_home_names_the_command_that_makes_one(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(VidwatchError, match=f"vidwatch init {tmp_path}"):
         Home.at(tmp_path).require()
 
 
-def test_a_second_daemon_is_refused_and_told_who_has_the_home(tmp_path: Path) -> None:
+def test_the_error_for_a_second_daemon_names_the_process_that_has_the_home(tmp_path: Path) -> None:
     home = Home.at(tmp_path)
     with home.lock() as lock:
         assert home.running() == lock.running
@@ -71,13 +71,13 @@ def test_the_lock_is_free_when_its_process_was_killed(tmp_path: Path) -> None:
     assert Home.at(tmp_path).running() is None
 
 
-def test_a_home_that_may_not_be_written_is_named(tmp_path: Path) -> None:
+def test_the_error_for_a_home_that_may_not_be_written_names_the_file(tmp_path: Path) -> None:
     (tmp_path / "daemon.lock").mkdir()
     with pytest.raises(VidwatchError, match=r"cannot write daemon\.lock"), Home.at(tmp_path).lock():
         pass
 
 
-def test_what_a_daemon_tells_of_itself_is_read_by_others_until_it_is_over(tmp_path: Path) -> None:
+def test_notices_can_be_read_by_other_processes_until_they_are_over(tmp_path: Path) -> None:
     home = Home.at(tmp_path)
     with home.lock() as lock:
         for number in range(3):
@@ -97,7 +97,7 @@ def test_what_a_daemon_tells_of_itself_is_read_by_others_until_it_is_over(tmp_pa
         assert (home.running() or running).notices == {}
 
 
-def test_a_home_whose_database_is_gone_is_named_with_the_way_back(tmp_path: Path) -> None:
+def test_the_error_for_a_home_without_its_database_names_restore(tmp_path: Path) -> None:
     Home.at(tmp_path).create()
     with pytest.raises(VidwatchError, match="has no database: 'vidwatch restore'"):
         Home.at(tmp_path).require()

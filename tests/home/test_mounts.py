@@ -44,12 +44,12 @@ def test_the_innermost_and_latest_mount_counts(path: str, kind: str, network: bo
     assert is_network(kind) == network
 
 
-def test_what_the_kernel_does_not_tell_is_unknown_and_not_called_a_network() -> None:
+def test_a_kind_that_is_not_known_is_called_unknown_and_is_no_network() -> None:
     assert filesystem_of(Path("/a"), "nonsense\n1 2 - \n") == "unknown"
     assert not is_network("unknown")
 
 
-def test_the_kernel_tells_of_this_machine() -> None:
+def test_the_mounts_of_this_machine_are_read() -> None:
     assert filesystem_of(Path("/proc/self")) == "proc"
     assert filesystem_of(Path("/dev/shm")) in ("tmpfs", filesystem_of(Path("/dev")))
 
@@ -60,7 +60,8 @@ def test_a_mount_is_seen(tmp_path: Path) -> None:
         "import sys; from pathlib import Path; from daemon.home.mounts import filesystem_of;"
         "print(filesystem_of(Path(sys.argv[1]) / 'a'))"
     )
-    script = f'mount -t tmpfs none "{tmp_path}/mnt" && exec {sys.executable} -c "{code}" "{tmp_path}/mnt"'
+    mount = f'mount -t tmpfs none "{tmp_path}/mnt"'
+    script = f'{mount} && exec {sys.executable} -c "{code}" "{tmp_path}/mnt"'
     done = subprocess.run(
         ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script], capture_output=True
     )

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.home import moving as filing
+from daemon.home import moving
 from daemon.home.folders import Folders
 from daemon.home.identity import Identity, identify
 from daemon.home.moving import move_file, write_reason
@@ -25,11 +25,10 @@ def dropped(path: Path, content: bytes = b"video") -> tuple[bytes, Identity]:
 
 
 def test_each_outcome_has_its_folder_and_keeps_the_name() -> None:
-    folders, path = Folders(Path("/home")), b"/home/inbox/cam1/\xff 1.mp4"
-    assert (
-        folders.resting_place(path, predicted="Höhe", unsure=False)
-        == "/home/classified/Höhe/".encode() + b"\xff 1.mp4"
-    )
+    folders = Folders(Path("/home"))
+    path = b"/home/inbox/cam1/\xff 1.mp4"
+    predicted = folders.resting_place(path, predicted="Höhe", unsure=False)
+    assert predicted == "/home/classified/Höhe/".encode() + b"\xff 1.mp4"
     duplicate = folders.resting_place(path, predicted="a", unsure=True, is_duplicate=True)
     assert duplicate == b"/home/duplicates/\xff 1.mp4"
     assert folders.failed(path) == b"/home/failed/\xff 1.mp4"
@@ -80,7 +79,7 @@ def test_a_file_that_was_taken_away_or_changed_is_not_moved(tmp_path: Path) -> N
     assert move_file(source, target, identity, None, pytest.fail) is None
 
 
-def test_where_the_file_system_cannot_refuse_to_overwrite_the_name_is_taken_first(
+def test_an_empty_file_takes_the_name_if_the_file_system_cannot_refuse_to_overwrite(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class OldFileSystem:
@@ -88,7 +87,7 @@ def test_where_the_file_system_cannot_refuse_to_overwrite_the_name_is_taken_firs
             ctypes.set_errno(errno.EINVAL)
             return -1
 
-    monkeypatch.setattr(filing.ctypes, "CDLL", lambda *_, **__: OldFileSystem())
+    monkeypatch.setattr(moving.ctypes, "CDLL", lambda *_, **__: OldFileSystem())
     taken = tmp_path / "classified/001.mp4"
     for number in range(2):
         source, identity = dropped(tmp_path / f"cam{number}/001.mp4", b"video %d" % number)
@@ -137,9 +136,7 @@ def test_a_file_that_grows_while_it_is_copied_stays(tmp_path: Path, elsewhere: P
     assert list((tmp_path / "filed").iterdir()) == []
 
 
-def test_a_copy_that_is_ended_on_its_way_leaves_the_file_where_it_was(
-    tmp_path: Path, elsewhere: Path
-) -> None:
+def test_an_interrupted_copy_leaves_the_file_where_it_was(tmp_path: Path, elsewhere: Path) -> None:
     source, identity = dropped(elsewhere / "a.mp4")
 
     def stop() -> None:
@@ -155,8 +152,8 @@ def test_a_crash_between_copy_and_rename_is_completed(tmp_path: Path, elsewhere:
     source, identity = dropped(elsewhere / "a.mp4")
     target = bytes(tmp_path / "filed/a.mp4")
     (tmp_path / "filed").mkdir()
-    part = filing._part_of(target, identity)
-    filing._copy(source, part, lambda: None)
+    part = moving._part_of(target, identity)
+    moving._copy(source, part, lambda: None)
     (elsewhere / "a.mp4").unlink()
     assert move_file(source, target, identity, None, pytest.fail) == target
     assert [path.name for path in (tmp_path / "filed").iterdir()] == ["a.mp4"]
@@ -177,7 +174,7 @@ def reasons(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.glob("*.txt")}
 
 
-def test_the_reason_stands_beside_the_file_and_a_later_one_replaces_it(tmp_path: Path) -> None:
+def test_the_reason_is_written_beside_the_file_and_a_later_one_replaces_it(tmp_path: Path) -> None:
     path, _ = dropped(tmp_path / "a.mp4")
     write_reason(path, "cut short")
     write_reason(path, "not a video")
@@ -210,7 +207,7 @@ def test_a_reason_never_replaces_a_failed_file_of_that_name(tmp_path: Path) -> N
 
 @given(st.binary(min_size=1, max_size=300), st.sampled_from([b".txt", b"-12.mp4"]))
 def test_a_name_is_shortened_to_what_a_file_system_takes(name: bytes, ending: bytes) -> None:
-    fitted = filing._fit(name, ending)
+    fitted = moving._fit(name, ending)
     assert len(fitted) <= 255
     assert fitted.endswith(ending)
     if len(name) + len(ending) <= 255:

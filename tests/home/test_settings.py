@@ -36,7 +36,7 @@ def test_the_environment_counts_more_than_the_file(
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "words"),
     [
         ("batch_sise = 4", ["batch_sise", "4", "unknown", "batch_size"]),
         ("batch_size = 0", ["batch_size", "0", "greater than or equal to 1"]),
@@ -47,14 +47,14 @@ def test_the_environment_counts_more_than_the_file(
     ],
 )
 def test_a_wrong_setting_is_one_line_with_the_key_the_value_and_the_rule(
-    tmp_path: Path, text: str, said: list[str]
+    tmp_path: Path, text: str, words: list[str]
 ) -> None:
     with pytest.raises(VidwatchError) as caught:
         load(written(tmp_path, text))
     message = str(caught.value)
     assert "\n" not in message
     assert "vidwatch.toml" in message
-    assert [word for word in said if word not in message] == []
+    assert [word for word in words if word not in message] == []
 
 
 def test_a_wrong_variable_is_named_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,21 +12,20 @@ PATH = b"/inbox/a.mp4"
 
 
 class Disk:
-    """A file whose size is what `sizes` says at that time; None is no file."""
+    """A disk with one file. `sizes` has its size from each time on; None: there is no file."""
 
     def __init__(self, sizes: dict[float, int | None]) -> None:
-        self.sizes, self.now = sizes, 0.0
+        self.sizes = sizes
+        self.now = 0.0
         self.writer: bool | None = False
 
     def look(self, path: bytes) -> Identity | None:
-        size = next(
-            (size for time, size in sorted(self.sizes.items(), reverse=True) if time <= self.now),
-            None,
-        )
+        latest_first = sorted(self.sizes.items(), reverse=True)
+        size = next((size for time, size in latest_first if time <= self.now), None)
         return None if size is None else Identity(1, size, 0)
 
     def whole_at(self, tracker: Tracker, until: float, step: float = 0.25) -> float | None:
-        """The time at which the tracker calls the file whole."""
+        """When the tracker says that the file is whole; None if it does not by `until`."""
         while self.now <= until:
             if tracker.whole(self.now, self.look, lambda path: self.writer):
                 return self.now
@@ -124,16 +123,14 @@ def test_a_file_that_is_opened_again_soon_after_it_was_closed_waits_for_the_sett
     assert whole_at > SETTLE
 
 
-def test_a_closed_file_waits_for_the_settle_time_where_the_kernel_does_not_tell_who_has_it_open() -> (
-    None
-):
+def test_a_closed_file_waits_for_the_settle_time_if_its_writers_are_not_known() -> None:
     tracker, disk = Tracker(SETTLE), Disk({0: 10})
     disk.writer = None
     tracker.touch(PATH, 0, closed=True)
     assert disk.whole_at(tracker, 10) == SETTLE
 
 
-def test_it_tells_a_copy_in_progress_from_a_file_that_may_settle() -> None:
+def test_a_copy_in_progress_is_no_file_that_may_settle() -> None:
     tracker, disk = Tracker(SETTLE), Disk({0: 1, 1: 2, 3: 3, 5: 4})
     assert tracker.nothing_may_settle()
     tracker.touch(PATH, 0)
@@ -153,6 +150,4 @@ def test_hidden_partial_and_litter_names_are_left_alone_whatever_their_case() ->
         b"a.mp4.crdownload",
     ]
     taken = [b"a.mp4", b"a", b"part.mp4", b"tmp/a.mp4", b"a.partly", b"\xff\xfe"]
-    assert [is_left_alone(name) for name in left + taken] == [True] * len(left) + [False] * len(
-        taken
-    )
+    assert [name for name in left + taken if is_left_alone(name)] == left

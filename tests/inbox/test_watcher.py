@@ -15,7 +15,7 @@ SETTLE = 0.3
 
 
 class Taken:
-    """What a watcher enqueues; like the store it knows what it has."""
+    """Takes the files of a watcher, and knows them from then on, as the queue does."""
 
     def __init__(self) -> None:
         self.files: dict[bytes, Identity] = {}
@@ -137,7 +137,7 @@ def test_a_slow_write_is_handed_on_once_and_whole(
     assert found.calls == 1
 
 
-def test_a_search_finds_what_no_event_told_of_and_nothing_twice(inbox: Path, found: Taken) -> None:
+def test_a_search_finds_files_without_an_event_and_none_twice(inbox: Path, found: Taken) -> None:
     watcher = watch(inbox, found, rescan=2 * SETTLE, polling=True)
     watcher.start()
     wait_for(watcher.at_rest)
@@ -211,8 +211,9 @@ def test_names_that_are_not_utf8_are_found(inbox: Path, found: Taken, watcher: W
     wait_for(lambda: list(found.files) == [path])
 
 
-def test_a_failure_of_its_thread_is_told_and_it_begins_anew(inbox: Path, found: Taken) -> None:
-    enqueue, failures = found.enqueue, [RuntimeError("a bug"), OSError("another")]
+def test_a_failure_of_its_thread_is_noted_and_it_begins_again(inbox: Path, found: Taken) -> None:
+    enqueue = found.enqueue
+    failures = [RuntimeError("a bug"), OSError("another")]
 
     def broken(whole: list[tuple[bytes, Identity]]) -> None:
         if failures:
@@ -252,7 +253,7 @@ def begin_with_events(watcher: Watcher) -> None:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("kind", ["InotifyFD", "BaseObserver", "InotifyEmitter"])
-def test_a_thread_of_events_that_has_ended_is_begun_anew(
+def test_a_thread_of_events_that_has_ended_is_started_again(
     inbox: Path, found: Taken, kind: str
 ) -> None:
     watcher = watch(inbox, found, rescan=1)
@@ -268,7 +269,7 @@ def test_a_thread_of_events_that_has_ended_is_begun_anew(
     assert watchdog_threads() == []
 
 
-def test_events_go_on_where_another_folder_has_taken_the_place_of_the_first(
+def test_events_go_on_if_another_folder_takes_the_place_of_the_first(
     inbox: Path, found: Taken
 ) -> None:
     watcher = watch(inbox, found, rescan=1)
@@ -287,7 +288,7 @@ def test_events_go_on_where_another_folder_has_taken_the_place_of_the_first(
     watcher.stop()
 
 
-def test_events_are_told_by_the_name_of_a_folder_that_is_a_link(
+def test_events_below_a_folder_that_is_a_link_have_the_name_of_the_link(
     tmp_path: Path, found: Taken
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
