@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import islice
@@ -17,7 +18,8 @@ from learner import checkpoint
 from learner.catalogue import STARTER
 from learner.errors import VidwatchError
 from learner.forward import Forward
-from learner.models import ClipNetwork, fast_precision
+from learner.network import ClipNetwork
+from learner.precision import fast_precision
 from learner.spec import ClipSpec, NetworkArgs, ReadOptions
 from learner.video import Clip, read_clip
 
@@ -116,7 +118,8 @@ class Classifier:
         self.reading = reading
         self.device = choose_device(device)
         try:
-            network = ClipNetwork(manifest.network, manifest.clip, len(manifest.classes))
+            with _own_random_numbers():
+                network = ClipNetwork(manifest.network, manifest.clip, len(manifest.classes))
         except (TypeError, ValueError, RuntimeError) as error:
             raise VidwatchError(
                 f"model {model.name}: its manifest describes no network ({error})"
@@ -154,10 +157,10 @@ class Classifier:
             device: as for a classifier.
             reading: as for a classifier.
         """
-        with torch.random.fork_rng(devices=[]):
+        with _own_random_numbers():
             torch.default_generator.manual_seed(seed)
             network = ClipNetwork(args, spec, len(classes))
-        fill(network)
+            fill(network)
         network.half().float()
         manifest = checkpoint.Manifest(classes, spec, args, ())
         model = checkpoint.Checkpoint("untrained", manifest, network.state_dict(), "")
@@ -253,6 +256,11 @@ class Classifier:
         return Prediction(
             self.classes[index], index, float(exponents[index] / exponents.sum()), by_class, known
         )
+
+
+def _own_random_numbers() -> AbstractContextManager[None]:
+    """Within it random numbers are drawn, and the caller's stay as they were. No GPU is touched."""
+    return torch.random.fork_rng(devices=[])
 
 
 def decoded(

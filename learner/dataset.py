@@ -18,9 +18,9 @@ from learner.classes import CLASS_NAME_RULE, is_class_name
 from learner.classifier import Classifier, decoded
 from learner.errors import VidwatchError
 from learner.groups import GROUP_PATTERN, compile_pattern, group_of
-from learner.models import weights_digest
 from learner.spec import ClipSpec, ReadOptions
 from learner.video import Clip, read_clip
+from learner.weights import weights_digest
 
 Array = np.ndarray[Any, Any]
 Progress = Callable[[int, int], None]

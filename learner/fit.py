@@ -19,7 +19,7 @@ from torchvision.transforms import v2
 
 from learner import files
 from learner.errors import VidwatchError
-from learner.models import ClipNetwork
+from learner.network import ClipNetwork
 from learner.spec import Augment, TrainSettings
 
 Array = np.ndarray[Any, Any]

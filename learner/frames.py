@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import av
 import av.error
 
-from learner.opening import packets
+from learner.safe_open import packets
 
 # Of the running time that a container states, the share that may be missing before the file counts as cut short.
 TOLERATED_GAP = 0.05

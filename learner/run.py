@@ -14,7 +14,7 @@ import numpy as np
 from learner import checkpoint, files, report
 from learner.errors import VidwatchError
 from learner.fit import Epoch
-from learner.models import ClipNetwork
+from learner.network import ClipNetwork
 
 
 @dataclass(frozen=True)

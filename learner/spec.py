@@ -84,7 +84,7 @@ class ReadOptions:
 class NetworkArgs:
     """What builds a network, beside its classes and its clip spec.
 
-    The backbone. `backbone` is one of timm's networks or of `learner.models.CUSTOM`. `stage` is one of timm's
+    The backbone. `backbone` is one of timm's networks or of `learner.backbone.CUSTOM`. `stage` is one of timm's
     `features_only` stages, averaged to 2x2 as in the course report, and `pooled` sets the backbone's own pooled
     features beside it; without a stage, they are all there is. `differences` makes one input of every two frames: the
     first, and how it changes to the second.

@@ -14,6 +14,7 @@ import torch
 from scipy.special import softmax
 
 from learner import checkpoint, evaluate, report, splits
+from learner.backbone import backbone_statistics
 from learner.cache import Cache
 from learner.catalogue import STARTER, weights_path
 from learner.checkpoint import TrainingClip
@@ -30,11 +31,13 @@ from learner.dataset import (
 from learner.errors import VidwatchError
 from learner.evaluate import Score, fit_temperature, fit_threshold, score
 from learner.fit import HEAD_STEPS, Data, Epoch, fit, judge
-from learner.models import ClipNetwork, Standardise, backbone_statistics, weights_digest
+from learner.head import Standardise
+from learner.network import ClipNetwork
 from learner.recipe import Recipe
 from learner.run import Run
 from learner.spec import ClipSpec, ReadOptions
 from learner.splits import Fold, Indices, Part, Sources, Split
+from learner.weights import weights_digest
 
 Array = np.ndarray[Any, Any]
 

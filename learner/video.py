@@ -23,7 +23,7 @@ from learner.frames import (
     to_the_first_error,
     whole_frames,
 )
-from learner.opening import (
+from learner.safe_open import (
     MAX_PIXELS,
     File,
     VideoError,

@@ -72,7 +72,9 @@ def classify(
 ) -> None:
     """Classify video files, without daemon or database. Exit status 1 where a file could not be read."""
     from learner.classifier import Unread
+    from learner.process import keep_freed_memory
 
+    keep_freed_memory()
     unread = False
     for result in _load(context.obj, model, device).results(files):
         if isinstance(result, Unread):
@@ -154,7 +156,9 @@ def train(
     from daemon.home import settings
     from learner import splits
     from learner import train as training
+    from learner.process import keep_freed_memory
 
+    keep_freed_memory()
     loaded = settings.load(home.settings)
 
     sources = splits.Sources(folder, validation, test, group_pattern, split.value)
@@ -267,7 +271,9 @@ def evaluate(
 
     from daemon.cli import progress
     from learner.evaluate import evaluate as measure
+    from learner.process import keep_freed_memory
 
+    keep_freed_memory()
     with progress.reading() as bar:
         classifier = _load(context.obj, model, device)
         found = measure(folder, classifier, unknown, _cache(context.obj), bar)
@@ -398,7 +404,9 @@ def rescore(
     """Let a later model look at earlier videos: its predictions stand beside the answers, and no file is moved."""
     from daemon.classify.rescoring import rescore as look_again
     from daemon.cli import progress
+    from learner.process import keep_freed_memory
 
+    keep_freed_memory()
     home: Home = context.obj
     with database(home) as engine, progress.reading() as bar:
         found = look_again(home, engine, model, _cache(home), now(), bar, device)

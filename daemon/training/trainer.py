@@ -25,10 +25,10 @@ from learner.checkpoint import digest_of
 from learner.classifier import Classifier
 from learner.dataset import LabelledClip, extract, features_shelf, frames_shelf
 from learner.errors import VidwatchError
-from learner.process import die_with
+from learner.process import die_with, keep_freed_memory
 from learner.promotion import Evidence, Rule
 from learner.recipe import HEAD, Frames, Recipe, load
-from learner.rehearsal import recall
+from learner.replay import clips_to_replay
 from learner.spec import Augment, ClipSpec, ReadOptions
 from learner.splits import Sources
 from learner.train import Start, Watch, train
@@ -99,6 +99,7 @@ def main() -> None:
     die_with(int(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the daemon's
     os.nice(19)
+    keep_freed_memory()
     job = Job.read(sys.stdin.read())
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     if job.device != "cpu" and torch.cuda.is_available():
@@ -174,7 +175,7 @@ def recalled(
     else:
         starter = Classifier.load(STARTER, champion.device.type, champion.reading)
         shelf = features_shelf(starter, cache)
-    return recall(champion, shelf, cache)
+    return clips_to_replay(champion, shelf, cache)
 
 
 def choose(

@@ -14,7 +14,7 @@ from learner import Classifier, checkpoint
 from learner.catalogue import STARTER
 from learner.classifier import BATCH, DEFAULT_READING, Classified, Unread, decoded
 from learner.errors import VidwatchError
-from learner.models import ClipNetwork
+from learner.network import ClipNetwork
 from learner.video import Clip, read_clip
 
 CLASSES = ("left", "right", "up")

@@ -7,7 +7,7 @@ from tiny import QUICK, SPEC, WHOLE
 
 from learner.dataset import LabelledClip
 from learner.fit import Data, Epoch, fit, judge, mix, vary
-from learner.models import ClipNetwork
+from learner.network import ClipNetwork
 from learner.spec import Augment, NetworkArgs, TrainSettings
 from learner.splits import folds
 

@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from learner.backbone import Backbone
 from learner.classifier import Classifier
 from learner.forward import AT_ONCE, Forward, ready
-from learner.models import Backbone, fast_precision
+from learner.precision import fast_precision
 from learner.spec import ClipSpec, NetworkArgs
 
 CPU = torch.device("cpu")
@@ -60,7 +61,7 @@ def test_what_is_ready_gives_the_same_features_without_its_batch_norms(
 ) -> None:
     # On a processor that is fast at bf16, too: its rounding would hide a wrong fold.
     monkeypatch.setattr(
-        "learner.models.fast_precision", lambda device, training=False: torch.float32
+        "learner.precision.fast_precision", lambda device, training=False: torch.float32
     )
     net = trained(name, **args)
     made = ready(net, torch.float32)
@@ -114,7 +115,7 @@ def test_products_are_in_the_precision_that_was_asked_for_and_features_agree() -
     assert kinds == {torch.bfloat16}
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         images = torch.randn(2, *net.image)
-        before, now = net.look(images).float(), made.look(images).float()
+        before, now = net.extract(images).float(), made.extract(images).float()
         assert (before - now).abs().max() < 0.03 * before.abs().max()  # bf16 has three digits
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from learner.frames import LONG, NotSoughtError, is_long, sought
-from learner.opening import open_container, open_regular
+from learner.safe_open import open_container, open_regular
 from learner.spec import ClipSpec, ReadOptions
 from learner.video import VideoError, read_clip, sample_indices
 

@@ -7,8 +7,8 @@ from tiny import cache as cache
 from tiny import class_folders
 
 from learner import Classifier, recipe
+from learner.backbone import CUSTOM
 from learner.errors import VidwatchError
-from learner.models import CUSTOM
 from learner.splits import Sources
 from learner.train import Start, train
 

@@ -10,7 +10,7 @@ from tiny import ARGS, SPEC
 from learner import checkpoint
 from learner.errors import VidwatchError
 from learner.fit import Epoch
-from learner.models import ClipNetwork
+from learner.network import ClipNetwork
 from learner.run import Run
 
 MANIFEST = checkpoint.Manifest(("bright", "dark"), SPEC, ARGS, ())

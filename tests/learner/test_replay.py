@@ -5,12 +5,12 @@ import pytest
 from tiny import cache as cache
 from tiny import class_folders, trained_on
 
-from learner import rehearsal
+from learner import replay
 from learner.cache import Cache
 from learner.classifier import Classifier
 from learner.dataset import features_shelf
 from learner.errors import VidwatchError
-from learner.rehearsal import pack, recall
+from learner.replay import clips_to_replay, save_features
 
 
 @pytest.fixture
@@ -23,10 +23,10 @@ def test_what_a_model_learned_from_is_recalled_from_the_cache_as_far_as_it_is_th
 ) -> None:
     shelf = features_shelf(model, Cache())
     assert [
-        (clip.sha256, clip.label, clip.group) for clip in recall(model, shelf, Cache())
+        (clip.sha256, clip.label, clip.group) for clip in clips_to_replay(model, shelf, Cache())
     ] == list(model.manifest.trained_on)
     (shelf.folder / model.manifest.trained_on[0].sha256).unlink()
-    assert len(recall(model, shelf, Cache())) == 7
+    assert len(clips_to_replay(model, shelf, Cache())) == 7
 
 
 def test_what_was_packed_comes_back_nearly_as_it_was(
@@ -35,10 +35,10 @@ def test_what_was_packed_comes_back_nearly_as_it_was(
     cache = Cache()
     shelf = features_shelf(model, cache)
     before = {clip.sha256: shelf.get(clip.sha256) for clip in model.manifest.trained_on}
-    pack(model, shelf, tmp_path / "pack.npz")
+    save_features(model, shelf, tmp_path / "pack.npz")
     cache.clear()
-    monkeypatch.setattr(rehearsal, "PACK", tmp_path / "pack.npz")
-    assert len(recall(model, shelf, cache)) == 8
+    monkeypatch.setattr(replay, "STARTER_FEATURES", tmp_path / "pack.npz")
+    assert len(clips_to_replay(model, shelf, cache)) == 8
     for sha256, values in before.items():
         again = shelf.get(sha256)
         assert values is not None
@@ -48,7 +48,7 @@ def test_what_was_packed_comes_back_nearly_as_it_was(
 
 def test_a_pack_of_another_backbone_is_left_alone(model: Classifier) -> None:
     Cache().clear()
-    assert recall(model, features_shelf(model, Cache()), Cache()) == []
+    assert clips_to_replay(model, features_shelf(model, Cache()), Cache()) == []
 
 
 def test_a_model_whose_features_are_gone_cannot_be_packed(
@@ -56,11 +56,11 @@ def test_a_model_whose_features_are_gone_cannot_be_packed(
 ) -> None:
     Cache().clear()
     with pytest.raises(VidwatchError, match="features of 8 clips are not in the cache"):
-        pack(model, features_shelf(model, Cache()), tmp_path / "pack.npz")
+        save_features(model, features_shelf(model, Cache()), tmp_path / "pack.npz")
 
 
 def test_the_starter_comes_with_what_it_learned_from(cache: Path) -> None:
     starter = Classifier.load()
-    found = recall(starter, features_shelf(starter, Cache()), Cache())
+    found = clips_to_replay(starter, features_shelf(starter, Cache()), Cache())
     assert len(found) == len(starter.manifest.trained_on) == 350
     assert {clip.label for clip in found} == set(starter.classes)
