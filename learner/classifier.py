@@ -38,7 +38,7 @@ def choose_device(name: str = "auto") -> torch.device:
         return torch.device("cuda" if has_gpu else "cpu")
     if name.startswith("cuda") and not has_gpu:
         raise VidwatchError(
-            f"device is {name!r}, but this machine has no usable GPU; give 'auto' or 'cpu'"
+            f"device is '{name}', but this machine has no usable GPU; give 'auto' or 'cpu'"
         )
     return torch.device(name)
 

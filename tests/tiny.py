@@ -98,3 +98,17 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The cache in a folder of the test's own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+@pytest.fixture
+def untouchable_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU that torch says is there, and that must not be used."""
+
+    def refuse() -> None:
+        raise AssertionError("the GPU is used")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "_lazy_init", refuse)
+    # Of its own accord torch's optimizer asks any GPU whether it is captured into a graph.
+    check = "_accelerator_graph_capture_health_check"
+    monkeypatch.setattr(torch.optim.Optimizer, check, lambda optimizer: None)

@@ -24,6 +24,7 @@ from tiny import (
     write_weights,
 )
 from tiny import cache as cache
+from tiny import untouchable_gpu as untouchable_gpu
 
 from learner import Classifier, checkpoint
 from learner.dataset import find_clips
@@ -446,3 +447,28 @@ def test_settings_change_what_is_learned(
     plain = train(Sources(root), tmp_path / "plain", whole_recipe(epochs=2))
     changed = train(Sources(root), tmp_path / "changed", whole_recipe(epochs=2, **settings))
     assert changed.path.read_bytes() != plain.path.read_bytes()
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_on_the_cpu_of_a_machine_with_a_gpu_nothing_is_put_on_the_gpu(
+    tmp_path: Path, cache: Path, untouchable_gpu: None, whole: bool
+) -> None:
+    sources = Sources(class_folders(tmp_path / "data"))
+    chosen = whole_recipe() if whole else recipe()
+    start = Start() if whole else weights(tmp_path)
+    with pytest.raises(AssertionError, match="the GPU is used"):
+        train(sources, tmp_path / "there", chosen, start)
+    result = train(sources, tmp_path / "here", chosen, start, device="cpu")
+    settings = json.loads((result.run / "settings.json").read_text())
+    assert settings["device"] == "cpu"
+    model = Classifier.load(result.path, "cpu")
+    assert model.device.type == "cpu"
+    assert {tensor.device.type for tensor in model.network.state_dict().values()} == {"cpu"}
+
+
+def test_a_device_that_is_not_there_is_an_error_with_what_to_do(
+    tmp_path: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(VidwatchError, match=r"device is 'cuda'.* give 'auto' or 'cpu'"):
+        Classifier.load(trained, "cuda")

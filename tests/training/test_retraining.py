@@ -12,16 +12,18 @@ from lab import SETTINGS, SHADES, Lab
 from lab import champion as champion
 from lab import lab as lab
 from sqlalchemy import select
+from tiny import class_folders
+from tiny import untouchable_gpu as untouchable_gpu
 
 from daemon.database.tables import videos
 from daemon.labels.labels import Said
 from daemon.training.decisions import Decision, Training
 from daemon.training.holdout import labelled
 from daemon.training.retraining import Retraining, ask, outlook
-from daemon.training.trainer import Job, choose
+from daemon.training.trainer import Job, choose, work
 from learner.checkpoint import TrainingClip
 from learner.classifier import Classifier
-from learner.dataset import LabelledClip
+from learner.dataset import LabelledClip, find_clips
 from learner.errors import VidwatchError
 
 WHOLE = """
@@ -263,7 +265,7 @@ def test_labels_that_are_said_again_are_not_new(lab: Lab) -> None:
         assert outlook(read, SETTINGS, 12, {"bright", "dark"}).new == 0
 
 
-def test_what_is_labelled_no_more_is_not_rehearsed_and_a_class_can_be_renamed(lab: Lab) -> None:
+def test_a_clip_without_a_label_now_is_not_replayed_and_a_class_can_be_renamed(lab: Lab) -> None:
     job = Job.read(
         json.dumps(
             {
@@ -299,7 +301,7 @@ JOB = {
         "champion": "y",
         "is_trained": False,
         "recipe": "head",
-        "device": None,
+        "device": "auto",
         "memory": 1,
     },
     **{
@@ -336,3 +338,41 @@ def test_what_a_model_before_the_champion_knew_stays_forgotten(lab: Lab) -> None
     learned = [LabelledClip(Path("x"), clip.label, clip.group, clip.sha256) for clip in taught]
     job = Job.read(json.dumps({**JOB, "training": [described(f"d{n}", "dark") for n in range(3)]}))
     assert {clip.label for clip in choose(job, learned, tiny)} == {"bright", "dark"}
+
+
+@pytest.mark.parametrize("retrain", ["head", "whole"])
+def test_with_device_cpu_a_training_leaves_the_gpu_alone(
+    lab: Lab,
+    tmp_path: Path,
+    untouchable_gpu: None,
+    capsys: pytest.CaptureFixture[str],
+    retrain: str,
+) -> None:
+    folders = class_folders(tmp_path / "data", groups=12)
+    clips = [
+        {
+            "path": str(clip.path),
+            "label": clip.label,
+            "group": clip.group,
+            "sha256": clip.sha256,
+            "picked": False,
+        }
+        for clip in find_clips(folders)
+    ]
+    if retrain == "whole":
+        retrain = str(tmp_path / "whole.toml")
+        Path(retrain).write_text(WHOLE)
+    job = {
+        **JOB,
+        "challenger": str(tmp_path / "auto-1"),
+        "champion": str(lab.home.model("tiny")),
+        "recipe": retrain,
+        "cache": 10**9,
+        "training": clips[::2],
+        "holdout": clips[1::2],
+    }
+    with pytest.raises(AssertionError, match="the GPU is used"):
+        work(Job.read(json.dumps({**job, "device": "auto"})))
+    work(Job.read(json.dumps({**job, "device": "cpu"})))
+    news = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert news[-1]["verdict"] in ("promoted", "refused", "undecided")
