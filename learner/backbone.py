@@ -45,7 +45,7 @@ class Backbone(nn.Module):
     def _count_features(self, size: int) -> int:
         """Counts what comes out.
 
-        Networks differ in what they say of themselves, and not all take pictures of every size.
+        What some networks state is wrong, and not all take pictures of every size.
         """
         try:
             with torch.inference_mode():

@@ -75,7 +75,7 @@ class Forward:
         return self._backbone(frames[None])[0].half()  # type: ignore[no-any-return]
 
     def _on_gpu(self, clips: list[Tensor]) -> Tensor:
-        """All parts are uploaded at once, as bytes: the first is computed while others are coming."""
+        """All parts are uploaded at once, as bytes: one is computed while others are coming."""
         computing = torch.cuda.current_stream()
         coming = []
         with torch.cuda.stream(self._uploads):
@@ -157,8 +157,8 @@ def ready(backbone: Backbone, precision: torch.dtype) -> Backbone:
 def _folded(backbone: Backbone) -> Backbone:
     """Each batch norm put into the weights of the convolution before it.
 
-    Only a try can tell whether a norm that stands beside a convolution comes right after it. If
-    not, the backbone itself is given back. The try is with noise: of a black picture many networks
+    Only a try shows whether a norm that stands beside a convolution comes right after it. If not,
+    the backbone itself is given back. The try is with noise: of a black picture many networks
     make nothing.
     """
     folded = copy.deepcopy(backbone)
@@ -184,7 +184,7 @@ def _fits(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> bool:
 
 
 def _use_one_thread(controller: ThreadpoolController) -> None:
-    """For this thread alone: `torch.set_num_threads` would set all threads that begin later, too."""
+    """In this thread alone: `torch.set_num_threads` would change all threads that begin later."""
     # First torch has to set what is new in this thread: later, it would undo this.
     torch.get_num_threads()
     controller.select(user_api="openmp").limit(limits=1)

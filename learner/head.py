@@ -90,7 +90,9 @@ class Head(nn.Module):
             directions = 1 + self.args.bidirectional
             pooled = last[-directions:].transpose(0, 1).flatten(1)
         logits = self.linear(self._dropout(pooled))
-        return logits if self.skip is None else logits + self.skip(inputs.mean(1))  # type: ignore[no-any-return]
+        if self.skip is not None:
+            logits = logits + self.skip(inputs.mean(1))
+        return logits  # type: ignore[no-any-return]
 
     def evidence(self, features: Tensor) -> Tensor:
         """`(B, T, F)` to `(B, T, C)`: what each step of the clip adds to the logits of each class.

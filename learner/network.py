@@ -8,7 +8,7 @@ from learner.spec import ClipSpec, NetworkArgs
 
 
 class ClipNetwork(nn.Module):
-    """The CNN-LSTM, and the mean-pooling baseline that is trained beside it on the same features."""
+    """The CNN-LSTM, and the mean-pooling baseline that is trained on the same features."""
 
     def __init__(self, args: NetworkArgs, spec: ClipSpec, classes: int) -> None:
         super().__init__()

@@ -76,7 +76,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 
 @contextlib.contextmanager
 def quiet_hub() -> Iterator[None]:
-    """Within it the hub's client logs errors alone, and uses its cache if the hub cannot be reached.
+    """Within it the hub's client logs errors alone, and without a hub it uses its cache.
 
     Both are settings of the whole process: they are put back at the end.
     """
@@ -92,9 +92,10 @@ def quiet_hub() -> Iterator[None]:
 
 
 def _reaches_hub() -> bool:
-    """Whether the hub can be reached: if not, its client would try for 48 s before it uses its cache.
+    """Whether the hub can be reached.
 
-    Behind a proxy only the proxy can tell, so it counts as reachable.
+    If not, its client would try for 48 s before it uses its cache. Behind a proxy this cannot be
+    known, so the hub counts as reachable.
     """
     if getproxies():
         return True

