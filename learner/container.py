@@ -84,7 +84,8 @@ def _mp4_boxes(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
     while end < _length(file):
         file.seek(end)
         header = file.read(16)
-        size, kind = int.from_bytes(header[:4], "big"), header[4:8]
+        size = int.from_bytes(header[:4], "big")
+        kind = header[4:8]
         if size == 1:
             size = int.from_bytes(header[8:16], "big")
         # A size of 0 means "to the end of the file". What is no box is rubbish after the video.
