@@ -75,7 +75,7 @@ def test_no_file_is_whole_while_its_writer_never_pauses_for_the_settle_time(
     whole_at = disk.whole_at(tracker, times[-1] + 10)
     assert whole_at is not None
     assert whole_at >= times[-1]
-    assert disk.extract(PATH) == Identity(1, len(times) - 1, 0)
+    assert disk.look(PATH) == Identity(1, len(times) - 1, 0)
 
 
 def test_a_file_held_open_by_its_writer_is_not_whole() -> None:
