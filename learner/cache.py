@@ -1,4 +1,4 @@
-"""Keeps what was computed from clips (frames, features) for the next run, in a folder with a size limit.
+"""Keeps frames and features of clips for the next run, in a folder with a size limit.
 
 A cache may be cleared at any time, also while it is used.
 """
@@ -37,17 +37,18 @@ class Usage:
 
 @dataclass(frozen=True)
 class Cache:
-    """A folder of kinds ("frames", "features"); `limit` is in bytes, and the entries unused for longest go first."""
+    """A folder of kinds of entries ("frames", "features")."""
 
     limit: int = 20 * 10**9
+    """Bytes. The entries that were not used for longest are removed first."""
     root: Path = field(default_factory=_folder)
 
     def shelf(self, kind: str, key: str) -> "Shelf":
-        """The entries of one kind that were made under the same `key`: all that they depend on beside their clip."""
+        """The entries of one kind whose `key`, all that they depend on but the clip, is this."""
         return Shelf(self.root / kind / hashlib.sha256(key.encode()).hexdigest()[:24], key)
 
     def usage(self) -> dict[str, Usage]:
-        """What each kind takes."""
+        """How much each kind takes."""
         found: dict[str, list[int]] = defaultdict(list)
         for path, info in self._entries():
             found[path.relative_to(self.root).parts[0]].append(info.st_size)
@@ -58,7 +59,7 @@ class Cache:
         self._trim(0)
 
     def trim(self) -> None:
-        """Remove the entries that were not used for longest, until the rest is within the limit."""
+        """Remove the entries not used for longest, until the rest is within the limit."""
         self._trim(self.limit)
 
     def _trim(self, limit: int) -> None:
@@ -70,7 +71,7 @@ class Cache:
             with contextlib.suppress(OSError):
                 path.unlink()
                 size -= info.st_size
-                path.parent.rmdir()  # only the last one's succeeds
+                path.parent.rmdir()  # succeeds only if it is empty
 
     def _entries(self) -> Iterator[tuple[Path, os.stat_result]]:
         for path in self.root.glob("*/*/*"):
@@ -80,13 +81,16 @@ class Cache:
 
 @dataclass(frozen=True)
 class Shelf:
-    """Arrays by the SHA-256 of their clip. Each ends with a hash over its key, its name and its bytes."""
+    """Arrays by the SHA-256 of their clip.
+
+    Each file ends with a hash over its key, its name and its bytes.
+    """
 
     folder: Path
     key: str
 
     def get(self, name: str) -> Array | None:
-        """The array; None where there is none, or where it is damaged or another one's."""
+        """The array; None if there is none, or if it is damaged or was made under another key."""
         path = self.folder / name
         try:
             data = path.read_bytes()
@@ -94,12 +98,15 @@ class Shelf:
             return None
         if data[-CHECK:] != self._check(name, memoryview(data)[:-CHECK]):
             return None
-        with contextlib.suppress(OSError):  # another user's cache can be used all the same
+        with contextlib.suppress(OSError):  # another user's cache can be used, too
             os.utime(path)
         return np.load(io.BytesIO(data))  # type: ignore[no-any-return]
 
     def put(self, name: str, values: Array) -> None:
-        """Keep an array. Where that fails (a read-only or a full disk), it costs the next run time and nothing else."""
+        """Keep an array.
+
+        If that fails (a read-only or a full disk), the next run takes longer, and nothing else.
+        """
         path = self.folder / name
         part = path.with_name(f"{name}.{os.getpid()}.part")
         buffer = io.BytesIO()
@@ -115,7 +122,8 @@ class Shelf:
             log.warning("not cached file=%s reason=%s", path, error.strerror)
 
     def _check(self, name: str, data: Any) -> bytes:
-        # A hash instead of fsync: after a crash a torn entry is made anew, and writing many of them stays fast.
+        # A hash instead of fsync: after a crash a torn entry is made anew, and writing many entries
+        # stays fast.
         digest = hashlib.sha256(f"{self.key}\n{name}\n".encode())
         digest.update(data)
         return digest.digest()

@@ -37,7 +37,7 @@ class Entry:
 
 
 def weights_path(path: Path) -> Path:
-    """The weights of a model. `NAME`, `NAME.json` and `NAME.safetensors` all mean the same model."""
+    """The weights of a model: `NAME`, `NAME.json` and `NAME.safetensors` all mean the same one."""
     return _beside(path, ".safetensors")
 
 
@@ -47,7 +47,7 @@ def manifest_path(path: Path) -> Path:
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest of a model as its JSON says it: `learner.checkpoint.load` checks its values.
+    """The manifest of a model, as JSON holds it: `learner.checkpoint.load` checks its values.
 
     `path` is as for `weights_path`. If a process was ended while it saved the model, between the
     weights and the manifest, the new manifest is still under its unfinished name: it is read there.

@@ -41,7 +41,7 @@ class Manifest:
     trained_on: tuple[TrainingClip, ...]
     """Every clip that it was trained on, or a model before it."""
     measured: Mapping[str, Any] = field(default_factory=dict)
-    """The accuracy on clips that it had not seen, and how that was measured; empty if it was not."""
+    """The accuracy on clips that it had not seen, and how it was measured; empty if it was not."""
     temperature: float = 1.0
     """Logits are divided by it for probabilities."""
     unknown_below: float | None = None

@@ -1,8 +1,9 @@
-"""A checkpoint and a device: uint8 frames in, logits out. What the daemon holds, and what a notebook uses."""
+"""A checkpoint and a device: uint8 frames in, logits out. For the daemon and for notebooks."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import islice
@@ -17,7 +18,8 @@ from learner import checkpoint
 from learner.catalogue import STARTER
 from learner.errors import VidwatchError
 from learner.forward import Forward
-from learner.models import ClipNetwork, fast_precision
+from learner.network import ClipNetwork
+from learner.precision import fast_precision
 from learner.spec import ClipSpec, NetworkArgs, ReadOptions
 from learner.video import Clip, read_clip
 
@@ -36,48 +38,49 @@ def choose_device(name: str = "auto") -> torch.device:
         return torch.device("cuda" if has_gpu else "cpu")
     if name.startswith("cuda") and not has_gpu:
         raise VidwatchError(
-            f"device is {name!r}, but this machine has no usable GPU; give 'auto' or 'cpu'"
+            f"device is '{name}', but this machine has no usable GPU; give 'auto' or 'cpu'"
         )
     return torch.device(name)
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The likeliest class with its probability, and every logit by class, in the model's class order.
-
-    The probability is the softmax of the logits over the model's temperature. `known` is False where the clip is like
-    those of none of the classes.
-    """
+    """The likeliest class of a clip."""
 
     class_name: str
     class_index: int
     probability: float
+    """The softmax of the logits over the model's temperature."""
     logits: dict[str, float]
+    """Of every class, in the model's order."""
     known: bool = True
+    """False if the clip is like the clips of none of the classes."""
 
 
 @dataclass(frozen=True)
 class Classified:
-    """A file's prediction, and on how many different frames, and what share of the clip, it stands."""
+    """A file's prediction, and what of the file was read for it."""
 
     file: str
     prediction: Prediction
     model: str
     frames_asked: int
     frames_read: int
+    """How many of them are different frames."""
     read_share: float
+    """1 if the clip is whole; else its end is missing."""
 
     def to_json(self) -> dict[str, Any]:
         """One flat object, in the order of the documentation."""
         fields = asdict(self.prediction)
         known = fields.pop("known")
-        named = {"class": fields.pop("class_name"), **fields}
+        prediction = {"class": fields.pop("class_name"), **fields}
         read = {
             "frames_asked": self.frames_asked,
             "frames_read": self.frames_read,
             "read_share": self.read_share,
         }
-        return {"file": self.file, **named, "model": self.model, **read, "known": known}
+        return {"file": self.file, **prediction, "model": self.model, **read, "known": known}
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,8 @@ class Classifier:
         self.reading = reading
         self.device = choose_device(device)
         try:
-            network = ClipNetwork(manifest.network, manifest.clip, len(manifest.classes))
+            with _own_random_numbers():
+                network = ClipNetwork(manifest.network, manifest.clip, len(manifest.classes))
         except (TypeError, ValueError, RuntimeError) as error:
             raise VidwatchError(
                 f"model {model.name}: its manifest describes no network ({error})"
@@ -154,10 +158,10 @@ class Classifier:
             device: as for a classifier.
             reading: as for a classifier.
         """
-        with torch.random.fork_rng(devices=[]):
+        with _own_random_numbers():
             torch.default_generator.manual_seed(seed)
             network = ClipNetwork(args, spec, len(classes))
-        fill(network)
+            fill(network)
         network.half().float()
         manifest = checkpoint.Manifest(classes, spec, args, ())
         model = checkpoint.Checkpoint("untrained", manifest, network.state_dict(), "")
@@ -178,28 +182,33 @@ class Classifier:
         return cls(checkpoint.load(Path(path) if path is not None else STARTER), device, reading)
 
     def features(self, clips: Iterable[np.ndarray[Any, Any]]) -> Tensor:
-        """`(T, H, W, 3)` uint8 RGB of each of B clips to `(B, T, F)` half-precision features, on the CPU."""
+        """Features of B clips, `(T, H, W, 3)` uint8 RGB each.
+
+        Gives `(B, T, F)` in half precision, on the CPU.
+        """
         return self._forward([torch.from_numpy(frames) for frames in clips])
 
     @cached_property
     def _forward(self) -> Forward:
-        """Made when it is first wanted: who trains with features that are stored needs none."""
+        """Made at its first use: training with stored features needs none."""
         return Forward(self.network.backbone, self.device)
 
     def logits(self, features: Tensor) -> np.ndarray[Any, Any]:
         """`(B, T, F)` features to `(B, C)` float32 logits."""
         with torch.inference_mode():
-            return self.network.head(features.to(self.device)).cpu().numpy()  # type: ignore[no-any-return]
+            logits: Tensor = self.network.head(features.to(self.device))
+            return logits.cpu().numpy()
 
     def evidence(self, features: Tensor) -> np.ndarray[Any, Any]:
-        """`(B, T, F)` features to `(B, T, C)` float32: what each step says for each class; see `Head.evidence`."""
+        """`(B, T, F)` features to `(B, T, C)` float32; see `Head.evidence`."""
         with torch.inference_mode():
             return self.network.head.evidence(features.to(self.device)).cpu().numpy()
 
     def baseline_logits(self, features: Tensor) -> np.ndarray[Any, Any]:
         """As `logits`, from the mean-pooling baseline."""
         with torch.inference_mode():
-            return self.network.baseline(features.to(self.device)).cpu().numpy()  # type: ignore[no-any-return]
+            logits: Tensor = self.network.baseline(features.to(self.device))
+            return logits.cpu().numpy()
 
     def predict(self, clips: Iterable[np.ndarray[Any, Any]]) -> list[Prediction]:
         """One prediction a clip of `(T, H, W, 3)` uint8 RGB, in one forward pass.
@@ -226,14 +235,23 @@ class Classifier:
         return [result for result in found if isinstance(result, Classified)]
 
     def results(self, paths: Iterable[str | os.PathLike[str]]) -> Iterator[Classified | Unread]:
-        """One result a file, in order and as they come, with the next files decoding while the device works."""
+        """One result a file, in order, as they come.
+
+        The next files are decoded while the device works.
+        """
         for batch in decoded(paths, self._read):
             clips = [clip for _, clip in batch if isinstance(clip, Clip)]
             predictions = iter(self.predict(clip.frames for clip in clips) if clips else [])
             for path, clip in batch:
                 if isinstance(clip, Clip):
-                    read = clip.frames_asked, clip.frames_read, clip.read_share
-                    yield Classified(path, next(predictions), self.name, *read)
+                    yield Classified(
+                        file=path,
+                        prediction=next(predictions),
+                        model=self.name,
+                        frames_asked=clip.frames_asked,
+                        frames_read=clip.frames_read,
+                        read_share=clip.read_share,
+                    )
                 else:
                     yield Unread(path, clip)
 
@@ -245,20 +263,31 @@ class Classifier:
             raise VidwatchError(
                 f"model {self.name!r} gave logits that are not finite: its weights are damaged"
             )
-        index, row = int(logits.argmax()), logits.astype(np.float64)
+        index = int(logits.argmax())
+        row = logits.astype(np.float64)
         exponents = np.exp((row - row.max()) / self.manifest.temperature)
-        by_class = {name: float(value) for name, value in zip(self.classes, logits, strict=True)}
         least = self.manifest.unknown_below
-        known = least is None or bool(np.logaddexp.reduce(row) >= least)
         return Prediction(
-            self.classes[index], index, float(exponents[index] / exponents.sum()), by_class, known
+            class_name=self.classes[index],
+            class_index=index,
+            probability=float(exponents[index] / exponents.sum()),
+            logits={name: float(value) for name, value in zip(self.classes, logits, strict=True)},
+            known=least is None or bool(np.logaddexp.reduce(row) >= least),
         )
+
+
+def _own_random_numbers() -> AbstractContextManager[None]:
+    """Within it random numbers are drawn, and the caller's stay as they were. No GPU is touched."""
+    return torch.random.fork_rng(devices=[])
 
 
 def decoded(
     paths: Iterable[str | os.PathLike[str]], read: Callable[[str], Clip]
 ) -> Iterator[list[tuple[str, Clip | str]]]:
-    """Batches of (file, clip or the reason why there is none); the batch after the one in use is decoding already."""
+    """Batches of (file, clip or the reason why there is none).
+
+    While one batch is in use, the next one is decoded.
+    """
 
     def attempt(path: str) -> tuple[str, Clip | str]:
         try:

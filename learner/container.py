@@ -1,4 +1,4 @@
-"""Whether a file is as long as its own container says. Reads sizes only: decodes nothing and knows no codec."""
+"""Whether a file is as long as its container says. Reads sizes only, decodes nothing."""
 
 import os
 from collections.abc import Iterator
@@ -26,10 +26,11 @@ MP4_BOXES = MP4_FIRST_BOXES | {
 
 
 def stated_size(file: BinaryIO) -> int:
-    """Bytes that the container says the file has, as far as it says so: never less than it has where it is whole.
+    """The bytes that the file should have, by its container; 0 if that does not say.
 
-    AVI, MP4, Matroska and ASF state their sizes; a transport stream is a whole number of packets. Anything else, and a
-    live recording of unknown size, gives 0. FFmpeg itself takes an AVI of which a fifth is missing for a whole one.
+    AVI, MP4, Matroska and ASF state their sizes; a transport stream is a whole number of packets.
+    Other containers, and live recordings of unknown size, give 0. This check is needed: FFmpeg
+    itself takes an AVI of which a fifth is missing for a whole one.
     """
     file.seek(0)
     head = file.read(193 + 192)
@@ -59,7 +60,7 @@ def _riff_size(file: BinaryIO) -> int:
         file.seek(end)
         header = file.read(8)
         size = int.from_bytes(header[4:8], "little")
-        # 0 and all ones are left by a recorder that was stopped hard: no statement.
+        # A recorder that was stopped hard leaves 0 or all ones: the size is not known.
         if header[:4] != b"RIFF" or size in (0, 0xFFFFFFFF):
             break
         end += 8 + size
@@ -67,7 +68,7 @@ def _riff_size(file: BinaryIO) -> int:
 
 
 def lacks_index(file: BinaryIO) -> bool:
-    """Whether it is an MP4 of which the pictures came, and not the index that recorders write last."""
+    """Whether it is an MP4 with pictures but without an index, which recorders write last."""
     kinds = {kind for kind, _ in _mp4_boxes(file)}
     return b"mdat" in kinds and not kinds & {b"moov", b"moof"}
 
@@ -83,10 +84,11 @@ def _mp4_boxes(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
     while end < _length(file):
         file.seek(end)
         header = file.read(16)
-        size, kind = int.from_bytes(header[:4], "big"), header[4:8]
+        size = int.from_bytes(header[:4], "big")
+        kind = header[4:8]
         if size == 1:
             size = int.from_bytes(header[8:16], "big")
-        # A size of 0 means "to the end of the file"; what is no box is rubbish behind the video.
+        # A size of 0 means "to the end of the file". What is no box is rubbish after the video.
         if kind not in MP4_BOXES or 0 < size < 8:
             break
         end = end + size if size else _length(file)
@@ -94,21 +96,21 @@ def _mp4_boxes(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
 
 
 def _packets_size(file: BinaryIO, packet: int, sync: int) -> int:
-    """Whole packets; one more than there are where the last is none."""
+    """A whole number of packets: one more than there are if the last one does not begin as one."""
     end = -(-_length(file) // packet) * packet
     file.seek(end - packet + sync)
     return end if file.read(1) == b"\x47" else end + packet
 
 
 def _asf_size(file: BinaryIO) -> int:
-    """From the file properties, where the file is no broadcast, whose size nobody knew when they were written."""
+    """The size in the file properties; 0 for a broadcast, of which the size was not known."""
     file.seek(30)
     while header := file.read(24):
         size = int.from_bytes(header[16:], "little")
         if header[:16] == ASF_FILE_PROPERTIES:
             properties = file.read(68)
             return 0 if properties[64] & 1 else int.from_bytes(properties[16:24], "little")
-        # A damaged one points to where no file system goes.
+        # A damaged size points to where no file can be.
         if not 24 <= size <= _length(file):
             break
         file.seek(size - 24, os.SEEK_CUR)
@@ -116,7 +118,7 @@ def _asf_size(file: BinaryIO) -> int:
 
 
 def _matroska_size(file: BinaryIO) -> int:
-    """The end of the segment, which holds everything; 0 where a live recorder left it open."""
+    """The end of the segment, which holds everything; 0 if a live recorder left it open."""
     file.seek(len(MATROSKA))
     header = _matroska_number(file)
     if header is None or header > _length(file):
@@ -129,7 +131,7 @@ def _matroska_size(file: BinaryIO) -> int:
 
 
 def _matroska_number(file: BinaryIO) -> int | None:
-    """A size of 1 to 8 bytes, as many as the first byte has leading zero bits and one; None where unknown."""
+    """A size of 1 to 8 bytes, one more than its first byte has leading zeros; None if unknown."""
     first = file.read(1)
     if not first or not first[0]:
         return None

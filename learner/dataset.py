@@ -1,4 +1,4 @@
-"""Labelled clips in class folders, their groups, and what is computed from them once: frames, features."""
+"""Labelled clips in class folders, their groups, and their frames or features, computed once."""
 
 import os
 import tempfile
@@ -18,40 +18,44 @@ from learner.classes import CLASS_NAME_RULE, is_class_name
 from learner.classifier import Classifier, decoded
 from learner.errors import VidwatchError
 from learner.groups import GROUP_PATTERN, compile_pattern, group_of
-from learner.models import weights_digest
 from learner.spec import ClipSpec, ReadOptions
 from learner.video import Clip, read_clip
+from learner.weights import weights_digest
 
 Array = np.ndarray[Any, Any]
 Progress = Callable[[int, int], None]
 
-# Raised whenever the same file may give other frames than before: what is cached of the old ones is left behind.
+# Raised whenever the same file may give other frames than before: cached values of the old ones are
+# not used any more.
 DECODING = 3
-# Of the clips, the share that may be unreadable: more are a sign that something else is wrong.
+# The share of the clips that may be unreadable: if there are more, something else is wrong.
 TOLERATED_UNREADABLE = 0.1
 
 
 def silent(done: int, of: int) -> None:
-    """Progress that nobody watches."""
+    """Shows no progress."""
 
 
 @dataclass(frozen=True)
 class LabelledClip:
-    """`group` is the clip's recording, camera or scene: clips of one group are never on both sides of a split."""
+    """A clip of which the class is known."""
 
     path: Path
     label: str
     group: str
+    """Its recording, camera or scene: clips of one group are never on both sides of a split."""
     sha256: str
 
 
 @dataclass(frozen=True)
 class Samples:
-    """What was computed from each of `clips`, in their order; `skipped` tells which files gave nothing, and why."""
+    """Frames or features of clips."""
 
     clips: list[LabelledClip]
     values: list[Array]
+    """In the order of `clips`."""
     skipped: dict[str, str]
+    """Files that gave nothing, and why."""
 
     def tensor(self) -> torch.Tensor:
         """All values in one tensor, clips first."""
@@ -61,11 +65,12 @@ class Samples:
 def find_clips(root: Path, group_pattern: str = GROUP_PATTERN) -> list[LabelledClip]:
     """Every file in a class folder of `root`, sorted; the same content is taken once.
 
-    A clip's group is what `group_pattern` finds in its name, else its sub-folder of the class folder, else itself.
+    A clip's group is what `group_pattern` finds in its name, else its sub-folder of the class
+    folder, else its own content.
 
     Raises:
-        VidwatchError: no class folders, one without clips, one that cannot be a class, the same content in two
-            classes, or `group_pattern` is no regular expression.
+        VidwatchError: no class folders, one without clips, one that cannot be a class, the same
+            content in two classes, or `group_pattern` is no regular expression.
     """
     if not root.is_dir():
         raise VidwatchError(
@@ -88,10 +93,12 @@ def find_clips(root: Path, group_pattern: str = GROUP_PATTERN) -> list[LabelledC
             )
     if not by_content:
         raise VidwatchError(
-            f"{root} holds no clips in class folders; put clips into folders named after their classes"
+            f"{root} holds no clips in class folders; "
+            "put clips into folders named after their classes"
         )
     clips = list(by_content.values())
-    if empty := sorted(_class_folders(root) - {clip.label for clip in clips}):
+    empty = sorted(_class_folders(root) - {clip.label for clip in clips})
+    if empty:
         raise VidwatchError(
             f"{root}: class folder {empty[0]!r} holds no clips; put some into it, or remove it"
         )
@@ -111,7 +118,7 @@ def read_frames(
     *,
     exact: bool = False,
 ) -> Samples:
-    """Each clip's frames as `spec` asks, `(T, H, W, 3)` uint8 RGB, from the cache if they are there.
+    """Each clip's frames, `(T, H, W, 3)` uint8 RGB, from the cache if they are there.
 
     `exact` is as in `ReadOptions`.
 
@@ -136,10 +143,17 @@ def extract(
     progress: Progress = silent,
     tolerated: float = TOLERATED_UNREADABLE,
 ) -> Samples:
-    """The backbone's features of each clip, `(T, F)` half precision, from the cache where they are in it.
+    """Features of each clip, `(T, F)` half precision, from the cache if they are there.
+
+    Args:
+        clips: to be read.
+        classifier: gives the backbone, the clip spec and how clips are read.
+        cache: where features are kept.
+        progress: called with the clips done, and of how many.
+        tolerated: the share of the clips that may be unreadable.
 
     Raises:
-        VidwatchError: a larger share of the clips than `tolerated` cannot be read.
+        VidwatchError: a larger share of the clips cannot be read.
     """
     shelf = features_shelf(classifier, cache or Cache())
 
@@ -167,31 +181,40 @@ def _compute(
     on_disk: Path | None = None,
     tolerated: float = TOLERATED_UNREADABLE,
 ) -> Samples:
-    """The cached values of `clips`; those that are missing are computed and cached, batch by batch.
+    """The cached values of `clips`; missing ones are computed and cached, batch by batch.
+
+    Args:
+        clips: in the order of the result.
+        read: decodes a file.
+        shelf: where values are kept.
+        compute: a batch of clips to a value of each.
+        progress: called with the clips done, and of how many.
+        on_disk: a folder, if the values are too large for the memory.
+        tolerated: the share of the clips that may be unreadable.
 
     Raises:
         VidwatchError: a larger share of the clips than `tolerated` cannot be read.
     """
     stored = _Table(len(clips), on_disk)
     for clip in clips:
-        if (values := shelf.get(clip.sha256)) is not None:
+        values = shelf.get(clip.sha256)
+        if values is not None:
             stored.add(clip.sha256, values)
         progress(len(stored), len(clips))
     missing = {os.fspath(clip.path): clip.sha256 for clip in clips if clip.sha256 not in stored}
     skipped: dict[str, str] = {}
     for batch in decoded(missing, read):
-        skipped |= {path: clip for path, clip in batch if isinstance(clip, str)}
+        skipped |= {path: reason for path, reason in batch if isinstance(reason, str)}
         clips_read = [(path, clip) for path, clip in batch if isinstance(clip, Clip)]
-        # Values of one content under the hash of another would be believed for ever.
+        # Values of one content under the hash of another one would be used for ever.
         skipped |= {
             path: "changed while it was read"
             for path, clip in clips_read
             if clip.sha256 != missing[path]
         }
-        whole = [(path, clip) for path, clip in clips_read if path not in skipped]
-        for (path, _), values in zip(
-            whole, compute([clip for _, clip in whole]) if whole else [], strict=True
-        ):
+        usable = [(path, clip) for path, clip in clips_read if path not in skipped]
+        computed = compute([clip for _, clip in usable]) if usable else []
+        for (path, _), values in zip(usable, computed, strict=True):
             shelf.put(missing[path], values)
             stored.add(missing[path], values)
         if len(skipped) > len(clips) * tolerated:
@@ -202,13 +225,14 @@ def _compute(
 
 
 class _Table:
-    """Arrays of one shape by name, in memory or in a file without a name: frames of many clips outgrow the memory.
+    """Arrays of one shape by name, in memory or, since frames need much of it, in an unnamed file.
 
-    One file for all, since each that is mapped by itself would take one of the files that a process may have open.
+    It is one file for all: mapped one by one, they would use up the files that a process may open.
     """
 
     def __init__(self, count: int, on_disk: Path | None) -> None:
-        self._count, self._on_disk = count, on_disk
+        self._count = count
+        self._on_disk = on_disk
         self._rows: dict[str, int] = {}
         self._values: Array | None = None
 
@@ -236,9 +260,8 @@ class _Table:
         size = self._count * like.nbytes
         with tempfile.TemporaryFile(dir=folder) as file:
             try:
-                os.posix_fallocate(
-                    file.fileno(), 0, size
-                )  # a full disk is told now, not in the midst of training
+                # A full disk is an error now, not in the middle of training.
+                os.posix_fallocate(file.fileno(), 0, size)
             except OSError as error:
                 where = folder or tempfile.gettempdir()
                 raise VidwatchError(
@@ -268,7 +291,11 @@ def _files(root: Path) -> Iterator[Path]:
 
 
 def _sha256(path: Path) -> str:
-    """Of its content; of a file without any, or one that cannot be read, something of its own: reading tells why."""
+    """Of its content.
+
+    A file that is empty or cannot be read gets a text of its own instead: when it is decoded, the
+    error says why.
+    """
     try:
         if path.is_file() and path.stat().st_size:
             return files.sha256_of(path)

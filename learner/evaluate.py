@@ -1,4 +1,4 @@
-"""How good a model is: accuracy with its interval, loss, classes, calibration, unknowns, and its baseline."""
+"""How good a model is: accuracy, loss, calibration and unknowns, with its baseline beside it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,53 +20,59 @@ from learner.errors import VidwatchError
 
 Array = np.ndarray[Any, Any]
 
+# Of the clips of known classes, the share above the threshold for unknown clips.
 KNOWN_KEPT = 0.95
 
 
 @dataclass(frozen=True)
 class Score:
-    """`interval` is Wilson's, at 95 %; `loss` the mean cross-entropy in nats; `confusion` rows are the true classes.
-
-    `calibration_error` is by how much the probability of the answer is off on average, before the temperature and
-    after it (15 bins; Guo et al., 2017).
-    """
+    """What predictions of clips are worth. The names are those of the JSON that people read."""
 
     n: int
     accuracy: float
     interval: tuple[float, float]
+    """Wilson's, at 95 %."""
     loss: float
+    """The mean cross-entropy, in nats."""
     per_class: dict[str, dict[str, float]]
     confusion: list[list[int]]
+    """A row for each true class, a column for each predicted one."""
     calibration_error: tuple[float, float]
+    """By how much the probability of the predicted class is off on average.
+
+    Before the temperature and after it (15 bins; Guo et al., 2017).
+    """
 
 
 @dataclass(frozen=True)
 class Unknowns:
-    """How well clips of no known class are told: `told` is the share of these `n` that the threshold tells.
-
-    `known_kept` is the share of the known clips that it leaves alone, `auroc` what can be had at any threshold.
-    """
+    """How well clips of no known class are recognised as unknown."""
 
     n: int
     told: float
+    """The share of these clips below the threshold; the name is that of the JSON."""
     interval: tuple[float, float]
+    """Wilson's, at 95 %."""
     known_kept: float
+    """The share of the clips of known classes above the threshold."""
     auroc: float
+    """The area under the curve of both shares over all thresholds."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A model's score and its baseline's on the same clips; `seen` of them it was trained on, which flatters."""
+    """A model's score and its baseline's on the same clips."""
 
     model: str
     score: Score
     baseline: Score
     seen: int
+    """Of the clips, how many it was trained on: they flatter it."""
     skipped: dict[str, str]
     unknowns: Unknowns | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The score's figures on top, the baseline's three beside them."""
+        """The score's figures on top, and three of the baseline's."""
         baseline = {name: getattr(self.baseline, name) for name in ("accuracy", "interval", "loss")}
         unknowns = vars(self.unknowns) if self.unknowns else None
         extra = {
@@ -81,14 +87,16 @@ class Evaluation:
 def score(
     logits: Array, truth: Array, classes: tuple[str, ...], temperature: float | Array = 1.0
 ) -> Score:
-    """Score `(N, C)` logits against `(N,)` class indices; classes without a clip are left out of `per_class`.
+    """Score `(N, C)` logits against `(N,)` class indices.
 
-    `temperature` is one for all clips, or `(N, 1)`.
+    `temperature` is one number, or `(N, 1)`. Classes without a clip are left out of `per_class`.
     """
-    n, answers, every = len(truth), logits.argmax(1), range(len(classes))
-    right = answers == truth
+    n = len(truth)
+    predicted = logits.argmax(1)
+    right = predicted == truth
+    every = range(len(classes))
     precision, recall, _, counts = precision_recall_fscore_support(
-        truth, answers, labels=every, zero_division=0
+        truth, predicted, labels=every, zero_division=0
     )
     per_class = {
         name: {
@@ -102,10 +110,17 @@ def score(
         if counts[index]
     }
     loss = float(-log_softmax(logits.astype(np.float64), axis=1)[np.arange(n), truth].mean())
-    confusion = confusion_matrix(truth, answers, labels=every).tolist()
-    off = calibration_error(logits, truth), calibration_error(logits / temperature, truth)
     return Score(
-        n, float(right.mean()), interval(int(right.sum()), n), loss, per_class, confusion, off
+        n=n,
+        accuracy=float(right.mean()),
+        interval=interval(int(right.sum()), n),
+        loss=loss,
+        per_class=per_class,
+        confusion=confusion_matrix(truth, predicted, labels=every).tolist(),
+        calibration_error=(
+            calibration_error(logits, truth),
+            calibration_error(logits / temperature, truth),
+        ),
     )
 
 
@@ -116,7 +131,11 @@ def interval(correct: int, n: int) -> tuple[float, float]:
 
 
 def calibration_error(logits: Array, truth: Array) -> float:
-    """By how much the probability of the answer differs from the share of right answers, on average over 15 bins."""
+    """The calibration error of `(N, C)` logits.
+
+    By how much the probability of the predicted class differs from the share of right predictions,
+    on average over 15 bins.
+    """
     probabilities = torch.from_numpy(logits).softmax(1)
     return float(
         multiclass_calibration_error(
@@ -128,30 +147,31 @@ def calibration_error(logits: Array, truth: Array) -> float:
 def fit_temperature(logits: Array, truth: Array) -> float:
     """What the logits have to be divided by for the likeliest probabilities (Guo et al., 2017).
 
-    Targets are smoothed by one clip in all, as Platt did (1999): else few clips, all answered right, would ask for
-    probabilities of 1.
+    Targets are smoothed by one clip in all, as Platt did (1999): else a few clips that are all
+    predicted right would require probabilities of 1.
     """
     count, classes = logits.shape
     targets = np.full(logits.shape, 1 / (count + 2) / classes)
     targets[np.arange(count), truth] += 1 - 1 / (count + 2)
+    exact_logits = logits.astype(np.float64)
 
     def loss(log_temperature: float) -> float:
-        return float(
-            -(
-                targets * log_softmax(logits.astype(np.float64) / np.exp(log_temperature), axis=1)
-            ).sum()
-        )
+        log_probabilities = log_softmax(exact_logits / np.exp(log_temperature), axis=1)
+        return float(-(targets * log_probabilities).sum())
 
     return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
 
 
 def energies(logits: Array) -> Array:
-    """`(N, C)` to `(N,)`: the higher, the more like clips of the known classes (Liu et al., 2020, negated)."""
+    """`(N, C)` logits to `(N,)`: the higher, the more like clips of the known classes.
+
+    The negative of the energy of Liu et al. (2020).
+    """
     return np.asarray(logsumexp(logits.astype(np.float64), axis=1))
 
 
 def fit_threshold(logits: Array) -> float:
-    """The energy under which a clip counts as of no known class: 95 % of the known ones lie above it."""
+    """The energy below which a clip counts as unknown: 95 % of the known ones lie above it."""
     return float(np.quantile(energies(logits), 1 - KNOWN_KEPT))
 
 
@@ -162,10 +182,18 @@ def evaluate(
     cache: Cache | None = None,
     progress: Progress = silent,
 ) -> Evaluation:
-    """Score `classifier` on the class folders of `root`; `unknown` has class folders of what it should not know.
+    """Score a model on class folders.
+
+    Args:
+        root: the class folders.
+        classifier: the model.
+        unknown: class folders of what the model should not know.
+        cache: where features are kept.
+        progress: called with the clips read, and of how many.
 
     Raises:
-        VidwatchError: no clips, a folder that is none of the model's classes, or one in `unknown` that is.
+        VidwatchError: no clips, a folder in `root` that is none of the model's classes, or one in
+            `unknown` that is.
     """
     clips = find_clips(root)
     if strange := sorted(set(class_names(clips)) - set(classifier.classes)):
@@ -176,22 +204,24 @@ def evaluate(
     found = extract(clips, classifier, cache, progress)
     truth = np.array([classifier.classes.index(clip.label) for clip in found.clips])
     trained_on = {clip.sha256 for clip in classifier.manifest.trained_on}
-    features, temperature = found.tensor(), classifier.manifest.temperature
+    features = found.tensor()
     logits = classifier.logits(features)
-    unknowns, unread = (
-        _tell_unknown(unknown, classifier, logits, cache, progress) if unknown else (None, {})
-    )
+    skipped = found.skipped
+    unknowns = None
+    if unknown:
+        unknowns, skipped_too = _score_unknown(unknown, classifier, logits, cache, progress)
+        skipped = skipped | skipped_too
     return Evaluation(
-        classifier.name,
-        score(logits, truth, classifier.classes, temperature),
-        score(classifier.baseline_logits(features), truth, classifier.classes),
-        sum(clip.sha256 in trained_on for clip in found.clips),
-        found.skipped | unread,
-        unknowns,
+        model=classifier.name,
+        score=score(logits, truth, classifier.classes, classifier.manifest.temperature),
+        baseline=score(classifier.baseline_logits(features), truth, classifier.classes),
+        seen=sum(clip.sha256 in trained_on for clip in found.clips),
+        skipped=skipped,
+        unknowns=unknowns,
     )
 
 
-def _tell_unknown(
+def _score_unknown(
     root: Path, classifier: Classifier, known: Array, cache: Cache | None, progress: Progress
 ) -> tuple[Unknowns, dict[str, str]]:
     threshold = classifier.manifest.unknown_below
@@ -202,21 +232,26 @@ def _tell_unknown(
     clips = find_clips(root)
     if known_after_all := sorted(set(class_names(clips)) & set(classifier.classes)):
         raise VidwatchError(
-            f"{root}: model {classifier.name!r} knows {', '.join(known_after_all)}; take it out of there"
+            f"{root}: model {classifier.name!r} knows {', '.join(known_after_all)}; "
+            "take it out of there"
         )
     found = extract(clips, classifier, cache, progress)
-    strange = energies(classifier.logits(found.tensor()))
-    kept, told = energies(known) >= threshold, strange < threshold
-    both = np.concatenate([energies(known), strange])
-    auroc = roc_auc_score([1] * len(known) + [0] * len(strange), both)
-    share = interval(int(told.sum()), len(told))
-    return Unknowns(
-        len(told), float(told.mean()), share, float(kept.mean()), float(auroc)
-    ), found.skipped
+    of_known = energies(known)
+    of_unknown = energies(classifier.logits(found.tensor()))
+    recognised = of_unknown < threshold
+    is_known = [1] * len(of_known) + [0] * len(of_unknown)
+    unknowns = Unknowns(
+        n=len(recognised),
+        told=float(recognised.mean()),
+        interval=interval(int(recognised.sum()), len(recognised)),
+        known_kept=float((of_known >= threshold).mean()),
+        auroc=float(roc_auc_score(is_known, np.concatenate([of_known, of_unknown]))),
+    )
+    return unknowns, found.skipped
 
 
 def figures(model: Score, baseline: Score, method: str) -> Mapping[str, Any]:
-    """What a manifest keeps of a measurement."""
+    """What a manifest keeps of a measurement; `method` says how it was made."""
     return {
         "method": method,
         "n": model.n,

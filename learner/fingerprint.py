@@ -1,4 +1,4 @@
-"""A clip's features in 64 bytes, so that clips of one scene can be found among many without reading them again."""
+"""A clip's features in 64 bytes: they find clips of one scene without reading any again."""
 
 from functools import cache
 from typing import Any
@@ -11,13 +11,14 @@ BITS = 512
 
 
 def fingerprint(features: Array) -> bytes:
-    """`(T, F)` features of a clip's frames to 512 bits: on which side of random planes their mean lies.
+    """`(T, F)` features of a clip's frames to 64 bytes.
 
-    The share of bits in which two clips differ is the angle between them over pi (Charikar, 2002, "Similarity
-    estimation techniques from rounding algorithms").
+    Each of the 512 bits says on which side of a random plane the mean of the features lies. The
+    share of bits in which two clips differ is the angle between them over pi (Charikar, 2002,
+    "Similarity estimation techniques from rounding algorithms").
     """
-    sides = features.astype(np.float32).mean(0) @ _planes(features.shape[1]) > 0
-    return np.packbits(sides).tobytes()
+    is_above = features.astype(np.float32).mean(0) @ _planes(features.shape[1]) > 0
+    return np.packbits(is_above).tobytes()
 
 
 @cache

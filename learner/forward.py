@@ -1,4 +1,7 @@
-"""A backbone made ready to answer: what only learning needs is folded away. Knows no checkpoint and no head."""
+"""A backbone made ready to predict: what only training needs is folded away.
+
+Knows no checkpoint and no head.
+"""
 
 import copy
 import logging
@@ -9,22 +12,24 @@ from itertools import pairwise
 from typing import Any
 
 import torch
+from threadpoolctl import ThreadpoolController
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from learner.models import Backbone, fast_precision
-from learner.process import keep_freed_memory
+from learner.backbone import Backbone
+from learner.precision import fast_precision
 
 log = logging.getLogger(__name__)
 
-# On a GPU clips are computed so many at a time, and fewer are filled up to a power of two: so few graphs do for all.
+# On a GPU so many clips are computed at a time, and fewer are filled up to a power of two: a few
+# graphs are enough for all.
 AT_ONCE = 8
-# On a CPU frames are computed so few at a time in float32, and twice as many in bf16: more leave the caches (0.48 s of
-# processor time for the 16 frames of a clip at once, 0.31 s by twos or fours). Even: some networks take differences.
+# On a CPU so few frames are computed at a time in float32, and twice as many in bfloat16: more do
+# not fit into the processor's caches (0.48 s of processor time for the 16 frames of a clip at once,
+# 0.31 s by twos or fours). Even, since some networks take differences of two frames.
 FRAMES_AT_ONCE = 2
-# Asked once: what a worker below says of itself, torch takes for every thread that begins later, too.
-CORES = torch.get_num_threads()
-# Of the largest feature: how far those of a folded network may be from it. Rounding is far below, a wrong fold above.
+# How far features of a folded network may be from the original ones, as a share of the largest one.
+# Rounding is far below it, a wrong fold above.
 ROUNDING = 1e-3
 
 
@@ -36,18 +41,19 @@ class Forward:
         precision = fast_precision(device)
         self._backbone = ready(backbone, precision)
         if device.type == "cuda":
-            self._uploads, self._pool = _stream(device), torch.cuda.graph_pool_handle()
+            self._uploads = _stream(device)
+            self._pool = torch.cuda.graph_pool_handle()
             self._graphs: dict[int, Callable[[Tensor], Tensor]] = {}
-            self._lock = (
-                threading.Lock()
-            )  # a graph has one place for its frames and one for its features
+            # A graph has one place for its frames and one for its features.
+            self._lock = threading.Lock()
         else:
-            # A core computes its frames alone. Where all share each layer, all wait for the one that a decoder has
-            # taken the core from, and do so at each layer.
+            # Each core computes its own frames. If all cores shared each layer, all would wait, at
+            # each layer, for the one core that a decoder uses at that moment.
             self._at_once = FRAMES_AT_ONCE * torch.float32.itemsize // precision.itemsize
-            keep_freed_memory()
             self._workers = ThreadPoolExecutor(
-                CORES, initializer=torch.set_num_threads, initargs=(1,)
+                torch.get_num_threads(),
+                initializer=_use_one_thread,
+                initargs=(ThreadpoolController(),),
             )
 
     @torch.inference_mode()
@@ -69,21 +75,19 @@ class Forward:
         return self._backbone(frames[None])[0].half()  # type: ignore[no-any-return]
 
     def _on_gpu(self, clips: list[Tensor]) -> Tensor:
-        """All parts are on their way at once, as bytes; the first is computed while the next are still coming."""
-        computing, coming = torch.cuda.current_stream(), []
+        """All parts are uploaded at once, as bytes: one is computed while others are coming."""
+        computing = torch.cuda.current_stream()
+        coming = []
         with torch.cuda.stream(self._uploads):
             for first in range(0, len(clips), AT_ONCE):
-                there = (
-                    torch.stack(clips[first : first + AT_ONCE])
-                    .pin_memory()
-                    .to(self._device, non_blocking=True)
-                )
-                there.record_stream(computing)
-                coming.append((there, self._uploads.record_event()))
+                part = torch.stack(clips[first : first + AT_ONCE]).pin_memory()
+                uploaded = part.to(self._device, non_blocking=True)
+                uploaded.record_stream(computing)
+                coming.append((uploaded, self._uploads.record_event()))
         found = []
-        for there, arrived in coming:
+        for uploaded, arrived in coming:
             computing.wait_event(arrived)
-            found.append(self._graph(there)(there))
+            found.append(self._graph(uploaded)(uploaded))
         return torch.cat(found).cpu()
 
     def _graph(self, part: Tensor) -> Callable[[Tensor], Tensor]:
@@ -93,7 +97,7 @@ class Forward:
         return self._graphs[size]
 
     def _captured(self, frames: Tensor) -> Callable[[Tensor], Tensor]:
-        """Slower where a network or a driver does not let itself be captured, and never without an answer."""
+        """If a network or a driver cannot be captured, it runs slower, but it does run."""
         try:
             return _Graph(self._backbone, frames, self._pool)
         except torch.OutOfMemoryError:
@@ -108,15 +112,18 @@ class Forward:
 
 
 class _Graph:
-    """The forward pass of one number of clips, captured as a CUDA graph: no Python between its many small kernels.
+    """The forward pass of one number of clips as a CUDA graph: no Python between its many kernels.
 
-    As in torch's notes on CUDA graphs: some passes on another stream before it is captured, and fixed memory for what
-    goes in and comes out. Graphs share their memory, so what comes out is copied before the next one runs.
+    As in torch's notes on CUDA graphs: some passes on another stream before it is captured, and
+    fixed memory for what goes in and comes out. Graphs share their memory, so what comes out is
+    copied before the next one runs.
     """
 
     def __init__(self, backbone: Backbone, frames: Tensor, pool: Any) -> None:
-        self._frames, self._captured = frames, torch.cuda.CUDAGraph()
-        before, warming = torch.cuda.current_stream(), _stream(frames.device)
+        self._frames = frames
+        self._captured = torch.cuda.CUDAGraph()
+        before = torch.cuda.current_stream()
+        warming = _stream(frames.device)
         warming.wait_stream(before)
         with torch.cuda.stream(warming):
             for _ in range(3):
@@ -134,45 +141,54 @@ class _Graph:
 
 @torch.no_grad()
 def ready(backbone: Backbone, precision: torch.dtype) -> Backbone:
-    """A copy that answers the same up to rounding: batch norms folded, products in `precision`, channels last."""
+    """A copy that gives the same features up to rounding.
+
+    Batch norms are folded, products are in `precision`, memory is channels-last.
+    """
     made = _folded(copy.deepcopy(backbone).eval())
     if precision is not torch.float32:
         for layer in made.modules():
-            if isinstance(
-                layer, nn.Conv2d | nn.Linear
-            ):  # autocast would cast these again for each batch
+            # Else autocast would cast these again for each batch.
+            if isinstance(layer, nn.Conv2d | nn.Linear):
                 layer.to(precision)
     return made.to(memory_format=torch.channels_last)
 
 
 def _folded(backbone: Backbone) -> Backbone:
-    """Each batch norm put into the weights of the convolution before it; the backbone itself where that is not so.
+    """Each batch norm put into the weights of the convolution before it.
 
-    Whether a norm that stands beside a convolution comes right after it, only a try can tell: of noise, since of a
-    black picture many networks make nothing.
+    Only a try shows whether a norm that stands beside a convolution comes right after it. If not,
+    the backbone itself is given back. The try is with noise: of a black picture many networks
+    make nothing.
     """
     folded = copy.deepcopy(backbone)
     for parent in list(folded.modules()):
         for (name, conv), (after, norm) in pairwise(list(parent.named_children())):
-            if (
-                isinstance(conv, nn.Conv2d)
-                and isinstance(norm, nn.BatchNorm2d)
-                and _fits(conv, norm)
-            ):
-                setattr(parent, name, fuse_conv_bn_eval(conv, norm))
-                setattr(
-                    parent, after, getattr(norm, "act", nn.Identity())
-                )  # timm's have their activation within
-    noise = torch.randn(1, *backbone.image, generator=torch.Generator().manual_seed(0)).to(
-        backbone.mean.device
-    )
-    before, now = backbone.look(noise), folded.look(noise)
-    return folded if bool((before - now).abs().max() <= ROUNDING * before.abs().max()) else backbone
-
-
-def _stream(device: torch.device) -> torch.cuda.Stream:
-    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+            if not (isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)):
+                continue
+            if not _fits(conv, norm):
+                continue
+            setattr(parent, name, fuse_conv_bn_eval(conv, norm))
+            # timm's norms have their activation within them.
+            setattr(parent, after, getattr(norm, "act", nn.Identity()))
+    noise = torch.randn(1, *backbone.image, generator=torch.Generator().manual_seed(0))
+    noise = noise.to(backbone.mean.device)
+    before = backbone.extract(noise)
+    now = folded.extract(noise)
+    is_same = bool((before - now).abs().max() <= ROUNDING * before.abs().max())
+    return folded if is_same else backbone
 
 
 def _fits(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> bool:
     return conv.out_channels == norm.num_features and norm.running_mean is not None
+
+
+def _use_one_thread(controller: ThreadpoolController) -> None:
+    """In this thread alone: `torch.set_num_threads` would change all threads that begin later."""
+    # First torch has to set what is new in this thread: later, it would undo this.
+    torch.get_num_threads()
+    controller.select(user_api="openmp").limit(limits=1)
+
+
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]

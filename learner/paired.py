@@ -1,4 +1,7 @@
-"""The difference of two models' accuracies on the same clips, where clips of one group are alike. Statistics alone."""
+"""The difference of two models' accuracies on the same clips, of which those of a group are alike.
+
+Statistics alone.
+"""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -10,35 +13,43 @@ from scipy.optimize import brentq
 
 @dataclass(frozen=True)
 class Paired:
-    """Clips that both models answered: on `gains` only the challenger is right, on `losses` only the champion.
-
-    `squares`: the sum over the groups of (gains - losses)^2; `group`: the mean size of the group that a clip is in.
-    """
+    """Counts of the clips that both models predicted."""
 
     n: float
     gains: float
+    """Only the challenger is right."""
     losses: float
+    """Only the champion is right."""
     squares: float
+    """The sum over the groups of (gains - losses)^2."""
     group: float = 1
+    """The mean size of the group that a clip is in."""
 
     @classmethod
     def of(cls, clips: Iterable[tuple[str, bool, bool]]) -> "Paired":
-        """Compare both models on clips: each one's group, and whether champion and challenger are right."""
-        sizes, nets, signs = Counter[str](), Counter[str](), Counter[int]()
+        """Compare both models on clips.
+
+        Of each clip: its group, whether the champion is right, and whether the challenger is.
+        """
+        sizes = Counter[str]()
+        nets = Counter[str]()
+        signs = Counter[int]()
         for group, champion, challenger in clips:
             sign = challenger - champion
             sizes[group] += 1
             nets[group] += sign
             signs[sign] += 1
-        n, squares = sizes.total(), sum(net**2 for net in nets.values())
-        return cls(
-            n, signs[1], signs[-1], squares, sum(size**2 for size in sizes.values()) / n if n else 1
-        )
+        n = sizes.total()
+        squares = sum(net**2 for net in nets.values())
+        mean_size = sum(size**2 for size in sizes.values()) / n if n else 1
+        return cls(n, signs[1], signs[-1], squares, mean_size)
 
     def among(self, n: int) -> "Paired":
         """The same shares, of `n` clips."""
-        by = n / self.n if self.n else 0
-        return Paired(n, by * self.gains, by * self.losses, by * self.squares, self.group)
+        factor = n / self.n if self.n else 0
+        return Paired(
+            n, factor * self.gains, factor * self.losses, factor * self.squares, self.group
+        )
 
     @property
     def difference(self) -> float:
@@ -47,26 +58,35 @@ class Paired:
 
     @property
     def design_effect(self) -> float:
-        """How many times larger the variance is for clips of one group being alike.
+        """How many times larger the variance is because clips of one group are alike.
 
-        Obuchowski's variance under no difference (1998, in the notation of Yang et al., 2010) over McNemar's. Few clips
-        that are answered differently cannot show how alike groups are, so one whole group is added to them: where the
-        models never differ, a group counts as one clip.
+        Obuchowski's variance under no difference (1998, in the notation of Yang et al., 2010) over
+        McNemar's. If few clips are predicted differently, they cannot show how alike groups are. So
+        one whole group is added to them: if the models never differ, a group counts as one clip.
         """
         return max(1.0, (self.squares + self.group**2) / (self.gains + self.losses + self.group))
 
     def z(self, null: float) -> float:
-        """By how many standard errors the difference lies above `null`: Tango's score statistic (1998).
+        """By how many standard errors the difference is above `null`: Tango's score statistic.
 
-        It takes the variance under `null`. Bonett and Price (2012) take that of the clips seen, which is too small just
-        when luck has hidden the losses: with it, models worse by the margin passed late comparisons several times as
-        often as the level says, in groups hundreds of times; Tango's kept to it (tests/benchmarks/promotion.py).
-        Dividing by the design effect is Rao and Scott's way (1992).
+        Tango (1998) takes the variance under `null`. Bonett and Price (2012) take that of the clips
+        seen, which is too small just when luck has hidden the losses. With it, models that are
+        worse by the margin passed late comparisons several times as often as the level says, in
+        groups hundreds of times as often; with Tango's they did not
+        (tests/benchmarks/promotion.py). Dividing by the design effect is the method of Rao and
+        Scott (1992).
+
+        With p and q the shares of gains and losses, and d the difference under `null`, Tango's
+        share of losses under `null` is the larger root of 2 x^2 + b x + c = 0, where
+        b = (2 - p + q) d - p - q and c = -q d (1 - d). The variance of the difference is then
+        2 x + d (1 - d).
         """
         if not self.n:
             return 0.0
-        gained, lost = self.gains / self.n, self.losses / self.n
-        b, c = (2 - gained + lost) * null - gained - lost, -lost * null * (1 - null)
+        gained = self.gains / self.n
+        lost = self.losses / self.n
+        b = (2 - gained + lost) * null - gained - lost
+        c = -lost * null * (1 - null)
         variance = (sqrt(max(0.0, b * b - 8 * c)) - b) / 2 + null * (1 - null)
         above = gained - lost - null
         if variance <= 0:
@@ -81,5 +101,5 @@ class Paired:
         return float(brentq(lambda null: self.z(null) - z, least, self.difference))
 
     def upper(self, z: float) -> float:
-        """Its upper bound."""
+        """The difference's upper bound."""
         return -replace(self, gains=self.losses, losses=self.gains).lower(z)

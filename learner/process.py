@@ -1,10 +1,21 @@
-"""What a process of ours does to itself: it ends with its parent, and keeps the memory that it freed."""
+"""What a process of ours does to itself: it ends with its parent, and keeps memory that it freed.
+
+Each function changes the whole process. The daemon and its commands call them; the rest of the
+library never does, since a notebook that uses it must stay as it was.
+"""
 
 import ctypes
 import os
 import signal
 
 _PR_SET_PDEATHSIG = 1
+
+# glibc's names for what `mallopt` sets (malloc.h).
+M_TRIM_THRESHOLD = -1
+M_MMAP_THRESHOLD = -3
+M_ARENA_MAX = -8
+
+KEPT = 24 << 20  # bytes
 
 
 def die_with(parent: int) -> None:
@@ -14,21 +25,16 @@ def die_with(parent: int) -> None:
         os._exit(1)
 
 
-# glibc's names for what `mallopt` sets (malloc.h), and bytes.
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
-
-
-KEPT = 24 << 20
-
-
 def keep_freed_memory() -> None:
-    """Have arrays take the memory of those before them, in one heap for all threads begun from now on.
+    """Let new arrays take the memory of freed ones, in one heap for all threads begun from now on.
 
-    glibc would give what is freed back to the system, to fetch and clear it anew for the next layer or clip, which
-    takes a tenth of all processor time, and would have a heap for each thread. Another C library is left as it is.
-    Arrays larger than what is kept, such as frames beyond 4K, come from the system as before.
+    glibc would give freed memory back to the system, and would fetch and clear it again for the
+    next layer or clip: that takes a tenth of all processor time. It would also have a heap for each
+    thread. Another C library is left as it is. Arrays larger than what is kept, such as frames
+    beyond 4K, come from the system as before.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:
-        for name, value in ((M_MMAP_THRESHOLD, KEPT), (M_TRIM_THRESHOLD, KEPT), (M_ARENA_MAX, 1)):
-            mallopt(name, value)
+        mallopt(M_MMAP_THRESHOLD, KEPT)
+        mallopt(M_TRIM_THRESHOLD, KEPT)
+        mallopt(M_ARENA_MAX, 1)

@@ -1,4 +1,7 @@
-"""Recipes: a network and how it is trained, as TOML files. `extends` names another recipe, of which one is a change."""
+"""Recipes: a network and how it is trained, as TOML files.
+
+With `extends` a recipe names another one, and holds only what differs from it.
+"""
 
 import tomllib
 from collections.abc import Mapping
@@ -12,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from learner.errors import VidwatchError
 from learner.spec import Augment, Count, NetworkArgs, TrainSettings
 
-HEAD = "head"  # not a recipe: what retraining does by default, with the network that there is
+# Not a recipe: what retraining does by default, with the network of the champion.
+HEAD = "head"
 FOLDER = Path(__file__).with_name("recipes")
 
 
@@ -21,7 +25,7 @@ class _Strict(BaseModel):
 
 
 class Frames(_Strict):
-    """The part of a clip spec that is chosen: mean and std are the backbone's own."""
+    """The part of a clip spec that a recipe chooses: mean and std are the backbone's own."""
 
     frames: Count
     size: Count
@@ -29,20 +33,25 @@ class Frames(_Strict):
 
 
 class Report(_Strict):
-    """What the course report says: test accuracy and loss, and batches of 4 a second on its GPU."""
+    """The figures of the course report."""
 
     accuracy: float
+    """On its test clips."""
     loss: float
+    """On its test clips."""
     train: float
+    """Batches of 4 clips a second on its GPU, in training."""
     evaluate: float
+    """Batches of 4 clips a second on its GPU, in evaluation."""
 
 
 class Recipe(_Strict):
-    """`start` is where the backbone's weights come from: our starter model, timm's for ImageNet, or chance."""
+    """A network, how it is trained, and what the course report measured with it."""
 
     name: Annotated[str, Field(pattern=r"^[^/.][^/]{0,99}$")]
     about: str
     start: Literal["starter", "imagenet", "scratch"]
+    """The backbone's first weights: those of our starter model, timm's for ImageNet, or random."""
     clip: Frames
     network: NetworkArgs
     augment: Augment = Augment()
@@ -53,7 +62,8 @@ class Recipe(_Strict):
     def _fits_together(self) -> Self:
         if self.training.folds and (self.training.patience or self.training.schedule == "plateau"):
             raise ValueError(
-                "patience and plateau need folds = 0: with folds, the clips that judge would say when to stop"
+                "patience and plateau need folds = 0: "
+                "with folds, the clips that judge would say when to stop"
             )
         if self.training.freeze and self.augment != Augment():
             raise ValueError(
@@ -62,14 +72,15 @@ class Recipe(_Strict):
         inputs = self.clip.frames // 2 if self.network.differences else self.clip.frames
         if self.augment.segments > inputs:
             raise ValueError(
-                f"augment.segments is {self.augment.segments}: more than the {inputs} inputs of a clip"
+                f"augment.segments is {self.augment.segments}: "
+                f"more than the {inputs} inputs of a clip"
             )
         if self.network.differences and self.clip.frames % 2:
             raise ValueError(f"clip.frames is {self.clip.frames}: with differences it must be even")
         return self
 
     def changed(self, training: Mapping[str, Any]) -> Self:
-        """The same with other values for some keys of `training`."""
+        """The same recipe with other values for some keys of `training`."""
         return self.model_copy(update={"training": replace(self.training, **training)})
 
     def to_json(self) -> dict[str, Any]:
@@ -85,7 +96,7 @@ def names() -> list[str]:
 
 
 def load(name: str) -> Recipe:
-    """A recipe by its name, or by the path of a file (with a slash or `.toml` in it).
+    """A recipe by its name, or by the path of a file (with a slash in it or `.toml` at its end).
 
     Raises:
         VidwatchError: there is none, or it has an unknown key or a wrong value.
@@ -98,7 +109,7 @@ def load(name: str) -> Recipe:
 
 
 def _read(path: Path, below: tuple[Path, ...]) -> dict[str, Any]:
-    """The tables of a recipe over those of the one that it extends."""
+    """The tables of a recipe, merged into those of the one that it extends."""
     try:
         own = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -122,7 +133,7 @@ def _read(path: Path, below: tuple[Path, ...]) -> dict[str, Any]:
         raise VidwatchError(f"recipe {path}: it extends itself")
     inherited = _read(base, (path, *below))
     if path.parent != FOLDER:
-        inherited.pop("report", None)  # it is not of what a person made of the line
+        inherited.pop("report", None)  # the report did not measure a person's change of it
     return _merged(inherited, own)
 
 

@@ -1,4 +1,4 @@
-"""A run's history and results as files that a person can open: JSON, CSV, pictures, and one page with all of them."""
+"""A run's history and results as files for people: JSON, CSV, pictures, and one page with all."""
 
 import csv
 import io
@@ -33,6 +33,16 @@ def write(
 ) -> None:
     """Write `results.json`, `curves.svg`, `confusion.svg` and `report.html`, and the history.
 
+    Args:
+        folder: the run's.
+        recipe: that was trained.
+        method: how the scores were measured.
+        score: of the model.
+        baseline: of its mean-pooling baseline.
+        history: an entry an epoch.
+        classes: in the order of the confusion matrix.
+        skipped: files that could not be read, and why.
+
     Raises:
         VidwatchError: one of them cannot be written.
     """
@@ -51,10 +61,17 @@ def write(
     )
     template = page.get_template("report.html")
     html = template.render(
-        name=folder.stem, recipe=recipe, method=method, score=score, baseline=baseline, skipped=skipped,
+        name=folder.stem,
+        recipe=recipe,
+        method=method,
+        score=score,
+        baseline=baseline,
+        skipped=skipped,
         pictures=pictures,
-        settings=recipe.to_json(), interval=interval, epochs=len([epoch for epoch in history if epoch.fold == 0]),
-    )  # fmt: skip
+        settings=recipe.to_json(),
+        interval=interval,
+        epochs=len([epoch for epoch in history if epoch.fold == 0]),
+    )
     _write(folder / "results.json", json.dumps(results, indent=1) + "\n")
     _write(folder / "report.html", html)
 
@@ -95,16 +112,19 @@ def confusion(score: Score, classes: tuple[str, ...]) -> str:
         if count:
             shade = "white" if count > counts.max() / 2 else "black"
             axes.text(column, row, str(count), ha="center", va="center", color=shade)
-    axes.set_xticks(
-        range(len(classes)), classes, rotation=90, parse_math=False
-    )  # a class may be called "$5"
+    # A class may be called "$5", which is no formula.
+    axes.set_xticks(range(len(classes)), classes, rotation=90, parse_math=False)
     axes.set_yticks(range(len(classes)), classes, parse_math=False)
-    axes.set(xlabel="answer", ylabel="true class")
+    axes.set(xlabel="predicted class", ylabel="true class")
     return _svg(figure)
 
 
 def _mean_by_epoch(history: list[Epoch], key: str) -> tuple[list[int], list[float]]:
-    """Of the folds where there are any: they alone have been judged on clips that they did not learn from."""
+    """Epochs, and the mean of one figure over the folds.
+
+    Without folds it is that of the model itself. With them the model itself is left out: it is not
+    validated on any clip.
+    """
     folds = [epoch for epoch in history if epoch.fold] or history
     found: dict[int, list[float]] = defaultdict(list)
     for epoch in folds:
@@ -116,9 +136,8 @@ def _mean_by_epoch(history: list[Epoch], key: str) -> tuple[list[int], list[floa
 def _svg(figure: Any) -> str:
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none"}), warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "Glyph"
-        )  # the browser has fonts for what matplotlib has none
+        # The browser has fonts for characters for which matplotlib has none.
+        warnings.filterwarnings("ignore", "Glyph")
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :]

@@ -1,4 +1,4 @@
-"""The folder of one training run: what it was told, how far it is, and its checkpoints. Trains nothing."""
+"""The folder of one training run: its settings, its state and its checkpoints. Trains nothing."""
 
 import fcntl
 import json
@@ -14,22 +14,25 @@ import numpy as np
 from learner import checkpoint, files, report
 from learner.errors import VidwatchError
 from learner.fit import Epoch
-from learner.models import ClipNetwork
+from learner.network import ClipNetwork
 
 
 @dataclass(frozen=True)
 class Run:
-    """`folder` lies beside the model that comes of it; `manifest` is what its checkpoints say of themselves."""
+    """A run, which one process at a time may work on."""
 
     folder: Path
+    """Beside the model that the run gives."""
     manifest: checkpoint.Manifest
+    """Of its checkpoints."""
 
     @contextmanager
     def opened(self, settings: dict[str, Any]) -> Iterator[None]:
-        """Begin, or go on with the beginning of the very same run that the folder holds. One process at a time.
+        """Begin a run, or go on with the one in the folder, if that has the same settings.
 
         Raises:
-            VidwatchError: it holds a run with other settings, or another process is at work in it.
+            VidwatchError: the folder holds a run with other settings, or another process is at work
+                in it.
         """
         try:
             lock = self._begin(json.dumps(settings, indent=1) + "\n")
@@ -59,18 +62,21 @@ class Run:
         return self.folder / f"state-{fold}.pt"
 
     def finish(self) -> None:
-        """Nothing is left to go on with."""
+        """Remove the states: the run has ended, and there is nothing to go on with."""
         for path in self._states():
             path.unlink()
 
     def keep_held_out(self, clips: list[str], probabilities: np.ndarray[Any, Any]) -> None:
-        """Write `(N, C)` probabilities of clips, by their SHA-256, from models that had not learned from them."""
+        """Write `(N, C)` probabilities of clips by models that had not seen them.
+
+        `clips` are their SHA-256.
+        """
         rows = [[round(float(value), 6) for value in row] for row in probabilities]
         document = {"classes": self.manifest.classes, "clips": dict(zip(clips, rows, strict=True))}
         files.write(self.folder / "held_out.json", json.dumps(document).encode())
 
     def keep(self, history: list[Epoch], network: ClipNetwork) -> None:
-        """Write the history, and the checkpoints for which the last epoch is the best.
+        """Write the history, and those checkpoints for which the last epoch is the best.
 
         They are the course report's three: lowest validation loss, both accuracies best, and last.
         """
@@ -97,8 +103,12 @@ class Run:
 
 
 def _is_best_accuracy(history: list[Epoch]) -> bool:
-    """Whether the last epoch is as good as the best before it in training and in validation, and better in one."""
-    best, is_best = (-1.0, -1.0), False
+    """Whether the last epoch has the best accuracy.
+
+    It is as good as the best one before it in training and in validation, and better in one.
+    """
+    best = (-1.0, -1.0)
+    is_best = False
     for epoch in history:
         both = (epoch.accuracy, epoch.validation_accuracy or 0.0)
         is_best = both != best and both[0] >= best[0] and both[1] >= best[1]

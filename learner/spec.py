@@ -1,4 +1,7 @@
-"""What a model is and how it is trained, as data. Loads neither torch nor a decoder."""
+"""What a model is, how clips are read and how it is trained, as data.
+
+Loads neither torch nor a decoder.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +14,8 @@ from learner.errors import VidwatchError
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-STRICT = {"extra": "forbid"}  # pydantic, where it reads these from a file, takes no unknown key
+# When pydantic reads one of these from a file, an unknown key is an error.
+STRICT = {"extra": "forbid"}
 
 Count = Annotated[int, Ge(1)]
 Share = Annotated[float, Interval(ge=0, lt=1)]
@@ -55,7 +59,7 @@ class ClipSpec:
         return cls(**{**known, "mean": tuple(known["mean"]), "std": tuple(known["std"])})
 
     def identity(self) -> str:
-        """The text by which digests and cache keys tell clip specs apart.
+        """The text by which digests and cache keys differ between clip specs.
 
         It must not change for a value that exists already: models would get another digest, and
         all stored features would be lost. A new field is added here only if it changes features,
@@ -84,37 +88,48 @@ class ReadOptions:
 class NetworkArgs:
     """What builds a network, beside its classes and its clip spec.
 
-    The backbone. `backbone` is one of timm's networks or of `learner.models.CUSTOM`. `stage` is one of timm's
-    `features_only` stages, averaged to 2x2 as in the course report, and `pooled` sets the backbone's own pooled
-    features beside it; without a stage, they are all there is. `differences` makes one input of every two frames: the
-    first, and how it changes to the second.
-
-    The head. `deviation` sets beside each feature how far it is from the clip's mean: over UCF101's ten classes that
-    was worth 2.4 points on groups not seen, without it the LSTM lost to the mean. `norm` makes features comparable:
-    "standard" by the training clips' mean and deviation, "layer" within each frame. `projection` is the width to which
-    features are brought before the LSTM, 0 for as they are. `pooling` makes one vector of the LSTM's states: their
-    mean, or the last one as in the report. `skip` adds a linear layer from the mean of the inputs. The report's head
-    has none of `deviation`, `norm`, `projection`, `dropout` and `skip`.
+    The head of the course report has none of `deviation`, `norm`, `projection`, `dropout` and
+    `skip`.
     """
 
     __pydantic_config__ = STRICT
 
     backbone: Annotated[str, MinLen(1)] = "tf_efficientnet_lite0"
+    """One of timm's networks, or of `learner.backbone.CUSTOM`."""
     stage: Annotated[int, Ge(0)] | None = None
+    """One of timm's `features_only` stages, averaged to 2x2 as in the course report.
+
+    None for the backbone's own pooled features.
+    """
     pooled: bool = False
+    """Whether the backbone's own pooled features stand beside those of the stage."""
     differences: bool = False
+    """Whether two frames make one input: the first one, and its change to the second one."""
     deviation: bool = True
+    """Whether each feature has beside it how far it is from the clip's mean.
+
+    Over UCF101's ten classes that was worth 2.4 points on groups not seen; without it the LSTM lost
+    to the mean.
+    """
     norm: Literal["standard", "layer", "none"] = "standard"
+    """How features are made comparable.
+
+    "standard": by the mean and deviation of the training clips; "layer": within each frame.
+    """
     projection: Annotated[int, Ge(0)] = 128
+    """The width to which features are brought before the LSTM; 0 for as they are."""
     dropout: Share = 0.5
     layers: Count = 1
+    """Of the LSTM, as are the next two."""
     hidden: Count = 64
     bidirectional: bool = True
     pooling: Literal["mean", "last"] = "mean"
+    """What becomes of the LSTM's states: their mean, or the last one as in the report."""
     skip: bool = True
+    """Whether a linear layer from the mean of the inputs is added."""
 
     def identity(self) -> str:
-        """The text by which digests tell networks apart; the rule is that of `ClipSpec.identity`."""
+        """The text by which digests differ between networks; see `ClipSpec.identity`."""
         return (
             f"NetworkArgs(backbone={self.backbone!r}, stage={self.stage!r}, "
             f"pooled={self.pooled!r}, differences={self.differences!r}, "
@@ -125,59 +140,73 @@ class NetworkArgs:
         )
 
     def body(self) -> tuple[str, int | None, bool]:
-        """What tells whose weights fit: the backbone, where it is cut off, and whether it takes differences."""
+        """What has to be equal for weights to fit: the backbone, its last stage, differences."""
         return self.backbone, None if self.pooled else self.stage, self.differences
 
 
 @dataclass(frozen=True)
 class Augment:
-    """How a training clip is varied, each time it is shown; all of its frames alike.
-
-    `segments` shows one frame of each of so many equal parts of the clip, drawn anew each time (Wang et al., Temporal
-    Segment Networks, 2016), two frames that follow each other where the network takes differences; 0 shows all frames.
-    `crop` is the smallest share of the picture that a rectangle cut from the frames has, 1 for no cut. `jitter` is by
-    how much at most brightness, contrast and saturation change, as a share. `mix` is the share of batches whose clips
-    are blended with one another, or have a rectangle of another (Zhang et al., mixup, 2018; Yun et al., CutMix, 2019).
-    """
+    """How a training clip is varied each time it is used; all of its frames alike."""
 
     __pydantic_config__ = STRICT
 
     segments: Annotated[int, Ge(0)] = 0
+    """One frame of each of so many equal parts of the clip is used, drawn anew each time.
+
+    Two frames that follow each other if the network takes differences; 0 for all frames (Wang et
+    al., Temporal Segment Networks, 2016).
+    """
     flip: bool = False
     crop: Annotated[float, Gt(0), Le(1)] = 1.0
+    """The smallest share of the picture that a rectangle cut from it has; 1 for no cut."""
     jitter: Share = 0.0
+    """By how much at most brightness, contrast and saturation change, as a share."""
     mix: Annotated[float, Ge(0), Le(1)] = 0.0
+    """The share of batches whose clips are blended with one another, or get a rectangle of another.
+
+    Zhang et al., mixup, 2018; Yun et al., CutMix, 2019.
+    """
 
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """How a network learns.
-
-    `freeze` keeps the backbone as it is: its features are then computed once and kept. `steps` is the number of batches
-    an epoch, None for one pass over the clips; where the backbone is frozen and clips are many, for a part of them.
-    `learning_rate` is the peak under "one_cycle" (Smith, 2018), else where it starts: "plateau" divides it by ten after
-    three epochs without a better loss of those that `watch` names, "cosine_restarts" (Loshchilov and Hutter, 2017)
-    takes it to 1e-6 over twenty epochs again and again. `patience` ends training after so many epochs without a better
-    validation loss. `keep` is the checkpoint that becomes the model. `folds` above 0 measures by cross-validation and
-    then learns from all clips, whose last weights it keeps; at 0 a fifth of the groups is kept for the test, and a
-    fifth of the others for validation.
-    """
+    """How a network learns."""
 
     __pydantic_config__ = STRICT
 
     freeze: bool = True
+    """The backbone stays as it is: its features are computed once and kept."""
     epochs: Count = 20
     batch: Count = 32
     steps: Count | None = None
+    """Batches an epoch.
+
+    None for one pass over the clips, or over a part of them if the backbone is frozen and they are
+    many.
+    """
     optimizer: Literal["adam", "adamw"] = "adamw"
     learning_rate: Annotated[float, Gt(0)] = 1e-3
+    """The peak under "one_cycle" (Smith, 2018), else the rate to begin with."""
     weight_decay: Annotated[float, Ge(0)] = 1.0
     schedule: Literal["one_cycle", "plateau", "cosine_restarts", "constant"] = "one_cycle"
+    """How the learning rate changes.
+
+    "plateau" divides it by ten after three epochs without a better loss of those that `watch`
+    names; "cosine_restarts" (Loshchilov and Hutter, 2017) takes it to 1e-6 over twenty epochs,
+    again and again.
+    """
     watch: Literal["validation", "training"] = "validation"
     label_smoothing: Share = 0.0
     class_weights: bool = False
     clip_norm: Annotated[float, Gt(0)] | None = None
     patience: Count | None = None
+    """Training ends after so many epochs without a better validation loss."""
     keep: Literal["lowest_loss", "best_accuracy", "last"] = "lowest_loss"
+    """The checkpoint that becomes the model."""
     folds: Annotated[int, Interval(ge=0, le=20)] = 5
+    """Above 0, accuracy is measured by cross-validation.
+
+    The model then learns from all clips, and its last weights are kept. At 0 a fifth of the groups
+    is kept back for the test, and a fifth of the others for validation.
+    """
     seed: Annotated[int, Interval(ge=0, lt=2**32)] = 0

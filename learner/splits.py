@@ -1,4 +1,4 @@
-"""Which clips a model learns from and which judge it: by group, so that no scene stands on both sides."""
+"""Which clips a model learns from and which judge it: by group, so that no scene is in both."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -15,31 +15,33 @@ from learner.groups import GROUP_PATTERN
 
 Indices = np.ndarray[Any, np.dtype[np.intp]]
 Part = Literal["training", "validation", "test"]
-Fold = tuple[Indices, Indices]  # known and held out
+# The clips that are known, and those that are held out.
+Fold = tuple[Indices, Indices]
 HoldOut = Callable[[list[LabelledClip], Indices, int, int], Fold]
 
 PARTS = 5  # a fifth is held out
 TRIES = 20
 ENTANGLED = (
-    "the groups cannot be split so that every class stands on both sides: groups reach over several classes; "
-    "add clips of other recordings, or see --group-pattern"
+    "the groups cannot be split so that every class is on both sides: groups reach over several "
+    "classes; add clips of other recordings, or see --group-pattern"
 )
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Where clips come from; where validation or test have no folder of their own, clips of `root` are kept back.
-
-    `split` says how: by "group", or at "random" as the course report did, which flatters. `clips` are given where they
-    are known already, and come from no folder.
-    """
+    """Where clips come from."""
 
     root: Path | None = None
+    """Class folders to learn from."""
     validation: Path | None = None
+    """Class folders to validate on; None to keep clips of `root` back."""
     test: Path | None = None
+    """Class folders to test on; None to keep clips of `root` back."""
     group_pattern: str = GROUP_PATTERN
     split: Literal["group", "random"] = "group"
+    """How clips are kept back; "random", as in the course report, flatters."""
     clips: tuple[LabelledClip, ...] = ()
+    """Clips that are known already, instead of a folder."""
 
 
 @dataclass(frozen=True)
@@ -52,17 +54,20 @@ class Split:
 
 
 def gather(sources: Sources) -> tuple[list[LabelledClip], dict[str, Part]]:
-    """All clips, and by their content the part that their folder is for: "training" may still be dealt.
+    """All clips, and by their content the part that their folder is for.
+
+    Clips of "training" may still be dealt to another part.
 
     Raises:
-        VidwatchError: fewer than two classes, or a folder that judges shares a clip or a group with another.
+        VidwatchError: fewer than two classes, or the folder of a part that judges shares a clip or
+            a group with another folder.
     """
     clips = find_clips(sources.root, sources.group_pattern) if sources.root else list(sources.clips)
     parts: dict[str, Part] = {clip.sha256: "training" for clip in clips}
     if len(class_names(clips)) < 2:
-        where = sources.root or "what was labelled"
+        where = sources.root or "the labels"
         raise VidwatchError(
-            f"{where} holds one class only; a model needs at least two class folders to tell apart"
+            f"{where}: one class only; a model needs at least two class folders to tell apart"
         )
     folders: tuple[tuple[Part, Path | None], ...] = (
         ("validation", sources.validation),
@@ -80,7 +85,9 @@ def gather(sources: Sources) -> tuple[list[LabelledClip], dict[str, Part]]:
 def deal(
     clips: list[LabelledClip], parts: dict[str, Part], split: Literal["group", "random"], seed: int
 ) -> Split:
-    """Fill the parts that have no folder: a fifth of the clips for the test, a fifth of the rest for validation.
+    """Fill the parts that have no folder.
+
+    A fifth of the clips is for the test, a fifth of the others for validation.
 
     Raises:
         VidwatchError: a class has too few groups for that, or there are too few clips.
@@ -98,10 +105,12 @@ def deal(
 
 
 def folds(clips: list[LabelledClip], count: int, seed: int) -> list[Fold]:
-    """Up to `count` splits into known and held-out clips: each clip is held out once, with all of its group.
+    """Up to `count` splits into known and held-out clips.
+
+    Each clip is held out once, with all of its group.
 
     Raises:
-        VidwatchError: a class has one group only, and would be judged by a model that never saw it.
+        VidwatchError: a class has one group only: a model that never saw it would judge it.
     """
     everything = np.arange(len(clips))
     most = min(count, _require_groups(clips, everything, 2))
@@ -121,40 +130,47 @@ def groups_by_class(clips: list[LabelledClip]) -> dict[str, set[str]]:
 
 
 def _require_apart(known: list[LabelledClip], found: list[LabelledClip], root: Path) -> None:
-    contents, groups = {clip.sha256: clip for clip in known}, {clip.group: clip for clip in known}
+    contents = {clip.sha256: clip for clip in known}
+    groups = {clip.group: clip for clip in known}
     for clip in found:
         if same := contents.get(clip.sha256):
             raise VidwatchError(
-                f"{same.path} and {clip.path} are the same video: a clip cannot judge what it taught"
+                f"{same.path} and {clip.path} are the same video: "
+                "a clip cannot judge a model that learned from it"
             )
         if same := groups.get(clip.group):
             raise VidwatchError(
-                f"{same.path} and {clip.path} are of one group ({clip.group}), which cannot be on both sides; "
-                "see --group-pattern"
+                f"{same.path} and {clip.path} are of one group ({clip.group}), "
+                "which cannot be on both sides; see --group-pattern"
             )
     if new := set(class_names(found)) - set(class_names(known)):
         raise VidwatchError(
-            f"{root}: nothing teaches the classes {', '.join(sorted(new))}; take them out of there"
+            f"{root}: there is nothing to learn the classes {', '.join(sorted(new))} from; "
+            "take them out of there"
         )
 
 
 def _hold_out_groups(
     clips: list[LabelledClip], among: Indices, seed: int, held_out_parts: int
 ) -> Fold:
-    """The fold in which the share of each class comes nearest to a fifth, with every class on both sides.
+    """The fold in which the share of each class comes nearest to a fifth.
 
-    What is left has groups enough for the parts that are still to be held out of it.
+    Every class is on both sides. The clips that are left are of enough groups for the parts that
+    are still to be held out of them.
     """
     most = min(PARTS, _require_groups(clips, among, held_out_parts + 1))
-    best, found = np.inf, None
+    best = np.inf
+    found = None
     for attempt in range(TRIES):
         for known, held_out in _group_folds(clips, among, most, seed + attempt):
             fewest = min(map(len, groups_by_class([clips[i] for i in known]).values()), default=0)
-            is_whole = fewest >= held_out_parts and _labels(clips, known) == _labels(
-                clips, held_out
-            )
-            if is_whole and (off := _imbalance(clips, known, held_out)) < best:
-                best, found = off, (known, held_out)
+            has_all_classes = _labels(clips, known) == _labels(clips, held_out)
+            if fewest < held_out_parts or not has_all_classes:
+                continue
+            off = _imbalance(clips, known, held_out)
+            if off < best:
+                best = off
+                found = (known, held_out)
         if found:
             return found
     raise VidwatchError(ENTANGLED)
@@ -182,7 +198,8 @@ def _hold_out_clips(clips: list[LabelledClip], among: Indices, seed: int, _: int
 def _group_folds(
     clips: list[LabelledClip], among: Indices, parts: int, seed: int
 ) -> Iterator[Fold]:
-    labels, groups = [clips[i].label for i in among], [clips[i].group for i in among]
+    labels = [clips[i].label for i in among]
+    groups = [clips[i].group for i in among]
     splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
     for known, held_out in splitter.split(labels, labels, groups):
         if len(held_out):
@@ -190,13 +207,18 @@ def _group_folds(
 
 
 def _require_groups(clips: list[LabelledClip], among: Indices, least: int) -> int:
-    """The fewest groups that a class has."""
+    """The number of groups of the class that has the fewest.
+
+    Raises:
+        VidwatchError: it is less than `least`.
+    """
     groups = groups_by_class([clips[i] for i in among])
     label = min(groups, key=lambda name: len(groups[name]))
     if len(groups[label]) < least:
         raise VidwatchError(
-            f"class {label!r} has clips of {len(groups[label])} group(s) (recordings, scenes) and needs {least}, "
-            "so that it can be judged on one that it did not learn from; add clips of others, or see --group-pattern"
+            f"class {label!r} has clips of {len(groups[label])} group(s) (recordings, scenes) and "
+            f"needs {least}, so that it can be judged on one that it did not learn from; "
+            "add clips of others, or see --group-pattern"
         )
     return len(groups[label])
 

@@ -1,4 +1,4 @@
-"""Opens videos: a file into uint8 RGB frames, sampled evenly over the clip. Knows no model and no database.
+"""Decodes videos: a file to uint8 RGB frames, sampled evenly over the clip.
 
 Every decoder process loads this module, so it imports neither torch nor timm.
 """
@@ -23,7 +23,7 @@ from learner.frames import (
     to_the_first_error,
     whole_frames,
 )
-from learner.opening import (
+from learner.safe_open import (
     MAX_PIXELS,
     File,
     VideoError,
@@ -35,34 +35,40 @@ from learner.opening import (
 )
 from learner.spec import ClipSpec, ReadOptions
 
-# Of the frames that are stored, the share that may yield none: VP8 stores some that are never shown.
+# Of the frames that are stored, the share that may give no picture: VP8 stores some that are never
+# shown.
 TOLERATED_LOSS = 0.1
-# At the end of a clip that is cut short: the frame that the cut went through, and those that were to be shown after it.
+# So many frames may be lost at the end of a clip that is cut short: the frame that the cut went
+# through, and those that refer to it.
 CUT_LOSS = 4
 PICTURE_BRANDS = ("avif", "heic", "heix", "heim", "heis", "mif1")
 
 
 @dataclass(frozen=True)
 class Clip:
-    """Frames of one file, `(T, size, size, 3)` uint8 RGB, and how they were come by.
-
-    `frames_read` counts the different frames that were really decoded: a clip shorter than `frames_asked` repeats some.
-    `read_share` is 1 where the clip is whole; else its end is missing, and the frames are spread over this share of it.
-    """
+    """Frames of one file, and how they were read."""
 
     frames: np.ndarray[Any, np.dtype[np.uint8]]
+    """`(T, size, size, 3)`, RGB."""
     frames_asked: int
     frames_read: int
+    """How many different frames were decoded: a clip shorter than `frames_asked` repeats some."""
     decoder: str
     sha256: str
+    """Of the file's content."""
     read_share: float = 1.0
+    """1 if the clip is whole; else its end is missing, and the frames are from this share of it."""
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         return np.array(self.frames, dtype=dtype, copy=copy)
 
 
 def sample_indices(count: int, frames: int) -> list[int]:
-    """The middle frame of each of `frames` equal parts of `count` frames; frames repeat where the clip is shorter."""
+    """The middle frame of each of `frames` equal parts of `count` frames.
+
+    Part k reaches from k * count / frames to (k + 1) * count / frames; its middle is
+    (2 k + 1) * count / (2 * frames), rounded down. If the clip has fewer frames, some repeat.
+    """
     return [(2 * part + 1) * count // (2 * frames) for part in range(frames)]
 
 
@@ -105,23 +111,23 @@ def read_open(file: File, spec: ClipSpec, reading: ReadOptions | None = None) ->
 
 @dataclass(frozen=True)
 class _There:
-    """The share of a clip that is there, and what tells that the rest is not."""
+    """The share of a clip that is there, and how it is known that the rest is missing."""
 
     share: float = 1.0
     missing: str = ""
 
     def require(self, least: float) -> None:
-        if self.share < least:
-            rule = (
-                f"; {self.share:.0%} of it is there, and {least:.0%} is the least"
-                if least < 1
-                else ""
-            )
-            raise VideoError(f"cut short: {self.missing}{rule}", cut_short=True)
+        if self.share >= least:
+            return
+        rule = ""
+        if least < 1:
+            rule = f"; {self.share:.0%} of it is there, and {least:.0%} is the least"
+        raise VideoError(f"cut short: {self.missing}{rule}", cut_short=True)
 
 
 def _bytes_there(file: File) -> _There:
-    stated, size = stated_size(file), os.fstat(file.fileno()).st_size
+    stated = stated_size(file)
+    size = os.fstat(file.fileno()).st_size
     if size >= stated:
         return _There()
     return _There(
@@ -131,15 +137,15 @@ def _bytes_there(file: File) -> _There:
 
 @dataclass(frozen=True)
 class _Read:
-    """Pictures by the number of their frame, how many frames there are, and how many the header claims: often wrong.
-
-    Where they were sought, they are one of each part, and stand for all that there are.
-    """
+    """Pictures of a clip, by the number of their frame."""
 
     images: dict[int, Any]
     count: int
+    """How many frames the clip has."""
     claimed: int = 0
+    """How many the header says that it has: often wrong."""
     is_sought: bool = False
+    """Frames were sought: the pictures are one of each part, and `count` is their number."""
 
 
 def _sample(file: File, spec: ClipSpec, *, exact: bool, may_seek: bool) -> _Read:
@@ -154,7 +160,8 @@ def _sample(file: File, spec: ClipSpec, *, exact: bool, may_seek: bool) -> _Read
         read = _scan(file, spec)
     wanted = set(sample_indices(read.count, spec.frames)) if read.count else set()
     if not wanted <= read.images.keys():
-        first, read = read, _scan(file, spec, read.count)
+        first = read
+        read = _scan(file, spec, first.count)
         if read.count != first.count or not wanted <= read.images.keys():
             raise VideoError(
                 f"damaged: {first.count} frames at first, {read.count} when read again"
@@ -165,13 +172,14 @@ def _sample(file: File, spec: ClipSpec, *, exact: bool, may_seek: bool) -> _Read
 def _scan(
     file: File, spec: ClipSpec, count: int = 0, *, exact: bool = False, may_seek: bool = False
 ) -> _Read:
-    """Decode every frame, and convert those wanted of a clip of `count` frames; 0 takes the header's word for it.
+    """Decode every frame, and make pictures of those that are wanted of a clip of `count` frames.
 
-    By FFmpeg itself, not by OpenCV: its 5.0 hands out stale pictures, with no error, for interlaced video and for some
-    colour matrices. One thread, the fastest for short clips where several are read at once.
+    If `count` is 0, the header's count is taken. It decodes by FFmpeg itself, not by OpenCV: OpenCV
+    5.0 gives old pictures again, with no error, for interlaced video and for some colour matrices.
+    With one thread, which is fastest for short clips if several are read at once.
 
     Raises:
-        NotSoughtError: it may, and is so long that it would, but cannot.
+        NotSoughtError: it may seek, and the clip is long, but seeking is not possible.
     """
     images: dict[int, Any] = {}
     found = claimed = 0
@@ -186,12 +194,8 @@ def _scan(
             stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
             if may_seek and is_long(container, stream):
                 frames = sought(container, stream, spec.frames, exact)
-                return _Read(
-                    {part: picture.of(frame) for part, frame in enumerate(frames)},
-                    spec.frames,
-                    0,
-                    True,
-                )
+                pictures = {part: picture.of(frame) for part, frame in enumerate(frames)}
+                return _Read(pictures, spec.frames, is_sought=True)
             wanted = set(sample_indices(count or claimed or _stored(file), spec.frames))
             for frame in whole_frames(container, stream):
                 if found in wanted:
@@ -201,29 +205,30 @@ def _scan(
 
 
 def _stored(file: File) -> int:
-    """The number of packets, which costs little beside decoding.
+    """The number of packets: to count them costs little beside decoding.
 
-    It tells where to sample, and nothing of whether the clip is whole: one that is cut short has fewer.
+    It says where to sample, but not whether the clip is whole: one that is cut short has fewer.
     """
     with to_the_first_error(), open_container(file) as container:
-        return sum(
-            1 for packet in packets(container, container.streams.best("video")) if packet.size
-        )
+        found = packets(container, container.streams.best("video"))
+        return sum(1 for packet in found if packet.size)
     return 0
 
 
 class Picture:
     """Frames to pictures of the size that `spec` asks for, `(size, size, 3)` uint8 RGB, upright.
 
-    Keeps FFmpeg's scalers for all frames of a clip, on one thread: one that is new for each frame, and starts threads,
-    takes three times as long.
+    It keeps FFmpeg's scalers for all frames of a clip, on one thread: a new scaler for each frame,
+    which starts threads, takes three times as long.
     """
 
     def __init__(self, spec: ClipSpec) -> None:
-        self._spec, self._scaler, self._painter = spec, VideoReformatter(), VideoReformatter()
+        self._spec = spec
+        self._scaler = VideoReformatter()
+        self._converter = VideoReformatter()
 
     def of(self, frame: Any) -> Any:
-        """The picture, turned as the recorder's flag says."""
+        """The picture of a frame, turned by the angle that the recorder states."""
         try:
             image = self._cropped(frame) if self._spec.fit == "crop" else self._squashed(frame)
         except MemoryError:
@@ -234,20 +239,23 @@ class Picture:
         return np.ascontiguousarray(np.rot90(image, k=round(frame.rotation / 90)))
 
     def _squashed(self, frame: Any) -> Any:
-        """By the mean of the area of each pixel; in the video's own colours, since painting the small one costs less.
+        """By the mean of the area of each pixel.
 
-        Those that are not in planes of luma and chroma, FFmpeg cannot always write.
+        It is scaled in the video's own colours: to convert the small picture costs less. Only
+        planes of luma and chroma, since FFmpeg cannot always write other formats.
         """
-        own = frame.format.is_planar and not frame.format.is_rgb
-        size, colours = self._spec.size, None if own else "rgb24"
+        has_planes = frame.format.is_planar and not frame.format.is_rgb
+        colours = None if has_planes else "rgb24"
+        size = self._spec.size
         small = self._scaler.reformat(
             frame, size, size, colours, interpolation=Interpolation.AREA, threads=1
         )
-        return self._painter.reformat(small, format="rgb24", threads=1).to_ndarray()
+        return self._converter.reformat(small, format="rgb24", threads=1).to_ndarray()
 
     def _cropped(self, frame: Any) -> Any:
-        image = self._painter.reformat(frame, format="rgb24", threads=1).to_ndarray()
-        side, size = min(image.shape[:2]), self._spec.size
+        image = self._converter.reformat(frame, format="rgb24", threads=1).to_ndarray()
+        side = min(image.shape[:2])
+        size = self._spec.size
         top, left = ((length - side) // 2 for length in image.shape[:2])
         how = cv2.INTER_AREA if side >= size else cv2.INTER_LINEAR
         return cv2.resize(
@@ -256,13 +264,14 @@ class Picture:
 
 
 def _frames_there(file: File, count: int, claimed: int, there: _There) -> _There:
-    """What is there by running time and by frames, too, where that is less.
+    """The share that is there, by running time and by frames, too, if that is less.
 
-    A count that differs from the header's is no proof (edit lists, variable rates), unless something else says that the
-    clip was cut short. The packets are.
+    A count that differs from the header's is no proof (edit lists, variable rates), unless
+    something else shows that the clip was cut short. The packets are a proof.
 
     Raises:
-        VideoError: of the frames that are there too few can be decoded, or it is a picture in a video's container.
+        VideoError: too few of the frames that are there can be decoded, or it is a picture in a
+            video's container.
     """
     if count == claimed and count > 1:
         return there
@@ -284,7 +293,8 @@ def _frames_there(file: File, count: int, claimed: int, there: _There) -> _There
         there = _There(times.reached / times.stated, missing)
     if there.share < 1 and claimed and count / claimed < there.share:
         there = _There(count / claimed, f"it should have {claimed} frames, but has {count}")
-    # Interlaced video may have two packets a frame, and a variable rate is guessed: only what both say is missing, is.
+    # Interlaced video may have two packets a frame, and a variable rate is a guess: so the smaller
+    # of both counts.
     stored = min(times.stored, round(times.length * rate)) if rate else times.stored
     tail = CUT_LOSS if there.share < 1 else 0
     if count + tail < stored * (1 - TOLERATED_LOSS):

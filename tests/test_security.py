@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from learner.cache import Cache
 from learner.checkpoint import load
 from learner.errors import VidwatchError
-from learner.models import load_weights
+from learner.weights import load_weights
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(

@@ -81,7 +81,7 @@ def trained_on(root: Path, out: Path) -> Trained:
 
 
 def class_folders(root: Path, groups: int = 4) -> Path:
-    """Two classes that a frame's brightness tells apart; each group has one clip of either class."""
+    """Two classes, bright and dark frames; each group has one clip of each class."""
     for label, shade in (("bright", 180), ("dark", 0)):
         (root / label).mkdir(parents=True)
         for group in range(groups):
@@ -98,3 +98,17 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The cache in a folder of the test's own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+@pytest.fixture
+def untouchable_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU that torch says is there, and that must not be used."""
+
+    def refuse() -> None:
+        raise AssertionError("the GPU is used")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "_lazy_init", refuse)
+    # Of its own accord torch's optimizer asks any GPU whether it is captured into a graph.
+    check = "_accelerator_graph_capture_health_check"
+    monkeypatch.setattr(torch.optim.Optimizer, check, lambda optimizer: None)

@@ -17,8 +17,8 @@ from pebble import ProcessExpired, ProcessPool
 from daemon.classify.confinement import confine
 from daemon.home.identity import Identity
 from learner.errors import VidwatchError
-from learner.opening import File, VideoError, open_regular
 from learner.process import die_with, keep_freed_memory
+from learner.safe_open import File, VideoError, open_regular
 from learner.spec import ClipSpec, ReadOptions
 from learner.video import Clip, read_open
 

@@ -40,7 +40,9 @@ def classify(
 ) -> None:
     """Classify video files, without daemon or database. Exit status 1 where a file could not be read."""
     from learner.classifier import Unread
+    from learner.process import keep_freed_memory
 
+    keep_freed_memory()
     unread = False
     for result in load_model(context.obj, model, device).results(files):
         if isinstance(result, Unread):
@@ -78,7 +80,9 @@ def evaluate(
 
     from daemon.cli import progress
     from learner.evaluate import evaluate as measure
+    from learner.process import keep_freed_memory
 
+    keep_freed_memory()
     with progress.reading() as bar:
         found = measure(
             folder, load_model(context.obj, model, device), unknown, open_cache(context.obj), bar
@@ -210,7 +214,9 @@ def rescore(
     """Let a later model look at earlier videos: its predictions stand beside the answers, and no file is moved."""
     from daemon.classify.rescoring import rescore as look_again
     from daemon.cli import progress
+    from learner.process import keep_freed_memory
 
+    keep_freed_memory()
     home: Home = context.obj
     with database(home) as engine, progress.reading() as bar:
         found = look_again(home, engine, model, open_cache(home), now(), bar, device)

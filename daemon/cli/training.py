@@ -88,7 +88,9 @@ def train(
     from daemon.home import settings
     from learner import splits
     from learner import train as training
+    from learner.process import keep_freed_memory
 
+    keep_freed_memory()
     loaded = settings.load(home.settings)
     sources = splits.Sources(folder, validation, test, group_pattern, split.value)
     start = training.Start(weights, home.model_or_starter(init_from) if init_from else None)

@@ -121,7 +121,9 @@ class Clips:
             if self._model is None or self._model[0] != name:
                 from learner.classifier import Classifier
                 from learner.dataset import features_shelf
+                from learner.process import keep_freed_memory
 
+                keep_freed_memory()
                 path = self._home.model_or_starter(name)
                 classifier = Classifier.load(path, "cpu", self._settings.reading)
                 self._model = name, classifier, features_shelf(classifier, self._cache())

@@ -26,10 +26,10 @@ from learner.checkpoint import digest_of
 from learner.classifier import Classifier
 from learner.dataset import LabelledClip, extract, features_shelf, frames_shelf
 from learner.errors import VidwatchError
-from learner.process import die_with
+from learner.process import die_with, keep_freed_memory
 from learner.promotion import Evidence, Rule
 from learner.recipe import HEAD, Frames, Recipe, load
-from learner.rehearsal import recall
+from learner.replay import clips_to_replay
 from learner.spec import Augment, ClipSpec, ReadOptions
 from learner.splits import Sources
 from learner.train import Start, Watch, train
@@ -44,6 +44,7 @@ def main() -> None:
     die_with(int(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the daemon's
     os.nice(19)
+    keep_freed_memory()
     job = Job.from_json(sys.stdin.read())
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     if job.device != "cpu" and torch.cuda.is_available():
@@ -123,7 +124,7 @@ def rehearsed_clips(
         cache: Where frames and features of clips are stored.
         same_body: Whether the recipe trains the champion's own network.
     """
-    return recall(champion, _shelf(champion, recipe, cache, same_body=same_body), cache)
+    return clips_to_replay(champion, _shelf(champion, recipe, cache, same_body=same_body), cache)
 
 
 def _shelf(champion: Classifier, recipe: Recipe, cache: Cache, *, same_body: bool) -> Shelf:

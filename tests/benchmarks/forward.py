@@ -46,7 +46,7 @@ def rate(model: Classifier, path: Path, aim: str) -> Row:
         torch.zeros(1, *model.network.backbone.image),
     )
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        model.network.backbone.look(one.to(model.device))
+        model.network.backbone.extract(one.to(model.device))
     images = frames.shape[1] // (2 if model.manifest.network.differences else 1)
     work = counter.get_total_flops() * images / 1e9
     factors = torch.randn(2, SIDE, SIDE, device=model.device, dtype=getattr(torch, model.precision))
@@ -79,7 +79,7 @@ def against_as_built(model: Classifier, path: Path) -> Row:
 
     def as_built() -> None:
         with torch.no_grad():
-            plain.look(images.to(model.device)).cpu()
+            plain.extract(images.to(model.device)).cpu()
 
     taken, built = in_turns(lambda: model.features(frames), as_built, rounds=7)
     return Row(
@@ -106,9 +106,9 @@ def bf16_agreement(model: Classifier, clips: Path) -> Row:
         frames = torch.from_numpy(values[None]).to(model.device)
         images = (frames[0].permute(0, 3, 1, 2) - exact.mean) / exact.std
         with torch.inference_mode():
-            expected = exact.look(images)[None]
+            expected = exact.extract(images)[None]
             found = (
-                emulated.look(_round(images))[None] if emulated else model.features(values[None])
+                emulated.extract(_round(images))[None] if emulated else model.features(values[None])
             )
         classes = [model.logits(features.half().cpu()).argmax() for features in (expected, found)]
         count, same = count + 1, same + int(classes[0] == classes[1])

@@ -17,9 +17,10 @@ from table import Row, in_turns
 from torch import Tensor, nn
 
 from learner import checkpoint, recipe
+from learner.backbone import backbone_statistics
 from learner.catalogue import STARTER
 from learner.classifier import Classifier
-from learner.models import ClipNetwork, backbone_statistics
+from learner.network import ClipNetwork
 from learner.spec import ClipSpec, NetworkArgs
 from learner.video import read_clip
 
@@ -174,7 +175,7 @@ def _one_file(path: Path) -> None:
     net.load_state_dict(model.tensors)
     net.eval()
     with torch.no_grad():
-        logits = net.head(net.backbone.look(decode(path, model.manifest.clip)).unsqueeze(0))[0]
+        logits = net.head(net.backbone.extract(decode(path, model.manifest.clip)).unsqueeze(0))[0]
     print(int(logits.argmax()), *(f"{value:.4f}" for value in logits.tolist()))
 
 

@@ -12,10 +12,11 @@ from report import Plain, network, train_epoch
 from table import Row, in_turns, seconds
 
 from learner import recipe
+from learner.batches import Data
 from learner.cache import Cache
 from learner.classifier import Classifier
 from learner.dataset import LabelledClip, extract, features_shelf, find_clips
-from learner.fit import Data, fit
+from learner.fit import fit
 from learner.spec import Augment
 from learner.splits import Sources
 from learner.train import train

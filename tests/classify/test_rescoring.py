@@ -5,6 +5,7 @@ from lab import Lab
 from lab import champion as champion
 from lab import lab as lab
 from sqlalchemy import select
+from tiny import untouchable_gpu as untouchable_gpu
 
 from daemon.classify.rescoring import Rescored, rescore
 from daemon.database.tables import predictions, videos
@@ -71,3 +72,14 @@ def test_features_that_are_stored_serve_where_the_file_is_gone(lab: Lab) -> None
 def test_a_model_that_there_is_not_is_named(lab: Lab) -> None:
     with pytest.raises(VidwatchError, match="none"):
         again(lab, "none")
+
+
+def test_it_runs_on_the_device_of_the_settings_or_on_the_one_that_is_asked_for(
+    lab: Lab, untouchable_gpu: None
+) -> None:
+    lab.answer("bright", 1)
+    later_model(lab)
+    with pytest.raises(AssertionError, match="the GPU is used"):
+        again(lab)
+    lab.home.settings.write_text('device = "cpu"\n')
+    assert again(lab) == Rescored("auto-1", 1, 1, 0)

@@ -150,6 +150,17 @@ def test_classify_needs_no_home_and_goes_on_after_a_bad_file(tmp_path: Path) -> 
     assert re.fullmatch(r".*new\\nline\\xff\.avi: \w+ \d+\.\d%\n", plain.stdout)
 
 
+def test_a_device_that_is_asked_for_counts_more_than_the_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # the setting is "cpu" here
+    good = write_video(tmp_path / "good.avi", frames=5)
+    assert vidwatch("classify", good).returncode == 0
+    done = vidwatch("classify", "--device", "cuda", good)
+    assert done.returncode == 2
+    assert "device is 'cuda', but this machine has no usable GPU" in done.stderr
+
+
 def test_a_model_is_trained_listed_evaluated_and_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,7 +23,7 @@ import pytest
 from conftest import write_video
 from test_corpus import small_daemon
 
-from learner.opening import VideoError
+from learner.safe_open import VideoError
 from learner.spec import ClipSpec
 from learner.video import read_clip
 

@@ -46,7 +46,7 @@ def test_a_manifest_that_is_missing_is_an_error_that_names_the_model(tmp_path: P
         read_manifest(tmp_path / "m.safetensors")
 
 
-def test_a_list_of_models_tells_which_cannot_be_used(tmp_path: Path) -> None:
+def test_a_list_of_models_shows_which_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "m.json").write_text('{"classes": ["cat"]}')
     starter, found = find_models(tmp_path)
     assert (starter.name, len(starter.classes), starter.problem) == ("starter", 10, None)

@@ -72,7 +72,7 @@ def test_one_changed_byte_of_the_weights_is_noticed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".json", ".safetensors"])
-def test_a_missing_half_is_told(tmp_path: Path, suffix: str) -> None:
+def test_a_missing_half_is_an_error(tmp_path: Path, suffix: str) -> None:
     saved(tmp_path).with_suffix(suffix).unlink()
     with pytest.raises(VidwatchError, match="cannot read"):
         checkpoint.load(tmp_path / "m")

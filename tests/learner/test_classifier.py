@@ -14,7 +14,7 @@ from learner import Classifier, checkpoint
 from learner.catalogue import STARTER
 from learner.classifier import BATCH, DEFAULT_READING, Classified, Unread, decoded
 from learner.errors import VidwatchError
-from learner.models import ClipNetwork
+from learner.network import ClipNetwork
 from learner.video import Clip, read_clip
 
 CLASSES = ("left", "right", "up")
@@ -157,7 +157,7 @@ def test_a_missing_model_is_named(tmp_path: Path) -> None:
 
 
 def test_nothing_is_decoded_further_ahead_than_one_batch(tmp_path: Path) -> None:
-    """A folder of a million files must not be read into memory while the first batch is classified."""
+    """A million files must not be read into memory while the first batch is classified."""
     asked: list[str] = []
 
     def read(path: str) -> Clip:
@@ -170,7 +170,7 @@ def test_nothing_is_decoded_further_ahead_than_one_batch(tmp_path: Path) -> None
 
 
 def test_the_starter_is_right_on_nearly_all_clips_as_published(real_clips: Path) -> None:
-    """Xvid in AVI, where it was trained on H.264: decoding and normalising must not depend on the container."""
+    """Xvid in AVI, but it was trained on H.264: the container must make no difference."""
     paths = sorted((real_clips / "ucf10-original").glob("*/*.avi"))[::5]
     results = Classifier.load().classify(paths)
     right = sum(

@@ -68,7 +68,7 @@ def test_hidden_files_and_loose_files_are_no_clips(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["nothing", "file", "empty"])
-def test_a_folder_without_class_folders_is_told(tmp_path: Path, name: str) -> None:
+def test_a_folder_without_class_folders_is_an_error(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "empty").mkdir()
     with pytest.raises(VidwatchError, match=rf"{name}.*folder"):
@@ -211,9 +211,11 @@ def test_more_clips_than_a_process_may_open_files_are_read(tmp_path: Path, cache
     """In a process of its own, which may open 40."""
     root = class_folders(tmp_path / "data", groups=30)
     program = (
-        "import resource, sys; from pathlib import Path; from learner.dataset import find_clips, read_frames;"
+        "import resource, sys; from pathlib import Path;"
+        "from learner.dataset import find_clips, read_frames;"
         "from learner.spec import ClipSpec; resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40));"
-        "print([len(read_frames(find_clips(Path(sys.argv[1])), ClipSpec(4, 32)).clips) for _ in range(2)])"
+        "clips = find_clips(Path(sys.argv[1]));"
+        "print([len(read_frames(clips, ClipSpec(4, 32)).clips) for _ in range(2)])"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(root)], capture_output=True, text=True

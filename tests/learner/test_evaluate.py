@@ -92,7 +92,7 @@ def test_one_of_the_models_classes_alone_can_be_evaluated(
     assert list(evaluate(root, trained).score.per_class) == ["dark"]
 
 
-def test_skipped_files_do_not_count_and_are_told(tmp_path: Path, trained: Classifier) -> None:
+def test_skipped_files_do_not_count_and_are_listed(tmp_path: Path, trained: Classifier) -> None:
     root = class_folders(tmp_path / "more", groups=5)
     (root / "dark" / "text.mp4").write_text("no video")
     result = evaluate(root, trained)
@@ -116,7 +116,7 @@ def test_json_has_the_documented_keys(tmp_path: Path, trained: Classifier) -> No
 
 
 def test_calibration_error_by_hand() -> None:
-    """Four answers of 0.75 each, of which one is right: off by a half."""
+    """Four predictions of 0.75 each, of which one is right: off by a half."""
     logits = np.log(np.array([[0.75, 0.25]] * 4, np.float32))
     assert calibration_error(logits, np.array([0, 1, 1, 1])) == pytest.approx(0.5, abs=1e-6)
 
@@ -135,12 +135,12 @@ def test_the_temperature_makes_probabilities_fit() -> None:
     assert after < 0.03 < before
 
 
-def test_a_few_clips_all_answered_right_do_not_make_the_model_sure(tmp_path: Path) -> None:
+def test_a_few_clips_all_predicted_right_do_not_make_the_model_sure(tmp_path: Path) -> None:
     logits = np.array([[2.0, 0], [0, 2]] * 7, np.float32)
     assert 0.4 < fit_temperature(logits, np.array([0, 1] * 7)) < 2
 
 
-def test_the_temperature_changes_no_answer_and_no_loss() -> None:
+def test_the_temperature_changes_no_prediction_and_no_loss() -> None:
     assert (
         score(LOGITS, TRUTH, ("a", "b", "c"), 5.0).loss
         == score(LOGITS, TRUTH, ("a", "b", "c")).loss
@@ -160,7 +160,7 @@ def test_clips_of_no_known_class_are_counted(tmp_path: Path, trained: Classifier
         (strange / label).rename(strange / f"not_{label}")
     result = evaluate(root, trained, unknown=strange).unknowns
     assert result is not None
-    # They look like known ones: same folders' videos under other names. 8 of both are the same videos, told alike.
+    # They are the videos of known classes under other names: so both are recognised alike.
     assert result.n == 4
     assert 0 <= result.told <= 1
     assert result.interval[0] <= result.told <= result.interval[1]

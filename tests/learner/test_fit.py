@@ -5,9 +5,10 @@ import pytest
 import torch
 from tiny import QUICK, SPEC, WHOLE
 
+from learner.batches import Data, mix, vary
 from learner.dataset import LabelledClip
-from learner.fit import Data, Epoch, fit, judge, mix, vary
-from learner.models import ClipNetwork
+from learner.fit import Epoch, fit, judge
+from learner.network import ClipNetwork
 from learner.spec import Augment, NetworkArgs, TrainSettings
 from learner.splits import folds
 
@@ -86,7 +87,7 @@ def test_training_leaves_torch_as_it_was() -> None:
     assert torch.get_num_threads() == threads
 
 
-def test_an_epoch_has_as_many_steps_as_it_is_told() -> None:
+def test_an_epoch_has_as_many_steps_as_the_settings_state() -> None:
     """The report's: 100 over 80 batches, so the clips are dealt again when they run out."""
     steps: list[int] = []
     settings = replace(QUICK, epochs=2, batch=4, steps=5, schedule="constant")
@@ -113,7 +114,8 @@ def test_an_epoch_has_as_many_steps_as_it_is_told() -> None:
     ids=["constant", "cosine"],
 )
 def test_the_rate_follows_its_schedule(changes: dict[str, object], rates: list[float]) -> None:
-    history = fit(network(), features(), np.arange(12), NOBODY, replace(QUICK, epochs=6, **changes))  # type: ignore[arg-type]
+    settings = replace(QUICK, epochs=6, **changes)  # type: ignore[arg-type]
+    history = fit(network(), features(), np.arange(12), NOBODY, settings)
     assert [epoch.learning_rate for epoch in history] == pytest.approx(rates, rel=1e-2)
 
 
@@ -152,7 +154,7 @@ def test_training_ends_after_so_many_epochs_without_a_better_validation_loss() -
 
 
 def test_class_weights_make_rare_classes_count_as_much() -> None:
-    """Clips that look alike: unweighted, all answers are the common class; weighted, neither is preferred."""
+    """Clips that are alike are predicted as the common class, unless classes are weighted."""
     values = [np.ones((4, 256), np.float16)] * 10
     data = Data(values, torch.tensor([0] * 8 + [1] * 2), Augment())
     margins = []
@@ -248,7 +250,7 @@ def test_mixed_clips_have_targets_in_proportion() -> None:
     assert kinds == {True, False}  # blended, and with a rectangle of another
 
 
-def test_clips_are_mixed_as_often_as_told() -> None:
+def test_clips_are_mixed_as_often_as_the_settings_state() -> None:
     torch.manual_seed(0)
     clips, targets = torch.zeros(2, 1, 4, 4, 3, dtype=torch.uint8), torch.tensor([0, 1])
     assert sum(mix(clips, targets, 2, 0.5)[1].dim() == 2 for _ in range(200)) == pytest.approx(
@@ -258,7 +260,7 @@ def test_clips_are_mixed_as_often_as_told() -> None:
 
 
 def test_accuracy_comes_from_unseen_groups_alone() -> None:
-    """Features that tell the group and nothing of the class: by heart they give 1.0, honestly no more than chance."""
+    """Features of the group alone: learned by heart they give 1.0, by groups only chance."""
     truth = torch.arange(60) // 3 % 2
     values = np.zeros((60, 2, 256), np.float16)
     values[np.arange(60), :, np.arange(60) // 3] = 1

@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from learner.backbone import Backbone
 from learner.classifier import Classifier
 from learner.forward import AT_ONCE, Forward, ready
-from learner.models import Backbone, fast_precision
+from learner.precision import fast_precision
 from learner.spec import ClipSpec, NetworkArgs
 
 CPU = torch.device("cpu")
@@ -20,7 +21,7 @@ SPEC = ClipSpec(frames=2, size=32)
 
 
 def trained(name: str, **args: Any) -> Backbone:
-    """A backbone whose batch norms have seen something: fresh ones do nothing, and would be folded wrongly unseen."""
+    """A backbone with random batch norms: new ones do nothing, so a wrong fold would not show."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         net = Backbone(NetworkArgs(name, **args), SPEC)
@@ -60,7 +61,7 @@ def test_what_is_ready_gives_the_same_features_without_its_batch_norms(
 ) -> None:
     # On a processor that is fast at bf16, too: its rounding would hide a wrong fold.
     monkeypatch.setattr(
-        "learner.models.fast_precision", lambda device, training=False: torch.float32
+        "learner.precision.fast_precision", lambda device, training=False: torch.float32
     )
     net = trained(name, **args)
     made = ready(net, torch.float32)
@@ -114,7 +115,7 @@ def test_products_are_in_the_precision_that_was_asked_for_and_features_agree() -
     assert kinds == {torch.bfloat16}
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         images = torch.randn(2, *net.image)
-        before, now = net.look(images).float(), made.look(images).float()
+        before, now = net.extract(images).float(), made.extract(images).float()
         assert (before - now).abs().max() < 0.03 * before.abs().max()  # bf16 has three digits
 
 
@@ -165,7 +166,7 @@ def gpu() -> torch.device:
 def test_a_gpu_gives_the_features_of_the_cpu(
     gpu: torch.device, name: str, args: dict[str, Any]
 ) -> None:
-    """For as many clips as fill a graph, fewer, and more than go at a time; and again, with others in its memory."""
+    """For clips that fill a graph, fewer and more, and again with others in its memory."""
     net = trained(name, **args)
     here, there = Forward(net, CPU), Forward(copy.deepcopy(net).to(gpu), gpu)
     for count in (AT_ONCE, 1, 3, AT_ONCE + 3, 1):
@@ -182,7 +183,9 @@ def test_a_gpu_computes_in_bf16_where_it_can(gpu: torch.device) -> None:
 
 
 @pytest.mark.gpu
-def test_the_starter_answers_on_a_gpu_as_on_the_cpu(gpu: torch.device, real_clips: Path) -> None:
+def test_the_starter_predicts_the_same_on_a_gpu_and_on_the_cpu(
+    gpu: torch.device, real_clips: Path
+) -> None:
     paths = sorted((real_clips / "ucf10").glob("*/*.mp4"))[::10]
     here, there = (Classifier.load(device=device).classify(paths) for device in ("cpu", "cuda"))
     same = [

@@ -1,4 +1,4 @@
-"""Few frames of long videos: each frame tells its own number, in a grid of black and white squares."""
+"""Few frames of long videos: each frame shows its own number in black and white squares."""
 
 import shutil
 import struct
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from learner.frames import LONG, NotSoughtError, is_long, sought
-from learner.opening import open_container, open_regular
+from learner.safe_open import open_container, open_regular
 from learner.spec import ClipSpec, ReadOptions
 from learner.video import VideoError, read_clip, sample_indices
 
@@ -90,7 +90,7 @@ def opened(path: Path) -> Iterator[tuple[Any, Any]]:
 
 
 @pytest.mark.parametrize("name", ENCODED)
-def test_of_a_long_video_a_key_frame_of_each_part_is_read_and_the_middle_one_where_it_is_to_be_exact(
+def test_of_a_long_video_a_key_frame_of_each_part_is_read_or_exactly_the_middle_one(
     folder: Path, name: str
 ) -> None:
     path = encode(folder / name, **ENCODED[name])
@@ -107,7 +107,7 @@ def test_of_a_long_video_a_key_frame_of_each_part_is_read_and_the_middle_one_whe
 def test_an_avi_with_frames_that_are_shown_later_than_stored_is_sought_and_exact_ones_are_right(
     folder: Path,
 ) -> None:
-    """AVI says when frames are decoded, not when they are shown: exact ones may have to be read in sequence."""
+    """AVI states when frames are decoded, not shown: exact ones may be read in sequence."""
     path = encode(folder / "b-frames.avi", "mpeg4", bf="2", b="2M")
     assert (
         np.abs(np.subtract(found(path, exact=False), sample_indices(COUNT, PARTS))).max() <= GROUP
@@ -183,7 +183,7 @@ def test_between_two_key_frames_reading_goes_on(folder: Path) -> None:
 def test_a_key_frame_that_is_damaged_sends_the_reader_through_all(
     folder: Path, b_frames: Path
 ) -> None:
-    """The frames from it to the next key frame are missing then, and the others are the ones to sample."""
+    """The frames from it to the next key frame are missing; the others are sampled."""
     with av.open(str(b_frames)) as container:
         key = next(
             p for p in container.demux(video=0) if p.is_keyframe and p.pts * p.time_base >= 34
@@ -205,7 +205,7 @@ def test_a_key_frame_that_is_damaged_sends_the_reader_through_all(
 
 
 @pytest.mark.parametrize("name", ["cut.mp4", "cut.mkv", "cut.avi"])
-def test_a_long_video_that_is_cut_short_is_told(folder: Path, name: str) -> None:
+def test_a_long_video_that_is_cut_short_is_an_error(folder: Path, name: str) -> None:
     data = encode(folder / f"whole-{name}", "mpeg4", b="2M").read_bytes()
     (folder / name).write_bytes(data[: len(data) * 7 // 10])
     with pytest.raises(VideoError, match="cut short"):
@@ -215,8 +215,8 @@ def test_a_long_video_that_is_cut_short_is_told(folder: Path, name: str) -> None
     ).read_share == pytest.approx(0.7, abs=0.1)
 
 
-def test_a_recording_whose_end_is_not_what_its_header_states_is_told(folder: Path) -> None:
-    """It was stopped hard: the header's running time is the one that was planned, and its size is unknown."""
+def test_a_recording_that_is_shorter_than_its_header_states_is_an_error(folder: Path) -> None:
+    """It was stopped hard: the header has the planned running time, and its size is unknown."""
     path = encode(folder / "planned.mkv", **H264)
     data = bytearray(path.read_bytes())
     at = data.index(b"\x44\x89\x88") + 3

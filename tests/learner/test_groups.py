@@ -26,7 +26,7 @@ def features(seed: int, noise: float = 0.0) -> np.ndarray:
         ("001.avi", [], None),
     ],
 )
-def test_a_name_tells_its_group_else_its_folder_does(
+def test_a_group_is_found_in_the_name_else_in_the_folder(
     name: str, folders: list[str], group: str | None
 ) -> None:
     assert group_of(name, folders, UCF101) == group

@@ -12,7 +12,7 @@ import pytest
 import timm
 import torch
 
-from learner import checkpoint, dataset, rehearsal
+from learner import checkpoint, dataset, replay
 from learner.cache import Cache
 from learner.catalogue import STARTER
 from learner.classifier import Classifier
@@ -84,11 +84,11 @@ def test_keys_are_those_that_it_had(old: Path) -> None:
 def test_what_its_model_learned_from_can_be_given_back(
     old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rehearsal, "PACK", old / "tiny.npz")
+    monkeypatch.setattr(replay, "STARTER_FEATURES", old / "tiny.npz")
     cache = Cache(root=tmp_path / "new")
     model = load(old / "tiny")
-    assert rehearsal._source(model) == RECORDED["pack_source"]
-    (clip,) = rehearsal.recall(model, features_shelf(model, cache), cache)
+    assert replay._made_by(model) == RECORDED["pack_source"]
+    (clip,) = replay.clips_to_replay(model, features_shelf(model, cache), cache)
     assert clip.sha256 == RECORDED["sha256"]
 
 
@@ -100,7 +100,7 @@ def test_the_starter_has_the_digest_and_the_keys_that_it_had(old: Path) -> None:
     assert features_shelf(near, cache).key == RECORDED["starter_features_key"]
     assert features_shelf(exact, cache).key == RECORDED["starter_features_key_exact"]
     assert frames_shelf(near.spec, cache).key == RECORDED["starter_frames_key"]
-    assert rehearsal._source(near) == RECORDED["starter_pack_source"]
+    assert replay._made_by(near) == RECORDED["starter_pack_source"]
 
 
 def test_a_later_version_of_how_frames_are_decoded_gets_other_keys(

@@ -29,9 +29,9 @@ def paired(evidence: Sequence[Evidence]) -> Paired:
 
 
 def clips(
-    label: str, told: str, *, of: int = 1, group: str = "", picked: bool = False
+    label: str, right: str, *, of: int = 1, group: str = "", picked: bool = False
 ) -> list[Evidence]:
-    """`of` clips of one class for each letter of `told`: by both, the (o)ld or the (n)ew model alone, or (-) none."""
+    """`of` clips for each letter of `right`: (b)oth, (o)ld or (n)ew model, or (-) none is right."""
     return [
         Evidence(
             label,
@@ -40,17 +40,17 @@ def clips(
             label if how in "bn" else "?",
             picked,
         )
-        for i, how in enumerate(told * of)
+        for i, how in enumerate(right * of)
     ]
 
 
 def alike(n: int) -> list[Evidence]:
-    """`n` clips of each old class, told by both models."""
+    """`n` clips of each old class, predicted right by both models."""
     return [clip for label in OLD for clip in clips(label, "b", of=n)]
 
 
 def test_the_bounds_are_tangos() -> None:
-    """As two R packages give them: contingencytables for its two examples, PropCIs for the third."""
+    """By two R packages: contingencytables for its two examples, PropCIs for the third."""
     for paired, z, bounds in (
         (Paired(161, 6, 16, 22), Z95, (-0.1240, -0.0054)),
         (Paired(21, 1, 7, 8), Z95, (-0.517, -0.026)),
@@ -67,10 +67,12 @@ def test_clips_that_are_groups_of_their_own_have_no_design_effect() -> None:
     assert paired(clips("a", "bonn-", of=9)).design_effect == 1
 
 
-def test_a_group_answered_alike_counts_as_one_clip() -> None:
+def test_a_group_predicted_alike_counts_as_one_clip() -> None:
     """Also where the models never differ, which shows nothing of how alike groups are."""
-    for told in "n", "b":
-        compared = paired([clip for g in range(40) for clip in clips("a", told * 7, group=f"g{g}")])
+    for right in "n", "b":
+        compared = paired(
+            [clip for g in range(40) for clip in clips("a", right * 7, group=f"g{g}")]
+        )
         assert compared.design_effect == pytest.approx(7)
 
 
@@ -96,7 +98,8 @@ def test_a_better_challenger_is_promoted() -> None:
     verdict = judge([*alike(50), *clips("a", "nnnnnnnno")], OLD, OLD, 1)
     assert (verdict.verdict, verdict.reason) == (
         "promoted",
-        "On the classes that both know, of 159 holdout clips the champion tells 151, the challenger 158: "
+        "On the classes that both know, of 159 holdout clips the champion predicts 151 right, "
+        "the challenger 158: "
         "it is better, beyond chance.",
     )
 
@@ -119,22 +122,23 @@ def test_a_worse_challenger_is_refused() -> None:
     verdict = judge([*alike(50), *(c for label in OLD for c in clips(label, "ooo"))], OLD, OLD, 3)
     assert verdict.verdict == "refused"
     assert verdict.reason.endswith(
-        "the champion tells 159, the challenger 150: it is worse, beyond chance."
+        "the champion predicts 159 right, the challenger 150: it is worse, beyond chance."
     )
 
 
-def test_the_same_answers_are_refused_once_a_gain_would_have_shown() -> None:
+def test_the_same_predictions_are_refused_once_a_gain_would_have_shown() -> None:
     assert judge(alike(17), OLD, OLD, 1).verdict == "undecided"
     verdict = judge(alike(18), OLD, OLD, 9)
     assert verdict.verdict == "refused"
-    assert verdict.reason.endswith("no gain, where one of 5 points would have shown.")
+    assert verdict.reason.endswith("no gain, and one of 5 points would have shown.")
 
 
 def test_too_small_a_holdout_keeps_the_champion_and_says_what_is_missing() -> None:
     verdict = judge([*alike(8), *clips("a", "nn")], OLD, OLD, 1)
     assert (verdict.verdict, verdict.reason) == (
         "undecided",
-        "On the classes that both know, of 26 holdout clips the champion tells 24, the challenger 26: "
+        "On the classes that both know, of 26 holdout clips the champion predicts 24 right, "
+        "the challenger 26: "
         "too few to say. About 22 more are needed, above all of b, c, a; corrections do not count.",
     )
     assert verdict.figures["missing"] == {
@@ -168,7 +172,8 @@ def test_a_new_class_promotes_a_challenger_that_is_not_worse() -> None:
     verdict = judge([*alike(40), *clips("new", "nnnn-")], OLD, WITH_NEW, 1)
     assert verdict.verdict == "promoted"
     assert verdict.reason.endswith(
-        "it is not worse by 5 points, beyond chance. New classes, of which 70% has to be told: new 4 of 5 clips."
+        "it is not worse by 5 points, beyond chance. "
+        "New classes, of which 70% has to be recognised: new 4 of 5 clips."
     )
 
 
@@ -180,20 +185,20 @@ def test_a_new_class_does_not_promote_a_challenger_that_may_be_worse_by_the_marg
     assert "too few to say. About " in verdict.reason
 
 
-def test_a_new_class_that_is_not_told_is_nothing_gained() -> None:
+def test_a_new_class_that_is_not_recognised_is_no_gain() -> None:
     verdict = judge([*alike(40), *clips("new", "nnn--")], OLD, WITH_NEW, 1)
     assert verdict.verdict == "refused"
     assert verdict.reason.endswith("new 3 of 5 clips.")
 
 
 @pytest.mark.parametrize(
-    ("told", "group", "lack"),
+    ("right", "group", "lack"),
     [("nnn", "", "2 more needed"), ("nnnnnn", "one", "1 more needed, of another group")],
 )
 def test_a_new_class_with_too_few_clips_or_groups_is_waited_for(
-    told: str, group: str, lack: str
+    right: str, group: str, lack: str
 ) -> None:
-    verdict = judge([*alike(40), *clips("new", told, group=group)], OLD, WITH_NEW, 1)
+    verdict = judge([*alike(40), *clips("new", right, group=group)], OLD, WITH_NEW, 1)
     assert verdict.verdict == "undecided"
     assert f"({lack})" in verdict.reason
 
@@ -220,7 +225,7 @@ def test_without_shared_classes_new_ones_alone_promote() -> None:
     assert verdict.reason.startswith("The two models have no class in common. New classes")
 
 
-def test_without_shared_classes_one_answer_to_all_does_not_promote() -> None:
+def test_without_shared_classes_one_prediction_for_all_does_not_promote() -> None:
     assert (
         judge([*clips("x", "n", of=20), *clips("y", "-", of=6)], OLD, ("x", "y"), 1).verdict
         == "refused"
@@ -234,7 +239,7 @@ def test_a_class_that_falls_apart_refuses_a_better_challenger() -> None:
     )
     assert (verdict.verdict, verdict.reason) == (
         "refused",
-        "Class d falls apart: of 3 holdout clips the champion tells 3, the challenger 1.",
+        "Class d falls apart: of 3 holdout clips the champion predicts 3 right, the challenger 1.",
     )
 
 
@@ -276,7 +281,7 @@ def test_a_later_look_asks_for_more() -> None:
 
 @st.composite
 def evidence(draw: st.DrawFn) -> list[Evidence]:
-    """Mostly right answers, in groups, some of them picked; repeated in other groups, for there to be enough."""
+    """Mostly right predictions in groups, some clips picked; repeated, so that there are enough."""
     label, share = st.sampled_from(WITH_NEW), st.floats(0, 1)
     right = draw(share), draw(share)
     found = []
@@ -297,7 +302,7 @@ known = st.sampled_from([OLD, WITH_NEW, ("a", "b", "new"), ("new",)])
 
 
 def lost(evidence: Sequence[Evidence], label: str) -> tuple[int, int]:
-    """Of the unpicked clips of a class, how many more the champion tells, and how many there are."""
+    """Of the unpicked clips of a class: how many more the champion has right, and their number."""
     of = [clip for clip in evidence if clip.label == label and not clip.picked]
     return sum((clip.champion == label) - (clip.challenger == label) for clip in of), len(of)
 
@@ -312,7 +317,7 @@ def test_nothing_is_promoted_with_which_a_class_falls_apart(
 
 
 @given(evidence(), looks)
-def test_the_same_answers_promote_nothing_without_a_new_class(
+def test_the_same_predictions_promote_nothing_without_a_new_class(
     evidence: list[Evidence], look: int
 ) -> None:
     same = [replace(clip, challenger=clip.champion) for clip in evidence]

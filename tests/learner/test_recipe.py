@@ -7,8 +7,8 @@ from tiny import cache as cache
 from tiny import class_folders
 
 from learner import Classifier, recipe
+from learner.backbone import CUSTOM
 from learner.errors import VidwatchError
-from learner.models import CUSTOM
 from learner.splits import Sources
 from learner.train import Start, train
 
@@ -48,7 +48,7 @@ def test_all_lines_of_the_report_are_there_with_its_figures() -> None:
 
 @pytest.mark.parametrize("name", REPORT)
 def test_what_the_reports_code_did_instead_is_a_recipe_of_its_own(name: str) -> None:
-    """100 steps an epoch, the schedule led by the training loss, the last weights kept, and its rate always 1e-4."""
+    """100 steps an epoch, training loss for the schedule, last weights kept, a rate of 1e-4."""
     says, did = recipe.load(name), recipe.load(f"{name}-as-run")
     assert (says.training.steps, says.training.watch, says.training.keep) == (
         None,
@@ -177,7 +177,7 @@ def resnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_line_of_the_report_runs(
     tmp_path: Path, cache: Path, resnet: Path, name: str
 ) -> None:
-    """One epoch on a few clips, at the report's size; of those that ran 100 steps an epoch, three."""
+    """One epoch on a few clips, at the report's size; three of those of 100 steps an epoch."""
     chosen = recipe.load(name)
     chosen = chosen.changed({"epochs": 1} | ({"steps": 3} if chosen.training.steps else {}))
     start = Start(weights=resnet if chosen.start == "imagenet" else None)

@@ -10,7 +10,7 @@ from tiny import ARGS, SPEC
 from learner import checkpoint
 from learner.errors import VidwatchError
 from learner.fit import Epoch
-from learner.models import ClipNetwork
+from learner.network import ClipNetwork
 from learner.run import Run
 
 MANIFEST = checkpoint.Manifest(("bright", "dark"), SPEC, ARGS, ())
@@ -29,7 +29,7 @@ def epochs(*rows: tuple[float, float, float]) -> list[Epoch]:
 
 
 def kept(tmp_path: Path, *rows: tuple[float, float, float]) -> dict[str, int]:
-    """At which epoch each checkpoint was last written; the network's bias tells."""
+    """At which epoch each checkpoint was last written; the network's bias shows it."""
     of_run, network = run(tmp_path), ClipNetwork(ARGS, SPEC, 2)
     of_run.folder.mkdir(parents=True)
     for number in range(1, len(rows) + 1):
@@ -64,7 +64,7 @@ def begin(tmp_path: Path, **settings: int) -> None:
 
 @pytest.mark.parametrize("left", ["state-0.pt", "last.safetensors", "results.json"])
 def test_a_run_is_gone_on_with_only_with_the_same_settings(tmp_path: Path, left: str) -> None:
-    """Neither the beginning of another run nor the end of one is taken for this one's, or written over."""
+    """Another run, begun or ended, is not taken for this one, and not written over."""
     begin(tmp_path, rate=1)
     begin(tmp_path, rate=2)  # nothing was done yet
     (tmp_path / "m.run" / left).write_bytes(b"")
@@ -127,7 +127,7 @@ assert checkpoint.load(path).digest == before.digest
 def test_a_disk_that_takes_no_more_leaves_the_old_checkpoint_as_it_was(
     tmp_path: Path, limit: int
 ) -> None:
-    """A limit on the size of files stands in for it: writing fails in the manifest, or in the midst of the weights."""
+    """By a limit on the size of files: writing fails in the manifest, or within the weights."""
     assert resource.RLIMIT_FSIZE
     done = subprocess.run(
         [sys.executable, "-c", FILL, tmp_path / "m", str(limit)], capture_output=True, text=True

@@ -11,7 +11,8 @@ from learner.dataset import LabelledClip, class_names
 from learner.errors import VidwatchError
 from learner.splits import Part, Sources, Split, deal, folds, gather, groups_by_class
 
-# (class, group) of each clip: groups reach over classes, are of very different size, and some classes have few.
+# (class, group) of each clip: groups reach over classes and differ much in size, and some classes
+# have few.
 CLIPS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9)), min_size=2, max_size=60)
 
 
@@ -110,13 +111,13 @@ def test_a_class_with_too_few_groups_is_named(least: int) -> None:
         folds(clips, 5, 0) if least == 2 else deal(clips, all_training(clips), "group", 0)
 
 
-def test_groups_that_bind_all_classes_together_are_told() -> None:
+def test_groups_that_bind_all_classes_together_are_an_error() -> None:
     clips = clips_of([(0, 0), (1, 0), (0, 1), (2, 1), (1, 2), (2, 2)])
     with pytest.raises(VidwatchError, match=r"groups reach over several classes|has clips of"):
         deal(clips, all_training(clips), "group", 0)
 
 
-def test_too_few_clips_for_a_random_split_are_told() -> None:
+def test_too_few_clips_for_a_random_split_are_an_error() -> None:
     clips = clips_of([(0, 0), (1, 1)])
     with pytest.raises(VidwatchError, match=r"(2|1) clips are too few"):
         deal(clips, all_training(clips), "random", 0)
@@ -171,5 +172,5 @@ def test_a_class_that_nothing_teaches_is_named(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "data", groups=3)
     move(root, tmp_path / "test", 2)
     (tmp_path / "test" / "dark").rename(tmp_path / "test" / "zebra")
-    with pytest.raises(VidwatchError, match="nothing teaches the classes zebra"):
+    with pytest.raises(VidwatchError, match="nothing to learn the classes zebra from"):
         gather(Sources(root, test=tmp_path / "test"))

@@ -24,11 +24,13 @@ from tiny import (
     write_weights,
 )
 from tiny import cache as cache
+from tiny import untouchable_gpu as untouchable_gpu
 
 from learner import Classifier, checkpoint
+from learner.batches import Data, Indices
 from learner.dataset import find_clips
 from learner.errors import VidwatchError
-from learner.fit import Data, Epoch, Indices, fit
+from learner.fit import Epoch, fit
 from learner.recipe import Recipe
 from learner.spec import Augment
 from learner.splits import Sources
@@ -44,7 +46,7 @@ def weights(tmp_path: Path) -> Start:
     return Start(weights=write_weights(tmp_path / "weights.pth"))
 
 
-def test_a_trained_model_tells_its_classes_apart(tmp_path: Path, trained: Path) -> None:
+def test_a_trained_model_predicts_its_classes(tmp_path: Path, trained: Path) -> None:
     paths = sorted((tmp_path / "data").glob("*/*.avi"))
     results = Classifier.load(trained).classify(paths)
     assert [result.prediction.class_name for result in results] == [
@@ -52,7 +54,7 @@ def test_a_trained_model_tells_its_classes_apart(tmp_path: Path, trained: Path) 
     ]
 
 
-def test_the_manifest_tells_all_that_is_needed(trained: Path) -> None:
+def test_the_manifest_holds_all_that_is_needed(trained: Path) -> None:
     manifest = checkpoint.load(trained).manifest
     assert manifest.classes == ("bright", "dark")
     assert (manifest.clip, manifest.network) == (
@@ -268,7 +270,8 @@ def test_a_run_that_was_killed_goes_on_to_the_same_result(tmp_path: Path, cache:
     program = (
         "import json, sys; from pathlib import Path; from learner.recipe import Recipe;"
         "from learner.splits import Sources;"
-        "import learner.fit; learner.fit.SECONDS_BETWEEN_STATES = 0.0; from learner.train import Watch, train;"
+        "import learner.fit; learner.fit.SECONDS_BETWEEN_STATES = 0.0;"
+        "from learner.train import Watch, train;"
         "train(Sources(Path(sys.argv[1])), Path(sys.argv[2]), Recipe(**json.loads(sys.argv[3])),"
         "watch=Watch(epoch=lambda epoch: print(epoch.epoch, flush=True)))"
     )
@@ -327,7 +330,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(
     assert all(tensor.isfinite().all() for tensor in kept.tensors.values())
 
 
-def test_a_rate_that_is_far_too_high_is_told_at_once(tmp_path: Path, cache: Path) -> None:
+def test_a_rate_that_is_far_too_high_is_an_error_at_once(tmp_path: Path, cache: Path) -> None:
     sources = Sources(class_folders(tmp_path / "data", groups=5))
     with pytest.raises(
         VidwatchError, match=r"the loss is (nan|inf) at .* epoch 1: .*learning_rate"
@@ -381,7 +384,7 @@ def test_a_folder_of_which_no_clip_can_be_read_is_not_replaced_by_another(
 
 
 def test_clips_that_judge_a_fold_have_no_say_in_its_training(tmp_path: Path, cache: Path) -> None:
-    """With their labels turned round, the model that is judged on them is the same: only its score is another."""
+    """With their labels swapped, the model that is judged is the same: only its score differs."""
     data = Data(
         list(np.random.default_rng(0).random((8, 4, 256), np.float32)),
         torch.arange(8) % 2,
@@ -446,3 +449,28 @@ def test_settings_change_what_is_learned(
     plain = train(Sources(root), tmp_path / "plain", whole_recipe(epochs=2))
     changed = train(Sources(root), tmp_path / "changed", whole_recipe(epochs=2, **settings))
     assert changed.path.read_bytes() != plain.path.read_bytes()
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_on_the_cpu_of_a_machine_with_a_gpu_nothing_is_put_on_the_gpu(
+    tmp_path: Path, cache: Path, untouchable_gpu: None, whole: bool
+) -> None:
+    sources = Sources(class_folders(tmp_path / "data"))
+    chosen = whole_recipe() if whole else recipe()
+    start = Start() if whole else weights(tmp_path)
+    with pytest.raises(AssertionError, match="the GPU is used"):
+        train(sources, tmp_path / "there", chosen, start)
+    result = train(sources, tmp_path / "here", chosen, start, device="cpu")
+    settings = json.loads((result.run / "settings.json").read_text())
+    assert settings["device"] == "cpu"
+    model = Classifier.load(result.path, "cpu")
+    assert model.device.type == "cpu"
+    assert {tensor.device.type for tensor in model.network.state_dict().values()} == {"cpu"}
+
+
+def test_a_device_that_is_not_there_is_an_error_with_what_to_do(
+    tmp_path: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(VidwatchError, match=r"device is 'cuda'.* give 'auto' or 'cpu'"):
+        Classifier.load(trained, "cuda")

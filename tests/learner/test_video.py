@@ -117,7 +117,10 @@ def test_a_wrong_spec_names_the_field_and_its_rule(bad: dict[str, object]) -> No
 
 
 def test_decoders_load_neither_torch_nor_timm() -> None:
-    code = "import sys, learner.video; print([m for m in ('torch', 'timm', 'sqlalchemy') if m in sys.modules])"
+    code = (
+        "import sys, learner.video;"
+        "print([m for m in ('torch', 'timm', 'sqlalchemy') if m in sys.modules])"
+    )
     printed = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
@@ -133,7 +136,7 @@ def test_every_real_clip_is_read_in_full(real_clips: Path) -> None:
 def test_pictures_are_as_near_as_can_be_to_whole_ones_made_smaller_in_rgb(
     real_clips: Path, fit: Literal["squash", "crop"]
 ) -> None:
-    """The models that are shipped have learned from those; squashing is done in the video's own colours, for speed."""
+    """The starter learned from those. Squashing is done in the video's own colours, for speed."""
     apart = []
     for path in sorted((real_clips / "ucf10").glob("*/*.mp4"))[::25]:
         with av.open(str(path)) as container:
@@ -157,7 +160,7 @@ def encode(
     format: str | None = None,  # noqa: A002
     **options: str,
 ) -> Path:
-    """A noisy video by PyAV, whose top left quarter is white, so that a turned picture is noticed."""
+    """A noisy video with a white top left quarter, so that a turned picture is noticed."""
     noise = np.random.default_rng(0)
     with av.open(str(path), "w", format=format, options=options) as container:
         stream = container.add_stream(codec, rate=25, options={"g": "12"})
@@ -186,11 +189,11 @@ def encode_sound(path: Path) -> Path:
 def test_a_file_cut_short_is_refused_however_little_is_missing(
     tmp_path: Path, kind: str, share: float
 ) -> None:
-    """FFmpeg plays an AVI cut at 80 %, and an MP4 with its index first, up to the cut and says nothing."""
+    """FFmpeg plays an AVI cut at 80 %, and an MP4 with its index first, up to the cut, silently."""
     codec, options = ("mpeg4", {"movflags": "faststart"} if kind == "mp4" else {})
     whole = encode(tmp_path / f"whole.{kind}", codec, **options)
     assert read_clip(whole, SPEC).frames_read == 8
-    # One byte off a packet's end: a transport stream cut between packets is a shorter recording, and nothing tells.
+    # Not at the end of a packet: a transport stream cut between packets looks like a shorter one.
     (tmp_path / "cut").write_bytes(
         whole.read_bytes()[: int(whole.stat().st_size * share) // 188 * 188 - 1]
     )
@@ -216,7 +219,7 @@ def test_a_file_cut_short_between_two_packets_is_refused_where_its_header_states
 def test_frames_that_are_there_but_cannot_be_decoded_are_not_passed_over(
     tmp_path: Path, codec: str, start: float, end: float
 ) -> None:
-    """A download into a file of full size, broken off: the index names frames of which the bytes are still zero."""
+    """A broken download into a file of full size: frames in the index are still zero bytes."""
     data = bytearray(encode(tmp_path / "a.mp4", codec, movflags="faststart").read_bytes())
     first, last = int(len(data) * start), int(len(data) * end)
     data[first:last] = bytes(last - first)
@@ -226,7 +229,7 @@ def test_frames_that_are_there_but_cannot_be_decoded_are_not_passed_over(
 
 
 def test_a_header_that_claims_a_few_frames_too_many_is_not_believed(tmp_path: Path) -> None:
-    """As in 12 of the course report's 500 clips: they are whole, and their last frame is sampled."""
+    """As 12 of the course report's 500 clips: they are whole, and their last frame is sampled."""
     data = bytearray(write_video(tmp_path / "a.avi", frames=60).read_bytes())
     for header, offset in ((b"avih", 24), (b"strh", 40)):
         at = data.index(header) + offset

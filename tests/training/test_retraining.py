@@ -12,6 +12,8 @@ from lab import SETTINGS, SHADES, Lab
 from lab import champion as champion
 from lab import lab as lab
 from sqlalchemy import select
+from tiny import class_folders
+from tiny import untouchable_gpu as untouchable_gpu
 
 from daemon.database.tables import videos
 from daemon.labels.labels import Label
@@ -20,10 +22,10 @@ from daemon.training.forecast import count_new_labels
 from daemon.training.holdout import labelled_videos
 from daemon.training.job import Job
 from daemon.training.retraining import Retraining, request
-from daemon.training.trainer import choose_clips
+from daemon.training.trainer import choose_clips, work
 from learner.checkpoint import TrainingClip
 from learner.classifier import Classifier
-from learner.dataset import LabelledClip
+from learner.dataset import LabelledClip, find_clips
 from learner.errors import VidwatchError
 
 WHOLE = """
@@ -306,7 +308,7 @@ JOB = {
         "champion": "y",
         "is_trained": False,
         "recipe": "head",
-        "device": None,
+        "device": "auto",
         "memory": 1,
     },
     **{
@@ -345,3 +347,41 @@ def test_classes_that_only_an_earlier_model_knew_stay_forgotten(lab: Lab) -> Non
         json.dumps({**JOB, "training": [described(f"d{n}", "dark") for n in range(3)]})
     )
     assert {clip.label for clip in choose_clips(job, learned, tiny)} == {"bright", "dark"}
+
+
+@pytest.mark.parametrize("retrain", ["head", "whole"])
+def test_with_device_cpu_a_training_leaves_the_gpu_alone(
+    lab: Lab,
+    tmp_path: Path,
+    untouchable_gpu: None,
+    capsys: pytest.CaptureFixture[str],
+    retrain: str,
+) -> None:
+    folders = class_folders(tmp_path / "data", groups=12)
+    clips = [
+        {
+            "path": str(clip.path),
+            "label": clip.label,
+            "group": clip.group,
+            "sha256": clip.sha256,
+            "biased": False,
+        }
+        for clip in find_clips(folders)
+    ]
+    if retrain == "whole":
+        retrain = str(tmp_path / "whole.toml")
+        Path(retrain).write_text(WHOLE)
+    job = {
+        **JOB,
+        "challenger": str(tmp_path / "auto-1"),
+        "champion": str(lab.home.model("tiny")),
+        "recipe": retrain,
+        "cache": 10**9,
+        "training": clips[::2],
+        "holdout": clips[1::2],
+    }
+    with pytest.raises(AssertionError, match="the GPU is used"):
+        work(Job.from_json(json.dumps({**job, "device": "auto"})))
+    work(Job.from_json(json.dumps({**job, "device": "cpu"})))
+    news = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert news[-1]["verdict"] in ("promoted", "refused", "undecided")

@@ -3,10 +3,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from learner.peaks import ConvPeaks
+from learner.conv_max_pool import ConvMaxPool
 
 
-def gradients(peaks: Tensor, images: Tensor, layer: ConvPeaks) -> list[Tensor]:
+def gradients(peaks: Tensor, images: Tensor, layer: ConvMaxPool) -> list[Tensor]:
     shares = torch.randn(peaks.shape, generator=torch.Generator().manual_seed(1))
     return list(torch.autograd.grad((peaks.relu() * shares).sum(), [images, *layer.parameters()]))
 
@@ -19,7 +19,7 @@ def test_values_and_gradients_are_those_of_a_convolution_and_a_pool(
     """Also where quarters overlap, so that two of them have one peak."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        layer = ConvPeaks(5, 6)
+        layer = ConvMaxPool(5, 6)
         images = torch.randn(3, 5, *size).to(memory_format=layout).requires_grad_()
     found = layer(images)
     maps = functional.conv2d(images, layer.weight, layer.bias, padding=1)
@@ -37,10 +37,10 @@ def test_in_bf16_gradients_keep_the_precision_of_what_they_are_for() -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         layer, images = (
-            ConvPeaks(5, 6),
+            ConvMaxPool(5, 6),
             torch.randn(3, 5, 8, 8, dtype=torch.bfloat16).requires_grad_(),
         )
-    exact = ConvPeaks(5, 6)
+    exact = ConvMaxPool(5, 6)
     exact.load_state_dict(layer.state_dict())
     wide = images.detach().float().requires_grad_()
     with torch.autocast("cpu", torch.bfloat16):

@@ -1,4 +1,4 @@
-"""Opens a file, and FFmpeg on it, so that FFmpeg reads that very file and can open nothing else. Decodes nothing."""
+"""Opens a file, and FFmpeg on it, so that FFmpeg can open nothing else. Decodes nothing."""
 
 import contextlib
 import errno
@@ -13,20 +13,23 @@ import av.error
 
 from learner.errors import VidwatchError
 
-# Containers of moving pictures. FFmpeg would also open scripts that name other files (ffconcat, HLS, DASH), containers
-# that look for a companion (mlv, VobSub), pictures, text ("tty") and devices: a prediction on those would be on
-# something else than the file that was dropped.
+# Containers of moving pictures. FFmpeg would also open scripts that name other files (ffconcat,
+# HLS, DASH), containers that search for a second file (mlv, VobSub), pictures, text ("tty") and
+# devices: a prediction for those would be for something else than the file that arrived.
 VIDEO_FORMATS = (
-    "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,vvc,av1,obu,ivf,flv,live_flv,asf,asf_o,ogg,mjpeg,"
-    "mjpeg_2000,mxf,nut,rm,dv,h261,h263,dirac,vc1,vc1test,yuv4mpegpipe,wtv,nsv,gxf,swf,3dostr,amv,avs,avs2,avs3,"
-    "cavsvideo,film_cpk,flic,ipmovie,lvf,mtv,nuv,pmp,rpl,smjpeg,smk,bink,roq,vmd,wc3movie,xmv,yop,dxa,ea,dsicin,idcin,msf"
+    "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,vvc,av1,obu,ivf,flv,live_flv,"
+    "asf,asf_o,ogg,mjpeg,mjpeg_2000,mxf,nut,rm,dv,h261,h263,dirac,vc1,vc1test,yuv4mpegpipe,wtv,"
+    "nsv,gxf,swf,3dostr,amv,avs,avs2,avs3,cavsvideo,film_cpk,flic,ipmovie,lvf,mtv,nuv,pmp,rpl,"
+    "smjpeg,smk,bink,roq,vmd,wc3movie,xmv,yop,dxa,ea,dsicin,idcin,msf"
 )
-# Only to say what a file is: none of them opens another, as patterns of names (image2) and SVG do.
+# Only to say what a file is. None of them opens another file, as patterns of names (image2) and SVG
+# do.
 OTHER_FORMATS = (
-    "png_pipe,jpeg_pipe,jpegls_pipe,j2k_pipe,jpegxl_pipe,jpegxl_anim,bmp_pipe,gif,gif_pipe,tiff_pipe,webp_pipe,"
-    "webp_anim,apng,ico,psd_pipe,exr_pipe,dds_pipe,hdr_pipe,pam_pipe,pbm_pipe,pgm_pipe,ppm_pipe,pgx_pipe,qoi_pipe,"
-    "sgi_pipe,sunrast_pipe,pcx_pipe,xbm_pipe,xpm_pipe,mp3,wav,w64,flac,aac,ac3,eac3,dts,amr,amrnb,amrwb,aiff,au,ape,caf,"
-    "wv,tta,opus,tak,mpc,mpc8,dsf,oma,voc,truehd,loas"
+    "png_pipe,jpeg_pipe,jpegls_pipe,j2k_pipe,jpegxl_pipe,jpegxl_anim,bmp_pipe,gif,gif_pipe,"
+    "tiff_pipe,webp_pipe,webp_anim,apng,ico,psd_pipe,exr_pipe,dds_pipe,hdr_pipe,pam_pipe,"
+    "pbm_pipe,pgm_pipe,ppm_pipe,pgx_pipe,qoi_pipe,sgi_pipe,sunrast_pipe,pcx_pipe,xbm_pipe,"
+    "xpm_pipe,mp3,wav,w64,flac,aac,ac3,eac3,dts,amr,amrnb,amrwb,aiff,au,ape,caf,wv,tta,opus,tak,"
+    "mpc,mpc8,dsf,oma,voc,truehd,loas"
 )
 # Twice the largest that cameras record (8K). A few bytes can claim a picture of some gigabytes.
 MAX_PIXELS = 8192 * 8192
@@ -36,9 +39,11 @@ File = io.BufferedReader
 
 
 class VideoError(VidwatchError):
-    """The file holds no frames that can be classified; dropping the same bytes again gives the same answer.
+    """The file holds no frames that can be classified, and the same bytes never will.
 
-    `cut_short`: its end is missing, so that the same file may be readable when more of it has come.
+    Args:
+        reason: in plain words.
+        cut_short: its end is missing: the same file may be readable when more of it has arrived.
     """
 
     def __init__(self, reason: str, cut_short: bool = False) -> None:
@@ -50,9 +55,13 @@ class VideoError(VidwatchError):
 def open_regular(
     path: str | bytes | os.PathLike[Any], *, follow_links: bool = True
 ) -> Iterator[File]:
-    """A regular file, open for reading. Anything else is looked at without being opened.
+    """A regular file, open for reading. Anything else is recognised without being opened.
 
-    A FIFO would block for ever, a device may never end, and some act when they are opened.
+    A FIFO would block for ever, a device may never end, and some do something when they are opened.
+
+    Raises:
+        VideoError: it is not a regular file, or it is empty.
+        OSError: it is gone or may not be read.
     """
     handle = os.open(path, os.O_PATH | os.O_CLOEXEC | (0 if follow_links else os.O_NOFOLLOW))
     try:
@@ -69,14 +78,15 @@ def open_regular(
 
 
 class _Source:
-    """What FFmpeg reads a file from: a descriptor, from the beginning, whoever else reads it.
+    """What FFmpeg reads a file from: a descriptor with a position of its own.
 
-    A damaged file sends FFmpeg to places that are in no file. It has to be told so: an exception would pass it by, and
-    end the whole reading as if the disk had failed.
+    A damaged file makes FFmpeg seek to places that are in no file. It must get an error code for
+    that: an exception would not reach it, and would end the reading as if the disk had failed.
     """
 
     def __init__(self, descriptor: int) -> None:
-        self._descriptor, self._at = descriptor, 0
+        self._descriptor = descriptor
+        self._at = 0
 
     def read(self, size: int) -> bytes:
         data = os.pread(self._descriptor, size, self._at)
@@ -102,7 +112,10 @@ class _Source:
 def open_container(
     file: File, formats: str = VIDEO_FORMATS, max_pixels: int | None = MAX_PIXELS
 ) -> Any:
-    """FFmpeg on an open file; it has no protocol to open another by, and is refused where it asks for one."""
+    """FFmpeg on an open file.
+
+    It has no protocol to open another file with, and if it asks for one, that is refused.
+    """
     options = {"format_whitelist": formats, "protocol_whitelist": ""}
     if max_pixels:
         options["max_pixels"] = str(max_pixels)
@@ -118,22 +131,30 @@ def _refuse_to_open(name: str, *_: Any) -> Any:
 def packets(container: Any, *streams: Any) -> Iterator[Any]:
     """The packets of these streams, or of all.
 
-    PyAV 18 ends in an IndexError, now and then, where a stream was found on the way, such as sound that begins later.
+    PyAV 18 sometimes ends in an IndexError if a stream is found on the way, such as sound that
+    begins later.
     """
     with contextlib.suppress(IndexError):
         yield from container.demux(*streams)
 
 
 def refuse_huge(stream: Any) -> None:
-    """Refuse pictures of more than `MAX_PIXELS`, by what the container says of them, before one is decoded."""
-    width, height = (stream.width or 0, stream.height or 0) if stream.codec_context else (0, 0)
+    """Refuse pictures of more than `MAX_PIXELS` before one is decoded, by the container's figures.
+
+    Raises:
+        VideoError: they are too large.
+    """
+    if not stream.codec_context:
+        return
+    width = stream.width or 0
+    height = stream.height or 0
     if width * height > MAX_PIXELS:
         most = f"{MAX_PIXELS / 1e6:.0f} megapixels are the most"
         raise VideoError(f"its pictures are too large: {width}x{height}, and {most}")
 
 
 def why_no_frames(file: File) -> str:
-    """What a file is that gave no frame, in plain words."""
+    """Says in plain words what a file is that gave no frame."""
     for formats in (VIDEO_FORMATS, OTHER_FORMATS):
         try:
             with open_container(file, formats, max_pixels=None) as container:

