@@ -212,6 +212,19 @@ def test_a_label_that_came_after_the_page_was_made_is_reported(
     assert [row[2] for row in home.said()] == ["dark", "red"]
 
 
+def test_a_label_that_was_taken_back_after_the_page_was_made_is_reported(
+    home: ReviewedHome, browser: Browser
+) -> None:
+    video = home.clip("a.avi")
+    home.say(video, "dark")
+    secret = hidden(browser.get("/").text, "secret")
+    form = {"secret": secret, "seen": 1, "id": video, "class": "red"}
+    home.labels.undo([video], "command", "ann", NOW)
+    message = said_on(browser.post("/say", data=form).text)
+    meanwhile = "Meanwhile ann took back a label of a.avi (command)"
+    assert message == f"a.avi: red. {meanwhile}; that stays in the table, and yours counts"
+
+
 def test_a_video_that_cannot_be_labelled_is_named(home: ReviewedHome, browser: Browser) -> None:
     failed = home.fail("notes.mp4", "not a video")
     for video, reason in (
@@ -356,9 +369,15 @@ def test_only_known_files_of_known_models_are_served(
     (tmp_path / "secret").write_text("secret")
     (run / "curves.svg").symlink_to(tmp_path / "secret")
     for path in (
-        "tiny/settings.json", "tiny/curves.svg", "tiny/report.html", "none/report.html", "..%2F..%2F/report.html",
-        "tiny/..%2F..%2Fvidwatch.db", "tiny/..%2Ftiny.json", "tiny/%2e%2e/tiny.json",
-    ):  # fmt: skip
+        "tiny/settings.json",
+        "tiny/curves.svg",
+        "tiny/report.html",
+        "none/report.html",
+        "..%2F..%2F/report.html",
+        "tiny/..%2F..%2Fvidwatch.db",
+        "tiny/..%2Ftiny.json",
+        "tiny/%2e%2e/tiny.json",
+    ):
         assert browser.get(f"/models/{path}").status_code == 404
 
 
