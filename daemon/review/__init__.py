@@ -1,1 +1,4 @@
-"""The review page: clips that a person should look at, in a browser on this machine. Loads nothing heavy at first."""
+"""The review page: shows clips to a person, in a browser on this machine, and takes their labels.
+
+Importing it loads nothing heavy.
+"""

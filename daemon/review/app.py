@@ -1,6 +1,7 @@
 """The review page's routes. Paths of files come from the database, never from a request."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from itertools import islice
 from pathlib import Path
@@ -16,28 +17,28 @@ from starlette.staticfiles import StaticFiles
 
 from daemon.labels.labels import newest_label
 from daemon.review import pages
-from daemon.review.answers import is_id, read_wish
 from daemon.review.cards import LIKELIEST, Card, known_classes, read_cards, read_spec
 from daemon.review.drawing import draw
 from daemon.review.guard import Guard
+from daemon.review.labelling import is_id, read_submission
 from daemon.review.queue import in_order, read_waiting
 from daemon.review.site import Site
 from learner.errors import VidwatchError
 
-SHOWN = 12
-SECONDS_A_FRAME = 0.15
-KEPT = {
-    "Cache-Control": "private, max-age=86400"
-}  # by the browser: the address names the content and the model
+SHOWN = 12  # clips on one page
+SECONDS_PER_FRAME = 0.15
+# A browser may keep what has this header: the address names the content and the model.
+CACHED = {"Cache-Control": "private, max-age=86400"}
 
 
 def make_app(site: Site, host: str, token: str | None = None) -> Guard:
     """The page as an ASGI application."""
+    static = Path(str(files("daemon.review"))) / "static"
     routes = [
         Route("/", queue_page),
-        Route("/say", say, methods=["POST"]),
+        Route("/say", submit, methods=["POST"]),
         Route("/undo", undo, methods=["POST"]),
-        Route("/again", again, methods=["POST"]),
+        Route("/again", show_skipped, methods=["POST"]),
         Route("/strip/{id}.jpg", strip),
         Route("/frames-{count:int}.css", frames_style),
         Route("/evidence/{id}", evidence),
@@ -45,12 +46,27 @@ def make_app(site: Site, host: str, token: str | None = None) -> Guard:
         Route("/models", pages.models),
         Route("/models/{name}/{file}", pages.run_file),
         Route("/history", pages.history),
-        Mount("/static", StaticFiles(directory=Path(str(files("daemon.review"))) / "static")),
+        Mount("/static", StaticFiles(directory=static)),
     ]
-    handlers = {VidwatchError: _mendable, DatabaseError: _no_database, HTTPException: _refused}
+    handlers = {
+        VidwatchError: _vidwatch_error,
+        DatabaseError: _database_error,
+        HTTPException: _http_error,
+    }
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.state.site = site
     return Guard(app, host, site.port, token)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a form was refused, and what the page must show again."""
+
+    reason: str
+    ids: Sequence[str]
+    """The ids in the form of one card; empty for the form of all selected cards."""
+    typed: str
+    """What the person typed as the class."""
 
 
 def queue_page(request: Request) -> Response:
@@ -58,69 +74,78 @@ def queue_page(request: Request) -> Response:
     return _queue(request)
 
 
-def _queue(
-    request: Request, status: int = 200, error: str = "", ids: Sequence[str] = (), typed: str = ""
-) -> Response:
-    """`error` is shown at the card that a form was of, with what was typed; of several or none, at the top."""
+def _queue(request: Request, refusal: Refusal | None = None) -> Response:
+    """The queue. The reason of a refusal is shown at the card that the form belongs to.
+
+    If the form was of several cards, or its card is not shown, it is shown as the page's message.
+    """
     site = Site.of(request)
     session = site.session(request)
-    model = site.champion()
-    with site.reader.begin() as read:
-        waiting = read_waiting(read, session.skipped)
-        order = in_order(waiting.uncertain, waiting.share, session.count)
-        cards = read_cards(read, site.home, [candidate.id for candidate in islice(order, SHOWN)])
-        classes, newest = known_classes(read), newest_label(read)
-    message, session.message = session.message, ""
+    champion = site.champion()
+    with site.reader.begin() as connection:
+        waiting = read_waiting(connection, session.skipped)
+        order = in_order(waiting.by_uncertainty, waiting.random_share, session.count)
+        shown = [candidate.id for candidate in islice(order, SHOWN)]
+        cards = read_cards(connection, site.home, shown)
+        classes = known_classes(connection)
+        newest = newest_label(connection)
+    message = session.message
+    session.message = ""
     return site.render(
         request,
         "queue.html",
-        status,
+        422 if refusal else 200,
         message=message,
         secret=site.secret,
-        can_undo=bool(session.done),
+        can_undo=bool(session.actions),
         cards=[(card, site.clips.problem(card)) for card in cards],
         waiting=waiting,
         skipped=len(session.skipped),
         classes=classes,
         seen=newest,
-        model=model,
-        frames=_frames(site, model),
-        error=error,
-        wrong=next((card.id for card in cards if error and list(ids) == [str(card.id)]), None),
-        typed=typed,
+        model=champion,
+        frames=_frames(site, champion),
+        error=refusal.reason if refusal else "",
+        error_card=_card_of(refusal, cards) if refusal else None,
+        typed=refusal.typed if refusal else "",
     )
 
 
-async def say(request: Request) -> Response:
-    """Note what a form says; then the queue again."""
+def _card_of(refusal: Refusal, cards: Sequence[Card]) -> int | None:
+    """The id of the shown card that the refused form belongs to; None if there is none."""
+    return next((card.id for card in cards if list(refusal.ids) == [str(card.id)]), None)
+
+
+async def submit(request: Request) -> Response:
+    """Label, accept or skip clips, as a form asks for; then show the queue again."""
     form = await Site.of(request).form(request)
     fields = {name: value for name, value in form.items() if isinstance(value, str)}
     ids = [value for value in form.getlist("id") if isinstance(value, str)]
-    return await run_in_threadpool(_say, request, fields, ids)
+    return await run_in_threadpool(_submit, request, fields, ids)
 
 
-def _say(request: Request, fields: Mapping[str, str], ids: list[str]) -> Response:
+def _submit(request: Request, fields: Mapping[str, str], ids: list[str]) -> Response:
     site = Site.of(request)
     session = site.session(request)
     try:
-        session.message = site.answers.follow(read_wish(fields, ids), session)
+        session.message = site.page_labels.apply(read_submission(fields, ids), session)
     except VidwatchError as error:
-        of_card = [] if "bulk" in fields else ids
-        return _queue(request, 422, str(error), of_card, fields.get("other", ""))
+        card_ids = [] if "bulk" in fields else ids
+        return _queue(request, Refusal(str(error), card_ids, fields.get("other", "")))
     return RedirectResponse("/", 303)
 
 
 async def undo(request: Request) -> Response:
-    """Take the last action of this session back."""
+    """Undo the last action of this session."""
     site = Site.of(request)
     await site.form(request)
     session = site.session(request)
-    session.message = await run_in_threadpool(site.answers.take_back, session)
+    session.message = await run_in_threadpool(site.page_labels.undo, session)
     return RedirectResponse("/", 303)
 
 
-async def again(request: Request) -> Response:
-    """Show what was skipped again."""
+async def show_skipped(request: Request) -> Response:
+    """Show the clips again that were skipped."""
     site = Site.of(request)
     await site.form(request)
     site.session(request).skipped.clear()
@@ -128,9 +153,9 @@ async def again(request: Request) -> Response:
 
 
 def strip(request: Request) -> Response:
-    """The frames side by side; where they cannot be shown, the reason as text."""
+    """The frames side by side, as a picture; if they cannot be shown, the reason as text."""
     site = Site.of(request)
-    card = _card(request)
+    card = _requested_card(request)
     try:
         if problem := site.clips.problem(card):
             raise VidwatchError(problem)
@@ -138,23 +163,29 @@ def strip(request: Request) -> Response:
         picture = site.clips.strip(card, model)
     except VidwatchError as error:
         return PlainTextResponse(str(error), 404)
-    # Where another model took over since the page was made, its strip is not kept under the old one's address.
-    kept = KEPT if request.query_params.get("model", model) == model else {}
-    return Response(picture, media_type="image/jpeg", headers=kept)
+    # If another model took over since the page was made, the address names the old one: a browser
+    # must not keep the new model's strip under it.
+    is_of_address = request.query_params.get("model", model) == model
+    headers = CACHED if is_of_address else {}
+    return Response(picture, media_type="image/jpeg", headers=headers)
 
 
 def frames_style(request: Request) -> Response:
-    """How the strip moves: a frame a step. CSS knows no variable there, and our policy allows no style in the page."""
+    """How the strip moves: a step for each frame.
+
+    It is a style sheet of its own because CSS allows no variable there, and our policy no style
+    inside the page.
+    """
     count = min(max(request.path_params["count"], 1), 100_000)
-    duration = f"animation-duration: {count * SECONDS_A_FRAME:.2f}s"
+    duration = f"animation-duration: {count * SECONDS_PER_FRAME:.2f}s"
     style = f".film {{ {duration}; animation-timing-function: steps({count}) }}\n"
-    return Response(style, media_type="text/css", headers=KEPT)
+    return Response(style, media_type="text/css", headers=CACHED)
 
 
 def evidence(request: Request) -> Response:
-    """What each frame says for the likeliest classes; the first time, the model is loaded for it."""
+    """The evidence of each frame for the likeliest classes. Loads the model the first time."""
     site = Site.of(request)
-    card = _card(request)
+    card = _requested_card(request)
     try:
         found = site.clips.evidence(card, site.champion(card.model), LIKELIEST)
     except VidwatchError as error:
@@ -162,31 +193,32 @@ def evidence(request: Request) -> Response:
     return site.render(request, "evidence.html", card=card, drawing=draw(found))
 
 
-def _card(request: Request) -> Card:
-    site, video = Site.of(request), request.path_params["id"]
-    with site.reader.begin() as read:
-        cards = read_cards(read, site.home, [int(video)] if is_id(video) else [])
+def _requested_card(request: Request) -> Card:
+    site = Site.of(request)
+    video = request.path_params["id"]
+    with site.reader.begin() as connection:
+        cards = read_cards(connection, site.home, [int(video)] if is_id(video) else [])
     if not cards:
-        raise HTTPException(404, f"There is no answered video {video[:20]}.")
+        raise HTTPException(404, f"There is no video {video[:20]} with a prediction.")
     return cards[0]
 
 
 def _frames(site: Site, model: str) -> int:
     try:
         return read_spec(site.home, model).frames
-    except VidwatchError:  # the cards say why they show nothing
+    except VidwatchError:  # each card then shows why it has no strip
         return 1
 
 
-def _mendable(request: Request, error: Exception) -> Response:
+def _vidwatch_error(request: Request, error: Exception) -> Response:
     return Site.of(request).render(request, "sorry.html", 400, reason=str(error))
 
 
-def _no_database(request: Request, error: Exception) -> Response:
-    reason = f"the database does not answer: {getattr(error, 'orig', error)}"
+def _database_error(request: Request, error: Exception) -> Response:
+    reason = f"the database cannot be used: {getattr(error, 'orig', error)}"
     return Site.of(request).render(request, "sorry.html", 503, reason=reason)
 
 
-def _refused(request: Request, error: Exception) -> Response:
+def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return Site.of(request).render(request, "sorry.html", error.status_code, reason=error.detail)

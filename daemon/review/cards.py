@@ -1,4 +1,7 @@
-"""What a card says of a clip, from its row and its model's manifest. Opens no video and loads no model."""
+"""What a card shows of a clip, from its row and its model's manifest.
+
+Opens no video and loads no model.
+"""
 
 import math
 import os
@@ -12,7 +15,7 @@ from sqlalchemy import Connection, and_, select
 from daemon.database.tables import labels, models, predictions, that_counts, videos
 from daemon.home.folder import Home
 from daemon.home.identity import printable
-from daemon.review.queue import in_share
+from daemon.review.queue import awaits_random_review
 from learner import catalogue
 from learner.errors import VidwatchError
 from learner.spec import ClipSpec
@@ -22,68 +25,74 @@ LIKELIEST = 3
 
 @dataclass(frozen=True)
 class Choice:
-    """A class and its calibrated probability; None where the model's temperature is not known any more."""
+    """A class that a person can choose on a card."""
 
     class_name: str
     probability: float | None
+    """Calibrated; None if the model's temperature is not known any more."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """A clip as it is shown. `likeliest` begins with the answer; `problem` says why it cannot be shown."""
+    """A clip as the page shows it."""
 
     id: int
     name: str
     path: bytes
     sha256: str
     model: str
+    """The model that made the prediction."""
     likeliest: list[Choice]
-    doubt: str | None
-    in_share: bool
-    sampled: bool
+    """Begins with the class that was predicted."""
+    unsure: str | None
+    """Why the prediction is unsure: "probability" or "unknown". None if it is not."""
+    awaits_random_review: bool
+    """Whether it is of the random share, and was not reviewed as such."""
+    in_random_share: bool
+    """Whether it was drawn for the random share."""
     labelled_before: bool
     problem: str | None
+    """Why it cannot be shown, as far as that is known without opening the file."""
 
     @property
-    def answer(self) -> str:
-        """The class that the model gave."""
+    def predicted(self) -> str:
+        """The class that the model predicted."""
         return self.likeliest[0].class_name
 
 
-def read_cards(read: Connection, home: Home, ids: Sequence[int]) -> list[Card]:
-    """The cards of answered videos, in the order of `ids`; those that are not, or not the first, are left out."""
-    columns = (
+def read_cards(connection: Connection, home: Home, ids: Sequence[int]) -> list[Card]:
+    """The cards of videos, in the order of `ids`.
+
+    Videos without a prediction are left out, and so are copies of earlier videos.
+    """
+    labelled = select(labels.c.id).where(labels.c.video_id == videos.c.id).exists()
+    query = select(
         videos,
         predictions,
-        in_share().label("in_share"),
+        awaits_random_review().label("awaits_random_review"),
         models.c.name.label("model"),
         models.c.classes,
+        labelled.label("labelled_before"),
     )
-    said = select(labels.c.id).where(labels.c.video_id == videos.c.id).exists().label("said")
-    answer = and_(predictions.c.video_id == videos.c.id, that_counts())
-    query = (
-        select(*columns, said)
-        .join(predictions, answer)
-        .join(models, models.c.id == predictions.c.model_id)
-    )
-    first = query.where(videos.c.id.in_(list(ids)), videos.c.duplicate_of.is_(None))
-    found = {row[videos.c.id]: row for row in read.execute(first).mappings()}
+    prediction = and_(predictions.c.video_id == videos.c.id, that_counts())
+    query = query.join(predictions, prediction).join(models, models.c.id == predictions.c.model_id)
+    query = query.where(videos.c.id.in_(list(ids)), videos.c.duplicate_of.is_(None))
+    found = {row[videos.c.id]: row for row in connection.execute(query).mappings()}
     temperatures = {row["model"]: read_temperature(home, row["model"]) for row in found.values()}
     return [_card(found[video], temperatures) for video in ids if video in found]
 
 
-def known_classes(read: Connection) -> list[str]:
-    """Those of the models, and those that people gave."""
-    names = set(
-        read.scalars(select(labels.c["class"]).where(labels.c["class"].is_not(None)).distinct())
-    )
-    for classes in read.scalars(select(models.c.classes)):
+def known_classes(connection: Connection) -> list[str]:
+    """The classes of all models and of all labels, in alphabetical order."""
+    labelled = select(labels.c["class"]).where(labels.c["class"].is_not(None)).distinct()
+    names = set(connection.scalars(labelled))
+    for classes in connection.scalars(select(models.c.classes)):
         names.update(classes)
     return sorted(names, key=str.casefold)
 
 
 def read_temperature(home: Home, model: str) -> float | None:
-    """What the model's logits are divided by for probabilities; None where its manifest is gone."""
+    """The temperature that a model's logits are divided by; None if it cannot be read."""
     try:
         return float(read_manifest(home, model)["temperature"])
     except (VidwatchError, KeyError, TypeError, ValueError):
@@ -91,7 +100,7 @@ def read_temperature(home: Home, model: str) -> float | None:
 
 
 def read_spec(home: Home, model: str) -> ClipSpec:
-    """Which frames the model looks at.
+    """Which frames a model takes.
 
     Raises:
         VidwatchError: its manifest cannot be read.
@@ -99,13 +108,12 @@ def read_spec(home: Home, model: str) -> ClipSpec:
     try:
         return ClipSpec.from_json(read_manifest(home, model)["clip"])
     except (KeyError, TypeError, AttributeError) as error:
-        raise VidwatchError(
-            f"model {model}: its manifest is not one that vidwatch wrote"
-        ) from error
+        text = f"model {model}: its manifest is not one that vidwatch wrote"
+        raise VidwatchError(text) from error
 
 
 def read_manifest(home: Home, model: str) -> Mapping[str, Any]:
-    """All that the model says of itself.
+    """The manifest of a model, or of the starter model.
 
     Raises:
         VidwatchError: it cannot be read.
@@ -114,7 +122,7 @@ def read_manifest(home: Home, model: str) -> Mapping[str, Any]:
 
 
 def probabilities(logits: Sequence[float], temperature: float) -> list[float]:
-    """The softmax of the logits over the temperature."""
+    """The softmax of the logits divided by the temperature."""
     highest = max(logits)
     exponents = [math.exp((logit - highest) / temperature) for logit in logits]
     return [exponent / sum(exponents) for exponent in exponents]
@@ -128,30 +136,29 @@ def _card(row: Any, temperatures: Mapping[str, float | None]) -> Card:
         sha256=row[videos.c.sha256],
         model=row["model"],
         likeliest=_likeliest(row, temperatures[row["model"]]),
-        doubt=row[predictions.c.doubt],
-        in_share=row["in_share"],
-        sampled=row[videos.c.sampled],
-        labelled_before=row["said"],
-        problem=_why_not(row[videos.c.path]),
+        unsure=row[predictions.c.doubt],
+        awaits_random_review=row["awaits_random_review"],
+        in_random_share=row[videos.c.sampled],
+        labelled_before=row["labelled_before"],
+        problem=_problem(row[videos.c.path]),
     )
 
 
 def _likeliest(row: Any, temperature: float | None) -> list[Choice]:
     logits: list[float] = row[predictions.c.logits]
     found = probabilities(logits, temperature) if temperature else [None] * len(logits)
-    found[row[predictions.c.class_index]] = row[predictions.c.probability]  # as it was said
+    found[row[predictions.c.class_index]] = row[predictions.c.probability]  # as it was recorded
     best = sorted(range(len(logits)), key=lambda index: -logits[index])[:LIKELIEST]
     return [Choice(row["classes"][index], found[index]) for index in best]
 
 
-def _why_not(path: bytes) -> str | None:
-    """What can be told without opening it; the rest shows when its frames are read."""
+def _problem(path: bytes) -> str | None:
+    """Why a file cannot be shown. Other problems show when its frames are read."""
+    shown = printable(os.fsdecode(path))
     try:
         Path(os.fsdecode(path)).stat()
     except OSError as error:
-        return f"{printable(os.fsdecode(path))}: {error.strerror}"
-    return (
-        None
-        if os.access(path, os.R_OK)
-        else f"{printable(os.fsdecode(path))}: may not be read by this user"
-    )
+        return f"{shown}: {error.strerror}"
+    if not os.access(path, os.R_OK):
+        return f"{shown}: may not be read by this user"
+    return None

@@ -1,6 +1,7 @@
-"""The frames that the model saw, as a strip, and what it made of each: read from the file when they are looked at.
+"""The frames that a model saw, as a strip, and the evidence of each frame for each class.
 
-What is heavy (a decoder, the model) is loaded on first use, so that the page itself answers at once.
+Both are made from the clip's file when the page asks for them. The heavy parts (decoders, the
+model) are loaded on first use, so that the page itself is there at once.
 """
 
 import threading
@@ -23,101 +24,106 @@ if TYPE_CHECKING:
     from learner.classifier import Classifier
     from learner.video import Clip
 
-WIDEST = 65_000  # of a JPEG, in pixels
-HIGHEST = 224
-QUALITY = 85
+WIDEST = 65_000  # pixels: a JPEG cannot be much wider
+HIGHEST = 224  # pixels
+QUALITY = 85  # of a JPEG
 WORKERS = 2
-REMEMBERED = 1000
+MOST_UNREADABLE = 1000
+
+StepMeaning = Literal["mean", "so far", ""]
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What each step of a clip says for some classes: `rows` are a class, its logit, and a value a step.
-
-    `means`: "mean" where the mean of a row is its logit, "so far" where a step is what the logit would be if the clip
-    ended there, "" where it is neither.
-    """
+    """How much each step of a clip is for or against some classes."""
 
     model: str
     rows: list[tuple[str, float, list[float]]]
-    means: Literal["mean", "so far", ""]
+    """A class, its logit, and a value for each step."""
+    step_meaning: StepMeaning
+    """How steps and logit belong together.
+
+    "mean": the mean of a row is its logit. "so far": a step is what the logit would be if the clip
+    ended there. "": neither.
+    """
 
 
 class Clips:
     """Strips and evidence. Calls may come from several threads."""
 
     def __init__(self, home: Home, settings: Settings) -> None:
-        self._home, self._settings = home, settings
+        self._home = home
+        self._settings = settings
         self._decoders: Decoders | None = None
         self._model: tuple[str, Classifier, Shelf] | None = None
-        # Decoders die with the thread that started them, and the server's threads come and go: this one stays.
-        self._keeper, self._loading, self._judging = (
-            ThreadPoolExecutor(1),
-            threading.Lock(),
-            threading.Lock(),
-        )
+        # Decoders die with the thread that started them, and the server's threads come and go. This
+        # thread stays.
+        self._decoder_thread = ThreadPoolExecutor(1)
+        self._load_lock = threading.Lock()
+        self._predict_lock = threading.Lock()
         self._unreadable: dict[tuple[bytes, Identity | None], str] = {}
 
     def close(self) -> None:
         """End the decoders, and keep the cache within its limit."""
-        self._keeper.shutdown()
+        self._decoder_thread.shutdown()
         if self._decoders:
             self._decoders.close()
             self._cache().trim()
 
     def problem(self, card: Card) -> str | None:
-        """Why the clip cannot be shown, as far as that is known yet."""
+        """Why a clip cannot be shown, as far as that is known yet."""
         return card.problem or self._unreadable.get(_file(card))
 
     def strip(self, card: Card, model: str) -> bytes:
-        """The frames that `model` looks at, side by side, as a JPEG.
+        """The frames that `model` takes of a clip, side by side, as a JPEG.
 
         Raises:
-            VidwatchError: the file cannot be read any more, or is another one.
+            VidwatchError: the file cannot be read any more, or holds something else now.
         """
         import numpy as np
 
         spec = read_spec(self._home, model)
         exact = self._settings.exact_frames
-        key = spec.frames, spec.size, spec.fit, exact, version("vidwatch"), QUALITY
+        key = (spec.frames, spec.size, spec.fit, exact, version("vidwatch"), QUALITY)
         shelf = self._cache().shelf("strips", repr(key))
-        kept = shelf.get(card.sha256)
-        if kept is None:
-            kept = np.frombuffer(_jpeg(self._read(card, spec).frames), np.uint8)
-            shelf.put(card.sha256, kept)
-        return kept.tobytes()
+        cached = shelf.get(card.sha256)
+        if cached is None:
+            cached = np.frombuffer(_jpeg(self._read(card, spec).frames), np.uint8)
+            shelf.put(card.sha256, cached)
+        return cached.tobytes()
 
     def evidence(self, card: Card, model: str, limit: int) -> Evidence:
-        """Of the classes that `model` finds likeliest.
+        """The evidence for the `limit` classes that `model` finds likeliest.
 
         Raises:
-            VidwatchError: the model cannot be loaded, or the file not be read any more.
+            VidwatchError: the model cannot be loaded, or the file cannot be read any more.
         """
         classifier, shelf = self._load(model)
-        with self._judging:  # one clip at a time: many at once would need much memory
+        with self._predict_lock:  # one clip at a time: many at once would need much memory
             features = self._features(card, classifier, shelf)
-            logits, steps = classifier.logits(features)[0], classifier.evidence(features)[0]
-        best = [int(index) for index in (-logits).argsort()[:limit]]
+            logits = classifier.logits(features)[0]
+            steps = classifier.evidence(features)[0]
+        likeliest = [int(index) for index in (-logits).argsort()[:limit]]
         rows = [
             (classifier.classes[i], float(logits[i]), [float(value) for value in steps[:, i]])
-            for i in best
+            for i in likeliest
         ]
-        return Evidence(classifier.name, rows, _means(classifier.manifest.network))
+        return Evidence(classifier.name, rows, _step_meaning(classifier.manifest.network))
 
     def _features(self, card: Card, classifier: "Classifier", shelf: "Shelf") -> Any:
-        """`(1, T, F)`: those that the daemon kept, else from the frames."""
+        """`(1, T, F)` features: from the cache if the daemon kept them, else from the frames."""
         import torch
 
-        kept = shelf.get(card.sha256)
-        if kept is not None:
-            return torch.from_numpy(kept)[None]
+        cached = shelf.get(card.sha256)
+        if cached is not None:
+            return torch.from_numpy(cached)[None]
         features = classifier.features([self._read(card, classifier.spec).frames])
         shelf.put(card.sha256, features[0].numpy())
         return features
 
     def _load(self, name: str) -> tuple["Classifier", "Shelf"]:
-        """On the CPU, beside a busy device; another one when another model answers."""
-        with self._loading:
+        """A model on the CPU, because the device may be busy. Only the last one stays loaded."""
+        with self._load_lock:
             if self._model is None or self._model[0] != name:
                 from learner.classifier import Classifier
                 from learner.dataset import features_shelf
@@ -126,28 +132,33 @@ class Clips:
                 keep_freed_memory()
                 path = self._home.model_or_starter(name)
                 classifier = Classifier.load(path, "cpu", self._settings.reading)
-                self._model = name, classifier, features_shelf(classifier, self._cache())
+                shelf = features_shelf(classifier, self._cache())
+                self._model = (name, classifier, shelf)
             return self._model[1:]
 
     def _read(self, card: Card, spec: ClipSpec) -> "Clip":
+        """Decode a card's clip, and require that it is still the one that was classified."""
         from daemon.classify.decoding import Undecoded
 
         clip = self._decode(card.path, spec)
         if isinstance(clip, Undecoded) and clip.verdict == "again":
             clip = self._decode(card.path, spec)
         if isinstance(clip, Undecoded):
-            raise VidwatchError(
-                self._remember(card, clip.reason, clip.verdict in ("failed", "crashed"))
-            )
+            # It is not tried again each time that the page asks.
+            lasts = clip.verdict in ("failed", "crashed")
+            if lasts and len(self._unreadable) < MOST_UNREADABLE:
+                self._unreadable[_file(card)] = clip.reason
+            raise VidwatchError(clip.reason)
         if clip.sha256 != card.sha256:
-            raise VidwatchError("the file is not the one that was classified any more")
+            raise VidwatchError("the file is no longer the one that was classified")
         return clip
 
     def _decode(self, path: bytes, spec: ClipSpec) -> "Clip | Undecoded":
-        decoders, future = self._keeper.submit(self._begin, path, spec).result()
+        decoders, future = self._decoder_thread.submit(self._begin, path, spec).result()
         return decoders.outcome(future)
 
     def _begin(self, path: bytes, spec: ClipSpec) -> "tuple[Decoders, Future[Clip]]":
+        """Begin to decode, in the thread that starts the decoders."""
         if self._decoders is None or self._decoders.spec != spec:
             from daemon.classify.decoding import Decoders
 
@@ -157,28 +168,25 @@ class Clips:
             self._decoders = Decoders(spec, WORKERS, *limits, self._settings.reading)
         return self._decoders, self._decoders.decode(path)
 
-    def _remember(self, card: Card, reason: str, lasts: bool) -> str:
-        """A file that cannot be decoded is not tried at each look."""
-        if lasts and len(self._unreadable) < REMEMBERED:
-            self._unreadable[_file(card)] = reason
-        return reason
-
     def _cache(self) -> "Cache":
         from learner.cache import Cache
 
         return Cache(round(self._settings.cache_gigabytes * GIGABYTE))
 
 
-def _means(network: NetworkArgs) -> Literal["mean", "so far", ""]:
-    """See `Head.evidence`."""
+def _step_meaning(network: NetworkArgs) -> StepMeaning:
+    """What a step of the evidence means; see `Head.evidence`."""
     if network.pooling == "mean":
         return "mean"
-    # A feature's distance from the mean of the clip is that from the mean of all of it.
-    return "" if network.bidirectional or network.deviation else "so far"
+    # With either, an early step also depends on later frames: `deviation` gives a feature's
+    # distance from the mean of the whole clip.
+    if network.bidirectional or network.deviation:
+        return ""
+    return "so far"
 
 
 def _file(card: Card) -> tuple[bytes, Identity | None]:
-    """The file as it stands: one that was mended, or put back, is looked at again."""
+    """The file as it is now. One that was repaired or put back is another, and is tried again."""
     try:
         return card.path, identify(card.path)
     except OSError:
@@ -186,7 +194,7 @@ def _file(card: Card) -> tuple[bytes, Identity | None]:
 
 
 def _jpeg(frames: Any) -> bytes:
-    """`(T, H, W, 3)` uint8 RGB, side by side."""
+    """A JPEG of frames side by side. `frames: (T, H, W, 3) uint8, RGB`."""
     import cv2
     import numpy as np
 
@@ -198,5 +206,5 @@ def _jpeg(frames: Any) -> bytes:
     picture = cv2.cvtColor(np.concatenate(list(frames), axis=1), cv2.COLOR_RGB2BGR)
     written, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     if not written:
-        raise VidwatchError("its frames cannot be written as a picture")
+        raise VidwatchError("the frames cannot be written as a picture")
     return data.tobytes()

@@ -1,6 +1,7 @@
-"""Who may use the page: the right host, the token where one is set, and nothing that another site sends.
+"""Who may use the page: checks the host's name, the token if one is set, and the sender's site.
 
-A pure ASGI layer around all routes; the secret that each of our forms holds is checked where forms are read.
+It is a pure ASGI layer around all routes. The secret in each of our forms is checked by
+`Site.form`.
 """
 
 import hashlib
@@ -20,53 +21,56 @@ LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 EVERYWHERE = ("0.0.0.0", "::")
 SHORTEST_TOKEN = 16
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    # Not "no-referrer": with that a browser sends "Origin: null" with our own forms.
+    # Not "no-referrer": then a browser sends "Origin: null" with our own forms.
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-# A redirect would not do: after a click on a link elsewhere, the browser would not send the new cookie along.
-GO_ON = '<!doctype html><meta http-equiv="refresh" content="0;url=/"><title>vidwatch</title><a href="/">Go on</a>'
+# A page that leads to "/". A redirect is not enough: after a click on a link elsewhere, the browser
+# does not send the new cookie with the redirected request.
+GO_ON = (
+    '<!doctype html><meta http-equiv="refresh" content="0;url=/"><title>vidwatch</title>'
+    '<a href="/">Go on</a>'
+)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only programs on this machine can reach an address."""
+    """Whether only programs on this machine can reach the address `host`."""
     return host in (*LOOPBACK, "::1")
 
 
 def check_token(host: str, token: str | None) -> None:
-    """Refuse what would let others in.
+    """Refuse an address and a token that would let others in.
 
     Raises:
-        VidwatchError: another host than this machine's own without a token, or a token that can be guessed.
+        VidwatchError: other machines can reach the host and there is no token, or the token can be
+            guessed.
     """
     if token is None and not is_loopback(host):
         hint = "set VIDWATCH_REVIEW_TOKEN, or give --token"
-        raise VidwatchError(
-            f"review: on {host} others could reach the page, so it needs a token; {hint}"
-        )
+        reason = f"on {host} others could reach the page, so it needs a token"
+        raise VidwatchError(f"review: {reason}; {hint}")
     if token is not None and len(token) < SHORTEST_TOKEN:
-        raise VidwatchError(
-            f"review: the token must have at least {SHORTEST_TOKEN} characters, or it could be guessed"
-        )
+        rule = f"the token must have at least {SHORTEST_TOKEN} characters, or it could be guessed"
+        raise VidwatchError(f"review: {rule}")
 
 
 class Guard:
-    """Turns away whoever should not come in; all others go on to `app`."""
+    """Refuses requests that are not allowed, and hands all others to `app`."""
 
     def __init__(self, app: ASGIApp, host: str, port: int, token: str | None) -> None:
         self._token = token
-        self._cookie = (
-            f"vidwatch-token-{port}"  # cookies do not tell ports apart, and two homes may be open
-        )
+        # A cookie belongs to a host whatever the port, and the pages of two homes may be open.
+        self._cookie = f"vidwatch-token-{port}"
         names = [*LOOPBACK, f"[{host}]" if ":" in host else host]
-        # On all addresses we cannot know our names. There the token keeps out what this check does: a site whose name
-        # is made to point here has no cookie of ours.
+        # If we listen on all addresses, we cannot know our names. Then the token does what this
+        # check does elsewhere: a site whose name was made to point here has no cookie of ours.
         allowed = ["*"] if host in EVERYWHERE else names
         self._inner = TrustedHostMiddleware(self._checked, allowed, www_redirect=False)
         self._app = app
@@ -83,33 +87,35 @@ class Guard:
         await (refusal or self._app)(scope, receive, send)
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
-        if self._token is not None and not same(
-            _cookies(headers).get(self._cookie, ""), _digest(self._token)
-        ):
-            return self._sign_in(scope)
+        """What to send to a request that is not allowed; None if it is."""
+        cookie = _cookies(headers).get(self._cookie, "")
+        if self._token is not None and not is_same_secret(cookie, _digest(self._token)):
+            return self._sign_in(scope, self._token)
         if not _is_own(scope, headers):
             return PlainTextResponse("Another site sent this; open the page itself.", 403)
         if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
-            return HTMLResponse(
-                GO_ON
-            )  # a link elsewhere was clicked: without our cookie, it would lose the session
+            # A link elsewhere was clicked. The browser sent no cookie of ours with it, so that the
+            # page would begin a new session.
+            return HTMLResponse(GO_ON)
         return None
 
-    def _sign_in(self, scope: Scope) -> Response:
+    def _sign_in(self, scope: Scope, token: str) -> Response:
+        """Give the cookie to a browser that opens the link with the token; refuse all others."""
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
-        if scope["method"] != "GET" or scope["path"] != "/" or not same(given, str(self._token)):
-            return PlainTextResponse(
-                "This page needs its token: open the link that vidwatch review printed.", 403
-            )
+        is_link = scope["method"] == "GET" and scope["path"] == "/"
+        if not is_link or not is_same_secret(given, token):
+            hint = "open the link that vidwatch review printed"
+            return PlainTextResponse(f"This page needs its token: {hint}.", 403)
         response = HTMLResponse(GO_ON)
-        response.set_cookie(
-            self._cookie, _digest(str(self._token)), httponly=True, samesite="strict"
-        )
+        response.set_cookie(self._cookie, _digest(token), httponly=True, samesite="strict")
         return response
 
 
 def _is_own(scope: Scope, headers: Headers) -> bool:
-    """Whether a request comes from our own page, or is a visit; browsers say so, and other programs have no need to."""
+    """Whether a request comes from our own page, or opens it.
+
+    Browsers state this in headers. Other programs need not.
+    """
     site = headers.get("sec-fetch-site", "same-origin")
     if scope["method"] in ("GET", "HEAD"):
         is_visit = (
@@ -123,7 +129,7 @@ def _is_own(scope: Scope, headers: Headers) -> bool:
 
 
 def _with_headers(send: Send) -> Send:
-    """Set our headers on each answer that does not set its own."""
+    """Set our headers on each response that does not set its own."""
 
     async def wrapped(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -143,6 +149,6 @@ def _digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def same(one: str, other: str) -> bool:
-    """Compare secrets in a time that does not tell how much of them is right."""
+def is_same_secret(one: str, other: str) -> bool:
+    """Whether two secrets are equal. The time it takes does not show how much of them is."""
     return hmac.compare_digest(one.encode(), other.encode())

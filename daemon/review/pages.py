@@ -1,11 +1,11 @@
-"""The pages beside the queue: what failed, which models there are, and how well the model does."""
+"""The pages beside the queue: failures, models, and how good the predictions are."""
 
 from datetime import UTC, datetime
 from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, Select, func, select
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
@@ -14,15 +14,15 @@ from daemon.database.tables import decisions, videos
 from daemon.review.site import Site
 from learner.catalogue import find_models
 
-SHOWN = 200
-# What a training run leaves for people, and how it is sent.
+SHOWN = 200  # rows of a table
+# The files of a training run that are for people, and their media types.
 RUN_FILES = {
     "report.html": "text/html; charset=utf-8",
     "curves.svg": "image/svg+xml",
     "confusion.svg": "image/svg+xml",
     "history.csv": "text/csv; charset=utf-8",
 }
-# These bring styles and pictures of their own. They can do nothing else, whatever is in them.
+# These files have styles and pictures inside. Whatever is in them, they can do nothing else.
 RUN_POLICY = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
     "frame-ancestors 'none'; sandbox"
@@ -30,23 +30,29 @@ RUN_POLICY = {
 
 
 def failures(request: Request) -> Response:
-    """What could not be classified and why, and what is tried again."""
+    """The videos that could not be classified or filed, and those that are tried again."""
     site = Site.of(request)
-    with site.reader.begin() as read:
-        failed = read.execute(_newest(videos.c.error).where(videos.c.state == "failed")).all()
-        taken = read.execute(_newest(videos.c.error).where(videos.c.state != "failed")).all()
-        troubled = read.execute(_newest(videos.c.trouble)).all()
+    with_error = _newest(videos.c.error)
+    with site.reader.begin() as connection:
+        failed = connection.execute(with_error.where(videos.c.state == "failed")).all()
+        not_filed = connection.execute(with_error.where(videos.c.state != "failed")).all()
+        troubled = connection.execute(_newest(videos.c.trouble)).all()
     return site.render(
-        request, "failures.html", failed=failed, taken=taken, troubled=troubled, most=SHOWN
+        request,
+        "failures.html",
+        failed=failed,
+        not_filed=not_filed,
+        troubled=troubled,
+        most=SHOWN,
     )
 
 
 def models(request: Request) -> Response:
-    """The models with what their training says, and the decisions about which one answers."""
+    """The models with the reports of their training, and the decisions about the champion."""
     site = Site.of(request)
-    with site.reader.begin() as read:
-        query = select(decisions).order_by(decisions.c.id.desc()).limit(SHOWN)
-        decided = read.execute(query).all()
+    newest_first = select(decisions).order_by(decisions.c.id.desc()).limit(SHOWN)
+    with site.reader.begin() as connection:
+        decided = connection.execute(newest_first).all()
     found = find_models(site.home.models)
     reports = {
         entry.name: [name for name in RUN_FILES if _run_file(site, entry.name, name)]
@@ -65,43 +71,50 @@ def models(request: Request) -> Response:
 
 def run_file(request: Request) -> Response:
     """A file of a model's training run: only known files of known models."""
-    site, name, file = Site.of(request), request.path_params["name"], request.path_params["file"]
-    known = file in RUN_FILES and name in {entry.name for entry in find_models(site.home.models)}
-    path = _run_file(site, name, file) if known else None
+    site = Site.of(request)
+    name = request.path_params["name"]
+    file = request.path_params["file"]
+    names = {entry.name for entry in find_models(site.home.models)}
+    path = _run_file(site, name, file) if file in RUN_FILES and name in names else None
     if path is None:
         raise HTTPException(404, "There is no such file of a model.")
     return FileResponse(path, media_type=RUN_FILES[file], headers=RUN_POLICY)
 
 
 def history(request: Request) -> Response:
-    """How well the model does, by the random share alone, and what came in."""
-    from daemon.report import accuracy as insight
+    """How good the predictions are, by the random share alone, and how many videos came."""
+    from daemon.report import accuracy
 
-    site, now = Site.of(request), datetime.now(UTC)
-    with site.reader.begin() as read:
-        weeks = list(dropwhile(lambda week: not week.n, insight.weeks(read, now)))
-        live, bins = insight.live_accuracy(read), insight.calibration(read, site.champion())
-        drawn = read.scalar(select(func.count()).where(videos.c.sampled)) or 0
-        warnings = insight.drift(read, now)
+    site = Site.of(request)
+    now = datetime.now(UTC)
+    with site.reader.begin() as connection:
+        weeks = list(dropwhile(lambda week: not week.n, accuracy.weeks(connection, now)))
+        live = accuracy.live_accuracy(connection)
+        bins = accuracy.calibration(connection, site.champion())
+        drawn = connection.scalar(select(func.count()).where(videos.c.sampled)) or 0
+        warnings = accuracy.drift(connection, now)
     classes = sorted({name for week in weeks for name in week.classes}, key=str.casefold)
-    context: dict[str, Any] = {
-        "live": live,
-        "bins": bins,
-        "weeks": weeks,
-        "warnings": warnings,
-        "classes": classes,
-        "drawn": drawn,
-    }
-    return site.render(request, "history.html", **context)
+    return site.render(
+        request,
+        "history.html",
+        live=live,
+        bins=bins,
+        weeks=weeks,
+        warnings=warnings,
+        classes=classes,
+        drawn=drawn,
+    )
 
 
-def _newest(why: Any) -> Select[Any]:
-    columns = (videos.c.id, videos.c.name, why.label("why"), videos.c.arrived_at)
-    return select(*columns).where(why.is_not(None)).order_by(videos.c.id.desc()).limit(SHOWN)
+def _newest(reason: ColumnElement[Any]) -> Select[Any]:
+    """The newest videos for which the column `reason` is not NULL."""
+    query = select(videos.c.id, videos.c.name, reason.label("reason"), videos.c.arrived_at)
+    return query.where(reason.is_not(None)).order_by(videos.c.id.desc()).limit(SHOWN)
 
 
 def _run_file(site: Site, name: str, file: str) -> Path | None:
-    """None where there is none, or where it is a link to somewhere else."""
+    """The path of a run's file; None if there is none, or it is a link to another folder."""
     folder = site.home.models / f"{name}.run"
     path = (folder / file).resolve()
-    return path if path.is_file() and path.parent == folder.resolve() else None
+    is_inside = path.parent == folder.resolve()
+    return path if is_inside and path.is_file() else None

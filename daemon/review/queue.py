@@ -1,7 +1,10 @@
-"""Which clips are to be reviewed, and in what order: two queries, and a pure function. Writes nothing.
+"""Which clips are to be reviewed, and in what order: two queries and a pure function.
 
-Live accuracy comes from the random share alone, so its clips come oldest first, whatever the model thinks of them, and
-stay to be reviewed when they were labelled otherwise: people correct wrong answers first.
+Writes nothing.
+
+Live accuracy comes from the random share alone. So its clips come whatever the model predicts of
+them. They also stay to be reviewed if they were labelled elsewhere, because people correct wrong
+predictions first.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -13,115 +16,137 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, not_, sele
 from daemon.database.tables import group_of_video, labels, predictions, stands, that_counts, videos
 
 CANDIDATES = 200
-EVERY = 4  # one place in so many is the random share's
+EVERY = 4  # one place in so many is for the random share
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A clip to be reviewed; clips of one `group` look alike."""
+    """A clip to be reviewed."""
 
     id: int
     group: str
+    """Clips of one group look alike."""
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """The first of those to be reviewed, and how many there are in all."""
+    """The clips to be reviewed."""
 
-    uncertain: list[Candidate]
-    share: list[Candidate]
-    uncertain_in_all: int
-    share_in_all: int
+    random_share: list[Candidate]
+    """The first clips of the random share."""
+    by_uncertainty: list[Candidate]
+    """The first of all other clips, those of which the model is least certain first."""
+    random_share_total: int
+    """How many there are, those that were skipped included."""
+    by_uncertainty_total: int
+    """How many there are, those that were skipped included."""
 
 
-def read_waiting(read: Connection, skipped: Collection[int] = ()) -> Waiting:
-    """The clips to be reviewed, but for those that were skipped."""
+def read_waiting(connection: Connection, skipped: Collection[int] = ()) -> Waiting:
+    """The clips to be reviewed, without those that were skipped."""
     limit = CANDIDATES + len(skipped)
-    uncertain, share = read.execute(_uncertain(limit)).all(), read.execute(_share(limit)).all()
+    random_share = connection.execute(_random_share(limit)).all()
+    by_uncertainty = connection.execute(_by_uncertainty(limit)).all()
     return Waiting(
-        [Candidate(row.id, row.group) for row in uncertain if row.id not in skipped],
-        [Candidate(row.id, row.group) for row in share if row.id not in skipped],
-        uncertain[0].in_all if uncertain else 0,
-        share[0].in_all if share else 0,
+        random_share=_candidates(random_share, skipped),
+        by_uncertainty=_candidates(by_uncertainty, skipped),
+        random_share_total=random_share[0].total if random_share else 0,
+        by_uncertainty_total=by_uncertainty[0].total if by_uncertainty else 0,
     )
 
 
 def in_order(
-    uncertain: Sequence[Candidate], share: Sequence[Candidate], start: int = 0
+    by_uncertainty: Sequence[Candidate], random_share: Sequence[Candidate], start: int = 0
 ) -> Iterator[Candidate]:
-    """Each of both once. Every fourth place, counted from `start`, is the share's; what one lacks, the other fills.
+    """Mix both lists; each clip comes once.
 
-    The share's order stays as it is; of the uncertain, one whose neighbours are of other groups comes first.
+    Every fourth place, counted from `start`, is for the random share. When one list is used up, the
+    other one takes all places. The random share keeps its order. Of the other clips, the first
+    whose group is not that of a neighbour is taken.
     """
-    left, drawn, last, place = list(uncertain), list(share), "", start
-    while left or drawn:
-        if drawn and (_is_shares(place) or not left):
+    others = list(by_uncertainty)
+    drawn = list(random_share)
+    last_group = ""
+    place = start
+    while others or drawn:
+        if drawn and (_is_for_random_share(place) or not others):
             chosen = drawn.pop(0)
         else:
-            after = drawn[0].group if drawn and _is_shares(place + 1) else last
-            chosen = left.pop(_first_but(left, last, after))
+            is_before_drawn = bool(drawn) and _is_for_random_share(place + 1)
+            next_group = drawn[0].group if is_before_drawn else last_group
+            chosen = others.pop(_first_of_other_group(others, last_group, next_group))
         yield chosen
-        last, place = chosen.group, place + 1
+        last_group = chosen.group
+        place += 1
 
 
-def in_share() -> ColumnElement[bool]:
-    """Of the random share, and not reviewed as such yet, or what was said then was taken back."""
-    reviewed = (
-        select(labels.c.id)
-        .where(labels.c.video_id == videos.c.id, labels.c.sampled, stands())
-        .exists()
-    )
-    return and_(videos.c.sampled, not_(reviewed))
+def awaits_random_review() -> ColumnElement[bool]:
+    """Whether a video is of the random share, and was not reviewed as such.
+
+    A review whose label was taken back does not count.
+    """
+    given = and_(labels.c.video_id == videos.c.id, labels.c.sampled, stands())
+    return and_(videos.c.sampled, not_(select(labels.c.id).where(given).exists()))
 
 
-def _is_shares(place: int) -> bool:
+def _candidates(rows: Sequence[Any], skipped: Collection[int]) -> list[Candidate]:
+    return [Candidate(row.id, row.group) for row in rows if row.id not in skipped]
+
+
+def _is_for_random_share(place: int) -> bool:
     return place % EVERY == EVERY - 1
 
 
-def _first_but(left: Sequence[Candidate], *groups: str) -> int:
-    """The first of none of these groups, else the first that is not of the first of them, else the first."""
-    for avoided in (groups, groups[:1]):
-        for position, candidate in enumerate(left):
+def _first_of_other_group(clips: Sequence[Candidate], last_group: str, next_group: str) -> int:
+    """The position of the first clip of neither group.
+
+    If there is none, of the first clip that is not of the last group; else 0.
+    """
+    for avoided in ({last_group, next_group}, {last_group}):
+        for position, candidate in enumerate(clips):
             if candidate.group not in avoided:
                 return position
     return 0
 
 
-def _uncertain(limit: int) -> Select[Any]:
-    """Doubtful ones first, then the least probable; the second of a group comes after the first of all others.
+def _by_uncertainty(limit: int) -> Select[Any]:
+    """Unsure predictions first, then the least probable ones.
 
-    Every row that waits is ranked, so that one long scene cannot fill the page: 0.3 s of a hundred thousand.
+    The second clip of a group comes after the first clip of each other group, so that one long
+    scene cannot fill the page. For that every row that waits is ranked: 0.3 s for a hundred
+    thousand.
     """
-    sure, probability = predictions.c.doubt.is_(None), predictions.c.probability
-    rank = func.row_number().over(
-        partition_by=group_of_video(), order_by=(sure, probability, videos.c.id)
-    )
+    sure = predictions.c.doubt.is_(None)
+    probability = predictions.c.probability
+    order = (sure, probability, videos.c.id)
+    rank = func.row_number().over(partition_by=group_of_video(), order_by=order)
     columns = (sure.label("sure"), probability.label("probability"), rank.label("rank"))
-    waiting = _reviewable(*columns).where(not_(videos.c.sampled), _unsaid()).subquery()
-    named = (waiting.c.id, waiting.c.group, func.count().over().label("in_all"))
-    return (
-        select(*named)
-        .order_by(waiting.c.sure, waiting.c.rank, waiting.c.probability, waiting.c.id)
-        .limit(limit)
-    )
+    reviewable = _reviewable(*columns).where(not_(videos.c.sampled), _is_unlabelled())
+    waiting = reviewable.subquery()
+    query = select(waiting.c.id, waiting.c.group, func.count().over().label("total"))
+    ranked = (waiting.c.sure, waiting.c.rank, waiting.c.probability, waiting.c.id)
+    return query.order_by(*ranked).limit(limit)
 
 
-def _share(limit: int) -> Select[Any]:
-    """By the model that answered, the newest first: it is the one to be judged. Then by chance, which a hash is."""
-    drawn = _reviewable(func.count().over().label("in_all")).where(in_share())
+def _random_share(limit: int) -> Select[Any]:
+    """Clips that the newest model predicted first, because it is the one to be measured.
+
+    Then in the order of their hashes, which is by chance.
+    """
+    drawn = _reviewable(func.count().over().label("total")).where(awaits_random_review())
     return drawn.order_by(predictions.c.model_id.desc(), videos.c.sha256).limit(limit)
 
 
 def _reviewable(*columns: ColumnElement[Any]) -> Select[Any]:
-    """Answered, and the first of their content."""
-    answered = select(videos.c.id, group_of_video().label("group"), *columns).join(
-        predictions, and_(predictions.c.video_id == videos.c.id, that_counts())
-    )
-    return answered.where(
-        videos.c.state.in_(("filed", "classified")), videos.c.duplicate_of.is_(None)
-    )
+    """Videos with a prediction, and only the first video of each content."""
+    prediction = and_(predictions.c.video_id == videos.c.id, that_counts())
+    query = select(videos.c.id, group_of_video().label("group"), *columns)
+    is_predicted = videos.c.state.in_(("filed", "classified"))
+    is_first = videos.c.duplicate_of.is_(None)
+    return query.join(predictions, prediction).where(is_predicted, is_first)
 
 
-def _unsaid() -> ColumnElement[bool]:
-    """Nothing was said of it that counts."""
-    return not_(select(labels.c.id).where(labels.c.video_id == videos.c.id, stands()).exists())
+def _is_unlabelled() -> ColumnElement[bool]:
+    """Whether a video has no label that counts."""
+    given = and_(labels.c.video_id == videos.c.id, stands())
+    return not_(select(labels.c.id).where(given).exists())

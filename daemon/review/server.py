@@ -1,4 +1,4 @@
-"""Serves the review page until it is told to stop."""
+"""Serves the review page until told to stop."""
 
 import contextlib
 import signal
@@ -18,17 +18,25 @@ from daemon.review.queue import read_waiting
 from daemon.review.site import Site
 from learner.errors import VidwatchError
 
-SECONDS_TO_END = 3
+SECONDS_TO_END = 3  # that open requests have
 
 
 def serve(
     home: Home, settings: Settings, host: str, port: int, token: str | None, *, open_browser: bool
 ) -> None:
-    """Print the page's address and answer there, until Ctrl-C or SIGTERM.
+    """Print the page's address and serve it, until Ctrl-C or SIGTERM.
+
+    Args:
+        home: The home to review.
+        settings: Its settings.
+        host: The address to listen on.
+        port: The port to listen on; 0 takes a free one.
+        token: What a browser must bring; None lets every browser in that can reach the address.
+        open_browser: Whether to open the page in a browser.
 
     Raises:
-        VidwatchError: no home, a database that is not up to date, an address that cannot be had, or one that would let
-            others in without a token.
+        VidwatchError: there is no home, its database is not up to date, the address cannot be used,
+            or others could reach it without a token.
     """
     check_token(host, token)
     home.require()
@@ -41,7 +49,8 @@ def serve(
             print(f"the review page of {home.root}: {address} (Ctrl-C ends it)", flush=True)
             if open_browser:
                 webbrowser.open(address)
-            # No log of requests: the token would stand in it. No proxy's headers: anyone could send them.
+            # Requests are not logged: the log would hold the token. Headers of a proxy are ignored:
+            # anyone could send them.
             config = uvicorn.Config(
                 make_app(site, host, token),
                 log_config=None,
@@ -50,7 +59,8 @@ def serve(
                 server_header=False,
                 timeout_graceful_shutdown=SECONDS_TO_END,
             )
-            # uvicorn raises the signal that ended it once more, for whoever it belongs to.
+            # When uvicorn has stopped on a signal, it raises the signal again, for the program
+            # around it.
             signal.signal(signal.SIGTERM, _end)
             with contextlib.suppress(KeyboardInterrupt):
                 uvicorn.Server(config).run(sockets=[listener])
@@ -68,19 +78,20 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise VidwatchError(
-            f"review: cannot listen on {host}, port {port} ({reason}); try another --port"
-        ) from error
+        text = f"cannot listen on {host}, port {port} ({reason}); try another --port"
+        raise VidwatchError(f"review: {text}") from error
 
 
 def _address(host: str, port: int, token: str | None) -> str:
     name = f"[{host}]" if ":" in host else host
-    return f"http://{name}:{port}/" + (f"?token={quote(token)}" if token else "")
+    query = f"?token={quote(token)}" if token else ""
+    return f"http://{name}:{port}/{query}"
 
 
 def _require_schema(site: Site) -> None:
+    """Make sure that the database can be read, and is up to date."""
     try:
-        with site.reader.begin() as read:
-            read_waiting(read)
+        with site.reader.begin() as connection:
+            read_waiting(connection)
     except DatabaseError as error:
         raise explained(error, site.home.database) from error

@@ -1,4 +1,4 @@
-"""What one browser has done since it opened the page: what it skipped, and what it can take back. Kept in memory."""
+"""What each browser has done since it opened the page. Kept in memory."""
 
 import secrets
 import threading
@@ -11,35 +11,41 @@ MOST_ACTIONS = 100
 
 
 @dataclass(frozen=True)
-class Done:
-    """One action, by which `ids` left the queue. `newest` is the last label when it was done."""
+class Action:
+    """One action on videos, which left the queue by it."""
 
-    kind: Literal["said", "skipped"]
+    kind: Literal["labelled", "skipped"]
     ids: tuple[int, ...]
-    newest: int = 0
+    """The videos."""
+    newest_label: int = 0
+    """The id of the newest label of all after the action; unused for "skipped"."""
 
 
 @dataclass
 class Session:
-    """`skipped` is not shown again; `count` clips were answered or skipped; `message` is for the next page."""
+    """What one browser has done."""
 
-    done: list[Done] = field(default_factory=list)
+    actions: list[Action] = field(default_factory=list)
+    """The actions that can be undone, the newest last."""
     skipped: set[int] = field(default_factory=set)
+    """These videos are not shown."""
     count: int = 0
+    """How many clips were labelled or skipped."""
     message: str = ""
+    """Shown on the next page."""
 
-    def note(self, done: Done) -> None:
-        """It can be taken back."""
-        self.count += len(done.ids)
-        self.done = [*self.done[1 - MOST_ACTIONS :], done]
-        if done.kind == "skipped":
-            self.skipped |= set(done.ids)
+    def add(self, action: Action) -> None:
+        """Remember an action, so that it can be undone. The oldest ones are forgotten."""
+        self.count += len(action.ids)
+        self.actions = [*self.actions[1 - MOST_ACTIONS :], action]
+        if action.kind == "skipped":
+            self.skipped |= set(action.ids)
 
-    def take_back(self) -> Done | None:
-        """The last action, which is no more; None where there is none."""
-        if not self.done:
+    def undo(self) -> Action | None:
+        """Forget the last action and return it; None if there is none."""
+        if not self.actions:
             return None
-        last = self.done.pop()
+        last = self.actions.pop()
         self.count -= len(last.ids)
         if last.kind == "skipped":
             self.skipped -= set(last.ids)
@@ -47,14 +53,17 @@ class Session:
 
 
 class Sessions:
-    """The sessions by a random name, which a cookie holds; the ones unused for longest are forgotten."""
+    """All sessions by a random name, which a cookie holds.
+
+    The sessions that were unused for longest are forgotten.
+    """
 
     def __init__(self) -> None:
         self._sessions: OrderedDict[str, Session] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, name: str | None) -> tuple[str, Session]:
-        """The session of that name, or a new one with its name."""
+        """The session with this name, or a new one; with its name."""
         with self._lock:
             if name is None or name not in self._sessions:
                 name = secrets.token_urlsafe(16)

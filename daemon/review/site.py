@@ -1,4 +1,7 @@
-"""What all routes of the page share: the home's database, its templates, its sessions. Threads use it side by side."""
+"""What all routes of the page share: the home's database, templates, sessions.
+
+Several threads use it at the same time.
+"""
 
 import secrets
 from dataclasses import dataclass, field
@@ -16,9 +19,9 @@ from daemon.database.connection import connect
 from daemon.home.folder import Home
 from daemon.home.identity import printable
 from daemon.home.settings import Settings
-from daemon.review.answers import Answers
 from daemon.review.clips import Clips
-from daemon.review.guard import same
+from daemon.review.guard import is_same_secret
+from daemon.review.labelling import PageLabels
 from daemon.review.sessions import Session, Sessions
 from daemon.training.decisions import Decisions
 
@@ -33,7 +36,7 @@ def _templates() -> Jinja2Templates:
 
 @dataclass
 class Site:
-    """The page on one home; `secret` is in each of its forms, and another site cannot know it."""
+    """The page on one home."""
 
     home: Home
     settings: Settings
@@ -41,38 +44,43 @@ class Site:
     reader: Engine
     writer: Engine
     clips: Clips
-    answers: Answers
+    page_labels: PageLabels
     sessions: Sessions = field(default_factory=Sessions)
     templates: Jinja2Templates = field(default_factory=_templates)
     secret: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    """Is in each form of the page. Another site cannot know it."""
 
     @classmethod
     def on(cls, home: Home, settings: Settings, port: int) -> "Site":
-        """With engines of its own; see `close`."""
-        reader, writer = connect(home.database, read_only=True), connect(home.database)
+        """The page on a home, with engines of its own; `close` ends them."""
+        reader = connect(home.database, read_only=True)
+        writer = connect(home.database)
         return cls(
-            home,
-            settings,
-            port,
-            reader,
-            writer,
-            Clips(home, settings),
-            Answers(home, reader, writer),
+            home=home,
+            settings=settings,
+            port=port,
+            reader=reader,
+            writer=writer,
+            clips=Clips(home, settings),
+            page_labels=PageLabels(home, reader, writer),
         )
 
     @classmethod
     def of(cls, request: Request) -> "Site":
-        """The one that a request came to."""
+        """The site that a request came to."""
         return request.app.state.site  # type: ignore[no-any-return]
 
     def close(self) -> None:
-        """End the decoders and let go of the database."""
+        """End the decoders and close the database."""
         self.clips.close()
         self.reader.dispose()
         self.writer.dispose()
 
     def champion(self, otherwise: str | None = None) -> str:
-        """The model whose frames and evidence are shown."""
+        """The model whose frames and evidence are shown.
+
+        If no model has been in use yet, it is `otherwise`, or else the setting `model`.
+        """
         return Decisions(self.reader).champion() or otherwise or self.settings.model
 
     def session(self, request: Request) -> Session:
@@ -84,7 +92,7 @@ class Site:
     def render(
         self, request: Request, template: str, status: int = 200, **context: Any
     ) -> Response:
-        """A whole page."""
+        """A whole page, with the cookie of its session."""
         self.session(request)
         context["home"] = printable(str(self.home.root))
         response = self.templates.TemplateResponse(request, template, context, status_code=status)
@@ -94,18 +102,16 @@ class Site:
         return response
 
     async def form(self, request: Request) -> FormData:
-        """The fields of one of our own forms.
+        """The fields of a form that this page made.
 
         Raises:
-            HTTPException: it is none of ours.
+            HTTPException: this page did not make the form.
         """
         form = await request.form(max_files=0)
         given = form.get("secret")
-        if not isinstance(given, str) or not same(given, self.secret):
-            raise HTTPException(
-                403,
-                "This form is of an earlier start of the page, or of another site: reload the page.",
-            )
+        if not isinstance(given, str) or not is_same_secret(given, self.secret):
+            text = "This form was made by an earlier start of the page, or by another site"
+            raise HTTPException(403, f"{text}: reload the page.")
         return form
 
     @property

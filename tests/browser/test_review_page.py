@@ -1,4 +1,7 @@
-"""The review page in a real browser: keys, pictures that move, what a person sees. Screenshots go to `tmp_path`."""
+"""The review page in a real browser: keys, moving pictures, what a person sees.
+
+Screenshots go to `tmp_path`.
+"""
 
 import os
 import re
@@ -88,9 +91,8 @@ def page(chromium: Any, address: str) -> Iterator[Any]:
     page.goto(address)
     yield page
     page.close()
-    assert [
-        line for line in complaints if "status of 4" not in line
-    ] == []  # a refusal that a test asked for
+    # A test may cause a refusal on purpose.
+    assert [line for line in complaints if "status of 4" not in line] == []
 
 
 def names(page: Any) -> list[str]:
@@ -128,7 +130,7 @@ def test_the_likeliest_classes_have_the_keys_1_2_3(page: Any, home: ReviewedHome
     assert [row[2] for row in home.said()] == ["dark", "grey"]
 
 
-def test_another_class_is_typed_and_a_wrong_one_told_in_its_place(
+def test_another_class_is_typed_and_a_refused_one_is_shown_at_its_card(
     page: Any, home: ReviewedHome
 ) -> None:
     page.keyboard.press("j")
@@ -156,7 +158,7 @@ def test_undo_brings_the_clip_back_and_puts_the_focus_on_it(page: Any, home: Rev
     page.keyboard.press("z")
     message(page, "1 clip shown again")
     page.keyboard.press("z")
-    message(page, "1 clip taken back")
+    message(page, "1 label taken back")
     assert current(page) == "second.avi"
     assert sorted(names(page)) == ["drawn.avi", "first.avi", "second.avi", "third.avi"]
     assert [row[1] for row in home.said()] == ["unsure", "withdrawn"]
@@ -170,7 +172,7 @@ def test_many_are_selected_by_key_and_accepted_at_once(page: Any, home: Reviewed
     message(page, "first.avi, second.avi: accepted")
     assert [row[2] for row in home.said()] == ["bright", "dark"]
     page.keyboard.press("z")
-    message(page, "2 clips taken back")
+    message(page, "2 labels taken back")
     assert len(names(page)) == 4
 
 
@@ -224,7 +226,7 @@ def test_the_strip_moves_from_frame_to_frame_of_what_the_model_saw(
     )  # a JPEG's loss
 
 
-def test_the_strip_rests_under_the_pointer_and_where_motion_is_not_wanted(page: Any) -> None:
+def test_the_strip_stops_under_the_pointer_and_if_motion_is_not_wanted(page: Any) -> None:
     state = "film => getComputedStyle(film).animationPlayState"
     film = page.locator("#clip-1 .film")
     assert film.evaluate(state) == "running"
@@ -269,7 +271,7 @@ def test_the_page_works_without_javascript(chromium: Any, home: ReviewedHome, ad
     page.get_by_role("button", name="accept all").click()
     message(page, "third.avi: accepted")
     page.get_by_role("button", name="undo").click()
-    message(page, "1 clip taken back")
+    message(page, "1 label taken back")
     page.locator("#clip-3 .evidence a").click()
     assert page.locator("svg").count() == 3
     assert [row[2] for row in home.said()] == ["bright", "zebra", "grey", None]
@@ -280,7 +282,7 @@ def test_the_other_pages_are_reached_from_each(page: Any) -> None:
     page.get_by_role("link", name="Failures").click()
     assert "not a video: text" in page.locator("table").inner_text()
     page.get_by_role("link", name="Models").click()
-    assert "answers now" in page.locator("main").inner_text()
+    assert "in use" in page.locator("main").inner_text()
     page.get_by_role("link", name="History").click()
     assert "No clip of the random share has been reviewed yet" in page.locator("main").inner_text()
 
@@ -288,7 +290,7 @@ def test_the_other_pages_are_reached_from_each(page: Any) -> None:
 def test_the_link_with_the_token_works_from_a_message_too(
     chromium: Any, home: ReviewedHome
 ) -> None:
-    """What a click elsewhere brings is cross-site, and a strict cookie does not come along with its redirect."""
+    """A click elsewhere is a cross-site request: its redirect is sent without a strict cookie."""
     token = "sixteen characters or more"
     with served(home.site(), token) as address:
         context = chromium.new_context()
@@ -305,7 +307,7 @@ def test_the_link_with_the_token_works_from_a_message_too(
         context.close()
 
 
-def test_a_form_of_another_site_is_refused_by_what_the_browser_says_of_it(
+def test_a_form_of_another_site_is_refused_by_the_browsers_headers(
     chromium: Any, home: ReviewedHome, address: str
 ) -> None:
     """Even with the secret, which that site cannot know."""
@@ -360,7 +362,7 @@ def test_keys_that_come_fast_each_count_for_the_card_they_were_meant_for(
     assert len(home.said()) == 3
 
 
-def test_a_refused_word_for_many_is_told_in_sight_and_the_selection_stays(page: Any) -> None:
+def test_a_refused_class_for_many_is_shown_in_sight_and_the_selection_stays(page: Any) -> None:
     boxes = page.locator(".card [type=checkbox]")
     boxes.nth(0).check()
     boxes.nth(1).check()
@@ -372,7 +374,7 @@ def test_a_refused_word_for_many_is_told_in_sight_and_the_selection_stays(page: 
     assert page.input_value("#bulk-class") == "a/b"
 
 
-def test_what_was_skipped_can_be_shown_again(page: Any) -> None:
+def test_skipped_clips_can_be_shown_again(page: Any) -> None:
     first = current(page)
     before = page.locator(".card").count()
     page.keyboard.press("s")
@@ -382,12 +384,12 @@ def test_what_was_skipped_can_be_shown_again(page: Any) -> None:
     assert first in names(page)
 
 
-def test_a_server_that_has_ended_is_told(chromium: Any, home: ReviewedHome) -> None:
+def test_a_server_that_has_ended_is_reported(chromium: Any, home: ReviewedHome) -> None:
     page = chromium.new_page()
     with served(home.site()) as address:
         page.goto(address)
     page.keyboard.press("a")
-    message(page, "does not answer")
+    message(page, "does not respond")
     page.close()
 
 

@@ -1,4 +1,4 @@
-"""The review page, asked as a browser asks it, without one."""
+"""The review page, requested as by a browser, without a browser."""
 
 import getpass
 import re
@@ -60,7 +60,7 @@ def test_probabilities_of_a_model_whose_manifest_is_gone_are_not_made_up(
     assert re.findall('class="figure">([0-9.]+) %', browser.get("/").text) == [f"{100 * odds:.1f}"]
 
 
-def test_an_answer_is_accepted_as_the_user_of_the_page(
+def test_a_prediction_is_accepted_as_the_user_of_the_page(
     home: ReviewedHome, browser: Browser
 ) -> None:
     video = home.clip("a.avi")
@@ -92,19 +92,19 @@ def test_another_class_is_chosen_or_typed(
 @pytest.mark.parametrize(
     "name", ["", "a/b", ".hidden", "_unsure", "x" * 201, "<script>alert(1)</script>/"]
 )
-def test_a_wrong_class_is_told_in_its_place_and_what_was_typed_stays(
+def test_a_refused_class_is_shown_at_its_card_and_the_typed_text_stays(
     home: ReviewedHome, browser: Browser, name: str
 ) -> None:
     first, video = home.clip(), home.clip()
-    answer = browser.say(video, action="other", other=name)
-    assert (answer.status_code, home.said()) == (422, [])
-    assert f'id="error-{video}"' in answer.text
-    assert f'id="error-{first}"' not in answer.text
-    assert "<script>alert" not in answer.text
-    assert 'aria-invalid="true"' in answer.text
+    response = browser.say(video, action="other", other=name)
+    assert (response.status_code, home.said()) == (422, [])
+    assert f'id="error-{video}"' in response.text
+    assert f'id="error-{first}"' not in response.text
+    assert "<script>alert" not in response.text
+    assert 'aria-invalid="true"' in response.text
 
 
-def test_unsure_is_an_answer(home: ReviewedHome, browser: Browser) -> None:
+def test_a_clip_is_labelled_unsure(home: ReviewedHome, browser: Browser) -> None:
     video = home.clip()
     browser.say(video, action="unsure")
     assert home.said() == [(video, "unsure", None, "page", False)]
@@ -134,13 +134,13 @@ def test_the_random_share_is_marked_and_its_labels_say_so(
     ]
 
 
-def test_many_are_accepted_or_labelled_at_once_and_all_are_undone_at_once(
+def test_many_clips_are_accepted_or_labelled_at_once_and_undone_at_once(
     home: ReviewedHome, browser: Browser
 ) -> None:
     videos = [home.clip(logits=logits) for logits in ((4, 2, 0, -1), (0, 4, 1, 2), (0, 1, 4, 2))]
     browser.say(videos, action="accept")
     assert [row[2] for row in home.said()] == ["bright", "dark", "grey"]
-    assert browser.undo() == "3 clips taken back"
+    assert browser.undo() == "3 labels taken back"
     assert sorted(cards_on(browser.get("/").text)) == videos
     browser.say(videos[:2], action="other", other="red")
     assert [row[:3] for row in home.said()[6:]] == [
@@ -148,7 +148,7 @@ def test_many_are_accepted_or_labelled_at_once_and_all_are_undone_at_once(
     ]
 
 
-def test_hundreds_that_were_skipped_stay_away_and_what_is_said_then_can_be_undone(
+def test_hundreds_of_skipped_clips_stay_away_and_a_later_label_can_be_undone(
     home: ReviewedHome, site: Site, browser: Browser
 ) -> None:
     videos = [home.clip(), home.clip()]
@@ -161,39 +161,40 @@ def test_hundreds_that_were_skipped_stay_away_and_what_is_said_then_can_be_undon
         )
     browser.say(videos[1], action="accept")
     assert cards_on(browser.get("/").text) == []
-    assert browser.undo() == "1 clip taken back"
+    assert browser.undo() == "1 label taken back"
     assert cards_on(browser.get("/").text) == [videos[1]]
 
 
-def test_nothing_selected_says_so(browser: Browser) -> None:
-    answer = browser.say([], action="accept")
-    assert answer.status_code == 422
-    assert "no clip is selected" in answer.text
+def test_a_form_without_a_selected_clip_is_refused(browser: Browser) -> None:
+    response = browser.say([], action="accept")
+    assert response.status_code == 422
+    assert "no clip is selected" in response.text
 
 
-def test_undo_goes_back_action_by_action_to_the_first_of_this_session(
+def test_undo_goes_back_one_action_at_a_time_to_the_first_of_this_session(
     home: ReviewedHome, browser: Browser
 ) -> None:
     first, second = home.clip(), home.clip()
     browser.say(first, action="accept")
     browser.say(second, action="unsure")
     assert [browser.undo(), browser.undo(), browser.undo()] == [
-        "1 clip taken back",
-        "1 clip taken back",
+        "1 label taken back",
+        "1 label taken back",
         "there is nothing to undo in this session",
     ]
     assert [row[:2] for row in home.said()[2:]] == [(second, "withdrawn"), (first, "withdrawn")]
 
 
-def test_undo_leaves_what_someone_else_has_said_since(home: ReviewedHome, browser: Browser) -> None:
+def test_undo_leaves_a_newer_label_of_someone_else(home: ReviewedHome, browser: Browser) -> None:
     mine, theirs = home.clip(), home.clip()
     browser.say([mine, theirs], action="accept")
     home.say(theirs, "dark")
-    assert browser.undo() == "1 clip taken back; 1 clip not, since more was said of it since"
+    kept = "not taken back because of a newer label: 1 clip"
+    assert browser.undo() == f"1 label taken back; {kept}"
     assert home.said()[-1][:2] == (mine, "withdrawn")
 
 
-def test_a_label_that_came_after_the_page_was_made_is_told_of(
+def test_a_label_that_came_after_the_page_was_made_is_reported(
     home: ReviewedHome, browser: Browser
 ) -> None:
     video = home.clip("a.avi")
@@ -205,15 +206,26 @@ def test_a_label_that_came_after_the_page_was_made_is_told_of(
         "id": video,
         "class": "red",
     }
-    told = said_on(browser.post("/say", data=form).text)
-    assert (
-        told
-        == "a.avi: red. Meanwhile ann said dark of a.avi (command): that stays in the table, and yours counts"
-    )
+    message = said_on(browser.post("/say", data=form).text)
+    meanwhile = "Meanwhile ann labelled a.avi dark (command)"
+    assert message == f"a.avi: red. {meanwhile}; that stays in the table, and yours counts"
     assert [row[2] for row in home.said()] == ["dark", "red"]
 
 
-def test_what_cannot_be_labelled_is_named(home: ReviewedHome, browser: Browser) -> None:
+def test_a_label_that_was_taken_back_after_the_page_was_made_is_reported(
+    home: ReviewedHome, browser: Browser
+) -> None:
+    video = home.clip("a.avi")
+    home.say(video, "dark")
+    secret = hidden(browser.get("/").text, "secret")
+    form = {"secret": secret, "seen": 1, "id": video, "class": "red"}
+    home.labels.undo([video], "command", "ann", NOW)
+    message = said_on(browser.post("/say", data=form).text)
+    meanwhile = "Meanwhile ann took back a label of a.avi (command)"
+    assert message == f"a.avi: red. {meanwhile}; that stays in the table, and yours counts"
+
+
+def test_a_video_that_cannot_be_labelled_is_named(home: ReviewedHome, browser: Browser) -> None:
     failed = home.fail("notes.mp4", "not a video")
     for video, reason in (
         (99, "there is no video 99"),
@@ -222,10 +234,10 @@ def test_what_cannot_be_labelled_is_named(home: ReviewedHome, browser: Browser) 
         ("-1", "whole number"),
         (2**70, "whole number"),
     ):
-        answer = browser.say(video, **{"class": "red"})  # type: ignore[arg-type]
-        assert answer.status_code == 422
-        assert reason in answer.text
-    assert "video 99 has no answer" in browser.say(99, action="accept").text
+        response = browser.say(video, **{"class": "red"})  # type: ignore[arg-type]
+        assert response.status_code == 422
+        assert reason in response.text
+    assert "video 99 has no prediction" in browser.say(99, action="accept").text
     assert home.said() == []
 
 
@@ -246,9 +258,9 @@ def test_a_strip_is_the_frames_that_the_model_saw_side_by_side(
     home: ReviewedHome, browser: Browser
 ) -> None:
     video = home.clip()
-    answer = browser.get(f"/strip/{video}.jpg")
-    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
-    picture = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_COLOR_RGB)
+    response = browser.get(f"/strip/{video}.jpg")
+    assert (response.status_code, response.headers["content-type"]) == (200, "image/jpeg")
+    picture = cv2.imdecode(np.frombuffer(response.content, np.uint8), cv2.IMREAD_COLOR_RGB)
     assert picture is not None
     assert picture.shape == (32, 4 * 32, 3)
     reds = [int(picture[:, 32 * i : 32 * (i + 1), 0].mean()) for i in range(4)]
@@ -256,53 +268,49 @@ def test_a_strip_is_the_frames_that_the_model_saw_side_by_side(
     assert reds[3] - reds[0] > 16  # of the writer's 8 a frame
 
 
-def test_a_browser_keeps_a_strip_by_its_content_and_not_by_an_id_that_another_home_has_too(
+def test_a_browser_caches_a_strip_by_its_content_and_not_by_an_id_that_another_home_has_too(
     home: ReviewedHome, browser: Browser
 ) -> None:
     video = home.clip()
-    with home.engine.begin() as read:
-        sha256 = read.exec_driver_sql("SELECT sha256 FROM videos").scalar_one()
+    with home.engine.begin() as connection:
+        sha256 = connection.exec_driver_sql("SELECT sha256 FROM videos").scalar_one()
     assert f"/strip/{video}.jpg?of={sha256[:16]}&amp;model=tiny" in browser.get("/").text
     assert "no-store" in browser.get(f"/evidence/{video}").headers["cache-control"]
 
 
-def test_a_strip_is_kept_and_needs_no_second_look_at_the_file(
-    home: ReviewedHome, browser: Browser
-) -> None:
+def test_a_strip_is_cached_and_its_file_is_read_once(home: ReviewedHome, browser: Browser) -> None:
     video = home.clip()
     first = browser.get(f"/strip/{video}.jpg").content
     home.path(video).write_bytes(b"something else")
     assert browser.get(f"/strip/{video}.jpg").content == first
 
 
-def test_a_file_that_is_another_one_now_or_none_is_not_shown(
+def test_a_file_that_holds_something_else_now_is_not_shown(
     home: ReviewedHome, browser: Browser
 ) -> None:
     other, broken, cut = home.clip(), home.clip(), home.clip()
     home.path(other).write_bytes(home.path(cut).read_bytes())
     home.path(broken).write_bytes(b"no video any more")
-    answer = browser.get(f"/strip/{other}.jpg")
-    assert (answer.status_code, answer.text) == (
+    response = browser.get(f"/strip/{other}.jpg")
+    assert (response.status_code, response.text) == (
         404,
-        "the file is not the one that was classified any more",
+        "the file is no longer the one that was classified",
     )
     assert "not a video" in browser.get(f"/strip/{broken}.jpg").text
     assert "cannot be shown: not a video" in browser.get("/").text
 
 
-def test_the_evidence_is_drawn_a_bar_a_frame_and_told_in_words(
+def test_the_evidence_is_drawn_as_a_bar_for_each_frame_and_described_in_words(
     home: ReviewedHome, browser: Browser
 ) -> None:
     video = home.clip()
     page = browser.get(f"/evidence/{video}").text
     assert page.count("<svg viewBox") == 3
     assert page.count("<rect") == 3 * 4
-    assert (
-        len(re.findall('aria-label="[a-z]+, step by step of 4: most for it at [1-4] ', page)) == 3
-    )
+    assert len(re.findall('aria-label="[a-z]+, 4 steps: highest at step [1-4] ', page)) == 3
 
 
-def test_evidence_comes_from_the_model_that_answers_now(
+def test_evidence_comes_from_the_model_in_use(
     home: ReviewedHome, browser: Browser, tmp_path: Path
 ) -> None:
     video = home.clip()
@@ -310,21 +318,23 @@ def test_evidence_comes_from_the_model_that_answers_now(
     home.save_model("other", tmp_path, ("zebra", "yak", "xerus"))
     Decisions(home.engine).choose("other", NOW)
     assert "zebra" in browser.get(f"/evidence/{video}").text
-    assert "Answered by tiny; frames and evidence are those of other" in browser.get("/").text
+    assert "Predicted by tiny; frames and evidence are those of other" in browser.get("/").text
 
 
 def test_evidence_without_its_model_says_why(home: ReviewedHome, browser: Browser) -> None:
     video = home.clip()
     home.home.model("tiny").with_suffix(".safetensors").unlink()
-    answer = browser.get(f"/evidence/{video}")
-    assert answer.status_code == 404
-    assert "no evidence: model" in answer.text
+    response = browser.get(f"/evidence/{video}")
+    assert response.status_code == 404
+    assert "no evidence: model" in response.text
 
 
 @pytest.mark.parametrize(
     "path", ["/strip/99.jpg", "/evidence/99", f"/evidence/{2**70}", "/nothing", "/strip/../x.jpg"]
 )
-def test_what_there_is_not_is_not_found(home: ReviewedHome, browser: Browser, path: str) -> None:
+def test_an_address_without_a_page_is_not_found(
+    home: ReviewedHome, browser: Browser, path: str
+) -> None:
     assert browser.get(path).status_code == 404
 
 
@@ -345,9 +355,9 @@ def test_models_are_listed_with_their_decisions_and_reports(
     page = browser.get("/models").text
     assert "vidwatch.toml says so" in page
     assert page.count('src="/models/tiny/c') == 2
-    answer = browser.get("/models/tiny/curves.svg")
-    assert (answer.status_code, answer.text) == (200, "<svg>curves.svg</svg>")
-    assert "sandbox" in answer.headers["content-security-policy"]
+    response = browser.get("/models/tiny/curves.svg")
+    assert (response.status_code, response.text) == (200, "<svg>curves.svg</svg>")
+    assert "sandbox" in response.headers["content-security-policy"]
 
 
 def test_only_known_files_of_known_models_are_served(
@@ -359,16 +369,22 @@ def test_only_known_files_of_known_models_are_served(
     (tmp_path / "secret").write_text("secret")
     (run / "curves.svg").symlink_to(tmp_path / "secret")
     for path in (
-        "tiny/settings.json", "tiny/curves.svg", "tiny/report.html", "none/report.html", "..%2F..%2F/report.html",
-        "tiny/..%2F..%2Fvidwatch.db", "tiny/..%2Ftiny.json", "tiny/%2e%2e/tiny.json",
-    ):  # fmt: skip
+        "tiny/settings.json",
+        "tiny/curves.svg",
+        "tiny/report.html",
+        "none/report.html",
+        "..%2F..%2F/report.html",
+        "tiny/..%2F..%2Fvidwatch.db",
+        "tiny/..%2Ftiny.json",
+        "tiny/%2e%2e/tiny.json",
+    ):
         assert browser.get(f"/models/{path}").status_code == 404
 
 
 @pytest.mark.parametrize(
     "path", ["/static/../review.py", "/static/%2e%2e/site.py", "/static/..%2Fsite.py"]
 )
-def test_static_files_are_the_pages_own_alone(browser: Browser, path: str) -> None:
+def test_only_the_pages_own_static_files_are_served(browser: Browser, path: str) -> None:
     assert browser.get(path).status_code == 404
 
 
@@ -383,7 +399,7 @@ def test_the_history_comes_from_the_random_share_alone(
     assert "50.0 %" in page
 
 
-def test_the_page_answers_before_anything_heavy_is_loaded() -> None:
+def test_the_page_is_served_before_anything_heavy_is_loaded() -> None:
     heavy = {"torch", "timm", "cv2", "av", "numpy", "matplotlib", "alembic"}
     command = [sys.executable, "-X", "importtime", "-c", "import daemon.review.server"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
@@ -392,16 +408,16 @@ def test_the_page_answers_before_anything_heavy_is_loaded() -> None:
     assert loaded & heavy == set()
 
 
-def test_the_database_being_away_is_told(home: ReviewedHome, browser: Browser) -> None:
+def test_a_database_that_cannot_be_used_is_reported(home: ReviewedHome, browser: Browser) -> None:
     video = home.clip()
     page = browser.get("/").text
-    with home.engine.begin() as write:
-        write.exec_driver_sql("ALTER TABLE labels RENAME TO mislaid")
-    answer = browser.post(
+    with home.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE labels RENAME TO mislaid")
+    response = browser.post(
         "/say", data={"secret": hidden(page, "secret"), "id": video, "action": "accept"}
     )
-    assert answer.status_code == 503
-    assert "the database does not answer: no such table" in answer.text
+    assert response.status_code == 503
+    assert "the database cannot be used: no such table" in response.text
 
 
 def test_an_undo_that_could_not_be_written_can_be_tried_again(
@@ -410,18 +426,18 @@ def test_an_undo_that_could_not_be_written_can_be_tried_again(
     video = home.clip()
     browser.say(video, action="accept")
     secret = hidden(browser.get("/").text, "secret")
-    with home.engine.begin() as write:
-        write.exec_driver_sql(
+    with home.engine.begin() as connection:
+        connection.exec_driver_sql(
             "CREATE TRIGGER full BEFORE INSERT ON labels BEGIN SELECT RAISE(FAIL, 'disk full'); END"
         )
     assert "disk full" in browser.post("/undo", data={"secret": secret}).text
-    with home.engine.begin() as write:
-        write.exec_driver_sql("DROP TRIGGER full")
-    assert browser.undo() == "1 clip taken back"
+    with home.engine.begin() as connection:
+        connection.exec_driver_sql("DROP TRIGGER full")
+    assert browser.undo() == "1 label taken back"
     assert home.said()[-1][:2] == (video, "withdrawn")
 
 
-def test_a_label_moves_a_filed_clip_by_the_daemons_hand_alone(
+def test_only_the_daemon_moves_a_filed_clip_that_was_labelled(
     home: ReviewedHome, browser: Browser
 ) -> None:
     video = home.clip("a.avi")
@@ -438,4 +454,4 @@ def test_a_clip_that_was_labelled_unsure_by_command_is_not_shown(
     home: ReviewedHome, browser: Browser
 ) -> None:
     home.labels.add([Label(home.clip(), "unsure")], "command", "ann", NOW)
-    assert "Nothing is to be reviewed now" in browser.get("/").text
+    assert "There is nothing to review now" in browser.get("/").text

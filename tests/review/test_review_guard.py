@@ -35,7 +35,7 @@ def browser(site: Site) -> Browser:
     return Browser(site)
 
 
-def test_every_answer_forbids_what_it_does_not_need(browser: Browser) -> None:
+def test_every_response_forbids_the_browser_what_it_does_not_need(browser: Browser) -> None:
     for path in ("/", "/static/review.js", "/nothing", "/models"):
         headers = browser.get(path).headers
         policy = headers["content-security-policy"]
@@ -67,7 +67,7 @@ def test_no_page_holds_script_or_style_that_the_policy_forbids(
     ],
 )
 @pytest.mark.parametrize("path", ["/say", "/undo"])
-def test_what_another_site_sends_is_refused(
+def test_a_form_that_another_site_sends_is_refused(
     home: ReviewedHome, browser: Browser, path: str, headers: dict[str, str]
 ) -> None:
     video = home.clip()
@@ -93,31 +93,31 @@ def test_nothing_is_changed_by_a_link(home: ReviewedHome, browser: Browser) -> N
     assert browser.get("/undo").status_code == 405
 
 
-def test_pictures_are_not_given_to_other_sites(home: ReviewedHome, browser: Browser) -> None:
+def test_pictures_are_not_sent_to_other_sites(home: ReviewedHome, browser: Browser) -> None:
     video = home.clip()
     from_there = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}
     assert browser.get(f"/strip/{video}.jpg", headers=from_there).status_code == 403
 
 
-def test_a_link_on_another_site_leads_here_without_touching_the_session_and_no_frame_holds_the_page(
+def test_a_link_on_another_site_keeps_the_session_and_no_frame_holds_the_page(
     browser: Browser,
 ) -> None:
     visit = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
-    answer = browser.get("/", headers={**visit, "sec-fetch-dest": "document"})
-    assert (answer.status_code, "set-cookie" in answer.headers) == (200, False)
-    assert 'http-equiv="refresh"' in answer.text
+    response = browser.get("/", headers={**visit, "sec-fetch-dest": "document"})
+    assert (response.status_code, "set-cookie" in response.headers) == (200, False)
+    assert 'http-equiv="refresh"' in response.text
     assert browser.get("/", headers={**visit, "sec-fetch-dest": "iframe"}).status_code == 403
 
 
 @pytest.mark.parametrize(
     "host", ["evil.example", "127.0.0.1.evil.example", "", "localhost.evil.example:8765"]
 )
-def test_a_name_that_is_made_to_point_here_is_refused(site: Site, host: str) -> None:
+def test_another_host_name_that_points_here_is_refused(site: Site, host: str) -> None:
     assert Browser(site).get("/", headers={"host": host}).status_code == 400
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8765", "localhost:8765", "[::1]:8765"])
-def test_this_machines_own_names_are_let_in(site: Site, host: str) -> None:
+def test_this_machines_own_host_names_are_accepted(site: Site, host: str) -> None:
     assert Browser(site).get("/", headers={"host": host}).status_code == 200
 
 
@@ -154,7 +154,7 @@ def test_the_link_with_the_token_lets_a_browser_in(home: ReviewedHome, site: Sit
     assert len(home.said()) == 1
 
 
-def test_on_all_addresses_the_token_alone_lets_in(site: Site) -> None:
+def test_a_page_on_all_addresses_is_open_only_with_the_token(site: Site) -> None:
     browser = Browser(site, "0.0.0.0", TOKEN, "http://camera-server.lan:8765")
     assert browser.get("/").status_code == 403
     browser.get("/", params={"token": TOKEN})
@@ -166,7 +166,7 @@ def review(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (["--host", "0.0.0.0"], "needs a token; set VIDWATCH_REVIEW_TOKEN"),
         (["--token", "short"], "at least 16 characters"),
@@ -177,8 +177,8 @@ def review(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         ([], "vidwatch init"),
     ],
 )
-def test_what_a_person_can_mend_is_one_line(
-    tmp_path: Path, arguments: list[str], said: str
+def test_a_mistake_of_the_user_is_reported_in_one_line(
+    tmp_path: Path, arguments: list[str], expected: str
 ) -> None:
     home = tmp_path / "none"
     if "no.such.host.invalid" in arguments:
@@ -186,4 +186,4 @@ def test_what_a_person_can_mend_is_one_line(
     done = review("--home", home, "review", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
-    assert said in done.stderr
+    assert expected in done.stderr

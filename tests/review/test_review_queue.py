@@ -21,19 +21,19 @@ def home(tmp_path: Path) -> ReviewedHome:
 
 
 def waiting(home: ReviewedHome, *skipped: int) -> tuple[list[int], list[int]]:
-    """The ids of the uncertain ones, and of the random share."""
-    with home.engine.begin() as read:
-        found = read_waiting(read, frozenset(skipped))
-    return [candidate.id for candidate in found.uncertain], [
-        candidate.id for candidate in found.share
-    ]
+    """The ids of the clips by uncertainty, and of the random share."""
+    with home.engine.begin() as connection:
+        found = read_waiting(connection, frozenset(skipped))
+    by_uncertainty = [candidate.id for candidate in found.by_uncertainty]
+    random_share = [candidate.id for candidate in found.random_share]
+    return by_uncertainty, random_share
 
 
-def test_doubtful_ones_come_first_then_the_least_probable(home: ReviewedHome) -> None:
+def test_unsure_clips_come_first_then_the_least_probable_ones(home: ReviewedHome) -> None:
     sure = home.clip(logits=(9, 0, 0, 0))
     less_sure = home.clip(logits=(3, 0, 0, 0))
-    doubtful = home.clip(logits=(9, 0, 0, 0), doubt="unknown")
-    assert waiting(home) == ([doubtful, less_sure, sure], [])
+    unsure = home.clip(logits=(9, 0, 0, 0), doubt="unknown")
+    assert waiting(home) == ([unsure, less_sure, sure], [])
 
 
 def test_the_second_of_a_group_comes_after_the_first_of_all_others(home: ReviewedHome) -> None:
@@ -45,7 +45,7 @@ def test_the_second_of_a_group_comes_after_the_first_of_all_others(home: Reviewe
     assert waiting(home)[0] == [long_scene[0], other, *long_scene[1:], sure]
 
 
-def test_what_failed_was_labelled_or_is_a_duplicate_is_not_reviewed(home: ReviewedHome) -> None:
+def test_failed_labelled_and_duplicate_videos_are_not_reviewed(home: ReviewedHome) -> None:
     labelled, unsure, open_still = home.clip(), home.clip(), home.clip()
     home.fail("notes.mp4", "not a video")
     home.say(labelled, "dark")
@@ -62,15 +62,15 @@ def test_a_label_that_was_taken_back_counts_no_more(home: ReviewedHome) -> None:
     assert waiting(home) == ([clip], [])
 
 
-def test_the_random_share_comes_by_chance_whatever_the_model_thinks(home: ReviewedHome) -> None:
+def test_the_random_share_comes_by_chance_whatever_the_model_predicts(home: ReviewedHome) -> None:
     clips = [home.clip(logits=(number, 0, 0, 0), sampled=True) for number in range(12)]
-    with home.engine.begin() as read:
+    with home.engine.begin() as connection:
         order = select(videos.c.id).where(videos.c.id.in_(clips)).order_by(videos.c.sha256)
-        by_hash = list(read.execute(order).scalars())
+        by_hash = list(connection.execute(order).scalars())
     assert waiting(home) == ([], by_hash)
 
 
-def test_a_clip_of_the_random_share_that_was_corrected_otherwise_is_still_to_be_reviewed(
+def test_a_clip_of_the_random_share_that_was_corrected_elsewhere_is_still_to_be_reviewed(
     home: ReviewedHome,
 ) -> None:
     clip = home.clip(sampled=True)
@@ -92,19 +92,19 @@ def test_a_review_of_the_random_share_that_is_undone_is_to_be_done_again(
     assert waiting(home) == ([], [clip])
 
 
-def test_what_was_skipped_is_left_out(home: ReviewedHome) -> None:
+def test_skipped_clips_are_left_out(home: ReviewedHome) -> None:
     clips = [home.clip(), home.clip(sampled=True)]
     assert waiting(home, *clips) == ([], [])
 
 
 def test_no_table_is_read_from_end_to_end(home: ReviewedHome) -> None:
-    """Of a hundred thousand videos, only those in the states that are reviewed are looked at, and by index."""
-    with home.engine.begin() as read:
-        for query in (queue._uncertain(200), queue._share(200)):
+    """The queries read only videos in the states that are reviewed, and find them by an index."""
+    with home.engine.begin() as connection:
+        for query in (queue._by_uncertainty(200), queue._random_share(200)):
             sql = str(
                 query.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True})
             )
-            plan = [row[3] for row in read.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}")]
+            plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}")]
             scanned = [
                 step
                 for step in plan
@@ -119,31 +119,31 @@ candidates = st.lists(st.sampled_from("abc"), max_size=30).map(
 
 
 @given(candidates, candidates, st.integers(0, 10))
-def test_each_clip_comes_once_and_the_shares_order_stays(
-    uncertain: list[Candidate], drawn: list[Candidate], start: int
+def test_each_clip_comes_once_and_the_random_share_keeps_its_order(
+    by_uncertainty: list[Candidate], drawn: list[Candidate], start: int
 ) -> None:
-    share = [Candidate(100 + candidate.id, candidate.group) for candidate in drawn]
-    order = list(in_order(uncertain, share, start))
-    assert sorted(order, key=lambda one: one.id) == uncertain + share
-    assert [one for one in order if one.id >= 100] == share
+    random_share = [Candidate(100 + candidate.id, candidate.group) for candidate in drawn]
+    order = list(in_order(by_uncertainty, random_share, start))
+    assert sorted(order, key=lambda one: one.id) == by_uncertainty + random_share
+    assert [one for one in order if one.id >= 100] == random_share
 
 
 @given(candidates, candidates, st.integers(0, 10))
-def test_every_fourth_place_is_the_shares_while_both_last(
-    uncertain: list[Candidate], drawn: list[Candidate], start: int
+def test_every_fourth_place_is_for_the_random_share_while_both_lists_last(
+    by_uncertainty: list[Candidate], drawn: list[Candidate], start: int
 ) -> None:
-    share = [Candidate(100 + candidate.id, candidate.group) for candidate in drawn]
-    is_shares = [one.id >= 100 for one in in_order(uncertain, share, start)]
-    for place, found in enumerate(is_shares):
-        both_last = not all(is_shares[place:]) and any(is_shares[place:])
+    random_share = [Candidate(100 + candidate.id, candidate.group) for candidate in drawn]
+    is_random = [one.id >= 100 for one in in_order(by_uncertainty, random_share, start)]
+    for place, found in enumerate(is_random):
+        both_last = not all(is_random[place:]) and any(is_random[place:])
         assert not both_last or found is ((start + place) % EVERY == EVERY - 1)
 
 
 @given(candidates)
-def test_neighbours_are_of_one_group_only_where_no_other_is_left(
-    uncertain: list[Candidate],
+def test_neighbours_are_of_one_group_only_if_no_other_group_is_left(
+    by_uncertainty: list[Candidate],
 ) -> None:
-    order = list(in_order(uncertain, []))
+    order = list(in_order(by_uncertainty, []))
     for place in range(1, len(order)):
         if order[place].group == order[place - 1].group:
             assert {one.group for one in order[place:]} == {order[place].group}

@@ -1,8 +1,10 @@
-// Keys, and answers without a full reload. Everything works without this file, too: it sends the page's own forms.
+// Keys, and labelling without a full reload. It only sends the page's own forms, so everything also
+// works without this file.
 "use strict";
 
 const cards = () => [...document.querySelectorAll(".card")];
-const current = () => document.activeElement.closest(".card") || document.querySelector(".card.current");
+const current = () =>
+  document.activeElement.closest(".card") || document.querySelector(".card.current");
 
 function mark(card) {
   for (const other of cards()) other.classList.toggle("current", other === card);
@@ -17,12 +19,12 @@ function go(card, scrolls = true) {
 
 const source = (card) => card.querySelector("[data-source]")?.dataset.source;
 
-// A card that is still there keeps its pictures; only what its forms must send is new.
+// A card that is still shown keeps its pictures. Only the hidden fields of its forms are renewed.
 function keep(fresh) {
   for (const card of fresh.querySelectorAll(".card")) {
     const old = document.getElementById(card.id);
     if (!old || card.querySelector(".error") || old.querySelector(".error")) continue;
-    if (source(card) !== source(old)) continue; // another model answers now
+    if (source(card) !== source(old)) continue; // another model is in use now
     for (const name of ["secret", "seen"]) {
       const value = card.querySelector(`[name=${name}]`).value;
       for (const field of old.querySelectorAll(`[name=${name}]`)) field.value = value;
@@ -36,26 +38,27 @@ function show(html, position, wasUndone) {
   const before = new Set(cards().map((card) => card.id));
   const marked = current()?.id;
   const fresh = page.querySelector("main");
-  if (!fresh) return tell(page.body.textContent);
+  if (!fresh) return showMessage(page.body.textContent);
   keep(fresh);
-  tell(page.querySelector("#message").textContent);
+  showMessage(page.querySelector("#message").textContent);
   document.querySelector("main").replaceWith(document.adoptNode(fresh));
   document.title = page.title;
-  const wrong = document.querySelector("[aria-invalid]");
+  const refused = document.querySelector("[aria-invalid]");
   const back = wasUndone && cards().find((card) => !before.has(card.id));
   const still = marked && cards().find((card) => card.id === marked && !card.dataset.sent);
   go(back || still || cards()[Math.min(position, cards().length - 1)]);
-  if (wrong) wrong.focus();
+  if (refused) refused.focus();
   prepare();
 }
 
-// One after the other: who is quick goes on with the next card while the one before is on its way.
+// Forms are sent one after the other. A quick person can use the next card while the last one is
+// being sent.
 let sent = Promise.resolve();
 function send(form, button) {
   const own = form.closest(".card");
   if (own?.dataset.sent) return;
   const data = new FormData(form, button);
-  const path = form.getAttribute("action"); // form.action would be the buttons of that name
+  const path = form.getAttribute("action"); // form.action gives the buttons with that name
   const position = form.id === "bulk" ? 0 : Math.max(cards().indexOf(own || current()), 0);
   if (own) {
     own.dataset.sent = "yes";
@@ -67,16 +70,17 @@ function send(form, button) {
 
 async function deliver(path, data, position, own) {
   try {
-    const answer = await fetch(path, {method: "POST", body: new URLSearchParams(data), redirect: "follow"});
-    show(await answer.text(), position, path === "/undo");
+    const body = new URLSearchParams(data);
+    const response = await fetch(path, {method: "POST", body, redirect: "follow"});
+    show(await response.text(), position, path === "/undo");
   } catch (error) {
     if (own) delete own.dataset.sent;
-    tell("The page's server does not answer. Is vidwatch review still running?");
+    showMessage("The page's server does not respond. Is vidwatch review still running?");
   }
 }
 
-// In one place that is always in sight, and that a screen reader watches.
-function tell(text) {
+// Messages have one place. It is always in sight, and a screen reader watches it.
+function showMessage(text) {
   document.getElementById("message").textContent = text.trim();
 }
 
@@ -90,7 +94,7 @@ function isInSight(card) {
   return bottom > 80 && top < innerHeight - 80;
 }
 
-// A key never acts on a card that nobody sees: then it marks one in sight.
+// A key never acts on a card that is out of sight. It then marks a card in sight.
 function seenCard() {
   const card = current();
   if (!card || isInSight(card)) return card;
@@ -110,9 +114,9 @@ function step(by) {
 }
 
 const keys = {
-  1: () => press(".answers button[name=class]:nth-of-type(1)"),
-  2: () => press(".answers button[name=class]:nth-of-type(2)"),
-  3: () => press(".answers button[name=class]:nth-of-type(3)"),
+  1: () => press(".choices button[name=class]:nth-of-type(1)"),
+  2: () => press(".choices button[name=class]:nth-of-type(2)"),
+  3: () => press(".choices button[name=class]:nth-of-type(3)"),
   a: () => press("[value=accept]"),
   Enter: () => press("[value=accept]"),
   u: () => press("[value=unsure]"),
@@ -128,9 +132,11 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey || event.isComposing) return;
   const typing = event.target.matches("input:not([type=checkbox])");
   if (typing && event.key === "Escape") go(current());
-  // A button, a link or a summary that has the focus does what Enter does there.
-  const nowhere = !event.target.closest(".card");
-  if (typing || (event.key === "Enter" && (nowhere || event.target.matches("button, a, summary, input")))) return;
+  if (typing) return;
+  // Enter on a button, a link, a summary or a box keeps its usual meaning.
+  const isInCard = event.target.closest(".card");
+  const hasOwnEnter = event.target.matches("button, a, summary, input");
+  if (event.key === "Enter" && (!isInCard || hasOwnEnter)) return;
   const act = document.querySelector(".card, #undo") && keys[event.key];
   if (!act) return;
   event.preventDefault();
@@ -149,19 +155,20 @@ function count() {
   if (shown) shown.textContent = chosen ? `${chosen} selected` : "Selected";
 }
 
-// The reason why a strip cannot be shown comes in the place of the picture.
+// If a strip cannot be shown, the reason replaces the picture.
 document.addEventListener("error", async (event) => {
   const look = event.target.matches(".film") && event.target.closest(".look");
   if (!look) return;
   const reason = document.createElement("p");
   reason.className = "problem";
   reason.textContent = "cannot be shown";
-  const answer = await fetch(event.target.src).catch(() => null);
-  if (answer && !answer.ok) reason.textContent += `: ${await answer.text()}`;
+  const response = await fetch(event.target.src).catch(() => null);
+  if (response && !response.ok) reason.textContent += `: ${await response.text()}`;
   look.replaceWith(reason);
 }, true);
 
-// One at a time: a browser keeps few connections to a server, and the first waits until the model is loaded.
+// Evidence is loaded for one card at a time: a browser has few connections to a server, and the
+// first request waits until the model is loaded.
 const wanted = [];
 let loading = false;
 async function load() {
@@ -169,19 +176,19 @@ async function load() {
   loading = true;
   for (let place; (place = wanted.shift());) {
     if (!place.isConnected) continue;
-    const answer = await fetch(place.dataset.source).catch(() => null);
-    if (!answer) continue;
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const response = await fetch(place.dataset.source).catch(() => null);
+    if (!response) continue;
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
     const found = page.querySelector(".evidence, .error");
     if (found) place.replaceChildren(...document.adoptNode(found).childNodes);
   }
   loading = false;
 }
 
-const seen = new IntersectionObserver((entries) => {
+const observer = new IntersectionObserver((entries) => {
   for (const entry of entries) {
     if (!entry.isIntersecting) continue;
-    seen.unobserve(entry.target);
+    observer.unobserve(entry.target);
     wanted.push(entry.target);
   }
   load();
@@ -189,7 +196,7 @@ const seen = new IntersectionObserver((entries) => {
 
 function prepare() {
   for (const place of document.querySelectorAll(".evidence[data-source]")) {
-    if (place.querySelector("a")) seen.observe(place);
+    if (place.querySelector("a")) observer.observe(place);
   }
   count();
 }
