@@ -36,14 +36,14 @@ class Live:
 
     model: str
     n: int
-    """The predictions for clips of the random share that a reviewer has labelled."""
+    """How many predictions for clips of the random share a reviewer has labelled."""
     right: int
     """How many of the `n` were right."""
     interval: tuple[float, float]
     """Wilson's 95 % interval of `right` / `n`. Clips of one group are alike, which makes the true
     interval wider still."""
     undecidable: int
-    """The clips reviewed besides, of which the reviewer could not tell the class."""
+    """How many more clips were reviewed, whose class the reviewer could not tell."""
 
 
 @dataclass(frozen=True)
