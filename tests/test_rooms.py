@@ -34,6 +34,7 @@ HEAVY_DAEMON = {
     "cli/shared.py",
     "maintenance/check.py",
     "maintenance/doctor.py",
+    "maintenance/machine.py",
     "cli/progress.py",
 }
 LIGHT_LEARNER = {

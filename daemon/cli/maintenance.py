@@ -89,11 +89,11 @@ def check(
     home: Home = context.obj
     left, found = 0, []
     with home.lock() if repair else nullcontext(), progress.reading() as bar:
-        looking = Check(home, quick=quick, writes=repair, progress=bar)
+        looking = Check(home, quick=quick, may_repair=repair, progress=bar)
         for finding in looking.findings():
-            mended = repair and finding.mend is not None
-            if repair and finding.mend:
-                finding.mend()
+            mended = repair and finding.apply_repair is not None
+            if repair and finding.apply_repair:
+                finding.apply_repair()
             left += not (mended or finding.harmless)
             if as_json:
                 found.append({**finding.to_json(), "mended": mended})
@@ -120,7 +120,7 @@ def doctor(context: typer.Context, as_json: Json = False) -> None:
     for line in examine(context.obj):
         lines.append(line)
         if not as_json:
-            print(f"{line.state:<8} {line.subject:<12} {printable(line.said)}", flush=True)
+            print(f"{line.state:<8} {line.subject:<12} {printable(line.text)}", flush=True)
     if as_json:
         print(json.dumps([line.to_json() for line in lines]))
     if any(line.state == "problem" for line in lines):

@@ -1,4 +1,7 @@
-"""Copies of the database: made while it is written to, checked, and only so many of them kept. Restores nothing."""
+"""Copies of the database: made while it is written to, and checked; only the newest are kept.
+
+Restores nothing.
+"""
 
 import logging
 import re
@@ -14,33 +17,33 @@ from learner.errors import VidwatchError
 
 log = logging.getLogger(__name__)
 
-AGAIN = timedelta(minutes=10)
+AGAIN = timedelta(minutes=10)  # the pause after a backup that could not be made
+CLOCKS_DIFFER = timedelta(minutes=1)
+YOUNG = 3600  # seconds: an incomplete copy that is younger may still be written
 _STAMP = "%Y%m%dT%H%M%SZ"
 _NAME = re.compile(r"vidwatch-(\d{8}T\d{6}Z)\.db")
 
 
 class Backups:
-    """Makes a copy whenever one is due; tended every minute or so.
+    """Makes a backup whenever one is due; tended every minute or so.
 
-    `note` is told why none can be made, and None when one was.
+    `note` is given the reason if none can be made, and None when one was made.
     """
 
     def __init__(self, home: Home, settings: Settings, note: Callable[[str | None], None]) -> None:
-        self._home, self._every, self._kept = (
-            home,
-            timedelta(hours=settings.backup_hours),
-            settings.backups_kept,
-        )
+        self._home = home
+        self._interval = timedelta(hours=settings.backup_hours)
+        self._kept = settings.backups_kept
         self._note = note
         self._not_before = datetime.min.replace(tzinfo=UTC)
 
     def tend(self, now: datetime) -> None:
-        """Make a copy where the newest is too old. One that cannot be made is tried again in some minutes."""
-        newest = newest_at(self._home.backups, now)
-        is_fresh = newest is not None and now - newest < self._every
-        # A pause that seems longer was begun before the clock was set back.
+        """Make a backup if the newest is too old. If that fails, the next try is after `AGAIN`."""
+        newest = newest_backup_time(self._home.backups, now)
+        is_fresh = newest is not None and now - newest < self._interval
+        # A pause that seems longer began before the clock was set back.
         is_pause = now < self._not_before <= now + AGAIN
-        if not self._every or is_fresh or is_pause:
+        if not self._interval or is_fresh or is_pause:
             return
         try:
             self.make(now)
@@ -50,7 +53,7 @@ class Backups:
             self._note(str(error))
 
     def make(self, now: datetime) -> Path:
-        """Make a copy now, and remove the oldest of those that are more than are kept.
+        """Make a backup now, and remove the oldest ones, so that only `backups_kept` are left.
 
         Raises:
             VidwatchError: it cannot be made; none is removed.
@@ -66,22 +69,29 @@ class Backups:
 
 
 def back_up(database: Path, to: Path, now: datetime, *, is_folder: bool = False) -> Path:
-    """Copy the database into the folder `to`, under the name of the time, or to a new file `to`; gives the copy's path.
+    """Copy the database into a folder, under a name with the time, or to a new file.
 
-    With `is_folder`, `to` is made where it is missing.
+    Args:
+        database: The database.
+        to: The folder or the file.
+        now: The time in the name.
+        is_folder: Whether `to` is a folder even if it does not exist yet; then it is made.
+
+    Returns:
+        The path of the copy.
 
     Raises:
         VidwatchError: there is such a file, the copy cannot be written, or the database is damaged.
     """
-    into_folder = is_folder or to.is_dir() or to == database.parent / "backups"
-    target = to / f"vidwatch-{now.astimezone(UTC).strftime(_STAMP)}.db" if into_folder else to
-    while into_folder and target.exists():  # another was made within this second
-        now += timedelta(seconds=1)
-        target = to / f"vidwatch-{now.astimezone(UTC).strftime(_STAMP)}.db"
+    target = to
+    if is_folder or to.is_dir() or to == database.parent / "backups":
+        target = to / _name_at(now)
+        while target.exists():  # another was made within this second
+            now += timedelta(seconds=1)
+            target = to / _name_at(now)
     if target.exists():
-        raise VidwatchError(
-            f"backup {target}: there is such a file; give another name, or a folder"
-        )
+        hint = "give another name, or a folder"
+        raise VidwatchError(f"backup {target}: there is such a file; {hint}")
     try:
         target.parent.mkdir(exist_ok=True)
     except FileExistsError as error:
@@ -92,42 +102,58 @@ def back_up(database: Path, to: Path, now: datetime, *, is_folder: bool = False)
     return target
 
 
-def found(folder: Path, now: datetime) -> list[Path]:
-    """The copies in `folder` that we have made, the newest first.
+def backups_in(folder: Path, now: datetime) -> list[Path]:
+    """The backups in `folder` that we have made, the newest first.
 
-    Those of times to come were made while the clock was wrong: they count as the oldest, or no other would ever be.
+    Those with a time in the future were made while the clock was wrong. They count as the oldest:
+    otherwise no other would ever be the newest.
     """
-    times = {path: stamp for path in folder.glob("vidwatch-*.db") if (stamp := _time_of(path))}
+    times = {}
+    for path in folder.glob("vidwatch-*.db"):
+        if made := _time_of(path):
+            times[path] = made
     return sorted(
-        times, key=lambda path: (not _is_to_come(times[path], now), times[path]), reverse=True
+        times,
+        key=lambda path: (not _is_in_future(times[path], now), times[path]),
+        reverse=True,
     )
 
 
-def newest_at(folder: Path, now: datetime) -> datetime | None:
-    """When the newest copy was made; None where there is none, but for those of times to come."""
-    made = _time_of(next(iter(found(folder, now)), Path()))
-    return made if made and not _is_to_come(made, now) else None
+def newest_backup_time(folder: Path, now: datetime) -> datetime | None:
+    """When the newest backup was made; None if there is none but those with a future time."""
+    for path in backups_in(folder, now)[:1]:
+        made = _time_of(path)
+        if made and not _is_in_future(made, now):
+            return made
+    return None
 
 
 def surplus(folder: Path, made: Path, kept: int, now: datetime) -> list[Path]:
-    """The copies to be removed after `made` was: all but the newest `kept`, and what a killed copying left.
+    """What to remove after `made` was made: all but the newest `kept`, and old incomplete copies.
 
-    `made` itself is never among them: it is the one of which we know that it is whole.
+    Incomplete ones are left when a backup is killed. `made` itself is never among them: it is the
+    one of which we know that it is whole.
     """
-    others = [path for path in found(folder, now) if path != made]
+    others = [path for path in backups_in(folder, now) if path != made]
     parts = [part for part in folder.glob("vidwatch-*.db.part") if _NAME.fullmatch(part.stem)]
-    return others[kept - 1 :] + [
-        part for part in parts if time.time() - part.stat().st_mtime > 3600
-    ]
+    old_parts = [part for part in parts if time.time() - part.stat().st_mtime > YOUNG]
+    return others[kept - 1 :] + old_parts
 
 
-def _is_to_come(made: datetime, now: datetime) -> bool:
-    return made > now + timedelta(minutes=1)
+def _name_at(now: datetime) -> str:
+    return f"vidwatch-{now.astimezone(UTC).strftime(_STAMP)}.db"
+
+
+def _is_in_future(made: datetime, now: datetime) -> bool:
+    return made > now + CLOCKS_DIFFER
 
 
 def _time_of(path: Path) -> datetime | None:
+    """The time in a backup's name; None if it has not such a name."""
     name = _NAME.fullmatch(path.name)
+    if name is None:
+        return None
     try:
-        return datetime.strptime(name[1], _STAMP).replace(tzinfo=UTC) if name else None
+        return datetime.strptime(name[1], _STAMP).replace(tzinfo=UTC)
     except ValueError:  # the 31st of February
         return None

@@ -1,6 +1,7 @@
-"""Files against rows and rows against files: what does not fit. Changes nothing; `repair` does, where told to.
+"""Compares files with rows and rows with files, and finds what does not fit.
 
-What a daemon that runs may have in flight is looked at twice, or left out.
+Changes nothing: `repair` does that, if a person says so. While a daemon runs, files are on their
+way: what is found then counts if it is still so a moment later, or is left out.
 """
 
 import os
@@ -10,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import ColumnElement, Engine, func, select
 from sqlalchemy.exc import DatabaseError
 
 from daemon.database.connection import opened
@@ -21,10 +22,10 @@ from daemon.home import settings
 from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.folders import Folders, Found, files_below
-from daemon.home.identity import identify
+from daemon.home.identity import Identity, identify
 from daemon.home.moving import reason_texts, sha256_if_readable
 from daemon.labels.class_folders import is_label
-from daemon.maintenance.backup import found
+from daemon.maintenance.backup import backups_in
 from daemon.maintenance.finding import Finding
 from daemon.maintenance.leftovers import leftovers
 from daemon.maintenance.repair import Repair
@@ -33,54 +34,65 @@ from learner.catalogue import find_models
 from learner.errors import VidwatchError
 
 BATCH = 500
-GONE = "gone"  # what is no error: people take answered clips away
-AGAIN = 3.0  # seconds after which what was found beside a daemon at work is looked at again
+GONE = "gone"  # no error: people take clips away after they were classified
+AGAIN = 3.0  # seconds after which something found beside a running daemon is checked again
 
 Progress = Callable[[int, int], None]
 
 
 class Check:
-    """Looks at all of a home; `quick` reads no clips, no weights and no backups.
+    """Checks all of a home. After `findings`, `gone` names the filed videos without a file.
 
-    `writes` is whether its findings may be mended: the caller holds the home's lock then. After `findings`, `gone`
-    names the filed videos whose files people have taken away.
+    People have taken these files away.
     """
 
-    def __init__(self, home: Home, *, quick: bool, writes: bool, progress: Progress) -> None:
-        self._home, self._quick, self._progress = home, quick, progress
-        self._running = not writes and home.running() is not None
-        self._writes = writes
+    def __init__(self, home: Home, *, quick: bool, may_repair: bool, progress: Progress) -> None:
+        """Nothing is read yet.
+
+        Args:
+            home: The home.
+            quick: Whether to read no clips, no weights and no backups.
+            may_repair: Whether findings may be repaired; the caller then holds the home's lock.
+            progress: Called with the number of videos done, and of all.
+        """
+        self._home = home
+        self._quick = quick
+        self._may_repair = may_repair
+        self._progress = progress
+        self._is_running = not may_repair and home.running() is not None
         self._engine: Engine
-        self._mending: Repair
+        self._repair: Repair
         self.gone: list[str] = []
 
     def findings(self) -> Iterator[Finding]:
         """All that does not fit, as it is found.
 
         Raises:
-            VidwatchError: no home, or its database cannot be read by this user.
+            VidwatchError: there is no home, or this user cannot read its database.
         """
         self._home.require()
-        if unusable := self._database():
-            yield from unusable
+        if unusable := self._check_database():
+            yield unusable
             return
-        with opened(self._home.database, read_only=not self._writes) as engine:
+        with opened(self._home.database, read_only=not self._may_repair) as engine:
             self._engine = engine
-            self._mending = Repair(self._home, engine)
-            yield from self._dangling()
-            yield from self._rows()
-            yield from self._files()
-            yield from leftovers(self._home, engine, is_running=self._running)
-            yield from self._models()
+            self._repair = Repair(self._home, engine)
+            yield from self._check_references()
+            yield from self._check_rows()
+            yield from self._check_files()
+            yield from leftovers(self._home, engine, is_running=self._is_running)
+            yield from self._check_models()
         if not self._quick:
-            yield from self._backups()
+            yield from self._check_backups()
 
-    def _database(self) -> list[Finding]:
-        path, back = self._home.database, "'vidwatch restore' brings the newest backup back"
+    def _check_database(self) -> Finding | None:
+        """Why the database cannot be used; None if it can."""
+        path = self._home.database
+        hint = "'vidwatch restore' brings the newest backup back"
         if not path.stat().st_size:
-            return [Finding("database", str(path), f"is empty; {back}")]
+            return Finding("database", str(path), f"is empty; {hint}")
         if problems := damage(path, thorough=not self._quick):
-            return [Finding("database", str(path), f"is damaged ({'; '.join(problems)}); {back}")]
+            return Finding("database", str(path), f"is damaged ({'; '.join(problems)}); {hint}")
         from daemon.database.upgrade import head
 
         schema = _schema(path)
@@ -88,195 +100,216 @@ class Check:
             hint = (
                 "'vidwatch init' brings an older one up to date; for a newer one, upgrade vidwatch"
             )
-            return [
-                Finding(
-                    "database", str(path), f"has the schema {schema} instead of {head()}; {hint}"
-                )
-            ]
-        return []
+            problem = f"has the schema {schema} instead of {head()}; {hint}"
+            return Finding("database", str(path), problem)
+        return None
 
-    def _dangling(self) -> Iterator[Finding]:
-        with self._engine.begin() as read:
-            rows = read.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(SHOWN)
+    def _check_references(self) -> Iterator[Finding]:
+        with self._engine.begin() as connection:
+            rows = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(SHOWN)
         for table, row, other, _ in rows:
-            yield Finding(
-                "reference", f"{table} {row}", f"refers to a row of {other} that is not there"
-            )
+            problem = f"refers to a row of {other} that does not exist"
+            yield Finding("reference", f"{table} {row}", problem)
 
-    def _rows(self) -> Iterator[Finding]:
-        with self._engine.begin() as read:
-            total = read.scalar(select(func.count()).select_from(videos)) or 0
-        last = done = 0
-        while rows := self._some(videos.c.id > last):
-            said = [finding for row in rows for finding in self._of_row(row)]
-            if self._running and any(finding.what != GONE for finding in said):
-                time.sleep(AGAIN)
-                again = self._some(videos.c.id.in_([row.id for row in rows]))
-                still = {finding for row in again for finding in self._of_row(row)}
-                said = [finding for finding in said if finding in still]
-            self.gone += [finding.where for finding in said if finding.what == GONE]
-            yield from (finding for finding in said if finding.what != GONE)
-            last, done = rows[-1].id, done + len(rows)
+    def _check_rows(self) -> Iterator[Finding]:
+        with self._engine.begin() as connection:
+            total = connection.scalar(select(func.count()).select_from(videos)) or 0
+        last = 0
+        done = 0
+        while rows := self._read_rows(videos.c.id > last):
+            for finding in self._lasting(rows):
+                if finding.what == GONE:
+                    self.gone.append(finding.where)
+                else:
+                    yield finding
+            last = rows[-1].id
+            done += len(rows)
             self._progress(done, total)
 
-    def _some(self, which: Any) -> Sequence[Any]:
+    def _lasting(self, rows: Sequence[Any]) -> list[Finding]:
+        """What is found in these rows; beside a running daemon, what is found there twice."""
+        found = [finding for row in rows for finding in self._check_row(row)]
+        if not self._is_running or all(finding.what == GONE for finding in found):
+            return found
+        time.sleep(AGAIN)
+        rows = self._read_rows(videos.c.id.in_([row.id for row in rows]))
+        again = {finding for row in rows for finding in self._check_row(row)}
+        return [finding for finding in found if finding in again]
+
+    def _read_rows(self, condition: ColumnElement[bool]) -> Sequence[Any]:
+        """At most `BATCH` videos, with three columns more.
+
+        `is_finished`, `n_predictions`: how many count for its content, and `has_original`: whether
+        the first video with its content exists.
+        """
         original = videos.alias()
         content = func.coalesce(videos.c.duplicate_of, videos.c.id)
-        answers = select(func.count()).where(predictions.c.video_id == content, that_counts())
-        is_there = select(original.c.id).where(original.c.id == content).exists()
+        own = select(func.count()).where(predictions.c.video_id == content, that_counts())
         names = ("id", "name", "path", "size", "sha256", "state", "destination", "duplicate_of")
-        is_finished = videos.c.finished_at.is_not(None).label("is_finished")
-        others = (
-            is_finished,
-            answers.scalar_subquery().label("answers"),
-            is_there.label("has_original"),
+        query = select(
+            *(videos.c[name] for name in names),
+            videos.c.finished_at.is_not(None).label("is_finished"),
+            own.scalar_subquery().label("n_predictions"),
+            select(original.c.id).where(original.c.id == content).exists().label("has_original"),
         )
-        query = select(*(videos.c[name] for name in names), *others).where(which)
-        with self._engine.begin() as read:
-            return read.execute(query.order_by(videos.c.id).limit(BATCH)).all()
+        query = query.where(condition).order_by(videos.c.id).limit(BATCH)
+        with self._engine.begin() as connection:
+            return connection.execute(query).all()
 
-    def _of_row(self, row: Any) -> Iterator[Finding]:
+    def _check_row(self, row: Any) -> Iterator[Finding]:
         where = f"video {row.id} ({row.name})"
         if row.state in PREDICTED:
-            anew = "answer it anew", partial(self._mending.answer_anew, row)
-            if not row.has_original:
-                yield Finding(
-                    "original",
-                    where,
-                    f"is a copy of video {row.duplicate_of}, which is not there",
-                    *anew,
-                )
-            elif not row.answers:
-                yield Finding("answer", where, "was filed without an answer", *anew)
-            elif row.answers > 1 and row.duplicate_of is None:
-                first = (
-                    "keep the first as the answer, and the others beside it",
-                    partial(self._mending.keep_first, row),
-                )
-                yield Finding("answer", where, f"has {row.answers} answers", *first)
+            yield from self._check_prediction(row, where)
             if row.is_finished and row.destination is None:
-                yield from self._of_file(row, where)
-        elif self._running or row.is_finished:
-            return
-        elif row.state == "claimed":
-            repair = "put it back into the queue"
-            yield Finding(
-                "claim",
-                where,
-                "is in hand of a daemon that has ended",
-                repair,
-                self._mending.recover,
-            )
-        elif identify(row.path) is None:
-            said = f"waits for an answer, and {os.fsdecode(row.path)} is not there"
-            yield Finding("missing", where, said, "give it up", partial(self._mending.give_up, row))
+                yield from self._check_file(row, where)
+        elif not self._is_running and not row.is_finished:
+            yield from self._check_unfinished(row, where)
 
-    def _of_file(self, row: Any, where: str) -> Iterator[Finding]:
-        """A filed video's file; that it is gone is no error, since people take them away."""
+    def _check_prediction(self, row: Any, where: str) -> Iterator[Finding]:
+        predict_again = partial(self._repair.predict_again, row)
+        if not row.has_original:
+            problem = f"is a duplicate of video {row.duplicate_of}, which does not exist"
+            yield Finding("original", where, problem, "predict it again", predict_again)
+        elif not row.n_predictions:
+            problem = "was filed without a prediction"
+            yield Finding("answer", where, problem, "predict it again", predict_again)
+        elif row.n_predictions > 1 and row.duplicate_of is None:
+            problem = f"has {row.n_predictions} predictions that count"
+            repair = "let only the first one count"
+            keep_first = partial(self._repair.keep_first, row)
+            yield Finding("answer", where, problem, repair, keep_first)
+
+    def _check_unfinished(self, row: Any, where: str) -> Iterator[Finding]:
+        """A video that is not predicted yet, while no daemon runs."""
+        if row.state == "claimed":
+            problem = "is claimed by a daemon that has ended"
+            repair = "put it back into the queue"
+            yield Finding("claim", where, problem, repair, self._repair.recover)
+        elif identify(row.path) is None:
+            problem = f"waits for a prediction, and {os.fsdecode(row.path)} is not there"
+            give_up = partial(self._repair.give_up, row)
+            yield Finding("missing", where, problem, "mark it as failed", give_up)
+
+    def _check_file(self, row: Any, where: str) -> Iterator[Finding]:
+        """A filed video's file. That it is gone is no error, since people take them away."""
         path = os.fsdecode(row.path)
         try:
-            there = identify(row.path)
+            identity = identify(row.path)
         except OSError as error:
-            yield Finding("file", path, f"cannot be looked at ({error.strerror}): {where}")
+            yield Finding("file", path, f"cannot be accessed ({error.strerror}): {where}")
             return
-        gone = Finding(GONE, where, "was filed, and its file is not there any more", harmless=True)
-        if there is None:
-            yield gone
-        elif there.size != row.size:
-            with self._engine.begin() as read:
-                if unexplained(read, [Found(row.path, there)]):
-                    yield Finding("content", path, f"is not the file that was answered: {where}")
-                else:
-                    yield gone  # another one has its place
-        elif (
-            not self._quick
-            and row.sha256
-            and (digest := sha256_if_readable(row.path)) != row.sha256
-        ):
-            with self._engine.begin() as read:
-                others = (
-                    read.execute(select(videos.c.sha256).where(videos.c.path == row.path))
-                    .scalars()
-                    .all()
-                )
-            if digest is None:
-                yield Finding("file", path, f"cannot be read: {where}")
-            elif digest not in others:
-                yield Finding(
-                    "content",
-                    path,
-                    f"its content is not what was answered (SHA-256 differs): {where}",
-                )
+        if identity is None or (identity.size != row.size and self._is_explained(row, identity)):
+            problem = "was filed, and its file is not there any more"
+            yield Finding(GONE, where, problem, harmless=True)
+        elif identity.size != row.size:
+            yield Finding("content", path, f"is not the file that was classified: {where}")
+        elif not self._quick and row.sha256:
+            yield from self._check_content(row, where)
 
-    def _files(self) -> Iterator[Finding]:
+    def _is_explained(self, row: Any, identity: Identity) -> bool:
+        """Whether the file at the path of `row` is that of another row."""
+        with self._engine.begin() as connection:
+            return not unexplained(connection, [Found(row.path, identity)])
+
+    def _check_content(self, row: Any, where: str) -> Iterator[Finding]:
+        digest = sha256_if_readable(row.path)
+        if digest == row.sha256:
+            return
+        path = os.fsdecode(row.path)
+        if digest is None:
+            yield Finding("file", path, f"cannot be read: {where}")
+            return
+        at_path = select(videos.c.sha256).where(videos.c.path == row.path)
+        with self._engine.begin() as connection:
+            known = connection.execute(at_path).scalars().all()
+        if digest not in known:
+            problem = f"its content is not what was classified (SHA-256 differs): {where}"
+            yield Finding("content", path, problem)
+
+    def _check_files(self) -> Iterator[Finding]:
         texts = reason_texts(self._home.root / "failed")
-        ours = {text for some in texts.values() for text in some}
+        ours = {text for of_video in texts.values() for text in of_video}
         for top in ("classified", "duplicates", "failed"):
             for files in files_below(self._home.root / top):
-                strangers = self._strangers([file for file in files if file.path not in ours])
-                if strangers and self._running:
-                    time.sleep(AGAIN)
-                    strangers = self._strangers(
-                        [file for file in strangers if identify(file.path) == file.identity]
-                    )
-                for file in strangers:
-                    yield self._of_stranger(file, texts.get(file.path, []))
-        for video, some in texts.items():
+                for file in self._strangers([file for file in files if file.path not in ours]):
+                    yield self._check_stranger(file, texts.get(file.path, []))
+        for video, of_video in texts.items():
             if identify(video) is None:
-                for text in some:
-                    path = Path(os.fsdecode(text))
-                    said = "says why a file failed that is not there any more"
-                    yield Finding("text", str(path), said, "remove it", path.unlink, harmless=True)
+                for text in of_video:
+                    yield _needless_text(Path(os.fsdecode(text)))
 
-    def _strangers(self, files: list[Found]) -> list[Found]:
-        """Not those that a person has moved from one class folder to another: the daemon notes what that says."""
-        with self._engine.begin() as read:
-            return [file for file in unexplained(read, files) if predicted_row(read, file) is None]
+    def _strangers(self, files: Sequence[Found]) -> list[Found]:
+        """The files that no row explains; beside a running daemon, those found so twice."""
+        strangers = self._unknown(files)
+        if not strangers or not self._is_running:
+            return strangers
+        time.sleep(AGAIN)
+        return self._unknown([file for file in strangers if identify(file.path) == file.identity])
 
-    def _of_stranger(self, file: Found, texts: Sequence[bytes]) -> Finding:
-        """One that a person has put into a class folder is a label that no daemon has seen yet, and stays."""
-        folders, where = Folders(self._home.root), os.fsdecode(file.path)
-        said = "no row of the database knows it"
-        with self._engine.begin() as read:
-            if is_label(read, folders, file):
-                said += "; the daemon will take its folder for what a person says of it"
-                return Finding("label", where, said, harmless=True)
-        if (
-            file.path.startswith(folders.root + b"/classified/")
-            and folders.class_folder(file.path) is None
-        ):
-            said += ", and it is in no class folder"
-        mend = partial(self._mending.put_back, file, texts)
-        return Finding("stranger", where, said, "put it into the inbox", mend)
+    def _unknown(self, files: Sequence[Found]) -> list[Found]:
+        """The files that no row explains.
 
-    def _models(self) -> Iterator[Finding]:
-        history, used = Decisions(self._engine), set[str]()
+        But for those that a person has moved from one class folder to another: the daemon takes
+        that for a label.
+        """
+        with self._engine.begin() as connection:
+            return [
+                file
+                for file in unexplained(connection, files)
+                if predicted_row(connection, file) is None
+            ]
+
+    def _check_stranger(self, file: Found, texts: Sequence[bytes]) -> Finding:
+        """A file that no row explains.
+
+        If a person has put it into a class folder, it is a label that no daemon has seen yet, and
+        stays.
+        """
+        folders = Folders(self._home.root)
+        where = os.fsdecode(file.path)
+        problem = "is not in the database"
+        with self._engine.begin() as connection:
+            if is_label(connection, folders, file):
+                problem += "; the daemon will take its folder for a label"
+                return Finding("label", where, problem, harmless=True)
+        is_classified = file.path.startswith(folders.root + b"/classified/")
+        if is_classified and folders.class_folder(file.path) is None:
+            problem += ", and lies in no class folder"
+        put_back = partial(self._repair.put_back, file, texts)
+        return Finding("stranger", where, problem, "put it into the inbox", put_back)
+
+    def _check_models(self) -> Iterator[Finding]:
+        in_use = set[str]()
         try:
-            used.add(settings.load(self._home.settings).model)
+            in_use.add(settings.load(self._home.settings).model)
         except VidwatchError as error:
             yield Finding("settings", str(self._home.settings), str(error))
-        undecided = history.undecided()
-        used |= {
-            name
-            for name in (history.champion(), undecided.challenger if undecided else None)
-            if name
-        }
+        decisions = Decisions(self._engine)
+        if champion := decisions.champion():
+            in_use.add(champion)
+        if undecided := decisions.undecided():
+            in_use.add(undecided.challenger)
         if not self._quick:
             from learner import checkpoint
 
-            for name in sorted(used):
+            for name in sorted(in_use):
                 try:
                     checkpoint.load(self._home.model_or_starter(name))
                 except VidwatchError as error:
                     yield Finding("model", name, f"cannot be used: {error}")
         for entry in find_models(self._home.models):
-            if entry.problem and (self._quick or entry.name not in used):
+            if entry.problem and (self._quick or entry.name not in in_use):
                 yield Finding("model", entry.name, f"cannot be used: {entry.problem}")
 
-    def _backups(self) -> Iterator[Finding]:
-        for path in found(self._home.backups, now()):
+    def _check_backups(self) -> Iterator[Finding]:
+        for path in backups_in(self._home.backups, now()):
             if problems := damage(path):
                 yield Finding("backup", str(path), f"is damaged ({problems[0]}); remove it")
+
+
+def _needless_text(path: Path) -> Finding:
+    problem = "says why a file failed that is not there any more"
+    return Finding("text", str(path), problem, "remove it", path.unlink, harmless=True)
 
 
 def _schema(path: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""What we leave in a home when we are killed or a disk is full: copies and models that were not completed."""
+"""What is left in a home after a kill or on a full disk: copies and models that are incomplete."""
 
 import os
 import re
@@ -21,112 +21,127 @@ from learner import files
 from learner.catalogue import read_manifest_file
 from learner.errors import VidwatchError
 
-YOUNG = 600  # seconds: beside a daemon at work, what was changed within them may be in its hands
-_COPY = re.compile(rb"\.vidwatch-(-?\d+)-(\d+)\.part")
+YOUNG = 600  # seconds: a daemon at work may still need what was changed within them
+_COPY_NAME = re.compile(rb"\.vidwatch-(-?\d+)-(\d+)\.part")
 _TOPS = ("inbox", "classified", "labelled", "duplicates", "failed")
 
 
 def leftovers(home: Home, engine: Engine, *, is_running: bool) -> Iterator[Finding]:
-    """All of it; nothing that a daemon or a training at work may still need."""
+    """All leftovers, but for what a daemon or a training at work may still need."""
     for finding, path in _all(home, engine):
         if not (is_running and _is_young(path)):
             yield finding
 
 
 def _all(home: Home, engine: Engine) -> Iterator[tuple[Finding, Path]]:
+    """All leftovers, each with its path."""
     for top in _TOPS:
         for folder, _, names in os.walk(os.fsencode(home.root / top)):
             for name in names:
-                path = folder + b"/" + name
-                if match := _COPY.fullmatch(name):
-                    yield from _of_copy(home, engine, path, int(match[1]), int(match[2]))
-                elif name.startswith(b".") and name.endswith(b".txt.part") and _is_reason(path):
-                    yield _removable(Path(os.fsdecode(path)), "a text that was not completed")
+                if found := _in_folder(home, engine, folder, name):
+                    yield found
     for part in home.models.glob("*.part"):
-        yield from _of_model(part)
+        if found := _model(part):
+            yield found
     for part in home.backups.glob("vidwatch-*.db.part"):
         if not _is_young(part):
             yield _removable(part, "a backup that was not completed")
-    yield from _of_runs(home, engine)
+    yield from _runs(home, engine)
 
 
-def _of_copy(
+def _in_folder(
+    home: Home, engine: Engine, folder: bytes, name: bytes
+) -> tuple[Finding, Path] | None:
+    """The finding about a file in a folder of clips; None if it is no leftover."""
+    path = folder + b"/" + name
+    if match := _COPY_NAME.fullmatch(name):
+        return _copy(home, engine, path, inode=int(match[1]), size=int(match[2]))
+    if name.startswith(b".") and name.endswith(b".txt.part") and _is_reason(path):
+        return _removable(Path(os.fsdecode(path)), "a text that was not completed")
+    return None
+
+
+def _copy(
     home: Home, engine: Engine, path: bytes, inode: int, size: int
-) -> Iterator[tuple[Finding, Path]]:
-    """A copy to another file system. The original is removed before the copy has its name: it may be all there is."""
-    there, shown = identify(path), Path(os.fsdecode(path))
-    if there is None:
-        return
-    with engine.begin() as read:
-        same = (
-            select(videos)
-            .where(videos.c.inode == inode, videos.c.size == size)
-            .order_by(videos.c.id.desc())
-        )
-        row: Any = read.execute(same.limit(1)).first()
+) -> tuple[Finding, Path] | None:
+    """The finding about a copy to another file system; None if the daemon completes it.
+
+    The original is removed before the copy gets its name: the copy may be all there is of a clip.
+
+    Args:
+        home: The home.
+        engine: Its database.
+        path: The copy.
+        inode: The original's inode, from the copy's name.
+        size: The original's size in bytes, from the copy's name.
+    """
+    copy = identify(path)
+    shown = Path(os.fsdecode(path))
+    if copy is None:
+        return None
+    of_original = select(videos).where(videos.c.inode == inode, videos.c.size == size)
+    with engine.begin() as connection:
+        newest_first = of_original.order_by(videos.c.id.desc())
+        row: Any = connection.execute(newest_first.limit(1)).first()
     if row and row.destination is not None:
-        return  # the daemon goes on with it
-    if there.size < size:
-        yield _removable(shown, "a copy that was not completed; the original is where it was")
-        return
-    lies_there = row and identify(row.path)
+        return None  # the daemon goes on with it
+    if copy.size < size:
+        return _removable(shown, "a copy that was not completed; the original is where it was")
+    original = identify(row.path) if row else None
     if (
-        lies_there
-        and lies_there.size == size
+        original
+        and original.size == size
         and sha256_if_readable(row.path) == sha256_if_readable(path)
     ):
-        yield _removable(shown, "a copy of a file that lies in its place")
-        return
+        return _removable(shown, "a copy of a file that lies in its place")
     name = os.fsencode(row.name) if row else b"found-%d" % inode
-    mend = partial(put_back, Found(path, there), home.inbox, name)
-    yield (
-        Finding("copy", str(shown), "may be all there is of a clip", "put it into the inbox", mend),
-        shown,
-    )
+    apply_repair = partial(put_back, Found(path, copy), home.inbox, name)
+    problem = "may be all there is of a clip"
+    return Finding("copy", str(shown), problem, "put it into the inbox", apply_repair), shown
 
 
-def _of_model(part: Path) -> Iterator[tuple[Finding, Path]]:
-    """A model's file that was not put in its place; a manifest may be all that is missing of it."""
+def _model(part: Path) -> tuple[Finding, Path] | None:
+    """The finding about a model's file that was not put in its place; None if it is none.
+
+    If only the manifest is missing, and the weights are whole, the model can be completed.
+    """
     if part.name.endswith(".json.part"):
         manifest = part.with_suffix("")
-        weights = manifest.with_suffix(".safetensors")
-        digest = sha256_if_readable(os.fsencode(weights))
-        if digest and digest == _stated(part) and digest != _stated(manifest):
-            said, repair = "its manifest was not put in its place", "do that"
-            yield (
-                Finding("model", manifest.stem, said, repair, partial(files.commit, manifest)),
-                part,
-            )
-            return
+        digest = sha256_if_readable(os.fsencode(manifest.with_suffix(".safetensors")))
+        if digest and digest == _weights_digest(part) and digest != _weights_digest(manifest):
+            problem = "its manifest was not put in its place"
+            apply_repair = partial(files.commit, manifest)
+            return Finding("model", manifest.stem, problem, "put it there", apply_repair), part
     if part.name.endswith((".json.part", ".safetensors.part")):
-        yield _removable(part, "a model that was not saved to the end")
+        return _removable(part, "a model that was not saved to the end")
+    return None
 
 
-def _of_runs(home: Home, engine: Engine) -> Iterator[tuple[Finding, Path]]:
-    with engine.begin() as read:
-        states = {
-            row.name: row.state for row in read.execute(select(trainings.c.name, trainings.c.state))
-        }
+def _runs(home: Home, engine: Engine) -> Iterator[tuple[Finding, Path]]:
+    """The folders of trainings that ended without a model."""
+    with engine.begin() as connection:
+        rows = connection.execute(select(trainings.c.name, trainings.c.state))
+        states = {row.name: row.state for row in rows}
     for folder in home.models.glob("auto-*.run"):
-        name, is_model = folder.stem, folder.with_suffix(".safetensors").exists()
-        if (
-            re.fullmatch(r"auto-\d+", name)
-            and not is_model
-            and states.get(name) not in ("asked", "training")
-        ):
-            said = "what is left of a training of which no model came, with its log"
-            mend = partial(shutil.rmtree, folder)
-            yield Finding("run", str(folder), said, "remove it", mend, harmless=True), folder
+        is_ours = re.fullmatch(r"auto-\d+", folder.stem) is not None
+        has_model = folder.with_suffix(".safetensors").exists()
+        is_under_way = states.get(folder.stem) in ("asked", "training")
+        if is_ours and not has_model and not is_under_way:
+            problem = "what is left of a training that gave no model, with its log"
+            remove = partial(shutil.rmtree, folder)
+            yield Finding("run", str(folder), problem, "remove it", remove, harmless=True), folder
 
 
-def _removable(path: Path, said: str) -> tuple[Finding, Path]:
-    return Finding(
-        "leftover", str(path), said, "remove it", partial(path.unlink, missing_ok=True)
-    ), path
+def _removable(path: Path, problem: str) -> tuple[Finding, Path]:
+    remove = partial(path.unlink, missing_ok=True)
+    return Finding("leftover", str(path), problem, "remove it", remove), path
 
 
 def _is_young(path: Path) -> bool:
-    """By the time that no one can set: a copy has the times of its original."""
+    """By the time of its last change (ctime), which no program can set.
+
+    The modification time is of no use: a copy has that of its original.
+    """
     try:
         return time.time() - path.lstat().st_ctime < YOUNG
     except OSError:
@@ -134,15 +149,17 @@ def _is_young(path: Path) -> bool:
 
 
 def _is_reason(path: bytes) -> bool:
+    """Whether a file begins as our texts do, as far as it was written."""
     try:
         with Path(os.fsdecode(path)).open("rb") as file:
-            begun = file.read(len(REASON))
-        return REASON.startswith(begun)
+            opening = file.read(len(REASON))
+        return REASON.startswith(opening)
     except OSError:
         return False
 
 
-def _stated(manifest: Path) -> str | None:
+def _weights_digest(manifest: Path) -> str | None:
+    """The SHA-256 that a manifest gives of its weights; None if it cannot be read."""
     try:
         return str(read_manifest_file(manifest)["weights_sha256"])
     except (VidwatchError, KeyError):

@@ -1,7 +1,7 @@
-"""Removes rows of videos whose files people have taken away, when these rows are old or many. Never a file.
+"""Removes old rows, or too many, of videos whose files people have taken away. Never a file.
 
-Pages that become free are used again; the file does not shrink, since that would lock it for long, or make it slower
-for ever (auto_vacuum).
+Pages that become free are used again. The database's file does not shrink: that would lock it for
+long, or make it slower for ever (auto_vacuum).
 """
 
 import logging
@@ -35,17 +35,17 @@ from learner.errors import VidwatchError
 
 log = logging.getLogger(__name__)
 
-YOUNG = timedelta(days=7)  # a database in which nothing is older is new, or was just begun anew
-LOOKED_AT = 1000
+YOUNG = timedelta(days=7)  # a database in which nothing is older is new, or was just begun again
+READ_AT_ONCE = 1000
 REMOVED = 100  # in one transaction: the daemon waits for it
-PAUSE = 0.05
+PAUSE = 0.05  # seconds between transactions
 _FOLDERS = ("classified", "labelled", "duplicates", "failed")
 
 
 class Retention:
-    """Tended every hour or so: a row goes when its file was gone at two looks, for people may just be moving it.
+    """Removes rows; tended every few hours.
 
-    `back_up` is called before anything is removed; `note` is told why nothing is, and None where all is well.
+    A row goes if its file was gone at two visits: people may just be moving it.
     """
 
     def __init__(
@@ -56,16 +56,28 @@ class Retention:
         back_up: Callable[[datetime], object],
         note: Callable[[str | None], None],
     ) -> None:
-        self._engine, self._writer = engine, engine.execution_options(writes=True)
-        self._days, self._videos = settings.keep_days, settings.keep_videos
-        self._back_up, self._note = back_up, note
+        """Nothing is removed yet.
+
+        Args:
+            home: The home.
+            engine: Its database.
+            settings: Its settings: `keep_days` and `keep_videos`.
+            back_up: Called before anything is removed.
+            note: Given the reason if nothing can be removed, and None if all is well.
+        """
+        self._engine = engine
+        self._writer = engine.execution_options(writes=True)
+        self._keep_days = settings.keep_days
+        self._keep_videos = settings.keep_videos
+        self._back_up = back_up
+        self._note = note
         self._folders = [home.root / name for name in _FOLDERS]
         self._mounted = [folder for folder in self._folders if folder.is_mount()]
-        self._seen: frozenset[int] = frozenset()
+        self._gone_before: frozenset[int] = frozenset()
 
     def tend(self, now: datetime) -> int:
-        """Remove what is to be removed; gives how many videos."""
-        if not self._days and not self._videos:
+        """Remove the rows that are due; gives how many."""
+        if not self._keep_days and not self._keep_videos:
             return 0
         try:
             removed = self._tend(now)
@@ -77,145 +89,146 @@ class Retention:
 
     def _tend(self, now: datetime) -> int:
         self._require_folders()
-        with self._engine.begin() as read:
-            first = read.scalar(select(videos.c.arrived_at).order_by(videos.c.id).limit(1))
-            total = read.scalar(select(func.count()).select_from(videos)) or 0
+        oldest_first = select(videos.c.arrived_at).order_by(videos.c.id)
+        with self._engine.begin() as connection:
+            first = connection.scalar(oldest_first.limit(1))
+            total = connection.scalar(select(func.count()).select_from(videos)) or 0
         if first is None or now - first < YOUNG:
             return 0
         gone = list(self._gone(now))
-        again = [row for row in gone if row in self._seen]
-        self._seen = frozenset(gone)
+        gone_twice = [video for video in gone if video in self._gone_before]
+        self._gone_before = frozenset(gone)
         if len(gone) > total / 2:
             hint = "raise keep_days or keep_videos, and lower it again step by step"
             raise VidwatchError(f"{len(gone)} of {total} would go, which is more than half; {hint}")
-        if not again:
+        if not gone_twice:
             return 0
         self._back_up(now)
         removed = 0
-        for first_one in range(0, len(again), REMOVED):
-            removed += self._remove(again[first_one : first_one + REMOVED])
+        for begin in range(0, len(gone_twice), REMOVED):
+            removed += self._remove(gone_twice[begin : begin + REMOVED])
             time.sleep(PAUSE)
-        log.info(
-            "rows of %d videos removed, whose files are gone (keep_days, keep_videos)", removed
-        )
+        text = "rows of %d videos removed, whose files are gone (keep_days, keep_videos)"
+        log.info(text, removed)
         return removed
 
     def _require_folders(self) -> None:
-        """Where a disk or share is away, all files on it look as if people had taken them."""
+        """Check that no disk or share is away: then all files on it would look taken away."""
         for folder in self._folders:
             if folder in self._mounted and not folder.is_mount():
                 raise VidwatchError(f"{folder} is not mounted any more")
             try:
-                empty = next(folder.iterdir(), None) is None
+                is_empty = next(folder.iterdir(), None) is None
             except OSError as error:
-                raise VidwatchError(f"{folder} cannot be looked at ({error.strerror})") from error
-            if empty and folder.name in ("classified", "labelled") and self._was_used(folder):
-                raise VidwatchError(
-                    f"{folder} is empty, and the database knows of clips in it: is its disk away?"
-                )
+                raise VidwatchError(f"{folder} cannot be accessed ({error.strerror})") from error
+            if is_empty and folder.name in ("classified", "labelled") and self._was_used(folder):
+                problem = "is empty, and the database knows of clips in it"
+                raise VidwatchError(f"{folder} {problem}: is its disk away?")
 
     def _was_used(self, folder: Path) -> bool:
         below = lies_below(videos.c.path, os.fsencode(folder))
-        with self._engine.begin() as read:
-            return read.execute(select(videos.c.id).where(below).limit(1)).first() is not None
+        with self._engine.begin() as connection:
+            return connection.execute(select(videos.c.id).where(below).limit(1)).first() is not None
 
     def _gone(self, now: datetime) -> Iterator[int]:
-        """The videos that are to go, the newest first: duplicates go before what they refer to."""
-        oldest = now - timedelta(days=self._days)
-        with self._engine.begin() as read:
-            # The newest row stays in any case: SQLite would give its id to another video.
-            last = read.scalar(select(func.max(videos.c.id))) or 0
-            if not self._videos:  # what came after the newest old one need not be looked at
-                old = (
-                    read.scalar(select(func.max(videos.c.id)).where(videos.c.finished_at < oldest))
-                    or 0
-                )
-                last = min(last, old + 1)
-            near = _near_labels(read, last)
+        """The videos that are due, the newest first: duplicates go before what they refer to."""
+        oldest = now - timedelta(days=self._keep_days)
+        with self._engine.begin() as connection:
+            end = self._end(connection, oldest)
+            near_labels = _near_labels(connection, end)
         n = 0
-        while rows := self._rows(last, oldest):
+        while rows := self._read_rows(end, oldest):
             for row in rows:
-                if row.id not in near and _is_gone(row.path, row.size):
-                    n += 1
-                    if (self._videos and n > self._videos) or (self._days and row.is_old):
-                        yield row.id
-            last = rows[-1].id
+                if row.id in near_labels or not _is_gone(row.path, row.size):
+                    continue
+                n += 1
+                is_too_many = bool(self._keep_videos) and n > self._keep_videos
+                is_too_old = bool(self._keep_days) and row.is_old
+                if is_too_many or is_too_old:
+                    yield row.id
+            end = rows[-1].id
 
-    def _rows(self, below: int, oldest: datetime) -> Sequence[Any]:
-        columns = (
-            videos.c.id,
-            videos.c.path,
-            videos.c.size,
-            (videos.c.finished_at < oldest).label("is_old"),
-        )
-        query = (
-            select(*columns)
-            .where(videos.c.id < below, _may_go())
-            .order_by(videos.c.id.desc())
-            .limit(LOOKED_AT)
-        )
-        with self._engine.begin() as read:
-            return read.execute(query).all()
+    def _end(self, connection: Connection, oldest: datetime) -> int:
+        """The id below which videos may go."""
+        # The newest row always stays: SQLite would give its id to another video.
+        newest = connection.scalar(select(func.max(videos.c.id))) or 0
+        if self._keep_videos:
+            return newest
+        # By age alone, what came after the newest old one need not be read.
+        is_old = videos.c.finished_at < oldest
+        newest_old = connection.scalar(select(func.max(videos.c.id)).where(is_old)) or 0
+        return min(newest, newest_old + 1)
+
+    def _read_rows(self, below: int, oldest: datetime) -> Sequence[Any]:
+        """The next videos below an id that may go, the newest first."""
+        is_old = (videos.c.finished_at < oldest).label("is_old")
+        query = select(videos.c.id, videos.c.path, videos.c.size, is_old)
+        query = query.where(videos.c.id < below, _may_go())
+        with self._engine.begin() as connection:
+            newest_first = query.order_by(videos.c.id.desc())
+            return connection.execute(newest_first.limit(READ_AT_ONCE)).all()
 
     def _remove(self, ids: list[int]) -> int:
-        """In one transaction, which looks again at what the database says."""
-        looked_at = {row.id: row.path for row in self._paths(ids) if _is_gone(row.path, row.size)}
-        refers = videos.alias()
-        original = select(refers.c.id).where(refers.c.duplicate_of == videos.c.id).exists()
-        sure = select(videos.c.id, videos.c.path).where(videos.c.id.in_(list(looked_at)), _may_go())
-        with self._writer.begin() as write:
-            going = [row.id for row in write.execute(sure) if looked_at[row.id] == row.path]
+        """Remove these videos in one transaction, which reads again what the database says.
+
+        Gives how many were removed.
+        """
+        paths = {row.id: row.path for row in self._files(ids) if _is_gone(row.path, row.size)}
+        due = select(videos.c.id, videos.c.path).where(videos.c.id.in_(list(paths)), _may_go())
+        copy = videos.alias()
+        has_copy = select(copy.c.id).where(copy.c.duplicate_of == videos.c.id).exists()
+        with self._writer.begin() as connection:
+            going = [row.id for row in connection.execute(due) if paths[row.id] == row.path]
+            these = videos.c.id.in_(going)
             # A duplicate and its original may be in the same batch.
-            write.execute(
-                delete(videos).where(videos.c.id.in_(going), videos.c.duplicate_of.is_not(None))
-            )
-            going = list(
-                write.execute(
-                    select(videos.c.id).where(videos.c.id.in_(going), not_(original))
-                ).scalars()
-            )
-            write.execute(delete(predictions).where(predictions.c.video_id.in_(going)))
-            write.execute(delete(videos).where(videos.c.id.in_(going)))
-            left = write.scalar(select(func.count()).where(videos.c.id.in_(ids))) or 0
+            connection.execute(delete(videos).where(these, videos.c.duplicate_of.is_not(None)))
+            without_copy = select(videos.c.id).where(these, not_(has_copy))
+            going = list(connection.execute(without_copy).scalars())
+            connection.execute(delete(predictions).where(predictions.c.video_id.in_(going)))
+            connection.execute(delete(videos).where(videos.c.id.in_(going)))
+            left = connection.scalar(select(func.count()).where(videos.c.id.in_(ids))) or 0
             return len(ids) - left
 
-    def _paths(self, ids: list[int]) -> Sequence[Any]:
-        with self._engine.begin() as read:
-            return read.execute(
-                select(videos.c.id, videos.c.path, videos.c.size).where(videos.c.id.in_(ids))
-            ).all()
+    def _files(self, ids: list[int]) -> Sequence[Any]:
+        query = select(videos.c.id, videos.c.path, videos.c.size).where(videos.c.id.in_(ids))
+        with self._engine.begin() as connection:
+            return connection.execute(query).all()
 
 
 def _may_go() -> ColumnElement[bool]:
-    """What its row says of a video that may go."""
-    said = select(labels.c.id).where(labels.c.video_id == videos.c.id).exists()
-    return and_(videos.c.finished_at.is_not(None), videos.c.destination.is_(None), not_(said))
+    """Whether a video may go, by its row alone: it is done, and has no label."""
+    label = select(labels.c.id).where(labels.c.video_id == videos.c.id)
+    is_done = and_(videos.c.finished_at.is_not(None), videos.c.destination.is_(None))
+    return and_(is_done, not_(label.exists()))
 
 
-def _near_labels(read: Connection, below: int) -> set[int]:
-    """The videos that came around labelled ones: without them, it would look as if all were labelled, see `sides`."""
+def _near_labels(connection: Connection, below: int) -> set[int]:
+    """The videos that came around labelled ones.
+
+    Without them, it would look as if all that came had been labelled, see `training/holdout.py`.
+    """
     video = predictions.c.video_id
-    said = select(labels.c.id).where(labels.c.video_id == video).exists()
-    around = (
-        func.max(cast(said, Integer)).over(order_by=video, rows=(-AROUND, AROUND)).label("is_near")
+    is_labelled = select(labels.c.id).where(labels.c.video_id == video).exists()
+    window = func.max(cast(is_labelled, Integer)).over(order_by=video, rows=(-AROUND, AROUND))
+    arrived = select(video, window.label("is_near"))
+    arrived_by_itself = arrived.where(that_counts(), not_(came_labelled(video))).subquery()
+    near = select(arrived_by_itself.c.video_id).where(
+        arrived_by_itself.c.is_near == 1, arrived_by_itself.c.video_id < below
     )
-    answered = select(video, around).where(that_counts(), not_(came_labelled(video))).subquery()
-    near = select(answered.c.video_id).where(answered.c.is_near == 1, answered.c.video_id < below)
-    return set(read.execute(near.execution_options(yield_per=LOOKED_AT)).scalars())
+    return set(connection.execute(near.execution_options(yield_per=READ_AT_ONCE)).scalars())
 
 
 def _is_gone(path: bytes, size: int) -> bool:
     """Whether a video's file is not where its row says.
 
     Raises:
-        VidwatchError: that cannot be told now.
+        VidwatchError: that cannot be found out now.
     """
     try:
         info = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
         return True
     except OSError as error:
-        raise VidwatchError(
-            f"{os.fsdecode(path)} cannot be looked at ({error.strerror})"
-        ) from error
+        text = f"{os.fsdecode(path)} cannot be accessed ({error.strerror})"
+        raise VidwatchError(text) from error
     return not stat.S_ISREG(info.st_mode) or info.st_size != size

@@ -1,6 +1,7 @@
-"""How far the answers can be relied on: queries that only read.
+"""How far the predictions can be relied on: queries that only read.
 
-Only answers count, not what a challenger or a later model says. Weeks begin on Monday, in UTC.
+Only the prediction that decides where a video is filed counts, not that of a challenger or of a
+later model. Weeks begin on Monday, in UTC.
 """
 
 from collections import Counter, defaultdict
@@ -23,7 +24,7 @@ from daemon.database.tables import (
 )
 from daemon.home.folders import Folders
 from daemon.labels.queries import came_labelled
-from daemon.report.drift import WEEK, compare, recent
+from daemon.report.drift import WEEK, compare, read_recent
 from daemon.report.statistics import wilson
 
 BINS = 10
@@ -31,68 +32,79 @@ BINS = 10
 
 @dataclass(frozen=True)
 class Live:
-    """How many of a model's `n` answers to the random share were right, with Wilson's 95 % interval.
-
-    Clips of one group are alike, which makes the true interval wider still. `undecidable`: the reviewer could not tell.
-    """
+    """How often a model's predictions for the random share were right."""
 
     model: str
     n: int
+    """How many predictions for clips of the random share a reviewer has labelled."""
     right: int
+    """How many of the `n` were right."""
     interval: tuple[float, float]
+    """Wilson's 95 % interval of `right` / `n`. Clips of one group are alike, which makes the true
+    interval wider still."""
     undecidable: int
+    """How many more clips were reviewed, whose class the reviewer could not tell."""
 
 
 @dataclass(frozen=True)
 class LiveWeek(Live):
-    """The same of one week's answers; `week` is its Monday."""
+    """How often the predictions of one week were right."""
 
     week: date
+    """Its Monday."""
 
 
 @dataclass(frozen=True)
 class Bin:
-    """The `n` answers with a probability in this bin: their mean, and the share of them that was right."""
+    """The predictions with a probability from `low` to `high`."""
 
     low: float
     high: float
     n: int
+    """How many there are."""
     probability: float
+    """The mean of their probabilities."""
     right: float
+    """The share of them that was right."""
 
 
 @dataclass(frozen=True)
 class Week:
-    """One week's `n` answers: how many were unsure, and how many named each class."""
+    """The predictions of one week."""
 
     week: date
+    """Its Monday."""
     n: int
+    """How many there are."""
     unsure: int
+    """How many of them are unsure."""
     classes: dict[str, int]
+    """How many are of each class, the most frequent first."""
 
 
 @dataclass(frozen=True)
 class Quality:
-    """How far the answers can be relied on.
+    """How far the predictions can be relied on."""
 
-    `unsure` of `looked_at` answers of the last 7 days are; `awaiting` files are among the unsure ones and nobody has
-    said what they are; `live` is of the model that answers, `to_review` says that clips of the random share are there.
-    """
-
-    looked_at: int
+    counted: int
+    """The predictions of the last 7 days, or of a sample of them."""
     unsure: int
+    """How many of these are unsure."""
     awaiting: int
+    """How many files lie among the unsure ones without a label."""
     live: Live | None
+    """How often the champion was right; None if nothing was reviewed, or there is no champion."""
     to_review: bool
+    """Whether the champion predicted clips of the random share lately: they can be reviewed."""
     drift: list[str]
+    """Warnings that what arrives has changed."""
 
     def to_json(self) -> dict[str, Any]:
         """Three keys of the status."""
-        share = self.unsure / self.looked_at if self.looked_at else None
         return {
             "unsure": {
-                "share": share,
-                "looked_at": self.looked_at,
+                "share": self.unsure / self.counted if self.counted else None,
+                "looked_at": self.counted,
                 "awaiting_review": self.awaiting,
             },
             "live_accuracy": asdict(self.live) if self.live else None,
@@ -100,134 +112,164 @@ class Quality:
         }
 
 
-def live_accuracy(read: Connection) -> list[LiveWeek]:
-    """How right the answers of each week and model were, by the random share alone.
+def live_accuracy(connection: Connection) -> list[LiveWeek]:
+    """How often the predictions of each week and model were right, by the random share alone.
 
-    A clip counts where it was drawn at its arrival and reviewed as one of those. What people correct is wrong more
-    often than the rest, and what is reviewed first is what the model was unsure of: neither says how often it is right.
-    So the review has to ask about a clip of the random share even where someone has corrected it already.
+    A clip counts if it was drawn at its arrival, and was reviewed as one of the random share. What
+    people correct is wrong more often than the rest. What is reviewed first is what the model was
+    unsure of. So neither says how often the model is right, and the review has to ask about a clip
+    of the random share even if someone has corrected it already.
     """
-    by_week = defaultdict(list)
-    for row in read.execute(_reviewed()):
-        by_week[_monday(row.created_at), row.model].append(row)
-    return [
-        LiveWeek(**_live(model, by_week[week, model]), week=week) for week, model in sorted(by_week)
-    ]
+    reviewed = defaultdict(list)
+    for row in connection.execute(_reviewed()):
+        reviewed[_monday(row.created_at), row.model].append(row)
+    return [_live_week(week, model, reviewed[week, model]) for week, model in sorted(reviewed)]
 
 
-def live_total(read: Connection, model: str) -> Live | None:
-    """The same of all answers of one model; None where not one was reviewed."""
-    seen = _reviewed().where(models.c.name == model).subquery()
-    told = seen.c.verdict == "labelled"
-    counted = (
+def live_total(connection: Connection, model: str) -> Live | None:
+    """How often all predictions of one model were right; None if not one was reviewed."""
+    reviewed = _reviewed().where(models.c.name == model).subquery()
+    is_decided = reviewed.c.verdict == "labelled"
+    is_right = reviewed.c.predicted == reviewed.c.label
+    counts = select(
         func.count(),
-        func.count().filter(told),
-        func.count().filter(told, seen.c.answer == seen.c.truth),
+        func.count().filter(is_decided),
+        func.count().filter(is_decided, is_right),
     )
-    n_all, n, right = read.execute(select(*counted).select_from(seen)).one()
-    return Live(model, n, right, wilson(right, n), n_all - n) if n_all else None
+    n_reviewed, n, right = connection.execute(counts.select_from(reviewed)).one()
+    if not n_reviewed:
+        return None
+    return Live(model, n, right, wilson(right, n), n_reviewed - n)
 
 
-def calibration(read: Connection, model: str | None = None) -> list[Bin]:
-    """What the probabilities of all models, or of one, were worth, by the same clips; empty bins are left out."""
-    query, bins = _reviewed(), defaultdict(list)
-    for row in read.execute(query.where(models.c.name == model) if model else query):
+def calibration(connection: Connection, model: str | None = None) -> list[Bin]:
+    """Probabilities compared with how often they were right, of one model or of all.
+
+    By the same clips as `live_accuracy`. Empty bins are left out.
+    """
+    query = _reviewed()
+    if model:
+        query = query.where(models.c.name == model)
+    bins = defaultdict(list)
+    for row in connection.execute(query):
         if row.verdict == "labelled":
-            bins[min(int(row.probability * BINS), BINS - 1)].append(
-                (row.probability, row.answer == row.truth)
-            )
-    means = {
-        index: [fmean(column) for column in zip(*found, strict=True)]
-        for index, found in sorted(bins.items())
-    }
-    return [
-        Bin(index / BINS, (index + 1) / BINS, len(bins[index]), *mean)
-        for index, mean in means.items()
-    ]
+            index = min(int(row.probability * BINS), BINS - 1)
+            bins[index].append((row.probability, row.predicted == row.label))
+    return [_bin(index, bins[index]) for index in sorted(bins)]
 
 
-def weeks(read: Connection, now: datetime, count: int = 12) -> list[Week]:
-    """The answers of the last `count` weeks, the oldest first; the last one is not over yet."""
+def weeks(connection: Connection, now: datetime, count: int = 12) -> list[Week]:
+    """The predictions of the last `count` weeks, the oldest first. The last one is not over yet."""
     mondays = [_monday(now) - n * WEEK for n in reversed(range(count))]
-    since = predictions.c.created_at >= datetime.combine(mondays[0], time.min, UTC)
-    day, unsure = func.date(predictions.c.created_at, type_=Date), predictions.c.doubt.is_not(None)
-    columns = (
-        day.label("day"),
-        predictions.c["class"].label("name"),
-        unsure.label("unsure"),
+    is_recent = predictions.c.created_at >= datetime.combine(mondays[0], time.min, UTC)
+    query = select(
+        func.date(predictions.c.created_at, type_=Date).label("day"),
+        predictions.c["class"].label("class_name"),
+        predictions.c.doubt.is_not(None).label("is_unsure"),
         func.count().label("n"),
     )
-    answers = select(*columns).where(
-        that_counts(), since, not_(came_labelled(predictions.c.video_id))
-    )
-    classes, doubted = defaultdict[date, Counter[str]](Counter), Counter[date]()
-    for row in read.execute(answers.group_by("day", "name", "unsure")):
-        week = row.day - timedelta(days=row.day.weekday())
-        classes[week][row.name] += row.n
-        doubted[week] += row.n * row.unsure
+    query = query.where(that_counts(), is_recent, not_(came_labelled(predictions.c.video_id)))
+    classes = defaultdict[date, Counter[str]](Counter)
+    unsure = Counter[date]()
+    for row in connection.execute(query.group_by("day", "class_name", "is_unsure")):
+        week = _monday_of(row.day)
+        classes[week][row.class_name] += row.n
+        if row.is_unsure:
+            unsure[week] += row.n
     return [
-        Week(week, classes[week].total(), doubted[week], dict(classes[week].most_common()))
+        Week(week, classes[week].total(), unsure[week], dict(classes[week].most_common()))
         for week in mondays
     ]
 
 
-def drift(read: Connection, now: datetime) -> list[str]:
-    """The warnings of `drift.compare`, as things stand."""
-    return compare(recent(read, now))
+def drift(connection: Connection, now: datetime) -> list[str]:
+    """The warnings of `daemon.report.drift.compare`, as things stand."""
+    return compare(read_recent(connection, now))
 
 
-def quality(read: Connection, folders: Folders, model: str | None, now: datetime) -> Quality:
-    """What `status` says of the answers, as things stand; `model` is the one that answers."""
-    seen = recent(read, now)
-    live = live_total(read, model) if model else None
+def quality(connection: Connection, folders: Folders, model: str | None, now: datetime) -> Quality:
+    """What `status` shows about the predictions. `model` is the champion."""
+    recent = read_recent(connection, now)
     return Quality(
-        len(seen.week),
-        sum(answer.unsure for answer in seen.week),
-        _awaiting(read, folders),
-        live,
-        any(answer.sampled and answer.model == model for answer in seen.week + seen.before),
-        compare(seen),
+        counted=len(recent.week),
+        unsure=sum(prediction.unsure for prediction in recent.week),
+        awaiting=_awaiting(connection, folders),
+        live=live_total(connection, model) if model else None,
+        to_review=any(
+            prediction.sampled and prediction.model == model
+            for prediction in recent.week + recent.before
+        ),
+        drift=compare(recent),
     )
 
 
 def _reviewed() -> Select[Any]:
-    """The answers to clips of the random share, with what was said where that is reviewed, and was not taken back."""
-    given, later = labels.alias(), labels.alias()
-    newer = select(later.c.id).where(later.c.video_id == given.c.video_id, later.c.id > given.c.id)
-    newer = newer.where(later.c.sampled, stands(later))
-    # By their ids, or SQLite would begin with the predictions.
-    last = select(given.c.id).where(given.c.sampled, stands(given), not_(newer.exists()))
-    answered = and_(predictions.c.video_id == videos.c.id, that_counts())
-    wanted = (
+    """The predictions for reviewed clips of the random share, each with the reviewer's label.
+
+    That is the newest one that was given while the random share was reviewed, and that nobody has
+    taken back.
+    """
+    given = labels.alias()
+    later = labels.alias()
+    is_later = and_(later.c.video_id == given.c.video_id, later.c.id > given.c.id)
+    newer = select(later.c.id).where(is_later, later.c.sampled, stands(later))
+    # Found by their ids, or SQLite would begin with the predictions.
+    newest = select(given.c.id).where(given.c.sampled, stands(given), not_(newer.exists()))
+    own = and_(predictions.c.video_id == videos.c.id, that_counts())
+    columns = (
         models.c.name.label("model"),
-        predictions.c["class"].label("answer"),
+        predictions.c["class"].label("predicted"),
         predictions.c.probability,
+        predictions.c.created_at,
+        labels.c.verdict,
+        labels.c["class"].label("label"),
     )
-    query = select(
-        *wanted, predictions.c.created_at, labels.c.verdict, labels.c["class"].label("truth")
-    )
-    query = query.select_from(labels).join(videos, videos.c.id == labels.c.video_id)
     return (
-        query.join(predictions, answered)
+        select(*columns)
+        .select_from(labels)
+        .join(videos, videos.c.id == labels.c.video_id)
+        .join(predictions, own)
         .join(models)
-        .where(labels.c.id.in_(last), videos.c.sampled)
+        .where(labels.c.id.in_(newest), videos.c.sampled)
     )
 
 
-def _awaiting(read: Connection, folders: Folders) -> int:
-    """By their folder, which has an index."""
-    lies_there = lies_below(videos.c.path, folders.unsure())
-    said = select(labels.c.id).where(labels.c.video_id == videos.c.id, stands()).exists()
-    return read.scalar(select(func.count()).select_from(videos).where(lies_there, not_(said))) or 0
+def _awaiting(connection: Connection, folders: Folders) -> int:
+    """The unsure files without a label, found by their folder: there is an index of the paths."""
+    is_there = lies_below(videos.c.path, folders.unsure())
+    label = select(labels.c.id).where(labels.c.video_id == videos.c.id, stands())
+    unlabelled = select(func.count()).select_from(videos).where(is_there, not_(label.exists()))
+    return connection.scalar(unlabelled) or 0
 
 
-def _live(model: str, rows: Sequence[Any]) -> dict[str, Any]:
-    told = [row for row in rows if row.verdict == "labelled"]
-    right = sum(row.answer == row.truth for row in told)
-    counted = {"n": len(told), "right": right, "undecidable": len(rows) - len(told)}
-    return {"model": model, **counted, "interval": wilson(right, len(told))}
+def _live_week(week: date, model: str, rows: Sequence[Any]) -> LiveWeek:
+    decided = [row for row in rows if row.verdict == "labelled"]
+    right = sum(row.predicted == row.label for row in decided)
+    return LiveWeek(
+        model=model,
+        n=len(decided),
+        right=right,
+        interval=wilson(right, len(decided)),
+        undecidable=len(rows) - len(decided),
+        week=week,
+    )
+
+
+def _bin(index: int, predicted: Sequence[tuple[float, bool]]) -> Bin:
+    """The bin of these predictions, each with its probability and whether it was right."""
+    return Bin(
+        low=index / BINS,
+        high=(index + 1) / BINS,
+        n=len(predicted),
+        probability=fmean(probability for probability, _ in predicted),
+        right=fmean(is_right for _, is_right in predicted),
+    )
 
 
 def _monday(moment: datetime) -> date:
-    day = moment.astimezone(UTC).date()
+    """The Monday of the moment's week, in UTC."""
+    return _monday_of(moment.astimezone(UTC).date())
+
+
+def _monday_of(day: date) -> date:
     return day - timedelta(days=day.weekday())

@@ -1,4 +1,7 @@
-"""Whether what comes in has changed: this week's answers against those of the four weeks before. Only reads."""
+"""Whether what arrives has changed: this week's predictions against those of the 4 weeks before.
+
+Only reads.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -12,128 +15,155 @@ from daemon.database.tables import models, own_group, predictions, that_counts, 
 from daemon.labels.queries import came_labelled
 from daemon.report.statistics import Tally, chi_square_term, p_value_of_classes, p_value_of_unsure
 
-WEEK, BEFORE = timedelta(days=7), timedelta(days=28)
-LOOKED_AT = 5000  # of the clips of these five weeks
-LEAST_GROUPS = 30  # on each side
-ODDS = 0.01
+WEEK = timedelta(days=7)
+BEFORE = timedelta(days=28)
+SAMPLE_SIZE = 5000  # clips of these five weeks, at most
+LEAST_GROUPS = 30  # in each of the two periods
+LEVEL = 0.01  # the probability of a false warning, for both tests together
 
 
 @dataclass(frozen=True)
-class Seen:
-    """An answer; `group` is the clip's own where it has none. `sampled`: it is of the random share."""
+class RecentPrediction:
+    """What a model predicted for a clip that arrived in the last five weeks."""
 
     model: str
     group: str
+    """The clip's group: a group of its own if it has no other."""
     class_name: str
     unsure: bool
     sampled: bool
+    """Whether the clip is one of the random share."""
 
 
 @dataclass(frozen=True)
 class Recent:
-    """The answers of the last seven days and of the 28 days before; where they are many, some of them, evenly drawn."""
+    """The predictions of the last five weeks. If they are many, an even sample of them."""
 
-    week: list[Seen]
-    before: list[Seen]
+    week: list[RecentPrediction]
+    """Of the last 7 days."""
+    before: list[RecentPrediction]
+    """Of the 28 days before."""
 
 
-def recent(read: Connection, now: datetime) -> Recent:
-    """The answers of the last five weeks.
+def read_recent(connection: Connection, now: datetime) -> Recent:
+    """The predictions of the last five weeks.
 
-    `status` asks for them every second: of many clips it looks at LOOKED_AT at most, the same ones the next time.
+    `status` asks for them every second. If there are many clips, it reads a sample of at most
+    `SAMPLE_SIZE`, which is the same one the next time.
     """
     since = now - WEEK - BEFORE
-    is_answer = that_counts()
-    oldest = select(predictions.c.video_id).where(predictions.c.created_at >= since, is_answer)
-    first = read.scalar(oldest.order_by(predictions.c.created_at).limit(1))
+    is_recent = predictions.c.created_at >= since
+    oldest_first = (
+        select(predictions.c.video_id)
+        .where(is_recent, that_counts())
+        .order_by(predictions.c.created_at)
+    )
+    first = connection.scalar(oldest_first.limit(1))
     if first is None:
         return Recent([], [])
-    some = _some(first, read.scalar(select(func.max(videos.c.id))) or first)
-    age = (
-        (predictions.c.created_at >= now - WEEK).label("is_new"),
-        (predictions.c.created_at >= since).label("counts"),
-    )
-    columns = (
-        models.c.name.label("model"),
-        predictions.c["class"].label("name"),
-        predictions.c.doubt,
-        *age,
-    )
-    answered = and_(predictions.c.video_id == videos.c.id, is_answer)
-    query = select(videos.c.id, videos.c.group, videos.c.sampled, *columns).join_from(
-        videos, predictions, answered
-    )
-    query = query.join(models).where(videos.c.id.in_(some), not_(came_labelled(videos.c.id)))
-    sides: dict[bool, list[Seen]] = {True: [], False: []}
-    for row in read.execute(query):
-        if row.counts:
-            seen = Seen(
-                row.model,
-                row.group or own_group(row.id),
-                row.name,
-                row.doubt is not None,
-                row.sampled,
-            )
-            sides[row.is_new].append(seen)
-    return Recent(sides[True], sides[False])
-
-
-def compare(found: Recent) -> list[str]:
-    """Warnings, in plain words, that more is unsure this week than before, or the classes are others, beyond chance.
-
-    Only answers of one model are compared: another one makes other mistakes, and doubts other clips, when the same
-    videos come in. It is the one that answered most this week, of those that answered enough on both sides; for a while
-    after another has taken over, nothing can be said. Clips of one recording are alike: each group is one observation.
-
-    The odds of a false warning are about 1 in 100 at any one look, shared by both tests (Bonferroni). One week is
-    tested at a time, and the week moves on: who looks all year has to expect two false warnings, of a day or two each
-    (simulated with 10 to 200 recordings a day).
-    """
-    sides = {
-        model: (_tally(found.week, model), _tally(found.before, model))
-        for model in {s.model for s in found.week}
-    }
-    enough = {
-        model: both for model, both in sides.items() if min(side.n for side in both) >= LEAST_GROUPS
-    }
-    if not enough:
-        return []
-    week, before = enough[max(enough, key=lambda model: (enough[model][0].n, model))]
-    said = []
-    if p_value_of_unsure(week, before) < ODDS / 2:
-        said.append(f"unsure answers: {_shares(week.unsure / week.n, before.unsure / before.n)}")
-    if p_value_of_classes(week, before) < ODDS / 2:
-        name = max(
-            {*week.classes, *before.classes},
-            key=lambda name: (chi_square_term(week, before, [name]), name),
+    last = connection.scalar(select(func.max(videos.c.id))) or first
+    query = (
+        select(
+            videos.c.id,
+            videos.c.group,
+            videos.c.sampled,
+            models.c.name.label("model"),
+            predictions.c["class"].label("class_name"),
+            predictions.c.doubt,
+            (predictions.c.created_at >= now - WEEK).label("is_of_week"),
+            is_recent.label("is_recent"),
         )
-        shares = _shares(week.of([name]) / week.n, before.of([name]) / before.n)
-        said.append(f"other classes than before, above all {name}: {shares}")
-    return said
+        .join_from(videos, predictions, and_(predictions.c.video_id == videos.c.id, that_counts()))
+        .join(models)
+        .where(videos.c.id.in_(_sample(first, last)), not_(came_labelled(videos.c.id)))
+    )
+    week: list[RecentPrediction] = []
+    before: list[RecentPrediction] = []
+    for row in connection.execute(query):
+        if not row.is_recent:
+            continue
+        prediction = RecentPrediction(
+            model=row.model,
+            group=row.group or own_group(row.id),
+            class_name=row.class_name,
+            unsure=row.doubt is not None,
+            sampled=row.sampled,
+        )
+        period = week if row.is_of_week else before
+        period.append(prediction)
+    return Recent(week, before)
+
+
+def compare(recent: Recent) -> list[str]:
+    """Warnings if more predictions are unsure than before, or the classes changed, beyond chance.
+
+    Only predictions of one model are compared: another model makes other mistakes, and is unsure of
+    other clips, even if the same videos arrive. It is the model with the most predictions this
+    week, of those with enough in both periods. For a while after a new model takes over, there is
+    no warning. Clips of one recording are alike, so each group is one observation.
+
+    The probability of a false warning is about 1 in 100 at any one time, shared by both tests
+    (Bonferroni). One week is tested at a time, and the week moves on: over a year, expect two false
+    warnings, of a day or two each (simulated with 10 to 200 recordings a day).
+    """
+    periods = _periods_to_compare(recent)
+    if periods is None:
+        return []
+    week, before = periods
+    warnings = []
+    if p_value_of_unsure(week, before) < LEVEL / 2:
+        shares = _shares(week.unsure / week.n, before.unsure / before.n)
+        warnings.append(f"unsure predictions: {shares}")
+    if p_value_of_classes(week, before) < LEVEL / 2:
+        name = _most_changed(week, before)
+        shares = _shares(week.count([name]) / week.n, before.count([name]) / before.n)
+        warnings.append(f"other classes than before, above all {name}: {shares}")
+    return warnings
+
+
+def _periods_to_compare(recent: Recent) -> tuple[Tally, Tally] | None:
+    """The week and the time before, of the model to compare; None if no model has enough groups."""
+    comparable = {}
+    for model in {prediction.model for prediction in recent.week}:
+        week = _tally(recent.week, model)
+        before = _tally(recent.before, model)
+        if min(week.n, before.n) >= LEAST_GROUPS:
+            comparable[model] = (week, before)
+    if not comparable:
+        return None
+    busiest = max(comparable, key=lambda model: (comparable[model][0].n, model))
+    return comparable[busiest]
+
+
+def _most_changed(week: Tally, before: Tally) -> str:
+    """The class that adds most to chi-square."""
+    names = {*week.classes, *before.classes}
+    return max(names, key=lambda name: (chi_square_term(week, before, [name]), name))
 
 
 def _shares(new: float, old: float) -> str:
-    return (
-        f"{new:.0%} of the last 7 days, {old:.0%} of the 28 days before; that is more than chance"
-    )
+    shares = f"{new:.0%} of the last 7 days, {old:.0%} of the 28 days before"
+    return f"{shares}; that is more than chance"
 
 
-def _tally(seen: Sequence[Seen], model: str) -> Tally:
-    """A group of several clips is an observation of their shares."""
-    own = [one for one in seen if one.model == model]
-    size = Counter(one.group for one in own)
+def _tally(predicted: Sequence[RecentPrediction], model: str) -> Tally:
+    """Counts the groups: one of several clips is an observation of these clips' shares."""
+    own = [prediction for prediction in predicted if prediction.model == model]
+    size = Counter(prediction.group for prediction in own)
     classes = defaultdict[str, float](float)
-    for one in own:
-        classes[one.class_name] += 1 / size[one.group]
-    return Tally(len(size), sum(one.unsure / size[one.group] for one in own), classes)
+    for prediction in own:
+        classes[prediction.class_name] += 1 / size[prediction.group]
+    unsure = sum(prediction.unsure / size[prediction.group] for prediction in own)
+    return Tally(len(size), unsure, classes)
 
 
-def _some(first: int, last: int) -> list[int]:
-    """All numbers, or one of each 2, 4, 8...: at no fixed distance, since several cameras may take turns."""
+def _sample(first: int, last: int) -> list[int]:
+    """Ids from `first` to `last`: all of them, or one of each 2, 4, 8 and so on.
+
+    The distance between them varies, since several cameras may take turns.
+    """
     step = 1
-    while (last - first) // step >= LOOKED_AT - 1:
+    while (last - first) // step >= SAMPLE_SIZE - 1:
         step *= 2
-    return [
-        block * step + crc32(b"%d" % block) % step
-        for block in range(first // step, last // step + 1)
-    ]
+    blocks = range(first // step, last // step + 1)
+    return [block * step + crc32(b"%d" % block) % step for block in blocks]

@@ -9,70 +9,75 @@ from rich.text import Text
 from daemon.home.identity import printable
 from daemon.labels.quality import Balance, DoubtfulLabel, LabelQuality
 
-SHOWN = 20
+SHOWN = 20  # labels in each table, at most
+_NUMBERS = ("id", "clips", "groups")
+_ODD = "Worth a look: other clips of the same recording are labelled otherwise"
+_HINT = (
+    "vidwatch label ID CLASS gives the right class; "
+    "a label that is given once more is not shown here again"
+)
 
 
 def render(found: LabelQuality) -> RenderableType:
-    """For a terminal, with what to do."""
+    """The tables, with what to do."""
     if not found.balance:
         return Text("no labels yet: move clips into labelled/<class>/, or see vidwatch label")
     parts: list[RenderableType] = [_balance_table(found.balance), Text()]
     if found.judge is None:
-        parts.append(Text("no training yet that could doubt a label", "dim"))
-    title = f"Labels that the training of {found.judge} doubts, the worst first"
-    parts += _questions(title, "it says", found.doubted, "yellow")
-    parts += _questions("Labelled two ways", "who", found.two_ways, "yellow")
-    parts += _questions(
-        "Worth a look: other clips of the same recording are labelled otherwise",
-        "why",
-        found.odd,
-        "",
-    )
+        parts.append(Text("no training yet that could find errors in the labels", "dim"))
+    title = f"Likely label errors, found by the training of {found.judge}, the worst first"
+    parts += _label_table(title, "predicted", found.doubted, "yellow")
+    parts += _label_table("Labelled with two classes", "by", found.two_ways, "yellow")
+    parts += _label_table(_ODD, "why", found.odd, "")
     if found.doubted or found.two_ways or found.odd:
-        parts.append(
-            Text(
-                "vidwatch label ID CLASS says what it is; a label that is said once more is not asked about again"
-            )
-        )
+        parts.append(Text(_HINT))
     else:
-        parts.append(Text("no label that should be looked at again", "green"))
+        parts.append(Text("no label needs to be checked again", "green"))
     return Group(*parts)
 
 
 def _balance_table(balance: Sequence[Balance]) -> Table:
-    columns = ("class", "clips", "groups", "holdout", "given by", "")
+    columns = ("class", "clips", "groups", "holdout", "sources", "")
     table = _table("Labelled clips", "bold", *columns)
-    for one in balance:
-        holdout = f"{one.holdout} clips, {one.holdout_groups} groups" if one.holdout else "none"
-        sources = ", ".join(f"{source} {n}" for source, n in one.sources.items())
-        name = Text(printable(one.class_name), "bold")
+    for row in balance:
+        holdout = "none"
+        if row.holdout:
+            holdout = f"{row.holdout} clips, {row.holdout_groups} groups"
         table.add_row(
-            name, str(one.clips), str(one.groups), holdout, sources, Text(one.short or "", "yellow")
+            Text(printable(row.class_name), "bold"),
+            str(row.clips),
+            str(row.groups),
+            holdout,
+            ", ".join(f"{source} {n}" for source, n in row.sources.items()),
+            Text(row.short or "", "yellow"),
         )
     return table
 
 
-def _questions(
-    title: str, column: str, questions: Sequence[DoubtfulLabel], style: str
+def _label_table(
+    title: str, last_column: str, found: Sequence[DoubtfulLabel], style: str
 ) -> list[RenderableType]:
-    if not questions:
+    """A table of labels to check again, and an empty line; nothing if there is no such label."""
+    if not found:
         return []
-    more = f", {SHOWN} of {len(questions)}" if len(questions) > SHOWN else ""
-    table = _table(title + more, f"bold {style}".strip(), "id", "video", "label", column)
-    for one in questions[:SHOWN]:
-        shown = (Text(printable(text)) for text in (one.name, one.class_name, one.why))
-        table.add_row(str(one.id), *shown)
+    more = f", {SHOWN} of {len(found)}" if len(found) > SHOWN else ""
+    columns = ("id", "video", "label", last_column)
+    table = _table(title + more, f"bold {style}".strip(), *columns)
+    for label in found[:SHOWN]:
+        texts = (label.name, label.class_name, label.why)
+        table.add_row(str(label.id), *(Text(printable(text)) for text in texts))
     return [table, Text()]
 
 
 def _table(title: str, style: str, *columns: str) -> Table:
     table = Table(
-        title=Text(title), title_justify="left", title_style=style, box=None, padding=(0, 2, 0, 0)
+        title=Text(title),
+        title_justify="left",
+        title_style=style,
+        box=None,
+        padding=(0, 2, 0, 0),
     )
     for column in columns:
-        table.add_column(
-            column,
-            justify="right" if column in ("id", "clips", "groups") else "left",
-            overflow="fold",
-        )
+        is_number = column in _NUMBERS
+        table.add_column(column, justify="right" if is_number else "left", overflow="fold")
     return table

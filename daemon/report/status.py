@@ -1,4 +1,4 @@
-"""What there is to know about a home, by queries that only read: as a table for people, or as JSON."""
+"""What there is to know about a home, by queries that only read: for people, or as JSON."""
 
 import os
 from dataclasses import asdict, dataclass
@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import PurePath
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, func, select
+from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from daemon.database.connection import opened
 from daemon.database.tables import (
@@ -25,30 +25,45 @@ from daemon.report.accuracy import Quality, quality
 from daemon.training.decisions import BY_ITSELF, Decisions
 
 RATE_WINDOW = timedelta(minutes=5)
-SHOWN = 10
+SHOWN = 10  # videos in each table, at most
 
 
 @dataclass(frozen=True)
 class RecentVideo:
-    """A video whose way has ended well; `duplicate_of` names the video whose answer it shows.
-
-    `doubt` says why that is unsure, `read_share` how much of the clip was there.
-    """
+    """A video that was finished lately, with its prediction."""
 
     id: int
     name: str
     path: str
     class_name: str
     probability: float
-    doubt: str | None
+    unsure: str | None
+    """Why the prediction is unsure; None if it is not."""
     read_share: float | None
+    """How much of the clip could be read; None if that is not known."""
     duplicate_of: int | None
+    """The first video with the same content, whose prediction this is; None if it is its own."""
     at: datetime
+    """When the video was finished."""
+
+    def to_json(self) -> dict[str, Any]:
+        """One object; the time in ISO 8601."""
+        return {
+            "class": self.class_name,
+            "id": self.id,
+            "name": self.name,
+            "path": self.path,
+            "probability": self.probability,
+            "doubt": self.unsure,
+            "read_share": self.read_share,
+            "duplicate_of": self.duplicate_of,
+            "at": self.at.isoformat(),
+        }
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A video without an answer, or in temporary trouble, and why."""
+    """A video that failed, or is in temporary trouble."""
 
     id: int
     name: str
@@ -57,120 +72,114 @@ class Problem:
 
 @dataclass(frozen=True)
 class TrainingStatus:
-    """The newest training, how its comparison ended, and the labels that came since."""
+    """The newest training, and the labels that came since. All but `new_labels` may be None."""
 
     name: str | None
+    """The model that comes of it; None if there was no training yet."""
     state: str | None
+    """A value of `trainings.state`."""
     progress: str | None
+    """How far it is, for people."""
     error: str | None
+    """Why it failed."""
     verdict: str | None
+    """How its model compared with the champion: a value of `decisions.verdict`."""
     new_labels: int
+    """How many labels came since the last training that ended by itself."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """Everything that `vidwatch status` shows. `counts` are videos by state; `in_hand` are claimed or not yet moved."""
+    """Everything that `vidwatch status` shows."""
 
     home: Home
     running: Running | None
+    """The daemon; None if it does not run."""
     settings_are_newer: bool
+    """Whether vidwatch.toml was changed after the daemon started."""
     model: str | None
+    """The champion; None before the first start."""
     fallback: str | None
+    """Why the daemon went back to an earlier model by itself; None if it did not."""
     counts: dict[str, int]
+    """The number of videos in each state, and `in_hand`: those claimed or not moved yet."""
     duplicates: int
     clips_a_minute: float
+    """How many were filed, on average over `RATE_WINDOW`."""
     quality: Quality
-    learning: TrainingStatus
+    training: TrainingStatus
     recent: list[RecentVideo]
+    """The videos finished last, the newest first."""
     failed: list[Problem]
     troubled: list[Problem]
+    """The videos in temporary trouble, which are tried again."""
 
     def to_json(self) -> dict[str, Any]:
         """One object; times in ISO 8601."""
-        running = {
+        daemon = {
             "running": self.running is not None,
             "pid": self.running.pid if self.running else None,
             "since": self.running.since.isoformat() if self.running else None,
             "notices": dict(self.running.notices) if self.running else {},
+            "settings_are_newer": self.settings_are_newer,
         }
-        recent = [
-            {"class": answered.pop("class_name"), **answered, "at": answered.pop("at").isoformat()}
-            for answered in map(asdict, self.recent)
-        ]
         return {
             "home": str(self.home.root),
-            "daemon": {**running, "settings_are_newer": self.settings_are_newer},
+            "daemon": daemon,
             "model": self.model,
             "fallback": self.fallback,
             **self.counts,
             "duplicates": self.duplicates,
             "clips_a_minute": self.clips_a_minute,
             **self.quality.to_json(),
-            "training": asdict(self.learning),
-            "recent": recent,
+            "training": asdict(self.training),
+            "recent": [video.to_json() for video in self.recent],
             "failures": [asdict(problem) for problem in self.failed],
             "troubles": [asdict(problem) for problem in self.troubled],
         }
 
 
 def read_status(home: Home, now: datetime) -> Status:
-    """Look at a home, with or without a daemon.
+    """The status of a home, with or without a daemon.
 
     Raises:
-        VidwatchError: no home, or its database cannot be read by this user.
+        VidwatchError: there is no home, or this user cannot read its database.
     """
     home.require()
     running = home.running()
     with opened(home.database, read_only=True) as engine:
         champion = Decisions(engine).champion()
-        with engine.begin() as read:
-            model = _name(champion) or read.scalar(
-                select(models.c.name).order_by(models.c.used_at.desc()).limit(1)
-            )
+        with engine.begin() as connection:
+            model = _model_name(champion) or _last_used(connection)
             return Status(
-                home,
-                running,
-                running is not None and _changed_after(home, running.since),
-                model,
-                _fallback(read),
-                counts(read),
-                read.scalar(select(func.count()).where(videos.c.duplicate_of.is_not(None))) or 0,
-                _rate(read, now),
-                quality(read, Folders(home.root), model, now),
-                _learning(read),
-                _recent(read),
-                _problems(
-                    read,
-                    select(videos, videos.c.error.label("why")).where(videos.c.error.is_not(None)),
-                ),
-                _problems(
-                    read,
-                    select(videos, videos.c.trouble.label("why")).where(
-                        videos.c.trouble.is_not(None)
-                    ),
-                ),
+                home=home,
+                running=running,
+                settings_are_newer=running is not None and _changed_after(home, running.since),
+                model=model,
+                fallback=_fallback(connection),
+                counts=counts(connection),
+                duplicates=_duplicates(connection),
+                clips_a_minute=_clips_a_minute(connection, now),
+                quality=quality(connection, Folders(home.root), model, now),
+                training=_training(connection),
+                recent=_recent(connection),
+                failed=_problems(connection, videos.c.error),
+                troubled=_problems(connection, videos.c.trouble),
             )
 
 
-def counts(read: Connection) -> dict[str, int]:
-    """The number of videos in each state, and how many are in hand."""
-    few = videos.c.state.in_(
-        [state for state in STATES if state != "filed"]
-    )  # of millions, nearly all are filed
-    found: dict[str, int] = {
-        row.state: row.n
-        for row in read.execute(
-            select(videos.c.state, func.count().label("n")).where(few).group_by(videos.c.state)
-        )
-    }
-    found["filed"] = (read.scalar(select(func.count()).select_from(videos)) or 0) - sum(
-        found.values()
-    )
-    unmoved = read.scalar(select(func.count()).where(videos.c.destination.is_not(None))) or 0
-    return {
-        **{state: found.get(state, 0) for state in STATES},
-        "in_hand": found.get("claimed", 0) + unmoved,
-    }
+def counts(connection: Connection) -> dict[str, int]:
+    """The number of videos in each state, and `in_hand`: those claimed or not moved yet."""
+    # Of millions of videos, nearly all are filed: only the others are counted one by one.
+    not_filed = [state for state in STATES if state != "filed"]
+    by_state = select(videos.c.state, func.count().label("n")).group_by(videos.c.state)
+    rows = connection.execute(by_state.where(videos.c.state.in_(not_filed)))
+    found: dict[str, int] = {row.state: row.n for row in rows}
+    total = connection.scalar(select(func.count()).select_from(videos)) or 0
+    found["filed"] = total - sum(found.values())
+    unmoved = connection.scalar(select(func.count()).where(videos.c.destination.is_not(None))) or 0
+    in_hand = found.get("claimed", 0) + unmoved
+    return {**{state: found.get(state, 0) for state in STATES}, "in_hand": in_hand}
 
 
 def _changed_after(home: Home, since: datetime) -> bool:
@@ -180,74 +189,86 @@ def _changed_after(home: Home, since: datetime) -> bool:
         return False
 
 
-def _rate(read: Connection, now: datetime) -> float:
-    # Among the conditions, the state would have SQLite look through all that was ever filed.
-    filed = select(func.count().filter(videos.c.state == "filed")).where(
-        videos.c.finished_at > now - RATE_WINDOW
-    )
-    return round((read.scalar(filed) or 0) / (RATE_WINDOW / timedelta(minutes=1)), 1)
+def _duplicates(connection: Connection) -> int:
+    return connection.scalar(select(func.count()).where(videos.c.duplicate_of.is_not(None))) or 0
 
 
-def _name(champion: str | None) -> str | None:
-    """As in `models`, where vidwatch.toml gives the path of one."""
+def _clips_a_minute(connection: Connection, now: datetime) -> float:
+    # With the state as a condition, SQLite would read all videos that were ever filed.
+    filed = func.count().filter(videos.c.state == "filed")
+    recent = select(filed).where(videos.c.finished_at > now - RATE_WINDOW)
+    return round((connection.scalar(recent) or 0) / (RATE_WINDOW / timedelta(minutes=1)), 1)
+
+
+def _model_name(champion: str | None) -> str | None:
+    """The champion's name as in the table `models`: vidwatch.toml may give its path."""
     path = PurePath(champion or "")
-    return (path.stem if path.suffix in (".json", ".safetensors") else path.name) or None
+    name = path.stem if path.suffix in (".json", ".safetensors") else path.name
+    return name or None
 
 
-def _fallback(read: Connection) -> str | None:
-    """Why another model answers than people or a comparison had chosen."""
-    row = read.execute(select(decisions).order_by(decisions.c.id.desc()).limit(1)).first()
-    return (
-        str(row.reason)
-        if row and row.verdict == "rolled back" and row.reason.endswith(BY_ITSELF)
-        else None
-    )
+def _last_used(connection: Connection) -> str | None:
+    """The model that was used last, in a database without any decision."""
+    newest_first = select(models.c.name).order_by(models.c.used_at.desc())
+    name: str | None = connection.scalar(newest_first.limit(1))
+    return name
 
 
-def _learning(read: Connection) -> TrainingStatus:
-    known = trainings.c.state.in_(("trained", "failed"))
-    last = read.scalar(select(func.max(trainings.c.last_label)).where(known)) or 0
-    new = sum(row.n for row in read.execute(new_since(last)))
-    row = read.execute(select(trainings).order_by(trainings.c.id.desc()).limit(1)).first()
+def _fallback(connection: Connection) -> str | None:
+    newest_first = select(decisions).order_by(decisions.c.id.desc())
+    row = connection.execute(newest_first.limit(1)).first()
+    if row is None or row.verdict != "rolled back" or not row.reason.endswith(BY_ITSELF):
+        return None
+    return str(row.reason)
+
+
+def _training(connection: Connection) -> TrainingStatus:
+    has_ended = trainings.c.state.in_(("trained", "failed"))
+    known = connection.scalar(select(func.max(trainings.c.last_label)).where(has_ended)) or 0
+    new_labels = sum(row.n for row in connection.execute(new_since(known)))
+    newest_first = select(trainings).order_by(trainings.c.id.desc())
+    row = connection.execute(newest_first.limit(1)).first()
     if row is None:
-        return TrainingStatus(None, None, None, None, None, new)
-    compared = (
-        select(decisions.c.verdict)
-        .where(decisions.c.challenger == row.name)
-        .order_by(decisions.c.id.desc())
-    )
+        return TrainingStatus(None, None, None, None, None, new_labels)
+    verdicts = select(decisions.c.verdict).where(decisions.c.challenger == row.name)
     return TrainingStatus(
-        row.name, row.state, row.progress, row.error, read.scalar(compared.limit(1)), new
+        name=row.name,
+        state=row.state,
+        progress=row.progress,
+        error=row.error,
+        verdict=connection.scalar(verdicts.order_by(decisions.c.id.desc()).limit(1)),
+        new_labels=new_labels,
     )
 
 
-def _recent(read: Connection) -> list[RecentVideo]:
-    of_content = predictions.c.video_id == func.coalesce(videos.c.duplicate_of, videos.c.id)
-    answer = and_(of_content, that_counts())
-    ended = (
+def _recent(connection: Connection) -> list[RecentVideo]:
+    content = func.coalesce(videos.c.duplicate_of, videos.c.id)
+    own = and_(predictions.c.video_id == content, that_counts())
+    query = (
         select(videos, predictions)
-        .join(predictions, answer)
+        .join(predictions, own)
         .where(videos.c.finished_at.is_not(None))
+        .order_by(videos.c.finished_at.desc(), videos.c.id.desc())
+        .limit(SHOWN)
     )
-    rows = read.execute(
-        ended.order_by(videos.c.finished_at.desc(), videos.c.id.desc()).limit(SHOWN)
-    ).mappings()
     return [
         RecentVideo(
-            row[videos.c.id],
-            row[videos.c.name],
-            os.fsdecode(row[videos.c.path]),
-            row[predictions.c["class"]],
-            row[predictions.c.probability],
-            row[predictions.c.doubt],
-            row[predictions.c.read_share],
-            row[videos.c.duplicate_of],
-            row[videos.c.finished_at],
+            id=row[videos.c.id],
+            name=row[videos.c.name],
+            path=os.fsdecode(row[videos.c.path]),
+            class_name=row[predictions.c["class"]],
+            probability=row[predictions.c.probability],
+            unsure=row[predictions.c.doubt],
+            read_share=row[predictions.c.read_share],
+            duplicate_of=row[videos.c.duplicate_of],
+            at=row[videos.c.finished_at],
         )
-        for row in rows
+        for row in connection.execute(query).mappings()
     ]
 
 
-def _problems(read: Connection, query: Select[Any]) -> list[Problem]:
-    rows = read.execute(query.order_by(videos.c.id.desc()).limit(SHOWN))
-    return [Problem(row.id, row.name, row.why or "") for row in rows]
+def _problems(connection: Connection, reason: ColumnElement[Any]) -> list[Problem]:
+    """The newest videos that have something in the column `reason`."""
+    query = select(videos.c.id, videos.c.name, reason.label("reason")).where(reason.is_not(None))
+    rows = connection.execute(query.order_by(videos.c.id.desc()).limit(SHOWN))
+    return [Problem(row.id, row.name, row.reason) for row in rows]

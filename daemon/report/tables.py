@@ -13,7 +13,7 @@ from daemon.report.status import SHOWN, Problem, RecentVideo, Status, TrainingSt
 
 
 def render(status: Status, now: datetime) -> RenderableType:
-    """The status as a table for a terminal."""
+    """The status as tables for a terminal."""
     parts: list[RenderableType] = [_overview(status, now)]
     if status.recent:
         parts.append(_recent_table(status.recent, now))
@@ -26,122 +26,159 @@ def render(status: Status, now: datetime) -> RenderableType:
 
 
 def _overview(status: Status, now: datetime) -> Panel:
-    count = status.counts
-    daemon = Text("not running", "bold red")
-    if status.running:
-        daemon = Text.assemble(
-            ("running", "bold green"), f" for {_span(now - status.running.since)}"
-        )
-        daemon.append(f", process {status.running.pid}", "dim")
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim")
     grid.add_column()
-    grid.add_row("daemon", daemon)
-    if status.settings_are_newer:
-        grid.add_row("", Text("vidwatch.toml was changed since it started: restart it", "yellow"))
-    for subject, told in status.running.notices.items() if status.running else ():
-        grid.add_row("", Text(f"{subject}: {told}", "yellow"))
-    when = "" if status.running or not status.model else "  when it last ran"
-    grid.add_row("model", Text.assemble(status.model or "none yet", (when, "dim")))
-    if status.fallback:
-        grid.add_row("", Text(printable(status.fallback), "yellow"))
-    arriving = f", and {count['waiting']} waiting to be whole" if count["waiting"] else ""
-    grid.add_row("queued", f"{count['queued']}{arriving}")
-    grid.add_row("in hand", str(count["in_hand"]))
-    doubles = f", {status.duplicates} of them duplicates" if status.duplicates else ""
-    grid.add_row("filed", f"{count['filed']}{doubles}")
-    grid.add_row("failed", Text(str(count["failed"]), "red" if count["failed"] else ""))
-    grid.add_row("clips a minute", f"{status.clips_a_minute:.1f} over the last 5 minutes")
+    _add_daemon(grid, status, now)
+    _add_model(grid, status)
+    _add_counts(grid, status)
     _add_quality(grid, status.quality)
-    _add_learning(grid, status.learning, is_running=status.running is not None)
+    _add_training(grid, status.training, is_running=status.running is not None)
     return Panel(grid, title=f"vidwatch · {status.home.root}", title_align="left", expand=False)
 
 
-def _add_learning(grid: Table, learning: TrainingStatus, *, is_running: bool) -> None:
-    labelled = f"{learning.new_labels} new label{'s' * (learning.new_labels != 1)}"
-    if learning.state == "training" and not is_running:
-        grid.add_row("training", f"{learning.name} ended with the daemon")
-    elif learning.state in ("asked", "training"):
-        doing = learning.progress or ("is asked for" if learning.state == "asked" else "begins")
-        grid.add_row("training", Text(f"{learning.name} {doing}"))
-    elif learning.state == "failed":
-        grid.add_row(
-            "training", Text(printable(f"{learning.name} failed: {learning.error}"), "yellow")
-        )
-        grid.add_row("", f"{labelled} since")
-    elif learning.state:
-        ended = (
-            "stopped with the daemon"
-            if learning.state == "stopped"
-            else learning.verdict or "trained"
-        )
-        grid.add_row("training", f"{learning.name} {ended}, {labelled} since")
-    elif learning.new_labels:
-        grid.add_row("training", f"none yet, {labelled}: vidwatch labels tells what is missing")
+def _add_daemon(grid: Table, status: Status, now: datetime) -> None:
+    running = status.running
+    if running is None:
+        grid.add_row("daemon", Text("not running", "bold red"))
+    else:
+        since = f" for {_span(now - running.since)}"
+        process = f", process {running.pid}"
+        text = Text.assemble(("running", "bold green"), since, (process, "dim"))
+        grid.add_row("daemon", text)
+    if status.settings_are_newer:
+        grid.add_row("", Text("vidwatch.toml was changed since it started: restart it", "yellow"))
+    if running:
+        for subject, notice in running.notices.items():
+            grid.add_row("", Text(f"{subject}: {notice}", "yellow"))
+
+
+def _add_model(grid: Table, status: Status) -> None:
+    model = Text(status.model or "none yet")
+    if status.model and not status.running:
+        model.append("  when it last ran", "dim")
+    grid.add_row("model", model)
+    if status.fallback:
+        grid.add_row("", Text(printable(status.fallback), "yellow"))
+
+
+def _add_counts(grid: Table, status: Status) -> None:
+    count = status.counts
+    waiting = f", and {count['waiting']} waiting to be whole" if count["waiting"] else ""
+    grid.add_row("queued", f"{count['queued']}{waiting}")
+    grid.add_row("in hand", str(count["in_hand"]))
+    duplicates = f", {status.duplicates} of them duplicates" if status.duplicates else ""
+    grid.add_row("filed", f"{count['filed']}{duplicates}")
+    grid.add_row("failed", Text(str(count["failed"]), "red" if count["failed"] else ""))
+    grid.add_row("clips a minute", f"{status.clips_a_minute:.1f} over the last 5 minutes")
 
 
 def _add_quality(grid: Table, quality: Quality) -> None:
-    if quality.looked_at or quality.awaiting:
-        share = "no answers in the last 7 days"
-        if quality.looked_at:
-            share = f"{quality.unsure / quality.looked_at:.1%} of the last 7 days' answers"
-        awaiting = (
-            f", {quality.awaiting} await{'s' * (quality.awaiting == 1)} review"
-            if quality.awaiting
-            else ""
-        )
-        grid.add_row("unsure", share + awaiting)
-    if (live := quality.live) and live.n:
+    if quality.counted or quality.awaiting:
+        grid.add_row("unsure", _unsure(quality))
+    live = quality.live
+    if live and live.n:
         low, high = live.interval
-        clips = f"{live.n} clip{'s' * (live.n != 1)} drawn at random"
-        grid.add_row(
-            "live accuracy", f"{live.right / live.n:.1%} ({low:.1%} to {high:.1%}) of {clips}"
-        )
+        share = f"{live.right / live.n:.1%} ({low:.1%} to {high:.1%})"
+        grid.add_row("live accuracy", f"{share} of {_counted(live.n, 'clip')} drawn at random")
     elif quality.to_review:
         grid.add_row("live accuracy", Text("not reviewed yet: vidwatch review", "dim"))
     for warning in quality.drift:
         grid.add_row("drift", Text(printable(warning), "yellow"))
 
 
+def _unsure(quality: Quality) -> str:
+    text = "no predictions in the last 7 days"
+    if quality.counted:
+        text = f"{quality.unsure / quality.counted:.1%} of the last 7 days' predictions"
+    if quality.awaiting == 1:
+        text += ", 1 awaits review"
+    elif quality.awaiting:
+        text += f", {quality.awaiting} await review"
+    return text
+
+
+def _add_training(grid: Table, training: TrainingStatus, *, is_running: bool) -> None:
+    name = training.name
+    labels = _counted(training.new_labels, "new label")
+    if training.state is None:
+        if training.new_labels:
+            hint = "vidwatch labels shows what is missing"
+            grid.add_row("training", f"none yet, {labels}: {hint}")
+    elif training.state == "training" and not is_running:
+        grid.add_row("training", f"{name} ended with the daemon")
+    elif training.state == "training":
+        grid.add_row("training", Text(f"{name} {training.progress or 'begins'}"))
+    elif training.state == "asked":
+        grid.add_row("training", Text(f"{name} {training.progress or 'is asked for'}"))
+    elif training.state == "failed":
+        text = printable(f"{name} failed: {training.error}")
+        grid.add_row("training", Text(text, "yellow"))
+        grid.add_row("", f"{labels} since")
+    elif training.state == "stopped":
+        grid.add_row("training", f"{name} stopped with the daemon, {labels} since")
+    else:
+        grid.add_row("training", f"{name} {training.verdict or 'trained'}, {labels} since")
+
+
 def _recent_table(recent: list[RecentVideo], now: datetime) -> Table:
-    table = _video_table("Last answers", "bold")
+    table = _video_table("Last predictions", "bold")
     table.add_column("class", style="bold", overflow="fold")
     table.add_column("probability", justify="right")
     table.add_column("")
-    for answered in recent:
-        probability = Text(
-            f"{answered.probability:.1%}", "yellow" if answered.probability < 0.5 else "green"
+    for video in recent:
+        style = "yellow" if video.probability < 0.5 else "green"
+        table.add_row(
+            str(video.id),
+            Text(printable(video.name)),
+            Text(printable(video.class_name)),
+            Text(f"{video.probability:.1%}", style),
+            Text(_remarks(video, now), "dim"),
         )
-        note = f"as video {answered.duplicate_of}, " if answered.duplicate_of else ""
-        note += "unsure, " if answered.doubt else ""
-        if answered.read_share is not None and answered.read_share < 1:
-            note += f"cut short ({answered.read_share:.0%} was there), "
-        ago = Text(f"{note}{_span(now - answered.at)} ago", "dim")
-        name, answer = Text(printable(answered.name)), Text(printable(answered.class_name))
-        table.add_row(str(answered.id), name, answer, probability, ago)
     return table
+
+
+def _remarks(video: RecentVideo, now: datetime) -> str:
+    remarks = []
+    if video.duplicate_of:
+        remarks.append(f"as video {video.duplicate_of}")
+    if video.unsure:
+        remarks.append("unsure")
+    if video.read_share is not None and video.read_share < 1:
+        remarks.append(f"cut short ({video.read_share:.0%} was there)")
+    remarks.append(f"{_span(now - video.at)} ago")
+    return ", ".join(remarks)
 
 
 def _problem_table(title: str, problems: list[Problem], style: str) -> Table:
     table = _video_table(title, f"bold {style}")
     table.add_column("why", overflow="fold")
     for problem in problems:
-        table.add_row(
-            str(problem.id), Text(printable(problem.name)), Text(printable(problem.reason))
-        )
+        name = Text(printable(problem.name))
+        table.add_row(str(problem.id), name, Text(printable(problem.reason)))
     return table
 
 
 def _video_table(title: str, style: str) -> Table:
     table = Table(
-        title=title, title_justify="left", title_style=style, box=None, padding=(0, 2, 0, 0)
+        title=title,
+        title_justify="left",
+        title_style=style,
+        box=None,
+        padding=(0, 2, 0, 0),
     )
     table.add_column("id", justify="right", style="dim")
     table.add_column("video", no_wrap=True, overflow="ellipsis", max_width=60)
     return table
 
 
+def _counted(n: int, noun: str) -> str:
+    """A number with its noun: "1 clip", "2 clips"."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
 def _span(time: timedelta) -> str:
+    """A length of time in its largest unit of which there are at least two."""
     seconds = max(int(time.total_seconds()), 0)
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:

@@ -1,4 +1,4 @@
-"""Copies of the database while it is written to, and what is there after one was brought back: with a real daemon."""
+"""Copies of the database while it is written to, and what is there after a restore: with a real daemon."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ from reviewed import ReviewedHome
 from daemon.database.upgrade import upgrade
 from daemon.home.folder import Home
 from daemon.home.settings import Settings
-from daemon.maintenance.backup import Backups, back_up, found, surplus
+from daemon.maintenance.backup import Backups, back_up, backups_in, surplus
 from learner.errors import VidwatchError
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -116,9 +116,9 @@ def test_a_clock_that_is_set_back_holds_up_no_copy(home: Home) -> None:
     backups.tend(NOW)
     home.database.write_bytes(whole)
     backups.tend(NOW + timedelta(minutes=1))  # it waits, after one that could not be made
-    assert found(home.backups, NOW) == []
+    assert backups_in(home.backups, NOW) == []
     backups.tend(NOW - timedelta(days=30))
-    assert len(found(home.backups, NOW)) == 1
+    assert len(backups_in(home.backups, NOW)) == 1
 
 
 def test_only_so_many_are_kept_and_only_ours_are_removed(home: Home) -> None:
@@ -147,7 +147,7 @@ def test_copies_of_a_clock_that_was_ahead_do_not_push_out_the_others(home: Home)
     backups = Backups(home, Settings(backup_hours=1, backups_kept=3), print)
     for hour in range(3):
         backups.tend(NOW + timedelta(hours=hour))
-    assert [path.name[9:24] for path in found(home.backups, NOW + timedelta(hours=3))] == [
+    assert [path.name[9:24] for path in backups_in(home.backups, NOW + timedelta(hours=3))] == [
         "20260102T050405", "20260102T040405", "20260102T030405",
     ]  # fmt: skip
 
@@ -162,12 +162,12 @@ def test_of_a_damaged_database_no_copy_is_made_and_none_is_removed(home: Home) -
     fill(home.database, 2000)
     good = back_up(home.database, home.backups, NOW)
     damage_page(home.database, 12)
-    told: list[str | None] = []
-    backups = Backups(home, Settings(backup_hours=1, backups_kept=1), told.append)
+    notes: list[str | None] = []
+    backups = Backups(home, Settings(backup_hours=1, backups_kept=1), notes.append)
     backups.tend(NOW + timedelta(hours=2))
     backups.tend(NOW + timedelta(hours=2, minutes=1))  # it is tried again, but not at once
-    assert len(told) == 1
-    assert "is damaged, and was not copied" in str(told)
+    assert len(notes) == 1
+    assert "is damaged, and was not copied" in str(notes)
     assert [path.name for path in home.backups.iterdir()] == [good.name]
 
 
@@ -233,7 +233,7 @@ def query(daemon: Daemon, sql: str) -> list[Any]:
         return connection.execute(sql).fetchall()
 
 
-def said(daemon: Daemon) -> set[tuple[str, str | None, str]]:
+def counting_labels(daemon: Daemon) -> set[tuple[str, str | None, str]]:
     """The labels that count, by the clip's name: class and source."""
     rows = query(
         daemon,
@@ -257,8 +257,8 @@ def id_of(daemon: Daemon, name: str) -> str:
     return str(query(daemon, f"SELECT min(id) FROM videos WHERE name = '{name}'")[0][0])
 
 
-def answered_once(daemon: Daemon) -> None:
-    """Each content has one answer, by which the file of its first row lies, and nothing is unfinished."""
+def predicted_once(daemon: Daemon) -> None:
+    """Each content has one prediction that counts, and nothing is unfinished."""
     assert query(
         daemon, "SELECT count(*) FROM videos WHERE finished_at IS NULL OR destination IS NOT NULL"
     ) == [(0,)]
@@ -280,7 +280,7 @@ def test_after_a_restore_every_clip_is_there_once_and_no_label_was_made_up(daemo
     work_off(daemon)
     drop(daemon.inbox, "queued.avi", 6)  # in the backup, it waits
     assert daemon.command("backup").returncode == 0
-    before = said(daemon)
+    before = counting_labels(daemon)
     # What comes after the backup.
     shutil.copy(drop(daemon.inbox, "new.avi", 7), daemon.inbox / "copy of new.avi")
     shutil.copy(daemon.inbox / "new.avi", daemon.inbox / "third.avi")
@@ -308,13 +308,13 @@ def test_after_a_restore_every_clip_is_there_once_and_no_label_was_made_up(daemo
     work_off(daemon)
     work_off(daemon)
     assert {content: len(names) for content, names in contents(daemon).items()} == whole
-    assert said(daemon) == before | {
+    assert counting_labels(daemon) == before | {
         ("later.avi", "Later", "moved"),
         ("new told.avi", "New", "moved"),
         ("put.avi", "Put", "moved"),
         ("moved.avi", "Moved", "moved"),
     }
-    answered_once(daemon)
+    predicted_once(daemon)
     assert (daemon.root / "labelled" / "Undone" / "undone.avi").exists()
     assert sorted(daemon.names("failed")) == sorted(
         f"{name}{end}" for name in ("text again.mp4", "text2.mp4") for end in ("", ".txt")
@@ -324,7 +324,7 @@ def test_after_a_restore_every_clip_is_there_once_and_no_label_was_made_up(daemo
 
 
 @pytest.mark.slow
-def test_without_a_database_no_daemon_starts_until_a_person_has_said_how(daemon: Daemon) -> None:
+def test_without_a_database_no_daemon_starts_until_a_person_restores_one(daemon: Daemon) -> None:
     drop(daemon.inbox, "a.avi", 1)
     drop(daemon.inbox, "b.avi", 2)
     work_off(daemon)
@@ -340,9 +340,9 @@ def test_without_a_database_no_daemon_starts_until_a_person_has_said_how(daemon:
     assert (done.returncode, done.stderr) == (0, "")
     assert daemon.names("inbox") == ["a.avi", "b.avi"]
     work_off(daemon)
-    assert said(daemon) == set()
+    assert counting_labels(daemon) == set()
     assert set(contents(daemon)) == whole
-    answered_once(daemon)
+    predicted_once(daemon)
 
 
 @pytest.mark.slow
@@ -355,7 +355,7 @@ def test_on_another_machine_a_copied_home_goes_on_from_its_backup(
     work_off(daemon)
     daemon.command("label", id_of(daemon, "told.avi"), "Told")
     work_off(daemon)
-    before = said(daemon)
+    before = counting_labels(daemon)
     assert daemon.command("backup").returncode == 0
     other = Daemon(tmp_path / "other")
     shutil.rmtree(other.root)
@@ -365,9 +365,9 @@ def test_on_another_machine_a_copied_home_goes_on_from_its_backup(
     assert done.returncode == 0
     assert "went back to the inbox" not in done.stdout
     work_off(other)
-    assert said(other) == before
+    assert counting_labels(other) == before
     assert other.names("inbox") == []
-    answered_once(other)
+    predicted_once(other)
     assert other.command("check", "--quick").stdout == "all is well\n"
 
 
@@ -480,7 +480,7 @@ def test_a_folder_and_another_programs_database_are_called_what_they_are(
     assert not list(home.root.glob("vidwatch.db.re*"))
 
 
-def test_labels_are_said_to_be_lost_only_where_they_are(tmp_path: Path) -> None:
+def test_a_restore_counts_the_labels_that_are_lost_and_no_others(tmp_path: Path) -> None:
     room = ReviewedHome(tmp_path)
     video, other = room.clip("a.avi"), room.clip("b.avi")
     copy = room.copy_of(other)

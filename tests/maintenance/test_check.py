@@ -1,4 +1,4 @@
-"""What does not fit between files and rows: each thing that can be wrong is made wrong, found, and mended."""
+"""What does not fit between files and rows: each such thing is made wrong, found and repaired."""
 
 import json
 import os
@@ -26,7 +26,7 @@ VIDWATCH = Path(sys.executable).with_name("vidwatch")
 
 @pytest.fixture
 def room(tmp_path: Path) -> ReviewedHome:
-    """Two clips answered and filed, one of them with a copy, and a file that failed."""
+    """Two clips predicted and filed, one of them with a copy, and a file that failed."""
     room = ReviewedHome(tmp_path)
     first = room.clip("a.avi")
     room.clip("b.avi")
@@ -42,11 +42,11 @@ def check(room: ReviewedHome, *, quick: bool = False, repair: bool = False) -> l
     found = []
     with room.home.lock() if repair else nullcontext():
         for finding in Check(
-            room.home, quick=quick, writes=repair, progress=lambda done, of: None
+            room.home, quick=quick, may_repair=repair, progress=lambda done, of: None
         ).findings():
             found.append(finding)
-            if repair and finding.mend:
-                finding.mend()
+            if repair and finding.apply_repair:
+                finding.apply_repair()
     return found
 
 
@@ -61,7 +61,7 @@ def clips(room: ReviewedHome) -> list[bytes]:
     return sorted(path.read_bytes() for path in paths if path.is_file() and path.suffix == ".avi")
 
 
-def test_where_all_is_well_nothing_is_found(room: ReviewedHome) -> None:
+def test_if_all_is_well_nothing_is_found(room: ReviewedHome) -> None:
     before = clips(room)
     assert check(room) == []
     assert check(room, repair=True) == []
@@ -92,11 +92,11 @@ def only_copy(room: ReviewedHome) -> None:
     made.rename(room.home.root / "duplicates" / f".vidwatch-{info.st_ino}-{info.st_size}.part")
 
 
-def unanswered(room: ReviewedHome) -> None:
+def unpredicted(room: ReviewedHome) -> None:
     change(room, "DELETE FROM predictions WHERE video_id = 2")
 
 
-def second_answer(room: ReviewedHome) -> None:
+def second_prediction(room: ReviewedHome) -> None:
     other = room.save_model("other", room.home.root)
     room.engine.dispose()
     columns = 'video_id, "class", class_index, probability, logits, frames_asked, frames_read, decoder, created_at'
@@ -132,7 +132,7 @@ def model_without_its_last_step(room: ReviewedHome) -> None:
     manifest.rename(manifest.with_name("tiny.json.part"))
 
 
-MENDED: dict[str, tuple[Callable[[ReviewedHome], object], set[str]]] = {
+REPAIRED: dict[str, tuple[Callable[[ReviewedHome], object], set[str]]] = {
     "a file in no class folder": (stray("classified"), {"stranger"}),
     "a file in a folder that can be no class": (stray("classified/_other"), {"stranger"}),
     "a filed file that someone has written on": (written_on, {"stranger", "content"}),
@@ -140,8 +140,8 @@ MENDED: dict[str, tuple[Callable[[ReviewedHome], object], set[str]]] = {
     "a file among the failed that no row knows": (stray("failed"), {"stranger"}),
     "a copy that was not completed": (half_copy, {"leftover"}),
     "a copy that is all there is": (only_copy, {"copy"}),
-    "a video filed without an answer": (unanswered, {"answer"}),
-    "a video with two answers": (second_answer, {"answer"}),
+    "a video filed without a prediction": (unpredicted, {"answer"}),
+    "a video with two predictions that count": (second_prediction, {"answer"}),
     "a copy without its original": (missing_original, {"original", "reference"}),
     "a claim of a daemon that has ended": (claimed, {"claim"}),
     "a queued video without a file": (vanished, {"missing"}),
@@ -150,11 +150,11 @@ MENDED: dict[str, tuple[Callable[[ReviewedHome], object], set[str]]] = {
 }
 
 
-@pytest.mark.parametrize("what", MENDED)
-def test_what_is_wrong_is_found_and_mended_when_told_and_no_clip_is_lost(
+@pytest.mark.parametrize("what", REPAIRED)
+def test_what_is_wrong_is_found_and_repaired_on_demand_and_no_clip_is_lost(
     room: ReviewedHome, what: str
 ) -> None:
-    make_wrong, expected = MENDED[what]
+    make_wrong, expected = REPAIRED[what]
     make_wrong(room)
     before = clips(room)
     assert {finding.what for finding in check(room)} == expected
@@ -185,7 +185,7 @@ def backup_damaged(room: ReviewedHome) -> None:
     os.truncate(room.home.backups / "vidwatch-20260102T030405Z.db", 8192)
 
 
-TOLD: dict[str, tuple[Callable[[ReviewedHome], object], str]] = {
+FOR_PEOPLE: dict[str, tuple[Callable[[ReviewedHome], object], str]] = {
     "a clip whose content has changed": (content_changed, "content"),
     "a model that cannot be loaded": (model_damaged, "model"),
     "a damaged backup": (backup_damaged, "backup"),
@@ -199,9 +199,9 @@ TOLD: dict[str, tuple[Callable[[ReviewedHome], object], str]] = {
 }
 
 
-@pytest.mark.parametrize("what", TOLD)
-def test_what_only_a_person_can_mend_is_told_and_left(room: ReviewedHome, what: str) -> None:
-    make_wrong, expected = TOLD[what]
+@pytest.mark.parametrize("what", FOR_PEOPLE)
+def test_what_only_a_person_can_repair_is_shown_and_left(room: ReviewedHome, what: str) -> None:
+    make_wrong, expected = FOR_PEOPLE[what]
     make_wrong(room)
     before = clips(room)
     for repair in (False, True):
@@ -254,10 +254,10 @@ def test_another_file_moved_over_a_filed_one_is_a_label(room: ReviewedHome) -> N
     assert path.exists()
 
 
-def test_a_file_in_no_class_folder_is_not_said_to_be_a_label(room: ReviewedHome) -> None:
+def test_a_file_in_no_class_folder_is_not_called_a_label(room: ReviewedHome) -> None:
     stray("classified")(room)
     (found,) = check(room)
-    assert found.problem == "no row of the database knows it, and it is in no class folder"
+    assert found.problem == "is not in the database, and lies in no class folder"
 
 
 def test_taken_away_clips_are_named(room: ReviewedHome) -> None:
@@ -284,7 +284,7 @@ def command(room: ReviewedHome, *arguments: str) -> subprocess.CompletedProcess[
     )
 
 
-def test_the_command_says_it_in_lines_or_json_and_by_its_exit_status(room: ReviewedHome) -> None:
+def test_the_command_reports_in_lines_or_json_and_by_its_exit_status(room: ReviewedHome) -> None:
     done = command(room, "--quick")
     assert (done.returncode, done.stdout) == (0, "all is well\n")
     half_copy(room)

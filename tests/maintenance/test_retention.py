@@ -14,7 +14,7 @@ from daemon.database.upgrade import upgrade
 from daemon.home.folder import Home
 from daemon.home.identity import identify
 from daemon.home.settings import Settings
-from daemon.maintenance.backup import Backups, found
+from daemon.maintenance.backup import Backups, backups_in
 from daemon.maintenance.retention import REMOVED, Retention
 from daemon.training.holdout import AROUND
 
@@ -129,7 +129,7 @@ def test_old_rows_without_a_file_go_with_their_predictions_after_a_backup(shelf:
     assert shelf.told[-1] is None
     with shelf.engine.begin() as read:
         assert set(read.execute(select(predictions.c.video_id)).scalars()) == set(there + young)
-    (backup,) = found(shelf.home.backups, NOW + timedelta(days=1))
+    (backup,) = backups_in(shelf.home.backups, NOW + timedelta(days=1))
     copy = connect(backup, read_only=True)
     with copy.begin() as read:
         assert set(gone) <= set(read.execute(select(videos.c.id)).scalars())
@@ -150,7 +150,7 @@ def test_without_a_setting_nothing_goes(shelf: Shelf) -> None:
     assert shelf.tend() == 0
 
 
-def test_what_people_said_stays_and_what_came_around_it(shelf: Shelf) -> None:
+def test_labelled_videos_stay_and_those_that_came_around_them(shelf: Shelf) -> None:
     """Without its neighbours, a corrected clip would look as if all that came had been labelled, and judge models."""
     shelf.clips(80, kept=True)
     gone = shelf.clips(3 * AROUND, kept=False)
@@ -206,13 +206,13 @@ def test_from_a_new_database_nothing_goes(shelf: Shelf) -> None:
     assert len(shelf.ids()) == 13
 
 
-def test_where_a_folder_is_away_nothing_goes(shelf: Shelf) -> None:
+def test_while_a_folder_is_away_nothing_goes(shelf: Shelf) -> None:
     shelf.clips(10, kept=True)
     shelf.clips(3, kept=False)
     folder = shelf.home.root / "classified"
     folder.rename(shelf.home.root / "away")
     assert shelf.tend(keep_days=30) == 0
-    assert "classified cannot be looked at" in str(shelf.told[-1])
+    assert "classified cannot be accessed" in str(shelf.told[-1])
     folder.mkdir()
     assert shelf.tend(keep_days=30) == 0
     assert "is its disk away?" in str(shelf.told[-1])
@@ -228,7 +228,7 @@ def test_without_a_backup_nothing_goes(shelf: Shelf) -> None:
     assert len(shelf.ids()) == 13
 
 
-def test_a_row_whose_file_comes_back_between_two_looks_at_the_database_stays(shelf: Shelf) -> None:
+def test_a_row_that_is_labelled_between_two_visits_stays(shelf: Shelf) -> None:
     shelf.clips(10, kept=True)
     gone = shelf.clips(3, kept=False)
     shelf.clips(1, kept=True)

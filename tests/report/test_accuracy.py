@@ -19,7 +19,7 @@ from daemon.home.folders import Folders
 from daemon.home.identity import Identity
 from daemon.labels.labels import Label, Labels
 from daemon.report.accuracy import calibration, drift, live_accuracy, live_total, quality, weeks
-from daemon.report.drift import Recent, Seen, compare, recent
+from daemon.report.drift import Recent, RecentPrediction, compare, read_recent
 from daemon.report.statistics import Tally, p_value_of_classes, p_value_of_unsure, wilson
 
 NOW = datetime(2026, 3, 18, 12, tzinfo=UTC)  # a Wednesday
@@ -119,7 +119,7 @@ def test_live_accuracy_counts_the_reviewed_clips_of_the_random_share_by_week_and
 
 
 def test_corrections_and_reviews_of_other_clips_do_not_count(home: Home) -> None:
-    """Neither does what is said elsewhere of a clip of the share, nor a review of a clip that was not drawn."""
+    """A label given elsewhere to a clip of the share does not count, nor a review of another clip."""
     drawn, other = home.answers(1, sampled=True)[0], home.answers(1)[0]
     home.review(drawn, "Skiing", sampled=False)
     home.review(other, "Skiing")
@@ -127,7 +127,7 @@ def test_corrections_and_reviews_of_other_clips_do_not_count(home: Home) -> None
     assert asked(home, live_total, "new") is None
 
 
-def test_a_later_correction_elsewhere_does_not_change_what_the_review_said(home: Home) -> None:
+def test_a_later_correction_elsewhere_does_not_change_the_label_of_the_review(home: Home) -> None:
     (video,) = home.answers(1, sampled=True)
     home.review(video, "Skiing")
     home.review(video, "Biking")
@@ -147,24 +147,24 @@ def test_a_review_that_was_taken_back_does_not_count(home: Home) -> None:
     assert (live.n, live.right) == (1, 1)  # of the third, the review before counts again
 
 
-def test_clips_that_the_reviewer_could_not_tell_are_counted_apart(home: Home) -> None:
+def test_clips_whose_class_the_reviewer_could_not_tell_are_counted_apart(home: Home) -> None:
     for video, name in zip(home.answers(3, sampled=True), ("Biking", None, None), strict=True):
         home.review(video, name)
     live = asked(home, live_total, "new")
     assert (live.n, live.right, live.undecidable) == (1, 1, 2)
 
 
-def test_what_a_shadow_or_a_rescoring_says_is_no_answer(home: Home) -> None:
+def test_predictions_of_a_shadow_or_a_rescoring_do_not_count(home: Home) -> None:
     for kind in ("shadow", "rescored"):
         (video,) = home.answers(1, sampled=True, kind=kind)
         home.review(video, "Biking")
     assert asked(home, live_accuracy) == []
     assert asked(home, calibration) == []
     assert sum(week.n for week in asked(home, weeks, NOW)) == 0
-    assert asked(home, recent, NOW) == Recent([], [])
+    assert asked(home, read_recent, NOW) == Recent([], [])
 
 
-def test_calibration_compares_probabilities_with_the_share_of_right_answers(home: Home) -> None:
+def test_calibration_compares_probabilities_with_the_share_of_right_predictions(home: Home) -> None:
     for probability, name in ((0.55, "Biking"), (0.51, "Skiing"), (1.0, "Biking"), (0.93, None)):
         home.review(home.answers(1, sampled=True, probability=probability)[0], name)
     low, high = asked(home, calibration)
@@ -179,7 +179,7 @@ def test_calibration_compares_probabilities_with_the_share_of_right_answers(home
     assert asked(home, calibration, "old") == []
 
 
-def test_weeks_count_answers_by_class_and_name_empty_weeks_too(home: Home) -> None:
+def test_weeks_count_predictions_by_class_and_name_empty_weeks_too(home: Home) -> None:
     home.answers(2, age=3 * DAY)  # Sunday
     home.answers(1, "Skiing", age=2 * DAY, doubt="unknown")  # Monday
     found = asked(home, weeks, NOW, 3)
@@ -190,7 +190,7 @@ def test_weeks_count_answers_by_class_and_name_empty_weeks_too(home: Home) -> No
     ]
 
 
-def test_what_a_person_put_into_a_class_folder_is_not_what_comes_in(home: Home) -> None:
+def test_a_new_clip_that_a_person_put_into_a_class_folder_is_no_arrival(home: Home) -> None:
     (video,) = home.answers(1)
     home.add(
         labels,
@@ -201,7 +201,7 @@ def test_what_a_person_put_into_a_class_folder_is_not_what_comes_in(home: Home) 
         who="ann",
         created_at=NOW,
     )
-    assert asked(home, recent, NOW) == Recent([], [])
+    assert asked(home, read_recent, NOW) == Recent([], [])
     assert sum(week.n for week in asked(home, weeks, NOW)) == 0
 
 
@@ -212,7 +212,7 @@ def test_the_interval_is_wilsons(right: int, n: int) -> None:
     )
 
 
-def test_the_odds_are_those_of_the_textbook_tests() -> None:
+def test_the_p_values_are_those_of_the_textbook_tests() -> None:
     week, before = (
         Tally(60, 20, {"a": 30, "b": 20, "c": 10}),
         Tally(240, 40, {"a": 90, "b": 90, "c": 60}),
@@ -242,7 +242,7 @@ def test_rare_classes_are_compared_as_one() -> None:
     assert 0.05 < apart < 0.3
 
 
-def test_a_class_that_was_never_there_before_is_told_however_many_clips_there_were() -> None:
+def test_a_class_that_was_never_there_before_is_noticed_however_many_clips_there_were() -> None:
     assert p_value_of_classes(Tally(30, 0, {"new": 20, "a": 10}), Tally(500, 0, {"a": 500})) < 1e-6
 
 
@@ -251,95 +251,102 @@ def test_a_class_that_was_never_there_before_is_told_however_many_clips_there_we
     [Tally(40, 0, {"a": 40}), Tally(40, 40, {"a": 40})],
     ids=["never unsure", "always unsure"],
 )
-def test_nothing_can_differ_where_all_is_the_same(tally: Tally) -> None:
+def test_without_a_difference_the_p_values_are_one(tally: Tally) -> None:
     assert (p_value_of_unsure(tally, tally), p_value_of_classes(tally, tally)) == (1.0, 1.0)
 
 
 def stream(
     rng: Random, groups: int, unsure: float = 0.05, weights: tuple[float, ...] = (5, 4, 3, 2, 1, 1)
-) -> list[Seen]:
-    """Answers to recordings of one to four clips, which are all alike."""
+) -> list[RecentPrediction]:
+    """Predictions for recordings of one to four clips, which are all alike."""
     found = []
     for group in range(groups):
         (name,) = rng.choices("abcdef", weights)
-        seen = Seen("new", f"g{group}", name, rng.random() < unsure, False)
-        found += [seen] * rng.randint(1, 4)
+        prediction = RecentPrediction("new", f"g{group}", name, rng.random() < unsure, False)
+        found += [prediction] * rng.randint(1, 4)
     return found
 
 
-def test_without_a_change_one_look_in_a_hundred_gives_a_false_warning() -> None:
+def test_without_a_change_one_comparison_in_a_hundred_gives_a_false_warning() -> None:
     rng = Random(0)
-    looks = [bool(compare(Recent(stream(rng, 70), stream(rng, 280)))) for _ in range(1500)]
-    assert 0.004 < sum(looks) / len(looks) < 0.015
+    comparisons = [bool(compare(Recent(stream(rng, 70), stream(rng, 280)))) for _ in range(1500)]
+    assert 0.004 < sum(comparisons) / len(comparisons) < 0.015
 
 
-def test_more_unsure_answers_are_noticed() -> None:
+def test_more_unsure_predictions_are_noticed() -> None:
     rng = Random(1)
-    looks = [compare(Recent(stream(rng, 100, unsure=0.2), stream(rng, 400))) for _ in range(100)]
-    assert (
-        sum(any(warning.startswith("unsure answers: ") for warning in look) for look in looks) > 85
-    )
+    comparisons = [
+        compare(Recent(stream(rng, 100, unsure=0.2), stream(rng, 400))) for _ in range(100)
+    ]
+    noticed = [
+        any(warning.startswith("unsure predictions: ") for warning in warnings)
+        for warnings in comparisons
+    ]
+    assert sum(noticed) > 85
 
 
 def test_a_class_that_comes_twice_as_often_is_noticed_and_named() -> None:
     rng = Random(2)
-    looks = [
+    comparisons = [
         compare(Recent(stream(rng, 200, weights=(5, 4, 7.8, 2, 1, 1)), stream(rng, 800)))
         for _ in range(100)
     ]
-    assert sum(any("above all c: " in warning for warning in look) for look in looks) > 75
+    noticed = [any("above all c: " in warning for warning in warnings) for warnings in comparisons]
+    assert sum(noticed) > 75
 
 
 def test_many_clips_of_one_recording_are_one_observation() -> None:
     rng = Random(3)
-    strange = [Seen("new", "long", "f", True, False)] * 500
+    strange = [RecentPrediction("new", "long", "f", True, False)] * 500
     assert compare(Recent(stream(rng, 70) + strange, stream(rng, 280))) == []
 
 
-def test_few_recordings_say_nothing() -> None:
-    week = [Seen("new", f"g{n}", "a", True, False) for n in range(29)]
-    before = [Seen("new", f"g{n}", "b", False, False) for n in range(500)]
+def test_few_recordings_give_no_warning() -> None:
+    week = [RecentPrediction("new", f"g{n}", "a", True, False) for n in range(29)]
+    before = [RecentPrediction("new", f"g{n}", "b", False, False) for n in range(500)]
     assert compare(Recent(week, before)) == []
-    assert len(compare(Recent([*week, Seen("new", "one more", "a", True, False)], before))) == 2
+    week.append(RecentPrediction("new", "one more", "a", True, False))
+    assert len(compare(Recent(week, before))) == 2
 
 
-def test_another_model_that_answers_otherwise_is_no_drift() -> None:
-    week = [Seen("new", f"g{n}", "a", True, False) for n in range(100)]
-    before = [Seen("old", f"g{n}", "b", False, False) for n in range(100)]
+def test_another_model_that_predicts_otherwise_is_no_drift() -> None:
+    week = [RecentPrediction("new", f"g{n}", "a", True, False) for n in range(100)]
+    before = [RecentPrediction("old", f"g{n}", "b", False, False) for n in range(100)]
     assert compare(Recent(week, before)) == []
-    earlier = [Seen("old", f"h{n}", "a", True, False) for n in range(50)]
+    earlier = [RecentPrediction("old", f"h{n}", "a", True, False) for n in range(50)]
     assert len(compare(Recent(week + earlier, before))) == 2  # the old one's own last days
 
 
-def test_drift_is_read_from_the_answers_of_five_weeks(home: Home) -> None:
+def test_drift_is_read_from_the_predictions_of_five_weeks(home: Home) -> None:
     home.answers(100, age=40 * DAY, doubt="probability")
     home.answers(100, age=20 * DAY)
     home.answers(40, age=DAY, doubt="probability")
     (warning,) = asked(home, drift, NOW)
     assert (
         warning
-        == "unsure answers: 100% of the last 7 days, 0% of the 28 days before; that is more than chance"
+        == "unsure predictions: 100% of the last 7 days, 0% of the 28 days before; that is more than chance"
     )
 
 
-def test_of_many_clips_the_same_few_are_looked_at_each_time(
+def test_of_many_clips_the_same_sample_is_read_each_time(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Evenly, though four cameras take turns."""
-    monkeypatch.setattr("daemon.report.drift.LOOKED_AT", 500)
+    monkeypatch.setattr("daemon.report.drift.SAMPLE_SIZE", 500)
     with home.engine.execution_options(writes=True).begin() as write:
         for n in range(1000):
             home.answer(write, "Biking", NOW - DAY, group=f"camera{n % 4}")
-    found = asked(home, recent, NOW)
+    found = asked(home, read_recent, NOW)
     assert 250 <= len(found.week) <= 500
     cameras = [
-        sum(seen.group == f"camera{n}" for seen in found.week) / len(found.week) for n in range(4)
+        sum(prediction.group == f"camera{n}" for prediction in found.week) / len(found.week)
+        for n in range(4)
     ]
     assert all(math.isclose(share, 0.25, abs_tol=0.1) for share in cameras)
-    assert asked(home, recent, NOW) == found
+    assert asked(home, read_recent, NOW) == found
 
 
-def test_unsure_clips_await_review_until_something_is_said_of_them(home: Home) -> None:
+def test_unsure_clips_await_review_until_they_are_labelled(home: Home) -> None:
     there = home.folders.unsure() + b"/a.mp4"
     said, taken_back, _ = home.answers(3, doubt="unknown", path=there)
     home.answers(1)
@@ -351,10 +358,10 @@ def test_unsure_clips_await_review_until_something_is_said_of_them(home: Home) -
             update(videos).where(videos.c.id == taken_back).values(path=there, destination=None)
         )
     found = asked(home, quality, home.folders, "new", NOW)
-    assert (found.awaiting, found.unsure, found.looked_at) == (2, 3, 4)
+    assert (found.awaiting, found.unsure, found.counted) == (2, 3, 4)
 
 
-def test_that_the_random_share_was_not_reviewed_is_told(home: Home) -> None:
+def test_it_is_shown_that_the_random_share_was_not_reviewed(home: Home) -> None:
     home.answers(1)
     assert not asked(home, quality, home.folders, "new", NOW).to_review
     home.answers(1, sampled=True)

@@ -87,7 +87,7 @@ def shown(home: Home) -> str:
     return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
 
 
-def test_json_gives_counts_model_daemon_and_answers(home: Home) -> None:
+def test_json_gives_counts_model_daemon_and_predictions(home: Home) -> None:
     fill(home)
     status = json.loads(json.dumps(read_status(home, NOW).to_json()))
     assert {
@@ -124,9 +124,9 @@ def test_json_gives_counts_model_daemon_and_answers(home: Home) -> None:
 
 def test_the_table_shows_names_as_they_are_and_no_control_characters(home: Home) -> None:
     fill(home)
-    said = shown(home)
-    assert "\x1b" not in said
-    for text in (
+    text = shown(home)
+    assert "\x1b" not in text
+    for expected in (
         "not running",
         "red [bold]x.mp4",
         "\\x1b[31mtext",
@@ -135,7 +135,7 @@ def test_the_table_shows_names_as_they_are_and_no_control_characters(home: Home)
         "the share is gone",
         "starter",
     ):
-        assert text in said
+        assert expected in text
 
 
 def test_a_running_daemon_and_newer_settings_are_shown(home: Home) -> None:
@@ -189,7 +189,7 @@ def test_what_could_not_be_read_is_no_new_label(home: Home) -> None:
         identity = identify(bytes(path))
         assert identity
         ClassFolders(engine, Folders(home.root)).notice([Found(bytes(path), identity)], NOW)
-    assert read_status(home, NOW).learning.new_labels == 0
+    assert read_status(home, NOW).training.new_labels == 0
     good, text = store.claim(2, NOW)
     model = store.register_model("starter", "digest", ["Biking", "Skiing"], {}, NOW)
     known = "Biking", 0, 0.75, [1.0, 0.0], 16, 16, "opencv"
@@ -197,7 +197,7 @@ def test_what_could_not_be_read_is_no_new_label(home: Home) -> None:
         [predicted(good.id, good.path, "5a3e0000", *known)], model, Folders(home.root), NOW
     )
     store.fail(text.id, "not a video", b"/failed")
-    assert read_status(home, NOW).learning.new_labels == 1
+    assert read_status(home, NOW).training.new_labels == 1
     store.close()
 
 
@@ -209,28 +209,28 @@ def test_status_is_read_while_a_writer_holds_the_database(home: Home) -> None:
         writer.rollback()
 
 
-def test_an_unsure_answer_is_marked_and_what_a_shadow_says_is_not_shown(home: Home) -> None:
+def test_an_unsure_prediction_is_marked_and_that_of_a_shadow_is_not_shown(home: Home) -> None:
     answer_unsure(home)
     (recent,) = read_status(home, NOW).to_json()["recent"]
     assert (recent["class"], recent["doubt"]) == ("Biking", "probability")
     assert "unsure, cut short (70% was there), 0 s ago" in shown(home)
 
 
-def test_unsure_answers_are_counted_until_they_are_reviewed(home: Home) -> None:
+def test_unsure_predictions_are_counted_until_they_are_reviewed(home: Home) -> None:
     answer_unsure(home)
     assert read_status(home, NOW).to_json()["unsure"] == {
         "share": 1.0,
         "looked_at": 1,
         "awaiting_review": 1,
     }
-    assert "100.0% of the last 7 days' answers, 1 awaits review" in shown(home)
+    assert "100.0% of the last 7 days' predictions, 1 awaits review" in shown(home)
     Labels(connect(home.database), Folders(home.root)).add(
         [Label(1, "labelled", "Biking")], "page", "ann", NOW
     )
     assert read_status(home, NOW).to_json()["unsure"]["awaiting_review"] == 0
 
 
-def test_live_accuracy_is_that_of_the_random_share_and_it_is_told_where_that_was_not_reviewed(
+def test_live_accuracy_is_that_of_the_random_share_and_a_hint_shows_if_that_was_not_reviewed(
     home: Home,
 ) -> None:
     answer_unsure(home)
@@ -243,8 +243,8 @@ def test_live_accuracy_is_that_of_the_random_share_and_it_is_told_where_that_was
     assert "100.0% (20.7% to 100.0%) of 1 clip drawn at random" in shown(home)
 
 
-def test_the_model_shown_is_the_one_that_answers(home: Home) -> None:
-    """A challenger in its shadow was loaded last, and one that is refused answers nothing."""
+def test_the_model_shown_is_the_champion(home: Home) -> None:
+    """Not a challenger in its shadow, which was loaded last, nor one that is refused."""
     answer_unsure(home)
     history = Decisions(connect(home.database))
     history.follow_setting("starter", NOW)
@@ -262,12 +262,14 @@ def test_a_model_that_the_settings_give_by_its_path_is_shown_by_its_name(home: H
 def test_drift_is_a_warning(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     answer_unsure(home)
     assert read_status(home, NOW).to_json()["drift"] == []
-    monkeypatch.setattr("daemon.report.accuracy.compare", lambda found: ["more [unsure] answers"])
-    assert read_status(home, NOW).to_json()["drift"] == ["more [unsure] answers"]
-    assert "more [unsure] answers" in shown(home)
+    monkeypatch.setattr(
+        "daemon.report.accuracy.compare", lambda found: ["more [unsure] predictions"]
+    )
+    assert read_status(home, NOW).to_json()["drift"] == ["more [unsure] predictions"]
+    assert "more [unsure] predictions" in shown(home)
 
 
-def test_status_says_how_far_training_is_and_how_it_ended(home: Home) -> None:
+def test_status_shows_how_far_training_is_and_how_it_ended(home: Home) -> None:
     engine = connect(home.database)
     history = Decisions(engine)
     history.follow_setting("starter", NOW)

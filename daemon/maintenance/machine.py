@@ -1,0 +1,123 @@
+"""Whether a machine is fit for vidwatch: the part of `vidwatch doctor` about kernel and hardware.
+
+Changes nothing.
+"""
+
+import os
+import platform
+import resource
+import sqlite3
+import time
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+from daemon.home.clock import now
+from daemon.home.folder import Home
+from daemon.home.settings import Settings
+from daemon.maintenance.finding import Line
+
+INOTIFY = Path("/proc/sys/fs/inotify")
+FILES = 1024  # that a daemon may have open: a log, the database, decoders and what they read
+INSTANCES = 16  # inotify watchers of a user
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "av",
+    "opencv-python-headless",
+    "sqlalchemy",
+    "numpy",
+    "watchdog",
+)
+# Seconds that a file may be dated in the future by a camera or a share whose clock is wrong.
+AHEAD = 3600
+
+
+def check_file_events(home: Home) -> Iterator[Line]:
+    """Whether the kernel reports new files in as many folders as there are."""
+    watched = ("inbox", "classified", "labelled")
+    folders = sum(1 for name in watched for _ in os.walk(home.root / name))
+    try:
+        watches = int((INOTIFY / "max_user_watches").read_text())
+        instances = int((INOTIFY / "max_user_instances").read_text())
+    except (OSError, ValueError):
+        text = "the kernel has no inotify: folders are searched every few seconds"
+        yield Line("events", "warning", text)
+        return
+    if folders > watches * 0.8:
+        hint = "raise fs.inotify.max_user_watches (sysctl), or set watch to polling"
+        text = f"{folders} folders to watch, and the kernel allows {watches}; {hint}"
+        yield Line("events", "warning", text)
+    elif instances < INSTANCES:
+        hint = "raise fs.inotify.max_user_instances (sysctl)"
+        text = f"the kernel allows a user only {instances} watchers; {hint}"
+        yield Line("events", "warning", text)
+    else:
+        text = f"{folders} folders are watched, and the kernel allows {watches}"
+        yield Line("events", "ok", text)
+
+
+def check_open_files() -> Iterator[Line]:
+    """Whether a process may have enough files open."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit != resource.RLIM_INFINITY and limit < FILES:
+        text = f"a process may have only {limit} open here; raise it: ulimit -n {FILES}"
+        yield Line("open files", "warning", text)
+    else:
+        yield Line("open files", "ok", "a process may have enough files open")
+
+
+def check_clock(home: Home) -> Iterator[Line]:
+    """Whether the clock is right, by the newest dates in the home.
+
+    If they are in the future, the clock was set back, or a camera has dated its clips wrongly.
+    """
+    latest = time.time() + AHEAD
+    ours = [path for path in (home.database, home.settings) if path.exists()]
+    if ahead := [path.name for path in ours if path.stat().st_mtime > latest]:
+        hint = "is this machine's clock right? timedatectl shows it"
+        text = f"{' and '.join(ahead)} were written in the future; {hint}"
+        yield Line("clock", "problem", text)
+        return
+    try:
+        with os.scandir(home.inbox) as entries:
+            n = sum(entry.stat(follow_symlinks=False).st_mtime > latest for entry in entries)
+    except OSError:  # the check of the folders shows it
+        n = 0
+    if n:
+        text = f"files in the inbox are dated in the future ({n}); they are classified all the same"
+        yield Line("clock", "warning", text)
+    else:
+        yield Line("clock", "ok", f"it is {now():%Y-%m-%d %H:%M} UTC")
+
+
+def check_device(loaded: Settings) -> Iterator[Line]:
+    """Whether PyTorch can use the device that the settings name."""
+    import torch
+
+    has_card = Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidia0").exists()
+    if torch.cuda.is_available():
+        yield Line("device", "ok", f"{torch.cuda.get_device_name(0)}")
+    elif loaded.device == "cuda":
+        hint = 'set it to "auto" or "cpu", or repair the driver (nvidia-smi)'
+        text = f'device is "cuda", and PyTorch finds no usable GPU; {hint}'
+        yield Line("device", "problem", text)
+    elif has_card:
+        hint = "does nvidia-smi work as this user, and is PyTorch one with CUDA?"
+        text = f"PyTorch cannot use the NVIDIA card, so the processor is used; {hint}"
+        yield Line("device", "warning", text)
+    else:
+        yield Line("device", "ok", f"no GPU: {os.cpu_count()} processor cores are used")
+
+
+def list_versions() -> Iterator[Line]:
+    """The versions of vidwatch, Python, SQLite, the system and the libraries."""
+    parts = [
+        f"vidwatch {version('vidwatch')}",
+        f"Python {platform.python_version()}",
+        f"SQLite {sqlite3.sqlite_version}",
+        f"{platform.system()} {platform.release()}",
+        *(f"{name} {version(name)}" for name in LIBRARIES),
+    ]
+    yield Line("versions", "ok", ", ".join(parts))

@@ -1,0 +1,143 @@
+"""Makes the files of a home and a database that was restored fit together again."""
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, func, select, update
+
+from daemon.database.connection import opened
+from daemon.database.files import predicted_row, unexplained
+from daemon.database.tables import labels, videos
+from daemon.home.folder import Home
+from daemon.home.folders import Folders, Found, files_below, group_at
+from daemon.home.identity import display_name, identify
+from daemon.home.moving import put_back, reason_texts
+from daemon.labels.class_folders import ClassFolders
+from daemon.labels.labels import newest_label
+from daemon.labels.queries import newest
+from learner.errors import VidwatchError
+
+
+def sort_files(engine: Engine, home: Home) -> tuple[int, int]:
+    """Put the files that no row explains into the inbox, with the texts about them removed.
+
+    Gives how many there were, and how many others go back to where their rows say.
+
+    Raises:
+        OSError: a file cannot be moved.
+    """
+    texts = reason_texts(home.root / "failed")
+    ours = {text for of_video in texts.values() for text in of_video}
+    n_put_back = 0
+    returned = 0
+    for files in _filed(home):
+        foreign = [file for file in files if file.path not in ours]
+        strangers, n_returned = _follow(engine, Folders(home.root), foreign)
+        returned += n_returned
+        for file in strangers:
+            if put_back(file, home.inbox) is not None:
+                n_put_back += 1
+            for text in texts.get(file.path, ()):
+                Path(os.fsdecode(text)).unlink()
+    return n_put_back, returned
+
+
+def note_labels(engine: Engine, home: Home, pattern: re.Pattern[str]) -> int:
+    """Note the labels of files in `labelled/` that the backup does not know; gives how many.
+
+    The daemon would note them, too. But it would take each unknown file for a clip that came with
+    its label, and such clips judge models. Here it may be a correction of a prediction that the
+    backup does not know, and corrections do not judge.
+    """
+    class_folders = ClassFolders(engine, Folders(home.root))
+    root = os.fsencode(home.root)
+    with engine.begin() as connection:
+        last = newest_label(connection)
+    for files in files_below(home.root / "labelled"):
+        grouped = [file._replace(group=group_at(file.path, root, pattern)) for file in files]
+        class_folders.notice(grouped, datetime.now(UTC))
+    is_new = labels.c.id > last
+    with engine.execution_options(writes=True).begin() as connection:
+        by_folder = update(labels).where(is_new, labels.c.source == "folder")
+        connection.execute(by_folder.values(source="moved"))
+        return connection.scalar(select(func.count()).where(is_new)) or 0
+
+
+def count_lost_labels(kept: Path | None, engine: Engine) -> int | None:
+    """How many labels of the database before have no file any more that has the same label now."""
+    if kept is None:
+        return None
+    try:
+        with opened(kept, read_only=True) as engine_before:
+            before = _labelled_files(engine_before)
+    except VidwatchError:  # damaged, or of an older vidwatch
+        return None
+    now_labelled = set[Any]().union(*_labelled_files(engine))
+    return sum(1 for files in before if not files & now_labelled)
+
+
+def _filed(home: Home) -> Iterator[list[Found]]:
+    for top in ("classified", "duplicates", "failed"):
+        yield from files_below(home.root / top)
+
+
+def _follow(engine: Engine, folders: Folders, files: Sequence[Found]) -> tuple[list[Found], int]:
+    """Let rows follow their files that have other names now.
+
+    Gives the files that no row explains, and how many others go back to where their rows say.
+    """
+    strangers = []
+    returned = 0
+    with engine.execution_options(writes=True).begin() as connection:
+        for file in unexplained(connection, files):
+            row = predicted_row(connection, file)
+            # A second name of a file that is still there is a copy.
+            if row is None or identify(row.path) == file.identity:
+                strangers.append(file)
+                continue
+            destination = _destination(row, file, folders)
+            change = {
+                "path": file.path,
+                "name": display_name(file.path),
+                "destination": destination,
+            }
+            connection.execute(update(videos).where(videos.c.id == row.id).values(**change))
+            if destination is not None:
+                returned += 1
+    return strangers, returned
+
+
+def _destination(row: Any, file: Found, folders: Folders) -> bytes | None:
+    """Where the file of `row` is to be moved; None if it is in the right folder."""
+    if row.destination:
+        return bytes(row.destination)
+    folder = folders.class_folder(row.path)
+    was_filed = folder is not None or os.path.dirname(row.path) == folders.duplicates()
+    is_elsewhere = folder != folders.class_folder(file.path)
+    return bytes(row.path) if was_filed and is_elsewhere else None
+
+
+def _labelled_files(engine: Engine) -> list[set[Any]]:
+    """For each label that counts: the files of its content, wherever they lie.
+
+    A file is its size, its date, and what the label says.
+    """
+    given = newest().subquery()
+    content = func.coalesce(videos.c.duplicate_of, videos.c.id)
+    query = select(
+        given.c.video_id,
+        videos.c.size,
+        videos.c.mtime_ns,
+        given.c.verdict,
+        given.c["class"],
+    )
+    files: dict[int, set[Any]] = defaultdict(set)
+    with engine.begin() as connection:
+        for video, *file in connection.execute(query.join(videos, content == given.c.video_id)):
+            files[video].add(tuple(file))
+    return list(files.values())
