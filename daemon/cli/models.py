@@ -215,11 +215,11 @@ def rescore(
     with database(home) as engine, progress.reading() as bar:
         found = look_again(home, engine, model, open_cache(home), now(), bar, device)
     print(
-        f"{found.model}: {found.scored} videos, of which {found.other} get another class than their answer"
+        f"{found.model}: {found.predicted} videos, of which {found.changed} get another class than their answer"
     )
-    if found.gone:
+    if found.left_out:
         print(
-            f"{found.gone} videos are left out: neither their features nor their files are there any more"
+            f"{found.left_out} videos are left out: neither their features nor their files are there any more"
         )
 
 

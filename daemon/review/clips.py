@@ -131,11 +131,11 @@ class Clips:
         from daemon.classify.decoding import Undecoded
 
         clip = self._decode(card.path, spec)
-        if isinstance(clip, Undecoded) and clip.verdict == "again":
+        if isinstance(clip, Undecoded) and clip.kind == "again":
             clip = self._decode(card.path, spec)
         if isinstance(clip, Undecoded):
             raise VidwatchError(
-                self._remember(card, clip.reason, clip.verdict in ("failed", "crashed"))
+                self._remember(card, clip.reason, clip.kind in ("failed", "crashed"))
             )
         if clip.sha256 != card.sha256:
             raise VidwatchError("the file is not the one that was classified any more")
@@ -146,13 +146,19 @@ class Clips:
         return decoders.outcome(future)
 
     def _begin(self, path: bytes, spec: ClipSpec) -> "tuple[Decoders, Future[Clip]]":
-        if self._decoders is None or self._decoders.spec != spec:
-            from daemon.classify.decoding import Decoders
+        if self._decoders is None or self._decoders.settings.spec != spec:
+            from daemon.classify.decoding import Decoders, DecoderSettings
 
             if self._decoders:
                 self._decoders.close()
-            limits = (self._settings.decode_seconds, self._settings.decode_gigabytes)
-            self._decoders = Decoders(spec, WORKERS, *limits, self._settings.reading)
+            settings = DecoderSettings(
+                spec=spec,
+                workers=WORKERS,
+                seconds=self._settings.decode_seconds,
+                gigabytes=self._settings.decode_gigabytes,
+                reading=self._settings.reading,
+            )
+            self._decoders = Decoders(settings)
         return self._decoders, self._decoders.decode(path)
 
     def _remember(self, card: Card, reason: str, lasts: bool) -> str:
