@@ -1,4 +1,7 @@
-"""Loads the champion, and the challenger in its shadow, and notices when another model takes over."""
+"""Loads the champion and the challenger in its shadow.
+
+Notices when another model takes over.
+"""
 
 import logging
 import os
@@ -23,7 +26,10 @@ log = logging.getLogger(__name__)
 
 
 class ChampionLoader:
-    """Loads the champion, and a new one when another model takes over. `close` ends the decoders."""
+    """Loads the champion, and a new one when another model takes over.
+
+    `close` ends the decoders.
+    """
 
     def __init__(
         self, home: Home, settings: Settings, predictions: Predictions, decisions: Decisions

@@ -217,7 +217,7 @@ class Pipeline:
         return changed + self._settings.patience if is_recent else None
 
     def _predict(self, clips: list[tuple[Claimed, Clip]]) -> list[VideoPrediction | VidwatchError]:
-        """The predictions in order, or why the model refuses a clip: the others go on without it."""
+        """The predictions in order; for a clip that the model refuses, why."""
         began = time.monotonic()
         try:
             outcomes = self._predictor.predict([clip for _, clip in clips])

@@ -1,4 +1,7 @@
-"""The champion, the challenger in its shadow, and the features they keep: real models, real clips."""
+"""The champion, the challenger in its shadow, and the features that are kept.
+
+With real models and real clips.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -73,7 +73,10 @@ def decoders() -> Iterator[Decoders]:
 
 
 class House:
-    """A home with a real database and real moves. Each round is an hour later, so no pause is waited."""
+    """A home with a real database and real moves.
+
+    Each round is an hour later, so that no test waits for a pause.
+    """
 
     def __init__(self, root: Path, decoders: Decoders) -> None:
         self.root, self.inbox = root, root / "inbox"
