@@ -105,7 +105,7 @@ def test_labels_come_in_a_better_model_takes_over_and_a_worse_one_does_not(
     assert daemon.status()["model"] == challenger
 
     back = daemon.command("models", "rollback")
-    assert back.stdout == f"first answers from now on, instead of {challenger}\n"
+    assert back.stdout == f"first is the champion from now on, instead of {challenger}\n"
     daemon.wait_for(lambda status: status["model"] == "first")
     code, said = daemon.end(signal.SIGTERM)
     assert (code, "Traceback" in said) == (0, False)

@@ -1,4 +1,7 @@
-"""Loads the champion, and the challenger in its shadow, and notices when another model takes over."""
+"""Loads the champion and the challenger in its shadow.
+
+Notices when another model takes over.
+"""
 
 import logging
 import os
@@ -7,9 +10,9 @@ from datetime import datetime
 
 import torch
 
-from daemon.classify.decoding import Decoders
+from daemon.classify.decoding import Decoders, DecoderSettings
 from daemon.classify.inference import Inference, Thresholds
-from daemon.classify.pipeline import Predictor
+from daemon.classify.predictor import Predictor
 from daemon.database.predictions import Predictions
 from daemon.home.folder import Home
 from daemon.home.settings import Settings
@@ -23,7 +26,10 @@ log = logging.getLogger(__name__)
 
 
 class ChampionLoader:
-    """Loads the champion, and a new one when another model takes over. `close` ends the decoders."""
+    """Loads the champion, and a new one when another model takes over.
+
+    `close` ends the decoders.
+    """
 
     def __init__(
         self, home: Home, settings: Settings, predictions: Predictions, decisions: Decisions
@@ -139,11 +145,15 @@ class ChampionLoader:
 
     def _decoders_for(self, classifier: Classifier) -> Decoders:
         """Those in use, or new ones if this model wants other frames."""
-        if not self._decoders or self._decoders[-1].spec != classifier.spec:
-            workers = self._settings.decoders or os.cpu_count() or 1
-            limits = (self._settings.decode_seconds, self._settings.decode_gigabytes)
-            decoders = Decoders(classifier.spec, workers, *limits, self._settings.reading)
-            self._decoders.append(decoders)
+        if not self._decoders or self._decoders[-1].settings.spec != classifier.spec:
+            settings = DecoderSettings(
+                spec=classifier.spec,
+                workers=self._settings.decoders or os.cpu_count() or 1,
+                seconds=self._settings.decode_seconds,
+                gigabytes=self._settings.decode_gigabytes,
+                reading=self._settings.reading,
+            )
+            self._decoders.append(Decoders(settings))
         return self._decoders[-1]
 
     def _register(self, model: Classifier, now: datetime) -> int:

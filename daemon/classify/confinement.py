@@ -1,6 +1,7 @@
-"""Takes from a process what it does not need to decode: memory without end, other programs, and the network."""
+"""Takes from a process what decoding does not need: endless memory, other programs, the network."""
 
 import ctypes
+import errno
 import logging
 import os
 import platform
@@ -12,43 +13,61 @@ from daemon.home.space import GIGABYTE
 log = logging.getLogger(__name__)
 
 _PR_SET_NO_NEW_PRIVS = 38
-_SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_TSYNC = 1, 1
-_ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | 1  # with EPERM
-# The kernel's numbers: of the architecture, of seccomp, and of what is refused (socket, socketpair, execve, ptrace,
-# execveat, io_uring_setup: io_uring opens sockets, too).
+_SECCOMP_SET_MODE_FILTER = 1
+_SECCOMP_FILTER_FLAG_TSYNC = 1
+_ALLOW = 0x7FFF0000
+_REFUSE = 0x00050000 | errno.EPERM
+# For each machine: the kernel's number of the architecture, the number of the call `seccomp`, and
+# the numbers of the calls that are refused: socket, socketpair, execve, ptrace, execveat, and
+# io_uring_setup, because io_uring opens sockets, too.
 _CALLS = {
     "x86_64": (0xC000003E, 317, (41, 53, 59, 101, 322, 425)),
     "aarch64": (0xC00000B7, 277, (198, 199, 221, 117, 281, 425)),
 }
+# Instructions of a filter (linux/bpf_common.h), and where it finds what (struct seccomp_data).
+_LOAD = 0x20
+_IF_EQUAL = 0x15
+_IF_AT_LEAST = 0x35
+_RETURN = 0x06
+_NUMBER_AT = 0
+_ARCHITECTURE_AT = 4
+_FIRST_X32 = 0x40000000
 
 
 def confine(gigabytes: float) -> None:
-    """For the rest of this process's life: so much more memory than it has now, no core dumps, no sockets, no programs.
+    """Limit this process for the rest of its life; needs no rights.
 
-    Needs no rights, and works inside a service's own limits.
+    It gets so much more memory than it has now, and no core dumps, no sockets, no other programs.
+    This works inside the limits of a systemd service, too.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _limit(resource.RLIMIT_DATA, _own_memory() + round(gigabytes * GIGABYTE))
     try:
         _refuse_calls()
     except OSError as error:
-        log.warning(
-            "decoders cannot be cut off from the network by the kernel (%s)", error.strerror
-        )
+        text = "the kernel cannot cut decoders off from the network (%s)"
+        log.warning(text, error.strerror)
 
 
 def _own_memory() -> int:
-    """Bytes that count against RLIMIT_DATA: numpy's threads alone may reserve a gigabyte where there are many cores."""
-    return int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+    """Bytes that count against RLIMIT_DATA.
+
+    On a machine with many cores, numpy's threads alone may reserve a gigabyte.
+    """
+    data_pages = int(Path("/proc/self/statm").read_text().split()[5])
+    return data_pages * resource.getpagesize()
 
 
 def _limit(kind: int, most: int) -> None:
     hard = resource.getrlimit(kind)[1]
-    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    if hard != resource.RLIM_INFINITY:
+        most = min(most, hard)
     resource.setrlimit(kind, (most, most))
 
 
 class _Instruction(ctypes.Structure):
+    """One step of a filter: `yes` and `no` are how many steps to skip (struct sock_filter)."""
+
     _fields_ = (
         ("code", ctypes.c_ushort),
         ("yes", ctypes.c_ubyte),
@@ -62,34 +81,44 @@ class _Program(ctypes.Structure):
 
 
 def _refuse_calls() -> None:
-    """A seccomp filter for all threads; see seccomp(2).
+    """Install a seccomp filter for all threads; see seccomp(2).
 
     Raises:
-        OSError: this machine has none.
+        OSError: this machine cannot do that.
     """
     if platform.machine() not in _CALLS:
         raise OSError(0, f"unknown machine {platform.machine()}")
     architecture, seccomp, refused = _CALLS[platform.machine()]
-    load, equal, at_least, answer = 0x20, 0x15, 0x35, 0x06
-    program = [
-        (load, 0, 0, 4),
-        (equal, 1, 0, architecture),
-        (answer, 0, 0, _REFUSE),
-        (load, 0, 0, 0),
-    ]
-    # Numbers from here on are x86's third kind of call, with which the others could be got around.
-    program += [(at_least, 0, 1, 0x40000000), (answer, 0, 0, _REFUSE)]
-    for number in refused:
-        program += [(equal, 0, 1, number), (answer, 0, 0, _REFUSE)]
-    program += [(answer, 0, 0, _ALLOW)]
-    instructions = (_Instruction * len(program))(*(_Instruction(*line) for line in program))
+    program = _filter(architecture, refused)
+    instructions = (_Instruction * len(program))(*(_Instruction(*step) for step in program))
+    filter_program = ctypes.byref(_Program(len(program), instructions))
     libc = ctypes.CDLL(None, use_errno=True)
-    given = ctypes.byref(_Program(len(program), instructions))
-    whole = ctypes.c_ulong  # the width in which the kernel looks at arguments
-    failed = libc.prctl(
-        _PR_SET_NO_NEW_PRIVS, whole(1), whole(0), whole(0), whole(0)
-    ) or libc.syscall(
-        whole(seccomp), whole(_SECCOMP_SET_MODE_FILTER), whole(_SECCOMP_FILTER_FLAG_TSYNC), given
-    )
+    long = ctypes.c_ulong  # the kernel looks at arguments of this width
+    # Without rights, a filter is allowed only to a process that can gain none.
+    failed = libc.prctl(_PR_SET_NO_NEW_PRIVS, long(1), long(0), long(0), long(0))
+    if not failed:
+        mode = long(_SECCOMP_SET_MODE_FILTER)
+        all_threads = long(_SECCOMP_FILTER_FLAG_TSYNC)
+        failed = libc.syscall(long(seccomp), mode, all_threads, filter_program)
     if failed:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def _filter(architecture: int, refused: tuple[int, ...]) -> list[tuple[int, int, int, int]]:
+    """The steps of the filter, as the fields of `_Instruction`: it refuses these calls.
+
+    It refuses every call of another architecture, and all of x86's third kind of calls (x32): the
+    same calls have other numbers there.
+    """
+    refuse = (_RETURN, 0, 0, _REFUSE)
+    program = [
+        (_LOAD, 0, 0, _ARCHITECTURE_AT),
+        (_IF_EQUAL, 1, 0, architecture),
+        refuse,
+        (_LOAD, 0, 0, _NUMBER_AT),
+        (_IF_AT_LEAST, 0, 1, _FIRST_X32),
+        refuse,
+    ]
+    for number in refused:
+        program += [(_IF_EQUAL, 0, 1, number), refuse]
+    return [*program, (_RETURN, 0, 0, _ALLOW)]

@@ -1,4 +1,7 @@
-"""The pool of decoder processes, with limits on time and memory: a crash or a hang costs one file one attempt."""
+"""The pool of decoder processes, with limits on time and memory.
+
+A crash or a hang costs one file one attempt.
+"""
 
 import errno
 import logging
@@ -8,7 +11,7 @@ import signal
 import time
 from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import cv2
@@ -24,110 +27,112 @@ from learner.video import Clip, read_open
 
 log = logging.getLogger(__name__)
 
-SLACK = 30.0  # seconds
+SLACK = 30.0  # seconds beyond the time limit of a file, after which the pool counts as stuck
+CLIPS_A_PROCESS = 1000
 PERMANENT = (errno.EACCES, errno.EPERM, errno.ELOOP)
 
 
 @dataclass(frozen=True)
 class Undecoded:
-    """No frames, and what follows from it.
+    """Why a file gave no frames."""
 
-    `failed`: there never will be. `crashed`: the decoder died of the file, or ran out of time. `later`: something is in
-    the way that will pass. `again`: it had nothing to do with the file. `cut_short`: failed, and its end is missing,
-    which may be because it is still being written.
-    """
-
-    verdict: Literal["failed", "crashed", "later", "again"]
+    kind: Literal["failed", "crashed", "later", "again"]
+    """"failed": it can never be decoded. "crashed": its decoder died of it, or it took too much
+    time or memory. "later": something prevents it that will pass. "again": the decoder was ended,
+    and not because of this file."""
     reason: str
     cut_short: bool = False
+    """It failed, and its end is missing: it may still be being written."""
+
+
+@dataclass(frozen=True)
+class DecoderSettings:
+    """How many decoder processes there are, and what each may do."""
+
+    spec: ClipSpec
+    """Which frames are decoded, and to which size."""
+    workers: int
+    """How many processes."""
+    seconds: float
+    """The longest time for one file."""
+    gigabytes: float = 2.0
+    """The most memory for one process, besides what it needs itself."""
+    reading: ReadOptions = field(default_factory=ReadOptions)
+    """How strictly files are read."""
 
 
 class Decoders:
-    """`workers` processes that read clips as `spec` asks; they die with the process that made them.
+    """Processes that decode clips. They die with the process that made them."""
 
-    Each file may take `seconds`, and `gigabytes` of memory besides what the process itself needs.
-    """
-
-    def __init__(
-        self,
-        spec: ClipSpec,
-        workers: int,
-        seconds: float,
-        gigabytes: float = 2.0,
-        reading: ReadOptions | None = None,
-    ) -> None:
-        self.spec, self.workers, self.seconds, self.gigabytes = spec, workers, seconds, gigabytes
-        self.reading = reading or ReadOptions()
+    def __init__(self, settings: DecoderSettings) -> None:
+        self.settings = settings
         self._pool = self._new_pool()
-        self._begun: set[Future[Clip]] = set()
-        self._moved = time.monotonic()
+        self._running: set[Future[Clip]] = set()
+        self._last_progress = time.monotonic()
 
     def decode(self, path: bytes, identity: Identity | None = None) -> Future[Clip]:
-        """Begin to read a clip; `outcome` tells what became of it. Only the file of this `identity` is read."""
+        """Start to decode a file, if it is still the one with this `identity`.
+
+        `outcome` gives the result.
+        """
         self.tend()
-        if not self._begun:
-            self._moved = time.monotonic()
-        arguments = (path, identity, self.spec, self.reading)
-        future: Future[Clip] = self._pool.schedule(_read, args=arguments, timeout=self.seconds)
-        self._begun.add(future)
+        if not self._running:
+            self._last_progress = time.monotonic()
+        arguments = (path, identity, self.settings.spec, self.settings.reading)
+        future: Future[Clip]
+        future = self._pool.schedule(_read, args=arguments, timeout=self.settings.seconds)
+        self._running.add(future)
         future.add_done_callback(self._end)
         return future
 
     def tend(self) -> None:
-        """Begin anew with the processes where what is being read would never end; it is all to be read again.
+        """Replace the processes if they would never end; all files in them must be decoded again.
 
-        pebble gives up a pool whose idle process was killed, or whose own thread has ended, and forgets what it was
-        reading then. It takes the time from a clock that people set.
+        pebble gives up a pool if an idle process of it was killed, or if one of its own threads has
+        ended. It then forgets the files in hand. And it measures time by a clock that people set.
         """
-        is_stuck = bool(self._begun) and time.monotonic() - self._moved > self.seconds + SLACK
+        silent = time.monotonic() - self._last_progress
+        is_stuck = bool(self._running) and silent > self.settings.seconds + SLACK
         if self._pool.active and not is_stuck:
             return
-        log.warning(
-            "the decoders are started again (%s)",
-            "they are stuck" if is_stuck else "one of them was killed",
-        )
+        reason = "they are stuck" if is_stuck else "one of them was killed"
+        log.warning("the decoders are started again (%s)", reason)
         self.close()
         self._pool = self._new_pool()
-        for future in list(self._begun):
+        for future in list(self._running):
             if not future.done():
                 future.set_exception(BrokenProcessPool())
 
     def _end(self, future: Future[Clip]) -> None:
-        self._begun.discard(future)
-        self._moved = time.monotonic()
+        self._running.discard(future)
+        self._last_progress = time.monotonic()
 
     def outcome(self, future: Future[Clip]) -> Clip | Undecoded:
-        """What became of a clip that is done."""
+        """The clip of a future that is done, or why there is none."""
         try:
             return future.result()
-        except ProcessExpired as error:
-            if error.exitcode in (signal.SIGTERM, -signal.SIGTERM):
-                return Undecoded("again", "its decoder was told to stop")
-            return Undecoded("crashed", f"its decoder crashed ({_describe(error.exitcode)})")
-        except (BrokenProcessPool, CancelledError):
-            return Undecoded("again", "the decoders had to be started again")
+        except (ProcessExpired, BrokenProcessPool, CancelledError) as error:
+            return _ended(error)
         except VidwatchError as error:
-            return Undecoded(
-                "failed", str(error), isinstance(error, VideoError) and error.cut_short
-            )
+            is_cut_short = isinstance(error, VideoError) and error.cut_short
+            return Undecoded("failed", str(error), is_cut_short)
         except OSError as error:
-            if isinstance(error, TimeoutError) and not isinstance(
-                error.errno, int
-            ):  # pebble's, not the file system's
-                return Undecoded(
-                    "crashed", f"decoding took longer than {self.seconds:g} s (decode_seconds)"
-                )
-            permanent = error.errno in PERMANENT
-            return Undecoded(
-                "failed" if permanent else "later", f"cannot be read ({error.strerror or error})"
-            )
+            return self._not_read(error)
         except MemoryError:
-            return Undecoded(
-                "crashed",
-                f"decoding takes more than {self.gigabytes:g} GB of memory (decode_gigabytes)",
-            )
-        except Exception as error:  # a decoder's own complaint about this file; the row records it
+            limit = f"{self.settings.gigabytes:g} GB of memory (decode_gigabytes)"
+            return Undecoded("crashed", f"decoding takes more than {limit}")
+        except Exception as error:  # a decoder's own error about this file; the row records it
             return Undecoded("failed", f"cannot be decoded ({type(error).__name__}: {error})")
+
+    def _not_read(self, error: OSError) -> Undecoded:
+        # The file system's TimeoutError has a number, pebble's has a text in its place.
+        if isinstance(error, TimeoutError) and not isinstance(error.errno, int):
+            limit = f"{self.settings.seconds:g} s (decode_seconds)"
+            return Undecoded("crashed", f"decoding took longer than {limit}")
+        reason = f"cannot be read ({error.strerror or error})"
+        if error.errno in PERMANENT:
+            return Undecoded("failed", reason)
+        return Undecoded("later", reason)
 
     def close(self) -> None:
         """End all decoder processes, whatever they do."""
@@ -135,26 +140,32 @@ class Decoders:
         self._pool.join()
 
     def _new_pool(self) -> ProcessPool:
-        # Spawned: a forked child would inherit the threads' locks and the GPU's state. Renewed now and then, since
-        # nobody knows what a thousand strange files leave in the memory of FFmpeg.
-        spawn = multiprocessing.get_context("spawn")
-        given = os.getpid(), self.gigabytes
         return ProcessPool(
-            self.workers, max_tasks=1000, initializer=_prepare, initargs=given, context=spawn
+            self.settings.workers,
+            # Processes are renewed now and then: nobody knows what a thousand strange files leave
+            # in the memory of FFmpeg.
+            max_tasks=CLIPS_A_PROCESS,
+            initializer=_prepare,
+            initargs=(os.getpid(), self.settings.gigabytes),
+            # A forked child would inherit the locks of the threads, and the state of the GPU.
+            context=multiprocessing.get_context("spawn"),
         )
 
 
 def _prepare(parent: int, gigabytes: float) -> None:
-    """In a new decoder process: die with the daemon, leave Ctrl-C to it, and have no more than is needed."""
+    """Prepare a new decoder process: it dies with the daemon, and can do little but decode."""
     die_with(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the daemon handles Ctrl-C
     keep_freed_memory()
     cv2.setNumThreads(1)  # there are as many decoders as cores
     confine(gigabytes)
 
 
 def _read(path: bytes, identity: Identity | None, spec: ClipSpec, reading: ReadOptions) -> Clip:
-    """In a decoder process: read the file, unless another one is in its place by now, be it reached through a link."""
+    """Decode the file, in a decoder process.
+
+    Another file may have taken its place, also by a link in its path: that one is not read.
+    """
     with open_regular(path, follow_links=False) as file:
         if identity and not _is(file, identity):
             raise OSError(errno.ESTALE, "it is not the file that came")
@@ -163,15 +174,21 @@ def _read(path: bytes, identity: Identity | None, spec: ClipSpec, reading: ReadO
 
 def _is(file: File, identity: Identity) -> bool:
     info = os.fstat(file.fileno())
-    found = info.st_ino, info.st_size, info.st_mtime_ns
-    return all(
-        (a - b) % 2**64 == 0 for a, b in zip(found, identity, strict=True)
-    )  # as signed as a database's numbers
+    found = (info.st_ino, info.st_size, info.st_mtime_ns)
+    # The database keeps numbers of 64 bits with a sign, the kernel's have none.
+    return all((a - b) % 2**64 == 0 for a, b in zip(found, identity, strict=True))
 
 
-def _describe(code: int) -> str:
-    return (
-        f"signal {signal.Signals(-code).name}"
-        if -code in set(signal.Signals)
-        else f"exit status {code}"
-    )
+def _ended(error: ProcessExpired | BrokenProcessPool | CancelledError) -> Undecoded:
+    """What follows if a decoder process ended."""
+    if not isinstance(error, ProcessExpired):
+        return Undecoded("again", "the decoders had to be started again")
+    if error.exitcode in (signal.SIGTERM, -signal.SIGTERM):
+        return Undecoded("again", "its decoder was asked to stop")
+    return Undecoded("crashed", f"its decoder crashed ({_described(error.exitcode)})")
+
+
+def _described(code: int) -> str:
+    if -code in set(signal.Signals):
+        return f"signal {signal.Signals(-code).name}"
+    return f"exit status {code}"

@@ -1,4 +1,7 @@
-"""The model that answers, and a challenger in its shadow: decoded clips in, answers out. Knows no queue and no file."""
+"""The champion, and a challenger in its shadow: takes decoded clips, gives predictions.
+
+Knows no queue and no files.
+"""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -8,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from daemon.classify.pipeline import BusyError, Outcome
+from daemon.classify.predictor import BusyError, Outcome
 from learner.cache import Cache
 from learner.classifier import Classifier, Prediction
 from learner.dataset import features_shelf
@@ -18,29 +21,30 @@ from learner.video import Clip
 
 log = logging.getLogger(__name__)
 
-MOST = 1024  # clips in one forward pass, where memory allows
-GROWS_AFTER = 50  # forward passes that went well
+MOST = 1024  # clips in one forward pass, if memory allows
+GROWS_AFTER = 50  # forward passes without an error
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The probability below which an answer is unsure: of some classes, and of all others."""
+    """The probability below which a prediction is unsure."""
 
     below: float
+    """Of every class that `by_class` does not name."""
     by_class: Mapping[str, float]
 
-    def doubt(self, prediction: Prediction) -> str | None:
-        """Why an answer is not to be relied on; None where it is."""
+    def unsure_because(self, prediction: Prediction) -> str | None:
+        """Why a prediction is unsure: one of `tables.DOUBTS`; None if it is not."""
         if not prediction.known:
             return "unknown"
-        least = self.by_class.get(prediction.class_name, self.below)
-        return "probability" if prediction.probability < least else None
+        threshold = self.by_class.get(prediction.class_name, self.below)
+        return "probability" if prediction.probability < threshold else None
 
 
 class Inference:
-    """Calls give one outcome a clip. The features that the model looked at are kept: what is trained later needs them.
+    """Predicts clips. Keeps the features that it computes: later trainings learn from them.
 
-    The challenger sees the same clips where it wants the same frames.
+    The challenger predicts the same clips if it wants the same frames.
     """
 
     def __init__(
@@ -50,66 +54,73 @@ class Inference:
         cache: Cache,
         shadow: tuple[int, Classifier] | None = None,
     ) -> None:
-        self.model, self._thresholds = model, thresholds
+        self._model = model
+        self._thresholds = thresholds
         self._shelf = features_shelf(model, cache)
-        self._most, self._well = MOST, 0
+        self._most = MOST
+        self._good_passes = 0
         self._shadow = shadow
         self._shares_features = (
             shadow is not None and features_shelf(shadow[1], cache).key == self._shelf.key
         )
 
     def __call__(self, clips: Sequence[Clip]) -> list[Outcome]:
-        """Classify; on a device short of memory half as many at a time, and after a while as many again.
+        """Give one outcome for each clip.
+
+        If the device is short of memory, it gets half as many clips at a time, and after a while as
+        many as before.
 
         Raises:
             BusyError: the device has no memory for a single clip.
             VidwatchError: a logit is not finite.
         """
         outcomes: list[Outcome] = []
-        while left := clips[len(outcomes) :][: self._most]:
+        while batch := clips[len(outcomes) :][: self._most]:
             try:
-                outcomes += self._outcomes(left)
+                outcomes += self._outcomes(batch)
             except torch.OutOfMemoryError as error:
                 torch.cuda.empty_cache()
-                if len(left) == 1:
+                if len(batch) == 1:
                     raise BusyError("the device is out of memory") from error
-                self._most, self._well = len(left) // 2, 0
+                self._most = len(batch) // 2
+                self._good_passes = 0
             else:
-                self._well += 1
-            if self._well == GROWS_AFTER:
-                self._most, self._well = min(2 * self._most, MOST), 0
+                self._good_passes += 1
+            if self._good_passes == GROWS_AFTER:
+                self._most = min(2 * self._most, MOST)
+                self._good_passes = 0
         return outcomes
 
     def _outcomes(self, clips: Sequence[Clip]) -> list[Outcome]:
         frames = [clip.frames for clip in clips]
-        features = self.model.features(frames)
-        predictions = self.model.judge(features)
-        shadows = self._in_the_shadow(frames, features)
+        features = self._model.features(frames)
+        predictions = self._model.judge(features)
+        shadows = self._shadow_predictions(frames, features)
         outcomes = []
-        for i, (clip, values, prediction) in enumerate(
-            zip(clips, features.numpy(), predictions, strict=True)
+        for clip, values, prediction, shadow in zip(
+            clips, features.numpy(), predictions, shadows, strict=True
         ):
-            if clip.read_share == 1:  # training learns from whole clips alone
+            if clip.read_share == 1:  # training learns only from complete clips
                 self._shelf.put(clip.sha256, values)
-            seen = (self._shadow[0], shadows[i]) if self._shadow and shadows else None
-            outcomes.append(
-                Outcome(prediction, self._thresholds.doubt(prediction), fingerprint(values), seen)
-            )
+            unsure = self._thresholds.unsure_because(prediction)
+            outcomes.append(Outcome(prediction, unsure, fingerprint(values), shadow))
         return outcomes
 
-    def _in_the_shadow(
+    def _shadow_predictions(
         self, frames: list[np.ndarray[Any, Any]], features: torch.Tensor
-    ) -> list[Prediction] | None:
-        if self._shadow is None or self._shadow[1].spec != self.model.spec:
-            return None
-        challenger = self._shadow[1]
+    ) -> Sequence[tuple[int, Prediction] | None]:
+        """For each clip: the challenger's id and its prediction, or None."""
+        nothing = [None] * len(frames)
+        if self._shadow is None:
+            return nothing
+        model_id, challenger = self._shadow
+        if challenger.spec != self._model.spec:
+            return nothing
         try:
-            return challenger.judge(
-                features if self._shares_features else challenger.features(frames)
-            )
-        except (
-            VidwatchError,
-            torch.OutOfMemoryError,
-        ) as error:  # it must never stand in the way of an answer
-            log.warning("challenger %s gives no answer: %s", challenger.name, error)
-            return None
+            if not self._shares_features:
+                features = challenger.features(frames)
+            return [(model_id, prediction) for prediction in challenger.judge(features)]
+        except (VidwatchError, torch.OutOfMemoryError) as error:
+            # The champion's predictions must be recorded all the same.
+            log.warning("challenger %s cannot predict: %s", challenger.name, error)
+            return nothing

@@ -7,17 +7,17 @@ import errno
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
 from daemon.classify.batch_size import BatchSize
 from daemon.classify.decoding import Undecoded
+from daemon.classify.predictor import BusyError, Outcome, Predictor, model_prediction
 from daemon.database.predictions import Predictions
 from daemon.database.queue import ATTEMPTS, Queue
-from daemon.database.records import Claimed, ModelPrediction, Move, Moved, VideoPrediction
+from daemon.database.records import Claimed, Move, Moved, VideoPrediction
 from daemon.home.folders import Folders
 from daemon.home.identity import Identity, display_name, identify, printable
 from daemon.home.moving import move_file, sync_folders, write_reason
@@ -29,56 +29,8 @@ log = logging.getLogger(__name__)
 LONGEST_WAIT = 0.2  # seconds for a decoder, in one round
 
 
-class Prediction(Protocol):
-    """What a model predicts for a clip."""
-
-    @property
-    def class_name(self) -> str: ...  # noqa: D102
-    @property
-    def class_index(self) -> int: ...  # noqa: D102
-    @property
-    def probability(self) -> float: ...  # noqa: D102
-    @property
-    def logits(self) -> dict[str, float]: ...  # noqa: D102
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What is known of a clip after the forward pass."""
-
-    prediction: Prediction
-    unsure: str | None = None
-    """Why the prediction is unsure; None if it is not."""
-    fingerprint: bytes | None = None
-    shadow: tuple[int, Prediction] | None = None
-    """The id of a challenger, and what it predicts."""
-
-
-class Reader(Protocol):
-    """Decodes in the background."""
-
-    def decode(self, path: bytes, identity: Identity) -> Future[Clip]: ...  # noqa: D102
-    def outcome(self, future: Future[Clip]) -> Clip | Undecoded: ...  # noqa: D102
-    def tend(self) -> None: ...  # noqa: D102
-
-
 class StoppedError(Exception):
     """The work at hand is to be left for the next start."""
-
-
-class BusyError(Exception):
-    """The device cannot do it now, and may later."""
-
-
-@dataclass(frozen=True)
-class Predictor:
-    """What reads clips, and the model that predicts their classes."""
-
-    reader: Reader
-    predict: Callable[[Sequence[Clip]], Sequence[Outcome]]
-    """One outcome a clip, from frames as `reader` gives them."""
-    model_id: int
-    """The model's id in the database."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +55,8 @@ class Pipeline:
     """Takes videos from the queue to their folders.
 
     At most two batches are in hand: the next clips decode while the device works, and memory stays
-    bounded. What is decoded when the device frees is its next batch, so batches fill up when the
-    device is busy, and are small when it is idle. While it works, predicted videos are filed, and
+    bounded. What is decoded when the device becomes free is its next batch, so batches are large
+    if the device is busy, and small if it is idle. While it works, predicted videos are filed, and
     new ones are claimed.
     """
 
@@ -116,6 +68,15 @@ class Pipeline:
         folders: Folders,
         settings: PipelineSettings,
     ) -> None:
+        """Make a pipeline; it claims nothing yet.
+
+        Args:
+            queue: Where videos wait, and where each change of their state is written.
+            predictions: Where predictions are recorded.
+            predictor: Decodes clips and predicts their classes.
+            folders: The home's folders.
+            settings: How it works.
+        """
         self._queue = queue
         self._predictions = predictions
         self._predictor = predictor
@@ -256,7 +217,7 @@ class Pipeline:
         return changed + self._settings.patience if is_recent else None
 
     def _predict(self, clips: list[tuple[Claimed, Clip]]) -> list[VideoPrediction | VidwatchError]:
-        """The predictions in order, or why the model refuses a clip: the others go on without it."""
+        """The predictions in order; for a clip that the model refuses, why."""
         began = time.monotonic()
         try:
             outcomes = self._predictor.predict([clip for _, clip in clips])
@@ -272,18 +233,18 @@ class Pipeline:
 
     def _give_up(self, video: Claimed, outcome: Undecoded, now: datetime) -> None:
         reason = outcome.reason
-        if outcome.verdict == "failed":
+        if outcome.kind == "failed":
             self._fail(video, reason)
             return
-        if outcome.verdict == "crashed":
+        if outcome.kind == "crashed":
             attempts = self._queue.count_crash(video.id, reason, now)
             if attempts >= ATTEMPTS:
                 self._fail(video, f"{reason}; given up after {ATTEMPTS} attempts")
                 return
         log.warning("%s: %s, is tried again (id=%d)", _shown(video.path), reason, video.id)
-        if outcome.verdict == "later":
+        if outcome.kind == "later":
             self._queue.postpone([video.id], reason, now)
-        elif outcome.verdict == "again":
+        elif outcome.kind == "again":
             self._queue.release([video.id])
 
     def _fail(self, video: Claimed, reason: str) -> None:
@@ -361,12 +322,12 @@ def _video_prediction(
 ) -> VideoPrediction:
     shadow = None
     if outcome.shadow:
-        shadow = _model_prediction(*outcome.shadow)
+        shadow = model_prediction(*outcome.shadow)
     return VideoPrediction(
         video_id=video.id,
         path=video.path,
         sha256=clip.sha256,
-        prediction=_model_prediction(model_id, outcome.prediction),
+        prediction=model_prediction(model_id, outcome.prediction),
         frames_asked=clip.frames_asked,
         frames_read=clip.frames_read,
         decoder=clip.decoder,
@@ -374,14 +335,4 @@ def _video_prediction(
         fingerprint=outcome.fingerprint,
         shadow=shadow,
         read_share=clip.read_share,
-    )
-
-
-def _model_prediction(model_id: int, prediction: Prediction) -> ModelPrediction:
-    return ModelPrediction(
-        model_id,
-        prediction.class_name,
-        prediction.class_index,
-        prediction.probability,
-        list(prediction.logits.values()),
     )

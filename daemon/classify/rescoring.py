@@ -1,4 +1,7 @@
-"""A later model's predictions for earlier videos: beside the first ones, and no file is moved."""
+"""Has a later model predict earlier videos. Its predictions stand beside the first ones.
+
+No file is moved.
+"""
 
 import os
 from collections.abc import Callable, Sequence
@@ -9,8 +12,8 @@ from typing import Any
 
 from sqlalchemy import Engine, and_, exists, select
 
+from daemon.classify.predictor import model_prediction
 from daemon.database.predictions import Predictions
-from daemon.database.records import ModelPrediction
 from daemon.database.tables import predictions, that_counts, videos
 from daemon.home import settings
 from daemon.home.folder import Home
@@ -20,17 +23,19 @@ from learner.classifier import Classifier, Prediction
 from learner.dataset import LabelledClip, extract
 from learner.errors import VidwatchError
 
-BATCH = 64
+BATCH = 64  # videos
 
 
 @dataclass(frozen=True)
 class Rescored:
-    """How many videos the model predicted, gave another class, and could not read."""
+    """How many videos a later model predicted."""
 
     model: str
-    scored: int
-    other: int
-    gone: int
+    predicted: int
+    changed: int
+    """Predicted videos that get another class than before."""
+    left_out: int
+    """Videos whose features and files are both gone, or cannot be read."""
 
 
 def rescore(
@@ -48,7 +53,7 @@ def rescore(
         home: The home.
         engine: Its database.
         name: The model; the champion if None.
-        cache: Where features of the clips lie.
+        cache: Has the features of clips.
         now: When the predictions are made.
         progress: Called with how many videos are done, and of how many.
         device: Where the model runs; the setting `device` if None.
@@ -65,21 +70,24 @@ def rescore(
     model_id = recorded.register_model(
         model.name, model.digest, model.classes, model.manifest.measured, now
     )
-    left = _not_predicted_by(engine, model_id)
-    scored = 0
-    other = 0
-    for first in range(0, len(left), BATCH):
-        rows = left[first : first + BATCH]
-        new = _predict(rows, model, cache)
-        later = {video: _model_prediction(model_id, found) for video, found in new.items()}
+    rows = _not_predicted_by(engine, model_id)
+    predicted = 0
+    changed = 0
+    for first in range(0, len(rows), BATCH):
+        batch = rows[first : first + BATCH]
+        new = _predict(batch, model, cache)
+        later = {video_id: model_prediction(model_id, found) for video_id, found in new.items()}
         recorded.rescore(later, now)
-        scored += len(new)
-        other += sum(row.id in new and new[row.id].class_name != row.predicted for row in rows)
-        progress(first + len(rows), len(left))
-    return Rescored(model.name, scored, other, len(left) - scored)
+        predicted += len(new)
+        for row in batch:
+            if row.id in new and new[row.id].class_name != row.predicted:
+                changed += 1
+        progress(first + len(batch), len(rows))
+    return Rescored(model.name, predicted, changed, len(rows) - predicted)
 
 
 def _not_predicted_by(engine: Engine, model_id: int) -> Sequence[Any]:
+    """The predicted videos for which this model has no prediction, with the class they got."""
     by_model = predictions.alias()
     of_video = by_model.c.video_id == videos.c.id
     is_predicted = exists().where(of_video, by_model.c.model_id == model_id)
@@ -92,24 +100,14 @@ def _not_predicted_by(engine: Engine, model_id: int) -> Sequence[Any]:
 
 
 def _predict(rows: Sequence[Any], model: Classifier, cache: Cache) -> dict[int, Prediction]:
-    """The predictions by video, without those whose features and files are both gone."""
+    """The predictions by video id, without the videos whose features and files are both gone."""
     clips = {
         row.sha256: LabelledClip(Path(os.fsdecode(row.path)), row.predicted, "", row.sha256)
         for row in rows
     }
-    found = extract(list(clips.values()), model, cache, tolerated=1.0)
-    if not found.clips:
+    samples = extract(list(clips.values()), model, cache, tolerated=1.0)
+    if not samples.clips:
         return {}
-    judged = model.judge(found.tensor())
-    by_content = {clip.sha256: one for clip, one in zip(found.clips, judged, strict=True)}
+    found = model.judge(samples.tensor())
+    by_content = {clip.sha256: one for clip, one in zip(samples.clips, found, strict=True)}
     return {row.id: by_content[row.sha256] for row in rows if row.sha256 in by_content}
-
-
-def _model_prediction(model_id: int, prediction: Prediction) -> ModelPrediction:
-    return ModelPrediction(
-        model_id,
-        prediction.class_name,
-        prediction.class_index,
-        prediction.probability,
-        list(prediction.logits.values()),
-    )

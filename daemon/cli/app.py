@@ -1,4 +1,7 @@
-"""The `vidwatch` command: reads arguments, makes one call, prints. What is heavy is imported where it runs."""
+"""The `vidwatch` command: reads arguments, makes one call, prints.
+
+Slow imports stand in the commands that need them.
+"""
 
 import gc
 import json
@@ -32,9 +35,10 @@ for family in (models, training, labels, maintenance):
 
 
 def main() -> None:
-    """Run the command. What a person can mend is one line and exit status 2; anything else is a bug.
+    """Run the command.
 
-    What may pass by itself is exit status 75: a service starts again then.
+    An error that a person can fix is printed in one line, and the exit status is 2. It is 75 if the
+    error may pass by itself: a service then starts again. Any other error is a bug.
     """
     try:
         app()
@@ -45,8 +49,8 @@ def main() -> None:
         sys.exit(130)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
         print(f"vidwatch {version('vidwatch')}")
         raise typer.Exit
 
@@ -58,7 +62,10 @@ def _options(
         Path, typer.Option(envvar="VIDWATCH_HOME", help="The home folder: inbox, database, models.")
     ] = Path("~/vidwatch"),
     show_version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None:
     context.obj = Home.at(home)
@@ -71,9 +78,12 @@ def init(
         Path | None, typer.Argument(metavar="[DIR]", help="Where; the home folder if not given.")
     ] = None,
 ) -> None:
-    """Make a home folder: inbox, database, settings. What is there already stays as it is."""
+    """Make a home folder: inbox, database, settings. What exists already stays as it is."""
+    from daemon.database.upgrade import upgrade
+
     home = Home.at(folder) if folder else context.obj
-    _make(home)
+    home.create()
+    upgrade(home.database)
     print(f"{home.root} is ready: put videos into {home.inbox}, and start the daemon with:")
     print(f"vidwatch --home {shlex.quote(str(home.root))} run")
 
@@ -82,24 +92,24 @@ def init(
 def run(
     context: typer.Context,
     once: Annotated[
-        bool, typer.Option("--once", help="Work off what is in the inbox, then end.")
+        bool, typer.Option("--once", help="Classify what is in the inbox, then end.")
     ] = False,
 ) -> None:
-    """Watch the inbox and classify what comes in, until Ctrl-C or SIGTERM."""
+    """Watch the inbox and classify new videos, until Ctrl-C or SIGTERM."""
     from daemon.service.stopping import Stop
 
     stop = Stop()
     stop.install()
     from daemon.home import settings
-    from daemon.service import terminal as live
+    from daemon.service import terminal
 
     home: Home = context.obj
     home.create()
     loaded = settings.load(home.settings)
-    with live.shown(home) as show:
-        from daemon.service import daemon as service
+    with terminal.shown(home) as show:
+        from daemon.service.daemon import run as run_daemon
 
-        service.run(home, loaded, stop, once=once, show=show)
+        run_daemon(home, loaded, stop, once=once, show=show)
 
 
 @app.command()
@@ -108,9 +118,11 @@ def status(
     as_json: Json = False,
     watch: Annotated[bool, typer.Option("--watch", help="Refresh until Ctrl-C.")] = False,
 ) -> None:
-    """Show the daemon, the queue, the last answers and what failed."""
+    """Show the daemon, the queue, the newest predictions and failures."""
     if not watch:
-        gc.disable()  # it ends before garbage matters: to look for some in all that is imported took 8 % of its time
+        # The command ends before garbage matters. The search for it in all modules took 8 % of the
+        # time.
+        gc.disable()
     from rich.console import Console
 
     from daemon.report.status import read_status
@@ -120,22 +132,23 @@ def status(
         raise VidwatchError("status: --json prints once; leave --watch out")
     if as_json:
         print(json.dumps(read_status(context.obj, now()).to_json()))
-    elif not watch:
-        Console().print(render(read_status(context.obj, now()), now()))
+    elif watch:
+        _watch_status(context.obj)
     else:
-        from rich.live import Live
-
-        with Live(screen=True, auto_refresh=False) as view, _until_interrupted():
-            while True:
-                view.update(render(read_status(context.obj, now()), now()), refresh=True)
-                time.sleep(1)
+        Console().print(render(read_status(context.obj, now()), now()))
 
 
-def _make(home: Home) -> None:
-    from daemon.database.upgrade import upgrade
+def _watch_status(home: Home) -> None:
+    """Show the status on the whole screen, again every second."""
+    from rich.live import Live
 
-    home.create()
-    upgrade(home.database)
+    from daemon.report.status import read_status
+    from daemon.report.tables import render
+
+    with Live(screen=True, auto_refresh=False) as view, _until_interrupted():
+        while True:
+            view.update(render(read_status(home, now()), now()), refresh=True)
+            time.sleep(1)
 
 
 @contextmanager

@@ -1,13 +1,17 @@
-"""The commands about labels: `label`, `labels`, `review`. What is heavy is imported where it runs."""
+"""The commands about labels: `label`, `labels`, `review`.
+
+Slow imports stand in the commands that need them.
+"""
 
 import gc
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from daemon.cli.shared import Json, database
+from daemon.cli.shared import Json, counted, database
 from daemon.home.clock import now
 from daemon.home.folder import Home
 from learner.errors import VidwatchError
@@ -25,79 +29,109 @@ def label(
         ),
     ] = None,
     accept: Annotated[
-        bool, typer.Option("--accept", help="Their answers are right; give no class.")
+        bool, typer.Option("--accept", help="Their predictions are right; give no class.")
     ] = False,
     undo: Annotated[
-        bool, typer.Option("--undo", help="Take their last label back; give no class.")
+        bool, typer.Option("--undo", help="Take their newest labels back; give no class.")
     ] = False,
     csv: Annotated[
         Path | None, typer.Option(help="A file with the columns file and label.")
     ] = None,
 ) -> None:
-    """Say what class videos are of, so that the model can learn from them."""
+    """Label videos with their class, so that the model can learn from them."""
+    words = videos or []
+    _require_arguments(words, accept=accept, undo=undo, csv=csv)
+    home: Home = context.obj
+    if csv:
+        count = _import(home, csv)
+    elif accept or undo:
+        count = _accept_or_undo(home, words, undo=undo)
+    else:
+        count = _label(home, words[:-1], words[-1])
+    done = "taken back" if undo else "noted"
+    later = "" if home.running() else "; the daemon is not running: it moves the files when it runs"
+    print(f"{counted(count, 'label')} {done}{later}")
+
+
+def _require_arguments(words: Sequence[str], *, accept: bool, undo: bool, csv: Path | None) -> None:
+    options = [accept, undo, csv is not None]
+    if options.count(True) > 1 or (csv and words):
+        choice = "give one of --accept, --undo and --csv"
+        raise VidwatchError(f"label: {choice}; with --csv, nothing else")
+    needed = 1 if accept or undo else 2
+    if not csv and len(words) < needed:
+        hint = "or --accept, --undo or --csv FILE"
+        raise VidwatchError(f"label: give videos, and then the class; {hint}")
+
+
+def _label(home: Home, words: Sequence[str], class_name: str) -> int:
+    """Label these videos; gives how many there are."""
     from daemon.home.folders import Folders
     from daemon.labels.labels import Label, Labels, current_user
-    from daemon.labels.lookup import find_videos, import_csv, require_class
+    from daemon.labels.lookup import find_videos, require_class
 
-    words = videos or []
-    if accept + undo + (csv is not None) > 1 or (csv and words):
-        raise VidwatchError(
-            "label: give one of --accept, --undo and --csv; with --csv, nothing else"
-        )
-    if not csv and len(words) < (1 if accept or undo else 2):
-        raise VidwatchError(
-            "label: give videos, and then the class; or --accept, --undo or --csv FILE"
-        )
-    home: Home = context.obj
     with database(home) as engine:
-        said, who = Labels(engine, Folders(home.root)), current_user()
-        if csv:
-            given = import_csv(csv, engine)
-            said.add(given, "csv", who, now())
-        elif accept or undo:
-            given = [Label(video, "withdrawn") for video in find_videos(words, Path(), engine)]
-            change = said.accept if accept else said.undo
-            change([one.video_id for one in given], "accepted" if accept else "command", who, now())
+        require_class(class_name, Path(), engine)
+        ids = find_videos(words, Path(), engine)
+        new = [Label(video_id, "labelled", class_name) for video_id in ids]
+        Labels(engine, Folders(home.root)).add(new, "command", current_user(), now())
+    return len(new)
+
+
+def _accept_or_undo(home: Home, words: Sequence[str], *, undo: bool) -> int:
+    """Accept these videos' predictions, or take their newest labels back; gives how many."""
+    from daemon.home.folders import Folders
+    from daemon.labels.labels import Labels, current_user
+    from daemon.labels.lookup import find_videos
+
+    with database(home) as engine:
+        ids = find_videos(words, Path(), engine)
+        all_labels = Labels(engine, Folders(home.root))
+        if undo:
+            all_labels.undo(ids, "command", current_user(), now())
         else:
-            require_class(words[-1], Path(), engine)
-            given = [
-                Label(video, "labelled", words[-1])
-                for video in find_videos(words[:-1], Path(), engine)
-            ]
-            said.add(given, "command", who, now())
-    moved = (
-        ""
-        if home.running()
-        else "; the daemon is not running: it moves the files when you start it"
-    )
-    print(f"{len(given)} label{'s' * (len(given) != 1)} {'taken back' if undo else 'noted'}{moved}")
+            all_labels.accept(ids, "accepted", current_user(), now())
+    return len(ids)
+
+
+def _import(home: Home, csv: Path) -> int:
+    """Add the labels of a table; gives how many it has."""
+    from daemon.home.folders import Folders
+    from daemon.labels.labels import Labels, current_user
+    from daemon.labels.lookup import import_csv
+
+    with database(home) as engine:
+        new = import_csv(csv, engine)
+        Labels(engine, Folders(home.root)).add(new, "csv", current_user(), now())
+    return len(new)
 
 
 @app.command()
 def labels(context: typer.Context, as_json: Json = False) -> None:
-    """Show how many labels each class has, and which should be looked at again."""
-    gc.disable()  # as for the status; of a million labels, all of which stay, it would look through all again and again
+    """Show how many labels each class has, and which labels you should check."""
+    # As for the status. Of a million labels, all of which stay, each search for garbage would look
+    # through all.
+    gc.disable()
     from rich.console import Console
 
     from daemon.home import settings
     from daemon.home.folders import Folders
-    from daemon.labels import quality as hygiene
+    from daemon.labels import quality
     from daemon.report.labels import render
     from daemon.training.retraining import forecast
 
     home: Home = context.obj
-    with database(home) as engine, engine.begin() as read:
+    with database(home) as engine, engine.begin() as connection:
         loaded = settings.load(home.settings)
-        enough = loaded.min_class_clips
-        found = hygiene.examine(read, Folders(home.root), home.models, enough)
-        coming = forecast(engine, home, loaded)
+        least = loaded.min_class_clips
+        found = quality.examine(connection, Folders(home.root), home.models, least)
+        next_training = forecast(engine, home, loaded)
     if as_json:
-        print(json.dumps({**found.to_json(), "next_training": vars(coming)}))
-    else:
-        Console().print(render(found))
-        print(
-            f"{coming.new} of the {coming.needed} new labels (min_new_labels) that start the next training"
-        )
+        print(json.dumps({**found.to_json(), "next_training": vars(next_training)}))
+        return
+    Console().print(render(found))
+    have = f"{next_training.new} of the {next_training.needed} new labels (min_new_labels)"
+    print(f"{have} that start the next training")
 
 
 @app.command()
@@ -114,14 +148,17 @@ def review(
         str | None,
         typer.Option(
             envvar="VIDWATCH_REVIEW_TOKEN",
-            help="What a browser must bring, in the link that is printed.",
+            help="What a browser must send; the link that is printed has it.",
         ),
     ] = None,
     open_browser: Annotated[
-        bool, typer.Option("--open", help="Open it in the browser, too.")
+        bool, typer.Option("--open", help="Open the page in the browser.")
     ] = False,
 ) -> None:
-    """Serve a web page on which to review answers: accept or correct them. The daemon need not run."""
+    """Serve a web page on which to accept or correct predictions, until Ctrl-C.
+
+    It does not need a running daemon.
+    """
     from daemon.home import settings
     from daemon.review.server import serve
 

@@ -1,4 +1,7 @@
-"""The commands that look after a home: backups, and whether all is well. What is heavy is imported where it runs."""
+"""The commands that keep a home well: `backup`, `restore`, `check`, `doctor`.
+
+Slow imports stand in the commands that need them.
+"""
 
 import json
 from contextlib import nullcontext
@@ -7,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daemon.cli.shared import Json
+from daemon.cli.shared import Json, counted
 from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.identity import printable
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     from daemon.maintenance.finding import Finding
     from daemon.maintenance.restore import Restored
 
-NAMED = 10
+NAMED = 10  # videos that a message names
 
 app = typer.Typer()
 
@@ -32,18 +35,17 @@ def backup(
         ),
     ] = None,
 ) -> None:
-    """Copy the database, also while the daemon runs. Clips, models and settings are files: copy these as such."""
+    """Copy the database, also while the daemon runs.
+
+    Clips, models and settings are files: copy them as files.
+    """
     from daemon.maintenance.backup import back_up
 
     home: Home = context.obj
     home.require()
-    # A path loses the slash that says that a folder is meant.
-    made = back_up(
-        home.database,
-        Path(to) if to else home.backups,
-        now(),
-        is_folder=bool(to and to.endswith("/")),
-    )
+    target = Path(to) if to else home.backups
+    is_folder = to is not None and to.endswith("/")  # a Path loses the slash
+    made = back_up(home.database, target, now(), is_folder=is_folder)
     print(f"backup {made} made and checked")
 
 
@@ -55,65 +57,71 @@ def restore(
     ] = None,
     new: Annotated[
         bool,
-        typer.Option("--new", help="Begin with an empty database: all clips are answered anew."),
+        typer.Option("--new", help="Begin with an empty database: all clips are classified again."),
     ] = False,
 ) -> None:
-    """Bring a backup of the database back; what was filed since goes to the inbox, to be answered anew."""
+    """Restore the database from a backup.
+
+    Files that were filed after the backup go back to the inbox, and are classified again.
+    """
     if new and file:
         raise VidwatchError("restore: give a backup, or --new, not both")
-    from daemon.maintenance.restore import restore as bring_back
+    from daemon.maintenance.restore import restore as restore_database
 
     home: Home = context.obj
     if not home.inbox.is_dir():
-        raise VidwatchError(
-            f"{home.root} is not a vidwatch home; make it with: vidwatch init {home.root}"
-        )
-    _tell(bring_back(home, file.absolute() if file else None, now(), new=new))
+        hint = f"make it with: vidwatch init {home.root}"
+        raise VidwatchError(f"{home.root} is not a vidwatch home; {hint}")
+    backup_file = file.absolute() if file else None
+    _print_restored(restore_database(home, backup_file, now(), new=new))
 
 
 @app.command()
 def check(
     context: typer.Context,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Mend what can be mended; no daemon may run.")
+        bool,
+        typer.Option("--repair", help="Repair what can be repaired; the daemon must be stopped."),
     ] = False,
     quick: Annotated[
         bool, typer.Option("--quick", help="Read no clips, no weights and no backups.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Compare files with the database, and the database with files. Exit status 1 where something is wrong."""
+    """Compare the files with the database. Exit status 1 if something is wrong."""
     from daemon.cli import progress
     from daemon.maintenance.check import Check
 
     home: Home = context.obj
-    left, found = 0, []
+    wrong = 0
+    listed = []
     with home.lock() if repair else nullcontext(), progress.reading() as bar:
-        looking = Check(home, quick=quick, may_repair=repair, progress=bar)
-        for finding in looking.findings():
-            mended = repair and finding.apply_repair is not None
+        home_check = Check(home, quick=quick, may_repair=repair, progress=bar)
+        for finding in home_check.findings():
+            repaired = False
             if repair and finding.apply_repair:
                 finding.apply_repair()
-            left += not (mended or finding.harmless)
+                repaired = True
+            if not repaired and not finding.harmless:
+                wrong += 1
             if as_json:
-                found.append({**finding.to_json(), "mended": mended})
+                listed.append({**finding.to_json(), "mended": repaired})
             else:
-                print(_line(finding, mended=mended))
+                print(_line(finding, repaired=repaired))
     if as_json:
-        print(json.dumps({"findings": found, "files_taken_away": looking.gone}))
+        print(json.dumps({"findings": listed, "files_taken_away": home_check.gone}))
     else:
-        if looking.gone:
-            print(_gone(looking.gone))
-        print(
-            f"{left} {'thing is' if left == 1 else 'things are'} wrong" if left else "all is well"
-        )
-    if left:
+        _print_result(home_check.gone, wrong)
+    if wrong:
         raise typer.Exit(1)
 
 
 @app.command()
 def doctor(context: typer.Context, as_json: Json = False) -> None:
-    """Say whether this machine and this home are fit for the daemon. Exit status 1 where there is a problem."""
+    """Show whether this machine and home are fit for the daemon.
+
+    Exit status 1 if there is a problem.
+    """
     from daemon.maintenance.doctor import examine
 
     lines = []
@@ -127,45 +135,47 @@ def doctor(context: typer.Context, as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-def _line(finding: "Finding", *, mended: bool) -> str:
-    said = f"{finding.where}: {finding.problem}"
+def _line(finding: "Finding", *, repaired: bool) -> str:
+    text = f"{finding.where}: {finding.problem}"
     if finding.repair:
-        said += f" - done: {finding.repair}" if mended else f" (--repair: {finding.repair})"
-    return printable(said)
+        text += f" - done: {finding.repair}" if repaired else f" (--repair: {finding.repair})"
+    return printable(text)
 
 
-def _some(n: int, what: str) -> str:
-    return f"{n} {what}{'s' * (n != 1)}"
+def _print_result(gone: list[str], wrong: int) -> None:
+    if gone:
+        named = ", ".join(gone[:NAMED])
+        others = len(gone) - NAMED
+        more = f" and {others} more (--json names all)" if others > 0 else ""
+        reason = "since people took them away or removed them"
+        text = f"the files of these filed videos are not here any more, {reason}"
+        print(printable(f"{text}: {named}{more}"))
+    if wrong == 0:
+        print("all is well")
+    elif wrong == 1:
+        print("1 thing is wrong")
+    else:
+        print(f"{wrong} things are wrong")
 
 
-def _gone(videos: list[str]) -> str:
-    named, others = ", ".join(videos[:NAMED]), len(videos) - NAMED
-    more = f" and {others} more (--json names all)" if others > 0 else ""
-    said = "the files of these filed videos are not here any more, since people took them away or removed them"
-    return printable(f"{said}: {named}{more}")
-
-
-def _tell(done: "Restored") -> None:
-    what = f"{done.source} is in place" if done.source else "an empty database is in place"
-    print(f"{what}: {_some(done.videos, 'video')}, {_some(done.labels, 'label')}")
+def _print_restored(done: "Restored") -> None:
+    database = done.source or "an empty database"
+    content = f"{counted(done.videos, 'video')}, {counted(done.labels, 'label')}"
+    print(f"{database} is in place: {content}")
     if done.kept:
-        print(f"the database that was there is kept as {done.kept}")
+        print(f"the old database is kept as {done.kept}")
     if done.champion:
-        print(f"model {done.champion} answers")
+        print(f"model {done.champion} is the champion")
     if done.put_back:
-        print(
-            f"{_some(done.put_back, 'file')} that it does not know went back to the inbox, to be answered anew"
-        )
+        reason = "because it does not list them; they are classified again"
+        print(f"went back to the inbox, {reason}: {counted(done.put_back, 'file')}")
     if done.returned:
-        print(f"on the way back to where it knows them: {_some(done.returned, 'file')}")
+        print(f"will be moved back to where it lists them: {counted(done.returned, 'file')}")
     if done.noted:
-        print(
-            f"noted again, by the folders in labelled/ in which clips lie: {_some(done.noted, 'label')}"
-        )
+        print(f"noted again, from the class folders in labelled/: {counted(done.noted, 'label')}")
     if done.lost is None:
-        print(
-            "labels given since by command or on the page are lost, if there were any of clips that lie elsewhere"
-        )
+        given = "labels given after the backup, by command or on the page"
+        print(f"{given}, are lost if their clips are not in labelled/")
     elif done.lost:
-        print(f"in the database that was there alone, and lost here: {_some(done.lost, 'label')}")
+        print(f"lost, because only the old database has them: {counted(done.lost, 'label')}")
     print("start the daemon to go on: vidwatch run")

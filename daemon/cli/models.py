@@ -1,7 +1,12 @@
-"""The commands around models: train, measure, list, choose. What is heavy is imported where it runs."""
+"""The commands about models: `classify`, `evaluate`, `models`, `rescore`.
+
+Slow imports stand in the commands that need them.
+"""
 
 import json
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +16,7 @@ from daemon.cli.shared import (
     Device,
     Json,
     Model,
+    counted,
     database,
     described,
     load_model,
@@ -24,9 +30,11 @@ from learner.errors import VidwatchError
 
 if TYPE_CHECKING:
     from daemon.training.decisions import DecisionRow
+    from learner.catalogue import Entry
+    from learner.evaluate import Unknowns
 
 app = typer.Typer()
-models_app = typer.Typer(help="Models: which there are, which one answers.")
+models_app = typer.Typer(help="The models: which there are, and which one is the champion.")
 app.add_typer(models_app, name="models")
 
 
@@ -38,26 +46,27 @@ def classify(
     device: Device = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
-    """Classify video files, without daemon or database. Exit status 1 where a file could not be read."""
+    """Classify video files, without daemon or database.
+
+    Exit status 1 if a file could not be read.
+    """
     from learner.classifier import Unread
     from learner.process import keep_freed_memory
 
     keep_freed_memory()
-    unread = False
+    has_unread = False
     for result in load_model(context.obj, model, device).results(files):
         if isinstance(result, Unread):
-            unread = True
+            has_unread = True
             print(f"{printable(result.file)}: {result.error}", file=sys.stderr)
         elif as_json:
             print(json.dumps(result.to_json()), flush=True)
         else:
-            answer = result.prediction
-            doubt = "" if answer.known else " (perhaps of no class that the model knows)"
-            print(
-                f"{printable(result.file)}: {answer.class_name} {answer.probability:.1%}{doubt}",
-                flush=True,
-            )
-    if unread:
+            found = result.prediction
+            note = "" if found.known else " (perhaps of no class that the model knows)"
+            line = f"{found.class_name} {found.probability:.1%}{note}"
+            print(f"{printable(result.file)}: {line}", flush=True)
+    if has_unread:
         raise typer.Exit(1)
 
 
@@ -70,7 +79,9 @@ def evaluate(
     model: Model = "starter",
     unknown: Annotated[
         Path | None,
-        typer.Option(help="Class folders of what the model does not know: how often is that told?"),
+        typer.Option(
+            help="Class folders of unknown classes: how many clips are recognized as unknown?"
+        ),
     ] = None,
     device: Device = None,
     as_json: Json = False,
@@ -84,89 +95,46 @@ def evaluate(
 
     keep_freed_memory()
     with progress.reading() as bar:
-        found = measure(
-            folder, load_model(context.obj, model, device), unknown, open_cache(context.obj), bar
-        )
+        classifier = load_model(context.obj, model, device)
+        found = measure(folder, classifier, unknown, open_cache(context.obj), bar)
     print_skipped(found.skipped)
     if as_json:
         print(json.dumps(found.to_json()))
         return
-    for name, score in (
-        (f"model {found.model}", found.score),
-        ("mean-pooling baseline", found.baseline),
-    ):
+    scores = {f"model {found.model}": found.score, "mean-pooling baseline": found.baseline}
+    for name, score in scores.items():
         print(f"{name + ':':<24}{described(score)}, loss {score.loss:.3f}")
     before, after = found.score.calibration_error
-    print(
-        f"an answer's probability is off by {before:.3f} on average, by {after:.3f} after temperature scaling"
-    )
-    if told := found.unknowns:
-        share = f"{told.told:.1%} (95 % interval {told.interval[0]:.1%} to {told.interval[1]:.1%})"
-        print(
-            f"of {told.n} clips of no known class, {share} are told; {told.known_kept:.1%} of the known are left"
-        )
+    scaled = f"by {after:.3f} after temperature scaling"
+    print(f"a prediction's probability is off by {before:.3f} on average, {scaled}")
+    if found.unknowns:
+        _print_unknowns(found.unknowns)
     if found.seen:
-        print(
-            f"{found.seen} of the clips were among those it was trained on: the figures flatter it"
-        )
+        reason = f"{found.seen} of the clips were among those it was trained on"
+        print(f"{reason}: the figures flatter it")
     Console().print(_class_table(found.score.per_class))
 
 
 @models_app.callback(invoke_without_command=True)
 def models(context: typer.Context, as_json: Json = False) -> None:
-    """List the models: the starter, and those in models/; which one answers, and how it came to that."""
+    """List the models, which one is the champion, and how each comparison ended."""
     if context.invoked_subcommand:
         return
     from rich.console import Console
-    from rich.table import Table
 
     from learner.catalogue import find_models
 
     found = find_models(context.obj.models)
-    decisions, champion, in_shadow = _history_of(context.obj)
-    listed: list[dict[str, Any]] = []
+    history = _read_history(context.obj)
     if as_json:
-        for model in found:
-            about = [
-                decision.to_json() for decision in decisions if decision.challenger == model.name
-            ]
-            listed.append(
-                {**model.to_json(), "answers": model.name == champion, "decisions": about}
-            )
-        print(json.dumps(listed))
+        print(json.dumps([_to_json(model, history) for model in found]))
         return
-    table = Table(
-        "",
-        "name",
-        "accuracy on unseen clips",
-        "learned from",
-        "classes",
-        box=None,
-        padding=(0, 2, 0, 0),
-    )
-    for model in found:
-        accuracy = "not measured"
-        if model.accuracy is not None and model.interval:
-            flattered = (
-                ", flattered"
-                if "optimistic" in model.method or "flattering" in model.method
-                else ""
-            )
-            accuracy = f"{model.accuracy:.1%} ({model.interval[0]:.1%} to {model.interval[1]:.1%}{flattered})"
-        answers, classes = "*" if model.name == champion else "", ", ".join(model.classes)
-        table.add_row(
-            answers,
-            model.name,
-            accuracy,
-            f"{model.clips} clips",
-            printable(model.problem or classes),
-        )
     console = Console()
-    console.print(table)
-    if decisions:
-        console.print(_decision_table(decisions))
-    if in_shadow:
-        print(in_shadow)
+    console.print(_model_table(found, history.champion))
+    if history.decisions:
+        console.print(_decision_table(history.decisions))
+    if history.shadow:
+        print(history.shadow)
 
 
 @models_app.command()
@@ -174,90 +142,130 @@ def promote(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help='"starter", or the name of a model in models/.')],
 ) -> None:
-    """Let a model answer from now on, whatever comparisons say."""
+    """Make a model the champion, whatever comparisons say."""
     load_model(context.obj, name)  # one that cannot be used is refused here
     with database(context.obj) as engine:
         from daemon.training.decisions import Decisions
 
-        used = str(context.obj.model_or_starter(name).absolute()) if "/" in name else name
-        Decisions(engine).choose(used, now())
-    print(f"{name} answers from now on")
+        noted = str(context.obj.model_or_starter(name).absolute()) if "/" in name else name
+        Decisions(engine).choose(noted, now())
+    print(f"{name} is the champion from now on")
 
 
 @models_app.command()
 def rollback(context: typer.Context) -> None:
-    """Go back to the model that answered before."""
+    """Make the champion before this one the champion again."""
     with database(context.obj) as engine:
         from daemon.training.decisions import Decisions
 
-        history = Decisions(engine)
-        back, answers = history.previous()
+        decisions = Decisions(engine)
+        back, champion = decisions.previous()
         try:
             load_model(context.obj, back)
         except VidwatchError as error:
-            hint = f"{answers} goes on; 'vidwatch models promote NAME' lets another answer"
-            raise VidwatchError(
-                f"the model before {answers!r} cannot be used ({error}): {hint}"
-            ) from error
-        back, bad = history.roll_back(now())
-    print(f"{back} answers from now on, instead of {bad}")
+            problem = f"the model before {champion!r} cannot be used ({error})"
+            hint = f"{champion} stays the champion; 'vidwatch models promote NAME' chooses another"
+            raise VidwatchError(f"{problem}: {hint}") from error
+        back, replaced = decisions.roll_back(now())
+    print(f"{back} is the champion from now on, instead of {replaced}")
 
 
 @app.command()
 def rescore(
     context: typer.Context,
     model: Annotated[
-        str | None, typer.Option("--model", help="The model; the one that answers if not given.")
+        str | None, typer.Option("--model", help="The model; the champion if not given.")
     ] = None,
     device: Device = None,
 ) -> None:
-    """Let a later model look at earlier videos: its predictions stand beside the answers, and no file is moved."""
-    from daemon.classify.rescoring import rescore as look_again
+    """Have a later model predict earlier videos. No file is moved.
+
+    Its predictions stand beside the first ones.
+    """
+    from daemon.classify.rescoring import rescore as rescore_videos
     from daemon.cli import progress
     from learner.process import keep_freed_memory
 
     keep_freed_memory()
     home: Home = context.obj
     with database(home) as engine, progress.reading() as bar:
-        found = look_again(home, engine, model, open_cache(home), now(), bar, device)
-    print(
-        f"{found.model}: {found.scored} videos, of which {found.other} get another class than their answer"
-    )
-    if found.gone:
-        print(
-            f"{found.gone} videos are left out: neither their features nor their files are there any more"
-        )
+        found = rescore_videos(home, engine, model, open_cache(home), now(), bar, device)
+    videos = counted(found.predicted, "video")
+    print(f"{found.model} predicted {videos}; {found.changed} get another class than before")
+    if found.left_out:
+        reason = "their features and their files are gone or cannot be read"
+        print(f"left out, because {reason}: {counted(found.left_out, 'video')}")
 
 
-def _history_of(home: Home) -> "tuple[list[DecisionRow], str | None, str]":
-    """The decisions, which model answers, and of the one in its shadow; nothing where there is no database yet."""
+@dataclass(frozen=True)
+class _History:
+    """What the database knows of the models."""
+
+    decisions: "list[DecisionRow]" = field(default_factory=list)
+    """The newest first."""
+    champion: str | None = None
+    shadow: str = ""
+    """A line about the challenger in the shadow; empty if there is none."""
+
+
+def _read_history(home: Home) -> _History:
+    """Empty if there is no database yet."""
     if not home.database.is_file():
-        return [], None, ""
+        return _History()
     from sqlalchemy.exc import OperationalError
 
     from daemon.database.connection import is_outdated, opened
     from daemon.training.decisions import Decisions
 
     with opened(home.database, read_only=True) as engine:
-        history = Decisions(engine)
+        decisions = Decisions(engine)
         try:
-            decisions = history.newest_first()
-            champion = history.champion()
-            row = history.undecided()
-            n, same = history.agreement(row.challenger) if row else (0, 0)
+            newest_first = decisions.newest_first()
+            champion = decisions.champion()
+            row = decisions.undecided()
+            shadow = ""
+            if row:
+                n, same = decisions.agreement(row.challenger)
+                agreed = f"{same} of {n} new clips as the champion did"
+                shadow = f"{row.challenger} runs in the shadow: it classified {agreed}"
         except OperationalError as error:
             if is_outdated(error):  # no daemon of this version has run here yet
-                return [], None, ""
+                return _History()
             raise
-    told = (
-        f"{row.challenger} runs in the shadow: it gave {same} of {n} new clips the class of the answer"
-        if row
-        else ""
-    )
-    return decisions, champion, told
+    return _History(newest_first, champion, shadow)
 
 
-def _decision_table(decisions: "list[DecisionRow]") -> Any:
+def _to_json(model: "Entry", history: _History) -> dict[str, Any]:
+    decisions = [
+        decision.to_json() for decision in history.decisions if decision.challenger == model.name
+    ]
+    is_champion = model.name == history.champion
+    return {**model.to_json(), "answers": is_champion, "decisions": decisions}
+
+
+def _model_table(models: "Sequence[Entry]", champion: str | None) -> Any:
+    from rich.table import Table
+
+    columns = ("", "name", "accuracy on unseen clips", "learned from", "classes")
+    table = Table(*columns, box=None, padding=(0, 2, 0, 0))
+    for model in models:
+        mark = "*" if model.name == champion else ""
+        problem_or_classes = printable(model.problem or ", ".join(model.classes))
+        clips = f"{model.clips} clips"
+        table.add_row(mark, model.name, _accuracy(model), clips, problem_or_classes)
+    return table
+
+
+def _accuracy(model: "Entry") -> str:
+    if model.accuracy is None or not model.interval:
+        return "not measured"
+    low, high = model.interval
+    is_flattered = "optimistic" in model.method or "flattering" in model.method
+    note = ", flattered" if is_flattered else ""
+    return f"{model.accuracy:.1%} ({low:.1%} to {high:.1%}{note})"
+
+
+def _decision_table(decisions: "Sequence[DecisionRow]") -> Any:
     from rich.table import Table
     from rich.text import Text
 
@@ -268,11 +276,17 @@ def _decision_table(decisions: "list[DecisionRow]") -> Any:
         table.add_column(name, no_wrap=True)
     table.add_column("why", overflow="fold")
     for row in decisions:
-        names = (
-            Text(printable(name or "")) for name in (row.challenger, row.verdict, row.champion)
-        )
-        table.add_row(f"{row.created_at:%Y-%m-%d %H:%M}", *names, Text(printable(row.reason)))
+        cells = (row.challenger, row.verdict, row.champion or "", row.reason)
+        when = f"{row.created_at:%Y-%m-%d %H:%M}"
+        table.add_row(when, *(Text(printable(cell)) for cell in cells))
     return table
+
+
+def _print_unknowns(found: "Unknowns") -> None:
+    low, high = found.interval
+    share = f"{found.told:.1%} (95 % interval {low:.1%} to {high:.1%})"
+    print(f"of {found.n} clips of unknown classes, {share} are recognized as unknown")
+    print(f"of the clips of known classes, {found.known_kept:.1%} are not taken for unknown")
 
 
 def _class_table(per_class: dict[str, dict[str, float]]) -> Any:
@@ -281,8 +295,11 @@ def _class_table(per_class: dict[str, dict[str, float]]) -> Any:
 
     table = Table("class", "right", "clips", "precision", "recall", box=None, padding=(0, 2, 0, 0))
     for name, row in per_class.items():
-        counts = (f"{row['correct']:.0f}", f"{row['n']:.0f}")
         table.add_row(
-            escape(printable(name)), *counts, f"{row['precision']:.1%}", f"{row['recall']:.1%}"
+            escape(printable(name)),
+            f"{row['correct']:.0f}",
+            f"{row['n']:.0f}",
+            f"{row['precision']:.1%}",
+            f"{row['recall']:.1%}",
         )
     return table

@@ -1,4 +1,7 @@
-"""How far a command is that takes long: bars on a terminal, lines elsewhere. Knows nothing of the work itself."""
+"""Shows the progress of slow commands: bars on a terminal, else lines.
+
+Knows nothing of the work itself.
+"""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -15,70 +18,65 @@ if TYPE_CHECKING:
 
 @contextmanager
 def reading() -> Iterator[Callable[[int, int], None]]:
-    """A bar over the clips that are read, where there is a terminal."""
-    with Progress(
-        console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
-    ) as bars:
+    """A bar of the clips that are read, if there is a terminal."""
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not sys.stderr.isatty()) as bars:
         bar = bars.add_task("reading clips", total=None)
-        yield lambda done, of: bars.update(bar, completed=done, total=of)
+        yield lambda done, total: bars.update(bar, completed=done, total=total)
 
 
 @contextmanager
-def training(quick: bool) -> "Iterator[Watch]":
-    """Bars on a terminal; elsewhere a line an epoch, but for a head that is trained in seconds (`quick`)."""
+def training(*, quick: bool) -> "Iterator[Watch]":
+    """Bars on a terminal; else a line for each epoch.
+
+    A training of a few seconds (`quick`) prints no line for an epoch.
+    """
     from learner.train import Watch
 
-    terminal = sys.stderr.isatty()
-    described, bar, share = (
+    has_terminal = sys.stderr.isatty()
+    columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=20),
         TaskProgressColumn(),
-    )
-    columns = (
-        described,
-        bar,
-        share,
         TimeRemainingColumn(compact=True),
-        TextColumn("{task.fields[said]}"),
+        TextColumn("{task.fields[figures]}"),
     )
-    with Progress(
-        *columns, console=Console(stderr=True), transient=True, disable=not terminal
-    ) as bars:
-        reading = bars.add_task("reading clips", total=None, said="")
-        steps = bars.add_task("training", total=None, said="", visible=False)
-        last = ""
-        if not terminal:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not has_terminal) as bars:
+        clips = bars.add_task("reading clips", total=None, figures="")
+        steps = bars.add_task("training", total=None, figures="", visible=False)
+        validation = ""
+        if not has_terminal:
             print("reading clips", file=sys.stderr, flush=True)
 
-        def step(done: int, of: int, loss: float) -> None:
-            bars.update(
-                steps, completed=done, total=of, visible=True, said=f"loss {loss:.3f}{last}"
-            )
+        def show_reading(done: int, total: int) -> None:
+            bars.update(clips, completed=done, total=total, visible=done < total)
 
-        def epoch(done: "Epoch") -> None:
-            nonlocal last
-            last = (
-                ""
-                if done.validation_accuracy is None
-                else f", validation {done.validation_accuracy:.0%}"
-            )
-            bars.update(steps, description=_place(done))
-            if not terminal and not quick:
-                print(_line(done), file=sys.stderr, flush=True)
+        def show_step(done: int, total: int, loss: float) -> None:
+            figures = f"loss {loss:.3f}{validation}"
+            bars.update(steps, completed=done, total=total, visible=True, figures=figures)
 
-        yield Watch(
-            lambda done, of: bars.update(reading, completed=done, total=of, visible=done < of),
-            step,
-            epoch,
-        )
+        def show_epoch(epoch: "Epoch") -> None:
+            nonlocal validation
+            validation = ""
+            if epoch.validation_accuracy is not None:
+                validation = f", validation {epoch.validation_accuracy:.0%}"
+            bars.update(steps, description=_place(epoch))
+            if not has_terminal and not quick:
+                print(_line(epoch), file=sys.stderr, flush=True)
+
+        yield Watch(show_reading, show_step, show_epoch)
 
 
 def _line(epoch: "Epoch") -> str:
-    said = f"{_place(epoch)}: loss {epoch.loss:.3f}, accuracy {epoch.accuracy:.1%}"
+    line = f"{_place(epoch)}: loss {epoch.loss:.3f}, accuracy {epoch.accuracy:.1%}"
     if epoch.validation_loss is None:
-        return said
-    return f"{said}, validation loss {epoch.validation_loss:.3f}, accuracy {epoch.validation_accuracy:.1%}"
+        return line
+    validation = f"validation loss {epoch.validation_loss:.3f}"
+    return f"{line}, {validation}, accuracy {epoch.validation_accuracy:.1%}"
 
 
 def _place(epoch: "Epoch") -> str:
-    return f"fold {epoch.fold}, epoch {epoch.epoch}" if epoch.fold else f"epoch {epoch.epoch}"
+    if epoch.fold:
+        return f"fold {epoch.fold}, epoch {epoch.epoch}"
+    return f"epoch {epoch.epoch}"

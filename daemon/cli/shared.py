@@ -1,6 +1,6 @@
 """What several commands share: options, the database, models, the cache.
 
-What is heavy is imported where it runs.
+Slow imports stand in the functions that need them.
 """
 
 import sys
@@ -25,7 +25,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a tabl
 Pattern = Annotated[
     str,
     typer.Option(
-        "--group-pattern", help="Regular expression that finds a clip's group in its file name."
+        "--group-pattern", help="A regular expression that finds a clip's group in its file name."
     ),
 ]
 Model = Annotated[
@@ -49,7 +49,7 @@ Device = Annotated[
 
 @contextmanager
 def database(home: Home) -> "Iterator[Engine]":
-    """The home's database, brought up to date if it is older than this program."""
+    """The home's database, upgraded first if an older program wrote it and no daemon runs."""
     from daemon.database.connection import opened
     from daemon.database.upgrade import upgrade
 
@@ -61,7 +61,11 @@ def database(home: Home) -> "Iterator[Engine]":
 
 
 def load_model(home: Home, name: str, device: str | None = None) -> "Classifier":
-    """ "starter", a model of the home, or the model at a path."""
+    """Load "starter", a model of the home, or the model at a path.
+
+    Raises:
+        VidwatchError: it cannot be loaded.
+    """
     from daemon.home import settings
     from learner.classifier import Classifier
 
@@ -75,8 +79,13 @@ def described(score: "Score") -> str:
     return f"{score.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%}, {score.n} clips)"
 
 
+def counted(n: int, noun: str) -> str:
+    """A number and its noun: "1 label", "2 labels"."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
 def print_skipped(skipped: dict[str, str]) -> None:
-    """Name the files that could not be read, and why."""
+    """Print the files that could not be read, and why."""
     for name, reason in skipped.items():
         print(f"skipped {printable(name)}: {reason}", file=sys.stderr)
 

@@ -1,11 +1,15 @@
-"""The commands that train: `train`, `recipes`, `retrain`, `cache`. What is heavy is imported where it runs."""
+"""The commands that train: `train`, `recipes`, `cache`, `retrain`.
+
+Slow imports stand in the commands that need them.
+"""
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
-from itertools import count
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,11 +19,15 @@ from daemon.home.folder import Home
 from learner.errors import VidwatchError
 from learner.groups import GROUP_PATTERN, compile_pattern
 
+if TYPE_CHECKING:
+    from learner.recipe import Recipe, Report
+    from learner.train import Trained
+
 app = typer.Typer()
 
 
 class SplitKind(StrEnum):
-    """How clips are kept back."""
+    """How clips are chosen that the model is tested on."""
 
     group = "group"
     random = "random"
@@ -51,7 +59,8 @@ def train(
     split: Annotated[
         SplitKind,
         typer.Option(
-            help='How clips are kept back: "group", or "random" as in the course report, which flatters.'
+            help='How test clips are chosen: by "group", or at "random" as in the course report, '
+            "which flatters the model."
         ),
     ] = SplitKind.group,
     validation: Annotated[
@@ -64,7 +73,7 @@ def train(
         Path | None, typer.Option(help="A file with the backbone's weights.")
     ] = None,
     init_from: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="Begin with this model of ours.")
+        str | None, typer.Option(metavar="MODEL", help="Begin with the weights of this model.")
     ] = None,
     group_pattern: Pattern = GROUP_PATTERN,
     device: Device = None,
@@ -72,72 +81,100 @@ def train(
     """Train a model on a folder of class folders, and measure it on groups it has not seen."""
     compile_pattern(group_pattern)
     if weights and init_from:
-        raise VidwatchError(
-            "train: --weights and --init-from both say what to begin with; give one of them"
-        )
-    from learner.recipe import load as load_recipe
-
-    changes = {
-        name: value for name, value in (("epochs", epochs), ("seed", seed)) if value is not None
-    }
-    chosen = load_recipe(recipe).changed(changes)
+        hint = "give one of them"
+        raise VidwatchError(f"train: --weights and --init-from both say what to begin with; {hint}")
     home: Home = context.obj
+    chosen = _load_recipe(recipe, epochs, seed)
     name = _free_name(home, chosen.name) if out is None else out
     out_path = home.model(name)
     from daemon.cli import progress
     from daemon.home import settings
-    from learner import splits
     from learner import train as training
     from learner.process import keep_freed_memory
+    from learner.splits import Sources
 
     keep_freed_memory()
     loaded = settings.load(home.settings)
-    sources = splits.Sources(folder, validation, test, group_pattern, split.value)
+    sources = Sources(folder, validation, test, group_pattern, split.value)
     start = training.Start(weights, home.model_or_starter(init_from) if init_from else None)
-    try:
-        with progress.training(chosen.training.freeze) as watch:
-            trained = training.train(
-                sources,
-                out_path,
-                chosen,
-                start,
-                open_cache(home),
-                watch,
-                device=device or loaded.device,
-                exact=loaded.exact_frames,
-            )
-    except KeyboardInterrupt:
-        print(
-            "interrupted: the same command goes on from the last epoch that was saved",
-            file=sys.stderr,
+    with _interrupt_explained(), progress.training(quick=chosen.training.freeze) as watch:
+        trained = training.train(
+            sources,
+            out_path,
+            chosen,
+            start,
+            open_cache(home),
+            watch,
+            device=device or loaded.device,
+            exact=loaded.exact_frames,
         )
+    _print_measured(trained)
+    if chosen.report and not epochs:
+        _print_report(chosen.report)
+    print(f"saved as {trained.path}; {trained.run / 'report.html'} has all figures")
+    setting = str(trained.path.absolute()) if "/" in name else name
+    change = f"set model = {json.dumps(setting)} in {home.settings}"
+    print(f"to use it: {change}, then restart the daemon")
+
+
+def _load_recipe(name: str, epochs: int | None, seed: int | None) -> "Recipe":
+    """The recipe of this name or path, with the values that were given."""
+    from learner.recipe import load
+
+    changes = {}
+    if epochs is not None:
+        changes["epochs"] = epochs
+    if seed is not None:
+        changes["seed"] = seed
+    return load(name).changed(changes)
+
+
+def _free_name(home: Home, name: str) -> str:
+    """The recipe's name, with a number if there is such a model already.
+
+    The name of an unfinished run is free: that run is continued.
+    """
+    free = name
+    number = 1
+    while home.model(free).with_name(f"{free}.safetensors").exists():
+        number += 1
+        free = f"{name}-{number}"
+    return free
+
+
+@contextmanager
+def _interrupt_explained() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        text = "interrupted: the same command continues from the last epoch that was saved"
+        print(text, file=sys.stderr)
         raise
+
+
+def _print_measured(trained: "Trained") -> None:
     print_skipped(trained.skipped)
     print(f"measured {trained.method}")
     if trained.groups == trained.clips:
-        print(
-            "each clip counts as a group of its own: where several show one recording, see --group-pattern, or the"
-        )
-        print("figures flatter the model")
+        print("each clip counts as a group of its own: if several show one recording, see")
+        print("--group-pattern, or the figures flatter the model")
     else:
         print(f"{trained.clips} clips of {trained.groups} groups")
     print(f"model:                 {described(trained.score)}, loss {trained.score.loss:.3f}")
     print(f"mean-pooling baseline: {described(trained.baseline)}, loss {trained.baseline.loss:.3f}")
-    if chosen.report and not epochs:
-        said = f"{chosen.report.accuracy:.1%}, loss {chosen.report.loss:.3f}"
-        print(f"the course report says {said}, of its own 500 clips split at random")
-    print(f"saved as {trained.path}; {trained.run / 'report.html'} tells more")
-    used = str(trained.path.absolute()) if "/" in name else name
-    print(f"to use it: set model = {json.dumps(used)} in {home.settings}, then restart the daemon")
+
+
+def _print_report(report: "Report") -> None:
+    figures = f"{report.accuracy:.1%}, loss {report.loss:.3f}"
+    print(f"the course report has {figures}, on its own 500 clips, split at random")
 
 
 @app.command()
 def recipes(as_json: Json = False) -> None:
-    """List the recipes that `train` knows, with the course report's figures."""
-    from learner.recipe import load as load_recipe
-    from learner.recipe import names
+    """List the recipes that `train` knows, with the figures of the course report."""
+    from learner.recipe import load, names
 
-    found = [load_recipe(name) for name in names()]
+    found = [load(name) for name in names()]
     if as_json:
         print(json.dumps([recipe.to_json() for recipe in found]))
         return
@@ -147,12 +184,9 @@ def recipes(as_json: Json = False) -> None:
     columns = (Column("recipe", no_wrap=True), "what", "the report's accuracy", "loss")
     table = Table(*columns, box=None, padding=(0, 2, 0, 0))
     for recipe in found:
-        figures = (
-            (f"{recipe.report.accuracy:.2f}", f"{recipe.report.loss:.3f}")
-            if recipe.report
-            else ("", "")
-        )
-        table.add_row(recipe.name, recipe.about, *figures)
+        accuracy = f"{recipe.report.accuracy:.2f}" if recipe.report else ""
+        loss = f"{recipe.report.loss:.3f}" if recipe.report else ""
+        table.add_row(recipe.name, recipe.about, accuracy, loss)
     Console().print(table)
 
 
@@ -178,24 +212,13 @@ def cache(
         return
     for kind, used in usage.items():
         print(f"{kind:<9}{used.entries:>8} entries {decimal(used.size):>10}")
-    print(
-        f"{kept.root} may grow to {decimal(kept.limit)}: cache_gigabytes in vidwatch.toml changes that"
-    )
-
-
-def _free_name(home: Home, name: str) -> str:
-    """The recipe's name, with a number where there is such a model already; an unfinished run is gone on with."""
-    candidates = (name if number == 1 else f"{name}-{number}" for number in count(1))
-    return next(
-        free
-        for free in candidates
-        if not home.model(free).with_name(f"{free}.safetensors").exists()
-    )
+    hint = "cache_gigabytes in vidwatch.toml changes that"
+    print(f"{kept.root} may grow to {decimal(kept.limit)}: {hint}")
 
 
 @app.command()
 def retrain(context: typer.Context) -> None:
-    """Ask the daemon to train a new model now, on the labels there are."""
+    """Ask the daemon to train a new model now, on all labels."""
     from daemon.home import settings
     from daemon.training.retraining import request
 
@@ -203,4 +226,4 @@ def retrain(context: typer.Context) -> None:
     with database(home) as engine:
         print(request(engine, home, settings.load(home.settings), now()))
     if not home.running():
-        print("the daemon is not running: it begins when you start it")
+        print("the daemon is not running: it trains when you start it")

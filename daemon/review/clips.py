@@ -141,11 +141,11 @@ class Clips:
         from daemon.classify.decoding import Undecoded
 
         clip = self._decode(card.path, spec)
-        if isinstance(clip, Undecoded) and clip.verdict == "again":
+        if isinstance(clip, Undecoded) and clip.kind == "again":
             clip = self._decode(card.path, spec)
         if isinstance(clip, Undecoded):
             # It is not tried again each time that the page asks.
-            lasts = clip.verdict in ("failed", "crashed")
+            lasts = clip.kind in ("failed", "crashed")
             if lasts and len(self._unreadable) < MOST_UNREADABLE:
                 self._unreadable[_file(card)] = clip.reason
             raise VidwatchError(clip.reason)
@@ -159,13 +159,19 @@ class Clips:
 
     def _begin(self, path: bytes, spec: ClipSpec) -> "tuple[Decoders, Future[Clip]]":
         """Begin to decode, in the thread that starts the decoders."""
-        if self._decoders is None or self._decoders.spec != spec:
-            from daemon.classify.decoding import Decoders
+        if self._decoders is None or self._decoders.settings.spec != spec:
+            from daemon.classify.decoding import Decoders, DecoderSettings
 
             if self._decoders:
                 self._decoders.close()
-            limits = (self._settings.decode_seconds, self._settings.decode_gigabytes)
-            self._decoders = Decoders(spec, WORKERS, *limits, self._settings.reading)
+            settings = DecoderSettings(
+                spec=spec,
+                workers=WORKERS,
+                seconds=self._settings.decode_seconds,
+                gigabytes=self._settings.decode_gigabytes,
+                reading=self._settings.reading,
+            )
+            self._decoders = Decoders(settings)
         return self._decoders, self._decoders.decode(path)
 
     def _cache(self) -> "Cache":

@@ -1,4 +1,4 @@
-"""What is done now and then: APScheduler, in UTC, and what a clock that is set back would do to it."""
+"""Runs jobs at intervals: APScheduler, in UTC. Jobs also run after the clock was set back."""
 
 import logging
 import time
@@ -11,11 +11,15 @@ from daemon.home.clock import now
 
 log = logging.getLogger(__name__)
 
-JUMP = 30.0  # seconds that the clock may be set back before anybody cares
+JUMP = 30.0  # seconds; a clock that is set back by less is ignored
 
 
 class Schedule:
-    """Jobs in a thread of their own, one at a time of each; what was missed is made up for once."""
+    """Runs jobs in threads of its own.
+
+    A job never runs twice at the same time. If runs of it were missed, it runs once for all of
+    them.
+    """
 
     def __init__(self) -> None:
         self._scheduler = BackgroundScheduler(
@@ -27,20 +31,23 @@ class Schedule:
     def every(
         self, interval: timedelta, job: Callable[[], None], *, first: datetime | None = None
     ) -> None:
-        """Call `job` so often, for the first time after one interval or at `first`."""
-        when = {"next_run_time": first} if first else {}
-        self._scheduler.add_job(job, "interval", seconds=interval.total_seconds(), **when)
+        """Call `job` once in each interval: first after one interval, or at `first`."""
+        start = {"next_run_time": first} if first else {}
+        self._scheduler.add_job(job, "interval", seconds=interval.total_seconds(), **start)
 
     def start(self) -> None:
-        """Begin."""
+        """Begin to run jobs."""
         self._scheduler.start()
 
     def stop(self) -> None:
-        """End, when the jobs that run now have ended."""
+        """End, after the jobs that run now have ended."""
         self._scheduler.shutdown()
 
     def follow_the_clock(self) -> None:
-        """Where the clock was set back, jobs would sleep until it has caught up: have them run now."""
+        """If the clock was set back, run all jobs now.
+
+        Else they would sleep until the clock shows the old time again.
+        """
         ahead = time.time() - time.monotonic()
         if ahead < self._ahead - JUMP:
             log.warning("the clock was set back by %.0f seconds", self._ahead - ahead)

@@ -1,6 +1,6 @@
-"""How the daemon is told to stop, and its children with it.
+"""Asks the daemon to stop when a signal comes.
 
-Installed before anything slow is imported, so that a signal always counts.
+It is installed before anything slow is imported, so that no signal is missed.
 """
 
 import signal
@@ -8,19 +8,24 @@ from typing import Any
 
 
 class Stop:
-    """Set by SIGTERM and Ctrl-C: the batch in hand is finished, the rest waits. A second one ends at once."""
+    """Set by SIGTERM and Ctrl-C.
+
+    The daemon then finishes the batch in hand; the rest waits for the next start. A second signal
+    ends it at once.
+    """
 
     def __init__(self) -> None:
         self.asked = False
 
     def install(self) -> None:
-        """Take over both signals."""
+        """Handle both signals from now on."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask)
 
     def _ask(self, number: int, _: Any) -> None:
         self.asked = True
-        # Ctrl-C again unwinds as an exception, which leaves the terminal as it was.
-        signal.signal(
-            number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
-        )
+        if number == signal.SIGINT:
+            # A second Ctrl-C raises KeyboardInterrupt, which leaves the terminal as it was.
+            signal.signal(number, signal.default_int_handler)
+        else:
+            signal.signal(number, signal.SIG_DFL)

@@ -1,6 +1,7 @@
-"""What `vidwatch run` shows: a line of what it does in a terminal, log lines elsewhere. Only reads.
+"""What `vidwatch run` prints: in a terminal a line with the state of the work, else log lines.
 
-In systemd's journal each line has its level, and `systemctl status` shows the line of what it does.
+In systemd's journal each log line has its level, and `systemctl status` shows the line with the
+state. Only reads.
 """
 
 import logging
@@ -20,8 +21,8 @@ from daemon.home.folder import Home
 from daemon.report.status import counts
 from daemon.service.systemd import Notifier
 
-INTERVAL = 0.5  # both in seconds
-INTERVAL_OF_SYSTEMD = 10
+INTERVAL = 0.5  # seconds
+INTERVAL_OF_SYSTEMD = 10  # seconds
 
 LINE = "%(levelname)s %(message)s"
 SYSLOG = {
@@ -32,73 +33,90 @@ SYSLOG = {
     logging.DEBUG: 7,
 }
 
+Show = Callable[[Queue], None]
+
 
 @contextmanager
-def shown(home: Home) -> Iterator[Callable[[Queue], None]]:
-    """Set up the log, and give the function that brings the line up to date."""
+def shown(home: Home) -> Iterator[Show]:
+    """Set up the log, and give the function that updates the line with the state."""
     for library in ("alembic", "apscheduler"):
         logging.getLogger(library).setLevel(logging.WARNING)
     logging.captureWarnings(True)
-    if not sys.stderr.isatty():
-        handler: logging.Handler = logging.StreamHandler()
-        handler.setFormatter(
-            JournalFormatter() if _is_journal() else logging.Formatter(f"%(asctime)s {LINE}")
-        )
-        logging.basicConfig(level=logging.INFO, handlers=[handler])
-        notifier = Notifier.from_environment()
-        show = _now_and_then(INTERVAL_OF_SYSTEMD, lambda count: notifier.status(_words(count)))
-        yield show if notifier.address else lambda store: None
-        return
+    if sys.stderr.isatty():
+        with _live_line(home) as show:
+            yield show
+    else:
+        yield _log_lines()
+
+
+def _log_lines() -> Show:
+    """Set up the log for a file, a pipe or the journal."""
+    handler = logging.StreamHandler()
+    plain = logging.Formatter(f"%(asctime)s {LINE}")
+    handler.setFormatter(JournalFormatter() if _is_journal() else plain)
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    notifier = Notifier.from_environment()
+    if not notifier.address:
+        return lambda queue: None
+    return _at_most_every(INTERVAL_OF_SYSTEMD, lambda count: notifier.status(_summary(count)))
+
+
+@contextmanager
+def _live_line(home: Home) -> Iterator[Show]:
+    """Set up the log for a terminal, with one line below it that changes."""
     console = Console(stderr=True)
     handler = RichHandler(
         console=console, show_path=False, markup=False, log_time_format="%H:%M:%S", highlighter=None
     )
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
-    with Live(
-        Text("loading the model"), console=console, auto_refresh=False, transient=True
-    ) as live:
-        yield _now_and_then(INTERVAL, lambda count: live.update(_line(home, count), refresh=True))
+    loading = Text("loading the model")
+    with Live(loading, console=console, auto_refresh=False, transient=True) as live:
+        yield _at_most_every(INTERVAL, lambda count: live.update(_line(home, count), refresh=True))
 
 
 class JournalFormatter(logging.Formatter):
-    """Each line begins with its level, as sd-daemon(3) has it, those of a traceback too; the time the journal notes."""
+    """Begins each line with its level, as in sd-daemon(3), also each line of a traceback.
+
+    It writes no time: the journal notes it.
+    """
 
     def __init__(self) -> None:
         super().__init__(LINE)
 
     def format(self, record: logging.LogRecord) -> str:
-        """As the journal reads it."""
+        """The record as the journal expects it."""
         level = SYSLOG.get(record.levelno, 6)
         return "\n".join(f"<{level}>{line}" for line in super().format(record).split("\n"))
 
 
 def _is_journal() -> bool:
-    """Whether what is written to stderr goes to the journal itself, and not into a file or a pipe."""
-    where = os.fstat(sys.stderr.fileno())
-    return os.environ.get("JOURNAL_STREAM") == f"{where.st_dev}:{where.st_ino}"
+    """Whether stderr goes to the journal itself, and not into a file or a pipe."""
+    info = os.fstat(sys.stderr.fileno())
+    return os.environ.get("JOURNAL_STREAM") == f"{info.st_dev}:{info.st_ino}"
 
 
-def _now_and_then(
-    seconds: float, show: Callable[[dict[str, int]], None]
-) -> Callable[[Queue], None]:
+def _at_most_every(seconds: float, show: Callable[[dict[str, int]], None]) -> Show:
+    """A function that counts the videos by state and shows that, but not more often than this."""
     shown_at = -seconds
 
-    def tell(store: Queue) -> None:
+    def refresh(queue: Queue) -> None:
         nonlocal shown_at
         if time.monotonic() < shown_at + seconds:
             return
         shown_at = time.monotonic()
-        with store.engine.begin() as read:
-            count = counts(read)
+        with queue.engine.begin() as connection:
+            count = counts(connection)
         show(count)
 
-    return tell
+    return refresh
 
 
 def _line(home: Home, count: dict[str, int]) -> Text:
-    dot = ("● ", "bold green" if count["in_hand"] else "green")
-    return Text.assemble(dot, f"{home.inbox}  {_words(count)}", ("   Ctrl-C ends it", "dim"))
+    style = "bold green" if count["in_hand"] else "green"
+    state = f"{home.inbox}  {_summary(count)}"
+    return Text.assemble(("● ", style), state, ("   Ctrl-C ends it", "dim"))
 
 
-def _words(count: dict[str, int]) -> str:
-    return f"{count['queued']} queued  {count['in_hand']} in hand  {count['filed']} filed  {count['failed']} failed"
+def _summary(count: dict[str, int]) -> str:
+    waiting = f"{count['queued']} queued  {count['in_hand']} in hand"
+    return f"{waiting}  {count['filed']} filed  {count['failed']} failed"

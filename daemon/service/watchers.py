@@ -1,4 +1,4 @@
-"""The two watchers of a home: new files in the inbox are queued, files in class folders are labels."""
+"""Builds the two watchers of a home: one queues new files, one reads labels from class folders."""
 
 import os
 import threading
@@ -35,7 +35,7 @@ def watchers(
         settings: How long a file settles, how often folders are searched, how groups are named.
         queue: Where new files are queued.
         arrived: Set when there is something to do.
-        note: Shows a notice under a subject, or takes it back (None).
+        note: Shows a notice about a subject, or removes it (None).
         beat: Called with "inbox" or "labelled" as long as that watcher goes on.
     """
     pattern = compile_pattern(settings.group_pattern)
@@ -55,7 +55,7 @@ def watchers(
 
     def watcher(names: list[str], unknown: Unknown, take: Take) -> Watcher:
         folders = [home.root / name for name in names]
-        how = WatcherSettings(
+        watcher_settings = WatcherSettings(
             settle=settings.settle_seconds,
             rescan=settings.rescan_seconds,
             polling=_is_polled(folders, settings, note),
@@ -65,7 +65,7 @@ def watchers(
             note=note,
             beat=lambda: beat(names[0]),
         )
-        return Watcher([os.fsencode(folder) for folder in folders], how)
+        return Watcher([os.fsencode(folder) for folder in folders], watcher_settings)
 
     return [
         watcher(["inbox"], queue.unknown, enqueue),
@@ -74,10 +74,17 @@ def watchers(
 
 
 def _is_polled(folders: list[Path], settings: Settings, note: Note) -> bool:
-    """Whether the kernel's events would tell nothing: other machines write there."""
-    shares = {folder: kind for folder in folders if is_network(kind := filesystem_of(folder))}
-    if settings.watch == "auto" and shares:
-        folder, kind = next(iter(shares.items()))
-        found = f"new files are found by searching, every {settings.rescan_seconds:g} s"
-        note(f"events of {folder.name}", f"none ({folder} is on a network share, {kind}): {found}")
-    return settings.watch == "polling" or (settings.watch == "auto" and bool(shares))
+    """Whether new files are found only by searching.
+
+    On a network share, the kernel sends no events for what other machines write.
+    """
+    if settings.watch != "auto":
+        return settings.watch == "polling"
+    for folder in folders:
+        kind = filesystem_of(folder)
+        if is_network(kind):
+            search = f"new files are found by searching, every {settings.rescan_seconds:g} s"
+            reason = f"{folder} is on a network share, {kind}"
+            note(f"events of {folder.name}", f"none ({reason}): {search}")
+            return True
+    return False

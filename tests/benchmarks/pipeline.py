@@ -23,7 +23,7 @@ import psutil
 import report
 from table import Row, seconds
 
-from daemon.classify.decoding import Decoders
+from daemon.classify.decoding import Decoders, DecoderSettings
 from daemon.inbox.settling import SETTLED_SOON
 from learner.classifier import Classifier
 from learner.dataset import find_clips
@@ -153,7 +153,7 @@ def rows(clips: Path) -> Iterator[Row]:
 
 def costs(paths: list[Path], model: Classifier) -> tuple[float, float]:
     """Seconds a clip of decoding alone and of the forward pass alone, each with all cores, both warmed."""
-    decoders = Decoders(model.spec, os.cpu_count() or 1, seconds=300)
+    decoders = Decoders(DecoderSettings(model.spec, os.cpu_count() or 1, seconds=300))
     list(map(decoders.outcome, [decoders.decode(os.fsencode(path)) for path in paths[:8]]))
     began = time.perf_counter()
     read = list(map(decoders.outcome, [decoders.decode(os.fsencode(path)) for path in paths]))

@@ -16,13 +16,13 @@ def test_batches_grow_or_shrink_until_they_take_half_a_second_to_one(
     assert size.now == 1 or size.now * seconds_a_clip <= LONGEST
 
 
-def test_a_batch_that_was_not_full_tells_nothing_of_a_larger_one() -> None:
+def test_a_batch_that_was_not_full_does_not_change_the_size() -> None:
     size = BatchSize(64)
     size.took(FIRST - 1, 0.001)
     assert size.now == FIRST
 
 
-def test_it_grows_again_when_the_device_is_free_again_and_never_above_the_setting() -> None:
+def test_batches_grow_again_when_the_device_is_free_but_never_above_the_setting() -> None:
     size = BatchSize(6)
     size.took(4, 1.5)
     assert size.now == 2

@@ -1,4 +1,7 @@
-"""Which model answers, the one in its shadow, and what they leave behind: real models, real clips."""
+"""The champion, the challenger in its shadow, and the features that are kept.
+
+With real models and real clips.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,7 +39,7 @@ def engines(lab: Lab) -> Iterator[ChampionLoader]:
 
 
 def copy_of_tiny(lab: Lab, name: str) -> None:
-    """Another model with the same backbone: its head has other weights, so that it can be told from the first."""
+    """A model with the same backbone, and a head with other weights: its logits differ."""
     tiny = load(lab.home.model("tiny"))
     tensors = {
         key: value * 0.5 if key.startswith("head.linear") else value
@@ -52,7 +55,7 @@ def clips(tmp_path: Path, model: Classifier) -> list[Clip]:
     ]
 
 
-def test_a_promotion_gives_a_new_engine_once(lab: Lab, engines: ChampionLoader) -> None:
+def test_a_promotion_gives_a_new_predictor_once(lab: Lab, engines: ChampionLoader) -> None:
     first = engines.first(lab.now)
     assert engines.changed(lab.now) is None
     copy_of_tiny(lab, "auto-1")
@@ -64,7 +67,7 @@ def test_a_promotion_gives_a_new_engine_once(lab: Lab, engines: ChampionLoader) 
     assert engines.changed(lab.now) is None
 
 
-def test_a_new_champion_that_cannot_be_loaded_gives_way_to_the_one_before(
+def test_a_new_champion_that_cannot_be_loaded_is_replaced_by_the_one_before(
     lab: Lab, engines: ChampionLoader
 ) -> None:
     engines.first(lab.now)
@@ -78,7 +81,7 @@ def test_a_new_champion_that_cannot_be_loaded_gives_way_to_the_one_before(
     assert "went back by itself" in row.reason
 
 
-def test_a_champion_that_is_gone_at_the_start_gives_way_too(
+def test_a_champion_that_is_gone_at_the_start_is_replaced_too(
     lab: Lab, engines: ChampionLoader
 ) -> None:
     lab.history.conclude("auto-1", "tiny", PROMOTED, lab.now)
@@ -86,10 +89,10 @@ def test_a_champion_that_is_gone_at_the_start_gives_way_too(
     assert (engines.champion.name, lab.history.champion()) == ("tiny", "tiny")
 
 
-def test_exact_frames_are_asked_of_the_decoders_and_their_features_kept_apart(lab: Lab) -> None:
+def test_exact_frames_are_decoded_and_their_features_are_kept_apart(lab: Lab) -> None:
     settings = SETTINGS.model_copy(update={"model": "tiny", "decoders": 1, "exact_frames": True})
     engines = ChampionLoader(lab.home, settings, lab.store, lab.history)
-    assert engines.first(lab.now).reader.reading.exact
+    assert engines.first(lab.now).reader.settings.reading.exact
     exact, near = engines.champion, Classifier.load(lab.home.model("tiny"))
     assert not near.reading.exact
     assert features_shelf(exact, Cache()).folder != features_shelf(near, Cache()).folder
@@ -114,7 +117,7 @@ def test_a_threshold_of_a_class_that_the_model_does_not_know_is_logged(
     assert "setting 'thresholds': model tiny has no class Darkk" in caplog.text
 
 
-def test_an_undecided_challenger_says_what_it_thinks_and_the_champion_answers(
+def test_an_undecided_challenger_predicts_in_the_shadow_of_the_champion(
     lab: Lab, engines: ChampionLoader, tmp_path: Path
 ) -> None:
     copy_of_tiny(lab, "auto-1")
@@ -124,12 +127,12 @@ def test_an_undecided_challenger_says_what_it_thinks_and_the_champion_answers(
     assert [outcome.prediction.class_name for outcome in outcomes] == ["dark", "bright"]
     for outcome in outcomes:
         assert outcome.shadow
-        model_id, said = outcome.shadow
+        model_id, prediction = outcome.shadow
         assert model_id != engine.model_id
-        assert said.logits != outcome.prediction.logits
+        assert prediction.logits != outcome.prediction.logits
 
 
-def test_a_challenger_that_cannot_be_loaded_stands_in_no_ones_way(
+def test_a_challenger_that_cannot_be_loaded_does_not_stop_the_champion(
     lab: Lab, engines: ChampionLoader, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     lab.history.conclude("auto-1", "tiny", UNDECIDED, lab.now)
@@ -139,7 +142,7 @@ def test_a_challenger_that_cannot_be_loaded_stands_in_no_ones_way(
     assert "challenger auto-1 cannot be loaded" in caplog.text
 
 
-def test_the_features_that_a_model_looked_at_are_kept(
+def test_the_features_of_a_model_are_kept(
     lab: Lab, engines: ChampionLoader, tmp_path: Path
 ) -> None:
     engine = engines.first(lab.now)
@@ -153,7 +156,7 @@ def test_the_features_that_a_model_looked_at_are_kept(
 
 
 @pytest.mark.parametrize(
-    ("probability", "known", "doubt"),
+    ("probability", "known", "reason"),
     [
         (0.9, True, None),
         (0.9, False, "unknown"),
@@ -161,15 +164,15 @@ def test_the_features_that_a_model_looked_at_are_kept(
         (0.7, True, "probability"),
     ],
 )
-def test_an_answer_is_unsure_below_its_threshold_or_where_the_clip_is_like_no_class(
-    probability: float, known: bool, doubt: str | None
+def test_a_prediction_is_unsure_below_its_threshold_or_if_the_clip_is_unknown(
+    probability: float, known: bool, reason: str | None
 ) -> None:
     thresholds = Thresholds(0.5, {"Biking": 0.8})
     prediction = Prediction("Biking" if probability == 0.7 else "Skiing", 0, probability, {}, known)
-    assert thresholds.doubt(prediction) == doubt
+    assert thresholds.unsure_because(prediction) == reason
 
 
-def test_a_challenger_that_is_the_very_champion_runs_in_no_shadow(
+def test_a_challenger_that_is_the_champion_itself_has_no_shadow_predictions(
     lab: Lab, engines: ChampionLoader, tmp_path: Path
 ) -> None:
     tiny = load(lab.home.model("tiny"))
@@ -179,7 +182,7 @@ def test_a_challenger_that_is_the_very_champion_runs_in_no_shadow(
     assert [outcome.shadow for outcome in outcomes] == [None, None]
 
 
-def test_a_model_in_use_needs_its_files_no_more(lab: Lab, engines: ChampionLoader) -> None:
+def test_a_model_in_use_does_not_need_its_files_any_more(lab: Lab, engines: ChampionLoader) -> None:
     engines.first(lab.now)
     for suffix in (".json", ".safetensors"):
         (lab.home.models / f"tiny{suffix}").unlink()
@@ -188,7 +191,7 @@ def test_a_model_in_use_needs_its_files_no_more(lab: Lab, engines: ChampionLoade
     assert engines.champion.name == lab.history.champion() == "tiny"
 
 
-def test_where_no_other_model_is_left_the_one_in_use_goes_on(
+def test_if_no_other_model_is_left_the_one_in_use_goes_on(
     lab: Lab, engines: ChampionLoader
 ) -> None:
     engines.first(lab.now)
@@ -199,7 +202,7 @@ def test_where_no_other_model_is_left_the_one_in_use_goes_on(
     assert engines.champion.name == "tiny"
 
 
-def test_a_model_that_vidwatch_toml_misspells_ends_no_reign(lab: Lab) -> None:
+def test_a_misspelt_model_in_the_settings_does_not_replace_the_champion(lab: Lab) -> None:
     misspelt = ChampionLoader(
         lab.home, SETTINGS.model_copy(update={"model": "nix"}), lab.store, lab.history
     )

@@ -16,7 +16,7 @@ import psutil
 import pytest
 from conftest import write_video
 
-from daemon.classify.decoding import SLACK, Decoders, Undecoded
+from daemon.classify.decoding import SLACK, Decoders, DecoderSettings, Undecoded
 from daemon.home.identity import identify
 from learner.spec import ClipSpec, ReadOptions
 from learner.video import Clip
@@ -26,7 +26,7 @@ SPEC = ClipSpec(frames=4, size=16)
 
 @pytest.fixture
 def decoders() -> Iterator[Decoders]:
-    decoders = Decoders(SPEC, workers=2, seconds=30)
+    decoders = Decoders(DecoderSettings(SPEC, workers=2, seconds=30))
     yield decoders
     decoders.close()
 
@@ -37,18 +37,18 @@ def test_a_clip_is_read_in_another_process(tmp_path: Path, decoders: Decoders) -
     assert clip.frames.shape == (4, 16, 16, 3)
 
 
-def test_what_is_no_video_is_failed_with_its_reason(tmp_path: Path, decoders: Decoders) -> None:
+def test_a_file_that_is_no_video_fails_with_its_reason(tmp_path: Path, decoders: Decoders) -> None:
     (tmp_path / "a.mp4").write_text("text")
     outcome = decoders.outcome(decoders.decode(bytes(tmp_path / "a.mp4")))
     assert isinstance(outcome, Undecoded)
-    assert outcome.verdict == "failed"
+    assert outcome.kind == "failed"
     assert "not a video" in outcome.reason
 
 
-def test_of_a_file_cut_short_what_is_there_is_read_and_too_little_is_told_from_other_failures(
+def test_a_file_cut_short_is_read_if_enough_is_there_else_its_failure_says_so(
     tmp_path: Path,
 ) -> None:
-    decoders = Decoders(SPEC, workers=1, seconds=30, reading=ReadOptions(0.5))
+    decoders = Decoders(DecoderSettings(SPEC, workers=1, seconds=30, reading=ReadOptions(0.5)))
     whole = write_video(tmp_path / "a.avi", frames=60).read_bytes()
     for name, share in (("most", 0.8), ("little", 0.3), ("none", 0)):
         (tmp_path / name).write_bytes(whole[: int(len(whole) * share)])
@@ -59,7 +59,7 @@ def test_of_a_file_cut_short_what_is_there_is_read_and_too_little_is_told_from_o
     ]
     assert isinstance(most, Clip)
     assert most.read_share == pytest.approx(0.75, abs=0.1)
-    assert [(o.verdict, o.cut_short) for o in (little, none, text) if isinstance(o, Undecoded)] == [
+    assert [(o.kind, o.cut_short) for o in (little, none, text) if isinstance(o, Undecoded)] == [
         ("failed", True),
         ("failed", True),
         ("failed", False),
@@ -67,7 +67,7 @@ def test_of_a_file_cut_short_what_is_there_is_read_and_too_little_is_told_from_o
     decoders.close()
 
 
-def test_another_file_in_the_place_of_the_one_that_came_is_not_read(
+def test_another_file_in_the_place_of_the_claimed_one_is_not_read(
     tmp_path: Path, decoders: Decoders
 ) -> None:
     """Swapped in for a moment, or reached through a folder that was swapped for a link."""
@@ -88,10 +88,10 @@ def test_a_link_is_not_followed(tmp_path: Path, decoders: Decoders) -> None:
     (tmp_path / "link.avi").symlink_to("a.avi")
     outcome = decoders.outcome(decoders.decode(bytes(tmp_path / "link.avi")))
     assert isinstance(outcome, Undecoded)
-    assert (outcome.verdict, "not a regular file" in outcome.reason) == ("failed", True)
+    assert (outcome.kind, "not a regular file" in outcome.reason) == ("failed", True)
 
 
-def test_decoders_have_no_network_and_start_no_program(decoders: Decoders) -> None:
+def test_decoders_cannot_use_the_network_or_start_programs(decoders: Decoders) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         tries: list[tuple[Callable[..., Any], Any]] = [
             (socket.create_connection, server.getsockname()),
@@ -104,11 +104,11 @@ def test_decoders_have_no_network_and_start_no_program(decoders: Decoders) -> No
             assert "Operation not permitted" in outcome.reason
 
 
-def test_decoders_have_a_limit_of_memory_and_leave_no_core(tmp_path: Path) -> None:
-    decoders = Decoders(SPEC, workers=1, seconds=60, gigabytes=0.25)
-    said = "decoding takes more than 0.25 GB of memory (decode_gigabytes)"
+def test_decoders_have_a_memory_limit_and_dump_no_core(tmp_path: Path) -> None:
+    decoders = Decoders(DecoderSettings(SPEC, workers=1, seconds=60, gigabytes=0.25))
+    reason = "decoding takes more than 0.25 GB of memory (decode_gigabytes)"
     assert decoders.outcome(decoders._pool.schedule(bytearray, args=(300_000_000,))) == Undecoded(
-        "crashed", said
+        "crashed", reason
     )
     assert decoders._pool.schedule(resource.getrlimit, args=(resource.RLIMIT_CORE,)).result() == (
         0,
@@ -124,23 +124,23 @@ def test_decoders_have_a_limit_of_memory_and_leave_no_core(tmp_path: Path) -> No
         for _ in range(2):
             container.mux(stream.encode(av.VideoFrame(8000, 8000, "yuv420p")))
         container.mux(stream.encode(None))
-    assert decoders.outcome(decoders.decode(bytes(path))) == Undecoded("crashed", said)
+    assert decoders.outcome(decoders.decode(bytes(path))) == Undecoded("crashed", reason)
     assert isinstance(
         decoders.outcome(decoders.decode(bytes(write_video(tmp_path / "a.avi")))), Clip
     )
     decoders.close()
 
 
-def test_a_crash_and_a_hang_cost_their_own_file_alone(tmp_path: Path, decoders: Decoders) -> None:
+def test_a_crash_and_a_hang_cost_only_their_own_file(tmp_path: Path, decoders: Decoders) -> None:
     paths = [write_video(tmp_path / f"{n}.mp4") for n in range(4)]
     for _ in range(3):
         crash = decoders._pool.schedule(os.abort)
         hang = decoders._pool.schedule(time.sleep, args=(60,), timeout=0.5)
         clips = [decoders.decode(bytes(path)) for path in paths]
         outcomes = [decoders.outcome(future) for future in (crash, hang)]
-        if {outcome.verdict for outcome in outcomes if isinstance(outcome, Undecoded)} != {"again"}:
+        if {outcome.kind for outcome in outcomes if isinstance(outcome, Undecoded)} != {"again"}:
             break  # else pebble took the dead process for an idle one, and gave up the whole pool
-    assert [outcome.verdict for outcome in outcomes if isinstance(outcome, Undecoded)] == [
+    assert [outcome.kind for outcome in outcomes if isinstance(outcome, Undecoded)] == [
         "crashed",
         "crashed",
     ]
@@ -176,7 +176,7 @@ def begin_without_end(path: bytes, decoders: Decoders) -> Future[Clip]:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_what_is_in_hand_is_read_again_where_a_thread_of_the_pool_has_ended(
+def test_files_in_hand_are_decoded_again_if_a_thread_of_the_pool_has_ended(
     tmp_path: Path, decoders: Decoders
 ) -> None:
     path = bytes(write_video(tmp_path / "a.mp4"))
@@ -188,16 +188,18 @@ def test_what_is_in_hand_is_read_again_where_a_thread_of_the_pool_has_ended(
     assert isinstance(decoders.outcome(decoders.decode(path)), Clip)
 
 
-def test_decoders_that_no_clock_ends_are_started_again(tmp_path: Path, decoders: Decoders) -> None:
+def test_decoders_that_never_time_out_are_started_again(tmp_path: Path, decoders: Decoders) -> None:
     path = bytes(write_video(tmp_path / "a.mp4"))
     future = begin_without_end(path, decoders)
-    decoders._moved -= decoders.seconds + SLACK
+    decoders._last_progress -= decoders.settings.seconds + SLACK
     decoders.tend()
     assert decoders.outcome(future) == AGAIN
     assert isinstance(decoders.outcome(decoders.decode(path)), Clip)
 
 
-def test_a_decoder_that_was_told_to_stop_is_no_fault_of_its_file(decoders: Decoders) -> None:
+def test_a_decoder_that_was_asked_to_stop_does_not_cost_its_file_an_attempt(
+    decoders: Decoders,
+) -> None:
     busy = decoders._pool.schedule(time.sleep, args=(60,))
     while not busy.running():
         time.sleep(0.05)
@@ -205,7 +207,7 @@ def test_a_decoder_that_was_told_to_stop_is_no_fault_of_its_file(decoders: Decod
         worker.terminate()
     outcome = decoders.outcome(busy)
     assert isinstance(outcome, Undecoded)
-    assert outcome.verdict == "again"
+    assert outcome.kind == "again"
 
 
 def test_a_share_that_timed_out_is_tried_later(decoders: Decoders) -> None:
@@ -220,9 +222,9 @@ def test_decoders_die_with_their_daemon(tmp_path: Path) -> None:
     code = f"""
 if __name__ == "__main__":
     import psutil, time
-    from daemon.classify.decoding import Decoders
+    from daemon.classify.decoding import Decoders, DecoderSettings
     from learner.spec import ClipSpec
-    decoders = Decoders(ClipSpec(frames=4, size=16), 2, 30)
+    decoders = Decoders(DecoderSettings(ClipSpec(frames=4, size=16), 2, 30))
     decoders.outcome(decoders.decode({bytes(path)!r}))
     print(*[child.pid for child in psutil.Process().children()], flush=True)
     time.sleep(60)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from daemon.classify.inference import GROWS_AFTER, MOST, Inference, Thresholds
-from daemon.classify.pipeline import BusyError
+from daemon.classify.predictor import BusyError
 from learner.cache import Cache
 from learner.catalogue import STARTER
 from learner.checkpoint import load
@@ -16,7 +16,7 @@ from learner.video import Clip
 
 
 class Small(Classifier):
-    """As on a device that has memory for so many clips at once."""
+    """A model on a device that has memory for `room` clips at once."""
 
     room = 2
 
@@ -44,7 +44,7 @@ def clips(model: Small, count: int) -> list[Clip]:
     return [Clip(image, frames, frames, "pyav", f"{n:064}") for n, image in enumerate(images)]
 
 
-def test_a_device_short_of_memory_is_given_fewer_clips_at_once_and_the_answers_are_the_same(
+def test_a_device_short_of_memory_gets_fewer_clips_at_once_with_the_same_predictions(
     model: Small, inference: Inference
 ) -> None:
     given = clips(model, 5)
@@ -58,13 +58,13 @@ def test_a_device_short_of_memory_is_given_fewer_clips_at_once_and_the_answers_a
     assert inference._most == 2
 
 
-def test_after_a_while_it_is_given_more_again(model: Small, inference: Inference) -> None:
+def test_after_a_while_the_device_gets_more_clips_again(model: Small, inference: Inference) -> None:
     inference(clips(model, 3))
     model.room = MOST
-    inference._well = GROWS_AFTER - 1
+    inference._good_passes = GROWS_AFTER - 1
     inference(clips(model, 1))
     assert inference._most == 2
-    inference._well = GROWS_AFTER - 1
+    inference._good_passes = GROWS_AFTER - 1
     inference(clips(model, 1))
     assert inference._most == 4
 

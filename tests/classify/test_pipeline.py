@@ -13,8 +13,9 @@ from homes import Store
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from daemon.classify.decoding import Decoders, Undecoded
-from daemon.classify.pipeline import BusyError, Outcome, Pipeline, PipelineSettings, Predictor
+from daemon.classify.decoding import Decoders, DecoderSettings, Undecoded
+from daemon.classify.pipeline import Pipeline, PipelineSettings
+from daemon.classify.predictor import BusyError, Outcome, Predictor
 from daemon.database.connection import connect
 from daemon.database.records import Move
 from daemon.database.tables import predictions, videos
@@ -29,7 +30,7 @@ START = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class Said:
+class Predicted:
     class_name: str
     class_index: int
     probability: float
@@ -37,7 +38,7 @@ class Said:
 
 
 class Brightness:
-    """A classifier of two classes, by how red the frames are; `busy` is the number of calls it turns down first."""
+    """A classifier of two classes, by how red the frames are. It refuses the first `busy` calls."""
 
     def __init__(self) -> None:
         self.batches: list[int] = []
@@ -51,7 +52,7 @@ class Brightness:
         red = [float(clip.frames[..., 0].mean()) for clip in clips]
         return [
             Outcome(
-                Said(
+                Predicted(
                     ("dark", "red")[value > 127],
                     value > 127,
                     0.9,
@@ -64,13 +65,18 @@ class Brightness:
 
 @pytest.fixture(scope="module")
 def decoders() -> Iterator[Decoders]:
-    decoders = Decoders(ClipSpec(frames=4, size=16), workers=2, seconds=5, reading=ReadOptions(0.5))
+    decoders = Decoders(
+        DecoderSettings(ClipSpec(frames=4, size=16), workers=2, seconds=5, reading=ReadOptions(0.5))
+    )
     yield decoders
     decoders.close()
 
 
 class House:
-    """A home with a real store and filing, driven by hand: each round is an hour later, so that no pause is waited."""
+    """A home with a real database and real moves.
+
+    Each round is an hour later, so that no test waits for a pause.
+    """
 
     def __init__(self, root: Path, decoders: Decoders) -> None:
         self.root, self.inbox = root, root / "inbox"
@@ -119,12 +125,12 @@ class House:
         raise AssertionError("it never ended")
 
     def rows(self) -> list[Any]:
-        with self.store.engine.begin() as read:
-            return list(read.execute(select(videos).order_by(videos.c.id)))
+        with self.store.engine.begin() as connection:
+            return list(connection.execute(select(videos).order_by(videos.c.id)))
 
     def predictions(self) -> list[Any]:
-        with self.store.engine.begin() as read:
-            return list(read.execute(select(predictions).order_by(predictions.c.video_id)))
+        with self.store.engine.begin() as connection:
+            return list(connection.execute(select(predictions).order_by(predictions.c.video_id)))
 
     def files(self) -> set[str]:
         return {
@@ -154,7 +160,7 @@ def test_clips_get_their_predictions_and_are_filed_by_class(house: House) -> Non
     assert house.files() == {"classified/dark/a.avi", "classified/red/b.avi"}
 
 
-def test_a_clip_of_one_frame_is_classified_and_says_so(house: House) -> None:
+def test_a_clip_of_one_frame_is_predicted_and_its_row_says_so(house: House) -> None:
     house.drop("a.avi", frames=1)
     house.work()
     assert [(row.frames_asked, row.frames_read) for row in house.predictions()] == [(4, 1)]
@@ -195,7 +201,7 @@ def test_bad_files_are_moved_with_their_reason_and_do_not_hold_up_the_next(house
     assert "0 bytes" in (house.root / "failed/empty.mp4.txt").read_text()
 
 
-def test_the_same_content_twice_goes_to_duplicates_with_the_earlier_answer(house: House) -> None:
+def test_the_same_content_twice_goes_to_duplicates_and_is_not_predicted_again(house: House) -> None:
     original = house.drop("a.avi").read_bytes()
     house.work()
     (house.inbox / "again.avi").write_bytes(original)
@@ -253,7 +259,7 @@ def test_a_file_renamed_while_in_hand_is_filed_from_its_new_name(house: House) -
     assert house.files() == {"classified/dark/b.avi"}
 
 
-def test_an_inbox_that_is_away_for_a_while_costs_its_files_nothing(house: House) -> None:
+def test_an_inbox_that_is_away_for_a_while_loses_no_file(house: House) -> None:
     for number in range(3):
         house.drop(f"{number}.avi", shade=8 * number)
     house.inbox.rename(house.root / "away")
@@ -266,7 +272,7 @@ def test_an_inbox_that_is_away_for_a_while_costs_its_files_nothing(house: House)
     assert [row.state for row in house.rows()] == ["filed"] * 3
 
 
-def test_an_inbox_that_is_away_between_answer_and_move_delays_the_move(house: House) -> None:
+def test_an_inbox_that_is_away_between_prediction_and_move_delays_the_move(house: House) -> None:
     house.drop("a.avi")
     file = house.pipeline._file
     house.pipeline._file = lambda moves, now: None  # type: ignore[method-assign]
@@ -281,7 +287,7 @@ def test_an_inbox_that_is_away_between_answer_and_move_delays_the_move(house: Ho
     assert house.files() == {"classified/dark/a.avi"}
 
 
-def test_a_database_locked_between_answer_and_record_loses_nothing(house: House) -> None:
+def test_a_database_locked_between_prediction_and_record_loses_nothing(house: House) -> None:
     with house.store.engine.connect() as impatient:
         impatient.exec_driver_sql("PRAGMA busy_timeout = 50")
     locker, lock = connect(house.root / "vidwatch.db").execution_options(writes=True), ExitStack()
@@ -305,14 +311,14 @@ def test_a_database_locked_between_answer_and_record_loses_nothing(house: House)
     assert len(house.predictions()) == 1
 
 
-def test_a_clip_that_the_model_refuses_is_failed_and_the_others_go_on(house: House) -> None:
+def test_a_clip_that_the_model_refuses_fails_and_the_others_go_on(house: House) -> None:
     def refuses_red(clips: Sequence[Clip]) -> list[Outcome]:
-        said = classify(clips)
-        if any(outcome.prediction.class_name == "red" for outcome in said):
+        outcomes = classify(clips)
+        if any(outcome.prediction.class_name == "red" for outcome in outcomes):
             raise VidwatchError(
                 "model 'm' gave logits that are not finite: its weights are damaged"
             )
-        return said
+        return outcomes
 
     classify = house.engine.predict
     house.pipeline.use(replace(house.engine, predict=refuses_red))
@@ -324,7 +330,7 @@ def test_a_clip_that_the_model_refuses_is_failed_and_the_others_go_on(house: Hou
 
 
 class Crashing:
-    """A reader whose decoder dies of every file."""
+    """A reader whose decoder crashes on every file."""
 
     def decode(self, path: bytes, identity: Identity) -> Future[Clip]:
         future: Future[Clip] = Future()
@@ -338,7 +344,7 @@ class Crashing:
         """It has no processes."""
 
 
-def test_a_file_that_its_decoder_dies_of_is_given_up_after_three_attempts(house: House) -> None:
+def test_a_file_that_crashes_its_decoder_fails_after_three_attempts(house: House) -> None:
     house.pipeline.use(replace(house.engine, reader=Crashing()))
     house.drop("a.avi")
     house.work()
@@ -370,7 +376,7 @@ def test_a_move_that_is_impossible_for_now_is_tried_again(house: House) -> None:
     assert house.files() == {"classified/dark/a.avi"}
 
 
-def test_what_is_in_hand_at_the_end_goes_back_into_the_queue(house: House) -> None:
+def test_videos_in_hand_at_the_end_go_back_into_the_queue(house: House) -> None:
     for number in range(10):
         house.drop(f"{number}.avi", shade=8 * number)
     house.pipeline.step(house.now)
@@ -395,7 +401,7 @@ def test_no_more_than_two_batches_are_in_hand_and_no_batch_is_larger_than_asked(
     assert sum(house.classify.batches) == 20
 
 
-def test_a_file_taken_away_after_its_answer_is_left_where_it_is(house: House) -> None:
+def test_a_file_taken_away_after_its_prediction_is_left_where_it_is(house: House) -> None:
     path = house.drop("a.avi")
     house.root.joinpath("labelled").mkdir()
     moved = house.root / "labelled/a.avi"
@@ -423,7 +429,7 @@ def cut(house: House, name: str, share: float, changed: datetime) -> Path:
     return house.queue(path)
 
 
-def test_a_clip_cut_short_a_moment_ago_is_looked_at_again_before_it_counts(house: House) -> None:
+def test_a_clip_cut_short_a_moment_ago_is_read_again_before_it_counts(house: House) -> None:
     whole = house.drop("a.avi", frames=40).read_bytes()
     path = cut(house, "a.avi", 0.7, house.now)
     house.pipeline.step(house.now)
@@ -441,19 +447,19 @@ def test_a_clip_cut_short_a_moment_ago_is_looked_at_again_before_it_counts(house
 @pytest.mark.parametrize(
     "age", [timedelta(minutes=2), -timedelta(days=1)], ids=["long ago", "in times to come"]
 )
-def test_a_clip_cut_short_is_answered_on_what_is_there_and_the_row_says_how_much(
+def test_a_clip_cut_short_is_predicted_on_what_is_there_and_the_row_says_how_much(
     house: House, age: timedelta
 ) -> None:
     cut(house, "a.avi", 0.7, house.now - age)
     cut(house, "b.avi", 0.3, house.now - age)
     house.work()
-    (answer,) = house.predictions()
-    assert 0.5 < answer.read_share < 0.75
+    (prediction,) = house.predictions()
+    assert 0.5 < prediction.read_share < 0.75
     assert [row.state for row in house.rows()] == ["filed", "failed"]
     assert "cut short" in house.rows()[1].error
 
 
-def test_nothing_is_taken_up_while_there_is_no_room(house: House) -> None:
+def test_nothing_is_claimed_while_there_is_no_space(house: House) -> None:
     house.drop("a.avi")
     house.may_begin = False
     house.work()

@@ -19,7 +19,7 @@ def again(lab: Lab, name: str | None = "auto-1") -> Rescored:
 
 
 def later_model(lab: Lab) -> None:
-    """One that takes dark for bright, and bright for dark."""
+    """Save a model that predicts bright for dark clips, and dark for bright ones."""
     tiny = load(lab.home.model("tiny"))
     tensors = {
         name: -value if name.split(".")[:2] in (["head", "linear"], ["head", "skip"]) else value
@@ -28,7 +28,7 @@ def later_model(lab: Lab) -> None:
     save(lab.home.model("auto-1"), tiny.manifest, tensors)
 
 
-def test_a_later_models_predictions_stand_beside_the_answers_and_no_file_moves(lab: Lab) -> None:
+def test_a_later_models_predictions_stand_beside_the_first_ones_and_no_file_moves(lab: Lab) -> None:
     ids = [lab.answer("bright", 1), lab.answer("dark", 1)]
     later_model(lab)
     before = sorted(path for path in lab.home.root.rglob("*.avi"))
@@ -36,8 +36,8 @@ def test_a_later_models_predictions_stand_beside_the_answers_and_no_file_moves(l
     query = select(predictions.c.video_id, predictions.c.kind, predictions.c["class"]).order_by(
         predictions.c.id
     )
-    with lab.store.engine.begin() as read:
-        rows = [tuple(row) for row in read.execute(query)]
+    with lab.store.engine.begin() as connection:
+        rows = [tuple(row) for row in connection.execute(query)]
     assert rows == [
         (ids[0], "answer", "bright"),
         (ids[1], "answer", "dark"),
@@ -48,10 +48,10 @@ def test_a_later_models_predictions_stand_beside_the_answers_and_no_file_moves(l
     assert again(lab) == Rescored("auto-1", 0, 0, 0)  # each video once
 
 
-def test_features_that_are_stored_serve_where_the_file_is_gone(lab: Lab) -> None:
+def test_stored_features_are_used_if_the_file_is_gone(lab: Lab) -> None:
     first, second = lab.answer("bright", 1), lab.answer("dark", 2)
     later_model(lab)
-    assert again(lab).scored == 2  # which stores them
+    assert again(lab).predicted == 2  # which stores them
     other = load(lab.home.model("auto-1"))
     save(
         lab.home.model("auto-2"),
@@ -59,17 +59,17 @@ def test_features_that_are_stored_serve_where_the_file_is_gone(lab: Lab) -> None
         {**other.tensors, "head.linear.bias": other.tensors["head.linear.bias"] + 1},
     )
     third = lab.answer("dark", 3, number=9)
-    with lab.store.engine.begin() as read:
+    with lab.store.engine.begin() as connection:
         for video in (first, second, third):
             Path(
-                read.execute(select(videos.c.path).where(videos.c.id == video))
+                connection.execute(select(videos.c.path).where(videos.c.id == video))
                 .scalar_one()
                 .decode()
             ).unlink()
     assert again(lab, "auto-2") == Rescored("auto-2", 2, 2, 1)
 
 
-def test_a_model_that_there_is_not_is_named(lab: Lab) -> None:
+def test_a_missing_model_is_named_in_the_error(lab: Lab) -> None:
     with pytest.raises(VidwatchError, match="none"):
         again(lab, "none")
 

@@ -2,9 +2,12 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,7 +26,7 @@ VIDWATCH = Path(sys.executable).with_name("vidwatch")
 
 
 def commands(group: Any, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Every command by its words, those of groups included."""
+    """Every command by its words, also the commands of groups."""
     for name, command in group.commands.items():
         yield (*before, name)
         if hasattr(command, "commands"):
@@ -46,7 +49,7 @@ def vidwatch(
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_each_command_has_help_and_stands_in_the_readme(command: tuple[str, ...]) -> None:
+def test_each_command_has_help_and_is_in_the_readme(command: tuple[str, ...]) -> None:
     done = vidwatch(*command, "--help")
     assert done.returncode == 0
     described: Any = get_command(app)
@@ -72,7 +75,7 @@ def test_init_makes_a_home_and_may_be_repeated(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "text"),
     [
         (["status"], "vidwatch init"),
         (["status", "--json", "--watch"], "--watch"),
@@ -101,14 +104,14 @@ def test_init_makes_a_home_and_may_be_repeated(tmp_path: Path) -> None:
         (["models", "promote", "none"], "none"),
     ],
 )
-def test_what_a_person_can_mend_is_one_line_and_exit_status_2(
-    arguments: list[str], said: str
+def test_an_error_that_a_person_can_fix_is_one_line_and_exit_status_2(
+    arguments: list[str], text: str
 ) -> None:
     done = vidwatch(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("vidwatch: ")
     assert done.stderr.count("\n") == 1
-    assert said in done.stderr
+    assert text in done.stderr
 
 
 def test_a_wrong_setting_stops_the_daemon_at_once_with_one_line(tmp_path: Path) -> None:
@@ -125,12 +128,12 @@ def test_classify_needs_no_home_and_goes_on_after_a_bad_file(tmp_path: Path) -> 
     shutil.copy(good, strange)
     (tmp_path / "bad.mp4").write_text("text")
     done = vidwatch("classify", "--json", good, tmp_path / "bad.mp4", strange)
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    results = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 1
     assert "bad.mp4: not a video" in done.stderr
-    assert [answer["file"] for answer in answers] == [str(good), str(strange)]
+    assert [result["file"] for result in results] == [str(good), str(strange)]
     read = ["frames_asked", "frames_read", "read_share"]
-    assert list(answers[0]) == [
+    assert list(results[0]) == [
         "file",
         "class",
         "class_index",
@@ -140,12 +143,12 @@ def test_classify_needs_no_home_and_goes_on_after_a_bad_file(tmp_path: Path) -> 
         *read,
         "known",
     ]
-    assert (len(answers[0]["logits"]), answers[0]["frames_read"], answers[0]["model"]) == (
+    assert (len(results[0]["logits"]), results[0]["frames_read"], results[0]["model"]) == (
         10,
         5,
         "starter",
     )
-    assert max(answers[0]["logits"], key=answers[0]["logits"].get) == answers[0]["class"]
+    assert max(results[0]["logits"], key=results[0]["logits"].get) == results[0]["class"]
     plain = vidwatch("classify", strange)
     assert re.fullmatch(r".*new\\nline\\xff\.avi: \w+ \d+\.\d%\n", plain.stdout)
 
@@ -186,10 +189,10 @@ def test_a_model_is_trained_listed_evaluated_and_used(
         ["dark", "red"],
     )
     assert measured["accuracy"] == 1.0
-    answer = vidwatch(
+    classified = vidwatch(
         "classify", "--json", "--model", "mine", clips / "red/scene1/a.avi", home=home
     )
-    assert json.loads(answer.stdout)["class"] == "red"
+    assert json.loads(classified.stdout)["class"] == "red"
 
 
 def scenes(root: Path, count: int = 5) -> Path:
@@ -203,7 +206,7 @@ def scenes(root: Path, count: int = 5) -> Path:
 
 @pytest.mark.parametrize("how", ["damaged", "missing"])
 @pytest.mark.parametrize("command", ["rollback", "promote tiny"])
-def test_no_model_that_cannot_be_loaded_is_made_the_one_that_answers(
+def test_a_model_that_cannot_be_loaded_does_not_become_the_champion(
     tmp_path: Path, command: str, how: str
 ) -> None:
     room = ReviewedHome(tmp_path)
@@ -225,7 +228,7 @@ def test_no_model_that_cannot_be_loaded_is_made_the_one_that_answers(
 def test_a_recipe_of_the_report_is_run_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Named after itself, with a number the second time; its checkpoint can be begun with."""
+    """The model has the recipe's name, and a number the second time. A training can begin with it."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     home, clips = tmp_path / "home", scenes(tmp_path / "clips")
     small = 'extends = "custom-64"\n[clip]\nframes = 3\nsize = 16\n[training]\nepochs = 1\n'
@@ -288,7 +291,7 @@ def test_the_starter_is_evaluated_without_a_home(real_clips: Path) -> None:
     assert set(measured) >= {"n", "accuracy", "interval", "loss", "per_class", "baseline"}
 
 
-def test_answers_are_corrected_accepted_and_taken_back_by_command(tmp_path: Path) -> None:
+def test_labels_are_given_accepted_and_taken_back_by_command(tmp_path: Path) -> None:
     home = tmp_path / "home"
     vidwatch("init", home)
     for number, name in enumerate(("a", "b")):
@@ -313,7 +316,7 @@ def test_answers_are_corrected_accepted_and_taken_back_by_command(tmp_path: Path
     assert vidwatch("retrain", home=home).stdout.startswith("asked for: auto-1")
 
 
-def test_a_model_is_chosen_and_left_again_by_command(tmp_path: Path) -> None:
+def test_a_model_is_promoted_and_rolled_back_by_command(tmp_path: Path) -> None:
     home = tmp_path / "home"
     vidwatch("init", home)
     early = vidwatch("models", "rollback", home=home)
@@ -321,7 +324,10 @@ def test_a_model_is_chosen_and_left_again_by_command(tmp_path: Path) -> None:
     vidwatch("run", "--once", home=home)
     for suffix in (".json", ".safetensors"):
         shutil.copy(STARTER.with_suffix(suffix), home / f"models/mine{suffix}")
-    assert vidwatch("models", "promote", "mine", home=home).stdout == "mine answers from now on\n"
+    assert (
+        vidwatch("models", "promote", "mine", home=home).stdout
+        == "mine is the champion from now on\n"
+    )
     assert json.loads(vidwatch("status", "--json", home=home).stdout)["model"] == "mine"
     listed = {
         row["name"]: row for row in json.loads(vidwatch("models", "--json", home=home).stdout)
@@ -329,13 +335,54 @@ def test_a_model_is_chosen_and_left_again_by_command(tmp_path: Path) -> None:
     assert (listed["mine"]["answers"], listed["starter"]["answers"]) == (True, False)
     assert "chosen" in vidwatch("models", home=home).stdout
     back = vidwatch("models", "rollback", home=home)
-    assert back.stdout == "starter answers from now on, instead of mine\n"
+    assert back.stdout == "starter is the champion from now on, instead of mine\n"
 
 
-def test_a_later_model_looks_at_earlier_videos_by_command(tmp_path: Path) -> None:
+def test_a_later_model_predicts_earlier_videos_by_command(tmp_path: Path) -> None:
     home = tmp_path / "home"
     vidwatch("init", home)
     write_video(home / "inbox/a.avi", frames=6)
     vidwatch("run", "--once", home=home)
     done = vidwatch("rescore", home=home)
-    assert done.stdout == "starter: 0 videos, of which 0 get another class than their answer\n"
+    assert done.stdout == "starter predicted 0 videos; 0 get another class than before\n"
+
+
+NAMELESS = 54321  # a user id that no user has
+# If Python or vidwatch lies in a folder of root's alone, only the real user id can change: it is
+# the one that names the user.
+BECOME_NAMELESS = (f"os.setuid({NAMELESS})", f"os.setresuid({NAMELESS}, 0, 0)")
+
+
+@pytest.fixture
+def home_of_nameless() -> Iterator[Path]:
+    """A home with one filed video, of the user without a name."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to run as another user")
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own folder is root's alone
+        room = ReviewedHome(Path(folder))
+        room.clip("a.avi")
+        room.engine.dispose()
+        for path in (Path(folder), *Path(folder).rglob("*")):
+            os.chown(path, NAMELESS, NAMELESS)
+        yield room.home.root
+
+
+def as_nameless(home: Path, become: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    code = f"import os, sys; {become}; from daemon.cli.app import main; main()"
+    environment = {**os.environ, "HOME": str(home.parent), "VIDWATCH_HOME": str(home)}
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        environment.pop(name, None)
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd="/")
+
+
+def test_a_label_by_a_user_id_without_a_name_is_noted_as_unknown(home_of_nameless: Path) -> None:
+    """As in a container that runs with a user id of its own."""
+    home = home_of_nameless
+    works = [how for how in BECOME_NAMELESS if not as_nameless(home, how, "--version").returncode]
+    done = as_nameless(home, works[0], "label", "a.avi", "Zebra")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("1 label noted")
+    with closing(sqlite3.connect(home / "vidwatch.db")) as connection:
+        rows = connection.execute('SELECT "class", source, who FROM labels').fetchall()
+    assert rows == [("Zebra", "command", "unknown")]

@@ -12,7 +12,7 @@ from corpus import CORPUS, WHITE, NeedsError, Odd, Read, Refused
 from installed import Daemon
 from tiny import class_folders, trained_on
 
-from daemon.classify.decoding import Decoders, Undecoded
+from daemon.classify.decoding import Decoders, DecoderSettings, Undecoded
 from learner.spec import ClipSpec, ReadOptions
 from learner.video import Clip, sample_indices
 
@@ -22,7 +22,7 @@ QUICK = {odd.name for odd in CORPUS[::4]}
 
 @pytest.fixture(scope="module")
 def decoders() -> Iterator[Decoders]:
-    decoders = Decoders(SPEC, workers=1, seconds=60, reading=ReadOptions(0.5))
+    decoders = Decoders(DecoderSettings(SPEC, workers=1, seconds=60, reading=ReadOptions(0.5)))
     yield decoders
     decoders.close()
 
@@ -46,7 +46,7 @@ def test_an_odd_file_becomes_what_the_table_says(
     outcome = decoders.outcome(decoders.decode(bytes(path)))
     if isinstance(odd.expected, Refused):
         assert isinstance(outcome, Undecoded)
-        assert outcome.verdict == "failed"
+        assert outcome.kind == "failed"
         assert re.search(odd.expected.words, outcome.reason)
         assert outcome.cut_short == odd.expected.cut_short
     else:

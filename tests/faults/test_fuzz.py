@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from conftest import write_video
 
-from daemon.classify.decoding import Decoders, Undecoded
+from daemon.classify.decoding import Decoders, DecoderSettings, Undecoded
 from learner.spec import ClipSpec, ReadOptions
 from learner.video import Clip
 
@@ -54,7 +54,9 @@ COLOURS = {
 
 @pytest.fixture
 def decoders() -> Iterator[Decoders]:
-    decoders = Decoders(SPEC, workers=2, seconds=LIMIT, gigabytes=0.5, reading=ReadOptions(0.5))
+    decoders = Decoders(
+        DecoderSettings(SPEC, workers=2, seconds=LIMIT, gigabytes=0.5, reading=ReadOptions(0.5))
+    )
     yield decoders
     decoders.close()
 
@@ -126,15 +128,15 @@ def test_harmed_clips_end_in_time_and_leave_decoders_that_work(
         for path, future in zip(paths, futures, strict=True):
             future.exception(timeout=AT_ONCE * (LIMIT + 5))
             outcome = decoders.outcome(future)
-            said[outcome.verdict if isinstance(outcome, Undecoded) else "read"] += 1
+            said[outcome.kind if isinstance(outcome, Undecoded) else "read"] += 1
             # A crash or a slow file is what the processes are for; all else has an answer of its own.
-            assert isinstance(outcome, Clip) or outcome.verdict in ("failed", "crashed"), (
+            assert isinstance(outcome, Clip) or outcome.kind in ("failed", "crashed"), (
                 seed,
                 path.name,
                 outcome,
             )
             if isinstance(outcome, Undecoded) and (
-                outcome.verdict == "crashed" or "Error" in outcome.reason
+                outcome.kind == "crashed" or "Error" in outcome.reason
             ):
                 print(f"{path.name}: {outcome.reason}")
             else:

@@ -494,14 +494,14 @@ def test_a_restore_counts_the_labels_that_are_lost_and_no_others(tmp_path: Path)
     room.engine.dispose()
     done = restored(room.home)
     assert (done.returncode, "lost" in done.stdout) == (0, False)
-    assert "in which clips lie: 2 labels" in done.stdout
+    assert "class folders in labelled/: 2 labels" in done.stdout
     back_up(room.home.database, room.home.backups, NOW)
     room.say(room.clip("c.avi"), "dark")
     room.engine.dispose()
     done = restored(room.home)
-    assert "and lost here: 1 label\n" in done.stdout
+    assert "only the old database has them: 1 label\n" in done.stdout
     room.home.database.write_bytes(b"text" * 5000)
-    assert "are lost, if there were any" in restored(room.home).stdout
+    assert "are lost if their clips are not in labelled" in restored(room.home).stdout
 
 
 def test_a_backup_of_a_newer_vidwatch_is_refused_and_one_of_an_older_is_brought_up_to_date(

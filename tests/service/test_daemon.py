@@ -15,7 +15,7 @@ from learner.catalogue import STARTER
 from learner.checkpoint import load, save
 
 
-def test_once_works_off_what_is_there_and_ends_well_whatever_failed(daemon: Daemon) -> None:
+def test_once_does_all_that_is_there_and_succeeds_even_if_files_fail(daemon: Daemon) -> None:
     drop(daemon.inbox / "cam1", "001.avi", 1)
     drop(daemon.inbox / "cam2", "001.avi", 2)
     shutil.copy(drop(daemon.inbox, "new\nline", 3), daemon.inbox / "copy.avi")
@@ -42,7 +42,7 @@ def test_once_works_off_what_is_there_and_ends_well_whatever_failed(daemon: Daem
     assert not status["daemon"]["running"]
 
 
-def test_a_running_daemon_takes_what_comes_in_and_stops_when_told(daemon: Daemon) -> None:
+def test_a_running_daemon_files_new_videos_and_stops_when_asked(daemon: Daemon) -> None:
     daemon.start()
     status = daemon.wait_for(lambda status: status["model"] is not None)
     assert daemon.process
@@ -64,8 +64,8 @@ def test_a_running_daemon_takes_what_comes_in_and_stops_when_told(daemon: Daemon
 
     decoders = psutil.Process(daemon.process.pid).children()
     began = time.monotonic()
-    code, said = daemon.end(signal.SIGTERM)
-    assert (code, "Traceback" in said) == (0, False)
+    code, log = daemon.end(signal.SIGTERM)
+    assert (code, "Traceback" in log) == (0, False)
     assert time.monotonic() - began < 20
     assert psutil.wait_procs(decoders, timeout=60)[1] == []
     assert not daemon.status()["daemon"]["running"]
@@ -78,8 +78,8 @@ def test_ctrl_c_with_work_in_hand_leaves_the_rest_queued(daemon: Daemon) -> None
     daemon.wait_for(lambda status: status["filed"] > 0)
     assert daemon.process
     os.killpg(daemon.process.pid, signal.SIGINT)  # as a terminal does: to the decoders as well
-    _, said = daemon.process.communicate(timeout=SLOWEST)
-    assert (daemon.process.returncode, "Traceback" in said) == (0, False)
+    _, log = daemon.process.communicate(timeout=SLOWEST)
+    assert (daemon.process.returncode, "Traceback" in log) == (0, False)
     status = daemon.status()
     assert status["claimed"] == 0
     assert status["failed"] == 0
@@ -87,7 +87,7 @@ def test_ctrl_c_with_work_in_hand_leaves_the_rest_queued(daemon: Daemon) -> None
     assert daemon.query("SELECT count(*) FROM predictions") == [(status["filed"],)]
 
 
-def test_a_file_without_read_permission_is_failed_and_the_next_goes_on(daemon: Daemon) -> None:
+def test_a_file_without_read_permission_fails_and_the_next_is_filed(daemon: Daemon) -> None:
     prefix: tuple[str, ...] = ()
     if os.geteuid() == 0:
         if not shutil.which("setpriv"):
@@ -104,7 +104,7 @@ def test_a_file_without_read_permission_is_failed_and_the_next_goes_on(daemon: D
     assert "Permission denied" in (daemon.root / "failed/a.avi.txt").read_text()
 
 
-def test_real_clips_get_their_right_classes(daemon: Daemon, real_clips: Path) -> None:
+def test_real_clips_get_the_right_classes(daemon: Daemon, real_clips: Path) -> None:
     clips = sorted((real_clips / "ucf10-original").glob("*/*.avi"))[::10]
     for clip in clips:
         shutil.copy(clip, daemon.inbox)
@@ -117,7 +117,7 @@ def test_real_clips_get_their_right_classes(daemon: Daemon, real_clips: Path) ->
     assert groups == [(clip.name.rpartition("_c")[0],) for clip in clips]
 
 
-def test_another_model_takes_over_between_two_batches_and_every_clip_has_one_answer(
+def test_another_model_takes_over_between_two_batches_and_each_clip_has_one_prediction(
     daemon: Daemon,
 ) -> None:
     starter = load(STARTER)
@@ -149,9 +149,9 @@ def test_labels_given_by_moving_files_while_the_daemon_is_down_are_noticed_at_it
     drop(daemon.inbox, "a.avi", 1)
     drop(daemon.root / "labelled/Zebra", "b.avi", 2)
     assert daemon.command("run", "--once").returncode == 0
-    (answered,) = daemon.query("SELECT CAST(path AS TEXT) FROM videos WHERE name = 'a.avi'")
+    (predicted,) = daemon.query("SELECT CAST(path AS TEXT) FROM videos WHERE name = 'a.avi'")
     (daemon.root / "classified/Lion").mkdir()
-    Path(answered[0]).rename(daemon.root / "classified/Lion/a.avi")
+    Path(predicted[0]).rename(daemon.root / "classified/Lion/a.avi")
     assert daemon.command("run", "--once").returncode == 0
     assert daemon.query(
         'SELECT v.name, l."class", l.source FROM labels l JOIN videos v ON v.id = l.video_id'

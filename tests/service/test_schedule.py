@@ -19,7 +19,7 @@ def schedule() -> Iterator[Schedule]:
     schedule.stop()
 
 
-def test_a_job_runs_again_and_again_also_when_it_fails(schedule: Schedule) -> None:
+def test_a_job_runs_again_and_again_even_if_it_fails(schedule: Schedule) -> None:
     runs = threading.Semaphore(0)
 
     def job() -> None:
@@ -32,7 +32,7 @@ def test_a_job_runs_again_and_again_also_when_it_fails(schedule: Schedule) -> No
         assert runs.acquire(timeout=60)
 
 
-def test_what_sleeps_until_a_clock_that_was_set_back_catches_up_runs_at_once(
+def test_jobs_run_at_once_if_the_clock_was_set_back(
     schedule: Schedule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran = threading.Event()

@@ -1,4 +1,4 @@
-"""What systemd is told, read from a real socket."""
+"""The messages to systemd, read from a real socket."""
 
 import os
 import signal
@@ -26,24 +26,24 @@ class Manager:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind("\0" + address[1:] if address.startswith("@") else address)
 
-    def heard(self, seconds: float = 0.05) -> list[str]:
-        """What was said, until nothing more comes for some seconds."""
+    def received(self, seconds: float = 0.05) -> list[str]:
+        """All messages, until none comes for so many seconds."""
         self.socket.settimeout(seconds)
-        said = []
+        lines = []
         try:
             while True:
-                said.append(self.socket.recv(4096).decode())
+                lines.append(self.socket.recv(4096).decode())
         except TimeoutError:
-            return said
+            return lines
 
     def wait_for(self, line: str) -> list[str]:
-        """All that is said until `line` is."""
-        said: list[str] = []
+        """All messages up to `line`."""
+        lines: list[str] = []
         deadline = time.monotonic() + SLOWEST
-        while line not in said:
-            assert time.monotonic() < deadline, said
-            said += self.heard()
-        return said
+        while line not in lines:
+            assert time.monotonic() < deadline, lines
+            lines += self.received()
+        return lines
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -61,17 +61,22 @@ def manager(
     manager.socket.close()
 
 
-def test_each_word_is_a_datagram_of_its_own(manager: Manager) -> None:
+def test_each_message_is_a_datagram_of_its_own(manager: Manager) -> None:
     notifier = Notifier.from_environment()
     notifier.ready()
     notifier.status("3 waiting,\n1 in hand")
     notifier.alive()
     notifier.stopping()
-    assert manager.heard() == ["READY=1", "STATUS=3 waiting, 1 in hand", "WATCHDOG=1", "STOPPING=1"]
+    assert manager.received() == [
+        "READY=1",
+        "STATUS=3 waiting, 1 in hand",
+        "WATCHDOG=1",
+        "STOPPING=1",
+    ]
 
 
 @pytest.mark.parametrize("address", [None, "", "vsock:2:3", "relative"])
-def test_without_a_socket_of_systemd_nothing_is_said(
+def test_without_a_socket_of_systemd_nothing_is_sent(
     address: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
@@ -80,11 +85,11 @@ def test_without_a_socket_of_systemd_nothing_is_said(
     Notifier.from_environment().ready()
 
 
-def test_a_manager_that_is_gone_costs_a_line_in_the_log_alone(
+def test_a_manager_that_is_gone_costs_only_a_line_in_the_log(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     Notifier(str(tmp_path / "gone")).ready()
-    assert caplog.messages == ["systemd cannot be told READY: No such file or directory"]
+    assert caplog.messages == ["READY cannot be sent to systemd: No such file or directory"]
 
 
 def test_a_manager_that_reads_nothing_does_not_hold_up_the_daemon(tmp_path: Path) -> None:
@@ -112,7 +117,7 @@ def test_a_manager_that_reads_nothing_does_not_hold_up_the_daemon(tmp_path: Path
         ("soon", None, None),
     ],
 )
-def test_the_watchdog_is_heeded_where_it_is_meant_for_this_process(
+def test_the_watchdog_counts_if_it_is_for_this_process(
     monkeypatch: pytest.MonkeyPatch,
     microseconds: str | None,
     pid: str | None,
@@ -128,37 +133,37 @@ def test_the_watchdog_is_heeded_where_it_is_meant_for_this_process(
     assert Notifier.from_environment().watchdog_seconds == seconds
 
 
-def test_pings_come_while_all_loops_go_on_and_cease_when_one_is_stuck(
+def test_pings_come_while_all_loops_go_on_and_stop_when_one_is_stuck(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     manager = Manager(str(tmp_path / "notify"))
-    heart = LoopMonitor(
+    monitor = LoopMonitor(
         Notifier(manager.address, watchdog_seconds=40), {"main": 5, "watcher": 30}, now=0
     )
     for second in range(60):
-        heart.beat("main", second)
+        monitor.beat("main", second)
         if second < 20:
-            heart.beat("watcher", second)
-        heart.tend(second)
+            monitor.beat("watcher", second)
+        monitor.tend(second)
     assert (
-        manager.heard() == ["WATCHDOG=1"] * 5
+        manager.received() == ["WATCHDOG=1"] * 5
     )  # at 0, 10, 20, 30, 40; the watcher is stuck from 50 on
-    assert heart.stuck(59) == ["watcher"]
-    assert caplog.messages == ["stuck, and soon to be ended by systemd: watcher"]
-    heart.beat("watcher", 60)
-    heart.tend(60)
-    assert manager.heard() == ["WATCHDOG=1"]
+    assert monitor.stuck(59) == ["watcher"]
+    assert caplog.messages == ["stuck, systemd will soon end the daemon: watcher"]
+    monitor.beat("watcher", 60)
+    monitor.tend(60)
+    assert manager.received() == ["WATCHDOG=1"]
     manager.socket.close()
 
 
-def test_where_no_watchdog_is_asked_for_none_is_pinged(tmp_path: Path) -> None:
+def test_without_a_watchdog_nothing_is_pinged(tmp_path: Path) -> None:
     manager = Manager(str(tmp_path / "notify"))
     LoopMonitor(Notifier(manager.address), {"main": 5}, now=0).tend(1)
-    assert manager.heard() == []
+    assert manager.received() == []
     manager.socket.close()
 
 
-def test_the_daemon_tells_that_it_is_ready_alive_and_stopping(
+def test_the_daemon_sends_that_it_is_ready_alive_and_stopping(
     manager: Manager, tmp_path: Path
 ) -> None:
     environment = {
@@ -177,7 +182,7 @@ def test_the_daemon_tells_that_it_is_ready_alive_and_stopping(
             manager.wait_for("WATCHDOG=1")
             daemon.send_signal(signal.SIGTERM)
             manager.wait_for("STOPPING=1")
-            _, said = daemon.communicate(timeout=SLOWEST)
-            assert (daemon.returncode, "Traceback" in said) == (0, False)
+            _, log = daemon.communicate(timeout=SLOWEST)
+            assert (daemon.returncode, "Traceback" in log) == (0, False)
         finally:
             daemon.kill()

@@ -1,4 +1,4 @@
-"""The log as systemd's journal and as a file get it, from a process of its own."""
+"""The log in systemd's journal and in a file, from a process of its own."""
 
 import os
 import subprocess
@@ -47,7 +47,7 @@ def test_in_the_journal_each_line_has_its_level_and_no_time(tmp_path: Path) -> N
     assert lines[-1] == "<2>CRITICAL the end"
 
 
-def test_in_a_file_that_the_output_was_sent_into_each_line_has_its_time(tmp_path: Path) -> None:
+def test_in_a_file_each_line_has_its_time(tmp_path: Path) -> None:
     lines = logged(tmp_path / "log", is_journal=False)
     assert lines[0].endswith(" INFO watching")
     assert lines[0][:2] == "20"

@@ -1,0 +1,70 @@
+"""What the pipeline needs of the decoders and of a model, and what a model predicts for a clip."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Protocol
+
+from daemon.classify.decoding import Undecoded
+from daemon.database.records import ModelPrediction
+from daemon.home.identity import Identity
+from learner.video import Clip
+
+
+class Prediction(Protocol):
+    """What a model predicts for a clip."""
+
+    @property
+    def class_name(self) -> str: ...  # noqa: D102
+    @property
+    def class_index(self) -> int: ...  # noqa: D102
+    @property
+    def probability(self) -> float: ...  # noqa: D102
+    @property
+    def logits(self) -> dict[str, float]: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is known of a clip after the forward pass."""
+
+    prediction: Prediction
+    unsure: str | None = None
+    """Why the prediction is unsure; None if it is not."""
+    fingerprint: bytes | None = None
+    shadow: tuple[int, Prediction] | None = None
+    """The id of a challenger, and what it predicts."""
+
+
+class Reader(Protocol):
+    """Decodes in the background."""
+
+    def decode(self, path: bytes, identity: Identity) -> Future[Clip]: ...  # noqa: D102
+    def outcome(self, future: Future[Clip]) -> Clip | Undecoded: ...  # noqa: D102
+    def tend(self) -> None: ...  # noqa: D102
+
+
+class BusyError(Exception):
+    """The device cannot do it now, and may later."""
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """What reads clips, and the model that predicts their classes."""
+
+    reader: Reader
+    predict: Callable[[Sequence[Clip]], Sequence[Outcome]]
+    """One outcome a clip, from frames as `reader` gives them."""
+    model_id: int
+    """The model's id in the database."""
+
+
+def model_prediction(model_id: int, prediction: Prediction) -> ModelPrediction:
+    """A prediction as the database keeps it."""
+    return ModelPrediction(
+        model_id,
+        prediction.class_name,
+        prediction.class_index,
+        prediction.probability,
+        list(prediction.logits.values()),
+    )
