@@ -14,7 +14,7 @@ from learner.errors import VidwatchError
 
 
 def again(lab: Lab, name: str | None = "auto-1") -> Rescored:
-    return rescore(lab.home, lab.store.engine, name, Cache(), lab.now, lambda done, of: None)
+    return rescore(lab.home, lab.engine, name, Cache(), lab.now, lambda done, of: None)
 
 
 def later_model(lab: Lab) -> None:
@@ -35,7 +35,7 @@ def test_a_later_models_predictions_stand_beside_the_answers_and_no_file_moves(l
     query = select(predictions.c.video_id, predictions.c.kind, predictions.c["class"]).order_by(
         predictions.c.id
     )
-    with lab.store.engine.begin() as read:
+    with lab.engine.begin() as read:
         rows = [tuple(row) for row in read.execute(query)]
     assert rows == [
         (ids[0], "answer", "bright"),
@@ -58,7 +58,7 @@ def test_features_that_are_stored_serve_where_the_file_is_gone(lab: Lab) -> None
         {**other.tensors, "head.linear.bias": other.tensors["head.linear.bias"] + 1},
     )
     third = lab.answer("dark", 3, number=9)
-    with lab.store.engine.begin() as read:
+    with lab.engine.begin() as read:
         for video in (first, second, third):
             Path(
                 read.execute(select(videos.c.path).where(videos.c.id == video))
