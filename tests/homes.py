@@ -127,10 +127,10 @@ class MadeHome:
         """Take queued videos into hand, as the pipeline does."""
         return self.queue.claim(limit, self.now)
 
-    def register(self, model: str) -> int:
-        """Note that this model is used; gives its id."""
-        digest = f"digest of {model}"
-        return self.predictions.register_model(model, digest, self.classes, {}, self.now)
+    def register(self, model: str, classes: Sequence[str] | None = None) -> int:
+        """Note that this model is used, with the home's classes if none are given; gives its id."""
+        known = (model, f"digest of {model}", classes or self.classes, {})
+        return self.predictions.register_model(*known, self.now)
 
     @cached_property
     def model(self) -> int:

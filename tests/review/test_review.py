@@ -426,7 +426,7 @@ def test_a_label_moves_a_filed_clip_by_the_daemons_hand_alone(
 ) -> None:
     video = home.clip("a.avi")
     browser.say(video, action="accept")
-    (move,) = home.store().moves(NOW)
+    (move,) = home.queue.moves(NOW)
     assert (move.id, Path(move.destination.decode())) == (
         video,
         home.home.root / "labelled/bright/a.avi",
