@@ -6,14 +6,13 @@ Most files are texts, since nothing here decodes them: the test gives the predic
 import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from conftest import write_video
-from sqlalchemy import Connection, Engine, Table, insert, select
+from sqlalchemy import Connection, Table, insert, select
 
 from daemon.database.connection import connect, new_id
 from daemon.database.predictions import Predictions
@@ -248,40 +247,3 @@ class MadeHome:
         query = select(*(labels.c[name] for name in names)).order_by(labels.c.id)
         with self.engine.begin() as connection:
             return [tuple(row) for row in connection.execute(query)]
-
-
-class Store(Queue):
-    """The queue and the predictions of one home."""
-
-    def __init__(self, engine: Engine, owner: str, sampled: float = 0.0) -> None:
-        super().__init__(engine, owner)
-        self.predictions = Predictions(engine, sampled)
-        self.register_model = self.predictions.register_model
-
-    def record(
-        self, found: Sequence[VideoPrediction], model: int, folders: Folders, now: datetime
-    ) -> Any:
-        return self.predictions.record([by_model(one, model) for one in found], folders, now)
-
-
-def by_model(found: VideoPrediction, model: int) -> VideoPrediction:
-    return replace(found, prediction=replace(found.prediction, model_id=model))
-
-
-def predicted(
-    video: int,
-    path: bytes,
-    sha256: str,
-    class_name: str,
-    index: int,
-    probability: float,
-    logits: list[float],
-    asked: int,
-    read: int,
-    decoder: str,
-    unsure: str | None = None,
-    **more: Any,
-) -> VideoPrediction:
-    prediction = ModelPrediction(0, class_name, index, probability, logits)
-    known = (video, path, sha256, prediction, asked, read, decoder, unsure)
-    return VideoPrediction(*known, **more)
