@@ -6,21 +6,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from conftest import write_video
-from homes import Store, predicted
-from sqlalchemy import select
+from homes import MadeHome
 from starlette.testclient import TestClient
 from tiny import ARGS, SPEC, write_weights
 
-from daemon.database.connection import connect
-from daemon.database.records import Moved
-from daemon.database.tables import labels, videos
-from daemon.database.upgrade import upgrade
-from daemon.home.folder import Home
-from daemon.home.folders import Folders, Found
-from daemon.home.identity import identify
+from daemon.database.predictions import Predictions
+from daemon.database.tables import labels
 from daemon.home.settings import load
-from daemon.labels.labels import Label, Labels
+from daemon.labels.labels import Label
 from daemon.review.app import make_app
 from daemon.review.cards import probabilities
 from daemon.review.site import Site
@@ -35,16 +28,11 @@ TEMPERATURE = 2.0
 ADDRESS = "http://127.0.0.1:8765"
 
 
-class ReviewedHome:
+class ReviewedHome(MadeHome):
     """Clips are answered at once; `sampled` ones are drawn for the random share."""
 
     def __init__(self, root: Path) -> None:
-        self.home = Home.at(root / "home")
-        self.home.create()
-        upgrade(self.home.database)
-        self.folders = Folders(self.home.root)
-        self.engine = connect(self.home.database)
-        self.labels = Labels(self.engine, self.folders)
+        super().__init__(root / "home", now=NOW, model="tiny", classes=CLASSES)
         self.model = self.save_model("tiny", root)
         Decisions(self.engine).follow_setting("tiny", NOW)
         self.count = 0
@@ -59,10 +47,7 @@ class ReviewedHome:
             classes, SPEC, ARGS, (), temperature=TEMPERATURE, created="2026-01-01"
         )
         checkpoint.save(self.home.model(name), manifest, made.network.state_dict())
-        return self.store().register_model(name, f"digest of {name}", classes, {}, NOW)
-
-    def store(self, sampled: bool = False) -> Store:
-        return Store(self.engine, "me", sampled=float(sampled))
+        return self.register(name, classes)
 
     def clip(
         self,
@@ -75,14 +60,13 @@ class ReviewedHome:
     ) -> int:
         """A new clip, answered and filed; gives its id."""
         self.count += 1
-        path = write_video(
-            self.home.inbox / (name or f"clip{self.count}.avi"), frames=4 + self.count
-        )
+        name = name or f"clip{self.count}.avi"
+        path = self.put_video(f"inbox/{name}", frames=4 + self.count)
         return self._answer(path, logits, doubt, sampled, group)
 
     def copy_of(self, video: int) -> int:
         """The same content once more; gives its id."""
-        path = self.home.inbox / f"copy of {video}.avi"
+        path = self.inbox / f"copy of {video}.avi"
         path.write_bytes(self.path(video).read_bytes())
         return self._answer(path)
 
@@ -94,69 +78,35 @@ class ReviewedHome:
         sampled: bool = False,
         group: str | None = None,
     ) -> int:
-        store, now = self.store(sampled), NOW + timedelta(minutes=self.count)
-        store.enqueue(
-            [Found(bytes(path), self.identity(path), group or f"scene {self.count}")], now
-        )
-        (claimed,) = store.claim(1, now)
-        clip, odds = read_clip(path, SPEC), probabilities(logits, TEMPERATURE)
+        self.now = NOW + timedelta(minutes=self.count)
+        self.predictions = Predictions(self.engine, review_share=float(sampled))
+        self.enqueue(path, group=group or f"scene {self.count}")
+        clip = read_clip(path, SPEC)
+        odds = probabilities(logits, TEMPERATURE)
         best = odds.index(max(odds))
-        answer = (CLASSES[best], best, max(odds), list(logits))
-        known = (clip.frames_asked, clip.frames_read, clip.decoder, doubt)
-        store.record(
-            [predicted(claimed.id, bytes(path), clip.sha256, *answer, *known)],
-            self.model,
-            self.folders,
-            now,
+        predicted = self.model_prediction(CLASSES[best], max(odds), logits)
+        (video,) = self.predict_and_file(
+            predicted,
+            sha256=clip.sha256,
+            frames_asked=clip.frames_asked,
+            frames_read=clip.frames_read,
+            decoder=clip.decoder,
+            unsure=doubt,
         )
-        self.file(store, now)
-        return claimed.id
-
-    def fail(self, name: str, reason: str) -> int:
-        """A file without an answer."""
-        path, store = self.home.inbox / name, self.store()
-        path.write_text(f"text {name}")
-        store.enqueue([Found(bytes(path), self.identity(path), None)], NOW)
-        (claimed,) = store.claim(1, NOW)
-        store.fail(claimed.id, reason, self.folders.failed(bytes(path)))
-        self.file(store, NOW)
-        return claimed.id
-
-    def file(self, store: Store, now: datetime) -> None:
-        for move in store.moves(now + timedelta(days=1)):
-            source, target = Path(move.path.decode()), Path(move.destination.decode())
-            target.parent.mkdir(parents=True, exist_ok=True)
-            store.moved({move.id: Moved(bytes(source.rename(target)), move.destination)}, now)
+        return video
 
     def say(self, video: int, class_name: str, sampled: bool = False) -> None:
         """As someone else, by command."""
         self.labels.add([Label(video, "labelled", class_name, sampled)], "command", "ann", NOW)
 
     def said(self) -> list[tuple[int, str, str | None, str, bool]]:
-        columns = (
-            labels.c.video_id,
-            labels.c.verdict,
-            labels.c["class"],
-            labels.c.source,
-            labels.c.sampled,
-        )
-        with self.engine.begin() as read:
-            return [tuple(row) for row in read.execute(select(*columns).order_by(labels.c.id))]
+        return self.given_labels("sampled")
 
     def who(self) -> list[str]:
-        with self.engine.begin() as read:
-            return list(read.scalars(select(labels.c.who).order_by(labels.c.id)))
-
-    def path(self, video: int) -> Path:
-        with self.engine.begin() as read:
-            return Path(read.scalar(select(videos.c.path).where(videos.c.id == video)).decode())  # type: ignore[union-attr]
+        return [row.who for row in self.rows(labels)]
 
     def site(self, port: int = 8765) -> Site:
         return Site.on(self.home, load(self.home.settings), port)
-
-    @staticmethod
-    def identity(path: Path) -> Any:
-        return identify(bytes(path))
 
 
 class Browser(TestClient):

@@ -59,7 +59,7 @@ def test_a_kill_at_a_step_of_a_promotion_leaves_one_champion_that_can_be_loaded(
         time.sleep(0.05)
     time.sleep(0.5)
     if daemon.poll() is None:  # it was the trainer: the daemon goes on, and notes what became of it
-        while not lab.rows() or lab.rows()[-1].state == "training":
+        while not lab.trainings() or lab.trainings()[-1].state == "training":
             assert time.monotonic() < deadline
             time.sleep(0.2)
         assert daemon.poll() is None
@@ -69,10 +69,10 @@ def test_a_kill_at_a_step_of_a_promotion_leaves_one_champion_that_can_be_loaded(
 
     daemon = start(lab)
     try:
-        if lab.rows() and lab.rows()[-1].state == "failed":
+        if lab.trainings() and lab.trainings()[-1].state == "failed":
             lab.history.request_training("vidwatch retrain", lab.now)
         while lab.history.champion() == "tiny" or not lab.home.running():
-            assert time.monotonic() < deadline + SLOWEST, lab.rows()
+            assert time.monotonic() < deadline + SLOWEST, lab.trainings()
             assert daemon.poll() is None
             time.sleep(0.2)
     finally:

@@ -11,35 +11,31 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
-from homes import Store, predicted
+from homes import MadeHome
 from table import Row, in_turns, seconds
 
-from daemon.database.connection import connect
-from daemon.database.records import Moved
-from daemon.database.upgrade import upgrade
+from daemon.database.records import Moved, VideoPrediction
+from daemon.home.clock import now
 from daemon.home.folder import Home
-from daemon.home.folders import Folders, Found
-from daemon.home.identity import identify
+from daemon.home.folders import Found
 
 VIDEOS = 1_000_000
 BATCHES, ROUNDS = 8, 7
 CLASSES = [f"class {index}" for index in range(10)]
+LOGITS = [0.123456 * index for index in range(10)]
 
 
-class Bench:
+class Bench(MadeHome):
     """A home with so many videos; `seconds` are those of each step's calls, by its name."""
 
     def __init__(self, root: Path, videos: int) -> None:
-        self.home, self.came = Home.at(root), 0
-        self.home.create()
-        upgrade(self.home.database)
-        self.store = Store(connect(self.home.database), "bench", 0.1)
-        self.model = self.store.register_model("starter", "digest", CLASSES, {}, datetime.now(UTC))
+        super().__init__(root, now=now(), classes=CLASSES, review_share=0.1)
+        self.came = 0
+        self.predicted = self.model_prediction("class 5", logits=LOGITS)
         fill(self.home, videos)
         self.seconds: dict[str, list[float]] = {
             "enqueueing": [],
@@ -52,11 +48,12 @@ class Bench:
         """Some batches of `size` from the inbox to their folders; the files themselves stay where they are."""
         arrivals = [self._arrival() for _ in range(size * BATCHES)]
         spent = dict.fromkeys(self.seconds, 0.0)
-        spent["enqueueing"] = seconds(lambda: self.store.enqueue(arrivals, datetime.now(UTC)))
+        spent["enqueueing"] = seconds(lambda: self.queue.enqueue(arrivals, now()))
         for _ in range(BATCHES):
             spent["claiming"] += seconds(lambda: self._claim(size))
+            self.batch = [self._prediction(video.id) for video in self.claimed]
             spent["recording"] += seconds(self._record)
-            spent["filing"] += seconds(self._file)
+            spent["filing"] += seconds(self._file_in_place)
         for name, taken in spent.items():
             self.seconds[name].append(taken)
 
@@ -66,30 +63,22 @@ class Bench:
 
     def _arrival(self) -> Found:
         self.came += 1
-        path = self.home.inbox / f"v_new_g{self.came // 7}_c{self.came}.mp4"
-        path.write_bytes(b"a clip")
-        found = identify(bytes(path))
-        assert found
-        return Found(bytes(path), found, f"v_new_g{self.came // 7}")
+        group = f"v_new_g{self.came // 7}"
+        return self.found(self.put(f"inbox/{group}_c{self.came}.mp4", "a clip"), group)
 
     def _claim(self, size: int) -> None:
-        self.claimed = self.store.claim(size, datetime.now(UTC))
-        logits = [0.123456 * index for index in range(len(CLASSES))]
-        said = CLASSES[5], 5, 0.9, logits, 16, 16, "opencv"
-        digests = (sha256(b"%d" % video.id).hexdigest() for video in self.claimed)
-        self.answers = [
-            predicted(v.id, v.path, digest, *said)
-            for v, digest in zip(self.claimed, digests, strict=True)
-        ]
+        self.claimed = self.queue.claim(size, now())
+
+    def _prediction(self, video: int) -> VideoPrediction:
+        """Of a content of its own, though the files are all alike."""
+        return self.prediction(video, self.predicted, sha256=sha256(b"%d" % video).hexdigest())
 
     def _record(self) -> None:
-        self.store.record(self.answers, self.model, Folders(self.home.root), datetime.now(UTC))
+        self.predictions.record(self.batch, self.folders, now())
 
-    def _file(self) -> None:
-        moves = self.store.moves(datetime.now(UTC))
-        self.store.moved(
-            {m.id: Moved(m.destination, m.destination) for m in moves}, datetime.now(UTC)
-        )
+    def _file_in_place(self) -> None:
+        moves = self.queue.moves(now())
+        self.queue.moved({m.id: Moved(m.destination, m.destination) for m in moves}, now())
 
 
 def rows(clips: Path) -> Iterator[Row]:

@@ -31,7 +31,7 @@ def engines(lab: Lab) -> Iterator[ChampionLoader]:
     engines = ChampionLoader(
         lab.home,
         SETTINGS.model_copy(update={"model": "tiny", "decoders": 1}),
-        lab.store,
+        lab.predictions,
         lab.history,
     )
     yield engines
@@ -91,7 +91,7 @@ def test_a_champion_that_is_gone_at_the_start_is_replaced_too(
 
 def test_exact_frames_are_decoded_and_their_features_are_kept_apart(lab: Lab) -> None:
     settings = SETTINGS.model_copy(update={"model": "tiny", "decoders": 1, "exact_frames": True})
-    engines = ChampionLoader(lab.home, settings, lab.store, lab.history)
+    engines = ChampionLoader(lab.home, settings, lab.predictions, lab.history)
     assert engines.first(lab.now).reader.settings.reading.exact
     exact, near = engines.champion, Classifier.load(lab.home.model("tiny"))
     assert not near.reading.exact
@@ -104,14 +104,16 @@ def test_a_setting_that_names_no_model_is_an_error(lab: Lab) -> None:
     with pytest.raises(
         VidwatchError, match=r"setting 'model' is 'none'.*'vidwatch models' lists them"
     ):
-        ChampionLoader(lab.home, settings, lab.store, lab.history).first(lab.now)
+        ChampionLoader(lab.home, settings, lab.predictions, lab.history).first(lab.now)
 
 
 def test_a_threshold_of_a_class_that_the_model_does_not_know_is_logged(
     lab: Lab, caplog: pytest.LogCaptureFixture
 ) -> None:
     changed = {"model": "tiny", "decoders": 1, "thresholds": {"bright": 0.4, "Darkk": 0.4}}
-    engines = ChampionLoader(lab.home, SETTINGS.model_copy(update=changed), lab.store, lab.history)
+    engines = ChampionLoader(
+        lab.home, SETTINGS.model_copy(update=changed), lab.predictions, lab.history
+    )
     engines.first(lab.now)
     engines.close()
     assert "setting 'thresholds': model tiny has no class Darkk" in caplog.text
@@ -204,7 +206,7 @@ def test_if_no_other_model_is_left_the_one_in_use_goes_on(
 
 def test_a_misspelt_model_in_the_settings_does_not_replace_the_champion(lab: Lab) -> None:
     misspelt = ChampionLoader(
-        lab.home, SETTINGS.model_copy(update={"model": "nix"}), lab.store, lab.history
+        lab.home, SETTINGS.model_copy(update={"model": "nix"}), lab.predictions, lab.history
     )
     with pytest.raises(VidwatchError, match="setting 'model' is 'nix'"):
         misspelt.first(lab.now)

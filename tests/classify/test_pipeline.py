@@ -3,14 +3,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import write_video
-from homes import Store
-from sqlalchemy import select
+from homes import START, MadeHome
 from sqlalchemy.exc import OperationalError
 
 from daemon.classify.decoding import Decoders, DecoderSettings, Undecoded
@@ -18,15 +17,11 @@ from daemon.classify.pipeline import Pipeline, PipelineSettings
 from daemon.classify.predictor import BusyError, Outcome, Predictor
 from daemon.database.connection import connect
 from daemon.database.records import Move
-from daemon.database.tables import predictions, videos
-from daemon.database.upgrade import upgrade
-from daemon.home.folders import Folders, Found
+from daemon.database.tables import predictions
 from daemon.home.identity import Identity, identify
 from learner.errors import VidwatchError
 from learner.spec import ClipSpec, ReadOptions
 from learner.video import Clip
-
-START = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -72,25 +67,22 @@ def decoders() -> Iterator[Decoders]:
     decoders.close()
 
 
-class House:
-    """A home with a real database and real moves.
+class House(MadeHome):
+    """A home with a pipeline.
 
     Each round is an hour later, so that no test waits for a pause.
     """
 
     def __init__(self, root: Path, decoders: Decoders) -> None:
-        self.root, self.inbox = root, root / "inbox"
-        self.inbox.mkdir()
-        upgrade(root / "vidwatch.db")
-        self.store = Store(connect(root / "vidwatch.db"), "me")
-        self.classify, self.now, self.may_begin = Brightness(), START, True
-        model_id = self.store.register_model("m", "digest", ["dark", "red"], {}, START)
-        self.engine = Predictor(decoders, self.classify, model_id)
+        super().__init__(root, now=START, model="m", classes=["dark", "red"])
+        self.classify = Brightness()
+        self.may_begin = True
+        self.predictor = Predictor(decoders, self.classify, self.model)
         self.pipeline = Pipeline(
-            self.store,
-            self.store.predictions,
-            self.engine,
-            Folders(root),
+            self.queue,
+            self.predictions,
+            self.predictor,
+            self.folders,
             PipelineSettings(
                 batch_size=4,
                 grace=timedelta(minutes=1),
@@ -105,15 +97,9 @@ class House:
         """Nothing ends what takes long."""
 
     def drop(self, name: str | bytes, frames: int = 8, shade: int = 0) -> Path:
-        path = Path(os.fsdecode(bytes(self.inbox) + b"/" + os.fsencode(name)))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_video(self.root / "made.avi", frames=frames, shade=shade).rename(path)
-        return self.queue(path)
-
-    def queue(self, path: Path) -> Path:
-        identity = identify(bytes(path))
-        assert identity
-        self.store.enqueue([Found(bytes(path), identity, None)], self.now)
+        """A video that comes into the inbox and is queued."""
+        path = self.put_video(b"inbox/" + os.fsencode(name), frames, shade)
+        self.enqueue(path)
         return path
 
     def work(self, rounds: int = 100) -> None:
@@ -124,20 +110,8 @@ class House:
                 return
         raise AssertionError("it never ended")
 
-    def rows(self) -> list[Any]:
-        with self.store.engine.begin() as connection:
-            return list(connection.execute(select(videos).order_by(videos.c.id)))
-
-    def predictions(self) -> list[Any]:
-        with self.store.engine.begin() as connection:
-            return list(connection.execute(select(predictions).order_by(predictions.c.video_id)))
-
-    def files(self) -> set[str]:
-        return {
-            str(path.relative_to(self.root))
-            for path in self.root.rglob("*")
-            if path.is_file() and "vidwatch.db" not in path.name
-        }
+    def prediction_rows(self) -> list[Any]:
+        return self.rows(predictions, by="video_id")
 
 
 @pytest.fixture
@@ -152,7 +126,7 @@ def test_clips_get_their_predictions_and_are_filed_by_class(house: House) -> Non
     assert [(row.state, row.sha256 is not None) for row in house.rows()] == [("filed", True)] * 2
     assert [
         (row.class_index, len(row.logits), row.frames_asked, row.frames_read)
-        for row in house.predictions()
+        for row in house.prediction_rows()
     ] == [
         (0, 2, 4, 4),
         (1, 2, 4, 4),
@@ -163,7 +137,7 @@ def test_clips_get_their_predictions_and_are_filed_by_class(house: House) -> Non
 def test_a_clip_of_one_frame_is_predicted_and_its_row_says_so(house: House) -> None:
     house.drop("a.avi", frames=1)
     house.work()
-    assert [(row.frames_asked, row.frames_read) for row in house.predictions()] == [(4, 1)]
+    assert [(row.frames_asked, row.frames_read) for row in house.prediction_rows()] == [(4, 1)]
 
 
 @pytest.mark.parametrize(
@@ -188,9 +162,9 @@ def test_two_files_of_one_name_are_both_kept(house: House) -> None:
 
 def test_bad_files_are_moved_with_their_reason_and_do_not_hold_up_the_next(house: House) -> None:
     (house.inbox / "text.mp4").write_text("no video")
-    house.queue(house.inbox / "text.mp4")
+    house.enqueue(house.inbox / "text.mp4")
     (house.inbox / "empty.mp4").touch()
-    house.queue(house.inbox / "empty.mp4")
+    house.enqueue(house.inbox / "empty.mp4")
     house.drop("good.avi")
     house.work()
     assert [row.state for row in house.rows()] == ["failed", "failed", "filed"]
@@ -205,11 +179,11 @@ def test_the_same_content_twice_goes_to_duplicates_and_is_not_predicted_again(ho
     original = house.drop("a.avi").read_bytes()
     house.work()
     (house.inbox / "again.avi").write_bytes(original)
-    house.queue(house.inbox / "again.avi")
+    house.enqueue(house.inbox / "again.avi")
     house.work()
     assert house.files() == {"classified/dark/a.avi", "duplicates/again.avi"}
     assert [row.duplicate_of for row in house.rows()] == [None, 1]
-    assert len(house.predictions()) == 1
+    assert len(house.prediction_rows()) == 1
 
 
 def test_a_file_that_vanishes_gets_a_row_that_says_so(house: House) -> None:
@@ -237,23 +211,23 @@ def test_modified_during_check_a_file_waits_until_it_is_whole_again(
             return clip
 
     path = house.drop("a.avi", frames=8)
-    house.pipeline.use(replace(house.engine, reader=WrittenMeanwhile()))
+    house.pipeline.use(replace(house.predictor, reader=WrittenMeanwhile()))
     house.work()
     assert [(row.state, row.error) for row in house.rows()] == [("waiting", None)]
-    assert house.predictions() == []
-    house.pipeline.use(replace(house.engine, reader=decoders))
-    house.queue(path)
+    assert house.prediction_rows() == []
+    house.pipeline.use(replace(house.predictor, reader=decoders))
+    house.enqueue(path)
     house.work()
     assert [(row.state, row.name) for row in house.rows()] == [("filed", "a.avi")]
-    assert [row._mapping["class"] for row in house.predictions()] == ["red"]
+    assert [row._mapping["class"] for row in house.prediction_rows()] == ["red"]
 
 
 def test_a_file_renamed_while_in_hand_is_filed_from_its_new_name(house: House) -> None:
     path = house.drop("a.avi")
-    house.store.claim(1, house.now)
+    house.queue.claim(1, house.now)
     path.rename(house.inbox / "b.avi")
-    house.queue(house.inbox / "b.avi")
-    house.store.recover()
+    house.enqueue(house.inbox / "b.avi")
+    house.queue.recover()
     house.work()
     assert [(row.state, row.name) for row in house.rows()] == [("filed", "b.avi")]
     assert house.files() == {"classified/dark/b.avi"}
@@ -267,7 +241,7 @@ def test_an_inbox_that_is_away_for_a_while_loses_no_file(house: House) -> None:
     assert [row.state for row in house.rows()] == ["waiting"] * 3
     (house.root / "away").rename(house.inbox)
     for number in range(3):
-        house.queue(house.inbox / f"{number}.avi")
+        house.enqueue(house.inbox / f"{number}.avi")
     house.work()
     assert [row.state for row in house.rows()] == ["filed"] * 3
 
@@ -288,7 +262,7 @@ def test_an_inbox_that_is_away_between_prediction_and_move_delays_the_move(house
 
 
 def test_a_database_locked_between_prediction_and_record_loses_nothing(house: House) -> None:
-    with house.store.engine.connect() as impatient:
+    with house.engine.connect() as impatient:
         impatient.exec_driver_sql("PRAGMA busy_timeout = 50")
     locker, lock = connect(house.root / "vidwatch.db").execution_options(writes=True), ExitStack()
 
@@ -297,7 +271,7 @@ def test_a_database_locked_between_prediction_and_record_loses_nothing(house: Ho
         return house.classify(clips)
 
     house.drop("a.avi")
-    house.pipeline.use(replace(house.engine, predict=classify_and_lock))
+    house.pipeline.use(replace(house.predictor, predict=classify_and_lock))
     with pytest.raises(OperationalError, match="locked"):
         house.work()
     house.pipeline.start_over()
@@ -305,10 +279,10 @@ def test_a_database_locked_between_prediction_and_record_loses_nothing(house: Ho
         house.work()
     assert [row.state for row in house.rows()] == ["claimed"]
     lock.close()
-    house.pipeline.use(replace(house.engine, predict=house.classify))
+    house.pipeline.use(replace(house.predictor, predict=house.classify))
     house.work()
     assert [row.state for row in house.rows()] == ["filed"]
-    assert len(house.predictions()) == 1
+    assert len(house.prediction_rows()) == 1
 
 
 def test_a_clip_that_the_model_refuses_fails_and_the_others_go_on(house: House) -> None:
@@ -320,8 +294,8 @@ def test_a_clip_that_the_model_refuses_fails_and_the_others_go_on(house: House) 
             )
         return outcomes
 
-    classify = house.engine.predict
-    house.pipeline.use(replace(house.engine, predict=refuses_red))
+    classify = house.predictor.predict
+    house.pipeline.use(replace(house.predictor, predict=refuses_red))
     for number, shade in enumerate((0, 180, 8)):
         house.drop(f"{number}.avi", shade=shade)
     house.work()
@@ -345,7 +319,7 @@ class Crashing:
 
 
 def test_a_file_that_crashes_its_decoder_fails_after_three_attempts(house: House) -> None:
-    house.pipeline.use(replace(house.engine, reader=Crashing()))
+    house.pipeline.use(replace(house.predictor, reader=Crashing()))
     house.drop("a.avi")
     house.work()
     (row,) = house.rows()
@@ -359,11 +333,12 @@ def test_a_device_out_of_memory_leaves_the_clips_for_later(house: House) -> None
     house.drop("a.avi")
     house.work()
     assert [(row.state, row.attempts, row.trouble) for row in house.rows()] == [("filed", 0, None)]
-    assert len(house.predictions()) == 1
+    assert len(house.prediction_rows()) == 1
 
 
 def test_a_move_that_is_impossible_for_now_is_tried_again(house: House) -> None:
     house.drop("a.avi")
+    (house.root / "classified").rmdir()
     (house.root / "classified").write_text("in the way")
     with pytest.raises(AssertionError, match="never ended"):
         house.work(20)
@@ -386,7 +361,7 @@ def test_videos_in_hand_at_the_end_go_back_into_the_queue(house: House) -> None:
     assert all(row.claimed_by is None for row in house.rows())
     house.work()
     assert [row.state for row in house.rows()] == ["filed"] * 10
-    assert len(house.predictions()) == 10
+    assert len(house.prediction_rows()) == 10
 
 
 def test_no_more_than_two_batches_are_in_hand_and_no_batch_is_larger_than_asked(
@@ -403,7 +378,6 @@ def test_no_more_than_two_batches_are_in_hand_and_no_batch_is_larger_than_asked(
 
 def test_a_file_taken_away_after_its_prediction_is_left_where_it_is(house: House) -> None:
     path = house.drop("a.avi")
-    house.root.joinpath("labelled").mkdir()
     moved = house.root / "labelled/a.avi"
     move = house.pipeline._file
 
@@ -418,7 +392,7 @@ def test_a_file_taken_away_after_its_prediction_is_left_where_it_is(house: House
     assert [(row.state, row.finished_at is not None) for row in house.rows()] == [
         ("classified", True)
     ]
-    assert len(house.predictions()) == 1
+    assert len(house.prediction_rows()) == 1
 
 
 def cut(house: House, name: str, share: float, changed: datetime) -> Path:
@@ -426,7 +400,8 @@ def cut(house: House, name: str, share: float, changed: datetime) -> Path:
     path = house.drop(name, frames=40)
     os.truncate(path, int(path.stat().st_size * share))
     os.utime(path, (changed.timestamp(), changed.timestamp()))
-    return house.queue(path)
+    house.enqueue(path)
+    return path
 
 
 def test_a_clip_cut_short_a_moment_ago_is_read_again_before_it_counts(house: House) -> None:
@@ -439,9 +414,9 @@ def test_a_clip_cut_short_a_moment_ago_is_read_again_before_it_counts(house: Hou
     assert (row.state, row.tries, row.retry_at) == ("queued", 0, house.now + timedelta(minutes=1))
     assert not house.pipeline.step(house.now + timedelta(seconds=59))
     path.write_bytes(whole)  # the rest has come
-    house.queue(path)
+    house.enqueue(path)
     house.work()
-    assert [(row.frames_read, row.read_share) for row in house.predictions()] == [(4, 1)]
+    assert [(row.frames_read, row.read_share) for row in house.prediction_rows()] == [(4, 1)]
 
 
 @pytest.mark.parametrize(
@@ -453,7 +428,7 @@ def test_a_clip_cut_short_is_predicted_on_what_is_there_and_the_row_says_how_muc
     cut(house, "a.avi", 0.7, house.now - age)
     cut(house, "b.avi", 0.3, house.now - age)
     house.work()
-    (prediction,) = house.predictions()
+    (prediction,) = house.prediction_rows()
     assert 0.5 < prediction.read_share < 0.75
     assert [row.state for row in house.rows()] == ["filed", "failed"]
     assert "cut short" in house.rows()[1].error

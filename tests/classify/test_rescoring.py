@@ -15,7 +15,7 @@ from learner.errors import VidwatchError
 
 
 def again(lab: Lab, name: str | None = "auto-1") -> Rescored:
-    return rescore(lab.home, lab.store.engine, name, Cache(), lab.now, lambda done, of: None)
+    return rescore(lab.home, lab.engine, name, Cache(), lab.now, lambda done, of: None)
 
 
 def later_model(lab: Lab) -> None:
@@ -36,7 +36,7 @@ def test_a_later_models_predictions_stand_beside_the_first_ones_and_no_file_move
     query = select(predictions.c.video_id, predictions.c.kind, predictions.c["class"]).order_by(
         predictions.c.id
     )
-    with lab.store.engine.begin() as connection:
+    with lab.engine.begin() as connection:
         rows = [tuple(row) for row in connection.execute(query)]
     assert rows == [
         (ids[0], "answer", "bright"),
@@ -59,7 +59,7 @@ def test_stored_features_are_used_if_the_file_is_gone(lab: Lab) -> None:
         {**other.tensors, "head.linear.bias": other.tensors["head.linear.bias"] + 1},
     )
     third = lab.answer("dark", 3, number=9)
-    with lab.store.engine.begin() as connection:
+    with lab.engine.begin() as connection:
         for video in (first, second, third):
             Path(
                 connection.execute(select(videos.c.path).where(videos.c.id == video))

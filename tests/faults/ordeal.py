@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 import psutil
 import pytest
+from homes import MadeHome
 from tiny import class_folders, trained_on
 
-from daemon.database.upgrade import upgrade
-from daemon.home.folder import FOLDERS, Home
+from daemon.home.folder import FOLDERS
 from daemon.home.moving import REASON
 
 VIDWATCH = Path(sys.executable).with_name("vidwatch")
@@ -40,15 +40,12 @@ def write_clip(path: Path, number: int) -> None:
     writer.release()
 
 
-class Ordeal:
+class Ordeal(MadeHome):
     """A home with a daemon that answers with a small model; `dropped` counts the files given to it, by content."""
 
     def __init__(self, root: Path, model: Path, **settings: object) -> None:
-        self.home = Home.at(root)
-        self.home.create()
-        upgrade(self.home.database)
-        for suffix in (".json", ".safetensors"):
-            (self.home.models / f"tiny{suffix}").write_bytes(model.with_suffix(suffix).read_bytes())
+        super().__init__(root)
+        self.put_model(model)
         told = {
             "home": root,
             "model": "tiny",
@@ -179,7 +176,7 @@ class Ordeal:
         )
         self.stop()
 
-    def files(self) -> Iterator[Path]:
+    def kept_files(self) -> Iterator[Path]:
         """All that lies in the home's folders, but our texts that say why a file failed."""
         for folder in (name for name in FOLDERS if name not in ("models", "backups")):
             for path in (self.home.root / folder).rglob("*"):
@@ -188,16 +185,16 @@ class Ordeal:
 
     def require_all_there(self) -> None:
         """Each file that was dropped is there once, with its content, wherever it is on its way."""
-        there = Counter(hashlib.sha256(path.read_bytes()).hexdigest() for path in self.files())
+        there = Counter(hashlib.sha256(path.read_bytes()).hexdigest() for path in self.kept_files())
         assert there == self.dropped, (self.dropped - there, there - self.dropped)
 
     def require_well(self) -> None:
         """Nothing lost, nothing doubled, nothing left to do; `vidwatch check` agrees."""
         self.require_all_there()
-        assert [path for path in self.files() if path.is_relative_to(self.home.inbox)] == []
+        assert [path for path in self.kept_files() if path.is_relative_to(self.home.inbox)] == []
         rows = self.query("SELECT path, sha256, state, error FROM videos")
         assert len(rows) == self.dropped.total()
-        assert {Path(os.fsdecode(row[0])) for row in rows} == set(self.files())
+        assert {Path(os.fsdecode(row[0])) for row in rows} == set(self.kept_files())
         for path, sha256, state, error in rows:
             content = hashlib.sha256(Path(os.fsdecode(path)).read_bytes()).hexdigest()
             assert state == ("filed" if content in self.videos else "failed"), (path, error)

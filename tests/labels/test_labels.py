@@ -3,22 +3,20 @@
 import getpass
 import os
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
-from homes import Store, predicted
+from homes import MadeHome
 from sqlalchemy import event, select
 
-from daemon.database.connection import connect
+from daemon.database.predictions import Predictions
 from daemon.database.records import Moved
 from daemon.database.tables import labels, predictions, videos
-from daemon.database.upgrade import upgrade
 from daemon.home.folders import Folders, Found
-from daemon.home.identity import Identity, identify
+from daemon.home.identity import Identity
 from daemon.labels.class_folders import ClassFolders
-from daemon.labels.labels import Label, Labels
+from daemon.labels.labels import Label
 from daemon.labels.lookup import find_videos, import_csv, require_class
 from daemon.labels.queries import newest
 from learner.errors import VidwatchError
@@ -26,49 +24,15 @@ from learner.errors import VidwatchError
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
-class Desk:
-    """A home whose clips are answered "Biking", and labelled by hand."""
+class Desk(MadeHome):
+    """A home whose clips are predicted "Biking", and labelled by hand."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.folders, self.now = root, Folders(root), NOW
-        for name in ("inbox", "classified", "labelled"):
-            (root / name).mkdir()
-        upgrade(root / "vidwatch.db")
-        self.store = Store(connect(root / "vidwatch.db"), "me", sampled=1.0)
-        self.labels = Labels(self.store.engine, self.folders)
-        self.class_folders = ClassFolders(self.store.engine, self.folders)
-        self.model = self.store.register_model("m", "digest", ["Biking", "Skiing"], {}, NOW)
-
-    def drop(self, name: str, content: str | None = None) -> Path:
-        path = self.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content or name)
-        return path
-
-    def arrive(self, name: str, content: str | None = None) -> int:
-        path = self.drop(f"inbox/{name}", content)
-        self.store.enqueue([Found(bytes(path), self.identity(path), "g1")], self.now)
-        return int(self.row(path)["id"])
+        super().__init__(root, review_share=1.0)
 
     def answer(self, doubt: str | None = None) -> None:
         """Everything that is queued, and file it."""
-        claimed = self.store.claim(100, self.now)
-        answers = []
-        for video in claimed:
-            path = self.store.paths([video.id])[video.id]
-            sha256 = f"{hash(Path(path.decode()).read_text()) & 0xFFFFFFFF:08x}"
-            known = (16, 16, "pyav", doubt)
-            answers.append(predicted(video.id, path, sha256, "Biking", 0, 0.9, [2.0, 0.0], *known))
-        self.store.record(answers, self.model, self.folders, self.now)
-        self.file()
-
-    def file(self) -> None:
-        for move in self.store.moves(self.now):
-            source, target = Path(move.path.decode()), Path(move.destination.decode())
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self.store.moved(
-                {move.id: Moved(bytes(source.rename(target)), move.destination)}, self.now
-            )
+        self.predict_and_file(unsure=doubt)
 
     def move(self, source: Path, folder: str) -> Path:
         target = self.root / folder / source.name
@@ -76,42 +40,20 @@ class Desk:
         return source.rename(target)
 
     def notice(self, *paths: Path) -> int:
-        self.now += timedelta(minutes=1)
-        return self.class_folders.notice([self.found(path) for path in paths], self.now)
+        return self.class_folders.notice([self.found(path) for path in paths], self.tick())
 
     def unexplained(self, path: Path) -> bool:
         return self.class_folders.unexplained([self.found(path)]) == [self.found(path)]
 
-    def found(self, path: Path) -> Found:
-        return Found(bytes(path), self.identity(path))
-
-    @staticmethod
-    def identity(path: Path) -> Any:
-        return identify(bytes(path))
-
-    def row(self, path: Path | int) -> Any:
-        found = videos.c.id == path if isinstance(path, int) else videos.c.path == bytes(path)
-        with self.store.engine.begin() as read:
-            return (
-                read.execute(select(videos).where(found).order_by(videos.c.id.desc()))
-                .mappings()
-                .one()
-            )
-
-    def path(self, video: int) -> str:
-        return str(Path(self.row(video)["path"].decode()).relative_to(self.root))
-
     def said(self) -> list[tuple[int, str, str | None, str]]:
-        with self.store.engine.begin() as read:
-            columns = (labels.c.video_id, labels.c.verdict, labels.c["class"], labels.c.source)
-            return [tuple(row) for row in read.execute(select(*columns).order_by(labels.c.id))]
+        return self.given_labels()
 
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
     desk = Desk(tmp_path)
     yield desk
-    desk.store.close()
+    desk.close()
 
 
 def test_a_clip_moved_from_one_class_folder_to_another_is_labelled_and_rests_in_labelled(
@@ -123,7 +65,7 @@ def test_a_clip_moved_from_one_class_folder_to_another_is_labelled_and_rests_in_
     assert desk.notice(moved) == 1
     desk.file()
     assert desk.said() == [(video, "labelled", "Skiing", "moved")]
-    assert desk.path(video) == "labelled/Skiing/a.avi"
+    assert desk.place(video) == "labelled/Skiing/a.avi"
 
 
 def test_a_file_where_we_put_it_is_no_label(desk: Desk) -> None:
@@ -137,11 +79,8 @@ def test_a_file_where_we_put_it_is_no_label(desk: Desk) -> None:
 
 def test_a_file_that_is_on_its_way_to_a_class_folder_was_not_moved_by_a_person(desk: Desk) -> None:
     video = desk.arrive("a.avi")
-    (claimed,) = desk.store.claim(1, NOW)
-    answer = predicted(
-        video, claimed.path, "00000000", "Biking", 0, 0.9, [2.0, 0.0], 16, 16, "pyav"
-    )
-    desk.store.record([answer], desk.model, desk.folders, NOW)
+    desk.queue.claim(1, NOW)
+    desk.record(desk.prediction(video))
     moved = desk.move(
         desk.root / "inbox/a.avi", "classified/Biking"
     )  # and the row does not say so yet
@@ -154,31 +93,31 @@ def test_a_rename_within_a_class_folder_is_no_label(desk: Desk) -> None:
     desk.answer()
     renamed = (desk.root / "classified/Biking/a.avi").rename(desk.root / "classified/Biking/b.avi")
     assert desk.notice(renamed) == 0
-    assert (desk.said(), desk.path(video)) == ([], "classified/Biking/b.avi")
+    assert (desk.said(), desk.place(video)) == ([], "classified/Biking/b.avi")
 
 
 def test_a_clip_never_seen_is_classified_too_and_stays_where_it_was_put(desk: Desk) -> None:
-    path = desk.drop("labelled/Zebra/cam1/a.avi")
+    path = desk.put("labelled/Zebra/cam1/a.avi")
     assert desk.notice(path) == 1
     video = int(desk.row(path)["id"])
     desk.answer()
     assert desk.said() == [(video, "labelled", "Zebra", "folder")]
-    assert (desk.row(video)["state"], desk.path(video)) == ("filed", "labelled/Zebra/cam1/a.avi")
+    assert (desk.row(video)["state"], desk.place(video)) == ("filed", "labelled/Zebra/cam1/a.avi")
     assert not desk.row(video)["sampled"]
-    with desk.store.engine.begin() as read:
+    with desk.engine.begin() as read:
         assert read.execute(select(predictions.c["class"])).scalars().all() == ["Biking"]
 
 
 def test_a_copy_in_labelled_is_a_label_of_its_content_never_a_duplicate(desk: Desk) -> None:
     video = desk.arrive("a.avi", "same")
     desk.answer()
-    copy = desk.drop("labelled/Skiing/copy.avi", "same")
+    copy = desk.put("labelled/Skiing/copy.avi", "same")
     desk.notice(copy)
     desk.answer()
     assert desk.said() == [(video, "labelled", "Skiing", "moved")]
     assert desk.row(copy)["duplicate_of"] == video
     assert copy.exists()
-    assert desk.path(video) == "labelled/Skiing/a.avi"  # the first one rests with its label, too
+    assert desk.place(video) == "labelled/Skiing/a.avi"  # the first one rests with its label, too
 
 
 def test_a_clip_moved_while_it_is_queued_finishes_its_prediction_and_is_not_filed(
@@ -188,7 +127,7 @@ def test_a_clip_moved_while_it_is_queued_finishes_its_prediction_and_is_not_file
     moved = desk.move(desk.root / "inbox/a.avi", "labelled/Skiing")
     assert desk.notice(moved) == 1
     desk.answer()
-    assert (desk.row(video)["state"], desk.path(video)) == ("filed", "labelled/Skiing/a.avi")
+    assert (desk.row(video)["state"], desk.place(video)) == ("filed", "labelled/Skiing/a.avi")
     assert desk.said() == [(video, "labelled", "Skiing", "moved")]
 
 
@@ -196,40 +135,26 @@ def test_a_clip_moved_while_it_is_claimed_finishes_its_prediction_and_is_not_fil
     desk: Desk,
 ) -> None:
     video = desk.arrive("a.avi")
-    (claimed,) = desk.store.claim(1, NOW)
+    desk.queue.claim(1, NOW)
     desk.notice(desk.move(desk.root / "inbox/a.avi", "labelled/Skiing"))
-    path = desk.store.paths([claimed.id])[claimed.id]
-    answer = predicted(video, path, "00000000", "Biking", 0, 0.9, [2.0, 0.0], 16, 16, "pyav")
-    desk.store.record([answer], desk.model, desk.folders, NOW)
+    desk.record(desk.prediction(video))
     desk.file()
-    assert (desk.row(video)["state"], desk.path(video)) == ("filed", "labelled/Skiing/a.avi")
+    assert (desk.row(video)["state"], desk.place(video)) == ("filed", "labelled/Skiing/a.avi")
 
 
 def test_a_clip_moved_by_hand_between_prediction_and_filing_is_labelled_and_not_lost(
     desk: Desk,
 ) -> None:
     video = desk.arrive("a.avi")
-    desk.store.claim(1, NOW)
-    answer = predicted(
-        video,
-        desk.store.paths([video])[video],
-        "00000000",
-        "Biking",
-        0,
-        0.9,
-        [2.0, 0.0],
-        16,
-        16,
-        "pyav",
-    )
-    desk.store.record([answer], desk.model, desk.folders, NOW)
+    desk.queue.claim(1, NOW)
+    desk.record(desk.prediction(video))
     moved = desk.move(desk.root / "inbox/a.avi", "labelled/Skiing")
-    desk.store.moved(
+    desk.queue.moved(
         {video: Moved(None, bytes(desk.root / "classified/Biking/a.avi"))}, NOW
     )  # the pipeline found it gone
     desk.notice(moved)
     assert (desk.row(video)["state"], desk.row(video)["error"]) == ("filed", None)
-    assert desk.path(video) == "labelled/Skiing/a.avi"
+    assert desk.place(video) == "labelled/Skiing/a.avi"
 
 
 def test_the_newest_label_counts_and_older_ones_stay(desk: Desk) -> None:
@@ -240,7 +165,7 @@ def test_the_newest_label_counts_and_older_ones_stay(desk: Desk) -> None:
         [Label(video, "labelled", "Mixing")], "page", "bob", NOW
     )  # two people correct one clip
     desk.file()
-    assert desk.path(video) == "labelled/Mixing/a.avi"
+    assert desk.place(video) == "labelled/Mixing/a.avi"
     assert [row[2] for row in desk.said()] == ["Skiing", "Mixing"]
 
 
@@ -251,14 +176,14 @@ def test_a_label_taken_back_gives_way_to_the_one_before_or_to_the_prediction(des
         desk.labels.add([Label(video, "labelled", name)], "command", "ann", NOW)
     desk.labels.undo([video], "command", "ann", NOW)
     desk.file()
-    assert desk.path(video) == "labelled/Skiing/a.avi"
+    assert desk.place(video) == "labelled/Skiing/a.avi"
     other = desk.arrive("b.avi")
     desk.answer()
     desk.labels.add([Label(other, "labelled", "Skiing")], "command", "ann", NOW)
     desk.file()
     desk.labels.undo([other], "command", "ann", NOW)
     desk.file()
-    assert desk.path(other) == "classified/Biking/b.avi"
+    assert desk.place(other) == "classified/Biking/b.avi"
     third = desk.arrive("c.avi")
     desk.answer()
     with pytest.raises(VidwatchError, match=f"video {third} has no label"):
@@ -277,10 +202,10 @@ def test_an_accepted_prediction_is_a_label(desk: Desk) -> None:
 def test_an_unsure_clip_goes_to_its_own_folder_and_moving_it_on_labels_it(desk: Desk) -> None:
     video = desk.arrive("a.avi")
     desk.answer(doubt="probability")
-    assert desk.path(video) == "classified/_unsure/a.avi"
+    assert desk.place(video) == "classified/_unsure/a.avi"
     desk.notice(desk.move(desk.root / "classified/_unsure/a.avi", "classified/Skiing"))
     desk.file()
-    assert (desk.path(video), desk.said()) == (
+    assert (desk.place(video), desk.said()) == (
         "labelled/Skiing/a.avi",
         [(video, "labelled", "Skiing", "moved")],
     )
@@ -297,8 +222,8 @@ def test_a_label_for_an_unknown_or_failed_video_changes_nothing(desk: Desk) -> N
     video = desk.arrive("a.avi")
     desk.answer()
     bad = desk.arrive("b.avi")
-    desk.store.claim(1, NOW)
-    desk.store.fail(bad, "not a video", desk.folders.failed(b"b.avi"))
+    desk.queue.claim(1, NOW)
+    desk.queue.fail(bad, "not a video", desk.folders.failed(b"b.avi"))
     for wrong in (99, bad):
         with pytest.raises(VidwatchError, match=f"video {wrong}"):
             desk.labels.add(
@@ -314,11 +239,11 @@ def test_a_label_for_an_unknown_or_failed_video_changes_nothing(desk: Desk) -> N
 
 def test_a_failed_file_put_into_a_class_folder_is_tried_again(desk: Desk) -> None:
     bad = desk.arrive("b.avi")
-    desk.store.claim(1, NOW)
-    desk.store.fail(bad, "not a video", bytes(desk.root / "failed/b.avi"))
+    desk.queue.claim(1, NOW)
+    desk.queue.fail(bad, "not a video", bytes(desk.root / "failed/b.avi"))
     desk.file()
     assert desk.notice(desk.move(desk.root / "failed/b.avi", "labelled/Skiing")) == 1
-    with desk.store.engine.begin() as read:
+    with desk.engine.begin() as read:
         assert read.execute(select(videos.c.state).order_by(videos.c.id)).scalars().all() == [
             "failed",
             "queued",
@@ -328,7 +253,7 @@ def test_a_failed_file_put_into_a_class_folder_is_tried_again(desk: Desk) -> Non
 def test_files_in_folders_that_cannot_be_classes_are_left_alone(
     desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert desk.notice(desk.drop("labelled/a.avi"), desk.drop("labelled/_x/b.avi")) == 0
+    assert desk.notice(desk.put("labelled/a.avi"), desk.put("labelled/_x/b.avi")) == 0
     assert desk.said() == []
     assert "b.avi: left alone" in caplog.text
 
@@ -337,23 +262,23 @@ def test_videos_are_found_by_id_path_or_name_and_every_unknown_one_is_named(desk
     first, second = desk.arrive("a.avi"), desk.arrive("b.avi")
     desk.answer()
     words = [str(first), "classified/Biking/b.avi"]
-    assert find_videos(words, desk.root, desk.store.engine) == [first, second]
-    assert find_videos(["b.avi", "b.avi"], desk.root, desk.store.engine) == [second]
+    assert find_videos(words, desk.root, desk.engine) == [first, second]
+    assert find_videos(["b.avi", "b.avi"], desk.root, desk.engine) == [second]
     with pytest.raises(VidwatchError, match=r"no video '7' .*no video 'c\.avi'"):
-        find_videos(["7", "a.avi", "c.avi"], desk.root, desk.store.engine)
-    desk.drop("new.avi")
+        find_videos(["7", "a.avi", "c.avi"], desk.root, desk.engine)
+    desk.put("new.avi")
     with pytest.raises(VidwatchError, match="put a new file into labelled/<class>/"):
-        find_videos(["new.avi"], desk.root, desk.store.engine)
+        find_videos(["new.avi"], desk.root, desk.engine)
     desk.arrive("cam2/a.avi", "another")
     with pytest.raises(VidwatchError, match=r"2 videos are named 'a\.avi'"):
-        find_videos(["a.avi"], desk.root, desk.store.engine)
+        find_videos(["a.avi"], desk.root, desk.engine)
 
 
 def test_a_csv_names_videos_in_each_way(desk: Desk) -> None:
     first, second = desk.arrive("a.avi"), desk.arrive("b.avi")
     desk.answer()
-    table = desk.drop("table.csv", f"file,label\n{first},Skiing\nb.avi,Mixing\n")
-    assert import_csv(table, desk.store.engine) == [
+    table = desk.put("table.csv", f"file,label\n{first},Skiing\nb.avi,Mixing\n")
+    assert import_csv(table, desk.engine) == [
         Label(first, "labelled", "Skiing"),
         Label(second, "labelled", "Mixing"),
     ]
@@ -381,19 +306,19 @@ def test_a_csv_with_anything_wrong_imports_nothing_and_names_every_line(
     path = desk.root / "table.csv"
     path.write_text(text)
     with pytest.raises(VidwatchError, match=complaint):
-        import_csv(path, desk.store.engine)
+        import_csv(path, desk.engine)
 
 
 def test_a_csv_that_cannot_be_read_is_named(desk: Desk) -> None:
     (desk.root / "latin.csv").write_bytes(b"file,label\n\xe9.avi,Skiing\n")
     for name in ("missing.csv", "latin.csv"):
         with pytest.raises(VidwatchError, match=f"{name}: cannot be read"):
-            import_csv(desk.root / name, desk.store.engine)
+            import_csv(desk.root / name, desk.engine)
 
 
 def test_who_gave_a_label_by_moving_a_file_is_its_owner(desk: Desk) -> None:
-    desk.notice(desk.drop("labelled/Skiing/a.avi"))
-    with desk.store.engine.begin() as read:
+    desk.notice(desk.put("labelled/Skiing/a.avi"))
+    with desk.engine.begin() as read:
         assert read.execute(select(labels.c.who)).scalars().all() == [getpass.getuser()]
 
 
@@ -404,14 +329,14 @@ def test_a_copy_filed_as_a_duplicate_can_be_labelled_by_moving_it(desk: Desk) ->
     desk.answer()
     desk.notice(desk.move(desk.root / "duplicates/b.avi", "labelled/Skiing"))
     assert desk.said() == [(video, "labelled", "Skiing", "moved")]
-    assert desk.path(copy) == "labelled/Skiing/b.avi"
+    assert desk.place(copy) == "labelled/Skiing/b.avi"
 
 
 def test_a_random_share_of_what_comes_is_drawn_and_nothing_that_was_labelled(desk: Desk) -> None:
     video = desk.arrive("a.avi")
     desk.answer()
     assert desk.row(video)["sampled"]
-    desk.store.predictions._review_share = 0.0
+    desk.predictions = Predictions(desk.engine, review_share=0.0)
     other = desk.arrive("b.avi")
     desk.answer()
     assert not desk.row(other)["sampled"]
@@ -419,37 +344,25 @@ def test_a_random_share_of_what_comes_is_drawn_and_nothing_that_was_labelled(des
 
 def test_a_clip_labelled_while_it_is_being_moved_is_moved_on(desk: Desk) -> None:
     video = desk.arrive("a.avi")
-    desk.store.claim(1, NOW)
-    answer = predicted(
-        video,
-        desk.store.paths([video])[video],
-        "00000000",
-        "Biking",
-        0,
-        0.9,
-        [2.0, 0.0],
-        16,
-        16,
-        "pyav",
-    )
-    desk.store.record([answer], desk.model, desk.folders, NOW)
-    (move,) = desk.store.moves(NOW)
+    desk.queue.claim(1, NOW)
+    desk.record(desk.prediction(video))
+    (move,) = desk.queue.moves(NOW)
     moved = desk.move(desk.root / "inbox/a.avi", "classified/Biking")
     desk.labels.add([Label(video, "labelled", "Skiing")], "command", "ann", NOW)
-    desk.store.redirect(video, move.destination, b"/numbered")
-    desk.store.moved({video: Moved(bytes(moved), move.destination)}, NOW)
+    desk.queue.redirect(video, move.destination, b"/numbered")
+    desk.queue.moved({video: Moved(bytes(moved), move.destination)}, NOW)
     desk.file()
-    assert (desk.row(video)["state"], desk.path(video)) == ("filed", "labelled/Skiing/a.avi")
+    assert (desk.row(video)["state"], desk.place(video)) == ("filed", "labelled/Skiing/a.avi")
 
 
 def test_a_labelled_file_that_changes_before_it_is_read_keeps_its_row_and_its_label(
     desk: Desk,
 ) -> None:
-    path = desk.drop("labelled/Skiing/a.avi", "half")
+    path = desk.put("labelled/Skiing/a.avi", "half")
     desk.notice(path)
-    (video,) = desk.store.claim(1, NOW)
+    (video,) = desk.queue.claim(1, NOW)
     path.write_text("the whole of it")
-    desk.store.wait(video.id, NOW)
+    desk.queue.wait(video.id, NOW)
     assert desk.notice(path) == 1
     desk.answer()
     assert desk.said() == [(video.id, "labelled", "Skiing", "folder")]
@@ -458,20 +371,20 @@ def test_a_labelled_file_that_changes_before_it_is_read_keeps_its_row_and_its_la
 
 def test_a_clip_moved_while_it_waits_to_be_whole_is_queued_again(desk: Desk) -> None:
     video = desk.arrive("a.avi")
-    desk.store.claim(1, NOW)
-    desk.store.wait(video, NOW)
+    desk.queue.claim(1, NOW)
+    desk.queue.wait(video, NOW)
     desk.notice(desk.move(desk.root / "inbox/a.avi", "labelled/Skiing"))
     desk.answer()
-    assert (desk.row(video)["state"], desk.path(video)) == ("filed", "labelled/Skiing/a.avi")
+    assert (desk.row(video)["state"], desk.place(video)) == ("filed", "labelled/Skiing/a.avi")
 
 
 def test_a_failed_file_moved_before_we_could_waits_for_us_to_notice(desk: Desk) -> None:
     bad = desk.arrive("b.avi")
-    desk.store.claim(1, NOW)
-    desk.store.fail(bad, "not a video", bytes(desk.root / "failed/b.avi"))
+    desk.queue.claim(1, NOW)
+    desk.queue.fail(bad, "not a video", bytes(desk.root / "failed/b.avi"))
     moved = desk.move(desk.root / "inbox/b.avi", "labelled/Skiing")
     assert desk.notice(moved) == 0
-    desk.store.moved({bad: Moved(None, bytes(desk.root / "failed/b.avi"))}, NOW)
+    desk.queue.moved({bad: Moved(None, bytes(desk.root / "failed/b.avi"))}, NOW)
     assert desk.notice(moved) == 1
 
 
@@ -493,7 +406,7 @@ def test_files_that_were_touched_or_restored_from_a_backup_are_still_ours(desk: 
 def test_other_content_put_in_the_place_of_ours_is_a_label(desk: Desk) -> None:
     desk.arrive("a.avi")
     desk.answer()
-    path = desk.drop("other/a.avi", "something else, and longer").replace(
+    path = desk.put("other/a.avi", "something else, and longer").replace(
         desk.root / "classified/Biking/a.avi"
     )
     assert desk.notice(path) == 1
@@ -509,7 +422,7 @@ def test_a_home_that_was_moved_as_a_whole_labels_none_of_its_clips(
         (tmp_path / name).mkdir()
     (tmp_path / "classified/Biking").rename(tmp_path / "elsewhere/classified/Biking")
     path = tmp_path / "elsewhere/classified/Biking/a.avi"
-    moved = ClassFolders(desk.store.engine, Folders(tmp_path / "elsewhere"))
+    moved = ClassFolders(desk.engine, Folders(tmp_path / "elsewhere"))
     moved.notice([desk.found(path)], NOW)
     assert desk.said() == []
     assert desk.row(video)["path"] == bytes(path)
@@ -526,20 +439,20 @@ def test_a_hard_link_in_another_class_folder_is_a_label_once(desk: Desk) -> None
     for _ in range(3):
         desk.notice(*(one for one in (link, desk.root / "labelled/Skiing/a.avi") if one.exists()))
     assert desk.said() == [(video, "labelled", "Skiing", "moved")]
-    assert desk.path(video) == "labelled/Skiing/a.avi"
+    assert desk.place(video) == "labelled/Skiing/a.avi"
 
 
 def test_a_file_moved_over_another_one_that_is_queued_takes_its_place(desk: Desk) -> None:
     first, second = (
-        desk.drop("labelled/Skiing/a.avi"),
-        desk.drop("labelled/Skiing/b.avi", "longer content"),
+        desk.put("labelled/Skiing/a.avi"),
+        desk.put("labelled/Skiing/b.avi", "longer content"),
     )
     desk.notice(first, second)
     second.replace(first)
     desk.notice(first)
     first.write_text("and now it has changed again")
     desk.notice(first)
-    with desk.store.engine.begin() as read:
+    with desk.engine.begin() as read:
         states = read.execute(select(videos.c.state, videos.c.error).order_by(videos.c.id)).all()
     assert [tuple(row) for row in states] == [
         ("failed", "another file was put in its place"),
@@ -548,10 +461,10 @@ def test_a_file_moved_over_another_one_that_is_queued_takes_its_place(desk: Desk
 
 
 def test_a_labelled_clip_that_comes_back_unchanged_is_queued_again(desk: Desk) -> None:
-    path = desk.drop("labelled/Skiing/a.avi")
+    path = desk.put("labelled/Skiing/a.avi")
     desk.notice(path)
-    (video,) = desk.store.claim(1, NOW)
-    desk.store.wait(video.id, NOW)  # it was gone for a moment
+    (video,) = desk.queue.claim(1, NOW)
+    desk.queue.wait(video.id, NOW)  # it was gone for a moment
     assert desk.unexplained(path)
     desk.notice(path)
     assert desk.row(video.id)["state"] == "queued"
@@ -564,7 +477,7 @@ def test_labelling_a_duplicate_moves_the_first_file_of_its_content(desk: Desk) -
     desk.answer()
     desk.labels.add([Label(copy, "labelled", "Skiing")], "command", "ann", NOW)
     desk.file()
-    assert desk.path(video) == "labelled/Skiing/a.avi"
+    assert desk.place(video) == "labelled/Skiing/a.avi"
 
 
 def test_an_older_label_that_comes_with_a_copy_does_not_move_the_file_against_a_newer_one(
@@ -572,10 +485,10 @@ def test_an_older_label_that_comes_with_a_copy_does_not_move_the_file_against_a_
 ) -> None:
     video = desk.arrive("a.avi", "same")
     desk.answer()
-    desk.notice(desk.drop("labelled/Mixing/copy.avi", "same"))
+    desk.notice(desk.put("labelled/Mixing/copy.avi", "same"))
     desk.labels.add([Label(video, "labelled", "Skiing")], "command", "ann", NOW)
     desk.answer()
-    assert desk.path(video) == "labelled/Skiing/a.avi"
+    assert desk.place(video) == "labelled/Skiing/a.avi"
 
 
 def test_a_label_taken_back_leaves_the_one_before_as_it_was(desk: Desk) -> None:
@@ -584,7 +497,7 @@ def test_a_label_taken_back_leaves_the_one_before_as_it_was(desk: Desk) -> None:
     desk.labels.add([Label(video, "labelled", "Biking", sampled=True)], "page", "ann", NOW)
     desk.labels.add([Label(video, "labelled", "Skiing")], "command", "bob", NOW)
     desk.labels.undo([video], "command", "bob", NOW)
-    with desk.store.engine.begin() as read:
+    with desk.engine.begin() as read:
         row = read.execute(newest()).mappings().one()
     assert (row["class"], row["source"], row["who"], row["sampled"]) == (
         "Biking",
@@ -593,23 +506,21 @@ def test_a_label_taken_back_leaves_the_one_before_as_it_was(desk: Desk) -> None:
         True,
     )
     desk.labels.undo([video], "command", "bob", NOW)
-    with desk.store.engine.begin() as read:
+    with desk.engine.begin() as read:
         assert read.execute(newest()).all() == []
 
 
 def test_names_of_any_kind_are_looked_for(desk: Desk) -> None:
     for strange in ("9" * 5000, "caf\udce9.mp4", "٣"):
         with pytest.raises(VidwatchError, match="no video"):
-            find_videos([strange], desk.root, desk.store.engine)
+            find_videos([strange], desk.root, desk.engine)
 
 
 def test_no_search_for_moved_files_reads_the_whole_table(desk: Desk) -> None:
     statements: list[str] = []
-    event.listen(
-        desk.store.engine, "before_cursor_execute", lambda *call: statements.append(call[2])
-    )
+    event.listen(desk.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
     desk.class_folders.unexplained([Found(b"/a", Identity(1, 2, 3))] * 3)
-    with desk.store.engine.begin() as read:
+    with desk.engine.begin() as read:
         plans = [
             row[3]
             for statement in statements
@@ -627,35 +538,32 @@ def test_no_search_for_moved_files_reads_the_whole_table(desk: Desk) -> None:
 def test_a_table_with_semicolons_is_read_too(desk: Desk) -> None:
     first = desk.arrive("a.avi")
     desk.answer()
-    table = desk.drop("table.csv", f"file;label\n{first};Skiing\n")
-    assert import_csv(table, desk.store.engine) == [Label(first, "labelled", "Skiing")]
+    table = desk.put("table.csv", f"file;label\n{first};Skiing\n")
+    assert import_csv(table, desk.engine) == [Label(first, "labelled", "Skiing")]
 
 
 def test_a_forgotten_class_is_no_class_by_the_name_of_the_last_video(desk: Desk) -> None:
     video = desk.arrive("a.avi")
     desk.answer()
-    require_class("Skiing", desk.root, desk.store.engine)
+    require_class("Skiing", desk.root, desk.engine)
     for word in (str(video), "a.avi"):
         with pytest.raises(
             VidwatchError, match=f"means video {video}, not a class; give the class last"
         ):
-            require_class(word, desk.root, desk.store.engine)
+            require_class(word, desk.root, desk.engine)
 
 
 def test_a_file_that_got_a_number_is_found_by_the_name_it_has_now(desk: Desk) -> None:
     desk.arrive("cam1/a.avi", "one")
     desk.answer()
     other = desk.arrive("cam2/a.avi", "two")
-    (claimed,) = desk.store.claim(1, NOW)
-    answer = predicted(
-        other, claimed.path, "00000001", "Biking", 0, 0.9, [2.0, 0.0], 16, 16, "pyav"
-    )
-    desk.store.record([answer], desk.model, desk.folders, NOW)
+    desk.queue.claim(1, NOW)
+    desk.record(desk.prediction(other))
     target = (desk.root / "inbox/cam2/a.avi").rename(desk.root / "classified/Biking/a-2.avi")
-    desk.store.moved(
+    desk.queue.moved(
         {other: Moved(bytes(target), bytes(desk.root / "classified/Biking/a.avi"))}, NOW
     )
-    assert find_videos(["a-2.avi"], desk.root, desk.store.engine) == [other]
+    assert find_videos(["a-2.avi"], desk.root, desk.engine) == [other]
 
 
 def test_a_clip_that_is_changed_after_it_was_filed_is_predicted_anew_and_not_labelled(

@@ -5,22 +5,18 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from itertools import count
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from homes import MadeHome
 from rich.console import Console
 from sqlalchemy import insert, update
 
-from daemon.database.connection import connect
 from daemon.database.tables import groups, labels, videos
-from daemon.database.upgrade import upgrade
-from daemon.home.folder import Home
-from daemon.home.folders import Folders
 from daemon.labels.label_errors import HeldOut, find_label_errors, newest_held_out
-from daemon.labels.labels import Label, Labels
+from daemon.labels.labels import Label
 from daemon.labels.quality import LabelQuality, examine
 from daemon.report.labels import render
 from learner.catalogue import STARTER
@@ -30,52 +26,26 @@ NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
 VIDWATCH = Path(sys.executable).with_name("vidwatch")
 
 
-class Labelling:
-    """A home whose clips are made and labelled in a few words."""
-
-    def __init__(self, root: Path) -> None:
-        self.home = Home.at(root)
-        self.home.create()
-        upgrade(self.home.database)
-        self.engine = connect(self.home.database)
-        self.folders = Folders(self.home.root)
-        self.labels = Labels(self.engine, self.folders)
-        self.clock = (NOW + n * timedelta(minutes=1) for n in count())
+class Labelling(MadeHome):
+    """A home whose clips are rows without files, labelled in a few words."""
 
     def clip(self, *names: str, group: str | None = None, name: str = "a.mp4", **row: Any) -> int:
         """A video, and what was said of it."""
-        with self.engine.execution_options(writes=True).begin() as write:
-            path = (
-                os.fsencode(self.home.root / "labelled" / names[-1] / name)
-                if names
-                else b"/inbox/a.mp4"
-            )
-            file = {
-                "name": name,
-                "path": path,
-                "inode": 1,
-                "size": 1,
-                "mtime_ns": 1,
-                "state": "filed",
-                "group": group,
-            }
-            made = write.execute(
-                insert(videos).values({**file, "arrived_at": NOW, "finished_at": NOW, **row})
-            )
-            video: int = made.inserted_primary_key[0]
-            write.execute(
-                update(videos)
-                .where(videos.c.id == video, videos.c.sha256.is_(None))
-                .values(sha256=f"{video}")
-            )
+        path = self.root / "labelled" / names[-1] / name if names else self.inbox / "a.mp4"
+        columns = {"name": name, "path": bytes(path), "group": group, **row}
+        with self.writing() as connection:
+            video = self.add_video(connection, **columns)
+            this = update(videos).where(videos.c.id == video, videos.c.sha256.is_(None))
+            connection.execute(this.values(sha256=f"{video}"))
         for word in names:
             self.say(video, word)
         return video
 
     def say(self, video: int, name: str, who: str = "ann", source: Any = "command") -> None:
-        self.labels.add([Label(video, "labelled", name)], source, who, next(self.clock))
+        self.tick()
+        self.give_label(video, name, source, who)
 
-    def found(self, min_clips: int = 5) -> LabelQuality:
+    def quality(self, min_clips: int = 5) -> LabelQuality:
         with self.engine.begin() as read:
             return examine(read, self.folders, self.home.models, min_clips)
 
@@ -92,9 +62,9 @@ class Labelling:
 
 @pytest.fixture
 def it(tmp_path: Path) -> Iterator[Labelling]:
-    labelling = Labelling(tmp_path)
+    labelling = Labelling(tmp_path, now=NOW)
     yield labelling
-    labelling.engine.dispose()
+    labelling.close()
 
 
 def shown(found: LabelQuality) -> str:
@@ -104,13 +74,13 @@ def shown(found: LabelQuality) -> str:
 
 
 def test_the_newest_label_counts_with_its_source_group_and_side(it: Labelling) -> None:
-    with it.engine.execution_options(writes=True).begin() as write:
+    with it.writing() as write:
         write.execute(insert(groups).values(name="g1", side="holdout", dealt_at=NOW))
     for group in ("g1", "g1", "g2", None, None):
         it.clip("Biking", group=group)
     corrected = it.clip("Biking")
     it.say(corrected, "Skiing", source="page")
-    biking, skiing = it.found(min_clips=3).balance
+    biking, skiing = it.quality(min_clips=3).balance
     assert (
         biking.class_name,
         biking.clips,
@@ -135,7 +105,7 @@ def test_the_newest_label_counts_with_its_source_group_and_side(it: Labelling) -
 def test_clips_of_one_group_are_too_few_to_learn_from(it: Labelling) -> None:
     for _ in range(5):
         it.clip("Biking", group="g1")
-    (biking,) = it.found().balance
+    (biking,) = it.quality().balance
     assert biking.short == "all of one group: one more recording is needed"
 
 
@@ -145,10 +115,10 @@ def test_labels_that_are_withdrawn_or_unsure_or_of_failed_videos_do_not_count(
     it.labels.undo([it.clip("Biking", state="queued")], "command", "ann", NOW)
     it.labels.add([Label(it.clip("Biking"), "unsure")], "page", "ann", NOW)
     failed = it.clip("Biking")
-    with it.engine.execution_options(writes=True).begin() as write:
+    with it.writing() as write:
         write.execute(update(videos).where(videos.c.id == failed).values(state="failed"))
-    assert it.found().balance == []
-    assert "no labels yet" in shown(it.found())
+    assert it.quality().balance == []
+    assert "no labels yet" in shown(it.quality())
 
 
 def test_a_label_is_doubted_if_the_model_is_sure_of_another_class() -> None:
@@ -180,7 +150,7 @@ def test_doubted_labels_are_shown_until_they_are_given_again(it: Labelling) -> N
         it.clip(name)
     sure = {"1": [0.9, 0.1], "2": [0.9, 0.1], "3": [0.1, 0.9], "4": [0.1, 0.9], "5": [0.95, 0.05]}
     it.trained("auto-1", ["Biking", "Skiing"], sure)
-    (doubted,) = it.found().doubted
+    (doubted,) = it.quality().doubted
     assert (doubted.id, doubted.class_name, doubted.other, doubted.probability) == (
         5,
         "Skiing",
@@ -188,11 +158,11 @@ def test_doubted_labels_are_shown_until_they_are_given_again(it: Labelling) -> N
         0.05,
     )
     assert all(
-        text in shown(it.found())
+        text in shown(it.quality())
         for text in ("auto-1", "Biking 95.0%, Skiing 5.0%", "vidwatch label ID CLASS")
     )
     it.say(5, "Skiing")
-    assert it.found().doubted == []
+    assert it.quality().doubted == []
 
 
 def test_the_newest_training_whose_model_still_exists_judges(it: Labelling) -> None:
@@ -208,45 +178,45 @@ def test_the_newest_training_whose_model_still_exists_judges(it: Labelling) -> N
 
 def test_without_a_training_it_says_so(it: Labelling) -> None:
     it.clip("Biking")
-    assert it.found().judge is None
-    assert "no training yet" in shown(it.found())
+    assert it.quality().judge is None
+    assert "no training yet" in shown(it.quality())
 
 
 @pytest.mark.parametrize("clips", [{"1": [0.5]}, {"1": "ab"}, [], {"1": [None, 1]}, None])
 def test_a_damaged_file_is_named(it: Labelling, clips: Any) -> None:
     path = it.trained("auto-1", ["Biking", "Skiing"], clips)
     with pytest.raises(VidwatchError, match=str(path)):
-        it.found()
+        it.quality()
 
 
 def test_two_people_who_disagree_are_shown_until_one_label_is_given_again(it: Labelling) -> None:
     video = it.clip("Biking")
     it.say(video, "Skiing", who="bob", source="page")
-    (question,) = it.found().two_ways
+    (question,) = it.quality().two_ways
     assert (question.id, question.class_name, question.other) == (video, "Skiing", "Biking")
     assert question.why == "Biking: ann (command); Skiing: bob (page)"
     it.say(video, "Skiing")
-    assert it.found().two_ways == []
+    assert it.quality().two_ways == []
 
 
 def test_a_person_who_corrects_a_label_does_not_disagree(it: Labelling) -> None:
     video = it.clip("Biking", "Skiing")
     it.say(video, "Mixing", source="page")
-    assert it.found().two_ways == []
+    assert it.quality().two_ways == []
 
 
 def test_a_person_who_agrees_in_the_end_does_not_disagree(it: Labelling) -> None:
     video = it.clip("Biking")
     it.say(video, "Skiing", who="bob")
     it.say(video, "Biking", who="bob")
-    assert it.found().two_ways == []
+    assert it.quality().two_ways == []
 
 
 def test_a_label_that_was_taken_back_does_not_disagree(it: Labelling) -> None:
     video = it.clip("Biking", state="queued")
-    it.labels.undo([video], "command", "ann", next(it.clock))
+    it.labels.undo([video], "command", "ann", it.tick())
     it.say(video, "Skiing", who="bob")
-    assert it.found().two_ways == []
+    assert it.quality().two_ways == []
 
 
 def test_an_import_that_names_a_clip_twice_disagrees_with_itself(it: Labelling) -> None:
@@ -254,14 +224,14 @@ def test_an_import_that_names_a_clip_twice_disagrees_with_itself(it: Labelling) 
     it.labels.add(
         [Label(video, "labelled", "Biking"), Label(video, "labelled", "Skiing")], "csv", "ann", NOW
     )
-    assert [question.id for question in it.found().two_ways] == [video]
+    assert [question.id for question in it.quality().two_ways] == [video]
 
 
 def test_copies_in_two_class_folders_are_one_clip_labelled_two_ways(it: Labelling) -> None:
     """Also if one person put both there: the label of a copy is kept with the first video."""
     first = it.clip("Biking")
     it.clip(duplicate_of=first, path=it.folders.labelled() + b"/Skiing/copy.mp4")
-    with it.engine.execution_options(writes=True).begin() as write:
+    with it.writing() as write:
         label = {
             "video_id": first,
             "verdict": "labelled",
@@ -269,8 +239,8 @@ def test_copies_in_two_class_folders_are_one_clip_labelled_two_ways(it: Labellin
             "source": "moved",
             "who": "ann",
         }
-        write.execute(insert(labels).values(**label, created_at=next(it.clock)))
-    (question,) = it.found().two_ways
+        write.execute(insert(labels).values(**label, created_at=it.tick()))
+    (question,) = it.quality().two_ways
     assert question.why == f"Biking: video {first} is in its folder; Skiing: ann (moved)"
 
 
@@ -280,11 +250,11 @@ def test_one_clip_of_a_recording_that_is_labelled_otherwise_should_be_checked(
     odd = it.clip("Skiing", group="g1")
     for name, group in [("Biking", "g1")] * 3 + [("Skiing", "g2")] * 3:
         it.clip(name, group=group)
-    (question,) = it.found().odd
+    (question,) = it.quality().odd
     assert (question.id, question.other) == (odd, "Biking")
     assert question.why == "3 of the 4 labelled clips of g1 are Biking"
     it.say(odd, "Skiing")
-    assert it.found().odd == []
+    assert it.quality().odd == []
 
 
 def test_two_clips_that_look_the_same_should_both_be_checked(it: Labelling) -> None:
@@ -294,7 +264,7 @@ def test_two_clips_that_look_the_same_should_both_be_checked(it: Labelling) -> N
     for group in range(10):
         it.clip("Biking", group=f"same{group}")
         it.clip("Biking", group=f"same{group}")
-    assert [(question.id, question.other) for question in it.found().odd] == [
+    assert [(question.id, question.other) for question in it.quality().odd] == [
         (1, "Skiing"),
         (2, "Biking"),
     ]
@@ -304,13 +274,13 @@ def test_groups_that_regularly_hold_several_classes_are_left_alone(it: Labelling
     for camera in ("north", "south"):
         for name in ("Biking", "Biking", "Biking", "Skiing"):
             it.clip(name, group=camera)
-    assert it.found().odd == []
+    assert it.quality().odd == []
 
 
 def test_names_are_shown_as_they_are_and_without_control_characters(it: Labelling) -> None:
     video = it.clip("[red]Biking", name="\x1b[31mtext [bold]x.mp4")
     it.say(video, "Skiing", who="b[ob]\x07")
-    text = shown(it.found())
+    text = shown(it.quality())
     assert "\x1b" not in text
     assert "\x07" not in text
     assert "\\x1b[31mtext [bold]x.mp4" in text

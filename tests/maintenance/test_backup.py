@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from homes import MadeHome
 from installed import Daemon, drop
 from reviewed import ReviewedHome
 
@@ -29,10 +30,7 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    home = Home.at(tmp_path / "home")
-    home.create()
-    upgrade(home.database)
-    return home
+    return MadeHome(tmp_path / "home").home
 
 
 def fill(database: Path, rows: int) -> None:
@@ -490,7 +488,7 @@ def test_a_restore_counts_the_labels_that_are_lost_and_no_others(tmp_path: Path)
     assert (done.returncode, "lost" in done.stdout) == (0, False)
     room.say(video, "dark")
     room.say(copy, "dark")
-    room.file(room.store(), NOW)  # into labelled/dark, where the label is found again
+    room.file()  # into labelled/dark, where the label is found again
     room.engine.dispose()
     done = restored(room.home)
     assert (done.returncode, "lost" in done.stdout) == (0, False)

@@ -15,9 +15,7 @@ from conftest import write_video
 from installed import Daemon, drop
 from reviewed import NOW, ReviewedHome
 
-from daemon.home.folders import Found
 from daemon.home.moving import write_reason
-from daemon.labels.class_folders import ClassFolders
 from daemon.maintenance.check import Check
 from daemon.maintenance.finding import Finding
 
@@ -111,9 +109,8 @@ def missing_original(room: ReviewedHome) -> None:
 
 
 def claimed(room: ReviewedHome) -> None:
-    path, store = write_video(room.home.inbox / "d.avi", frames=33), room.store()
-    store.enqueue([Found(bytes(path), room.identity(path), None)], NOW)
-    store.claim(1, NOW)
+    room.enqueue(room.put_video("inbox/d.avi", frames=33))
+    room.claim()
     room.engine.dispose()
 
 
@@ -239,10 +236,9 @@ def test_what_a_person_put_into_a_class_folder_while_no_daemon_ran_stays_a_label
     assert path.exists()
     assert failed.exists()
     assert [finding.what for finding in check(room) if not finding.harmless] == []
-    files = [Found(bytes(path), room.identity(path)) for path in (path, failed)]
-    class_folders = ClassFolders(room.engine, room.folders)
-    assert class_folders.unexplained(files) == files
-    class_folders.notice(files, NOW)
+    files = [room.found(path) for path in (path, failed)]
+    assert room.class_folders.unexplained(files) == files
+    room.class_folders.notice(files, NOW)
     name = None if folder.endswith("_unsure") else "dark"
     assert [(row[2], row[3]) for row in room.said()] == [(name, "folder")] * 2
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from conftest import write_video
+from homes import MadeHome
 
-from daemon.database.upgrade import upgrade
 from daemon.home import mounts
 from daemon.home.folder import Home
 from daemon.maintenance import machine
@@ -24,9 +24,7 @@ VIDWATCH = Path(sys.executable).with_name("vidwatch")
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    home = Home.at(tmp_path / "home")
-    home.create()
-    upgrade(home.database)
+    home = MadeHome(tmp_path / "home").home
     back_up(home.database, home.backups, datetime.now(UTC))
     return home
 

@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from homes import MadeHome
 from sqlalchemy import func, insert, select
 
 from daemon.database.connection import connect
-from daemon.database.tables import labels, models, predictions, videos
-from daemon.database.upgrade import upgrade
-from daemon.home.folder import Home
-from daemon.home.identity import identify
+from daemon.database.tables import labels, predictions, videos
 from daemon.home.settings import Settings
 from daemon.maintenance.backup import Backups, backups_in
 from daemon.maintenance.retention import REMOVED, Retention
@@ -22,67 +20,32 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 OLD = NOW - timedelta(days=40)
 
 
-class Shelf:
-    """A home with rows of many clips; those in `kept` have their files still."""
+class Shelf(MadeHome):
+    """A home with rows of many clips; those that are `kept` have their files still."""
 
     def __init__(self, root: Path) -> None:
-        self.home = Home.at(root / "home")
-        self.home.create()
-        upgrade(self.home.database)
-        self.engine = connect(self.home.database)
+        super().__init__(root / "home", now=OLD)
         self.told: list[str | None] = []
-        with self.engine.execution_options(writes=True).begin() as write:
-            model = {
-                "id": 1,
-                "name": "m",
-                "digest": "d",
-                "classes": [],
-                "measured": {},
-                "used_at": OLD,
-            }
-            write.execute(insert(models).values(**model))
         for name in ("classified", "labelled"):
-            (self.home.root / name / "Biking").mkdir(parents=True)
+            (self.root / name / "Biking").mkdir()
 
     def clips(self, count: int, *, kept: bool, at: datetime = OLD, **values: Any) -> list[int]:
         """Rows of clips, answered and filed."""
-        folder = self.home.root / (
-            "duplicates" if "duplicate_of" in values else "classified/Biking"
-        )
+        folder = "duplicates" if "duplicate_of" in values else "classified/Biking"
+        model = self.model
         ids = []
-        with self.engine.execution_options(writes=True).begin() as write:
+        with self.writing() as connection:
             for _ in range(count):
-                number = (write.scalar(select(func.max(videos.c.id))) or 0) + 1
-                path = folder / f"clip{number}.avi"
-                path.write_text(f"clip {number}")
-                identity = identify(bytes(path))
-                assert identity
-                row = {
-                    "name": path.name,
-                    "path": bytes(path),
-                    "sha256": f"{number}",
-                    **identity._asdict(),
-                }
-                row |= {"state": "filed", "arrived_at": at, "finished_at": at, **values}
-                write.execute(insert(videos).values(**row))
+                number = (connection.scalar(select(func.max(videos.c.id))) or 0) + 1
+                path = self.put(f"{folder}/clip{number}.avi", f"clip {number}")
+                row = {"name": path.name, "path": bytes(path), "sha256": f"{number}", **values}
+                row |= self.found(path).identity._asdict()
+                video = self.add_video(connection, arrived_at=at, finished_at=at, **row)
                 if "duplicate_of" not in values:
-                    said = {
-                        "video_id": number,
-                        "model_id": 1,
-                        "class": "Biking",
-                        "class_index": 0,
-                        "probability": 0.9,
-                    }
-                    read = {
-                        "logits": [1.0],
-                        "frames_asked": 16,
-                        "frames_read": 16,
-                        "decoder": "pyav",
-                    }
-                    write.execute(insert(predictions).values(**said, **read, created_at=at))
+                    self.add_prediction(connection, video, model, created_at=at)
                 if not kept:
                     path.unlink()
-                ids.append(number)
+                ids.append(video)
         return ids
 
     def label(self, video: int, source: str = "command") -> None:
@@ -93,8 +56,8 @@ class Shelf:
             "source": source,
             "who": "ann",
         }
-        with self.engine.execution_options(writes=True).begin() as write:
-            write.execute(insert(labels).values(**said, created_at=OLD))
+        with self.writing() as connection:
+            connection.execute(insert(labels).values(**said, created_at=OLD))
 
     def retention(self, **settings: Any) -> Retention:
         loaded = Settings(**settings)
@@ -110,14 +73,14 @@ class Shelf:
     def ids(self) -> list[int]:
         with self.engine.begin() as read:
             assert read.exec_driver_sql("PRAGMA foreign_key_check").all() == []
-            return list(read.execute(select(videos.c.id).order_by(videos.c.id)).scalars())
+        return [row.id for row in self.rows()]
 
 
 @pytest.fixture
 def shelf(tmp_path: Path) -> Iterator[Shelf]:
     shelf = Shelf(tmp_path)
     yield shelf
-    shelf.engine.dispose()
+    shelf.close()
 
 
 def test_old_rows_without_a_file_go_with_their_predictions_after_a_backup(shelf: Shelf) -> None:

@@ -2,98 +2,62 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
-from homes import Store
+from homes import MadeHome
 from scipy.stats import binomtest, chi2_contingency
-from sqlalchemy import Engine, insert, update
+from sqlalchemy import insert, update
 
-from daemon.database.connection import connect
-from daemon.database.tables import labels, predictions, videos
-from daemon.database.upgrade import upgrade
-from daemon.home.folders import Folders
-from daemon.home.identity import Identity
-from daemon.labels.labels import Label, Labels
+from daemon.database.tables import labels, videos
+from daemon.labels.labels import Label
 from daemon.report.accuracy import calibration, drift, live_accuracy, live_total, quality, weeks
 from daemon.report.drift import Recent, RecentPrediction, compare, read_recent
 from daemon.report.statistics import Tally, p_value_of_classes, p_value_of_unsure, wilson
 
 NOW = datetime(2026, 3, 18, 12, tzinfo=UTC)  # a Wednesday
 DAY = timedelta(days=1)
-CLASSES = ["Biking", "Skiing"]
 
 
-class Home:
-    """A database with models "old" and "new", filled row by row."""
+class Home(MadeHome):
+    """A home with models "old" and "new", filled row by row."""
 
-    def __init__(self, engine: Engine, root: Path) -> None:
-        self.engine, self.folders = engine, Folders(root)
-        store = Store(engine, "me")
-        self.models = {
-            name: store.register_model(name, name, CLASSES, {}, NOW) for name in ("old", "new")
-        }
-        self.ids = count(1)
-
-    def add(self, table: Any, **values: Any) -> None:
-        with self.engine.execution_options(writes=True).begin() as write:
-            write.execute(insert(table).values(**values))
+    def __init__(self, root: Path) -> None:
+        super().__init__(root, now=NOW)
+        self.models = {name: self.register(name) for name in ("old", "new")}
 
     def answers(
         self, number: int, name: str = "Biking", age: timedelta = DAY, **said: Any
     ) -> list[int]:
         """So many answered videos; `said` may have model, group, sampled, doubt, kind, probability and path."""
-        with self.engine.execution_options(writes=True).begin() as write:
-            return [self.answer(write, name, NOW - age, **said) for _ in range(number)]
+        with self.writing() as connection:
+            return [self.answer(connection, name, NOW - age, **said) for _ in range(number)]
 
-    def answer(self, write: Any, name: str, at: datetime, **said: Any) -> int:
-        video, path = (
-            next(self.ids),
-            said.get("path") or self.folders.root + b"/classified/%s/a.mp4" % name.encode(),
-        )
-        file = {"name": "a.mp4", "path": path, **Identity(video, 1, 1)._asdict(), "state": "filed"}
-        about = {"sampled": said.get("sampled", False), "group": said.get("group")}
-        write.execute(
-            insert(videos).values(id=video, **file, **about, arrived_at=at, finished_at=at)
-        )
-        prediction = {
-            "video_id": video,
-            "model_id": self.models[said.get("model", "new")],
-            "class": name,
-        }
-        prediction |= {
-            "class_index": 0,
-            "probability": said.get("probability", 0.9),
-            "logits": [],
-            "decoder": "opencv",
-        }
-        prediction |= {
-            "kind": said.get("kind", "answer"),
-            "doubt": said.get("doubt"),
-            "created_at": at,
-        }
-        write.execute(insert(predictions).values(frames_asked=16, frames_read=16, **prediction))
-        return video
+    def answer(
+        self, connection: Any, name: str, at: datetime, model: str = "new", **said: Any
+    ) -> int:
+        path = self.root / "classified" / name / "a.mp4"
+        video = {"path": bytes(path), "arrived_at": at, "finished_at": at}
+        video |= {key: said[key] for key in ("path", "group", "sampled") if key in said}
+        prediction = {"class": name, "created_at": at}
+        prediction |= {key: said[key] for key in ("doubt", "kind", "probability") if key in said}
+        video_id = self.add_video(connection, **video)
+        self.add_prediction(connection, video_id, self.models[model], **prediction)
+        return video_id
 
     def review(self, video: int, name: str | None, sampled: bool = True) -> None:
         """What a person said, None where they could not tell."""
         said = Label(video, "labelled", name) if name else Label(video, "unsure")
         self.labels.add([replace(said, sampled=sampled)], "page", "ann", NOW)
 
-    @property
-    def labels(self) -> Labels:
-        return Labels(self.engine, self.folders)
-
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
-    upgrade(tmp_path / "vidwatch.db")
-    engine = connect(tmp_path / "vidwatch.db")
-    yield Home(engine, tmp_path)
-    engine.dispose()
+    home = Home(tmp_path)
+    yield home
+    home.close()
 
 
 def asked(home: Home, question: Any, *arguments: Any) -> Any:
@@ -192,15 +156,9 @@ def test_weeks_count_predictions_by_class_and_name_empty_weeks_too(home: Home) -
 
 def test_a_new_clip_that_a_person_put_into_a_class_folder_is_no_arrival(home: Home) -> None:
     (video,) = home.answers(1)
-    home.add(
-        labels,
-        video_id=video,
-        verdict="labelled",
-        **{"class": "Biking"},
-        source="folder",
-        who="ann",
-        created_at=NOW,
-    )
+    label = {"video_id": video, "verdict": "labelled", "class": "Biking", "source": "folder"}
+    with home.writing() as connection:
+        connection.execute(insert(labels).values(**label, who="ann", created_at=NOW))
     assert asked(home, read_recent, NOW) == Recent([], [])
     assert sum(week.n for week in asked(home, weeks, NOW)) == 0
 
@@ -333,7 +291,7 @@ def test_of_many_clips_the_same_sample_is_read_each_time(
 ) -> None:
     """Evenly, though four cameras take turns."""
     monkeypatch.setattr("daemon.report.drift.SAMPLE_SIZE", 500)
-    with home.engine.execution_options(writes=True).begin() as write:
+    with home.writing() as write:
         for n in range(1000):
             home.answer(write, "Biking", NOW - DAY, group=f"camera{n % 4}")
     found = asked(home, read_recent, NOW)
@@ -353,7 +311,7 @@ def test_unsure_clips_await_review_until_they_are_labelled(home: Home) -> None:
     home.review(said, None, sampled=False)
     home.review(taken_back, "Skiing", sampled=False)
     home.labels.undo([taken_back], "page", "ann", NOW)
-    with home.engine.execution_options(writes=True).begin() as write:  # as the daemon does
+    with home.writing() as write:  # as the daemon does
         write.execute(
             update(videos).where(videos.c.id == taken_back).values(path=there, destination=None)
         )

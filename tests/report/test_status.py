@@ -1,20 +1,18 @@
 import io
 import json
 import os
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from homes import Store, predicted
+from homes import MadeHome
 from rich.console import Console
 
 from daemon.database.connection import connect
-from daemon.database.records import ModelPrediction, Moved
-from daemon.database.upgrade import upgrade
+from daemon.database.predictions import Predictions
 from daemon.home.folder import Home
-from daemon.home.folders import Folders, Found
-from daemon.home.identity import identify
-from daemon.labels.class_folders import ClassFolders
+from daemon.home.folders import Folders
 from daemon.labels.labels import Label, Labels
 from daemon.report.status import read_status
 from daemon.report.tables import render
@@ -26,59 +24,37 @@ NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    home = Home.at(tmp_path)
-    home.create()
-    upgrade(home.database)
-    return home
+    return MadeHome(tmp_path).home
+
+
+def made_at(home: Home) -> closing[MadeHome]:
+    return closing(MadeHome(home.root, now=NOW))
 
 
 def fill(home: Home) -> None:
     """Two filed, one of them a duplicate, one failed, one in trouble, one queued; the names try to do mischief."""
-    store = Store(connect(home.database), "me")
-    names = ["red [bold]x.mp4", "again.mp4", "\x1b[31mtext", "troubled.mp4", "queued.mp4"]
-    arrivals = []
-    for name in names:
-        (home.inbox / name).write_text(name)
-        identity = identify(bytes(home.inbox / name))
-        assert identity
-        arrivals.append(Found(bytes(home.inbox / name), identity, None))
-    store.enqueue(arrivals, NOW)
-    videos = store.claim(4, NOW)
-    model = store.register_model("starter", "digest", ["Biking", "Skiing"], {}, NOW)
-    answers = [
-        predicted(v.id, v.path, "5a3e0000", "Biking", 0, 0.75, [1.0, 0.0], 16, 16, "opencv")
-        for v in videos[:2]
-    ]
-    store.record(answers, model, Folders(home.root), NOW)
-    placed = {move.id: Moved(move.destination, move.destination) for move in store.moves(NOW)}
-    store.moved(placed, NOW - timedelta(minutes=1))
-    store.fail(videos[2].id, "not a video", b"/failed")
-    store.moved({videos[2].id: Moved(b"/\x1b[31mtext", b"/failed")}, NOW)
-    store.postpone([videos[3].id], "the share is gone", NOW)
-    store.close()
+    with made_at(home) as made:
+        names = ["red [bold]x.mp4", "again.mp4", "\x1b[31mtext", "troubled.mp4", "queued.mp4"]
+        made.enqueue(*(made.put(f"inbox/{name}") for name in names))
+        first, copy, text, troubled = made.claim(4)
+        biking = made.model_prediction("Biking", 0.75)
+        made.record(*(made.prediction(v.id, biking, sha256="5a3e0000") for v in (first, copy)))
+        made.now = NOW - timedelta(minutes=1)
+        made.file()
+        made.now = NOW
+        made.queue.fail(text.id, "not a video", made.folders.failed(text.path))
+        made.file()
+        made.queue.postpone([troubled.id], "the share is gone", NOW)
 
 
 def answer_unsure(home: Home) -> None:
     """One clip of the random share, whose answer is unsure; a challenger says something else in its shadow."""
-    store = Store(connect(home.database), "me", sampled=1.0)
-    (home.inbox / "unsure.mp4").write_text("unsure")
-    identity = identify(bytes(home.inbox / "unsure.mp4"))
-    assert identity
-    store.enqueue([Found(bytes(home.inbox / "unsure.mp4"), identity, None)], NOW)
-    (video,) = store.claim(1, NOW)
-    models = [
-        store.register_model(name, name, ["Biking", "Skiing"], {}, NOW)
-        for name in ("starter", "auto-1")
-    ]
-    shadow = ModelPrediction(models[1], "Skiing", 1, 0.9, [0.0, 1.0])
-    said = "Biking", 0, 0.3, [1.0, 0.0], 16, 16, "opencv"
-    answer = predicted(
-        video.id, video.path, "5a3e0001", *said, unsure="probability", shadow=shadow, read_share=0.7
-    )
-    store.record([answer], models[0], Folders(home.root), NOW)
-    target = store.moves(NOW)[0].destination
-    store.moved({video.id: Moved(target, target)}, NOW)
-    store.close()
+    with made_at(home) as made:
+        made.predictions = Predictions(made.engine, review_share=1.0)
+        made.arrive("unsure.mp4")
+        biking = made.model_prediction("Biking", 0.3)
+        shadow = made.model_prediction("Skiing", model=made.register("auto-1"))
+        made.predict_and_file(biking, unsure="probability", shadow=shadow, read_share=0.7)
 
 
 def shown(home: Home) -> str:
@@ -169,10 +145,9 @@ def test_a_file_that_is_no_database_is_one_line(home: Home) -> None:
 
 def test_the_table_calls_states_what_json_calls_them(home: Home) -> None:
     fill(home)
-    store = Store(connect(home.database), "me")
-    (video,) = store.claim(1, NOW)
-    store.wait(video.id, NOW)
-    store.close()
+    with made_at(home) as made:
+        (video,) = made.claim(1)
+        made.queue.wait(video.id, NOW)
     counted = read_status(home, NOW).to_json()
     assert (counted["queued"], counted["waiting"]) == (1, 1)
     (line,) = [line for line in shown(home).splitlines() if "queued  " in line]
@@ -180,25 +155,15 @@ def test_the_table_calls_states_what_json_calls_them(home: Home) -> None:
 
 
 def test_what_could_not_be_read_is_no_new_label(home: Home) -> None:
-    engine = connect(home.database)
-    store = Store(engine, "me")
-    for name in ("good.avi", "notes.txt"):
-        path = home.root / "labelled" / "Biking" / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(name)
-        identity = identify(bytes(path))
-        assert identity
-        ClassFolders(engine, Folders(home.root)).notice([Found(bytes(path), identity)], NOW)
-    assert read_status(home, NOW).training.new_labels == 0
-    good, text = store.claim(2, NOW)
-    model = store.register_model("starter", "digest", ["Biking", "Skiing"], {}, NOW)
-    known = "Biking", 0, 0.75, [1.0, 0.0], 16, 16, "opencv"
-    store.record(
-        [predicted(good.id, good.path, "5a3e0000", *known)], model, Folders(home.root), NOW
-    )
-    store.fail(text.id, "not a video", b"/failed")
-    assert read_status(home, NOW).training.new_labels == 1
-    store.close()
+    with made_at(home) as made:
+        for name in ("good.avi", "notes.txt"):
+            path = made.put(f"labelled/Biking/{name}", name)
+            made.class_folders.notice([made.found(path)], NOW)
+        assert read_status(home, NOW).training.new_labels == 0
+        good, text = made.claim(2)
+        made.record(made.prediction(good.id))
+        made.queue.fail(text.id, "not a video", b"/failed")
+        assert read_status(home, NOW).training.new_labels == 1
 
 
 def test_status_is_read_while_a_writer_holds_the_database(home: Home) -> None:

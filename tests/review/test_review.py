@@ -442,7 +442,7 @@ def test_only_the_daemon_moves_a_filed_clip_that_was_labelled(
 ) -> None:
     video = home.clip("a.avi")
     browser.say(video, action="accept")
-    (move,) = home.store().moves(NOW)
+    (move,) = home.queue.moves(NOW)
     assert (move.id, Path(move.destination.decode())) == (
         video,
         home.home.root / "labelled/bright/a.avi",

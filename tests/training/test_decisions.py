@@ -3,9 +3,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from homes import MadeHome
 
-from daemon.database.connection import connect
-from daemon.database.upgrade import upgrade
 from daemon.training.decisions import Decision, Decisions
 from learner.errors import VidwatchError
 
@@ -17,10 +16,9 @@ WORSE = Decision("refused", "it is worse", {"n": 60})
 
 @pytest.fixture
 def decisions(tmp_path: Path) -> Iterator[Decisions]:
-    upgrade(tmp_path / "vidwatch.db")
-    engine = connect(tmp_path / "vidwatch.db")
-    yield Decisions(engine)
-    engine.dispose()
+    home = MadeHome(tmp_path)
+    yield Decisions(home.engine)
+    home.close()
 
 
 def test_the_setting_counts_at_first_and_again_after_it_was_changed(decisions: Decisions) -> None:

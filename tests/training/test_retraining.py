@@ -63,7 +63,7 @@ def test_after_enough_new_labels_a_model_that_knows_a_new_class_takes_over_by_it
     assert manifest["classes"] == ["bright", "dark", "grey"]
     trained_on = {label for _, label, _ in manifest["trained_on"]}
     assert trained_on == {"bright", "dark", "grey"}
-    assert [row.state for row in lab.rows()] == ["trained"]
+    assert [row.state for row in lab.trainings()] == ["trained"]
     held_out = json.loads((lab.home.models / "auto-1.run/held_out.json").read_text())
     assert len(held_out["classes"]) == 3
     assert "XDG" not in (lab.home.models / "auto-1.run/log.txt").read_text()
@@ -109,7 +109,7 @@ def test_shuffled_labels_make_a_challenger_that_is_refused(lab: Lab) -> None:
     lab.label("dark", range(10, 50))
     learned, _ = lab.retraining._clips(lab.now)
     other = {"bright": "dark", "dark": "bright"}
-    with lab.store.engine.begin() as read:
+    with lab.engine.begin() as read:
         ids = dict(read.execute(select(videos.c.sha256, videos.c.id)).all())  # type: ignore[arg-type]
     lab.labels.add(
         [Label(ids[c.sha256], "labelled", other[c.class_name]) for c in learned],
@@ -129,13 +129,13 @@ def test_a_trainer_that_is_killed_costs_the_run_and_nothing_else(lab: Lab) -> No
     assert lab.retraining._running
     os.kill(lab.retraining._running.process.pid, signal.SIGKILL)
     lab.tend(lambda: not lab.retraining._running)
-    (row,) = lab.rows()
+    (row,) = lab.trainings()
     assert (row.state, lab.history.champion()) == ("failed", "tiny")
     assert "signal 9" in row.error
     lab.idle()
-    assert len(lab.rows()) == 1  # the same labels are not tried for ever
+    assert len(lab.trainings()) == 1  # the same labels are not tried for ever
     assert (
-        request(lab.store.engine, lab.home, SETTINGS, lab.now) == "asked for: auto-2"
+        request(lab.engine, lab.home, SETTINGS, lab.now) == "asked for: auto-2"
     )  # unless a person asks
 
 
@@ -143,8 +143,8 @@ def test_a_training_that_takes_too_long_is_ended(lab: Lab) -> None:
     lab.retraining._settings = SETTINGS.model_copy(update={"training_minutes": 0.01})
     lab.label("bright", range(10, 16))
     lab.label("dark", range(10, 16))
-    lab.tend(lambda: lab.rows() and lab.rows()[0].state == "failed")
-    assert "took longer than 0.01 minutes (training_minutes)" in lab.rows()[0].error
+    lab.tend(lambda: lab.trainings() and lab.trainings()[0].state == "failed")
+    assert "took longer than 0.01 minutes (training_minutes)" in lab.trainings()[0].error
 
 
 def test_a_training_begins_when_no_label_has_come_for_a_while(lab: Lab) -> None:
@@ -152,17 +152,17 @@ def test_a_training_begins_when_no_label_has_come_for_a_while(lab: Lab) -> None:
     lab.retraining.tend(lab.now)
     lab.now += timedelta(seconds=4)
     lab.retraining.tend(lab.now)
-    assert lab.rows() == []
+    assert lab.trainings() == []
     lab.now += timedelta(seconds=2)
     lab.retraining.tend(lab.now)
-    assert [row.why for row in lab.rows()] == ["10 new labels"]
+    assert [row.why for row in lab.trainings()] == ["10 new labels"]
 
 
 def test_a_class_with_too_few_clips_waits_and_its_labels_do_not_count(lab: Lab) -> None:
     lab.label("bright", range(10, 15))
     lab.label("grey", range(10, 12))
     lab.label("dark", range(10, 11), clips=4, as_class="black")
-    with lab.store.engine.begin() as read:
+    with lab.engine.begin() as read:
         found = count_new_labels(read, SETTINGS, 0, {"bright", "dark"})
     assert (found.new, found.is_due) == (5, False)
     assert found.short == {
@@ -173,9 +173,9 @@ def test_a_class_with_too_few_clips_waits_and_its_labels_do_not_count(lab: Lab) 
 
 def test_without_labels_nothing_is_trained(lab: Lab) -> None:
     lab.idle()
-    assert lab.rows() == []
+    assert lab.trainings() == []
     with pytest.raises(VidwatchError, match="no labels to learn from"):
-        request(lab.store.engine, lab.home, SETTINGS, lab.now)
+        request(lab.engine, lab.home, SETTINGS, lab.now)
 
 
 @pytest.mark.slow
@@ -202,9 +202,10 @@ def test_if_folders_are_gone_while_it_trains_it_uses_what_is_stored(lab: Lab) ->
     lab.label("bright", range(10, 16))
     lab.label("dark", range(10, 16))
     lab.tend(lambda: lab.retraining._running)
-    lab.home.inbox.rename(lab.home.root / "elsewhere")
+    for name in ("classified", "labelled"):
+        (lab.root / name).rename(lab.root / f"{name} elsewhere")
     lab.tend(lambda: not lab.retraining._running)
-    (row,) = lab.rows()
+    (row,) = lab.trainings()
     assert row.state in ("trained", "failed")
     if row.state == "failed":
         assert "cannot be read" in row.error
@@ -219,8 +220,10 @@ def test_a_recipe_trains_the_whole_network(lab: Lab, tmp_path: Path) -> None:
     )
     lab.label("bright", range(10, 18))
     lab.label("dark", range(10, 18))
-    lab.tend(lambda: lab.decided() or (lab.rows()[:1] and lab.rows()[0].state == "failed"))
-    assert [(row.state, row.error) for row in lab.rows()] == [("trained", None)]
+    lab.tend(
+        lambda: lab.decided() or (lab.trainings()[:1] and lab.trainings()[0].state == "failed")
+    )
+    assert [(row.state, row.error) for row in lab.trainings()] == [("trained", None)]
     manifest = json.loads((lab.home.models / "auto-1.json").read_text())
     assert manifest["network"]["backbone"] == "custom_2conv"
 
@@ -231,7 +234,7 @@ def test_an_unknown_recipe_is_an_error_at_the_start(lab: Lab) -> None:
 
 
 def biased_by_video(lab: Lab) -> dict[int, bool]:
-    with lab.store.engine.begin() as read:
+    with lab.engine.begin() as read:
         return {clip.video_id: clip.biased for clip in labelled_videos(read)}
 
 
@@ -255,12 +258,12 @@ def test_a_correction_is_biased_also_if_it_is_the_only_label(lab: Lab) -> None:
 def test_labels_that_are_given_again_are_not_new(lab: Lab) -> None:
     lab.label("bright", range(10, 22))
     lab.idle()
-    (row,) = lab.rows()
+    (row,) = lab.trainings()
     training = lab.history.requested_training() or Training(row.id, row.name)
     lab.retraining.stop()
     lab.history.begin(training, 12, lab.now)
     lab.history.end(training, "trained", None, lab.now)
-    with lab.store.engine.begin() as read:
+    with lab.engine.begin() as read:
         before = labelled_videos(read)
     lab.labels.add(
         [Label(clip.video_id, "labelled", clip.class_name) for clip in before],
@@ -268,7 +271,7 @@ def test_labels_that_are_given_again_are_not_new(lab: Lab) -> None:
         "ann",
         lab.now,
     )
-    with lab.store.engine.begin() as read:
+    with lab.engine.begin() as read:
         assert count_new_labels(read, SETTINGS, 12, {"bright", "dark"}).new == 0
 
 
