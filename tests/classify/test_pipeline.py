@@ -24,7 +24,7 @@ from learner.video import Clip
 
 
 @dataclass(frozen=True)
-class Said:
+class Prediction:
     class_name: str
     class_index: int
     probability: float
@@ -46,7 +46,7 @@ class Brightness:
         red = [float(clip.frames[..., 0].mean()) for clip in clips]
         return [
             Outcome(
-                Said(
+                Prediction(
                     ("dark", "red")[value > 127],
                     value > 127,
                     0.9,

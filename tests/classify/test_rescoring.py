@@ -28,7 +28,7 @@ def later_model(lab: Lab) -> None:
 
 
 def test_a_later_models_predictions_stand_beside_the_answers_and_no_file_moves(lab: Lab) -> None:
-    ids = [lab.answer("bright", 1), lab.answer("dark", 1)]
+    ids = [lab.clip("bright", 1), lab.clip("dark", 1)]
     later_model(lab)
     before = sorted(path for path in lab.home.root.rglob("*.avi"))
     assert again(lab) == Rescored("auto-1", 2, 2, 0)
@@ -48,7 +48,7 @@ def test_a_later_models_predictions_stand_beside_the_answers_and_no_file_moves(l
 
 
 def test_features_that_are_stored_serve_where_the_file_is_gone(lab: Lab) -> None:
-    first, second = lab.answer("bright", 1), lab.answer("dark", 2)
+    first, second = lab.clip("bright", 1), lab.clip("dark", 2)
     later_model(lab)
     assert again(lab).scored == 2  # which stores them
     other = load(lab.home.model("auto-1"))
@@ -57,7 +57,7 @@ def test_features_that_are_stored_serve_where_the_file_is_gone(lab: Lab) -> None
         other.manifest,
         {**other.tensors, "head.linear.bias": other.tensors["head.linear.bias"] + 1},
     )
-    third = lab.answer("dark", 3, number=9)
+    third = lab.clip("dark", 3, number=9)
     with lab.engine.begin() as read:
         for video in (first, second, third):
             Path(

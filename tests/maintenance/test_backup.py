@@ -486,15 +486,15 @@ def test_labels_are_said_to_be_lost_only_where_they_are(tmp_path: Path) -> None:
     room.engine.dispose()
     done = restored(room.home)
     assert (done.returncode, "lost" in done.stdout) == (0, False)
-    room.say(video, "dark")
-    room.say(copy, "dark")
+    room.give_label(video, "dark")
+    room.give_label(copy, "dark")
     room.file()  # into labelled/dark, where the label is found again
     room.engine.dispose()
     done = restored(room.home)
     assert (done.returncode, "lost" in done.stdout) == (0, False)
     assert "in which clips lie: 2 labels" in done.stdout
     back_up(room.home.database, room.home.backups, NOW)
-    room.say(room.clip("c.avi"), "dark")
+    room.give_label(room.clip("c.avi"), "dark")
     room.engine.dispose()
     done = restored(room.home)
     assert "and lost here: 1 label\n" in done.stdout

@@ -28,7 +28,7 @@ def home(tmp_path: Path) -> Home:
     return home
 
 
-def said(home: Home, subject: str) -> list[tuple[str, str]]:
+def lines_of(home: Home, subject: str) -> list[tuple[str, str]]:
     return [(line.state, line.said) for line in examine(home) if line.subject == subject]
 
 
@@ -59,12 +59,12 @@ def test_the_command_has_exit_status_1_where_there_is_a_problem(home: Home) -> N
 
 def test_a_wrong_setting_is_named(home: Home) -> None:
     home.settings.write_text("batch_size = 0\n")
-    assert [state for state, _ in said(home, "settings")] == ["problem"]
+    assert [state for state, _ in lines_of(home, "settings")] == ["problem"]
 
 
 def test_a_folder_that_is_not_there_is_named(home: Home) -> None:
     (home.root / "duplicates").rmdir()
-    ((state, text),) = said(home, "folders")
+    ((state, text),) = lines_of(home, "folders")
     assert state == "problem"
     assert "duplicates: no file can be made" in text
 
@@ -73,7 +73,7 @@ def test_a_folder_that_this_user_may_not_write_is_named(home: Home) -> None:
     if os.geteuid() == 0:
         pytest.skip("needs a user other than root")
     home.inbox.chmod(0o500)
-    ((state, text),) = said(home, "folders")
+    ((state, text),) = lines_of(home, "folders")
     home.inbox.chmod(0o700)
     assert state == "problem"
     assert "run this as that user" in text
@@ -86,14 +86,14 @@ def test_nothing_is_left_of_the_tries(home: Home) -> None:
 
 def test_too_little_space_is_a_problem(home: Home) -> None:
     home.settings.write_text("min_free_gigabytes = 1_000_000\n")
-    told = said(home, "space")
+    told = lines_of(home, "space")
     assert {state for state, _ in told} == {"problem"}
     assert "set min_free_gigabytes lower in vidwatch.toml" in told[0][1]
 
 
 def test_a_damaged_database_is_a_problem(home: Home) -> None:
     os.truncate(home.database, 20000)
-    ((state, text),) = said(home, "database")
+    ((state, text),) = lines_of(home, "database")
     assert state == "problem"
     assert "'vidwatch restore'" in text
 
@@ -107,7 +107,7 @@ def test_failed_and_waiting_videos_are_told(home: Home) -> None:
         check=True,
         capture_output=True,
     )
-    assert [text.partition(":")[0] for _, text in said(home, "videos")] == [
+    assert [text.partition(":")[0] for _, text in lines_of(home, "videos")] == [
         "1 could not be classified"
     ]
 
@@ -115,9 +115,9 @@ def test_failed_and_waiting_videos_are_told(home: Home) -> None:
 def test_a_file_from_the_future_is_a_warning_and_a_database_a_problem(home: Home) -> None:
     video = write_video(home.inbox / "a.avi")
     os.utime(video, (4e9, 4e9))
-    assert [state for state, _ in said(home, "clock")] == ["warning"]
+    assert [state for state, _ in lines_of(home, "clock")] == ["warning"]
     os.utime(home.database, (4e9, 4e9))
-    assert [state for state, _ in said(home, "clock")] == ["problem"]
+    assert [state for state, _ in lines_of(home, "clock")] == ["problem"]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_too_few_watches_are_a_warning(
     (tmp_path / "max_user_watches").write_text(watches)
     (tmp_path / "max_user_instances").write_text(instances)
     monkeypatch.setattr(doctor, "INOTIFY", tmp_path)
-    ((state, text),) = said(home, "events")
+    ((state, text),) = lines_of(home, "events")
     assert state == "warning"
     assert told in text
 
@@ -149,20 +149,20 @@ def test_a_home_on_a_share_is_a_problem_and_an_inbox_is_searched(
     monkeypatch.setattr(mounts, "MOUNTS", made)
     disk = "27 1 254:0 / / rw - ext4 /dev/vda1 rw\n"
     made.write_text(f"{disk}28 27 0:9 / {home.inbox} rw - cifs //nas/in rw\n")
-    assert said(home, "file system") == [("ok", "the home is on ext4")]
-    ((state, text),) = said(home, "inbox")
+    assert lines_of(home, "file system") == [("ok", "the home is on ext4")]
+    ((state, text),) = lines_of(home, "inbox")
     assert (state, "polling" in text) == ("ok", True)
     home.settings.write_text('watch = "events"\n')
-    assert [state for state, _ in said(home, "inbox")] == ["problem"]
+    assert [state for state, _ in lines_of(home, "inbox")] == ["problem"]
     made.write_text(f"{disk}28 27 0:9 / {home.root} rw - nfs4 nas:/home rw\n")
-    assert [state for state, _ in said(home, "file system")] == ["problem"]
+    assert [state for state, _ in lines_of(home, "file system")] == ["problem"]
 
 
 def test_few_open_files_are_a_warning(home: Home) -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
     try:
-        assert [state for state, _ in said(home, "open files")] == ["warning"]
+        assert [state for state, _ in lines_of(home, "open files")] == ["warning"]
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
@@ -170,10 +170,10 @@ def test_few_open_files_are_a_warning(home: Home) -> None:
 def test_a_missing_backup_is_a_warning(home: Home) -> None:
     for path in home.backups.iterdir():
         path.unlink()
-    ((state, text),) = said(home, "backup")
+    ((state, text),) = lines_of(home, "backup")
     assert (state, "'vidwatch backup'" in text) == ("warning", True)
     (home.backups / "before-upgrade-20260102T030405Z.db").touch()
-    ((state, text),) = said(home, "backup")
+    ((state, text),) = lines_of(home, "backup")
     assert (state, "none yet, but for before-upgrade-20260102T030405Z.db" in text) == (
         "warning",
         True,
@@ -182,7 +182,7 @@ def test_a_missing_backup_is_a_warning(home: Home) -> None:
 
 def test_a_threshold_of_an_unknown_class_is_a_warning(home: Home) -> None:
     home.settings.write_text("thresholds = { Biking = 0.8, Skiingg = 0.3 }\n")
-    problems = [text for state, text in said(home, "settings") if state == "warning"]
+    problems = [text for state, text in lines_of(home, "settings") if state == "warning"]
     assert len(problems) == 1
     assert "knows a class Skiingg; is it misspelt?" in problems[0]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from reviewed import CLASSES, NOW, TEMPERATURE, Browser, ReviewedHome, cards_on, hidden, said_on
+from reviewed import CLASSES, NOW, TEMPERATURE, Browser, ReviewedHome, cards_on, hidden, message_on
 from tiny import cache
 
 from daemon.labels.labels import Label
@@ -64,9 +64,9 @@ def test_an_answer_is_accepted_as_the_user_of_the_page(
     home: ReviewedHome, browser: Browser
 ) -> None:
     video = home.clip("a.avi")
-    page = browser.say(video, action="accept").text
-    assert home.said() == [(video, "labelled", "bright", "page", False)]
-    assert said_on(page) == "a.avi: accepted"
+    page = browser.submit(video, action="accept").text
+    assert home.given_labels("sampled") == [(video, "labelled", "bright", "page", False)]
+    assert message_on(page) == "a.avi: accepted"
     assert cards_on(page) == []
     assert home.who() == [getpass.getuser()]
 
@@ -83,8 +83,8 @@ def test_another_class_is_chosen_or_typed(
     home: ReviewedHome, browser: Browser, fields: dict[str, str]
 ) -> None:
     video = home.clip()
-    browser.say(video, **fields)
-    assert home.said() == [
+    browser.submit(video, **fields)
+    assert home.given_labels("sampled") == [
         (video, "labelled", (fields.get("other") or "red").strip(), "page", False)
     ]
 
@@ -96,8 +96,8 @@ def test_a_wrong_class_is_told_in_its_place_and_what_was_typed_stays(
     home: ReviewedHome, browser: Browser, name: str
 ) -> None:
     first, video = home.clip(), home.clip()
-    answer = browser.say(video, action="other", other=name)
-    assert (answer.status_code, home.said()) == (422, [])
+    answer = browser.submit(video, action="other", other=name)
+    assert (answer.status_code, home.given_labels()) == (422, [])
     assert f'id="error-{video}"' in answer.text
     assert f'id="error-{first}"' not in answer.text
     assert "<script>alert" not in answer.text
@@ -106,19 +106,19 @@ def test_a_wrong_class_is_told_in_its_place_and_what_was_typed_stays(
 
 def test_unsure_is_an_answer(home: ReviewedHome, browser: Browser) -> None:
     video = home.clip()
-    browser.say(video, action="unsure")
-    assert home.said() == [(video, "unsure", None, "page", False)]
+    browser.submit(video, action="unsure")
+    assert home.given_labels("sampled") == [(video, "unsure", None, "page", False)]
 
 
 def test_a_clip_is_skipped_in_this_session_only(
     home: ReviewedHome, site: Site, browser: Browser
 ) -> None:
     video = home.clip()
-    assert cards_on(browser.say(video, action="skip").text) == []
+    assert cards_on(browser.submit(video, action="skip").text) == []
     assert cards_on(Browser(site).get("/").text) == [video]
     assert browser.undo() == "1 clip shown again"
     assert cards_on(browser.get("/").text) == [video]
-    assert home.said() == []
+    assert home.given_labels() == []
 
 
 def test_the_random_share_is_marked_and_its_labels_say_so(
@@ -127,8 +127,8 @@ def test_the_random_share_is_marked_and_its_labels_say_so(
     drawn, other = home.clip(sampled=True), home.clip()
     page = browser.get("/").text
     assert page.count("random share</span> Drawn by chance") == 1
-    browser.say([drawn, other], action="accept")
-    assert sorted(home.said()) == [
+    browser.submit([drawn, other], action="accept")
+    assert sorted(home.given_labels("sampled")) == [
         (drawn, "labelled", "bright", "page", True),
         (other, "labelled", "bright", "page", False),
     ]
@@ -138,12 +138,12 @@ def test_many_are_accepted_or_labelled_at_once_and_all_are_undone_at_once(
     home: ReviewedHome, browser: Browser
 ) -> None:
     videos = [home.clip(logits=logits) for logits in ((4, 2, 0, -1), (0, 4, 1, 2), (0, 1, 4, 2))]
-    browser.say(videos, action="accept")
-    assert [row[2] for row in home.said()] == ["bright", "dark", "grey"]
+    browser.submit(videos, action="accept")
+    assert [row[2] for row in home.given_labels()] == ["bright", "dark", "grey"]
     assert browser.undo() == "3 clips taken back"
     assert sorted(cards_on(browser.get("/").text)) == videos
-    browser.say(videos[:2], action="other", other="red")
-    assert [row[:3] for row in home.said()[6:]] == [
+    browser.submit(videos[:2], action="other", other="red")
+    assert [row[:3] for row in home.given_labels()[6:]] == [
         (video, "labelled", "red") for video in videos[:2]
     ]
 
@@ -152,21 +152,21 @@ def test_hundreds_that_were_skipped_stay_away_and_what_is_said_then_can_be_undon
     home: ReviewedHome, site: Site, browser: Browser
 ) -> None:
     videos = [home.clip(), home.clip()]
-    browser.say(videos[0], action="skip")
+    browser.submit(videos[0], action="skip")
     for absent in range(1000, 1150):
         browser.post(
             "/say",
             data={"secret": site.secret, "id": absent, "action": "skip"},
             follow_redirects=False,
         )
-    browser.say(videos[1], action="accept")
+    browser.submit(videos[1], action="accept")
     assert cards_on(browser.get("/").text) == []
     assert browser.undo() == "1 clip taken back"
     assert cards_on(browser.get("/").text) == [videos[1]]
 
 
 def test_nothing_selected_says_so(browser: Browser) -> None:
-    answer = browser.say([], action="accept")
+    answer = browser.submit([], action="accept")
     assert answer.status_code == 422
     assert "no clip is selected" in answer.text
 
@@ -175,22 +175,25 @@ def test_undo_goes_back_action_by_action_to_the_first_of_this_session(
     home: ReviewedHome, browser: Browser
 ) -> None:
     first, second = home.clip(), home.clip()
-    browser.say(first, action="accept")
-    browser.say(second, action="unsure")
+    browser.submit(first, action="accept")
+    browser.submit(second, action="unsure")
     assert [browser.undo(), browser.undo(), browser.undo()] == [
         "1 clip taken back",
         "1 clip taken back",
         "there is nothing to undo in this session",
     ]
-    assert [row[:2] for row in home.said()[2:]] == [(second, "withdrawn"), (first, "withdrawn")]
+    assert [row[:2] for row in home.given_labels()[2:]] == [
+        (second, "withdrawn"),
+        (first, "withdrawn"),
+    ]
 
 
 def test_undo_leaves_what_someone_else_has_said_since(home: ReviewedHome, browser: Browser) -> None:
     mine, theirs = home.clip(), home.clip()
-    browser.say([mine, theirs], action="accept")
-    home.say(theirs, "dark")
+    browser.submit([mine, theirs], action="accept")
+    home.give_label(theirs, "dark")
     assert browser.undo() == "1 clip taken back; 1 clip not, since more was said of it since"
-    assert home.said()[-1][:2] == (mine, "withdrawn")
+    assert home.given_labels()[-1][:2] == (mine, "withdrawn")
 
 
 def test_a_label_that_came_after_the_page_was_made_is_told_of(
@@ -198,19 +201,19 @@ def test_a_label_that_came_after_the_page_was_made_is_told_of(
 ) -> None:
     video = home.clip("a.avi")
     page = browser.get("/").text
-    home.say(video, "dark")
+    home.give_label(video, "dark")
     form = {
         "secret": hidden(page, "secret"),
         "seen": hidden(page, "seen"),
         "id": video,
         "class": "red",
     }
-    told = said_on(browser.post("/say", data=form).text)
+    told = message_on(browser.post("/say", data=form).text)
     assert (
         told
         == "a.avi: red. Meanwhile ann said dark of a.avi (command): that stays in the table, and yours counts"
     )
-    assert [row[2] for row in home.said()] == ["dark", "red"]
+    assert [row[2] for row in home.given_labels()] == ["dark", "red"]
 
 
 def test_what_cannot_be_labelled_is_named(home: ReviewedHome, browser: Browser) -> None:
@@ -222,11 +225,11 @@ def test_what_cannot_be_labelled_is_named(home: ReviewedHome, browser: Browser) 
         ("-1", "whole number"),
         (2**70, "whole number"),
     ):
-        answer = browser.say(video, **{"class": "red"})  # type: ignore[arg-type]
+        answer = browser.submit(video, **{"class": "red"})  # type: ignore[arg-type]
         assert answer.status_code == 422
         assert reason in answer.text
-    assert "video 99 has no answer" in browser.say(99, action="accept").text
-    assert home.said() == []
+    assert "video 99 has no answer" in browser.submit(99, action="accept").text
+    assert home.given_labels() == []
 
 
 def test_a_file_that_is_gone_cannot_be_shown_and_can_be_labelled(
@@ -238,8 +241,8 @@ def test_a_file_that_is_gone_cannot_be_shown_and_can_be_labelled(
     assert "cannot be shown: " in page
     assert "No such file or directory" in page
     assert browser.get(f"/strip/{video}.jpg").status_code == 404
-    browser.say(video, **{"class": "red"})
-    assert home.said()[0][:3] == (video, "labelled", "red")
+    browser.submit(video, **{"class": "red"})
+    assert home.given_labels()[0][:3] == (video, "labelled", "red")
 
 
 def test_a_strip_is_the_frames_that_the_model_saw_side_by_side(
@@ -376,8 +379,8 @@ def test_the_history_comes_from_the_random_share_alone(
     home: ReviewedHome, browser: Browser
 ) -> None:
     right, wrong, other = home.clip(sampled=True), home.clip(sampled=True), home.clip()
-    browser.say(right, action="accept")
-    browser.say([wrong, other], action="other", other="red")
+    browser.submit(right, action="accept")
+    browser.submit([wrong, other], action="other", other="red")
     page = re.sub(r"\s+", " ", browser.get("/history").text)
     assert '<td>tiny</td><td class="n">2</td><td class="n">1</td>' in page
     assert "50.0 %" in page
@@ -408,7 +411,7 @@ def test_an_undo_that_could_not_be_written_can_be_tried_again(
     home: ReviewedHome, browser: Browser
 ) -> None:
     video = home.clip()
-    browser.say(video, action="accept")
+    browser.submit(video, action="accept")
     secret = hidden(browser.get("/").text, "secret")
     with home.engine.begin() as write:
         write.exec_driver_sql(
@@ -418,14 +421,14 @@ def test_an_undo_that_could_not_be_written_can_be_tried_again(
     with home.engine.begin() as write:
         write.exec_driver_sql("DROP TRIGGER full")
     assert browser.undo() == "1 clip taken back"
-    assert home.said()[-1][:2] == (video, "withdrawn")
+    assert home.given_labels()[-1][:2] == (video, "withdrawn")
 
 
 def test_a_label_moves_a_filed_clip_by_the_daemons_hand_alone(
     home: ReviewedHome, browser: Browser
 ) -> None:
     video = home.clip("a.avi")
-    browser.say(video, action="accept")
+    browser.submit(video, action="accept")
     (move,) = home.queue.moves(NOW)
     assert (move.id, Path(move.destination.decode())) == (
         video,

@@ -233,7 +233,7 @@ def sides_of(lab: Lab) -> dict[int, bool]:
 
 
 def test_corrections_do_not_judge_but_labels_of_all_that_came_do(lab: Lab) -> None:
-    came = [lab.answer("bright", number) for number in range(1, 41)]
+    came = [lab.clip("bright", number) for number in range(1, 41)]
     corrected = came[5:40:7]
     lab.labels.add(
         [Label(video, "labelled", "dark") for video in corrected], "command", "ann", lab.now
@@ -244,7 +244,7 @@ def test_corrections_do_not_judge_but_labels_of_all_that_came_do(lab: Lab) -> No
 
 
 def test_one_correction_alone_does_not_judge_though_it_is_all_that_is_labelled(lab: Lab) -> None:
-    first, *_ = [lab.answer("bright", number) for number in range(1, 12)]
+    first, *_ = [lab.clip("bright", number) for number in range(1, 12)]
     lab.labels.add([Label(first, "labelled", "dark")], "moved", "ann", lab.now)
     assert sides_of(lab) == {first: True}
 
