@@ -1,4 +1,4 @@
-"""A home whose champion tells bright from dark clips, with clips that were predicted and can be labelled."""
+"""A home whose champion tells bright from dark clips, with predicted clips to be labelled."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +24,10 @@ SHADES = {"bright": 180, "dark": 0, "grey": 90}
 
 
 class Lab(MadeHome):
-    """A home whose champion tells bright from dark clips; its clips are predicted by that and labelled by hand."""
+    """A home whose champion tells bright from dark clips.
+
+    Its clips have the predictions that the test expects of it, and are labelled by hand.
+    """
 
     def __init__(self, root: Path, champion: Path) -> None:
         super().__init__(root, model="tiny", classes=["bright", "dark"])

@@ -65,7 +65,10 @@ def decoders() -> Iterator[Decoders]:
 
 
 class House(MadeHome):
-    """A home with a pipeline, driven by hand: each round is an hour later, so that no pause is waited."""
+    """A home with a pipeline, driven by hand.
+
+    Each round is an hour later, so that the test waits for no pause.
+    """
 
     def __init__(self, root: Path, decoders: Decoders) -> None:
         super().__init__(root, now=START, model="m", classes=["dark", "red"])

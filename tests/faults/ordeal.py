@@ -41,7 +41,10 @@ def write_clip(path: Path, number: int) -> None:
 
 
 class Ordeal(MadeHome):
-    """A home with a daemon that predicts with a small model; `dropped` counts the files given to it, by content."""
+    """A home with a daemon that predicts with a small model.
+
+    `dropped` counts the files given to it, by content.
+    """
 
     def __init__(self, root: Path, model: Path, **settings: object) -> None:
         super().__init__(root)

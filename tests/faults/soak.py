@@ -181,7 +181,8 @@ def main() -> None:
         decided = dict(soak.ordeal.query("SELECT verdict, count(*) FROM decisions GROUP BY 1"))
         sources = dict(soak.ordeal.query("SELECT source, count(*) FROM labels GROUP BY 1"))
         print(
-            f"{soak.ordeal.dropped.total()} files, {soak.kills} kills, labels {sources}, trainings {ended}, {decided}"
+            f"{soak.ordeal.dropped.total()} files, {soak.kills} kills, labels {sources}, "
+            f"trainings {ended}, {decided}"
         )
         if grown := soak.grown():
             sys.exit("; ".join(grown))
