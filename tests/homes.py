@@ -195,10 +195,24 @@ class MadeHome:
         return video
 
     def give_label(
-        self, video: int, class_name: str, source: Source = "command", who: str = "ann"
+        self,
+        video: int,
+        class_name: str,
+        source: Source = "command",
+        who: str = "ann",
+        sampled: bool = False,
     ) -> None:
-        """Label a video; its file is not moved yet."""
-        self.labels.add([Label(video, "labelled", class_name)], source, who, self.now)
+        """Label a video as someone else; its file is not moved yet.
+
+        Args:
+            video: The video's id.
+            class_name: The class.
+            source: How the label is given.
+            who: Who gives it.
+            sampled: Whether it is given while the random share is reviewed.
+        """
+        label = Label(video, "labelled", class_name, sampled)
+        self.labels.add([label], source, who, self.now)
 
     # Rows
 

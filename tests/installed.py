@@ -60,8 +60,8 @@ class Daemon:
     def end(self, number: signal.Signals) -> tuple[int, str]:
         assert self.process
         self.process.send_signal(number)
-        _, said = self.process.communicate(timeout=SLOWEST)
-        return self.process.returncode, said
+        _, log = self.process.communicate(timeout=SLOWEST)
+        return self.process.returncode, log
 
     def status(self) -> dict[str, Any]:
         return read_status(Home.at(self.root), now()).to_json()

@@ -1,4 +1,4 @@
-"""A home whose champion tells bright from dark clips, with clips that were answered and can be labelled."""
+"""A home whose champion tells bright from dark clips, with predicted clips to be labelled."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +24,10 @@ SHADES = {"bright": 180, "dark": 0, "grey": 90}
 
 
 class Lab(MadeHome):
-    """A home whose champion tells bright from dark clips; its clips are answered by that and labelled by hand."""
+    """A home whose champion tells bright from dark clips.
+
+    Its clips have the predictions that the test expects of it, and are labelled by hand.
+    """
 
     def __init__(self, root: Path, champion: Path) -> None:
         super().__init__(root, model="tiny", classes=["bright", "dark"])
@@ -33,8 +36,8 @@ class Lab(MadeHome):
         self.history.follow_setting("tiny", self.now)
         self.retraining = Retraining(self.home, SETTINGS, self.history)
 
-    def answer(self, label: str, group: int, number: int = 1) -> int:
-        """A clip that came, and was answered and filed; gives its id."""
+    def clip(self, label: str, group: int, number: int = 1) -> int:
+        """A clip that came, and was predicted and filed; gives its id."""
         name = f"inbox/v_{label}new_g{group:02}_c{number:02}.avi"
         path = self.put_video(name, frames=5 + number, shade=SHADES[label] + group)
         self.enqueue(path, group=f"{label}{group}")
@@ -43,12 +46,13 @@ class Lab(MadeHome):
         return video
 
     def label(self, label: str, groups: range, clips: int = 1, as_class: str = "") -> None:
-        said = [
-            Label(self.answer(label, group, number), "labelled", as_class or label)
+        """New clips of so many groups, and their labels."""
+        new = [
+            Label(self.clip(label, group, number), "labelled", as_class or label)
             for group in groups
             for number in range(1, clips + 1)
         ]
-        self.labels.add(said, "csv", "ann", self.now)
+        self.labels.add(new, "csv", "ann", self.now)
 
     def tend(self, until: Callable[[], Any]) -> None:
         """Some seconds at a time, while the process takes the time it takes."""

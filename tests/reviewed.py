@@ -1,4 +1,4 @@
-"""A home whose clips have answers of a real small model, and the review page on it."""
+"""A home whose clips have predictions of a real small model, and the review page on it."""
 
 import re
 from collections.abc import Sequence
@@ -13,7 +13,6 @@ from tiny import ARGS, SPEC, write_weights
 from daemon.database.predictions import Predictions
 from daemon.database.tables import labels
 from daemon.home.settings import load
-from daemon.labels.labels import Label
 from daemon.review.app import make_app
 from daemon.review.cards import probabilities
 from daemon.review.site import Site
@@ -29,7 +28,7 @@ ADDRESS = "http://127.0.0.1:8765"
 
 
 class ReviewedHome(MadeHome):
-    """Clips are answered at once; `sampled` ones are drawn for the random share."""
+    """Clips are predicted at once; `sampled` ones are drawn for the random share."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root / "home", now=NOW, model="tiny", classes=CLASSES)
@@ -54,27 +53,27 @@ class ReviewedHome(MadeHome):
         name: str = "",
         *,
         logits: Sequence[float] = (4, 2, 0, -1),
-        doubt: str | None = None,
+        unsure: str | None = None,
         sampled: bool = False,
         group: str | None = None,
     ) -> int:
-        """A new clip, answered and filed; gives its id."""
+        """A new clip, predicted and filed; gives its id."""
         self.count += 1
         name = name or f"clip{self.count}.avi"
         path = self.put_video(f"inbox/{name}", frames=4 + self.count)
-        return self._answer(path, logits, doubt, sampled, group)
+        return self._predict(path, logits, unsure, sampled, group)
 
     def copy_of(self, video: int) -> int:
         """The same content once more; gives its id."""
         path = self.inbox / f"copy of {video}.avi"
         path.write_bytes(self.path(video).read_bytes())
-        return self._answer(path)
+        return self._predict(path)
 
-    def _answer(
+    def _predict(
         self,
         path: Path,
         logits: Sequence[float] = (4, 2, 0, -1),
-        doubt: str | None = None,
+        unsure: str | None = None,
         sampled: bool = False,
         group: str | None = None,
     ) -> int:
@@ -91,16 +90,9 @@ class ReviewedHome(MadeHome):
             frames_asked=clip.frames_asked,
             frames_read=clip.frames_read,
             decoder=clip.decoder,
-            unsure=doubt,
+            unsure=unsure,
         )
         return video
-
-    def say(self, video: int, class_name: str, sampled: bool = False) -> None:
-        """As someone else, by command."""
-        self.labels.add([Label(video, "labelled", class_name, sampled)], "command", "ann", NOW)
-
-    def said(self) -> list[tuple[int, str, str | None, str, bool]]:
-        return self.given_labels("sampled")
 
     def who(self) -> list[str]:
         return [row.who for row in self.rows(labels)]
@@ -117,7 +109,7 @@ class Browser(TestClient):
     ) -> None:
         super().__init__(make_app(site, host, token), base_url=address)
 
-    def say(self, video: int | list[int], path: str = "/say", **fields: Any) -> Any:
+    def submit(self, video: int | list[int], path: str = "/say", **fields: Any) -> Any:
         page = self.get("/").text
         form = {
             "secret": hidden(page, "secret"),
@@ -128,7 +120,7 @@ class Browser(TestClient):
         return self.post(path, data={name: value for name, value in form.items() if value != []})
 
     def undo(self) -> str:
-        return said_on(self.say([], "/undo").text)
+        return message_on(self.submit([], "/undo").text)
 
 
 def hidden(page: str, name: str) -> str:
@@ -137,7 +129,7 @@ def hidden(page: str, name: str) -> str:
     return found[1]
 
 
-def said_on(page: str) -> str:
+def message_on(page: str) -> str:
     found = re.search('<p id="message" role="status">([^<]*)</p>', page)
     assert found
     return found[1]

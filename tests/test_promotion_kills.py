@@ -31,7 +31,7 @@ STEPS = [
 
 
 def start(lab: Lab, **environment: str) -> subprocess.Popen[bytes]:
-    told = {
+    settings = {
         "VIDWATCH_HOME": str(lab.home.root),
         "VIDWATCH_MODEL": "tiny",
         "VIDWATCH_SETTLE_SECONDS": "0.2",
@@ -40,7 +40,7 @@ def start(lab: Lab, **environment: str) -> subprocess.Popen[bytes]:
         "VIDWATCH_DEVICE": "cpu",
     }
     return subprocess.Popen(
-        [VIDWATCH, "run"], env={**os.environ, **told, **environment}, stderr=subprocess.DEVNULL
+        [VIDWATCH, "run"], env={**os.environ, **settings, **environment}, stderr=subprocess.DEVNULL
     )
 
 

@@ -79,8 +79,8 @@ def training(clips: list[LabelledClip], root: Path) -> Iterator[None]:
         "import subprocess, sys, json\n"
         "job = json.load(sys.stdin)\n"
         "for n in range(1000):\n"
-        "    told = json.dumps({**job, 'challenger': sys.argv[1] + f'/auto-{n}'})\n"
-        "    subprocess.run([sys.executable, '-m', 'daemon.training.trainer', sys.argv[2]], input=told, text=True,\n"
+        "    text = json.dumps({**job, 'challenger': sys.argv[1] + f'/auto-{n}'})\n"
+        "    subprocess.run([sys.executable, '-m', 'daemon.training.trainer', sys.argv[2]], input=text, text=True,\n"
         "                   stdout=subprocess.DEVNULL)\n"
     )
     script = script.replace("sys.argv[2]", "str(__import__('os').getpid())")

@@ -33,10 +33,10 @@ def rows(clips: Path) -> Iterator[Row]:
         libraries, model = (
             partial(run, environment, sys.executable, "-c", code) for code in (LIBRARIES, MODEL)
         )
-        bare, told, shown = in_turns(
+        bare, help_page, shown = in_turns(
             libraries, partial(vidwatch, "--help"), partial(vidwatch, "status"), rounds=9
         )
-        yield Row("vidwatch --help", told, "s", LIBRARIES, bare, "≤ 2")
+        yield Row("vidwatch --help", help_page, "s", LIBRARIES, bare, "≤ 2")
         yield Row("vidwatch status, empty home", shown, "s", LIBRARIES, bare, "≤ 2")
         bare, ready = in_turns(model, partial(start, environment, Path(scratch, "notify")))
         yield Row(
@@ -57,13 +57,13 @@ def run(environment: Mapping[str, str], *command: str) -> None:
 
 def start(environment: Mapping[str, str], address: Path) -> None:
     """A daemon, until it says that it is ready."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
-        told.bind(str(address))
-        told.settimeout(LONGEST)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
+        notices.bind(str(address))
+        notices.settimeout(LONGEST)
         listened = {**environment, "NOTIFY_SOCKET": str(address)}
         daemon = subprocess.Popen((VIDWATCH, "run"), env=listened, stderr=subprocess.DEVNULL)
         try:
-            while b"READY=1" not in told.recv(4096):
+            while b"READY=1" not in notices.recv(4096):
                 pass
         finally:
             daemon.kill()

@@ -68,7 +68,7 @@ def served(site: Site, token: str | None = None) -> Iterator[str]:
 @pytest.fixture
 def home(tmp_path: Path, cache: Path) -> ReviewedHome:
     home = ReviewedHome(tmp_path)
-    home.clip("first.avi", logits=(2, 1.8, 0, -1), doubt="probability")
+    home.clip("first.avi", logits=(2, 1.8, 0, -1), unsure="probability")
     home.clip("second.avi", logits=(1, 3, 0, -1))
     home.clip("third.avi", logits=(0, 1, 4, -1))
     home.clip("drawn.avi", logits=(6, 0, 0, 0), sampled=True)
@@ -119,7 +119,10 @@ def test_a_clip_is_accepted_by_a_key_and_the_next_has_the_focus(
     assert page.evaluate("window.stays") == "as it was"
     page.keyboard.press("Enter")
     message(page, "second.avi: accepted")
-    assert [row[1:3] for row in home.said()] == [("labelled", "bright"), ("labelled", "dark")]
+    assert [row[1:3] for row in home.given_labels()] == [
+        ("labelled", "bright"),
+        ("labelled", "dark"),
+    ]
 
 
 def test_the_likeliest_classes_have_the_keys_1_2_3(page: Any, home: ReviewedHome) -> None:
@@ -127,7 +130,7 @@ def test_the_likeliest_classes_have_the_keys_1_2_3(page: Any, home: ReviewedHome
     message(page, "first.avi: dark")
     page.keyboard.press("3")
     message(page, "second.avi: grey")
-    assert [row[2] for row in home.said()] == ["dark", "grey"]
+    assert [row[2] for row in home.given_labels()] == ["dark", "grey"]
 
 
 def test_another_class_is_typed_and_a_refused_one_is_shown_at_its_card(
@@ -145,7 +148,7 @@ def test_another_class_is_typed_and_a_refused_one_is_shown_at_its_card(
     field.fill("jaguar")  # a, u and j are keys, too, elsewhere
     page.keyboard.press("Enter")
     message(page, "second.avi: jaguar")
-    assert [row[:3] for row in home.said()] == [(2, "labelled", "jaguar")]
+    assert [row[:3] for row in home.given_labels()] == [(2, "labelled", "jaguar")]
 
 
 def test_undo_brings_the_clip_back_and_puts_the_focus_on_it(page: Any, home: ReviewedHome) -> None:
@@ -161,7 +164,7 @@ def test_undo_brings_the_clip_back_and_puts_the_focus_on_it(page: Any, home: Rev
     message(page, "1 label taken back")
     assert current(page) == "second.avi"
     assert sorted(names(page)) == ["drawn.avi", "first.avi", "second.avi", "third.avi"]
-    assert [row[1] for row in home.said()] == ["unsure", "withdrawn"]
+    assert [row[1] for row in home.given_labels()] == ["unsure", "withdrawn"]
 
 
 def test_many_are_selected_by_key_and_accepted_at_once(page: Any, home: ReviewedHome) -> None:
@@ -170,7 +173,7 @@ def test_many_are_selected_by_key_and_accepted_at_once(page: Any, home: Reviewed
     assert page.locator("#selected").inner_text() == "2 selected"
     page.get_by_role("button", name="accept all").click()
     message(page, "first.avi, second.avi: accepted")
-    assert [row[2] for row in home.said()] == ["bright", "dark"]
+    assert [row[2] for row in home.given_labels()] == ["bright", "dark"]
     page.keyboard.press("z")
     message(page, "2 labels taken back")
     assert len(names(page)) == 4
@@ -183,7 +186,7 @@ def test_enter_in_the_field_for_many_labels_them_and_accepts_nothing(
     page.locator("#bulk-class").fill("zebra")
     page.keyboard.press("Enter")
     message(page, "first.avi: zebra")
-    assert [row[2] for row in home.said()] == ["zebra"]
+    assert [row[2] for row in home.given_labels()] == ["zebra"]
 
 
 def test_the_random_share_is_marked(page: Any) -> None:
@@ -274,7 +277,7 @@ def test_the_page_works_without_javascript(chromium: Any, home: ReviewedHome, ad
     message(page, "1 label taken back")
     page.locator("#clip-3 .evidence a").click()
     assert page.locator("svg").count() == 3
-    assert [row[2] for row in home.said()] == ["bright", "zebra", "grey", None]
+    assert [row[2] for row in home.given_labels()] == ["bright", "zebra", "grey", None]
     context.close()
 
 
@@ -323,7 +326,7 @@ def test_a_form_of_another_site_is_refused_by_the_browsers_headers(
     )
     page.locator("button").click()
     playwright.expect(page.locator("body")).to_contain_text("Another site sent this")
-    assert home.said() == []
+    assert home.given_labels() == []
     page.close()
 
 
@@ -346,10 +349,10 @@ def test_a_key_never_acts_on_a_card_that_is_out_of_sight(page: Any, home: Review
     marked = page.locator(".card.current h2").inner_text()
     page.keyboard.press("2")
     playwright.expect(page.locator(".card.current h2")).not_to_have_text(marked)
-    assert home.said() == []
+    assert home.given_labels() == []
     page.mouse.wheel(0, 4000)
     page.locator("body").press("Enter")
-    assert home.said() == []
+    assert home.given_labels() == []
 
 
 def test_keys_that_come_fast_each_count_for_the_card_they_were_meant_for(
@@ -359,7 +362,7 @@ def test_keys_that_come_fast_each_count_for_the_card_they_were_meant_for(
     for _ in range(3):
         page.keyboard.press("a")
     playwright.expect(page.locator(".card")).to_have_count(before - 3)
-    assert len(home.said()) == 3
+    assert len(home.given_labels()) == 3
 
 
 def test_a_refused_class_for_many_is_shown_in_sight_and_the_selection_stays(page: Any) -> None:

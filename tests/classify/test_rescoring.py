@@ -29,7 +29,7 @@ def later_model(lab: Lab) -> None:
 
 
 def test_a_later_models_predictions_stand_beside_the_first_ones_and_no_file_moves(lab: Lab) -> None:
-    ids = [lab.answer("bright", 1), lab.answer("dark", 1)]
+    ids = [lab.clip("bright", 1), lab.clip("dark", 1)]
     later_model(lab)
     before = sorted(path for path in lab.home.root.rglob("*.avi"))
     assert again(lab) == Rescored("auto-1", 2, 2, 0)
@@ -49,7 +49,7 @@ def test_a_later_models_predictions_stand_beside_the_first_ones_and_no_file_move
 
 
 def test_stored_features_are_used_if_the_file_is_gone(lab: Lab) -> None:
-    first, second = lab.answer("bright", 1), lab.answer("dark", 2)
+    first, second = lab.clip("bright", 1), lab.clip("dark", 2)
     later_model(lab)
     assert again(lab).predicted == 2  # which stores them
     other = load(lab.home.model("auto-1"))
@@ -58,7 +58,7 @@ def test_stored_features_are_used_if_the_file_is_gone(lab: Lab) -> None:
         other.manifest,
         {**other.tensors, "head.linear.bias": other.tensors["head.linear.bias"] + 1},
     )
-    third = lab.answer("dark", 3, number=9)
+    third = lab.clip("dark", 3, number=9)
     with lab.engine.begin() as connection:
         for video in (first, second, third):
             Path(
@@ -77,7 +77,7 @@ def test_a_missing_model_is_named_in_the_error(lab: Lab) -> None:
 def test_it_runs_on_the_device_of_the_settings_or_on_the_one_that_is_asked_for(
     lab: Lab, untouchable_gpu: None
 ) -> None:
-    lab.answer("bright", 1)
+    lab.clip("bright", 1)
     later_model(lab)
     with pytest.raises(AssertionError, match="the GPU is used"):
         again(lab)

@@ -507,13 +507,13 @@ def table() -> Iterator[str]:
     for odd in CORPUS:
         expected = odd.expected
         if isinstance(expected, Refused):
-            said = f"failed: {expected.words}" + (
+            text = f"failed: {expected.words}" + (
                 " (looked at again while it is young)" if expected.cut_short else ""
             )
         else:
             share = "" if expected.share == 1 else f", of which {expected.share:.0%} is there"
-            said = f"classified on frames {expected.first} to {expected.end - 1}{share}"
-        yield f"{odd.name[:40]:40}  {said}"
+            text = f"classified on frames {expected.first} to {expected.end - 1}{share}"
+        yield f"{odd.name[:40]:40}  {text}"
 
 
 if __name__ == "__main__":

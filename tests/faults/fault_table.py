@@ -26,7 +26,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 
 def _rows(reporter: Any) -> Iterator[tuple[str, str, str]]:
-    for outcome, said in OUTCOMES.items():
+    for outcome, result in OUTCOMES.items():
         for report in reporter.stats.get(outcome, []):
             if outcome == "passed" and report.when != "call":
                 continue
@@ -35,7 +35,11 @@ def _rows(reporter: Any) -> Iterator[tuple[str, str, str]]:
                 f": {report.longrepr[2].removeprefix('Skipped: ')}" if outcome == "skipped" else ""
             )
             seen = "; ".join(f"{name} {value}" for name, value in report.user_properties)
-            yield _promise(Path(path)), _in_words(test), said + why + (f" ({seen})" if seen else "")
+            yield (
+                _promise(Path(path)),
+                _in_words(test),
+                result + why + (f" ({seen})" if seen else ""),
+            )
 
 
 def _promise(path: Path) -> str:

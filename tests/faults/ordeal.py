@@ -41,12 +41,15 @@ def write_clip(path: Path, number: int) -> None:
 
 
 class Ordeal(MadeHome):
-    """A home with a daemon that answers with a small model; `dropped` counts the files given to it, by content."""
+    """A home with a daemon that predicts with a small model.
+
+    `dropped` counts the files given to it, by content.
+    """
 
     def __init__(self, root: Path, model: Path, **settings: object) -> None:
         super().__init__(root)
         self.put_model(model)
-        told = {
+        known = {
             "home": root,
             "model": "tiny",
             "device": "cpu",
@@ -56,7 +59,7 @@ class Ordeal(MadeHome):
         }
         self.environment = {
             **os.environ,
-            **{f"VIDWATCH_{key.upper()}": str(value) for key, value in told.items()},
+            **{f"VIDWATCH_{key.upper()}": str(value) for key, value in known.items()},
         }
         self.dropped: Counter[str] = Counter()
         self.videos: set[str] = set()
@@ -118,16 +121,16 @@ class Ordeal(MadeHome):
         if self.process.poll() is None:
             (os.killpg if all_of_it else os.kill)(self.process.pid, signal.SIGKILL)
         code = self.process.wait()
-        assert code == -signal.SIGKILL, (code, self.said())
+        assert code == -signal.SIGKILL, (code, self.end_of_log())
         self.require_no_process()
 
     def stop(self) -> None:
         """Tell the daemon to end, not before it hears that: Python takes a moment to start."""
         assert self.process
-        assert self.wait_for(lambda: self.home.running()), self.said()
+        assert self.wait_for(lambda: self.home.running()), self.end_of_log()
         self.process.terminate()
         code = self.process.wait(SLOWEST)
-        assert code == 0, (code, self.said())
+        assert code == 0, (code, self.end_of_log())
         self.require_no_process()
 
     def require_no_process(self) -> None:
@@ -150,7 +153,7 @@ class Ordeal(MadeHome):
             except psutil.Error:
                 continue
 
-    def said(self) -> str:
+    def end_of_log(self) -> str:
         """The end of the daemon's log."""
         return self.log.read_text(errors="replace")[-3000:]
 
@@ -172,7 +175,7 @@ class Ordeal(MadeHome):
         left = "SELECT * FROM videos WHERE finished_at IS NULL"
         assert self.wait_for(self.is_worked_off, SLOWEST + self.dropped.total()), (
             self.query(left),
-            self.said(),
+            self.end_of_log(),
         )
         self.stop()
 

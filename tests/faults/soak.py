@@ -70,7 +70,7 @@ class Soak:
                 self.ordeal.start()
                 next_kill = self.minute + self.rng.uniform(0.5, 1.5)
             time.sleep(0.2)
-        assert self.ordeal.wait_for(self.ordeal.is_worked_off, 300), self.ordeal.said()
+        assert self.ordeal.wait_for(self.ordeal.is_worked_off, 300), self.ordeal.end_of_log()
         self.ordeal.stop()
         self.ordeal.require_well()
 
@@ -179,9 +179,10 @@ def main() -> None:
             Console(width=120).print(soak.table())
         ended = dict(soak.ordeal.query("SELECT state, count(*) FROM trainings GROUP BY 1"))
         decided = dict(soak.ordeal.query("SELECT verdict, count(*) FROM decisions GROUP BY 1"))
-        said = dict(soak.ordeal.query("SELECT source, count(*) FROM labels GROUP BY 1"))
+        sources = dict(soak.ordeal.query("SELECT source, count(*) FROM labels GROUP BY 1"))
         print(
-            f"{soak.ordeal.dropped.total()} files, {soak.kills} kills, labels {said}, trainings {ended}, {decided}"
+            f"{soak.ordeal.dropped.total()} files, {soak.kills} kills, labels {sources}, "
+            f"trainings {ended}, {decided}"
         )
         if grown := soak.grown():
             sys.exit("; ".join(grown))

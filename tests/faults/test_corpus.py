@@ -105,8 +105,8 @@ def test_all_odd_files_at_once_leave_an_empty_inbox_and_a_daemon_that_runs(tmp_p
         daemon.start()
         for least in (1, len(made) // 2, len(made)):  # each within its time
             daemon.wait_for(lambda now, least=least: now["filed"] + now["failed"] >= least)
-        code, said = daemon.end(signal.SIGTERM)
-    assert (code, "Traceback" in said) == (0, False)
+        code, log = daemon.end(signal.SIGTERM)
+    assert (code, "Traceback" in log) == (0, False)
     assert daemon.names("inbox") == []
     found = {}
     for path, error in daemon.query("SELECT CAST(path AS TEXT), error FROM videos"):

@@ -97,7 +97,7 @@ def test_a_disk_that_is_full_at_some_write_loses_nothing(
     on_disk: Ordeal, disk: Disk, leaving: int
 ) -> None:
     on_disk.start()
-    assert on_disk.wait_for(lambda: on_disk.query("SELECT * FROM models")), on_disk.said()
+    assert on_disk.wait_for(lambda: on_disk.query("SELECT * FROM models")), on_disk.end_of_log()
     ballast = [on_disk.drop(number, f"staged/{number}.avi") for number in range(20)]
     ballast += [on_disk.drop(50, "staged/text.mp4", video=False)]
     full = disk.fill(leaving)
@@ -105,16 +105,16 @@ def test_a_disk_that_is_full_at_some_write_loses_nothing(
         staged.rename(on_disk.home.inbox / staged.name)
     on_disk.wait_for(on_disk.is_worked_off, seconds=8)
     assert on_disk.process
-    assert on_disk.process.poll() is None, on_disk.said()
+    assert on_disk.process.poll() is None, on_disk.end_of_log()
     on_disk.require_all_there()
     on_disk.kill()  # and the power fails on top of it
     on_disk.start()
     time.sleep(6)
     full.unlink()
     if (code := on_disk.process.poll()) is not None:
-        assert code == os.EX_TEMPFAIL, on_disk.said()  # the service would start it again
+        assert code == os.EX_TEMPFAIL, on_disk.end_of_log()  # the service would start it again
         on_disk.start()
-    assert on_disk.wait_for(on_disk.is_worked_off), on_disk.said()
+    assert on_disk.wait_for(on_disk.is_worked_off), on_disk.end_of_log()
     on_disk.stop()
     on_disk.require_well()
 
@@ -126,7 +126,7 @@ def test_below_the_set_free_space_nothing_is_taken_up_until_there_is_more(
     on_disk.environment["VIDWATCH_MIN_FREE_GIGABYTES"] = "0.01"
     full = disk.fill(leaving=8_000_000)
     on_disk.start()
-    assert on_disk.wait_for(lambda: "disk" in notices(on_disk)), on_disk.said()
+    assert on_disk.wait_for(lambda: "disk" in notices(on_disk)), on_disk.end_of_log()
     assert "less than 0.01 GB (min_free_gigabytes) are free" in notices(on_disk)["disk"]
     for number in range(5):
         on_disk.drop(number, f"inbox/{number}.avi")
@@ -136,7 +136,7 @@ def test_below_the_set_free_space_nothing_is_taken_up_until_there_is_more(
     time.sleep(2)
     assert on_disk.query("SELECT count(*) FROM videos WHERE state = 'queued'") == [(5,)]
     full.unlink()
-    assert on_disk.wait_for(on_disk.is_worked_off), on_disk.said()
+    assert on_disk.wait_for(on_disk.is_worked_off), on_disk.end_of_log()
     assert "disk" not in notices(on_disk)
     on_disk.stop()
     on_disk.require_well()
@@ -145,7 +145,7 @@ def test_below_the_set_free_space_nothing_is_taken_up_until_there_is_more(
 @pytest.mark.slow
 def test_a_disk_that_becomes_read_only_costs_time_alone(on_disk: Ordeal, disk: Disk) -> None:
     on_disk.start()
-    assert on_disk.wait_for(lambda: on_disk.query("SELECT * FROM models")), on_disk.said()
+    assert on_disk.wait_for(lambda: on_disk.query("SELECT * FROM models")), on_disk.end_of_log()
     for number in range(10):
         on_disk.drop(number, f"inbox/{number}.avi")
     if subprocess.run(
@@ -156,9 +156,9 @@ def test_a_disk_that_becomes_read_only_costs_time_alone(on_disk: Ordeal, disk: D
     on_disk.require_all_there()
     run("mount", "-o", "remount,rw", str(disk.path))
     if on_disk.process and (code := on_disk.process.poll()) is not None:
-        assert code == os.EX_TEMPFAIL, on_disk.said()
+        assert code == os.EX_TEMPFAIL, on_disk.end_of_log()
         on_disk.start()
-    assert on_disk.wait_for(on_disk.is_worked_off), on_disk.said()
+    assert on_disk.wait_for(on_disk.is_worked_off), on_disk.end_of_log()
     on_disk.stop()
     on_disk.require_well()
 
@@ -187,19 +187,19 @@ def test_an_inbox_on_another_file_system_that_goes_away_and_comes_back(
     ordeal: Ordeal, inbox_apart: Disk
 ) -> None:
     ordeal.start()
-    assert ordeal.wait_for(lambda: ordeal.query("SELECT * FROM models")), ordeal.said()
+    assert ordeal.wait_for(lambda: ordeal.query("SELECT * FROM models")), ordeal.end_of_log()
     for number in range(10):
         drop_apart(ordeal, number)
-    assert ordeal.wait_for(ordeal.is_worked_off), ordeal.said()
+    assert ordeal.wait_for(ordeal.is_worked_off), ordeal.end_of_log()
     for number in range(10, 20):
         drop_apart(ordeal, number)
     with away(inbox_apart, ordeal.home.root / "kept"):
         assert ordeal.wait_for(lambda: "mount it" in notices(ordeal).get("inbox", "")), (
-            ordeal.said()
+            ordeal.end_of_log()
         )
         time.sleep(4)
         assert ordeal.query("SELECT count(*) FROM videos WHERE state = 'failed'") == [(0,)]
-    assert ordeal.wait_for(ordeal.is_worked_off), ordeal.said()
+    assert ordeal.wait_for(ordeal.is_worked_off), ordeal.end_of_log()
     assert ordeal.wait_for(lambda: "inbox" not in notices(ordeal))
     ordeal.stop()
     ordeal.require_well()
@@ -210,18 +210,18 @@ def test_an_inbox_that_is_away_when_the_daemon_starts(ordeal: Ordeal, inbox_apar
     for number in range(5):
         drop_apart(ordeal, number)
     ordeal.start("daemon.classify.decoding:_read:before")
-    assert ordeal.wait_for(ordeal.reached.exists), ordeal.said()
+    assert ordeal.wait_for(ordeal.reached.exists), ordeal.end_of_log()
     ordeal.kill()
     queued = "SELECT count(*) FROM videos WHERE finished_at IS NULL"
     assert ordeal.query(queued) == [(5,)]
     with away(inbox_apart, ordeal.home.root / "kept"):
         ordeal.start()
         assert ordeal.wait_for(lambda: "mount it" in notices(ordeal).get("inbox", "")), (
-            ordeal.said()
+            ordeal.end_of_log()
         )
         time.sleep(4)  # longer than a file may be gone
         assert ordeal.query(queued) == [(5,)]
-    assert ordeal.wait_for(ordeal.is_worked_off), ordeal.said()
+    assert ordeal.wait_for(ordeal.is_worked_off), ordeal.end_of_log()
     ordeal.stop()
     ordeal.require_well()
 
@@ -249,7 +249,7 @@ def test_a_kill_while_files_are_copied_from_another_file_system(
         "shutil:copystat:before:2",
     ):
         ordeal.start(fault)
-        assert ordeal.wait_for(ordeal.reached.exists), ordeal.said()
+        assert ordeal.wait_for(ordeal.reached.exists), ordeal.end_of_log()
         ordeal.kill()
     ordeal.work_off()
     ordeal.require_well()
@@ -265,11 +265,11 @@ def test_without_watches_left_files_are_found_by_searching_and_it_says_so(ordeal
     ):
         pytest.skip("needs a user namespace, to have no watches of its own")
     ordeal.start(prefix=("unshare", "-Ur", "sh", "-c", f'echo 0 > {limit}; exec "$@"', "sh"))
-    assert ordeal.wait_for(lambda: "events of inbox" in notices(ordeal)), ordeal.said()
+    assert ordeal.wait_for(lambda: "events of inbox" in notices(ordeal)), ordeal.end_of_log()
     assert "new files are found by searching, every 1 s" in notices(ordeal)["events of inbox"]
     for number in range(5):
         ordeal.drop(number, f"inbox/{number}.avi")
-    assert ordeal.wait_for(ordeal.is_worked_off), ordeal.said()
+    assert ordeal.wait_for(ordeal.is_worked_off), ordeal.end_of_log()
     ordeal.stop()
     ordeal.require_well()
 
@@ -281,10 +281,10 @@ def test_polling_chosen_by_a_setting_finds_files_without_events(
 ) -> None:
     ordeal.environment["VIDWATCH_WATCH"] = watch
     ordeal.start()
-    assert ordeal.wait_for(lambda: ordeal.query("SELECT * FROM models")), ordeal.said()
+    assert ordeal.wait_for(lambda: ordeal.query("SELECT * FROM models")), ordeal.end_of_log()
     for number in range(5):
         ordeal.drop(number, f"inbox/{number}.avi")
-    assert ordeal.wait_for(ordeal.is_worked_off), ordeal.said()
+    assert ordeal.wait_for(ordeal.is_worked_off), ordeal.end_of_log()
     assert ordeal.process
     opened = {
         descriptor.readlink() for descriptor in Path(f"/proc/{ordeal.process.pid}/fd").iterdir()
@@ -300,7 +300,7 @@ def test_files_whose_events_were_lost_by_the_thousand_are_all_found(ordeal: Orde
     litter = ordeal.home.inbox / "deep"
     litter.mkdir()
     ordeal.start()
-    assert ordeal.wait_for(lambda: "watching" in ordeal.log.read_text()), ordeal.said()
+    assert ordeal.wait_for(lambda: "watching" in ordeal.log.read_text()), ordeal.end_of_log()
     time.sleep(2)  # the watches are set right after it has said so
     assert ordeal.process
     ordeal.process.send_signal(signal.SIGSTOP)
@@ -309,8 +309,8 @@ def test_files_whose_events_were_lost_by_the_thousand_are_all_found(ordeal: Orde
     for number in range(10):
         ordeal.drop(number, f"inbox/deep/{number}.avi")
     ordeal.process.send_signal(signal.SIGCONT)
-    assert ordeal.wait_for(ordeal.is_worked_off), ordeal.said()
-    assert ordeal.wait_for(lambda: "overflow" in ordeal.log.read_text()), ordeal.said()
+    assert ordeal.wait_for(ordeal.is_worked_off), ordeal.end_of_log()
+    assert ordeal.wait_for(lambda: "overflow" in ordeal.log.read_text()), ordeal.end_of_log()
     shutil.rmtree(litter)
     ordeal.stop()
     ordeal.require_well()
@@ -322,12 +322,12 @@ def test_names_that_differ_in_case_alone_and_renames_between_them(ordeal: Ordeal
     ordeal.drop(1, "inbox/clip.avi")
     ordeal.start()
     assert ordeal.wait_for(lambda: ordeal.query("SELECT * FROM videos WHERE state = 'filed'")), (
-        ordeal.said()
+        ordeal.end_of_log()
     )
     for number in range(2, 12):
         path = ordeal.drop(number, f"inbox/Take-{number}.avi")
         path.rename(path.with_name(path.name.lower()))
-    assert ordeal.wait_for(ordeal.is_worked_off), ordeal.said()
+    assert ordeal.wait_for(ordeal.is_worked_off), ordeal.end_of_log()
     ordeal.stop()
     ordeal.require_well()
 
@@ -340,14 +340,14 @@ def test_a_database_that_is_damaged_while_the_daemon_runs_ends_it_with_the_way_b
         ordeal.drop(number, f"inbox/{number}.avi")
     ordeal.work_off()
     ordeal.start()
-    assert ordeal.wait_for(lambda: "watching" in ordeal.log.read_text()[-200:]), ordeal.said()
+    assert ordeal.wait_for(lambda: "watching" in ordeal.log.read_text()[-200:]), ordeal.end_of_log()
     time.sleep(3)
     with ordeal.home.database.open("r+b") as file:
         file.seek(4096)
         file.write(os.urandom(ordeal.home.database.stat().st_size - 4096))
     ordeal.drop(100, "inbox/100.avi")
     assert ordeal.process
-    assert ordeal.process.wait(60) == 2, ordeal.said()
-    assert "is damaged" in ordeal.said()
-    assert "vidwatch restore" in ordeal.said()
+    assert ordeal.process.wait(60) == 2, ordeal.end_of_log()
+    assert "is damaged" in ordeal.end_of_log()
+    assert "vidwatch restore" in ordeal.end_of_log()
     ordeal.require_all_there()

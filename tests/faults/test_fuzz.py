@@ -118,7 +118,7 @@ def test_harmed_clips_end_in_time_and_leave_decoders_that_work(
     tmp_path: Path, decoders: Decoders, seeds: list[bytes], seconds: float
 ) -> None:
     seed = int(os.environ.get("VIDWATCH_TEST_SEED", time.time()))
-    chance, said = random.Random(seed), Counter[str]()
+    chance, outcomes = random.Random(seed), Counter[str]()
     end, numbers = time.monotonic() + seconds, count()
     while time.monotonic() < end:
         paths = [tmp_path / str(next(numbers)) for _ in range(AT_ONCE)]
@@ -128,7 +128,7 @@ def test_harmed_clips_end_in_time_and_leave_decoders_that_work(
         for path, future in zip(paths, futures, strict=True):
             future.exception(timeout=AT_ONCE * (LIMIT + 5))
             outcome = decoders.outcome(future)
-            said[outcome.kind if isinstance(outcome, Undecoded) else "read"] += 1
+            outcomes[outcome.kind if isinstance(outcome, Undecoded) else "read"] += 1
             # A crash or a slow file is what the processes are for; all else has an answer of its own.
             assert isinstance(outcome, Clip) or outcome.kind in ("failed", "crashed"), (
                 seed,
@@ -141,7 +141,7 @@ def test_harmed_clips_end_in_time_and_leave_decoders_that_work(
                 print(f"{path.name}: {outcome.reason}")
             else:
                 path.unlink()
-    print(f"seed {seed}: {dict(said)}")
+    print(f"seed {seed}: {dict(outcomes)}")
     assert isinstance(
         decoders.outcome(decoders.decode(bytes(write_video(tmp_path / "a.avi")))), Clip
     )

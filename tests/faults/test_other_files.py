@@ -221,8 +221,8 @@ def with_reference(movie: bytes, kind: bytes, name: str) -> bytes:
         + b"\0" * (len(path) % 2)
         + b"\xff\xff\0\0"
     )
-    said = alias if kind == b"alis" else name.encode() + b"\0"
-    entry = (12 + len(said)).to_bytes(4, "big") + kind + bytes(4) + said
+    reference = alias if kind == b"alis" else name.encode() + b"\0"
+    entry = (12 + len(reference)).to_bytes(4, "big") + kind + bytes(4) + reference
     new = (16 + len(entry)).to_bytes(4, "big") + b"dref" + bytes(4) + b"\0\0\0\1" + entry
     data = bytearray(movie[:at] + new + movie[at + old :])
     for box in (b"moov", b"trak", b"mdia", b"minf", b"dinf"):  # each holds the next

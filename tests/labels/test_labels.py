@@ -30,10 +30,6 @@ class Desk(MadeHome):
     def __init__(self, root: Path) -> None:
         super().__init__(root, review_share=1.0)
 
-    def answer(self, doubt: str | None = None) -> None:
-        """Everything that is queued, and file it."""
-        self.predict_and_file(unsure=doubt)
-
     def move(self, source: Path, folder: str) -> Path:
         target = self.root / folder / source.name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -44,9 +40,6 @@ class Desk(MadeHome):
 
     def unexplained(self, path: Path) -> bool:
         return self.class_folders.unexplained([self.found(path)]) == [self.found(path)]
-
-    def said(self) -> list[tuple[int, str, str | None, str]]:
-        return self.given_labels()
 
 
 @pytest.fixture
@@ -60,21 +53,21 @@ def test_a_clip_moved_from_one_class_folder_to_another_is_labelled_and_rests_in_
     desk: Desk,
 ) -> None:
     video = desk.arrive("a.avi")
-    desk.answer()
+    desk.predict_and_file()
     moved = desk.move(desk.root / "classified/Biking/a.avi", "classified/Skiing")
     assert desk.notice(moved) == 1
     desk.file()
-    assert desk.said() == [(video, "labelled", "Skiing", "moved")]
+    assert desk.given_labels() == [(video, "labelled", "Skiing", "moved")]
     assert desk.place(video) == "labelled/Skiing/a.avi"
 
 
 def test_a_file_where_we_put_it_is_no_label(desk: Desk) -> None:
     desk.arrive("a.avi")
-    desk.answer()
+    desk.predict_and_file()
     path = desk.root / "classified/Biking/a.avi"
     assert not desk.unexplained(path)
     assert desk.notice(path) == 0
-    assert desk.said() == []
+    assert desk.given_labels() == []
 
 
 def test_a_file_that_is_on_its_way_to_a_class_folder_was_not_moved_by_a_person(desk: Desk) -> None:
@@ -85,23 +78,23 @@ def test_a_file_that_is_on_its_way_to_a_class_folder_was_not_moved_by_a_person(d
         desk.root / "inbox/a.avi", "classified/Biking"
     )  # and the row does not say so yet
     assert desk.notice(moved) == 0
-    assert desk.said() == []
+    assert desk.given_labels() == []
 
 
 def test_a_rename_within_a_class_folder_is_no_label(desk: Desk) -> None:
     video = desk.arrive("a.avi")
-    desk.answer()
+    desk.predict_and_file()
     renamed = (desk.root / "classified/Biking/a.avi").rename(desk.root / "classified/Biking/b.avi")
     assert desk.notice(renamed) == 0
-    assert (desk.said(), desk.place(video)) == ([], "classified/Biking/b.avi")
+    assert (desk.given_labels(), desk.place(video)) == ([], "classified/Biking/b.avi")
 
 
 def test_a_clip_never_seen_is_classified_too_and_stays_where_it_was_put(desk: Desk) -> None:
     path = desk.put("labelled/Zebra/cam1/a.avi")
     assert desk.notice(path) == 1
     video = int(desk.row(path)["id"])
-    desk.answer()
-    assert desk.said() == [(video, "labelled", "Zebra", "folder")]
+    desk.predict_and_file()
+    assert desk.given_labels() == [(video, "labelled", "Zebra", "folder")]
     assert (desk.row(video)["state"], desk.place(video)) == ("filed", "labelled/Zebra/cam1/a.avi")
     assert not desk.row(video)["sampled"]
     with desk.engine.begin() as read:
@@ -110,11 +103,11 @@ def test_a_clip_never_seen_is_classified_too_and_stays_where_it_was_put(desk: De
 
 def test_a_copy_in_labelled_is_a_label_of_its_content_never_a_duplicate(desk: Desk) -> None:
     video = desk.arrive("a.avi", "same")
-    desk.answer()
+    desk.predict_and_file()
     copy = desk.put("labelled/Skiing/copy.avi", "same")
     desk.notice(copy)
-    desk.answer()
-    assert desk.said() == [(video, "labelled", "Skiing", "moved")]
+    desk.predict_and_file()
+    assert desk.given_labels() == [(video, "labelled", "Skiing", "moved")]
     assert desk.row(copy)["duplicate_of"] == video
     assert copy.exists()
     assert desk.place(video) == "labelled/Skiing/a.avi"  # the first one rests with its label, too
@@ -126,9 +119,9 @@ def test_a_clip_moved_while_it_is_queued_finishes_its_prediction_and_is_not_file
     video = desk.arrive("a.avi")
     moved = desk.move(desk.root / "inbox/a.avi", "labelled/Skiing")
     assert desk.notice(moved) == 1
-    desk.answer()
+    desk.predict_and_file()
     assert (desk.row(video)["state"], desk.place(video)) == ("filed", "labelled/Skiing/a.avi")
-    assert desk.said() == [(video, "labelled", "Skiing", "moved")]
+    assert desk.given_labels() == [(video, "labelled", "Skiing", "moved")]
 
 
 def test_a_clip_moved_while_it_is_claimed_finishes_its_prediction_and_is_not_filed(
@@ -159,33 +152,33 @@ def test_a_clip_moved_by_hand_between_prediction_and_filing_is_labelled_and_not_
 
 def test_the_newest_label_counts_and_older_ones_stay(desk: Desk) -> None:
     video = desk.arrive("a.avi")
-    desk.answer()
+    desk.predict_and_file()
     desk.labels.add([Label(video, "labelled", "Skiing")], "command", "ann", NOW)
     desk.labels.add(
         [Label(video, "labelled", "Mixing")], "page", "bob", NOW
     )  # two people correct one clip
     desk.file()
     assert desk.place(video) == "labelled/Mixing/a.avi"
-    assert [row[2] for row in desk.said()] == ["Skiing", "Mixing"]
+    assert [row[2] for row in desk.given_labels()] == ["Skiing", "Mixing"]
 
 
 def test_a_label_taken_back_gives_way_to_the_one_before_or_to_the_prediction(desk: Desk) -> None:
     video = desk.arrive("a.avi")
-    desk.answer()
+    desk.predict_and_file()
     for name in ("Skiing", "Mixing"):
         desk.labels.add([Label(video, "labelled", name)], "command", "ann", NOW)
     desk.labels.undo([video], "command", "ann", NOW)
     desk.file()
     assert desk.place(video) == "labelled/Skiing/a.avi"
     other = desk.arrive("b.avi")
-    desk.answer()
+    desk.predict_and_file()
     desk.labels.add([Label(other, "labelled", "Skiing")], "command", "ann", NOW)
     desk.file()
     desk.labels.undo([other], "command", "ann", NOW)
     desk.file()
     assert desk.place(other) == "classified/Biking/b.avi"
     third = desk.arrive("c.avi")
-    desk.answer()
+    desk.predict_and_file()
     with pytest.raises(VidwatchError, match=f"video {third} has no label"):
         desk.labels.undo([third], "command", "ann", NOW)
 
@@ -194,18 +187,18 @@ def test_an_accepted_prediction_is_a_label(desk: Desk) -> None:
     video = desk.arrive("a.avi")
     with pytest.raises(VidwatchError, match=f"video {video} has no prediction yet"):
         desk.labels.accept([video], "accepted", "ann", NOW)
-    desk.answer()
+    desk.predict_and_file()
     desk.labels.accept([video], "accepted", "ann", NOW)
-    assert desk.said() == [(video, "labelled", "Biking", "accepted")]
+    assert desk.given_labels() == [(video, "labelled", "Biking", "accepted")]
 
 
 def test_an_unsure_clip_goes_to_its_own_folder_and_moving_it_on_labels_it(desk: Desk) -> None:
     video = desk.arrive("a.avi")
-    desk.answer(doubt="probability")
+    desk.predict_and_file(unsure="probability")
     assert desk.place(video) == "classified/_unsure/a.avi"
     desk.notice(desk.move(desk.root / "classified/_unsure/a.avi", "classified/Skiing"))
     desk.file()
-    assert (desk.place(video), desk.said()) == (
+    assert (desk.place(video), desk.given_labels()) == (
         "labelled/Skiing/a.avi",
         [(video, "labelled", "Skiing", "moved")],
     )
@@ -213,14 +206,14 @@ def test_an_unsure_clip_goes_to_its_own_folder_and_moving_it_on_labels_it(desk: 
 
 def test_a_clip_that_a_person_moves_among_the_unsure_is_unsure(desk: Desk) -> None:
     video = desk.arrive("a.avi")
-    desk.answer()
+    desk.predict_and_file()
     desk.notice(desk.move(desk.root / "classified/Biking/a.avi", "classified/_unsure"))
-    assert desk.said() == [(video, "unsure", None, "moved")]
+    assert desk.given_labels() == [(video, "unsure", None, "moved")]
 
 
 def test_a_label_for_an_unknown_or_failed_video_changes_nothing(desk: Desk) -> None:
     video = desk.arrive("a.avi")
-    desk.answer()
+    desk.predict_and_file()
     bad = desk.arrive("b.avi")
     desk.queue.claim(1, NOW)
     desk.queue.fail(bad, "not a video", desk.folders.failed(b"b.avi"))
@@ -234,7 +227,7 @@ def test_a_label_for_an_unknown_or_failed_video_changes_nothing(desk: Desk) -> N
             )
     with pytest.raises(VidwatchError, match=r"class '\.\./x': a class must be a folder's name"):
         desk.labels.add([Label(video, "labelled", "../x")], "page", "ann", NOW)
-    assert desk.said() == []
+    assert desk.given_labels() == []
 
 
 def test_a_failed_file_put_into_a_class_folder_is_tried_again(desk: Desk) -> None:
@@ -254,13 +247,13 @@ def test_files_in_folders_that_cannot_be_classes_are_left_alone(
     desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert desk.notice(desk.put("labelled/a.avi"), desk.put("labelled/_x/b.avi")) == 0
-    assert desk.said() == []
+    assert desk.given_labels() == []
     assert "b.avi: left alone" in caplog.text
 
 
 def test_videos_are_found_by_id_path_or_name_and_every_unknown_one_is_named(desk: Desk) -> None:
     first, second = desk.arrive("a.avi"), desk.arrive("b.avi")
-    desk.answer()
+    desk.predict_and_file()
     words = [str(first), "classified/Biking/b.avi"]
     assert find_videos(words, desk.root, desk.engine) == [first, second]
     assert find_videos(["b.avi", "b.avi"], desk.root, desk.engine) == [second]
@@ -276,7 +269,7 @@ def test_videos_are_found_by_id_path_or_name_and_every_unknown_one_is_named(desk
 
 def test_a_csv_names_videos_in_each_way(desk: Desk) -> None:
     first, second = desk.arrive("a.avi"), desk.arrive("b.avi")
-    desk.answer()
+    desk.predict_and_file()
     table = desk.put("table.csv", f"file,label\n{first},Skiing\nb.avi,Mixing\n")
     assert import_csv(table, desk.engine) == [
         Label(first, "labelled", "Skiing"),
@@ -302,7 +295,7 @@ def test_a_csv_with_anything_wrong_imports_nothing_and_names_every_line(
     desk: Desk, text: str, complaint: str
 ) -> None:
     desk.arrive("a.avi")
-    desk.answer()
+    desk.predict_and_file()
     path = desk.root / "table.csv"
     path.write_text(text)
     with pytest.raises(VidwatchError, match=complaint):
@@ -324,21 +317,21 @@ def test_who_gave_a_label_by_moving_a_file_is_its_owner(desk: Desk) -> None:
 
 def test_a_copy_filed_as_a_duplicate_can_be_labelled_by_moving_it(desk: Desk) -> None:
     video = desk.arrive("a.avi", "same")
-    desk.answer()
+    desk.predict_and_file()
     copy = desk.arrive("b.avi", "same")
-    desk.answer()
+    desk.predict_and_file()
     desk.notice(desk.move(desk.root / "duplicates/b.avi", "labelled/Skiing"))
-    assert desk.said() == [(video, "labelled", "Skiing", "moved")]
+    assert desk.given_labels() == [(video, "labelled", "Skiing", "moved")]
     assert desk.place(copy) == "labelled/Skiing/b.avi"
 
 
 def test_a_random_share_of_what_comes_is_drawn_and_nothing_that_was_labelled(desk: Desk) -> None:
     video = desk.arrive("a.avi")
-    desk.answer()
+    desk.predict_and_file()
     assert desk.row(video)["sampled"]
     desk.predictions = Predictions(desk.engine, review_share=0.0)
     other = desk.arrive("b.avi")
-    desk.answer()
+    desk.predict_and_file()
     assert not desk.row(other)["sampled"]
 
 
@@ -364,8 +357,8 @@ def test_a_labelled_file_that_changes_before_it_is_read_keeps_its_row_and_its_la
     path.write_text("the whole of it")
     desk.queue.wait(video.id, NOW)
     assert desk.notice(path) == 1
-    desk.answer()
-    assert desk.said() == [(video.id, "labelled", "Skiing", "folder")]
+    desk.predict_and_file()
+    assert desk.given_labels() == [(video.id, "labelled", "Skiing", "folder")]
     assert desk.row(video.id)["state"] == "filed"
 
 
@@ -374,7 +367,7 @@ def test_a_clip_moved_while_it_waits_to_be_whole_is_queued_again(desk: Desk) -> 
     desk.queue.claim(1, NOW)
     desk.queue.wait(video, NOW)
     desk.notice(desk.move(desk.root / "inbox/a.avi", "labelled/Skiing"))
-    desk.answer()
+    desk.predict_and_file()
     assert (desk.row(video)["state"], desk.place(video)) == ("filed", "labelled/Skiing/a.avi")
 
 
@@ -390,47 +383,47 @@ def test_a_failed_file_moved_before_we_could_waits_for_us_to_notice(desk: Desk) 
 
 def test_files_that_were_touched_or_restored_from_a_backup_are_still_ours(desk: Desk) -> None:
     video = desk.arrive("a.avi")
-    desk.answer()
+    desk.predict_and_file()
     path = desk.root / "classified/Biking/a.avi"
     os.utime(path, (1, 1))
-    assert desk.notice(path) == 0 or desk.said() == []
+    assert desk.notice(path) == 0 or desk.given_labels() == []
     restored = path.with_name("copy")
     restored.write_bytes(path.read_bytes())
     restored.replace(path)  # the same content, with an inode of its own
     desk.notice(path)
-    assert desk.said() == []
+    assert desk.given_labels() == []
     assert not desk.unexplained(path)
     assert desk.row(video)["inode"] == path.stat().st_ino
 
 
 def test_other_content_put_in_the_place_of_ours_is_a_label(desk: Desk) -> None:
     desk.arrive("a.avi")
-    desk.answer()
+    desk.predict_and_file()
     path = desk.put("other/a.avi", "something else, and longer").replace(
         desk.root / "classified/Biking/a.avi"
     )
     assert desk.notice(path) == 1
-    assert [row[1:] for row in desk.said()] == [("labelled", "Biking", "folder")]
+    assert [row[1:] for row in desk.given_labels()] == [("labelled", "Biking", "folder")]
 
 
 def test_a_home_that_was_moved_as_a_whole_labels_none_of_its_clips(
     desk: Desk, tmp_path: Path
 ) -> None:
     video = desk.arrive("a.avi")
-    desk.answer()
+    desk.predict_and_file()
     for name in ("elsewhere", "elsewhere/classified"):
         (tmp_path / name).mkdir()
     (tmp_path / "classified/Biking").rename(tmp_path / "elsewhere/classified/Biking")
     path = tmp_path / "elsewhere/classified/Biking/a.avi"
     moved = ClassFolders(desk.engine, Folders(tmp_path / "elsewhere"))
     moved.notice([desk.found(path)], NOW)
-    assert desk.said() == []
+    assert desk.given_labels() == []
     assert desk.row(video)["path"] == bytes(path)
 
 
 def test_a_hard_link_in_another_class_folder_is_a_label_once(desk: Desk) -> None:
     video = desk.arrive("a.avi")
-    desk.answer()
+    desk.predict_and_file()
     path, link = desk.root / "classified/Biking/a.avi", desk.root / "labelled/Skiing/b.avi"
     link.parent.mkdir(parents=True)
     link.hardlink_to(path)
@@ -438,7 +431,7 @@ def test_a_hard_link_in_another_class_folder_is_a_label_once(desk: Desk) -> None
     desk.file()
     for _ in range(3):
         desk.notice(*(one for one in (link, desk.root / "labelled/Skiing/a.avi") if one.exists()))
-    assert desk.said() == [(video, "labelled", "Skiing", "moved")]
+    assert desk.given_labels() == [(video, "labelled", "Skiing", "moved")]
     assert desk.place(video) == "labelled/Skiing/a.avi"
 
 
@@ -472,9 +465,9 @@ def test_a_labelled_clip_that_comes_back_unchanged_is_queued_again(desk: Desk) -
 
 def test_labelling_a_duplicate_moves_the_first_file_of_its_content(desk: Desk) -> None:
     video = desk.arrive("a.avi", "same")
-    desk.answer()
+    desk.predict_and_file()
     copy = desk.arrive("b.avi", "same")
-    desk.answer()
+    desk.predict_and_file()
     desk.labels.add([Label(copy, "labelled", "Skiing")], "command", "ann", NOW)
     desk.file()
     assert desk.place(video) == "labelled/Skiing/a.avi"
@@ -484,16 +477,16 @@ def test_an_older_label_that_comes_with_a_copy_does_not_move_the_file_against_a_
     desk: Desk,
 ) -> None:
     video = desk.arrive("a.avi", "same")
-    desk.answer()
+    desk.predict_and_file()
     desk.notice(desk.put("labelled/Mixing/copy.avi", "same"))
     desk.labels.add([Label(video, "labelled", "Skiing")], "command", "ann", NOW)
-    desk.answer()
+    desk.predict_and_file()
     assert desk.place(video) == "labelled/Skiing/a.avi"
 
 
 def test_a_label_taken_back_leaves_the_one_before_as_it_was(desk: Desk) -> None:
     video = desk.arrive("a.avi")
-    desk.answer()
+    desk.predict_and_file()
     desk.labels.add([Label(video, "labelled", "Biking", sampled=True)], "page", "ann", NOW)
     desk.labels.add([Label(video, "labelled", "Skiing")], "command", "bob", NOW)
     desk.labels.undo([video], "command", "bob", NOW)
@@ -537,14 +530,14 @@ def test_no_search_for_moved_files_reads_the_whole_table(desk: Desk) -> None:
 
 def test_a_table_with_semicolons_is_read_too(desk: Desk) -> None:
     first = desk.arrive("a.avi")
-    desk.answer()
+    desk.predict_and_file()
     table = desk.put("table.csv", f"file;label\n{first};Skiing\n")
     assert import_csv(table, desk.engine) == [Label(first, "labelled", "Skiing")]
 
 
 def test_a_forgotten_class_is_no_class_by_the_name_of_the_last_video(desk: Desk) -> None:
     video = desk.arrive("a.avi")
-    desk.answer()
+    desk.predict_and_file()
     require_class("Skiing", desk.root, desk.engine)
     for word in (str(video), "a.avi"):
         with pytest.raises(
@@ -555,7 +548,7 @@ def test_a_forgotten_class_is_no_class_by_the_name_of_the_last_video(desk: Desk)
 
 def test_a_file_that_got_a_number_is_found_by_the_name_it_has_now(desk: Desk) -> None:
     desk.arrive("cam1/a.avi", "one")
-    desk.answer()
+    desk.predict_and_file()
     other = desk.arrive("cam2/a.avi", "two")
     desk.queue.claim(1, NOW)
     desk.record(desk.prediction(other))
@@ -570,12 +563,12 @@ def test_a_clip_that_is_changed_after_it_was_filed_is_predicted_anew_and_not_lab
     desk: Desk,
 ) -> None:
     desk.arrive("a.avi", "the first half")
-    desk.answer()
+    desk.predict_and_file()
     filed = desk.root / "classified/Biking/a.avi"
     with filed.open("a") as file:
         file.write(" and the rest")
     assert desk.notice(filed) == 1
-    assert desk.said() == []
-    desk.answer()
+    assert desk.given_labels() == []
+    desk.predict_and_file()
     assert filed.exists()
     assert not desk.unexplained(filed)

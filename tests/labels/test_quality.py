@@ -30,18 +30,18 @@ class Labelling(MadeHome):
     """A home whose clips are rows without files, labelled in a few words."""
 
     def clip(self, *names: str, group: str | None = None, name: str = "a.mp4", **row: Any) -> int:
-        """A video, and what was said of it."""
+        """A video with these labels, one after the other; gives its id."""
         path = self.root / "labelled" / names[-1] / name if names else self.inbox / "a.mp4"
         columns = {"name": name, "path": bytes(path), "group": group, **row}
         with self.writing() as connection:
             video = self.add_video(connection, **columns)
             this = update(videos).where(videos.c.id == video, videos.c.sha256.is_(None))
             connection.execute(this.values(sha256=f"{video}"))
-        for word in names:
-            self.say(video, word)
+        for class_name in names:
+            self.label(video, class_name)
         return video
 
-    def say(self, video: int, name: str, who: str = "ann", source: Any = "command") -> None:
+    def label(self, video: int, name: str, who: str = "ann", source: Any = "command") -> None:
         self.tick()
         self.give_label(video, name, source, who)
 
@@ -79,7 +79,7 @@ def test_the_newest_label_counts_with_its_source_group_and_side(it: Labelling) -
     for group in ("g1", "g1", "g2", None, None):
         it.clip("Biking", group=group)
     corrected = it.clip("Biking")
-    it.say(corrected, "Skiing", source="page")
+    it.label(corrected, "Skiing", source="page")
     biking, skiing = it.quality(min_clips=3).balance
     assert (
         biking.class_name,
@@ -161,7 +161,7 @@ def test_doubted_labels_are_shown_until_they_are_given_again(it: Labelling) -> N
         text in shown(it.quality())
         for text in ("auto-1", "Biking 95.0%, Skiing 5.0%", "vidwatch label ID CLASS")
     )
-    it.say(5, "Skiing")
+    it.label(5, "Skiing")
     assert it.quality().doubted == []
 
 
@@ -191,31 +191,31 @@ def test_a_damaged_file_is_named(it: Labelling, clips: Any) -> None:
 
 def test_two_people_who_disagree_are_shown_until_one_label_is_given_again(it: Labelling) -> None:
     video = it.clip("Biking")
-    it.say(video, "Skiing", who="bob", source="page")
+    it.label(video, "Skiing", who="bob", source="page")
     (question,) = it.quality().two_ways
     assert (question.id, question.class_name, question.other) == (video, "Skiing", "Biking")
     assert question.why == "Biking: ann (command); Skiing: bob (page)"
-    it.say(video, "Skiing")
+    it.label(video, "Skiing")
     assert it.quality().two_ways == []
 
 
 def test_a_person_who_corrects_a_label_does_not_disagree(it: Labelling) -> None:
     video = it.clip("Biking", "Skiing")
-    it.say(video, "Mixing", source="page")
+    it.label(video, "Mixing", source="page")
     assert it.quality().two_ways == []
 
 
 def test_a_person_who_agrees_in_the_end_does_not_disagree(it: Labelling) -> None:
     video = it.clip("Biking")
-    it.say(video, "Skiing", who="bob")
-    it.say(video, "Biking", who="bob")
+    it.label(video, "Skiing", who="bob")
+    it.label(video, "Biking", who="bob")
     assert it.quality().two_ways == []
 
 
 def test_a_label_that_was_taken_back_does_not_disagree(it: Labelling) -> None:
     video = it.clip("Biking", state="queued")
     it.labels.undo([video], "command", "ann", it.tick())
-    it.say(video, "Skiing", who="bob")
+    it.label(video, "Skiing", who="bob")
     assert it.quality().two_ways == []
 
 
@@ -253,7 +253,7 @@ def test_one_clip_of_a_recording_that_is_labelled_otherwise_should_be_checked(
     (question,) = it.quality().odd
     assert (question.id, question.other) == (odd, "Biking")
     assert question.why == "3 of the 4 labelled clips of g1 are Biking"
-    it.say(odd, "Skiing")
+    it.label(odd, "Skiing")
     assert it.quality().odd == []
 
 
@@ -279,7 +279,7 @@ def test_groups_that_regularly_hold_several_classes_are_left_alone(it: Labelling
 
 def test_names_are_shown_as_they_are_and_without_control_characters(it: Labelling) -> None:
     video = it.clip("[red]Biking", name="\x1b[31mtext [bold]x.mp4")
-    it.say(video, "Skiing", who="b[ob]\x07")
+    it.label(video, "Skiing", who="b[ob]\x07")
     text = shown(it.quality())
     assert "\x1b" not in text
     assert "\x07" not in text

@@ -486,15 +486,15 @@ def test_a_restore_counts_the_labels_that_are_lost_and_no_others(tmp_path: Path)
     room.engine.dispose()
     done = restored(room.home)
     assert (done.returncode, "lost" in done.stdout) == (0, False)
-    room.say(video, "dark")
-    room.say(copy, "dark")
+    room.give_label(video, "dark")
+    room.give_label(copy, "dark")
     room.file()  # into labelled/dark, where the label is found again
     room.engine.dispose()
     done = restored(room.home)
     assert (done.returncode, "lost" in done.stdout) == (0, False)
     assert "class folders in labelled/: 2 labels" in done.stdout
     back_up(room.home.database, room.home.backups, NOW)
-    room.say(room.clip("c.avi"), "dark")
+    room.give_label(room.clip("c.avi"), "dark")
     room.engine.dispose()
     done = restored(room.home)
     assert "only the old database has them: 1 label\n" in done.stdout

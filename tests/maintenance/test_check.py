@@ -240,7 +240,7 @@ def test_what_a_person_put_into_a_class_folder_while_no_daemon_ran_stays_a_label
     assert room.class_folders.unexplained(files) == files
     room.class_folders.notice(files, NOW)
     name = None if folder.endswith("_unsure") else "dark"
-    assert [(row[2], row[3]) for row in room.said()] == [(name, "folder")] * 2
+    assert [(row[2], row[3]) for row in room.given_labels()] == [(name, "folder")] * 2
 
 
 def test_another_file_moved_over_a_filed_one_is_a_label(room: ReviewedHome) -> None:

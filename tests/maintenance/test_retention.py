@@ -25,12 +25,12 @@ class Shelf(MadeHome):
 
     def __init__(self, root: Path) -> None:
         super().__init__(root / "home", now=OLD)
-        self.told: list[str | None] = []
+        self.notices: list[str | None] = []
         for name in ("classified", "labelled"):
             (self.root / name / "Biking").mkdir()
 
     def clips(self, count: int, *, kept: bool, at: datetime = OLD, **values: Any) -> list[int]:
-        """Rows of clips, answered and filed."""
+        """Rows of clips, predicted and filed."""
         folder = "duplicates" if "duplicate_of" in values else "classified/Biking"
         model = self.model
         ids = []
@@ -49,7 +49,7 @@ class Shelf(MadeHome):
         return ids
 
     def label(self, video: int, source: str = "command") -> None:
-        said = {
+        label = {
             "video_id": video,
             "verdict": "labelled",
             "class": "Biking",
@@ -57,12 +57,12 @@ class Shelf(MadeHome):
             "who": "ann",
         }
         with self.writing() as connection:
-            connection.execute(insert(labels).values(**said, created_at=OLD))
+            connection.execute(insert(labels).values(**label, created_at=OLD))
 
     def retention(self, **settings: Any) -> Retention:
         loaded = Settings(**settings)
-        backups = Backups(self.home, loaded, self.told.append)
-        return Retention(self.home, self.engine, loaded, backups.make, self.told.append)
+        backups = Backups(self.home, loaded, self.notices.append)
+        return Retention(self.home, self.engine, loaded, backups.make, self.notices.append)
 
     def tend(self, **settings: Any) -> int:
         """Two looks, and what the second one removes."""
@@ -89,7 +89,7 @@ def test_old_rows_without_a_file_go_with_their_predictions_after_a_backup(shelf:
     young = shelf.clips(3, kept=False, at=NOW - timedelta(days=1))
     assert shelf.tend(keep_days=30) == 3
     assert shelf.ids() == there + young
-    assert shelf.told[-1] is None
+    assert shelf.notices[-1] is None
     with shelf.engine.begin() as read:
         assert set(read.execute(select(predictions.c.video_id)).scalars()) == set(there + young)
     (backup,) = backups_in(shelf.home.backups, NOW + timedelta(days=1))
@@ -159,7 +159,7 @@ def test_more_than_half_never_goes(shelf: Shelf) -> None:
     shelf.clips(14, kept=False)
     assert shelf.tend(keep_days=30) == 0
     assert len(shelf.ids()) == 24
-    assert "13 of 24 would go, which is more than half" in str(shelf.told[-1])
+    assert "13 of 24 would go, which is more than half" in str(shelf.notices[-1])
 
 
 def test_from_a_new_database_nothing_goes(shelf: Shelf) -> None:
@@ -175,10 +175,10 @@ def test_while_a_folder_is_away_nothing_goes(shelf: Shelf) -> None:
     folder = shelf.home.root / "classified"
     folder.rename(shelf.home.root / "away")
     assert shelf.tend(keep_days=30) == 0
-    assert "classified cannot be accessed" in str(shelf.told[-1])
+    assert "classified cannot be accessed" in str(shelf.notices[-1])
     folder.mkdir()
     assert shelf.tend(keep_days=30) == 0
-    assert "is its disk away?" in str(shelf.told[-1])
+    assert "is its disk away?" in str(shelf.notices[-1])
     assert len(shelf.ids()) == 13
 
 
@@ -187,7 +187,7 @@ def test_without_a_backup_nothing_goes(shelf: Shelf) -> None:
     shelf.clips(3, kept=False)
     shelf.home.backups.write_text("in the way")
     assert shelf.tend(keep_days=30) == 0
-    assert "no old rows are removed: backup" in str(shelf.told[-1])
+    assert "no old rows are removed: backup" in str(shelf.notices[-1])
     assert len(shelf.ids()) == 13
 
 

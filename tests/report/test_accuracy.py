@@ -28,29 +28,30 @@ class Home(MadeHome):
         super().__init__(root, now=NOW)
         self.models = {name: self.register(name) for name in ("old", "new")}
 
-    def answers(
-        self, number: int, name: str = "Biking", age: timedelta = DAY, **said: Any
+    def clips(
+        self, number: int, name: str = "Biking", age: timedelta = DAY, **more: Any
     ) -> list[int]:
-        """So many answered videos; `said` may have model, group, sampled, doubt, kind, probability and path."""
+        """So many predicted videos; `more` are further arguments of `clip`."""
         with self.writing() as connection:
-            return [self.answer(connection, name, NOW - age, **said) for _ in range(number)]
+            return [self.clip(connection, name, NOW - age, **more) for _ in range(number)]
 
-    def answer(
-        self, connection: Any, name: str, at: datetime, model: str = "new", **said: Any
+    def clip(
+        self, connection: Any, name: str, at: datetime, model: str = "new", **more: Any
     ) -> int:
+        """A predicted video; `more` may have path, group, sampled, doubt, kind and probability."""
         path = self.root / "classified" / name / "a.mp4"
         video = {"path": bytes(path), "arrived_at": at, "finished_at": at}
-        video |= {key: said[key] for key in ("path", "group", "sampled") if key in said}
+        video |= {key: more[key] for key in ("path", "group", "sampled") if key in more}
         prediction = {"class": name, "created_at": at}
-        prediction |= {key: said[key] for key in ("doubt", "kind", "probability") if key in said}
+        prediction |= {key: more[key] for key in ("doubt", "kind", "probability") if key in more}
         video_id = self.add_video(connection, **video)
         self.add_prediction(connection, video_id, self.models[model], **prediction)
         return video_id
 
     def review(self, video: int, name: str | None, sampled: bool = True) -> None:
-        """What a person said, None where they could not tell."""
-        said = Label(video, "labelled", name) if name else Label(video, "unsure")
-        self.labels.add([replace(said, sampled=sampled)], "page", "ann", NOW)
+        """What a person says on the page; None if they cannot tell."""
+        label = Label(video, "labelled", name) if name else Label(video, "unsure")
+        self.labels.add([replace(label, sampled=sampled)], "page", "ann", NOW)
 
 
 @pytest.fixture
@@ -69,10 +70,10 @@ def test_live_accuracy_counts_the_reviewed_clips_of_the_random_share_by_week_and
     home: Home,
 ) -> None:
     for week, model in ((8, "old"), (1, "old"), (1, "new")):
-        right, wrong = home.answers(2, age=week * DAY, model=model, sampled=True)
+        right, wrong = home.clips(2, age=week * DAY, model=model, sampled=True)
         home.review(right, "Biking")
         home.review(wrong, "Skiing")
-    home.answers(1, sampled=True)
+    home.clips(1, sampled=True)
     found = asked(home, live_accuracy)
     assert [(live.week, live.model, live.n, live.right, live.undecidable) for live in found] == [
         (date(2026, 3, 9), "old", 2, 1, 0),
@@ -84,7 +85,7 @@ def test_live_accuracy_counts_the_reviewed_clips_of_the_random_share_by_week_and
 
 def test_corrections_and_reviews_of_other_clips_do_not_count(home: Home) -> None:
     """A label given elsewhere to a clip of the share does not count, nor a review of another clip."""
-    drawn, other = home.answers(1, sampled=True)[0], home.answers(1)[0]
+    drawn, other = home.clips(1, sampled=True)[0], home.clips(1)[0]
     home.review(drawn, "Skiing", sampled=False)
     home.review(other, "Skiing")
     assert asked(home, live_accuracy) == []
@@ -92,7 +93,7 @@ def test_corrections_and_reviews_of_other_clips_do_not_count(home: Home) -> None
 
 
 def test_a_later_correction_elsewhere_does_not_change_the_label_of_the_review(home: Home) -> None:
-    (video,) = home.answers(1, sampled=True)
+    (video,) = home.clips(1, sampled=True)
     home.review(video, "Skiing")
     home.review(video, "Biking")
     home.review(video, "Haircut", sampled=False)
@@ -101,7 +102,7 @@ def test_a_later_correction_elsewhere_does_not_change_the_label_of_the_review(ho
 
 
 def test_a_review_that_was_taken_back_does_not_count(home: Home) -> None:
-    first, second, third = home.answers(3, sampled=True)
+    first, second, third = home.clips(3, sampled=True)
     home.review(second, "Skiing", sampled=False)
     home.review(third, "Biking")
     for video in (first, second, third):
@@ -112,7 +113,7 @@ def test_a_review_that_was_taken_back_does_not_count(home: Home) -> None:
 
 
 def test_clips_whose_class_the_reviewer_could_not_tell_are_counted_apart(home: Home) -> None:
-    for video, name in zip(home.answers(3, sampled=True), ("Biking", None, None), strict=True):
+    for video, name in zip(home.clips(3, sampled=True), ("Biking", None, None), strict=True):
         home.review(video, name)
     live = asked(home, live_total, "new")
     assert (live.n, live.right, live.undecidable) == (1, 1, 2)
@@ -120,7 +121,7 @@ def test_clips_whose_class_the_reviewer_could_not_tell_are_counted_apart(home: H
 
 def test_predictions_of_a_shadow_or_a_rescoring_do_not_count(home: Home) -> None:
     for kind in ("shadow", "rescored"):
-        (video,) = home.answers(1, sampled=True, kind=kind)
+        (video,) = home.clips(1, sampled=True, kind=kind)
         home.review(video, "Biking")
     assert asked(home, live_accuracy) == []
     assert asked(home, calibration) == []
@@ -130,7 +131,7 @@ def test_predictions_of_a_shadow_or_a_rescoring_do_not_count(home: Home) -> None
 
 def test_calibration_compares_probabilities_with_the_share_of_right_predictions(home: Home) -> None:
     for probability, name in ((0.55, "Biking"), (0.51, "Skiing"), (1.0, "Biking"), (0.93, None)):
-        home.review(home.answers(1, sampled=True, probability=probability)[0], name)
+        home.review(home.clips(1, sampled=True, probability=probability)[0], name)
     low, high = asked(home, calibration)
     assert (low.low, low.high, low.n, low.probability, low.right) == (
         0.5,
@@ -144,8 +145,8 @@ def test_calibration_compares_probabilities_with_the_share_of_right_predictions(
 
 
 def test_weeks_count_predictions_by_class_and_name_empty_weeks_too(home: Home) -> None:
-    home.answers(2, age=3 * DAY)  # Sunday
-    home.answers(1, "Skiing", age=2 * DAY, doubt="unknown")  # Monday
+    home.clips(2, age=3 * DAY)  # Sunday
+    home.clips(1, "Skiing", age=2 * DAY, doubt="unknown")  # Monday
     found = asked(home, weeks, NOW, 3)
     assert [(week.week, week.n, week.unsure, week.classes) for week in found] == [
         (date(2026, 3, 2), 0, 0, {}),
@@ -155,7 +156,7 @@ def test_weeks_count_predictions_by_class_and_name_empty_weeks_too(home: Home) -
 
 
 def test_a_new_clip_that_a_person_put_into_a_class_folder_is_no_arrival(home: Home) -> None:
-    (video,) = home.answers(1)
+    (video,) = home.clips(1)
     label = {"video_id": video, "verdict": "labelled", "class": "Biking", "source": "folder"}
     with home.writing() as connection:
         connection.execute(insert(labels).values(**label, who="ann", created_at=NOW))
@@ -276,9 +277,9 @@ def test_another_model_that_predicts_otherwise_is_no_drift() -> None:
 
 
 def test_drift_is_read_from_the_predictions_of_five_weeks(home: Home) -> None:
-    home.answers(100, age=40 * DAY, doubt="probability")
-    home.answers(100, age=20 * DAY)
-    home.answers(40, age=DAY, doubt="probability")
+    home.clips(100, age=40 * DAY, doubt="probability")
+    home.clips(100, age=20 * DAY)
+    home.clips(40, age=DAY, doubt="probability")
     (warning,) = asked(home, drift, NOW)
     assert (
         warning
@@ -293,7 +294,7 @@ def test_of_many_clips_the_same_sample_is_read_each_time(
     monkeypatch.setattr("daemon.report.drift.SAMPLE_SIZE", 500)
     with home.writing() as write:
         for n in range(1000):
-            home.answer(write, "Biking", NOW - DAY, group=f"camera{n % 4}")
+            home.clip(write, "Biking", NOW - DAY, group=f"camera{n % 4}")
     found = asked(home, read_recent, NOW)
     assert 250 <= len(found.week) <= 500
     cameras = [
@@ -306,8 +307,8 @@ def test_of_many_clips_the_same_sample_is_read_each_time(
 
 def test_unsure_clips_await_review_until_they_are_labelled(home: Home) -> None:
     there = home.folders.unsure() + b"/a.mp4"
-    said, taken_back, _ = home.answers(3, doubt="unknown", path=there)
-    home.answers(1)
+    said, taken_back, _ = home.clips(3, doubt="unknown", path=there)
+    home.clips(1)
     home.review(said, None, sampled=False)
     home.review(taken_back, "Skiing", sampled=False)
     home.labels.undo([taken_back], "page", "ann", NOW)
@@ -320,8 +321,8 @@ def test_unsure_clips_await_review_until_they_are_labelled(home: Home) -> None:
 
 
 def test_it_is_shown_that_the_random_share_was_not_reviewed(home: Home) -> None:
-    home.answers(1)
+    home.clips(1)
     assert not asked(home, quality, home.folders, "new", NOW).to_review
-    home.answers(1, sampled=True)
+    home.clips(1, sampled=True)
     found = asked(home, quality, home.folders, "new", NOW)
     assert (found.to_review, found.live) == (True, None)

@@ -47,8 +47,8 @@ def fill(home: Home) -> None:
         made.queue.postpone([troubled.id], "the share is gone", NOW)
 
 
-def answer_unsure(home: Home) -> None:
-    """One clip of the random share, whose answer is unsure; a challenger says something else in its shadow."""
+def predict_unsure(home: Home) -> None:
+    """One clip of the random share, with an unsure prediction; a challenger predicts otherwise."""
     with made_at(home) as made:
         made.predictions = Predictions(made.engine, review_share=1.0)
         made.arrive("unsure.mp4")
@@ -175,14 +175,14 @@ def test_status_is_read_while_a_writer_holds_the_database(home: Home) -> None:
 
 
 def test_an_unsure_prediction_is_marked_and_that_of_a_shadow_is_not_shown(home: Home) -> None:
-    answer_unsure(home)
+    predict_unsure(home)
     (recent,) = read_status(home, NOW).to_json()["recent"]
     assert (recent["class"], recent["doubt"]) == ("Biking", "probability")
     assert "unsure, cut short (70% was there), 0 s ago" in shown(home)
 
 
 def test_unsure_predictions_are_counted_until_they_are_reviewed(home: Home) -> None:
-    answer_unsure(home)
+    predict_unsure(home)
     assert read_status(home, NOW).to_json()["unsure"] == {
         "share": 1.0,
         "looked_at": 1,
@@ -198,7 +198,7 @@ def test_unsure_predictions_are_counted_until_they_are_reviewed(home: Home) -> N
 def test_live_accuracy_is_that_of_the_random_share_and_a_hint_shows_if_that_was_not_reviewed(
     home: Home,
 ) -> None:
-    answer_unsure(home)
+    predict_unsure(home)
     assert read_status(home, NOW).to_json()["live_accuracy"] is None
     assert "not reviewed yet: vidwatch review" in shown(home)
     labels = Labels(connect(home.database), Folders(home.root))
@@ -210,7 +210,7 @@ def test_live_accuracy_is_that_of_the_random_share_and_a_hint_shows_if_that_was_
 
 def test_the_model_shown_is_the_champion(home: Home) -> None:
     """Not a challenger in its shadow, which was loaded last, nor one that is refused."""
-    answer_unsure(home)
+    predict_unsure(home)
     history = Decisions(connect(home.database))
     history.follow_setting("starter", NOW)
     history.conclude("auto-1", "starter", Decision("refused", "it is worse", {}), NOW)
@@ -225,7 +225,7 @@ def test_a_model_that_the_settings_give_by_its_path_is_shown_by_its_name(home: H
 
 
 def test_drift_is_a_warning(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    answer_unsure(home)
+    predict_unsure(home)
     assert read_status(home, NOW).to_json()["drift"] == []
     monkeypatch.setattr(
         "daemon.report.accuracy.compare", lambda found: ["more [unsure] predictions"]

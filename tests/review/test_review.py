@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from reviewed import CLASSES, NOW, TEMPERATURE, Browser, ReviewedHome, cards_on, hidden, said_on
+from reviewed import CLASSES, NOW, TEMPERATURE, Browser, ReviewedHome, cards_on, hidden, message_on
 from tiny import cache
 
 from daemon.labels.labels import Label
@@ -64,9 +64,9 @@ def test_a_prediction_is_accepted_as_the_user_of_the_page(
     home: ReviewedHome, browser: Browser
 ) -> None:
     video = home.clip("a.avi")
-    page = browser.say(video, action="accept").text
-    assert home.said() == [(video, "labelled", "bright", "page", False)]
-    assert said_on(page) == "a.avi: accepted"
+    page = browser.submit(video, action="accept").text
+    assert home.given_labels("sampled") == [(video, "labelled", "bright", "page", False)]
+    assert message_on(page) == "a.avi: accepted"
     assert cards_on(page) == []
     assert home.who() == [getpass.getuser()]
 
@@ -83,8 +83,8 @@ def test_another_class_is_chosen_or_typed(
     home: ReviewedHome, browser: Browser, fields: dict[str, str]
 ) -> None:
     video = home.clip()
-    browser.say(video, **fields)
-    assert home.said() == [
+    browser.submit(video, **fields)
+    assert home.given_labels("sampled") == [
         (video, "labelled", (fields.get("other") or "red").strip(), "page", False)
     ]
 
@@ -96,8 +96,8 @@ def test_a_refused_class_is_shown_at_its_card_and_the_typed_text_stays(
     home: ReviewedHome, browser: Browser, name: str
 ) -> None:
     first, video = home.clip(), home.clip()
-    response = browser.say(video, action="other", other=name)
-    assert (response.status_code, home.said()) == (422, [])
+    response = browser.submit(video, action="other", other=name)
+    assert (response.status_code, home.given_labels()) == (422, [])
     assert f'id="error-{video}"' in response.text
     assert f'id="error-{first}"' not in response.text
     assert "<script>alert" not in response.text
@@ -106,19 +106,19 @@ def test_a_refused_class_is_shown_at_its_card_and_the_typed_text_stays(
 
 def test_a_clip_is_labelled_unsure(home: ReviewedHome, browser: Browser) -> None:
     video = home.clip()
-    browser.say(video, action="unsure")
-    assert home.said() == [(video, "unsure", None, "page", False)]
+    browser.submit(video, action="unsure")
+    assert home.given_labels("sampled") == [(video, "unsure", None, "page", False)]
 
 
 def test_a_clip_is_skipped_in_this_session_only(
     home: ReviewedHome, site: Site, browser: Browser
 ) -> None:
     video = home.clip()
-    assert cards_on(browser.say(video, action="skip").text) == []
+    assert cards_on(browser.submit(video, action="skip").text) == []
     assert cards_on(Browser(site).get("/").text) == [video]
     assert browser.undo() == "1 clip shown again"
     assert cards_on(browser.get("/").text) == [video]
-    assert home.said() == []
+    assert home.given_labels() == []
 
 
 def test_the_random_share_is_marked_and_its_labels_say_so(
@@ -127,8 +127,8 @@ def test_the_random_share_is_marked_and_its_labels_say_so(
     drawn, other = home.clip(sampled=True), home.clip()
     page = browser.get("/").text
     assert page.count("random share</span> Drawn by chance") == 1
-    browser.say([drawn, other], action="accept")
-    assert sorted(home.said()) == [
+    browser.submit([drawn, other], action="accept")
+    assert sorted(home.given_labels("sampled")) == [
         (drawn, "labelled", "bright", "page", True),
         (other, "labelled", "bright", "page", False),
     ]
@@ -138,12 +138,12 @@ def test_many_clips_are_accepted_or_labelled_at_once_and_undone_at_once(
     home: ReviewedHome, browser: Browser
 ) -> None:
     videos = [home.clip(logits=logits) for logits in ((4, 2, 0, -1), (0, 4, 1, 2), (0, 1, 4, 2))]
-    browser.say(videos, action="accept")
-    assert [row[2] for row in home.said()] == ["bright", "dark", "grey"]
+    browser.submit(videos, action="accept")
+    assert [row[2] for row in home.given_labels()] == ["bright", "dark", "grey"]
     assert browser.undo() == "3 labels taken back"
     assert sorted(cards_on(browser.get("/").text)) == videos
-    browser.say(videos[:2], action="other", other="red")
-    assert [row[:3] for row in home.said()[6:]] == [
+    browser.submit(videos[:2], action="other", other="red")
+    assert [row[:3] for row in home.given_labels()[6:]] == [
         (video, "labelled", "red") for video in videos[:2]
     ]
 
@@ -152,21 +152,21 @@ def test_hundreds_of_skipped_clips_stay_away_and_a_later_label_can_be_undone(
     home: ReviewedHome, site: Site, browser: Browser
 ) -> None:
     videos = [home.clip(), home.clip()]
-    browser.say(videos[0], action="skip")
+    browser.submit(videos[0], action="skip")
     for absent in range(1000, 1150):
         browser.post(
             "/say",
             data={"secret": site.secret, "id": absent, "action": "skip"},
             follow_redirects=False,
         )
-    browser.say(videos[1], action="accept")
+    browser.submit(videos[1], action="accept")
     assert cards_on(browser.get("/").text) == []
     assert browser.undo() == "1 label taken back"
     assert cards_on(browser.get("/").text) == [videos[1]]
 
 
 def test_a_form_without_a_selected_clip_is_refused(browser: Browser) -> None:
-    response = browser.say([], action="accept")
+    response = browser.submit([], action="accept")
     assert response.status_code == 422
     assert "no clip is selected" in response.text
 
@@ -175,23 +175,26 @@ def test_undo_goes_back_one_action_at_a_time_to_the_first_of_this_session(
     home: ReviewedHome, browser: Browser
 ) -> None:
     first, second = home.clip(), home.clip()
-    browser.say(first, action="accept")
-    browser.say(second, action="unsure")
+    browser.submit(first, action="accept")
+    browser.submit(second, action="unsure")
     assert [browser.undo(), browser.undo(), browser.undo()] == [
         "1 label taken back",
         "1 label taken back",
         "there is nothing to undo in this session",
     ]
-    assert [row[:2] for row in home.said()[2:]] == [(second, "withdrawn"), (first, "withdrawn")]
+    assert [row[:2] for row in home.given_labels()[2:]] == [
+        (second, "withdrawn"),
+        (first, "withdrawn"),
+    ]
 
 
 def test_undo_leaves_a_newer_label_of_someone_else(home: ReviewedHome, browser: Browser) -> None:
     mine, theirs = home.clip(), home.clip()
-    browser.say([mine, theirs], action="accept")
-    home.say(theirs, "dark")
+    browser.submit([mine, theirs], action="accept")
+    home.give_label(theirs, "dark")
     kept = "not taken back because of a newer label: 1 clip"
     assert browser.undo() == f"1 label taken back; {kept}"
-    assert home.said()[-1][:2] == (mine, "withdrawn")
+    assert home.given_labels()[-1][:2] == (mine, "withdrawn")
 
 
 def test_a_label_that_came_after_the_page_was_made_is_reported(
@@ -199,28 +202,28 @@ def test_a_label_that_came_after_the_page_was_made_is_reported(
 ) -> None:
     video = home.clip("a.avi")
     page = browser.get("/").text
-    home.say(video, "dark")
+    home.give_label(video, "dark")
     form = {
         "secret": hidden(page, "secret"),
         "seen": hidden(page, "seen"),
         "id": video,
         "class": "red",
     }
-    message = said_on(browser.post("/say", data=form).text)
+    message = message_on(browser.post("/say", data=form).text)
     meanwhile = "Meanwhile ann labelled a.avi dark (command)"
     assert message == f"a.avi: red. {meanwhile}; that stays in the table, and yours counts"
-    assert [row[2] for row in home.said()] == ["dark", "red"]
+    assert [row[2] for row in home.given_labels()] == ["dark", "red"]
 
 
 def test_a_label_that_was_taken_back_after_the_page_was_made_is_reported(
     home: ReviewedHome, browser: Browser
 ) -> None:
     video = home.clip("a.avi")
-    home.say(video, "dark")
+    home.give_label(video, "dark")
     secret = hidden(browser.get("/").text, "secret")
     form = {"secret": secret, "seen": 1, "id": video, "class": "red"}
     home.labels.undo([video], "command", "ann", NOW)
-    message = said_on(browser.post("/say", data=form).text)
+    message = message_on(browser.post("/say", data=form).text)
     meanwhile = "Meanwhile ann took back a label of a.avi (command)"
     assert message == f"a.avi: red. {meanwhile}; that stays in the table, and yours counts"
 
@@ -234,11 +237,11 @@ def test_a_video_that_cannot_be_labelled_is_named(home: ReviewedHome, browser: B
         ("-1", "whole number"),
         (2**70, "whole number"),
     ):
-        response = browser.say(video, **{"class": "red"})  # type: ignore[arg-type]
+        response = browser.submit(video, **{"class": "red"})  # type: ignore[arg-type]
         assert response.status_code == 422
         assert reason in response.text
-    assert "video 99 has no prediction" in browser.say(99, action="accept").text
-    assert home.said() == []
+    assert "video 99 has no prediction" in browser.submit(99, action="accept").text
+    assert home.given_labels() == []
 
 
 def test_a_file_that_is_gone_cannot_be_shown_and_can_be_labelled(
@@ -250,8 +253,8 @@ def test_a_file_that_is_gone_cannot_be_shown_and_can_be_labelled(
     assert "cannot be shown: " in page
     assert "No such file or directory" in page
     assert browser.get(f"/strip/{video}.jpg").status_code == 404
-    browser.say(video, **{"class": "red"})
-    assert home.said()[0][:3] == (video, "labelled", "red")
+    browser.submit(video, **{"class": "red"})
+    assert home.given_labels()[0][:3] == (video, "labelled", "red")
 
 
 def test_a_strip_is_the_frames_that_the_model_saw_side_by_side(
@@ -392,8 +395,8 @@ def test_the_history_comes_from_the_random_share_alone(
     home: ReviewedHome, browser: Browser
 ) -> None:
     right, wrong, other = home.clip(sampled=True), home.clip(sampled=True), home.clip()
-    browser.say(right, action="accept")
-    browser.say([wrong, other], action="other", other="red")
+    browser.submit(right, action="accept")
+    browser.submit([wrong, other], action="other", other="red")
     page = re.sub(r"\s+", " ", browser.get("/history").text)
     assert '<td>tiny</td><td class="n">2</td><td class="n">1</td>' in page
     assert "50.0 %" in page
@@ -424,7 +427,7 @@ def test_an_undo_that_could_not_be_written_can_be_tried_again(
     home: ReviewedHome, browser: Browser
 ) -> None:
     video = home.clip()
-    browser.say(video, action="accept")
+    browser.submit(video, action="accept")
     secret = hidden(browser.get("/").text, "secret")
     with home.engine.begin() as connection:
         connection.exec_driver_sql(
@@ -434,14 +437,14 @@ def test_an_undo_that_could_not_be_written_can_be_tried_again(
     with home.engine.begin() as connection:
         connection.exec_driver_sql("DROP TRIGGER full")
     assert browser.undo() == "1 label taken back"
-    assert home.said()[-1][:2] == (video, "withdrawn")
+    assert home.given_labels()[-1][:2] == (video, "withdrawn")
 
 
 def test_only_the_daemon_moves_a_filed_clip_that_was_labelled(
     home: ReviewedHome, browser: Browser
 ) -> None:
     video = home.clip("a.avi")
-    browser.say(video, action="accept")
+    browser.submit(video, action="accept")
     (move,) = home.queue.moves(NOW)
     assert (move.id, Path(move.destination.decode())) == (
         video,

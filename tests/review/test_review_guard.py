@@ -73,7 +73,7 @@ def test_a_form_that_another_site_sends_is_refused(
     video = home.clip()
     form = {"secret": hidden(browser.get("/").text, "secret"), "id": video, "action": "accept"}
     assert browser.post(path, data=form, headers=headers).status_code == 403
-    assert home.said() == []
+    assert home.given_labels() == []
 
 
 @pytest.mark.parametrize("secret", [None, "", "guessed"])
@@ -84,7 +84,7 @@ def test_a_form_without_the_pages_secret_is_refused(
     video = home.clip()
     form = {"id": video, "action": "accept", **({} if secret is None else {"secret": secret})}
     assert browser.post(path, data=form).status_code == 403
-    assert home.said() == []
+    assert home.given_labels() == []
 
 
 def test_nothing_is_changed_by_a_link(home: ReviewedHome, browser: Browser) -> None:
@@ -139,7 +139,7 @@ def test_with_a_token_nothing_is_shown_without_it(home: ReviewedHome, site: Site
         ).status_code
         == 403
     )
-    assert home.said() == []
+    assert home.given_labels() == []
 
 
 def test_the_link_with_the_token_lets_a_browser_in(home: ReviewedHome, site: Site) -> None:
@@ -150,8 +150,8 @@ def test_the_link_with_the_token_lets_a_browser_in(home: ReviewedHome, site: Sit
     assert "SameSite=strict" in cookie
     assert TOKEN not in cookie
     assert cards_on(browser.get("/").text) == [video]
-    browser.say(video, action="accept")
-    assert len(home.said()) == 1
+    browser.submit(video, action="accept")
+    assert len(home.given_labels()) == 1
 
 
 def test_a_page_on_all_addresses_is_open_only_with_the_token(site: Site) -> None:

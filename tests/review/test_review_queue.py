@@ -32,15 +32,15 @@ def waiting(home: ReviewedHome, *skipped: int) -> tuple[list[int], list[int]]:
 def test_unsure_clips_come_first_then_the_least_probable_ones(home: ReviewedHome) -> None:
     sure = home.clip(logits=(9, 0, 0, 0))
     less_sure = home.clip(logits=(3, 0, 0, 0))
-    unsure = home.clip(logits=(9, 0, 0, 0), doubt="unknown")
+    unsure = home.clip(logits=(9, 0, 0, 0), unsure="unknown")
     assert waiting(home) == ([unsure, less_sure, sure], [])
 
 
 def test_the_second_of_a_group_comes_after_the_first_of_all_others(home: ReviewedHome) -> None:
     long_scene = [
-        home.clip(logits=(1, 0, 0, 0), group="long", doubt="probability") for _ in range(3)
+        home.clip(logits=(1, 0, 0, 0), group="long", unsure="probability") for _ in range(3)
     ]
-    other = home.clip(logits=(2, 0, 0, 0), doubt="probability")
+    other = home.clip(logits=(2, 0, 0, 0), unsure="probability")
     sure = home.clip(logits=(3, 0, 0, 0))
     assert waiting(home)[0] == [long_scene[0], other, *long_scene[1:], sure]
 
@@ -48,7 +48,7 @@ def test_the_second_of_a_group_comes_after_the_first_of_all_others(home: Reviewe
 def test_failed_labelled_and_duplicate_videos_are_not_reviewed(home: ReviewedHome) -> None:
     labelled, unsure, open_still = home.clip(), home.clip(), home.clip()
     home.fail("notes.mp4", "not a video")
-    home.say(labelled, "dark")
+    home.give_label(labelled, "dark")
     home.labels.add([Label(unsure, "unsure")], "page", "ann", NOW)
     home.copy_of(open_still)
     assert waiting(home)[0] == [open_still]
@@ -56,7 +56,7 @@ def test_failed_labelled_and_duplicate_videos_are_not_reviewed(home: ReviewedHom
 
 def test_a_label_that_was_taken_back_counts_no_more(home: ReviewedHome) -> None:
     clip = home.clip()
-    home.say(clip, "dark")
+    home.give_label(clip, "dark")
     assert waiting(home) == ([], [])
     home.labels.undo([clip], "page", "ann", NOW)
     assert waiting(home) == ([clip], [])
@@ -74,9 +74,9 @@ def test_a_clip_of_the_random_share_that_was_corrected_elsewhere_is_still_to_be_
     home: ReviewedHome,
 ) -> None:
     clip = home.clip(sampled=True)
-    home.say(clip, "dark")
+    home.give_label(clip, "dark")
     assert waiting(home) == ([], [clip])
-    home.say(clip, "dark", sampled=True)
+    home.give_label(clip, "dark", sampled=True)
     assert waiting(home) == ([], [])
 
 
@@ -86,8 +86,8 @@ def test_a_review_of_the_random_share_that_is_undone_is_to_be_done_again(
 ) -> None:
     clip = home.clip(sampled=True)
     if corrected_before:
-        home.say(clip, "grey")
-    home.say(clip, "dark", sampled=True)
+        home.give_label(clip, "grey")
+    home.give_label(clip, "dark", sampled=True)
     home.labels.undo([clip], "page", "ann", NOW)
     assert waiting(home) == ([], [clip])
 

@@ -239,7 +239,7 @@ def biased_by_video(lab: Lab) -> dict[int, bool]:
 
 
 def test_corrections_are_biased_but_labels_of_all_clips_are_not(lab: Lab) -> None:
-    came = [lab.answer("bright", number) for number in range(1, 41)]
+    came = [lab.clip("bright", number) for number in range(1, 41)]
     corrected = came[5:40:7]
     lab.labels.add(
         [Label(video, "labelled", "dark") for video in corrected], "command", "ann", lab.now
@@ -250,7 +250,7 @@ def test_corrections_are_biased_but_labels_of_all_clips_are_not(lab: Lab) -> Non
 
 
 def test_a_correction_is_biased_also_if_it_is_the_only_label(lab: Lab) -> None:
-    first, *_ = [lab.answer("bright", number) for number in range(1, 12)]
+    first, *_ = [lab.clip("bright", number) for number in range(1, 12)]
     lab.labels.add([Label(first, "labelled", "dark")], "moved", "ann", lab.now)
     assert biased_by_video(lab) == {first: True}
 
