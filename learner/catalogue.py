@@ -1,6 +1,7 @@
 """Finds models and reads their manifests: no weights and no network are loaded, nothing heavy."""
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -56,10 +57,13 @@ def read_manifest(path: Path) -> dict[str, Any]:
         VidwatchError: it cannot be read, or is not a JSON object.
     """
     manifest = manifest_path(path)
-    unfinished = files.part_of(manifest)
-    if not manifest.exists() and unfinished.exists():
-        return read_manifest_file(unfinished)
-    return read_manifest_file(manifest)
+    try:
+        return read_manifest_file(manifest)
+    except VidwatchError as error:
+        unfinished = files.part_of(manifest)
+        if isinstance(error.__cause__, FileNotFoundError) and os.path.lexists(unfinished):
+            return read_manifest_file(unfinished)
+        raise
 
 
 def read_manifest_file(file: Path) -> dict[str, Any]:
@@ -70,9 +74,11 @@ def read_manifest_file(file: Path) -> dict[str, Any]:
     """
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
+    except FileNotFoundError as error:
         reason = f"cannot read {file.name} ({error.strerror})"
         raise VidwatchError(f"no model {file.with_suffix('')}: {reason}") from error
+    except OSError as error:
+        raise VidwatchError(f"model manifest {file}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
         raise VidwatchError(f"model manifest {file}: not valid JSON ({error})") from error
     if not isinstance(document, dict):

@@ -27,14 +27,14 @@ BATCH = 8
 DEFAULT_READING = ReadOptions(min_read_share=0.5)
 
 
-def choose_device(name: str = "auto") -> torch.device:
-    """The device of a name: "auto" is the GPU if there is one, else the CPU.
+def choose_device(name: str | None = None) -> torch.device:
+    """The device of a name: None or "auto" is the GPU if there is one, else the CPU.
 
     Raises:
         VidwatchError: it is a GPU, and this machine has none that can be used.
     """
     has_gpu = torch.cuda.is_available()
-    if name == "auto":
+    if name is None or name == "auto":
         return torch.device("cuda" if has_gpu else "cpu")
     if name.startswith("cuda") and not has_gpu:
         raise VidwatchError(

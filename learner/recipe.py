@@ -31,6 +31,14 @@ class Frames(_Strict):
     size: Count
     fit: Literal["squash", "crop"] = "squash"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_exact(cls, values: Any) -> Any:
+        # A recipe of 0.1 could say it; now the setting `exact_frames` does, for all recipes.
+        if isinstance(values, dict):
+            return {name: value for name, value in values.items() if name != "exact"}
+        return values
+
 
 class Report(_Strict):
     """The figures of the course report."""

@@ -221,7 +221,7 @@ def _flattery(task: Task, judged: Judged, before: Before) -> str:
     count = sum(task.clips[i].sha256 in seen for i in judged.clips)
     if not count:
         return ""
-    return f"; flattering, since {count} of these clips had taught the model that it began with"
+    return f"; flattering, since the model that it began with was trained on {count} of these clips"
 
 
 def _trained_on(clips: list[LabelledClip], before: Before) -> tuple[TrainingClip, ...]:

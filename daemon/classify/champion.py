@@ -8,8 +8,6 @@ import os
 from contextlib import suppress
 from datetime import datetime
 
-import torch
-
 from daemon.classify.decoding import Decoders, DecoderSettings
 from daemon.classify.inference import Inference, Thresholds
 from daemon.classify.predictor import Predictor
@@ -19,7 +17,7 @@ from daemon.home.settings import Settings
 from daemon.home.space import GIGABYTE
 from daemon.training.decisions import BY_ITSELF, Decisions
 from learner.cache import Cache
-from learner.classifier import Classifier
+from learner.classifier import Classifier, choose_device
 from learner.errors import VidwatchError
 
 log = logging.getLogger(__name__)
@@ -34,11 +32,7 @@ class ChampionLoader:
     def __init__(
         self, home: Home, settings: Settings, predictions: Predictions, decisions: Decisions
     ) -> None:
-        if settings.device == "cuda" and not torch.cuda.is_available():
-            hint = "set it to 'auto' or 'cpu'"
-            raise VidwatchError(
-                f"setting 'device' is 'cuda', but this machine has no usable GPU; {hint}"
-            )
+        choose_device(settings.device)  # a GPU that is missing is an error now, not of a model
         self._home = home
         self._settings = settings
         self._predictions = predictions

@@ -79,11 +79,13 @@ def init(
     ] = None,
 ) -> None:
     """Make a home folder: inbox, database, settings. What exists already stays as it is."""
+    from daemon.database.connection import explaining
     from daemon.database.upgrade import upgrade
 
     home = Home.at(folder) if folder else context.obj
     home.create()
-    upgrade(home.database)
+    with explaining(home.database):
+        upgrade(home.database)
     print(f"{home.root} is ready: put videos into {home.inbox}, and start the daemon with:")
     print(f"vidwatch --home {shlex.quote(str(home.root))} run")
 

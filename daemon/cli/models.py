@@ -143,7 +143,7 @@ def promote(
     name: Annotated[str, typer.Argument(help='"starter", or the name of a model in models/.')],
 ) -> None:
     """Make a model the champion, whatever comparisons say."""
-    load_model(context.obj, name)  # one that cannot be used is refused here
+    load_model(context.obj, name, "cpu")  # one that cannot be used is refused here
     with database(context.obj) as engine:
         from daemon.training.decisions import Decisions
 
@@ -161,7 +161,7 @@ def rollback(context: typer.Context) -> None:
         decisions = Decisions(engine)
         back, champion = decisions.previous()
         try:
-            load_model(context.obj, back)
+            load_model(context.obj, back, "cpu")
         except VidwatchError as error:
             problem = f"the model before {champion!r} cannot be used ({error})"
             hint = f"{champion} stays the champion; 'vidwatch models promote NAME' chooses another"
@@ -214,7 +214,7 @@ def _read_history(home: Home) -> _History:
         return _History()
     from sqlalchemy.exc import OperationalError
 
-    from daemon.database.connection import is_outdated, opened
+    from daemon.database.connection import opened
     from daemon.training.decisions import Decisions
 
     with opened(home.database, read_only=True) as engine:
@@ -229,7 +229,7 @@ def _read_history(home: Home) -> _History:
                 agreed = f"{same} of {n} new clips as the champion did"
                 shadow = f"{row.challenger} runs in the shadow: it classified {agreed}"
         except OperationalError as error:
-            if is_outdated(error):  # no daemon of this version has run here yet
+            if "no such table" in str(error.orig):  # no daemon of this version has run here yet
                 return _History()
             raise
     return _History(newest_first, champion, shadow)

@@ -50,12 +50,13 @@ Device = Annotated[
 @contextmanager
 def database(home: Home) -> "Iterator[Engine]":
     """The home's database, upgraded first if an older program wrote it and no daemon runs."""
-    from daemon.database.connection import opened
+    from daemon.database.connection import explaining, opened
     from daemon.database.upgrade import upgrade
 
     home.require()
     if not home.running():
-        upgrade(home.database)
+        with explaining(home.database):
+            upgrade(home.database)
     with opened(home.database) as engine:
         yield engine
 

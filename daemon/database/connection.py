@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
-from sqlalchemy.exc import DatabaseError, DBAPIError
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 
 from learner.errors import PassingError, VidwatchError
 
@@ -58,18 +58,34 @@ def opened(path: Path, *, read_only: bool = False) -> Iterator[Engine]:
     """
     engine = connect(path, read_only=read_only)
     try:
-        yield engine
-    except DatabaseError as error:
-        raise explained(error, path) from error
+        with explaining(path):
+            yield engine
     finally:
         engine.dispose()
+
+
+@contextmanager
+def explaining(path: Path) -> Iterator[None]:
+    """Turn the errors of the database at `path` that people can deal with into messages for them.
+
+    Any other error is a bug, and stays as it is.
+
+    Raises:
+        VidwatchError: see `explained`.
+    """
+    try:
+        yield
+    except DatabaseError as error:
+        if isinstance(error, OperationalError) or is_damage(error.orig):
+            raise explained(error, path) from error
+        raise
 
 
 def explained(error: DatabaseError, path: Path) -> VidwatchError:
     """What an error of the database at `path` means to people, and what to do about it."""
     reason = str(error.orig)
     if is_damage(error.orig) or _is_empty(path):
-        return VidwatchError(f"database {path} is damaged ({reason}): {SAFE}")
+        return damaged(path, reason)
     if "unable to open" in reason or "readonly" in reason:
         return VidwatchError(f"database {path}: {reason}; run this as the daemon's user")
     if is_outdated(error):
@@ -78,6 +94,11 @@ def explained(error: DatabaseError, path: Path) -> VidwatchError:
     if is_passing(error):
         return PassingError(f"database {path}: {reason}; try again")
     return VidwatchError(f"database {path}: {reason}")
+
+
+def damaged(path: Path, reason: str) -> VidwatchError:
+    """The database at `path` is damaged, and what to do."""
+    return VidwatchError(f"database {path} is damaged ({reason}): {SAFE}")
 
 
 def is_locked(error: DBAPIError) -> bool:

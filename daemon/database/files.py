@@ -10,9 +10,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, select, text
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    LargeBinary,
+    and_,
+    cast,
+    func,
+    literal,
+    select,
+    update,
+)
 
-from daemon.database.tables import videos
+from daemon.database.tables import PREDICTED, lies_below, videos
 from daemon.home.folders import Found
 from daemon.home.identity import Identity
 from daemon.home.moving import sha256_if_readable
@@ -20,7 +31,6 @@ from daemon.home.moving import sha256_if_readable
 log = logging.getLogger(__name__)
 
 RECENT = 1000  # filed videos whose paths show where the home was
-PREDICTED = ("classified", "filed")  # states
 _TOPS = (b"/classified/", b"/labelled/", b"/duplicates/")
 
 
@@ -86,12 +96,12 @@ def follow_home(engine: Engine, root: Path) -> None:
         return
     log.info("the home was at %s: the paths in the database follow", os.fsdecode(old))
     with engine.execution_options(writes=True).begin() as connection:
-        for column in ("path", "destination"):
+        for column in (videos.c.path, videos.c.destination):
+            rest = func.substr(column, len(old) + 1)
             # To SQLite, joined bytes are text until they are cast.
-            move = f"UPDATE videos SET {column} = CAST(:new || substr({column}, :rest) AS BLOB)"
-            below = f"WHERE substr({column}, 1, :length) = :below"
-            named = {"new": new, "rest": len(old) + 1, "length": len(old) + 1, "below": old + b"/"}
-            connection.execute(text(f"{move} {below}"), named)
+            moved = cast(literal(new, LargeBinary).concat(rest), LargeBinary)
+            below = lies_below(column, old)
+            connection.execute(update(videos).where(below).values({column: moved}))
 
 
 def _former_root(connection: Connection, new: bytes) -> bytes | None:

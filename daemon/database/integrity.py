@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import DatabaseError
 
-from daemon.database.connection import SAFE, connect, is_damage
+from daemon.database.connection import connect, damaged, is_damage
 from daemon.home.mounts import filesystem_of, is_network
 from learner.errors import VidwatchError
 
@@ -27,7 +27,7 @@ def require_whole(path: Path) -> None:
     if not path.exists() or not path.stat().st_size:
         return
     if problems := damage(path):
-        raise VidwatchError(f"database {path} is damaged ({'; '.join(problems)}): {SAFE}")
+        raise damaged(path, "; ".join(problems))
 
 
 def require_local(folder: Path) -> None:

@@ -1,6 +1,7 @@
-"""The queue of videos: the table `videos`, and each change of a video's state as one transaction.
+"""The queue of videos: each change of a video's state on its way is one transaction.
 
-Predictions are recorded by `predictions.py`.
+Predictions are recorded by `predictions.py`. What people do in class folders is noted by
+`daemon/labels/class_folders.py`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +22,7 @@ from sqlalchemy import (
     update,
 )
 
+from daemon.database.files import is_file
 from daemon.database.records import Claimed, Move, Moved
 from daemon.database.tables import videos
 from daemon.home.folders import Found
@@ -34,7 +36,7 @@ FREED = {"claimed_by": None, "lease_until": None, "retry_at": None, "trouble": N
 
 
 class Queue:
-    """Every change of a video's state but its prediction. `owner` signs this daemon's claims."""
+    """The changes of a video's state on its way. `owner` signs this daemon's claims."""
 
     def __init__(self, engine: Engine, owner: str) -> None:
         self.engine = engine
@@ -223,8 +225,7 @@ def _enqueue(connection: Connection, file: Found, now: datetime) -> bool:
     identity = file.identity._asdict()
     known = {"name": display_name(file.path), "path": file.path, "group": file.group}
     unfinished = select(videos.c.id, videos.c.state).where(videos.c.finished_at.is_(None))
-    is_same = and_(*(videos.c[key] == value for key, value in identity.items()))
-    same = connection.execute(unfinished.where(is_same)).first()
+    same = connection.execute(unfinished.where(is_file(file.identity))).first()
     if same:
         this = update(videos).where(videos.c.id == same.id)
         in_the_inbox = videos.c.state.in_(("waiting", "queued", "claimed"))

@@ -69,6 +69,8 @@ def _one_of(column: str, values: tuple[str, ...]) -> str:
 # `waiting`: the file changed after it was queued, and has to become whole again.
 # `failed`: there is no prediction, and the column `error` says why.
 STATES = ("waiting", "queued", "claimed", "classified", "filed", "failed")
+# The states of videos that have a prediction.
+PREDICTED = ("classified", "filed")
 
 # `answer`: made when the clip came. It decides where the file goes, and is shown for the video.
 # `shadow`: by a challenger, on the same frames.
@@ -248,6 +250,11 @@ def stands(label: FromClause = labels) -> ColumnElement[bool]:
     later = labels.alias()
     taken_back = select(later.c.id).where(later.c.takes_back == label.c.id).exists()
     return and_(label.c.verdict != "withdrawn", not_(taken_back))
+
+
+def content_of_video() -> ColumnElement[int]:
+    """The first video with the same content as a row of `videos`: its own id if it is the first."""
+    return func.coalesce(videos.c.duplicate_of, videos.c.id)
 
 
 def own_group(video_id: int) -> str:

@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
-from daemon.database.connection import SAFE, connect, is_damage, is_passing
+from daemon.database.connection import connect, damaged, is_damage, is_passing
 from daemon.database.copying import copy
 from learner.errors import VidwatchError
 
@@ -69,7 +69,7 @@ def revision_of(path: Path) -> str | None:
         if is_passing(error):
             raise
         if is_damage(error.orig):
-            raise VidwatchError(f"database {path} is damaged ({error.orig}): {SAFE}") from error
+            raise damaged(path, str(error.orig)) from error
         raise VidwatchError(f"database {path}: {error.orig}") from error
     finally:
         engine.dispose()

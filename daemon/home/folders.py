@@ -31,7 +31,7 @@ class Folders:
         label: str | None = None,
         is_duplicate: bool = False,
     ) -> bytes | None:
-        """Where the file of a predicted video belongs; None if it lies in that folder already.
+        """Where the file of a predicted video belongs; None if it lies in that class folder.
 
         Args:
             path: Where the file is.

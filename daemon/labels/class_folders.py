@@ -13,9 +13,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, and_, insert, update
 
 from daemon.database.connection import new_id
-from daemon.database.files import PREDICTED, is_file, rows_at
+from daemon.database.files import is_file, rows_at
 from daemon.database.queue import FREED
-from daemon.database.tables import videos
+from daemon.database.tables import PREDICTED, videos
 from daemon.home.folders import UNSURE, Folders, Found
 from daemon.home.identity import Identity, display_name, identify, printable
 from daemon.labels.labels import Label, Origin, add_label

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, insert, select, update
 
-from daemon.database.tables import labels, videos
+from daemon.database.tables import PREDICTED, labels, videos
 from daemon.home.folders import Folders
 from daemon.labels.queries import find, newest
 from learner.classes import CLASS_NAME_RULE, is_class_name
@@ -172,7 +172,7 @@ def _move_to(connection: Connection, folders: Folders, row: Any, label: Label) -
     """Have the first file of a content moved to where its label puts it."""
     if row["duplicate_of"] is not None:
         row = find(connection, videos.c.id == row["content"])[row["content"]]
-    if row["state"] not in ("classified", "filed"):
+    if row["state"] not in PREDICTED:
         return
     destination = folders.resting_place(
         row["path"],

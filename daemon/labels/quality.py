@@ -11,9 +11,10 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, String, cast, func, select
+from sqlalchemy import Connection, String, cast, select
 
 from daemon.database.tables import (
+    content_of_video,
     groups,
     is_found_by_likeness,
     labels,
@@ -267,7 +268,7 @@ def _class_folders(connection: Connection, folders: Folders) -> dict[int, dict[s
     Returns:
         By the first video of the content: each class, and which video's file is in its folder.
     """
-    content = func.coalesce(videos.c.duplicate_of, videos.c.id).label("content")
+    content = content_of_video().label("content")
     query = select(videos.c.id, content, videos.c.path)
     query = query.where(lies_below(videos.c.path, folders.labelled()))
     query = query.where(videos.c.destination.is_(None))

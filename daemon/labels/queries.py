@@ -4,7 +4,14 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, not_, select
 
-from daemon.database.tables import labels, predictions, stands, that_counts, videos
+from daemon.database.tables import (
+    content_of_video,
+    labels,
+    predictions,
+    stands,
+    that_counts,
+    videos,
+)
 
 
 def newest() -> Select[Any]:
@@ -43,7 +50,7 @@ def find(connection: Connection, condition: Any) -> dict[int, Any]:
     `content` is the first video with the same content, `predicted` the class of its prediction, and
     `doubt` says why that is unsure. Both are None if there is no prediction.
     """
-    content = func.coalesce(videos.c.duplicate_of, videos.c.id)
+    content = content_of_video()
     own = and_(predictions.c.video_id == content, that_counts())
     more = (
         content.label("content"),

@@ -14,10 +14,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Engine, func, select
 from sqlalchemy.exc import DatabaseError
 
-from daemon.database.connection import opened
-from daemon.database.files import PREDICTED, predicted_row, unexplained
+from daemon.database.connection import explaining, opened
+from daemon.database.files import predicted_row, unexplained
 from daemon.database.integrity import SHOWN, damage
-from daemon.database.tables import predictions, that_counts, videos
+from daemon.database.tables import PREDICTED, content_of_video, predictions, that_counts, videos
 from daemon.home import settings
 from daemon.home.clock import now
 from daemon.home.folder import Home
@@ -71,7 +71,9 @@ class Check:
             VidwatchError: there is no home, or this user cannot read its database.
         """
         self._home.require()
-        if unusable := self._check_database():
+        with explaining(self._home.database):
+            unusable = self._check_database()
+        if unusable:
             yield unusable
             return
         with opened(self._home.database, read_only=not self._may_repair) as engine:
@@ -143,7 +145,7 @@ class Check:
         the first video with its content exists.
         """
         original = videos.alias()
-        content = func.coalesce(videos.c.duplicate_of, videos.c.id)
+        content = content_of_video()
         own = select(func.count()).where(predictions.c.video_id == content, that_counts())
         names = ("id", "name", "path", "size", "sha256", "state", "destination", "duplicate_of")
         query = select(
@@ -303,7 +305,9 @@ class Check:
 
     def _check_backups(self) -> Iterator[Finding]:
         for path in backups_in(self._home.backups, now()):
-            if problems := damage(path):
+            with explaining(path):
+                problems = damage(path)
+            if problems:
                 yield Finding("backup", str(path), f"is damaged ({problems[0]}); remove it")
 
 

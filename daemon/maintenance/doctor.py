@@ -10,9 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from sqlalchemy.exc import DatabaseError
-
-from daemon.database.connection import opened
+from daemon.database.connection import explaining, opened
 from daemon.database.integrity import damage
 from daemon.home import settings
 from daemon.home.clock import now
@@ -159,7 +157,9 @@ def _check_database(home: Home) -> Iterator[Line]:
         if not home.database.stat().st_size:
             yield Line("database", "problem", f"{home.database} is empty; {hint}")
             return
-        if problems := damage(home.database):
+        with explaining(home.database):
+            problems = damage(home.database)
+        if problems:
             text = f"{home.database} is damaged ({'; '.join(problems)}); {hint}"
             yield Line("database", "problem", text)
             return
@@ -168,10 +168,9 @@ def _check_database(home: Home) -> Iterator[Line]:
     except VidwatchError as error:
         yield Line("database", "problem", str(error))
         return
-    except (OSError, DatabaseError) as error:
-        reason = getattr(error, "orig", error)
+    except OSError as error:
         hint = "run this as the daemon's user"
-        yield Line("database", "problem", f"{home.database}: {reason}; {hint}")
+        yield Line("database", "problem", f"{home.database}: {error.strerror}; {hint}")
         return
     yield Line("database", "ok", f"{home.database} is whole: {count['filed']} videos filed")
     unfinished = sum(count[state] for state in ("waiting", "queued", "claimed", "classified"))

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, func, select, update
 
 from daemon.database.connection import opened
 from daemon.database.files import predicted_row, unexplained
-from daemon.database.tables import labels, videos
+from daemon.database.tables import content_of_video, labels, videos
 from daemon.home.folder import Home
 from daemon.home.folders import Folders, Found, files_below, group_at
 from daemon.home.identity import display_name, identify
@@ -128,7 +128,7 @@ def _labelled_files(engine: Engine) -> list[set[Any]]:
     A file is its size, its date, and what the label says.
     """
     given = newest().subquery()
-    content = func.coalesce(videos.c.duplicate_of, videos.c.id)
+    content = content_of_video()
     query = select(
         given.c.video_id,
         videos.c.size,

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, select
 from daemon.database.connection import opened
 from daemon.database.tables import (
     STATES,
+    content_of_video,
     decisions,
     models,
     predictions,
@@ -242,7 +243,7 @@ def _training(connection: Connection) -> TrainingStatus:
 
 
 def _recent(connection: Connection) -> list[RecentVideo]:
-    content = func.coalesce(videos.c.duplicate_of, videos.c.id)
+    content = content_of_video()
     own = and_(predictions.c.video_id == content, that_counts())
     query = (
         select(videos, predictions)

@@ -117,8 +117,10 @@ class Clips:
         cached = shelf.get(card.sha256)
         if cached is not None:
             return torch.from_numpy(cached)[None]
-        features = classifier.features([self._read(card, classifier.spec).frames])
-        shelf.put(card.sha256, features[0].numpy())
+        clip = self._read(card, classifier.spec)
+        features = classifier.features([clip.frames])
+        if clip.read_share == 1:  # training learns only from complete clips
+            shelf.put(card.sha256, features[0].numpy())
         return features
 
     def _load(self, name: str) -> tuple["Classifier", "Shelf"]:

@@ -13,7 +13,15 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, not_, select
 
-from daemon.database.tables import group_of_video, labels, predictions, stands, that_counts, videos
+from daemon.database.tables import (
+    PREDICTED,
+    group_of_video,
+    labels,
+    predictions,
+    stands,
+    that_counts,
+    videos,
+)
 
 CANDIDATES = 200
 EVERY = 4  # one place in so many is for the random share
@@ -141,7 +149,7 @@ def _reviewable(*columns: ColumnElement[Any]) -> Select[Any]:
     """Videos with a prediction, and only the first video of each content."""
     prediction = and_(predictions.c.video_id == videos.c.id, that_counts())
     query = select(videos.c.id, group_of_video().label("group"), *columns)
-    is_predicted = videos.c.state.in_(("filed", "classified"))
+    is_predicted = videos.c.state.in_(PREDICTED)
     is_first = videos.c.duplicate_of.is_(None)
     return query.join(predictions, prediction).where(is_predicted, is_first)
 

@@ -7,9 +7,8 @@ import webbrowser
 from urllib.parse import quote
 
 import uvicorn
-from sqlalchemy.exc import DatabaseError
 
-from daemon.database.connection import explained
+from daemon.database.connection import explaining
 from daemon.home.folder import Home
 from daemon.home.settings import Settings
 from daemon.review.app import make_app
@@ -90,8 +89,5 @@ def _address(host: str, port: int, token: str | None) -> str:
 
 def _require_schema(site: Site) -> None:
     """Make sure that the database can be read, and is up to date."""
-    try:
-        with site.reader.begin() as connection:
-            read_waiting(connection)
-    except DatabaseError as error:
-        raise explained(error, site.home.database) from error
+    with explaining(site.home.database), site.reader.begin() as connection:
+        read_waiting(connection)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from daemon.classify.pipeline import Pipeline, PipelineSettings, StoppedError
-from daemon.database.connection import SAFE, connect, is_damage, is_locked, is_passing
+from daemon.database.connection import connect, damaged, is_damage, is_locked, is_passing
 from daemon.database.files import follow_home
 from daemon.database.integrity import require_whole
 from daemon.database.predictions import Predictions
@@ -38,7 +38,7 @@ from daemon.service.systemd import LoopMonitor, Notifier
 from daemon.service.watchers import watchers
 from daemon.training.decisions import Decisions
 from daemon.training.retraining import BY_COMMAND, Retraining, names_in_use
-from learner.errors import PassingError, VidwatchError
+from learner.errors import PassingError
 from learner.process import keep_freed_memory
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class Daemon:
             return False
         except DatabaseError as error:
             if is_damage(error.orig):
-                raise VidwatchError(f"the database is damaged ({error.orig}): {SAFE}") from error
+                raise damaged(self.home.database, str(error.orig)) from error
             if not isinstance(error, OperationalError):
                 raise
             _note_trouble(self.lock, error)
@@ -149,8 +149,7 @@ class Daemon:
         for watcher in self.watching:
             failure = watcher.failure
             if isinstance(failure, DatabaseError) and is_damage(failure.orig):
-                text = f"the database is damaged ({failure.orig}): {SAFE}"
-                raise VidwatchError(text) from failure
+                raise damaged(self.home.database, str(failure.orig)) from failure
 
     def _is_done(self) -> bool:
         """Whether nothing is left to do."""
@@ -194,7 +193,8 @@ def build(
     stack.callback(queue.close)
     decisions = Decisions(queue.engine)
     _resume_training(home, decisions, stop, lock, once=once)
-    loader = _loader(home, settings, Predictions(queue.engine), decisions)
+    predictions = Predictions(queue.engine, settings.review_share)
+    loader = _loader(home, settings, predictions, decisions)
     stack.callback(loader.close)
     predictor = _patiently(lambda: loader.first(now()), stop, lock)
     disks = [home.root, home.root / "classified"]
@@ -202,7 +202,7 @@ def build(
     space = Space(disks, least, partial(lock.note, "disk"))
     pipeline = Pipeline(
         queue,
-        Predictions(queue.engine, settings.review_share),
+        predictions,
         predictor,
         Folders(home.root),
         _pipeline_settings(home, settings, space, lambda: _go_on(stop, monitor)),
@@ -281,11 +281,8 @@ def _schedule_work(
 ) -> None:
     """What belongs to the work itself."""
 
-    def every(interval: timedelta, job: Callable[[datetime], object]) -> None:
-        schedule.every(interval, lambda: _unless_locked(lambda: job(now())))
-
-    every(TENDING, pipeline.settle_missing)
-    every(RENEWAL, queue.renew_leases)
+    _every(schedule, TENDING, pipeline.settle_missing)
+    _every(schedule, RENEWAL, queue.renew_leases)
     schedule.every(TENDING, lambda: lock.note("inbox", home.why_no_inbox()))
 
 
@@ -302,12 +299,14 @@ def _schedule_care(
     note = partial(lock.note, "retention")
     retention = Retention(home, queue.engine, settings, backups.make, note)
 
-    def every(interval: timedelta, job: Callable[[datetime], object]) -> None:
-        schedule.every(interval, lambda: _unless_locked(lambda: job(now())))
+    _every(schedule, TENDING, retraining.tend)
+    _every(schedule, BACKUP_CHECK, backups.tend)
+    _every(schedule, RETENTION, retention.tend)
 
-    every(TENDING, retraining.tend)
-    every(BACKUP_CHECK, backups.tend)
-    every(RETENTION, retention.tend)
+
+def _every(schedule: Schedule, interval: timedelta, job: Callable[[datetime], object]) -> None:
+    """Have the schedule call a job with the time, unless the database is locked then."""
+    schedule.every(interval, lambda: _unless_locked(lambda: job(now())))
 
 
 def _patiently(begin: Callable[[], T], stop: Stop, lock: Lock) -> T:

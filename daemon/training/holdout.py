@@ -21,6 +21,7 @@ from daemon.database.tables import (
     that_counts,
     videos,
 )
+from daemon.labels.enough import LEAST_GROUPS
 from daemon.labels.queries import came_labelled, newest
 
 TrainingClip = tuple[str, str, str]
@@ -30,7 +31,6 @@ TrainingClip = tuple[str, str, str]
 # and so many after, have a label, too.
 AROUND = 10
 LABELLED_SHARE = 0.9
-LEAST_TRAINING_GROUPS = 2  # of a class, before one of its groups may judge
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ def sides_of_new_groups(
         if side is None:
             is_seen = group in known_groups or any(clip.sha256 in contents for clip in members)
             cannot_judge = label in known_classes and all(clip.biased for clip in members)
-            has_training = len(training_groups[label]) >= LEAST_TRAINING_GROUPS
+            has_training = len(training_groups[label]) >= LEAST_GROUPS
             # As a whole or not at all, so that the share is met as nearly as groups allow: with the
             # group, the holdout is as near to the share or nearer if half of the group fits.
             has_room = holdout[label] + n / 2 <= share * total[label]

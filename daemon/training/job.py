@@ -16,7 +16,7 @@ class LabelledFile:
     group: str
     sha256: str
     biased: bool
-    """Whether it was labelled because of its prediction, as in `LabelledVideo`."""
+    """Whether it may have been labelled because of its prediction, as in `LabelledVideo`."""
 
 
 @dataclass(frozen=True)

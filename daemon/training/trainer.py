@@ -64,6 +64,7 @@ def work(job: Job) -> None:
             a model is damaged.
     """
     cache = Cache(job.cache)
+    rule = Rule(**job.rule)
     reading = ReadOptions(exact=job.exact)
     champion = Classifier.load(job.champion, job.device, reading)
     if not job.is_trained:
@@ -72,7 +73,7 @@ def work(job: Job) -> None:
     challenger = Classifier.load(job.challenger, job.device, reading)
     if challenger.digest == champion.digest:
         raise VidwatchError("it has the weights of the champion: nothing has changed")
-    _send(**_compare(job, champion, challenger, cache))
+    _send(**_compare(job, rule, champion, challenger, cache))
 
 
 def _train(job: Job, champion: Classifier, cache: Cache) -> None:
@@ -209,11 +210,10 @@ def _classes_with_enough(
 
 
 def _compare(
-    job: Job, champion: Classifier, challenger: Classifier, cache: Cache
+    job: Job, rule: Rule, champion: Classifier, challenger: Classifier, cache: Cache
 ) -> Mapping[str, Any]:
     """Compare both models on the holdout; gives the message with the verdict."""
     evidence = find_evidence(job.holdout, champion, challenger, cache)
-    rule = Rule(**job.rule)
     result = promotion.judge(evidence, champion.classes, challenger.classes, job.comparison, rule)
     log.info(
         "compared holdout=%d verdict=%s reason=%s", len(evidence), result.verdict, result.reason
