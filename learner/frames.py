@@ -16,7 +16,8 @@ TOLERATED_GAP = 0.05
 # Of a clip with at most so many frames, all are decoded: a minute of 25 a second. The clips that
 # the starter learned from are shorter.
 LONG = 1500
-# Containers with an index of key frames. Transport, program and raw streams have none.
+# Containers with an index of key frames. Transport, program and raw streams have none. The names
+# are FFmpeg's whole name strings, as `container.format.name` gives them.
 INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi")
 
 

@@ -1,17 +1,17 @@
-"""Whether a challenger replaces the champion, by both models' predictions for the holdout clips.
+"""Decides whether a challenger replaces the champion.
 
-Knows no file and no database.
+The evidence is both models' predictions for the holdout clips. Knows no file and no database.
 
-The holdout is used again and again. If twenty challengers are worse, and each is tried at odds of
-1 in 20, one of them is likely to pass. So the k-th comparison with a champion is held to the level
-odds * 6 / (pi^2 k^2). The levels of all comparisons add up to `odds`, and the probability that any
-of them goes wrong is at most that sum (Boole), however alike the challengers are and although the
-clips are the same.
+The holdout is used again and again. If twenty challengers are worse, and each passes with a
+probability of 5 %, one of them is likely to pass. So the k-th comparison with a champion is held to
+the level odds * 6 / (pi^2 k^2). The levels of all comparisons add up to `odds`. The probability
+that any comparison goes wrong is at most that sum (Boole's inequality). This is true however alike
+the challengers are, and although the clips are the same.
 
-This needs challengers that do not depend on these clips. None depends on them: nothing trains on
-the holdout, and all that a later challenger can know of it is that the earlier ones were not
-promoted. That is true of every row of challengers until it ends; the whole row could be written
-down beforehand.
+It needs challengers that do not depend on the holdout clips. No model trains on the holdout. All
+that a later challenger can know of it is that the earlier ones were not promoted, and up to the
+first promotion that is always so. So the sequence of challengers up to the first promotion does not
+depend on the holdout: it could be written down beforehand.
 
 Not promised: the odds count anew with each champion; each new class may cost up to the margin
 again; a new class's recall is taken as it is; and a person who tunes the training by these figures
@@ -47,7 +47,7 @@ def judge(
     evidence: Sequence[Evidence],
     champion_classes: Collection[str],
     challenger_classes: Collection[str],
-    look: int,
+    comparison_number: int,
     rule: Rule = DEFAULT,
 ) -> Verdict:
     """Decide by `rule`.
@@ -61,16 +61,18 @@ def judge(
         evidence: the holdout clips.
         champion_classes: the classes that the champion knows.
         challenger_classes: the classes that the challenger knows.
-        look: counts the comparisons with this champion from 1, this one included.
+        comparison_number: counts the comparisons with this champion from 1, this one included.
         rule: what a challenger has to show.
     """
-    unpicked = [clip for clip in evidence if not clip.picked]
-    known = by_class(unpicked, set(champion_classes))
+    unbiased = [clip for clip in evidence if not clip.biased]
+    known = by_class(unbiased, set(champion_classes))
     shared = {name: known[name] for name in known if name in set(challenger_classes)}
-    judged = [clip for clip in unpicked if clip.label in shared]
+    judged = [clip for clip in unbiased if clip.label in shared]
     new = by_class(evidence, set(challenger_classes) - set(champion_classes))
     groups = Counter(label for label, _ in {(clip.label, clip.group) for clip in evidence})
-    level = rule.odds * 6 / (pi * look) ** 2
+    level = rule.odds * 6 / (pi * comparison_number) ** 2
+    # Clips of one group are alike, so a new class needs clips of two groups. If no class has two
+    # groups, as with a single camera, this cannot be met: then one group is enough.
     needed = min(2, max(groups.values(), default=1))
     trial = Trial(
         total=count(judged),
@@ -82,11 +84,12 @@ def judge(
         z=quantile(level),
         rule=rule,
     )
-    picked = sum(clip.picked and clip.label in shared for clip in evidence)
+    biased = sum(clip.biased and clip.label in shared for clip in evidence)
     figures = {
-        "look": look,
+        # The keys are stored in the database: they must not change.
+        "look": comparison_number,
         "level": level,
-        "picked": picked,
+        "picked": biased,
         **trial.figures(),
         "rule": asdict(rule),
     }

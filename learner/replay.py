@@ -1,7 +1,8 @@
-"""The clips that a model was trained on, to train the next one on them, too (replay).
+"""Finds the clips that a model was trained on, so that the next model is trained on them as well.
 
-Without them, the next model would know the new clips alone. Features of clips are in the cache
-since the clips were read; those of the starter's clips come with the package.
+This is called replay. Without it, the next model would know the new clips alone. The features of
+the clips have been in the cache since the clips were read; those of the starter's clips come with
+the package.
 """
 
 import sys
@@ -24,15 +25,18 @@ STARTER_FEATURES = STARTER.with_suffix(".npz")
 
 
 def clips_to_replay(model: Classifier, shelf: Shelf, cache: Cache) -> list[LabelledClip]:
-    """The clips that `model` was trained on and that are on `shelf`. They have no file.
+    """Write the starter's features into the cache, and return the clips to replay.
+
+    These are the clips that `model` was trained on and that are on `shelf`. Their `path` is only a
+    description for messages.
 
     Args:
-        model: if its backbone is the starter's, the starter's features are put into the cache.
+        model: the starter's features are written only if its backbone is the starter's.
         shelf: frames or features, whatever the next model learns from.
         cache: where the features of `model` are.
     """
     features = features_shelf(model, cache)
-    for sha256, values in _read_features(STARTER_FEATURES, _made_by(model)):
+    for sha256, values in _read_features(STARTER_FEATURES, _backbone_id(model)):
         if features.get(sha256) is None:
             features.put(sha256, values)
     path = Path(f"a clip that {model.name} was trained on")
@@ -44,7 +48,9 @@ def clips_to_replay(model: Classifier, shelf: Shelf, cache: Cache) -> list[Label
 
 
 def save_features(model: Classifier, shelf: Shelf, path: Path) -> None:
-    """Write the features of all clips that `model` was trained on to one file, a byte for each.
+    """Write the features of all clips that `model` was trained on to one file.
+
+    The file has one byte per feature value.
 
     Raises:
         VidwatchError: some of them are not on `shelf`.
@@ -54,7 +60,7 @@ def save_features(model: Classifier, shelf: Shelf, path: Path) -> None:
     if len(stored) < len(names):
         missing = len(names) - len(stored)
         raise VidwatchError(
-            f"features of {missing} clips are not in the cache; train the model again"
+            f"features of {missing} clips are not in the cache; train {model.name} again"
         )
     values = np.stack(stored).astype(np.float32)
     low = values.min((0, 1))
@@ -62,19 +68,20 @@ def save_features(model: Classifier, shelf: Shelf, path: Path) -> None:
     step = np.maximum(high - low, 1e-6) / 255
     levels = np.rint((values - low) / step).astype(np.uint8)
     np.savez_compressed(
-        path, source=_made_by(model), names=np.array(names), levels=levels, low=low, step=step
+        path, source=_backbone_id(model), names=np.array(names), levels=levels, low=low, step=step
     )
 
 
-def _read_features(path: Path, made_by: str) -> Iterator[tuple[str, Array]]:
-    """The features by the SHA-256 of their clips, if they are of the backbone `made_by`."""
+def _read_features(path: Path, backbone_id: str) -> Iterator[tuple[str, Array]]:
+    """The SHA-256 and the features of each clip in a file; none if of another backbone."""
     with np.load(path) as file:
-        if str(file["source"]) == made_by:
+        if str(file["source"]) == backbone_id:
             values = (file["low"] + file["levels"] * file["step"]).astype(np.float16)
             yield from zip(file["names"].tolist(), values, strict=True)
 
 
-def _made_by(model: Classifier) -> str:
+def _backbone_id(model: Classifier) -> str:
+    """Names the backbone with its weights, and the frames that it takes."""
     # The text that version 0.1 wrote into the starter's file: it must not change.
     body = model.manifest.network.body()
     weights = weights_digest(model.network.backbone)

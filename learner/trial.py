@@ -25,9 +25,10 @@ class Rule:
     """What a challenger has to show; all are shares of 1."""
 
     margin: float = 0.1
-    """Of clips of classes that both know, how many more it may at most get wrong, beyond chance.
+    """Of clips of classes that both know, how many more it may at most get wrong.
 
-    As counted, it may be a quarter of that.
+    A larger loss must be ruled out with statistical significance. As counted, the loss may be at
+    most a quarter of that.
     """
     gain: float = 0.05
     """Of the same clips, how many more right ones are worth waiting for."""
@@ -47,12 +48,12 @@ class Evidence:
     group: str
     champion: str
     challenger: str
-    picked: bool = False
-    """Labelled because of the champion's prediction, as a correction is.
+    biased: bool = False
+    """It was labelled because of the champion's prediction, as a correction is.
 
-    Among these clips the champion's errors are many by choice, so they cannot judge the classes
-    that it knows. Of a class that it does not know, every clip is an error of the champion: there
-    the choice leaves none out and depends on nothing of the challenger, so they count.
+    People choose such clips because the champion is wrong on them. So they cannot judge the classes
+    that the champion knows. If the champion does not know the class, all clips of the class are its
+    errors: the choice leaves none out, and does not depend on the challenger. So these clips count.
     """
 
     def outcome(self) -> tuple[str, bool, bool]:
@@ -65,7 +66,7 @@ class Trial:
     """One comparison: the counts, the outcome, and its words."""
 
     total: Counts
-    """Of the unpicked clips of the shared classes."""
+    """Of the clips of the shared classes that are not biased."""
     paired: Paired
     """Of the same clips."""
     known: dict[str, Counts]
@@ -77,7 +78,11 @@ class Trial:
     groups: int
     """Of a new class, clips of so many groups are needed."""
     z: float
-    """The standard errors of the level."""
+    """How many standard errors the level of this comparison corresponds to.
+
+    A difference counts as shown if it is more than `z` standard errors away. The stricter the
+    level, the larger is `z`.
+    """
     rule: Rule
 
     @cached_property
@@ -138,7 +143,8 @@ class Trial:
     def compare(self, paired: Paired, *, gains_class: bool) -> Outcome:
         """The outcome on the shared classes.
 
-        A wrong refusal costs one challenger only: it is held to the odds themselves at any look.
+        A wrong refusal costs one challenger only. So refusals are held to the odds themselves in
+        each comparison.
         """
         loses = self._loses(paired)
         is_within_margin = paired.z(-self.rule.margin) > self.z
@@ -286,5 +292,9 @@ def count(clips: Collection[Evidence]) -> Counts:
 
 
 def quantile(level: float) -> float:
-    """How many standard errors away the tail of this probability begins."""
+    """How many standard errors `level` corresponds to.
+
+    A normally distributed figure is above its mean by more than so many with the probability
+    `level`: 1.64 for 5 %.
+    """
     return -NormalDist().inv_cdf(level)

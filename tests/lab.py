@@ -33,7 +33,7 @@ class Lab(MadeHome):
         super().__init__(root, model="tiny", classes=["bright", "dark"])
         self.put_model(champion)
         self.history = Decisions(self.engine)
-        self.history.follow_setting("tiny", self.now)
+        self.history.apply_setting("tiny", self.now)
         self.retraining = Retraining(self.home, SETTINGS, self.history)
 
     def clip(self, label: str, group: int, number: int = 1) -> int:

@@ -33,7 +33,7 @@ class ReviewedHome(MadeHome):
     def __init__(self, root: Path) -> None:
         super().__init__(root / "home", now=NOW, model="tiny", classes=CLASSES)
         self.model = self.save_model("tiny", root)
-        Decisions(self.engine).follow_setting("tiny", NOW)
+        Decisions(self.engine).apply_setting("tiny", NOW)
         self.count = 0
 
     def save_model(self, name: str, root: Path, classes: tuple[str, ...] = CLASSES) -> int:

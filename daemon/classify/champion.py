@@ -1,6 +1,6 @@
-"""Loads the champion and the challenger in its shadow.
+"""Loads the champion, and the challenger that predicts beside it.
 
-Notices when another model takes over.
+Notices when another model becomes the champion.
 """
 
 import logging
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class ChampionLoader:
-    """Loads the champion, and a new one when another model takes over.
+    """Loads the champion, and loads anew when another model becomes the champion.
 
     `close` ends the decoders.
     """
@@ -46,7 +46,8 @@ class ChampionLoader:
         """The predictor to begin with.
 
         Raises:
-            VidwatchError: neither the model of the setting `model` nor one before it can be loaded.
+            VidwatchError: neither the model that `model` names nor any earlier champion can be
+                loaded.
         """
         setting = self._settings.model
         try:
@@ -55,11 +56,14 @@ class ChampionLoader:
                 self._load(setting)
         except VidwatchError as error:
             raise self._refusal(error) from error
-        name = self._decisions.follow_setting(setting, now)
+        name = self._decisions.apply_setting(setting, now)
         while True:
             try:
                 return self._predictor(name, self._challenger(), now)
             except VidwatchError as error:
+                # Each rollback goes one champion further back, and the first champion since the
+                # setting was changed is its model. The champions before that contradict the
+                # setting, so a person has to decide.
                 if name == setting:
                     raise self._refusal(error) from error
                 name = self._roll_back(str(error), now)
@@ -68,7 +72,7 @@ class ChampionLoader:
         setting = f"setting 'model' is {self._settings.model!r}"
         return VidwatchError(f"{setting}: {error}; 'vidwatch models' lists them")
 
-    def changed(self, now: datetime) -> Predictor | None:
+    def predictor_if_changed(self, now: datetime) -> Predictor | None:
         """A new predictor if champion or challenger changed; else None."""
         name = self._decisions.champion()
         challenger = self._challenger()
@@ -78,7 +82,7 @@ class ChampionLoader:
             return self._predictor(name, challenger, now)
         except VidwatchError as error:
             self._models = (name, challenger)  # it is not tried again in every round
-            # The model in memory goes on if there is none before this one.
+            # If there is no earlier champion, keep the model that is loaded.
             with suppress(VidwatchError):
                 self._roll_back(str(error), now)
             return None
@@ -105,7 +109,8 @@ class ChampionLoader:
 
     def _predictor(self, name: str, challenger: str | None, now: datetime) -> Predictor:
         is_loaded = self._models is not None and self._models[0] == name
-        if not is_loaded:  # a model in memory needs its file no more
+        # If it is loaded already, its file may be gone.
+        if not is_loaded:
             self.champion = self._load(name)
         classifier = self.champion
         shadow = self._shadow(challenger, classifier, now)
@@ -117,15 +122,15 @@ class ChampionLoader:
         inference = Inference(classifier, thresholds, self.cache, shadow)
         predictor = Predictor(decoders, inference, self._register(classifier, now))
         self._models = (name, challenger)
-        log.info("model %s predicts on %s", classifier.name, classifier.device)
+        log.info("model %s runs on %s", classifier.name, classifier.device)
         if shadow:
-            log.info("challenger %s predicts in its shadow", challenger)
+            log.info("challenger %s predicts beside it", challenger)
         return predictor
 
     def _shadow(
         self, challenger: str | None, champion: Classifier, now: datetime
     ) -> tuple[int, Classifier] | None:
-        """The id of the challenger and itself, if there is one and it is another model."""
+        """The challenger's id, and the challenger; None if there is none or it is the champion."""
         if challenger is None:
             return None
         try:
@@ -138,7 +143,7 @@ class ChampionLoader:
         return self._register(model, now), model
 
     def _decoders_for(self, classifier: Classifier) -> Decoders:
-        """Those in use, or new ones if this model wants other frames."""
+        """The decoders in use, or new ones if this model needs other frames."""
         if not self._decoders or self._decoders[-1].settings.spec != classifier.spec:
             settings = DecoderSettings(
                 spec=classifier.spec,

@@ -141,9 +141,9 @@ class Pipeline:
                 log.warning("%s: %s (id=%d)", _shown(path), reason, video_id)
                 self._queue.give_up(video_id, reason, now)
 
-    def _claim(self, room: int, now: datetime) -> None:
-        if room > 0 and self._settings.may_begin():
-            for video in self._queue.claim(room, now):
+    def _claim(self, free_slots: int, now: datetime) -> None:
+        if free_slots > 0 and self._settings.may_begin():
+            for video in self._queue.claim(free_slots, now):
                 future = self._predictor.reader.decode(video.path, video.identity)
                 self._in_hand[future] = video
 

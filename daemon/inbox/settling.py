@@ -1,6 +1,8 @@
 """Which of the paths that were touched have become whole.
 
-Pure: the time, and what reads a file's identity, are arguments.
+A file is whole when it is complete: nobody is writing to it any more.
+
+No I/O: time and file access come as arguments.
 """
 
 import math
@@ -9,7 +11,8 @@ from dataclasses import dataclass
 
 from daemon.home.identity import Identity
 
-# For a file that its writer has closed or renamed, and that no other program has open.
+# A file counts as whole after this pause if its writer has closed or renamed it, and if no other
+# program has it open.
 SETTLED_SOON = 0.25  # seconds
 
 
@@ -52,8 +55,11 @@ class Tracker:
         """When the next path is to be looked at; infinity if nothing is tracked."""
         return min((seen.look_at for seen in self._seen.values()), default=math.inf)
 
-    def nothing_may_settle(self) -> bool:
-        """Whether all tracked paths have changed, or were held open, since the first look."""
+    def all_still_changing(self) -> bool:
+        """Whether all tracked paths have changed, or were held open, since the first look.
+
+        If so, no file becomes whole within the settle time. It is also so if no path is tracked.
+        """
         return all(seen.changed for seen in self._seen.values())
 
     def whole(
@@ -79,8 +85,8 @@ class Tracker:
                 continue
             same = identity == seen.identity
             written = is_written(path) if same or seen.closed else None
-            # A file that was closed counts as such until it is open again, or until that is not
-            # known. From then on, it has to settle like any other file.
+            # It counts as closed until some program opens it, or until we cannot tell. From then
+            # on, it has to settle like any other file.
             closed = seen.closed and written is False
             is_at_rest = closed if seen.closed else not written
             if same and is_at_rest:

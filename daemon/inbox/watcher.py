@@ -85,7 +85,7 @@ class Watcher:
         """Whether a search was made, and no file may become whole within the settle time."""
         with self._stepping:
             has_searched = self._next_search > 0
-            return has_searched and self._touched.empty() and self.tracker.nothing_may_settle()
+            return has_searched and self._touched.empty() and self.tracker.all_still_changing()
 
     def _run(self) -> None:
         while not self._stop.wait(PAUSE_AFTER_FAILURE if self.failure else SHORTEST_NAP):

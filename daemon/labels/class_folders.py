@@ -1,6 +1,6 @@
 """Reads what people say by putting files into class folders.
 
-A file where we have put it says nothing. In another class folder, it is a label.
+If a file lies where vidwatch put it, that is no label. In another class folder, it is one.
 """
 
 import logging
@@ -35,35 +35,40 @@ class ClassFolders:
         self._engine = engine
         self._folders = folders
         self._writer = engine.execution_options(writes=True)
-        self._left_alone: set[bytes] = set()  # there is one warning of each
+        # Paths that a warning was logged for, so that it is logged once.
+        self._warned: set[bytes] = set()
 
-    def unexplained(self, files: Sequence[Found]) -> list[Found]:
-        """Those of the files in class folders that we have not put where they are."""
+    def not_put_by_us(self, files: Sequence[Found]) -> list[Found]:
+        """Those of the files in class folders that vidwatch did not put where they are."""
         with self._engine.begin() as connection:
-            ours = _ours(connection, files)
-        return [file for file in files if file.path not in ours]
+            return _not_put_by_us(connection, files)
 
     def notice(self, files: Sequence[Found], now: datetime) -> int:
         """Note what people say by these files in class folders, and queue what is new.
 
-        Gives how many videos there is something to do with.
+        Returns how many videos have work to do now.
         """
         with self._writer.begin() as connection:
-            ours = _ours(connection, files)
-            strangers = [file for file in files if file.path not in ours]
-            return sum(self._notice(connection, file, now) for file in strangers)
+            new = _not_put_by_us(connection, files)
+            return sum(self._notice(connection, file, now) for file in new)
 
     def _notice(self, connection: Connection, file: Found, now: datetime) -> bool:
+        """Note what a person says by this file. Returns whether its video has work to do now."""
         folder = self._folders.class_folder(file.path)
-        if folder is None or not _is_label(folder):
-            self._leave_alone(file.path, CLASS_NAME_RULE if folder else "it is in no class folder")
+        if folder is None:
+            self._leave_alone(file.path, "it is in no class folder")
+            return False
+        if not _is_label(folder):
+            reason = f"'{printable(folder[1])}' cannot be a class, {CLASS_NAME_RULE}"
+            self._leave_alone(file.path, reason)
             return False
         known = _by_identity(connection, file.identity)
         if known is None:
             self._notice_unknown(connection, file, folder, now)
             return True
         if known["state"] == "failed":
-            # Someone was faster than our own move to `failed/`: the next search finds it again.
+            # A person moved the file before we could move it to `failed/`. The next search finds it
+            # again.
             if known["finished_at"] is None:
                 return False
             self._add(connection, file, folder, now)
@@ -76,16 +81,16 @@ class ClassFolders:
         self, connection: Connection, file: Found, folder: ClassFolder, now: datetime
     ) -> None:
         rows = _rows_here(connection, file.path)
-        if rows and _is_newer_state(rows[-1], file.identity):
+        if rows and _is_same_file_again(rows[-1], file.identity):
             _renew(connection, rows[-1], file.identity)
-        elif folder[0] == "classified" and _is_written_on(rows, file.identity):
-            _queue(connection, file, now)  # we had put it there, so nobody labelled it
+        elif folder[0] == "classified" and _was_changed_after_filing(rows, file.identity):
+            _add_to_queue(connection, file, now)  # vidwatch had put it there: that is no label
         else:
             self._add(connection, file, folder, now)
 
     def _add(self, connection: Connection, file: Found, folder: ClassFolder, now: datetime) -> None:
-        """A file never seen before, with its label."""
-        new = _queue(connection, file, now)
+        """Queue a file that was never seen before, and add its label."""
+        new = _add_to_queue(connection, file, now)
         row = {"content": new, "state": "queued", "duplicate_of": None}
         origin = Origin("folder", _owner(file.path), now)
         add_label(connection, self._folders, row, _label_of(new, folder), origin)
@@ -93,16 +98,20 @@ class ClassFolders:
     def _follow(
         self, connection: Connection, row: Any, file: Found, folder: ClassFolder, now: datetime
     ) -> bool:
-        """Someone has moved a file: its row follows it. Whether there is something to do."""
+        """Change the row of a file that a person moved, and note the label if it is one.
+
+        Returns whether the video has work to do now.
+        """
         path = file.path
         change: dict[str, Any] = {"path": path, "name": display_name(path), "destination": None}
-        if row["state"] == "classified":  # predicted, and someone was faster than our own move
+        if row["state"] == "classified":
+            # A person moved the file before we could move it to its class folder.
             change |= {"state": "filed", "error": None, "finished_at": now}
         elif row["state"] == "waiting":
             change |= {"state": "queued", **FREED}
         _fail_others_at(connection, path, row["id"], now)
         connection.execute(update(videos).where(videos.c.id == row["id"]).values(**change))
-        # If the whole home was moved, or has another name, its files lie where we had put them.
+        # If the whole home was moved or renamed, its files lie where vidwatch put them.
         is_where_it_was = row["path"].endswith(path[len(self._folders.root) :])
         if is_where_it_was or self._folders.class_folder(row["path"]) == folder:
             return bool(row["state"] == "waiting")
@@ -116,7 +125,10 @@ class ClassFolders:
     def _link(
         self, connection: Connection, row: Any, file: Found, folder: ClassFolder, now: datetime
     ) -> bool:
-        """The same file under a second name: a copy, which gets a row of its own."""
+        """Add a row for a second name of the same file, which counts as a copy.
+
+        Returns whether the video has work to do now.
+        """
         if row["sha256"] is None:
             return False  # the next search finds it again, when the first one has a prediction
         copy = {key: row[key] for key in ("group", "inode", "size", "mtime_ns", "sha256")}
@@ -128,9 +140,9 @@ class ClassFolders:
         return True
 
     def _leave_alone(self, path: bytes, reason: str) -> None:
-        if path not in self._left_alone:
-            log.warning("%s: left alone, %s", _shown(path), reason)
-            self._left_alone.add(path)
+        if path not in self._warned:
+            log.warning("%s: left alone: %s", _shown(path), reason)
+            self._warned.add(path)
 
 
 def is_label(connection: Connection, folders: Folders, file: Found) -> bool:
@@ -145,12 +157,12 @@ def is_label(connection: Connection, folders: Folders, file: Found) -> bool:
         return True
     rows = _rows_here(connection, file.path)
     is_predicted = bool(rows) and rows[-1].state in PREDICTED
-    is_replaced = is_predicted and _is_newer_state(rows[-1], file.identity)
-    return not (is_replaced or _is_written_on(rows, file.identity))
+    is_replaced = is_predicted and _is_same_file_again(rows[-1], file.identity)
+    return not (is_replaced or _was_changed_after_filing(rows, file.identity))
 
 
-def _queue(connection: Connection, file: Found, now: datetime) -> int:
-    """Queue a file; gives its video's id."""
+def _add_to_queue(connection: Connection, file: Found, now: datetime) -> int:
+    """Add a row for a file, in the state "queued". Returns the id of its video."""
     row = {"name": display_name(file.path), "path": file.path, "group": file.group}
     row |= file.identity._asdict()
     new = insert(videos).values(**row, state="queued", arrived_at=now)
@@ -168,12 +180,17 @@ def _fail_others_at(connection: Connection, path: bytes, video_id: int, now: dat
     connection.execute(update(videos).where(replaced).values(**failed, **FREED))
 
 
-def _ours(connection: Connection, files: Sequence[Found]) -> set[bytes]:
-    """The paths where a row says that we have put, or are about to put, this very file."""
+def _not_put_by_us(connection: Connection, files: Sequence[Found]) -> list[Found]:
+    """Those of the files that vidwatch neither put where they are nor is about to put there.
+
+    It did if a row has the path and the identity of the file. `waiting` rows do not count.
+    """
     paths = [file.path for file in files]
     rows = rows_at(connection, paths, "state", *Identity._fields)
-    known = {(path, tuple(identity)) for path, _, state, *identity in rows if state != "waiting"}
-    return {file.path for file in files if (file.path, tuple(file.identity)) in known}
+    put_by_us = {
+        (path, tuple(identity)) for path, _, state, *identity in rows if state != "waiting"
+    }
+    return [file for file in files if (file.path, tuple(file.identity)) not in put_by_us]
 
 
 def _rows_here(connection: Connection, path: bytes) -> list[Any]:
@@ -187,11 +204,11 @@ def _by_identity(connection: Connection, identity: Identity) -> Any:
     return next(reversed(find(connection, is_file(identity)).values()), None)
 
 
-def _is_newer_state(row: Any, identity: Identity) -> bool:
-    """Whether a path's file is the same one as in its newest row, only copied or touched.
+def _is_same_file_again(row: Any, identity: Identity) -> bool:
+    """Whether the file at a path is the file of the path's newest row, with another identity.
 
-    That is so after a copy to another file system, after a backup was restored, and on a share that
-    numbers its files anew. A file that was not read yet may also have changed.
+    It gets another identity by a copy to another file system, when a backup is restored, and on a
+    share that numbers its files anew. A file that was not read yet may also have changed.
     """
     if row.state in ("waiting", "queued"):
         return True
@@ -199,15 +216,15 @@ def _is_newer_state(row: Any, identity: Identity) -> bool:
 
 
 def _renew(connection: Connection, row: Any, identity: Identity) -> None:
-    """The row follows its file."""
+    """Give a row the new identity of its file."""
     change: dict[str, Any] = identity._asdict()
     if row.state in ("waiting", "queued"):
         change |= {**FREED, "state": "queued", "attempts": 0, "tries": 0}
     connection.execute(update(videos).where(videos.c.id == row.id).values(**change))
 
 
-def _is_written_on(rows: Sequence[Any], identity: Identity) -> bool:
-    """Whether the file was filed here, and someone has written to it since."""
+def _was_changed_after_filing(rows: Sequence[Any], identity: Identity) -> bool:
+    """Whether the file was filed here, and was written to since then."""
     filed = [row for row in rows if row.state == "filed"]
     return bool(filed) and filed[-1].inode == identity.inode
 

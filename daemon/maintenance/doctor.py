@@ -31,7 +31,7 @@ from daemon.report.status import counts
 from daemon.training.decisions import Decisions
 from learner.errors import VidwatchError
 
-ROOM = (
+HOW_TO_FREE_SPACE = (
     "take classified clips away, empty duplicates/ and failed/, "
     "or set min_free_gigabytes lower in vidwatch.toml"
 )
@@ -102,10 +102,10 @@ def _check_space(home: Home, loaded: Settings) -> Iterator[Line]:
         text = f"{free / GIGABYTE:.1f} GB are free on the disk of {folder}"
         if free < least:
             rule = f"no new clips are classified below {loaded.min_free_gigabytes:g} GB"
-            yield Line("space", "problem", f"{text}; {rule}; {ROOM}")
+            yield Line("space", "problem", f"{text}; {rule}; {HOW_TO_FREE_SPACE}")
         elif free < 2 * least:
             rule = f"{loaded.min_free_gigabytes:g} GB are the least"
-            yield Line("space", "warning", f"{text}, and {rule}; {ROOM}")
+            yield Line("space", "warning", f"{text}, and {rule}; {HOW_TO_FREE_SPACE}")
         else:
             yield Line("space", "ok", text)
         inodes = os.statvfs(folder)

@@ -119,13 +119,13 @@ class Daemon:
         _unless_locked(lambda: self.pipeline.file(now()))
 
     def _round(self, show: Show) -> bool:
-        """One step of the pipeline, with another model if one took over.
+        """One step of the pipeline, with another model if another became the champion.
 
         A database that cannot be written now (locked by a browser, a full disk) costs time and no
         clip.
         """
         try:
-            if predictor := self.loader.changed(now()):
+            if predictor := self.loader.predictor_if_changed(now()):
                 self.pipeline.use(predictor)
                 self.loader.close_old()
             worked = self.pipeline.step(now())

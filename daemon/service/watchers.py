@@ -69,7 +69,7 @@ def watchers(
 
     return [
         watcher(["inbox"], queue.unknown, enqueue),
-        watcher(["labelled", "classified"], class_folders.unexplained, notice),
+        watcher(["labelled", "classified"], class_folders.not_put_by_us, notice),
     ]
 
 

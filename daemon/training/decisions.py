@@ -78,8 +78,11 @@ class Decisions:
         with self.engine.begin() as connection:
             return [DecisionRow(*row) for row in connection.execute(query)]
 
-    def follow_setting(self, setting: str, now: datetime) -> str:
-        """The champion, which is the model of the setting if the setting was changed.
+    def apply_setting(self, setting: str, now: datetime) -> str:
+        """Make the model of the setting the champion if the setting was changed.
+
+        Returns:
+            The name of the champion.
 
         Args:
             setting: The setting `model` in vidwatch.toml.
@@ -95,7 +98,7 @@ class Decisions:
             return setting
 
     def is_new_setting(self, setting: str) -> bool:
-        """Whether vidwatch.toml names another model than when `follow_setting` last read it."""
+        """Whether vidwatch.toml names another model than when `apply_setting` last read it."""
         with self.engine.begin() as connection:
             row = connection.execute(_takeover()).first()
         return row is None or row.setting != setting

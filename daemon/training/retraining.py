@@ -30,8 +30,9 @@ from learner.recipe import HEAD, load
 log = logging.getLogger(__name__)
 
 BY_COMMAND = "vidwatch retrain"
-# Settle times without a new label: people label in bursts, and a training waits for their end.
-QUIET = 5
+# For so many settle times no new label must have come before a training is considered: people
+# label in bursts, and a training waits for their end.
+SETTLE_TIMES_WITHOUT_LABEL = 5
 # New holdout clips after which an undecided comparison is made again, if it does not say how many
 # it lacks.
 MORE_TO_JUDGE = 5
@@ -140,8 +141,8 @@ class Retraining:
         self._check_by = min(self._check_by, now + self._longest_wait())
         if newest != self._newest_label or is_pending:
             self._newest_label = newest
-            quiet = timedelta(seconds=QUIET * self._settings.settle_seconds)
-            self._check_at = min(now + quiet, self._check_by)
+            pause = SETTLE_TIMES_WITHOUT_LABEL * self._settings.settle_seconds
+            self._check_at = min(now + timedelta(seconds=pause), self._check_by)
         return now >= self._check_at
 
     def _longest_wait(self) -> timedelta:

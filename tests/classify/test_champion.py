@@ -57,14 +57,14 @@ def clips(tmp_path: Path, model: Classifier) -> list[Clip]:
 
 def test_a_promotion_gives_a_new_predictor_once(lab: Lab, engines: ChampionLoader) -> None:
     first = engines.first(lab.now)
-    assert engines.changed(lab.now) is None
+    assert engines.predictor_if_changed(lab.now) is None
     copy_of_tiny(lab, "auto-1")
     lab.history.conclude("auto-1", "tiny", PROMOTED, lab.now)
-    second = engines.changed(lab.now)
+    second = engines.predictor_if_changed(lab.now)
     assert second
     assert second.model_id != first.model_id
     assert second.reader is first.reader  # it wants the same frames
-    assert engines.changed(lab.now) is None
+    assert engines.predictor_if_changed(lab.now) is None
 
 
 def test_a_new_champion_that_cannot_be_loaded_is_replaced_by_the_one_before(
@@ -74,7 +74,7 @@ def test_a_new_champion_that_cannot_be_loaded_is_replaced_by_the_one_before(
     copy_of_tiny(lab, "auto-1")
     lab.home.model("auto-1.safetensors").write_bytes(b"damaged")
     lab.history.conclude("auto-1", "tiny", PROMOTED, lab.now)
-    assert engines.changed(lab.now) is None
+    assert engines.predictor_if_changed(lab.now) is None
     assert lab.history.champion() == "tiny"
     row = lab.history.newest_first()[0]
     assert (row.verdict, row.challenger, row.champion) == ("rolled back", "tiny", "auto-1")
@@ -189,7 +189,7 @@ def test_a_model_in_use_does_not_need_its_files_any_more(lab: Lab, engines: Cham
     for suffix in (".json", ".safetensors"):
         (lab.home.models / f"tiny{suffix}").unlink()
     lab.history.conclude("auto-1", "tiny", UNDECIDED, lab.now)
-    assert engines.changed(lab.now)
+    assert engines.predictor_if_changed(lab.now)
     assert engines.champion.name == lab.history.champion() == "tiny"
 
 
@@ -197,10 +197,10 @@ def test_if_no_other_model_is_left_the_one_in_use_goes_on(
     lab: Lab, engines: ChampionLoader
 ) -> None:
     engines.first(lab.now)
-    lab.history.follow_setting("none", lab.now)
+    lab.history.apply_setting("none", lab.now)
     lab.history.roll_back(lab.now)
-    lab.history.follow_setting("gone", lab.now)
-    assert engines.changed(lab.now) is None
+    lab.history.apply_setting("gone", lab.now)
+    assert engines.predictor_if_changed(lab.now) is None
     assert engines.champion.name == "tiny"
 
 

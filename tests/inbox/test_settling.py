@@ -90,7 +90,7 @@ def test_deleted_before_stable() -> None:
     tracker = Tracker(SETTLE)
     tracker.touch(PATH, 0)
     assert Disk({0: 10, 1: None}).whole_at(tracker, 10) is None
-    assert tracker.nothing_may_settle()
+    assert tracker.all_still_changing()
 
 
 def test_touching_again_does_not_begin_the_settle_time_anew() -> None:
@@ -132,11 +132,11 @@ def test_a_closed_file_waits_for_the_settle_time_if_its_writers_are_not_known() 
 
 def test_a_copy_in_progress_is_no_file_that_may_settle() -> None:
     tracker, disk = Tracker(SETTLE), Disk({0: 1, 1: 2, 3: 3, 5: 4})
-    assert tracker.nothing_may_settle()
+    assert tracker.all_still_changing()
     tracker.touch(PATH, 0)
-    assert not tracker.nothing_may_settle()
+    assert not tracker.all_still_changing()
     disk.whole_at(tracker, 3)
-    assert tracker.nothing_may_settle()
+    assert tracker.all_still_changing()
 
 
 def test_hidden_partial_and_litter_names_are_left_alone_whatever_their_case() -> None:

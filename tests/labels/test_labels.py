@@ -38,8 +38,8 @@ class Desk(MadeHome):
     def notice(self, *paths: Path) -> int:
         return self.class_folders.notice([self.found(path) for path in paths], self.tick())
 
-    def unexplained(self, path: Path) -> bool:
-        return self.class_folders.unexplained([self.found(path)]) == [self.found(path)]
+    def not_put_by_us(self, path: Path) -> bool:
+        return self.class_folders.not_put_by_us([self.found(path)]) == [self.found(path)]
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_a_file_where_we_put_it_is_no_label(desk: Desk) -> None:
     desk.arrive("a.avi")
     desk.predict_and_file()
     path = desk.root / "classified/Biking/a.avi"
-    assert not desk.unexplained(path)
+    assert not desk.not_put_by_us(path)
     assert desk.notice(path) == 0
     assert desk.given_labels() == []
 
@@ -248,7 +248,8 @@ def test_files_in_folders_that_cannot_be_classes_are_left_alone(
 ) -> None:
     assert desk.notice(desk.put("labelled/a.avi"), desk.put("labelled/_x/b.avi")) == 0
     assert desk.given_labels() == []
-    assert "b.avi: left alone" in caplog.text
+    assert "a.avi: left alone: it is in no class folder" in caplog.text
+    assert "b.avi: left alone: '_x' cannot be a class, a class must be" in caplog.text
 
 
 def test_videos_are_found_by_id_path_or_name_and_every_unknown_one_is_named(desk: Desk) -> None:
@@ -392,7 +393,7 @@ def test_files_that_were_touched_or_restored_from_a_backup_are_still_ours(desk: 
     restored.replace(path)  # the same content, with an inode of its own
     desk.notice(path)
     assert desk.given_labels() == []
-    assert not desk.unexplained(path)
+    assert not desk.not_put_by_us(path)
     assert desk.row(video)["inode"] == path.stat().st_ino
 
 
@@ -458,7 +459,7 @@ def test_a_labelled_clip_that_comes_back_unchanged_is_queued_again(desk: Desk) -
     desk.notice(path)
     (video,) = desk.queue.claim(1, NOW)
     desk.queue.wait(video.id, NOW)  # it was gone for a moment
-    assert desk.unexplained(path)
+    assert desk.not_put_by_us(path)
     desk.notice(path)
     assert desk.row(video.id)["state"] == "queued"
 
@@ -512,7 +513,7 @@ def test_names_of_any_kind_are_looked_for(desk: Desk) -> None:
 def test_no_search_for_moved_files_reads_the_whole_table(desk: Desk) -> None:
     statements: list[str] = []
     event.listen(desk.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
-    desk.class_folders.unexplained([Found(b"/a", Identity(1, 2, 3))] * 3)
+    desk.class_folders.not_put_by_us([Found(b"/a", Identity(1, 2, 3))] * 3)
     with desk.engine.begin() as read:
         plans = [
             row[3]
@@ -571,4 +572,4 @@ def test_a_clip_that_is_changed_after_it_was_filed_is_predicted_anew_and_not_lab
     assert desk.given_labels() == []
     desk.predict_and_file()
     assert filed.exists()
-    assert not desk.unexplained(filed)
+    assert not desk.not_put_by_us(filed)

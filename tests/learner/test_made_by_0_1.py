@@ -87,7 +87,7 @@ def test_what_its_model_learned_from_can_be_given_back(
     monkeypatch.setattr(replay, "STARTER_FEATURES", old / "tiny.npz")
     cache = Cache(root=tmp_path / "new")
     model = load(old / "tiny")
-    assert replay._made_by(model) == RECORDED["pack_source"]
+    assert replay._backbone_id(model) == RECORDED["pack_source"]
     (clip,) = replay.clips_to_replay(model, features_shelf(model, cache), cache)
     assert clip.sha256 == RECORDED["sha256"]
 
@@ -100,7 +100,7 @@ def test_the_starter_has_the_digest_and_the_keys_that_it_had(old: Path) -> None:
     assert features_shelf(near, cache).key == RECORDED["starter_features_key"]
     assert features_shelf(exact, cache).key == RECORDED["starter_features_key_exact"]
     assert frames_shelf(near.spec, cache).key == RECORDED["starter_frames_key"]
-    assert replay._made_by(near) == RECORDED["starter_pack_source"]
+    assert replay._backbone_id(near) == RECORDED["starter_pack_source"]
 
 
 def test_a_later_version_of_how_frames_are_decoded_gets_other_keys(

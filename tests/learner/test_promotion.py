@@ -29,7 +29,7 @@ def paired(evidence: Sequence[Evidence]) -> Paired:
 
 
 def clips(
-    label: str, right: str, *, of: int = 1, group: str = "", picked: bool = False
+    label: str, right: str, *, of: int = 1, group: str = "", biased: bool = False
 ) -> list[Evidence]:
     """`of` clips for each letter of `right`: (b)oth, (o)ld or (n)ew model, or (-) none is right."""
     return [
@@ -38,7 +38,7 @@ def clips(
             group or f"{label}{i}",
             label if how in "bo" else "?",
             label if how in "bn" else "?",
-            picked,
+            biased,
         )
         for i, how in enumerate(right * of)
     ]
@@ -83,14 +83,14 @@ def test_many_differences_spread_over_groups_show_that_these_are_not_alike() -> 
 
 @pytest.mark.parametrize("gains", [0, 0.01, 0.05])
 @pytest.mark.parametrize("n", [60, 150, 300])
-def test_worse_by_the_margin_passes_no_more_often_than_the_odds_over_all_looks(
+def test_worse_by_the_margin_passes_no_more_often_than_the_odds_over_all_comparisons(
     n: int, gains: float
 ) -> None:
     """To the last digit: over every table of counts, with its probability."""
     shares = multinomial(n, [gains, gains + 0.05, 1 - 2 * gains - 0.05])
     tables = [(b, c) for b in range(n // 4) for c in range(n // 4)]
     chance = [(Paired(n, b, c, b + c).z(-0.05), shares.pmf([b, c, n - b - c])) for b, c in tables]
-    quantiles = [-NormalDist().inv_cdf(0.05 * 6 / (pi * look) ** 2) for look in range(1, 51)]
+    quantiles = [-NormalDist().inv_cdf(0.05 * 6 / (pi * number) ** 2) for number in range(1, 51)]
     assert sum(share for z in quantiles for found, share in chance if found > z) <= 0.05
 
 
@@ -209,12 +209,12 @@ def test_where_no_class_has_two_groups_one_is_enough() -> None:
 
 
 def test_corrections_of_a_new_class_count() -> None:
-    evidence = [*alike(40), *clips("new", "nnnnn", picked=True)]
+    evidence = [*alike(40), *clips("new", "nnnnn", biased=True)]
     assert judge(evidence, OLD, WITH_NEW, 1).verdict == "promoted"
 
 
 def test_corrections_alone_never_promote_on_shared_classes() -> None:
-    verdict = judge([replace(clip, picked=True) for clip in clips("a", "n", of=500)], OLD, OLD, 1)
+    verdict = judge([replace(clip, biased=True) for clip in clips("a", "n", of=500)], OLD, OLD, 1)
     assert verdict.verdict == "undecided"
     assert (verdict.figures["n"], verdict.figures["picked"]) == (0, 500)
 
@@ -268,20 +268,20 @@ def test_groups_of_clips_that_are_alike_show_less() -> None:
     assert paired(whole).design_effect > paired(grouped).design_effect
 
 
-def test_a_later_look_asks_for_more() -> None:
+def test_a_later_comparison_asks_for_more() -> None:
     evidence = [*alike(50), *clips("a", "nnnnn")]
-    assert [judge(evidence, OLD, OLD, look).verdict for look in (1, 2, 3)] == [
+    assert [judge(evidence, OLD, OLD, number).verdict for number in (1, 2, 3)] == [
         "promoted",
         "undecided",
         "undecided",
     ]
-    levels = [judge(evidence, OLD, OLD, look).figures["level"] for look in range(1, 2000)]
+    levels = [judge(evidence, OLD, OLD, number).figures["level"] for number in range(1, 2000)]
     assert sum(levels) == pytest.approx(RULE.odds, abs=1e-4)
 
 
 @st.composite
 def evidence(draw: st.DrawFn) -> list[Evidence]:
-    """Mostly right predictions in groups, some clips picked; repeated, so that there are enough."""
+    """Mostly right predictions in groups, some clips biased; repeated, so that there are enough."""
     label, share = st.sampled_from(WITH_NEW), st.floats(0, 1)
     right = draw(share), draw(share)
     found = []
@@ -297,82 +297,82 @@ def evidence(draw: st.DrawFn) -> list[Evidence]:
     return [replace(clip, group=f"{clip.group} {again}") for again in times for clip in found]
 
 
-looks = st.integers(1, 30)
+numbers = st.integers(1, 30)
 known = st.sampled_from([OLD, WITH_NEW, ("a", "b", "new"), ("new",)])
 
 
 def lost(evidence: Sequence[Evidence], label: str) -> tuple[int, int]:
-    """Of the unpicked clips of a class: how many more the champion has right, and their number."""
-    of = [clip for clip in evidence if clip.label == label and not clip.picked]
+    """Of the unbiased clips of a class: how many more the champion has right, and their number."""
+    of = [clip for clip in evidence if clip.label == label and not clip.biased]
     return sum((clip.champion == label) - (clip.challenger == label) for clip in of), len(of)
 
 
-@given(evidence(), known, looks)
+@given(evidence(), known, numbers)
 def test_nothing_is_promoted_with_which_a_class_falls_apart(
-    evidence: list[Evidence], classes: tuple[str, ...], look: int
+    evidence: list[Evidence], classes: tuple[str, ...], number: int
 ) -> None:
     net = [lost(evidence, label) for label in OLD]
     if any(more > 1 and more > 0.2 * n for more, n in net):
-        assert judge(evidence, OLD, classes, look).verdict == "refused"
+        assert judge(evidence, OLD, classes, number).verdict == "refused"
 
 
-@given(evidence(), looks)
+@given(evidence(), numbers)
 def test_the_same_predictions_promote_nothing_without_a_new_class(
-    evidence: list[Evidence], look: int
+    evidence: list[Evidence], number: int
 ) -> None:
     same = [replace(clip, challenger=clip.champion) for clip in evidence]
-    assert judge(same, OLD, OLD, look).verdict != "promoted"
+    assert judge(same, OLD, OLD, number).verdict != "promoted"
 
 
-@given(evidence(), known, looks, looks)
-def test_no_later_look_promotes_what_an_earlier_one_did_not(
-    evidence: list[Evidence], classes: tuple[str, ...], look: int, more: int
+@given(evidence(), known, numbers, numbers)
+def test_no_later_comparison_promotes_what_an_earlier_one_did_not(
+    evidence: list[Evidence], classes: tuple[str, ...], number: int, more: int
 ) -> None:
-    if judge(evidence, OLD, classes, look).verdict != "promoted":
-        assert judge(evidence, OLD, classes, look + more).verdict != "promoted"
+    if judge(evidence, OLD, classes, number).verdict != "promoted":
+        assert judge(evidence, OLD, classes, number + more).verdict != "promoted"
 
 
-@given(evidence(), known, looks, st.randoms())
+@given(evidence(), known, numbers, st.randoms())
 def test_the_order_of_clips_does_not_matter(
-    evidence: list[Evidence], classes: tuple[str, ...], look: int, generator: random.Random
+    evidence: list[Evidence], classes: tuple[str, ...], number: int, generator: random.Random
 ) -> None:
     shuffled = generator.sample(evidence, len(evidence))
-    assert judge(shuffled, OLD, classes, look) == judge(evidence, OLD, classes, look)
+    assert judge(shuffled, OLD, classes, number) == judge(evidence, OLD, classes, number)
 
 
-@given(evidence(), known, looks)
+@given(evidence(), known, numbers)
 def test_figures_survive_json_and_hold_the_difference_between_its_bounds(
-    evidence: list[Evidence], classes: tuple[str, ...], look: int
+    evidence: list[Evidence], classes: tuple[str, ...], number: int
 ) -> None:
-    figures = judge(evidence, OLD, classes, look).figures
+    figures = judge(evidence, OLD, classes, number).figures
     assert json.loads(json.dumps(figures)) == figures
     if figures["n"]:
         assert -1 <= figures["lower"] <= figures["difference"] <= figures["upper"] <= 1
 
 
-@given(evidence(), known, looks)
+@given(evidence(), known, numbers)
 def test_a_promotion_rests_on_its_figures(
-    evidence: list[Evidence], classes: tuple[str, ...], look: int
+    evidence: list[Evidence], classes: tuple[str, ...], number: int
 ) -> None:
-    figures = (verdict := judge(evidence, OLD, classes, look)).figures
+    figures = (verdict := judge(evidence, OLD, classes, number)).figures
     if verdict.verdict == "promoted":
         assert figures["lower"] > 0 or any(of["told"] for of in figures["new_classes"].values())
         assert figures["lower"] > -0.05 or not set(classes) & set(OLD)
 
 
 @settings(max_examples=50)
-@given(evidence(), looks)
-def test_as_many_more_clips_as_are_missing_decide(evidence: list[Evidence], look: int) -> None:
+@given(evidence(), numbers)
+def test_as_many_more_clips_as_are_missing_decide(evidence: list[Evidence], number: int) -> None:
     def more(verdict: Verdict) -> int:
         return int(verdict.figures["missing"]["clips"])
 
-    n = (verdict := judge(evidence, OLD, OLD, look)).figures["n"]
+    n = (verdict := judge(evidence, OLD, OLD, number)).figures["n"]
     if verdict.verdict == "undecided" and n and more(verdict) < 30 * n:
         times = range(-(-more(verdict) // n) + 1)
         enough = [
             replace(clip, group=f"{clip.group}/{again}") for again in times for clip in evidence
         ]
-        assert judge(enough, OLD, OLD, look).verdict != "undecided"
+        assert judge(enough, OLD, OLD, number).verdict != "undecided"
 
 
 def test_a_loss_as_counted_is_not_taken_for_a_new_class_though_it_lies_within_the_margin() -> None:

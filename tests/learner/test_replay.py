@@ -55,7 +55,9 @@ def test_features_that_are_not_in_the_cache_cannot_be_saved(
     model: Classifier, tmp_path: Path
 ) -> None:
     Cache().clear()
-    with pytest.raises(VidwatchError, match="features of 8 clips are not in the cache"):
+    with pytest.raises(
+        VidwatchError, match="features of 8 clips are not in the cache; train m again"
+    ):
         save_features(model, features_shelf(model, Cache()), tmp_path / "features.npz")
 
 

@@ -237,7 +237,7 @@ def test_what_a_person_put_into_a_class_folder_while_no_daemon_ran_stays_a_label
     assert failed.exists()
     assert [finding.what for finding in check(room) if not finding.harmless] == []
     files = [room.found(path) for path in (path, failed)]
-    assert room.class_folders.unexplained(files) == files
+    assert room.class_folders.not_put_by_us(files) == files
     room.class_folders.notice(files, NOW)
     name = None if folder.endswith("_unsure") else "dark"
     assert [(row[2], row[3]) for row in room.given_labels()] == [(name, "folder")] * 2

@@ -212,7 +212,7 @@ def test_the_model_shown_is_the_champion(home: Home) -> None:
     """Not a challenger in its shadow, which was loaded last, nor one that is refused."""
     predict_unsure(home)
     history = Decisions(connect(home.database))
-    history.follow_setting("starter", NOW)
+    history.apply_setting("starter", NOW)
     history.conclude("auto-1", "starter", Decision("refused", "it is worse", {}), NOW)
     assert read_status(home, NOW).model == "starter"
     history.conclude("auto-1", "starter", Decision("promoted", "it is better", {}), NOW)
@@ -220,7 +220,7 @@ def test_the_model_shown_is_the_champion(home: Home) -> None:
 
 
 def test_a_model_that_the_settings_give_by_its_path_is_shown_by_its_name(home: Home) -> None:
-    Decisions(connect(home.database)).follow_setting("/srv/models/mine.safetensors", NOW)
+    Decisions(connect(home.database)).apply_setting("/srv/models/mine.safetensors", NOW)
     assert read_status(home, NOW).model == "mine"
 
 
@@ -237,7 +237,7 @@ def test_drift_is_a_warning(home: Home, monkeypatch: pytest.MonkeyPatch) -> None
 def test_status_shows_how_far_training_is_and_how_it_ended(home: Home) -> None:
     engine = connect(home.database)
     history = Decisions(engine)
-    history.follow_setting("starter", NOW)
+    history.apply_setting("starter", NOW)
     history.request_training("20 new labels", NOW)
     training = history.requested_training()
     assert training

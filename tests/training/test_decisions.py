@@ -23,15 +23,15 @@ def decisions(tmp_path: Path) -> Iterator[Decisions]:
 
 def test_the_setting_counts_at_first_and_again_after_it_was_changed(decisions: Decisions) -> None:
     assert decisions.champion() is None
-    assert decisions.follow_setting("starter", NOW) == "starter"
+    assert decisions.apply_setting("starter", NOW) == "starter"
     assert decisions.conclude("auto-1", "starter", BETTER, NOW)
-    assert decisions.follow_setting("starter", NOW) == decisions.champion() == "auto-1"
-    assert decisions.follow_setting("mine", NOW) == decisions.champion() == "mine"
+    assert decisions.apply_setting("starter", NOW) == decisions.champion() == "auto-1"
+    assert decisions.apply_setting("mine", NOW) == decisions.champion() == "mine"
     assert [row.verdict for row in decisions.newest_first()] == ["set", "promoted", "set"]
 
 
 def test_only_a_promotion_changes_the_champion(decisions: Decisions) -> None:
-    decisions.follow_setting("starter", NOW)
+    decisions.apply_setting("starter", NOW)
     for decision in (OPEN, WORSE):
         decisions.conclude("auto-1", "starter", decision, NOW)
         assert decisions.champion() == "starter"
@@ -42,14 +42,14 @@ def test_only_a_promotion_changes_the_champion(decisions: Decisions) -> None:
 def test_a_comparison_with_a_former_champion_does_not_count(
     decisions: Decisions,
 ) -> None:
-    decisions.follow_setting("starter", NOW)
+    decisions.apply_setting("starter", NOW)
     decisions.choose("mine", NOW)
     assert not decisions.conclude("auto-1", "starter", BETTER, NOW)
     assert decisions.champion() == "mine"
 
 
 def test_a_training_ends_together_with_its_comparison(decisions: Decisions) -> None:
-    decisions.follow_setting("starter", NOW)
+    decisions.apply_setting("starter", NOW)
     assert decisions.request_training("20 new labels", NOW) == "auto-1"
     training = decisions.requested_training()
     assert training
@@ -87,7 +87,7 @@ def test_a_failed_training_is_not_repeated_for_the_same_labels(decisions: Decisi
 
 
 def test_comparisons_are_counted_anew_with_each_champion(decisions: Decisions) -> None:
-    decisions.follow_setting("starter", NOW)
+    decisions.apply_setting("starter", NOW)
     for decision in (OPEN, WORSE):
         decisions.conclude("auto-1", "starter", decision, NOW)
     assert decisions.count_comparisons() == 2
@@ -96,7 +96,7 @@ def test_comparisons_are_counted_anew_with_each_champion(decisions: Decisions) -
 
 
 def test_a_second_rollback_goes_further_back(decisions: Decisions) -> None:
-    decisions.follow_setting("starter", NOW)
+    decisions.apply_setting("starter", NOW)
     for before, name in (("starter", "auto-1"), ("auto-1", "auto-2")):
         decisions.conclude(name, before, BETTER, NOW)
     assert decisions.roll_back(NOW) == ("auto-1", "auto-2")
@@ -110,7 +110,7 @@ def test_a_second_rollback_goes_further_back(decisions: Decisions) -> None:
 def test_a_challenger_is_in_the_shadow_until_something_else_is_decided(
     decisions: Decisions,
 ) -> None:
-    decisions.follow_setting("starter", NOW)
+    decisions.apply_setting("starter", NOW)
     assert decisions.undecided() is None
     decisions.conclude("auto-1", "starter", OPEN, NOW)
     row = decisions.undecided()
@@ -124,6 +124,6 @@ def test_the_champion_cannot_be_chosen_again_and_no_model_before_the_first_start
 ) -> None:
     with pytest.raises(VidwatchError, match="start the daemon first"):
         decisions.choose("mine", NOW)
-    decisions.follow_setting("starter", NOW)
+    decisions.apply_setting("starter", NOW)
     with pytest.raises(VidwatchError, match="is the champion already"):
         decisions.choose("starter", NOW)

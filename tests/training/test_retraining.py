@@ -95,7 +95,7 @@ def test_a_challenger_learns_from_the_frames_that_the_daemon_reads(lab: Lab) -> 
 
 @pytest.mark.parametrize("file", ["tiny", "tiny.json", "tiny.safetensors"])
 def test_the_setting_may_name_the_model_by_either_of_its_files(lab: Lab, file: str) -> None:
-    lab.history.follow_setting(str(lab.home.models / file), lab.now)
+    lab.history.apply_setting(str(lab.home.models / file), lab.now)
     lab.label("bright", range(10, 12))
     assert lab.retraining.forecast().new == 2
     learned, holdout = lab.retraining._clips(lab.now)
