@@ -16,8 +16,11 @@ DAMAGED = ("SQLITE_NOTADB", "SQLITE_CORRUPT")
 SAFE = "the clips are safe in their folders; 'vidwatch restore' brings the newest backup back"
 
 
-def connect(path: Path, *, read_only: bool = False) -> Engine:
-    """An engine on the SQLite file. A writer makes the file; a reader needs it to be there."""
+def connect(path: Path, *, read_only: bool = False, migrates: bool = False) -> Engine:
+    """An engine on the SQLite file. A writer makes the file; a reader needs it to be there.
+
+    One that `migrates` may replace a table that others refer to.
+    """
 
     def open_file() -> sqlite3.Connection:
         mode = "ro" if read_only else "rwc"
@@ -29,7 +32,8 @@ def connect(path: Path, *, read_only: bool = False) -> Engine:
             isolation_level=None,
             check_same_thread=False,
         )
-        connection.execute("PRAGMA foreign_keys = ON")
+        if not migrates:  # SQLite can only drop a table without them, and not in a transaction
+            connection.execute("PRAGMA foreign_keys = ON")
         if not read_only:
             connection.execute("PRAGMA journal_mode = WAL")
             # With NORMAL a power cut can undo a commit whose file has been moved already.

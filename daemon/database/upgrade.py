@@ -42,7 +42,7 @@ def migrate(path: Path, revision: str = "head") -> None:
     """As `upgrade`, but without a copy, and without a look at the home."""
     if revision_of(path) == head():
         return
-    engine = connect(path)
+    engine = connect(path, migrates=True)
     try:
         with engine.execution_options(writes=True).begin() as connection:
             command.upgrade(alembic_config(connection), revision)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from conftest import write_video
+from homes import MadeHome
 from reviewed import NOW, ReviewedHome
 from typer.main import get_command
 
@@ -386,3 +387,18 @@ def test_a_label_by_a_user_id_without_a_name_is_noted_as_unknown(home_of_nameles
     with closing(sqlite3.connect(home / "vidwatch.db")) as connection:
         rows = connection.execute('SELECT "class", source, who FROM labels').fetchall()
     assert rows == [("Zebra", "command", "unknown")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["init", "labels", "check", "status"])
+def test_a_database_that_another_program_has_locked_may_pass(tmp_path: Path, command: str) -> None:
+    """SQLite waits half a minute for it; then a service may start the command again."""
+    home = MadeHome(tmp_path)
+    home.close()
+    environment = {**os.environ, "VIDWATCH_HOME": str(tmp_path)}
+    with closing(sqlite3.connect(home.home.database)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("CREATE TABLE mine (a)")
+        done = subprocess.run([VIDWATCH, command], env=environment, capture_output=True, text=True)
+    assert done.returncode == os.EX_TEMPFAIL
+    assert re.fullmatch(r"vidwatch: database .*vidwatch\.db: .*locked; try again\n", done.stderr)

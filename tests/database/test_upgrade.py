@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
+from sqlalchemy import CheckConstraint
 
 from daemon.database.connection import connect
+from daemon.database.tables import metadata
 from daemon.database.upgrade import alembic_config, migrate, upgrade
 from learner.errors import VidwatchError
 
@@ -35,6 +37,45 @@ def test_the_migrations_make_the_schema_of_the_tables(tmp_path: Path) -> None:
     upgrade(tmp_path / "a.db")
     with connect(tmp_path / "a.db").begin() as connection:
         command.check(alembic_config(connection))
+
+
+def test_the_migrations_have_the_constraints_of_the_tables(tmp_path: Path) -> None:
+    """Alembic compares tables, columns and indexes, but not the values that a column may have."""
+    upgrade(tmp_path / "a.db")
+    made = dict(schema(tmp_path / "a.db"))
+    checks = [
+        (table.name, str(constraint.sqltext))
+        for table in metadata.sorted_tables
+        for constraint in table.constraints
+        if isinstance(constraint, CheckConstraint)
+    ]
+    assert len(checks) > 8
+    assert [check for table, check in checks if check not in made[table]] == []
+
+
+def test_a_migration_may_replace_a_table_whose_rows_refer_to_each_other(tmp_path: Path) -> None:
+    upgrade(tmp_path / "a.db")
+    with sqlite3.connect(tmp_path / "a.db") as connection:
+        file = "(1, 'a', x'61', 1, 1, 1, 'queued', '2026-01-01')"
+        columns = "id, name, path, inode, size, mtime_ns, state, arrived_at"
+        connection.execute(f"INSERT INTO videos ({columns}) VALUES {file}")
+        columns = 'id, video_id, verdict, "class", source, who, takes_back, created_at'
+        for label in (
+            "1, 1, 'labelled', 'a', 'csv', 'ann', NULL",
+            "2, 1, 'withdrawn', NULL, 'csv', 'ann', 1",
+        ):
+            connection.execute(f"INSERT INTO labels ({columns}) VALUES ({label}, '2026-01-01')")
+    engine = connect(tmp_path / "a.db", migrates=True)
+    with engine.execution_options(writes=True).begin() as connection:
+        for change in (
+            "CREATE TABLE new AS SELECT * FROM labels",
+            "DROP TABLE labels",
+            "ALTER TABLE new RENAME TO labels",
+        ):
+            connection.exec_driver_sql(change)
+    engine.dispose()
+    with sqlite3.connect(tmp_path / "a.db") as connection:
+        assert connection.execute("SELECT count(*) FROM labels").fetchone() == (2,)
 
 
 def test_a_database_of_a_newer_vidwatch_is_left_as_it_is(tmp_path: Path) -> None:
