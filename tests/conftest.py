@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-# Tests run side by side, a worker a core, and their networks are too small to be shared among threads.
+# Tests run side by side, a worker a core, and their networks are too small to be shared among
+# threads.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 
@@ -26,7 +27,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def write_video(
     path: Path, frames: int = 24, size: tuple[int, int] = (64, 48), shade: int = 0
 ) -> Path:
-    """A video of flat frames whose red value is `shade + 8 * index`, so that a frame tells its own index."""
+    """A video of flat frames whose red value is `shade + 8 * index`, so that a frame tells its own
+    index.
+    """
     suffix = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}[path.suffix]
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*suffix), 25, size)
     assert writer.isOpened()

@@ -1,4 +1,6 @@
-"""install.sh in a system of its own: this machine's programs and settings, with all changes kept apart."""
+"""install.sh in a system of its own: this machine's programs and settings, with all changes kept
+apart.
+"""
 
 import importlib.util
 import os
@@ -69,7 +71,8 @@ class System:
             ["unshare", "--mount", "--propagation", "private", "sh", "-c", inside, "sh", command],
             env={
                 "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-                # What the program needs is taken from this environment, so that no gigabytes are fetched.
+                # What the program needs is taken from this environment, so that no gigabytes are
+                # fetched.
                 **{
                     "PIP_NO_DEPS": "1",
                     "PIP_NO_BUILD_ISOLATION": "0",
@@ -142,7 +145,8 @@ def test_it_installs_upgrades_keeps_and_removes(system: System) -> None:
     share.mkdir(parents=True)
     (system.root / HOME / "duplicates").rmdir()
     (system.root / HOME / "duplicates").symlink_to("/srv/share")
-    # A share may refuse to have its owner changed; one that cannot be written at all refuses it surely.
+    # A share may refuse to have its owner changed; one that cannot be written at all refuses it
+    # surely.
     inbox = f"/{HOME}/inbox"
     is_share = f"mount --bind {inbox} {inbox}; mount -o remount,bind,ro {inbox}; "
     script = shlex.quote(str(system.source / "deploy/install.sh"))

@@ -29,7 +29,9 @@ def group(path: Path) -> int:
 
 
 def deal(root: Path, clips: Path) -> dict[str, list[Path]]:
-    """Clips for the first model, for the daemon, and for the test, by group; no model here has seen their content."""
+    """Clips for the first model, for the daemon, and for the test, by group; no model here has seen
+    their content.
+    """
     parts: dict[str, list[Path]] = {"first": [], "stream": [], "test": []}
     for label in (*KNOWN, *NEW):
         for clip in sorted((clips / "ucf10" / label).glob("*.mp4")):

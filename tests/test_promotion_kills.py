@@ -1,4 +1,6 @@
-"""A kill of the trainer or of the daemon at each step of a promotion: one champion afterwards, that can be loaded."""
+"""A kill of the trainer or of the daemon at each step of a promotion: one champion afterwards, that
+can be loaded.
+"""
 
 import os
 import signal

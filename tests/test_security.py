@@ -1,4 +1,5 @@
-"""No file that vidwatch reads can run code: looked for in the source, and tried with files that would.
+"""No file that vidwatch reads can run code: looked for in the source, and tried with files that
+would.
 
 And no library that it is made of has a hole that a newer one mends, where somebody can be asked.
 """

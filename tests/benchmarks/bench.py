@@ -1,6 +1,8 @@
-"""One table of every figure against its baseline: `bench.py CLIPS [NAME...]`, as `make bench` calls it.
+"""One table of every figure against its baseline: `bench.py CLIPS [NAME...]`, as `make bench` calls
+it.
 
-CLIPS is a folder of class folders; the names choose among the benchmarks beside this file that have `rows`.
+CLIPS is a folder of class folders; the names choose among the benchmarks beside this file that have
+`rows`.
 """
 
 import importlib

@@ -1,7 +1,8 @@
-"""How much slower clips are classified while a challenger trains: python tests/benchmarks/beside_training.py CLIPS.
+"""How much slower clips are classified while a challenger trains: python
+tests/benchmarks/beside_training.py CLIPS.
 
-CLIPS is a folder of class folders. Each pair runs the daemon over the same clips, once alone and once beside a process
-that trains on features of all of them, over and over, at its low priority.
+CLIPS is a folder of class folders. Each pair runs the daemon over the same clips, once alone and
+once beside a process that trains on features of all of them, over and over, at its low priority.
 """
 
 import json

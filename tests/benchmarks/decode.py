@@ -1,7 +1,9 @@
-"""Decoding against FFmpeg's decoder alone and against the course report's way; long videos against short ones.
+"""Decoding against FFmpeg's decoder alone and against the course report's way; long videos against
+short ones.
 
-The clips are CLIPS, and those of `ucf10-original` beside it where it is there: as published, in AVI. No model is used.
-One thread each, as in the daemon, which has as many decoders as there are processors.
+The clips are CLIPS, and those of `ucf10-original` beside it where it is there: as published, in
+AVI. No model is used. One thread each, as in the daemon, which has as many decoders as there are
+processors.
 """
 
 import hashlib
@@ -30,7 +32,9 @@ SECONDS, TIMES = 10, 360  # an hour
 
 
 def rows(clips: Path) -> Iterator[Row]:
-    """Of each kind of clips one by one, then of an hour of 720p that is made here; as in a decoder process."""
+    """Of each kind of clips one by one, then of an hour of 720p that is made here; as in a decoder
+    process.
+    """
     cv2.setNumThreads(1)
     keep_freed_memory()
     for kind, folder in (("originals", clips.with_name("ucf10-original")), ("copies", clips)):
@@ -53,7 +57,9 @@ def _of_clips(kind: str, paths: list[Path]) -> Iterator[Row]:
 
 
 def _each(paths: list[Path], *ways: Callable[[Path], object]) -> list[float]:
-    """Milliseconds a clip, in turns at each: what slows this machine down for a while slows all ways down."""
+    """Milliseconds a clip, in turns at each: what slows this machine down for a while slows all
+    ways down.
+    """
     took = [in_turns(*(partial(way, path) for way in ways), rounds=3) for path in paths]
     return [1000 * sum(column) / len(paths) for column in zip(*took, strict=True)]
 

@@ -1,4 +1,6 @@
-"""The forward pass against the rate of a matrix product on the same device in the same precision, and of itself."""
+"""The forward pass against the rate of a matrix product on the same device in the same precision,
+and of itself.
+"""
 
 import copy
 from collections.abc import Iterable
@@ -21,7 +23,9 @@ SIDE = 2048
 
 
 def rows(clips: Path) -> Iterable[Row]:
-    """Rates in GFLOP/s; the default network against what timm builds; whether bf16 gives the same classes."""
+    """Rates in GFLOP/s; the default network against what timm builds; whether bf16 gives the same
+    classes.
+    """
     path = min(clips.glob("*/*"))
     yield rate(custom(), path, "≥ 0.5")
     starter = Classifier.load()
@@ -95,7 +99,9 @@ def against_as_built(model: Classifier, path: Path) -> Row:
 
 
 def bf16_agreement(model: Classifier, clips: Path) -> Row:
-    """How many clips get the class of float32 in bf16: by the device where it computes so, else by rounding like it."""
+    """How many clips get the class of float32 in bf16: by the device where it computes so, else by
+    rounding like it.
+    """
     roots = [root for root in (clips, clips.with_name(f"{clips.name}-original")) if root.is_dir()]
     exact = ready(model.network.backbone, torch.float32)
     emulated = rounded(exact) if model.precision == "float32" else None
@@ -126,7 +132,9 @@ def bf16_agreement(model: Classifier, clips: Path) -> Row:
 
 
 def rounded(exact: nn.Module) -> Any:
-    """A copy that rounds weights, and what each layer gives, to bf16; sums within a layer are float32 there, too."""
+    """A copy that rounds weights, and what each layer gives, to bf16; sums within a layer are
+    float32 there, too.
+    """
     net = copy.deepcopy(exact)
     for layer in net.modules():
         if isinstance(layer, nn.Conv2d):

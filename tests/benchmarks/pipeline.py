@@ -1,4 +1,5 @@
-"""The running daemon with its default model: its rate against its ceiling, its memory, how soon it answers one clip.
+"""The running daemon with its default model: its rate against its ceiling, its memory, how soon it
+answers one clip.
 
 The files of the benchmarks are copies whose bytes differ at their end, where no decoder looks.
 """
@@ -93,7 +94,9 @@ def running() -> Iterator[Daemon]:
 
 
 def rows(clips: Path) -> Iterator[Row]:
-    """The default model; the ceiling is that of decoding and the forward pass, each alone with all cores."""
+    """The default model; the ceiling is that of decoding and the forward pass, each alone with all
+    cores.
+    """
     model = Classifier.load()
     on = {"model": model.name, "device": str(model.device)}
     found = [clip.path for clip in find_clips(clips)]
@@ -152,7 +155,9 @@ def rows(clips: Path) -> Iterator[Row]:
 
 
 def costs(paths: list[Path], model: Classifier) -> tuple[float, float]:
-    """Seconds a clip of decoding alone and of the forward pass alone, each with all cores, both warmed."""
+    """Seconds a clip of decoding alone and of the forward pass alone, each with all cores, both
+    warmed.
+    """
     decoders = Decoders(DecoderSettings(model.spec, os.cpu_count() or 1, seconds=300))
     list(map(decoders.outcome, [decoders.decode(os.fsencode(path)) for path in paths[:8]]))
     began = time.perf_counter()
@@ -173,7 +178,9 @@ def work_off(daemon: Daemon, paths: list[Path]) -> None:
 
 
 def answer_one(daemon: Daemon, path: Path, number: int, model: Classifier) -> tuple[float, float]:
-    """Seconds of an idle daemon, from the clip's being settled to its filed row; and of the bare work, right after."""
+    """Seconds of an idle daemon, from the clip's being settled to its filed row; and of the bare
+    work, right after.
+    """
     before = daemon.filed()
     time.sleep(1)
     daemon.drop(path, number)

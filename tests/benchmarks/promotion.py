@@ -1,8 +1,10 @@
-"""How often the promotion rule takes a worse model, and how many holdout clips it needs to see a better one.
+"""How often the promotion rule takes a worse model, and how many holdout clips it needs to see a
+better one.
 
-Answers are drawn, no model runs: two models agree on a clip more often than their accuracies say, and so do clips of
-one group, about as heads trained on more and fewer of the ten classes' clips did (4 to 9 % of their answers differed,
-correlated by 0.5 within a group). Prints tables with the naive rule beside ours, in under two minutes on one core.
+Answers are drawn, no model runs: two models agree on a clip more often than their accuracies say,
+and so do clips of one group, about as heads trained on more and fewer of the ten classes' clips did
+(4 to 9 % of their answers differed, correlated by 0.5 within a group). Prints tables with the naive
+rule beside ours, in under two minutes on one core.
 """
 
 from collections.abc import Callable
@@ -78,7 +80,9 @@ def level(look: int) -> float:
 
 
 def bonett_price(paired: Paired, null: float) -> float:
-    """Adjusted Wald (2012) with the design effect as the clips show it: what Tango's score is compared with."""
+    """Adjusted Wald (2012) with the design effect as the clips show it: what Tango's score is
+    compared with.
+    """
     gained, lost = ((count + 1) / (paired.n + 2) for count in (paired.gains, paired.losses))
     effect = max(1, paired.squares / max(1, paired.gains + paired.losses))
     return (gained - lost - null) / sqrt(

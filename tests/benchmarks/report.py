@@ -1,6 +1,8 @@
-"""The course report's way, rebuilt to compare with: its decoding, its networks, its loops, one process a file.
+"""The course report's way, rebuilt to compare with: its decoding, its networks, its loops, one
+process a file.
 
-`report.py VIDEO` is its second program, with our starter's weights: it prints the class index and all logits.
+`report.py VIDEO` is its second program, with our starter's weights: it prints the class index and
+all logits.
 """
 
 import subprocess
@@ -45,7 +47,9 @@ def decode(path: Path, spec: ClipSpec) -> Tensor:
 
 
 class Plain(nn.Module):
-    """A network of ours as the report ran one: pictures in planes of colour, and no layer left out or put together."""
+    """A network of ours as the report ran one: pictures in planes of colour, and no layer left out
+    or put together.
+    """
 
     def __init__(self, ours: ClipNetwork, args: NetworkArgs) -> None:
         super().__init__()

@@ -1,4 +1,5 @@
-"""How soon `vidwatch` answers, and its daemon is ready, against bare imports of what they cannot do without.
+"""How soon `vidwatch` answers, and its daemon is ready, against bare imports of what they cannot do
+without.
 
 Every process finds all modules compiled, as after an installation; the homes are empty.
 """

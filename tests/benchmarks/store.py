@@ -1,7 +1,9 @@
-"""The store: predictions recorded a second, and what a million videos cost its queries, in the time of an empty one's.
+"""The store: predictions recorded a second, and what a million videos cost its queries, in the time
+of an empty one's.
 
-The million is written by SQL into a temporary folder: answers of 400 days, 15,000 labels (a third of them of the
-random share), some failed, 50,000 unsure, 20,000 twice there, and some still on their way.
+The million is written by SQL into a temporary folder: answers of 400 days, 15,000 labels (a third
+of them of the random share), some failed, 50,000 unsure, 20,000 twice there, and some still on
+their way.
 """
 
 import sqlite3
@@ -45,7 +47,9 @@ class Bench(MadeHome):
         }
 
     def round(self, size: int) -> None:
-        """Some batches of `size` from the inbox to their folders; the files themselves stay where they are."""
+        """Some batches of `size` from the inbox to their folders; the files themselves stay where
+        they are.
+        """
         arrivals = [self._arrival() for _ in range(size * BATCHES)]
         spent = dict.fromkeys(self.seconds, 0.0)
         spent["enqueueing"] = seconds(lambda: self.queue.enqueue(arrivals, now()))

@@ -1,4 +1,6 @@
-"""What each benchmark hands to the one table that `make bench` prints: a figure, and its baseline of the same run."""
+"""What each benchmark hands to the one table that `make bench` prints: a figure, and its baseline
+of the same run.
+"""
 
 import statistics
 import time
@@ -8,7 +10,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """`value` and `base` are in the same `unit`, of the same run, on the same clips; `aim` is on their ratio: "≤ 1.35".
+    """`value` and `base` are in the same `unit`, of the same run, on the same clips; `aim` is on
+    their ratio: "≤ 1.35".
 
     `model` and `device` name what ran, "-" where none did.
     """
@@ -42,7 +45,9 @@ def seconds(call: Callable[[], object]) -> float:
 
 
 def in_turns(*calls: Callable[[], object], rounds: int = 5) -> list[float]:
-    """The median seconds of each call: all once to warm them, then `rounds` times in turns, on a machine with noise."""
+    """The median seconds of each call: all once to warm them, then `rounds` times in turns, on a
+    machine with noise.
+    """
     for call in calls:
         call()
     taken = [[seconds(call) for call in calls] for _ in range(rounds)]

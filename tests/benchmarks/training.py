@@ -1,4 +1,6 @@
-"""Training: the report's loop against ours, and the head on features that are stored, for more and more clips."""
+"""Training: the report's loop against ours, and the head on features that are stored, for more and
+more clips.
+"""
 
 import tempfile
 from collections.abc import Iterable
@@ -111,7 +113,9 @@ def retrained(
     chosen: recipe.Recipe,
     count: int,
 ) -> float:
-    """Seconds of a whole training of a head: cross-validation, the final fit, and the report of the run."""
+    """Seconds of a whole training of a head: cross-validation, the final fit, and the report of the
+    run.
+    """
     cache = Cache(root=scratch / f"cache-{count}")
     shelf, copies = features_shelf(model, cache), []
     for number in range(count):

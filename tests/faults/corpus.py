@@ -1,7 +1,8 @@
-"""Odd files, made with the ffmpeg command or by hand, each with what has to become of it: `CORPUS` is the table.
+"""Odd files, made with the ffmpeg command or by hand, each with what has to become of it: `CORPUS`
+is the table.
 
-A frame's brightness tells its index, and its top left quarter is white: so it is seen whether the right frames were
-read, in their order and the right way up.
+A frame's brightness tells its index, and its top left quarter is white: so it is seen whether the
+right frames were read, in their order and the right way up.
 """
 
 import io
@@ -29,7 +30,8 @@ class NeedsError(Exception):
 class Read:
     """It is classified: on the frames from `first` to `end`, of a clip of which `share` is there.
 
-    `white` is the corner in which the white quarter is seen; empty where the pictures are too small to tell anything.
+    `white` is the corner in which the white quarter is seen; empty where the pictures are too small
+    to tell anything.
     """
 
     end: int = FRAMES
@@ -149,7 +151,8 @@ def changed(make: Make, *changes: Change) -> Make:
 def cut(share: float, options: str) -> Make:
     """A longer video, of which only a share of the bytes is there.
 
-    A transport stream that is cut between its packets of 188 bytes is a shorter recording, and nothing tells: not here.
+    A transport stream that is cut between its packets of 188 bytes is a shorter recording, and
+    nothing tells: not here.
     """
     end = lambda data: int(len(data) * share) // 188 * 188 - 1  # noqa: E731
     return changed(

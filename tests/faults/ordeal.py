@@ -116,7 +116,9 @@ class Ordeal(MadeHome):
         return True
 
     def kill(self, *, all_of_it: bool = False) -> None:
-        """End the daemon at once, alone or with its children, and see that none of these stays behind."""
+        """End the daemon at once, alone or with its children, and see that none of these stays
+        behind.
+        """
         assert self.process
         if self.process.poll() is None:
             (os.killpg if all_of_it else os.kill)(self.process.pid, signal.SIGKILL)

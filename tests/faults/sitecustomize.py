@@ -1,8 +1,10 @@
-"""Ends a process with SIGKILL at a named step, from outside: on PYTHONPATH, it is imported by every Python that starts.
+"""Ends a process with SIGKILL at a named step, from outside: on PYTHONPATH, it is imported by every
+Python that starts.
 
-VIDWATCH_TEST_FAULT is `module:function:when`, such as `daemon.training.decisions:Decisions.conclude:before`, with `:3`
-for the third time. The first process to get there dies, with VIDWATCH_TEST_FAULT_ALL together with all of its process
-group; the file VIDWATCH_TEST_FAULT_DONE says that it has, and nobody dies after that.
+VIDWATCH_TEST_FAULT is `module:function:when`, such as
+`daemon.training.decisions:Decisions.conclude:before`, with `:3` for the third time. The first
+process to get there dies, with VIDWATCH_TEST_FAULT_ALL together with all of its process group; the
+file VIDWATCH_TEST_FAULT_DONE says that it has, and nobody dies after that.
 """
 
 import importlib.util
@@ -26,7 +28,9 @@ def die() -> None:
 
 
 class Finder:
-    """Finds the module of the fault as it would be found, and has it changed when it has been loaded."""
+    """Finds the module of the fault as it would be found, and has it changed when it has been
+    loaded.
+    """
 
     def __init__(self, fault: str) -> None:
         self.module, self.function, self.when, *time = fault.split(":")

@@ -1,8 +1,9 @@
 """A long load on one daemon: `make soak`, or `make soak MINUTES=5`.
 
-Clips, copies, files that are none and labels keep coming; it trains as often as it may; in the first and the last
-sixth of the time it is killed now and then, and in between it lives on, for its memory, file handles, threads and
-processes to be watched. Prints a row a minute, and ends with status 1 where something grew or was lost.
+Clips, copies, files that are none and labels keep coming; it trains as often as it may; in the
+first and the last sixth of the time it is killed now and then, and in between it lives on, for its
+memory, file handles, threads and processes to be watched. Prints a row a minute, and ends with
+status 1 where something grew or was lost.
 """
 
 import os

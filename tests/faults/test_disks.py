@@ -1,4 +1,6 @@
-"""Disks that are full, read-only, away or another one; a kernel that tells nothing; names that differ in case alone."""
+"""Disks that are full, read-only, away or another one; a kernel that tells nothing; names that
+differ in case alone.
+"""
 
 import os
 import shutil

@@ -1,4 +1,5 @@
-"""Bytes of clips flipped, cut out and put in: whatever comes of a file, it comes in time, and the decoders go on.
+"""Bytes of clips flipped, cut out and put in: whatever comes of a file, it comes in time, and the
+decoders go on.
 
 VIDWATCH_TEST_SEED repeats a run; it is printed.
 """
@@ -93,7 +94,9 @@ def encode(path: Path, codec: str) -> Path:
 
 
 def harmed(data: bytes, chance: random.Random) -> bytes:
-    """Bits flipped, numbers made extreme, pieces cut out and doubled; half of it near the beginning, in the headers."""
+    """Bits flipped, numbers made extreme, pieces cut out and doubled; half of it near the
+    beginning, in the headers.
+    """
     harmed = bytearray(data)
     for _ in range(chance.choice([1, 1, 2, 5, 20, 200])):
         reach = len(harmed) if chance.random() < 0.5 else min(len(harmed), 1000)
@@ -129,7 +132,8 @@ def test_harmed_clips_end_in_time_and_leave_decoders_that_work(
             future.exception(timeout=AT_ONCE * (LIMIT + 5))
             outcome = decoders.outcome(future)
             outcomes[outcome.kind if isinstance(outcome, Undecoded) else "read"] += 1
-            # A crash or a slow file is what the processes are for; all else has an answer of its own.
+            # A crash or a slow file is what the processes are for; all else has an answer of its
+            # own.
             assert isinstance(outcome, Clip) or outcome.kind in ("failed", "crashed"), (
                 seed,
                 path.name,

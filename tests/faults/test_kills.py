@@ -1,4 +1,6 @@
-"""The daemon is killed at each step of a video's way, and at random times: nothing is lost, and nothing is doubled."""
+"""The daemon is killed at each step of a video's way, and at random times: nothing is lost, and
+nothing is doubled.
+"""
 
 import random
 
@@ -32,7 +34,9 @@ STEPS = [
 
 
 class Clips:
-    """Drops files of all kinds: new ones, copies, same names in two folders, no videos, and labelled ones."""
+    """Drops files of all kinds: new ones, copies, same names in two folders, no videos, and
+    labelled ones.
+    """
 
     def __init__(self, ordeal: Ordeal) -> None:
         self.ordeal, self.number = ordeal, 0

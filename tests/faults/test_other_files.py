@@ -1,7 +1,8 @@
 """No file in the inbox makes the program open another file or a connection.
 
-Targets lie beside and outside the inbox: inotify tells that one was opened, by whatever program, and a listener that
-it was called. The decoders' second guard, the kernel's, is off here where clips are read in the test's own process.
+Targets lie beside and outside the inbox: inotify tells that one was opened, by whatever program,
+and a listener that it was called. The decoders' second guard, the kernel's, is off here where clips
+are read in the test's own process.
 """
 
 import contextlib
@@ -154,7 +155,9 @@ HEADS = {
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("kind", SCRIPTS)
 def test_what_a_script_names_is_not_opened(room: Room, kind: str, ending: str) -> None:
-    """Under a video's ending, too, and behind a video's beginning: told without the kernel's help for decoders."""
+    """Under a video's ending, too, and behind a video's beginning: told without the kernel's help
+    for decoders.
+    """
     path = room.inbox / f"script{ending}"
     for name, head in itertools.product(room.names, HEADS.values()):
         path.write_bytes(head + SCRIPTS[kind](name).encode())
@@ -207,7 +210,9 @@ def test_a_quicktime_file_whose_pictures_lie_in_another_one_does_not_get_at_them
 
 
 def with_reference(movie: bytes, kind: bytes, name: str) -> bytes:
-    """The data reference of an MP4's pictures, which says that they are in the file itself, replaced by another."""
+    """The data reference of an MP4's pictures, which says that they are in the file itself,
+    replaced by another.
+    """
     at = movie.index(b"dref") - 4
     old = int.from_bytes(movie[at : at + 4], "big")
     path = name.encode().replace(b"/", b":")
@@ -233,7 +238,9 @@ def with_reference(movie: bytes, kind: bytes, name: str) -> bytes:
 
 
 def test_a_demuxer_that_asks_for_another_file_is_refused_with_the_name(room: Room) -> None:
-    """QuickTime's with its external references allowed, which they are not here: FFmpeg asks, and gets nothing."""
+    """QuickTime's with its external references allowed, which they are not here: FFmpeg asks, and
+    gets nothing.
+    """
     movie = write_video(room.inbox / "a.mp4").read_bytes()
     (room.inbox / "b.mov").write_bytes(with_reference(movie, b"alis", str(room.targets[1])))
     asked = []

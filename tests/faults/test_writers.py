@@ -1,4 +1,6 @@
-"""Files that are still being written, in all the ways in which people bring files: each is answered once, and whole."""
+"""Files that are still being written, in all the ways in which people bring files: each is answered
+once, and whole.
+"""
 
 import hashlib
 import os
@@ -63,7 +65,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator
 
 
 def write_slowly(source: Path, target: Path, pause: float, *, closing: bool) -> None:
-    """In four pieces, longer apart than a file settles; closed between them, as over a network, or held open."""
+    """In four pieces, longer apart than a file settles; closed between them, as over a network, or
+    held open.
+    """
     content = source.read_bytes()
     piece = len(content) // 4 + 1
     if closing:
@@ -161,7 +165,9 @@ def test_hard_links(desk: Desk) -> None:
 
 
 def test_a_file_replaced_by_another_of_the_same_name_again_and_again(desk: Desk) -> None:
-    """Whatever is in hand when it is replaced: the answer is never of the one file, filed under the other."""
+    """Whatever is in hand when it is replaced: the answer is never of the one file, filed under the
+    other.
+    """
     for _ in range(12):
         clip = desk.clip()
         before = desk.inbox / "replaced.avi"

@@ -1,4 +1,6 @@
-"""Copies of the database while it is written to, and what is there after a restore: with a real daemon."""
+"""Copies of the database while it is written to, and what is there after a restore: with a real
+daemon.
+"""
 
 import os
 import shutil

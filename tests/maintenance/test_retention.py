@@ -114,7 +114,9 @@ def test_without_a_setting_nothing_goes(shelf: Shelf) -> None:
 
 
 def test_labelled_videos_stay_and_those_that_came_around_them(shelf: Shelf) -> None:
-    """Without its neighbours, a corrected clip would look as if all that came had been labelled, and judge models."""
+    """Without its neighbours, a corrected clip would look as if all that came had been labelled,
+    and judge models.
+    """
     shelf.clips(80, kept=True)
     gone = shelf.clips(3 * AROUND, kept=False)
     labelled = gone[-2]

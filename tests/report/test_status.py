@@ -32,7 +32,9 @@ def made_at(home: Home) -> closing[MadeHome]:
 
 
 def fill(home: Home) -> None:
-    """Two filed, one of them a duplicate, one failed, one in trouble, one queued; the names try to do mischief."""
+    """Two filed, one of them a duplicate, one failed, one in trouble, one queued; the names try to
+    do mischief.
+    """
     with made_at(home) as made:
         names = ["red [bold]x.mp4", "again.mp4", "\x1b[31mtext", "troubled.mp4", "queued.mp4"]
         made.enqueue(*(made.put(f"inbox/{name}") for name in names))
