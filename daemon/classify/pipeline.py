@@ -19,8 +19,9 @@ from daemon.database.predictions import Predictions
 from daemon.database.queue import ATTEMPTS, Queue
 from daemon.database.records import Claimed, Move, Moved, VideoPrediction
 from daemon.home.folders import Folders
-from daemon.home.identity import Identity, display_name, identify, printable
+from daemon.home.identity import Identity, display_name, identify
 from daemon.home.moving import move_file, sync_folders, write_reason
+from daemon.home.texts import printable
 from learner.errors import VidwatchError
 from learner.video import Clip
 

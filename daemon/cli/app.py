@@ -21,7 +21,7 @@ from daemon.cli import labels, maintenance, models, training
 from daemon.cli.shared import Json
 from daemon.home.clock import now
 from daemon.home.folder import Home
-from daemon.home.identity import printable
+from daemon.home.texts import printable
 from learner.errors import PassingError, VidwatchError
 
 app = typer.Typer(

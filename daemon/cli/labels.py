@@ -11,9 +11,10 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli.shared import Json, counted, database
+from daemon.cli.shared import Json, database
 from daemon.home.clock import now
 from daemon.home.folder import Home
+from daemon.home.texts import counted
 from learner.errors import VidwatchError
 
 app = typer.Typer()

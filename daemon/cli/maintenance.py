@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daemon.cli.shared import Json, counted
+from daemon.cli.shared import Json
 from daemon.home.clock import now
 from daemon.home.folder import Home
-from daemon.home.identity import printable
+from daemon.home.texts import counted, printable
 from learner.errors import VidwatchError
 
 if TYPE_CHECKING:

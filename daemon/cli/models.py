@@ -16,7 +16,6 @@ from daemon.cli.shared import (
     Device,
     Json,
     Model,
-    counted,
     database,
     described,
     load_model,
@@ -25,7 +24,7 @@ from daemon.cli.shared import (
 )
 from daemon.home.clock import now
 from daemon.home.folder import Home
-from daemon.home.identity import printable
+from daemon.home.texts import counted, printable
 from learner.errors import VidwatchError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from daemon.home.folder import Home
-from daemon.home.identity import printable
+from daemon.home.texts import printable
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -78,11 +78,6 @@ def described(score: "Score") -> str:
     """An accuracy with its interval."""
     low, high = score.interval
     return f"{score.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%}, {score.n} clips)"
-
-
-def counted(n: int, noun: str) -> str:
-    """A number and its noun: "1 label", "2 labels"."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def print_skipped(skipped: dict[str, str]) -> None:

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 
-from daemon.home.identity import printable
+from daemon.home.texts import printable
 from learner.catalogue import STARTER
 from learner.errors import PassingError, VidwatchError
 from learner.files import write

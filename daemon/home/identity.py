@@ -82,18 +82,3 @@ def base_name(path: bytes) -> bytes:
 def display_name(path: bytes) -> str:
     r"""The base name as text for people; bytes that are not UTF-8 are shown as `\xff`."""
     return base_name(path).decode("utf-8", "backslashreplace")
-
-
-def printable(text: str) -> str:
-    """Text of unknown origin, with its control characters escaped.
-
-    Shown like this, it cannot send control characters to a terminal or forge a line of a log.
-    """
-    text = os.fsencode(text).decode("utf-8", "backslashreplace")
-    return "".join(_escaped(character) for character in text)
-
-
-def _escaped(character: str) -> str:
-    if character.isprintable():
-        return character
-    return character.encode("unicode_escape").decode()

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from daemon.home.folders import Found, is_left_alone
-from daemon.home.identity import Identity, identify, open_for_writing, printable
+from daemon.home.identity import Identity, identify, open_for_writing
+from daemon.home.texts import printable
 from daemon.inbox.events import Events
 from daemon.inbox.settling import Tracker
 

@@ -17,7 +17,8 @@ from daemon.database.files import is_file, rows_at
 from daemon.database.queue import FREED
 from daemon.database.tables import PREDICTED, videos
 from daemon.home.folders import UNSURE, Folders, Found
-from daemon.home.identity import Identity, display_name, identify, printable
+from daemon.home.identity import Identity, display_name, identify
+from daemon.home.texts import printable
 from daemon.labels.labels import Label, Origin, add_label
 from daemon.labels.queries import find
 from learner.classes import CLASS_NAME_RULE, is_class_name

@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from daemon.home.identity import printable
+from daemon.home.texts import printable
 from daemon.labels.quality import Balance, DoubtfulLabel, LabelQuality
 
 SHOWN = 20  # labels in each table, at most

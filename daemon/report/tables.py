@@ -7,7 +7,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from daemon.home.identity import printable
+from daemon.home.texts import counted, printable
 from daemon.report.accuracy import Quality
 from daemon.report.status import SHOWN, Problem, RecentVideo, Status, TrainingStatus
 
@@ -80,7 +80,7 @@ def _add_quality(grid: Table, quality: Quality) -> None:
     if live and live.n:
         low, high = live.interval
         share = f"{live.right / live.n:.1%} ({low:.1%} to {high:.1%})"
-        grid.add_row("live accuracy", f"{share} of {_counted(live.n, 'clip')} drawn at random")
+        grid.add_row("live accuracy", f"{share} of {counted(live.n, 'clip')} drawn at random")
     elif quality.to_review:
         grid.add_row("live accuracy", Text("not reviewed yet: vidwatch review", "dim"))
     for warning in quality.drift:
@@ -100,7 +100,7 @@ def _unsure(quality: Quality) -> str:
 
 def _add_training(grid: Table, training: TrainingStatus, *, is_running: bool) -> None:
     name = training.name
-    labels = _counted(training.new_labels, "new label")
+    labels = counted(training.new_labels, "new label")
     if training.state is None:
         if training.new_labels:
             hint = "vidwatch labels shows what is missing"
@@ -170,11 +170,6 @@ def _video_table(title: str, style: str) -> Table:
     table.add_column("id", justify="right", style="dim")
     table.add_column("video", no_wrap=True, overflow="ellipsis", max_width=60)
     return table
-
-
-def _counted(n: int, noun: str) -> str:
-    """A number with its noun: "1 clip", "2 clips"."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def _span(time: timedelta) -> str:

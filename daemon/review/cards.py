@@ -14,7 +14,7 @@ from sqlalchemy import Connection, and_, select
 
 from daemon.database.tables import labels, models, predictions, that_counts, videos
 from daemon.home.folder import Home
-from daemon.home.identity import printable
+from daemon.home.texts import printable
 from daemon.review.queue import awaits_random_review
 from learner import catalogue
 from learner.errors import VidwatchError

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DatabaseError
 from daemon.database.tables import labels, stands, videos
 from daemon.home.folder import Home
 from daemon.home.folders import Folders
-from daemon.home.identity import printable
+from daemon.home.texts import counted, printable
 from daemon.labels.labels import Label, Labels, current_user, newest_label
 from daemon.review.cards import Card, read_cards
 from daemon.review.sessions import Action, Session
@@ -86,7 +86,7 @@ class PageLabels:
         """
         if submission.kind == "skip":
             session.add(Action("skipped", submission.ids))
-            return f"{_clips(len(submission.ids))} skipped for now"
+            return f"{counted(len(submission.ids), 'clip')} skipped for now"
         with self._reader.begin() as connection:
             found = read_cards(connection, self._home, submission.ids)
             meanwhile = _labels_since(connection, submission)
@@ -110,7 +110,7 @@ class PageLabels:
         if last is None:
             return "there is nothing to undo in this session"
         if last.kind == "skipped":
-            return f"{_clips(len(last.ids))} shown again"
+            return f"{counted(len(last.ids), 'clip')} shown again"
         relabelled = self._relabelled_since(last)
         ids = [video for video in last.ids if video not in relabelled]
         try:
@@ -122,7 +122,7 @@ class PageLabels:
         taken_back = "1 label" if len(ids) == 1 else f"{len(ids)} labels"
         if not relabelled:
             return f"{taken_back} taken back"
-        kept = f"not taken back because of a newer label: {_clips(len(relabelled))}"
+        kept = f"not taken back because of a newer label: {counted(len(relabelled), 'clip')}"
         return f"{taken_back} taken back; {kept}"
 
     def _relabelled_since(self, action: Action) -> set[int]:
@@ -157,7 +157,7 @@ def _summary(submission: Submission, cards: Mapping[int, Card]) -> str:
     names = [cards[video].name if video in cards else f"video {video}" for video in first]
     text = ", ".join(names)
     if len(submission.ids) > NAMED:
-        text += f" and {_clips(len(submission.ids) - NAMED)} more"
+        text += f" and {counted(len(submission.ids) - NAMED, 'clip')} more"
     return f"{text}: {done}"
 
 
@@ -179,7 +179,3 @@ def _report(row: Any) -> str:
         return f"{who} took back a label of {name} ({row['source']})"
     label = printable(row["class"] or row["verdict"])
     return f"{who} labelled {name} {label} ({row['source']})"
-
-
-def _clips(count: int) -> str:
-    return "1 clip" if count == 1 else f"{count} clips"

@@ -17,8 +17,8 @@ from starlette.templating import Jinja2Templates
 
 from daemon.database.connection import connect
 from daemon.home.folder import Home
-from daemon.home.identity import printable
 from daemon.home.settings import Settings
+from daemon.home.texts import printable
 from daemon.review.clips import Clips
 from daemon.review.guard import is_same_secret
 from daemon.review.labelling import PageLabels
