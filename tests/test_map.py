@@ -10,7 +10,10 @@ README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 CHANGES = ["command", "setting", "column", "container format", "recipe", "source of labels"]
 PATH = re.compile(r"`((?:[\w-]+/)+[\w.-]*|[A-Z]+\.md)`")
-SYMBOLS_AFTER_PATH = re.compile(r"`((?:[\w-]+/)+\w+\.py)`: (.*?)(?=\n\d\. |\n\n|\Z)", re.DOTALL)
+# A file, and what is said of it: up to the next file, item or paragraph.
+SYMBOLS_AFTER_PATH = re.compile(
+    r"`((?:[\w-]+/)+\w+\.py)`: (.*?)(?=`[\w-]+/|\n\d\. |\n\n|\Z)", re.DOTALL
+)
 
 
 def tree() -> dict[str, str]:
@@ -54,7 +57,7 @@ def test_each_file_of_a_list_is_there_and_holds_the_names_beside_it(change: str)
     assert len(named) >= 4
     assert [path for path in named if not (ROOT / path).exists()] == []
     for path, rest in SYMBOLS_AFTER_PATH.findall(text):
-        names = re.findall(r"`([A-Za-z_]\w*)(?:\.\w+)?`", rest.partition("`daemon/")[0])
+        names = re.findall(r"`([A-Za-z_]\w*)(?:\.\w+)?`", rest)
         assert [name for name in names if name not in (ROOT / path).read_text()] == [], path
 
 

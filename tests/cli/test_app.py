@@ -245,7 +245,7 @@ def test_a_recipe_of_the_report_is_run_by_name(
     assert "epoch 1: loss " in first.stderr
     again = vidwatch(*command, "--split", "random", "--init-from", "small", home=home)
     assert "optimistic" in again.stdout
-    assert "had taught the model that it began with" in again.stdout
+    assert "the model that it began with was trained on" in again.stdout
     assert {path.stem for path in (home / "models").glob("*.safetensors")} == {"small", "small-2"}
     shown = vidwatch("models", home=home).stdout.splitlines()
     assert [("flattered" in line) for line in shown if "small" in line] == [False, True]

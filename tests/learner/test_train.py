@@ -127,7 +127,7 @@ def test_clips_that_taught_the_model_it_began_with_flatter_and_that_is_kept(
 ) -> None:
     result = train(Sources(tmp_path / "data"), tmp_path / "next", recipe(), Start(model=trained))
     assert (
-        "flattering, since 8 of these clips had taught the model that it began with"
+        "flattering, since the model that it began with was trained on 8 of these clips"
         in result.method
     )
     assert checkpoint.load(result.path).manifest.measured["method"] == result.method
