@@ -47,6 +47,11 @@ def manifest_path(path: Path) -> Path:
     return _beside(path, ".json")
 
 
+def model_name(name: str) -> str:
+    """The name of a model that is given by its name, or by a path as for `weights_path`."""
+    return weights_path(Path(name)).stem
+
+
 def read_manifest(path: Path) -> dict[str, Any]:
     """The manifest of a model, as JSON holds it: `learner.checkpoint.load` checks its values.
 

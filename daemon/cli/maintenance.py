@@ -159,7 +159,7 @@ def _print_result(gone: list[str], wrong: int) -> None:
 
 
 def _print_restored(done: "Restored") -> None:
-    database = done.source or "an empty database"
+    database = done.source or "a new database"
     content = f"{counted(done.videos, 'video')}, {counted(done.labels, 'label')}"
     print(f"{database} is in place: {content}")
     if done.kept:

@@ -25,6 +25,7 @@ from daemon.cli.shared import (
 from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.texts import counted, printable
+from learner.catalogue import model_name
 from learner.errors import VidwatchError
 
 if TYPE_CHECKING:
@@ -192,7 +193,7 @@ def rescore(
     videos = counted(found.predicted, "video")
     print(f"{found.model} predicted {videos}; {found.changed} get another class than before")
     if found.left_out:
-        reason = "their features and their files are gone or cannot be read"
+        reason = "their features are gone, and their files are gone, cut short or cannot be read"
         print(f"left out, because {reason}: {counted(found.left_out, 'video')}")
 
 
@@ -221,6 +222,7 @@ def _read_history(home: Home) -> _History:
         try:
             newest_first = decisions.newest_first()
             champion = decisions.champion()
+            name = model_name(champion) if champion else None
             row = decisions.undecided()
             shadow = ""
             if row:
@@ -231,12 +233,14 @@ def _read_history(home: Home) -> _History:
             if "no such table" in str(error.orig):  # no daemon of this version has run here yet
                 return _History()
             raise
-    return _History(newest_first, champion, shadow)
+    return _History(newest_first, name, shadow)
 
 
 def _to_json(model: "Entry", history: _History) -> dict[str, Any]:
     decisions = [
-        decision.to_json() for decision in history.decisions if decision.challenger == model.name
+        decision.to_json()
+        for decision in history.decisions
+        if model_name(decision.challenger) == model.name
     ]
     is_champion = model.name == history.champion
     return {**model.to_json(), "answers": is_champion, "decisions": decisions}
@@ -275,7 +279,8 @@ def _decision_table(decisions: "Sequence[DecisionRow]") -> Any:
         table.add_column(name, no_wrap=True)
     table.add_column("why", overflow="fold")
     for row in decisions:
-        cells = (row.challenger, row.verdict, row.champion or "", row.reason)
+        before = model_name(row.champion) if row.champion else ""
+        cells = (model_name(row.challenger), row.verdict, before, row.reason)
         when = f"{row.created_at:%Y-%m-%d %H:%M}"
         table.add_row(when, *(Text(printable(cell)) for cell in cells))
     return table

@@ -3,7 +3,6 @@
 import os
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from pathlib import PurePath
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, select
@@ -24,6 +23,7 @@ from daemon.home.folders import Folders
 from daemon.labels.queries import new_since
 from daemon.report.accuracy import Quality, quality
 from daemon.training.decisions import BY_ITSELF, Decisions
+from learner.catalogue import model_name
 
 RATE_WINDOW = timedelta(minutes=5)
 SHOWN = 10  # videos in each table, at most
@@ -151,7 +151,7 @@ def read_status(home: Home, now: datetime) -> Status:
     with opened(home.database, read_only=True) as engine:
         champion = Decisions(engine).champion()
         with engine.begin() as connection:
-            model = _model_name(champion) or _last_used(connection)
+            model = model_name(champion) if champion else _last_used(connection)
             return Status(
                 home=home,
                 running=running,
@@ -199,13 +199,6 @@ def _clips_a_minute(connection: Connection, now: datetime) -> float:
     filed = func.count().filter(videos.c.state == "filed")
     recent = select(filed).where(videos.c.finished_at > now - RATE_WINDOW)
     return round((connection.scalar(recent) or 0) / (RATE_WINDOW / timedelta(minutes=1)), 1)
-
-
-def _model_name(champion: str | None) -> str | None:
-    """The champion's name as in the table `models`: vidwatch.toml may give its path."""
-    path = PurePath(champion or "")
-    name = path.stem if path.suffix in (".json", ".safetensors") else path.name
-    return name or None
 
 
 def _last_used(connection: Connection) -> str | None:

@@ -12,7 +12,7 @@ from starlette.responses import FileResponse, Response
 
 from daemon.database.tables import decisions, videos
 from daemon.review.site import Site
-from learner.catalogue import find_models
+from learner.catalogue import find_models, model_name
 
 SHOWN = 200  # rows of a table
 # The files of a training run that are for people, and their media types.
@@ -64,7 +64,7 @@ def models(request: Request) -> Response:
         models=found,
         reports=reports,
         decisions=decided,
-        champion=site.champion(),
+        champion=model_name(site.champion()),
         most=SHOWN,
     )
 
@@ -90,7 +90,7 @@ def history(request: Request) -> Response:
     with site.reader.begin() as connection:
         weeks = list(dropwhile(lambda week: not week.n, accuracy.weeks(connection, now)))
         live = accuracy.live_accuracy(connection)
-        bins = accuracy.calibration(connection, site.champion())
+        bins = accuracy.calibration(connection, model_name(site.champion()))
         drawn = connection.scalar(select(func.count()).where(videos.c.sampled)) or 0
         warnings = accuracy.drift(connection, now)
     classes = sorted({name for week in weeks for name in week.classes}, key=str.casefold)

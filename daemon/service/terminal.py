@@ -39,8 +39,9 @@ Show = Callable[[Queue], None]
 @contextmanager
 def shown(home: Home) -> Iterator[Show]:
     """Set up the log, and give the function that updates the line with the state."""
-    for library in ("alembic", "apscheduler"):
-        logging.getLogger(library).setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    # It warns of each job that it skips while the one before still waits for a locked database.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
     logging.captureWarnings(True)
     if sys.stderr.isatty():
         with _live_line(home) as show:

@@ -389,6 +389,24 @@ def test_a_label_by_a_user_id_without_a_name_is_noted_as_unknown(home_of_nameles
     assert rows == [("Zebra", "command", "unknown")]
 
 
+@pytest.mark.parametrize("suffix", ["", ".json", ".safetensors"])
+def test_models_marks_a_champion_that_the_settings_name_by_a_path(
+    tmp_path: Path, suffix: str
+) -> None:
+    reviewed = ReviewedHome(tmp_path)
+    setting = f"{reviewed.home.model('tiny')}{suffix}"
+    Decisions(reviewed.engine).apply_setting(setting, NOW)
+    done = subprocess.run(
+        [VIDWATCH, "--home", reviewed.home.root, "models", "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    champions = [model for model in json.loads(done.stdout) if model["answers"]]
+    assert [model["name"] for model in champions] == ["tiny"]
+    assert {decision["challenger"] for decision in champions[0]["decisions"]} == {"tiny", setting}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["init", "labels", "check", "status"])
 def test_a_database_that_another_program_has_locked_may_pass(tmp_path: Path, command: str) -> None:
