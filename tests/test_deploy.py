@@ -93,6 +93,12 @@ class System:
         return self.run(f"stat -c '%a %U %G' /{name}").stdout.strip()
 
 
+def _not_source(folder: str, names: list[str]) -> set[str]:
+    """What is no part of a checkout, or not needed for an installation."""
+    own = {"home", "build", "dist", "tests"} if Path(folder) == ROOT else set()
+    return {name for name in names if name in own or name.startswith((".", "__pycache__"))}
+
+
 @pytest.fixture
 def system(tmp_path: Path) -> System:
     if os.geteuid():
@@ -109,8 +115,7 @@ def system(tmp_path: Path) -> System:
     if version.stdout.split() != [str(part) for part in sys.version_info[:2]]:
         pytest.skip(f"needs {PYTHON} of this version, with venv")
     source = tmp_path / "source"
-    copied = shutil.ignore_patterns(".*", "__pycache__", "home", "build", "dist", "tests")
-    shutil.copytree(ROOT, source, ignore=copied)
+    shutil.copytree(ROOT, source, ignore=_not_source)
     system = System(tmp_path, source)
     if system.run("true").returncode:
         pytest.skip("needs overlay mounts")
