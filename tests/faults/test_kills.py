@@ -2,7 +2,9 @@
 nothing is doubled.
 """
 
+import importlib
 import random
+from operator import attrgetter
 
 import pytest
 from ordeal import Ordeal
@@ -19,7 +21,7 @@ STEPS = [
         "daemon.classify.decoding:Decoders.decode",
         "daemon.classify.decoding:_read",  # in a decoder: the daemon goes on
         "daemon.classify.inference:Inference.__call__",
-        "daemon.database.queue:Queue.record",
+        "daemon.database.predictions:Predictions.record",
         "daemon.database.queue:Queue.fail",
         "daemon.database.queue:Queue.moves",
         "daemon.home.moving:move_file",
@@ -31,6 +33,12 @@ STEPS = [
     )
     for when in ("before", "after")
 ]
+
+
+@pytest.mark.parametrize("step", STEPS[::2])
+def test_each_step_is_a_function_of_the_program(step: str) -> None:
+    module, function, _ = step.split(":")
+    assert callable(attrgetter(function)(importlib.import_module(module)))
 
 
 class Clips:
