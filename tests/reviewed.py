@@ -1,11 +1,12 @@
 """A home whose clips have predictions of a real small model, and the review page on it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from homes import MadeHome
 from starlette.testclient import TestClient
 from tiny import ARGS, SPEC, write_weights
@@ -137,3 +138,15 @@ def message_on(page: str) -> str:
 
 def cards_on(page: str) -> list[int]:
     return [int(number) for number in re.findall('id="clip-([0-9]+)"', page)]
+
+
+@pytest.fixture
+def site(home: ReviewedHome) -> Iterator[Site]:
+    site = home.site()
+    yield site
+    site.close()
+
+
+@pytest.fixture
+def browser(site: Site) -> Browser:
+    return Browser(site)

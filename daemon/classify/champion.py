@@ -145,13 +145,8 @@ class ChampionLoader:
     def _decoders_for(self, classifier: Classifier) -> Decoders:
         """The decoders in use, or new ones if this model needs other frames."""
         if not self._decoders or self._decoders[-1].settings.spec != classifier.spec:
-            settings = DecoderSettings(
-                spec=classifier.spec,
-                workers=self._settings.decoders or os.cpu_count() or 1,
-                seconds=self._settings.decode_seconds,
-                gigabytes=self._settings.decode_gigabytes,
-                reading=self._settings.reading,
-            )
+            workers = self._settings.decoders or os.cpu_count() or 1
+            settings = DecoderSettings.of(classifier.spec, workers, self._settings)
             self._decoders.append(Decoders(settings))
         return self._decoders[-1]
 

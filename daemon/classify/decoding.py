@@ -12,7 +12,7 @@ import time
 from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 import cv2
 from pebble import ProcessExpired, ProcessPool
@@ -24,6 +24,9 @@ from learner.process import die_with, keep_freed_memory
 from learner.safe_open import File, VideoError, open_regular
 from learner.spec import ClipSpec, ReadOptions
 from learner.video import Clip, read_open
+
+if TYPE_CHECKING:  # a decoder process loads no settings
+    from daemon.home.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +62,17 @@ class DecoderSettings:
     """The most memory for one process, besides what it needs itself."""
     reading: ReadOptions = field(default_factory=ReadOptions)
     """How strictly files are read."""
+
+    @classmethod
+    def of(cls, spec: ClipSpec, workers: int, settings: "Settings") -> Self:
+        """With the limits that the home's settings give."""
+        return cls(
+            spec=spec,
+            workers=workers,
+            seconds=settings.decode_seconds,
+            gigabytes=settings.decode_gigabytes,
+            reading=settings.reading,
+        )
 
 
 class Decoders:

@@ -13,11 +13,11 @@ from sqlalchemy.exc import DatabaseError
 
 from daemon.database.connection import connect, damaged, is_damage, is_passing
 from daemon.database.copying import copy
+from daemon.home.folders import OUR_FOLDERS
 from learner.errors import VidwatchError
 
 RESTORING = ".restoring"  # ends the name of a database that is being restored
 # Only the daemon puts files there. If there are any, there was a database.
-_OUR_FOLDERS = ("classified", "duplicates", "failed")
 
 
 def upgrade(path: Path) -> None:
@@ -95,7 +95,7 @@ def require_no_lost_database(path: Path) -> None:
     Raises:
         VidwatchError: there was a database.
     """
-    used = [name for name in _OUR_FOLDERS if _holds_files(path.parent / name)]
+    used = [name for name in OUR_FOLDERS if _holds_files(path.parent / name)]
     traces = [f"there are files in {name}/" for name in used]
     if any((path.parent / "backups").glob("vidwatch-*.db")):
         traces.append("there are backups of it")

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from daemon.home.identity import Identity, base_name, identify
 from learner.groups import group_of
 
+OUR_FOLDERS = ("classified", "duplicates", "failed")  # only we put files there
 UNSURE = b"_unsure"  # no class can have this name
 
 

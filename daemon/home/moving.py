@@ -10,10 +10,10 @@ import itertools
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from daemon.home.folders import Found
+from daemon.home.folders import OUR_FOLDERS, Found, files_below
 from daemon.home.identity import Identity, base_name, identify
 from learner import files
 
@@ -247,6 +247,17 @@ def reason_texts(failed: Path) -> dict[bytes, list[bytes]]:
             video = os.path.join(os.path.dirname(path), name)
             texts.setdefault(video, []).append(path)
     return texts
+
+
+def our_files(root: Path, texts: Mapping[bytes, list[bytes]]) -> Iterator[list[Found]]:
+    """The files in the folders of the home at `root` that only we fill, some at a time.
+
+    Our texts about failed videos, as `reason_texts` gives them, are left out.
+    """
+    own = {text for of_video in texts.values() for text in of_video}
+    for name in OUR_FOLDERS:
+        for files_there in files_below(root / name):
+            yield [file for file in files_there if file.path not in own]
 
 
 def sha256_if_readable(path: bytes) -> str | None:

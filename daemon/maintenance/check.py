@@ -21,9 +21,9 @@ from daemon.database.tables import PREDICTED, content_of_video, predictions, tha
 from daemon.home import settings
 from daemon.home.clock import now
 from daemon.home.folder import Home
-from daemon.home.folders import Folders, Found, files_below
+from daemon.home.folders import Folders, Found
 from daemon.home.identity import Identity, identify
-from daemon.home.moving import reason_texts, sha256_if_readable
+from daemon.home.moving import our_files, reason_texts, sha256_if_readable
 from daemon.labels.class_folders import is_label
 from daemon.maintenance.backup import backups_in
 from daemon.maintenance.finding import Finding
@@ -230,11 +230,9 @@ class Check:
 
     def _check_files(self) -> Iterator[Finding]:
         texts = reason_texts(self._home.root / "failed")
-        ours = {text for of_video in texts.values() for text in of_video}
-        for top in ("classified", "duplicates", "failed"):
-            for files in files_below(self._home.root / top):
-                for file in self._strangers([file for file in files if file.path not in ours]):
-                    yield self._check_stranger(file, texts.get(file.path, []))
+        for files in our_files(self._home.root, texts):
+            for file in self._strangers(files):
+                yield self._check_stranger(file, texts.get(file.path, []))
         for video, of_video in texts.items():
             if identify(video) is None:
                 for text in of_video:

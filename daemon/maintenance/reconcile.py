@@ -3,7 +3,7 @@
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from daemon.database.tables import content_of_video, labels, videos
 from daemon.home.folder import Home
 from daemon.home.folders import Folders, Found, files_below, group_at
 from daemon.home.identity import display_name, identify
-from daemon.home.moving import put_back, reason_texts
+from daemon.home.moving import our_files, put_back, reason_texts
 from daemon.labels.class_folders import ClassFolders
 from daemon.labels.labels import newest_label
 from daemon.labels.queries import newest
@@ -32,12 +32,10 @@ def sort_files(engine: Engine, home: Home) -> tuple[int, int]:
         OSError: a file cannot be moved.
     """
     texts = reason_texts(home.root / "failed")
-    ours = {text for of_video in texts.values() for text in of_video}
     n_put_back = 0
     returned = 0
-    for files in _filed(home):
-        foreign = [file for file in files if file.path not in ours]
-        strangers, n_returned = _follow(engine, Folders(home.root), foreign)
+    for files in our_files(home.root, texts):
+        strangers, n_returned = _follow(engine, Folders(home.root), files)
         returned += n_returned
         for file in strangers:
             if put_back(file, home.inbox) is not None:
@@ -79,11 +77,6 @@ def count_lost_labels(kept: Path | None, engine: Engine) -> int | None:
         return None
     now_labelled = set[Any]().union(*_labelled_files(engine))
     return sum(1 for files in before if not files & now_labelled)
-
-
-def _filed(home: Home) -> Iterator[list[Found]]:
-    for top in ("classified", "duplicates", "failed"):
-        yield from files_below(home.root / top)
 
 
 def _follow(engine: Engine, folders: Folders, files: Sequence[Found]) -> tuple[list[Found], int]:

@@ -166,14 +166,7 @@ class Clips:
 
             if self._decoders:
                 self._decoders.close()
-            settings = DecoderSettings(
-                spec=spec,
-                workers=WORKERS,
-                seconds=self._settings.decode_seconds,
-                gigabytes=self._settings.decode_gigabytes,
-                reading=self._settings.reading,
-            )
-            self._decoders = Decoders(settings)
+            self._decoders = Decoders(DecoderSettings.of(spec, WORKERS, self._settings))
         return self._decoders, self._decoders.decode(path)
 
     def _cache(self) -> "Cache":

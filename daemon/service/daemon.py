@@ -280,7 +280,6 @@ def _schedule_work(
     schedule: Schedule, home: Home, lock: Lock, queue: Queue, pipeline: Pipeline
 ) -> None:
     """What belongs to the work itself."""
-
     _every(schedule, TENDING, pipeline.settle_missing)
     _every(schedule, RENEWAL, queue.renew_leases)
     schedule.every(TENDING, lambda: lock.note("inbox", home.why_no_inbox()))
@@ -298,7 +297,6 @@ def _schedule_care(
     backups = Backups(home, settings, partial(lock.note, "backup"))
     note = partial(lock.note, "retention")
     retention = Retention(home, queue.engine, settings, backups.make, note)
-
     _every(schedule, TENDING, retraining.tend)
     _every(schedule, BACKUP_CHECK, backups.tend)
     _every(schedule, RETENTION, retention.tend)

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 import pytest
 from homes import MadeHome
 from installed import Daemon, drop
+from installed import daemon as daemon
 from reviewed import ReviewedHome
 
 from daemon.database.upgrade import upgrade
@@ -211,15 +211,6 @@ def damage_page(database: Path, page: int) -> None:
 
 
 # Restoring, with a real daemon on real clips.
-
-
-@pytest.fixture
-def daemon(tmp_path: Path) -> Iterator[Daemon]:
-    daemon = Daemon(tmp_path / "home")
-    yield daemon
-    if daemon.process and daemon.process.poll() is None:
-        daemon.process.kill()
-        daemon.process.communicate()
 
 
 def work_off(daemon: Daemon) -> None:

@@ -4,13 +4,14 @@ import getpass
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from reviewed import CLASSES, NOW, TEMPERATURE, Browser, ReviewedHome, cards_on, hidden, message_on
+from reviewed import browser as browser
+from reviewed import site as site
 from tiny import cache
 
 from daemon.labels.labels import Label
@@ -26,18 +27,6 @@ __all__ = ["cache"]
 @pytest.fixture
 def home(tmp_path: Path, cache: Path) -> ReviewedHome:
     return ReviewedHome(tmp_path)
-
-
-@pytest.fixture
-def site(home: ReviewedHome) -> Iterator[Site]:
-    site = home.site()
-    yield site
-    site.close()
-
-
-@pytest.fixture
-def browser(site: Site) -> Browser:
-    return Browser(site)
 
 
 def test_a_card_shows_the_three_likeliest_classes_with_their_calibrated_probabilities(

@@ -3,11 +3,12 @@
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from reviewed import Browser, ReviewedHome, cards_on, hidden
+from reviewed import browser as browser
+from reviewed import site as site
 from tiny import cache
 
 from daemon.review.site import Site
@@ -21,18 +22,6 @@ __all__ = ["cache"]
 @pytest.fixture
 def home(tmp_path: Path, cache: Path) -> ReviewedHome:
     return ReviewedHome(tmp_path)
-
-
-@pytest.fixture
-def site(home: ReviewedHome) -> Iterator[Site]:
-    site = home.site()
-    yield site
-    site.close()
-
-
-@pytest.fixture
-def browser(site: Site) -> Browser:
-    return Browser(site)
 
 
 def test_every_response_forbids_the_browser_what_it_does_not_need(browser: Browser) -> None:
