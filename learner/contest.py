@@ -10,14 +10,17 @@ from threadpoolctl import threadpool_limits
 from torch import nn
 
 from learner.calibration import Calibration, calibrate, losses
+from learner.dataset import release_pages
+from learner.evaluate import HeadScore
 from learner.familiarity import Reference, Scale, energies
 from learner.fit import Epoch, judge
 from learner.head import BothHeads, Head, PooledHead
 from learner.linear import Linear
+from learner.motion import REVERSAL
 from learner.nested import fit_best
 from learner.network import ClipNetwork
 from learner.pooling import ORDER_FREE, Statistics
-from learner.rounds import BY_FOLDS, HeadScore, Judged, Outcome, Task, fit_round
+from learner.rounds import BY_FOLDS, Judged, Outcome, Task, fit_round
 from learner.splits import Fold, Indices, Split, folds
 
 Array = np.ndarray[Any, Any]
@@ -42,7 +45,9 @@ class _Contest:
     folds: list[Fold]
     statistics: Statistics
     values: Array
-    """`(2, N, S)` statistics of all clips, and of the clips played backwards."""
+    """`(N, S)` statistics of all clips."""
+    reversal: Array
+    """`(S,)`, 1 or -1: times this, they are those of the clips played backwards."""
     truth: Array
     groups: Array
     """`(N,)` names."""
@@ -63,7 +68,7 @@ class _Contest:
 
     def fit(self, known: Indices) -> tuple[Linear, Linear, Reference]:
         """Pooled head, baseline and reference that learn from `known`, as a checkpoint rounds."""
-        values = self.values[0, known]
+        values = self.values[known]
         truth = self.truth[known]
         classes = len(self.task.classes)
         head, baseline = fit_best(self.statistics, values, truth, self.groups[known], classes)
@@ -122,14 +127,17 @@ def _begin(task: Task, rounds: list[Fold]) -> _Contest:
     statistics = Statistics(network.appearance, network.motion)
     count = len(task.clips)
     precision = np.float16 if count > MANY_CLIPS else np.float32
-    values = np.empty((2, count, statistics.width), precision)
+    values = np.empty((count, statistics.width), precision)
     with torch.inference_mode():
-        for way, data in enumerate((task.data, task.data.played_backwards())):
-            for first in range(0, count, AT_ONCE):
-                some = np.arange(first, min(first + AT_ONCE, count))
-                values[way, some] = statistics.of_clips(data.batch(some)).numpy()
+        for first in range(0, count, AT_ONCE):
+            some = np.arange(first, min(first + AT_ONCE, count))
+            values[some] = statistics.of_clips(task.data.batch(some)).numpy()
+            release_pages(task.data.values)
+    reversal = np.ones(statistics.width, np.float32)
+    if statistics.motion:
+        reversal[statistics.slices["motion"]] = REVERSAL
     groups = np.array([clip.group for clip in task.clips])
-    return _Contest(task, rounds, statistics, values, task.data.truth.numpy(), groups)
+    return _Contest(task, rounds, statistics, values, reversal, task.data.truth.numpy(), groups)
 
 
 def _cross_validate_pooled(contest: _Contest) -> tuple[BothWays, Array, Array]:
@@ -140,9 +148,10 @@ def _cross_validate_pooled(contest: _Contest) -> tuple[BothWays, Array, Array]:
     width = contest.order_free
     for number, (known, held_out) in enumerate(contest.folds, start=1):
         head, order_free, reference = contest.fit(known)
-        for way in range(2):
-            pooled[way, held_out] = head.logits(contest.values[way, held_out])
-        values = contest.values[0, held_out, :width]
+        values = contest.values[held_out]
+        pooled[0, held_out] = head.logits(values)
+        pooled[1, held_out] = head.logits(values * contest.reversal)
+        values = values[:, :width]
         baseline[held_out] = order_free.logits(values)
         figures[held_out] = reference.figures(values, pooled[0, held_out])
         loss = float(losses(pooled[0, held_out], contest.truth[held_out]).mean())

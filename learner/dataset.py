@@ -1,5 +1,6 @@
 """Labelled clips in class folders, their groups, and their frames or features, computed once."""
 
+import mmap
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -30,6 +31,9 @@ Progress = Callable[[int, int], None]
 DECODING = 3
 # The share of the clips that may be unreadable: if there are more, something else is wrong.
 TOLERATED_UNREADABLE = 0.1
+# Values that take more bytes than this lie in a file.
+IN_MEMORY = 500_000_000
+ROWS_TO_RELEASE = 2000
 
 
 def silent(done: int, of: int) -> None:
@@ -155,7 +159,8 @@ def extract(
     Raises:
         VidwatchError: a larger share of the clips cannot be read.
     """
-    shelf = features_shelf(classifier, cache or Cache())
+    cache = cache or Cache()
+    shelf = features_shelf(classifier, cache)
 
     def compute(batch: list[Clip]) -> list[Array]:
         return list(classifier.features(clip.frames for clip in batch).numpy())
@@ -168,7 +173,8 @@ def extract(
         shelf,
         compute,
         progress,
-        tolerated=tolerated,
+        cache.root,
+        tolerated,
     )
 
 
@@ -178,7 +184,7 @@ def _compute(
     shelf: Shelf,
     compute: Callable[[list[Clip]], list[Array]],
     progress: Progress,
-    on_disk: Path | None = None,
+    folder: Path,
     tolerated: float = TOLERATED_UNREADABLE,
 ) -> Samples:
     """The cached values of `clips`; missing ones are computed and cached, batch by batch.
@@ -189,13 +195,13 @@ def _compute(
         shelf: where values are kept.
         compute: a batch of clips to a value of each.
         progress: called with the clips done, and of how many.
-        on_disk: a folder, if the values are too large for the memory.
+        folder: where values are kept that are too large for the memory.
         tolerated: the share of the clips that may be unreadable.
 
     Raises:
         VidwatchError: a larger share of the clips than `tolerated` cannot be read.
     """
-    stored = _Table(len(clips), on_disk)
+    stored = _Table(len(clips), folder)
     for clip in clips:
         values = shelf.get(clip.sha256)
         if values is not None:
@@ -225,14 +231,14 @@ def _compute(
 
 
 class _Table:
-    """Arrays of one shape by name, in memory or, since frames need much of it, in an unnamed file.
+    """Arrays of one shape by name, in memory or, if they need much of it, in an unnamed file.
 
     It is one file for all: mapped one by one, they would use up the files that a process may open.
     """
 
-    def __init__(self, count: int, on_disk: Path | None) -> None:
+    def __init__(self, count: int, folder: Path) -> None:
         self._count = count
-        self._on_disk = on_disk
+        self._folder = folder
         self._rows: dict[str, int] = {}
         self._values: Array | None = None
 
@@ -251,13 +257,15 @@ class _Table:
             self._values = self._room(values)
         row = self._rows.setdefault(name, len(self._rows))
         self._values[row] = values
+        if row % ROWS_TO_RELEASE == 0:
+            release_pages(self._values)
 
     def _room(self, like: Array) -> Array:
         shape = (self._count, *like.shape)
-        if self._on_disk is None:
-            return np.empty(shape, like.dtype)
-        folder = self._on_disk if os.access(self._on_disk, os.W_OK) else None
         size = self._count * like.nbytes
+        if size <= IN_MEMORY:
+            return np.empty(shape, like.dtype)
+        folder = self._folder if os.access(self._folder, os.W_OK) else None
         with tempfile.TemporaryFile(dir=folder) as file:
             try:
                 # A full disk is an error now, not in the middle of training.
@@ -265,9 +273,18 @@ class _Table:
             except OSError as error:
                 where = folder or tempfile.gettempdir()
                 raise VidwatchError(
-                    f"frames need {size / 1e9:.1f} GB in {where} ({error.strerror})"
+                    f"frames or features need {size / 1e9:.1f} GB in {where} ({error.strerror})"
                 ) from error
             return np.memmap(file, like.dtype, "r+", shape=shape)
+
+
+def release_pages(values: Any) -> None:
+    """Let the memory go that was used for values which lie in a file: they stay in the file."""
+    first = values[0] if len(values) else None
+    while first is not None and not isinstance(first, np.memmap):
+        first = getattr(first, "base", None)
+    if first is not None:
+        first._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
 
 
 def _unreadable(skipped: dict[str, str], count: int) -> str:

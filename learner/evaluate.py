@@ -77,6 +77,18 @@ class Order:
 
 
 @dataclass(frozen=True)
+class HeadScore:
+    """How a head did in cross-validation, over the clips that all heads have judged."""
+
+    head: str
+    accuracy: float
+    loss: float
+    """In nats, after calibration."""
+    sure: float
+    """How probable it is that the head that was chosen has a lower loss, or an equal one."""
+
+
+@dataclass(frozen=True)
 class Unknowns:
     """How well clips of no known class are recognised as unknown."""
 

@@ -19,7 +19,7 @@ import torch
 from scipy.special import logsumexp
 from torch import Tensor
 
-from learner.linear import Axes
+from learner.linear import Axes, chunks
 
 Array = np.ndarray[Any, Any]
 
@@ -58,7 +58,9 @@ class Reference:
         kept = max(1, min(AXES, len(statistics) // CLIPS_AN_AXIS))
         directions = spanned.directions[:, -kept:]
         axes = directions * (spanned.gains / spanned.standard.std)[:, None]
-        places = _places(statistics, spanned.standard.mean, axes)
+        places = np.concatenate(
+            [_places(part, spanned.standard.mean, axes) for part in chunks(statistics)]
+        )
         means = np.stack([places[truth == label].mean(0) for label in range(classes)])
         within, _ = ledoit_wolf(places - means[truth], assume_centered=True)
         least = max(
@@ -77,12 +79,19 @@ class Reference:
 
     def figures(self, statistics: Array, logits: Array) -> Array:
         """`(N, S)` statistics and `(N, C)` logits to `(N, 3)`: the higher, the more familiar."""
-        places = _places(statistics, self.offset, self.axes)
         known = _directions(self.clips * self.step)
+        parts = [
+            self._place_figures(_places(part, self.offset, self.axes), known)
+            for part in chunks(statistics)
+        ]
+        return np.column_stack([energies(logits), np.concatenate(parts)])
+
+    def _place_figures(self, places: Array, known: Array) -> Array:
+        """`(N, R)` places and the directions of the training clips to `(N, 2)`."""
         nearest = (_directions(places) @ known.T).max(1)
         from_classes = (places[:, None] - self.classes) @ self.whitening
         distance = np.sqrt(np.square(from_classes).sum(2).min(1))
-        return np.column_stack([energies(logits), nearest, -distance])
+        return np.column_stack([nearest, -distance])
 
     def rounded(self) -> Self:
         """As a checkpoint stores it: floats in half precision."""

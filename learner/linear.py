@@ -21,8 +21,8 @@ Array = np.ndarray[Any, Any]
 SMALLEST_STD = 0.01
 # So many clips span the space of a fit.
 LANDMARKS = 1000
-# Rows that are made float32 at a time.
-CHUNK = 2048
+# So many clips at a time are made float32.
+CHUNK = 1024
 # The smallest share of the largest variance that a direction must have: below is rounding.
 SMALLEST_VARIANCE = 1e-6
 MOST_ITERATIONS = 200
@@ -46,7 +46,7 @@ class Linear:
         scaled = self.weight / self.std[:, None]
         offset = self.bias - self.mean @ scaled
         return np.concatenate(
-            [part.astype(np.float32) @ scaled + offset for part in _chunks(statistics)]
+            [part.astype(np.float32) @ scaled + offset for part in chunks(statistics)]
         )
 
     def first(self, count: int) -> "Linear":
@@ -76,7 +76,7 @@ class Standard:
         """
         total = np.zeros(statistics.shape[1])
         squares = np.zeros(statistics.shape[1])
-        for part in _chunks(statistics):
+        for part in chunks(statistics):
             exact = part.astype(np.float64)
             total += exact.sum(0)
             squares += np.square(exact).sum(0)
@@ -118,7 +118,7 @@ class Axes:
 
     def of(self, statistics: Array) -> Array:
         """`(N, S)` statistics to `(N, R)` float32 coordinates."""
-        parts = (self.standard.scaled(part, self.gains) for part in _chunks(statistics))
+        parts = (self.standard.scaled(part, self.gains) for part in chunks(statistics))
         return np.concatenate([part @ self.directions for part in parts])
 
     def linear(self, weight: Array, bias: Array) -> Linear:
@@ -176,5 +176,6 @@ def path(
     return found
 
 
-def _chunks(rows: Array) -> list[Array]:
+def chunks(rows: Array) -> list[Array]:
+    """Some rows at a time: what is made of them takes more memory than they do."""
     return [rows[first : first + CHUNK] for first in range(0, len(rows), CHUNK)]

@@ -14,6 +14,7 @@ from scipy.special import log_softmax
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from learner.linear import Axes, Linear, fit, path
+from learner.motion import DIRECTIONS
 from learner.pooling import ORDER_FREE, Block, Statistics
 
 Array = np.ndarray[Any, Any]
@@ -27,8 +28,6 @@ INNER_FOLDS = 4
 # How much motion counts beside appearance. More than little harms where it tells nothing (3 points
 # on UCF101's ten classes), and little is not enough where it tells all.
 MOTION_WEIGHTS = (0.2, 1.0)
-# So many motion features, the first ones, are directions.
-DIRECTIONS = 6
 # Settings are chosen on so many clips at most.
 CHOOSING_CLIPS = 1000
 

@@ -5,7 +5,7 @@ import io
 import json
 import warnings
 from collections import defaultdict
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,63 +16,71 @@ from matplotlib.figure import Figure
 
 from learner import files
 from learner.errors import VidwatchError
-from learner.evaluate import Score, interval
+from learner.evaluate import HeadScore, Order, Score, interval
 from learner.fit import Epoch
 from learner.recipe import Recipe
 
 
-def write(
-    folder: Path,
-    recipe: Recipe,
-    method: str,
-    score: Score,
-    baseline: Score,
-    history: list[Epoch],
-    classes: tuple[str, ...],
-    skipped: dict[str, str],
-) -> None:
-    """Write `results.json`, `curves.svg`, `confusion.svg` and `report.html`, and the history.
+@dataclass(frozen=True)
+class Results:
+    """What a run found, on clips that its models had not seen."""
 
-    Args:
-        folder: the run's.
-        recipe: that was trained.
-        method: how the scores were measured.
-        score: of the model.
-        baseline: of its mean-pooling baseline.
-        history: an entry an epoch.
-        classes: in the order of the confusion matrix.
-        skipped: files that could not be read, and why.
+    method: str
+    """How it was measured."""
+    score: Score
+    baseline: Score
+    order: Order
+    heads: tuple[HeadScore, ...]
+    """The heads that competed, the chosen one first."""
+    reliability: list[list[float]]
+    """As `learner.calibration.reliability` gives it."""
+    history: list[Epoch]
+    classes: tuple[str, ...]
+    """In the order of the confusion matrix."""
+    skipped: dict[str, str]
+    """Files that could not be read, and why."""
+
+    def to_json(self) -> dict[str, Any]:
+        """What `results.json` holds."""
+        return {
+            "method": self.method,
+            "model": asdict(self.score),
+            "baseline": asdict(self.baseline),
+            "order": asdict(self.order),
+            "heads": [asdict(head) for head in self.heads],
+            "reliability": self.reliability,
+            "skipped": self.skipped,
+        }
+
+
+def write(folder: Path, recipe: Recipe, results: Results) -> None:
+    """Write `results.json`, pictures, `report.html` and the history into a run's folder.
 
     Raises:
         VidwatchError: one of them cannot be written.
     """
-    write_history(folder, history)
-    results = {
-        "method": method,
-        "model": asdict(score),
-        "baseline": asdict(baseline),
-        "skipped": skipped,
+    write_history(folder, results.history)
+    pictures = {
+        "confusion": confusion(results.score, results.classes),
+        "reliability": reliability(results.reliability),
     }
-    pictures = {"curves": curves(history), "confusion": confusion(score, classes)}
+    if results.history:
+        pictures["curves"] = curves(results.history)
     for name, picture in pictures.items():
         _write(folder / f"{name}.svg", picture)
     page = jinja2.Environment(
         loader=jinja2.PackageLoader("learner", "."), autoescape=True, trim_blocks=True
     )
-    template = page.get_template("report.html")
-    html = template.render(
+    html = page.get_template("report.html").render(
         name=folder.stem,
         recipe=recipe,
-        method=method,
-        score=score,
-        baseline=baseline,
-        skipped=skipped,
         pictures=pictures,
         settings=recipe.to_json(),
         interval=interval,
-        epochs=len([epoch for epoch in history if epoch.fold == 0]),
+        epochs=len([epoch for epoch in results.history if epoch.fold == 0]),
+        **vars(results),
     )
-    _write(folder / "results.json", json.dumps(results, indent=1) + "\n")
+    _write(folder / "results.json", json.dumps(results.to_json(), indent=1) + "\n")
     _write(folder / "report.html", html)
 
 
@@ -80,7 +88,7 @@ def write_history(folder: Path, history: list[Epoch]) -> None:
     """Write `history.json` and `history.csv`, a row an epoch."""
     rows = [asdict(epoch) for epoch in history]
     table = io.StringIO()
-    writer = csv.DictWriter(table, list(rows[0]))
+    writer = csv.DictWriter(table, [field.name for field in fields(Epoch)])
     writer.writeheader()
     writer.writerows(rows)
     _write(folder / "history.json", json.dumps(rows, indent=1) + "\n")
@@ -98,6 +106,18 @@ def curves(history: list[Epoch]) -> str:
         axes.set(xlabel="epoch", ylabel=name)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend()
+    return _svg(figure)
+
+
+def reliability(rows: list[list[float]]) -> str:
+    """What probabilities promised and what they kept, as SVG: the larger a dot, the more clips."""
+    promised, kept, counts = np.array(rows).T
+    figure = Figure(figsize=(4.5, 4.2), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="lightgrey")
+    axes.scatter(promised, kept, s=20 + 300 * counts / counts.sum(), alpha=0.7)
+    axes.set(xlabel="probability of the predicted class", ylabel="share that is right")
+    axes.set(xlim=(0, 1.05), ylim=(0, 1.05))
     return _svg(figure)
 
 

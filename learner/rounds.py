@@ -13,6 +13,7 @@ from learner import checkpoint
 from learner.batches import Data
 from learner.calibration import Calibration, calibrate
 from learner.dataset import LabelledClip, Progress, silent
+from learner.evaluate import HeadScore
 from learner.familiarity import Reference, Scale, energies
 from learner.fit import Epoch, fit, judge
 from learner.head import Head, Standardise
@@ -53,18 +54,6 @@ class Task:
     """Each round begins with a copy of it."""
     run: Run
     watch: Watch
-
-
-@dataclass(frozen=True)
-class HeadScore:
-    """How a head did in cross-validation, over the clips that all heads have judged."""
-
-    head: str
-    accuracy: float
-    loss: float
-    """In nats, after calibration."""
-    sure: float
-    """How probable it is that the head that was chosen has a lower loss, or an equal one."""
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,9 @@ def train(
         samples = _read(found, recipe, untrained, cache, watch.reading)
         _require_whole(found, samples, parts)
         truth = torch.tensor([classes.index(clip.label) for clip in samples.clips])
-        data = Data(samples.values, truth, recipe.augment, 2 if recipe.network.differences else 1)
+        unit = 2 if recipe.network.differences else 1
+        motion = untrained.network.motion
+        data = Data(samples.values, truth, recipe.augment, unit, motion)
         task = Task(recipe, samples.clips, classes, data, untrained.network, run, watch)
         split = _split(recipe, sources, samples.clips, parts)
         outcome = _fit(task, split, _method(sources))
@@ -231,9 +233,18 @@ def _finish(
     task.run.keep_held_out(judged_clips, softmax(judged.calibrated, axis=1))
     reference = outcome.reference.tensors() if outcome.reference else {}
     path = checkpoint.save(out, manifest, outcome.network.state_dict() | reference)
-    report.write(
-        task.run.folder, task.recipe, method, own, baseline, outcome.history, task.classes, skipped
+    results = report.Results(
+        method=method,
+        score=own,
+        baseline=baseline,
+        order=order,
+        heads=outcome.heads,
+        reliability=measured["reliability"],
+        history=outcome.history,
+        classes=task.classes,
+        skipped=skipped,
     )
+    report.write(task.run.folder, task.recipe, results)
     task.run.finish()
     groups = len({clip.group for clip in task.clips})
     return Trained(

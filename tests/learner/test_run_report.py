@@ -7,7 +7,8 @@ import numpy as np
 from tiny import whole_recipe
 
 from learner import report
-from learner.evaluate import score
+from learner.calibration import reliability
+from learner.evaluate import HeadScore, Order, score
 from learner.fit import Epoch
 
 CLASSES = ("bright", "dark <b> $x_{$ 猫")
@@ -16,19 +17,34 @@ HISTORY = [Epoch(0, number, 1e-4, 2 / number, 0.5, 3 / number, 0.25, 1.5) for nu
 
 def written(folder: Path, history: list[Epoch] = HISTORY) -> Path:
     logits = np.array([[2.0, 0], [2, 0], [0, 2]], np.float32)
-    result = score(logits, np.array([0, 1, 1]), CLASSES)
-    baseline = score(-logits, np.array([0, 1, 1]), CLASSES)
-    report.write(
-        folder,
-        whole_recipe(),
-        "on a test",
-        result,
-        baseline,
-        history,
-        CLASSES,
-        {"bad.mp4": "not a video"},
+    truth = np.array([0, 1, 1])
+    predicted = logits.argmax(1)
+    results = report.Results(
+        method="on a test",
+        score=score(logits, truth, CLASSES),
+        baseline=score(-logits, truth, CLASSES),
+        order=Order.of(truth, predicted, 1 - predicted, predicted),
+        heads=(HeadScore("pooled", 0.9, 0.1, 0.5), HeadScore("lstm", 0.8, 0.3, 0.97)),
+        reliability=reliability(logits, truth),
+        history=history,
+        classes=CLASSES,
+        skipped={"bad.mp4": "not a video"},
     )
+    report.write(folder, whole_recipe(), results)
     return folder
+
+
+def test_a_convex_head_has_no_curves(tmp_path: Path) -> None:
+    page = (written(tmp_path, []) / "report.html").read_text()
+    assert "Loss and accuracy" not in page
+    assert not (tmp_path / "curves.svg").exists()
+
+
+def test_the_page_says_which_head_was_chosen_and_whether_order_counts(tmp_path: Path) -> None:
+    page = (written(tmp_path) / "report.html").read_text()
+    assert "pooled (chosen)" in page
+    assert "0 of 3 clips get another class" in page
+    assert "not shown to beat its baseline" in page
 
 
 def test_the_history_is_there_twice(tmp_path: Path) -> None:
@@ -44,7 +60,7 @@ def test_the_page_has_figures_intervals_baseline_and_pictures_in_it(tmp_path: Pa
     assert "66.7 %" in page
     assert "33.3 %" in page  # the baseline's
     assert "20.8 to 93.9 %" in page
-    assert page.count("<svg") == 2
+    assert page.count("<svg") == 3
     assert "bad.mp4" in page
     assert "src=" not in page  # it can be sent to somebody as it is
 
@@ -57,7 +73,7 @@ def test_a_class_cannot_put_markup_into_the_page(tmp_path: Path) -> None:
 
 def test_the_pictures_are_pictures(tmp_path: Path) -> None:
     written(tmp_path)
-    for name in ("curves", "confusion"):
+    for name in ("curves", "confusion", "reliability"):
         assert ElementTree.parse(tmp_path / f"{name}.svg").getroot().tag.endswith("svg")
 
 

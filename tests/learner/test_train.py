@@ -187,7 +187,7 @@ def test_a_whole_network_learns_and_its_run_can_be_opened(tmp_path: Path, cache:
     assert (result.score.n, result.baseline.n) == (2, 2)
     names = {path.name for path in result.run.iterdir()}
     checkpoints = {f"{name}{suffix}" for name in KEPT for suffix in (".json", ".safetensors")}
-    pictures = {"curves.svg", "confusion.svg", "report.html"}
+    pictures = {"curves.svg", "confusion.svg", "reliability.svg", "report.html"}
     assert (
         names
         == {"lock", "settings.json", "history.json", "history.csv", "results.json", "held_out.json"}
