@@ -1,9 +1,9 @@
 """Clips in batches, as a network takes them: as they are judged, or varied for training."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -32,9 +32,17 @@ class Data:
     unit: int = 1
     """How many frames in a row belong together."""
 
+    is_backwards: bool = False
+    """Whether clips are judged as if they were played backwards."""
+
+    def played_backwards(self) -> Self:
+        """The same clips from their end to their beginning."""
+        return replace(self, is_backwards=True)
+
     def batch(self, clips: Indices) -> Tensor:
         """`(B, T, ...)`: clips as they are judged."""
-        return torch.from_numpy(np.stack([self.values[clip] for clip in clips]))
+        batch = torch.from_numpy(np.stack([self.values[clip] for clip in clips]))
+        return batch.flip(1) if self.is_backwards else batch
 
     def batches(self, clips: Indices) -> Iterator[Tensor]:
         """`clips` as they are judged, in batches."""

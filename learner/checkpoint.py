@@ -14,9 +14,11 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from learner import files
+from learner.calibration import Calibration
 from learner.catalogue import manifest_path, read_manifest, read_manifest_file, weights_path
 from learner.classes import CLASS_NAME_RULE, is_class_name
 from learner.errors import VidwatchError
+from learner.familiarity import Scale
 from learner.spec import ClipSpec, NetworkArgs
 
 FORMAT = 3
@@ -44,8 +46,12 @@ class Manifest:
     """The accuracy on clips that it had not seen, and how it was measured; empty if it was not."""
     temperature: float = 1.0
     """Logits are divided by it for probabilities."""
+    bias: tuple[float, ...] = ()
+    """Of each class: added to the logits after that; empty for none."""
+    familiarity: Scale | None = None
+    """Says how familiar a clip is; None in models of before."""
     unknown_below: float | None = None
-    """A clip is like none of the classes if the log-sum-exp of its logits is below this.
+    """In models of before: a clip is of no known class if the energy of its logits is below this.
 
     None if that was not measured.
     """
@@ -55,6 +61,11 @@ class Manifest:
 
     "float32", "bfloat16" or "float16"; empty if that was not recorded.
     """
+
+    @property
+    def calibration(self) -> Calibration:
+        """What makes probabilities of logits."""
+        return Calibration(self.temperature, self.bias)
 
 
 @dataclass(frozen=True)
@@ -204,6 +215,9 @@ def _checked(document: dict[str, Any], file: Path) -> tuple[Manifest, str]:
         document["clip"] = ClipSpec.from_json(document["clip"])
         document["network"] = TypeAdapter(NetworkArgs).validate_python(document["network"])
         document["classes"] = tuple(document["classes"])
+        document["bias"] = tuple(document.get("bias", ()))
+        if document.get("familiarity") is not None:
+            document["familiarity"] = TypeAdapter(Scale).validate_python(document["familiarity"])
         document["trained_on"] = TypeAdapter(tuple[TrainingClip, ...]).validate_python(
             document["trained_on"]
         )

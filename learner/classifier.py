@@ -12,18 +12,22 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from torch import Tensor
+from scipy.special import softmax
+from torch import Tensor, nn
 
 from learner import checkpoint
 from learner.catalogue import STARTER
 from learner.errors import VidwatchError
+from learner.familiarity import LEAST, PREFIX, Reference, energies
 from learner.forward import Forward
 from learner.network import ClipNetwork
+from learner.pooling import ORDER_FREE, Statistics
 from learner.precision import fast_precision
 from learner.spec import ClipSpec, NetworkArgs, ReadOptions
 from learner.video import Clip, read_clip
 
 BATCH = 8
+AT_ONCE = 64
 DEFAULT_READING = ReadOptions(min_read_share=0.5)
 
 
@@ -55,6 +59,11 @@ class Prediction:
     """Of every class, in the model's order."""
     known: bool = True
     """False if the clip is like the clips of none of the classes."""
+    familiarity: float | None = None
+    """The share of clips of known classes that look stranger than this one.
+
+    None if the model was made before that was measured.
+    """
 
 
 @dataclass(frozen=True)
@@ -73,14 +82,14 @@ class Classified:
     def to_json(self) -> dict[str, Any]:
         """One flat object, in the order of the documentation."""
         fields = asdict(self.prediction)
-        known = fields.pop("known")
+        known = {name: fields.pop(name) for name in ("known", "familiarity")}
         prediction = {"class": fields.pop("class_name"), **fields}
         read = {
             "frames_asked": self.frames_asked,
             "frames_read": self.frames_read,
             "read_share": self.read_share,
         }
-        return {"file": self.file, **prediction, "model": self.model, **read, "known": known}
+        return {"file": self.file, **prediction, "model": self.model, **read, **known}
 
 
 @dataclass(frozen=True)
@@ -126,11 +135,13 @@ class Classifier:
                 f"model {model.name}: its manifest describes no network ({error})"
             ) from error
         try:
-            network.load_state_dict(model.tensors)
+            own = {name: t for name, t in model.tensors.items() if not name.startswith(PREFIX)}
+            network.load_state_dict(own)
         except RuntimeError as error:
             raise VidwatchError(
                 f"model {model.name}: its weights do not fit its manifest ({error})"
             ) from error
+        self.reference = Reference.of_tensors(model.tensors)
         self.precision = str(fast_precision(self.device)).removeprefix("torch.")
         self.network = network.eval().to(self.device).to(memory_format=torch.channels_last)
 
@@ -195,9 +206,7 @@ class Classifier:
 
     def logits(self, features: Tensor) -> np.ndarray[Any, Any]:
         """`(B, T, F)` features to `(B, C)` float32 logits."""
-        with torch.inference_mode():
-            logits: Tensor = self.network.head(features.to(self.device))
-            return logits.cpu().numpy()
+        return self._in_parts(self.network.head, features)
 
     def evidence(self, features: Tensor) -> np.ndarray[Any, Any]:
         """`(B, T, F)` features to `(B, T, C)` float32; see `Head.evidence`."""
@@ -206,9 +215,13 @@ class Classifier:
 
     def baseline_logits(self, features: Tensor) -> np.ndarray[Any, Any]:
         """As `logits`, from the mean-pooling baseline."""
+        return self._in_parts(self.network.baseline, features)
+
+    def _in_parts(self, part: nn.Module, features: Tensor) -> np.ndarray[Any, Any]:
+        """Some clips at a time: a head takes several times the memory of the features."""
         with torch.inference_mode():
-            logits: Tensor = self.network.baseline(features.to(self.device))
-            return logits.cpu().numpy()
+            found = [part(some.to(self.device)).cpu() for some in torch.split(features, AT_ONCE)]
+        return torch.cat(found).numpy()
 
     def predict(self, clips: Iterable[np.ndarray[Any, Any]]) -> list[Prediction]:
         """One prediction a clip of `(T, H, W, 3)` uint8 RGB, in one forward pass.
@@ -220,7 +233,55 @@ class Classifier:
 
     def judge(self, features: Tensor) -> list[Prediction]:
         """As `predict`, of `(B, T, F)` features that this backbone gave."""
-        return [self._prediction(row) for row in self.logits(features)]
+        logits = self.logits(features)
+        if not np.isfinite(logits).all():
+            raise VidwatchError(
+                f"model {self.name!r} gave logits that are not finite: its weights are damaged"
+            )
+        probabilities = softmax(self.manifest.calibration.calibrated(logits), axis=1)
+        familiar = self.familiarity(features, logits)
+        known = self.known(features, logits)
+        return [
+            self._prediction(
+                logits[row],
+                probabilities[row],
+                known=bool(known[row]),
+                familiarity=None if familiar is None else float(familiar[row]),
+            )
+            for row in range(len(logits))
+        ]
+
+    def scores(self, features: Tensor, logits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """How much clips are like those of the known classes, without a scale: higher is more.
+
+        `(B, T, F)` features and their `(B, C)` logits to `(B,)`.
+        """
+        scale = self.manifest.familiarity
+        if scale is None:
+            return energies(logits)[:, 0]
+        return scale.scores(self._figures(features, logits))
+
+    def familiarity(
+        self, features: Tensor, logits: np.ndarray[Any, Any]
+    ) -> np.ndarray[Any, Any] | None:
+        """`(B,)`, from 0 to 1; see `Prediction.familiarity`."""
+        scale = self.manifest.familiarity
+        return None if scale is None else scale.familiarity(self._figures(features, logits))
+
+    def known(self, features: Tensor, logits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """`(B,)`, whether clips are like those of some class; true if that was not measured."""
+        familiar = self.familiarity(features, logits)
+        if familiar is not None:
+            return familiar >= LEAST
+        least = self.manifest.unknown_below
+        return self.scores(features, logits) >= (-np.inf if least is None else least)
+
+    def _figures(self, features: Tensor, logits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        if self.reference is None:
+            return energies(logits)
+        statistics = Statistics(self.network.appearance, blocks=ORDER_FREE)
+        values = [statistics.of_clips(part).numpy() for part in torch.split(features, AT_ONCE)]
+        return self.reference.figures(np.concatenate(values), logits)
 
     def classify(self, paths: Iterable[str | os.PathLike[str]]) -> list[Classified]:
         """One result a file, in order.
@@ -258,21 +319,22 @@ class Classifier:
     def _read(self, path: str) -> Clip:
         return read_clip(path, self.spec, self.reading)
 
-    def _prediction(self, logits: np.ndarray[Any, Any]) -> Prediction:
-        if not np.isfinite(logits).all():
-            raise VidwatchError(
-                f"model {self.name!r} gave logits that are not finite: its weights are damaged"
-            )
-        index = int(logits.argmax())
-        row = logits.astype(np.float64)
-        exponents = np.exp((row - row.max()) / self.manifest.temperature)
-        least = self.manifest.unknown_below
+    def _prediction(
+        self,
+        logits: np.ndarray[Any, Any],
+        probabilities: np.ndarray[Any, Any],
+        *,
+        known: bool,
+        familiarity: float | None,
+    ) -> Prediction:
+        index = int(probabilities.argmax())
         return Prediction(
             class_name=self.classes[index],
             class_index=index,
-            probability=float(exponents[index] / exponents.sum()),
+            probability=float(probabilities[index]),
             logits={name: float(value) for name, value in zip(self.classes, logits, strict=True)},
-            known=least is None or bool(np.logaddexp.reduce(row) >= least),
+            known=known,
+            familiarity=familiarity,
         )
 
 

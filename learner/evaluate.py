@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, logsumexp
+from scipy.special import log_softmax
 from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
+from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from learner.cache import Cache
@@ -20,8 +20,8 @@ from learner.errors import VidwatchError
 
 Array = np.ndarray[Any, Any]
 
-# Of the clips of known classes, the share above the threshold for unknown clips.
-KNOWN_KEPT = 0.95
+# At this level a model has to be better than guessing.
+BY_CHANCE = 0.05
 
 
 @dataclass(frozen=True)
@@ -33,15 +33,47 @@ class Score:
     interval: tuple[float, float]
     """Wilson's, at 95 %."""
     loss: float
-    """The mean cross-entropy, in nats."""
+    """The mean cross-entropy of the calibrated probabilities, in nats."""
     per_class: dict[str, dict[str, float]]
     confusion: list[list[int]]
     """A row for each true class, a column for each predicted one."""
     calibration_error: tuple[float, float]
     """By how much the probability of the predicted class is off on average.
 
-    Before the temperature and after it (15 bins; Guo et al., 2017).
+    Before calibration and after it (15 bins; Guo et al., 2017).
     """
+    chance: float
+    """What always guessing the commonest class of these clips gives."""
+    beats_chance: bool
+    """Whether it is better than that, beyond chance (one-sided exact test, at 5 %)."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """Whether a model uses the order of the frames, on clips that it had not seen."""
+
+    n: int
+    changed_backwards: int
+    """How many get another class when they are played backwards."""
+    gains: int
+    """How many it predicts right and its baseline, which knows nothing of the order, wrong."""
+    losses: int
+    """The other way round."""
+    beats_baseline: bool
+    """Whether there are more gains than losses, beyond chance (McNemar's exact test, at 5 %)."""
+
+    @classmethod
+    def of(cls, truth: Array, predicted: Array, baseline: Array, backwards: Array) -> Self:
+        """Of `(N,)` class indices: the true ones, and those that each predicts."""
+        is_right = predicted == truth
+        baseline_is_right = baseline == truth
+        gains = int((is_right & ~baseline_is_right).sum())
+        losses = int((~is_right & baseline_is_right).sum())
+        is_beyond_chance = gains > 0 and (
+            binomtest(gains, gains + losses, 0.5, "greater").pvalue < BY_CHANCE
+        )
+        changed = int((predicted != backwards).sum())
+        return cls(len(truth), changed, gains, losses, bool(is_beyond_chance))
 
 
 @dataclass(frozen=True)
@@ -85,14 +117,16 @@ class Evaluation:
 
 
 def score(
-    logits: Array, truth: Array, classes: tuple[str, ...], temperature: float | Array = 1.0
+    logits: Array, truth: Array, classes: tuple[str, ...], calibrated: Array | None = None
 ) -> Score:
     """Score `(N, C)` logits against `(N,)` class indices.
 
-    `temperature` is one number, or `(N, 1)`. Classes without a clip are left out of `per_class`.
+    `calibrated` are the logits after calibration; None if there is none. Classes without a clip are
+    left out of `per_class`.
     """
+    calibrated = logits if calibrated is None else calibrated
     n = len(truth)
-    predicted = logits.argmax(1)
+    predicted = calibrated.argmax(1)
     right = predicted == truth
     every = range(len(classes))
     precision, recall, _, counts = precision_recall_fscore_support(
@@ -109,7 +143,8 @@ def score(
         for index, name in enumerate(classes)
         if counts[index]
     }
-    loss = float(-log_softmax(logits.astype(np.float64), axis=1)[np.arange(n), truth].mean())
+    loss = float(-log_softmax(calibrated.astype(np.float64), axis=1)[np.arange(n), truth].mean())
+    chance = float(counts.max() / n)
     return Score(
         n=n,
         accuracy=float(right.mean()),
@@ -119,8 +154,10 @@ def score(
         confusion=confusion_matrix(truth, predicted, labels=every).tolist(),
         calibration_error=(
             calibration_error(logits, truth),
-            calibration_error(logits / temperature, truth),
+            calibration_error(calibrated, truth),
         ),
+        chance=chance,
+        beats_chance=bool(binomtest(int(right.sum()), n, chance, "greater").pvalue < BY_CHANCE),
     )
 
 
@@ -142,37 +179,6 @@ def calibration_error(logits: Array, truth: Array) -> float:
             probabilities, torch.from_numpy(truth), logits.shape[1], n_bins=15
         )
     )
-
-
-def fit_temperature(logits: Array, truth: Array) -> float:
-    """What the logits have to be divided by for the likeliest probabilities (Guo et al., 2017).
-
-    Targets are smoothed by one clip in all, as Platt did (1999): else a few clips that are all
-    predicted right would require probabilities of 1.
-    """
-    count, classes = logits.shape
-    targets = np.full(logits.shape, 1 / (count + 2) / classes)
-    targets[np.arange(count), truth] += 1 - 1 / (count + 2)
-    exact_logits = logits.astype(np.float64)
-
-    def loss(log_temperature: float) -> float:
-        log_probabilities = log_softmax(exact_logits / np.exp(log_temperature), axis=1)
-        return float(-(targets * log_probabilities).sum())
-
-    return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
-
-
-def energies(logits: Array) -> Array:
-    """`(N, C)` logits to `(N,)`: the higher, the more like clips of the known classes.
-
-    The negative of the energy of Liu et al. (2020).
-    """
-    return np.asarray(logsumexp(logits.astype(np.float64), axis=1))
-
-
-def fit_threshold(logits: Array) -> float:
-    """The energy below which a clip counts as unknown: 95 % of the known ones lie above it."""
-    return float(np.quantile(energies(logits), 1 - KNOWN_KEPT))
 
 
 def evaluate(
@@ -209,11 +215,16 @@ def evaluate(
     skipped = found.skipped
     unknowns = None
     if unknown:
-        unknowns, skipped_too = _score_unknown(unknown, classifier, logits, cache, progress)
+        unknowns, skipped_too = _score_unknown(unknown, classifier, features, cache, progress)
         skipped = skipped | skipped_too
     return Evaluation(
         model=classifier.name,
-        score=score(logits, truth, classifier.classes, classifier.manifest.temperature),
+        score=score(
+            logits,
+            truth,
+            classifier.classes,
+            classifier.manifest.calibration.calibrated(logits),
+        ),
         baseline=score(classifier.baseline_logits(features), truth, classifier.classes),
         seen=sum(clip.sha256 in trained_on for clip in found.clips),
         skipped=skipped,
@@ -222,12 +233,13 @@ def evaluate(
 
 
 def _score_unknown(
-    root: Path, classifier: Classifier, known: Array, cache: Cache | None, progress: Progress
+    root: Path, classifier: Classifier, known: Tensor, cache: Cache | None, progress: Progress
 ) -> tuple[Unknowns, dict[str, str]]:
-    threshold = classifier.manifest.unknown_below
-    if threshold is None:
+    """`known` are the features of clips of known classes, `(N, T, F)`."""
+    manifest = classifier.manifest
+    if manifest.familiarity is None and manifest.unknown_below is None:
         raise VidwatchError(
-            f"model {classifier.name!r} has no threshold for unknown clips; train it again"
+            f"model {classifier.name!r} cannot say which clips are unknown; train it again"
         )
     clips = find_clips(root)
     if known_after_all := sorted(set(class_names(clips)) & set(classifier.classes)):
@@ -236,16 +248,21 @@ def _score_unknown(
             "take it out of there"
         )
     found = extract(clips, classifier, cache, progress)
-    of_known = energies(known)
-    of_unknown = energies(classifier.logits(found.tensor()))
-    recognised = of_unknown < threshold
-    is_known = [1] * len(of_known) + [0] * len(of_unknown)
+    unknown = found.tensor()
+    scores = []
+    are_known = []
+    for features in (known, unknown):
+        logits = classifier.logits(features)
+        scores.append(classifier.scores(features, logits))
+        are_known.append(classifier.known(features, logits))
+    truth = np.repeat([1, 0], [len(known), len(unknown)])
+    recognised = ~are_known[1]
     unknowns = Unknowns(
         n=len(recognised),
         told=float(recognised.mean()),
         interval=interval(int(recognised.sum()), len(recognised)),
-        known_kept=float((of_known >= threshold).mean()),
-        auroc=float(roc_auc_score(is_known, np.concatenate([of_known, of_unknown]))),
+        known_kept=float(are_known[0].mean()),
+        auroc=float(roc_auc_score(truth, np.concatenate(scores))),
     )
     return unknowns, found.skipped
 
@@ -258,6 +275,8 @@ def figures(model: Score, baseline: Score, method: str) -> Mapping[str, Any]:
         "accuracy": model.accuracy,
         "interval_95": model.interval,
         "loss": model.loss,
+        "chance": model.chance,
+        "beats_chance": model.beats_chance,
         "calibration_error": model.calibration_error,
         "baseline_accuracy": baseline.accuracy,
         "baseline_interval_95": baseline.interval,

@@ -198,7 +198,7 @@ def _begin(
 ) -> _Training:
     network.backbone.requires_grad_(not settings.freeze)
     network.eval()
-    classes = network.head.linear.out_features
+    classes = network.classes
     optimizer = _optimizer(network, settings)
     steps = settings.steps or _steps(len(training), settings)
     weights = _class_weights(data, training, classes, settings)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from learner.pooling import ORDER_FREE, Statistics
 from learner.precision import fast_products
 from learner.spec import NetworkArgs
 
@@ -123,18 +124,89 @@ class Head(nn.Module):
         return nn.functional.dropout(values, self.args.dropout, self.training)
 
 
-class MeanBaseline(nn.Module):
-    """The mean of the frames' features and a linear layer: a head that uses time has to beat it.
+class PooledHead(nn.Module):
+    """Statistics of each feature over the clip, and a linear layer to the logits."""
 
-    If the head standardises features by the training clips, so does this one: else it would be too
-    easy to beat.
-    """
-
-    def __init__(self, features: int, classes: int, args: NetworkArgs) -> None:
+    def __init__(self, statistics: Statistics, classes: int, norm: nn.Module | None = None) -> None:
         super().__init__()
-        self.norm = Standardise(features) if args.norm == "standard" else nn.LayerNorm(features)
-        self.linear = nn.Linear(features, classes)
+        self.statistics = statistics
+        self.norm = norm or Standardise(statistics.width)
+        self.linear = nn.Linear(statistics.width, classes)
+
+    def inputs(self, features: Tensor) -> Tensor:
+        """`(B, T, F)` features to the `(B, 1, S)` float32 that are standardised."""
+        return self.statistics.of_clips(features)[:, None]
 
     def forward(self, features: Tensor) -> Tensor:
         """`(B, T, F)` to `(B, C)` float32 logits."""
-        return self.linear(self.norm(features.float().mean(1)))  # type: ignore[no-any-return]
+        return self.linear(self.norm(self.inputs(features)[:, 0]))  # type: ignore[no-any-return]
+
+    def evidence(self, features: Tensor) -> Tensor:
+        """`(B, T, F)` to `(B, T, C)`: what each step adds; the mean over T is the logits."""
+        return self.linear(self.norm(self.statistics.of_steps(features)))  # type: ignore[no-any-return]
+
+
+class BothHeads(nn.Module):
+    """The mean of the logits of a pooled head and of an LSTM."""
+
+    scale: Tensor
+
+    def __init__(self, pooled: PooledHead, lstm: Head) -> None:
+        super().__init__()
+        self.pooled = pooled
+        self.lstm = lstm
+        # Brings the logits of the LSTM to the temperature of the others.
+        self.register_buffer("scale", torch.ones(()))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`(B, T, F)` to `(B, C)` float32 logits."""
+        return (self.pooled(features) + self.scale * self.lstm(features)) / 2  # type: ignore[no-any-return]
+
+    def evidence(self, features: Tensor) -> Tensor:
+        """`(B, T, F)` to `(B, T, C)`: the mean of what both say of each step."""
+        both = self.pooled.evidence(features) + self.scale * self.lstm.evidence(features)
+        return both / 2
+
+
+def build_head(
+    appearance: int, motion: int, classes: int, args: NetworkArgs
+) -> Head | PooledHead | BothHeads:
+    """The head that `args` name, for features of what is in a frame, and of how it moves."""
+    if args.head == "lstm":
+        return Head(appearance + motion, classes, args)
+    pooled = PooledHead(Statistics(appearance, motion), classes)
+    if args.head == "pooled":
+        return pooled
+    return BothHeads(pooled, Head(appearance + motion, classes, args))
+
+
+def build_baseline(appearance: int, classes: int, args: NetworkArgs) -> "PooledHead | MeanBaseline":
+    """What knows nothing of the order of the frames: a head that uses time has to beat it.
+
+    It sees of each feature what the head sees: its mean over the clip and, but for models of
+    before, its deviation. If the head standardises features by the training clips, so does this
+    one: else it would be too easy to beat.
+    """
+    if args.baseline == "mean":
+        return MeanBaseline(appearance, classes, args)
+    statistics = Statistics(appearance, blocks=ORDER_FREE)
+    norm = None if args.norm == "standard" else nn.LayerNorm(statistics.width)
+    return PooledHead(statistics, classes, norm)
+
+
+class MeanBaseline(nn.Module):
+    """The mean of the frames' features and a linear layer: the baseline of models of before."""
+
+    def __init__(self, features: int, classes: int, args: NetworkArgs) -> None:
+        super().__init__()
+        self.appearance = features
+        self.norm = Standardise(features) if args.norm == "standard" else nn.LayerNorm(features)
+        self.linear = nn.Linear(features, classes)
+
+    def inputs(self, features: Tensor) -> Tensor:
+        """`(B, T, F)` features to the `(B, 1, F)` float32 that are standardised."""
+        return features[..., : self.appearance].float().mean(1, keepdim=True)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`(B, T, F)` to `(B, C)` float32 logits."""
+        return self.linear(self.norm(self.inputs(features)[:, 0]))  # type: ignore[no-any-return]

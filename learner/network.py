@@ -1,20 +1,41 @@
 """The whole network: a backbone for each frame, and a head over the frames."""
 
+from typing import Self
+
 from torch import Tensor, nn
 
 from learner.backbone import Backbone
-from learner.head import Head, MeanBaseline
+from learner.head import build_baseline, build_head
 from learner.spec import ClipSpec, NetworkArgs
 
 
 class ClipNetwork(nn.Module):
-    """The CNN-LSTM, and the mean-pooling baseline that is trained on the same features."""
+    """The CNN-LSTM, and the baseline that is trained on the same features.
 
-    def __init__(self, args: NetworkArgs, spec: ClipSpec, classes: int) -> None:
+    Args:
+        args: what builds it.
+        spec: which frames it takes.
+        classes: how many.
+        backbone: one that is there already, to be shared; None to build it.
+    """
+
+    def __init__(
+        self, args: NetworkArgs, spec: ClipSpec, classes: int, backbone: Backbone | None = None
+    ) -> None:
         super().__init__()
-        self.backbone = Backbone(args, spec)
-        self.head = Head(self.backbone.features, classes, args)
-        self.baseline = MeanBaseline(self.backbone.features, classes, args)
+        self.args = args
+        self.spec = spec
+        self.classes = classes
+        self.backbone = backbone or Backbone(args, spec)
+        self.appearance = self.backbone.features
+        self.motion = 0
+        self.head = build_head(self.appearance, self.motion, classes, args)
+        self.baseline = build_baseline(self.appearance, classes, args)
+
+    def with_head(self, args: NetworkArgs) -> Self:
+        """A network with the same backbone, which both share, and with a new head and baseline."""
+        device = next(self.parameters()).device
+        return type(self)(args, self.spec, self.classes, self.backbone).to(device).eval()
 
     def forward(self, clips: Tensor) -> tuple[Tensor, Tensor]:
         """Float32 logits `(B, C)` of the head and of the baseline.

@@ -77,6 +77,11 @@ class Recipe(_Strict):
             raise ValueError(
                 "augment needs freeze = false: of a frozen backbone, features are computed once"
             )
+        if self.network.head != "lstm" and not (self.training.freeze and self.training.folds):
+            raise ValueError(
+                f"network.head is {self.network.head!r}: heads other than 'lstm' need "
+                "freeze = true and folds above 0, since they learn from features"
+            )
         inputs = self.clip.frames // 2 if self.network.differences else self.clip.frames
         if self.augment.segments > inputs:
             raise ValueError(

@@ -11,10 +11,11 @@ import torch
 
 from learner import checkpoint
 from learner.batches import Data
+from learner.calibration import Calibration, calibrate
 from learner.dataset import LabelledClip, Progress, silent
-from learner.evaluate import fit_temperature, fit_threshold
+from learner.familiarity import Reference, Scale, energies
 from learner.fit import Epoch, fit, judge
-from learner.head import Standardise
+from learner.head import Head, Standardise
 from learner.network import ClipNetwork
 from learner.recipe import Recipe
 from learner.run import Run
@@ -55,14 +56,28 @@ class Task:
 
 
 @dataclass(frozen=True)
+class HeadScore:
+    """How a head did in cross-validation, over the clips that all heads have judged."""
+
+    head: str
+    accuracy: float
+    loss: float
+    """In nats, after calibration."""
+    sure: float
+    """How probable it is that the head that was chosen has a lower loss, or an equal one."""
+
+
+@dataclass(frozen=True)
 class Judged:
     """Logits of head and baseline for `clips`, by models that had not seen them."""
 
     clips: Indices
     logits: Array
     baseline_logits: Array
-    temperature: float | Array
-    """A number, or `(N, 1)`: never fitted on the logits of the clip itself."""
+    calibrated: Array
+    """`(N, C)` logits of the head, by a calibration that was fitted without the clip itself."""
+    backwards: Array
+    """`(N, C)` logits of the head for the clip played backwards."""
     method: str
 
 
@@ -72,10 +87,14 @@ class Outcome:
 
     network: ClipNetwork
     trained_on: Indices
-    temperature: float
-    unknown_below: float
+    calibration: Calibration
     history: list[Epoch]
     judged: Judged
+    scale: Scale
+    reference: Reference | None = None
+    """None if its familiarity is by the energy alone."""
+    heads: tuple[HeadScore, ...] = ()
+    """Of the heads that competed."""
 
 
 def cross_validate(task: Task, folds: list[Fold]) -> Outcome:
@@ -85,48 +104,49 @@ def cross_validate(task: Task, folds: list[Fold]) -> Outcome:
     """
     everything = np.arange(len(task.clips))
     truth = task.data.truth.numpy()
-    logits, baseline = np.zeros((2, len(truth), len(task.classes)), np.float32)
-    temperatures = np.ones((len(truth), 1))
+    logits, baseline, backwards = np.zeros((3, len(truth), len(task.classes)), np.float32)
     history: list[Epoch] = []
     for number, (known, held_out) in enumerate(folds, start=1):
         some = held_out[:: math.ceil(len(held_out) / CURVE_CLIPS)]
-        network, epochs = _fit(task, known, some, number, len(folds) + 1)
+        network, epochs = fit_round(task, known, some, number, len(folds) + 1)
         # Rounded as it would be stored, so that what is measured is what is shipped.
         logits[held_out], baseline[held_out] = judge(network.half().float(), task.data, held_out)
+        backwards[held_out], _ = judge(network, task.data.played_backwards(), held_out)
         history += epochs
-    for _, held_out in folds:
-        others = np.delete(everything, held_out)
-        temperatures[held_out] = fit_temperature(logits[others], truth[others])
-    network, epochs = _fit(task, everything, everything[:0], 0, len(folds) + 1)
+    network, epochs = fit_round(task, everything, everything[:0], 0, len(folds) + 1)
+    calibration, calibrated = calibrate(logits, truth, [held_out for _, held_out in folds])
     return Outcome(
         network=network,
         trained_on=everything,
-        temperature=fit_temperature(logits, truth),
-        unknown_below=fit_threshold(logits),
+        calibration=calibration,
         history=history + epochs,
-        judged=Judged(everything, logits, baseline, temperatures, BY_FOLDS),
+        judged=Judged(everything, logits, baseline, calibrated, backwards, BY_FOLDS),
+        scale=Scale.of(energies(logits)),
     )
 
 
 def hold_out(task: Task, split: Split, method: str) -> Outcome:
     """One model: its checkpoint is chosen by validation, and judged by the test."""
-    network, history = _fit(task, split.training, split.validation, 0, 1)
+    network, history = fit_round(task, split.training, split.validation, 0, 1)
     kept = task.run.folder / task.recipe.training.keep
     network.load_state_dict(checkpoint.load(kept).tensors)
     known, _ = judge(network, task.data, split.validation)
-    temperature = fit_temperature(known, task.data.truth[split.validation].numpy())
+    truth = task.data.truth[split.validation].numpy()
+    calibration = Calibration.fitted(known, truth)
     logits, baseline = judge(network, task.data, split.test)
+    backwards, _ = judge(network, task.data.played_backwards(), split.test)
+    calibrated = calibration.calibrated(logits)
     return Outcome(
         network=network,
         trained_on=np.concatenate([split.training, split.validation]),
-        temperature=temperature,
-        unknown_below=fit_threshold(known),
+        calibration=calibration,
         history=history,
-        judged=Judged(split.test, logits, baseline, temperature, method),
+        judged=Judged(split.test, logits, baseline, calibrated, backwards, method),
+        scale=Scale.of(energies(known)),
     )
 
 
-def _fit(
+def fit_round(
     task: Task, known: Indices, held_out: Indices, fold: int, rounds: int
 ) -> tuple[ClipNetwork, list[Epoch]]:
     """One round of `rounds`: train a copy of the network on `known`.
@@ -162,11 +182,12 @@ def _fit(
 
 def _standardise(network: ClipNetwork, data: Data, known: Indices) -> None:
     """Give head and baseline the mean and the deviation of the training clips' features."""
-    head = network.head.norm
-    baseline = network.baseline.norm
-    if isinstance(head, Standardise) and isinstance(baseline, Standardise):
-        head.learn(map(network.head.inputs, _features(network, data, known)))
-        baseline.learn(batch.mean(1, keepdim=True) for batch in _features(network, data, known))
+    head = network.head
+    if isinstance(head, Head) and isinstance(head.norm, Standardise):
+        head.norm.learn(map(head.inputs, _features(network, data, known)))
+    baseline = network.baseline
+    if isinstance(baseline.norm, Standardise):
+        baseline.norm.learn(map(baseline.inputs, _features(network, data, known)))
 
 
 def _features(network: ClipNetwork, data: Data, clips: Indices) -> Iterator[torch.Tensor]:

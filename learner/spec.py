@@ -127,16 +127,33 @@ class NetworkArgs:
     """What becomes of the LSTM's states: their mean, or the last one as in the report."""
     skip: bool = True
     """Whether a linear layer from the mean of the inputs is added."""
+    head: Literal["lstm", "pooled", "both", "best"] = "lstm"
+    """What turns features into logits.
+
+    "lstm": all of the above; "pooled": a linear layer on statistics of each feature over time;
+    "both": the mean of their logits. "best", in recipes alone: whichever of them cross-validation
+    finds to be best.
+    """
+    baseline: Literal["mean", "spread"] = "mean"
+    """What the baseline sees of each feature over a clip: its mean, or its deviation, too."""
 
     def identity(self) -> str:
         """The text by which digests differ between networks; see `ClipSpec.identity`."""
+        later = [
+            f", {name}={value!r}"
+            for name, value, at_first in (
+                ("head", self.head, "lstm"),
+                ("baseline", self.baseline, "mean"),
+            )
+            if value != at_first
+        ]
         return (
             f"NetworkArgs(backbone={self.backbone!r}, stage={self.stage!r}, "
             f"pooled={self.pooled!r}, differences={self.differences!r}, "
             f"deviation={self.deviation!r}, norm={self.norm!r}, "
             f"projection={self.projection!r}, dropout={self.dropout!r}, layers={self.layers!r}, "
             f"hidden={self.hidden!r}, bidirectional={self.bidirectional!r}, "
-            f"pooling={self.pooling!r}, skip={self.skip!r})"
+            f"pooling={self.pooling!r}, skip={self.skip!r}{''.join(later)})"
         )
 
     def body(self) -> tuple[str, int | None, bool]:
@@ -209,4 +226,6 @@ class TrainSettings:
     The model then learns from all clips, and its last weights are kept. At 0 a fifth of the groups
     is kept back for the test, and a fifth of the others for validation.
     """
+    lstm_above: Share = 0.0
+    """If heads compete, the LSTM does so if the pooled head is wrong on a larger share of clips."""
     seed: Annotated[int, Interval(ge=0, lt=2**32)] = 0

@@ -1,7 +1,7 @@
 """From folders of labelled clips and a recipe to a model, measured on clips it had not seen."""
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,14 @@ from scipy.special import softmax
 from learner import checkpoint, evaluate, report, splits
 from learner.batches import Data
 from learner.cache import Cache
+from learner.calibration import automatic, reliability
 from learner.catalogue import weights_path
 from learner.checkpoint import TrainingClip
 from learner.classifier import Classifier
+from learner.contest import compete, hold_out_contest
 from learner.dataset import LabelledClip, Progress, Samples, class_names, extract, read_frames
 from learner.errors import VidwatchError
-from learner.evaluate import Score, score
+from learner.evaluate import Order, Score, score
 from learner.fit import HEAD_STEPS
 from learner.initial import Before, Start, initial_network
 from learner.recipe import Recipe
@@ -49,7 +51,10 @@ class Trained:
     """How it was measured, and what flatters it."""
     score: Score
     baseline: Score
-    """Of its mean-pooling baseline, on the same clips."""
+    """Of its baseline, which knows nothing of the order of frames, on the same clips."""
+    order: Order
+    head: str
+    """The kind of head that it has."""
     clips: int
     groups: int
     skipped: dict[str, str]
@@ -104,12 +109,15 @@ def train(
         data = Data(samples.values, truth, recipe.augment, 2 if recipe.network.differences else 1)
         task = Task(recipe, samples.clips, classes, data, untrained.network, run, watch)
         split = _split(recipe, sources, samples.clips, parts)
-        outcome = (
-            hold_out(task, split, _method(sources))
-            if isinstance(split, Split)
-            else cross_validate(task, split)
-        )
+        outcome = _fit(task, split, _method(sources))
         return _finish(task, outcome, out, before, samples.skipped)
+
+
+def _fit(task: Task, split: Split | list[Fold], method: str) -> Outcome:
+    competes = task.recipe.network.head != "lstm"
+    if not isinstance(split, Split):
+        return compete(task, split) if competes else cross_validate(task, split)
+    return hold_out_contest(task, split, method) if competes else hold_out(task, split, method)
 
 
 def _method(sources: Sources) -> str:
@@ -193,26 +201,53 @@ def _finish(
     if not np.isfinite(judged.logits).all():
         raise VidwatchError("its logits are not finite any more: try a smaller learning_rate")
     truth = task.data.truth[judged.clips].numpy()
-    own = score(judged.logits, truth, task.classes, judged.temperature)
+    own = score(judged.logits, truth, task.classes, judged.calibrated)
     baseline = score(judged.baseline_logits, truth, task.classes)
     method = judged.method + _flattery(task, judged, before)
+    order = Order.of(
+        truth,
+        judged.calibrated.argmax(1),
+        judged.baseline_logits.argmax(1),
+        judged.backwards.argmax(1),
+    )
+    measured = {
+        **evaluate.figures(own, baseline, method),
+        "order": asdict(order),
+        "heads": [asdict(head) for head in outcome.heads],
+        "reliability": reliability(judged.calibrated, truth),
+        "automatic": automatic(judged.calibrated, truth),
+    }
     manifest = replace(
         task.run.manifest,
+        network=outcome.network.args,
+        temperature=outcome.calibration.temperature,
+        bias=outcome.calibration.bias,
+        familiarity=outcome.scale,
         trained_on=_trained_on([task.clips[i] for i in outcome.trained_on], before),
-        measured=evaluate.figures(own, baseline, method),
-        temperature=outcome.temperature,
-        unknown_below=outcome.unknown_below,
+        measured=measured,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     judged_clips = [task.clips[i].sha256 for i in judged.clips]
-    task.run.keep_held_out(judged_clips, softmax(judged.logits / judged.temperature, axis=1))
-    path = checkpoint.save(out, manifest, outcome.network.state_dict())
+    task.run.keep_held_out(judged_clips, softmax(judged.calibrated, axis=1))
+    reference = outcome.reference.tensors() if outcome.reference else {}
+    path = checkpoint.save(out, manifest, outcome.network.state_dict() | reference)
     report.write(
         task.run.folder, task.recipe, method, own, baseline, outcome.history, task.classes, skipped
     )
     task.run.finish()
     groups = len({clip.group for clip in task.clips})
-    return Trained(path, task.run.folder, method, own, baseline, len(task.clips), groups, skipped)
+    return Trained(
+        path=path,
+        run=task.run.folder,
+        method=method,
+        score=own,
+        baseline=baseline,
+        order=order,
+        head=outcome.network.args.head,
+        clips=len(task.clips),
+        groups=groups,
+        skipped=skipped,
+    )
 
 
 def _flattery(task: Task, judged: Judged, before: Before) -> str:

@@ -12,7 +12,14 @@ from tiny import ARGS, SPEC
 from daemon.home.settings import Settings
 from learner import Classifier, checkpoint
 from learner.catalogue import STARTER
-from learner.classifier import BATCH, DEFAULT_READING, Classified, Unread, decoded
+from learner.classifier import (
+    BATCH,
+    DEFAULT_READING,
+    Classified,
+    Prediction,
+    Unread,
+    decoded,
+)
 from learner.errors import VidwatchError
 from learner.network import ClipNetwork
 from learner.video import Clip, read_clip
@@ -33,10 +40,21 @@ def classifier(tmp_path: Path) -> Classifier:
     return Classifier.load(model(tmp_path), device="cpu")
 
 
+def judged(own: Classifier, logits: list[float]) -> Prediction:
+    """What `own` makes of these logits: its linear layer is made to give them."""
+    linear = own.network.head.linear
+    linear.weight.data.zero_()
+    linear.bias.data = torch.tensor(logits)
+    if own.network.head.skip is not None:
+        own.network.head.skip.weight.data.zero_()
+        own.network.head.skip.bias.data.zero_()
+    return own.judge(torch.zeros(1, 4, own.network.appearance))[0]
+
+
 def test_a_prediction_is_the_largest_logit_with_its_softmax_probability(
     classifier: Classifier,
 ) -> None:
-    prediction = classifier._prediction(np.array([1.0, 3.0, 2.0], np.float32))
+    prediction = judged(classifier, [1.0, 3.0, 2.0])
     assert (prediction.class_name, prediction.class_index) == ("right", 1)
     assert prediction.probability == pytest.approx(np.exp(3) / (np.exp(1) + np.exp(2) + np.exp(3)))
     assert prediction.logits == {"left": 1.0, "right": 3.0, "up": 2.0}
@@ -44,7 +62,7 @@ def test_a_prediction_is_the_largest_logit_with_its_softmax_probability(
 
 def test_the_temperature_flattens_probabilities_and_leaves_logits_raw(tmp_path: Path) -> None:
     warm = Classifier.load(model(tmp_path, changes={"temperature": 2.0}), device="cpu")
-    prediction = warm._prediction(np.array([1.0, 3.0, 2.0], np.float32))
+    prediction = judged(warm, [1.0, 3.0, 2.0])
     assert prediction.probability == pytest.approx(
         np.exp(1.5) / (np.exp(0.5) + np.exp(1) + np.exp(1.5))
     )
@@ -53,12 +71,30 @@ def test_the_temperature_flattens_probabilities_and_leaves_logits_raw(tmp_path: 
 
 def test_a_clip_whose_energy_is_below_the_threshold_is_like_no_known_class(tmp_path: Path) -> None:
     choosy = Classifier.load(model(tmp_path, changes={"unknown_below": 3.0}), device="cpu")
-    assert choosy._prediction(np.array([1.0, 3.0, 2.0], np.float32)).known
-    assert not choosy._prediction(np.array([1.0, 2.0, 1.5], np.float32)).known
+    assert judged(choosy, [1.0, 3.0, 2.0]).known
+    assert not judged(choosy, [1.0, 2.0, 1.5]).known
+
+
+def test_familiarity_is_the_share_of_known_clips_that_look_stranger(tmp_path: Path) -> None:
+    scale = {"means": [2.0], "stds": [1.0], "quantiles": [-2.0, -1.0, 0.0, 1.0, 2.0]}
+    own = Classifier.load(model(tmp_path, changes={"familiarity": scale}), device="cpu")
+    energy = np.logaddexp.reduce([1.0, 0.0, 0.0])
+    found = judged(own, [1.0, 0.0, 0.0])
+    assert found.familiarity == pytest.approx((energy - 2 + 2) / 4, abs=1e-6)
+    assert found.known
+    assert not judged(own, [-5.0, -5.0, -5.0]).known
+    assert judged(own, [-5.0, -5.0, -5.0]).familiarity == 0
+
+
+def test_a_bias_changes_probabilities_and_leaves_logits_raw(tmp_path: Path) -> None:
+    own = Classifier.load(model(tmp_path, changes={"bias": [2.0, 0.0, 0.0]}), device="cpu")
+    found = judged(own, [1.0, 2.0, 0.0])
+    assert found.class_name == "left"
+    assert found.logits == {"left": 1.0, "right": 2.0, "up": 0.0}
 
 
 def test_huge_logits_do_not_overflow(classifier: Classifier) -> None:
-    assert classifier._prediction(np.array([1e30, -1e30, 0], np.float32)).probability == 1
+    assert judged(classifier, [1e30, -1e30, 0]).probability == 1
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -140,7 +176,7 @@ def test_json_has_the_documented_keys_in_order(classifier: Classifier, tmp_path:
     document = json.loads(json.dumps(result.to_json()))
     assert list(document) == [
         *("file", "class", "class_index", "probability", "logits", "model"),
-        *("frames_asked", "frames_read", "read_share", "known"),
+        *("frames_asked", "frames_read", "read_share", "known", "familiarity"),
     ]
     assert list(document["logits"]) == list(CLASSES)
     assert CLASSES[document["class_index"]] == document["class"]

@@ -9,11 +9,9 @@ from tiny import class_folders, trained_on
 from learner import Classifier
 from learner.errors import VidwatchError
 from learner.evaluate import (
+    Order,
     calibration_error,
-    energies,
     evaluate,
-    fit_temperature,
-    fit_threshold,
     interval,
     score,
 )
@@ -121,36 +119,29 @@ def test_calibration_error_by_hand() -> None:
     assert calibration_error(logits, np.array([0, 1, 1, 1])) == pytest.approx(0.5, abs=1e-6)
 
 
-def test_the_temperature_makes_probabilities_fit() -> None:
-    """Logits three times too large are divided by three."""
-    generator = np.random.default_rng(0)
-    logits = generator.normal(size=(4000, 5)).astype(np.float32)
-    truth = np.array(
-        [generator.choice(5, p=np.exp(row) / np.exp(row).sum()) for row in logits.astype(float)]
-    )
-    assert fit_temperature(3 * logits, truth) == pytest.approx(3, rel=0.1)
-    before, after = score(
-        3 * logits, truth, tuple("abcde"), fit_temperature(3 * logits, truth)
-    ).calibration_error
-    assert after < 0.03 < before
+def test_guessing_is_said_beside_what_is_right() -> None:
+    assert score(LOGITS, TRUTH, ("a", "b", "c")).chance == 0.75
+    assert not score(LOGITS, TRUTH, ("a", "b", "c")).beats_chance
+    sure = np.eye(2).repeat(10, 0)
+    assert score(sure, sure.argmax(1), ("a", "b")).beats_chance
+    assert not score(sure[:6], sure[:6].argmax(1), ("a", "b")).beats_chance
 
 
-def test_a_few_clips_all_predicted_right_do_not_make_the_model_sure(tmp_path: Path) -> None:
-    logits = np.array([[2.0, 0], [0, 2]] * 7, np.float32)
-    assert 0.4 < fit_temperature(logits, np.array([0, 1] * 7)) < 2
+def test_the_loss_is_that_of_the_calibrated_probabilities() -> None:
+    flat = score(LOGITS, TRUTH, ("a", "b", "c"), LOGITS / 1e9)
+    assert flat.loss == pytest.approx(np.log(3))
+    assert flat.accuracy == 0.75
 
 
-def test_the_temperature_changes_no_prediction_and_no_loss() -> None:
-    assert (
-        score(LOGITS, TRUTH, ("a", "b", "c"), 5.0).loss
-        == score(LOGITS, TRUTH, ("a", "b", "c")).loss
-    )
-
-
-def test_energy_is_the_log_sum_exp_and_its_threshold_keeps_95_of_100() -> None:
-    assert energies(np.array([[0.0, 0.0]])) == pytest.approx(np.log(2))
-    logits = np.random.default_rng(0).normal(size=(1000, 3))
-    assert (energies(logits) >= fit_threshold(logits)).mean() == pytest.approx(0.95, abs=0.002)
+def test_a_model_is_held_against_its_baseline_and_played_backwards() -> None:
+    truth = np.zeros(12, int)
+    wrong = np.ones(12, int)
+    order = Order.of(truth, truth, wrong, np.array([0] * 9 + [1] * 3))
+    assert (order.n, order.gains, order.losses, order.changed_backwards) == (12, 12, 0, 3)
+    assert order.beats_baseline
+    assert not Order.of(truth, truth, truth, truth).beats_baseline
+    half = np.array([0] * 6 + [1] * 6)
+    assert not Order.of(truth, half, 1 - half, half).beats_baseline
 
 
 def test_clips_of_no_known_class_are_counted(tmp_path: Path, trained: Classifier) -> None:

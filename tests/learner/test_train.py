@@ -65,7 +65,7 @@ def test_the_manifest_holds_all_that_is_needed(trained: Path) -> None:
     assert manifest.measured["n"] == 8
     assert "cross-validation over groups" in manifest.measured["method"]
     assert manifest.temperature > 0
-    assert manifest.unknown_below is not None
+    assert manifest.familiarity is not None
     assert manifest.created
     assert manifest.precision == Classifier.load(trained).precision
 

@@ -1,0 +1,294 @@
+"""Heads on the features of a frozen backbone: they compete, by cross-validation over groups."""
+
+from dataclasses import dataclass, replace
+from statistics import NormalDist
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+from torch import nn
+
+from learner.calibration import Calibration, calibrate, losses
+from learner.familiarity import Reference, Scale, energies
+from learner.fit import Epoch, judge
+from learner.head import BothHeads, Head, PooledHead
+from learner.linear import Linear
+from learner.nested import fit_best
+from learner.network import ClipNetwork
+from learner.pooling import ORDER_FREE, Statistics
+from learner.rounds import BY_FOLDS, HeadScore, Judged, Outcome, Task, fit_round
+from learner.splits import Fold, Indices, Split, folds
+
+Array = np.ndarray[Any, Any]
+Kind = Literal["pooled", "lstm", "both"]
+BothWays = Array
+"""`(2, N, C)` logits of clips, and of the clips played backwards."""
+
+# The LSTM competes if the clips are no more than this: beyond it, it would take hours.
+LSTM_CLIPS = 2000
+# Statistics of more clips than this are kept in half precision: they would take a gigabyte.
+MANY_CLIPS = 10_000
+# By so many standard errors the pooled head has to be ahead for the LSTM to be given up.
+CLEARLY = 1.64
+AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class _Contest:
+    """What all rounds share."""
+
+    task: Task
+    folds: list[Fold]
+    statistics: Statistics
+    values: Array
+    """`(2, N, S)` statistics of all clips, and of the clips played backwards."""
+    truth: Array
+    groups: Array
+    """`(N,)` names."""
+
+    @property
+    def judged(self) -> Indices:
+        """The clips that the folds hold out, fold after fold."""
+        return np.concatenate([held_out for _, held_out in self.folds])
+
+    @property
+    def order_free(self) -> int:
+        """How many of the statistics, the first ones, know nothing of the order of frames."""
+        return int(self.statistics.slices[ORDER_FREE[-1]].stop)
+
+    def empty(self) -> BothWays:
+        """Logits that are still to be filled in."""
+        return np.zeros((2, len(self.truth), len(self.task.classes)), np.float32)
+
+    def fit(self, known: Indices) -> tuple[Linear, Linear, Reference]:
+        """Pooled head, baseline and reference that learn from `known`, as a checkpoint rounds."""
+        values = self.values[0, known]
+        truth = self.truth[known]
+        classes = len(self.task.classes)
+        head, baseline = fit_best(self.statistics, values, truth, self.groups[known], classes)
+        reference = Reference.of(values[:, : self.order_free], truth, classes)
+        return head.rounded(), baseline.rounded(), reference.rounded()
+
+
+def compete(task: Task, rounds: list[Fold]) -> Outcome:
+    """Let the heads that the recipe allows compete on `rounds`; fit the best on all their clips.
+
+    Each clip is judged by heads that learned without its group, and so did their settings. Which
+    kind of head judges the clips of a fold is decided by the other folds.
+    """
+    with threadpool_limits(1):  # the products are small: threads would wait for one another
+        contest = _begin(task, rounds)
+        pooled, baseline, figures = _cross_validate_pooled(contest)
+        candidates: dict[Kind, BothWays] = {"pooled": pooled}
+        history: list[Epoch] = []
+        if _may_use_lstm(contest, pooled):
+            lstm, history = _cross_validate_lstm(contest, pooled)
+            if lstm is not None:
+                candidates["lstm"] = lstm
+                candidates["both"] = (pooled + _scale(contest, pooled, lstm) * lstm) / 2
+        kind = _best(contest, candidates, contest.judged)
+        judged = _judged(contest, candidates, baseline)
+        network, reference, more = _fit_final(contest, kind, candidates)
+        logits = candidates[kind][0, contest.judged]
+        figures[:, :1] = energies(candidates[kind][0])
+        calibration, _ = calibrate(logits, contest.truth[contest.judged], _places(contest))
+        return Outcome(
+            network=network,
+            trained_on=contest.judged,
+            calibration=calibration,
+            history=history + more,
+            judged=judged,
+            scale=Scale.of(figures[contest.judged]),
+            reference=reference,
+            heads=_scores(contest, candidates, kind),
+        )
+
+
+def hold_out_contest(task: Task, split: Split, method: str) -> Outcome:
+    """As `compete` on the clips for training and validation; the test judges what comes of it."""
+    known = np.concatenate([split.training, split.validation])
+    inner = folds([task.clips[i] for i in known], task.recipe.training.folds, 0)
+    outcome = compete(task, [(known[some], known[others]) for some, others in inner])
+    logits, baseline = judge(outcome.network, task.data, split.test)
+    backwards, _ = judge(outcome.network, task.data.played_backwards(), split.test)
+    calibrated = outcome.calibration.calibrated(logits)
+    judged = Judged(split.test, logits, baseline, calibrated, backwards, method)
+    return replace(outcome, judged=judged)
+
+
+def _begin(task: Task, rounds: list[Fold]) -> _Contest:
+    network = task.untrained
+    statistics = Statistics(network.appearance, network.motion)
+    count = len(task.clips)
+    precision = np.float16 if count > MANY_CLIPS else np.float32
+    values = np.empty((2, count, statistics.width), precision)
+    with torch.inference_mode():
+        for way, data in enumerate((task.data, task.data.played_backwards())):
+            for first in range(0, count, AT_ONCE):
+                some = np.arange(first, min(first + AT_ONCE, count))
+                values[way, some] = statistics.of_clips(data.batch(some)).numpy()
+    groups = np.array([clip.group for clip in task.clips])
+    return _Contest(task, rounds, statistics, values, task.data.truth.numpy(), groups)
+
+
+def _cross_validate_pooled(contest: _Contest) -> tuple[BothWays, Array, Array]:
+    """Logits of the pooled head and of the baseline, and `(N, 3)` figures of familiarity."""
+    pooled = contest.empty()
+    baseline = contest.empty()[0]
+    figures = np.zeros((len(contest.truth), 3))
+    width = contest.order_free
+    for number, (known, held_out) in enumerate(contest.folds, start=1):
+        head, order_free, reference = contest.fit(known)
+        for way in range(2):
+            pooled[way, held_out] = head.logits(contest.values[way, held_out])
+        values = contest.values[0, held_out, :width]
+        baseline[held_out] = order_free.logits(values)
+        figures[held_out] = reference.figures(values, pooled[0, held_out])
+        loss = float(losses(pooled[0, held_out], contest.truth[held_out]).mean())
+        contest.task.watch.step(number, len(contest.folds) + 1, loss)
+    return pooled, baseline, figures
+
+
+def _may_use_lstm(contest: _Contest, pooled: BothWays) -> bool:
+    """Whether the recipe has it compete, there is time for it, and something to gain."""
+    recipe = contest.task.recipe
+    judged = contest.judged
+    wrong = (pooled[0, judged].argmax(1) != contest.truth[judged]).mean()
+    is_allowed = recipe.network.head in ("best", "both")
+    return is_allowed and len(judged) <= LSTM_CLIPS and wrong > recipe.training.lstm_above
+
+
+def _cross_validate_lstm(
+    contest: _Contest, pooled: BothWays
+) -> tuple[BothWays | None, list[Epoch]]:
+    """Its logits; None if the pooled head was clearly ahead before all folds were judged."""
+    lstm = contest.empty()
+    history: list[Epoch] = []
+    task = _task_of_lstm(contest.task)
+    seen = np.zeros(0, np.intp)
+    for number, (known, held_out) in enumerate(contest.folds, start=1):
+        network, epochs = fit_round(task, known, held_out[:0], number, len(contest.folds) + 1)
+        network.half().float()
+        for way, data in enumerate((task.data, task.data.played_backwards())):
+            lstm[way, held_out] = judge(network, data, held_out)[0]
+        history += epochs
+        seen = np.concatenate([seen, held_out])
+        # The temperature of the LSTM is fitted on what it is judged by: that favours it.
+        fitted = Calibration.fitted(lstm[0, seen], contest.truth[seen])
+        behind = losses(fitted.calibrated(lstm[0, seen]), contest.truth[seen])
+        behind -= losses(pooled[0, seen], contest.truth[seen])
+        if contest.task.recipe.network.head == "best" and _errors(behind) > CLEARLY:
+            return None, history
+    return lstm, history
+
+
+def _task_of_lstm(task: Task) -> Task:
+    """The same task, with an LSTM alone as its head."""
+    args = replace(task.untrained.args, head="lstm")
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(task.recipe.training.seed)
+        network = task.untrained.with_head(args)
+    return replace(task, untrained=network)
+
+
+def _scale(contest: _Contest, pooled: BothWays, lstm: BothWays) -> float:
+    """Brings the logits of the LSTM to the temperature of the pooled head."""
+    some = contest.judged
+    truth = contest.truth[some]
+    temperatures = (Calibration.fitted(one[0, some], truth).temperature for one in (pooled, lstm))
+    of_pooled, of_lstm = temperatures
+    return float(np.float16(of_pooled / of_lstm))
+
+
+def _best(contest: _Contest, candidates: dict[Kind, BothWays], clips: Indices) -> Kind:
+    """The kind of head with the lowest loss on `clips`, each at its best temperature."""
+    if contest.task.recipe.network.head == "both":
+        return "both"
+    truth = contest.truth[clips]
+
+    def loss(kind: Kind) -> float:
+        logits = candidates[kind][0, clips]
+        calibrated = Calibration.fitted(logits, truth).calibrated(logits)
+        return float(losses(calibrated, truth).mean())
+
+    return min(candidates, key=loss)
+
+
+def _judged(contest: _Contest, candidates: dict[Kind, BothWays], baseline: Array) -> Judged:
+    """Logits of each clip by the kind of head that the other folds have chosen."""
+    chosen = contest.empty()
+    for _, held_out in contest.folds:
+        others = np.setdiff1d(contest.judged, held_out)
+        kind = _best(contest, candidates, others)
+        chosen[:, held_out] = candidates[kind][:, held_out]
+    clips = contest.judged
+    _, calibrated = calibrate(chosen[0, clips], contest.truth[clips], _places(contest))
+    return Judged(clips, chosen[0, clips], baseline[clips], calibrated, chosen[1, clips], BY_FOLDS)
+
+
+def _fit_final(
+    contest: _Contest, kind: Kind, candidates: dict[Kind, BothWays]
+) -> tuple[ClipNetwork, Reference, list[Epoch]]:
+    """The network that becomes the model, fitted on all clips of the folds."""
+    task = contest.task
+    known = np.sort(contest.judged)
+    head, baseline, reference = contest.fit(known)
+    network = task.untrained.with_head(replace(task.untrained.args, head=kind))
+    history: list[Epoch] = []
+    lstm: Head | None = None
+    if kind != "pooled":
+        rounds = len(contest.folds) + 1
+        trained, history = fit_round(_task_of_lstm(task), known, known[:0], 0, rounds)
+        assert isinstance(trained.head, Head)
+        lstm = trained.head
+    if isinstance(network.head, BothHeads) and lstm:
+        _fill(network.head.pooled, head)
+        network.head.lstm = lstm
+        network.head.scale.fill_(_scale(contest, candidates["pooled"], candidates["lstm"]))
+    elif isinstance(network.head, PooledHead):
+        _fill(network.head, head)
+    elif lstm is not None:
+        network.head = lstm
+    _fill(network.baseline, baseline)
+    task.watch.step(len(contest.folds) + 1, len(contest.folds) + 1, 0.0)
+    return network.eval(), reference, history
+
+
+def _fill(module: nn.Module, fitted: Linear) -> None:
+    assert isinstance(module, PooledHead)
+    with torch.no_grad():
+        module.norm.load_state_dict(
+            {"mean": torch.from_numpy(fitted.mean), "std": torch.from_numpy(fitted.std)}
+        )
+        module.linear.weight.copy_(torch.from_numpy(fitted.weight.T))
+        module.linear.bias.copy_(torch.from_numpy(fitted.bias))
+
+
+def _scores(
+    contest: _Contest, candidates: dict[Kind, BothWays], kind: Kind
+) -> tuple[HeadScore, ...]:
+    """Of each head that competed, the chosen one first."""
+    truth = contest.truth[contest.judged]
+    of_heads = {}
+    for name in sorted(candidates, key=lambda name: name != kind):
+        logits = candidates[name][0, contest.judged]
+        calibrated, right = calibrate(logits, truth, _places(contest))[1], logits.argmax(1) == truth
+        of_heads[name] = (losses(calibrated, truth), float(right.mean()))
+    best = of_heads[kind][0]
+    return tuple(
+        HeadScore(name, right, float(loss.mean()), NormalDist().cdf(_errors(loss - best)))
+        for name, (loss, right) in of_heads.items()
+    )
+
+
+def _errors(differences: Array) -> float:
+    """By how many standard errors the mean of `(N,)` differences is above 0."""
+    error = differences.std() / np.sqrt(len(differences))
+    return float(differences.mean() / error) if error > 0 else 0.0
+
+
+def _places(contest: _Contest) -> list[Indices]:
+    """Where the clips of each fold stand in `judged`."""
+    ends = np.cumsum([len(held_out) for _, held_out in contest.folds])
+    return np.split(np.arange(ends[-1]), ends[:-1])

@@ -1,0 +1,153 @@
+"""How much a clip is like the clips that a model learned from: it may be of no known class.
+
+Three figures of a clip are standardised, added, and compared with those of clips of known classes
+that the model had not learned from. Each finds other clips than the other two:
+
+- the energy of its logits (Liu et al., "Energy-based out-of-distribution detection", 2020);
+- the cosine to the nearest training clip (as in Sun et al., "Out-of-distribution detection with
+  deep nearest neighbors", 2022);
+- the distance to the nearest class (Lee et al., "A simple unified framework for detecting
+  out-of-distribution samples", 2018), with a covariance that is shrunk (Ledoit and Wolf, 2004).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from scipy.special import logsumexp
+from torch import Tensor
+
+from learner.linear import Axes
+
+Array = np.ndarray[Any, Any]
+
+AXES = 100
+CLIPS_AN_AXIS = 3
+PREFIX = "familiarity."
+LEAST = 0.05
+"""A clip that is less familiar counts as of no known class."""
+QUANTILES = 101
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The training clips, as far as familiarity needs them."""
+
+    offset: Array
+    """`(S,)` float32: the mean of the statistics."""
+    axes: Array
+    """`(S, R)` float32: from statistics to the principal components of the training clips."""
+    clips: Array
+    """`(N, R)` int8: the training clips, in units of `step`."""
+    step: Array
+    """`(R,)` float32."""
+    classes: Array
+    """`(C, R)` float32: the mean of each class."""
+    whitening: Array
+    """`(R, R)` float32: after it, clips of one class differ by 1 in all directions."""
+
+    @classmethod
+    def of(cls, statistics: Array, truth: Array, classes: int) -> Self:
+        """Of `(N, S)` statistics of the training clips and `(N,)` class indices."""
+        from sklearn.covariance import ledoit_wolf  # slow to import, and only for training
+
+        width = statistics.shape[1]
+        spanned = Axes.spanned_by(statistics, np.full(width, width**-0.5, np.float32))
+        kept = max(1, min(AXES, len(statistics) // CLIPS_AN_AXIS))
+        directions = spanned.directions[:, -kept:]
+        axes = directions * (spanned.gains / spanned.standard.std)[:, None]
+        places = _places(statistics, spanned.standard.mean, axes)
+        means = np.stack([places[truth == label].mean(0) for label in range(classes)])
+        within, _ = ledoit_wolf(places - means[truth], assume_centered=True)
+        least = max(
+            1e-4 * np.trace(within) / len(within), 1e-9
+        )  # all clips of a class may be alike
+        inverse = np.linalg.inv(within + least * np.eye(len(within)))
+        step = np.maximum(np.abs(places).max(0), 1e-6) / 127
+        return cls(
+            offset=spanned.standard.mean,
+            axes=axes.astype(np.float32),
+            clips=np.rint(places / step).astype(np.int8),
+            step=step.astype(np.float32),
+            classes=means.astype(np.float32),
+            whitening=np.linalg.cholesky(inverse).astype(np.float32),
+        )
+
+    def figures(self, statistics: Array, logits: Array) -> Array:
+        """`(N, S)` statistics and `(N, C)` logits to `(N, 3)`: the higher, the more familiar."""
+        places = _places(statistics, self.offset, self.axes)
+        known = _directions(self.clips * self.step)
+        nearest = (_directions(places) @ known.T).max(1)
+        from_classes = (places[:, None] - self.classes) @ self.whitening
+        distance = np.sqrt(np.square(from_classes).sum(2).min(1))
+        return np.column_stack([energies(logits), nearest, -distance])
+
+    def rounded(self) -> Self:
+        """As a checkpoint stores it: floats in half precision."""
+        return type(self)(
+            **{
+                name: value.astype(np.float16).astype(np.float32) if name != "clips" else value
+                for name, value in vars(self).items()
+            }
+        )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """As a checkpoint keeps them."""
+        return {PREFIX + name: torch.from_numpy(value) for name, value in vars(self).items()}
+
+    @classmethod
+    def of_tensors(cls, tensors: Mapping[str, Tensor]) -> Self | None:
+        """Those that `tensors` gave; None if there are none, as in models of before."""
+        own = {name: value for name, value in tensors.items() if name.startswith(PREFIX)}
+        if not own:
+            return None
+        return cls(**{name.removeprefix(PREFIX): value.numpy() for name, value in own.items()})
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Turns the figures of a clip into its familiarity.
+
+    That is the share of clips of known classes that look stranger than this one: of known clips,
+    5 % are below 0.05 (conformal prediction; Vovk et al., 2005).
+    """
+
+    means: tuple[float, ...]
+    """Of each figure, over clips of known classes."""
+    stds: tuple[float, ...]
+    quantiles: tuple[float, ...]
+    """Of the sum of the standardised figures, from the lowest to the highest."""
+
+    @classmethod
+    def of(cls, figures: Array) -> Self:
+        """Of `(N, 3)` figures of clips of known classes, by models that had not seen them."""
+        means = figures.mean(0)
+        stds = np.maximum(figures.std(0), 1e-9)
+        sums = ((figures - means) / stds).sum(1)
+        quantiles = np.quantile(sums, np.linspace(0, 1, QUANTILES))
+        return cls(tuple(map(float, means)), tuple(map(float, stds)), tuple(map(float, quantiles)))
+
+    def familiarity(self, figures: Array) -> Array:
+        """`(N, 3)` figures to `(N,)`, from 0 to 1."""
+        sums = self.scores(figures)
+        return np.interp(sums, self.quantiles, np.linspace(0, 1, len(self.quantiles)))
+
+    def scores(self, figures: Array) -> Array:
+        """`(N, 3)` figures to `(N,)`: as familiarity, but without an end."""
+        return np.asarray(((figures - np.array(self.means)) / np.array(self.stds)).sum(1))
+
+
+def energies(logits: Array) -> Array:
+    """`(N, C)` logits to `(N, 1)`: the higher, the more like clips of the known classes."""
+    return np.asarray(logsumexp(logits.astype(np.float64), axis=1, keepdims=True))
+
+
+def _places(statistics: Array, offset: Array, axes: Array) -> Array:
+    return np.asarray((statistics.astype(np.float32) - offset) @ axes)
+
+
+def _directions(places: Array) -> Array:
+    lengths = np.linalg.norm(places, axis=1, keepdims=True)
+    return np.asarray(places / np.maximum(lengths, 1e-12))

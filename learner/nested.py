@@ -1,0 +1,142 @@
+"""Linear heads of which the settings are chosen by cross-validation, within each of its folds.
+
+A choice that was made on the clips that judge flatters. So the settings of each model are chosen by
+folds of its own training clips alone: nested cross-validation (Varma and Simon, "Bias in error
+estimation when using cross-validation for model selection", 2006).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import log_softmax
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+from learner.linear import Axes, Linear, fit, path
+from learner.pooling import ORDER_FREE, Block, Statistics
+
+Array = np.ndarray[Any, Any]
+Weights = dict[Block, float]
+
+# Times the mean squared length of a clip's standardised statistics, which is 1 for each part.
+STRENGTHS = (100.0, 1000.0, 10_000.0, 100_000.0)
+# If nothing can be chosen, since a class has one clip only.
+USUAL_STRENGTH = 10_000.0
+INNER_FOLDS = 4
+# How much motion counts beside appearance. More than little harms where it tells nothing (3 points
+# on UCF101's ten classes), and little is not enough where it tells all.
+MOTION_WEIGHTS = (0.2, 1.0)
+# So many motion features, the first ones, are directions.
+DIRECTIONS = 6
+# Settings are chosen on so many clips at most.
+CHOOSING_CLIPS = 1000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is chosen: how much each block of statistics counts, and how much the clips count."""
+
+    weights: Weights
+    strength: float
+
+
+def candidates(statistics: Statistics) -> tuple[Weights, ...]:
+    """Weights that compete, the simplest first: that of the order-free statistics alone."""
+    with_change = dict.fromkeys((*ORDER_FREE, "change"), 1.0)
+    if not statistics.motion:
+        return dict.fromkeys(ORDER_FREE, 1.0), with_change
+    with_motion = [{**with_change, "motion": weight} for weight in MOTION_WEIGHTS]
+    return dict.fromkeys(ORDER_FREE, 1.0), with_change, *with_motion
+
+
+def gains_of(statistics: Statistics, weights: Weights) -> Array:
+    """`(S,)` float32: what each standardised statistic is multiplied by.
+
+    With equal weights, what is in the frames and how it moves have the same total variance, however
+    many statistics they have. Half of that of the motion is that of its directions.
+    """
+    gains = np.zeros(statistics.width, np.float32)
+    slices = statistics.slices
+    appearance = [slices[block] for block in weights if block != "motion"]
+    width = sum(place.stop - place.start for place in appearance)
+    for place in appearance:
+        gains[place] = width**-0.5
+    if "motion" in weights:
+        first = slices["motion"].start
+        for part in (slice(first, first + DIRECTIONS), slice(first + DIRECTIONS, None)):
+            gains[part] = weights["motion"] * (2 * max(1, gains[part].size)) ** -0.5
+    return gains
+
+
+def fit_best(
+    statistics: Statistics, values: Array, truth: Array, groups: Array, classes: int
+) -> tuple[Linear, Linear]:
+    """The linear head of `(N, S)` statistics, and the one that knows nothing of the frames' order.
+
+    The settings of both are chosen on the same clips.
+
+    Args:
+        statistics: what the columns of `values` are.
+        values: float32, or half precision where they are many.
+        truth: `(N,)` class indices.
+        groups: `(N,)` names.
+        classes: how many there are.
+    """
+    best, order_free = choose(statistics, values, truth, groups, classes)
+    head, baseline = (
+        fit(values, truth, classes, gains_of(statistics, settings.weights), settings.strength)
+        for settings in (best, order_free)
+    )
+    return head, baseline.first(statistics.slices[ORDER_FREE[-1]].stop)
+
+
+def choose(
+    statistics: Statistics, values: Array, truth: Array, groups: Array, classes: int
+) -> tuple[Settings, Settings]:
+    """The settings with the lowest loss on clips of other groups: of all, and of the simplest."""
+    some = _some(groups)
+    values = values[some]
+    truth = truth[some]
+    sets = candidates(statistics)
+    losses = np.zeros((len(sets), len(STRENGTHS)))
+    for known, held_out in _inner_folds(truth, groups[some]):
+        for row, weights in enumerate(sets):
+            axes = Axes.spanned_by(values[known], gains_of(statistics, weights))
+            judged = axes.of(values[held_out])
+            fits = path(axes.of(values[known]), truth[known], classes, STRENGTHS)
+            for column, (weight, bias) in enumerate(fits):
+                likelihood = log_softmax(judged @ weight + bias, axis=1)
+                losses[row, column] -= likelihood[np.arange(len(judged)), truth[held_out]].sum()
+    if not losses.any():
+        return Settings(sets[-1], USUAL_STRENGTH), Settings(sets[0], USUAL_STRENGTH)
+    best = int(losses.argmin())
+    order_free = Settings(sets[0], STRENGTHS[losses[0].argmin()])
+    return Settings(sets[best // len(STRENGTHS)], STRENGTHS[best % len(STRENGTHS)]), order_free
+
+
+def _some(groups: Array) -> Array:
+    """Positions of whole groups, with as many clips as are enough to choose by."""
+    if len(groups) <= CHOOSING_CLIPS:
+        return np.arange(len(groups))
+    names, members = np.unique(groups, return_inverse=True)
+    order = np.random.default_rng(0).permutation(len(names))
+    place = np.empty(len(names), int)
+    place[order] = np.arange(len(names))
+    return np.sort(np.argsort(place[members], kind="stable")[:CHOOSING_CLIPS])
+
+
+def _inner_folds(truth: Array, groups: Array) -> Iterator[tuple[Array, Array]]:
+    """By groups if each class has two; else by clips, which is enough to compare settings."""
+    labels, counts = np.unique(truth, return_counts=True)
+    fewest_groups = min(len(np.unique(groups[truth == label])) for label in labels)
+    if fewest_groups >= 2:
+        parts = min(INNER_FOLDS, fewest_groups)
+        by_group = StratifiedGroupKFold(parts, shuffle=True, random_state=0)
+        folds = by_group.split(truth, truth, groups)
+    elif min(counts) >= 2:
+        parts = min(INNER_FOLDS, min(counts))
+        folds = StratifiedKFold(parts, shuffle=True, random_state=0).split(truth, truth)
+    else:
+        return
+    yield from (fold for fold in folds if all(map(len, fold)))
