@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from learner.motion import REVERSED
 from learner.spec import Augment
 
 Array = np.ndarray[Any, Any]
@@ -32,6 +33,8 @@ class Data:
     unit: int = 1
     """How many frames in a row belong together."""
 
+    motion: int = 0
+    """How many features of a step, the last ones, are motion."""
     is_backwards: bool = False
     """Whether clips are judged as if they were played backwards."""
 
@@ -42,7 +45,12 @@ class Data:
     def batch(self, clips: Indices) -> Tensor:
         """`(B, T, ...)`: clips as they are judged."""
         batch = torch.from_numpy(np.stack([self.values[clip] for clip in clips]))
-        return batch.flip(1) if self.is_backwards else batch
+        if not self.is_backwards:
+            return batch
+        backwards = batch.flip(1)
+        if self.motion:
+            backwards[..., -self.motion :] *= torch.from_numpy(REVERSED)
+        return backwards
 
     def batches(self, clips: Indices) -> Iterator[Tensor]:
         """`clips` as they are judged, in batches."""

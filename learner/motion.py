@@ -37,10 +37,8 @@ LITTLE = 200.0
 # The least radius of a moving thing, as a share of half the picture.
 SMALL = 0.05
 
-REVERSED = np.ones(MOTION_FEATURES, np.float32)
-"""What each number is multiplied by if the clip is played backwards: only the share keeps its sign.
-"""
-REVERSED[:] = -1
+REVERSED = -np.ones(MOTION_FEATURES, np.float32)
+"""What each number is multiplied by if the clip is played backwards: the share keeps its sign."""
 REVERSED[6] = 1
 
 _AXIS = (np.arange(SIDE, dtype=np.float32) - (SIDE - 1) / 2) / (SIDE / 2)
