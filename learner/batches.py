@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from learner.motion import REVERSAL
+from learner.motion import REVERSED
 from learner.spec import Augment
 
 Array = np.ndarray[Any, Any]
@@ -34,7 +34,7 @@ class Data:
     """How many frames in a row belong together."""
 
     motion: int = 0
-    """How many features, the last ones, show how it moves."""
+    """How many features of a step, the last ones, are motion."""
     is_backwards: bool = False
     """Whether clips are judged as if they were played backwards."""
 
@@ -47,10 +47,10 @@ class Data:
         batch = torch.from_numpy(np.stack([self.values[clip] for clip in clips]))
         if not self.is_backwards:
             return batch
-        batch = batch.flip(1)
-        if batch.dim() == 3 and self.motion:
-            batch[..., -self.motion :] *= torch.from_numpy(REVERSAL)
-        return batch
+        backwards = batch.flip(1)
+        if self.motion:
+            backwards[..., -self.motion :] *= torch.from_numpy(REVERSED)
+        return backwards
 
     def batches(self, clips: Indices) -> Iterator[Tensor]:
         """`clips` as they are judged, in batches."""

@@ -192,12 +192,31 @@ class Classifier:
         """
         return cls(checkpoint.load(Path(path) if path is not None else STARTER), device, reading)
 
-    def features(self, clips: Iterable[np.ndarray[Any, Any]]) -> Tensor:
-        """Features of B clips, `(T, H, W, 3)` uint8 RGB each.
+    def features(self, clips: Iterable[Clip | np.ndarray[Any, Any]]) -> Tensor:
+        """Features of B clips, or of the `(T, H, W, 3)` uint8 RGB frames of each.
 
-        Gives `(B, T, F)` in half precision, on the CPU.
+        Gives `(B, T, F)` in half precision, on the CPU. If the clip spec asks for motion, that is
+        the last `MOTION_FEATURES` of them.
+
+        Raises:
+            VidwatchError: motion is asked for, and a clip has none.
         """
-        return self._forward([torch.from_numpy(frames) for frames in clips])
+        clips = list(clips)
+        features = self._forward(
+            [torch.from_numpy(clip.frames if isinstance(clip, Clip) else clip) for clip in clips]
+        )
+        if not self.spec.motion:
+            return features
+        motion = torch.from_numpy(np.stack([self._motion(clip) for clip in clips]))
+        return torch.cat([features, motion.half()], -1)
+
+    def _motion(self, clip: Clip | np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        if isinstance(clip, Clip) and clip.motion is not None:
+            return clip.motion
+        raise VidwatchError(
+            f"model {self.name!r} needs the motion of a clip; give it clips that were read with "
+            "its own clip spec, not frames alone"
+        )
 
     @cached_property
     def _forward(self) -> Forward:
@@ -223,11 +242,11 @@ class Classifier:
             found = [part(some.to(self.device)).cpu() for some in torch.split(features, AT_ONCE)]
         return torch.cat(found).numpy()
 
-    def predict(self, clips: Iterable[np.ndarray[Any, Any]]) -> list[Prediction]:
-        """One prediction a clip of `(T, H, W, 3)` uint8 RGB, in one forward pass.
+    def predict(self, clips: Iterable[Clip | np.ndarray[Any, Any]]) -> list[Prediction]:
+        """One prediction a clip, in one forward pass; clips are as for `features`.
 
         Raises:
-            VidwatchError: a logit is not finite.
+            VidwatchError: a logit is not finite, or motion is missing.
         """
         return self.judge(self.features(clips))
 
@@ -302,7 +321,7 @@ class Classifier:
         """
         for batch in decoded(paths, self._read):
             clips = [clip for _, clip in batch if isinstance(clip, Clip)]
-            predictions = iter(self.predict(clip.frames for clip in clips) if clips else [])
+            predictions = iter(self.predict(clips) if clips else [])
             for path, clip in batch:
                 if isinstance(clip, Clip):
                     yield Classified(

@@ -16,7 +16,7 @@ from learner.familiarity import Reference, Scale, energies
 from learner.fit import Epoch, judge
 from learner.head import BothHeads, Head, PooledHead
 from learner.linear import Linear
-from learner.motion import REVERSAL
+from learner.motion import REVERSED
 from learner.nested import fit_best
 from learner.network import ClipNetwork
 from learner.pooling import ORDER_FREE, Statistics
@@ -135,7 +135,7 @@ def _begin(task: Task, rounds: list[Fold]) -> _Contest:
             release_pages(task.data.values)
     reversal = np.ones(statistics.width, np.float32)
     if statistics.motion:
-        reversal[statistics.slices["motion"]] = REVERSAL
+        reversal[statistics.slices["motion"]] = REVERSED
     groups = np.array([clip.group for clip in task.clips])
     return _Contest(task, rounds, statistics, values, reversal, task.data.truth.numpy(), groups)
 

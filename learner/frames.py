@@ -134,8 +134,12 @@ def is_long(container: Any, stream: Any) -> bool:
     return bool(container.format.name in INDEXED and count > LONG and not is_cover)
 
 
-def sought(container: Any, stream: Any, count: int, exact: bool) -> Iterator[Any]:
-    """One frame of each of `count` equal parts of a long stream, in order.
+def sought(
+    container: Any, stream: Any, count: int, exact: bool, *, with_next: bool = False
+) -> Iterator[tuple[Any, Any]]:
+    """One frame of each of `count` equal parts of a long stream, in order, and the frame after it.
+
+    The frame after it is None if it is not asked for, or if the stream ends there.
 
     It is the key frame that is nearest to the middle of the part, since that costs one decoding
     only; if the part has no key frame, the frame in its middle. If `exact`, it is always the frame
@@ -146,14 +150,16 @@ def sought(container: Any, stream: Any, count: int, exact: bool) -> Iterator[Any
         NotSoughtError: all of the clip has to be read. Frames that were given before may be wrong.
     """
     try:
-        yield from _sought(container, stream, count, exact)
+        yield from _sought(container, stream, count, exact, with_next)
     except MemoryError:
         raise
     except (av.error.FFmpegError, ArithmeticError, IndexError) as error:
         raise NotSoughtError from error
 
 
-def _sought(container: Any, stream: Any, count: int, exact: bool) -> Iterator[Any]:
+def _sought(
+    container: Any, stream: Any, count: int, exact: bool, with_next: bool
+) -> Iterator[tuple[Any, Any]]:
     start = stream.start_time or 0
     index = stream.index_entries
     stated_end = start + round((container.duration or 0) / av.time_base / stream.time_base)
@@ -168,7 +174,7 @@ def _sought(container: Any, stream: Any, count: int, exact: bool) -> Iterator[An
     delay = 0 if container.format.name.startswith("matroska") else start - index[0].timestamp
     shown = _shown(container, stream) if exact else []
     at = _times_of_parts(stream, 2 * count, delay, shown, round(times.last / stream.time_base))
-    frames: Iterator[Any] = iter(())
+    frames: Iterator[tuple[Any, Any]] = iter(())
     reached = None
     for part in range(count):
         # Each part is two halves: its middle is where the second half begins.
@@ -179,19 +185,26 @@ def _sought(container: Any, stream: Any, count: int, exact: bool) -> Iterator[An
         key = index[max(0, index.search_timestamp(goal - delay))].timestamp + delay
         if reached is None or key > reached:
             container.seek(start if exact and reached is None else key, stream=stream)
-            frames = whole_frames(container, stream, whole=False)
+            found = whole_frames(container, stream, whole=False)
+            # To know the frame after one, it has to be decoded.
+            frames = _with_next(found) if with_next else ((frame, None) for frame in found)
         if exact and reached is None:
             # By its number and not by its time: so a packet that gives no frame is noticed.
             frames = itertools.islice(frames, len(shown) // (2 * count), None)
-        later = (frame for frame in frames if frame.pts is not None and frame.pts >= goal)
-        frame = next(later, None)
+        later = (pair for pair in frames if pair[0].pts is not None and pair[0].pts >= goal)
+        frame, following = next(later, (None, None))
         if frame is None:
             raise NotSoughtError
         latest = goal if exact else max(end, goal)
         if frame.pts > latest:
             raise NotSoughtError
-        yield frame
+        yield frame, following
         reached = frame.pts
+
+
+def _with_next(frames: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
+    """Each frame with the one after it, which is None at the end."""
+    return itertools.pairwise(itertools.chain(frames, [None]))
 
 
 def _shown(container: Any, stream: Any) -> list[int]:

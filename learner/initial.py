@@ -52,7 +52,7 @@ def initial_network(
     """
     before = Before()
     mean, std = backbone_statistics(recipe.network.backbone)
-    spec = ClipSpec(recipe.clip.frames, recipe.clip.size, recipe.clip.fit, mean, std)
+    spec = ClipSpec(**recipe.clip.model_dump(), mean=mean, std=std)
 
     def fill(network: ClipNetwork) -> None:
         nonlocal before
@@ -82,7 +82,7 @@ def _take_over(
 ) -> None:
     """The backbone of another model.
 
-    Its head, too, if that is asked for and network and classes are the same.
+    Its head, too, if that is asked for, and network, classes and motion are the same.
     """
     own = recipe.network
     other = model.manifest.network
@@ -93,5 +93,6 @@ def _take_over(
             f"recipe {recipe.name!r} (backbone {own.backbone}, stage {own.stage})"
         )
     network.backbone.load_state_dict(model.network.backbone.state_dict())
-    if with_head and own == other and classes == model.classes:
+    is_same = own == other and recipe.clip.motion == model.spec.motion
+    if with_head and is_same and classes == model.classes:
         network.load_state_dict(model.network.state_dict())

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from learner.backbone import Backbone
 from learner.head import build_baseline, build_head
+from learner.motion import MOTION_FEATURES
 from learner.spec import ClipSpec, NetworkArgs
 
 
@@ -28,7 +29,7 @@ class ClipNetwork(nn.Module):
         self.classes = classes
         self.backbone = backbone or Backbone(args, spec)
         self.appearance = self.backbone.features
-        self.motion = 0
+        self.motion = MOTION_FEATURES if spec.motion else 0
         self.head = build_head(self.appearance, self.motion, classes, args)
         self.baseline = build_baseline(self.appearance, classes, args)
 
@@ -40,8 +41,9 @@ class ClipNetwork(nn.Module):
     def forward(self, clips: Tensor) -> tuple[Tensor, Tensor]:
         """Float32 logits `(B, C)` of the head and of the baseline.
 
-        `clips` are `(B, T, H, W, 3)` uint8 RGB frames, or `(B, T, F)` features that the backbone
-        gave for them. The baseline gives the backbone no gradient.
+        `clips` are `(B, T, H, W, 3)` uint8 RGB frames, or `(B, T, F)` features: those that the
+        backbone gave for them, and after these their motion if the network takes that. The
+        baseline gives the backbone no gradient.
         """
         features = clips if clips.dim() == 3 else self.backbone(clips)
         return self.head(features), self.baseline(features.detach())

@@ -30,6 +30,7 @@ class Frames(_Strict):
     frames: Count
     size: Count
     fit: Literal["squash", "crop"] = "squash"
+    motion: bool = False
 
     @model_validator(mode="before")
     @classmethod
@@ -81,6 +82,11 @@ class Recipe(_Strict):
             raise ValueError(
                 f"network.head is {self.network.head!r}: heads other than 'lstm' need "
                 "freeze = true and folds above 0, since they learn from features"
+            )
+        if self.clip.motion and (not self.training.freeze or self.network.differences):
+            raise ValueError(
+                "clip.motion needs freeze = true and no differences: "
+                "it stands beside the features of a frozen backbone"
             )
         inputs = self.clip.frames // 2 if self.network.differences else self.clip.frames
         if self.augment.segments > inputs:

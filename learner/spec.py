@@ -35,6 +35,8 @@ class ClipSpec:
     """RGB, of values in 0..1: the backbone's own."""
     std: tuple[float, ...] = IMAGENET_STD
     """As `mean`."""
+    motion: bool = False
+    """Whether the motion between each sampled frame and the next one is measured, too."""
 
     def __post_init__(self) -> None:
         for name in ("frames", "size"):
@@ -43,6 +45,8 @@ class ClipSpec:
                 raise VidwatchError(
                     f"clip spec: {name} is {value!r}; it must be a whole number of at least 1"
                 )
+        if not isinstance(self.motion, bool):
+            raise VidwatchError(f"clip spec: motion is {self.motion!r}; it must be true or false")
         if self.fit not in ("squash", "crop"):
             raise VidwatchError(f"clip spec: fit is {self.fit!r}; it must be 'squash' or 'crop'")
 
@@ -65,9 +69,10 @@ class ClipSpec:
         all stored features would be lost. A new field is added here only if it changes features,
         and only when it differs from its default.
         """
+        motion = ", motion=True" if self.motion else ""
         return (
             f"ClipSpec(frames={self.frames!r}, size={self.size!r}, fit={self.fit!r}, "
-            f"mean={self.mean!r}, std={self.std!r})"
+            f"mean={self.mean!r}, std={self.std!r}{motion})"
         )
 
 

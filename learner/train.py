@@ -106,9 +106,13 @@ def train(
         samples = _read(found, recipe, untrained, cache, watch.reading)
         _require_whole(found, samples, parts)
         truth = torch.tensor([classes.index(clip.label) for clip in samples.clips])
-        unit = 2 if recipe.network.differences else 1
-        motion = untrained.network.motion
-        data = Data(samples.values, truth, recipe.augment, unit, motion)
+        data = Data(
+            samples.values,
+            truth,
+            recipe.augment,
+            unit=2 if recipe.network.differences else 1,
+            motion=untrained.network.motion,
+        )
         task = Task(recipe, samples.clips, classes, data, untrained.network, run, watch)
         split = _split(recipe, sources, samples.clips, parts)
         outcome = _fit(task, split, _method(sources))

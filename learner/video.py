@@ -23,6 +23,7 @@ from learner.frames import (
     to_the_first_error,
     whole_frames,
 )
+from learner.neighbours import Neighbours, converting, upright
 from learner.safe_open import (
     MAX_PIXELS,
     File,
@@ -58,6 +59,8 @@ class Clip:
     """Of the file's content."""
     read_share: float = 1.0
     """1 if the clip is whole; else its end is missing, and the frames are from this share of it."""
+    motion: np.ndarray[Any, np.dtype[np.float32]] | None = None
+    """`(T, MOTION_FEATURES)` if `spec.motion` asks for it; see `learner.motion`."""
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         return np.array(self.frames, dtype=dtype, copy=copy)
@@ -105,8 +108,16 @@ def read_open(file: File, spec: ClipSpec, reading: ReadOptions | None = None) ->
     if not read.is_sought:
         there = _frames_there(file, read.count, read.claimed, there)
         there.require(reading.min_read_share)
-    frames = np.stack([read.images[i] for i in sample_indices(read.count, spec.frames)])
-    return Clip(frames, spec.frames, len(read.images), "pyav", sha256, there.share)
+    indices = sample_indices(read.count, spec.frames)
+    return Clip(
+        frames=np.stack([read.images[index] for index in indices]),
+        frames_asked=spec.frames,
+        frames_read=len(read.images),
+        decoder="pyav",
+        sha256=sha256,
+        read_share=there.share,
+        motion=read.neighbours.motion(indices) if read.neighbours else None,
+    )
 
 
 @dataclass(frozen=True)
@@ -146,6 +157,8 @@ class _Read:
     """How many the header says that it has: often wrong."""
     is_sought: bool = False
     """Frames were sought: the pictures are one of each part, and `count` is their number."""
+    neighbours: Neighbours | None = None
+    """If motion is to be measured."""
 
 
 def _sample(file: File, spec: ClipSpec, *, exact: bool, may_seek: bool) -> _Read:
@@ -182,6 +195,7 @@ def _scan(
         NotSoughtError: it may seek, and the clip is long, but seeking is not possible.
     """
     images: dict[int, Any] = {}
+    neighbours = Neighbours() if spec.motion else None
     found = claimed = 0
     with to_the_first_error(), open_container(file) as container:
         stream = container.streams.best("video")
@@ -193,15 +207,22 @@ def _scan(
             stream.codec_context.thread_count = 1
             stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
             if may_seek and is_long(container, stream):
-                frames = sought(container, stream, spec.frames, exact)
-                pictures = {part: picture.of(frame) for part, frame in enumerate(frames)}
-                return _Read(pictures, spec.frames, is_sought=True)
+                pairs = sought(container, stream, spec.frames, exact, with_next=spec.motion)
+                for part, (frame, following) in enumerate(pairs):
+                    images[part] = picture.of(frame)
+                    if neighbours:
+                        neighbours.add(part, frame, following)
+                return _Read(images, spec.frames, is_sought=True, neighbours=neighbours)
             wanted = set(sample_indices(count or claimed or _stored(file), spec.frames))
             for frame in whole_frames(container, stream):
                 if found in wanted:
                     images[found] = picture.of(frame)
+                if neighbours:
+                    neighbours.see(frame, is_wanted=found in wanted)
                 found += 1
-    return _Read(images, found, claimed)
+    if neighbours:
+        neighbours.end()
+    return _Read(images, found, claimed, neighbours=neighbours)
 
 
 def _stored(file: File) -> int:
@@ -229,14 +250,9 @@ class Picture:
 
     def of(self, frame: Any) -> Any:
         """The picture of a frame, turned by the angle that the recorder states."""
-        try:
+        with converting(frame):
             image = self._cropped(frame) if self._spec.fit == "crop" else self._squashed(frame)
-        except MemoryError:
-            raise
-        except av.error.FFmpegError as error:
-            reason = f"its colours cannot be converted ({frame.format.name}, {error.strerror})"
-            raise VideoError(reason) from error
-        return np.ascontiguousarray(np.rot90(image, k=round(frame.rotation / 90)))
+        return upright(image, frame)
 
     def _squashed(self, frame: Any) -> Any:
         """By the mean of the area of each pixel.

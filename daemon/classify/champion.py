@@ -6,6 +6,7 @@ Notices when another model becomes the champion.
 import logging
 import os
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 
 from daemon.classify.decoding import Decoders, DecoderSettings
@@ -19,6 +20,7 @@ from daemon.training.decisions import BY_ITSELF, Decisions
 from learner.cache import Cache
 from learner.classifier import Classifier, choose_device
 from learner.errors import VidwatchError
+from learner.spec import ClipSpec
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +116,10 @@ class ChampionLoader:
             self.champion = self._load(name)
         classifier = self.champion
         shadow = self._shadow(challenger, classifier, now)
-        decoders = self._decoders_for(classifier)
+        spec = classifier.spec
+        if shadow and shadow[1].spec.motion:
+            spec = replace(spec, motion=True)
+        decoders = self._decoders_for(spec)
         if unknown := self._settings.unknown_thresholds(classifier.classes):
             text = "setting 'thresholds': model %s has no class %s"
             log.warning(text, classifier.name, ", ".join(unknown))
@@ -142,11 +147,11 @@ class ChampionLoader:
             return None
         return self._register(model, now), model
 
-    def _decoders_for(self, classifier: Classifier) -> Decoders:
-        """The decoders in use, or new ones if this model needs other frames."""
-        if not self._decoders or self._decoders[-1].settings.spec != classifier.spec:
+    def _decoders_for(self, spec: ClipSpec) -> Decoders:
+        """The decoders in use, or new ones if other frames are needed."""
+        if not self._decoders or self._decoders[-1].settings.spec != spec:
             workers = self._settings.decoders or os.cpu_count() or 1
-            settings = DecoderSettings.of(classifier.spec, workers, self._settings)
+            settings = DecoderSettings.of(spec, workers, self._settings)
             self._decoders.append(Decoders(settings))
         return self._decoders[-1]
 

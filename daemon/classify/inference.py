@@ -5,10 +5,8 @@ Knows no queue and no files.
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 
 from daemon.classify.predictor import BusyError, Outcome
@@ -92,10 +90,10 @@ class Inference:
         return outcomes
 
     def _outcomes(self, clips: Sequence[Clip]) -> list[Outcome]:
-        frames = [clip.frames for clip in clips]
-        features = self._model.features(frames)
+        features = self._model.features(clips)
         predictions = self._model.judge(features)
-        shadows = self._shadow_predictions(frames, features)
+        shadows = self._shadow_predictions(clips, features)
+        appearance = self._model.network.appearance
         outcomes = []
         for clip, values, prediction, shadow in zip(
             clips, features.numpy(), predictions, shadows, strict=True
@@ -103,24 +101,30 @@ class Inference:
             if clip.read_share == 1:  # training learns only from complete clips
                 self._shelf.put(clip.sha256, values)
             unsure = self._thresholds.unsure_because(prediction)
-            outcomes.append(Outcome(prediction, unsure, fingerprint(values), shadow))
+            scene = fingerprint(values[:, :appearance])
+            outcomes.append(Outcome(prediction, unsure, scene, shadow))
         return outcomes
 
     def _shadow_predictions(
-        self, frames: list[np.ndarray[Any, Any]], features: torch.Tensor
+        self, clips: Sequence[Clip], features: torch.Tensor
     ) -> Sequence[tuple[int, Prediction] | None]:
         """For each clip: the challenger's id and its prediction, or None."""
-        nothing = [None] * len(frames)
+        nothing = [None] * len(clips)
         if self._shadow is None:
             return nothing
         model_id, challenger = self._shadow
-        if challenger.spec != self._model.spec:
+        if not self._wants_the_same_frames(challenger):
             return nothing
         try:
             if not self._shares_features:
-                features = challenger.features(frames)
+                features = challenger.features(clips)
             return [(model_id, prediction) for prediction in challenger.judge(features)]
         except (VidwatchError, torch.OutOfMemoryError) as error:
             # The champion's predictions must be recorded all the same.
             log.warning("challenger %s cannot predict: %s", challenger.name, error)
             return nothing
+
+    def _wants_the_same_frames(self, challenger: Classifier) -> bool:
+        """Motion may be missing in one of both: the decoders measure it if either needs it."""
+        own = self._model.spec
+        return replace(challenger.spec, motion=own.motion) == own

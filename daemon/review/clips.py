@@ -118,7 +118,7 @@ class Clips:
         if cached is not None:
             return torch.from_numpy(cached)[None]
         clip = self._read(card, classifier.spec)
-        features = classifier.features([clip.frames])
+        features = classifier.features([clip])
         if clip.read_share == 1:  # training learns only from complete clips
             shelf.put(card.sha256, features[0].numpy())
         return features

@@ -12,6 +12,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,7 @@ def head_recipe(champion: Classifier) -> Recipe:
         name=HEAD,
         about="the head of the champion, on features that are stored",
         start="scratch",
-        clip=Frames(frames=spec.frames, size=spec.size, fit=spec.fit),
+        clip=Frames(frames=spec.frames, size=spec.size, fit=spec.fit, motion=spec.motion),
         network=champion.manifest.network,
         augment=Augment(),
         training=load("default").training,
@@ -133,10 +134,10 @@ def _shelf(champion: Classifier, recipe: Recipe, cache: Cache, *, same_body: boo
     if not recipe.training.freeze:
         spec = ClipSpec(**recipe.clip.model_dump())
         return frames_shelf(spec, cache, exact=champion.reading.exact)
-    if same_body:
-        return features_shelf(champion, cache)
-    starter = Classifier.load(STARTER, champion.device.type, champion.reading)
-    return features_shelf(starter, cache)
+    model = champion
+    if not same_body:
+        model = Classifier.load(STARTER, champion.device.type, champion.reading)
+    return features_shelf(model, cache, replace(model.spec, motion=recipe.clip.motion))
 
 
 def choose_clips(

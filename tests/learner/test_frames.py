@@ -78,7 +78,7 @@ def found(path: Path, exact: bool) -> list[int]:
     with opened(path) as (container, stream):
         assert is_long(container, stream)
         frames = [
-            frame.to_ndarray(format="rgb24") for frame in sought(container, stream, PARTS, exact)
+            frame.to_ndarray(format="rgb24") for frame, _ in sought(container, stream, PARTS, exact)
         ]
     return numbers(np.stack(frames))
 
