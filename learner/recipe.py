@@ -18,6 +18,8 @@ from learner.spec import Augment, Count, NetworkArgs, TrainSettings
 # Not a recipe: what retraining does by default, with the network of the champion.
 HEAD = "head"
 FOLDER = Path(__file__).with_name("recipes")
+# The others are the course report's.
+OURS = ("default", "scratch", "strong", "tiny")
 
 
 class _Strict(BaseModel):
@@ -100,7 +102,7 @@ class Recipe(_Strict):
 def names() -> list[str]:
     """The recipes that come with vidwatch: ours first."""
     found = sorted(path.stem for path in FOLDER.glob("*.toml"))
-    return sorted(found, key=lambda name: name not in ("default", "scratch"))
+    return sorted(found, key=lambda name: name not in OURS)
 
 
 def load(name: str) -> Recipe:
