@@ -61,7 +61,7 @@ class Recipe(_Strict):
     name: Annotated[str, Field(pattern=r"^[^/.][^/]{0,99}$")]
     about: str
     start: Literal["starter", "imagenet", "scratch"]
-    """The backbone's first weights: those of our starter model, timm's for ImageNet, or random."""
+    """The backbone's first weights: our starter model's, the pretrained ones of timm, or random."""
     clip: Frames
     network: NetworkArgs
     augment: Augment = Augment()
