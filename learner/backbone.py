@@ -5,13 +5,15 @@ from typing import Any, Literal
 
 import timm
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from learner.conv_max_pool import ConvMaxPool
 from learner.errors import VidwatchError
+from learner.image_networks import data_config, has_weights, own_converter, require_known
 from learner.precision import fast_products
 from learner.spec import IMAGENET_MEAN, IMAGENET_STD, ClipSpec, NetworkArgs
-from learner.weights import load_weights, quiet_hub
+from learner.weights import UNREADABLE, load_weights, quiet_hub
 
 # Networks to train from scratch: 3x3 convolutions by their channels, each with a ReLU after it;
 # "pool" halves the picture. The first three are the course report's. In ours, "compact", each
@@ -36,7 +38,9 @@ class Backbone(nn.Module):
     def __init__(self, args: NetworkArgs, spec: ClipSpec) -> None:
         super().__init__()
         self.args = args
-        self.body = _custom(args) if args.backbone in CUSTOM else _timm(args, pretrained=False)
+        self.body = (
+            _custom(args) if args.backbone in CUSTOM else _timm(args, spec.size, pretrained=False)
+        )
         self.register_buffer("mean", 255 * torch.tensor(spec.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(spec.std).view(3, 1, 1), persistent=False)
         self.image = (_channels(args), spec.size, spec.size)
@@ -49,8 +53,9 @@ class Backbone(nn.Module):
         """
         try:
             with torch.inference_mode():
-                return int(self.eval().extract(torch.zeros(1, *self.image)).shape[1])
-        except (RuntimeError, AssertionError, ValueError) as error:
+                _, features = self.eval().extract(torch.zeros(1, *self.image)).shape
+                return int(features)
+        except (RuntimeError, AssertionError, ValueError, ZeroDivisionError) as error:
             reason = str(error).splitlines()[0]
             raise VidwatchError(
                 f"backbone {self.args.backbone!r} takes no {size}x{size} pictures ({reason})"
@@ -94,34 +99,65 @@ class Backbone(nn.Module):
             raise VidwatchError(
                 f"backbone {name!r} is trained from scratch: there are no weights to fetch"
             )
+        if not has_weights(name):
+            hint = "give a file of them with --weights"
+            raise VidwatchError(f"backbone {name!r}: timm knows no weights of it; {hint}")
         try:
             with quiet_hub():
-                body = _timm(self.args, pretrained=True)
+                body = self._made_alike(pretrained=True)
         except OSError as error:  # the hub's own errors are of this kind
             hint = "connect this machine once, or give a file of them with --weights"
             raise VidwatchError(
                 f"backbone {name!r}: its pretrained weights cannot be fetched; {hint}"
             ) from error
+        except UNREADABLE as error:
+            hint = "remove it (`vidwatch backbones` names the file), or give --weights"
+            raise VidwatchError(
+                f"backbone {name!r}: the file of its weights in the cache is damaged; {hint}"
+            ) from error
+        if not _has_learned(body, self._made_alike(pretrained=False)):
+            hint = "remove it (`vidwatch backbones` names the file), or give --weights"
+            raise VidwatchError(
+                f"backbone {name!r}: the weights in the cache are those of another network; {hint}"
+            )
         self.body.load_state_dict(body.state_dict())
+
+    def _made_alike(self, *, pretrained: bool) -> Any:
+        """A body that begins with the same random numbers each time, then has its weights."""
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(0)
+            return _timm(self.args, self.image[1], pretrained=pretrained)
 
     def load_weights(self, path: Path) -> None:
         """Fill it from a file; see `learner.weights.load_weights`."""
         is_only_a_stage = self.args.stage is not None and not self.args.pooled
-        load_weights(self.body.model if is_only_a_stage else self.body, path)
+        body = self.body.model if is_only_a_stage else self.body
+        load_weights(body, path, own_converter(body))
 
 
 def backbone_statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and std (RGB, of values in 0..1) from the backbone's own data config.
 
     Raises:
-        VidwatchError: timm has no configuration of that name.
+        VidwatchError: timm has no network or no configuration of that name.
     """
     if name in CUSTOM:
         return IMAGENET_MEAN, IMAGENET_STD
-    config = timm.get_pretrained_cfg(name)
-    if config is None:
-        raise VidwatchError(f"backbone {name!r}: timm has no pretrained configuration of that name")
-    return tuple(config.mean), tuple(config.std)
+    config = data_config(name)
+    return config.mean, config.std
+
+
+def _has_learned(body: nn.Module, fresh: nn.Module) -> bool:
+    """Whether the file held the weights of `body`: timm says nothing if it held others.
+
+    A tensor that was not in the file is still as in `fresh`, which has the same random numbers. So
+    are some that are never trained: a tenth of all numbers may be.
+    """
+    counts = {True: 0, False: 0}
+    for tensor, first in zip(body.parameters(), fresh.parameters(), strict=True):
+        if tensor.dim() > 1:  # the others begin with the same number everywhere, and may stay so
+            counts[torch.equal(tensor, first)] += tensor.numel()
+    return counts[True] <= 0.1 * (counts[True] + counts[False])
 
 
 def _channels(args: NetworkArgs) -> int:
@@ -166,26 +202,32 @@ def _compact(args: NetworkArgs) -> nn.Module:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
-def _timm(args: NetworkArgs, *, pretrained: bool) -> Any:
+def _timm(args: NetworkArgs, size: int, *, pretrained: bool) -> Any:
     name = args.backbone
     stage = args.stage
     if args.differences:
         raise VidwatchError(
             f"backbone {name!r} takes pictures, not differences; leave 'differences' out"
         )
-    # Given "hf-hub:...", timm would fetch a network from the internet.
-    if not (isinstance(name, str) and timm.is_model(name)):
-        raise VidwatchError(
-            f"backbone {name!r}: timm has no network of that name, and neither have we"
-        )
+    require_known(name, CUSTOM)
     options: dict[str, Any] = {"num_classes": 0}
     if stage is not None and not args.pooled:
         # Of timm's ways to get at a stage, the one that drops later stages of every network, not of
         # ResNets alone.
         options = {"features_only": True, "out_indices": (stage,), "feature_cls": "getter"}
+    config = timm.get_pretrained_cfg(name)
+    if config is not None and config.fixed_input_size and config.input_size[1:] != (size, size):
+        # timm resamples what these networks know of the places in a picture.
+        options["img_size"] = size
     try:
         return timm.create_model(name, pretrained=pretrained, **options)
-    except (RuntimeError, IndexError, AssertionError, AttributeError, ValueError) as error:
+    except SafetensorError:
+        raise  # of a damaged file
+    except (
+        *(RuntimeError, IndexError, AssertionError, AttributeError),
+        *(ValueError, ZeroDivisionError),
+    ) as error:
+        reason = str(error).partition("\n")[0]
         raise VidwatchError(
-            f"backbone {name!r}, stage {stage}: timm cannot build it ({error})"
+            f"backbone {name!r}, stage {stage}: timm cannot build it ({reason})"
         ) from error

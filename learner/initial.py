@@ -1,13 +1,14 @@
 """The network that a training begins with, and the clips that its weights were trained on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from learner.backbone import backbone_statistics
+from learner.backbone import CUSTOM, backbone_statistics
 from learner.catalogue import STARTER
 from learner.checkpoint import TrainingClip
 from learner.classifier import Classifier
 from learner.errors import VidwatchError
+from learner.image_networks import data_config, middle_stage, require_known
 from learner.network import ClipNetwork
 from learner.recipe import Recipe
 from learner.spec import ClipSpec, ReadOptions
@@ -32,6 +33,36 @@ class Before:
     clips: tuple[TrainingClip, ...] = ()
     head: bool = False
     """Whether its head was: then its accuracy on these clips is flattering."""
+
+
+def with_backbone(recipe: Recipe, name: str) -> Recipe:
+    """The same training with another of timm's networks, and with its own pretrained weights.
+
+    The size of the pictures is the network's own. Beside its pooled features it has those of a
+    stage, if the network has stages.
+
+    Raises:
+        VidwatchError: timm has no network of that name, or it takes other pictures.
+    """
+    if name in CUSTOM:
+        raise VidwatchError(
+            f"backbone {name!r} is ours, and trained from scratch: name it in a recipe of your own"
+        )
+    require_known(name, CUSTOM)
+    if name == recipe.network.backbone:
+        return recipe
+    stage = middle_stage(name)
+    network = replace(
+        recipe.network,
+        backbone=name,
+        stage=stage,
+        pooled=stage is not None,
+        differences=False,
+    )
+    clip = recipe.clip.model_copy(update={"size": data_config(name).size})
+    about = f"{recipe.name}, with the image network {name}"
+    changes = {"name": name, "about": about, "start": "imagenet", "clip": clip, "network": network}
+    return recipe.model_copy(update={**changes, "report": None})
 
 
 def initial_network(

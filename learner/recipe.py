@@ -18,6 +18,8 @@ from learner.spec import Augment, Count, NetworkArgs, TrainSettings
 # Not a recipe: what retraining does by default, with the network of the champion.
 HEAD = "head"
 FOLDER = Path(__file__).with_name("recipes")
+# The others are the course report's.
+OURS = ("default", "scratch", "strong", "tiny")
 
 
 class _Strict(BaseModel):
@@ -60,7 +62,7 @@ class Recipe(_Strict):
     name: Annotated[str, Field(pattern=r"^[^/.][^/]{0,99}$")]
     about: str
     start: Literal["starter", "imagenet", "scratch"]
-    """The backbone's first weights: those of our starter model, timm's for ImageNet, or random."""
+    """The backbone's first weights: our starter model's, the pretrained ones of timm, or random."""
     clip: Frames
     network: NetworkArgs
     augment: Augment = Augment()
@@ -111,7 +113,7 @@ class Recipe(_Strict):
 def names() -> list[str]:
     """The recipes that come with vidwatch: ours first."""
     found = sorted(path.stem for path in FOLDER.glob("*.toml"))
-    return sorted(found, key=lambda name: name not in ("default", "scratch"))
+    return sorted(found, key=lambda name: name not in OURS)
 
 
 def load(name: str) -> Recipe:

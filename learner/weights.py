@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import pickle
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies
@@ -34,24 +34,53 @@ def weights_digest(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def load_weights(body: nn.Module, path: Path) -> None:
+Tensors = dict[str, Tensor]
+Convert = Callable[[Tensors, nn.Module], Tensors]
+
+
+def load_weights(body: nn.Module, path: Path, convert: Convert | None = None) -> None:
     """Fill the body of a backbone from a file.
 
-    Tensors are taken by name. If the names are those of another port of the network, they are taken
-    in order, as long as every shape agrees.
+    Tensors are taken by name. If the names or shapes are those of another port of the network,
+    `convert` may make ours of them. Else they are taken in order, as long as every shape agrees.
+
+    Args:
+        body: what is filled.
+        path: a file of safetensors, or one that torch wrote.
+        convert: tensors of the file, and the body, to tensors by the names of the body.
 
     Raises:
         VidwatchError: the file cannot be read, or its tensors are not this backbone's.
     """
     tensors = _read_tensors(path)
     own = body.state_dict()
+    if _difference(own, tensors) and convert is not None:
+        # Of another network's tensors it may make nothing, or fail in any way.
+        with contextlib.suppress(*UNREADABLE, AssertionError):
+            converted = convert(dict(tensors), body)
+            tensors = tensors if _difference(own, converted) else converted
     if not own.keys() <= tensors.keys():
         # The source network's own classifier comes last: it is left out.
-        tensors = dict(zip(own, tensors.values(), strict=False))
-    if any(name not in tensors or tensors[name].shape != own[name].shape for name in own):
+        in_order = dict(zip(own, tensors.values(), strict=False))
+        tensors = tensors if _difference(own, in_order) else in_order
+    if difference := _difference(own, tensors):
         hint = "give the file made for it, or a model of ours with --init-from"
-        raise VidwatchError(f"weights {path}: their shapes are not those of this backbone; {hint}")
+        raise VidwatchError(
+            f"weights {path}: they are those of another network ({difference}); {hint}"
+        )
     body.load_state_dict({name: tensors[name] for name in own})
+
+
+def _difference(own: Tensors, tensors: Tensors) -> str:
+    """The first of a network's tensors that is missing or has another shape; empty if none is."""
+    for name, tensor in own.items():
+        if name not in tensors:
+            return f"{name} is missing"
+        if tensors[name].shape != tensor.shape:
+            given = "x".join(map(str, tensors[name].shape))
+            wanted = "x".join(map(str, tensor.shape))
+            return f"{name} is {given}, not {wanted}"
+    return ""
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import re
@@ -13,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 from conftest import write_video
 from homes import MadeHome
 from reviewed import NOW, ReviewedHome
+from safetensors.torch import save_file
 from typer.main import get_command
 
 from daemon.cli.app import app
@@ -265,6 +268,74 @@ def test_recipes_are_listed_with_the_reports_figures() -> None:
     assert listed["default"]["report"] is None
     shown = vidwatch("recipes").stdout
     assert all(name in shown for name in listed)
+
+
+def test_what_is_known_of_the_reports_figures_stands_below_them() -> None:
+    shown = " ".join(vidwatch("recipes").stdout.split())
+    assert "They do not repeat its BGR frames normalised as RGB" in shown
+    assert "That is a slip: its code never took more than 40" in shown
+    assert "custom-100-epochs: the report's run may have had three LSTM layers" in shown
+
+
+def test_a_model_is_trained_on_another_image_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its weights come from a file, or lie in the hub's cache, which `backbones` shows."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    home, clips = tmp_path / "home", scenes(tmp_path / "clips")
+    vidwatch("init", home)
+    command = ["train", clips, "--backbone", "test_efficientnet", "--epochs", "2"]
+    absent = vidwatch(*command, home=home)
+    assert (absent.returncode, absent.stdout) == (2, "")
+    assert absent.stderr.splitlines()[-1].endswith("or give a file of them with --weights")
+    weights = tmp_path / "weights.safetensors"
+    save_file(timm.create_model("test_efficientnet").state_dict(), weights)
+    trained = vidwatch(*command, "--weights", weights, home=home)
+    assert trained.returncode == 0, trained.stderr
+    manifest = json.loads((home / "models/test_efficientnet.json").read_text())
+    assert (manifest["clip"]["size"], manifest["clip"]["frames"]) == (160, 16)
+    assert manifest["network"]["backbone"] == "test_efficientnet"
+    clip = clips / "red/scene1/a.avi"
+    classified = vidwatch("classify", "--json", "--model", "test_efficientnet", clip, home=home)
+    assert json.loads(classified.stdout)["frames_asked"] == 16
+    folder = tmp_path / "hub/hub/models--timm--test_efficientnet.r160_in1k"
+    (folder / "snapshots/0123").mkdir(parents=True)
+    (folder / "refs").mkdir()
+    (folder / "refs/main").write_text("0123")
+    shutil.copy(weights, folder / "snapshots/0123/model.safetensors")
+    cached = json.loads(vidwatch("backbones", "--json").stdout)[-1]
+    assert (cached["name"], cached["weights"]) == ("test_efficientnet.r160_in1k", "cached")
+    assert "test_efficientnet.r160_in1k" in vidwatch("backbones").stdout
+    again = vidwatch(*command, home=home)
+    assert again.returncode == 0, again.stderr
+    first, second = (
+        hashlib.sha256((home / f"models/{name}.safetensors").read_bytes()).hexdigest()
+        for name in ("test_efficientnet", "test_efficientnet-2")
+    )
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--backbone", "resnt18"], "did you mean 'resnet18'"),
+        (["--backbone", "compact"], "is ours, and trained from scratch"),
+        (
+            ["--backbone", "resnet18", "--init-from", "starter"],
+            "another architecture (backbone tf_efficientnet_lite0",
+        ),
+    ],
+)
+def test_a_backbone_that_cannot_be_used_is_named_in_one_line(
+    tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    clips = scenes(tmp_path / "clips")
+    done = vidwatch("train", clips, "--out", str(tmp_path / "m"), *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
 
 
 def test_the_cache_is_shown_and_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import torch
 from tiny import cache as cache
 from tiny import class_folders
 
-from learner import Classifier, recipe
+from learner import Classifier, hub, recipe
 from learner.backbone import CUSTOM
 from learner.errors import VidwatchError
 from learner.splits import Sources
@@ -35,7 +35,7 @@ REPORT = {
 def test_every_recipe_loads_and_reads_back_the_same(name: str) -> None:
     loaded = recipe.load(name)
     assert loaded.name == name
-    assert loaded.network.backbone in {*CUSTOM, "resnet101", "tf_efficientnet_lite0"}
+    assert loaded.network.backbone in {*CUSTOM, *hub.RECIPES}
     assert recipe.Recipe(**loaded.to_json()) == loaded
 
 
