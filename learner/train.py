@@ -19,6 +19,7 @@ from learner.classifier import Classifier
 from learner.dataset import LabelledClip, Progress, Samples, class_names, extract, read_frames
 from learner.errors import VidwatchError
 from learner.evaluate import Score, score
+from learner.fingerprint import fingerprint
 from learner.fit import HEAD_STEPS
 from learner.initial import Before, Start, initial_network
 from learner.recipe import Recipe
@@ -100,16 +101,32 @@ def train(
     with run.opened(_described(recipe, sources, untrained, found, parts)):
         samples = _read(found, recipe, untrained, cache, watch.reading)
         _require_whole(found, samples, parts)
-        truth = torch.tensor([classes.index(clip.label) for clip in samples.clips])
+        clips, optimistic = _grouped(recipe, sources, samples, parts, run)
+        truth = torch.tensor([classes.index(clip.label) for clip in clips])
         data = Data(samples.values, truth, recipe.augment, 2 if recipe.network.differences else 1)
-        task = Task(recipe, samples.clips, classes, data, untrained.network, run, watch)
-        split = _split(recipe, sources, samples.clips, parts)
+        task = Task(recipe, clips, classes, data, untrained.network, run, watch)
+        split = _split(recipe, sources, clips, parts)
         outcome = (
             hold_out(task, split, _method(sources))
             if isinstance(split, Split)
             else cross_validate(task, split)
         )
-        return _finish(task, outcome, out, before, samples.skipped)
+        return _finish(task, outcome, out, before, samples.skipped, optimistic)
+
+
+def _grouped(
+    recipe: Recipe, sources: Sources, samples: Samples, parts: dict[str, Part], run: Run
+) -> tuple[list[LabelledClip], str | None]:
+    """The clips with the groups that the names do not state, and why figures by them flatter."""
+    if sources.root is None or sources.split == "random":
+        return samples.clips, sources.optimistic
+    prints: dict[str, bytes] = {}
+    if recipe.training.freeze:
+        values = zip(samples.clips, samples.values, strict=True)
+        prints = {clip.sha256: fingerprint(features) for clip, features in values}
+    clips, grouping = splits.guess_groups(samples.clips, parts, prints)
+    run.require_groups(splits.digest_of_groups(samples.clips, clips))
+    return clips, None if sources.test else grouping.optimistic
 
 
 def _method(sources: Sources) -> str:
@@ -186,9 +203,23 @@ def _described(
 
 
 def _finish(
-    task: Task, outcome: Outcome, out: Path, before: Before, skipped: dict[str, str]
+    task: Task,
+    outcome: Outcome,
+    out: Path,
+    before: Before,
+    skipped: dict[str, str],
+    optimistic: str | None,
 ) -> Trained:
-    """Save the model, and write the report of its run."""
+    """Save the model, and write the report of its run.
+
+    Args:
+        task: What was trained.
+        outcome: The network and how it was judged.
+        out: The model's path.
+        before: What the weights that it began with were trained on.
+        skipped: Files that could not be read, and why.
+        optimistic: Why figures by the clips' groups are optimistic; None if they are not.
+    """
     judged = outcome.judged
     if not np.isfinite(judged.logits).all():
         raise VidwatchError("its logits are not finite any more: try a smaller learning_rate")
@@ -196,10 +227,15 @@ def _finish(
     own = score(judged.logits, truth, task.classes, judged.temperature)
     baseline = score(judged.baseline_logits, truth, task.classes)
     method = judged.method + _flattery(task, judged, before)
+    if optimistic:
+        method += f"; {optimistic}"
+    measured = dict(evaluate.figures(own, baseline, method))
+    if optimistic:
+        measured["optimistic"] = optimistic
     manifest = replace(
         task.run.manifest,
         trained_on=_trained_on([task.clips[i] for i in outcome.trained_on], before),
-        measured=evaluate.figures(own, baseline, method),
+        measured=measured,
         temperature=outcome.temperature,
         unknown_below=outcome.unknown_below,
         created=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     thresholds: Annotated[dict[str, Share], AfterValidator(_valid_thresholds)] = {}
     review_share: Share = 0.1
     min_new_labels: Annotated[int, Field(ge=1, le=1_000_000)] = 20
-    min_class_clips: Annotated[int, Field(ge=2, le=1_000_000)] = 5
+    min_class_clips: Annotated[int, Field(ge=2, le=1_000_000)] = 3
     holdout_share: Annotated[float, Field(ge=0.05, le=0.5)] = 0.3
     retrain: Annotated[str, Field(min_length=1)] = "head"
     retrain_check_minutes: Annotated[float, Field(gt=0, le=10_000)] = 10.0
