@@ -48,8 +48,8 @@ _EXPLAINED = {
     "clips": "each clip",
 }
 HOW_TO_NAME = (
-    "to name them, put the clips of each recording into a sub-folder of the class folder, or give "
-    "a pattern that finds them in the file names: `vidwatch groups` shows how"
+    "name recordings by sub-folders of the class folders, or by a pattern for the file names: "
+    "`vidwatch groups` shows how"
 )
 NAMES_SHOWN = 4
 
@@ -88,6 +88,11 @@ class Grouping:
     @property
     def optimistic(self) -> str | None:
         """Why figures by these groups are optimistic, and what helps; None if they are not."""
+        return f"{self.reason}; {HOW_TO_NAME}" if self.reason else None
+
+    @property
+    def reason(self) -> str | None:
+        """Why figures by these groups are optimistic; None if they are not."""
         classes = defaultdict(list)
         for label, way in sorted(self.ways.items()):
             classes[way].append(label)
@@ -99,7 +104,7 @@ class Grouping:
         if not counted:
             return None
         trouble = "optimistic, since nothing tells which clips show the same recording"
-        return f"{trouble}: {', and '.join(counted)}; {HOW_TO_NAME}"
+        return f"{trouble}, so {', and '.join(counted)}"
 
 
 def find_groups(clips: Sequence[ClipFacts]) -> Grouping:
@@ -152,6 +157,13 @@ def recorded_at(mtime_ns: int) -> datetime | None:
 def is_guessed(group: str) -> bool:
     """Whether the name of a group is one that `find_groups` makes for a guess."""
     return re.match(rf"{_MARK}(\d+|[0-9a-f]{{64}}|(day|hour|run|clip) .+)$", group) is not None
+
+
+def readable(group: str) -> str:
+    """The name of a group, for people."""
+    if not is_guessed(group):
+        return group
+    return group[1:] if " " in group else f"alike {group[1:]}"
 
 
 def is_found_by_likeness(group: str) -> bool:
