@@ -57,6 +57,26 @@ class Run:
         files.write(path, settings.encode())
         return lock
 
+    def require_groups(self, digest: str) -> None:
+        """Check that the run goes on with the groups that it began with.
+
+        They may depend on the dates of files, which its settings do not hold.
+
+        Args:
+            digest: Of the groups; "" if the settings hold them.
+
+        Raises:
+            VidwatchError: the run began with other groups.
+        """
+        path = self.folder / "groups"
+        before = path.read_text() if path.is_file() else ""
+        if digest == before:
+            return
+        if any(self._results()):
+            hint = "remove it, or give --out another name"
+            raise VidwatchError(f"{self.folder} holds a run with other groups of clips; {hint}")
+        files.write(path, digest.encode())
+
     def state(self, fold: int) -> Path:
         """Where the training of one fold is saved, to go on from there."""
         return self.folder / f"state-{fold}.pt"

@@ -1,8 +1,9 @@
 """Which clips a model learns from and which judge it: by group, so that no scene is in both."""
 
+import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from learner.dataset import LabelledClip, class_names, find_clips
 from learner.errors import VidwatchError
-from learner.groups import GROUP_PATTERN
+from learner.groups import GROUP_PATTERN, ClipFacts, Grouping, find_groups, recorded_at
 
 Indices = np.ndarray[Any, np.dtype[np.intp]]
 Part = Literal["training", "validation", "test"]
@@ -21,6 +22,7 @@ HoldOut = Callable[[list[LabelledClip], Indices, int, int], Fold]
 
 PARTS = 5  # a fifth is held out
 TRIES = 20
+FEW_GROUPS = 20  # so many may be held out one by one: each costs a training
 ENTANGLED = (
     "the groups cannot be split so that every class is on both sides: groups reach over several "
     "classes; add clips of other recordings, or see --group-pattern"
@@ -41,7 +43,9 @@ class Sources:
     split: Literal["group", "random"] = "group"
     """How clips are kept back; "random", as in the course report, flatters."""
     clips: tuple[LabelledClip, ...] = ()
-    """Clips that are known already, instead of a folder."""
+    """Clips that are known already with their groups, instead of a folder."""
+    optimistic: str | None = None
+    """Why figures by the groups of `clips` are optimistic; None if they are not."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,45 @@ def gather(sources: Sources) -> tuple[list[LabelledClip], dict[str, Part]]:
     return clips, parts
 
 
+def guess_groups(
+    clips: list[LabelledClip], parts: Mapping[str, Part], fingerprints: Mapping[str, bytes]
+) -> tuple[list[LabelledClip], Grouping]:
+    """The clips with their groups: those that nothing states are guessed, as `find_groups` does.
+
+    Args:
+        clips: As `find_clips` gives them. A clip without a stated group has its own content for it.
+        parts: As `gather` gives them. Clips of folders that judge stay as they are.
+        fingerprints: By content; empty if no features were computed.
+    """
+    dealt = [i for i, clip in enumerate(clips) if parts[clip.sha256] == "training"]
+    found = find_groups([_facts(clips[i], fingerprints) for i in dealt])
+    grouped = list(clips)
+    for i, group in zip(dealt, found.groups, strict=True):
+        grouped[i] = replace(clips[i], group=group)
+    return grouped, found
+
+
+def digest_of_groups(stated: list[LabelledClip], clips: list[LabelledClip]) -> str:
+    """SHA-256 of the guessed groups; "" if these part the same clips as the stated ones."""
+    pairs = {(one.group, other.group) for one, other in zip(stated, clips, strict=True)}
+    before = {clip.group for clip in stated}
+    after = {clip.group for clip in clips}
+    if len(pairs) == len(before) == len(after):
+        return ""
+    return hashlib.sha256(repr([clip.group for clip in clips]).encode()).hexdigest()
+
+
+def _facts(clip: LabelledClip, fingerprints: Mapping[str, bytes]) -> ClipFacts:
+    facts = ClipFacts(clip.label, own=clip.sha256, content=clip.sha256)
+    if clip.group != clip.sha256:
+        return replace(facts, stated=clip.group)
+    try:
+        recorded = recorded_at(clip.path.stat().st_mtime_ns)
+    except OSError:
+        recorded = None
+    return replace(facts, fingerprint=fingerprints.get(clip.sha256), recorded=recorded)
+
+
 def deal(
     clips: list[LabelledClip], parts: dict[str, Part], split: Literal["group", "random"], seed: int
 ) -> Split:
@@ -107,7 +150,8 @@ def deal(
 def folds(clips: list[LabelledClip], count: int, seed: int) -> list[Fold]:
     """Up to `count` splits into known and held-out clips.
 
-    Each clip is held out once, with all of its group.
+    Each clip is held out once, with all of its group. If groups reach over several classes, so that
+    no such split keeps all classes, and there are few of them, each group is held out alone.
 
     Raises:
         VidwatchError: a class has one group only: a model that never saw it would judge it.
@@ -118,7 +162,16 @@ def folds(clips: list[LabelledClip], count: int, seed: int) -> list[Fold]:
         splits = list(_group_folds(clips, everything, parts, seed))
         if all(_labels(clips, held_out) <= _labels(clips, known) for known, held_out in splits):
             return splits
-    raise VidwatchError(ENTANGLED)
+    # Each class has two groups, so that it keeps one whichever group is held out.
+    groups = sorted({clip.group for clip in clips})
+    if len(groups) > FEW_GROUPS:
+        raise VidwatchError(ENTANGLED)
+    return [_without(clips, group) for group in groups]
+
+
+def _without(clips: list[LabelledClip], group: str) -> Fold:
+    is_held_out = np.array([clip.group == group for clip in clips])
+    return np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
 
 
 def groups_by_class(clips: list[LabelledClip]) -> dict[str, set[str]]:
@@ -215,10 +268,12 @@ def _require_groups(clips: list[LabelledClip], among: Indices, least: int) -> in
     groups = groups_by_class([clips[i] for i in among])
     label = min(groups, key=lambda name: len(groups[name]))
     if len(groups[label]) < least:
+        is_alone = sum(clips[i].label == label for i in among) == 1
+        hint = "take its one clip away" if is_alone else "see --group-pattern"
         raise VidwatchError(
             f"class {label!r} has clips of {len(groups[label])} group(s) (recordings, scenes) and "
             f"needs {least}, so that it can be judged on one that it did not learn from; "
-            "add clips of others, or see --group-pattern"
+            f"add clips of others, or {hint}"
         )
     return len(groups[label])
 

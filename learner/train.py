@@ -21,6 +21,7 @@ from learner.contest import compete, hold_out_contest
 from learner.dataset import LabelledClip, Progress, Samples, class_names, extract, read_frames
 from learner.errors import VidwatchError
 from learner.evaluate import Order, Score, score
+from learner.fingerprint import fingerprint
 from learner.fit import HEAD_STEPS
 from learner.initial import Before, Start, initial_network
 from learner.recipe import Recipe
@@ -105,7 +106,10 @@ def train(
     with run.opened(_described(recipe, sources, untrained, found, parts)):
         samples = _read(found, recipe, untrained, cache, watch.reading)
         _require_whole(found, samples, parts)
-        truth = torch.tensor([classes.index(clip.label) for clip in samples.clips])
+        clips, optimistic = _grouped(
+            recipe, sources, samples, parts, run, untrained.network.appearance
+        )
+        truth = torch.tensor([classes.index(clip.label) for clip in clips])
         data = Data(
             samples.values,
             truth,
@@ -113,10 +117,30 @@ def train(
             unit=2 if recipe.network.differences else 1,
             motion=untrained.network.motion,
         )
-        task = Task(recipe, samples.clips, classes, data, untrained.network, run, watch)
-        split = _split(recipe, sources, samples.clips, parts)
+        task = Task(recipe, clips, classes, data, untrained.network, run, watch)
+        split = _split(recipe, sources, clips, parts)
         outcome = _fit(task, split, _method(sources))
-        return _finish(task, outcome, out, before, samples.skipped)
+        return _finish(task, outcome, out, before, samples.skipped, optimistic)
+
+
+def _grouped(
+    recipe: Recipe,
+    sources: Sources,
+    samples: Samples,
+    parts: dict[str, Part],
+    run: Run,
+    appearance: int,
+) -> tuple[list[LabelledClip], str | None]:
+    """The clips with the groups that the names do not state, and why figures by them flatter."""
+    if sources.root is None or sources.split == "random":
+        return samples.clips, sources.optimistic
+    prints: dict[str, bytes] = {}
+    if recipe.training.freeze:
+        values = zip(samples.clips, samples.values, strict=True)
+        prints = {clip.sha256: fingerprint(features[:, :appearance]) for clip, features in values}
+    clips, grouping = splits.guess_groups(samples.clips, parts, prints)
+    run.require_groups(splits.digest_of_groups(samples.clips, clips))
+    return clips, None if sources.test else grouping.optimistic
 
 
 def _fit(task: Task, split: Split | list[Fold], method: str) -> Outcome:
@@ -200,9 +224,23 @@ def _described(
 
 
 def _finish(
-    task: Task, outcome: Outcome, out: Path, before: Before, skipped: dict[str, str]
+    task: Task,
+    outcome: Outcome,
+    out: Path,
+    before: Before,
+    skipped: dict[str, str],
+    optimistic: str | None,
 ) -> Trained:
-    """Save the model, and write the report of its run."""
+    """Save the model, and write the report of its run.
+
+    Args:
+        task: What was trained.
+        outcome: The network and how it was judged.
+        out: The model's path.
+        before: What the weights that it began with were trained on.
+        skipped: Files that could not be read, and why.
+        optimistic: Why figures by the clips' groups are optimistic; None if they are not.
+    """
     judged = outcome.judged
     if not np.isfinite(judged.logits).all():
         raise VidwatchError("its logits are not finite any more: try a smaller learning_rate")
@@ -210,19 +248,23 @@ def _finish(
     own = score(judged.logits, truth, task.classes, judged.calibrated)
     baseline = score(judged.baseline_logits, truth, task.classes)
     method = judged.method + _flattery(task, judged, before)
+    if optimistic:
+        method += f"; {optimistic}"
     order = Order.of(
         truth,
         judged.calibrated.argmax(1),
         judged.baseline_logits.argmax(1),
         judged.backwards.argmax(1),
     )
-    measured = {
+    measured: dict[str, Any] = {
         **evaluate.figures(own, baseline, method),
         "order": asdict(order),
         "heads": [asdict(head) for head in outcome.heads],
         "reliability": reliability(judged.calibrated, truth),
         "automatic": automatic(judged.calibrated, truth),
     }
+    if optimistic:
+        measured["optimistic"] = optimistic
     manifest = replace(
         task.run.manifest,
         network=outcome.network.args,

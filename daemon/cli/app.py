@@ -17,7 +17,7 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli import labels, maintenance, models, training
+from daemon.cli import groups, labels, maintenance, models, training
 from daemon.cli.shared import Json
 from daemon.home.clock import now
 from daemon.home.folder import Home
@@ -30,7 +30,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for family in (models, training, labels, maintenance):
+for family in (models, training, labels, groups, maintenance):
     app.add_typer(family.app)
 
 

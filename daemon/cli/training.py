@@ -178,11 +178,7 @@ def _interrupt_explained() -> Iterator[None]:
 def _print_measured(trained: "Trained") -> None:
     print_skipped(trained.skipped)
     print(f"measured {trained.method}")
-    if trained.groups == trained.clips:
-        print("each clip counts as a group of its own: if several show one recording, see")
-        print("--group-pattern, or the figures flatter the model")
-    else:
-        print(f"{trained.clips} clips of {trained.groups} groups")
+    print(f"{trained.clips} clips of {trained.groups} groups")
     print(f"model:                 {described(trained.score)}, loss {trained.score.loss:.3f}")
     print(f"mean-pooling baseline: {described(trained.baseline)}, loss {trained.baseline.loss:.3f}")
 

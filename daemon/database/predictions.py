@@ -21,6 +21,7 @@ from daemon.database.connection import new_id
 from daemon.database.queue import FREED
 from daemon.database.records import ModelPrediction, VideoPrediction
 from daemon.database.tables import (
+    is_stated,
     labels,
     models,
     own_group,
@@ -30,9 +31,8 @@ from daemon.database.tables import (
     videos,
 )
 from daemon.home.folders import Folders
-from learner.groups import alike
+from learner.groups import COMPARED, alike
 
-COMPARED = 2000  # recent clips without a group of their own, that a new one may look like
 READ = ("frames_asked", "frames_read", "decoder", "read_share")
 
 Label = Any  # a row of `_LABELS`
@@ -197,8 +197,9 @@ def _first_with_content(connection: Connection, batch: Sequence[VideoPrediction]
 
 def _recent(connection: Connection) -> list[tuple[str, bytes]]:
     compared = select(videos.c.group, videos.c.fingerprint).where(videos.c.fingerprint.is_not(None))
-    newest = compared.order_by(videos.c.id.desc()).limit(COMPARED)
-    return [(row.group, row.fingerprint) for row in connection.execute(newest)]
+    newest = connection.execute(compared.order_by(videos.c.id.desc()).limit(COMPARED))
+    # A clip whose group was stated later is of no group that others may look like.
+    return [(row.group, row.fingerprint) for row in newest if not is_stated(row.group)]
 
 
 def _for_each(

@@ -1,7 +1,8 @@
 """The tables of the database. Alembic compares the migrations with them."""
 
+import re
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 from sqlalchemy import (
     JSON,
@@ -268,12 +269,12 @@ def group_of_video() -> ColumnElement[str]:
     return func.coalesce(func.nullif(videos.c.group, ""), own)
 
 
-def is_found_by_likeness(group: str) -> bool:
-    """Whether a group was found by comparing clips.
+def is_stated(group: str | None) -> TypeGuard[str]:
+    """Whether a value of the column `videos.group` was stated by a name or a folder.
 
-    Such a group has the name of its first video's own group.
+    A group that was found by comparing clips has the name of its first video's own group.
     """
-    return group.startswith("#")
+    return bool(group and not re.fullmatch(r"#\d+", group))
 
 
 def lies_below(path: ColumnElement[bytes], folder: bytes) -> ColumnElement[bool]:

@@ -153,6 +153,11 @@ class Home:
         return self.root / "vidwatch.toml"
 
     @property
+    def applied_pattern(self) -> Path:
+        """Holds the group pattern that was applied last, if it was not the default."""
+        return self.root / ".group-pattern"
+
+    @property
     def _lock(self) -> Path:
         return self.root / "daemon.lock"
 

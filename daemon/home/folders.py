@@ -136,5 +136,16 @@ def group_at(path: bytes, root: bytes, pattern: re.Pattern[str]) -> str | None:
 
     A folder in the inbox is a group, and so is a folder in a class folder.
     """
-    top, *folders, name = path[len(root) + 1 :].decode("utf-8", "backslashreplace").split("/")
-    return group_of(name, folders if top == "inbox" else folders[1:], pattern)
+    name = base_name(path).decode("utf-8", "backslashreplace")
+    return group_of(name, _folders_of(path, root), pattern)
+
+
+def sub_folder(path: bytes, root: bytes) -> str | None:
+    """The group that the folder of a file in the home at `root` names; None if it names none."""
+    return "/".join(_folders_of(path, root)) or None
+
+
+def _folders_of(path: bytes, root: bytes) -> list[str]:
+    """The folders in the inbox, or in a class folder, that a file lies in."""
+    top, *folders, _ = path[len(root) + 1 :].decode("utf-8", "backslashreplace").split("/")
+    return folders if top == "inbox" else folders[1:]

@@ -1,9 +1,11 @@
 """Reads `vidwatch.toml` and the variables `VIDWATCH_*` into one frozen, validated object.
 
-They are read once, at the start.
+They are read once, at the start. A command may write one setting for a person.
 """
 
+import json
 import os
+import re
 import tomllib
 from collections.abc import Collection
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from learner import files
 from learner.classes import CLASS_NAME_RULE, is_class_name
 from learner.errors import VidwatchError
 from learner.groups import GROUP_PATTERN, compile_pattern
@@ -57,7 +60,7 @@ class Settings(BaseSettings):
     thresholds: Annotated[dict[str, Share], AfterValidator(_valid_thresholds)] = {}
     review_share: Share = 0.1
     min_new_labels: Annotated[int, Field(ge=1, le=1_000_000)] = 20
-    min_class_clips: Annotated[int, Field(ge=2, le=1_000_000)] = 5
+    min_class_clips: Annotated[int, Field(ge=2, le=1_000_000)] = 3
     holdout_share: Annotated[float, Field(ge=0.05, le=0.5)] = 0.3
     retrain: Annotated[str, Field(min_length=1)] = "head"
     retrain_check_minutes: Annotated[float, Field(gt=0, le=10_000)] = 10.0
@@ -115,6 +118,55 @@ def load(path: Path) -> Settings:
             hint = "it must lie in the home; copy it there"
             raise VidwatchError(f"{_where(path, key)} is {value!r}: {hint}")
     return settings
+
+
+def write_setting(path: Path, key: str, value: str) -> bool:
+    """Write a text as the value of `key` into the settings file, and change nothing else in it.
+
+    Gives whether that was done. It is not if the file says `key` in several places or where another
+    value would change with it, is a link, or cannot be written.
+    """
+    if path.is_symlink():
+        return False  # a new file would take the link's place
+    try:
+        before = path.read_text(encoding="utf-8") if path.exists() else ""
+        after = _with_value(before, key, value)
+        if after is None:
+            return False
+        mode = path.stat().st_mode if before else 0o644
+        files.prepare(path, after.encode())
+        files.part_of(path).chmod(mode)
+        files.commit(path)
+    except (OSError, UnicodeDecodeError):
+        return False
+    return True
+
+
+def toml_text(value: str) -> str:
+    """The text as a value in the settings file."""
+    is_literal = "'" not in value and value.isprintable()
+    return f"'{value}'" if is_literal else json.dumps(value)
+
+
+def _with_value(text: str, key: str, value: str) -> str | None:
+    """The text of a settings file with another value; None if a person should write that."""
+    line = f"{key} = {toml_text(value)}"
+    active, shown = (
+        list(re.finditer(rf"^{mark}[ \t]*{re.escape(key)}[ \t]*=.*$", text, re.MULTILINE))
+        for mark in ("", "#")
+    )
+    places = active or shown
+    if len(places) > 1:
+        return None
+    if places:
+        changed = text[: places[0].start()] + line + text[places[0].end() :]
+    else:
+        changed = f"{line}\n{text}"
+    try:
+        is_right = tomllib.loads(changed) == {**tomllib.loads(text), key: value}
+    except tomllib.TOMLDecodeError:
+        return None
+    return changed if is_right else None
 
 
 def _is_below(folder: Path, name: str) -> bool:

@@ -16,9 +16,10 @@ from daemon.database.connection import new_id
 from daemon.database.files import is_file, rows_at
 from daemon.database.queue import FREED
 from daemon.database.tables import PREDICTED, videos
-from daemon.home.folders import UNSURE, Folders, Found
+from daemon.home.folders import UNSURE, Folders, Found, sub_folder
 from daemon.home.identity import Identity, display_name, identify
 from daemon.home.texts import printable
+from daemon.labels.groups import regroup
 from daemon.labels.labels import Label, Origin, add_label
 from daemon.labels.queries import find
 from learner.classes import CLASS_NAME_RULE, is_class_name
@@ -112,6 +113,7 @@ class ClassFolders:
             change |= {"state": "queued", **FREED}
         _fail_others_at(connection, path, row["id"], now)
         connection.execute(update(videos).where(videos.c.id == row["id"]).values(**change))
+        self._follow_group(connection, row, file)
         # If the whole home was moved or renamed, its files lie where vidwatch put them.
         is_where_it_was = row["path"].endswith(path[len(self._folders.root) :])
         if is_where_it_was or self._folders.class_folder(row["path"]) == folder:
@@ -122,6 +124,13 @@ class ClassFolders:
         origin = Origin("moved", _owner(path), now)
         add_label(connection, self._folders, {**row, **change}, label, origin)
         return True
+
+    def _follow_group(self, connection: Connection, row: Any, file: Found) -> None:
+        """Change the group of a file that was moved into a sub-folder, or out of the one it had."""
+        old = row["group"]
+        was_by_folder = old is not None and old == sub_folder(row["path"], self._folders.root)
+        if file.group != old and (file.group or was_by_folder):
+            regroup(connection, {row["id"]: file.group})
 
     def _link(
         self, connection: Connection, row: Any, file: Found, folder: ClassFolder, now: datetime

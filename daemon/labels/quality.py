@@ -16,7 +16,6 @@ from sqlalchemy import Connection, String, cast, select
 from daemon.database.tables import (
     content_of_video,
     groups,
-    is_found_by_likeness,
     labels,
     lies_below,
     own_group,
@@ -25,7 +24,9 @@ from daemon.database.tables import (
 )
 from daemon.home.folders import Folders
 from daemon.labels.enough import what_is_missing
+from daemon.labels.groups import labelled_groups
 from daemon.labels.label_errors import HeldOut, find_label_errors, newest_held_out
+from learner.groups import is_found_by_likeness, is_guessed
 
 REGULAR = 0.2  # share of the groups with several clips; if more are mixed, mixed groups are usual
 
@@ -151,6 +152,7 @@ def examine(connection: Connection, folders: Folders, models: Path, min_clips: i
 def labelled_contents(connection: Connection) -> list[LabelledContent]:
     """The contents whose newest label is a class, by the ids of their first videos."""
     sides = {row.name: row.side for row in connection.execute(select(groups))}
+    names = labelled_groups(connection).names
     of_content = (videos.c.id, videos.c.name, videos.c.sha256, videos.c.group, labels.c.verdict)
     # The time as text: to make a million datetimes takes seconds, and they are only compared.
     at = cast(labels.c.created_at, String)
@@ -165,7 +167,7 @@ def labelled_contents(connection: Connection) -> list[LabelledContent]:
         video, name, sha256, group, verdict, _, _, class_name, _ = all_rows[-1]
         if verdict != "labelled":
             continue
-        group = group or own_group(video)
+        group = names.get(video) or group or own_group(video)
         given = tuple(GivenLabel(*row[len(of_content) :]) for row in all_rows)
         side = sides.get(group)
         found.append(LabelledContent(video, name, sha256, group, side, class_name, given))
@@ -287,7 +289,8 @@ def odd_in_group(clips: Sequence[LabelledContent]) -> list[DoubtfulLabel]:
     """
     by_group = defaultdict(list)
     for clip in clips:
-        by_group[clip.group].append(clip)
+        if not is_guessed(clip.group) or is_found_by_likeness(clip.group):
+            by_group[clip.group].append(clip)
     several = [members for members in by_group.values() if len(members) > 1]
     mixed = [members for members in several if len({clip.class_name for clip in members}) > 1]
     if len(mixed) > max(1, REGULAR * len(several)):

@@ -27,6 +27,7 @@ from daemon.database.upgrade import RESTORING, migrate, revision_of
 from daemon.home import settings
 from daemon.home.folder import Home
 from daemon.home.moving import sync_folders
+from daemon.labels.groups import applied_pattern, apply_pattern
 from daemon.maintenance.backup import backups_in
 from daemon.maintenance.reconcile import count_lost_labels, note_labels, sort_files
 from daemon.training.decisions import Decisions
@@ -231,6 +232,10 @@ def _reconcile(
         follow_home(engine, home.root)
         n_put_back, returned = sort_files(engine, home)
         noted = note_labels(engine, home, pattern)
+        # The backup may be of a time when groups were found by another one.
+        before = compile_pattern(applied_pattern(home))
+        with engine.execution_options(writes=True).begin() as connection:
+            apply_pattern(connection, os.fsencode(home.root), pattern, before)
         with engine.begin() as connection:
             n_videos = _count(connection, videos)
             n_labels = _count(connection, labels)

@@ -30,6 +30,7 @@ from daemon.home.folders import Folders
 from daemon.home.settings import Settings
 from daemon.home.space import GIGABYTE, Space
 from daemon.inbox.watcher import Watcher
+from daemon.labels.groups import follow_setting
 from daemon.maintenance.backup import Backups
 from daemon.maintenance.retention import Retention
 from daemon.service.schedule import Schedule
@@ -191,6 +192,7 @@ def build(
     monitor = LoopMonitor(notifier, SILENCE, time.monotonic())
     queue = _open(home, stop, lock)
     stack.callback(queue.close)
+    _patiently(lambda: follow_setting(queue.engine, home, settings.group_pattern), stop, lock)
     decisions = Decisions(queue.engine)
     _resume_training(home, decisions, stop, lock, once=once)
     predictions = Predictions(queue.engine, settings.review_share)

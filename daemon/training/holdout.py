@@ -10,18 +10,11 @@ from datetime import datetime
 from itertools import accumulate
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Engine, and_, distinct, func, insert, not_, select
+from sqlalchemy import Connection, Engine, and_, insert, not_, select
 
-from daemon.database.tables import (
-    group_of_video,
-    groups,
-    labels,
-    own_group,
-    predictions,
-    that_counts,
-    videos,
-)
-from daemon.labels.enough import LEAST_GROUPS
+from daemon.database.tables import groups, predictions, that_counts, videos
+from daemon.labels.enough import HOLDOUT_CLIPS, HOLDOUT_GROUPS, LEAST_GROUPS
+from daemon.labels.groups import labelled_groups
 from daemon.labels.queries import came_labelled, newest
 
 TrainingClip = tuple[str, str, str]
@@ -92,12 +85,13 @@ def labelled_videos(connection: Connection) -> list[LabelledVideo]:
     label = newest().subquery()
     prediction = and_(predictions.c.video_id == videos.c.id, that_counts())
     query = (
-        select(label, videos.c.sha256, videos.c.path, videos.c.group)
+        select(label, videos.c.sha256, videos.c.path)
         .join(videos, videos.c.id == label.c.video_id)
         .join(predictions, prediction)
         .order_by(label.c.id)
     )
     rows = connection.execute(query).mappings().all()
+    group_names = labelled_groups(connection).names
     unbiased = _among_labelled(connection, {row["video_id"] for row in rows})
     return [
         LabelledVideo(
@@ -105,7 +99,7 @@ def labelled_videos(connection: Connection) -> list[LabelledVideo]:
             label_id=row["id"],
             sha256=row["sha256"],
             path=row["path"],
-            group=row["group"] or own_group(row["video_id"]),
+            group=group_names[row["video_id"]],
             class_name=row["class"],
             biased=not (row["sampled"] or row["source"] == "folder" or row["video_id"] in unbiased),
         )
@@ -116,18 +110,16 @@ def labelled_videos(connection: Connection) -> list[LabelledVideo]:
 
 def count_training_clips(connection: Connection) -> list[ClassCount]:
     """Count the labelled clips of each class that are not on the holdout side."""
-    label = newest().where(labels.c.verdict == "labelled").subquery()
-    prediction = and_(predictions.c.video_id == videos.c.id, that_counts())
-    group = group_of_video()
-    query = (
-        select(label.c["class"], func.count(), func.count(distinct(group)))
-        .join(videos)
-        .join(predictions, prediction)
-        .outerjoin(groups, groups.c.name == group)
-        .where(groups.c.side.is_distinct_from("holdout"))
-        .group_by(label.c["class"])
-    )
-    return [ClassCount(*row) for row in connection.execute(query)]
+    found = labelled_groups(connection)
+    is_holdout = groups.c.side == "holdout"
+    held_out = set(connection.execute(select(groups.c.name).where(is_holdout)).scalars())
+    clips = Counter[str]()
+    of_class = defaultdict(set)
+    for video, class_name in found.classes.items():
+        if found.names[video] not in held_out:
+            clips[class_name] += 1
+            of_class[class_name].add(found.names[video])
+    return [ClassCount(name, n, len(of_class[name])) for name, n in clips.items()]
 
 
 def _among_labelled(connection: Connection, labelled: set[int]) -> set[int]:
@@ -178,6 +170,8 @@ def sides_of_new_groups(
     - the champion was not trained on another clip of the group,
     - not all of its clips are biased, or the champion does not know the class: biased clips cannot
       judge a known class,
+    - the class has enough clips and groups, with those that the champion was trained on: before
+      that, all clips train, and cross-validation judges,
     - two other groups of the class train models, and
     - with the whole group, the holdout of the class is at least as near to its share as without.
 
@@ -194,6 +188,7 @@ def sides_of_new_groups(
     training_groups: dict[str, set[str]] = defaultdict(set)  # by class
     for _, label, group in trained_on:
         training_groups[label].add(group)
+    can_spare = _classes_that_can_spare(clips, trained_on)
     total = Counter[str]()  # clips, by class
     holdout = Counter[str]()
     new = {}
@@ -209,7 +204,8 @@ def sides_of_new_groups(
             # As a whole or not at all, so that the share is met as nearly as groups allow: with the
             # group, the holdout is as near to the share or nearer if half of the group fits.
             has_room = holdout[label] + n / 2 <= share * total[label]
-            may_judge = not is_seen and not cannot_judge and has_training and has_room
+            is_able = not is_seen and not cannot_judge and label in can_spare
+            may_judge = is_able and has_training and has_room
             side = "holdout" if may_judge else "training"
             new[group] = side
         if side == "holdout":
@@ -217,6 +213,25 @@ def sides_of_new_groups(
         else:
             training_groups[label].add(group)
     return new
+
+
+def _classes_that_can_spare(
+    clips: Sequence[LabelledVideo], trained_on: Sequence[TrainingClip]
+) -> set[str]:
+    """The classes that have so many clips, of so many groups, that some can judge."""
+    contents: dict[str, set[str]] = defaultdict(set)
+    of_class: dict[str, set[str]] = defaultdict(set)
+    own = [(clip.sha256, clip.class_name, clip.group) for clip in clips]
+    labelled = {sha256 for sha256, _, _ in own}
+    others = [clip for clip in trained_on if clip[0] not in labelled]
+    for sha256, label, group in (*own, *others):
+        contents[label].add(sha256)
+        of_class[label].add(group)
+    return {
+        label
+        for label in contents
+        if len(contents[label]) >= HOLDOUT_CLIPS and len(of_class[label]) >= HOLDOUT_GROUPS
+    }
 
 
 def _those_with_a_side_first(

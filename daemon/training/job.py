@@ -46,6 +46,8 @@ class Job:
     """Settings of `learner.promotion.Rule`, by name."""
     exact: bool = False
     """Whether frames are read exactly, as in `ReadOptions`."""
+    optimistic: str | None = None
+    """Why figures by the groups of the clips are optimistic; None if they are not."""
 
     def to_json(self) -> str:
         """One object. Names of files that are not UTF-8 are kept."""

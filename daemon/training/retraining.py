@@ -17,6 +17,7 @@ from daemon.database.tables import labels, videos
 from daemon.home.folder import Home
 from daemon.home.settings import Settings
 from daemon.home.space import GIGABYTE
+from daemon.labels.groups import labelled_groups
 from daemon.labels.labels import newest_label
 from daemon.training.decisions import Decision, Decisions, Training
 from daemon.training.forecast import Forecast, count_new_labels
@@ -238,7 +239,13 @@ class Retraining:
             comparison=self._decisions.count_comparisons() + 1,
             rule={name: getattr(settings, name) for name in RULE},
             exact=settings.exact_frames,
+            optimistic=self._why_optimistic(),
         )
+
+    def _why_optimistic(self) -> str | None:
+        """Why figures by the groups of the labelled clips are optimistic; None if they are not."""
+        with self._engine.begin() as connection:
+            return labelled_groups(connection).found.optimistic
 
     def _forgotten(self, labelled: Collection[str]) -> tuple[str, ...]:
         """The content that had a label once, and has none now: no model learns from it again."""

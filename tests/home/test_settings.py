@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from daemon.home.folder import Home
-from daemon.home.settings import Settings, load
+from daemon.home.settings import Settings, load, write_setting
 from learner.errors import VidwatchError
 
 
@@ -72,3 +72,40 @@ def test_models_and_recipes_outside_the_home_are_refused(
         load(written(tmp_path, f'{key} = "{value}"'))
     inside = str(tmp_path / "models/net")
     assert getattr(load(written(tmp_path, f'{key} = "{inside}"')), key) == inside
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "",
+        "batch_size = 4\n",
+        "# group_pattern = 'shown'\nbatch_size = 4\n",
+        "group_pattern = 'old'  # why\n[thresholds]\nBiking = 0.8\n",
+        "[thresholds]\nBiking = 0.8\n",
+    ],
+)
+@pytest.mark.parametrize("pattern", [r"^(\w+)_\d", r"^(it's \"so\")", "é+"])
+def test_a_setting_is_written_and_the_others_stay(
+    tmp_path: Path, before: str, pattern: str
+) -> None:
+    path = written(tmp_path, before)
+    path.chmod(0o640)
+    old = load(path)
+    assert write_setting(path, "group_pattern", pattern)
+    assert load(path) == old.model_copy(update={"group_pattern": pattern})
+    assert path.stat().st_mode & 0o777 == 0o640 or not before
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "# group_pattern = 'a'\n# group_pattern = 'b'\n",
+        "[thresholds]\n# group_pattern = 'a'\n",
+        'model = """\n# group_pattern = x\n"""\n',
+        "no TOML\n",
+    ],
+)
+def test_a_file_that_cannot_be_edited_safely_stays_as_it_is(tmp_path: Path, before: str) -> None:
+    path = written(tmp_path, before)
+    assert not write_setting(path, "group_pattern", "^x")
+    assert path.read_text() == before

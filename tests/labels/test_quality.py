@@ -300,7 +300,7 @@ def test_the_command_prints_json_and_a_table(it: Labelling) -> None:
                 "holdout": 0,
                 "holdout_groups": 0,
                 "sources": {"command": 1},
-                "short": "1 of 5 clips to learn from",
+                "short": "1 of 3 clips to learn from",
             }
         ],
         "doubted": {"model": None, "labels": []},

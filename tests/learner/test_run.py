@@ -74,6 +74,17 @@ def test_a_run_is_gone_on_with_only_with_the_same_settings(tmp_path: Path, left:
     assert json.loads((tmp_path / "m.run" / "settings.json").read_text()) == {"rate": 2}
 
 
+def test_a_run_is_gone_on_with_only_with_the_same_groups(tmp_path: Path) -> None:
+    this = run(tmp_path)
+    with this.opened({}):
+        this.require_groups("these")
+        this.require_groups("others")  # nothing has begun with the first ones
+        this.state(1).touch()
+        this.require_groups("others")
+        with pytest.raises(VidwatchError, match="holds a run with other groups of clips"):
+            this.require_groups("these")
+
+
 def test_two_trainings_are_not_at_work_in_one_folder(tmp_path: Path) -> None:
     with (
         run(tmp_path).opened({}),

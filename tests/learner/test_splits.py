@@ -9,7 +9,17 @@ from tiny import class_folders
 
 from learner.dataset import LabelledClip, class_names
 from learner.errors import VidwatchError
-from learner.splits import Part, Sources, Split, deal, folds, gather, groups_by_class
+from learner.splits import (
+    Part,
+    Sources,
+    Split,
+    deal,
+    digest_of_groups,
+    folds,
+    gather,
+    groups_by_class,
+    guess_groups,
+)
 
 # (class, group) of each clip: groups reach over classes and differ much in size, and some classes
 # have few.
@@ -174,3 +184,24 @@ def test_a_class_that_nothing_teaches_is_named(tmp_path: Path) -> None:
     (tmp_path / "test" / "dark").rename(tmp_path / "test" / "zebra")
     with pytest.raises(VidwatchError, match="nothing to learn the classes zebra from"):
         gather(Sources(root, test=tmp_path / "test"))
+
+
+def test_of_few_groups_that_bind_classes_together_each_is_held_out_alone() -> None:
+    """Whichever two parts these three groups make, one of them lacks a class."""
+    clips = clips_of([(0, 0), (1, 0), (0, 1), (2, 1), (1, 2), (2, 2)])
+    found = folds(clips, 5, 0)
+    assert [{clips[i].group for i in held_out} for _, held_out in found] == [{"g0"}, {"g1"}, {"g2"}]
+    assert [sorted([*known, *held_out]) for known, held_out in found] == [list(range(6))] * 3
+
+
+def test_clips_of_a_folder_that_judges_keep_their_groups(tmp_path: Path) -> None:
+    """Only clips that are dealt are grouped; a stated group is no guess."""
+    clips = [LabelledClip(tmp_path / "x", "a", str(n), str(n)) for n in range(4)]
+    clips.append(LabelledClip(tmp_path / "x", "a", "cam1", "4"))
+    parts_of_clips: dict[str, Part] = {clip.sha256: "training" for clip in clips} | {"3": "test"}
+    grouped, found = guess_groups(clips, parts_of_clips, {})
+    assert [clip.group for clip in grouped] == ["#clip 0", "#clip 1", "#clip 2", "3", "cam1"]
+    assert found.how == "clips"
+    assert digest_of_groups(clips, grouped) == ""  # the same clips are together
+    together = [LabelledClip(clip.path, "a", "all", clip.sha256) for clip in clips]
+    assert digest_of_groups(clips, together) not in ("", digest_of_groups(together, clips))

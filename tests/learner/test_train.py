@@ -70,6 +70,31 @@ def test_the_manifest_holds_all_that_is_needed(trained: Path) -> None:
     assert manifest.precision == Classifier.load(trained).precision
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_clips_that_nothing_groups_are_learned_and_the_figure_is_called_optimistic(
+    tmp_path: Path, cache: Path, whole: bool
+) -> None:
+    """The flat frames of a class all look the same, and were written in one go."""
+    root = tmp_path / "data"
+    for path in sorted(class_folders(root, groups=6).glob("*/*.avi")):
+        path.rename(path.with_name(f"clip_{path.name[-10:]}"))
+    result = train(
+        Sources(root),
+        tmp_path / "m",
+        whole_recipe() if whole else recipe(),
+        Start() if whole else weights(tmp_path),
+    )
+    measured = checkpoint.load(result.path).manifest.measured
+    assert "each clip of bright and dark counts as one" in measured["optimistic"]
+    assert measured["method"].endswith(f"; {measured['optimistic']}")
+    assert result.groups == 12
+    assert measured["optimistic"] in json.loads((result.run / "results.json").read_text())["method"]
+
+
+def test_clips_with_stated_groups_are_not_called_optimistic(trained: Path) -> None:
+    assert "optimistic" not in checkpoint.load(trained).manifest.measured
+
+
 def test_the_same_seed_gives_the_same_weights(tmp_path: Path, trained: Path) -> None:
     again = trained_on(tmp_path / "data", tmp_path / "again").path
     assert again.read_bytes() == trained.read_bytes()

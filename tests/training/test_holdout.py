@@ -2,6 +2,7 @@ from collections import Counter
 from dataclasses import replace
 from itertools import count
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,8 +60,8 @@ def test_clips_that_the_champion_was_trained_on_and_their_groups_never_judge() -
     assert "holdout" in sides.values()
 
 
-def test_if_the_champion_was_trained_on_two_groups_of_a_class_the_first_new_one_may_judge() -> None:
-    trained_on = [("x", "a", "old1"), ("y", "a", "old2")]
+def test_if_the_champion_was_trained_on_a_class_its_first_new_group_may_judge() -> None:
+    trained_on = [(f"x{n}", "a", f"old{n % 3}") for n in range(9)]
     held = {
         sides: group
         for group, sides in reversed(
@@ -71,10 +72,21 @@ def test_if_the_champion_was_trained_on_two_groups_of_a_class_the_first_new_one_
     held = {
         sides: group
         for group, sides in reversed(
-            sides_of_new_groups(clips([("a", 1)] * 3), {}, SHARE, []).items()
+            sides_of_new_groups(clips([("a", 1)] * 10), {}, SHARE, []).items()
         )
     }
     assert held["holdout"] == "a2"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "judges"),
+    [([1] * 9, False), ([1] * 10, True), ([4, 4, 4], False), ([4, 3, 3, 3], True)],
+)
+def test_a_class_has_no_holdout_before_it_has_ten_clips_of_four_groups(
+    sizes: list[int], judges: bool
+) -> None:
+    sides = sides_of_new_groups(clips([("a", size) for size in sizes]), {}, SHARE, [])
+    assert ("holdout" in sides.values()) is judges
 
 
 def test_one_huge_group_does_not_become_the_holdout() -> None:

@@ -1,0 +1,207 @@
+"""The command `groups`: shows which labelled clips belong together, and changes that.
+
+Slow imports stand in the functions that need them.
+"""
+
+import json
+import os
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from daemon.cli.shared import Json, database
+from daemon.home.folder import Home
+from daemon.home.texts import counted, printable
+from learner.errors import VidwatchError
+from learner.groups import GROUP_PATTERN, compile_pattern, readable
+
+if TYPE_CHECKING:
+    from daemon.labels.groups import LabelledGroups, PatternResult
+
+app = typer.Typer()
+
+SHOWN = 20  # groups
+HOW = {
+    "stated": "names or folders state them",
+    "alike": "clips that look the same",
+    "day": "the day of recording",
+    "hour": "the hour of recording",
+    "runs": "clips recorded in a row",
+    "clips": "each clip for itself",
+}
+
+
+@app.command()
+def groups(
+    context: typer.Context,
+    pattern: Annotated[
+        str | None,
+        typer.Option(
+            "--pattern",
+            metavar="REGEX",
+            help="Find groups in file names by this regular expression, also for the clips that "
+            "are there, and set group_pattern.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what --pattern gives; change nothing.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show which labelled clips belong to one recording, and how that was found."""
+    from daemon.home import settings
+
+    if dry_run and pattern is None:
+        raise VidwatchError("groups: --dry-run needs --pattern REGEX, of which it shows the result")
+    home: Home = context.obj
+    if pattern is None:
+        used = settings.load(home.settings).group_pattern
+        found = _found(home)
+        changes: dict[str, Any] = {}
+        advice = _how_to_name(home, used)
+    else:
+        used = pattern
+        found, result = _with_pattern(home, pattern, dry_run=dry_run)
+        changes = {**vars(result), "applied": not dry_run}
+        advice = _conclusion(home, pattern, result, dry_run=dry_run)
+    if as_json:
+        print(json.dumps({**_to_json(found, used), **changes, "advice": advice}))
+        return
+    _print_groups(found)
+    print(advice)
+
+
+def _found(home: Home) -> "LabelledGroups":
+    from daemon.labels.groups import labelled_groups
+
+    with database(home) as engine, engine.begin() as connection:
+        return labelled_groups(connection)
+
+
+def _with_pattern(
+    home: Home, pattern: str, *, dry_run: bool
+) -> tuple["LabelledGroups", "PatternResult"]:
+    """The groups with this pattern, which stays applied unless it is a dry run.
+
+    Raises:
+        VidwatchError: it is no regular expression, or matches no name.
+    """
+    from daemon.labels.groups import applied_pattern, apply_pattern, labelled_groups
+
+    compiled = compile_pattern(pattern)
+    before = compile_pattern(applied_pattern(home))
+    root = os.fsencode(home.root)
+    with database(home) as engine, engine.execution_options(writes=True).connect() as connection:
+        result = apply_pattern(connection, root, compiled, before)
+        # The default is taken back to, whatever it matches.
+        if result.videos and not result.matched and pattern != GROUP_PATTERN:
+            connection.rollback()
+            trouble = f"--pattern {pattern!r} matches none of {counted(result.videos, 'file name')}"
+            raise VidwatchError(f"groups: {trouble}; nothing was changed")
+        found = labelled_groups(connection)
+        if dry_run:
+            connection.rollback()
+        else:
+            connection.commit()
+    return found, result
+
+
+def _conclusion(home: Home, pattern: str, result: "PatternResult", *, dry_run: bool) -> str:
+    """Set the setting, unless it is a dry run; gives what to tell the person."""
+    matches = f"the pattern matches {result.matched} of {counted(result.videos, 'file name')}"
+    clips = counted(result.changed, "clip")
+    if dry_run:
+        nothing = "nothing was changed: leave --dry-run out to apply it"
+        return f"{matches}; {clips} would be regrouped; {nothing}"
+    return f"{matches}; {clips} regrouped; {_set_pattern(home, pattern)}"
+
+
+def _set_pattern(home: Home, pattern: str) -> str:
+    """Set `group_pattern`; gives what is left to do for the person."""
+    from daemon.home.settings import toml_text, write_setting
+    from daemon.labels.groups import note_applied
+
+    is_set = write_setting(home.settings, "group_pattern", pattern)
+    is_running = home.running() is not None
+    if not is_running:
+        note_applied(home, pattern)
+    variable = "VIDWATCH_GROUP_PATTERN"
+    if os.environ.get(variable, pattern) != pattern:
+        return f"the variable {variable} counts more: change it, or the next start undoes this"
+    if not is_set:
+        line = f"group_pattern = {toml_text(pattern)}"
+        return f"write this line into {home.settings}, or the next start undoes this: {line}"
+    then = "; restart the daemon, so that new clips follow it, too" if is_running else ""
+    return f"group_pattern is set in {home.settings}{then}"
+
+
+def _to_json(found: "LabelledGroups", pattern: str) -> dict[str, Any]:
+    """All that is shown, and each group."""
+    return {
+        "how": found.found.how,
+        "optimistic": found.found.optimistic,
+        "pattern": pattern,
+        "classes": [
+            {"class": name, "clips": clips, "groups": n, "how": found.found.ways[name]}
+            for name, clips, n in _by_class(found)
+        ],
+        "groups": [
+            {"group": name, "classes": dict(sorted(classes.items()))}
+            for name, classes in sorted(_by_group(found).items())
+        ],
+    }
+
+
+def _by_class(found: "LabelledGroups") -> list[tuple[str, int, int]]:
+    """The clips and the groups of each class, in alphabetical order."""
+    clips = Counter(found.classes.values())
+    names = defaultdict(set)
+    for video, label in found.classes.items():
+        names[label].add(found.names[video])
+    return [(label, clips[label], len(names[label])) for label in sorted(clips)]
+
+
+def _by_group(found: "LabelledGroups") -> dict[str, Counter[str]]:
+    """How many clips of each class a group has."""
+    by_group: dict[str, Counter[str]] = defaultdict(Counter)
+    for video, label in found.classes.items():
+        by_group[found.names[video]][label] += 1
+    return by_group
+
+
+def _print_groups(found: "LabelledGroups") -> None:
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    if not found.classes:
+        print("no clip has a label yet: put clips into labelled/<class>/")
+        return
+    numbers = (Column(name, justify="right") for name in ("clips", "groups"))
+    table = Table("class", *numbers, "found by", box=None, padding=(0, 2, 0, 0))
+    for label, clips, n in _by_class(found):
+        table.add_row(printable(label), str(clips), str(n), HOW[found.found.ways[label]])
+    Console().print(table)
+    several = {name: n for name, n in _by_group(found).items() if n.total() > 1}
+    alone = len(set(found.names.values())) - len(several)
+    for name in sorted(several, key=lambda name: (-several[name].total(), name))[:SHOWN]:
+        counts = ", ".join(f"{n} {label}" for label, n in sorted(several[name].items()))
+        print(printable(f"{readable(name)}: {counts}"))
+    if (more := len(several) - SHOWN) > 0:
+        print(f"and {counted(more, 'group')} more; --json has all")
+    if alone:
+        print(f"{counted(alone, 'group')} of one clip")
+    if found.found.reason:
+        print(f"figures by these groups are {found.found.reason}")
+
+
+def _how_to_name(home: Home, pattern: str) -> str:
+    from daemon.home.settings import toml_text
+
+    folder = home.root / "labelled" / "<class>" / "<recording>"
+    return (
+        f"to name the recordings, move their clips into sub-folders: {folder}/\n"
+        "or let a regular expression find them in the file names; this shows what one gives:\n"
+        "  vidwatch groups --pattern '^([^_]+)_' --dry-run\n"
+        f"now it is {toml_text(pattern)} (group_pattern)"
+    )

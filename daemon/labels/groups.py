@@ -1,0 +1,153 @@
+"""The groups of labelled videos: stated by people, or guessed from all that is labelled.
+
+A stated group can be changed: by another pattern, or by moving files into sub-folders.
+"""
+
+import logging
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine, and_, bindparam, delete, select, update
+
+from daemon.database.tables import groups, is_stated, labels, predictions, that_counts, videos
+from daemon.home.folder import Home
+from daemon.home.folders import group_at
+from daemon.home.identity import base_name
+from daemon.labels.queries import newest
+from learner import files
+from learner.groups import (
+    GROUP_PATTERN,
+    ClipFacts,
+    Grouping,
+    compile_pattern,
+    find_groups,
+    group_of,
+    recorded_at,
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LabelledGroups:
+    """The groups of the predicted videos whose newest label is a class."""
+
+    names: Mapping[int, str]
+    """The group of each video, by its id."""
+    classes: Mapping[int, str]
+    """The class of each video, by its id."""
+    found: Grouping
+    """How the groups were found."""
+
+
+def labelled_groups(connection: Connection) -> LabelledGroups:
+    """Find the groups of all labelled videos, as `vidwatch train` finds those of a folder."""
+    label = newest().where(labels.c.verdict == "labelled").subquery()
+    prediction = and_(predictions.c.video_id == videos.c.id, that_counts())
+    columns = ("id", "group", "fingerprint", "sha256", "mtime_ns")
+    query = (
+        select(label.c["class"].label("class_name"), *(videos.c[name] for name in columns))
+        .join(videos, videos.c.id == label.c.video_id)
+        .join(predictions, prediction)
+        .order_by(label.c.id)
+    )
+    rows = connection.execute(query).all()
+    clips = [
+        ClipFacts(
+            label=row.class_name,
+            own=str(row.id),
+            content=row.sha256,
+            stated=row.group if is_stated(row.group) else None,
+            fingerprint=row.fingerprint,
+            recorded=recorded_at(row.mtime_ns),
+        )
+        for row in rows
+    ]
+    found = find_groups(clips)
+    return LabelledGroups(
+        names={row.id: group for row, group in zip(rows, found.groups, strict=True)},
+        classes={row.id: row.class_name for row in rows},
+        found=found,
+    )
+
+
+@dataclass(frozen=True)
+class PatternResult:
+    """What a pattern gives for the videos that are there."""
+
+    videos: int
+    """How many there are."""
+    matched: int
+    """How many names it matches."""
+    changed: int
+    """How many have another group now."""
+
+
+def apply_pattern(
+    connection: Connection, root: bytes, pattern: re.Pattern[str], before: re.Pattern[str]
+) -> PatternResult:
+    """Give the videos that are there the groups that `pattern` finds in their names.
+
+    If it finds none, a group that the pattern `before` had found is removed. One that a folder had
+    stated stays, also that of a folder in the inbox.
+    """
+    n_videos = 0
+    matched = 0
+    changes: dict[int, str | None] = {}
+    query = select(videos.c.id, videos.c.path, videos.c.group)
+    for row in connection.execute(query.execution_options(yield_per=10_000)):
+        n_videos += 1
+        name = base_name(row.path).decode("utf-8", "backslashreplace")
+        by_name = group_of(name, [], pattern)
+        matched += by_name is not None
+        group = by_name or group_at(row.path, root, pattern)
+        was_by_name = row.group is not None and row.group == group_of(name, [], before)
+        if group != row.group and (group or was_by_name):
+            changes[row.id] = group
+    regroup(connection, changes)
+    return PatternResult(n_videos, matched, len(changes))
+
+
+def follow_setting(engine: Engine, home: Home, pattern: str) -> None:
+    """Apply the setting `group_pattern` to the videos that are there, if it was changed."""
+    before = applied_pattern(home)
+    if pattern == before:
+        return
+    root = os.fsencode(home.root)
+    with engine.execution_options(writes=True).begin() as connection:
+        found = apply_pattern(connection, root, compile_pattern(pattern), compile_pattern(before))
+    log.info("group_pattern is another one: %d of %d clips regrouped", found.changed, found.videos)
+    note_applied(home, pattern)
+
+
+def applied_pattern(home: Home) -> str:
+    """The pattern by which the videos of a home have their groups."""
+    try:
+        return home.applied_pattern.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return GROUP_PATTERN
+
+
+def note_applied(home: Home, pattern: str) -> None:
+    """Note which pattern was applied. If that cannot be written, it will be applied again."""
+    try:
+        files.write(home.applied_pattern, pattern.encode())
+    except OSError as error:
+        log.warning("%s: cannot be written (%s)", home.applied_pattern, error.strerror)
+
+
+def regroup(connection: Connection, changes: Mapping[int, str | None]) -> None:
+    """Give videos other groups, by their ids; None if nothing states one any more.
+
+    The side of a group that gets another video is chosen anew, with all of its videos: if a model
+    was trained on one of them, the group cannot judge that model.
+    """
+    if not changes:
+        return
+    rows = [{"video": video, "group": group} for video, group in changes.items()]
+    connection.execute(update(videos).where(videos.c.id == bindparam("video")), rows)
+    names = [{"name_": name} for name in set(changes.values()) - {None}]
+    if names:
+        connection.execute(delete(groups).where(groups.c.name == bindparam("name_")), names)
