@@ -4,11 +4,11 @@ Statistics alone.
 """
 
 from functools import lru_cache
-from math import exp, inf, log, log1p, sqrt
+from math import inf, sqrt
 from typing import Any
 
 import numpy as np
-from scipy.special import betainc, betaincc, betaln, gammaln, xlog1py, xlogy
+from scipy.special import betainc, betaincc, gammaln, xlog1py, xlogy
 
 Array = np.ndarray[Any, Any]
 
@@ -104,18 +104,3 @@ def at_least(right: float, n: float, share: float) -> float:
     if right <= 0:
         return 1.0
     return float(betainc(right, max(n - right, 0.0) + 1, share))
-
-
-def evidence_of_loss(gains: int, losses: int) -> float:
-    """How many times likelier these counts are if losses prevail than if they do not.
-
-    The share of losses among the differences is averaged over all shares above one half, and
-    compared with one half (Robbins, 1970, Annals of Mathematical Statistics 41, 1397-1409). If
-    losses do not prevail, this is above 1 / odds at any time at all, however often one looks, with
-    a probability of at most `odds` (Ville's inequality).
-    """
-    n = gains + losses
-    above_half = float(betaincc(losses + 1, gains + 1, 0.5))
-    if not above_half:
-        return 0.0
-    return exp((n + 1) * log(2) + float(betaln(losses + 1, gains + 1)) + log1p(above_half - 1))

@@ -12,7 +12,7 @@ from tiny import class_folders, trained_on
 
 from daemon.database.tables import trainings
 from daemon.home.settings import Settings
-from daemon.labels.labels import Label
+from daemon.labels.labels import Label, Source
 from daemon.training.decisions import Decisions
 from daemon.training.retraining import Retraining
 
@@ -45,14 +45,21 @@ class Lab(MadeHome):
         (video,) = self.predict_and_file(predicted)
         return video
 
-    def label(self, label: str, groups: range, clips: int = 1, as_class: str = "") -> None:
+    def label(
+        self,
+        label: str,
+        groups: range,
+        clips: int = 1,
+        as_class: str = "",
+        source: Source = "csv",
+    ) -> None:
         """New clips of so many groups, and their labels."""
         new = [
             Label(self.clip(label, group, number), "labelled", as_class or label)
             for group in groups
             for number in range(1, clips + 1)
         ]
-        self.labels.add(new, "csv", "ann", self.now)
+        self.labels.add(new, source, "ann", self.now)
 
     def tend(self, until: Callable[[], Any]) -> None:
         """Some seconds at a time, while the process takes the time it takes."""

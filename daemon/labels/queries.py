@@ -44,6 +44,24 @@ def new_since(last_label: int) -> Select[Any]:
     return new.where(is_new).group_by(recent.c["class"])
 
 
+def taken_back_since(last_label: int) -> Select[Any]:
+    """How many videos lost the class that they had at the label `last_label`.
+
+    The label was taken back since, and the video has not got the same class again.
+    """
+    withdrawn = labels.alias()
+    now = newest().subquery()
+    query = select(func.count(labels.c.video_id.distinct()))
+    query = query.join(withdrawn, withdrawn.c.takes_back == labels.c.id)
+    query = query.outerjoin(now, now.c.video_id == labels.c.video_id)
+    return query.where(
+        withdrawn.c.id > last_label,
+        labels.c.id <= last_label,
+        labels.c.verdict == "labelled",
+        now.c["class"].is_distinct_from(labels.c["class"]),
+    )
+
+
 def find(connection: Connection, condition: Any) -> dict[int, Any]:
     """Videos by id: their rows, with three columns more.
 

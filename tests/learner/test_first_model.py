@@ -7,8 +7,9 @@ from math import comb
 import pytest
 from scipy.stats import binom
 
-from learner.exact import at_least, evidence_of_loss
+from learner.exact import at_least
 from learner.promotion import Evidence, Verdict, judge
+from learner.sequential import evidence_of_loss
 
 SPORTS = ("Biking", "Drumming")
 LEVEL = 0.030
