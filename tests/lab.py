@@ -14,12 +14,14 @@ from daemon.database.tables import trainings
 from daemon.home.settings import Settings
 from daemon.labels.labels import Label, Source
 from daemon.training.decisions import Decisions
+from daemon.training.forecast import Known
 from daemon.training.retraining import Retraining
 
 # Its clock runs ahead of the processes that it waits for.
 SETTINGS = Settings(
     settle_seconds=1, min_new_labels=10, min_class_clips=3, device="cpu", training_minutes=100_000
 )
+TINY = Known({"classes": ["bright", "dark"]})
 SHADES = {"bright": 180, "dark": 0, "grey": 90}
 
 

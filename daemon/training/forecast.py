@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, select
 
 from daemon.database.tables import labels, videos
 from daemon.home.settings import Settings
+from daemon.home.texts import counted
 from daemon.labels.enough import what_is_missing
 from daemon.labels.queries import new_since, newest, taken_back_since
 from daemon.training.holdout import count_training_clips
@@ -82,10 +83,10 @@ def count_new_labels(
         else:
             learnable.add(name)
     new = {row.name: row.n for row in connection.execute(new_since(last_label))}
-    counted = sum(n for name, n in new.items() if name not in short)
+    n_new = sum(n for name, n in new.items() if name not in short)
     removed = connection.scalar(taken_back_since(last_label)) or 0
     labelled = learnable | set(short)
-    is_first = bool(labelled) and labelled.isdisjoint(known.classes)
+    is_first = bool(labelled and known.classes) and labelled.isdisjoint(known.classes)
     enough = learnable | _kept(known, labelled)
     needed = _needed(connection, settings, last_label)
     before = known.classes | set(known.trained.get("classes", ()))
@@ -93,18 +94,18 @@ def count_new_labels(
     gone = sorted(_lost(connection, known, labelled)) if removed else []
     why = ""
     if len(enough) >= LEAST_CLASSES:
-        if counted + removed >= needed:
-            why = _news(counted, removed)
+        if n_new + removed >= needed:
+            why = _news(n_new, removed)
         elif begun:
             why = f"enough labels of {', '.join(begun)}"
         elif gone:
             why = f"no labels of {', '.join(gone)} any more"
-    return Forecast(counted, needed, short, tuple(sorted(enough)), is_first, removed, why)
+    return Forecast(n_new, needed, short, tuple(sorted(enough)), is_first, removed, why)
 
 
 def _news(new: int, removed: int) -> str:
-    texts = [f"{new} new labels"] if new else []
-    texts += [f"{removed} labels taken back"] if removed else []
+    texts = [counted(new, "new label")] if new else []
+    texts += [f"{counted(removed, 'label')} taken back"] if removed else []
     return ", ".join(texts)
 
 

@@ -1,6 +1,5 @@
 """The watch of a champion that took over as counted, with real predictions and labels."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,8 +7,6 @@ from lab import Lab
 from lab import champion as champion
 from lab import lab as lab
 
-from daemon.database.predictions import Predictions
-from daemon.labels.labels import Label
 from daemon.training import watch
 from daemon.training.decisions import BY_ITSELF, Decision
 from learner.catalogue import manifest_path, weights_path
@@ -29,22 +26,14 @@ def watched(lab: Lab) -> Lab:
 
 def came(lab: Lab, number: int, new: str, former: str, *, biased: bool = False) -> None:
     """A bright clip that both models predicted, and its label."""
-    predictions = Predictions(lab.engine, 0.0)
-    ids = {
-        name: predictions.register_model(name, name, ["bright", "dark"], {}, lab.now)
-        for name in ("auto-1", "tiny")
-    }
     path = lab.put_video(f"inbox/v_new_g{number:03}_c01.avi", frames=6, shade=100 + number)
     lab.enqueue(path, group=f"g{number}")
-    predicted = replace(
-        lab.model_prediction(new),
-        model_id=ids["auto-1"],
-    )
-    shadow = replace(lab.model_prediction(former), model_id=ids["tiny"])
+    predicted = lab.model_prediction(new, model=lab.register("auto-1"))
+    shadow = lab.model_prediction(former, model=lab.register("tiny"))
     (video,) = lab.predict_and_file(predicted, shadow=shadow)
     if biased:
         lab.clip("dark", 1000 + number)  # without a label
-    lab.labels.add([Label(video, "labelled", "bright", sampled=not biased)], "page", "ann", lab.now)
+    lab.give_label(video, "bright", "page", sampled=not biased)
 
 
 def test_a_takeover_as_counted_states_the_watch_and_its_end(watched: Lab) -> None:
