@@ -18,10 +18,10 @@ from learner.paired import Paired
 MORE_CLIPS = 5
 MOST_CLIPS = 100  # if more were needed, the number would say little
 LEAST_GROUPS = 2
-# Clips of one group are taken to be alike as far as they show it, which is the worst case where
-# there are few. So, counted by groups, chance may be twice as likely as the odds say: six clips of
-# two classes, of two groups each, are enough if all are right.
-GROUPS_MAY = 2
+# Clips of one group are taken to be alike as far as they show it, which is the worst case if there
+# are few. So, counted by groups, chance may be so many times as likely as the level says, one in ten
+# at the first comparison: six clips of two classes, of two groups each, are enough if all are right.
+GROUPS_MAY = 3.3
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class FirstModel:
     def is_shown(self) -> bool:
         """Whether it is better than guessing and than the champion, beyond chance."""
         is_better = self.total["challenger"] > self.total["champion"]
-        by_groups = self.p_groups <= GROUPS_MAY * self.rule.odds
+        by_groups = self.p_groups <= GROUPS_MAY * self.level
         return is_better and self.p <= self.level and by_groups
 
     @cached_property
@@ -115,7 +115,7 @@ class FirstModel:
             whole = at_least(int(share * of), of, chance)
             effect = self.design_effect
             by_groups = at_least(share * of / effect, of / effect, chance)
-            return whole <= self.level and by_groups <= GROUPS_MAY * self.rule.odds
+            return whole <= self.level and by_groups <= GROUPS_MAY * self.level
 
         return max(1, bisect_left(range(MOST_CLIPS), True, key=is_decided))
 
