@@ -1,64 +1,23 @@
-"""One comparison of a challenger with the champion: its counts, its outcome, and its words.
+"""One comparison of a challenger with a champion that knows some of its classes.
 
-How the level of each comparison is chosen stands in `learner.promotion`.
+Its counts, its outcome, its words, and the next step. How the level of each comparison is chosen
+stands in `learner.promotion`; models without a class in common are compared by
+`learner.first_model`.
 """
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import NormalDist, fmean
-from typing import Any, Literal
+from typing import Any
 
-from learner.paired import Paired
+from learner.evidence import Counts, NextStep, Outcome, Rule, counted
+from learner.paired import Paired, quantile
 
-Outcome = Literal["promoted", "refused", "undecided"]
-Counts = dict[str, int]
-
-NEW_CLASS_CLIPS = 5
+FEWEST_CLIPS = 3
+"""Of a new class, and of the classes known before, at least so many clips judge."""
 MOST_CLIPS = 10_000_000
 NAMED = 3  # so many of the classes with the fewest clips
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What a challenger has to show; all are shares of 1."""
-
-    margin: float = 0.1
-    """Of clips of classes that both know, how many more it may at most get wrong.
-
-    A larger loss must be ruled out with statistical significance. As counted, the loss may be at
-    most a quarter of that.
-    """
-    gain: float = 0.05
-    """Of the same clips, how many more right ones are worth waiting for."""
-    class_loss: float = 0.2
-    """Of one class's clips, how many it may at most lose."""
-    new_class_recall: float = 0.7
-    """Of a new class's clips, how many it has to recognise."""
-    odds: float = 0.05
-    """The highest probability that a champion is ever replaced by a model worse by the margin."""
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """One holdout clip: its label, its group, and the classes that both models predict."""
-
-    label: str
-    group: str
-    champion: str
-    challenger: str
-    biased: bool = False
-    """It was labelled because of the champion's prediction, as a correction is.
-
-    People choose such clips because the champion is wrong on them. So they cannot judge the classes
-    that the champion knows. If the champion does not know the class, all clips of the class are its
-    errors: the choice leaves none out, and does not depend on the challenger. So these clips count.
-    """
-
-    def outcome(self) -> tuple[str, bool, bool]:
-        """Its group, and whether each of the two is right."""
-        return self.group, self.champion == self.label, self.challenger == self.label
+MORE_CLIPS = 5  # of a class that is recognised too rarely, if nothing says how many are needed
 
 
 @dataclass(frozen=True)
@@ -77,13 +36,16 @@ class Trial:
     """The classes that only the challenger knows."""
     groups: int
     """Of a new class, clips of so many groups are needed."""
-    z: float
-    """How many standard errors the level of this comparison corresponds to.
-
-    A difference counts as shown if it is more than `z` standard errors away. The stricter the
-    level, the larger is `z`.
-    """
+    level: float
+    """How probable it may be that this comparison alone takes over a worse model."""
     rule: Rule
+    crossed: int = 0
+    """How many of the clips in `total` judge by cross-validation: they are not of the holdout."""
+    is_small: bool = False
+    """The holdout is too small to show anything, so cross-validation judges beside it.
+
+    Then a challenger that is within the margin, beyond chance, only has to be better as counted.
+    """
 
     @cached_property
     def fallen(self) -> list[str]:
@@ -106,38 +68,25 @@ class Trial:
         One, if all that they lack is another group.
         """
         lacks = {
-            name: max(NEW_CLASS_CLIPS - of["n"], self.groups - of["groups"], 0)
+            name: max(FEWEST_CLIPS - of["n"], self.groups - of["groups"], 0)
             for name, of in self.new.items()
         }
         return {name: lack for name, lack in lacks.items() if lack}
 
     @cached_property
     def recognised(self) -> list[str]:
-        """The new classes that the challenger recognises.
-
-        If no class is shared, nothing else would find a model that predicts one class for all
-        clips. Then the mean over the new classes has to be as high, and there must be two of them.
-        """
-        recalls = {
-            name: of["challenger"] / of["n"]
+        """The new classes that the challenger recognises."""
+        return [
+            name
             for name, of in self.new.items()
-            if name not in self.waiting
-        }
-        if not self.shared and (
-            len(recalls) < 2 or fmean(recalls.values()) < self.rule.new_class_recall
-        ):
-            return []
-        return [name for name, recall in recalls.items() if recall >= self.rule.new_class_recall]
+            if name not in self.waiting and of["challenger"] >= self.rule.new_class_recall * of["n"]
+        ]
 
     @cached_property
     def outcome(self) -> Outcome:
         """What follows from the counts."""
         if self.fallen:
             return "refused"
-        if not self.shared:
-            if self.recognised:
-                return "promoted"
-            return "undecided" if self.waiting else "refused"
         return self.compare(self.paired, gains_class=bool(self.recognised))
 
     def compare(self, paired: Paired, *, gains_class: bool) -> Outcome:
@@ -147,15 +96,17 @@ class Trial:
         each comparison.
         """
         loses = self._loses(paired)
-        is_within_margin = paired.z(-self.rule.margin) > self.z
-        is_better = paired.z(0) > self.z
-        if is_within_margin and (is_better or (gains_class and not loses)):
-            return "promoted"
         shown = -quantile(self.rule.odds)
-        is_worse = loses and paired.z(0) < shown
+        if loses and paired.z(0) < shown:
+            return "refused"
+        if gains_class and not loses and paired.n >= FEWEST_CLIPS:
+            return "promoted"
+        if paired.is_above(-self.rule.margin, self.level) and (
+            paired.is_above(0, self.level) or (self.is_small and paired.difference > 0)
+        ):
+            return "promoted"
         has_no_gain = paired.difference <= 0 and paired.z(self.rule.gain) < shown
-        is_useless = has_no_gain and not (gains_class or self.waiting)
-        return "refused" if is_worse or is_useless else "undecided"
+        return "refused" if has_no_gain and not (gains_class or self.waiting) else "undecided"
 
     def _loses(self, paired: Paired) -> bool:
         """Whether it is worse as counted.
@@ -167,7 +118,7 @@ class Trial:
     @cached_property
     def missing(self) -> int:
         """How many more clips of the shared classes are needed, if they are like the others."""
-        if not self.shared or self.outcome != "undecided":
+        if self.outcome != "undecided":
             return 0
 
         def is_decided(more: int) -> bool:
@@ -184,18 +135,25 @@ class Trial:
         """The shared classes that have the fewest clips."""
         return sorted(self.shared, key=lambda name: (self.shared[name]["n"], name))[:NAMED]
 
+    @property
+    def is_as_counted(self) -> bool:
+        """Whether it took over as counted, and a loss is not ruled out beyond chance."""
+        return self.outcome == "promoted" and not self._is_better()
+
     def figures(self) -> dict[str, Any]:
         """Counts, accuracies, their difference and its bounds."""
         n = self.total["n"]
         paired = self.paired
-        return {
+        z = quantile(self.level)
+        step = self.next_step()
+        figures = {
             "n": n,
             "groups": self.total["groups"],
             "champion": self.total["champion"] / n if n else None,
             "challenger": self.total["challenger"] / n if n else None,
             "difference": paired.difference if n else None,
-            "lower": paired.lower(self.z),
-            "upper": paired.upper(self.z),
+            "lower": paired.lower(z),
+            "upper": paired.upper(z),
             "gains": paired.gains,
             "losses": paired.losses,
             "design_effect": paired.design_effect,
@@ -209,19 +167,34 @@ class Trial:
                 "above_all": self.fewest,
                 "new_classes": self.waiting,
             },
+            "basis": self._basis(),
+            "next": step.text,
+            "label": step.label,
         }
+        return figures | ({"risk": self._risk()} if self.is_as_counted else {})
+
+    def _basis(self) -> str:
+        if not self.crossed:
+            return "holdout"
+        is_all = self.crossed == self.total["n"]
+        return "cross-validation" if is_all else "holdout and cross-validation"
+
+    def _risk(self) -> float:
+        """How much accuracy may be lost on the shared classes, with a probability of 95 %."""
+        return max(0.0, -self.paired.lower(quantile(0.05)))
 
     def reason(self) -> str:
         """The outcome, for a person who is no statistician."""
         if self.fallen:
             first, *others = self.fallen
             more = f" ({len(others)} more classes do, too)" if others else ""
-            return f"Class {first} falls apart: {_score(self.known[first])}{more}."
-        sentences = ["The two models have no class in common."]
-        if self.shared:
-            sentences = self._of_shared()
+            return f"Class {first} falls apart: {self._score(self.known[first])}{more}."
+        of_shared = f"On the classes that both know, {self._score(self.total)}"
+        sentences = [f"{of_shared}: {self._conclusion()}."]
+        if self.is_small and not self.new:
+            sentences.append("The holdout alone has too few clips to judge.")
         new = [
-            f"{name} {of['challenger']} of {of['n']} clips{self._lack(name)}"
+            f"{name} {of['challenger']} of {counted(of['n'])}{self._lack(name)}"
             for name, of in self.new.items()
         ]
         if new:
@@ -231,26 +204,39 @@ class Trial:
             )
         return " ".join(sentences)
 
-    def _of_shared(self) -> list[str]:
-        sentences = [f"On the classes that both know, {_score(self.total)}: {self._conclusion()}."]
-        if self.missing:
-            classes = ", ".join(self.fewest)
-            sentences.append(
-                f"About {self.missing:,} more are needed, above all of {classes}; "
-                "corrections do not count."
-            )
-        return sentences
+    def _score(self, counts: Counts) -> str:
+        clips = counted(counts["n"]) if self.crossed else counted(counts["n"], "holdout clip")
+        if counts is self.total and self.crossed:
+            if self.crossed == counts["n"]:
+                clips += " (all by cross-validation)"
+            else:
+                clips += (
+                    f" ({counts['n'] - self.crossed} of the holdout, others by cross-validation)"
+                )
+        return (
+            f"of {clips} the champion predicts {counts['champion']} right, "
+            f"the challenger {counts['challenger']}"
+        )
+
+    def _is_better(self) -> bool:
+        """Beyond chance."""
+        return self.paired.is_above(0, self.level)
 
     def _conclusion(self) -> str:
         if self.outcome == "refused":
-            if self.paired.z(0) < -quantile(self.rule.odds):
+            if self._loses(self.paired) and self.paired.z(0) < -quantile(self.rule.odds):
                 return "it is worse, beyond chance"
             return f"no gain, and one of {100 * self.rule.gain:g} points would have shown"
-        if self.paired.z(-self.rule.margin) <= self.z:
-            return "too few to say"
+        is_within = self.paired.is_above(-self.rule.margin, self.level)
+        if self.is_as_counted:
+            counted_as = "better" if self.paired.difference > 0 else "not worse"
+            risk = f"at most {100 * self._risk():.0f} points may be lost, with probability 95 %"
+            return f"it is {counted_as} as counted; {risk}"
+        if not is_within:
+            is_lost = self.recognised and self._loses(self.paired)
+            return "it is worse as counted" if is_lost else "too few to say"
         points = f"{100 * self.rule.margin:g} points"
-        is_better = self.paired.z(0) > self.z
-        words = "it is better" if is_better else f"it is not worse by {points}"
+        words = "it is better" if self._is_better() else f"it is not worse by {points}"
         words += ", beyond chance"
         if self._loses(self.paired):
             words += ", but worse as counted"
@@ -261,40 +247,56 @@ class Trial:
     def _lack(self, name: str) -> str:
         if name not in self.waiting:
             return ""
+        return f" ({self.waiting[name]} more needed{self._other_group(name)})"
+
+    def _other_group(self, name: str) -> str:
         is_one_group = self.new[name]["groups"] < self.groups
-        other = ", of another group" if is_one_group else ""
-        return f" ({self.waiting[name]} more needed{other})"
+        return ", of another group" if is_one_group else ""
 
+    def next_step(self) -> NextStep:
+        """What a person can do."""
+        if self.fallen:
+            return self._regain(self.fallen[0])
+        if unclear := self._unclear():
+            wanted = [f"{more} of {name}{self._other_group(name)}" for name, more in unclear]
+            return NextStep(f"Label more clips: {'; '.join(wanted)}.", dict(unclear))
+        if self.outcome == "promoted":
+            return NextStep("", {})
+        worst = self._worst()
+        if self.missing:
+            names = self.fewest
+            share = -(-self.missing // max(1, len(names)))
+            text = f"Label about {self.missing:,} more clips, above all of {', '.join(names)}"
+            return NextStep(f"{text}; corrections do not count.", dict.fromkeys(names, share))
+        if self._loses(self.paired):
+            text = f"Check the newest labels ('vidwatch labels'), then label more of {worst}"
+            return NextStep(f"{text}.", {worst: MORE_CLIPS})
+        if not worst:
+            return NextStep("Nothing is to be done: the champion is right on all of them.", {})
+        text = f"The champion stays. What helps most are more labels of {worst}"
+        return NextStep(f"{text}.", {worst: MORE_CLIPS})
 
-def _score(counts: Counts) -> str:
-    return (
-        f"of {counts['n']} holdout clips the champion predicts {counts['champion']} right, "
-        f"the challenger {counts['challenger']}"
-    )
+    def _regain(self, name: str) -> NextStep:
+        """For a class that falls apart."""
+        if name in self.shared:
+            text = f"Label about {MORE_CLIPS} more clips of {name}, of other recordings"
+        else:
+            text = f"It has too few clips to learn {name}: label {MORE_CLIPS} more"
+            text += ", or take the labels of the others back"
+        return NextStep(f"{text}.", {name: MORE_CLIPS})
 
+    def _unclear(self) -> list[tuple[str, int]]:
+        """The new classes that wait or are not recognised, and how many more clips to label."""
+        if self.recognised and self.outcome == "undecided":
+            return []
+        return [
+            (name, self.waiting.get(name, MORE_CLIPS))
+            for name in self.new
+            if name not in self.recognised
+        ]
 
-def by_class(clips: Iterable[Evidence], names: Collection[str]) -> dict[str, Counts]:
-    """The counts of each of these classes."""
-    found: dict[str, list[Evidence]] = {name: [] for name in sorted(names)}
-    for clip in clips:
-        if clip.label in found:
-            found[clip.label].append(clip)
-    return {name: count(clips) for name, clips in found.items()}
-
-
-def count(clips: Collection[Evidence]) -> Counts:
-    """How many clips and groups there are, and how many clips each model predicts right."""
-    right = {
-        model: sum(getattr(clip, model) == clip.label for clip in clips)
-        for model in ("champion", "challenger")
-    }
-    return {"n": len(clips), "groups": len({clip.group for clip in clips}), **right}
-
-
-def quantile(level: float) -> float:
-    """How many standard errors `level` corresponds to.
-
-    A normally distributed figure is above its mean by more than so many with the probability
-    `level`: 1.64 for 5 %.
-    """
-    return -NormalDist().inv_cdf(level)
+    def _worst(self) -> str:
+        """The shared class on which the challenger is wrong most often; empty if on none."""
+        wrong = {name: of["n"] - of["challenger"] for name, of in self.shared.items()}
+        worst = max(sorted(wrong), key=wrong.__getitem__, default="")
+        return worst if worst and wrong[worst] else ""

@@ -12,14 +12,16 @@ from tiny import class_folders, trained_on
 
 from daemon.database.tables import trainings
 from daemon.home.settings import Settings
-from daemon.labels.labels import Label
+from daemon.labels.labels import Label, Source
 from daemon.training.decisions import Decisions
+from daemon.training.forecast import Known
 from daemon.training.retraining import Retraining
 
 # Its clock runs ahead of the processes that it waits for.
 SETTINGS = Settings(
     settle_seconds=1, min_new_labels=10, min_class_clips=3, device="cpu", training_minutes=100_000
 )
+TINY = Known({"classes": ["bright", "dark"]})
 SHADES = {"bright": 180, "dark": 0, "grey": 90}
 
 
@@ -45,14 +47,21 @@ class Lab(MadeHome):
         (video,) = self.predict_and_file(predicted)
         return video
 
-    def label(self, label: str, groups: range, clips: int = 1, as_class: str = "") -> None:
+    def label(
+        self,
+        label: str,
+        groups: range,
+        clips: int = 1,
+        as_class: str = "",
+        source: Source = "csv",
+    ) -> None:
         """New clips of so many groups, and their labels."""
         new = [
             Label(self.clip(label, group, number), "labelled", as_class or label)
             for group in groups
             for number in range(1, clips + 1)
         ]
-        self.labels.add(new, "csv", "ann", self.now)
+        self.labels.add(new, source, "ann", self.now)
 
     def tend(self, until: Callable[[], Any]) -> None:
         """Some seconds at a time, while the process takes the time it takes."""

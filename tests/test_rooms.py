@@ -28,6 +28,7 @@ HEAVY_DAEMON = {
     "classify/inference.py",
     "classify/decoding.py",
     "training/trainer.py",
+    "training/evidence.py",
     "classify/rescoring.py",
     "cli/models.py",
     "cli/training.py",
@@ -42,6 +43,7 @@ LIGHT_LEARNER = {
     "learner.groups",
     "learner.catalogue",
     "learner.recipe",
+    "learner.sequential",
     "learner.classes",
     "learner.spec",
 }

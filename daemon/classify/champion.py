@@ -61,7 +61,7 @@ class ChampionLoader:
         name = self._decisions.apply_setting(setting, now)
         while True:
             try:
-                return self._predictor(name, self._challenger(), now)
+                return self._predictor(name, self._decisions.shadow(), now)
             except VidwatchError as error:
                 # Each rollback goes one champion further back, and the first champion since the
                 # setting was changed is its model. The champions before that contradict the
@@ -77,7 +77,7 @@ class ChampionLoader:
     def predictor_if_changed(self, now: datetime) -> Predictor | None:
         """A new predictor if champion or challenger changed; else None."""
         name = self._decisions.champion()
-        challenger = self._challenger()
+        challenger = self._decisions.shadow()
         if name is None or (name, challenger) == self._models:
             return None
         try:
@@ -104,10 +104,6 @@ class ChampionLoader:
         back, bad = self._decisions.roll_back(now, problem + BY_ITSELF)
         log.error("model %s cannot be used (%s): %s is the champion again", bad, problem, back)
         return back
-
-    def _challenger(self) -> str | None:
-        row = self._decisions.undecided()
-        return row.challenger if row else None
 
     def _predictor(self, name: str, challenger: str | None, now: datetime) -> Predictor:
         is_loaded = self._models is not None and self._models[0] == name

@@ -49,10 +49,15 @@ def newest_held_out(models: Path) -> HeldOut | None:
     files = [file for file in files if file.is_file()]
     if not files:
         return None
-    return _read(max(files, key=lambda file: file.stat().st_mtime_ns))
+    return read_held_out(max(files, key=lambda file: file.stat().st_mtime_ns))
 
 
-def _read(file: Path) -> HeldOut:
+def read_held_out(file: Path) -> HeldOut:
+    """The held-out predictions of one training.
+
+    Raises:
+        VidwatchError: the file is damaged.
+    """
     try:
         document = json.loads(file.read_text())
         classes = tuple(document["classes"])

@@ -37,11 +37,32 @@ def new_since(last_label: int) -> Select[Any]:
     recent = newest().where(is_recent, is_predicted).subquery()
     before = labels.alias()
     was_before = and_(before.c.video_id == recent.c.video_id, before.c.id <= last_label)
-    old_class = select(before.c["class"]).where(was_before, stands(before))
+    withdrawn = labels.alias()
+    was_taken_back = and_(withdrawn.c.takes_back == before.c.id, withdrawn.c.id <= last_label)
+    stood = not_(select(withdrawn.c.id).where(was_taken_back).exists())
+    old_class = select(before.c["class"]).where(was_before, before.c.verdict != "withdrawn", stood)
     old_class = old_class.order_by(before.c.id.desc()).limit(1)
     is_new = recent.c["class"].is_distinct_from(old_class.scalar_subquery())
     new = select(recent.c["class"].label("name"), func.count().label("n"))
     return new.where(is_new).group_by(recent.c["class"])
+
+
+def taken_back_since(last_label: int) -> Select[Any]:
+    """How many videos lost the class that they had at the label `last_label`.
+
+    The label was taken back since, and the video has not got the same class again.
+    """
+    withdrawn = labels.alias()
+    now = newest().subquery()
+    query = select(func.count(labels.c.video_id.distinct()))
+    query = query.join(withdrawn, withdrawn.c.takes_back == labels.c.id)
+    query = query.outerjoin(now, now.c.video_id == labels.c.video_id)
+    return query.where(
+        withdrawn.c.id > last_label,
+        labels.c.id <= last_label,
+        labels.c.verdict == "labelled",
+        now.c["class"].is_distinct_from(labels.c["class"]),
+    )
 
 
 def find(connection: Connection, condition: Any) -> dict[int, Any]:

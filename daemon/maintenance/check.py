@@ -287,8 +287,8 @@ class Check:
         decisions = Decisions(self._engine)
         if champion := decisions.champion():
             in_use.add(champion)
-        if undecided := decisions.undecided():
-            in_use.add(undecided.challenger)
+        if shadow := decisions.shadow():
+            in_use.add(shadow)
         if not self._quick:
             from learner import checkpoint
 

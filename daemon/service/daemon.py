@@ -52,6 +52,7 @@ Show = Callable[[Queue], None]
 IDLE = 0.5  # seconds
 PAUSE = 2  # seconds
 TENDING = timedelta(seconds=2)
+RETRAINING = timedelta(seconds=0.5)  # a training is followed so closely, and takes few queries
 RENEWAL = timedelta(minutes=1)
 TRIMMING = timedelta(minutes=10)
 BACKUP_CHECK = timedelta(minutes=1)
@@ -299,7 +300,7 @@ def _schedule_care(
     backups = Backups(home, settings, partial(lock.note, "backup"))
     note = partial(lock.note, "retention")
     retention = Retention(home, queue.engine, settings, backups.make, note)
-    _every(schedule, TENDING, retraining.tend)
+    _every(schedule, RETRAINING, retraining.tend)
     _every(schedule, BACKUP_CHECK, backups.tend)
     _every(schedule, RETENTION, retention.tend)
 

@@ -4,8 +4,7 @@ The newest decision that made a model the champion says which model is in use. D
 changed, and trainings never after their end.
 """
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection
 from datetime import datetime
 from itertools import count
 from typing import Any
@@ -13,49 +12,18 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Select, case, func, insert, select, update
 
 from daemon.database.tables import decisions, models, predictions, that_counts, trainings
+from daemon.training.records import Decision, DecisionRow, Training
+from learner.catalogue import model_name
 from learner.errors import VidwatchError
+
+__all__ = ["BY_ITSELF", "Decision", "DecisionRow", "Decisions", "Training"]
 
 BY_ITSELF = "; went back by itself"  # ends the reason if the daemon, not a person, went back
 NO_TAKEOVER = ("refused", "undecided")
 """The verdicts after which the champion stays the same."""
-
-
-@dataclass(frozen=True)
-class Training:
-    """A training that was requested, or has begun."""
-
-    id: int
-    name: str
-    """Of its model."""
-
-
-@dataclass(frozen=True)
-class Decision:
-    """How a comparison ended."""
-
-    verdict: str
-    reason: str
-    """For people."""
-    figures: Mapping[str, Any]
-    """What the verdict rests on."""
-
-
-@dataclass(frozen=True)
-class DecisionRow:
-    """A decision as it is stored."""
-
-    verdict: str
-    challenger: str
-    """The model that the decision is about."""
-    champion: str | None
-    """The champion at that time; None if there was none."""
-    reason: str
-    figures: Mapping[str, Any]
-    created_at: datetime
-
-    def to_json(self) -> dict[str, Any]:
-        """One object; the time in ISO 8601."""
-        return {**vars(self), "created_at": self.created_at.isoformat()}
+COMPARED = ("promoted", *NO_TAKEOVER)
+WATCH = "watch"
+"""The key in `figures` of a promotion whose model is watched, and of the end of that watch."""
 
 
 class Decisions:
@@ -175,22 +143,75 @@ class Decisions:
             return True
 
     def count_comparisons(self) -> int:
-        """How many challengers were compared with this champion on the holdout."""
+        """How many comparisons there were with this champion, each time that it was the champion.
+
+        The end of a watch is none: it judges by other clips.
+        """
+        compared = select(decisions.c.champion, decisions.c.verdict, decisions.c.figures)
+        compared = compared.where(decisions.c.verdict.in_(COMPARED))
         with self.engine.begin() as connection:
-            row = _require_takeover(connection)
-            is_later = decisions.c.id > row.id
-            compared = select(func.count()).where(is_later, decisions.c.verdict.in_(NO_TAKEOVER))
-            return connection.scalar(compared) or 0
+            champion = model_name(_require_takeover(connection).challenger)
+            rows = connection.execute(compared).all()
+        return sum(model_name(row.champion) == champion and not _ends_watch(row) for row in rows)
 
     def undecided(self) -> Any:
-        """The row of the newest decision if it is "undecided", else None.
-
-        Its challenger predicts in the champion's shadow.
-        """
-        newest = select(decisions).order_by(decisions.c.id.desc()).limit(1)
+        """The row of the newest comparison if it is "undecided", else None."""
+        newest = select(decisions).order_by(decisions.c.id.desc())
         with self.engine.begin() as connection:
-            row = connection.execute(newest).first()
+            rows = connection.execute(newest.limit(2)).all()
+        row = next((row for row in rows if not _ends_watch(row)), None)
         return row if row and row.verdict == "undecided" else None
+
+    def watched(self) -> Any:
+        """The row of the promotion of the champion while its watch goes on, else None.
+
+        Its column `champion` is the former champion.
+        """
+        with self.engine.begin() as connection:
+            row = connection.execute(_takeover()).first()
+            if row is None or row.verdict != "promoted" or WATCH not in row.figures:
+                return None
+            later = select(decisions.c.verdict, decisions.c.figures)
+            later = later.where(decisions.c.id > row.id, decisions.c.challenger == row.champion)
+            has_ended = any(_ends_watch(end) for end in connection.execute(later))
+        return None if has_ended else row
+
+    def shadow(self) -> str | None:
+        """The model that predicts in the champion's shadow; None if there is none.
+
+        While the champion is watched, it is the former champion, else an undecided challenger.
+        """
+        if watched := self.watched():
+            return str(watched.champion)
+        row = self.undecided()
+        return str(row.challenger) if row else None
+
+    def take_back(self, watched: Any, reason: str, figures: dict[str, Any], now: datetime) -> bool:
+        """Make the former champion of a promotion the champion again.
+
+        Returns:
+            False if there is another champion by now.
+
+        Args:
+            watched: The row that `watched` gave.
+            reason: Why, for people.
+            figures: What that rests on.
+            now: The time of the decision.
+        """
+        with self._writer.begin() as connection:
+            row = _require_takeover(connection)
+            if row.id != watched.id:
+                return False
+            new = DecisionRow(
+                verdict="rolled back",
+                challenger=row.champion,
+                champion=row.challenger,
+                reason=reason + BY_ITSELF,
+                figures={WATCH: figures},
+                created_at=now,
+            )
+            _insert(connection, new, row.setting)
+            return True
 
     def agreement(self, name: str) -> tuple[int, int]:
         """How many new clips a challenger predicted, and for how many the class that counts."""
@@ -260,6 +281,13 @@ class Decisions:
             connection.execute(update(trainings).where(has_begun).values(**stopped))
         return list(reasons)
 
+    def newest_trained(self) -> str | None:
+        """The name of the model of the newest training that ended well; None if there was none."""
+        trained = select(trainings.c.name).where(trainings.c.state == "trained")
+        with self.engine.begin() as connection:
+            name: str | None = connection.scalar(trained.order_by(trainings.c.id.desc()).limit(1))
+        return name
+
     def last_label(self, states: Collection[str] = ("trained", "failed")) -> int:
         """The newest label that a training knew, of those that ended in one of these states."""
         newest = select(func.max(trainings.c.last_label)).where(trainings.c.state.in_(states))
@@ -283,6 +311,11 @@ def _require_takeover(connection: Connection) -> Any:
     if row is None:
         raise VidwatchError("there is no champion yet; start the daemon first")
     return row
+
+
+def _ends_watch(row: Any) -> bool:
+    """Whether a decision is the end of a watch."""
+    return row.verdict in NO_TAKEOVER and WATCH in row.figures
 
 
 def _previous(connection: Connection, takeover: Any) -> str:

@@ -1,14 +1,37 @@
-"""How many new labels there are, and how many start the next training. Only reads."""
+"""How many new labels there are, and whether they start the next training. Only reads."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 
+from daemon.database.tables import labels, videos
 from daemon.home.settings import Settings
+from daemon.home.texts import counted
 from daemon.labels.enough import what_is_missing
-from daemon.labels.queries import new_since
+from daemon.labels.queries import new_since, newest, taken_back_since
 from daemon.training.holdout import count_training_clips
+from learner.catalogue import STARTER, read_manifest
+
+LEAST_CLASSES = 2  # fewer cannot be distinguished
+LEAST_NEW = 3  # new labels, for another training of few
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the models know already."""
+
+    champion: Mapping[str, Any] = field(default_factory=dict)
+    """The manifest of the champion; empty before the first start."""
+    trained: Mapping[str, Any] = field(default_factory=dict)
+    """The manifest of the model that was trained last; empty if there is none."""
+
+    @property
+    def classes(self) -> set[str]:
+        """The champion's classes."""
+        return set(self.champion.get("classes", ()))
 
 
 @dataclass(frozen=True)
@@ -18,32 +41,106 @@ class Forecast:
     new: int
     """How many new labels count: those of classes that have enough clips or are known."""
     needed: int
-    """How many new labels start a training: the setting `min_new_labels`."""
+    """How many new labels start a training: `min_new_labels`, or fewer if few were known."""
     short: dict[str, str]
     """What is missing of each class that has too few clips."""
+    enough: tuple[str, ...] = ()
+    """The classes that a training would learn now."""
+    first: bool = False
+    """Whether it would be the first one of classes of one's own: the champion knows none."""
+    removed: int = 0
+    """How many labels were taken back since the last training."""
+    why: str = ""
+    """Why a training is due, for people; empty if none is."""
 
     @property
     def is_due(self) -> bool:
         """Whether it is time to train."""
-        return self.new >= self.needed
+        return bool(self.why)
 
 
 def count_new_labels(
-    connection: Connection, settings: Settings, last_label: int, known_classes: Collection[str]
+    connection: Connection, settings: Settings, last_label: int, known: Known
 ) -> Forecast:
-    """Count the new labels.
+    """Count the new labels, and say whether it is time to train.
+
+    It is time if a class has become learnable that neither the champion nor the last training
+    knows, if a class lost all its labels, or if there are enough new labels, those that were taken
+    back included: `min_new_labels`, or half as many as the last training knew if that is fewer.
 
     Args:
         connection: To the database.
         settings: Say how many labels and clips are enough.
         last_label: The newest label that a training knew.
-        known_classes: The classes of the champion: for these, any number of clips is enough.
+        known: For the champion's classes, any number of clips is enough.
     """
     short = {}
+    learnable = set[str]()
     for name, clips, groups in count_training_clips(connection):
         missing = what_is_missing(clips, groups, settings.min_class_clips)
-        if missing and name not in known_classes:
+        if missing and name not in known.classes:
             short[name] = missing
-    new = connection.execute(new_since(last_label)).all()
-    counted = sum(row.n for row in new if row.name not in short)
-    return Forecast(counted, settings.min_new_labels, short)
+        else:
+            learnable.add(name)
+    new = {row.name: row.n for row in connection.execute(new_since(last_label))}
+    n_new = sum(n for name, n in new.items() if name not in short)
+    removed = connection.scalar(taken_back_since(last_label)) or 0
+    labelled = learnable | set(short)
+    is_first = bool(labelled and known.classes) and labelled.isdisjoint(known.classes)
+    enough = learnable | _kept(known, labelled)
+    needed = _needed(connection, settings, last_label)
+    before = known.classes | set(known.trained.get("classes", ()))
+    begun = sorted(name for name in learnable - before if new.get(name))
+    gone = sorted(_lost(connection, known, labelled)) if removed else []
+    why = ""
+    if len(enough) >= LEAST_CLASSES:
+        if n_new + removed >= needed:
+            why = _news(n_new, removed)
+        elif begun:
+            why = f"enough labels of {', '.join(begun)}"
+        elif gone:
+            why = f"no labels of {', '.join(gone)} any more"
+    return Forecast(n_new, needed, short, tuple(sorted(enough)), is_first, removed, why)
+
+
+def _news(new: int, removed: int) -> str:
+    texts = [counted(new, "new label")] if new else []
+    texts += [f"{counted(removed, 'label')} taken back"] if removed else []
+    return ", ".join(texts)
+
+
+def _needed(connection: Connection, settings: Settings, last_label: int) -> int:
+    """How many new labels start a training."""
+    if not last_label:
+        return settings.min_new_labels
+    of_before = newest().where(labels.c.id <= last_label, labels.c.verdict == "labelled")
+    count = connection.scalar(select(func.count()).select_from(of_before.subquery())) or 0
+    return min(settings.min_new_labels, max(LEAST_NEW, ceil(count / 2)))
+
+
+def _kept(known: Known, labelled: Collection[str]) -> set[str]:
+    """The champion's classes that the next model learns, too.
+
+    The starter's are dropped if no label is one of them.
+    """
+    starter = set(read_manifest(STARTER)["classes"])
+    return known.classes if starter & set(labelled) else known.classes - starter
+
+
+def _lost(connection: Connection, known: Known, labelled: Collection[str]) -> set[str]:
+    """The classes that a model learned from labelled clips that have no label any more.
+
+    By the model that was trained last: it lacks what was lost before.
+    """
+    model = known.trained or known.champion
+    once = select(videos.c.sha256).join(labels).where(videos.c.sha256.is_not(None)).distinct()
+    once_labelled = set(connection.execute(once).scalars())
+    contents: dict[str, set[str]] = {name: set() for name in model.get("classes", ())}
+    for sha256, label, _ in model.get("trained_on", ()):
+        if label in contents:
+            contents[label].add(sha256)
+    return {
+        name
+        for name, clips in contents.items()
+        if clips and name not in labelled and clips <= once_labelled
+    }

@@ -1,9 +1,13 @@
 """What the process that trains has to do. The daemon writes it as JSON, the process reads it."""
 
 import json
-from collections.abc import Collection, Mapping
+import os
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from daemon.training.holdout import LabelledVideo
 
 
 @dataclass(frozen=True)
@@ -17,6 +21,8 @@ class LabelledFile:
     sha256: str
     biased: bool
     """Whether it may have been labelled because of its prediction, as in `LabelledVideo`."""
+    guessed: bool = False
+    """Nobody named its group: it was found because clips look alike."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,21 @@ class Job:
             fields[side] = tuple(LabelledFile(**clip) for clip in fields[side])
         fields["forgotten"] = tuple(fields["forgotten"])
         return cls(**fields)
+
+
+def labelled_files(clips: "Sequence[LabelledVideo]") -> tuple[LabelledFile, ...]:
+    """Labelled videos, as the process that trains reads them."""
+    return tuple(
+        LabelledFile(
+            path=os.fsdecode(clip.path),
+            label=clip.class_name,
+            group=clip.group,
+            sha256=clip.sha256,
+            biased=clip.biased,
+            guessed=clip.group.startswith("#"),  # so begins the name of a group that was found
+        )
+        for clip in clips
+    )
 
 
 def can_judge(class_name: str, known_classes: Collection[str], *, biased: bool) -> bool:

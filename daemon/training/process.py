@@ -4,10 +4,13 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from daemon.training.job import Job
+from daemon.training.records import Training
 
 MESSAGES = "news.jsonl"
 LOG = "log.txt"
@@ -55,3 +58,20 @@ class Messages:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+@dataclass
+class Running:
+    """A process that trains a challenger and compares it, or only compares it again."""
+
+    process: subprocess.Popen[bytes]
+    messages: Messages
+    training: Training | None
+    """None if the challenger is only compared again."""
+    challenger: str
+    champion: str
+    deadline: datetime
+    """When the process is killed if it has not ended."""
+    why_killed: str | None = None
+    result: dict[str, Any] | None = None
+    """The message with its verdict or its error, once it has sent one."""

@@ -4,10 +4,7 @@ Classification never waits for a training.
 """
 
 import logging
-import os
-import subprocess
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -19,11 +16,13 @@ from daemon.home.settings import Settings
 from daemon.home.space import GIGABYTE
 from daemon.labels.groups import labelled_groups
 from daemon.labels.labels import newest_label
+from daemon.training import watch
+from daemon.training.choice import choose
 from daemon.training.decisions import Decision, Decisions, Training
-from daemon.training.forecast import Forecast, count_new_labels
+from daemon.training.forecast import Forecast, Known, count_new_labels
 from daemon.training.holdout import LabelledVideo, assign_sides, labelled_videos
-from daemon.training.job import Job, LabelledFile, can_judge
-from daemon.training.process import LOG, Messages, how_it_ended, start
+from daemon.training.job import Job, can_judge, labelled_files
+from daemon.training.process import LOG, Messages, Running, how_it_ended, start
 from learner.catalogue import STARTER, read_manifest
 from learner.errors import VidwatchError
 from learner.recipe import HEAD, load
@@ -32,11 +31,13 @@ log = logging.getLogger(__name__)
 
 BY_COMMAND = "vidwatch retrain"
 # For so many settle times no new label must have come before a training is considered: people
-# label in bursts, and a training waits for their end.
+# label in bursts, and a training waits for their end. A table comes as a whole.
 SETTLE_TIMES_WITHOUT_LABEL = 5
+SETTLE_TIMES_AFTER_TABLE = 1
 # New holdout clips after which an undecided comparison is made again, if it does not say how many
 # it lacks.
 MORE_TO_JUDGE = 5
+UNREAD = ("waiting", "queued", "claimed")  # states of videos that wait for their prediction
 RULE = ("margin", "class_loss", "new_class_recall")  # settings of the comparison
 
 
@@ -45,23 +46,6 @@ class _Clips(NamedTuple):
 
     training: list[LabelledVideo]
     holdout: list[LabelledVideo]
-
-
-@dataclass
-class _Running:
-    """A process that trains a challenger and compares it, or only compares it again."""
-
-    process: subprocess.Popen[bytes]
-    messages: Messages
-    training: Training | None
-    """None if the challenger is only compared again."""
-    challenger: str
-    champion: str
-    deadline: datetime
-    """When the process is killed if it has not ended."""
-    why_killed: str | None = None
-    result: dict[str, Any] | None = None
-    """The message with its verdict or its error, once it has sent one."""
 
 
 class Retraining:
@@ -78,9 +62,8 @@ class Retraining:
         self._settings = settings
         self._decisions = decisions
         self._engine: Engine = decisions.engine
-        self._running: _Running | None = None
+        self._running: Running | None = None
         self._newest_label = 0
-        self._trained_on = 0  # labelled clips that the champion or the starter was trained on
         # When the new labels are counted: a while after the newest label, but never later than
         # `_check_by`, although labels still come.
         self._check_at = datetime.min.replace(tzinfo=UTC)
@@ -91,10 +74,12 @@ class Retraining:
         try:
             if self._running:
                 self._follow(self._running, now)
-            elif training := self._decisions.requested_training():
-                self._begin(training, now)
-            elif self._is_time_to_check(now):
+                return
+            if self._is_time_to_check(now):
                 self._check(now)
+            training = self._decisions.requested_training()
+            if training and not self._running:
+                self._begin(training, now)
         except (VidwatchError, OSError) as error:
             log.warning("no training now: %s", error)
             self._check_at = now + self._longest_wait()
@@ -102,25 +87,37 @@ class Retraining:
     def forecast(self) -> Forecast:
         """How near the next training is."""
         last_label = self._decisions.last_label()
-        known_classes = self._known_classes()
+        known = Known(self._manifest(self._decisions.champion()), self._last_trained())
         with self._engine.begin() as connection:
-            return count_new_labels(connection, self._settings, last_label, known_classes)
+            return count_new_labels(connection, self._settings, last_label, known)
 
-    def request(self, newest: int, now: datetime) -> str:
+    def request(self, now: datetime) -> str:
         """Request a training for a person, unless the last one knew all labels.
-
-        Args:
-            newest: The newest label that a training would know.
-            now: The time of the request.
 
         Returns:
             What to tell the person.
+
+        Raises:
+            VidwatchError: it cannot be trained: there are too few labels.
         """
+        with self._engine.begin() as connection:
+            newest = newest_label(connection)
+            clips = labelled_videos(connection)
+        if not clips:
+            hint = "put clips into labelled/<class>/"
+            raise VidwatchError(f"retrain: there are no labels to learn from; {hint}")
         # A training that failed may be tried again.
         if newest <= self._decisions.last_label(["trained"]):
             return "nothing was labelled since the last training: nothing to learn"
+        self._require_enough(now)
         name = self._decisions.request_training(BY_COMMAND, now, names_in_use(self._home))
         return f"asked for: {name}"
+
+    def _require_enough(self, now: datetime) -> None:
+        """Refuse a training that cannot be made before a process starts for it."""
+        champion = self._champion()
+        job = self._job("not-begun", champion, self._clips(now), is_trained=False)
+        choose(job, self._manifest(champion))
 
     def stop(self) -> None:
         """End the process; the next start of the daemon trains again."""
@@ -134,15 +131,16 @@ class Retraining:
         It is time when no label has come for a while and all labelled videos have been read, or
         when the last check is long ago.
         """
-        is_unread = videos.c.state.in_(("waiting", "queued", "claimed"))
-        unread = select(labels.c.id).join(videos).where(is_unread).limit(1)
+        unread = select(labels.c.id).join(videos).where(videos.c.state.in_(UNREAD)).limit(1)
         with self._engine.begin() as connection:
             newest = newest_label(connection)
             is_pending = connection.execute(unread).first() is not None
+            source = connection.scalar(select(labels.c.source).where(labels.c.id == newest))
         self._check_by = min(self._check_by, now + self._longest_wait())
         if newest != self._newest_label or is_pending:
             self._newest_label = newest
-            pause = SETTLE_TIMES_WITHOUT_LABEL * self._settings.settle_seconds
+            times = SETTLE_TIMES_AFTER_TABLE if source == "csv" else SETTLE_TIMES_WITHOUT_LABEL
+            pause = times * self._settings.settle_seconds
             self._check_at = min(now + timedelta(seconds=pause), self._check_by)
         return now >= self._check_at
 
@@ -153,10 +151,11 @@ class Retraining:
         """Request a training if there are enough new labels, or compare an undecided one again."""
         self._check_at = now + self._longest_wait()
         self._check_by = self._check_at
+        if happened := watch.tend(self._decisions, self._home, now):
+            log.warning("%s", happened)
         forecast = self.forecast()
         if forecast.is_due:
-            why = f"{forecast.new} new labels"
-            self._decisions.request_training(why, now, names_in_use(self._home))
+            self._decisions.request_training(forecast.why, now, names_in_use(self._home))
         elif row := self._decisions.undecided():
             clips = self._clips(now)
             missing = row.figures["missing"]["clips"] or MORE_TO_JUDGE
@@ -172,20 +171,36 @@ class Retraining:
 
     def _known_classes(self) -> set[str]:
         """The classes of the champion; none before the first start."""
-        name = self._decisions.champion()
-        if name is None:
-            return set()
-        return set(read_manifest(self._home.model_or_starter(name))["classes"])
+        return set(self._manifest(self._decisions.champion()).get("classes", ()))
+
+    def _manifest(self, name: str | None) -> dict[str, Any]:
+        """The manifest of a model; empty without a name."""
+        return read_manifest(self._home.model_or_starter(name)) if name else {}
+
+    def _last_trained(self) -> dict[str, Any]:
+        """The manifest of the model that was trained last; empty if there is none any more."""
+        try:
+            return self._manifest(self._decisions.newest_trained())
+        except VidwatchError:
+            return {}
 
     def _begin(self, training: Training, now: datetime) -> None:
         try:
+            last_label = self._last_read_label()
             clips = self._clips(now)
-            label_ids = [clip.label_id for clip in (*clips.training, *clips.holdout)]
-            self._decisions.begin(training, max(label_ids, default=0), now)
+            self._decisions.begin(training, last_label, now)
             self._start(training.name, training, clips, now)
         except (VidwatchError, OSError) as error:
             log.warning("%s cannot be trained: %s", training.name, error)
             self._decisions.end(training, "failed", str(error), now)
+
+    def _last_read_label(self) -> int:
+        """The newest label, also one that takes another back; before the first of unread clips."""
+        unread = select(labels.c.id).join(videos).where(videos.c.state.in_(UNREAD))
+        with self._engine.begin() as connection:
+            first = connection.scalar(unread.order_by(labels.c.id).limit(1))
+            newest = newest_label(connection)
+        return newest if first is None else min(newest, first - 1)
 
     def _clips(self, now: datetime) -> _Clips:
         """All labelled videos; each group that has no side gets one."""
@@ -196,8 +211,6 @@ class Retraining:
         sides = assign_sides(self._engine, share, trained_on, of_starter, now)
         with self._engine.begin() as connection:
             clips = labelled_videos(connection)
-        seen = of_starter | {sha256 for sha256, _, _ in trained_on}
-        self._trained_on = sum(clip.sha256 in seen for clip in clips)
         return _Clips(
             training=[clip for clip in clips if sides.get(clip.group) == "training"],
             holdout=[clip for clip in clips if sides.get(clip.group) == "holdout"],
@@ -210,7 +223,7 @@ class Retraining:
         champion = self._champion()
         job = self._job(challenger, champion, clips, is_trained=training is None)
         folder = self._home.model(challenger).with_name(f"{challenger}.run")
-        self._running = _Running(
+        self._running = Running(
             process=start(job, folder),
             messages=Messages(folder),
             training=training,
@@ -233,8 +246,8 @@ class Retraining:
             memory=settings.training_memory,
             cache=round(settings.cache_gigabytes * GIGABYTE),
             min_class_clips=settings.min_class_clips,
-            training=_files(clips.training),
-            holdout=_files(clips.holdout),
+            training=labelled_files(clips.training),
+            holdout=labelled_files(clips.holdout),
             forgotten=self._forgotten(labelled),
             comparison=self._decisions.count_comparisons() + 1,
             rule={name: getattr(settings, name) for name in RULE},
@@ -254,7 +267,7 @@ class Retraining:
             once_labelled = set(connection.execute(query).scalars())
         return tuple(sorted(once_labelled.difference(labelled)))
 
-    def _follow(self, running: _Running, now: datetime) -> None:
+    def _follow(self, running: Running, now: datetime) -> None:
         """Read the messages of the process, and note its result when it has ended."""
         # Asked before the messages are read, so that all are read when it has ended.
         has_ended = running.process.poll() is not None
@@ -275,32 +288,31 @@ class Retraining:
             running.why_killed = f"took longer than {limit}"
             running.process.kill()
 
-    def _conclude(self, running: _Running, now: datetime) -> None:
+    def _conclude(self, running: Running, now: datetime) -> None:
         """Note the result of a process that has ended."""
         result = running.result or {"error": running.why_killed or self._why_failed(running)}
         if "error" in result:
             self._conclude_failed(running, result["error"], now)
             return
-        reason = result["reason"]
-        if result["verdict"] == "undecided" and self._trained_on:
-            why = "this model or the starter was trained on them"
-            reason += f" {self._trained_on} labelled clips cannot judge: {why}."
-        decision = Decision(result["verdict"], reason, result["figures"])
         challenger = running.challenger
         champion = running.champion
+        decision = Decision(result["verdict"], result["reason"], result["figures"])
+        decision = watch.begin(decision, champion)
         if self._decisions.conclude(challenger, champion, decision, now, running.training):
             log.info("%s is %s: %s", challenger, decision.verdict, decision.reason)
 
-    def _conclude_failed(self, running: _Running, error: str, now: datetime) -> None:
+    def _conclude_failed(self, running: Running, error: str, now: datetime) -> None:
         log.warning("%s: %s", running.challenger, error)
         if running.training:
             self._decisions.end(running.training, "failed", error, now)
             return
         # Without a decision, a damaged checkpoint would be compared again for ever.
-        refused = Decision("refused", f"it cannot be used: {error}", {})
+        next_step = "Remove the model, or label more clips: then another one is trained."
+        figures = {"next": next_step, "label": {}}
+        refused = Decision("refused", f"it cannot be used: {error}", figures)
         self._decisions.conclude(running.challenger, running.champion, refused, now)
 
-    def _why_failed(self, running: _Running) -> str:
+    def _why_failed(self, running: Running) -> str:
         file = f"{self._home.model(running.challenger)}.run/{LOG}"
         return f"{how_it_ended(running.process)}; {file} may show why"
 
@@ -314,24 +326,11 @@ def request(engine: Engine, home: Home, settings: Settings, now: datetime) -> st
     """Request a training from the daemon; gives what to tell the person who wants it.
 
     Raises:
-        VidwatchError: there are no labels.
+        VidwatchError: there are no labels, or too few to train.
     """
-    retraining = Retraining(home, settings, Decisions(engine))
-    with engine.begin() as connection:
-        clips = labelled_videos(connection)
-    if not clips:
-        hint = "put clips into labelled/<class>/"
-        raise VidwatchError(f"retrain: there are no labels to learn from; {hint}")
-    return retraining.request(max(clip.label_id for clip in clips), now)
+    return Retraining(home, settings, Decisions(engine)).request(now)
 
 
 def forecast(engine: Engine, home: Home, settings: Settings) -> Forecast:
     """How near the next training is."""
     return Retraining(home, settings, Decisions(engine)).forecast()
-
-
-def _files(clips: Sequence[LabelledVideo]) -> tuple[LabelledFile, ...]:
-    return tuple(
-        LabelledFile(os.fsdecode(clip.path), clip.class_name, clip.group, clip.sha256, clip.biased)
-        for clip in clips
-    )

@@ -10,7 +10,6 @@ import os
 import signal
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,17 +17,17 @@ from typing import Any
 
 import torch
 
-from daemon.labels.enough import what_is_missing
-from daemon.training.job import Job, LabelledFile, can_judge
+from daemon.training.choice import choose
+from daemon.training.evidence import find_crossed, find_evidence, learner_clip
+from daemon.training.job import Job, can_judge
 from learner import promotion
 from learner.cache import Cache, Shelf
 from learner.catalogue import STARTER
-from learner.checkpoint import digest_of
 from learner.classifier import Classifier
-from learner.dataset import LabelledClip, extract, features_shelf, frames_shelf
+from learner.dataset import LabelledClip, features_shelf, frames_shelf
 from learner.errors import VidwatchError
 from learner.process import die_with, keep_freed_memory
-from learner.promotion import Evidence, Rule
+from learner.promotion import Rule
 from learner.recipe import HEAD, Frames, Recipe, load
 from learner.replay import clips_to_replay
 from learner.spec import Augment, ClipSpec, ReadOptions
@@ -145,131 +144,38 @@ def choose_clips(
 ) -> tuple[LabelledClip, ...]:
     """The clips to train on: those of classes that have enough of them.
 
-    They are the labelled clips, and what the champion was trained on, so that it is not forgotten.
-    A class is dropped if people gave other labels to all clips that the champion learned it from,
-    or took these labels back.
-
     Args:
         job: Has the labelled clips.
         rehearsed: The clips that `rehearsed_clips` gives.
         champion: The champion.
 
     Raises:
-        VidwatchError: a class that the champion knows would be lost, or fewer than two classes have
-            enough clips.
+        VidwatchError: as `choose`.
     """
-    relabelled = {clip.sha256 for clip in (*job.training, *job.holdout)} | set(job.forgotten)
-    clips = [_learner_clip(file) for file in job.training]
-    required = set[str]()
-    if _keeps_classes(champion, clips):
-        known = set(champion.classes)
-        # Classes that an earlier model knew, and the champion does not, stay forgotten.
-        clips += [
-            clip for clip in rehearsed if clip.sha256 not in relabelled and clip.label in known
-        ]
-        trained_on = champion.manifest.trained_on
-        required = known & {clip.label for clip in trained_on if clip.sha256 not in relabelled}
-    enough = _classes_with_enough(clips, required, job.min_class_clips)
-    if lost := required - enough:
-        names = ", ".join(sorted(lost))
-        hint = "label clips of two recordings of each"
-        raise VidwatchError(
-            f"the champion knows {names}, but of the clips that it learned these classes from, too "
-            f"few are stored for 'retrain' to learn from ({job.recipe}); {hint}"
-        )
-    if len(enough) < 2:
-        clips_needed = f"{job.min_class_clips} labelled clips of two recordings (min_class_clips)"
-        raise VidwatchError(f"fewer than two classes have {clips_needed}")
-    return tuple(clip for clip in clips if clip.label in enough)
-
-
-def _keeps_classes(champion: Classifier, clips: Sequence[LabelledClip]) -> bool:
-    """Whether the challenger learns the champion's classes, too.
-
-    The starter's classes are dropped if none of the labels is one of them: the person has clips of
-    something else.
-    """
-    if champion.digest != digest_of(STARTER):
-        return True
-    return not {clip.label for clip in clips}.isdisjoint(champion.classes)
-
-
-def _classes_with_enough(
-    clips: Sequence[LabelledClip], required: set[str], min_clips: int
-) -> set[str]:
-    """The classes that have enough clips: any number is enough for those that are required."""
-    by_class: dict[str, list[LabelledClip]] = defaultdict(list)
-    for clip in clips:
-        by_class[clip.label].append(clip)
-    enough = set[str]()
-    for name, members in by_class.items():
-        least = 0 if name in required else min_clips
-        groups = {clip.group for clip in members}
-        if what_is_missing(len(members), len(groups), least) is None:
-            enough.add(name)
-    return enough
+    manifest = {"classes": champion.classes, "trained_on": champion.manifest.trained_on}
+    choice = choose(job, manifest, {clip.sha256 for clip in rehearsed})
+    clips = [learner_clip(file) for file in job.training]
+    clips += [clip for clip in rehearsed if clip.sha256 in choice.rehearsed]
+    return tuple(clip for clip in clips if clip.label in choice.classes)
 
 
 def _compare(
     job: Job, rule: Rule, champion: Classifier, challenger: Classifier, cache: Cache
 ) -> Mapping[str, Any]:
-    """Compare both models on the holdout; gives the message with the verdict."""
+    """Compare both models; gives the message with the verdict."""
     evidence = find_evidence(job.holdout, champion, challenger, cache)
-    result = promotion.judge(evidence, champion.classes, challenger.classes, job.comparison, rule)
-    log.info(
-        "compared holdout=%d verdict=%s reason=%s", len(evidence), result.verdict, result.reason
+    paths = (Path(job.challenger), Path(job.champion))
+    crossed = find_crossed(job.training, *paths, challenger, champion, cache)
+    result = promotion.judge(
+        evidence, champion.classes, challenger.classes, job.comparison, rule, crossed
     )
+    counts = f"holdout={len(evidence)} crossed={len(crossed)}"
+    log.info("compared %s verdict=%s reason=%s", counts, result.verdict, result.reason)
     judging = sum(
         can_judge(file.label, champion.classes, biased=file.biased) for file in job.holdout
     )
     figures = {**result.figures, "able": judging}
     return {"verdict": result.verdict, "reason": result.reason, "figures": figures}
-
-
-def find_evidence(
-    holdout: Sequence[LabelledFile], champion: Classifier, challenger: Classifier, cache: Cache
-) -> list[Evidence]:
-    """What both models predict for the holdout clips that they were not trained on.
-
-    Clips of groups that they were trained on are left out, too, and so are those that cannot be
-    read.
-    """
-    trained_on = [*champion.manifest.trained_on, *challenger.manifest.trained_on]
-    seen = {clip.sha256 for clip in trained_on} | {clip.group for clip in trained_on}
-    # By the groups of today, too: they may have got other names since the training.
-    seen |= {file.group for file in holdout if file.sha256 in seen}
-    unseen = [file for file in holdout if seen.isdisjoint((file.sha256, file.group))]
-    by_champion = _predicted_classes(unseen, champion, cache)
-    by_challenger = _predicted_classes(unseen, challenger, cache)
-    return [
-        Evidence(
-            file.label,
-            file.group,
-            by_champion[file.sha256],
-            by_challenger[file.sha256],
-            file.biased,
-        )
-        for file in unseen
-        if file.sha256 in by_champion and file.sha256 in by_challenger
-    ]
-
-
-def _predicted_classes(
-    files: Sequence[LabelledFile], model: Classifier, cache: Cache
-) -> dict[str, str]:
-    """The class that a model predicts for each file that can be read, by SHA-256."""
-    if not files:
-        return {}
-    found = extract([_learner_clip(file) for file in files], model, cache)
-    logits = model.logits(found.tensor())
-    return {
-        clip.sha256: model.classes[row.argmax()]
-        for clip, row in zip(found.clips, logits, strict=True)
-    }
-
-
-def _learner_clip(file: LabelledFile) -> LabelledClip:
-    return LabelledClip(Path(file.path), file.label, file.group, file.sha256)
 
 
 def _progress_messages() -> Watch:

@@ -306,6 +306,14 @@ def test_the_command_prints_json_and_a_table(it: Labelling) -> None:
         "doubted": {"model": None, "labels": []},
         "two_ways": [],
         "worth_a_look": [],
-        "next_training": {"new": 0, "needed": 20, "short": {}},
+        "next_training": {
+            "new": 0,
+            "needed": 20,
+            "short": {},
+            "enough": [],
+            "first": False,
+            "removed": 0,
+            "why": "",
+        },
     }
     assert "Biking" in subprocess.run(command, capture_output=True, check=True, text=True).stdout

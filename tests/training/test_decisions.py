@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 from homes import MadeHome
 
-from daemon.training.decisions import Decision, Decisions
+from daemon.training.decisions import BY_ITSELF, Decision, Decisions
 from learner.errors import VidwatchError
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 BETTER = Decision("promoted", "it is better", {"n": 60})
+WATCHED = Decision("promoted", "as counted", {"n": 20, "watch": {"former": "starter"}})
 OPEN = Decision("undecided", "too few clips", {"n": 6})
 WORSE = Decision("refused", "it is worse", {"n": 60})
 
@@ -93,6 +94,51 @@ def test_comparisons_are_counted_anew_with_each_champion(decisions: Decisions) -
     assert decisions.count_comparisons() == 2
     decisions.conclude("auto-2", "starter", BETTER, NOW)
     assert decisions.count_comparisons() == 0
+
+
+def test_a_champion_that_comes_back_keeps_its_count(decisions: Decisions) -> None:
+    """By rollback, by promote, and by its path: the holdout was looked at all the same."""
+    decisions.apply_setting("starter", NOW)
+    decisions.conclude("auto-1", "starter", WORSE, NOW)
+    decisions.conclude("auto-2", "starter", BETTER, NOW)
+    decisions.roll_back(NOW)
+    assert decisions.count_comparisons() == 2
+    decisions.conclude("auto-3", "starter", OPEN, NOW)
+    decisions.choose("auto-2", NOW)
+    assert decisions.count_comparisons() == 0
+    decisions.choose("/home/models/starter", NOW)
+    assert decisions.count_comparisons() == 3
+
+
+def test_the_former_champion_is_in_the_shadow_while_the_new_one_is_watched(
+    decisions: Decisions,
+) -> None:
+    decisions.apply_setting("starter", NOW)
+    decisions.conclude("auto-1", "starter", BETTER, NOW)
+    assert (decisions.watched(), decisions.shadow()) == (None, None)
+    decisions.conclude("auto-2", "auto-1", WATCHED, NOW)
+    assert (decisions.watched().challenger, decisions.shadow()) == ("auto-2", "auto-1")
+    decisions.conclude("auto-3", "auto-2", OPEN, NOW)
+    assert decisions.shadow() == "auto-1"
+    decisions.conclude("auto-1", "auto-2", Decision("refused", "it stays", {"watch": {}}), NOW)
+    assert (decisions.watched(), decisions.shadow()) == (None, "auto-3")
+    assert decisions.count_comparisons() == 1  # the end of a watch is no comparison
+    assert decisions.champion() == "auto-2"
+
+
+def test_what_was_worse_is_taken_back_unless_another_champion_has_come(
+    decisions: Decisions,
+) -> None:
+    decisions.apply_setting("starter", NOW)
+    decisions.conclude("auto-1", "starter", WATCHED, NOW)
+    watched = decisions.watched()
+    assert decisions.take_back(watched, "auto-1 was worse", {"n": 9}, NOW)
+    assert (decisions.champion(), decisions.shadow()) == ("starter", None)
+    row = decisions.newest_first()[0]
+    assert (row.verdict, row.reason) == ("rolled back", "auto-1 was worse" + BY_ITSELF)
+    decisions.choose("mine", NOW)
+    assert not decisions.take_back(watched, "auto-1 was worse", {}, NOW)
+    assert decisions.champion() == "mine"
 
 
 def test_a_second_rollback_goes_further_back(decisions: Decisions) -> None:

@@ -1,0 +1,44 @@
+"""A training and a decision, as `decisions.py` gives and takes them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training that was requested, or has begun."""
+
+    id: int
+    name: str
+    """Of its model."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How a comparison ended."""
+
+    verdict: str
+    reason: str
+    """For people."""
+    figures: Mapping[str, Any]
+    """What the verdict rests on."""
+
+
+@dataclass(frozen=True)
+class DecisionRow:
+    """A decision as it is stored."""
+
+    verdict: str
+    challenger: str
+    """The model that the decision is about."""
+    champion: str | None
+    """The champion at that time; None if there was none."""
+    reason: str
+    figures: Mapping[str, Any]
+    created_at: datetime
+
+    def to_json(self) -> dict[str, Any]:
+        """One object; the time in ISO 8601."""
+        return {**vars(self), "created_at": self.created_at.isoformat()}

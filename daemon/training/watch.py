@@ -1,0 +1,127 @@
+"""Watches a champion that took over as counted, on the clips that follow.
+
+The former champion predicts these clips, too, in the shadow. When unbiased labels show that the new
+one is worse on the classes that both know, beyond chance, it is taken back.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from daemon.database.tables import models, predictions, that_counts
+from daemon.home.folder import Home
+from daemon.training.decisions import WATCH, Decision, Decisions
+from daemon.training.holdout import labelled_videos
+from learner.catalogue import model_name, read_manifest
+from learner.sequential import evidence_of_loss
+
+CLIPS = 50
+DAYS = 30
+"""The watch ends after so many labelled clips, or after so many days."""
+ODDS = 0.05
+"""How probable it is at most that a model that is not worse is ever taken back."""
+
+
+def begin(decision: Decision, former: str) -> Decision:
+    """A promotion, with its watch if it is one as counted: stated in its reason and its figures."""
+    if decision.verdict != "promoted" or "risk" not in decision.figures:
+        return decision
+    sentence = (
+        f"{model_name(former)} predicts beside it, and comes back by itself if labels show that it "
+        f"was right more often: for {CLIPS} clips with labels, or {DAYS} days."
+    )
+    watch = {"former": former, "clips": CLIPS, "days": DAYS}
+    figures = {**decision.figures, WATCH: watch}
+    return Decision(decision.verdict, f"{decision.reason} {sentence}", figures)
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """The labelled clips of classes that both models know, since the promotion."""
+
+    n: int = 0
+    new: int = 0
+    """How many of them the new champion predicted right."""
+    former: int = 0
+    gains: int = 0
+    """In how many groups the new champion was right more often."""
+    losses: int = 0
+
+
+def tend(decisions: Decisions, home: Home, now: datetime) -> str | None:
+    """End the watch if it is time to, or take the champion back.
+
+    Returns:
+        What happened, for the log; None if nothing did.
+
+    Raises:
+        VidwatchError: the manifest of one of the two models cannot be read.
+    """
+    watched = decisions.watched()
+    if watched is None:
+        return None
+    with decisions.engine.begin() as connection:
+        counts = _count(connection, watched, home)
+    new = model_name(watched.challenger)
+    former = model_name(watched.champion)
+    score = f"of {counts.n} labelled clips since then {new} predicted {counts.new} right"
+    score += f", {former} {counts.former}"
+    figures = {"n": counts.n, "new": counts.new, "former": counts.former}
+    figures |= {"gains": counts.gains, "losses": counts.losses}
+    if evidence_of_loss(counts.gains, counts.losses) >= 1 / ODDS:
+        reason = f"{new} was worse than {former}, beyond chance: {score}"
+        decisions.take_back(watched, reason, figures, now)
+        return reason
+    if counts.n < CLIPS and now < watched.created_at + timedelta(days=DAYS):
+        return None
+    reason = f"The watch of {new} has ended: {score}; it stays."
+    end = Decision("refused", reason, {WATCH: figures, "next": "", "label": {}})
+    decisions.conclude(watched.champion, watched.challenger, end, now)
+    return reason
+
+
+def _count(connection: Connection, watched: Any, home: Home) -> _Counts:
+    predicted = _predicted(connection, watched)
+    if not predicted:
+        return _Counts()
+    names = (watched.champion, watched.challenger)
+    classes = [set(read_manifest(home.model_or_starter(name))["classes"]) for name in names]
+    shared = classes[0] & classes[1]
+    n = Counter[str]()
+    net = Counter[str]()
+    for clip in labelled_videos(connection):
+        if clip.video_id not in predicted or clip.biased or clip.class_name not in shared:
+            continue
+        new, former = (name == clip.class_name for name in predicted[clip.video_id])
+        n.update(n=1, new=int(new), former=int(former))
+        net[clip.group] += new - former
+    # Clips of one group are alike: each group counts once.
+    gains = sum(more > 0 for more in net.values())
+    losses = sum(more < 0 for more in net.values())
+    return _Counts(n["n"], n["new"], n["former"], gains, losses)
+
+
+def _predicted(connection: Connection, watched: Any) -> Mapping[int, tuple[str, str]]:
+    """The classes that the new and the former champion predicted for each video since then."""
+    counting = predictions.alias()
+    shadow = predictions.alias()
+    by_new = models.alias()
+    by_former = models.alias()
+    query = (
+        select(counting.c.video_id, counting.c["class"], shadow.c["class"])
+        .join(shadow, shadow.c.video_id == counting.c.video_id)
+        .join(by_new, by_new.c.id == counting.c.model_id)
+        .join(by_former, by_former.c.id == shadow.c.model_id)
+        .where(
+            that_counts(counting),
+            shadow.c.kind == "shadow",
+            counting.c.created_at >= watched.created_at,
+            by_new.c.name == model_name(watched.challenger),
+            by_former.c.name == model_name(watched.champion),
+        )
+    )
+    return {video: (new, former) for video, new, former in connection.execute(query)}

@@ -1,0 +1,141 @@
+"""The first model of one's own: compared with a champion that knows none of its classes."""
+
+import json
+from collections.abc import Sequence
+from math import comb
+
+import pytest
+from scipy.stats import binom
+
+from learner.exact import at_least
+from learner.promotion import Evidence, Verdict, judge
+from learner.sequential import evidence_of_loss
+
+SPORTS = ("Biking", "Drumming")
+LEVEL = 0.030
+
+
+def clips(
+    label: str, right: int, of: int, size: int = 1, *, guessed: bool = False
+) -> list[Evidence]:
+    """`of` clips in groups of `size`; the challenger is right on the first `right`."""
+    return [
+        Evidence(
+            label,
+            f"{label}{number // size}",
+            "Biking",
+            label if number < right else "?",
+            guessed=guessed,
+        )
+        for number in range(of)
+    ]
+
+
+def first(crossed: Sequence[Evidence], look: int = 1) -> Verdict:
+    return judge([], SPORTS, sorted({clip.label for clip in crossed}), look, crossed=crossed)
+
+
+def test_three_classes_of_five_clips_take_over_if_all_are_right() -> None:
+    verdict = first([*clips("a", 5, 5), *clips("b", 5, 5), *clips("c", 5, 5)])
+    assert verdict.verdict == "promoted"
+    assert verdict.figures["first"]["p"] == pytest.approx((1 / 3) ** 15)
+    assert (verdict.figures["first"]["n"], verdict.figures["first"]["right"]) == (15, 15)
+    assert verdict.figures["next"] == ""
+
+
+def test_two_classes_of_three_clips_take_over_only_if_all_are_right() -> None:
+    """Of two groups each, 2 and 1 clips: the fewest that are trained on."""
+    verdict = first([*clips("a", 3, 3, 2), *clips("b", 3, 3, 2)])
+    assert verdict.verdict == "promoted"
+    assert verdict.figures["first"]["p"] == pytest.approx(0.5**6)
+    assert 0.05 < verdict.figures["first"]["p_groups"] < 0.1
+    one_wrong = first([*clips("a", 2, 3, 2), *clips("b", 3, 3, 2)])
+    assert one_wrong.verdict == "undecided"
+    assert one_wrong.reason.endswith(
+        "too few to rule out chance. The weakest class is a, right on 2 of 3."
+    )
+    assert one_wrong.figures["next"].startswith("Label about ")
+
+
+def test_its_accuracy_is_said_plainly_with_the_weakest_class() -> None:
+    verdict = first([*clips("x", 1, 4), *clips("y", 8, 8), *clips("z", 8, 8)])
+    assert verdict.verdict == "promoted"
+    assert verdict.reason.startswith("Right on 17 of 20 labelled clips")
+    assert verdict.reason.endswith("The weakest class is x, right on 1 of 4.")
+    assert verdict.figures["next"] == "Label more of x, which is right on 1 of 4."
+
+
+def test_a_model_no_better_than_guessing_is_refused_with_what_guessing_gives() -> None:
+    verdict = first([*clips("a", 4, 8), *clips("b", 2, 6), *clips("c", 1, 6)])
+    assert verdict.verdict == "refused"
+    assert "Right on 7 of 20" in verdict.reason
+    assert "guessing (always a) is right on 8" in verdict.reason
+    assert "it is no better than guessing" in verdict.reason
+    assert "Check that the labels are right" in verdict.figures["next"]
+    assert verdict.figures["label"] == {"a": 5, "b": 5, "c": 5}
+
+
+def test_groups_that_somebody_named_count_as_far_as_their_clips_are_alike() -> None:
+    few = [*clips("a", 8, 10, 5), *clips("b", 8, 10, 5)]
+    verdict = first(few)
+    assert (verdict.verdict, verdict.figures["first"]["p"] < LEVEL) == ("undecided", True)
+    assert "too few recordings" in verdict.reason
+    guessed = [*clips("a", 8, 10, 5, guessed=True), *clips("b", 8, 10, 5, guessed=True)]
+    assert first(guessed).verdict == "promoted"
+    camera = [*clips("a", 8, 10, 10), *clips("b", 8, 10, 10)]  # a single one: it shows nothing
+    assert first(camera).verdict == "promoted"
+
+
+def test_clips_of_one_class_alone_prove_nothing() -> None:
+    verdict = judge([], SPORTS, ("x", "y"), 1, crossed=clips("x", 20, 20))
+    assert verdict.verdict == "undecided"
+    assert verdict.figures["next"].startswith("Label about ")
+    assert list(verdict.figures["label"]) == ["y", "x"]
+
+
+def test_no_clip_at_all_is_undecided() -> None:
+    verdict = judge([], SPORTS, ("x", "y"), 1)
+    assert verdict.verdict == "undecided"
+    assert verdict.reason.endswith("no labelled clip can judge.")
+    assert json.loads(json.dumps(verdict.figures)) == verdict.figures
+
+
+def test_a_common_class_raises_what_guessing_gives() -> None:
+    assert first([*clips("a", 60, 60), *clips("b", 0, 4)]).verdict == "refused"
+    assert first([*clips("a", 60, 60), *clips("b", 4, 4)]).verdict == "promoted"
+
+
+@pytest.mark.parametrize("n", [6, 9, 15, 30])
+def test_guessing_passes_no_more_often_than_the_level(n: int) -> None:
+    """Two balanced classes, each clip right with probability one half, to the last digit."""
+    passing = 0.0
+    for right in range(n + 1):
+        labels = [*clips("a", min(right, n // 2), n // 2), *clips("b", right - n // 2, n - n // 2)]
+        if first(labels).verdict == "promoted":
+            passing += comb(n, right) / 2**n
+    assert 0 < passing <= LEVEL + 4e-4
+
+
+def test_the_binomial_tail_is_exact_and_continuous_between_whole_clips() -> None:
+    for right, n, share in ((6, 6, 0.5), (5, 8, 0.375), (40, 60, 0.4)):
+        assert at_least(right, n, share) == pytest.approx(binom.sf(right - 1, n, share))
+    assert at_least(4, 4, 0.5) < at_least(3.6, 3.6, 0.5) < at_least(3, 3, 0.5)
+
+
+def test_looking_again_and_again_finds_a_loss_that_is_not_there_no_more_often_than_the_odds() -> (
+    None
+):
+    """All ways of 40 differences, of which each is a loss with probability one half."""
+    alive = {(0, 0): 1.0}
+    stopped = 0.0
+    for _ in range(40):
+        step: dict[tuple[int, int], float] = {}
+        for (gains, losses), share in alive.items():
+            for one in ((gains + 1, losses), (gains, losses + 1)):
+                if evidence_of_loss(*one) >= 20:
+                    stopped += share / 2
+                else:
+                    step[one] = step.get(one, 0.0) + share / 2
+        alive = step
+    assert 0.01 < stopped <= 0.05
+    assert evidence_of_loss(0, 7) >= 20 > evidence_of_loss(0, 6)
