@@ -15,9 +15,10 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from daemon.labels.classes import offered_classes
 from daemon.labels.labels import newest_label
 from daemon.review import pages
-from daemon.review.cards import LIKELIEST, Card, known_classes, read_cards, read_spec
+from daemon.review.cards import LIKELIEST, Card, read_cards, read_spec
 from daemon.review.drawing import draw
 from daemon.review.guard import Guard
 from daemon.review.labelling import is_id, read_submission
@@ -87,7 +88,7 @@ def _queue(request: Request, refusal: Refusal | None = None) -> Response:
         order = in_order(waiting.by_uncertainty, waiting.random_share, session.count)
         shown = [candidate.id for candidate in islice(order, SHOWN)]
         cards = read_cards(connection, site.home, shown)
-        classes = known_classes(connection)
+        classes = offered_classes(connection)
         newest = newest_label(connection)
     message = session.message
     session.message = ""

@@ -82,15 +82,6 @@ def read_cards(connection: Connection, home: Home, ids: Sequence[int]) -> list[C
     return [_card(found[video], temperatures) for video in ids if video in found]
 
 
-def known_classes(connection: Connection) -> list[str]:
-    """The classes of all models and of all labels, in alphabetical order."""
-    labelled = select(labels.c["class"]).where(labels.c["class"].is_not(None)).distinct()
-    names = set(connection.scalars(labelled))
-    for classes in connection.scalars(select(models.c.classes)):
-        names.update(classes)
-    return sorted(names, key=str.casefold)
-
-
 def read_temperature(home: Home, model: str) -> float | None:
     """The temperature that a model's logits are divided by; None if it cannot be read."""
     try:
