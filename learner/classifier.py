@@ -55,6 +55,8 @@ class Prediction:
     """Of every class, in the model's order."""
     known: bool = True
     """False if the clip is like the clips of none of the classes."""
+    familiarity: float | None = None
+    """The share of known clips that look stranger than this one; None if the model cannot say."""
 
 
 @dataclass(frozen=True)
@@ -74,13 +76,15 @@ class Classified:
         """One flat object, in the order of the documentation."""
         fields = asdict(self.prediction)
         known = fields.pop("known")
+        familiarity = fields.pop("familiarity")
         prediction = {"class": fields.pop("class_name"), **fields}
         read = {
             "frames_asked": self.frames_asked,
             "frames_read": self.frames_read,
             "read_share": self.read_share,
         }
-        return {"file": self.file, **prediction, "model": self.model, **read, "known": known}
+        judged = {"known": known, "familiarity": familiarity}
+        return {"file": self.file, **prediction, "model": self.model, **read, **judged}
 
 
 @dataclass(frozen=True)

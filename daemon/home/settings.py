@@ -54,6 +54,7 @@ class Settings(BaseSettings):
     exact_frames: bool = False
     min_read_share: Share = 0.5
     unsure_below: Share = 0.5
+    unsure_target: Share = 0.0
     thresholds: Annotated[dict[str, Share], AfterValidator(_valid_thresholds)] = {}
     review_share: Share = 0.1
     min_new_labels: Annotated[int, Field(ge=1, le=1_000_000)] = 20
