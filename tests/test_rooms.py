@@ -29,6 +29,7 @@ HEAVY_DAEMON = {
     "classify/decoding.py",
     "training/trainer.py",
     "classify/rescoring.py",
+    "cli/classify.py",
     "cli/models.py",
     "cli/training.py",
     "cli/shared.py",

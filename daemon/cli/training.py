@@ -13,9 +13,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daemon.cli.shared import Device, Json, Pattern, database, described, open_cache, print_skipped
+from daemon.cli.shared import (
+    Device,
+    Json,
+    Pattern,
+    command_of,
+    database,
+    described,
+    open_cache,
+    print_skipped,
+)
 from daemon.home.clock import now
 from daemon.home.folder import Home
+from learner.catalogue import describe, weights_path
 from learner.errors import VidwatchError
 from learner.groups import GROUP_PATTERN, compile_pattern
 
@@ -112,9 +122,23 @@ def train(
     if chosen.report and not epochs:
         _print_report(chosen.report)
     print(f"saved as {trained.path}; {trained.run / 'report.html'} has all figures")
-    setting = str(trained.path.absolute()) if "/" in name else name
-    change = f"set model = {json.dumps(setting)} in {home.settings}"
-    print(f"to use it: {change}, then restart the daemon")
+    model = str(trained.path.absolute()) if "/" in name else name
+    guessing = describe(trained.path.stem, trained.path).guessing_in_words()
+    if guessing:
+        again = ["train", str(folder), "--out", _free_name(home, model)]
+        again += [] if recipe == "default" else ["--recipe", recipe]
+        print(f"it is {guessing}: do not use it")
+        print("instead, put more clips, of several recordings, into each class folder, and then:")
+        print(command_of(home, *again))
+    else:
+        print(f"to use it: {_how_to_use(home, model)}")
+
+
+def _how_to_use(home: Home, model: str) -> str:
+    """The simplest command that uses a model: as the champion, if there is a home."""
+    if home.database.is_file():
+        return command_of(home, "models", "promote", model)
+    return f"{command_of(home, 'classify', '--model', model)} FILES"
 
 
 def _load_recipe(name: str, epochs: int | None, seed: int | None) -> "Recipe":
@@ -130,13 +154,13 @@ def _load_recipe(name: str, epochs: int | None, seed: int | None) -> "Recipe":
 
 
 def _free_name(home: Home, name: str) -> str:
-    """The recipe's name, with a number if there is such a model already.
+    """The name or path of a model, with a number if there is such a model already.
 
     The name of an unfinished run is free: that run is continued.
     """
     free = name
     number = 1
-    while home.model(free).with_name(f"{free}.safetensors").exists():
+    while weights_path(home.model(free)).exists():
         number += 1
         free = f"{name}-{number}"
     return free

@@ -114,6 +114,8 @@ def load(path: Path) -> Settings:
     for key, value in (("model", settings.model), ("retrain", settings.retrain)):
         if "/" in value and not _is_below(path.parent, value):
             hint = "it must lie in the home; copy it there"
+            if key == "model":
+                hint = "it must lie in the home; 'vidwatch models promote' copies it there"
             raise VidwatchError(f"{_where(path, key)} is {value!r}: {hint}")
     return settings
 

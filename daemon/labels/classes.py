@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from functools import cache
 from pathlib import Path
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from daemon.database.tables import labels, models, stands
 from daemon.home.texts import printable
@@ -50,6 +50,14 @@ def offered_classes(connection: Connection) -> list[str]:
     return sorted(names, key=str.casefold)
 
 
+def commonest_classes(connection: Connection, most: int) -> list[str]:
+    """The classes of the most labels that nobody has taken back, the commonest first."""
+    n = func.count().label("n")
+    given = select(labels.c["class"]).where(labels.c.verdict == "labelled", stands())
+    counted = given.group_by(labels.c["class"]).order_by(n.desc(), labels.c["class"])
+    return list(connection.scalars(counted.limit(most)))
+
+
 def require_class_names(connection: Connection, names: Collection[str]) -> None:
     """Check the classes that a person gives.
 
@@ -87,8 +95,25 @@ def refused_folders(connection: Connection, labelled: Path) -> dict[str, str]:
     refused = {}
     for name in _folders_with_files(labelled):
         if reason := why_not_a_class(name, existing):
-            refused[printable(name)] = reason
+            refused[name] = reason
     return refused
+
+
+def odd_names(connection: Connection, labelled: Path) -> list[str]:
+    """What is wrong with the names of classes, for people: a line for each.
+
+    Args:
+        connection: To the database.
+        labelled: The folder of the class folders.
+    """
+    lines = [
+        f"the clips in {labelled / name}/ get no label: {reason}"
+        for name, reason in refused_folders(connection, labelled).items()
+    ]
+    for name, other in alike_classes(connection):
+        text = f"classes {name!r} and {other!r} look the same and are two"
+        lines.append(f"{text}: move the clips of one from labelled/ to the folder of the other")
+    return [printable(line) for line in lines]
 
 
 def _folders_with_files(labelled: Path) -> Iterator[str]:

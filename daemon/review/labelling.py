@@ -147,6 +147,9 @@ def _label(submission: Submission, video: int, card: Card | None) -> Label:
         return Label(video, "labelled", submission.class_name, in_random_share)
     if card is None:
         raise VidwatchError(f"video {video} has no prediction that could be accepted")
+    if card.by_outgrown_starter:
+        reason = "was predicted by the starter, which knows none of your classes"
+        raise VidwatchError(f"{card.name} {reason}: give its class")
     return Label(video, "labelled", card.predicted, in_random_share)
 
 
