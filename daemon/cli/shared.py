@@ -96,14 +96,16 @@ def model_of(home: Home) -> str:
 
     if not home.settings.is_file():
         return "starter"
-    setting = settings.load(home.settings).model
+    loaded = settings.load(home.settings)
+    setting = loaded.model
     if not home.database.is_file():
         return setting
     with opened(home.database, read_only=True) as engine:
         decisions = Decisions(engine)
         try:
-            # A daemon reads the setting when it starts.
-            if home.running() is None and decisions.is_new_setting(setting):
+            # A daemon reads the setting when it starts. One that is not given changes nothing.
+            is_given = "model" in loaded.model_fields_set
+            if is_given and home.running() is None and decisions.is_new_setting(setting):
                 return setting
             return decisions.champion() or setting
         except OperationalError as error:

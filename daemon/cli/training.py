@@ -5,7 +5,7 @@ Slow imports stand in the commands that need them.
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -30,6 +30,7 @@ from learner.errors import VidwatchError
 from learner.groups import GROUP_PATTERN, compile_pattern
 
 if TYPE_CHECKING:
+    from learner.catalogue import Entry
     from learner.recipe import Recipe, Report
     from learner.train import Trained
 
@@ -122,23 +123,29 @@ def train(
     if chosen.report and not epochs:
         _print_report(chosen.report)
     print(f"saved as {trained.path}; {trained.run / 'report.html'} has all figures")
-    model = str(trained.path.absolute()) if "/" in name else name
-    guessing = describe(trained.path.stem, trained.path).guessing_in_words()
-    if guessing:
-        again = ["train", str(folder), "--out", _free_name(home, model)]
-        again += [] if recipe == "default" else ["--recipe", recipe]
-        print(f"it is {guessing}: do not use it")
-        print("instead, put more clips, of several recordings, into each class folder, and then:")
-        print(command_of(home, *again))
-    else:
-        print(f"to use it: {_how_to_use(home, model)}")
+    model = str(trained.path.absolute().with_suffix("")) if "/" in name else name
+    again = ["train", str(folder), *([] if recipe == "default" else ["--recipe", recipe])]
+    for line in next_steps(home, describe(model, trained.path), again):
+        print(line)
 
 
-def _how_to_use(home: Home, model: str) -> str:
-    """The simplest command that uses a model: as the champion, if there is a home."""
+def next_steps(home: Home, model: "Entry", again: Sequence[str]) -> list[str]:
+    """What to do with a model that was trained: the last lines of `train`.
+
+    Args:
+        home: The home.
+        model: The model, by its name in `models/` or its path.
+        again: The words of the command that trained it, but for its name.
+    """
+    if guessing := model.guessing_in_words():
+        return [
+            f"it is {guessing}: do not use it",
+            "instead, put more clips, of several recordings, into each class folder, and then:",
+            command_of(home, *again, "--out", _free_name(home, model.name)),
+        ]
     if home.database.is_file():
-        return command_of(home, "models", "promote", model)
-    return f"{command_of(home, 'classify', '--model', model)} FILES"
+        return [f"to use it: {command_of(home, 'models', 'promote', model.name)}"]
+    return [f"to use it: {command_of(home, 'classify', '--model', model.name)} FILES"]
 
 
 def _load_recipe(name: str, epochs: int | None, seed: int | None) -> "Recipe":
