@@ -2,9 +2,10 @@
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from learner import files
 from learner.errors import VidwatchError
@@ -31,10 +32,41 @@ class Entry:
     created: str = ""
     problem: str | None = None
     """Why the model cannot be used."""
+    chance: float | None = None
+    """The accuracy of always guessing the commonest class; None if that was not measured."""
+    beats_chance: bool = True
+    """Whether it was shown to be better than such guessing, or that was not measured."""
+
+    def guessing_in_words(self) -> str:
+        """That the model is no better than guessing; empty if it is, or that is not known."""
+        if self.beats_chance:
+            return ""
+        guessing = "always guessing the commonest class"
+        share = "" if self.chance is None else f" (right on {self.chance:.1%})"
+        return f"no better than {guessing}{share}"
 
     def to_json(self) -> dict[str, Any]:
         """One flat object."""
         return asdict(self)
+
+
+class Automatic(NamedTuple):
+    """What stays automatic if predictions below a probability are unsure, by cross-validation."""
+
+    threshold: float
+    share: float
+    """Of the clips: how many have at least this probability."""
+    wrong: float
+    """Of these clips: how many were wrong."""
+
+
+def automatic_rows(measured: Mapping[str, Any]) -> list[Automatic] | None:
+    """The rows of a manifest's `measured`, by rising threshold; None if an older model has none."""
+    try:
+        rows = [Automatic(*map(float, row)) for row in measured["automatic"]]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return sorted(rows)
 
 
 def weights_path(path: Path) -> Path:
@@ -94,17 +126,11 @@ def read_manifest_file(file: Path) -> dict[str, Any]:
 def find_models(folder: Path) -> list[Entry]:
     """The starter, then the models in `folder` by name."""
     paths = sorted(folder.glob("*.json"), key=lambda path: path.stem)
-    return [_entry("starter", STARTER), *(_entry(path.stem, path) for path in paths)]
+    return [describe("starter", STARTER), *(describe(path.stem, path) for path in paths)]
 
 
-def _beside(path: Path, suffix: str) -> Path:
-    # A dot in a model's name is part of it: only the two suffixes of a model's own are replaced.
-    if path.suffix in _SUFFIXES:
-        return path.with_suffix(suffix)
-    return path.with_name(path.name + suffix)
-
-
-def _entry(name: str, path: Path) -> Entry:
+def describe(name: str, path: Path) -> Entry:
+    """A model as a list shows it; `path` is as for `weights_path`."""
     try:
         manifest = read_manifest(path)
     except VidwatchError as error:
@@ -114,6 +140,13 @@ def _entry(name: str, path: Path) -> Entry:
     except (ValueError, KeyError, TypeError, AttributeError):
         file = manifest_path(path).name
         return Entry(name, problem=f"{file} is not a manifest that vidwatch wrote")
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    # A dot in a model's name is part of it: only the two suffixes of a model's own are replaced.
+    if path.suffix in _SUFFIXES:
+        return path.with_suffix(suffix)
+    return path.with_name(path.name + suffix)
 
 
 def _described(name: str, manifest: dict[str, Any], *, has_weights: bool) -> Entry:
@@ -134,4 +167,6 @@ def _described(name: str, manifest: dict[str, Any], *, has_weights: bool) -> Ent
         method=str(measured.get("method", "")),
         created=str(manifest["created"]),
         problem=None if has_weights else "its weights are missing",
+        chance=None if measured.get("chance") is None else float(measured["chance"]),
+        beats_chance=bool(measured.get("beats_chance", True)),
     )

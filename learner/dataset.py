@@ -16,7 +16,7 @@ import torch
 
 from learner import files
 from learner.cache import Cache, Shelf
-from learner.classes import CLASS_NAME_RULE, is_class_name
+from learner.classes import why_not_a_class
 from learner.classifier import Classifier, decoded
 from learner.errors import VidwatchError
 from learner.groups import GROUP_PATTERN, compile_pattern, group_of
@@ -89,12 +89,14 @@ def find_clips(root: Path, group_pattern: str = GROUP_PATTERN) -> list[LabelledC
         )
     pattern = compile_pattern(group_pattern)
     by_content: dict[str, LabelledClip] = {}
+    labels = set[str]()
     for path in sorted(_files(root)):
         label, *folders, name = path.relative_to(root).parts
-        if not is_class_name(label):
-            raise VidwatchError(
-                f"{root}: folder {label!r}: {CLASS_NAME_RULE}; rename it or move it away"
-            )
+        if label not in labels:
+            if reason := why_not_a_class(label, labels):
+                hint = "rename it or move it away"
+                raise VidwatchError(f"{root}: folder {label!r}: {reason}; {hint}")
+            labels.add(label)
         sha256 = _sha256(path)
         clip = LabelledClip(path, label, group_of(name, folders, pattern) or sha256, sha256)
         same = by_content.setdefault(clip.sha256, clip)

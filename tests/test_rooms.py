@@ -30,6 +30,7 @@ HEAVY_DAEMON = {
     "training/trainer.py",
     "training/evidence.py",
     "classify/rescoring.py",
+    "cli/classify.py",
     "cli/models.py",
     "cli/training.py",
     "cli/shared.py",

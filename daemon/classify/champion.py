@@ -5,6 +5,7 @@ Notices when another model becomes the champion.
 
 import logging
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -16,11 +17,14 @@ from daemon.database.predictions import Predictions
 from daemon.home.folder import Home
 from daemon.home.settings import Settings
 from daemon.home.space import GIGABYTE
+from daemon.home.unsure import SUBJECT, unsure_rule
 from daemon.training.decisions import BY_ITSELF, Decisions
 from learner.cache import Cache
 from learner.classifier import Classifier, choose_device
 from learner.errors import VidwatchError
 from learner.spec import ClipSpec
+
+Note = Callable[[str, str | None], None]
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +36,28 @@ class ChampionLoader:
     """
 
     def __init__(
-        self, home: Home, settings: Settings, predictions: Predictions, decisions: Decisions
+        self,
+        home: Home,
+        settings: Settings,
+        predictions: Predictions,
+        decisions: Decisions,
+        note: Note = lambda subject, text: None,
     ) -> None:
+        """Make a loader; it loads nothing yet.
+
+        Args:
+            home: The home.
+            settings: Its settings.
+            predictions: Where the models in use are registered.
+            decisions: Says which model is the champion.
+            note: Shows a notice under a subject, or takes it back (None).
+        """
         choose_device(settings.device)  # a GPU that is missing is an error now, not of a model
         self._home = home
         self._settings = settings
         self._predictions = predictions
         self._decisions = decisions
+        self._note = note
         self.cache = Cache(round(settings.cache_gigabytes * GIGABYTE))
         self._models: tuple[str, str | None] | None = None  # champion and challenger
         self._decoders: list[Decoders] = []
@@ -119,14 +138,20 @@ class ChampionLoader:
         if unknown := self._settings.unknown_thresholds(classifier.classes):
             text = "setting 'thresholds': model %s has no class %s"
             log.warning(text, classifier.name, ", ".join(unknown))
-        thresholds = Thresholds(self._settings.unsure_below, self._settings.thresholds)
-        inference = Inference(classifier, thresholds, self.cache, shadow)
+        inference = Inference(classifier, self._thresholds(classifier), self.cache, shadow)
         predictor = Predictor(decoders, inference, self._register(classifier, now))
         self._models = (name, challenger)
         log.info("model %s runs on %s", classifier.name, classifier.device)
         if shadow:
             log.info("challenger %s predicts beside it", challenger)
         return predictor
+
+    def _thresholds(self, classifier: Classifier) -> Thresholds:
+        settings = self._settings
+        measured = classifier.manifest.measured
+        rule = unsure_rule(settings.unsure_below, settings.unsure_target, measured, classifier.name)
+        self._note(SUBJECT, rule.problem)
+        return Thresholds(rule.below, settings.thresholds, only_raised=bool(rule.target))
 
     def _shadow(
         self, challenger: str | None, champion: Classifier, now: datetime

@@ -30,12 +30,16 @@ class Thresholds:
     below: float
     """Of every class that `by_class` does not name."""
     by_class: Mapping[str, float]
+    only_raised: bool = False
+    """Whether a threshold of a class counts only if it is higher than `below`."""
 
     def unsure_because(self, prediction: Prediction) -> str | None:
         """Why a prediction is unsure: one of `tables.DOUBTS`; None if it is not."""
         if not prediction.known:
             return "unknown"
         threshold = self.by_class.get(prediction.class_name, self.below)
+        if self.only_raised:
+            threshold = max(threshold, self.below)
         return "probability" if prediction.probability < threshold else None
 
 

@@ -22,6 +22,8 @@ class Prediction(Protocol):
     def probability(self) -> float: ...  # noqa: D102
     @property
     def logits(self) -> dict[str, float]: ...  # noqa: D102
+    @property
+    def familiarity(self) -> float | None: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -67,4 +69,5 @@ def model_prediction(model_id: int, prediction: Prediction) -> ModelPrediction:
         prediction.class_index,
         prediction.probability,
         list(prediction.logits.values()),
+        prediction.familiarity,
     )

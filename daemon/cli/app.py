@@ -6,7 +6,6 @@ Slow imports stand in the commands that need them.
 import gc
 import json
 import os
-import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -17,8 +16,8 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli import groups, labels, maintenance, models, training
-from daemon.cli.shared import Json
+from daemon.cli import classify, groups, labels, maintenance, models, training
+from daemon.cli.shared import Json, command_of
 from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.texts import printable
@@ -30,7 +29,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for family in (models, training, labels, groups, maintenance):
+for family in (classify, models, training, labels, groups, maintenance):
     app.add_typer(family.app)
 
 
@@ -87,7 +86,7 @@ def init(
     with explaining(home.database):
         upgrade(home.database)
     print(f"{home.root} is ready: put videos into {home.inbox}, and start the daemon with:")
-    print(f"vidwatch --home {shlex.quote(str(home.root))} run")
+    print(command_of(home, "run"))
 
 
 @app.command()

@@ -109,7 +109,7 @@ def _import(home: Home, csv: Path) -> int:
 
 @app.command()
 def labels(context: typer.Context, as_json: Json = False) -> None:
-    """Show how many labels each class has, and which labels you should check."""
+    """Show how many labels each class has, which you should check, and what to label next."""
     # As for the status. Of a million labels, all of which stay, each search for garbage would look
     # through all.
     gc.disable()
@@ -118,7 +118,9 @@ def labels(context: typer.Context, as_json: Json = False) -> None:
     from daemon.home import settings
     from daemon.home.folders import Folders
     from daemon.labels import quality
-    from daemon.report.labels import render
+    from daemon.labels.classes import odd_names
+    from daemon.report import next_training
+    from daemon.report.labels import render, render_suggestions
     from daemon.training.retraining import forecast
 
     home: Home = context.obj
@@ -126,13 +128,20 @@ def labels(context: typer.Context, as_json: Json = False) -> None:
         loaded = settings.load(home.settings)
         least = loaded.min_class_clips
         found = quality.examine(connection, Folders(home.root), home.models, least)
-        next_training = forecast(engine, home, loaded)
+        coming = forecast(engine, home, loaded)
+        suggested = next_training.suggestions(connection, coming)
+        names = odd_names(connection, home.root / "labelled")
     if as_json:
-        print(json.dumps({**found.to_json(), "next_training": vars(next_training)}))
+        outlook = next_training.to_json(coming, suggested)
+        print(json.dumps({**found.to_json(), "odd_names": names, "next_training": outlook}))
         return
-    Console().print(render(found))
-    have = f"{next_training.new} of the {next_training.needed} new labels (min_new_labels)"
-    print(f"{have} that start the next training")
+    console = Console()
+    console.print(render(found))
+    for problem in names:
+        console.print(problem, style="yellow", markup=False, highlight=False)
+    if suggested:
+        console.print(render_suggestions(suggested))
+    print(next_training.in_words(coming))
 
 
 @app.command()

@@ -1,13 +1,11 @@
-"""The commands about models: `classify`, `evaluate`, `models`, `rescore`.
+"""The commands about models: `models` with `promote` and `rollback`, and `rescore`.
 
 Slow imports stand in the commands that need them.
 """
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,104 +13,24 @@ import typer
 from daemon.cli.shared import (
     Device,
     Json,
-    Model,
     database,
-    described,
     load_model,
+    model_of,
     open_cache,
-    print_skipped,
 )
 from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.texts import counted, printable
-from learner.catalogue import model_name
+from learner.catalogue import describe, model_name
 from learner.errors import VidwatchError
 
 if TYPE_CHECKING:
     from daemon.training.decisions import DecisionRow
     from learner.catalogue import Entry
-    from learner.evaluate import Unknowns
 
 app = typer.Typer()
 models_app = typer.Typer(help="The models: which there are, and which one is the champion.")
 app.add_typer(models_app, name="models")
-
-
-@app.command()
-def classify(
-    context: typer.Context,
-    files: Annotated[list[str], typer.Argument(metavar="FILES…", help="Video files.")],
-    model: Model = "starter",
-    device: Device = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
-) -> None:
-    """Classify video files, without daemon or database.
-
-    Exit status 1 if a file could not be read.
-    """
-    from learner.classifier import Unread
-    from learner.process import keep_freed_memory
-
-    keep_freed_memory()
-    has_unread = False
-    for result in load_model(context.obj, model, device).results(files):
-        if isinstance(result, Unread):
-            has_unread = True
-            print(f"{printable(result.file)}: {result.error}", file=sys.stderr)
-        elif as_json:
-            print(json.dumps(result.to_json()), flush=True)
-        else:
-            found = result.prediction
-            note = "" if found.known else " (perhaps of no class that the model knows)"
-            line = f"{found.class_name} {found.probability:.1%}{note}"
-            print(f"{printable(result.file)}: {line}", flush=True)
-    if has_unread:
-        raise typer.Exit(1)
-
-
-@app.command()
-def evaluate(
-    context: typer.Context,
-    folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A folder of class folders with clips.")
-    ],
-    model: Model = "starter",
-    unknown: Annotated[
-        Path | None,
-        typer.Option(
-            help="Class folders of unknown classes: how many clips are recognized as unknown?"
-        ),
-    ] = None,
-    device: Device = None,
-    as_json: Json = False,
-) -> None:
-    """Measure a model on a folder of class folders, with its mean-pooling baseline beside it."""
-    from rich.console import Console
-
-    from daemon.cli import progress
-    from learner.evaluate import evaluate as measure
-    from learner.process import keep_freed_memory
-
-    keep_freed_memory()
-    with progress.reading() as bar:
-        classifier = load_model(context.obj, model, device)
-        found = measure(folder, classifier, unknown, open_cache(context.obj), bar)
-    print_skipped(found.skipped)
-    if as_json:
-        print(json.dumps(found.to_json()))
-        return
-    scores = {f"model {found.model}": found.score, "mean-pooling baseline": found.baseline}
-    for name, score in scores.items():
-        print(f"{name + ':':<24}{described(score)}, loss {score.loss:.3f}")
-    before, after = found.score.calibration_error
-    scaled = f"by {after:.3f} after temperature scaling"
-    print(f"a prediction's probability is off by {before:.3f} on average, {scaled}")
-    if found.unknowns:
-        _print_unknowns(found.unknowns)
-    if found.seen:
-        reason = f"{found.seen} of the clips were among those it was trained on"
-        print(f"{reason}: the figures flatter it")
-    Console().print(_class_table(found.score.per_class))
 
 
 @models_app.callback(invoke_without_command=True)
@@ -140,16 +58,33 @@ def models(context: typer.Context, as_json: Json = False) -> None:
 @models_app.command()
 def promote(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help='"starter", or the name of a model in models/.')],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help='"starter", the name of a model in models/, or a path; '
+            "a model that lies elsewhere is copied into models/."
+        ),
+    ],
 ) -> None:
     """Make a model the champion, whatever comparisons say."""
-    load_model(context.obj, name, "cpu")  # one that cannot be used is refused here
-    with database(context.obj) as engine:
+    home: Home = context.obj
+    load_model(home, name, "cpu")  # one that cannot be used is refused here
+    with database(home) as engine:
+        from daemon.home import settings
+        from daemon.home.models import adopt
         from daemon.training.decisions import Decisions
 
-        noted = str(context.obj.model_or_starter(name).absolute()) if "/" in name else name
-        Decisions(engine).choose(noted, now())
+        noted = adopt(home, name)
+        decisions = Decisions(engine)
+        is_first = decisions.champion() is None  # no daemon has run here yet
+        if is_first:
+            decisions.apply_setting(settings.load(home.settings).model, now())
+        if not is_first or decisions.champion() != noted:
+            decisions.choose(noted, now())
     print(f"{name} is the champion from now on")
+    doubt = describe(noted, home.model_or_starter(noted)).guessing_in_words()
+    if doubt:
+        print(f"it is {doubt}: 'vidwatch models rollback' takes that back")
 
 
 @models_app.command()
@@ -189,7 +124,8 @@ def rescore(
     keep_freed_memory()
     home: Home = context.obj
     with database(home) as engine, progress.reading() as bar:
-        found = rescore_videos(home, engine, model, open_cache(home), now(), bar, device)
+        name = model or model_of(home)
+        found = rescore_videos(home, engine, name, open_cache(home), now(), bar, device)
     videos = counted(found.predicted, "video")
     print(f"{found.model} predicted {videos}; {found.changed} get another class than before")
     if found.left_out:
@@ -260,6 +196,8 @@ def _model_table(models: "Sequence[Entry]", champion: str | None) -> Any:
 
 
 def _accuracy(model: "Entry") -> str:
+    if not model.beats_chance:
+        return model.guessing_in_words()
     if model.accuracy is None or not model.interval:
         return "not measured"
     low, high = model.interval
@@ -277,33 +215,11 @@ def _decision_table(decisions: "Sequence[DecisionRow]") -> Any:
     )
     for name in ("when", "model", "", "against"):
         table.add_column(name, no_wrap=True)
-    table.add_column("why", overflow="fold")
+    table.add_column("why, and what comes next", overflow="fold")
     for row in decisions:
         before = model_name(row.champion) if row.champion else ""
-        cells = (model_name(row.challenger), row.verdict, before, row.reason)
+        why = f"{row.reason} {row.figures.get('next', '')}".strip()
+        cells = (model_name(row.challenger), row.verdict, before, why)
         when = f"{row.created_at:%Y-%m-%d %H:%M}"
         table.add_row(when, *(Text(printable(cell)) for cell in cells))
-    return table
-
-
-def _print_unknowns(found: "Unknowns") -> None:
-    low, high = found.interval
-    share = f"{found.told:.1%} (95 % interval {low:.1%} to {high:.1%})"
-    print(f"of {found.n} clips of unknown classes, {share} are recognized as unknown")
-    print(f"of the clips of known classes, {found.known_kept:.1%} are not taken for unknown")
-
-
-def _class_table(per_class: dict[str, dict[str, float]]) -> Any:
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table("class", "right", "clips", "precision", "recall", box=None, padding=(0, 2, 0, 0))
-    for name, row in per_class.items():
-        table.add_row(
-            escape(printable(name)),
-            f"{row['correct']:.0f}",
-            f"{row['n']:.0f}",
-            f"{row['precision']:.1%}",
-            f"{row['recall']:.1%}",
-        )
     return table

@@ -3,6 +3,7 @@
 Slow imports stand in the functions that need them.
 """
 
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +30,11 @@ Pattern = Annotated[
     ),
 ]
 Model = Annotated[
-    str, typer.Option("--model", help='"starter", the name of a model in models/, or its path.')
+    str | None,
+    typer.Option(
+        "--model",
+        help='"starter", the name of a model in models/, or its path; the champion if not given.',
+    ),
 ]
 
 
@@ -61,8 +66,8 @@ def database(home: Home) -> "Iterator[Engine]":
         yield engine
 
 
-def load_model(home: Home, name: str, device: str | None = None) -> "Classifier":
-    """Load "starter", a model of the home, or the model at a path.
+def load_model(home: Home, name: str | None, device: str | None = None) -> "Classifier":
+    """Load "starter", a model of the home, or the model at a path; the home's model if None.
 
     Raises:
         VidwatchError: it cannot be loaded.
@@ -71,7 +76,47 @@ def load_model(home: Home, name: str, device: str | None = None) -> "Classifier"
     from learner.classifier import Classifier
 
     loaded = settings.load(home.settings)
-    return Classifier.load(home.model_or_starter(name), device or loaded.device, loaded.reading)
+    path = home.model_or_starter(name or model_of(home))
+    return Classifier.load(path, device or loaded.device, loaded.reading)
+
+
+def model_of(home: Home) -> str:
+    """The model that a home uses: its champion, or the setting `model` if that was changed.
+
+    The starter if there is no home.
+
+    Raises:
+        VidwatchError: the settings or the database cannot be read.
+    """
+    from sqlalchemy.exc import OperationalError
+
+    from daemon.database.connection import opened
+    from daemon.home import settings
+    from daemon.training.decisions import Decisions
+
+    if not home.settings.is_file():
+        return "starter"
+    loaded = settings.load(home.settings)
+    setting = loaded.model
+    if not home.database.is_file():
+        return setting
+    with opened(home.database, read_only=True) as engine:
+        decisions = Decisions(engine)
+        try:
+            # A daemon reads the setting when it starts. One that is not given changes nothing.
+            is_given = "model" in loaded.model_fields_set
+            if is_given and home.running() is None and decisions.is_new_setting(setting):
+                return setting
+            return decisions.champion() or setting
+        except OperationalError as error:
+            if "no such table" in str(error.orig):  # no daemon of this version has run here yet
+                return setting
+            raise
+
+
+def command_of(home: Home, *words: str) -> str:
+    """A command of vidwatch on this home, as a person can give it to a shell."""
+    return shlex.join(["vidwatch", "--home", str(home.root), *words])
 
 
 def described(score: "Score") -> str:

@@ -5,7 +5,7 @@ Slow imports stand in the commands that need them.
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -13,13 +13,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daemon.cli.shared import Device, Json, Pattern, database, described, open_cache, print_skipped
+from daemon.cli.shared import (
+    Device,
+    Json,
+    Pattern,
+    command_of,
+    database,
+    described,
+    open_cache,
+    print_skipped,
+)
 from daemon.home.clock import now
 from daemon.home.folder import Home
+from learner.catalogue import describe, weights_path
 from learner.errors import VidwatchError
 from learner.groups import GROUP_PATTERN, compile_pattern
 
 if TYPE_CHECKING:
+    from learner.catalogue import Entry
     from learner.recipe import Recipe, Report
     from learner.train import Trained
 
@@ -130,9 +141,29 @@ def train(
     if chosen.report and not epochs:
         _print_report(chosen.report)
     print(f"saved as {trained.path}; {trained.run / 'report.html'} has all figures")
-    setting = str(trained.path.absolute()) if "/" in name else name
-    change = f"set model = {json.dumps(setting)} in {home.settings}"
-    print(f"to use it: {change}, then restart the daemon")
+    model = str(trained.path.absolute().with_suffix("")) if "/" in name else name
+    again = ["train", str(folder), *([] if recipe == "default" else ["--recipe", recipe])]
+    for line in next_steps(home, describe(model, trained.path), again):
+        print(line)
+
+
+def next_steps(home: Home, model: "Entry", again: Sequence[str]) -> list[str]:
+    """What to do with a model that was trained: the last lines of `train`.
+
+    Args:
+        home: The home.
+        model: The model, by its name in `models/` or its path.
+        again: The words of the command that trained it, but for its name.
+    """
+    if guessing := model.guessing_in_words():
+        return [
+            f"it is {guessing}: do not use it",
+            "instead, put more clips, of several recordings, into each class folder, and then:",
+            command_of(home, *again, "--out", _free_name(home, model.name)),
+        ]
+    if home.database.is_file():
+        return [f"to use it: {command_of(home, 'models', 'promote', model.name)}"]
+    return [f"to use it: {command_of(home, 'classify', '--model', model.name)} FILES"]
 
 
 def _load_recipe(name: str, epochs: int | None, seed: int | None, backbone: str | None) -> "Recipe":
@@ -153,13 +184,13 @@ def _load_recipe(name: str, epochs: int | None, seed: int | None, backbone: str 
 
 
 def _free_name(home: Home, name: str) -> str:
-    """The recipe's name, with a number if there is such a model already.
+    """The name or path of a model, with a number if there is such a model already.
 
     The name of an unfinished run is free: that run is continued.
     """
     free = name
     number = 1
-    while home.model(free).with_name(f"{free}.safetensors").exists():
+    while weights_path(home.model(free)).exists():
         number += 1
         free = f"{name}-{number}"
     return free

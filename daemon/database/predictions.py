@@ -216,7 +216,10 @@ def _hand_label_over(connection: Connection, copy: int, original: int, folders: 
     That video's file then rests where the label puts it.
     """
     of_copy = update(labels).where(labels.c.video_id == copy)
-    connection.execute(of_copy.values(video_id=original, source="moved"))
+    # "moved" would say of a withdrawal that the file was taken out of its class folder.
+    given = of_copy.where(labels.c.verdict != "withdrawn")
+    connection.execute(given.values(video_id=original, source="moved"))
+    connection.execute(of_copy.values(video_id=original))
     row = connection.execute(select(videos).where(videos.c.id == original)).one()
     label = _newest_label(connection, original)
     if row.state != "filed" or label is None or folders.class_folder(row.path) is None:

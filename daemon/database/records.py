@@ -23,6 +23,8 @@ class ModelPrediction:
     class_index: int
     probability: float
     logits: list[float]
+    familiarity: float | None = None
+    """The share of the model's known clips that look stranger; None if it cannot say."""
 
 
 @dataclass(frozen=True)

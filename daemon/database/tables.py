@@ -210,6 +210,8 @@ predictions = Table(
     # Why it is unsure. NULL if it is not.
     Column("doubt", Text),
     Column("created_at", Utc, nullable=False),
+    # The share of the clips known to the model that look stranger. NULL if the model cannot say.
+    Column("familiarity", Float),
     UniqueConstraint("video_id", "model_id"),
     CheckConstraint(_one_of("kind", KINDS), name="kind"),
     CheckConstraint(_one_of("doubt", DOUBTS), name="doubt"),

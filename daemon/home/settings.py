@@ -57,6 +57,7 @@ class Settings(BaseSettings):
     exact_frames: bool = False
     min_read_share: Share = 0.5
     unsure_below: Share = 0.5
+    unsure_target: Share = 0.0
     thresholds: Annotated[dict[str, Share], AfterValidator(_valid_thresholds)] = {}
     review_share: Share = 0.1
     min_new_labels: Annotated[int, Field(ge=1, le=1_000_000)] = 20
@@ -116,6 +117,8 @@ def load(path: Path) -> Settings:
     for key, value in (("model", settings.model), ("retrain", settings.retrain)):
         if "/" in value and not _is_below(path.parent, value):
             hint = "it must lie in the home; copy it there"
+            if key == "model":
+                hint = "it must lie in the home; 'vidwatch models promote' copies it there"
             raise VidwatchError(f"{_where(path, key)} is {value!r}: {hint}")
     return settings
 

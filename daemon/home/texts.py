@@ -2,6 +2,9 @@
 
 import os
 
+USUAL = 0.05
+"""A clip is worth a remark if fewer than this share of the known clips look stranger."""
+
 
 def printable(text: str) -> str:
     """Text of unknown origin, with its control characters escaped.
@@ -15,6 +18,20 @@ def printable(text: str) -> str:
 def counted(n: int, noun: str) -> str:
     """A number and its noun: "1 label", "2 labels"."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def familiarity_in_words(familiarity: float | None) -> str:
+    """How familiar a clip looks, for people; empty if that is not known, or nothing is strange.
+
+    Args:
+        familiarity: The share of known clips that look stranger, from 0 to 1.
+    """
+    if familiarity is None or familiarity >= USUAL:
+        return ""
+    stranger = round(100 * (1 - familiarity))
+    if stranger >= 100:
+        return "looks stranger than every known clip"
+    return f"looks stranger than {stranger} of 100 known clips"
 
 
 def _escaped(character: str) -> str:

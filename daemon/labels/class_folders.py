@@ -19,15 +19,18 @@ from daemon.database.tables import PREDICTED, videos
 from daemon.home.folders import UNSURE, Folders, Found, sub_folder
 from daemon.home.identity import Identity, display_name, identify
 from daemon.home.texts import printable
+from daemon.labels.classes import offered_classes
 from daemon.labels.groups import regroup
 from daemon.labels.labels import Label, Origin, add_label
 from daemon.labels.queries import find
-from learner.classes import CLASS_NAME_RULE, is_class_name
+from learner.classes import why_not_a_class
 
 log = logging.getLogger(__name__)
 
 ClassFolder = tuple[str, str]
 """`classified` or `labelled`, and the folder in it."""
+
+UNSURE_FOLDER: ClassFolder = ("classified", os.fsdecode(UNSURE))
 
 
 class ClassFolders:
@@ -39,6 +42,8 @@ class ClassFolders:
         self._writer = engine.execution_options(writes=True)
         # Paths that a warning was logged for, so that it is logged once.
         self._warned: set[bytes] = set()
+        # Names of folders that were found to be classes, so that they are checked once.
+        self._classes: set[str] = set()
 
     def not_put_by_us(self, files: Sequence[Found]) -> list[Found]:
         """Those of the files in class folders that vidwatch did not put where they are."""
@@ -60,11 +65,11 @@ class ClassFolders:
         if folder is None:
             self._leave_alone(file.path, "it is in no class folder")
             return False
-        if not _is_label(folder):
-            reason = f"'{printable(folder[1])}' cannot be a class, {CLASS_NAME_RULE}"
-            self._leave_alone(file.path, reason)
-            return False
         known = _by_identity(connection, file.identity)
+        if reason := self._why_no_label(connection, folder, known):
+            name = printable(folder[1])
+            self._leave_alone(file.path, f"'{name}' cannot be a class, {reason}")
+            return False
         if known is None:
             self._notice_unknown(connection, file, folder, now)
             return True
@@ -78,6 +83,31 @@ class ClassFolders:
         if known["path"] != file.path and _is_there(known["path"], file.identity):
             return self._link(connection, known, file, folder, now)
         return self._follow(connection, known, file, folder, now)
+
+    def _why_no_label(self, connection: Connection, folder: ClassFolder, known: Any) -> str | None:
+        """Why a file in this folder gets no label; None if it gets one.
+
+        A folder that a person has renamed may differ from its former name in case only.
+        """
+        name = folder[1]
+        if folder == UNSURE_FOLDER or name in self._classes:
+            return None
+        existing = set(offered_classes(connection))
+        before = self._folders.class_folder(known["path"]) if known is not None else None
+        if before is not None and not self._is_there(before):
+            existing.discard(before[1])
+        reason = why_not_a_class(name, existing)
+        if reason is None:
+            self._classes.add(name)
+        return reason
+
+    def _is_there(self, folder: ClassFolder) -> bool:
+        """Whether there is a class folder of exactly this name, also if names have no case."""
+        kind, name = map(os.fsencode, folder)
+        try:
+            return name in os.listdir(self._folders.root + b"/" + kind)
+        except OSError:
+            return True
 
     def _notice_unknown(
         self, connection: Connection, file: Found, folder: ClassFolder, now: datetime
@@ -161,7 +191,9 @@ def is_label(connection: Connection, folders: Folders, file: Found) -> bool:
     A file that replaced a predicted one, or was changed after it was filed, is no label.
     """
     folder = folders.class_folder(file.path)
-    if folder is None or not _is_label(folder):
+    if folder is None:
+        return False
+    if folder != UNSURE_FOLDER and why_not_a_class(folder[1], offered_classes(connection)):
         return False
     if _by_identity(connection, file.identity) is not None:
         return True
@@ -246,15 +278,11 @@ def _is_there(path: bytes, identity: Identity) -> bool:
         return False
 
 
-def _is_label(folder: ClassFolder) -> bool:
-    return is_class_name(folder[1]) or folder == ("classified", os.fsdecode(UNSURE))
-
-
 def _label_of(video: int, folder: ClassFolder) -> Label:
     """The label that is given by putting a file into a class folder."""
-    if is_class_name(folder[1]):
-        return Label(video, "labelled", folder[1])
-    return Label(video, "unsure")
+    if folder == UNSURE_FOLDER:
+        return Label(video, "unsure")
+    return Label(video, "labelled", folder[1])
 
 
 def _owner(path: bytes) -> str:

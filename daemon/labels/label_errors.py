@@ -39,12 +39,14 @@ def newest_held_out(models: Path) -> HeldOut | None:
     """The held-out predictions of the newest training; None if there are none.
 
     Args:
-        models: The folder of the trained models. A training whose model is gone does not count.
+        models: The folder of the trained models. A training does not count if its model is gone,
+            or is no better than guessing: it would doubt labels that are right.
 
     Raises:
         VidwatchError: the file of the predictions is damaged.
     """
-    names = [model.name for model in find_models(models) if not model.problem]
+    found = find_models(models)
+    names = [model.name for model in found if not model.problem and model.beats_chance]
     files = [models / f"{name}.run" / "held_out.json" for name in names]
     files = [file for file in files if file.is_file()]
     if not files:

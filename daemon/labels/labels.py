@@ -15,8 +15,8 @@ from sqlalchemy import Connection, Engine, insert, select, update
 
 from daemon.database.tables import PREDICTED, labels, videos
 from daemon.home.folders import Folders
+from daemon.labels.classes import require_class_names
 from daemon.labels.queries import find, newest
-from learner.classes import CLASS_NAME_RULE, is_class_name
 from learner.errors import VidwatchError
 
 Verdict = Literal["labelled", "unsure", "withdrawn"]
@@ -56,12 +56,12 @@ class Labels:
         """Add labels, all or none; the daemon moves the files.
 
         Raises:
-            VidwatchError: a video does not exist or failed, or a name can be no class; names each.
+            VidwatchError: a video does not exist or failed, or a name can be no class or differs
+                from another class in case only; names each.
         """
-        names = {label.class_name for label in new if label.verdict == "labelled"}
-        if wrong := sorted(str(name) for name in names if not is_class_name(name)):
-            raise VidwatchError(f"class {', '.join(map(repr, wrong))}: {CLASS_NAME_RULE}")
+        names = {str(label.class_name) for label in new if label.verdict == "labelled"}
         with self._writer.begin() as connection:
+            require_class_names(connection, names)
             rows = _require(connection, [label.video_id for label in new])
             for label in new:
                 origin = Origin(source, who, now)

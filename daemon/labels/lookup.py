@@ -10,9 +10,10 @@ from sqlalchemy import Connection, Engine
 
 from daemon.database.tables import videos
 from daemon.home.identity import display_name
+from daemon.labels.classes import offered_classes
 from daemon.labels.labels import Label
 from daemon.labels.queries import find
-from learner.classes import CLASS_NAME_RULE, is_class_name
+from learner.classes import why_not_a_class
 from learner.errors import VidwatchError
 
 LONGEST_ID = 18  # digits: SQLite's largest integer has 19
@@ -84,19 +85,24 @@ def _read_table(path: Path, file: IO[str], connection: Connection) -> tuple[list
         raise VidwatchError(f"{path}: no column {names}; its first line names them")
     labels = []
     errors = []
+    classes = set(offered_classes(connection))
     for row in reader:
         try:
-            labels.append(_read_row(row, path.parent, connection))
+            labels.append(_read_row(row, path.parent, classes, connection))
         except VidwatchError as error:
             errors.append(f"line {reader.line_num}: {error}")
     return labels, errors
 
 
-def _read_row(row: dict[str, str | None], folder: Path, connection: Connection) -> Label:
+def _read_row(
+    row: dict[str, str | None], folder: Path, classes: set[str], connection: Connection
+) -> Label:
+    """The label of one line. `classes` are those that there are; a new one is added."""
     name = (row["file"] or "").strip()
     class_name = (row["label"] or "").strip()
-    if not is_class_name(class_name):
-        raise VidwatchError(f"label {class_name!r}: {CLASS_NAME_RULE}")
+    if reason := why_not_a_class(class_name, classes):
+        raise VidwatchError(f"label {class_name!r}: {reason}")
+    classes.add(class_name)
     if None in row:
         raise VidwatchError("more columns than the first line names")
     video = _find_video(name, folder, connection)

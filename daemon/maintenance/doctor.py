@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from sqlalchemy import Engine
+
 from daemon.database.connection import explaining, opened
 from daemon.database.integrity import damage
 from daemon.home import settings
@@ -18,6 +20,7 @@ from daemon.home.folder import FOLDERS, Home
 from daemon.home.mounts import filesystem_of, is_network
 from daemon.home.settings import Settings
 from daemon.home.space import GIGABYTE
+from daemon.labels.classes import odd_names
 from daemon.maintenance.backup import newest_backup_time
 from daemon.maintenance.finding import Line
 from daemon.maintenance.machine import (
@@ -58,6 +61,7 @@ def examine(home: Home) -> Iterator[Line]:
     yield from check_open_files()
     yield from check_clock(home)
     yield from _check_database(home)
+    yield from _check_names(home)
     yield from _check_backup(home, loaded)
     yield from check_device(loaded)
     yield from _check_models(home, loaded)
@@ -180,6 +184,21 @@ def _check_database(home: Home) -> Iterator[Line]:
         text = f"{count['failed']} could not be classified"
         hint = "'vidwatch status' and the texts in failed/ say why"
         yield Line("videos", "warning", f"{text}: {hint}")
+
+
+def _check_names(home: Home) -> Iterator[Line]:
+    """Class folders that give no label, and classes that look the same."""
+    # A database that cannot be read is a problem of its own.
+    problems = []
+    with suppress(VidwatchError), opened(home.database, read_only=True) as engine:
+        problems = _odd_names(engine, home)
+    for problem in problems:
+        yield Line("labels", "warning", problem)
+
+
+def _odd_names(engine: Engine, home: Home) -> list[str]:
+    with engine.begin() as connection:
+        return odd_names(connection, home.root / "labelled")
 
 
 def _check_backup(home: Home, loaded: Settings) -> Iterator[Line]:

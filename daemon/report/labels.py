@@ -8,6 +8,7 @@ from rich.text import Text
 
 from daemon.home.texts import printable
 from daemon.labels.quality import Balance, DoubtfulLabel, LabelQuality
+from daemon.report.next_training import Suggestion
 
 SHOWN = 20  # labels in each table, at most
 _NUMBERS = ("id", "clips", "groups")
@@ -34,6 +35,20 @@ def render(found: LabelQuality) -> RenderableType:
     else:
         parts.append(Text("no label needs to be checked again", "green"))
     return Group(*parts)
+
+
+def render_suggestions(suggested: Sequence[Suggestion]) -> RenderableType:
+    """What the next labels should be of, with how to give them."""
+    table = _table("Label next", "bold", "id or class", "why")
+    for one in suggested:
+        what = str(one.video) if one.class_name is None else printable(one.class_name)
+        table.add_row(Text(what, "bold" if one.class_name else ""), Text(one.why))
+    parts: list[RenderableType] = [table]
+    if any(one.class_name for one in suggested):
+        parts.append(Text("put clips of these classes into labelled/<class>/"))
+    if any(one.video for one in suggested):
+        parts.append(Text("label clips that are here: vidwatch label ID CLASS, or vidwatch review"))
+    return Group(*parts, Text())
 
 
 def _balance_table(balance: Sequence[Balance]) -> Table:

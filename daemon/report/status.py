@@ -15,15 +15,23 @@ from daemon.database.tables import (
     models,
     predictions,
     that_counts,
-    trainings,
     videos,
 )
 from daemon.home.folder import Home, Running
 from daemon.home.folders import Folders
-from daemon.labels.queries import new_since
+from daemon.home.unsure import UnsureRule, unsure_rule
+from daemon.labels.classes import starter_is_outgrown
 from daemon.report.accuracy import Quality, quality
+from daemon.report.training import (
+    TrainingStatus,
+    load_settings,
+    read_outlook,
+    read_training,
+    sets_unsure_target,
+)
 from daemon.training.decisions import BY_ITSELF, Decisions
-from learner.catalogue import model_name
+from learner.catalogue import describe, model_name, read_manifest
+from learner.errors import VidwatchError
 
 RATE_WINDOW = timedelta(minutes=5)
 SHOWN = 10  # videos in each table, at most
@@ -46,6 +54,12 @@ class RecentVideo:
     """The first video with the same content, whose prediction this is; None if it is its own."""
     at: datetime
     """When the video was finished."""
+    model: str
+    """The model that predicted it."""
+    starter: bool
+    """Whether that was the starter, and people have labelled classes of their own since."""
+    familiarity: float | None
+    """The share of the model's known clips that look stranger; None if it could not say."""
 
     def to_json(self) -> dict[str, Any]:
         """One object; the time in ISO 8601."""
@@ -59,6 +73,9 @@ class RecentVideo:
             "read_share": self.read_share,
             "duplicate_of": self.duplicate_of,
             "at": self.at.isoformat(),
+            "model": self.model,
+            "starter": self.starter,
+            "familiarity": self.familiarity,
         }
 
 
@@ -72,24 +89,6 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class TrainingStatus:
-    """The newest training, and the labels that came since. All but `new_labels` may be None."""
-
-    name: str | None
-    """The model that comes of it; None if there was no training yet."""
-    state: str | None
-    """A value of `trainings.state`."""
-    progress: str | None
-    """How far it is, for people."""
-    error: str | None
-    """Why it failed."""
-    verdict: str | None
-    """How its model compared with the champion: a value of `decisions.verdict`."""
-    new_labels: int
-    """How many labels came since the last training that ended by itself."""
-
-
-@dataclass(frozen=True)
 class Status:
     """Everything that `vidwatch status` shows."""
 
@@ -100,6 +99,10 @@ class Status:
     """Whether vidwatch.toml was changed after the daemon started."""
     model: str | None
     """The champion; None before the first start."""
+    guessing: str
+    """That the champion is no better than guessing, in words; empty if it is."""
+    unsure_rule: UnsureRule | None
+    """Below which probability its predictions are unsure, if `unsure_target` is set."""
     fallback: str | None
     """Why the daemon went back to an earlier model by itself; None if it did not."""
     counts: dict[str, int]
@@ -128,6 +131,8 @@ class Status:
             "home": str(self.home.root),
             "daemon": daemon,
             "model": self.model,
+            "guessing": self.guessing or None,
+            "unsure_rule": self.unsure_rule.to_json() if self.unsure_rule else None,
             "fallback": self.fallback,
             **self.counts,
             "duplicates": self.duplicates,
@@ -150,6 +155,7 @@ def read_status(home: Home, now: datetime) -> Status:
     running = home.running()
     with opened(home.database, read_only=True) as engine:
         champion = Decisions(engine).champion()
+        outlook = read_outlook(engine, home)
         with engine.begin() as connection:
             model = model_name(champion) if champion else _last_used(connection)
             return Status(
@@ -157,12 +163,14 @@ def read_status(home: Home, now: datetime) -> Status:
                 running=running,
                 settings_are_newer=running is not None and _changed_after(home, running.since),
                 model=model,
+                guessing=_guessing(home, champion),
+                unsure_rule=_unsure_rule(home, champion),
                 fallback=_fallback(connection),
                 counts=counts(connection),
                 duplicates=_duplicates(connection),
                 clips_a_minute=_clips_a_minute(connection, now),
                 quality=quality(connection, Folders(home.root), model, now),
-                training=_training(connection),
+                training=read_training(connection, outlook),
                 recent=_recent(connection),
                 failed=_problems(connection, videos.c.error),
                 troubled=_problems(connection, videos.c.trouble),
@@ -188,6 +196,25 @@ def _changed_after(home: Home, since: datetime) -> bool:
         return home.settings.stat().st_mtime > since.timestamp()
     except OSError:
         return False
+
+
+def _guessing(home: Home, champion: str | None) -> str:
+    if champion is None or champion == "starter":
+        return ""
+    return describe(model_name(champion), home.model(champion)).guessing_in_words()
+
+
+def _unsure_rule(home: Home, champion: str | None) -> UnsureRule | None:
+    """The rule by the settings as they are now; None without a target, or a champion to read."""
+    settings = load_settings(home) if champion and sets_unsure_target(home) else None
+    if champion is None or settings is None or not settings.unsure_target:
+        return None
+    try:
+        measured = read_manifest(home.model_or_starter(champion)).get("measured", {})
+    except VidwatchError:
+        return None
+    name = model_name(champion)
+    return unsure_rule(settings.unsure_below, settings.unsure_target, measured, name)
 
 
 def _duplicates(connection: Connection) -> int:
@@ -216,31 +243,14 @@ def _fallback(connection: Connection) -> str | None:
     return str(row.reason)
 
 
-def _training(connection: Connection) -> TrainingStatus:
-    has_ended = trainings.c.state.in_(("trained", "failed"))
-    known = connection.scalar(select(func.max(trainings.c.last_label)).where(has_ended)) or 0
-    new_labels = sum(row.n for row in connection.execute(new_since(known)))
-    newest_first = select(trainings).order_by(trainings.c.id.desc())
-    row = connection.execute(newest_first.limit(1)).first()
-    if row is None:
-        return TrainingStatus(None, None, None, None, None, new_labels)
-    verdicts = select(decisions.c.verdict).where(decisions.c.challenger == row.name)
-    return TrainingStatus(
-        name=row.name,
-        state=row.state,
-        progress=row.progress,
-        error=row.error,
-        verdict=connection.scalar(verdicts.order_by(decisions.c.id.desc()).limit(1)),
-        new_labels=new_labels,
-    )
-
-
 def _recent(connection: Connection) -> list[RecentVideo]:
     content = content_of_video()
     own = and_(predictions.c.video_id == content, that_counts())
+    is_outgrown = starter_is_outgrown(connection)
     query = (
-        select(videos, predictions)
+        select(videos, predictions, models.c.name.label("model"))
         .join(predictions, own)
+        .join(models, models.c.id == predictions.c.model_id)
         .where(videos.c.finished_at.is_not(None))
         .order_by(videos.c.finished_at.desc(), videos.c.id.desc())
         .limit(SHOWN)
@@ -256,6 +266,9 @@ def _recent(connection: Connection) -> list[RecentVideo]:
             read_share=row[predictions.c.read_share],
             duplicate_of=row[videos.c.duplicate_of],
             at=row[videos.c.finished_at],
+            model=row["model"],
+            starter=is_outgrown and row["model"] == "starter",
+            familiarity=row[predictions.c.familiarity],
         )
         for row in connection.execute(query).mappings()
     ]

@@ -7,9 +7,10 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from daemon.home.texts import counted, printable
+from daemon.home.texts import counted, familiarity_in_words, printable
 from daemon.report.accuracy import Quality
-from daemon.report.status import SHOWN, Problem, RecentVideo, Status, TrainingStatus
+from daemon.report.status import SHOWN, Problem, RecentVideo, Status
+from daemon.report.training import TrainingStatus
 
 
 def render(status: Status, now: datetime) -> RenderableType:
@@ -58,6 +59,12 @@ def _add_model(grid: Table, status: Status) -> None:
     if status.model and not status.running:
         model.append("  when it last ran", "dim")
     grid.add_row("model", model)
+    if status.guessing:
+        hint = "'vidwatch labels' says what to label"
+        grid.add_row("", Text(f"it is {status.guessing}: {hint}", "yellow"))
+    if status.unsure_rule:
+        style = "yellow" if status.unsure_rule.problem else ""
+        grid.add_row("automatic", Text(printable(status.unsure_rule.in_words()), style))
     if status.fallback:
         grid.add_row("", Text(printable(status.fallback), "yellow"))
 
@@ -99,26 +106,32 @@ def _unsure(quality: Quality) -> str:
 
 
 def _add_training(grid: Table, training: TrainingStatus, *, is_running: bool) -> None:
+    if training.state is not None:
+        grid.add_row("training", _training(training, is_running=is_running))
+        if training.reason:
+            grid.add_row("", Text(printable(training.reason), "yellow"))
+        if training.next and training.state == "trained":
+            grid.add_row("next", Text(printable(training.next)))
+    if training.outlook and training.state not in ("training", "asked"):
+        subject = "training" if training.state is None else ""
+        grid.add_row(subject, Text(f"{training.outlook} (vidwatch labels)"))
+
+
+def _training(training: TrainingStatus, *, is_running: bool) -> Text:
+    """What became of the newest training."""
     name = training.name
-    labels = counted(training.new_labels, "new label")
-    if training.state is None:
-        if training.new_labels:
-            hint = "vidwatch labels shows what is missing"
-            grid.add_row("training", f"none yet, {labels}: {hint}")
-    elif training.state == "training" and not is_running:
-        grid.add_row("training", f"{name} ended with the daemon")
-    elif training.state == "training":
-        grid.add_row("training", Text(f"{name} {training.progress or 'begins'}"))
-    elif training.state == "asked":
-        grid.add_row("training", Text(f"{name} {training.progress or 'is asked for'}"))
-    elif training.state == "failed":
-        text = printable(f"{name} failed: {training.error}")
-        grid.add_row("training", Text(text, "yellow"))
-        grid.add_row("", f"{labels} since")
-    elif training.state == "stopped":
-        grid.add_row("training", f"{name} stopped with the daemon, {labels} since")
-    else:
-        grid.add_row("training", f"{name} {training.verdict or 'trained'}, {labels} since")
+    if training.state == "training" and not is_running:
+        return Text(f"{name} ended with the daemon")
+    if training.state == "training":
+        return Text(f"{name} {training.progress or 'begins'}")
+    if training.state == "asked":
+        return Text(f"{name} {training.progress or 'is asked for'}")
+    if training.state == "failed":
+        return Text(printable(f"{name} failed: {training.error}"), "yellow")
+    labels = f"{counted(training.new_labels, 'new label')} since"
+    if training.state == "stopped":
+        return Text(f"{name} stopped with the daemon, {labels}")
+    return Text(f"{name} {training.verdict or 'trained'}, {labels}")
 
 
 def _recent_table(recent: list[RecentVideo], now: datetime) -> Table:
@@ -140,10 +153,14 @@ def _recent_table(recent: list[RecentVideo], now: datetime) -> Table:
 
 def _remarks(video: RecentVideo, now: datetime) -> str:
     remarks = []
+    if video.starter:
+        remarks.append("starter")
     if video.duplicate_of:
         remarks.append(f"as video {video.duplicate_of}")
     if video.unsure:
         remarks.append("unsure")
+    if strange := familiarity_in_words(video.familiarity):
+        remarks.append(strange)
     if video.read_share is not None and video.read_share < 1:
         remarks.append(f"cut short ({video.read_share:.0%} was there)")
     remarks.append(f"{_span(now - video.at)} ago")

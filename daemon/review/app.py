@@ -15,14 +15,17 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from daemon.labels.classes import offered_classes
 from daemon.labels.labels import newest_label
+from daemon.report.next_training import in_words
 from daemon.review import pages
-from daemon.review.cards import LIKELIEST, Card, known_classes, read_cards, read_spec
+from daemon.review.cards import LIKELIEST, Card, read_cards, read_spec
 from daemon.review.drawing import draw
 from daemon.review.guard import Guard
 from daemon.review.labelling import is_id, read_submission
 from daemon.review.queue import in_order, read_waiting
 from daemon.review.site import Site
+from learner.classes import EMPTY
 from learner.errors import VidwatchError
 
 SHOWN = 12  # clips on one page
@@ -82,12 +85,14 @@ def _queue(request: Request, refusal: Refusal | None = None) -> Response:
     site = Site.of(request)
     session = site.session(request)
     champion = site.champion()
+    coming = site.forecast()
     with site.reader.begin() as connection:
-        waiting = read_waiting(connection, session.skipped)
+        short = coming.short if coming else ()
+        waiting = read_waiting(connection, session.skipped, short)
         order = in_order(waiting.by_uncertainty, waiting.random_share, session.count)
         shown = [candidate.id for candidate in islice(order, SHOWN)]
         cards = read_cards(connection, site.home, shown)
-        classes = known_classes(connection)
+        classes = offered_classes(connection)
         newest = newest_label(connection)
     message = session.message
     session.message = ""
@@ -103,6 +108,8 @@ def _queue(request: Request, refusal: Refusal | None = None) -> Response:
         skipped=len(session.skipped),
         classes=classes,
         seen=newest,
+        outlook=in_words(coming) if coming and newest else "",
+        empty=EMPTY,
         model=champion,
         frames=_frames(site, champion),
         error=refusal.reason if refusal else "",

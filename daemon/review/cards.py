@@ -14,7 +14,8 @@ from sqlalchemy import Connection, and_, select
 
 from daemon.database.tables import labels, models, predictions, that_counts, videos
 from daemon.home.folder import Home
-from daemon.home.texts import printable
+from daemon.home.texts import familiarity_in_words, printable
+from daemon.labels.classes import commonest_classes, starter_is_outgrown
 from daemon.review.queue import awaits_random_review
 from learner import catalogue
 from learner.errors import VidwatchError
@@ -42,8 +43,11 @@ class Card:
     sha256: str
     model: str
     """The model that made the prediction."""
-    likeliest: list[Choice]
-    """Begins with the class that was predicted."""
+    predicted: str
+    """The class that the model predicted."""
+    choices: list[Choice]
+    """The likeliest classes, the predicted one first. The commonest classes of people instead if
+    `by_outgrown_starter`."""
     unsure: str | None
     """Why the prediction is unsure: "probability" or "unknown". None if it is not."""
     awaits_random_review: bool
@@ -51,13 +55,12 @@ class Card:
     in_random_share: bool
     """Whether it was drawn for the random share."""
     labelled_before: bool
+    by_outgrown_starter: bool
+    """Whether the starter predicted it, and people have labelled classes of their own since."""
+    strangeness: str
+    """How strange it looks to the model, in words; empty if it looks usual."""
     problem: str | None
     """Why it cannot be shown, as far as that is known without opening the file."""
-
-    @property
-    def predicted(self) -> str:
-        """The class that the model predicted."""
-        return self.likeliest[0].class_name
 
 
 def read_cards(connection: Connection, home: Home, ids: Sequence[int]) -> list[Card]:
@@ -79,16 +82,8 @@ def read_cards(connection: Connection, home: Home, ids: Sequence[int]) -> list[C
     query = query.where(videos.c.id.in_(list(ids)), videos.c.duplicate_of.is_(None))
     found = {row[videos.c.id]: row for row in connection.execute(query).mappings()}
     temperatures = {row["model"]: read_temperature(home, row["model"]) for row in found.values()}
-    return [_card(found[video], temperatures) for video in ids if video in found]
-
-
-def known_classes(connection: Connection) -> list[str]:
-    """The classes of all models and of all labels, in alphabetical order."""
-    labelled = select(labels.c["class"]).where(labels.c["class"].is_not(None)).distinct()
-    names = set(connection.scalars(labelled))
-    for classes in connection.scalars(select(models.c.classes)):
-        names.update(classes)
-    return sorted(names, key=str.casefold)
+    own = commonest_classes(connection, LIKELIEST) if starter_is_outgrown(connection) else []
+    return [_card(found[video], temperatures, own) for video in ids if video in found]
 
 
 def read_temperature(home: Home, model: str) -> float | None:
@@ -128,18 +123,26 @@ def probabilities(logits: Sequence[float], temperature: float) -> list[float]:
     return [exponent / sum(exponents) for exponent in exponents]
 
 
-def _card(row: Any, temperatures: Mapping[str, float | None]) -> Card:
+def _card(row: Any, temperatures: Mapping[str, float | None], own: Sequence[str]) -> Card:
+    """A card. `own` are the classes to offer in the place of the starter's; empty: offer those."""
+    is_by_outgrown_starter = bool(own) and row["model"] == "starter"
+    choices = _likeliest(row, temperatures[row["model"]])
+    if is_by_outgrown_starter:
+        choices = [Choice(name, None) for name in own]
     return Card(
         id=row[videos.c.id],
         name=printable(row[videos.c.name]),
         path=row[videos.c.path],
         sha256=row[videos.c.sha256],
         model=row["model"],
-        likeliest=_likeliest(row, temperatures[row["model"]]),
+        predicted=row[predictions.c["class"]],
+        choices=choices,
         unsure=row[predictions.c.doubt],
         awaits_random_review=row["awaits_random_review"],
         in_random_share=row[videos.c.sampled],
         labelled_before=row["labelled_before"],
+        by_outgrown_starter=is_by_outgrown_starter,
+        strangeness=familiarity_in_words(row[predictions.c.familiarity]),
         problem=_problem(row[videos.c.path]),
     )
 

@@ -18,7 +18,7 @@ from daemon.home.texts import counted, printable
 from daemon.labels.labels import Label, Labels, current_user, newest_label
 from daemon.review.cards import Card, read_cards
 from daemon.review.sessions import Action, Session
-from learner.classes import CLASS_NAME_RULE, is_class_name
+from learner.classes import why_not_a_class
 from learner.errors import VidwatchError
 
 LONGEST_ID = 18  # digits
@@ -58,8 +58,8 @@ def read_submission(fields: Mapping[str, str], ids: Sequence[str]) -> Submission
     name = fields.get("other", "").strip() if action == "other" else fields.get("class", "")
     if not name:
         raise VidwatchError("no class is given")
-    if not is_class_name(name):
-        raise VidwatchError(f"{name!r} cannot be a class: {CLASS_NAME_RULE}")
+    if reason := why_not_a_class(name):
+        raise VidwatchError(f"{name!r} cannot be a class: {reason}")
     return Submission("label", videos_once, name, newest)
 
 
@@ -147,6 +147,9 @@ def _label(submission: Submission, video: int, card: Card | None) -> Label:
         return Label(video, "labelled", submission.class_name, in_random_share)
     if card is None:
         raise VidwatchError(f"video {video} has no prediction that could be accepted")
+    if card.by_outgrown_starter:
+        reason = "was predicted by the starter, which knows none of your classes"
+        raise VidwatchError(f"{card.name} {reason}: give its class")
     return Label(video, "labelled", card.predicted, in_random_share)
 
 

@@ -13,15 +13,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, not_, select
 
-from daemon.database.tables import (
-    PREDICTED,
-    group_of_video,
-    labels,
-    predictions,
-    stands,
-    that_counts,
-    videos,
-)
+from daemon.database.tables import labels, predictions, stands, videos
+from daemon.labels.next_clips import by_need, reviewable
 
 CANDIDATES = 200
 EVERY = 4  # one place in so many is for the random share
@@ -43,18 +36,25 @@ class Waiting:
     random_share: list[Candidate]
     """The first clips of the random share."""
     by_uncertainty: list[Candidate]
-    """The first of all other clips, those of which the model is least certain first."""
+    """The first of all other clips: those of classes that are short of labelled clips, then those
+    of which the model is least certain."""
     random_share_total: int
     """How many there are, those that were skipped included."""
     by_uncertainty_total: int
     """How many there are, those that were skipped included."""
 
 
-def read_waiting(connection: Connection, skipped: Collection[int] = ()) -> Waiting:
-    """The clips to be reviewed, without those that were skipped."""
+def read_waiting(
+    connection: Connection, skipped: Collection[int] = (), short: Collection[str] = ()
+) -> Waiting:
+    """The clips to be reviewed, without those that were skipped.
+
+    Clips that are predicted as one of the classes in `short`, which are short of labelled clips,
+    come before the others outside the random share.
+    """
     limit = CANDIDATES + len(skipped)
     random_share = connection.execute(_random_share(limit)).all()
-    by_uncertainty = connection.execute(_by_uncertainty(limit)).all()
+    by_uncertainty = connection.execute(by_need(short, limit)).all()
     return Waiting(
         random_share=_candidates(random_share, skipped),
         by_uncertainty=_candidates(by_uncertainty, skipped),
@@ -117,44 +117,10 @@ def _first_of_other_group(clips: Sequence[Candidate], last_group: str, next_grou
     return 0
 
 
-def _by_uncertainty(limit: int) -> Select[Any]:
-    """Unsure predictions first, then the least probable ones.
-
-    The second clip of a group comes after the first clip of each other group, so that one long
-    scene cannot fill the page. For that every row that waits is ranked: 0.3 s for a hundred
-    thousand.
-    """
-    sure = predictions.c.doubt.is_(None)
-    probability = predictions.c.probability
-    order = (sure, probability, videos.c.id)
-    rank = func.row_number().over(partition_by=group_of_video(), order_by=order)
-    columns = (sure.label("sure"), probability.label("probability"), rank.label("rank"))
-    reviewable = _reviewable(*columns).where(not_(videos.c.sampled), _is_unlabelled())
-    waiting = reviewable.subquery()
-    query = select(waiting.c.id, waiting.c.group, func.count().over().label("total"))
-    ranked = (waiting.c.sure, waiting.c.rank, waiting.c.probability, waiting.c.id)
-    return query.order_by(*ranked).limit(limit)
-
-
 def _random_share(limit: int) -> Select[Any]:
     """Clips that the newest model predicted first, because it is the one to be measured.
 
     Then in the order of their hashes, which is by chance.
     """
-    drawn = _reviewable(func.count().over().label("total")).where(awaits_random_review())
+    drawn = reviewable(func.count().over().label("total")).where(awaits_random_review())
     return drawn.order_by(predictions.c.model_id.desc(), videos.c.sha256).limit(limit)
-
-
-def _reviewable(*columns: ColumnElement[Any]) -> Select[Any]:
-    """Videos with a prediction, and only the first video of each content."""
-    prediction = and_(predictions.c.video_id == videos.c.id, that_counts())
-    query = select(videos.c.id, group_of_video().label("group"), *columns)
-    is_predicted = videos.c.state.in_(PREDICTED)
-    is_first = videos.c.duplicate_of.is_(None)
-    return query.join(predictions, prediction).where(is_predicted, is_first)
-
-
-def _is_unlabelled() -> ColumnElement[bool]:
-    """Whether a video has no label that counts."""
-    given = and_(labels.c.video_id == videos.c.id, stands())
-    return not_(select(labels.c.id).where(given).exists())

@@ -24,6 +24,9 @@ from daemon.review.guard import is_same_secret
 from daemon.review.labelling import PageLabels
 from daemon.review.sessions import Session, Sessions
 from daemon.training.decisions import Decisions
+from daemon.training.forecast import Forecast
+from daemon.training.retraining import forecast
+from learner.errors import VidwatchError
 
 
 def _templates() -> Jinja2Templates:
@@ -82,6 +85,13 @@ class Site:
         If no model has been in use yet, it is `otherwise`, or else the setting `model`.
         """
         return Decisions(self.reader).champion() or otherwise or self.settings.model
+
+    def forecast(self) -> Forecast | None:
+        """How near the next training is; None if the champion cannot be read."""
+        try:
+            return forecast(self.reader, self.home, self.settings)
+        except VidwatchError:
+            return None
 
     def session(self, request: Request) -> Session:
         """What this browser has done."""

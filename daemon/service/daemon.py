@@ -31,6 +31,7 @@ from daemon.home.settings import Settings
 from daemon.home.space import GIGABYTE, Space
 from daemon.inbox.watcher import Watcher
 from daemon.labels.groups import follow_setting
+from daemon.labels.removal import Removal
 from daemon.maintenance.backup import Backups
 from daemon.maintenance.retention import Retention
 from daemon.service.schedule import Schedule
@@ -197,7 +198,7 @@ def build(
     decisions = Decisions(queue.engine)
     _resume_training(home, decisions, stop, lock, once=once)
     predictions = Predictions(queue.engine, settings.review_share)
-    loader = _loader(home, settings, predictions, decisions)
+    loader = _loader(home, settings, predictions, decisions, lock)
     stack.callback(loader.close)
     predictor = _patiently(lambda: loader.first(now()), stop, lock)
     disks = [home.root, home.root / "classified"]
@@ -213,10 +214,9 @@ def build(
     stack.callback(_unless_locked, pipeline.release)
     arrived = threading.Event()
 
-    def beat(loop: str) -> None:
-        monitor.beat(loop, time.monotonic())
-
-    watching = watchers(home, settings, queue, arrived, lock.note, beat)
+    watching = watchers(
+        home, settings, queue, arrived, lock.note, lambda loop: monitor.beat(loop, time.monotonic())
+    )
     for watcher in watching:
         watcher.start()
         stack.callback(watcher.stop)
@@ -258,11 +258,11 @@ def _resume_training(
 
 
 def _loader(
-    home: Home, settings: Settings, predictions: Predictions, decisions: Decisions
+    home: Home, settings: Settings, predictions: Predictions, decisions: Decisions, lock: Lock
 ) -> "ChampionLoader":
     from daemon.classify.champion import ChampionLoader
 
-    return ChampionLoader(home, settings, predictions, decisions)
+    return ChampionLoader(home, settings, predictions, decisions, lock.note)
 
 
 def _pipeline_settings(
@@ -300,6 +300,9 @@ def _schedule_care(
     backups = Backups(home, settings, partial(lock.note, "backup"))
     note = partial(lock.note, "retention")
     retention = Retention(home, queue.engine, settings, backups.make, note)
+    grace = 2 * timedelta(seconds=settings.rescan_seconds + settings.settle_seconds)
+    removal = Removal(queue.engine, Folders(home.root), grace, lock.note)
+    _every(schedule, TENDING, removal.tend)
     _every(schedule, RETRAINING, retraining.tend)
     _every(schedule, BACKUP_CHECK, backups.tend)
     _every(schedule, RETENTION, retention.tend)

@@ -34,6 +34,9 @@ class Known:
         return set(self.champion.get("classes", ()))
 
 
+LEAST_CLASSES = 2  # fewer cannot be told apart
+
+
 @dataclass(frozen=True)
 class Forecast:
     """How near the next training is."""

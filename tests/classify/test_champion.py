@@ -3,7 +3,9 @@
 With real models and real clips.
 """
 
+import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -172,6 +174,36 @@ def test_a_prediction_is_unsure_below_its_threshold_or_if_the_clip_is_unknown(
     thresholds = Thresholds(0.5, {"Biking": 0.8})
     prediction = Prediction("Biking" if probability == 0.7 else "Skiing", 0, probability, {}, known)
     assert thresholds.unsure_because(prediction) == reason
+
+
+def test_with_a_target_a_threshold_of_a_class_counts_only_if_it_is_higher() -> None:
+    thresholds = Thresholds(0.6, {"Biking": 0.8, "Skiing": 0.3}, only_raised=True)
+    unsure = [
+        thresholds.unsure_because(Prediction(name, 0, 0.7, {})) for name in ("Biking", "Skiing")
+    ]
+    assert unsure == ["probability", None]
+    assert thresholds.unsure_because(Prediction("Skiing", 0, 0.5, {})) == "probability"
+
+
+def test_the_target_sets_the_threshold_and_a_model_without_figures_is_noticed(
+    lab: Lab, tmp_path: Path
+) -> None:
+    """Of an older model nothing is known; a target that no threshold keeps leaves all unsure."""
+    settings = SETTINGS.model_copy(update={"model": "tiny", "unsure_target": 0.02})
+    notices: dict[str, str | None] = {}
+    arguments = (lab.home, settings, lab.predictions, lab.history, notices.__setitem__)
+    manifest = lab.home.model("tiny").with_suffix(".json")
+    document = json.loads(manifest.read_text())
+    for rows, noticed in ((None, "unsure_below"), ([[0.0, 1.0, 0.5]], "all are unsure")):
+        document["measured"].pop("automatic", None)
+        if rows:
+            document["measured"]["automatic"] = rows
+        manifest.write_text(json.dumps(document))
+        with closing(ChampionLoader(*arguments)) as loader:
+            outcomes = loader.first(lab.now).predict(clips(tmp_path, loader.champion))
+            assert noticed in (notices["unsure_target"] or "")
+            if rows:
+                assert {outcome.unsure for outcome in outcomes} <= {"probability", "unknown"}
 
 
 def test_a_challenger_that_is_the_champion_itself_has_no_shadow_predictions(

@@ -291,6 +291,9 @@ def test_the_command_prints_json_and_a_table(it: Labelling) -> None:
     it.clip("Biking")
     command = [VIDWATCH, "--home", it.home.root, "labels"]
     found = json.loads(subprocess.run([*command, "--json"], capture_output=True, check=True).stdout)
+    outlook = found.pop("next_training")
+    assert (outlook["new"], outlook["needed"], outlook["is_due"]) == (0, 20, False)
+    assert outlook["text"].startswith("no training yet: 2 classes are needed")
     assert found == {
         "classes": [
             {
@@ -306,6 +309,7 @@ def test_the_command_prints_json_and_a_table(it: Labelling) -> None:
         "doubted": {"model": None, "labels": []},
         "two_ways": [],
         "worth_a_look": [],
+        "odd_names": [],
         "next_training": {
             "new": 0,
             "needed": 20,

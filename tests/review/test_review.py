@@ -447,3 +447,39 @@ def test_a_clip_that_was_labelled_unsure_by_command_is_not_shown(
 ) -> None:
     home.labels.add([Label(home.clip(), "unsure")], "command", "ann", NOW)
     assert "There is nothing to review now" in browser.get("/").text
+
+
+def test_the_starters_classes_are_offered_nowhere_once_own_classes_are_labelled(
+    home: ReviewedHome, browser: Browser
+) -> None:
+    home.model = home.register("starter", CLASSES)
+    Decisions(home.engine).apply_setting("starter", NOW)
+    first, second = home.clip(), home.clip()
+    browser.submit(first, action="other", other="disc")
+    page = browser.get("/").text
+    assert cards_on(page) == [second]
+    assert '<span class="mark">starter</span>' in page
+    assert re.findall(r'<button name="class" value="(\w+)">', page) == ["disc"]
+    assert re.findall(r'<button name="action" value="accept" class', page) == []
+    refused = browser.submit(second, action="accept")
+    assert refused.status_code == 422
+    assert "knows none of your classes: give its class" in refused.text
+
+
+def test_the_page_says_what_labels_and_status_say_of_the_next_training(
+    home: ReviewedHome, browser: Browser
+) -> None:
+    video = home.clip()
+    assert "new labels that start the next training" not in browser.get("/").text
+    browser.submit(video, action="accept")
+    assert "of the 20 new labels that start the next training" in browser.get("/").text
+
+
+def test_a_name_that_differs_in_case_only_is_refused_at_its_card(
+    home: ReviewedHome, browser: Browser
+) -> None:
+    video = home.clip()
+    refused = browser.submit(video, action="other", other="Bright")
+    assert refused.status_code == 422
+    assert "differs in case only; give &#39;bright&#39;" in refused.text
+    assert home.given_labels() == []

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects import sqlite
 
 from daemon.database.tables import videos
+from daemon.labels import next_clips
 from daemon.labels.labels import Label
 from daemon.review import queue
 from daemon.review.queue import EVERY, Candidate, in_order, read_waiting
@@ -100,7 +101,7 @@ def test_skipped_clips_are_left_out(home: ReviewedHome) -> None:
 def test_no_table_is_read_from_end_to_end(home: ReviewedHome) -> None:
     """The queries read only videos in the states that are reviewed, and find them by an index."""
     with home.engine.begin() as connection:
-        for query in (queue._by_uncertainty(200), queue._random_share(200)):
+        for query in (next_clips.by_need([], 200), queue._random_share(200)):
             sql = str(
                 query.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True})
             )

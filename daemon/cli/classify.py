@@ -1,0 +1,149 @@
+"""The commands that try a model on files: `classify`, `evaluate`.
+
+Slow imports stand in the commands that need them.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from daemon.cli.shared import (
+    Device,
+    Json,
+    Model,
+    described,
+    load_model,
+    open_cache,
+    print_skipped,
+)
+from daemon.home.texts import familiarity_in_words, printable
+from learner.errors import VidwatchError
+
+if TYPE_CHECKING:
+    from learner.classifier import Prediction
+    from learner.evaluate import Unknowns
+
+app = typer.Typer()
+
+
+@app.command()
+def classify(
+    context: typer.Context,
+    files: Annotated[list[str], typer.Argument(metavar="FILES…", help="Video files.")],
+    model: Model = None,
+    device: Device = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+    logits: Annotated[
+        bool, typer.Option("--logits", help="Print the class and the logits of all classes.")
+    ] = False,
+) -> None:
+    """Classify video files, without daemon or database.
+
+    Exit status 1 if a file could not be read.
+    """
+    if as_json and logits:
+        raise VidwatchError("classify: --json has the logits already; leave --logits out")
+    from learner.classifier import Unread
+    from learner.process import keep_freed_memory
+
+    keep_freed_memory()
+    has_unread = False
+    classifier = load_model(context.obj, model, device)
+    if not as_json:
+        print(f"model {printable(classifier.name)}", file=sys.stderr)
+    for result in classifier.results(files):
+        if isinstance(result, Unread):
+            has_unread = True
+            print(f"{printable(result.file)}: {result.error}", file=sys.stderr)
+        elif as_json:
+            print(json.dumps(result.to_json()), flush=True)
+        else:
+            line = _logits(result.prediction) if logits else _described(result.prediction)
+            print(f"{printable(result.file)}: {line}", flush=True)
+    if has_unread:
+        raise typer.Exit(1)
+
+
+def _described(prediction: "Prediction") -> str:
+    note = familiarity_in_words(prediction.familiarity)
+    if not prediction.known:
+        note = "perhaps of no class that the model knows"
+    remark = f" ({note})" if note else ""
+    return f"{prediction.class_name} {prediction.probability:.1%}{remark}"
+
+
+def _logits(prediction: "Prediction") -> str:
+    """The index and the name of the class, and the logits of all classes."""
+    logits = ", ".join(f"{name} {logit:.4f}" for name, logit in prediction.logits.items())
+    return f"class {prediction.class_index} {prediction.class_name}; logits: {logits}"
+
+
+@app.command()
+def evaluate(
+    context: typer.Context,
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A folder of class folders with clips.")
+    ],
+    model: Model = None,
+    unknown: Annotated[
+        Path | None,
+        typer.Option(
+            help="Class folders of unknown classes: how many clips are recognized as unknown?"
+        ),
+    ] = None,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a model on a folder of class folders, with its mean-pooling baseline beside it."""
+    from rich.console import Console
+
+    from daemon.cli import progress
+    from learner.evaluate import evaluate as measure
+    from learner.process import keep_freed_memory
+
+    keep_freed_memory()
+    with progress.reading() as bar:
+        classifier = load_model(context.obj, model, device)
+        found = measure(folder, classifier, unknown, open_cache(context.obj), bar)
+    print_skipped(found.skipped)
+    if as_json:
+        print(json.dumps(found.to_json()))
+        return
+    scores = {f"model {found.model}": found.score, "mean-pooling baseline": found.baseline}
+    for name, score in scores.items():
+        print(f"{name + ':':<24}{described(score)}, loss {score.loss:.3f}")
+    before, after = found.score.calibration_error
+    scaled = f"by {after:.3f} after temperature scaling"
+    print(f"a prediction's probability is off by {before:.3f} on average, {scaled}")
+    if found.unknowns:
+        _print_unknowns(found.unknowns)
+    if found.seen:
+        reason = f"{found.seen} of the clips were among those it was trained on"
+        print(f"{reason}: the figures flatter it")
+    Console().print(_class_table(found.score.per_class))
+
+
+def _print_unknowns(found: "Unknowns") -> None:
+    low, high = found.interval
+    share = f"{found.told:.1%} (95 % interval {low:.1%} to {high:.1%})"
+    print(f"of {found.n} clips of unknown classes, {share} are recognized as unknown")
+    print(f"of the clips of known classes, {found.known_kept:.1%} are not taken for unknown")
+
+
+def _class_table(per_class: dict[str, dict[str, float]]) -> Any:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("class", "right", "clips", "precision", "recall", box=None, padding=(0, 2, 0, 0))
+    for name, row in per_class.items():
+        table.add_row(
+            escape(printable(name)),
+            f"{row['correct']:.0f}",
+            f"{row['n']:.0f}",
+            f"{row['precision']:.1%}",
+            f"{row['recall']:.1%}",
+        )
+    return table

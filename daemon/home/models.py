@@ -1,0 +1,56 @@
+"""Brings a model into a home: the daemon uses only models that lie there."""
+
+from pathlib import Path
+
+from daemon.home.folder import Home
+from learner.catalogue import manifest_path, weights_path
+from learner.errors import VidwatchError
+from learner.files import sha256_of, write
+
+_BESIDE_MANIFEST = (".safetensors", ".npz")
+
+
+def adopt(home: Home, name: str) -> str:
+    """The name of a model in this home. A model that lies elsewhere is copied into `models/`.
+
+    Args:
+        home: The home.
+        name: "starter", the name of a model in `models/`, or the path of a model.
+
+    Raises:
+        VidwatchError: there is no such model, `models/` has another one of that name, or it cannot
+            be copied.
+    """
+    if "/" not in name:
+        return name
+    given = home.model(name).absolute()
+    weights = weights_path(given)
+    if weights.parent == home.models:
+        return weights.stem
+    if weights.is_relative_to(home.root):
+        return str(given)
+    target = weights_path(home.model(weights.stem))
+    try:
+        if manifest_path(target).exists() or target.exists():
+            _require_same(weights, target)
+        _copy(weights, target)
+    except OSError as error:
+        problem = f"cannot be copied into {home.models} ({error.strerror})"
+        raise VidwatchError(f"model {weights}: {problem}") from error
+    return weights.stem
+
+
+def _require_same(weights: Path, target: Path) -> None:
+    if not target.exists() or sha256_of(weights) == sha256_of(target):
+        return
+    hint = "give the new one another name, both of its files"
+    raise VidwatchError(f"{target} is another model of that name; {hint}")
+
+
+def _copy(weights: Path, target: Path) -> None:
+    """Copy the files of a model, the manifest last: without it, there is no model."""
+    for suffix in _BESIDE_MANIFEST:
+        source = weights.with_suffix(suffix)
+        if source.exists():
+            write(target.with_suffix(suffix), source.read_bytes())
+    write(manifest_path(target), manifest_path(weights).read_bytes())

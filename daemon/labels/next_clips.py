@@ -1,0 +1,118 @@
+"""Which unlabelled clips should be labelled next, and in what order. Only reads.
+
+First the clips that may be of a class that is short of labelled clips, then those of which the
+model is least certain.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, false, func, not_, select
+
+from daemon.database.tables import (
+    PREDICTED,
+    group_of_video,
+    labels,
+    predictions,
+    stands,
+    that_counts,
+    videos,
+)
+from daemon.home.texts import printable
+
+
+@dataclass(frozen=True)
+class NextClip:
+    """A clip to be labelled."""
+
+    id: int
+    name: str
+    predicted: str
+    probability: float
+    is_unsure: bool
+    is_of_short_class: bool
+    """Whether it is predicted as a class that is short of labelled clips."""
+
+
+def next_clips(connection: Connection, short: Collection[str], most: int) -> list[NextClip]:
+    """The first clips to be labelled.
+
+    Args:
+        connection: To the database.
+        short: The classes that are short of labelled clips.
+        most: How many at most.
+    """
+    order = by_need(short, most).subquery()
+    prediction = and_(predictions.c.video_id == videos.c.id, that_counts())
+    query = select(
+        order.c.id,
+        videos.c.name,
+        predictions.c["class"].label("predicted"),
+        predictions.c.probability,
+        predictions.c.doubt,
+    )
+    query = query.join(videos, videos.c.id == order.c.id).join(predictions, prediction)
+    rows = connection.execute(query.order_by(order.c.place))
+    return [
+        NextClip(
+            id=row.id,
+            name=printable(row.name),
+            predicted=printable(row.predicted),
+            probability=row.probability,
+            is_unsure=row.doubt is not None,
+            is_of_short_class=row.predicted in short,
+        )
+        for row in rows
+    ]
+
+
+def by_need(short: Collection[str], limit: int) -> Select[Any]:
+    """The clips without a label, outside the random share, in the order of need.
+
+    Each row has `id`, `group`, `place` from 1, and `total`, how many clips there are in all.
+
+    Clips that are predicted as a class in `short` come first, then unsure predictions, then the
+    least probable ones. The second clip of a group comes after the first clip of each other group,
+    so that one long scene cannot fill the page. For that every row that waits is ranked: 0.3 s for
+    a hundred thousand.
+    """
+    is_wanted = predictions.c["class"].in_(list(short)) if short else false()
+    plenty = not_(is_wanted)
+    sure = predictions.c.doubt.is_(None)
+    probability = predictions.c.probability
+    order = (plenty, sure, probability, videos.c.id)
+    rank = func.row_number().over(partition_by=group_of_video(), order_by=order)
+    columns = (
+        plenty.label("plenty"),
+        sure.label("sure"),
+        probability.label("probability"),
+        rank.label("rank"),
+    )
+    waiting = reviewable(*columns).where(not_(videos.c.sampled), _is_unlabelled()).subquery()
+    ranked = (
+        waiting.c.plenty,
+        waiting.c.sure,
+        waiting.c.rank,
+        waiting.c.probability,
+        waiting.c.id,
+    )
+    place = func.row_number().over(order_by=ranked).label("place")
+    total = func.count().over().label("total")
+    query = select(waiting.c.id, waiting.c.group, place, total)
+    return query.order_by(place).limit(limit)
+
+
+def reviewable(*columns: ColumnElement[Any]) -> Select[Any]:
+    """Videos with a prediction, and only the first video of each content: `id`, `group`, others."""
+    prediction = and_(predictions.c.video_id == videos.c.id, that_counts())
+    query = select(videos.c.id, group_of_video().label("group"), *columns)
+    is_predicted = videos.c.state.in_(PREDICTED)
+    is_first = videos.c.duplicate_of.is_(None)
+    return query.join(predictions, prediction).where(is_predicted, is_first)
+
+
+def _is_unlabelled() -> ColumnElement[bool]:
+    """Whether a video has no label that counts."""
+    given = and_(labels.c.video_id == videos.c.id, stands())
+    return not_(select(labels.c.id).where(given).exists())

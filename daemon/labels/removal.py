@@ -1,0 +1,231 @@
+"""Takes labels back whose clips a person removed from `labelled/`.
+
+A label rests with its clip in `labelled/<class>/`, whichever way it was given. Without the clip
+nobody can see what was labelled, and the features that a training would learn from are kept for a
+while only. So a clip that is removed takes its label with it. If the clip comes back, its label
+is given again, as it was.
+
+A disk that is away is no removal: nothing is taken back if `labelled/` or all of its clips are
+gone, or if a folder cannot be searched.
+"""
+
+import logging
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, and_, insert, not_, select, true
+
+from daemon.database.tables import content_of_video, labels, lies_below, stands, videos
+from daemon.home.folders import Folders
+from daemon.home.identity import identify
+from daemon.home.texts import counted
+from daemon.labels.queries import newest
+
+log = logging.getLogger(__name__)
+
+SUBJECT = "labelled"
+BETWEEN_LOOKS = timedelta(seconds=5)
+# Looking for a million files may take a twentieth of one processor.
+PAUSE_PER_WORK = 20
+REMOVED = "moved"
+"""The source of a withdrawal because the file was moved out of its class folder."""
+
+Note = Callable[[str, str | None], None]
+Files = Mapping[int, Collection[bytes]]
+"""The paths of files in `labelled/`, by content."""
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Which labelled contents have a file in `labelled/`, and which have none any more."""
+
+    there: set[int]
+    gone: set[int]
+
+
+class Removal:
+    """Follows the clips that are removed from `labelled/`. `tend` is called every few seconds."""
+
+    def __init__(self, engine: Engine, folders: Folders, grace: timedelta, note: Note) -> None:
+        """Make it; it has seen nothing yet.
+
+        Args:
+            engine: Of the database.
+            folders: The home's folders.
+            grace: How long a clip is missing before its label is taken back. Meanwhile a search
+                finds it if it was only moved.
+            note: Shows a notice under a subject, or takes it back (None).
+        """
+        self._engine = engine
+        self._writer = engine.execution_options(writes=True)
+        self._folders = folders
+        self._grace = grace
+        self._note = note
+        self._missed_at: dict[int, datetime] = {}
+        self._devices: dict[Path, int] = {}  # that the class folders were seen on
+        self._next = datetime.min.replace(tzinfo=UTC)
+
+    def tend(self, now: datetime) -> None:
+        """Take the labels back of clips that have been gone for long enough."""
+        if now < self._next:
+            return
+        began = time.thread_time()
+        try:
+            self._follow(now)
+        except OSError as error:
+            log.warning("labelled clips cannot be looked for now (%s)", error.strerror)
+        worked = timedelta(seconds=time.thread_time() - began)
+        self._next = now + max(BETWEEN_LOOKS, PAUSE_PER_WORK * worked)
+
+    def _follow(self, now: datetime) -> None:
+        if not Path(os.fsdecode(self._folders.labelled())).is_dir():
+            return
+        with self._engine.begin() as connection:
+            files = _labelled_files(connection, self._folders)
+            removed = _removed(connection)
+        seen = self._look(files)
+        all_are_gone = bool(seen.gone) and not seen.there
+        self._note(SUBJECT, _all_are_gone(len(seen.gone)) if all_are_gone else None)
+        if all_are_gone:
+            self._missed_at.clear()
+        else:
+            self._missed_at = {id_: self._missed_at.get(id_, now) for id_ in seen.gone}
+        due = {id_ for id_, at in self._missed_at.items() if now >= at + self._grace}
+        if due:
+            self._take_back({id_: files[id_] for id_ in due}, now)
+        if removed:
+            self._give_again(removed, now)
+
+    def _look(self, files: Files) -> _Seen:
+        there = set()
+        by_folder: dict[Path, set[int]] = defaultdict(set)
+        for content, paths in files.items():
+            if any(identify(path) is not None for path in paths):
+                there.add(content)
+            for path in paths:
+                by_folder[self._class_folder(path)].add(content)
+        away = set[int]()
+        for folder, contents in by_folder.items():
+            if contents.isdisjoint(there):
+                away |= contents if self._is_away(folder) else set()
+            else:
+                self._devices[folder] = folder.stat().st_dev
+        return _Seen(there, set(files) - there - away)
+
+    def _class_folder(self, path: bytes) -> Path:
+        labelled = self._folders.labelled()
+        name = path[len(labelled) + 1 :].partition(b"/")[0]
+        return Path(os.fsdecode(labelled + b"/" + name))
+
+    def _is_away(self, folder: Path) -> bool:
+        """Whether a class folder without its clips is a link, or another disk was there before."""
+        if folder.is_symlink():
+            return True
+        try:
+            device = folder.stat().st_dev
+        except FileNotFoundError:
+            return False
+        return self._devices.get(folder, device) != device
+
+    def _take_back(self, files: Files, now: datetime) -> None:
+        """Take the labels of these contents back, unless something was said of them meanwhile."""
+        with self._writer.begin() as connection:
+            still = _labelled_files(connection, self._folders, files)
+            gone = [content for content in files if still.get(content) == files[content]]
+            for content in gone:
+                _withdraw(connection, content, now)
+        for content in files:
+            self._missed_at.pop(content, None)
+        if gone:
+            text = "clips removed from labelled/: %s taken back"
+            log.info(text, counted(len(gone), "label"))
+
+    def _give_again(self, removed: Mapping[int, Any], now: datetime) -> None:
+        """Give the labels again whose clips lie in their class folders again."""
+        in_place = and_(lies_below(videos.c.path, self._folders.labelled()), _is_resting())
+        query = select(content_of_video().label("content"), videos.c.path).where(in_place)
+        with self._writer.begin() as connection:
+            rows = connection.execute(query.where(content_of_video().in_(list(removed)))).all()
+            back = set()
+            for row in rows:
+                is_its_class = self._folders.class_folder(row.path) == (
+                    "labelled",
+                    removed[row.content]["class"],
+                )
+                if is_its_class and identify(row.path) is not None:
+                    back.add(row.content)
+            for content in back & set(_removed(connection)):
+                label = removed[content]
+                columns = ("video_id", "verdict", "class", "sampled", "source", "who")
+                again = {name: label[name] for name in columns}
+                connection.execute(insert(labels).values(**again, created_at=now))
+        if back:
+            text = "clips came back to labelled/: %s given again"
+            log.info(text, counted(len(back), "label"))
+
+
+def _all_are_gone(n: int) -> str:
+    kept = "their labels are kept, since a disk may be away"
+    hint = "if you removed them, put another clip into labelled/<class>/: then their labels go"
+    return f"none of the {counted(n, 'labelled clip')} is there: {kept}; {hint}"
+
+
+def _is_resting() -> ColumnElement[bool]:
+    return and_(videos.c.state == "filed", videos.c.destination.is_(None))
+
+
+def _labelled_files(
+    connection: Connection, folders: Folders, only: Iterable[int] | None = None
+) -> dict[int, set[bytes]]:
+    """The files in `labelled/` of contents that have a label, by content.
+
+    If a file was replaced by another one, its path counts for the newer row alone.
+    """
+    label = newest().where(labels.c.verdict == "labelled").subquery()
+    content = content_of_video()
+    newer = videos.alias()
+    is_newer = and_(newer.c.path == videos.c.path, newer.c.id > videos.c.id)
+    is_replaced = select(newer.c.id).where(is_newer).exists()
+    columns = (label.c.video_id, videos.c.path, is_replaced.label("is_replaced"))
+    in_place = and_(lies_below(videos.c.path, folders.labelled()), _is_resting())
+    these = true() if only is None else content.in_(list(only))
+    query = select(*columns).join(videos, content == label.c.video_id).where(in_place, these)
+    files: dict[int, set[bytes]] = defaultdict(set)
+    for row in connection.execute(query):
+        files[row.video_id] |= set() if row.is_replaced else {row.path}
+    return files
+
+
+def _removed(connection: Connection) -> dict[int, Any]:
+    """The labels that were taken back with their files, and nothing was said since; by content."""
+    withdrawal = labels.alias()
+    later = labels.alias()
+    is_later = and_(later.c.video_id == withdrawal.c.video_id, later.c.id > withdrawal.c.id)
+    by_removal = and_(withdrawal.c.verdict == "withdrawn", withdrawal.c.source == REMOVED)
+    query = select(labels).join(withdrawal, withdrawal.c.takes_back == labels.c.id)
+    query = query.where(by_removal, not_(select(later.c.id).where(is_later).exists()))
+    return {row["video_id"]: row for row in connection.execute(query).mappings()}
+
+
+def _withdraw(connection: Connection, content: int, now: datetime) -> None:
+    """Take all labels of a content back, the newest last: it is the one to be given again.
+
+    With the newest alone, the label before it would count again.
+    """
+    given = select(labels.c.id).where(labels.c.video_id == content, stands()).order_by(labels.c.id)
+    for label_id in connection.scalars(given).all():
+        columns = {
+            "video_id": content,
+            "verdict": "withdrawn",
+            "takes_back": label_id,
+            "source": REMOVED,
+            "who": "unknown",
+            "created_at": now,
+        }
+        connection.execute(insert(labels).values(**columns))

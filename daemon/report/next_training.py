@@ -1,0 +1,75 @@
+"""What is missing before the next training, and what to label next: one wording for all.
+
+`vidwatch labels`, `vidwatch status` and the review page say the same, from the same figures.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from daemon.home.texts import counted, printable
+from daemon.labels.next_clips import NextClip, next_clips
+from daemon.training.forecast import LEAST_CLASSES, Forecast
+
+NEXT = 10  # labels that are suggested
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """What one of the next labels should be of."""
+
+    class_name: str | None
+    """A class that is short of clips or of recordings; None for a clip."""
+    video: int | None
+    """A clip; None if any clip of the class is wanted."""
+    why: str
+    """For people."""
+
+
+def suggestions(connection: Connection, forecast: Forecast, most: int = NEXT) -> list[Suggestion]:
+    """What the next labels should be of: classes that are short, then the least certain clips."""
+    classes = [Suggestion(name, None, missing) for name, missing in sorted(forecast.short.items())]
+    clips = next_clips(connection, sorted(forecast.short), most)
+    unsure = [Suggestion(None, clip.id, _why(clip)) for clip in clips]
+    return [*classes, *unsure][:most]
+
+
+def to_json(forecast: Forecast, suggested: Sequence[Suggestion]) -> dict[str, Any]:
+    """One object: when the next training comes, and what the next labels should be of."""
+    labels = [asdict(one) for one in suggested]
+    for label in labels:
+        label["class"] = label.pop("class_name")
+    text = in_words(forecast)
+    return {**vars(forecast), "is_due": forecast.is_due, "text": text, "next_labels": labels}
+
+
+def in_words(forecast: Forecast) -> str:
+    """What is missing, and what comes next, in one or two sentences."""
+    missing = what_is_missing(forecast)
+    if len(forecast.enough) < LEAST_CLASSES:
+        return f"no training yet: {missing}"
+    if forecast.is_due:
+        return "the next training begins by itself when no label has come for a few seconds"
+    new = f"{forecast.new} of the {forecast.needed} new labels that start the next training"
+    waits = f"; no part of it yet: {missing}" if forecast.short else ""
+    return f"{new} (min_new_labels){waits}"
+
+
+def what_is_missing(forecast: Forecast) -> str:
+    """What the classes lack that cannot be learned yet; empty if nothing is missing."""
+    lacking = [f"{printable(name)} has {text}" for name, text in sorted(forecast.short.items())]
+    n = len(forecast.enough) + len(forecast.short)
+    if n < LEAST_CLASSES:
+        only = "" if n == 0 else f", and there is {counted(n, 'labelled class')}"
+        lacking.append(f"{LEAST_CLASSES} classes are needed to tell apart{only}")
+    return "; ".join(lacking)
+
+
+def _why(clip: NextClip) -> str:
+    if clip.is_of_short_class:
+        return f"{clip.name}: perhaps {clip.predicted}, of which more are needed"
+    if clip.is_unsure:
+        return f"{clip.name}: the model is unsure of it"
+    return f"{clip.name}: {clip.predicted} at {clip.probability:.1%}"

@@ -1,0 +1,111 @@
+"""The newest training, how its model compared with the champion, and what comes next."""
+
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, Engine, func, select
+
+from daemon.database.tables import decisions, labels, trainings
+from daemon.home.folder import Home
+from daemon.labels.queries import new_since
+from daemon.training.decisions import NO_TAKEOVER
+from learner.errors import VidwatchError
+
+if TYPE_CHECKING:
+    from daemon.home.settings import Settings
+
+
+@dataclass(frozen=True)
+class TrainingStatus:
+    """The newest training, and the labels that came since. All but two may be None."""
+
+    name: str | None
+    """The model that comes of it; None if there was no training yet."""
+    state: str | None
+    """A value of `trainings.state`."""
+    progress: str | None
+    """How far it is, for people."""
+    error: str | None
+    """Why it failed."""
+    verdict: str | None
+    """How its model compared with the champion: a value of `decisions.verdict`."""
+    reason: str | None
+    """Why the comparison ended like that, if the model did not take over."""
+    next: str | None
+    """What to do about that."""
+    new_labels: int
+    """How many labels came since the last training that ended by itself."""
+    outlook: str | None
+    """What is missing before the next training, and when it comes; None if nothing is labelled."""
+
+
+def read_training(connection: Connection, outlook: str | None) -> TrainingStatus:
+    """The newest training; `outlook` is what `read_outlook` gives."""
+    has_ended = trainings.c.state.in_(("trained", "failed"))
+    known = connection.scalar(select(func.max(trainings.c.last_label)).where(has_ended)) or 0
+    new_labels = sum(row.n for row in connection.execute(new_since(known)))
+    newest_first = select(trainings).order_by(trainings.c.id.desc())
+    row = connection.execute(newest_first.limit(1)).first()
+    if row is None:
+        return TrainingStatus(None, None, None, None, None, None, None, new_labels, outlook)
+    compared = select(decisions).where(decisions.c.challenger == row.name)
+    decision = connection.execute(compared.order_by(decisions.c.id.desc()).limit(1)).first()
+    is_open = decision is not None and decision.verdict in NO_TAKEOVER
+    return TrainingStatus(
+        name=row.name,
+        state=row.state,
+        progress=row.progress,
+        error=row.error,
+        verdict=decision.verdict if decision else None,
+        reason=decision.reason if decision and is_open else None,
+        next=(decision.figures.get("next") or None) if decision else None,
+        new_labels=new_labels,
+        outlook=outlook,
+    )
+
+
+def read_outlook(engine: Engine, home: Home) -> str | None:
+    """What is missing before the next training, and when it comes, in words.
+
+    None if nothing is labelled, or the settings or the champion cannot be read, which is shown
+    elsewhere.
+    """
+    with engine.begin() as connection:
+        if connection.scalar(select(labels.c.id).limit(1)) is None:
+            return None
+    settings = load_settings(home)
+    if settings is None:
+        return None
+    from daemon.report.next_training import in_words
+    from daemon.training.retraining import forecast
+
+    try:
+        return in_words(forecast(engine, home, settings))
+    except VidwatchError:
+        return None
+
+
+def load_settings(home: Home) -> "Settings | None":
+    """The settings; None if they cannot be read.
+
+    To import what reads them takes 0.3 s: a status does so only if it needs them.
+    """
+    from daemon.home import settings
+
+    try:
+        return settings.load(home.settings)
+    except VidwatchError:
+        return None
+
+
+def sets_unsure_target(home: Home) -> bool:
+    """Whether the settings name an `unsure_target`, by a look that is quick."""
+    if "VIDWATCH_UNSURE_TARGET" in os.environ:
+        return True
+    try:
+        text = home.settings.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+    return re.search(r"^\s*unsure_target\s*=", text, re.MULTILINE) is not None
