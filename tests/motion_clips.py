@@ -2,7 +2,8 @@
 
 `python tests/motion_clips.py FOLDER --clips 40` writes a folder for each class. Objects differ in
 shape, size, speed, brightness and place, and each site has a background, a light and a sensor noise
-of its own: none of this says which class it is. The same seed gives the same clips.
+of its own: none of this says which class it is. The same seed gives the same frames; x264 does not
+always make the same bytes of them.
 """
 
 import argparse

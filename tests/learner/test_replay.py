@@ -3,14 +3,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny import cache as cache
-from tiny import class_folders, trained_on
+from tiny import class_folders, recipe, trained_on, write_weights
 
 from learner import replay
 from learner.cache import Cache
 from learner.classifier import Classifier
 from learner.dataset import features_shelf
 from learner.errors import VidwatchError
+from learner.motion import MOTION_FEATURES
 from learner.replay import clips_to_replay, save_features
+from learner.splits import Sources
+from learner.train import Start, train
 
 
 @pytest.fixture
@@ -43,7 +46,71 @@ def test_saved_features_come_back_nearly_as_they_were(
         again = shelf.get(sha256)
         assert values is not None
         assert again is not None
-        assert np.abs(again.astype(float) - values).max() < np.ptp(values.astype(float)) / 100
+        # 16 levels: half a step each way, and the little that lies outside.
+        spread = np.ptp(np.stack(list(before.values())).astype(float), axis=(0, 1))
+        assert (np.abs(again.astype(float) - values).mean(0) <= spread / 30 + 0.01).all()
+
+
+def test_an_odd_number_of_levels_is_packed_too() -> None:
+    levels = np.arange(15, dtype=np.uint8).reshape(1, 3, 5)
+    packed = replay._packed(levels)
+    assert packed.nbytes == 8
+    assert np.array_equal(replay._unpacked(packed, (1, 3, 5)), levels)
+
+
+@pytest.fixture
+def moving(tmp_path: Path, cache: Path) -> Classifier:
+    """A model that takes motion, too."""
+    data = class_folders(tmp_path / "again" / "data")
+    start = Start(weights=write_weights(tmp_path / "weights.pth"))
+    with_motion = recipe()
+    frames = with_motion.clip.model_copy(update={"motion": True})
+    with_motion = with_motion.model_copy(update={"clip": frames})
+    return Classifier.load(train(Sources(data), tmp_path / "moving", with_motion, start).path)
+
+
+def test_saved_motion_is_for_models_with_motion_and_the_rest_for_others_too(
+    moving: Classifier, model: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = Cache()
+    shelf = features_shelf(moving, cache)
+    before = {clip.sha256: shelf.get(clip.sha256) for clip in moving.manifest.trained_on}
+    save_features(moving, shelf, tmp_path / "features.npz")
+    cache.clear()
+    monkeypatch.setattr(replay, "STARTER_FEATURES", tmp_path / "features.npz")
+    assert len(clips_to_replay(moving, shelf, cache)) == 8
+    for sha256, values in before.items():
+        again = shelf.get(sha256)
+        assert values is not None
+        assert again is not None
+        assert again.shape == values.shape
+        assert np.array_equal(again[:, -MOTION_FEATURES:], values[:, -MOTION_FEATURES:])
+        assert values[:, -MOTION_FEATURES:].any()
+    without = features_shelf(model, cache)
+    assert len(clips_to_replay(model, without, cache)) == 8
+    stored = without.get(model.manifest.trained_on[0].sha256)
+    assert stored is not None
+    assert stored.shape == (4, moving.network.appearance)
+
+
+@pytest.mark.parametrize("saved", ["without motion", "with another version of it"])
+def test_a_model_with_motion_gets_nothing_of_a_file_that_lacks_it(
+    saved: str,
+    moving: Classifier,
+    model: Classifier,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cache = Cache()
+    source = model if saved == "without motion" else moving
+    save_features(source, features_shelf(source, cache), tmp_path / "features.npz")
+    cache.clear()
+    monkeypatch.setattr(replay, "STARTER_FEATURES", tmp_path / "features.npz")
+    if source is moving:
+        monkeypatch.setattr(replay, "MOTION", replay.MOTION + 1)
+    shelf = features_shelf(moving, cache)
+    assert clips_to_replay(moving, shelf, cache) == []
+    assert len(clips_to_replay(model, features_shelf(model, cache), cache)) == 8
 
 
 def test_saved_features_of_another_backbone_are_not_used(model: Classifier) -> None:
