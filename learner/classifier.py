@@ -233,7 +233,7 @@ class Classifier:
             return self.network.head.evidence(features.to(self.device)).cpu().numpy()
 
     def baseline_logits(self, features: Tensor) -> np.ndarray[Any, Any]:
-        """As `logits`, from the mean-pooling baseline."""
+        """As `logits`, from the baseline."""
         return self._in_parts(self.network.baseline, features)
 
     def _in_parts(self, part: nn.Module, features: Tensor) -> np.ndarray[Any, Any]:

@@ -19,8 +19,8 @@ MORE_CLIPS = 5
 MOST_CLIPS = 100  # if more were needed, the number would say little
 LEAST_GROUPS = 2
 # Clips of one group are taken to be alike as far as they show it, which is the worst case if there
-# are few. So, counted by groups, chance may be so many times as likely as the level says, one in
-# ten at the first comparison: six clips of two classes, of two groups each, are enough if all are
+# are few. So, counted by groups, chance may be so many times as likely as the level says: one in
+# ten at the first comparison. Six clips of two classes, of two groups each, are enough if all are
 # right.
 GROUPS_MAY = 3.3
 

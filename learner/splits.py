@@ -150,23 +150,27 @@ def deal(
 def folds(clips: list[LabelledClip], count: int, seed: int) -> list[Fold]:
     """Up to `count` splits into known and held-out clips.
 
-    Each clip is held out once, with all of its group. If groups reach over several classes, so that
-    no such split keeps all classes, and there are few of them, each group is held out alone.
+    Each clip is held out once, with all of its group. If groups are few, and some class has fewer
+    than `count`, or groups reach over several classes so that no such split keeps all classes, each
+    group is held out alone.
 
     Raises:
         VidwatchError: a class has one group only: a model that never saw it would judge it.
     """
     everything = np.arange(len(clips))
     most = min(count, _require_groups(clips, everything, 2))
+    # Each class has two groups, so that it keeps one whichever group is held out.
+    groups = sorted({clip.group for clip in clips})
+    one_by_one = [_without(clips, group) for group in groups if len(groups) <= FEW_GROUPS]
+    if one_by_one and most < count:
+        return one_by_one
     for parts in range(most, 1, -1):
         splits = list(_group_folds(clips, everything, parts, seed))
         if all(_labels(clips, held_out) <= _labels(clips, known) for known, held_out in splits):
             return splits
-    # Each class has two groups, so that it keeps one whichever group is held out.
-    groups = sorted({clip.group for clip in clips})
-    if len(groups) > FEW_GROUPS:
+    if not one_by_one:
         raise VidwatchError(ENTANGLED)
-    return [_without(clips, group) for group in groups]
+    return one_by_one
 
 
 def _without(clips: list[LabelledClip], group: str) -> Fold:

@@ -20,7 +20,7 @@ from learner.classifier import Classifier
 from learner.contest import compete, hold_out_contest
 from learner.dataset import LabelledClip, Progress, Samples, class_names, extract, read_frames
 from learner.errors import VidwatchError
-from learner.evaluate import Order, Score, score
+from learner.evaluate import HeadScore, Order, Score, score
 from learner.fingerprint import fingerprint
 from learner.fit import HEAD_STEPS
 from learner.initial import Before, Start, initial_network
@@ -54,8 +54,8 @@ class Trained:
     baseline: Score
     """Of its baseline, which knows nothing of the order of frames, on the same clips."""
     order: Order
-    head: str
-    """The kind of head that it has."""
+    heads: tuple[HeadScore, ...]
+    """The heads that competed, its own one first."""
     clips: int
     groups: int
     skipped: dict[str, str]
@@ -300,7 +300,7 @@ def _finish(
         score=own,
         baseline=baseline,
         order=order,
-        head=outcome.network.args.head,
+        heads=outcome.heads,
         clips=len(task.clips),
         groups=groups,
         skipped=skipped,

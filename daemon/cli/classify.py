@@ -97,7 +97,7 @@ def evaluate(
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a model on a folder of class folders, with its mean-pooling baseline beside it."""
+    """Measure a model on a folder of class folders, with its baseline beside it."""
     from rich.console import Console
 
     from daemon.cli import progress
@@ -112,7 +112,7 @@ def evaluate(
     if as_json:
         print(json.dumps(found.to_json()))
         return
-    scores = {f"model {found.model}": found.score, "mean-pooling baseline": found.baseline}
+    scores = {f"model {found.model}": found.score, "baseline": found.baseline}
     for name, score in scores.items():
         print(f"{name + ':':<24}{described(score)}, loss {score.loss:.3f}")
     before, after = found.score.calibration_error

@@ -31,6 +31,7 @@ from learner.groups import GROUP_PATTERN, compile_pattern
 
 if TYPE_CHECKING:
     from learner.catalogue import Entry
+    from learner.evaluate import HeadScore, Order
     from learner.recipe import Recipe, Report
     from learner.train import Trained
 
@@ -210,8 +211,32 @@ def _print_measured(trained: "Trained") -> None:
     print_skipped(trained.skipped)
     print(f"measured {trained.method}")
     print(f"{trained.clips} clips of {trained.groups} groups")
-    print(f"model:                 {described(trained.score)}, loss {trained.score.loss:.3f}")
-    print(f"mean-pooling baseline: {described(trained.baseline)}, loss {trained.baseline.loss:.3f}")
+    print(f"model:    {described(trained.score)}, loss {trained.score.loss:.3f}")
+    print(f"baseline: {described(trained.baseline)}, loss {trained.baseline.loss:.3f}")
+    for line in order_in_words(trained.order):
+        print(line)
+    if len(trained.heads) > 1:
+        print(f"head: {heads_in_words(trained.heads)}")
+
+
+def order_in_words(order: "Order") -> list[str]:
+    """Whether a model uses the order of the frames, which its baseline knows nothing of."""
+    counts = f"right on {order.gains} clips where that is wrong, wrong on {order.losses} others"
+    verdict = "beats" if order.beats_baseline else "is not shown to beat"
+    return [
+        f"it {verdict} its baseline, which does not know the order of the frames: {counts}",
+        f"played backwards, {order.changed_backwards} of {order.n} clips get another class",
+    ]
+
+
+def heads_in_words(heads: Sequence["HeadScore"]) -> str:
+    """Which heads competed, and how sure the choice is."""
+    best, *others = heads
+    losses = [
+        f"{head.head} (loss {head.loss:.3f}; {head.sure:.0%} sure that it is no better)"
+        for head in others
+    ]
+    return f"{best.head} (loss {best.loss:.3f}) chosen before {', '.join(losses)}"
 
 
 def _print_report(report: "Report") -> None:

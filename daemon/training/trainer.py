@@ -37,6 +37,9 @@ from learner.train import Start, Watch, train
 log = logging.getLogger(__name__)
 
 BETWEEN_MESSAGES = 0.5  # seconds, of progress
+# Of the clips, the share that a pooled head has to be wrong on for an LSTM to be tried: it takes
+# minutes, and the answer is waited for.
+LSTM_ABOVE = 0.1
 
 
 def main() -> None:
@@ -108,9 +111,9 @@ def head_recipe(champion: Classifier) -> Recipe:
         about="the head of the champion, on features that are stored",
         start="scratch",
         clip=Frames(frames=spec.frames, size=spec.size, fit=spec.fit, motion=spec.motion),
-        network=champion.manifest.network,
+        network=replace(champion.manifest.network, head="best", baseline="spread"),
         augment=Augment(),
-        training=load("default").training,
+        training=replace(load("default").training, lstm_above=LSTM_ABOVE),
     )
 
 
