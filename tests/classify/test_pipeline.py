@@ -30,6 +30,7 @@ class Predicted:
     class_index: int
     probability: float
     logits: dict[str, float]
+    familiarity: float | None = None
 
 
 class Brightness:
