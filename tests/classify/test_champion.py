@@ -21,10 +21,11 @@ from daemon.classify.inference import Thresholds
 from daemon.training.decisions import Decision
 from learner.cache import Cache
 from learner.checkpoint import load, save
-from learner.classifier import Classifier, Prediction
-from learner.dataset import features_shelf
+from learner.classifier import Classifier
 from learner.errors import VidwatchError
 from learner.fingerprint import fingerprint
+from learner.prediction import Prediction
+from learner.shelves import features_shelf
 from learner.video import Clip, read_clip
 
 PROMOTED = Decision("promoted", "better", {})

@@ -11,14 +11,15 @@ from motion_clips import make_frames, make_site, write_video
 from tiny import ARGS, SPEC, recipe, write_weights
 from tiny import cache as cache
 
-from learner import checkpoint, dataset
+from learner import checkpoint, shelves
 from learner.batches import Data
 from learner.cache import Cache
 from learner.classifier import Classifier
-from learner.dataset import extract, features_shelf, find_clips, frames_shelf
+from learner.dataset import extract, find_clips
 from learner.errors import VidwatchError
 from learner.motion import MOTION_FEATURES, REVERSED
 from learner.recipe import Recipe
+from learner.shelves import features_shelf, frames_shelf
 from learner.spec import Augment, ClipSpec
 from learner.splits import Sources
 from learner.train import Start, train
@@ -109,7 +110,7 @@ def test_a_model_keeps_that_it_takes_motion_and_its_digest_says_so(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("module", "name"), [("dataset", "FORWARD"), ("cv2", "__version__"), ("dataset", "MOTION")]
+    ("module", "name"), [("shelves", "FORWARD"), ("cv2", "__version__"), ("shelves", "MOTION")]
 )
 def test_features_that_another_version_made_are_not_taken(
     module: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -118,7 +119,7 @@ def test_features_that_another_version_made_are_not_taken(
         spec: features_shelf(made_by_hand(tmp_path, spec), Cache()).key for spec in (SPEC, MOVING)
     }
     assert shelf_of[SPEC] != shelf_of[MOVING]
-    holder = dataset if module == "dataset" else dataset.cv2
+    holder = shelves if module == "shelves" else shelves.cv2
     monkeypatch.setattr(holder, name, "another")
     changed = {
         spec: features_shelf(made_by_hand(tmp_path, spec), Cache()).key for spec in (SPEC, MOVING)
