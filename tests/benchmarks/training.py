@@ -17,8 +17,9 @@ from learner import recipe
 from learner.batches import Data
 from learner.cache import Cache
 from learner.classifier import Classifier
-from learner.dataset import LabelledClip, extract, features_shelf, find_clips
+from learner.dataset import LabelledClip, extract, find_clips
 from learner.fit import fit
+from learner.shelves import features_shelf
 from learner.spec import Augment
 from learner.splits import Sources
 from learner.train import train
