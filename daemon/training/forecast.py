@@ -30,11 +30,13 @@ class Forecast:
     """Whether it would be the first one of classes of one's own: it waits for no more labels."""
     removed: int = 0
     """How many labels were taken back since the last training."""
+    why: str = ""
+    """Why a training is due, for people; empty if none is."""
 
     @property
     def is_due(self) -> bool:
         """Whether it is time to train."""
-        return len(self.enough) >= LEAST_CLASSES and self.new >= self.needed
+        return bool(self.why)
 
 
 def count_new_labels(
@@ -61,4 +63,7 @@ def count_new_labels(
     is_starter = set(known_classes) == starter_classes()
     if not is_starter or not starter_classes().isdisjoint(enough | set(short)):
         enough |= set(known_classes)  # it learns what the champion learned from, too
-    return Forecast(counted, settings.min_new_labels, short, tuple(sorted(enough)))
+    needed = settings.min_new_labels
+    is_due = len(enough) >= LEAST_CLASSES and counted >= needed
+    why = f"{counted} new labels" if is_due else ""
+    return Forecast(counted, needed, short, tuple(sorted(enough)), why=why)

@@ -140,7 +140,7 @@ def test_json_has_the_documented_keys_in_order(classifier: Classifier, tmp_path:
     document = json.loads(json.dumps(result.to_json()))
     assert list(document) == [
         *("file", "class", "class_index", "probability", "logits", "model"),
-        *("frames_asked", "frames_read", "read_share", "known"),
+        *("frames_asked", "frames_read", "read_share", "known", "familiarity"),
     ]
     assert list(document["logits"]) == list(CLASSES)
     assert CLASSES[document["class_index"]] == document["class"]
