@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -23,6 +22,7 @@ from learner.forward import Forward
 from learner.network import ClipNetwork
 from learner.pooling import ORDER_FREE, Statistics
 from learner.precision import fast_precision
+from learner.prediction import Classified, Prediction, Unread
 from learner.spec import ClipSpec, NetworkArgs, ReadOptions
 from learner.video import Clip, read_clip
 
@@ -45,59 +45,6 @@ def choose_device(name: str | None = None) -> torch.device:
             f"device is '{name}', but this machine has no usable GPU; give 'auto' or 'cpu'"
         )
     return torch.device(name)
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The likeliest class of a clip."""
-
-    class_name: str
-    class_index: int
-    probability: float
-    """The softmax of the logits over the model's temperature."""
-    logits: dict[str, float]
-    """Of every class, in the model's order."""
-    known: bool = True
-    """False if the clip is like the clips of none of the classes."""
-    familiarity: float | None = None
-    """The share of clips of known classes that look stranger than this one.
-
-    None if the model was made before that was measured.
-    """
-
-
-@dataclass(frozen=True)
-class Classified:
-    """A file's prediction, and what of the file was read for it."""
-
-    file: str
-    prediction: Prediction
-    model: str
-    frames_asked: int
-    frames_read: int
-    """How many of them are different frames."""
-    read_share: float
-    """1 if the clip is whole; else its end is missing."""
-
-    def to_json(self) -> dict[str, Any]:
-        """One flat object, in the order of the documentation."""
-        fields = asdict(self.prediction)
-        known = {name: fields.pop(name) for name in ("known", "familiarity")}
-        prediction = {"class": fields.pop("class_name"), **fields}
-        read = {
-            "frames_asked": self.frames_asked,
-            "frames_read": self.frames_read,
-            "read_share": self.read_share,
-        }
-        return {"file": self.file, **prediction, "model": self.model, **read, **known}
-
-
-@dataclass(frozen=True)
-class Unread:
-    """A file that gave no prediction, with the reason."""
-
-    file: str
-    error: str
 
 
 class Classifier:

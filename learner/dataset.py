@@ -8,10 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import av
-import cv2
 import numpy as np
-import timm
 import torch
 
 from learner import files
@@ -20,22 +17,13 @@ from learner.classes import why_not_a_class
 from learner.classifier import Classifier, decoded
 from learner.errors import VidwatchError
 from learner.groups import GROUP_PATTERN, compile_pattern, group_of
-from learner.motion import MOTION
+from learner.shelves import features_shelf, frames_shelf
 from learner.spec import ClipSpec, ReadOptions
 from learner.video import Clip, read_clip
-from learner.weights import weights_digest
 
 Array = np.ndarray[Any, Any]
 Progress = Callable[[int, int], None]
 
-# Raised whenever the same file may give other frames than before: cached values of the old ones are
-# not used any more.
-DECODING = 3
-# Raised whenever the same frames may give other features than before.
-FORWARD = 1
-# The first FORWARD, and the version of OpenCV, which scales cropped frames, that made features
-# before keys named them. Keys of these stay as they were.
-UNNAMED = (1, "5.0.0")
 # The share of the clips that may be unreadable: if there are more, something else is wrong.
 TOLERATED_UNREADABLE = 0.1
 # Values that take more bytes than this lie in a file.
@@ -328,42 +316,3 @@ def _sha256(path: Path) -> str:
     except OSError:
         pass
     return f"unreadable {path}"
-
-
-def frames_shelf(spec: ClipSpec, cache: Cache, *, exact: bool = False) -> Shelf:
-    """Where frames lie. Its key is all that they depend on beside their clip.
-
-    Frames are stored before they are normalised: `mean` and `std` are not in the key.
-    """
-    frames = replace(spec, mean=(), std=(), motion=False).identity()
-    return cache.shelf("frames", f"({frames}, {exact!r}, {DECODING!r}, {av.__version__!r})")
-
-
-def features_shelf(classifier: Classifier, cache: Cache, spec: ClipSpec | None = None) -> Shelf:
-    """Where the features lie that the classifier's backbone gave.
-
-    Its key is all that they depend on beside their clip: the backbone, its weights, the clip spec
-    (`spec` instead of the classifier's own), how clips are read, the precision, and what computes.
-    """
-    spec = spec or classifier.spec
-    network = classifier.manifest.network
-    backbone = (
-        network.backbone,
-        network.stage,
-        network.pooled,
-        weights_digest(classifier.network.backbone),
-    )
-    made_by = (
-        classifier.device.type,
-        classifier.precision,
-        torch.__version__,
-        timm.__version__,
-        av.__version__,
-    )
-    exact = classifier.reading.exact
-    computed_by = (FORWARD, cv2.__version__)
-    later = "" if computed_by == UNNAMED else f", {computed_by!r}"
-    if spec.motion:
-        later += f", motion={MOTION!r}"
-    key = f"({backbone!r}, {spec.identity()}, {exact!r}, {made_by!r}, {DECODING!r}{later})"
-    return cache.shelf("features", key)

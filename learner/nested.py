@@ -28,7 +28,7 @@ INNER_FOLDS = 3
 TOLERANCE = 1e-5
 # How much motion counts beside appearance. More than little harms where it tells nothing (3 points
 # on UCF101's ten classes), and little is not enough where it tells all.
-MOTION_WEIGHTS = (0.2, 1.0)
+MOTION_WEIGHTS = (0.2, 1.0, 4.0)
 # Settings are chosen on so many clips at most.
 CHOOSING_CLIPS = 400
 

@@ -17,9 +17,10 @@ import numpy as np
 from learner.cache import Cache, Shelf
 from learner.catalogue import STARTER
 from learner.classifier import Classifier
-from learner.dataset import LabelledClip, features_shelf
+from learner.dataset import LabelledClip
 from learner.errors import VidwatchError
 from learner.motion import MOTION
+from learner.shelves import features_shelf
 from learner.weights import weights_digest
 
 Array = np.ndarray[Any, Any]

@@ -11,10 +11,11 @@ import torch
 
 from daemon.classify.predictor import BusyError, Outcome
 from learner.cache import Cache
-from learner.classifier import Classifier, Prediction
-from learner.dataset import features_shelf
+from learner.classifier import Classifier
 from learner.errors import VidwatchError
 from learner.fingerprint import fingerprint
+from learner.prediction import Prediction
+from learner.shelves import features_shelf
 from learner.video import Clip
 
 log = logging.getLogger(__name__)

@@ -19,9 +19,10 @@ from daemon.home import settings
 from daemon.home.folder import Home
 from daemon.training.decisions import Decisions
 from learner.cache import Cache
-from learner.classifier import Classifier, Prediction
+from learner.classifier import Classifier
 from learner.dataset import LabelledClip, extract
 from learner.errors import VidwatchError
+from learner.prediction import Prediction
 
 BATCH = 64  # videos
 

@@ -23,8 +23,8 @@ from daemon.home.texts import familiarity_in_words, printable
 from learner.errors import VidwatchError
 
 if TYPE_CHECKING:
-    from learner.classifier import Prediction
     from learner.evaluate import Unknowns
+    from learner.prediction import Prediction
 
 app = typer.Typer()
 
@@ -46,7 +46,7 @@ def classify(
     """
     if as_json and logits:
         raise VidwatchError("classify: --json has the logits already; leave --logits out")
-    from learner.classifier import Unread
+    from learner.prediction import Unread
     from learner.process import keep_freed_memory
 
     keep_freed_memory()

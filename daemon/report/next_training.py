@@ -51,10 +51,11 @@ def in_words(forecast: Forecast) -> str:
     if len(forecast.enough) < LEAST_CLASSES:
         return f"no training yet: {missing}"
     if forecast.is_due:
-        return "the next training begins by itself when no label has come for a few seconds"
+        return f"the next training begins when no label has come for a few seconds: {forecast.why}"
     new = f"{forecast.new} of the {forecast.needed} new labels that start the next training"
+    removed = f", and {counted(forecast.removed, 'label')} taken back"
     waits = f"; no part of it yet: {missing}" if forecast.short else ""
-    return f"{new} (min_new_labels){waits}"
+    return f"{new}{removed if forecast.removed else ''} (min_new_labels){waits}"
 
 
 def what_is_missing(forecast: Forecast) -> str:

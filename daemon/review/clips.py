@@ -128,8 +128,8 @@ class Clips:
         with self._load_lock:
             if self._model is None or self._model[0] != name:
                 from learner.classifier import Classifier
-                from learner.dataset import features_shelf
                 from learner.process import keep_freed_memory
+                from learner.shelves import features_shelf
 
                 keep_freed_memory()
                 path = self._home.model_or_starter(name)

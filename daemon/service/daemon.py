@@ -13,12 +13,12 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from daemon.classify.pipeline import Pipeline, PipelineSettings, StoppedError
-from daemon.database.connection import connect, damaged, is_damage, is_locked, is_passing
+from daemon.database.connection import connect, damaged, is_damage
 from daemon.database.files import follow_home
 from daemon.database.integrity import require_whole
 from daemon.database.predictions import Predictions
@@ -37,6 +37,7 @@ from daemon.maintenance.retention import Retention
 from daemon.service.schedule import Schedule
 from daemon.service.stopping import Stop
 from daemon.service.systemd import LoopMonitor, Notifier
+from daemon.service.trouble import PAUSE, note_trouble, patiently, unless_locked
 from daemon.service.watchers import watchers
 from daemon.training.decisions import Decisions
 from daemon.training.retraining import BY_COMMAND, Retraining, names_in_use
@@ -47,11 +48,9 @@ if TYPE_CHECKING:
     from daemon.classify.champion import ChampionLoader
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 Show = Callable[[Queue], None]
 
 IDLE = 0.5  # seconds
-PAUSE = 2  # seconds
 TENDING = timedelta(seconds=2)
 RETRAINING = timedelta(seconds=0.5)  # a training is followed so closely, and takes few queries
 RENEWAL = timedelta(minutes=1)
@@ -119,7 +118,7 @@ class Daemon:
                 self.arrived.wait(IDLE)
                 self.arrived.clear()
         log.info("stopping")
-        _unless_locked(lambda: self.pipeline.file(now()))
+        unless_locked(lambda: self.pipeline.file(now()))
 
     def _round(self, show: Show) -> bool:
         """One step of the pipeline, with another model if another became the champion.
@@ -142,7 +141,7 @@ class Daemon:
                 raise damaged(self.home.database, str(error.orig)) from error
             if not isinstance(error, OperationalError):
                 raise
-            _note_trouble(self.lock, error)
+            note_trouble(self.lock, error)
             self.pipeline.start_over()
             time.sleep(PAUSE)
             return False
@@ -194,13 +193,13 @@ def build(
     monitor = LoopMonitor(notifier, SILENCE, time.monotonic())
     queue = _open(home, stop, lock)
     stack.callback(queue.close)
-    _patiently(lambda: follow_setting(queue.engine, home, settings.group_pattern), stop, lock)
+    patiently(lambda: follow_setting(queue.engine, home, settings.group_pattern), stop, lock)
     decisions = Decisions(queue.engine)
     _resume_training(home, decisions, stop, lock, once=once)
     predictions = Predictions(queue.engine, settings.review_share)
     loader = _loader(home, settings, predictions, decisions, lock)
     stack.callback(loader.close)
-    predictor = _patiently(lambda: loader.first(now()), stop, lock)
+    predictor = patiently(lambda: loader.first(now()), stop, lock)
     disks = [home.root, home.root / "classified"]
     least = settings.min_free_gigabytes * GIGABYTE
     space = Space(disks, least, partial(lock.note, "disk"))
@@ -211,7 +210,7 @@ def build(
         Folders(home.root),
         _pipeline_settings(home, settings, space, lambda: _go_on(stop, monitor)),
     )
-    stack.callback(_unless_locked, pipeline.release)
+    stack.callback(unless_locked, pipeline.release)
     arrived = threading.Event()
 
     watching = watchers(
@@ -238,11 +237,11 @@ def build(
 
 def _open(home: Home, stop: Stop, lock: Lock) -> Queue:
     """The queue, in a database that is whole and up to date. What was in hand is queued again."""
-    _patiently(lambda: require_whole(home.database), stop, lock)
-    _patiently(lambda: upgrade(home.database), stop, lock)
+    patiently(lambda: require_whole(home.database), stop, lock)
+    patiently(lambda: upgrade(home.database), stop, lock)
     queue = Queue(connect(home.database), f"{socket.gethostname()}:{os.getpid()}")
-    _patiently(lambda: follow_home(queue.engine, home.root), stop, lock)
-    if recovered := _patiently(queue.recover, stop, lock):
+    patiently(lambda: follow_home(queue.engine, home.root), stop, lock)
+    if recovered := patiently(queue.recover, stop, lock):
         log.info("queued again after a stop: %d clips", recovered)
     return queue
 
@@ -251,10 +250,10 @@ def _resume_training(
     home: Home, decisions: Decisions, stop: Stop, lock: Lock, *, once: bool
 ) -> None:
     """A training that ended with the daemon before is asked for again, if a person had asked."""
-    reasons = _patiently(lambda: decisions.stop_all(now()), stop, lock)
+    reasons = patiently(lambda: decisions.stop_all(now()), stop, lock)
     if BY_COMMAND in reasons and not once:
         names = names_in_use(home)
-        _patiently(lambda: decisions.request_training(BY_COMMAND, now(), names), stop, lock)
+        patiently(lambda: decisions.request_training(BY_COMMAND, now(), names), stop, lock)
 
 
 def _loader(
@@ -310,39 +309,7 @@ def _schedule_care(
 
 def _every(schedule: Schedule, interval: timedelta, job: Callable[[datetime], object]) -> None:
     """Have the schedule call a job with the time, unless the database is locked then."""
-    schedule.every(interval, lambda: _unless_locked(lambda: job(now())))
-
-
-def _patiently(begin: Callable[[], T], stop: Stop, lock: Lock) -> T:
-    """A step of the start, tried again while the database is locked or its disk is full.
-
-    Other trouble (it cannot be opened, or written) may pass, too, but nobody knows when: a later
-    start tries that.
-    """
-    while not stop.asked:
-        try:
-            result = begin()
-        except OperationalError as error:
-            if not is_passing(error):
-                raise PassingError(f"the database cannot be used: {error.orig}") from error
-            _note_trouble(lock, error)
-            time.sleep(0 if is_locked(error) else PAUSE)
-        else:
-            lock.note("database", None)
-            return result
-    raise StoppedError
-
-
-def _note_trouble(lock: Lock, error: DatabaseError) -> None:
-    lock.note("database", f"cannot be used now, and is tried again ({error.orig})")
-
-
-def _unless_locked(change: Callable[[], object]) -> None:
-    """Make a change of state that the next round, or the next start, can make as well."""
-    try:
-        change()
-    except OperationalError as error:
-        log.warning("the database cannot be used now: %s", error.orig)
+    schedule.every(interval, lambda: unless_locked(lambda: job(now())))
 
 
 def _go_on(stop: Stop, monitor: LoopMonitor) -> None:

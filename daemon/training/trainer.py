@@ -24,12 +24,13 @@ from learner import promotion
 from learner.cache import Cache, Shelf
 from learner.catalogue import STARTER
 from learner.classifier import Classifier
-from learner.dataset import LabelledClip, features_shelf, frames_shelf
+from learner.dataset import LabelledClip
 from learner.errors import VidwatchError
 from learner.process import die_with, keep_freed_memory
 from learner.promotion import Rule
 from learner.recipe import HEAD, Frames, Recipe, load
 from learner.replay import clips_to_replay
+from learner.shelves import features_shelf, frames_shelf
 from learner.spec import Augment, ClipSpec, ReadOptions
 from learner.splits import Sources
 from learner.train import Start, Watch, train

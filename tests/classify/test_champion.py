@@ -6,6 +6,7 @@ With real models and real clips.
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,16 @@ from lab import champion as champion
 from lab import lab as lab
 
 from daemon.classify.champion import ChampionLoader
+from daemon.classify.decoding import Decoders
 from daemon.classify.inference import Thresholds
 from daemon.training.decisions import Decision
 from learner.cache import Cache
 from learner.checkpoint import load, save
-from learner.classifier import Classifier, Prediction
-from learner.dataset import features_shelf
+from learner.classifier import Classifier
 from learner.errors import VidwatchError
+from learner.fingerprint import fingerprint
+from learner.prediction import Prediction
+from learner.shelves import features_shelf
 from learner.video import Clip, read_clip
 
 PROMOTED = Decision("promoted", "better", {})
@@ -144,6 +148,32 @@ def test_a_challenger_that_cannot_be_loaded_does_not_stop_the_champion(
     outcomes = engine.predict(clips(tmp_path, engines.champion))
     assert [outcome.shadow for outcome in outcomes] == [None, None]
     assert "challenger auto-1 cannot be loaded" in caplog.text
+
+
+def test_a_challenger_that_takes_motion_predicts_beside_a_champion_that_does_not(
+    lab: Lab, engines: ChampionLoader, tmp_path: Path
+) -> None:
+    tiny = load(lab.home.model("tiny")).manifest
+    spec = replace(tiny.clip, motion=True)
+    moving = Classifier.untrained(tiny.network, spec, tiny.classes, 1, lambda network: None)
+    save(lab.home.model("auto-1"), moving.manifest, moving.network.state_dict())
+    lab.history.conclude("auto-1", "tiny", UNDECIDED, lab.now)
+    engine = engines.first(lab.now)
+    assert isinstance(engine.reader, Decoders)
+    assert engine.reader.settings.spec == spec
+    seen = [read_clip(write_video(tmp_path / "a.avi", frames=6), spec)]
+    (outcome,) = engine.predict(seen)
+    assert outcome.shadow
+    own = engines.champion.features(seen)
+    assert outcome.prediction.logits == engines.champion.judge(own)[0].logits
+    # The scene is found in what the frames show: with motion and without it alike.
+    assert outcome.fingerprint == fingerprint(own[0].numpy())
+    lab.history.conclude("auto-1", "tiny", PROMOTED, lab.now)
+    promoted = engines.predictor_if_changed(lab.now)
+    assert promoted
+    assert promoted.reader is engine.reader
+    (after,) = promoted.predict(seen)
+    assert after.fingerprint is not None
 
 
 def test_the_features_of_a_model_are_kept(

@@ -8,18 +8,21 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import psutil
 import pytest
 from conftest import write_video
 
 from daemon.classify.decoding import SLACK, Decoders, DecoderSettings, Undecoded
 from daemon.home.identity import identify
+from learner.motion import MOTION_FEATURES
 from learner.spec import ClipSpec, ReadOptions
-from learner.video import Clip
+from learner.video import Clip, read_clip
 
 SPEC = ClipSpec(frames=4, size=16)
 
@@ -35,6 +38,21 @@ def test_a_clip_is_read_in_another_process(tmp_path: Path, decoders: Decoders) -
     clip = decoders.outcome(decoders.decode(bytes(write_video(tmp_path / "a.mp4"))))
     assert isinstance(clip, Clip)
     assert clip.frames.shape == (4, 16, 16, 3)
+
+
+def test_the_motion_of_a_clip_comes_with_it_from_the_other_process(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4")
+    spec = replace(SPEC, motion=True)
+    decoders = Decoders(DecoderSettings(spec, workers=1, seconds=30))
+    clip = decoders.outcome(decoders.decode(bytes(path)))
+    decoders.close()
+    assert isinstance(clip, Clip)
+    expected = read_clip(path, spec)
+    assert clip.motion is not None
+    assert expected.motion is not None
+    assert clip.motion.shape == (4, MOTION_FEATURES)
+    assert np.array_equal(clip.motion, expected.motion)
+    assert np.array_equal(clip.frames, expected.frames)
 
 
 def test_a_file_that_is_no_video_fails_with_its_reason(tmp_path: Path, decoders: Decoders) -> None:

@@ -30,6 +30,7 @@ class Predicted:
     class_index: int
     probability: float
     logits: dict[str, float]
+    familiarity: float | None = 0.25
 
 
 class Brightness:
@@ -131,6 +132,7 @@ def test_clips_get_their_predictions_and_are_filed_by_class(house: House) -> Non
         (0, 2, 4, 4),
         (1, 2, 4, 4),
     ]
+    assert [row.familiarity for row in house.prediction_rows()] == [0.25, 0.25]
     assert house.files() == {"classified/dark/a.avi", "classified/red/b.avi"}
 
 

@@ -146,6 +146,7 @@ def test_classify_needs_no_home_and_goes_on_after_a_bad_file(tmp_path: Path) -> 
         "model",
         *read,
         "known",
+        "familiarity",
     ]
     assert (len(results[0]["logits"]), results[0]["frames_read"], results[0]["model"]) == (
         10,

@@ -12,16 +12,10 @@ from tiny import ARGS, SPEC
 from daemon.home.settings import Settings
 from learner import Classifier, checkpoint
 from learner.catalogue import STARTER
-from learner.classifier import (
-    BATCH,
-    DEFAULT_READING,
-    Classified,
-    Prediction,
-    Unread,
-    decoded,
-)
+from learner.classifier import BATCH, DEFAULT_READING, decoded
 from learner.errors import VidwatchError
 from learner.network import ClipNetwork
+from learner.prediction import Classified, Prediction, Unread
 from learner.video import Clip, read_clip
 
 CLASSES = ("left", "right", "up")

@@ -12,11 +12,12 @@ import pytest
 import timm
 import torch
 
-from learner import checkpoint, dataset, replay
+from learner import checkpoint, replay, shelves
 from learner.cache import Cache
 from learner.catalogue import STARTER
 from learner.classifier import Classifier
-from learner.dataset import LabelledClip, extract, features_shelf, frames_shelf, read_frames
+from learner.dataset import LabelledClip, extract, read_frames
+from learner.shelves import features_shelf, frames_shelf
 from learner.spec import ClipSpec, NetworkArgs, ReadOptions
 
 OLD = Path(__file__).with_name("made_by_0_1")
@@ -106,7 +107,7 @@ def test_the_starter_has_the_digest_and_the_keys_that_it_had(old: Path) -> None:
 def test_a_later_version_of_how_frames_are_decoded_gets_other_keys(
     old: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dataset, "DECODING", dataset.DECODING + 1)
+    monkeypatch.setattr(shelves, "DECODING", shelves.DECODING + 1)
     cache = Cache(root=old / "cache")
     assert frames_shelf(ClipSpec(4, 32, "crop"), cache).key != RECORDED["frames_key"]
     assert features_shelf(load(old / "tiny"), cache).key != RECORDED["features_key"]

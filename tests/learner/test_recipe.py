@@ -120,6 +120,7 @@ def test_the_changes_are_those_of_the_report() -> None:
             "clip.frames is 47: with differences it must be even",
         ),
         ("extends = 'default'\n[augment]\nflip = true", "augment needs freeze = false"),
+        ("extends = 'scratch'\n[clip]\nmotion = true", "clip.motion needs freeze = true"),
         ("extends = 'default'\n[training]\npatience = 3", "patience and plateau need folds = 0"),
         (
             "extends = 'default'\n[training]\nschedule = 'plateau'",

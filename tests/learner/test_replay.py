@@ -8,10 +8,10 @@ from tiny import class_folders, recipe, trained_on, write_weights
 from learner import replay
 from learner.cache import Cache
 from learner.classifier import Classifier
-from learner.dataset import features_shelf
 from learner.errors import VidwatchError
 from learner.motion import MOTION_FEATURES
 from learner.replay import clips_to_replay, save_features
+from learner.shelves import features_shelf
 from learner.splits import Sources
 from learner.train import Start, train
 

@@ -142,8 +142,13 @@ def test_the_next_labels_are_of_short_classes_then_of_uncertain_clips(home: Made
             "3 of the 20 new labels that start the next training (min_new_labels)",
         ),
         (
-            Forecast(20, 20, {}, ("bar", "disc")),
-            "the next training begins by itself when no label has come for a few seconds",
+            Forecast(20, 20, {}, ("bar", "disc"), why="20 new labels"),
+            "the next training begins when no label has come for a few seconds: 20 new labels",
+        ),
+        (
+            Forecast(3, 20, {}, ("bar", "disc"), removed=1),
+            "3 of the 20 new labels that start the next training, and 1 label taken back"
+            " (min_new_labels)",
         ),
     ],
 )

@@ -12,7 +12,7 @@ from lab import SETTINGS, SHADES, TINY, Lab
 from lab import champion as champion
 from lab import lab as lab
 from sqlalchemy import select
-from tiny import class_folders
+from tiny import ARGS, SPEC, class_folders
 from tiny import untouchable_gpu as untouchable_gpu
 
 from daemon.database.tables import videos
@@ -22,7 +22,7 @@ from daemon.training.forecast import count_new_labels
 from daemon.training.holdout import labelled_videos
 from daemon.training.job import Job
 from daemon.training.retraining import Retraining, request
-from daemon.training.trainer import choose_clips, work
+from daemon.training.trainer import choose_clips, head_recipe, work
 from learner.checkpoint import TrainingClip
 from learner.classifier import Classifier
 from learner.dataset import LabelledClip, find_clips
@@ -230,6 +230,13 @@ def test_a_recipe_trains_the_whole_network(lab: Lab, tmp_path: Path) -> None:
     assert [(row.state, row.error) for row in lab.trainings()] == [("trained", None)]
     manifest = json.loads((lab.home.models / "auto-1.json").read_text())
     assert manifest["network"]["backbone"] == "custom_2conv"
+
+
+@pytest.mark.parametrize("motion", [False, True])
+def test_a_challenger_takes_the_motion_of_clips_if_the_champion_does(motion: bool) -> None:
+    spec = replace(SPEC, motion=motion)
+    champion = Classifier.untrained(ARGS, spec, ("bright", "dark"), 0, lambda network: None, "cpu")
+    assert head_recipe(champion).clip.motion == motion
 
 
 def test_an_unknown_recipe_is_an_error_at_the_start(lab: Lab) -> None:

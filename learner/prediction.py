@@ -1,0 +1,57 @@
+"""What a model predicts of a clip, and of a file."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The likeliest class of a clip."""
+
+    class_name: str
+    class_index: int
+    probability: float
+    """The softmax of the logits over the model's temperature."""
+    logits: dict[str, float]
+    """Of every class, in the model's order."""
+    known: bool = True
+    """False if the clip is like the clips of none of the classes."""
+    familiarity: float | None = None
+    """The share of clips of known classes that look stranger than this one.
+
+    None if the model was made before that was measured.
+    """
+
+
+@dataclass(frozen=True)
+class Classified:
+    """A file's prediction, and what of the file was read for it."""
+
+    file: str
+    prediction: Prediction
+    model: str
+    frames_asked: int
+    frames_read: int
+    """How many of them are different frames."""
+    read_share: float
+    """1 if the clip is whole; else its end is missing."""
+
+    def to_json(self) -> dict[str, Any]:
+        """One flat object, in the order of the documentation."""
+        fields = asdict(self.prediction)
+        known = {name: fields.pop(name) for name in ("known", "familiarity")}
+        prediction = {"class": fields.pop("class_name"), **fields}
+        read = {
+            "frames_asked": self.frames_asked,
+            "frames_read": self.frames_read,
+            "read_share": self.read_share,
+        }
+        return {"file": self.file, **prediction, "model": self.model, **read, **known}
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A file that gave no prediction, with the reason."""
+
+    file: str
+    error: str
