@@ -160,12 +160,13 @@ def _cross_validate_pooled(contest: _Contest) -> tuple[BothWays, Array, Array]:
 
 
 def _may_use_lstm(contest: _Contest, pooled: BothWays) -> bool:
-    """Whether the recipe has it compete, there is time for it, and something to gain."""
+    """Whether the recipe asks for it, or has it compete if there is time and something to gain."""
     recipe = contest.task.recipe
+    if recipe.network.head != "best":
+        return recipe.network.head == "both"
     judged = contest.judged
     wrong = (pooled[0, judged].argmax(1) != contest.truth[judged]).mean()
-    is_allowed = recipe.network.head in ("best", "both")
-    return is_allowed and len(judged) <= LSTM_CLIPS and wrong > recipe.training.lstm_above
+    return len(judged) <= LSTM_CLIPS and bool(wrong > recipe.training.lstm_above)
 
 
 def _cross_validate_lstm(

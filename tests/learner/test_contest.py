@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import write_video
 from tiny import QUICK, class_folders, recipe, write_weights
 from tiny import cache as cache
 
@@ -26,6 +27,11 @@ def competed(folder: Path, head: str, groups: int = 4, **sources: Any) -> Traine
         class_folders(root, groups=groups)
     start = Start(weights=write_weights(folder / "weights.pth"))
     return train(Sources(root, **sources), folder / f"m-{head}", own, start)
+
+
+def bright_in_dark(root: Path) -> None:
+    """A clip in the wrong folder: no head is right on it."""
+    write_video(root / "dark/v_dark_g09_c01.avi", frames=7, shade=183)
 
 
 def test_the_pooled_head_alone_is_convex_and_needs_no_epochs(tmp_path: Path, cache: Path) -> None:
@@ -48,6 +54,7 @@ def test_the_head_that_is_chosen_is_the_one_with_the_lowest_loss(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(contest, "CLEARLY", 1e9)  # no head gives up
+    bright_in_dark(class_folders(tmp_path / "data"))
     result = competed(tmp_path, "best")
     assert {head.head for head in result.heads} == set(HEADS)
     best, *others = result.heads
@@ -61,7 +68,17 @@ def test_an_lstm_that_is_clearly_behind_is_given_up(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(contest, "CLEARLY", -1e9)
+    bright_in_dark(class_folders(tmp_path / "data"))
     result = competed(tmp_path, "best")
+    assert [head.head for head in result.heads] == ["pooled"]
+
+
+def test_an_lstm_does_not_compete_if_the_pooled_head_is_never_wrong(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contest, "CLEARLY", 1e9)
+    result = competed(tmp_path, "best")
+    assert result.score.accuracy == 1
     assert [head.head for head in result.heads] == ["pooled"]
 
 
