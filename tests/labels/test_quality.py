@@ -291,9 +291,8 @@ def test_the_command_prints_json_and_a_table(it: Labelling) -> None:
     it.clip("Biking")
     command = [VIDWATCH, "--home", it.home.root, "labels"]
     found = json.loads(subprocess.run([*command, "--json"], capture_output=True, check=True).stdout)
-    outlook = found.pop("next_training")
-    assert (outlook["new"], outlook["needed"], outlook["is_due"]) == (0, 20, False)
-    assert outlook["text"].startswith("no training yet: 2 classes are needed")
+    outlook = found["next_training"]
+    assert outlook.pop("text").startswith("no training yet: 2 classes are needed")
     assert found == {
         "classes": [
             {
@@ -318,6 +317,8 @@ def test_the_command_prints_json_and_a_table(it: Labelling) -> None:
             "first": False,
             "removed": 0,
             "why": "",
+            "is_due": False,
+            "next_labels": [],
         },
     }
     assert "Biking" in subprocess.run(command, capture_output=True, check=True, text=True).stdout
