@@ -48,6 +48,7 @@ def test_the_head_that_is_chosen_is_the_one_with_the_lowest_loss(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(contest, "CLEARLY", 1e9)  # no head gives up
+    monkeypatch.setattr(contest, "_may_use_lstm", lambda *_: True)
     result = competed(tmp_path, "best")
     assert {head.head for head in result.heads} == set(HEADS)
     best, *others = result.heads
@@ -61,8 +62,35 @@ def test_an_lstm_that_is_clearly_behind_is_given_up(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(contest, "CLEARLY", -1e9)
+    monkeypatch.setattr(contest, "_may_use_lstm", lambda *_: True)
     result = competed(tmp_path, "best")
     assert [head.head for head in result.heads] == ["pooled"]
+
+
+def test_clips_of_one_group_a_class_can_be_kept_back_at_random(tmp_path: Path, cache: Path) -> None:
+    class_folders(tmp_path / "data", groups=8)
+    pattern = r"^(.)"  # all clips of a class are one group
+    result = competed(tmp_path, "pooled", split="random", group_pattern=pattern)
+    assert result.score.n == 4
+
+
+def test_without_a_word_on_order_a_pooled_head_is_the_same_backwards(
+    tmp_path: Path, cache: Path
+) -> None:
+    assert competed(tmp_path, "pooled").order.changed_backwards == 0
+
+
+def test_a_head_that_competes_begins_without_that_of_another_model(
+    tmp_path: Path, cache: Path
+) -> None:
+    first = competed(tmp_path, "pooled")
+    again = train(
+        Sources(tmp_path / "data"),
+        tmp_path / "again",
+        recipe(QUICK, head="pooled", baseline="spread"),
+        Start(model=first.path),
+    )
+    assert "flattering" not in again.method
 
 
 @pytest.mark.parametrize("head", ["both", "pooled"])
