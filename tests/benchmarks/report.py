@@ -179,7 +179,10 @@ def _one_file(path: Path) -> None:
     net.load_state_dict(model.tensors)
     net.eval()
     with torch.no_grad():
-        logits = net.head(net.backbone.extract(decode(path, model.manifest.clip)).unsqueeze(0))[0]
+        features = net.backbone.extract(decode(path, model.manifest.clip))
+        # It knows no motion: what counts here is the time.
+        still = features.new_zeros(len(features), net.motion)
+        logits = net.head(torch.cat([features, still], -1).unsqueeze(0))[0]
     print(int(logits.argmax()), *(f"{value:.4f}" for value in logits.tolist()))
 
 

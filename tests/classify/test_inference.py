@@ -1,3 +1,4 @@
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from learner.cache import Cache
 from learner.catalogue import STARTER
 from learner.checkpoint import load
 from learner.classifier import Classifier
+from learner.motion import MOTION_FEATURES
 from learner.video import Clip
 
 
@@ -20,10 +22,10 @@ class Small(Classifier):
 
     room = 2
 
-    def features(self, frames: np.ndarray[Any, Any]) -> Tensor:
-        if len(frames) > self.room:
+    def features(self, clips: Iterable[Clip | np.ndarray[Any, Any]]) -> Tensor:
+        if len(list(clips)) > self.room:
             raise torch.OutOfMemoryError
-        return super().features(frames)
+        return super().features(clips)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +43,11 @@ def clips(model: Small, count: int) -> list[Clip]:
     frames, size = model.spec.frames, model.spec.size
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 255, (frames, size, size, 3), np.uint8) for _ in range(count)]
-    return [Clip(image, frames, frames, "pyav", f"{n:064}") for n, image in enumerate(images)]
+    motion = rng.normal(size=(count, frames, MOTION_FEATURES)).astype(np.float32)
+    return [
+        Clip(image, frames, frames, "pyav", f"{n:064}", motion=motion[n])
+        for n, image in enumerate(images)
+    ]
 
 
 def test_a_device_short_of_memory_gets_fewer_clips_at_once_with_the_same_predictions(
@@ -50,7 +56,7 @@ def test_a_device_short_of_memory_gets_fewer_clips_at_once_with_the_same_predict
     given = clips(model, 5)
     outcomes = inference(given)
     model.room = 5
-    expected = model.predict(np.stack([clip.frames for clip in given]))
+    expected = model.predict(given)
     for outcome, prediction in zip(outcomes, expected, strict=True):
         assert list(outcome.prediction.logits.values()) == pytest.approx(
             list(prediction.logits.values()), abs=1e-4
