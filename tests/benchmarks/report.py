@@ -22,6 +22,7 @@ from learner import checkpoint, recipe
 from learner.backbone import backbone_statistics
 from learner.catalogue import STARTER
 from learner.classifier import Classifier
+from learner.familiarity import PREFIX
 from learner.network import ClipNetwork
 from learner.spec import ClipSpec, NetworkArgs
 from learner.video import read_clip
@@ -176,7 +177,9 @@ def rows(clips: Path) -> Iterable[Row]:
 def _one_file(path: Path) -> None:
     model = checkpoint.load(STARTER)
     net = ClipNetwork(model.manifest.network, model.manifest.clip, len(model.manifest.classes))
-    net.load_state_dict(model.tensors)
+    net.load_state_dict(
+        {name: tensor for name, tensor in model.tensors.items() if not name.startswith(PREFIX)}
+    )
     net.eval()
     with torch.no_grad():
         features = net.backbone.extract(decode(path, model.manifest.clip))
