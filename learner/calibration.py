@@ -73,20 +73,25 @@ def calibrate(logits: Array, truth: Array, folds: Sequence[Array]) -> tuple[Cali
         truth: `(N,)` class indices.
         folds: positions of the clips that were held out together.
     """
-    everything = np.arange(len(truth))
-    found = []
-    for with_bias in (False, True):
-        crossed = logits.astype(np.float64)
-        for held_out in folds:
-            others = np.delete(everything, held_out)
-            fitted = Calibration.fitted(logits[others], truth[others], with_bias=with_bias)
-            crossed[held_out] = fitted.calibrated(logits[held_out])
-        found.append(crossed)
-    plain, biased = found
+    plain = crossed(logits, truth, folds)
+    biased = crossed(logits, truth, folds, with_bias=True)
     gain = losses(plain, truth) - losses(biased, truth)
     is_better = gain.mean() > gain.std() / np.sqrt(len(gain))
     calibration = Calibration.fitted(logits, truth, with_bias=bool(is_better))
     return calibration, biased if is_better else plain
+
+
+def crossed(
+    logits: Array, truth: Array, folds: Sequence[Array], *, with_bias: bool = False
+) -> Array:
+    """The logits of each clip, calibrated by the clips of the other folds; as in `calibrate`."""
+    everything = np.arange(len(truth))
+    found = logits.astype(np.float64)
+    for held_out in folds:
+        others = np.delete(everything, held_out)
+        fitted = Calibration.fitted(logits[others], truth[others], with_bias=with_bias)
+        found[held_out] = fitted.calibrated(logits[held_out])
+    return found
 
 
 def losses(logits: Array, truth: Array) -> Array:

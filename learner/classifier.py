@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -45,6 +45,17 @@ def choose_device(name: str | None = None) -> torch.device:
             f"device is '{name}', but this machine has no usable GPU; give 'auto' or 'cpu'"
         )
     return torch.device(name)
+
+
+class Familiar(NamedTuple):
+    """How much B clips are like those of the known classes."""
+
+    scores: np.ndarray[Any, Any]
+    """`(B,)`, without a scale: higher is more."""
+    shares: np.ndarray[Any, Any] | None
+    """`(B,)`, from 0 to 1, as `Prediction.familiarity`; None in models of before."""
+    known: np.ndarray[Any, Any]
+    """`(B,)`, whether they are like those of some class; true if that was not measured."""
 
 
 class Classifier:
@@ -205,42 +216,30 @@ class Classifier:
                 f"model {self.name!r} gave logits that are not finite: its weights are damaged"
             )
         probabilities = softmax(self.manifest.calibration.calibrated(logits), axis=1)
-        familiar = self.familiarity(features, logits)
-        known = self.known(features, logits)
+        familiar = self.familiar(features, logits)
         return [
             self._prediction(
                 logits[row],
                 probabilities[row],
-                known=bool(known[row]),
-                familiarity=None if familiar is None else float(familiar[row]),
+                known=bool(familiar.known[row]),
+                familiarity=None if familiar.shares is None else float(familiar.shares[row]),
             )
             for row in range(len(logits))
         ]
 
-    def scores(self, features: Tensor, logits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """How much clips are like those of the known classes, without a scale: higher is more.
+    def familiar(self, features: Tensor, logits: np.ndarray[Any, Any]) -> Familiar:
+        """How much clips are like those of the known classes.
 
-        `(B, T, F)` features and their `(B, C)` logits to `(B,)`.
+        Of `(B, T, F)` features and their `(B, C)` logits.
         """
         scale = self.manifest.familiarity
         if scale is None:
-            return energies(logits)[:, 0]
-        return scale.scores(self._figures(features, logits))
-
-    def familiarity(
-        self, features: Tensor, logits: np.ndarray[Any, Any]
-    ) -> np.ndarray[Any, Any] | None:
-        """`(B,)`, from 0 to 1; see `Prediction.familiarity`."""
-        scale = self.manifest.familiarity
-        return None if scale is None else scale.familiarity(self._figures(features, logits))
-
-    def known(self, features: Tensor, logits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """`(B,)`, whether clips are like those of some class; true if that was not measured."""
-        familiar = self.familiarity(features, logits)
-        if familiar is not None:
-            return familiar >= LEAST
-        least = self.manifest.unknown_below
-        return self.scores(features, logits) >= (-np.inf if least is None else least)
+            least = self.manifest.unknown_below
+            scores = energies(logits)[:, 0]
+            return Familiar(scores, None, scores >= (-np.inf if least is None else least))
+        figures = self._figures(features, logits)
+        shares = scale.familiarity(figures)
+        return Familiar(scale.scores(figures), shares, shares >= LEAST)
 
     def _figures(self, features: Tensor, logits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         if self.reference is None:

@@ -9,8 +9,9 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import nn
 
-from learner.calibration import Calibration, calibrate, losses
+from learner.calibration import Calibration, calibrate, crossed, losses
 from learner.dataset import release_pages
+from learner.errors import VidwatchError
 from learner.evaluate import HeadScore
 from learner.familiarity import Reference, Scale, energies
 from learner.fit import Epoch, judge
@@ -87,24 +88,25 @@ def compete(task: Task, rounds: list[Fold]) -> Outcome:
         pooled, baseline, figures = _cross_validate_pooled(contest)
         candidates: dict[Kind, BothWays] = {"pooled": pooled}
         history: list[Epoch] = []
+        scale = 1.0
         if _may_use_lstm(contest, pooled):
             lstm, history = _cross_validate_lstm(contest, pooled)
             if lstm is not None:
-                candidates["lstm"] = lstm
-                candidates["both"] = (pooled + _scale(contest, pooled, lstm) * lstm) / 2
-        kind = _best(contest, candidates, contest.judged)
-        judged = _judged(contest, candidates, baseline)
-        network, reference, more = _fit_final(contest, kind, candidates)
-        logits = candidates[kind][0, contest.judged]
+                scale = _scale(contest, pooled, lstm)
+                candidates |= {"lstm": lstm, "both": (pooled + scale * lstm) / 2}
+        clips = contest.judged
+        truth = contest.truth[clips]
+        kind = _best(contest, candidates, clips)
+        temperature = Calibration.fitted(baseline[clips], truth).temperature
+        network, reference, more = _fit_final(contest, kind, scale, temperature)
         figures[:, :1] = energies(candidates[kind][0])
-        calibration, _ = calibrate(logits, contest.truth[contest.judged], _places(contest))
         return Outcome(
             network=network,
-            trained_on=contest.judged,
-            calibration=calibration,
+            trained_on=clips,
+            calibration=calibrate(candidates[kind][0, clips], truth, _places(contest))[0],
             history=history + more,
-            judged=judged,
-            scale=Scale.of(figures[contest.judged]),
+            judged=_judged(contest, candidates, baseline),
+            scale=Scale.of(figures[clips]),
             reference=reference,
             heads=_scores(contest, candidates, kind),
         )
@@ -113,7 +115,12 @@ def compete(task: Task, rounds: list[Fold]) -> Outcome:
 def hold_out_contest(task: Task, split: Split, method: str) -> Outcome:
     """As `compete` on the clips for training and validation; the test judges what comes of it."""
     known = np.concatenate([split.training, split.validation])
-    inner = folds([task.clips[i] for i in known], task.recipe.training.folds, 0)
+    clips = [task.clips[i] for i in known]
+    count = task.recipe.training.folds
+    try:
+        inner = folds(clips, count, 0)
+    except VidwatchError:  # too few groups; and the test judges, so that clips are enough here
+        inner = folds([replace(clip, group=clip.sha256) for clip in clips], count, 0)
     outcome = compete(task, [(known[some], known[others]) for some, others in inner])
     logits, baseline = judge(outcome.network, task.data, split.test)
     backwards, _ = judge(outcome.network, task.data.played_backwards(), split.test)
@@ -160,13 +167,14 @@ def _cross_validate_pooled(contest: _Contest) -> tuple[BothWays, Array, Array]:
 
 
 def _may_use_lstm(contest: _Contest, pooled: BothWays) -> bool:
-    """Whether the recipe asks for it, or has it compete if there is time and something to gain."""
+    """Whether the recipe has it compete, there is time for it, and something to gain."""
     recipe = contest.task.recipe
-    if recipe.network.head != "best":
-        return recipe.network.head == "both"
     judged = contest.judged
     wrong = (pooled[0, judged].argmax(1) != contest.truth[judged]).mean()
-    return len(judged) <= LSTM_CLIPS and bool(wrong > recipe.training.lstm_above)
+    if recipe.network.head == "both":
+        return True
+    is_affordable = recipe.network.head == "best" and len(judged) <= LSTM_CLIPS
+    return bool(is_affordable and wrong > recipe.training.lstm_above)
 
 
 def _cross_validate_lstm(
@@ -234,13 +242,27 @@ def _judged(contest: _Contest, candidates: dict[Kind, BothWays], baseline: Array
         chosen[:, held_out] = candidates[kind][:, held_out]
     clips = contest.judged
     _, calibrated = calibrate(chosen[0, clips], contest.truth[clips], _places(contest))
-    return Judged(clips, chosen[0, clips], baseline[clips], calibrated, chosen[1, clips], BY_FOLDS)
+    return Judged(
+        clips=clips,
+        logits=chosen[0, clips],
+        baseline_logits=crossed(baseline[clips], contest.truth[clips], _places(contest)),
+        calibrated=calibrated,
+        backwards=chosen[1, clips],
+        method=BY_FOLDS,
+    )
 
 
 def _fit_final(
-    contest: _Contest, kind: Kind, candidates: dict[Kind, BothWays]
+    contest: _Contest, kind: Kind, scale: float, temperature: float
 ) -> tuple[ClipNetwork, Reference, list[Epoch]]:
-    """The network that becomes the model, fitted on all clips of the folds."""
+    """The network that becomes the model, fitted on all clips of the folds.
+
+    Args:
+        contest: what all rounds share.
+        kind: of its head.
+        scale: of the LSTM's logits, beside those of the pooled head.
+        temperature: of the baseline.
+    """
     task = contest.task
     known = np.sort(contest.judged)
     head, baseline, reference = contest.fit(known)
@@ -255,12 +277,12 @@ def _fit_final(
     if isinstance(network.head, BothHeads) and lstm:
         _fill(network.head.pooled, head)
         network.head.lstm = lstm
-        network.head.scale.fill_(_scale(contest, candidates["pooled"], candidates["lstm"]))
+        network.head.scale.fill_(scale)
     elif isinstance(network.head, PooledHead):
         _fill(network.head, head)
     elif lstm is not None:
         network.head = lstm
-    _fill(network.baseline, baseline)
+    _fill(network.baseline, baseline.over(temperature).rounded())
     task.watch.step(len(contest.folds) + 1, len(contest.folds) + 1, 0.0)
     return network.eval(), reference, history
 

@@ -265,8 +265,9 @@ def _score_unknown(
     are_known = []
     for features in (known, unknown):
         logits = classifier.logits(features)
-        scores.append(classifier.scores(features, logits))
-        are_known.append(classifier.known(features, logits))
+        familiar = classifier.familiar(features, logits)
+        scores.append(familiar.scores)
+        are_known.append(familiar.known)
     truth = np.repeat([1, 0], [len(known), len(unknown)])
     recognised = ~are_known[1]
     unknowns = Unknowns(

@@ -11,7 +11,8 @@ that the model had not learned from. Each finds other clips than the other two:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -29,6 +30,8 @@ PREFIX = "familiarity."
 LEAST = 0.05
 """A clip that is less familiar counts as of no known class."""
 QUANTILES = 101
+# Of the sums, in standard deviations: less is what clips have that are all alike.
+LEAST_SPREAD = 1.0
 
 
 @dataclass(frozen=True)
@@ -79,16 +82,20 @@ class Reference:
 
     def figures(self, statistics: Array, logits: Array) -> Array:
         """`(N, S)` statistics and `(N, C)` logits to `(N, 3)`: the higher, the more familiar."""
-        known = _directions(self.clips * self.step)
         parts = [
-            self._place_figures(_places(part, self.offset, self.axes), known)
+            self._place_figures(_places(part, self.offset, self.axes))
             for part in chunks(statistics)
         ]
         return np.column_stack([energies(logits), np.concatenate(parts)])
 
-    def _place_figures(self, places: Array, known: Array) -> Array:
-        """`(N, R)` places and the directions of the training clips to `(N, 2)`."""
-        nearest = (_directions(places) @ known.T).max(1)
+    @cached_property
+    def _known(self) -> Array:
+        """`(N, R)`, the directions of the training clips."""
+        return _directions(self.clips * self.step)
+
+    def _place_figures(self, places: Array) -> Array:
+        """`(N, R)` places to `(N, 2)`: how near the nearest clip and the nearest class are."""
+        nearest = (_directions(places) @ self._known.T).max(1)
         from_classes = (places[:, None] - self.classes) @ self.whitening
         distance = np.sqrt(np.square(from_classes).sum(2).min(1))
         return np.column_stack([nearest, -distance])
@@ -98,13 +105,16 @@ class Reference:
         return type(self)(
             **{
                 name: value.astype(np.float16).astype(np.float32) if name != "clips" else value
-                for name, value in vars(self).items()
+                for name, value in self._arrays().items()
             }
         )
 
+    def _arrays(self) -> dict[str, Array]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
     def tensors(self) -> dict[str, Tensor]:
         """As a checkpoint keeps them."""
-        return {PREFIX + name: torch.from_numpy(value) for name, value in vars(self).items()}
+        return {PREFIX + name: torch.from_numpy(value) for name, value in self._arrays().items()}
 
     @classmethod
     def of_tensors(cls, tensors: Mapping[str, Tensor]) -> Self | None:
@@ -133,9 +143,12 @@ class Scale:
     def of(cls, figures: Array) -> Self:
         """Of `(N, 3)` figures of clips of known classes, by models that had not seen them."""
         means = figures.mean(0)
-        stds = np.maximum(figures.std(0), 1e-9)
+        # Of clips that are all alike, the slightest difference would be strange.
+        stds = np.maximum(figures.std(0), 1e-3 * np.abs(means) + 1e-6)
         sums = ((figures - means) / stds).sum(1)
         quantiles = np.quantile(sums, np.linspace(0, 1, QUANTILES))
+        if quantiles[-1] - quantiles[0] < LEAST_SPREAD:
+            quantiles = np.median(sums) + np.linspace(-0.5, 0.5, QUANTILES) * LEAST_SPREAD
         return cls(tuple(map(float, means)), tuple(map(float, stds)), tuple(map(float, quantiles)))
 
     def familiarity(self, figures: Array) -> Array:

@@ -92,9 +92,9 @@ def initial_network(
         elif start.model or recipe.start == "starter":
             model = Classifier.load(start.model or STARTER, device)
             with_head = start.model is not None and start.head
-            _take_over(network, model, recipe, classes, with_head=with_head)
+            has_head = _take_over(network, model, recipe, classes, with_head=with_head)
             if start.model:
-                before = Before(model.manifest.trained_on, with_head)
+                before = Before(model.manifest.trained_on, has_head)
         elif recipe.start == "imagenet":
             network.backbone.fetch_weights()
 
@@ -110,10 +110,11 @@ def _take_over(
     classes: tuple[str, ...],
     *,
     with_head: bool,
-) -> None:
+) -> bool:
     """The backbone of another model.
 
-    Its head, too, if that is asked for, and network, classes and motion are the same.
+    Its head, too, if that is asked for, and network, classes and motion are the same. Returns
+    whether it was taken. Heads that compete begin with none.
     """
     own = recipe.network
     other = model.manifest.network
@@ -125,5 +126,8 @@ def _take_over(
         )
     network.backbone.load_state_dict(model.network.backbone.state_dict())
     is_same = own == other and recipe.clip.motion == model.spec.motion
-    if with_head and is_same and classes == model.classes:
+    competes = own.head != "lstm"
+    takes_head = with_head and is_same and classes == model.classes and not competes
+    if takes_head:
         network.load_state_dict(model.network.state_dict())
+    return takes_head

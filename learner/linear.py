@@ -52,6 +52,10 @@ class Linear:
         """Of the first statistics alone."""
         return Linear(self.mean[:count], self.std[:count], self.weight[:count], self.bias)
 
+    def over(self, temperature: float) -> "Linear":
+        """With logits divided by a temperature."""
+        return Linear(self.mean, self.std, self.weight / temperature, self.bias / temperature)
+
     def rounded(self) -> "Linear":
         """As a checkpoint stores it, in half precision."""
         return Linear(

@@ -5,12 +5,13 @@ folds of its own training clips alone: nested cross-validation (Varma and Simon,
 estimation when using cross-validation for model selection", 2006).
 """
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+from sklearn.model_selection import StratifiedGroupKFold
 
 from learner.linear import Linear, Standard, coordinates, fit, log_shares, path
 from learner.motion import DIRECTIONS
@@ -21,7 +22,7 @@ Weights = dict[Block, float]
 
 # Times the mean squared length of a clip's standardised statistics, which is 1 for each part.
 STRENGTHS = (100.0, 1000.0, 10_000.0, 100_000.0)
-# If nothing can be chosen, since a class has one clip only.
+# If nothing can be chosen, since all classes but one have one clip only.
 USUAL_STRENGTH = 10_000.0
 INNER_FOLDS = 3
 # Of the loss: settings differ by more.
@@ -95,7 +96,7 @@ def choose(
     statistics: Statistics, values: Array, truth: Array, groups: Array, classes: int
 ) -> tuple[Settings, Settings]:
     """The settings with the lowest loss on clips of other groups: of all, and of the simplest."""
-    some = _some(groups)
+    some = _some(truth, groups, classes)
     values = values[some]
     truth = truth[some]
     sets = candidates(statistics)
@@ -109,7 +110,7 @@ def choose(
                 likelihood = log_shares(judged @ weight + bias)
                 losses[row, column] -= likelihood[np.arange(len(judged)), truth[held_out]].sum()
     if not losses.any():
-        return Settings(sets[-1], USUAL_STRENGTH), Settings(sets[0], USUAL_STRENGTH)
+        return Settings(sets[1], USUAL_STRENGTH), Settings(sets[0], USUAL_STRENGTH)
     best = int(losses.argmin())
     order_free = Settings(sets[0], STRENGTHS[losses[0].argmin()])
     return Settings(sets[best // len(STRENGTHS)], STRENGTHS[best % len(STRENGTHS)]), order_free
@@ -156,28 +157,47 @@ def _parts(statistics: Statistics) -> list[slice]:
     return [part for part in parts if part.stop > part.start]
 
 
-def _some(groups: Array) -> Array:
-    """Positions of whole groups, with as many clips as are enough to choose by."""
+def _some(truth: Array, groups: Array, classes: int) -> Array:
+    """Positions of clips that are enough to choose by: of each class as many as of the others.
+
+    They are of whole groups, as far as that is possible, and all clips of a class that has few.
+    """
     if len(groups) <= CHOOSING_CLIPS:
         return np.arange(len(groups))
     names, members = np.unique(groups, return_inverse=True)
-    order = np.random.default_rng(0).permutation(len(names))
-    place = np.empty(len(names), int)
-    place[order] = np.arange(len(names))
-    return np.sort(np.argsort(place[members], kind="stable")[:CHOOSING_CLIPS])
+    place = np.random.default_rng(0).permutation(len(names))[members]
+    quota = -(-CHOOSING_CLIPS // classes)
+    chosen = []
+    for label in np.unique(truth):
+        of_class = np.flatnonzero(truth == label)
+        chosen.append(of_class[np.argsort(place[of_class], kind="stable")[:quota]])
+    return np.sort(np.concatenate(chosen))
 
 
 def _inner_folds(truth: Array, groups: Array) -> Iterator[tuple[Array, Array]]:
-    """By groups if each class has two; else by clips, which is enough to compare settings."""
-    labels, counts = np.unique(truth, return_counts=True)
-    fewest_groups = min(len(np.unique(groups[truth == label])) for label in labels)
-    if fewest_groups >= 2:
-        parts = min(INNER_FOLDS, fewest_groups)
-        by_group = StratifiedGroupKFold(parts, shuffle=True, random_state=0)
-        folds = by_group.split(truth, truth, groups)
-    elif min(counts) >= 2:
-        parts = min(INNER_FOLDS, min(counts))
-        folds = StratifiedKFold(parts, shuffle=True, random_state=0).split(truth, truth)
-    else:
-        return
-    yield from (fold for fold in folds if all(map(len, fold)))
+    """By groups, or by clips if no class has two groups: that is enough to compare settings.
+
+    A class that has one group only is never held out, and so is a clip that would be the last one
+    of its class.
+    """
+    labels = np.unique(truth)
+    for units in (groups, np.arange(len(truth))):
+        can_judge = [label for label in labels if len(np.unique(units[truth == label])) >= 2]
+        judging = np.flatnonzero(np.isin(truth, can_judge))
+        if len(can_judge) >= 2:
+            yield from _folds_of(truth, units, judging)
+            return
+
+
+def _folds_of(truth: Array, units: Array, judging: Array) -> Iterator[tuple[Array, Array]]:
+    parts = min(INNER_FOLDS, len(np.unique(units[judging])))
+    splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=0)
+    everything = np.arange(len(truth))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a class has fewer clips than there are folds
+        folds = list(splitter.split(truth[judging], truth[judging], units[judging]))
+    for _, some in folds:
+        known = np.setdiff1d(everything, judging[some])
+        held_out = judging[some][np.isin(truth[judging[some]], truth[known])]
+        if len(held_out):
+            yield known, held_out

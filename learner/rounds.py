@@ -11,7 +11,7 @@ import torch
 
 from learner import checkpoint
 from learner.batches import Data
-from learner.calibration import Calibration, calibrate
+from learner.calibration import Calibration, calibrate, crossed
 from learner.dataset import LabelledClip, Progress, silent
 from learner.evaluate import HeadScore
 from learner.familiarity import Reference, Scale, energies
@@ -103,7 +103,9 @@ def cross_validate(task: Task, folds: list[Fold]) -> Outcome:
         backwards[held_out], _ = judge(network, task.data.played_backwards(), held_out)
         history += epochs
     network, epochs = fit_round(task, everything, everything[:0], 0, len(folds) + 1)
-    calibration, calibrated = calibrate(logits, truth, [held_out for _, held_out in folds])
+    held_out_together = [held_out for _, held_out in folds]
+    calibration, calibrated = calibrate(logits, truth, held_out_together)
+    baseline = crossed(baseline, truth, held_out_together)
     return Outcome(
         network=network,
         trained_on=everything,

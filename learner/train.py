@@ -209,7 +209,6 @@ def _described(
 ) -> dict[str, Any]:
     """What a run must have in common with the one that it goes on with."""
     described = recipe.to_json()
-    # Here, as version 0.1 wrote it: a run that it began goes on.
     described["clip"]["exact"] = untrained.reading.exact
     dealt = [(clip.sha256, clip.label, clip.group, parts[clip.sha256]) for clip in clips]
     return {
@@ -250,9 +249,10 @@ def _finish(
     method = judged.method + _flattery(task, judged, before)
     if optimistic:
         method += f"; {optimistic}"
+    # All of them before calibration, which may have a bias for some class.
     order = Order.of(
         truth,
-        judged.calibrated.argmax(1),
+        judged.logits.argmax(1),
         judged.baseline_logits.argmax(1),
         judged.backwards.argmax(1),
     )

@@ -116,7 +116,7 @@ def evaluate(
     for name, score in scores.items():
         print(f"{name + ':':<24}{described(score)}, loss {score.loss:.3f}")
     before, after = found.score.calibration_error
-    scaled = f"by {after:.3f} after temperature scaling"
+    scaled = f"by {after:.3f} after calibration"
     print(f"a prediction's probability is off by {before:.3f} on average, {scaled}")
     if found.unknowns:
         _print_unknowns(found.unknowns)

@@ -15,9 +15,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from learner import checkpoint, recipe
 from learner.classifier import Classifier
-from learner.dataset import find_clips, read_frames
+from learner.dataset import find_clips
 from learner.forward import ready
-from learner.video import read_clip
+from learner.video import Clip, read_clip
 
 SIDE = 2048
 
@@ -45,16 +45,14 @@ def custom() -> Classifier:
 
 def rate(model: Classifier, path: Path, aim: str) -> Row:
     """One clip from bytes to logits, counting its products alone."""
-    frames, one = (
-        read_clip(path, model.spec).frames[None],
-        torch.zeros(1, *model.network.backbone.image),
-    )
+    clip = read_clip(path, model.spec)
+    one = torch.zeros(1, *model.network.backbone.image)
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         model.network.backbone.extract(one.to(model.device))
-    images = frames.shape[1] // (2 if model.manifest.network.differences else 1)
+    images = len(clip.frames) // (2 if model.manifest.network.differences else 1)
     work = counter.get_total_flops() * images / 1e9
     factors = torch.randn(2, SIDE, SIDE, device=model.device, dtype=getattr(torch, model.precision))
-    taken, product = in_turns(lambda: model.predict(frames), lambda: _product(factors), rounds=7)
+    taken, product = in_turns(lambda: model.predict([clip]), lambda: _product(factors), rounds=7)
     limit = f"a product of {SIDE}-square matrices in {model.precision}"
     what = f"forward pass in {model.precision}"
     return Row(
@@ -77,15 +75,17 @@ def _product(factors: Tensor) -> None:
 
 def against_as_built(model: Classifier, path: Path) -> Row:
     """The backbone of the default model: ours against timm's, float32 and in planes of colour."""
-    frames = read_clip(path, model.spec).frames[None]
+    clip = read_clip(path, model.spec)
     plain = Classifier.load().network.backbone.to(memory_format=torch.contiguous_format)
-    images = torch.from_numpy(frames[0]).permute(0, 3, 1, 2).float().div(127.5).sub(1).contiguous()
+    images = (
+        torch.from_numpy(clip.frames).permute(0, 3, 1, 2).float().div(127.5).sub(1).contiguous()
+    )
 
     def as_built() -> None:
         with torch.no_grad():
             plain.extract(images.to(model.device)).cpu()
 
-    taken, built = in_turns(lambda: model.features(frames), as_built, rounds=7)
+    taken, built = in_turns(lambda: model.features([clip]), as_built, rounds=7)
     return Row(
         "a clip's features",
         taken,
@@ -106,16 +106,15 @@ def bf16_agreement(model: Classifier, clips: Path) -> Row:
     exact = ready(model.network.backbone, torch.float32)
     emulated = rounded(exact) if model.precision == "float32" else None
     count = same = 0
-    for values in read_frames(
-        [clip for root in roots for clip in find_clips(root)], model.spec
-    ).values:
-        frames = torch.from_numpy(values[None]).to(model.device)
-        images = (frames[0].permute(0, 3, 1, 2) - exact.mean) / exact.std
+    for path in [clip.path for root in roots for clip in find_clips(root)]:
+        clip = read_clip(path, model.spec)
+        frames = torch.from_numpy(clip.frames).to(model.device)
+        images = (frames.permute(0, 3, 1, 2) - exact.mean) / exact.std
         with torch.inference_mode():
-            expected = exact.extract(images)[None]
-            found = (
-                emulated.extract(_round(images))[None] if emulated else model.features(values[None])
-            )
+            expected = _with_motion(exact.extract(images), clip)
+            found = model.features([clip])
+            if emulated:
+                found = _with_motion(emulated.extract(_round(images)), clip)
         classes = [model.logits(features.half().cpu()).argmax() for features in (expected, found)]
         count, same = count + 1, same + int(classes[0] == classes[1])
     how = "bf16, emulated by rounding" if emulated else model.precision
@@ -129,6 +128,12 @@ def bf16_agreement(model: Classifier, clips: Path) -> Row:
         model.name,
         str(model.device),
     )
+
+
+def _with_motion(features: Tensor, clip: Clip) -> Tensor:
+    """`(1, T, F)`, with the motion of the clip behind them if it has been measured."""
+    moving = [] if clip.motion is None else [torch.from_numpy(clip.motion)]
+    return torch.cat([features.cpu(), *moving], -1)[None]
 
 
 def rounded(exact: nn.Module) -> Any:

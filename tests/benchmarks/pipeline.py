@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import psutil
 import report
 from table import Row, seconds
@@ -164,9 +163,9 @@ def costs(paths: list[Path], model: Classifier) -> tuple[float, float]:
     read = list(map(decoders.outcome, [decoders.decode(os.fsencode(path)) for path in paths]))
     decoding = time.perf_counter() - began
     decoders.close()
-    frames = np.stack([clip.frames for clip in read if isinstance(clip, Clip)][:32])
-    model.predict(frames[:2])
-    return decoding / len(paths), seconds(lambda: model.predict(frames)) / len(frames)
+    clips = [clip for clip in read if isinstance(clip, Clip)][:32]
+    model.predict(clips[:2])
+    return decoding / len(paths), seconds(lambda: model.predict(clips)) / len(clips)
 
 
 def work_off(daemon: Daemon, paths: list[Path]) -> None:
@@ -211,9 +210,9 @@ def every(pause: float, times: int, look: Callable[[], float]) -> Iterator[float
         time.sleep(pause)
 
 
-def read(path: Path, model: Classifier) -> np.ndarray:  # type: ignore[type-arg]
+def read(path: Path, model: Classifier) -> list[Clip]:
     """A batch of one clip."""
-    return read_clip(path, model.spec).frames[None]
+    return [read_clip(path, model.spec)]
 
 
 def duration(path: Path) -> float:

@@ -22,6 +22,7 @@ from learner import checkpoint, recipe
 from learner.backbone import backbone_statistics
 from learner.catalogue import STARTER
 from learner.classifier import Classifier
+from learner.familiarity import PREFIX
 from learner.network import ClipNetwork
 from learner.spec import ClipSpec, NetworkArgs
 from learner.video import read_clip
@@ -176,10 +177,15 @@ def rows(clips: Path) -> Iterable[Row]:
 def _one_file(path: Path) -> None:
     model = checkpoint.load(STARTER)
     net = ClipNetwork(model.manifest.network, model.manifest.clip, len(model.manifest.classes))
-    net.load_state_dict(model.tensors)
+    net.load_state_dict(
+        {name: tensor for name, tensor in model.tensors.items() if not name.startswith(PREFIX)}
+    )
     net.eval()
     with torch.no_grad():
-        logits = net.head(net.backbone.extract(decode(path, model.manifest.clip)).unsqueeze(0))[0]
+        features = net.backbone.extract(decode(path, model.manifest.clip))
+        # It knows no motion: what counts here is the time.
+        still = features.new_zeros(len(features), net.motion)
+        logits = net.head(torch.cat([features, still], -1).unsqueeze(0))[0]
     print(int(logits.argmax()), *(f"{value:.4f}" for value in logits.tolist()))
 
 

@@ -82,6 +82,32 @@ def test_an_lstm_does_not_compete_if_the_pooled_head_is_never_wrong(
     assert [head.head for head in result.heads] == ["pooled"]
 
 
+def test_clips_of_one_group_a_class_can_be_kept_back_at_random(tmp_path: Path, cache: Path) -> None:
+    class_folders(tmp_path / "data", groups=8)
+    pattern = r"^(.)"  # all clips of a class are one group
+    result = competed(tmp_path, "pooled", split="random", group_pattern=pattern)
+    assert result.score.n == 4
+
+
+def test_without_a_word_on_order_a_pooled_head_is_the_same_backwards(
+    tmp_path: Path, cache: Path
+) -> None:
+    assert competed(tmp_path, "pooled").order.changed_backwards == 0
+
+
+def test_a_head_that_competes_begins_without_that_of_another_model(
+    tmp_path: Path, cache: Path
+) -> None:
+    first = competed(tmp_path, "pooled")
+    again = train(
+        Sources(tmp_path / "data"),
+        tmp_path / "again",
+        recipe(QUICK, head="pooled", baseline="spread"),
+        Start(model=first.path),
+    )
+    assert "flattering" not in again.method
+
+
 @pytest.mark.parametrize("head", ["both", "pooled"])
 def test_a_model_in_use_gives_the_logits_that_were_fitted(
     tmp_path: Path, cache: Path, head: str

@@ -64,3 +64,8 @@ def test_a_few_clips_or_clips_that_are_all_alike_are_no_error(count: int) -> Non
     for some in (values, np.ones_like(values)):
         figures = Reference.of(some, truth, 2).rounded().figures(some, logits)
         assert np.isfinite(figures).all()
+
+
+def test_clips_that_are_all_alike_do_not_make_the_slightest_difference_strange() -> None:
+    scale = Scale.of(np.ones((10, 3)))
+    assert scale.familiarity(np.ones((1, 3)) - 1e-5)[0] >= LEAST

@@ -62,7 +62,23 @@ def test_settings_of_many_clips_are_chosen_on_some_of_whole_groups(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(nested, "CHOOSING_CLIPS", 16)
-    groups = np.array([f"g{i // 4}" for i in range(48)])
-    some = nested._some(groups)
-    assert len(some) == 16
+    _, truth, groups = clips("mean")
+    some = nested._some(truth, groups, 2)
+    assert np.bincount(truth[some]).tolist() == [8, 8]
     assert len(set(groups[some])) == 4
+
+
+def test_a_rare_class_does_not_keep_the_others_from_choosing() -> None:
+    _, truth, groups = clips("mean", 80)
+    truth[0] = 2  # its only clip
+    folds = list(nested._inner_folds(truth, groups))
+    assert folds
+    for known, held_out in folds:
+        assert 0 in known
+        assert not set(groups[known]) & set(groups[held_out]) - {groups[0]}
+
+
+def test_all_clips_of_a_rare_class_take_part_in_the_choice() -> None:
+    truth = np.array([0] * 3000 + [1] * 4)
+    groups = np.array([f"g{i // 2}" for i in range(len(truth))])
+    assert set(range(3000, 3004)) <= set(nested._some(truth, groups, 2))
