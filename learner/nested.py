@@ -190,7 +190,8 @@ def _inner_folds(truth: Array, groups: Array) -> Iterator[tuple[Array, Array]]:
 
 
 def _folds_of(truth: Array, units: Array, judging: Array) -> Iterator[tuple[Array, Array]]:
-    parts = min(INNER_FOLDS, len(np.unique(units[judging])))
+    most = np.unique(truth[judging], return_counts=True)[1].max()
+    parts = min(INNER_FOLDS, len(np.unique(units[judging])), most)
     splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=0)
     everything = np.arange(len(truth))
     with warnings.catch_warnings():

@@ -78,6 +78,14 @@ def test_a_rare_class_does_not_keep_the_others_from_choosing() -> None:
         assert not set(groups[known]) & set(groups[held_out]) - {groups[0]}
 
 
+@pytest.mark.parametrize("each", [2, 3, 5])
+def test_few_clips_of_each_class_choose_too(each: int) -> None:
+    values, truth, _ = clips("mean", 2 * each)
+    folds = list(nested._inner_folds(truth, np.arange(2 * each)))
+    assert len(folds) == min(each, nested.INNER_FOLDS)
+    choose(STATISTICS, values, truth, np.arange(2 * each), 2)
+
+
 def test_all_clips_of_a_rare_class_take_part_in_the_choice() -> None:
     truth = np.array([0] * 3000 + [1] * 4)
     groups = np.array([f"g{i // 2}" for i in range(len(truth))])
