@@ -14,14 +14,10 @@ from functools import cache, partial
 from typing import Literal
 
 from learner.errors import VidwatchError
+from learner.likeness import earlier_alike
 
 # UCF101's names, `v_<Class>_g<group>_c<clip>`: one group shows one person or scene.
 GROUP_PATTERN = r"^(.+_g\d+)_c\d+"
-
-# Of 512 bits, so many at most differ. Within UCF101's groups that is true of 48 % of the pairs of
-# clips, and of 1 in 20,000 of other pairs.
-ALIKE = 70
-COMPARED = 2000  # clips before it that a clip may look like
 
 Way = Literal["stated", "alike", "day", "hour", "runs", "clips"]
 """How the groups of a class were found, in words that people see, the surest first."""
@@ -171,17 +167,6 @@ def is_found_by_likeness(group: str) -> bool:
     return is_guessed(group) and " " not in group
 
 
-def alike(fingerprint: bytes, others: Sequence[bytes]) -> int | None:
-    """The position of the fingerprint in `others` that is most like this one.
-
-    None if no other one shows the same scene.
-    """
-    bits = int.from_bytes(fingerprint)
-    distances = [(bits ^ int.from_bytes(other)).bit_count() for other in others]
-    nearest = min(range(len(distances)), key=distances.__getitem__, default=None)
-    return nearest if nearest is not None and distances[nearest] <= ALIKE else None
-
-
 def group_of(name: str, folders: Sequence[str], pattern: re.Pattern[str]) -> str | None:
     """What `pattern` finds in the clip's name, else the clip's sub-folders, else None.
 
@@ -234,23 +219,15 @@ def _by_likeness(clips: Sequence[ClipFacts], guessed: Sequence[int]) -> dict[int
 
     A clip is of the group of that one of the `COMPARED` clips before it that is most like it.
     """
-    import numpy as np  # here, since commands that end at once import this module
-
-    comparable = [i for i in guessed if clips[i].fingerprint is not None]
-    if not comparable:
+    prints = {i: print_ for i in guessed if (print_ := clips[i].fingerprint) is not None}
+    if not prints:
         return {}
-    packed = b"".join(clips[i].fingerprint or b"" for i in comparable)
-    prints = np.frombuffer(packed, np.uint64).reshape(len(comparable), -1)
     names: list[str] = []
-    for at, i in enumerate(comparable):
-        first = max(0, at - COMPARED)
-        distances = np.bitwise_count(prints[first:at] ^ prints[at]).sum(1, dtype=np.int64)
-        nearest = int(distances.argmin()) if len(distances) else None
-        is_alike = nearest is not None and distances[nearest] <= ALIKE
-        names.append(names[first + (nearest or 0)] if is_alike else f"{_MARK}{clips[i].own}")
+    for i, like in zip(prints, earlier_alike(list(prints.values())), strict=True):
+        names.append(f"{_MARK}{clips[i].own}" if like is None else names[like])
     largest = LARGEST_OF_ALL * len(clips)
     crowded = {name for name, n in Counter(names).items() if n > max(1, largest)}
-    return {i: name for i, name in zip(comparable, names, strict=True) if name not in crowded}
+    return {i: name for i, name in zip(prints, names, strict=True) if name not in crowded}
 
 
 def _by_time(clips: Sequence[ClipFacts], guessed: Sequence[int], kind: str) -> dict[int, str]:
