@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, and_, insert, not_, select
 
 from daemon.database.tables import groups, predictions, that_counts, videos
 from daemon.labels.enough import HOLDOUT_CLIPS, HOLDOUT_GROUPS, LEAST_GROUPS
-from daemon.labels.groups import labelled_groups
+from daemon.labels.groups import LabelledGroups, labelled_groups
 from daemon.labels.queries import came_labelled, newest
 
 TrainingClip = tuple[str, str, str]
@@ -56,6 +56,7 @@ class ClassCount(NamedTuple):
 
 def assign_sides(
     engine: Engine,
+    clips: Sequence[LabelledVideo],
     share: float,
     trained_on: Sequence[TrainingClip],
     excluded: Collection[str],
@@ -65,33 +66,51 @@ def assign_sides(
 
     Args:
         engine: Of the database.
+        clips: The labelled videos. They were read before, since that takes seconds if there are
+            many, and nothing else can write meanwhile.
         share: The setting `holdout_share`.
         trained_on: The clips that the champion was trained on.
         excluded: SHA-256 of other content that must not judge: what the starter was trained on.
         now: The time that is noted with the new sides.
     """
+    with engine.begin() as connection:
+        sides = _sides(connection)
+    if not sides_of_new_groups(clips, sides, share, trained_on, excluded):
+        return sides
     with engine.execution_options(writes=True).begin() as connection:
-        sides = {row.name: row.side for row in connection.execute(select(groups))}
-        clips = labelled_videos(connection)
+        sides = _sides(connection)  # another process may have given some
         new = sides_of_new_groups(clips, sides, share, trained_on, excluded)
-        if new:
-            rows = [{"name": name, "side": side, "dealt_at": now} for name, side in new.items()]
+        rows = [{"name": name, "side": side, "dealt_at": now} for name, side in new.items()]
+        if rows:
             connection.execute(insert(groups), rows)
     return sides | new
 
 
-def labelled_videos(connection: Connection) -> list[LabelledVideo]:
-    """The predicted videos whose newest label is a class, the oldest labels first."""
+def _sides(connection: Connection) -> dict[str, str]:
+    """The sides of the groups that have one, by name."""
+    return {row.name: row.side for row in connection.execute(select(groups.c.name, groups.c.side))}
+
+
+def labelled_videos(
+    connection: Connection, found: LabelledGroups | None = None
+) -> list[LabelledVideo]:
+    """The predicted videos whose newest label is a class, the oldest labels first.
+
+    Args:
+        connection: To the database.
+        found: Their groups, if these were found already in the same transaction.
+    """
+    group_names = (found or labelled_groups(connection)).names
     label = newest().subquery()
     prediction = and_(predictions.c.video_id == videos.c.id, that_counts())
+    columns = (label.c[name] for name in ("id", "video_id", "verdict", "class", "source"))
     query = (
-        select(label, videos.c.sha256, videos.c.path)
+        select(*columns, label.c.sampled, videos.c.sha256, videos.c.path)
         .join(videos, videos.c.id == label.c.video_id)
         .join(predictions, prediction)
         .order_by(label.c.id)
     )
     rows = connection.execute(query).mappings().all()
-    group_names = labelled_groups(connection).names
     unbiased = _among_labelled(connection, {row["video_id"] for row in rows})
     return [
         LabelledVideo(

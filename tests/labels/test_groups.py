@@ -23,8 +23,8 @@ from daemon.labels.groups import (
     labelled_groups,
     note_applied,
 )
-from daemon.training.forecast import count_new_labels
-from daemon.training.holdout import assign_sides, count_training_clips
+from daemon.training.forecast import Known, count_new_labels
+from daemon.training.holdout import assign_sides, count_training_clips, labelled_videos
 from learner.dataset import extract, find_clips
 from learner.fingerprint import fingerprint
 from learner.groups import GROUP_PATTERN, compile_pattern
@@ -76,8 +76,10 @@ class Camera(MadeHome):
 
     def deal(self, trained_on: Iterable[str] = ()) -> dict[str, str]:
         """Sides for all groups; gives them by the videos' places below `labelled/`."""
+        with self.engine.begin() as connection:
+            clips = labelled_videos(connection)
         known = [(sha256, "known", "elsewhere") for sha256 in trained_on]
-        sides = assign_sides(self.engine, 0.3, known, set(), self.tick())
+        sides = assign_sides(self.engine, clips, 0.3, known, set(), self.tick())
         return {
             str(self.path(video).relative_to(self.root / "labelled")): sides[name]
             for video, name in self.groups().names.items()
@@ -107,7 +109,7 @@ def test_clips_of_one_fixed_camera_that_were_copied_in_one_go_are_learned(
         assert sorted(count_training_clips(connection)) == [
             (name, clips, clips) for name in CLASSES
         ]
-        assert count_new_labels(connection, Settings(), 0, ()).short == {}
+        assert count_new_labels(connection, Settings(), 0, Known()).short == {}
 
 
 def test_few_clips_all_train_and_of_twelve_some_judge(camera: Camera) -> None:
@@ -118,6 +120,13 @@ def test_few_clips_all_train_and_of_twelve_some_judge(camera: Camera) -> None:
     for label in CLASSES:
         own = [side for place, side in sides.items() if place.startswith(label)]
         assert (len(own), own.count("holdout")) == (17, 5)
+
+
+def test_sides_that_are_given_already_wait_for_no_other_that_writes(camera: Camera) -> None:
+    camera.take(*places(12))
+    sides = camera.deal()
+    with camera.writing():
+        assert camera.deal() == sides
 
 
 def test_the_days_of_the_files_dates_make_groups(camera: Camera) -> None:
@@ -180,7 +189,7 @@ def test_two_classes_of_one_stated_group_each_are_short_of_recordings(camera: Ca
     camera.take(*(f"{label}/cam_{label}/{n}.mp4" for label in CLASSES[:2] for n in range(5)))
     assert camera.groups().found.how == "stated"
     with camera.engine.begin() as connection:
-        short = count_new_labels(connection, Settings(), 0, ()).short
+        short = count_new_labels(connection, Settings(), 0, Known()).short
     text = "all of one group: one more recording is needed"
     assert short == dict.fromkeys(CLASSES[:2], text)
 
@@ -188,7 +197,7 @@ def test_two_classes_of_one_stated_group_each_are_short_of_recordings(camera: Ca
 def test_one_clip_of_a_class_is_too_few_whatever_another_class_has(camera: Camera) -> None:
     camera.take("red_box/one.mp4", *(f"blue_disc/{n}.mp4" for n in range(200)))
     with camera.engine.begin() as connection:
-        short = count_new_labels(connection, Settings(), 0, ()).short
+        short = count_new_labels(connection, Settings(), 0, Known()).short
     assert short == {"red_box": "1 of 3 clips to learn from"}
 
 
