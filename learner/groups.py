@@ -114,10 +114,10 @@ def find_groups(clips: Sequence[ClipFacts]) -> Grouping:
     3. "runs": clips that were recorded in a row.
     4. "clips": each clip is a group of its own.
 
-    The result does not depend on the order in which the clips are given. With more clips, the
-    group of a clip stays as long as its class needs no other way. When the way changes, all groups
-    of the class that were guessed get other names. To whoever keeps what was decided for a group,
-    these are new groups.
+    The result does not depend on the order in which the clips are given. It may change with more
+    clips: one that was recorded earlier begins a group, and so names it; one that looks like two
+    groups joins them; and if a class needs another way, all its guessed groups are others. Whoever
+    keeps something for a group, keeps it for its clips.
     """
     # Compared, and joined to runs, in an order that is the same wherever the files lie.
     guessed = sorted(

@@ -1,6 +1,8 @@
 """Which labelled clips train models, and which judge them.
 
-Each group has a side, "training" or "holdout", for all its clips and for ever.
+Each group has a side, "training" or "holdout", for all its clips. The side is noted for each clip,
+too, under the clip's own group: a group that was guessed may have another name or other clips
+tomorrow, and no clip that judged may train because of that.
 """
 
 from collections import Counter, defaultdict
@@ -12,7 +14,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, and_, insert, not_, select
 
-from daemon.database.tables import groups, predictions, that_counts, videos
+from daemon.database.tables import groups, own_group, predictions, that_counts, videos
 from daemon.labels.enough import HOLDOUT_CLIPS, HOLDOUT_GROUPS, LEAST_GROUPS
 from daemon.labels.groups import LabelledGroups, labelled_groups
 from daemon.labels.queries import came_labelled, newest
@@ -62,7 +64,7 @@ def assign_sides(
     excluded: Collection[str],
     now: datetime,
 ) -> dict[str, str]:
-    """Give each labelled group that has no side one for ever; gives the side of each group.
+    """Give each labelled group that has no side one; gives the side of each group.
 
     Args:
         engine: Of the database.
@@ -82,7 +84,8 @@ def assign_sides(
         new = sides_of_new_groups(clips, sides, share, trained_on, excluded)
         rows = [{"name": name, "side": side, "dealt_at": now} for name, side in new.items()]
         if rows:
-            connection.execute(insert(groups), rows)
+            replace = insert(groups).prefix_with("OR REPLACE")
+            connection.execute(replace, rows)
     return sides | new
 
 
@@ -135,7 +138,7 @@ def count_training_clips(connection: Connection) -> list[ClassCount]:
     clips = Counter[str]()
     of_class = defaultdict(set)
     for video, class_name in found.classes.items():
-        if found.names[video] not in held_out:
+        if held_out.isdisjoint((found.names[video], own_group(video))):
             clips[class_name] += 1
             of_class[class_name].add(found.names[video])
     return [ClassCount(name, n, len(of_class[name])) for name, n in clips.items()]
@@ -183,6 +186,10 @@ def sides_of_new_groups(
 ) -> dict[str, str]:
     """Choose the sides of the groups that have none, so that each class has its share of holdout.
 
+    Gives the sides that are to be noted, of groups and of the own groups of clips. A clip that had
+    a side in another group brings it with it. Where both sides come together, as when a clip that
+    looks like two groups joins them, all train: no clip that a model learned from judges.
+
     A group counts for the class that most of its clips have. It may judge only if
 
     - the champion and the starter were trained on none of its clips,
@@ -196,7 +203,7 @@ def sides_of_new_groups(
 
     Args:
         clips: The labelled videos, the oldest labels first.
-        sides: The sides of the groups that have one.
+        sides: The sides that are noted.
         share: Which share of the clips of each class judges.
         trained_on: The clips that the champion was trained on.
         excluded: SHA-256 of other content that must not judge.
@@ -210,12 +217,13 @@ def sides_of_new_groups(
     can_spare = _classes_that_can_spare(clips, trained_on)
     total = Counter[str]()  # clips, by class
     holdout = Counter[str]()
-    new = {}
-    for group, members in _those_with_a_side_first(clips, sides):
+    chosen: dict[str, str] = {}
+    given = _given_sides(clips, sides)
+    for group, members in _those_with_a_side_first(clips, given):
         label = Counter(clip.class_name for clip in members).most_common(1)[0][0]
         n = len(members)
         total[label] += n
-        side = sides.get(group)
+        side = given.get(group)
         if side is None:
             is_seen = group in known_groups or any(clip.sha256 in contents for clip in members)
             cannot_judge = label in known_classes and all(clip.biased for clip in members)
@@ -226,12 +234,24 @@ def sides_of_new_groups(
             is_able = not is_seen and not cannot_judge and label in can_spare
             may_judge = is_able and has_training and has_room
             side = "holdout" if may_judge else "training"
-            new[group] = side
+        chosen |= {group: side, **{own_group(clip.video_id): side for clip in members}}
         if side == "holdout":
             holdout[label] += n
         else:
             training_groups[label].add(group)
-    return new
+    return {name: side for name, side in chosen.items() if sides.get(name) != side}
+
+
+def _given_sides(clips: Sequence[LabelledVideo], sides: Mapping[str, str]) -> dict[str, str]:
+    """The sides of the groups that have one, themselves or by one of their clips."""
+    given: dict[str, str] = {}
+    for clip in clips:
+        of_clip = {sides.get(clip.group), sides.get(own_group(clip.video_id))}
+        if "training" in of_clip:
+            given[clip.group] = "training"
+        elif "holdout" in of_clip:
+            given.setdefault(clip.group, "holdout")
+    return given
 
 
 def _classes_that_can_spare(
