@@ -79,7 +79,7 @@ def read_outlook(engine: Engine, home: Home) -> str | None:
     if settings is None:
         return None
     from daemon.report.next_training import in_words
-    from daemon.training.retraining import forecast
+    from daemon.training.forecast import forecast
 
     try:
         return in_words(forecast(engine, home, settings))

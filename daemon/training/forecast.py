@@ -5,15 +5,18 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Engine, func, select
 
 from daemon.database.tables import labels, videos
+from daemon.home.folder import Home
 from daemon.home.settings import Settings
 from daemon.home.texts import counted
 from daemon.labels.enough import what_is_missing
 from daemon.labels.queries import new_since, newest, taken_back_since
+from daemon.training.decisions import Decisions
 from daemon.training.holdout import count_training_clips
 from learner.catalogue import STARTER, read_manifest
+from learner.errors import VidwatchError
 
 LEAST_CLASSES = 2  # fewer cannot be distinguished
 LEAST_NEW = 3  # new labels, for another training of few
@@ -60,6 +63,30 @@ class Forecast:
     def is_due(self) -> bool:
         """Whether it is time to train."""
         return bool(self.why)
+
+
+def forecast(engine: Engine, home: Home, settings: Settings) -> Forecast:
+    """How near the next training is."""
+    decisions = Decisions(engine)
+    known = Known(
+        champion=_manifest(home, decisions.champion()),
+        trained=_manifest_if_there(home, decisions.newest_trained()),
+    )
+    last_label = decisions.last_label()
+    with engine.begin() as connection:
+        return count_new_labels(connection, settings, last_label, known)
+
+
+def _manifest(home: Home, name: str | None) -> dict[str, Any]:
+    """The manifest of a model; empty without a name."""
+    return read_manifest(home.model_or_starter(name)) if name else {}
+
+
+def _manifest_if_there(home: Home, name: str | None) -> dict[str, Any]:
+    try:
+        return _manifest(home, name)
+    except VidwatchError:
+        return {}
 
 
 def count_new_labels(

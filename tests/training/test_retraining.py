@@ -18,7 +18,7 @@ from tiny import untouchable_gpu as untouchable_gpu
 from daemon.database.tables import videos
 from daemon.labels.labels import Label, Source
 from daemon.training.decisions import Decision, Training
-from daemon.training.forecast import count_new_labels
+from daemon.training.forecast import count_new_labels, forecast
 from daemon.training.holdout import labelled_videos
 from daemon.training.job import Job
 from daemon.training.retraining import Retraining, request
@@ -97,8 +97,8 @@ def test_a_challenger_learns_from_the_frames_that_the_daemon_reads(lab: Lab) -> 
 def test_the_setting_may_name_the_model_by_either_of_its_files(lab: Lab, file: str) -> None:
     lab.history.apply_setting(str(lab.home.models / file), lab.now)
     lab.label("bright", range(10, 12))
-    assert lab.retraining.forecast().new == 2
-    learned, holdout = lab.retraining._clips(lab.now)
+    assert forecast(lab.engine, lab.home, SETTINGS).new == 2
+    learned, holdout, _ = lab.retraining._clips(lab.now)
     assert len(learned) + len(holdout) == 2
 
 
