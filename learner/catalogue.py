@@ -43,7 +43,7 @@ class Entry:
             return ""
         guessing = "always guessing the commonest class"
         share = "" if self.chance is None else f" (right on {self.chance:.1%})"
-        return f"no better than {guessing}{share}"
+        return f"no better than {guessing}{share}, and recognises no class beyond chance"
 
     def to_json(self) -> dict[str, Any]:
         """One flat object."""

@@ -119,7 +119,8 @@ def test_a_model_no_better_than_guessing_is_not_offered(tmp_path: Path) -> None:
     guess = Entry("mine", accuracy=0.3, interval=(0.2, 0.4), chance=1 / 3, beats_chance=False)
     lines = next_steps(home, guess, ["train", "my clips"])
     assert lines[0] == (
-        "it is no better than always guessing the commonest class (right on 33.3%): do not use it"
+        "it is no better than always guessing the commonest class (right on 33.3%), and recognises "
+        "no class beyond chance: do not use it"
     )
     assert not any("promote" in line or "to use it" in line for line in lines)
     assert shlex.split(lines[-1])[-4:] == ["train", "my clips", "--out", "mine"]
