@@ -49,6 +49,9 @@ def models(context: typer.Context, as_json: Json = False) -> None:
         return
     console = Console()
     console.print(_model_table(found, history.champion))
+    for model in found:
+        if model.optimistic:
+            print(f"{model.name}: its accuracy is {printable(model.optimistic)}")
     if history.decisions:
         console.print(_decision_table(history.decisions))
     if history.shadow:
@@ -201,8 +204,11 @@ def _accuracy(model: "Entry") -> str:
     if model.accuracy is None or not model.interval:
         return "not measured"
     low, high = model.interval
-    is_flattered = "optimistic" in model.method or "flattering" in model.method
-    note = ", flattered" if is_flattered else ""
+    note = ""
+    if model.optimistic or "optimistic" in model.method:
+        note = ", optimistic"
+    elif "flattering" in model.method:
+        note = ", flattering"
     return f"{model.accuracy:.1%} ({low:.1%} to {high:.1%}{note})"
 
 

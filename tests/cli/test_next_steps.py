@@ -350,3 +350,22 @@ def test_a_model_at_chance_doubts_no_labels_and_is_marked(tmp_path: Path, cache:
     for command in ("models", "status"):
         shown = shell(line + command, COLUMNS="200").stdout
         assert "no better than always guessing the commonest class (right on 50.0%)" in shown
+
+
+def test_an_optimistic_accuracy_is_called_so_wherever_it_stands(
+    tmp_path: Path, cache: Path
+) -> None:
+    home = MadeHome(tmp_path / "home")
+    made = trained_on(class_folders(tmp_path / "clips"), home.home.model("mine"))
+    manifest = made.path.with_suffix(".json")
+    document = json.loads(manifest.read_text())
+    why = "optimistic, since nothing tells which clips show the same recording"
+    document["measured"]["optimistic"] = why
+    manifest.write_text(json.dumps(document))
+    Decisions(home.engine).apply_setting("mine", NOW)
+    line = f"vidwatch --home {shlex.quote(str(home.root))} "
+    models = shell(line + "models", COLUMNS="200").stdout
+    assert ", optimistic)" in models
+    assert f"mine: its accuracy is {why}" in models
+    assert f"its accuracy is {why}" in shell(line + "status", COLUMNS="200").stdout
+    assert status(home.root)["optimistic"] == why

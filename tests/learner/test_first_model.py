@@ -104,6 +104,14 @@ def test_clips_of_one_class_alone_prove_nothing() -> None:
     assert list(verdict.figures["label"]) == ["y", "x"]
 
 
+def test_counts_by_guessed_groups_are_called_optimistic() -> None:
+    few = [*clips("a", 3, 3, guessed=True), *clips("b", 3, 3, guessed=True)]
+    why = "optimistic, since nothing tells which clips show the same recording"
+    verdict = judge([], SPORTS, ("a", "b"), 1, crossed=few, optimistic=why)
+    assert verdict.reason.endswith(f" These counts are {why}.")
+    assert "optimistic" not in judge([], SPORTS, ("a", "b"), 1, crossed=few).reason
+
+
 def test_no_clip_at_all_is_undecided() -> None:
     verdict = judge([], SPORTS, ("x", "y"), 1)
     assert verdict.verdict == "undecided"
