@@ -225,7 +225,7 @@ def _decision_table(decisions: "Sequence[DecisionRow]") -> Any:
     for row in decisions:
         before = model_name(row.champion) if row.champion else ""
         why = f"{row.reason} {row.figures.get('next', '')}".strip()
-        cells = (model_name(row.challenger), row.verdict, before, why)
+        cells = (model_name(row.challenger), row.outcome, before, why)
         when = f"{row.created_at:%Y-%m-%d %H:%M}"
         table.add_row(when, *(Text(printable(cell)) for cell in cells))
     return table
