@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from learner.evidence import Counts, NextStep, Outcome, Rule, counted
+from learner.evidence import Counts, NextStep, Outcome, Rule, counted, fallen
 from learner.paired import Paired, quantile
 
 FEWEST_CLIPS = 3
@@ -53,13 +53,7 @@ class Trial:
 
         Also those that the challenger does not know.
         """
-        lost = {name: of["champion"] - of["challenger"] for name, of in self.known.items()}
-        fallen = [
-            name
-            for name in lost
-            if lost[name] > max(1, self.rule.class_loss * self.known[name]["n"])
-        ]
-        return sorted(fallen, key=lambda name: (-lost[name], name))
+        return fallen(self.known, self.rule)
 
     @cached_property
     def waiting(self) -> dict[str, int]:

@@ -62,6 +62,8 @@ def _add_model(grid: Table, status: Status) -> None:
     if status.guessing:
         hint = "'vidwatch labels' says what to label"
         grid.add_row("", Text(f"it is {status.guessing}: {hint}", "yellow"))
+    if status.optimistic:
+        grid.add_row("", Text(printable(f"its accuracy is {status.optimistic}")))
     if status.unsure_rule:
         style = "yellow" if status.unsure_rule.problem else ""
         grid.add_row("automatic", Text(printable(status.unsure_rule.in_words()), style))

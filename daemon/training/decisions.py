@@ -12,18 +12,22 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Select, case, func, insert, select, update
 
 from daemon.database.tables import decisions, models, predictions, that_counts, trainings
-from daemon.training.records import Decision, DecisionRow, Training
+from daemon.training.records import NO_TAKEOVER, WATCH, Decision, DecisionRow, Training
 from learner.catalogue import model_name
 from learner.errors import VidwatchError
 
-__all__ = ["BY_ITSELF", "Decision", "DecisionRow", "Decisions", "Training"]
+__all__ = [
+    "BY_ITSELF",
+    "NO_TAKEOVER",
+    "WATCH",
+    "Decision",
+    "DecisionRow",
+    "Decisions",
+    "Training",
+]
 
 BY_ITSELF = "; went back by itself"  # ends the reason if the daemon, not a person, went back
-NO_TAKEOVER = ("refused", "undecided")
-"""The verdicts after which the champion stays the same."""
 COMPARED = ("promoted", *NO_TAKEOVER)
-WATCH = "watch"
-"""The key in `figures` of a promotion whose model is watched, and of the end of that watch."""
 
 
 class Decisions:

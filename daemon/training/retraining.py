@@ -279,7 +279,7 @@ class Retraining:
         challenger = running.challenger
         champion = running.champion
         decision = Decision(result["verdict"], result["reason"], result["figures"])
-        decision = watch.begin(decision, champion)
+        decision = watch.begin(decision, challenger, champion, self._home)
         if self._decisions.conclude(challenger, champion, decision, now, running.training):
             log.info("%s is %s: %s", challenger, decision.verdict, decision.reason)
 

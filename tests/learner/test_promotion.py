@@ -278,10 +278,9 @@ def test_without_shared_classes_new_ones_alone_promote() -> None:
 
 
 def test_without_shared_classes_one_prediction_for_all_does_not_promote() -> None:
-    assert (
-        judge([*clips("x", "n", of=20), *clips("y", "-", of=6)], OLD, ("x", "y"), 1).verdict
-        == "refused"
-    )
+    others = [replace(clip, challenger="x") for clip in clips("y", "-", of=6)]
+    verdict = judge([*clips("x", "n", of=20), *others], OLD, ("x", "y"), 1)
+    assert verdict.verdict == "refused"
     assert judge(clips("x", "n", of=20), OLD, ("x", "y"), 1).verdict == "undecided"
 
 
