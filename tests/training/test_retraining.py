@@ -70,7 +70,7 @@ def test_after_enough_new_labels_a_model_that_knows_a_new_class_takes_over_by_it
 
 
 @pytest.mark.slow
-def test_with_too_few_holdout_clips_the_champion_stays_and_the_reason_says_how_many_are_missing(
+def test_a_champion_that_is_right_on_all_of_too_few_clips_stays_and_asks_for_no_more(
     lab: Lab,
 ) -> None:
     lab.label("bright", range(10, 16))
@@ -78,7 +78,7 @@ def test_with_too_few_holdout_clips_the_champion_stays_and_the_reason_says_how_m
     lab.tend(lab.decided)
     decision = lab.history.newest_first()[0]
     assert (decision.verdict, lab.history.champion()) == ("undecided", "tiny"), decision
-    assert decision.figures["next"].startswith("Label about ")
+    assert decision.figures["next"].startswith("The champion is right on 12 of 12 clips, and stays")
     assert lab.history.undecided().challenger == "auto-1"
 
 
