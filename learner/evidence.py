@@ -47,7 +47,7 @@ class Evidence:
     errors: the choice leaves none out, and does not depend on the challenger. So these clips count.
     """
     guessed: bool = False
-    """Nobody named its group: it was found because clips look alike."""
+    """Nobody named its group: it was guessed, as `learner.groups.find_groups` does."""
 
     def outcome(self) -> tuple[str, bool, bool]:
         """Its group, and whether each of the two is right."""

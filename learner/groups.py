@@ -37,6 +37,10 @@ PAUSE = timedelta(seconds=60)
 NO_DATE = datetime(1990, 1, 1, tzinfo=UTC)
 
 _MARK = "#"  # begins the name of each guessed group
+# A folder may begin with the mark, too, as "#1 door".
+_GUESSED = re.compile(
+    rf"{_MARK}(((run|clip) )?(\d+|[0-9a-f]{{64}})|day \d+-\d\d-\d\d|hour \d+-\d\d-\d\d \d\d)"
+)
 _EXPLAINED = {
     "day": "each day of recording",
     "hour": "each hour of recording",
@@ -152,7 +156,7 @@ def recorded_at(mtime_ns: int) -> datetime | None:
 
 def is_guessed(group: str) -> bool:
     """Whether the name of a group is one that `find_groups` makes for a guess."""
-    return re.match(rf"{_MARK}(\d+|[0-9a-f]{{64}}|(day|hour|run|clip) .+)$", group) is not None
+    return _GUESSED.fullmatch(group) is not None
 
 
 def readable(group: str) -> str:

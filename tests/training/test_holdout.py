@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.training.holdout import LabelledVideo, sides_of_new_groups
+from daemon.training.job import labelled_files
 
 SHARE = 0.3
 
@@ -126,3 +127,8 @@ def test_biased_labels_of_a_known_class_are_for_training_since_they_cannot_judge
     assert (
         "holdout" in sides_of_new_groups(corrections, {}, SHARE, [("x", "b", "old")]).values()
     )  # of a new class they can
+
+
+def test_a_folder_whose_name_begins_like_a_guess_is_a_stated_group() -> None:
+    found = [clip(n, "a", group) for n, group in enumerate(("#1 door", "#1", "#clip 1"))]
+    assert [file.guessed for file in labelled_files(found)] == [False, True, True]
