@@ -288,11 +288,18 @@ class Decisions:
             name: str | None = connection.scalar(trained.order_by(trainings.c.id.desc()).limit(1))
         return name
 
-    def last_label(self, states: Collection[str] = ("trained", "failed")) -> int:
-        """The newest label that a training knew, of those that ended in one of these states."""
-        newest = select(func.max(trainings.c.last_label)).where(trainings.c.state.in_(states))
+    def last_label(self) -> int:
+        """The newest label that a training knew, of those that made a model."""
+        newest = select(func.max(trainings.c.last_label)).where(trainings.c.state == "trained")
         with self.engine.begin() as connection:
             return connection.scalar(newest) or 0
+
+    def last_failure(self) -> datetime | None:
+        """When the newest training that failed ended; None if none failed."""
+        failed = select(trainings.c.ended_at).where(trainings.c.state == "failed")
+        with self.engine.begin() as connection:
+            at: datetime | None = connection.scalar(failed.order_by(trainings.c.id.desc()).limit(1))
+        return at
 
     def _change(self, training_id: int, **values: Any) -> None:
         this = update(trainings).where(trainings.c.id == training_id)

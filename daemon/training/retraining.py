@@ -19,7 +19,7 @@ from daemon.labels.labels import newest_label
 from daemon.training import watch
 from daemon.training.choice import choose
 from daemon.training.decisions import Decision, Decisions, Training
-from daemon.training.forecast import Forecast, Known, count_new_labels
+from daemon.training.forecast import RETRY_AFTER, UNREAD, Forecast, Known, count_new_labels
 from daemon.training.holdout import LabelledVideo, assign_sides, labelled_videos
 from daemon.training.job import Job, can_judge, labelled_files
 from daemon.training.process import LOG, Messages, Running, how_it_ended, start
@@ -37,7 +37,6 @@ SETTLE_TIMES_AFTER_TABLE = 1
 # New holdout clips after which an undecided comparison is made again, if it does not say how many
 # it lacks.
 MORE_TO_JUDGE = 5
-UNREAD = ("waiting", "queued", "claimed")  # states of videos that wait for their prediction
 RULE = ("margin", "class_loss", "new_class_recall")  # settings of the comparison
 
 
@@ -106,8 +105,7 @@ class Retraining:
         if not clips:
             hint = "put clips into labelled/<class>/"
             raise VidwatchError(f"retrain: there are no labels to learn from; {hint}")
-        # A training that failed may be tried again.
-        if newest <= self._decisions.last_label(["trained"]):
+        if newest <= self._decisions.last_label():
             return "nothing was labelled since the last training: nothing to learn"
         self._require_enough(now)
         name = self._decisions.request_training(BY_COMMAND, now, names_in_use(self._home))
@@ -154,13 +152,21 @@ class Retraining:
         if happened := watch.tend(self._decisions, self._home, now):
             log.warning("%s", happened)
         forecast = self.forecast()
-        if forecast.is_due:
+        if forecast.is_due and not self._is_too_early(forecast, now):
             self._decisions.request_training(forecast.why, now, names_in_use(self._home))
         elif row := self._decisions.undecided():
             clips = self._clips(now)
             missing = row.figures["missing"]["clips"] or MORE_TO_JUDGE
             if self._count_judging(clips.holdout) >= row.figures["able"] + missing:
                 self._start(row.challenger, None, clips, now)
+
+    def _is_too_early(self, forecast: Forecast, now: datetime) -> bool:
+        """Whether a training has just failed with the same labels; then the next check is set."""
+        failed_at = self._decisions.last_failure() if forecast.failed else None
+        if failed_at is None or now >= failed_at + RETRY_AFTER:
+            return False
+        self._check_at = min(self._check_at, failed_at + RETRY_AFTER)
+        return True
 
     def _count_judging(self, holdout: Sequence[LabelledVideo]) -> int:
         known = self._known_classes()
@@ -193,6 +199,7 @@ class Retraining:
         except (VidwatchError, OSError) as error:
             log.warning("%s cannot be trained: %s", training.name, error)
             self._decisions.end(training, "failed", str(error), now)
+            self._check_at = now
 
     def _last_read_label(self) -> int:
         """The newest label, also one that takes another back; before the first of unread clips."""
@@ -305,6 +312,7 @@ class Retraining:
         log.warning("%s: %s", running.challenger, error)
         if running.training:
             self._decisions.end(running.training, "failed", error, now)
+            self._check_at = now  # finds out when to try again
             return
         # Without a decision, a damaged checkpoint would be compared again for ever.
         next_step = "Remove the model, or label more clips: then another one is trained."
