@@ -129,7 +129,8 @@ def _training(training: TrainingStatus, *, is_running: bool) -> Text:
     if training.state == "asked":
         return Text(f"{name} {training.progress or 'is asked for'}")
     if training.state == "failed":
-        return Text(printable(f"{name} failed: {training.error}"), "yellow")
+        hint = "'vidwatch retrain' tries it again at once"
+        return Text(printable(f"{name} failed: {training.error}; {hint}"), "yellow")
     labels = f"{counted(training.new_labels, 'new label')} since"
     if training.state == "stopped":
         return Text(f"{name} stopped with the daemon, {labels}")

@@ -19,7 +19,7 @@ from daemon.labels.labels import newest_label
 from daemon.training import watch
 from daemon.training.choice import choose
 from daemon.training.decisions import Decision, Decisions, Training
-from daemon.training.forecast import forecast
+from daemon.training.forecast import RETRY_AFTER, UNREAD, Forecast, forecast
 from daemon.training.holdout import LabelledVideo, assign_sides, labelled_videos
 from daemon.training.job import Job, can_judge, labelled_files
 from daemon.training.process import LOG, Messages, Running, how_it_ended, start
@@ -37,7 +37,6 @@ SETTLE_TIMES_AFTER_TABLE = 1
 # New holdout clips after which an undecided comparison is made again, if it does not say how many
 # it lacks.
 MORE_TO_JUDGE = 5
-UNREAD = ("waiting", "queued", "claimed")  # states of videos that wait for their prediction
 RULE = ("margin", "class_loss", "new_class_recall")  # settings of the comparison
 
 
@@ -101,8 +100,7 @@ class Retraining:
         if not clips.training and not clips.holdout:
             hint = "put clips into labelled/<class>/"
             raise VidwatchError(f"retrain: there are no labels to learn from; {hint}")
-        # A training that failed may be tried again.
-        if newest <= self._decisions.last_label(["trained"]):
+        if newest <= self._decisions.last_label():
             return "nothing was labelled since the last training: nothing to learn"
         # What cannot be made is refused before a process starts for it.
         champion = self._champion()
@@ -146,13 +144,21 @@ class Retraining:
         if happened := watch.tend(self._decisions, self._home, now):
             log.warning("%s", happened)
         coming = forecast(self._engine, self._home, self._settings)
-        if coming.is_due:
+        if coming.is_due and not self._is_too_early(coming, now):
             self._decisions.request_training(coming.why, now, names_in_use(self._home))
         elif row := self._decisions.undecided():
             clips = self._clips(now)
             missing = row.figures["missing"]["clips"] or MORE_TO_JUDGE
             if self._count_judging(clips.holdout) >= row.figures["able"] + missing:
                 self._start(row.challenger, None, clips, now)
+
+    def _is_too_early(self, forecast: Forecast, now: datetime) -> bool:
+        """Whether a training has just failed with the same labels; then the next check is set."""
+        failed_at = self._decisions.last_failure() if forecast.failed else None
+        if failed_at is None or now >= failed_at + RETRY_AFTER:
+            return False
+        self._check_at = min(self._check_at, failed_at + RETRY_AFTER)
+        return True
 
     def _count_judging(self, holdout: Sequence[LabelledVideo]) -> int:
         known = self._known_classes()
@@ -178,6 +184,7 @@ class Retraining:
         except (VidwatchError, OSError) as error:
             log.warning("%s cannot be trained: %s", training.name, error)
             self._decisions.end(training, "failed", str(error), now)
+            self._check_at = now
 
     def _last_read_label(self) -> int:
         """The newest label, also one that takes another back; before the first of unread clips."""
@@ -287,6 +294,7 @@ class Retraining:
         log.warning("%s: %s", running.challenger, error)
         if running.training:
             self._decisions.end(running.training, "failed", error, now)
+            self._check_at = now  # finds out when to try again
             return
         # Without a decision, a damaged checkpoint would be compared again for ever.
         next_step = "Remove the model, or label more clips: then another one is trained."

@@ -17,6 +17,7 @@ from tiny import untouchable_gpu as untouchable_gpu
 
 from daemon.database.tables import videos
 from daemon.labels.labels import Label, Source
+from daemon.report.next_training import in_words
 from daemon.training.decisions import Decision, Training
 from daemon.training.forecast import count_new_labels, forecast
 from daemon.training.holdout import labelled_videos
@@ -122,21 +123,47 @@ def test_shuffled_labels_make_a_challenger_that_is_refused(lab: Lab) -> None:
     assert (decision.verdict, lab.history.champion()) == ("refused", "tiny"), decision.reason
 
 
-def test_a_trainer_that_is_killed_costs_the_run_and_nothing_else(lab: Lab) -> None:
-    lab.label("bright", range(10, 16))
-    lab.label("dark", range(10, 16))
+def kill_the_next_training(lab: Lab) -> None:
     lab.tend(lambda: lab.retraining._running)
     assert lab.retraining._running
     os.kill(lab.retraining._running.process.pid, signal.SIGKILL)
     lab.tend(lambda: not lab.retraining._running)
+
+
+def test_a_trainer_that_is_killed_costs_the_run_and_nothing_else(lab: Lab) -> None:
+    lab.label("bright", range(10, 16))
+    lab.label("dark", range(10, 16))
+    kill_the_next_training(lab)
     (row,) = lab.trainings()
     assert (row.state, lab.history.champion()) == ("failed", "tiny")
     assert "signal 9" in row.error
+
+
+def test_a_failed_training_is_tried_again_once_then_waits_for_a_label_or_a_person(
+    lab: Lab,
+) -> None:
+    """Its labels count again, but the same ones are not tried for ever."""
+    patient = SETTINGS.model_copy(update={"retrain_check_minutes": 600})
+    lab.retraining = Retraining(lab.home, patient, lab.history)
+    lab.label("bright", range(10, 16))
+    lab.label("dark", range(10, 16))
+    kill_the_next_training(lab)
+    failed_at = lab.now
+    coming = lab.retraining.forecast()
+    assert (coming.new, coming.failed, coming.is_due) == (12, 1, True)
+    assert in_words(coming) == "the training that failed is tried again 10 minutes after its end"
+    kill_the_next_training(lab)
+    assert [row.state for row in lab.trainings()] == ["failed", "failed"]
+    waited = lab.trainings()[1].asked_at - failed_at
+    assert timedelta(minutes=9) <= waited <= timedelta(minutes=11)
+    coming = lab.retraining.forecast()
+    assert (coming.new, coming.failed, coming.is_due) == (12, 2, False)
+    assert "waits for another label, or for 'vidwatch retrain'" in in_words(coming)
     lab.idle()
-    assert len(lab.trainings()) == 1  # the same labels are not tried for ever
-    assert (
-        request(lab.engine, lab.home, SETTINGS, lab.now) == "asked for: auto-2"
-    )  # unless a person asks
+    assert len(lab.trainings()) == 2
+    lab.label("bright", range(16, 17))
+    assert lab.retraining.forecast().is_due
+    assert request(lab.engine, lab.home, SETTINGS, lab.now) == "asked for: auto-3"
 
 
 def test_a_training_that_takes_too_long_is_ended(lab: Lab) -> None:
