@@ -2,14 +2,15 @@
 
 The evidence is both models' predictions for clips that they did not learn from: those of the
 holdout, and, by cross-validation, those that they did learn from, each predicted by a model that
-was trained without the clip's group. Knows no file and no database. Three cases:
+was trained without the clip's group. Knows no file and no database. Four cases:
 
 - **The models share no class**, as the first model of one's own and the starter: the challenger
   takes over if it is better than guessing, beyond chance (`learner.first_model`).
 - **The challenger brings a new class** and recognises it: it takes over if on the old classes it is
   not worse as counted, and none falls apart. How much may be lost is stated, and the daemon watches
   the clips that follow.
-- **It brings no new class**, or recognises none: it has to be shown not to be worse by the margin,
+- **It drops a class that has no label any more**: it takes over by the same rule.
+- **It does neither**, or recognises no new class: it has to be shown not to be worse by the margin,
   and to be better, beyond chance, on the holdout. If the holdout is too small to show that of any
   challenger, cross-validation judges beside it; then "better" is as counted, and it is watched.
 
@@ -68,6 +69,7 @@ def judge(
     rule: Rule = DEFAULT,
     crossed: Sequence[Evidence] = (),
     optimistic: str | None = None,
+    labelled: Collection[str] | None = None,
 ) -> Verdict:
     """Decide by `rule`.
 
@@ -83,13 +85,15 @@ def judge(
         rule: what a challenger has to show.
         crossed: clips of which each model that learned from them predicts by cross-validation.
         optimistic: why counts by the groups of these clips are optimistic; None if they are not.
+        labelled: the classes that have a label now; None if that is not known.
     """
     level = rule.odds * 6 / (pi * comparison_number) ** 2
     shared = set(champion_classes) & set(challenger_classes)
     trial: Trial | FirstModel
     if shared:
         classes = (set(champion_classes), set(challenger_classes))
-        trial = _trial(evidence, crossed, *classes, level, rule)
+        dropped = classes[0] - classes[1] - set(champion_classes if labelled is None else labelled)
+        trial = _trial(evidence, crossed, *classes, dropped, level, rule)
     else:
         trial = first_model.compare(evidence, crossed, sorted(challenger_classes), level, rule)
     figures = {
@@ -111,10 +115,14 @@ def _trial(
     crossed: Sequence[Evidence],
     champion_classes: set[str],
     challenger_classes: set[str],
+    dropped: set[str],
     level: float,
     rule: Rule,
 ) -> Trial:
-    """The comparison of two models that share classes; the arguments are those of `judge`."""
+    """The comparison of two models that share classes; the arguments are those of `judge`.
+
+    `dropped` has the champion's classes that the challenger lacks, and that have no label.
+    """
     new_classes = challenger_classes - champion_classes
     shared = champion_classes & challenger_classes
     of_holdout = _unbiased(evidence, shared)
@@ -123,7 +131,7 @@ def _trial(
         -rule.margin, level
     )
     has_new = any(clip.label in new_classes for clip in (*evidence, *crossed))
-    is_crossed = bool(crossed) and (has_new or not is_enough)
+    is_crossed = bool(crossed) and (has_new or bool(dropped) or not is_enough)
     judging = [*evidence, *crossed] if is_crossed else list(evidence)
     judged = _unbiased(judging, shared)
     groups = Counter(label for label, _ in {(clip.label, clip.group) for clip in judging})
@@ -140,6 +148,7 @@ def _trial(
         rule=rule,
         crossed=len(judged) - len(of_holdout),
         is_small=is_crossed and not is_enough,
+        dropped=tuple(sorted(dropped)),
     )
 
 

@@ -46,6 +46,8 @@ class Trial:
 
     Then a challenger that is within the margin, beyond chance, only has to be better as counted.
     """
+    dropped: tuple[str, ...] = ()
+    """The champion's classes that the challenger does not know, and that have no label any more."""
 
     @cached_property
     def fallen(self) -> list[str]:
@@ -76,14 +78,19 @@ class Trial:
             if name not in self.waiting and of["challenger"] >= self.rule.new_class_recall * of["n"]
         ]
 
+    @property
+    def _changes_classes(self) -> bool:
+        """Whether it knows the right classes, and the champion does not."""
+        return bool(self.recognised or self.dropped)
+
     @cached_property
     def outcome(self) -> Outcome:
         """What follows from the counts."""
         if self.fallen:
             return "refused"
-        return self.compare(self.paired, gains_class=bool(self.recognised))
+        return self.compare(self.paired, changes_classes=self._changes_classes)
 
-    def compare(self, paired: Paired, *, gains_class: bool) -> Outcome:
+    def compare(self, paired: Paired, *, changes_classes: bool) -> Outcome:
         """The outcome on the shared classes.
 
         A wrong refusal costs one challenger only. So refusals are held to the odds themselves in
@@ -93,14 +100,14 @@ class Trial:
         shown = -quantile(self.rule.odds)
         if loses and paired.z(0) < shown:
             return "refused"
-        if gains_class and not loses and paired.n >= FEWEST_CLIPS:
+        if changes_classes and not loses and paired.n >= FEWEST_CLIPS:
             return "promoted"
         if paired.is_above(-self.rule.margin, self.level) and (
             paired.is_above(0, self.level) or (self.is_small and paired.difference > 0)
         ):
             return "promoted"
         has_no_gain = paired.difference <= 0 and paired.z(self.rule.gain) < shown
-        return "refused" if has_no_gain and not (gains_class or self.waiting) else "undecided"
+        return "refused" if has_no_gain and not (changes_classes or self.waiting) else "undecided"
 
     def _loses(self, paired: Paired) -> bool:
         """Whether it is worse as counted.
@@ -117,10 +124,8 @@ class Trial:
 
         def is_decided(more: int) -> bool:
             paired = self.paired.among(self.total["n"] + more)
-            return (
-                self.compare(paired, gains_class=bool(self.recognised or self.waiting))
-                != "undecided"
-            )
+            changes = bool(self._changes_classes or self.waiting)
+            return self.compare(paired, changes_classes=changes) != "undecided"
 
         return bisect_left(range(MOST_CLIPS), True, key=is_decided)
 
@@ -130,13 +135,13 @@ class Trial:
 
         Else, however many are labelled, they only show that the champion stays.
         """
-        has_reason = self.recognised or self.waiting or self.paired.difference > 0
+        has_reason = self._changes_classes or self.waiting or self.paired.difference > 0
         return bool(has_reason) or not self.total["n"]
 
     @property
     def _cannot_gain(self) -> bool:
         """Whether the champion is wrong on so few clips that no gain is worth waiting for."""
-        if self.recognised or self.waiting:
+        if self._changes_classes or self.waiting:
             return False
         if self.outcome == "refused" and self._loses(self.paired):
             return False
@@ -175,6 +180,7 @@ class Trial:
                 name: {**counts, "told": name in self.recognised}
                 for name, counts in self.new.items()
             },
+            "dropped": list(self.dropped),
             "missing": {
                 "clips": self.missing,
                 "above_all": self.fewest,
@@ -204,7 +210,10 @@ class Trial:
             return f"Class {first} falls apart: {self._score(self.known[first])}{more}."
         of_shared = f"On the classes that both know, {self._score(self.total)}"
         sentences = [f"{of_shared}: {self._conclusion()}."]
-        if self.is_small and not self.new:
+        if self.dropped:
+            has = "has" if len(self.dropped) == 1 else "have"
+            sentences.append(f"It drops {', '.join(self.dropped)}, which {has} no label any more.")
+        if self.is_small and not self.new and not self.dropped:
             sentences.append("The holdout alone has too few clips to judge.")
         new = [
             f"{name} {of['challenger']} of {counted(of['n'])}{self._lack(name)}"
@@ -246,7 +255,7 @@ class Trial:
             risk = f"at most {100 * self._risk():.0f} points may be lost, with probability 95 %"
             return f"it is {counted_as} as counted; {risk}"
         if not is_within:
-            is_lost = self.recognised and self._loses(self.paired)
+            is_lost = self._changes_classes and self._loses(self.paired)
             return "it is worse as counted" if is_lost else "too few to say"
         points = f"{100 * self.rule.margin:g} points"
         words = "it is better" if self._is_better() else f"it is not worse by {points}"

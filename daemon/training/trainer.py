@@ -178,6 +178,7 @@ def _compare(
         rule,
         crossed,
         job.optimistic,
+        labelled={file.label for file in (*job.training, *job.holdout)},
     )
     counts = f"holdout={len(evidence)} crossed={len(crossed)}"
     log.info("compared %s verdict=%s reason=%s", counts, result.verdict, result.reason)

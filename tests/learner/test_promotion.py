@@ -339,6 +339,38 @@ def test_a_class_that_the_challenger_dropped_falls_apart() -> None:
     assert judge(evidence, "abcd", "abc", 1).reason.startswith("Class d falls apart")
 
 
+def test_a_class_without_a_label_is_dropped_if_the_others_are_not_worse_as_counted() -> None:
+    """The rule of a class that is added."""
+    labelled = set(OLD)
+    verdict = judge_by([], "abcd", OLD, 1, Rule(), alike(18), labelled)
+    assert verdict.verdict == "promoted"
+    assert verdict.reason == (
+        "On the classes that both know, of 54 clips (all by cross-validation) the champion "
+        "predicts 54 right, the challenger 54: it is not worse as counted; "
+        "at most 5 points may be lost, with probability 95 %. "
+        "It drops d, which has no label any more."
+    )
+    assert verdict.figures["dropped"] == ["d"]
+    assert verdict.figures["risk"] == pytest.approx(0.05, abs=0.005)
+    worse = judge_by([], "abcd", OLD, 1, Rule(), [*alike(4), *clips("a", "o")], labelled)
+    assert worse.verdict == "undecided"
+    assert "it is worse as counted" in worse.reason
+    apart = judge_by([], "abcd", OLD, 1, Rule(), [*alike(18), *clips("a", "o" * 8)], labelled)
+    assert apart.reason.startswith("Class a falls apart")
+
+
+def test_a_class_that_is_dropped_counts_as_before_if_it_has_labels_or_that_is_not_known() -> None:
+    for labelled in ({*OLD, "d"}, None):
+        verdict = judge_by(alike(18), "abcd", OLD, 1, Rule(), alike(18), labelled)
+        assert verdict.verdict != "promoted"
+        assert verdict.figures["dropped"] == []
+
+
+def test_a_class_is_dropped_by_what_the_holdout_and_cross_validation_say() -> None:
+    verdict = judge_by(alike(20), "abcd", OLD, 1, Rule(), alike(5), set(OLD))
+    assert (verdict.verdict, verdict.figures["n"]) == ("promoted", 75)
+
+
 def test_groups_of_clips_that_are_alike_show_less() -> None:
     grouped = [clip for g in range(8) for clip in clips("abc"[g % 3], "bbbbbbn", group=f"g{g}")]
     whole = [

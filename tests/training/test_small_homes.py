@@ -58,6 +58,25 @@ def test_a_class_that_is_added_later_is_answered_and_watched(small: Lab) -> None
 
 
 @pytest.mark.slow
+def test_a_class_that_lost_its_labels_is_dropped_by_the_next_champion(small: Lab) -> None:
+    """Also if the labels are taken back while a model is trained that still learns the class."""
+    label(small, 0, 5, day="bright", night="dark", dusk="grey")
+    small.tend(lambda: small.trainings() and small.trainings()[-1].state == "training")
+    dusk = [row[0] for row in small.given_labels() if row[2] == "dusk"]
+    small.labels.undo(dusk, "command", "ann", small.now)
+    small.tend(small.decided)
+    assert small.history.champion() == "auto-1", small.history.newest_first()
+    small.tend(lambda: small.history.newest_first()[0].challenger == "auto-2")
+    decision = small.history.newest_first()[0]
+    assert (decision.verdict, decision.champion) == ("promoted", "auto-1"), decision
+    assert "It drops dusk, which has no label any more." in decision.reason
+    classes = json.loads((small.home.models / "auto-2.json").read_text())["classes"]
+    assert classes == ["day", "night"]
+    small.idle()
+    assert len(small.trainings()) == 2
+
+
+@pytest.mark.slow
 def test_a_model_that_only_guesses_is_refused_with_the_next_step(small: Lab) -> None:
     """The classes cannot be distinguished: both are of clips of one shade."""
     for name, numbers in (("odd", range(1, 24, 2)), ("even", range(0, 24, 2))):
