@@ -34,9 +34,6 @@ class Known:
         return set(self.champion.get("classes", ()))
 
 
-LEAST_CLASSES = 2  # fewer cannot be told apart
-
-
 @dataclass(frozen=True)
 class Forecast:
     """How near the next training is."""
@@ -49,8 +46,6 @@ class Forecast:
     """What is missing of each class that has too few clips."""
     enough: tuple[str, ...] = ()
     """The classes that a training would learn now."""
-    first: bool = False
-    """Whether it would be the first one of classes of one's own: the champion knows none."""
     removed: int = 0
     """How many labels were taken back since the last training."""
     why: str = ""
@@ -89,7 +84,6 @@ def count_new_labels(
     n_new = sum(n for name, n in new.items() if name not in short)
     removed = connection.scalar(taken_back_since(last_label)) or 0
     labelled = learnable | set(short)
-    is_first = bool(labelled and known.classes) and labelled.isdisjoint(known.classes)
     enough = learnable | _kept(known, labelled)
     needed = _needed(connection, settings, last_label)
     before = known.classes | set(known.trained.get("classes", ()))
@@ -103,7 +97,7 @@ def count_new_labels(
             why = f"enough labels of {', '.join(begun)}"
         elif gone:
             why = f"no labels of {', '.join(gone)} any more"
-    return Forecast(n_new, needed, short, tuple(sorted(enough)), is_first, removed, why)
+    return Forecast(n_new, needed, short, tuple(sorted(enough)), removed, why)
 
 
 def _news(new: int, removed: int) -> str:
