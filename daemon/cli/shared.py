@@ -119,6 +119,24 @@ def command_of(home: Home, *words: str) -> str:
     return shlex.join(["vidwatch", "--home", str(home.root), *words])
 
 
+def words_given(context: typer.Context) -> list[str]:
+    """The words of the command that was given, but for its `--out`."""
+    words = [context.command.name or ""]
+    options = []
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        source = context.get_parameter_source(name)
+        if source is None or source.name != "COMMANDLINE" or name == "out":
+            continue
+        value = context.params[name]
+        text = value.value if isinstance(value, StrEnum) else str(value)
+        if parameter.param_type_name == "argument":
+            words.append(text)
+        else:
+            options += [parameter.opts[0], text]
+    return words + options
+
+
 def described(score: "Score") -> str:
     """An accuracy with its interval."""
     low, high = score.interval

@@ -22,6 +22,7 @@ from daemon.cli.shared import (
     described,
     open_cache,
     print_skipped,
+    words_given,
 )
 from daemon.home.clock import now
 from daemon.home.folder import Home
@@ -143,8 +144,7 @@ def train(
         _print_report(chosen.report)
     print(f"saved as {trained.path}; {trained.run / 'report.html'} has all figures")
     model = str(trained.path.absolute().with_suffix("")) if "/" in name else name
-    again = ["train", str(folder), *([] if recipe == "default" else ["--recipe", recipe])]
-    for line in next_steps(home, describe(model, trained.path), again):
+    for line in next_steps(home, describe(model, trained.path), words_given(context)):
         print(line)
 
 

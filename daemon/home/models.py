@@ -7,7 +7,8 @@ from learner.catalogue import manifest_path, weights_path
 from learner.errors import VidwatchError
 from learner.files import sha256_of, write
 
-_BESIDE_MANIFEST = (".safetensors", ".npz")
+HELD_OUT = "held_out.json"
+"""In the folder of a run: what cross-validation predicts, by which later models are compared."""
 
 
 def adopt(home: Home, name: str) -> str:
@@ -49,8 +50,10 @@ def _require_same(weights: Path, target: Path) -> None:
 
 def _copy(weights: Path, target: Path) -> None:
     """Copy the files of a model, the manifest last: without it, there is no model."""
-    for suffix in _BESIDE_MANIFEST:
-        source = weights.with_suffix(suffix)
-        if source.exists():
-            write(target.with_suffix(suffix), source.read_bytes())
+    write(target, weights.read_bytes())
+    held_out = weights.with_suffix(".run") / HELD_OUT
+    if held_out.is_file():
+        folder = target.with_suffix(".run")
+        folder.mkdir(exist_ok=True)
+        write(folder / HELD_OUT, held_out.read_bytes())
     write(manifest_path(target), manifest_path(weights).read_bytes())

@@ -57,7 +57,7 @@ def in_words(forecast: Forecast) -> str:
     new = f"{forecast.new} of the {forecast.needed} new labels that start the next training"
     removed = f", and {counted(forecast.removed, 'label')} taken back"
     waits = f"; no part of it yet: {missing}" if forecast.short else ""
-    return f"{new}{removed if forecast.removed else ''} (min_new_labels){waits}"
+    return f"{new} (min_new_labels){removed if forecast.removed else ''}{waits}"
 
 
 def _what_failed(forecast: Forecast) -> str:

@@ -116,7 +116,7 @@ def _add_training(grid: Table, training: TrainingStatus, *, is_running: bool) ->
             grid.add_row("next", Text(printable(training.next)))
     if training.outlook and training.state not in ("training", "asked"):
         subject = "training" if training.state is None else ""
-        grid.add_row(subject, Text(f"{training.outlook} (vidwatch labels)"))
+        grid.add_row(subject, Text(f"{training.outlook}; see 'vidwatch labels'"))
 
 
 def _training(training: TrainingStatus, *, is_running: bool) -> Text:

@@ -43,9 +43,6 @@ class Known:
         return set(self.champion.get("classes", ()))
 
 
-LEAST_CLASSES = 2  # fewer cannot be told apart
-
-
 @dataclass(frozen=True)
 class Forecast:
     """How near the next training is."""
@@ -58,8 +55,6 @@ class Forecast:
     """What is missing of each class that has too few clips."""
     enough: tuple[str, ...] = ()
     """The classes that a training would learn now."""
-    first: bool = False
-    """Whether it would be the first one of classes of one's own: the champion knows none."""
     removed: int = 0
     """How many labels were taken back since the last training."""
     why: str = ""
@@ -124,7 +119,6 @@ def count_new_labels(
     n_new = sum(n for name, n in new.items() if name not in short)
     removed = connection.scalar(taken_back_since(last_label)) or 0
     labelled = learnable | set(short)
-    is_first = bool(labelled and known.classes) and labelled.isdisjoint(known.classes)
     enough = learnable | _kept(known, labelled)
     needed = _needed(connection, settings, last_label)
     before = known.classes | set(known.trained.get("classes", ()))
@@ -143,7 +137,6 @@ def count_new_labels(
         needed=needed,
         short=short,
         enough=tuple(sorted(enough)),
-        first=is_first,
         removed=removed,
         why=why,
         failed=_count_failed(connection),

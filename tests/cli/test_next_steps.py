@@ -21,7 +21,9 @@ from installed import daemon as daemon
 from reviewed import NOW, ReviewedHome
 from tiny import cache as cache
 from tiny import class_folders, trained_on
+from typer.main import get_command
 
+from daemon.cli import training
 from daemon.cli.training import next_steps
 from daemon.home import settings
 from daemon.home.folder import Home
@@ -126,6 +128,16 @@ def test_a_model_no_better_than_guessing_is_not_offered(tmp_path: Path) -> None:
     assert shlex.split(lines[-1])[-4:] == ["train", "my clips", "--out", "mine"]
 
 
+def test_the_command_that_is_advised_repeats_the_options_that_were_given() -> None:
+    given = ["my clips", "--backbone", "a", "--split", "random", "--test", "/t", "--seed", "3"]
+    given += ["--group-pattern", "^(x)", "--device", "cpu"]
+    command = get_command(training.app).commands["train"]  # type: ignore[attr-defined]
+    words = training.words_given(command.make_context("train", [*given, "--out", "mine"]))
+    assert words[:2] == ["train", "my clips"]
+    pairs = [words[i : i + 2] for i in range(2, len(words), 2)]
+    assert sorted(pairs) == sorted(given[i : i + 2] for i in range(1, len(given), 2))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("out", ["mine", "elsewhere/mine"])
 def test_train_is_followed_from_its_last_line_to_a_prediction(
@@ -175,6 +187,17 @@ def test_a_setting_that_names_a_model_elsewhere_says_what_works(
     done = shell(f"{command} {shlex.quote(str(path))}", VIDWATCH_HOME=str(reviewed.root))
     assert done.returncode == 0, done.stderr
     assert Decisions(reviewed.engine).champion() == "mine"
+
+
+def test_a_model_is_copied_with_what_later_models_are_compared_by(
+    reviewed: ReviewedHome, tmp_path: Path
+) -> None:
+    path = elsewhere(reviewed, tmp_path / "elsewhere")
+    path.with_suffix(".run").mkdir()
+    (path.with_suffix(".run") / "held_out.json").write_text("{}")
+    assert adopt(reviewed.home, str(path)) == "mine"
+    assert (reviewed.home.models / "mine.run/held_out.json").read_text() == "{}"
+    assert (reviewed.home.models / "mine.safetensors").read_bytes() == path.read_bytes()
 
 
 def test_a_model_is_never_copied_over_another_one(reviewed: ReviewedHome, tmp_path: Path) -> None:

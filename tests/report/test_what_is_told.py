@@ -147,8 +147,8 @@ def test_the_next_labels_are_of_short_classes_then_of_uncertain_clips(home: Made
         ),
         (
             Forecast(3, 20, {}, ("bar", "disc"), removed=1),
-            "3 of the 20 new labels that start the next training, and 1 label taken back"
-            " (min_new_labels)",
+            "3 of the 20 new labels that start the next training (min_new_labels), and 1 label "
+            "taken back",
         ),
     ],
 )
