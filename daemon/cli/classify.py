@@ -130,7 +130,7 @@ def _print_unknowns(found: "Unknowns") -> None:
     low, high = found.interval
     share = f"{found.told:.1%} (95 % interval {low:.1%} to {high:.1%})"
     print(f"of {found.n} clips of unknown classes, {share} are recognized as unknown")
-    print(f"of the clips of known classes, {found.known_kept:.1%} are not taken for unknown")
+    print(f"of the clips of known classes, {found.known_kept:.1%} are recognized as known")
 
 
 def _class_table(per_class: dict[str, dict[str, float]]) -> Any:

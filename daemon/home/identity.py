@@ -40,6 +40,14 @@ def identify(path: bytes) -> Identity | None:
     return Identity(_signed(info.st_ino), info.st_size, _signed(info.st_mtime_ns))
 
 
+def is_there(*paths: bytes | None) -> bool:
+    """Whether a regular file lies at one of these paths; True if that cannot be found out now."""
+    try:
+        return any(path is not None and identify(path) is not None for path in paths)
+    except OSError:
+        return True
+
+
 def _signed(number: int) -> int:
     """The number as a signed one of 64 bits, as a database can store it.
 

@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 
 LONGEST_NAME = 255  # bytes
 REASON = b"vidwatch: "  # each text that says why a video failed begins with it
+RETRY = b"To try it again, move the video back into the inbox.\n"
+NO_RETRY = b"To try it again does not help. If it should be a video, get another copy of it.\n"
+NO_VIDEO = "not a video"  # so begins the reason why a text, a picture or a sound failed
 PIECE = 2**26  # bytes
 # Constants of renameat2(2).
 _RENAME_NOREPLACE = 1
@@ -96,7 +99,7 @@ def write_reason(path: bytes, reason: str) -> None:
     if _begins(path, REASON):
         return
     text = opening + b"\n" + reason.encode("utf-8", "backslashreplace") + b"\n\n"
-    text += b"To try it again, move the video back into the inbox.\n"
+    text += NO_RETRY if reason.startswith(NO_VIDEO) else RETRY
     first = folder + b"/" + _fit(name, b".txt")
     candidates = itertools.chain([first], _numbered(path + b".txt"))
     target = next(

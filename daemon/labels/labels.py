@@ -6,15 +6,17 @@ that of a copy is kept with the first video that held it. What class folders say
 """
 
 import getpass
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import Connection, Engine, insert, or_, select, update
 
-from daemon.database.tables import PREDICTED, labels, videos
+from daemon.database.tables import PREDICTED, content_of_video, labels, videos
 from daemon.home.folders import Folders
+from daemon.home.identity import is_there
+from daemon.home.texts import printable
 from daemon.labels.classes import require_class_names
 from daemon.labels.queries import find, newest
 from learner.errors import VidwatchError
@@ -56,13 +58,14 @@ class Labels:
         """Add labels, all or none; the daemon moves the files.
 
         Raises:
-            VidwatchError: a video does not exist or failed, or a name can be no class or differs
-                from another class in case only; names each.
+            VidwatchError: a video does not exist or failed, its file is gone, or a name can be no
+                class or differs from another class in case only; names each.
         """
         names = {str(label.class_name) for label in new if label.verdict == "labelled"}
         with self._writer.begin() as connection:
             require_class_names(connection, names)
             rows = _require(connection, [label.video_id for label in new])
+            _require_files(connection, rows)
             for label in new:
                 origin = Origin(source, who, now)
                 add_label(connection, self._folders, rows[label.video_id], label, origin)
@@ -75,6 +78,7 @@ class Labels:
         """
         with self._writer.begin() as connection:
             rows = _require(connection, ids)
+            _require_files(connection, rows)
             if missing := [str(video) for video, row in rows.items() if row["predicted"] is None]:
                 reason = "has no prediction yet that could be accepted"
                 raise VidwatchError(f"video {', '.join(missing)} {reason}")
@@ -166,6 +170,25 @@ def _require(connection: Connection, ids: Iterable[int]) -> dict[int, Any]:
         reason = "could not be read, and nothing can be learned from it"
         raise VidwatchError(f"video {', '.join(failed)} {reason}")
     return found
+
+
+def _require_files(connection: Connection, rows: Mapping[int, Any]) -> None:
+    """Refuse a label of a clip without a file: it would be taken back at once."""
+    missing = [row for row in rows.values() if not is_there(row["path"], row["destination"])]
+    if not missing:
+        return
+    contents = {row["content"] for row in missing}
+    with_content = or_(videos.c.id.in_(contents), videos.c.duplicate_of.in_(contents))
+    files = select(content_of_video().label("content"), videos.c.path, videos.c.destination)
+    there = {
+        row.content
+        for row in connection.execute(files.where(with_content))
+        if is_there(row.path, row.destination)
+    }
+    if gone := [row for row in missing if row["content"] not in there]:
+        which = ", ".join(f"{row['id']} ({printable(row['name'])})" for row in gone)
+        hint = "put the file into labelled/<class>/ to label it"
+        raise VidwatchError(f"the file of video {which} is gone: it was not labelled; {hint}")
 
 
 def _move_to(connection: Connection, folders: Folders, row: Any, label: Label) -> None:

@@ -6,6 +6,7 @@ model is least certain.
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, false, func, not_, select
@@ -19,6 +20,7 @@ from daemon.database.tables import (
     that_counts,
     videos,
 )
+from daemon.home.identity import is_there
 from daemon.home.texts import printable
 
 
@@ -36,25 +38,29 @@ class NextClip:
 
 
 def next_clips(connection: Connection, short: Collection[str], most: int) -> list[NextClip]:
-    """The first clips to be labelled.
+    """The first clips to be labelled, of those whose files are there.
 
     Args:
         connection: To the database.
         short: The classes that are short of labelled clips.
         most: How many at most.
     """
-    order = by_need(short, most).subquery()
+    order = by_need(short, None).subquery()
     prediction = and_(predictions.c.video_id == videos.c.id, that_counts())
     query = select(
         order.c.id,
         videos.c.name,
+        videos.c.path,
+        videos.c.destination,
         predictions.c["class"].label("predicted"),
         predictions.c.probability,
         predictions.c.doubt,
     )
     query = query.join(videos, videos.c.id == order.c.id).join(predictions, prediction)
-    rows = connection.execute(query.order_by(order.c.place))
-    return [
+    # Read only as far as needed: many files may be gone, and many more clips wait.
+    rows = connection.execute(query.order_by(order.c.place).execution_options(yield_per=100))
+    there = (row for row in rows if is_there(row.path, row.destination))
+    found = [
         NextClip(
             id=row.id,
             name=printable(row.name),
@@ -63,12 +69,16 @@ def next_clips(connection: Connection, short: Collection[str], most: int) -> lis
             is_unsure=row.doubt is not None,
             is_of_short_class=row.predicted in short,
         )
-        for row in rows
+        for row in islice(there, most)
     ]
+    rows.close()
+    return found
 
 
-def by_need(short: Collection[str], limit: int) -> Select[Any]:
+def by_need(short: Collection[str], limit: int | None) -> Select[Any]:
     """The clips without a label, outside the random share, in the order of need.
+
+    All of them if `limit` is None.
 
     Each row has `id`, `group`, `place` from 1, and `total`, how many clips there are in all.
 

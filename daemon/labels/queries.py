@@ -65,6 +65,12 @@ def taken_back_since(last_label: int) -> Select[Any]:
     )
 
 
+def label_of(connection: Connection, content: int) -> str | None:
+    """The class of the label that counts of a content; None if it has no label, or is unsure."""
+    row = connection.execute(newest().where(labels.c.video_id == content)).mappings().first()
+    return row["class"] if row else None
+
+
 def find(connection: Connection, condition: Any) -> dict[int, Any]:
     """Videos by id: their rows, with three columns more.
 

@@ -21,6 +21,7 @@ from daemon.home.folder import Home, Running
 from daemon.home.folders import Folders
 from daemon.home.unsure import UnsureRule, unsure_rule
 from daemon.labels.classes import starter_is_outgrown
+from daemon.labels.queries import label_of
 from daemon.report.accuracy import Quality, quality
 from daemon.report.training import (
     TrainingStatus,
@@ -50,6 +51,8 @@ class RecentVideo:
     """Why the prediction is unsure; None if it is not."""
     read_share: float | None
     """How much of the clip could be read; None if that is not known."""
+    label: str | None
+    """The class of its label, or of a copy's; None if it has none."""
     duplicate_of: int | None
     """The first video with the same content, whose prediction this is; None if it is its own."""
     at: datetime
@@ -71,6 +74,7 @@ class RecentVideo:
             "probability": self.probability,
             "doubt": self.unsure,
             "read_share": self.read_share,
+            "label": self.label,
             "duplicate_of": self.duplicate_of,
             "at": self.at.isoformat(),
             "model": self.model,
@@ -253,7 +257,7 @@ def _recent(connection: Connection) -> list[RecentVideo]:
     own = and_(predictions.c.video_id == content, that_counts())
     is_outgrown = starter_is_outgrown(connection)
     query = (
-        select(videos, predictions, models.c.name.label("model"))
+        select(videos, predictions, models.c.name.label("model"), content.label("content"))
         .join(predictions, own)
         .join(models, models.c.id == predictions.c.model_id)
         .where(videos.c.finished_at.is_not(None))
@@ -269,6 +273,7 @@ def _recent(connection: Connection) -> list[RecentVideo]:
             probability=row[predictions.c.probability],
             unsure=row[predictions.c.doubt],
             read_share=row[predictions.c.read_share],
+            label=label_of(connection, row["content"]),
             duplicate_of=row[videos.c.duplicate_of],
             at=row[videos.c.finished_at],
             model=row["model"],

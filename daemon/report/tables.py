@@ -156,6 +156,8 @@ def _recent_table(recent: list[RecentVideo], now: datetime) -> Table:
 
 def _remarks(video: RecentVideo, now: datetime) -> str:
     remarks = []
+    if video.label:
+        remarks.append(f"labelled {printable(video.label)}")
     if video.starter:
         remarks.append("starter")
     if video.duplicate_of:

@@ -62,7 +62,8 @@ class Decisions:
             if row and row.setting == setting:
                 return str(row.challenger)
             before = row.challenger if row else None
-            new = DecisionRow("set", setting, before, "vidwatch.toml says so", {}, now)
+            reason = "vidwatch.toml says so" if before else "the model at the start"
+            new = DecisionRow("set", setting, before, reason, {}, now)
             _insert(connection, new, setting)
             return setting
 

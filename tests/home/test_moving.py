@@ -177,9 +177,11 @@ def reasons(folder: Path) -> dict[str, bytes]:
 def test_the_reason_is_written_beside_the_file_and_a_later_one_replaces_it(tmp_path: Path) -> None:
     path, _ = dropped(tmp_path / "a.mp4")
     write_reason(path, "cut short")
-    write_reason(path, "not a video")
+    assert b"To try it again, move the video back" in reasons(tmp_path)["a.mp4.txt"]
+    write_reason(path, "not a video: a picture (png)")
     assert list(reasons(tmp_path)) == ["a.mp4.txt"]
-    assert b"not a video" in reasons(tmp_path)["a.mp4.txt"]
+    assert b"not a video: a picture" in reasons(tmp_path)["a.mp4.txt"]
+    assert b"To try it again does not help" in reasons(tmp_path)["a.mp4.txt"]
 
 
 def test_two_long_names_that_are_shortened_to_one_keep_a_reason_each(tmp_path: Path) -> None:

@@ -258,3 +258,16 @@ def test_status_shows_how_far_training_is_and_how_it_ended(home: Home) -> None:
     text = " ".join(shown(home).replace("│", "").split())
     assert "auto-2 failed: its process ended (signal 9); 'vidwatch retrain' tries it again" in text
     engine.dispose()
+
+
+def test_status_shows_the_label_of_a_clip_also_beside_its_duplicates(home: Home) -> None:
+    with made_at(home) as made:
+        first = made.arrive("first.mp4", "one content")
+        made.predict_and_file(made.model_prediction("Skiing"))
+        made.give_label(first, "Biking")
+        made.arrive("again.mp4", "one content")
+        made.arrive("other.mp4")
+        made.predict_and_file()
+    recent = {row["name"]: row["label"] for row in read_status(home, NOW).to_json()["recent"]}
+    assert recent == {"first.mp4": "Biking", "again.mp4": "Biking", "other.mp4": None}
+    assert f"labelled Biking, as video {first}" in shown(home)

@@ -126,6 +126,16 @@ def test_the_next_labels_are_of_short_classes_then_of_uncertain_clips(home: Made
     assert [clip.id for clip in clips] == [of_short, unsure]
 
 
+def test_a_clip_whose_file_is_gone_is_not_suggested(home: MadeHome) -> None:
+    home.arrive("gone.avi")
+    home.predict_and_file(home.model_prediction(probability=0.3))
+    there = home.arrive("there.avi")
+    home.predict_and_file(home.model_prediction(probability=0.4))
+    (home.root / "classified/Biking/gone.avi").unlink()
+    with home.engine.begin() as connection:
+        assert [clip.id for clip in next_clips(connection, [], 1)] == [there]
+
+
 @pytest.mark.parametrize(
     ("found", "text"),
     [

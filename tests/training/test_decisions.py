@@ -28,7 +28,9 @@ def test_the_setting_counts_at_first_and_again_after_it_was_changed(decisions: D
     assert decisions.conclude("auto-1", "starter", BETTER, NOW)
     assert decisions.apply_setting("starter", NOW) == decisions.champion() == "auto-1"
     assert decisions.apply_setting("mine", NOW) == decisions.champion() == "mine"
-    assert [row.verdict for row in decisions.newest_first()] == ["set", "promoted", "set"]
+    rows = decisions.newest_first()
+    assert [row.verdict for row in rows] == ["set", "promoted", "set"]
+    assert (rows[0].reason, rows[2].reason) == ("vidwatch.toml says so", "the model at the start")
 
 
 def test_only_a_promotion_changes_the_champion(decisions: Decisions) -> None:
