@@ -149,20 +149,20 @@ def test_a_failed_training_is_tried_again_once_then_waits_for_a_label_or_a_perso
     lab.label("dark", range(10, 16))
     kill_the_next_training(lab)
     failed_at = lab.now
-    coming = lab.retraining.forecast()
+    coming = forecast(lab.engine, lab.home, SETTINGS)
     assert (coming.new, coming.failed, coming.is_due) == (12, 1, True)
     assert in_words(coming) == "the training that failed is tried again 10 minutes after its end"
     kill_the_next_training(lab)
     assert [row.state for row in lab.trainings()] == ["failed", "failed"]
     waited = lab.trainings()[1].asked_at - failed_at
     assert timedelta(minutes=9) <= waited <= timedelta(minutes=11)
-    coming = lab.retraining.forecast()
+    coming = forecast(lab.engine, lab.home, SETTINGS)
     assert (coming.new, coming.failed, coming.is_due) == (12, 2, False)
     assert "waits for another label, or for 'vidwatch retrain'" in in_words(coming)
     lab.idle()
     assert len(lab.trainings()) == 2
     lab.label("bright", range(16, 17))
-    assert lab.retraining.forecast().is_due
+    assert forecast(lab.engine, lab.home, SETTINGS).is_due
     assert request(lab.engine, lab.home, SETTINGS, lab.now) == "asked for: auto-3"
 
 
