@@ -342,7 +342,7 @@ def test_a_class_that_the_challenger_dropped_falls_apart() -> None:
 def test_a_class_without_a_label_is_dropped_if_the_others_are_not_worse_as_counted() -> None:
     """The rule of a class that is added."""
     labelled = set(OLD)
-    verdict = judge_by([], "abcd", OLD, 1, Rule(), alike(18), labelled)
+    verdict = judge_by([], "abcd", OLD, 1, Rule(), alike(18), labelled=labelled)
     assert verdict.verdict == "promoted"
     assert verdict.reason == (
         "On the classes that both know, of 54 clips (all by cross-validation) the champion "
@@ -352,22 +352,24 @@ def test_a_class_without_a_label_is_dropped_if_the_others_are_not_worse_as_count
     )
     assert verdict.figures["dropped"] == ["d"]
     assert verdict.figures["risk"] == pytest.approx(0.05, abs=0.005)
-    worse = judge_by([], "abcd", OLD, 1, Rule(), [*alike(4), *clips("a", "o")], labelled)
+    worse = judge_by([], "abcd", OLD, 1, Rule(), [*alike(4), *clips("a", "o")], labelled=labelled)
     assert worse.verdict == "undecided"
     assert "it is worse as counted" in worse.reason
-    apart = judge_by([], "abcd", OLD, 1, Rule(), [*alike(18), *clips("a", "o" * 8)], labelled)
+    apart = judge_by(
+        [], "abcd", OLD, 1, Rule(), [*alike(18), *clips("a", "o" * 8)], labelled=labelled
+    )
     assert apart.reason.startswith("Class a falls apart")
 
 
 def test_a_class_that_is_dropped_counts_as_before_if_it_has_labels_or_that_is_not_known() -> None:
     for labelled in ({*OLD, "d"}, None):
-        verdict = judge_by(alike(18), "abcd", OLD, 1, Rule(), alike(18), labelled)
+        verdict = judge_by(alike(18), "abcd", OLD, 1, Rule(), alike(18), labelled=labelled)
         assert verdict.verdict != "promoted"
         assert verdict.figures["dropped"] == []
 
 
 def test_a_class_is_dropped_by_what_the_holdout_and_cross_validation_say() -> None:
-    verdict = judge_by(alike(20), "abcd", OLD, 1, Rule(), alike(5), set(OLD))
+    verdict = judge_by(alike(20), "abcd", OLD, 1, Rule(), alike(5), labelled=set(OLD))
     assert (verdict.verdict, verdict.figures["n"]) == ("promoted", 75)
 
 
