@@ -58,14 +58,14 @@ class Labels:
         """Add labels, all or none; the daemon moves the files.
 
         Raises:
-            VidwatchError: a video does not exist or failed, its file is gone, or a name can be no
-                class or differs from another class in case only; names each.
+            VidwatchError: a video does not exist or failed, was removed from `labelled/`, or a
+                name can be no class or differs from another class in case only; names each.
         """
         names = {str(label.class_name) for label in new if label.verdict == "labelled"}
         with self._writer.begin() as connection:
             require_class_names(connection, names)
             rows = _require(connection, [label.video_id for label in new])
-            _require_files(connection, rows)
+            _require_files(connection, self._folders, rows)
             for label in new:
                 origin = Origin(source, who, now)
                 add_label(connection, self._folders, rows[label.video_id], label, origin)
@@ -78,7 +78,7 @@ class Labels:
         """
         with self._writer.begin() as connection:
             rows = _require(connection, ids)
-            _require_files(connection, rows)
+            _require_files(connection, self._folders, rows)
             if missing := [str(video) for video, row in rows.items() if row["predicted"] is None]:
                 reason = "has no prediction yet that could be accepted"
                 raise VidwatchError(f"video {', '.join(missing)} {reason}")
@@ -172,9 +172,18 @@ def _require(connection: Connection, ids: Iterable[int]) -> dict[int, Any]:
     return found
 
 
-def _require_files(connection: Connection, rows: Mapping[int, Any]) -> None:
-    """Refuse a label of a clip without a file: it would be taken back at once."""
-    missing = [row for row in rows.values() if not is_there(row["path"], row["destination"])]
+def _require_files(connection: Connection, folders: Folders, rows: Mapping[int, Any]) -> None:
+    """Refuse a label of a clip that was removed from `labelled/`: it would be taken back at once.
+
+    A clip that was taken away from elsewhere can be labelled: its features may still be stored.
+    """
+
+    def is_removed(row: Any) -> bool:
+        folder = folders.class_folder(row["path"])
+        is_labelled = folder is not None and folder[0] == "labelled"
+        return is_labelled and not is_there(row["path"], row["destination"])
+
+    missing = [row for row in rows.values() if is_removed(row)]
     if not missing:
         return
     contents = {row["content"] for row in missing}
