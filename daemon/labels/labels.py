@@ -6,17 +6,15 @@ that of a copy is kept with the first video that held it. What class folders say
 """
 
 import getpass
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, insert, or_, select, update
+from sqlalchemy import Connection, Engine, insert, select, update
 
-from daemon.database.tables import PREDICTED, content_of_video, labels, videos
+from daemon.database.tables import PREDICTED, labels, videos
 from daemon.home.folders import Folders
-from daemon.home.identity import is_there
-from daemon.home.texts import printable
 from daemon.labels.classes import require_class_names
 from daemon.labels.queries import find, newest
 from learner.errors import VidwatchError
@@ -58,14 +56,13 @@ class Labels:
         """Add labels, all or none; the daemon moves the files.
 
         Raises:
-            VidwatchError: a video does not exist or failed, was removed from `labelled/`, or a
-                name can be no class or differs from another class in case only; names each.
+            VidwatchError: a video does not exist or failed, or a name can be no class or differs
+                from another class in case only; names each.
         """
         names = {str(label.class_name) for label in new if label.verdict == "labelled"}
         with self._writer.begin() as connection:
             require_class_names(connection, names)
             rows = _require(connection, [label.video_id for label in new])
-            _require_files(connection, self._folders, rows)
             for label in new:
                 origin = Origin(source, who, now)
                 add_label(connection, self._folders, rows[label.video_id], label, origin)
@@ -78,7 +75,6 @@ class Labels:
         """
         with self._writer.begin() as connection:
             rows = _require(connection, ids)
-            _require_files(connection, self._folders, rows)
             if missing := [str(video) for video, row in rows.items() if row["predicted"] is None]:
                 reason = "has no prediction yet that could be accepted"
                 raise VidwatchError(f"video {', '.join(missing)} {reason}")
@@ -170,34 +166,6 @@ def _require(connection: Connection, ids: Iterable[int]) -> dict[int, Any]:
         reason = "could not be read, and nothing can be learned from it"
         raise VidwatchError(f"video {', '.join(failed)} {reason}")
     return found
-
-
-def _require_files(connection: Connection, folders: Folders, rows: Mapping[int, Any]) -> None:
-    """Refuse a label of a clip that was removed from `labelled/`: it would be taken back at once.
-
-    A clip that was taken away from elsewhere can be labelled: its features may still be stored.
-    """
-
-    def is_removed(row: Any) -> bool:
-        folder = folders.class_folder(row["path"])
-        is_labelled = folder is not None and folder[0] == "labelled"
-        return is_labelled and not is_there(row["path"], row["destination"])
-
-    missing = [row for row in rows.values() if is_removed(row)]
-    if not missing:
-        return
-    contents = {row["content"] for row in missing}
-    with_content = or_(videos.c.id.in_(contents), videos.c.duplicate_of.in_(contents))
-    files = select(content_of_video().label("content"), videos.c.path, videos.c.destination)
-    there = {
-        row.content
-        for row in connection.execute(files.where(with_content))
-        if is_there(row.path, row.destination)
-    }
-    if gone := [row for row in missing if row["content"] not in there]:
-        which = ", ".join(f"{row['id']} ({printable(row['name'])})" for row in gone)
-        hint = "put the file into labelled/<class>/ to label it"
-        raise VidwatchError(f"the file of video {which} is gone: it was not labelled; {hint}")
 
 
 def _move_to(connection: Connection, folders: Folders, row: Any, label: Label) -> None:

@@ -230,24 +230,6 @@ def test_a_label_for_an_unknown_or_failed_video_changes_nothing(desk: Desk) -> N
     assert desk.given_labels() == []
 
 
-def test_a_clip_removed_from_labelled_cannot_be_labelled_unless_a_copy_is_there(desk: Desk) -> None:
-    path = desk.put("labelled/Zebra/gone.avi", "one content")
-    desk.notice(path)
-    desk.predict_and_file()
-    (gone,) = (label[0] for label in desk.given_labels())
-    path.unlink()
-    text = rf"the file of video {gone} \(gone.avi\) is gone: it was not labelled"
-    with pytest.raises(VidwatchError, match=text):
-        desk.give_label(gone, "Skiing")
-    with pytest.raises(VidwatchError, match=text):
-        desk.labels.accept([gone], "accepted", "ann", NOW)
-    assert len(desk.given_labels()) == 1
-    desk.arrive("copy.avi", "one content")
-    desk.predict_and_file()
-    desk.give_label(gone, "Skiing")
-    assert desk.given_labels()[-1] == (gone, "labelled", "Skiing", "command")
-
-
 def test_a_clip_that_was_taken_away_from_elsewhere_can_be_labelled(desk: Desk) -> None:
     archived = desk.arrive("archived.avi", "one content")
     desk.predict_and_file()
