@@ -36,6 +36,8 @@ class Entry:
     """The accuracy of always guessing the commonest class; None if that was not measured."""
     beats_chance: bool = True
     """Whether it was shown to be better than such guessing, or that was not measured."""
+    optimistic: str = ""
+    """Why the accuracy is optimistic, in words; empty if nothing is known that makes it so."""
 
     def guessing_in_words(self) -> str:
         """That the model is no better than guessing; empty if it is, or that is not known."""
@@ -43,7 +45,7 @@ class Entry:
             return ""
         guessing = "always guessing the commonest class"
         share = "" if self.chance is None else f" (right on {self.chance:.1%})"
-        return f"no better than {guessing}{share}"
+        return f"no better than {guessing}{share}, and recognises no class beyond chance"
 
     def to_json(self) -> dict[str, Any]:
         """One flat object."""
@@ -169,4 +171,5 @@ def _described(name: str, manifest: dict[str, Any], *, has_weights: bool) -> Ent
         problem=None if has_weights else "its weights are missing",
         chance=None if measured.get("chance") is None else float(measured["chance"]),
         beats_chance=bool(measured.get("beats_chance", True)),
+        optimistic=str(measured.get("optimistic") or ""),
     )

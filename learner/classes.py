@@ -34,10 +34,10 @@ def why_not_a_class(name: str, existing: Collection[str] = ()) -> str | None:
     """
     if not is_class_name(name):
         return CLASS_NAME_RULE
-    if name != name.strip():
-        return f"a class has no space at its start or end; give {name.strip()!r}"
     if name in existing:
         return None
+    if name != name.strip():
+        return f"a class has no space at its start or end; give {name.strip()!r}"
     if same := same_but_for_case(name, existing):
         return f"there is a class {same!r}, which differs in case only; give {same!r}"
     return None

@@ -13,7 +13,7 @@ from learner.calibration import Calibration, calibrate, crossed, losses
 from learner.dataset import release_pages
 from learner.errors import VidwatchError
 from learner.evaluate import HeadScore
-from learner.familiarity import Reference, Scale, energies
+from learner.familiarity import Reference, Scale, axes_for, energies
 from learner.fit import Epoch, judge
 from learner.head import BothHeads, Head, PooledHead
 from learner.linear import Linear
@@ -73,7 +73,9 @@ class _Contest:
         truth = self.truth[known]
         classes = len(self.task.classes)
         head, baseline = fit_best(self.statistics, values, truth, self.groups[known], classes)
-        reference = Reference.of(values[:, : self.order_free], truth, classes)
+        # As many axes for each fold as for the model itself.
+        axes = axes_for(min(len(known) for known, _ in self.folds))
+        reference = Reference.of(values[:, : self.order_free], truth, classes, axes)
         return head.rounded(), baseline.rounded(), reference.rounded()
 
 

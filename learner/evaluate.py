@@ -17,6 +17,7 @@ from learner.cache import Cache
 from learner.classifier import Classifier
 from learner.dataset import Progress, class_names, extract, find_clips, silent
 from learner.errors import VidwatchError
+from learner.guessing import p_of_accuracy, p_of_classes, p_of_either
 
 Array = np.ndarray[Any, Any]
 
@@ -45,7 +46,7 @@ class Score:
     chance: float
     """What always guessing the commonest class of these clips gives."""
     beats_chance: bool
-    """Whether it is better than that, beyond chance (one-sided exact test, at 5 %)."""
+    """Whether it is better than guessing, beyond chance (`learner.guessing`, at 5 %)."""
 
 
 @dataclass(frozen=True)
@@ -156,20 +157,21 @@ def score(
         if counts[index]
     }
     loss = float(-log_softmax(calibrated.astype(np.float64), axis=1)[np.arange(n), truth].mean())
-    chance = float(counts.max() / n)
+    confusion = confusion_matrix(truth, predicted, labels=every)
+    by_chance = p_of_either(p_of_accuracy(confusion), p_of_classes(confusion))
     return Score(
         n=n,
         accuracy=float(right.mean()),
         interval=interval(int(right.sum()), n),
         loss=loss,
         per_class=per_class,
-        confusion=confusion_matrix(truth, predicted, labels=every).tolist(),
+        confusion=confusion.tolist(),
         calibration_error=(
             calibration_error(logits, truth),
             calibration_error(calibrated, truth),
         ),
-        chance=chance,
-        beats_chance=bool(binomtest(int(right.sum()), n, chance, "greater").pvalue < BY_CHANCE),
+        chance=float(counts.max() / n),
+        beats_chance=by_chance < BY_CHANCE,
     )
 
 

@@ -3,7 +3,7 @@
 Statistics alone.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -47,7 +47,7 @@ class Evidence:
     errors: the choice leaves none out, and does not depend on the challenger. So these clips count.
     """
     guessed: bool = False
-    """Nobody named its group: it was found because clips look alike."""
+    """Nobody named its group: it was guessed, as `learner.groups.find_groups` does."""
 
     def outcome(self) -> tuple[str, bool, bool]:
         """Its group, and whether each of the two is right."""
@@ -79,6 +79,13 @@ def count(clips: Collection[Evidence]) -> Counts:
         for model in ("champion", "challenger")
     }
     return {"n": len(clips), "groups": len({clip.group for clip in clips}), **right}
+
+
+def fallen(classes: Mapping[str, Counts], rule: Rule) -> list[str]:
+    """The classes that fall apart: the challenger loses too many clips. The worst first."""
+    lost = {name: of["champion"] - of["challenger"] for name, of in classes.items()}
+    found = [name for name in lost if lost[name] > max(1, rule.class_loss * classes[name]["n"])]
+    return sorted(found, key=lambda name: (-lost[name], name))
 
 
 def counted(n: int, noun: str = "clip") -> str:

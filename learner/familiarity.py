@@ -52,17 +52,21 @@ class Reference:
     """`(R, R)` float32: after it, clips of one class differ by 1 in all directions."""
 
     @classmethod
-    def of(cls, statistics: Array, truth: Array, classes: int) -> Self:
-        """Of `(N, S)` statistics of the training clips and `(N,)` class indices."""
+    def of(cls, statistics: Array, truth: Array, classes: int, axes: int = AXES) -> Self:
+        """Of `(N, S)` statistics of the training clips and `(N,)` class indices.
+
+        At most `axes` principal components count: models that are compared have to have as many,
+        since distances grow with their number.
+        """
         from sklearn.covariance import ledoit_wolf  # slow to import, and only for training
 
         width = statistics.shape[1]
         spanned = Axes.spanned_by(statistics, np.full(width, width**-0.5, np.float32))
-        kept = max(1, min(AXES, len(statistics) // CLIPS_AN_AXIS))
+        kept = axes_for(len(statistics), axes)
         directions = spanned.directions[:, -kept:]
-        axes = directions * (spanned.gains / spanned.standard.std)[:, None]
+        onto = directions * (spanned.gains / spanned.standard.std)[:, None]
         places = np.concatenate(
-            [_places(part, spanned.standard.mean, axes) for part in chunks(statistics)]
+            [_places(part, spanned.standard.mean, onto) for part in chunks(statistics)]
         )
         means = np.stack([places[truth == label].mean(0) for label in range(classes)])
         within, _ = ledoit_wolf(places - means[truth], assume_centered=True)
@@ -73,7 +77,7 @@ class Reference:
         step = np.maximum(np.abs(places).max(0), 1e-6) / 127
         return cls(
             offset=spanned.standard.mean,
-            axes=axes.astype(np.float32),
+            axes=onto.astype(np.float32),
             clips=np.rint(places / step).astype(np.int8),
             step=step.astype(np.float32),
             classes=means.astype(np.float32),
@@ -129,13 +133,16 @@ class Reference:
 class Scale:
     """Turns the figures of a clip into its familiarity.
 
-    That is the share of clips of known classes that look stranger than this one: of known clips,
-    5 % are below 0.05 (conformal prediction; Vovk et al., 2005).
+    That is the share of clips of known classes that look stranger than this one, the clip itself
+    counted: of known clips, 5 % are below 0.05 (conformal prediction; Vovk et al., 2005). Fewer
+    than 19 known clips cannot show that any clip is strange.
     """
 
     means: tuple[float, ...]
     """Of each figure, over clips of known classes."""
     stds: tuple[float, ...]
+    count: int
+    """How many clips of known classes there were."""
     quantiles: tuple[float, ...]
     """Of the sum of the standardised figures, from the lowest to the highest."""
 
@@ -149,16 +156,27 @@ class Scale:
         quantiles = np.quantile(sums, np.linspace(0, 1, QUANTILES))
         if quantiles[-1] - quantiles[0] < LEAST_SPREAD:
             quantiles = np.median(sums) + np.linspace(-0.5, 0.5, QUANTILES) * LEAST_SPREAD
-        return cls(tuple(map(float, means)), tuple(map(float, stds)), tuple(map(float, quantiles)))
+        return cls(
+            means=tuple(map(float, means)),
+            stds=tuple(map(float, stds)),
+            count=len(figures),
+            quantiles=tuple(map(float, quantiles)),
+        )
 
     def familiarity(self, figures: Array) -> Array:
         """`(N, 3)` figures to `(N,)`, from 0 to 1."""
         sums = self.scores(figures)
-        return np.interp(sums, self.quantiles, np.linspace(0, 1, len(self.quantiles)))
+        below = np.interp(sums, self.quantiles, np.linspace(0, 1, len(self.quantiles)))
+        return np.asarray((self.count * below + 1) / (self.count + 1))
 
     def scores(self, figures: Array) -> Array:
         """`(N, 3)` figures to `(N,)`: as familiarity, but without an end."""
         return np.asarray(((figures - np.array(self.means)) / np.array(self.stds)).sum(1))
+
+
+def axes_for(clips: int, most: int = AXES) -> int:
+    """How many principal components so many clips can say something of."""
+    return max(1, min(most, clips // CLIPS_AN_AXIS))
 
 
 def energies(logits: Array) -> Array:

@@ -1,19 +1,34 @@
 """Compares a challenger with a champion that knows none of its classes.
 
 So it is with the first model of one's own: the starter is right on none of the clips that a person
-has labelled with classes of their own. The challenger has to be better than guessing.
+has labelled with classes of their own. The challenger has to be better than guessing, as
+`learner.guessing` tests it.
 """
 
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from learner.evidence import Counts, Evidence, NextStep, Outcome, Rule, by_class, count, counted
-from learner.exact import at_least
+import numpy as np
+
+from learner.evidence import (
+    Counts,
+    Evidence,
+    NextStep,
+    Outcome,
+    Rule,
+    by_class,
+    count,
+    counted,
+    fallen,
+)
+from learner.guessing import FOR_ACCURACY, p_of_accuracy, p_of_classes, p_of_either
 from learner.paired import Paired
+
+Array = np.ndarray[Any, Any]
 
 MORE_CLIPS = 5
 MOST_CLIPS = 100  # if more were needed, the number would say little
@@ -50,54 +65,86 @@ class FirstModel:
         labels = Counter(clip.label for clip in self.clips)
         return max(sorted(labels.items()), key=lambda item: item[1], default=("", 0))
 
-    @property
-    def chance(self) -> float:
-        """The accuracy of guessing."""
-        return self.commonest[1] / max(1, self.total["n"])
+    @cached_property
+    def names(self) -> list[str]:
+        """All classes, of labels and of predictions: the rows and columns of the counts."""
+        return sorted({name for clip in self.clips for name in (clip.label, clip.challenger)})
 
     @cached_property
-    def design_effect(self) -> float:
-        """As of `Paired`, over the groups that somebody named.
+    def confusion(self) -> Array:
+        """`(C, C)`: how many clips of each label (rows) got each prediction (columns)."""
+        return self._counted(np.ones(len(self.clips)))
+
+    @cached_property
+    def by_groups(self) -> Array:
+        """The same, if all clips of a label in a group count as one."""
+        units = [(clip.label, name) for clip, name in zip(self.clips, self._groups, strict=True)]
+        sizes = Counter(units)
+        return self._counted(np.array([1 / sizes[unit] for unit in units]))
+
+    def _counted(self, weights: Array) -> Array:
+        table = np.zeros((len(self.names), len(self.names)))
+        for clip, weight in zip(self.clips, weights, strict=True):
+            table[self.names.index(clip.label), self.names.index(clip.challenger)] += weight
+        return table
+
+    @cached_property
+    def _groups(self) -> list[str]:
+        """Of each clip, the group that somebody named, or a name for the clip alone.
 
         If no class has two groups, as with a single camera, groups show nothing: clips count.
         """
-        if all(of["groups"] < LEAST_GROUPS for of in self.new.values()):
-            return 1.0
-        outcomes = [
-            (f"clip {number}" if clip.guessed else f"group {clip.group}", False, is_right)
+        is_single = all(of["groups"] < LEAST_GROUPS for of in self.new.values())
+        return [
+            f"clip {number}" if is_single or clip.guessed else f"group {clip.group}"
             for number, clip in enumerate(self.clips)
-            for _, _, is_right in [clip.outcome()]
         ]
-        return Paired.of(outcomes).design_effect
 
-    def _probability(self, right: float, n: float, effect: float = 1) -> float:
-        """How probable it is that guessing has so many right."""
-        return at_least(right / effect, n / effect, self.chance)
+    @cached_property
+    def design_effect(self) -> float:
+        """As of `Paired`, over the groups that somebody named."""
+        return Paired.of(
+            (name, False, clip.challenger == clip.label)
+            for name, clip in zip(self._groups, self.clips, strict=True)
+        ).design_effect
 
     @cached_property
     def p(self) -> float:
         """How probable it is that guessing does as well, if each clip counts."""
-        return self._probability(self.total["challenger"], self.total["n"])
+        return p_of_either(p_of_accuracy(self.confusion), p_of_classes(self.confusion))
 
     @cached_property
     def p_groups(self) -> float:
         """The same, if clips of one group count less."""
-        return self._probability(self.total["challenger"], self.total["n"], self.design_effect)
+        of_accuracy = p_of_accuracy(self.confusion, self.design_effect)
+        return p_of_either(of_accuracy, p_of_classes(self.by_groups))
+
+    def _is_shown(self, p: float, p_groups: float) -> bool:
+        return p <= self.level and p_groups <= GROUPS_MAY * self.level
 
     @cached_property
     def is_shown(self) -> bool:
         """Whether it is better than guessing and than the champion, beyond chance."""
         is_better = self.total["challenger"] > self.total["champion"]
-        by_groups = self.p_groups <= GROUPS_MAY * self.level
-        return is_better and self.p <= self.level and by_groups
+        return is_better and self._is_shown(self.p, self.p_groups)
+
+    @cached_property
+    def fallen(self) -> list[str]:
+        """The classes of labels on which the champion is right, and the challenger is not."""
+        unbiased = [clip for clip in self.clips if not clip.biased]
+        return fallen(by_class(unbiased, {clip.label for clip in unbiased}), self.rule)
 
     @cached_property
     def outcome(self) -> Outcome:
         """What follows from the counts."""
+        if self.fallen:
+            return "refused"
         if self.is_shown:
             return "promoted"
-        least = max(self.commonest[1], self.total["champion"])
-        is_useless = self.total["challenger"] <= least
+        right = self.total["challenger"]
+        is_useless = right <= self.total["champion"] or (
+            right <= self.commonest[1] and self.p > self.level
+        )
         # Of clips of a single class, guessing is right on all.
         is_judged = self.commonest[1] < self.total["n"]
         return "refused" if is_useless and is_judged else "undecided"
@@ -108,15 +155,20 @@ class FirstModel:
         if self.outcome != "undecided":
             return 0
         n = max(1, self.total["n"])
-        share = self.total["challenger"] / n if self.clips else 1.0
-        chance = self.chance if 0 < self.chance < 1 else 0.5
+        by_clips, by_groups = self.confusion / n, self.by_groups / n
+        if self.commonest[1] == self.total["n"]:  # of one class: as if two had as many
+            share = self.total["challenger"] / n if self.clips else 1.0
+            by_clips = np.array([[share, 1 - share], [1 - share, share]]) / 2
+            by_groups = by_clips / self.design_effect
 
         def is_decided(more: int) -> bool:
             of = self.total["n"] + more
-            whole = at_least(int(share * of), of, chance)
-            effect = self.design_effect
-            by_groups = at_least(share * of / effect, of / effect, chance)
-            return whole <= self.level and by_groups <= GROUPS_MAY * self.level
+            of_accuracy = p_of_accuracy(of * by_clips)
+            of_groups = p_of_accuracy(of * by_clips, self.design_effect)
+            return self._is_shown(
+                p_of_either(of_accuracy, p_of_classes(of * by_clips)),
+                p_of_either(of_groups, p_of_classes(of * by_groups)),
+            )
 
         return max(1, bisect_left(range(MOST_CLIPS), True, key=is_decided))
 
@@ -196,12 +248,24 @@ class FirstModel:
 
     def _conclusion(self) -> str:
         if self.outcome == "promoted":
-            return "it is better, beyond chance"
+            is_right_more_often = p_of_accuracy(self.confusion) <= FOR_ACCURACY * self.level
+            return "it is better, beyond chance" if is_right_more_often else self._recognised()
+        if self.fallen:
+            return f"class {self.fallen[0]} falls apart"
         if self.outcome == "refused":
             return "it is no better than guessing"
         if self.p <= self.level:
             return "better, but too few recordings to rule out chance"
         return "too few to rule out chance"
+
+    def _recognised(self) -> str:
+        """Which class it is that cannot be recognised as well by chance."""
+        best = int(p_of_classes(self.confusion).argmin())
+        n, predicted = self.confusion.sum(1)[best], self.confusion.sum(0)[best]
+        hits = self.confusion[best, best]
+        counts = f"{hits:.0f} of its {n:.0f} clips get it"
+        counts += f", and {predicted - hits:.0f} of the {len(self.clips) - n:.0f} others"
+        return f"it recognises {self.names[best]}, beyond chance: {counts}"
 
     def next_step(self) -> NextStep:
         """What a person can do."""
@@ -242,5 +306,5 @@ def compare(
         level: How probable it may be that guessing does as well.
         rule: What a challenger has to show.
     """
-    clips = [replace(clip, biased=False) for clip in (*evidence, *crossed)]
+    clips = [*evidence, *crossed]
     return FirstModel(clips, len(crossed), by_class(clips, classes), level, rule)

@@ -14,14 +14,10 @@ from functools import cache, partial
 from typing import Literal
 
 from learner.errors import VidwatchError
+from learner.likeness import earlier_alike
 
 # UCF101's names, `v_<Class>_g<group>_c<clip>`: one group shows one person or scene.
 GROUP_PATTERN = r"^(.+_g\d+)_c\d+"
-
-# Of 512 bits, so many at most differ. Within UCF101's groups that is true of 48 % of the pairs of
-# clips, and of 1 in 20,000 of other pairs.
-ALIKE = 70
-COMPARED = 2000  # clips before it that a clip may look like
 
 Way = Literal["stated", "alike", "day", "hour", "runs", "clips"]
 """How the groups of a class were found, in words that people see, the surest first."""
@@ -41,6 +37,10 @@ PAUSE = timedelta(seconds=60)
 NO_DATE = datetime(1990, 1, 1, tzinfo=UTC)
 
 _MARK = "#"  # begins the name of each guessed group
+# A folder may begin with the mark, too, as "#1 door".
+_GUESSED = re.compile(
+    rf"{_MARK}(((run|clip) )?(\d+|[0-9a-f]{{64}})|day \d+-\d\d-\d\d|hour \d+-\d\d-\d\d \d\d)"
+)
 _EXPLAINED = {
     "day": "each day of recording",
     "hour": "each hour of recording",
@@ -118,10 +118,10 @@ def find_groups(clips: Sequence[ClipFacts]) -> Grouping:
     3. "runs": clips that were recorded in a row.
     4. "clips": each clip is a group of its own.
 
-    The result does not depend on the order in which the clips are given. With more clips, the
-    group of a clip stays as long as its class needs no other way. When the way changes, all groups
-    of the class that were guessed get other names. To whoever keeps what was decided for a group,
-    these are new groups.
+    The result does not depend on the order in which the clips are given. It may change with more
+    clips: one that was recorded earlier begins a group, and so names it; one that looks like two
+    groups joins them; and if a class needs another way, all its guessed groups are others. Whoever
+    keeps something for a group, keeps it for its clips.
     """
     # Compared, and joined to runs, in an order that is the same wherever the files lie.
     guessed = sorted(
@@ -156,7 +156,7 @@ def recorded_at(mtime_ns: int) -> datetime | None:
 
 def is_guessed(group: str) -> bool:
     """Whether the name of a group is one that `find_groups` makes for a guess."""
-    return re.match(rf"{_MARK}(\d+|[0-9a-f]{{64}}|(day|hour|run|clip) .+)$", group) is not None
+    return _GUESSED.fullmatch(group) is not None
 
 
 def readable(group: str) -> str:
@@ -169,17 +169,6 @@ def readable(group: str) -> str:
 def is_found_by_likeness(group: str) -> bool:
     """Whether the clips of a group were found to look the same."""
     return is_guessed(group) and " " not in group
-
-
-def alike(fingerprint: bytes, others: Sequence[bytes]) -> int | None:
-    """The position of the fingerprint in `others` that is most like this one.
-
-    None if no other one shows the same scene.
-    """
-    bits = int.from_bytes(fingerprint)
-    distances = [(bits ^ int.from_bytes(other)).bit_count() for other in others]
-    nearest = min(range(len(distances)), key=distances.__getitem__, default=None)
-    return nearest if nearest is not None and distances[nearest] <= ALIKE else None
 
 
 def group_of(name: str, folders: Sequence[str], pattern: re.Pattern[str]) -> str | None:
@@ -234,23 +223,15 @@ def _by_likeness(clips: Sequence[ClipFacts], guessed: Sequence[int]) -> dict[int
 
     A clip is of the group of that one of the `COMPARED` clips before it that is most like it.
     """
-    import numpy as np  # here, since commands that end at once import this module
-
-    comparable = [i for i in guessed if clips[i].fingerprint is not None]
-    if not comparable:
+    prints = {i: print_ for i in guessed if (print_ := clips[i].fingerprint) is not None}
+    if not prints:
         return {}
-    packed = b"".join(clips[i].fingerprint or b"" for i in comparable)
-    prints = np.frombuffer(packed, np.uint64).reshape(len(comparable), -1)
     names: list[str] = []
-    for at, i in enumerate(comparable):
-        first = max(0, at - COMPARED)
-        distances = np.bitwise_count(prints[first:at] ^ prints[at]).sum(1, dtype=np.int64)
-        nearest = int(distances.argmin()) if len(distances) else None
-        is_alike = nearest is not None and distances[nearest] <= ALIKE
-        names.append(names[first + (nearest or 0)] if is_alike else f"{_MARK}{clips[i].own}")
+    for i, like in zip(prints, earlier_alike(list(prints.values())), strict=True):
+        names.append(f"{_MARK}{clips[i].own}" if like is None else names[like])
     largest = LARGEST_OF_ALL * len(clips)
     crowded = {name for name, n in Counter(names).items() if n > max(1, largest)}
-    return {i: name for i, name in zip(comparable, names, strict=True) if name not in crowded}
+    return {i: name for i, name in zip(prints, names, strict=True) if name not in crowded}
 
 
 def _by_time(clips: Sequence[ClipFacts], guessed: Sequence[int], kind: str) -> dict[int, str]:

@@ -67,6 +67,7 @@ def judge(
     comparison_number: int,
     rule: Rule = DEFAULT,
     crossed: Sequence[Evidence] = (),
+    optimistic: str | None = None,
 ) -> Verdict:
     """Decide by `rule`.
 
@@ -81,6 +82,7 @@ def judge(
         comparison_number: counts the comparisons with this champion from 1, this one included.
         rule: what a challenger has to show.
         crossed: clips of which each model that learned from them predicts by cross-validation.
+        optimistic: why counts by the groups of these clips are optimistic; None if they are not.
     """
     level = rule.odds * 6 / (pi * comparison_number) ** 2
     shared = set(champion_classes) & set(challenger_classes)
@@ -98,7 +100,10 @@ def judge(
         **trial.figures(),
         "rule": asdict(rule),
     }
-    return Verdict(trial.outcome, trial.reason(), figures)
+    reason = trial.reason()
+    if optimistic and (evidence or crossed):
+        reason += f" These counts are {optimistic}."
+    return Verdict(trial.outcome, reason, figures)
 
 
 def _trial(

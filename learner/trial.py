@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from learner.evidence import Counts, NextStep, Outcome, Rule, counted
+from learner.evidence import Counts, NextStep, Outcome, Rule, counted, fallen
 from learner.paired import Paired, quantile
 
 FEWEST_CLIPS = 3
@@ -53,13 +53,7 @@ class Trial:
 
         Also those that the challenger does not know.
         """
-        lost = {name: of["champion"] - of["challenger"] for name, of in self.known.items()}
-        fallen = [
-            name
-            for name in lost
-            if lost[name] > max(1, self.rule.class_loss * self.known[name]["n"])
-        ]
-        return sorted(fallen, key=lambda name: (-lost[name], name))
+        return fallen(self.known, self.rule)
 
     @cached_property
     def waiting(self) -> dict[str, int]:
@@ -129,6 +123,25 @@ class Trial:
             )
 
         return bisect_left(range(MOST_CLIPS), True, key=is_decided)
+
+    @property
+    def _can_be_promoted(self) -> bool:
+        """Whether it may take over after more clips, if they are like the others.
+
+        Else, however many are labelled, they only show that the champion stays.
+        """
+        has_reason = self.recognised or self.waiting or self.paired.difference > 0
+        return bool(has_reason) or not self.total["n"]
+
+    @property
+    def _cannot_gain(self) -> bool:
+        """Whether the champion is wrong on so few clips that no gain is worth waiting for."""
+        if self.recognised or self.waiting:
+            return False
+        if self.outcome == "refused" and self._loses(self.paired):
+            return False
+        n = self.total["n"]
+        return n - self.total["champion"] < self.rule.gain * n
 
     @property
     def fewest(self) -> list[str]:
@@ -263,16 +276,18 @@ class Trial:
         if self.outcome == "promoted":
             return NextStep("", {})
         worst = self._worst()
-        if self.missing:
+        if self._cannot_gain:
+            right = f"{self.total['champion']} of {counted(self.total['n'])}"
+            text = f"The champion is right on {right}, and stays. Nothing has to be done"
+            return NextStep(f"{text}; if it is wrong on other clips, label these.", {})
+        if self.missing and self._can_be_promoted:
             names = self.fewest
             share = -(-self.missing // max(1, len(names)))
             text = f"Label about {self.missing:,} more clips, above all of {', '.join(names)}"
             return NextStep(f"{text}; corrections do not count.", dict.fromkeys(names, share))
-        if self._loses(self.paired):
+        if self.outcome == "refused" and self._loses(self.paired):
             text = f"Check the newest labels ('vidwatch labels'), then label more of {worst}"
             return NextStep(f"{text}.", {worst: MORE_CLIPS})
-        if not worst:
-            return NextStep("Nothing is to be done: the champion is right on all of them.", {})
         text = f"The champion stays. What helps most are more labels of {worst}"
         return NextStep(f"{text}.", {worst: MORE_CLIPS})
 

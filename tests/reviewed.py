@@ -15,7 +15,7 @@ from daemon.database.predictions import Predictions
 from daemon.database.tables import labels
 from daemon.home.settings import load
 from daemon.review.app import make_app
-from daemon.review.cards import probabilities
+from daemon.review.cards import Calibration, probabilities
 from daemon.review.site import Site
 from daemon.training.decisions import Decisions
 from learner import checkpoint
@@ -33,6 +33,7 @@ class ReviewedHome(MadeHome):
 
     def __init__(self, root: Path) -> None:
         super().__init__(root / "home", now=NOW, model="tiny", classes=CLASSES)
+        self.calibration = Calibration(TEMPERATURE)
         self.model = self.save_model("tiny", root)
         Decisions(self.engine).apply_setting("tiny", NOW)
         self.count = 0
@@ -82,7 +83,7 @@ class ReviewedHome(MadeHome):
         self.predictions = Predictions(self.engine, review_share=float(sampled))
         self.enqueue(path, group=group or f"scene {self.count}")
         clip = read_clip(path, SPEC)
-        odds = probabilities(logits, TEMPERATURE)
+        odds = probabilities(logits, self.calibration)
         best = odds.index(max(odds))
         predicted = self.model_prediction(CLASSES[best], max(odds), logits)
         (video,) = self.predict_and_file(

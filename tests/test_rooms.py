@@ -42,6 +42,7 @@ LIGHT_LEARNER = {
     "learner.errors",
     "learner.files",
     "learner.groups",
+    "learner.likeness",
     "learner.catalogue",
     "learner.recipe",
     "learner.sequential",

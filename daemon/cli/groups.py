@@ -5,6 +5,7 @@ Slow imports stand in the functions that need them.
 
 import json
 import os
+import shlex
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,7 @@ from learner.groups import GROUP_PATTERN, compile_pattern, readable
 
 if TYPE_CHECKING:
     from daemon.labels.groups import LabelledGroups, PatternResult
+    from daemon.labels.patterns import PatternWarnings
 
 app = typer.Typer()
 
@@ -57,42 +59,53 @@ def groups(
     home: Home = context.obj
     if pattern is None:
         used = settings.load(home.settings).group_pattern
-        found = _found(home)
+        found, fitting = _found(home)
         changes: dict[str, Any] = {}
-        advice = _how_to_name(home, used)
+        advice = _how_to_name(home, used, fitting)
     else:
         used = pattern
-        found, result = _with_pattern(home, pattern, dry_run=dry_run)
-        changes = {**vars(result), "applied": not dry_run}
-        advice = _conclusion(home, pattern, result, dry_run=dry_run)
+        found, result, warnings = _with_pattern(home, pattern, dry_run=dry_run)
+        changes = {**vars(result), "applied": not dry_run, "warnings": list(warnings.all)}
+        advice = _conclusion(home, pattern, result, warnings, dry_run=dry_run)
     if as_json:
         print(json.dumps({**_to_json(found, used), **changes, "advice": advice}))
         return
     _print_groups(found)
+    for warning in changes.get("warnings", ()):
+        print(f"warning: {warning}")
     print(advice)
 
 
-def _found(home: Home) -> "LabelledGroups":
+def _found(home: Home) -> tuple["LabelledGroups", str | None]:
+    """The groups, and a pattern for the file names that would suit; None if they need none."""
     from daemon.labels.groups import labelled_groups
+    from daemon.labels.patterns import fitting_pattern
 
     with database(home) as engine, engine.begin() as connection:
-        return labelled_groups(connection)
+        found = labelled_groups(connection)
+        are_stated = found.found.how == "stated"
+        return found, None if are_stated else fitting_pattern(connection, found)
 
 
 def _with_pattern(
     home: Home, pattern: str, *, dry_run: bool
-) -> tuple["LabelledGroups", "PatternResult"]:
+) -> tuple["LabelledGroups", "PatternResult", "PatternWarnings"]:
     """The groups with this pattern, which stays applied unless it is a dry run.
 
     Raises:
-        VidwatchError: it is no regular expression, or matches no name.
+        VidwatchError: it is no regular expression, matches no name, or would leave a class too few
+            groups, and it is no dry run.
     """
     from daemon.labels.groups import applied_pattern, apply_pattern, labelled_groups
+    from daemon.labels.patterns import PatternWarnings, warnings_of
 
     compiled = compile_pattern(pattern)
-    before = compile_pattern(applied_pattern(home))
+    applied = applied_pattern(home)
+    before = compile_pattern(applied)
     root = os.fsencode(home.root)
+    warnings = PatternWarnings()
     with database(home) as engine, engine.execution_options(writes=True).connect() as connection:
+        found_before = labelled_groups(connection)
         result = apply_pattern(connection, root, compiled, before)
         # The default is taken back to, whatever it matches.
         if result.videos and not result.matched and pattern != GROUP_PATTERN:
@@ -100,21 +113,51 @@ def _with_pattern(
             trouble = f"--pattern {pattern!r} matches none of {counted(result.videos, 'file name')}"
             raise VidwatchError(f"groups: {trouble}; nothing was changed")
         found = labelled_groups(connection)
-        if dry_run:
+        if pattern not in (GROUP_PATTERN, applied):
+            warnings = warnings_of(connection, pattern, found_before, found)
+        if dry_run or warnings.blocking:
             connection.rollback()
         else:
             connection.commit()
-    return found, result
+    if warnings.blocking and not dry_run:
+        raise VidwatchError(_refusal(home, pattern, warnings))
+    return found, result, warnings
 
 
-def _conclusion(home: Home, pattern: str, result: "PatternResult", *, dry_run: bool) -> str:
+def _refusal(home: Home, pattern: str, warnings: "PatternWarnings") -> str:
+    """Why a pattern is not applied, and how to have it all the same."""
+    from daemon.home.settings import toml_text
+
+    trouble = f"--pattern {pattern!r} was not applied: {'; '.join(warnings.blocking)}"
+    line = f"group_pattern = {toml_text(pattern)}"
+    return (
+        f"groups: {trouble}. Give another pattern (--dry-run shows what one gives). If these clips "
+        f"are of one recording, write this line into {home.settings} and restart the daemon: {line}"
+    )
+
+
+def _conclusion(
+    home: Home,
+    pattern: str,
+    result: "PatternResult",
+    warnings: "PatternWarnings",
+    *,
+    dry_run: bool,
+) -> str:
     """Set the setting, unless it is a dry run; gives what to tell the person."""
     matches = f"the pattern matches {result.matched} of {counted(result.videos, 'file name')}"
     clips = counted(result.changed, "clip")
     if dry_run:
         nothing = "nothing was changed: leave --dry-run out to apply it"
+        if warnings.blocking:
+            nothing = "nothing was changed, and without --dry-run it is refused"
         return f"{matches}; {clips} would be regrouped; {nothing}"
-    return f"{matches}; {clips} regrouped; {_set_pattern(home, pattern)}"
+    back = "" if pattern == GROUP_PATTERN else f"\n{_way_back()}"
+    return f"{matches}; {clips} regrouped; {_set_pattern(home, pattern)}{back}"
+
+
+def _way_back() -> str:
+    return f"to go back: {shlex.join(['vidwatch', 'groups', '--pattern', GROUP_PATTERN])}"
 
 
 def _set_pattern(home: Home, pattern: str) -> str:
@@ -195,13 +238,19 @@ def _print_groups(found: "LabelledGroups") -> None:
         print(f"figures by these groups are {found.found.reason}")
 
 
-def _how_to_name(home: Home, pattern: str) -> str:
+def _how_to_name(home: Home, pattern: str, fitting: str | None) -> str:
+    """How to name recordings; `fitting` is a pattern that suits the names that are there."""
     from daemon.home.settings import toml_text
 
     folder = home.root / "labelled" / "<class>" / "<recording>"
+    names = "or let a regular expression find them in the file names"
+    if fitting:
+        command = shlex.join(["vidwatch", "groups", "--pattern", fitting, "--dry-run"])
+        names += f"; this shows what one gives:\n  {command}"
+    else:
+        names += ": vidwatch groups --pattern REGEX --dry-run shows what one gives"
+    back = "" if pattern == GROUP_PATTERN else f"; {_way_back()}"
     return (
-        f"to name the recordings, move their clips into sub-folders: {folder}/\n"
-        "or let a regular expression find them in the file names; this shows what one gives:\n"
-        "  vidwatch groups --pattern '^([^_]+)_' --dry-run\n"
-        f"now it is {toml_text(pattern)} (group_pattern)"
+        f"to name the recordings, move their clips into sub-folders: {folder}/\n{names}\n"
+        f"now it is {toml_text(pattern)} (group_pattern){back}"
     )

@@ -121,7 +121,7 @@ def labels(context: typer.Context, as_json: Json = False) -> None:
     from daemon.labels.classes import odd_names
     from daemon.report import next_training
     from daemon.report.labels import render, render_suggestions
-    from daemon.training.retraining import forecast
+    from daemon.training.forecast import forecast
 
     home: Home = context.obj
     with database(home) as engine, engine.begin() as connection:

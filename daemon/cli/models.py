@@ -49,6 +49,9 @@ def models(context: typer.Context, as_json: Json = False) -> None:
         return
     console = Console()
     console.print(_model_table(found, history.champion))
+    for model in found:
+        if model.optimistic:
+            print(f"{model.name}: its accuracy is {printable(model.optimistic)}")
     if history.decisions:
         console.print(_decision_table(history.decisions))
     if history.shadow:
@@ -201,8 +204,11 @@ def _accuracy(model: "Entry") -> str:
     if model.accuracy is None or not model.interval:
         return "not measured"
     low, high = model.interval
-    is_flattered = "optimistic" in model.method or "flattering" in model.method
-    note = ", flattered" if is_flattered else ""
+    note = ""
+    if model.optimistic or "optimistic" in model.method:
+        note = ", optimistic"
+    elif "flattering" in model.method:
+        note = ", flattering"
     return f"{model.accuracy:.1%} ({low:.1%} to {high:.1%}{note})"
 
 
@@ -219,7 +225,7 @@ def _decision_table(decisions: "Sequence[DecisionRow]") -> Any:
     for row in decisions:
         before = model_name(row.champion) if row.champion else ""
         why = f"{row.reason} {row.figures.get('next', '')}".strip()
-        cells = (model_name(row.challenger), row.verdict, before, why)
+        cells = (model_name(row.challenger), row.outcome, before, why)
         when = f"{row.created_at:%Y-%m-%d %H:%M}"
         table.add_row(when, *(Text(printable(cell)) for cell in cells))
     return table

@@ -31,7 +31,7 @@ from daemon.database.tables import (
     videos,
 )
 from daemon.home.folders import Folders
-from learner.groups import COMPARED, alike
+from learner.likeness import COMPARED, alike
 
 READ = ("frames_asked", "frames_read", "decoder", "read_share")
 

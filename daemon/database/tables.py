@@ -284,7 +284,8 @@ def lies_below(path: ColumnElement[bytes], folder: bytes) -> ColumnElement[bool]
     return and_(path > folder + b"/", path < folder + b"0")  # "0" follows "/"
 
 
-# Whether models learn from the clips of a group, or these clips judge models. A row never changes.
+# Whether models learn from the clips of a group, or these clips judge models. Each clip has a row
+# under its own group, too. A row changes from holdout to training if clips of both come together.
 groups = Table(
     "groups",
     metadata,

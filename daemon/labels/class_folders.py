@@ -6,7 +6,7 @@ If a file lies where vidwatch put it, that is no label. In another class folder,
 import logging
 import os
 import pwd
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -185,15 +185,23 @@ class ClassFolders:
             self._warned.add(path)
 
 
-def is_label(connection: Connection, folders: Folders, file: Found) -> bool:
+def is_label(
+    connection: Connection, folders: Folders, file: Found, classes: Collection[str]
+) -> bool:
     """Whether a file that no row explains will be taken for a label by the daemon, and stay.
 
     A file that replaced a predicted one, or was changed after it was filed, is no label.
+
+    Args:
+        connection: To the database.
+        folders: The home's folders.
+        file: The file.
+        classes: Those of `offered_classes`, which reads all labels.
     """
     folder = folders.class_folder(file.path)
     if folder is None:
         return False
-    if folder != UNSURE_FOLDER and why_not_a_class(folder[1], offered_classes(connection)):
+    if folder != UNSURE_FOLDER and why_not_a_class(folder[1], classes):
         return False
     if _by_identity(connection, file.identity) is not None:
         return True

@@ -141,8 +141,8 @@ def note_applied(home: Home, pattern: str) -> None:
 def regroup(connection: Connection, changes: Mapping[int, str | None]) -> None:
     """Give videos other groups, by their ids; None if nothing states one any more.
 
-    The side of a group that gets another video is chosen anew, with all of its videos: if a model
-    was trained on one of them, the group cannot judge that model.
+    The side of a group that gets another video is that of its videos. If one of them trains models,
+    all do.
     """
     if not changes:
         return

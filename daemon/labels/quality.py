@@ -169,7 +169,7 @@ def labelled_contents(connection: Connection) -> list[LabelledContent]:
             continue
         group = names.get(video) or group or own_group(video)
         given = tuple(GivenLabel(*row[len(of_content) :]) for row in all_rows)
-        side = sides.get(group)
+        side = sides.get(group) or sides.get(own_group(video))
         found.append(LabelledContent(video, name, sha256, group, side, class_name, given))
     return found
 

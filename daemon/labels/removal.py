@@ -6,25 +6,26 @@ while only. So a clip that is removed takes its label with it. If the clip comes
 is given again, as it was.
 
 A disk that is away is no removal: nothing is taken back if `labelled/` or all of its clips are
-gone, or if a folder cannot be searched.
+gone, if a folder cannot be searched, or if a class folder is there and has nothing in it, as the
+place of a disk that is not mounted.
 """
 
 import logging
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, insert, not_, select, true
+from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, insert, not_, select, true
 
 from daemon.database.tables import content_of_video, labels, lies_below, stands, videos
 from daemon.home.folders import Folders
 from daemon.home.identity import identify
-from daemon.home.texts import counted
+from daemon.home.texts import counted, printable
 from daemon.labels.queries import newest
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,8 @@ SUBJECT = "labelled"
 BETWEEN_LOOKS = timedelta(seconds=5)
 # Looking for a million files may take a twentieth of one processor.
 PAUSE_PER_WORK = 20
+# Labels that one transaction takes back: a query takes so many values, and others wait for it.
+AT_ONCE = 1000
 REMOVED = "moved"
 """The source of a withdrawal because the file was moved out of its class folder."""
 
@@ -47,6 +50,8 @@ class _Seen:
 
     there: set[int]
     gone: set[int]
+    away: list[Path]
+    """The class folders that are kept, since a disk may be missing there."""
 
 
 class Removal:
@@ -91,16 +96,17 @@ class Removal:
             removed = _removed(connection)
         seen = self._look(files)
         all_are_gone = bool(seen.gone) and not seen.there
-        self._note(SUBJECT, _all_are_gone(len(seen.gone)) if all_are_gone else None)
+        notice = _are_away(seen.away) if seen.away else None
+        self._note(SUBJECT, _all_are_gone(len(seen.gone)) if all_are_gone else notice)
         if all_are_gone:
             self._missed_at.clear()
         else:
             self._missed_at = {id_: self._missed_at.get(id_, now) for id_ in seen.gone}
-        due = {id_ for id_, at in self._missed_at.items() if now >= at + self._grace}
-        if due:
-            self._take_back({id_: files[id_] for id_ in due}, now)
-        if removed:
-            self._give_again(removed, now)
+        due = [id_ for id_, at in self._missed_at.items() if now >= at + self._grace]
+        for first in range(0, len(due), AT_ONCE):
+            self._take_back({id_: files[id_] for id_ in due[first : first + AT_ONCE]}, now)
+        if removed and (back := self._come_back(removed)):
+            self._give_again(back, now)
 
     def _look(self, files: Files) -> _Seen:
         there = set()
@@ -110,13 +116,15 @@ class Removal:
                 there.add(content)
             for path in paths:
                 by_folder[self._class_folder(path)].add(content)
-        away = set[int]()
-        for folder, contents in by_folder.items():
-            if contents.isdisjoint(there):
-                away |= contents if self._is_away(folder) else set()
-            else:
+        gone = set(files) - there
+        away = []
+        for folder, contents in sorted(by_folder.items()):
+            if not contents.isdisjoint(there):
                 self._devices[folder] = folder.stat().st_dev
-        return _Seen(there, set(files) - there - away)
+            elif self._is_away(folder):
+                gone -= contents
+                away.append(folder)
+        return _Seen(there, gone, away)
 
     def _class_folder(self, path: bytes) -> Path:
         labelled = self._folders.labelled()
@@ -124,14 +132,21 @@ class Removal:
         return Path(os.fsdecode(labelled + b"/" + name))
 
     def _is_away(self, folder: Path) -> bool:
-        """Whether a class folder without its clips is a link, or another disk was there before."""
+        """Whether a disk may be missing at a class folder without its clips.
+
+        It may be if the folder is a link, if another disk was there before, or if it is empty and
+        this process never saw a clip of it: it may be the place of a disk that is not mounted since
+        the last start.
+        """
         if folder.is_symlink():
             return True
         try:
             device = folder.stat().st_dev
+            is_empty = not any(folder.iterdir())
         except FileNotFoundError:
             return False
-        return self._devices.get(folder, device) != device
+        before = self._devices.get(folder)
+        return is_empty if before is None else device != before
 
     def _take_back(self, files: Files, now: datetime) -> None:
         """Take the labels of these contents back, unless something was said of them meanwhile."""
@@ -146,34 +161,45 @@ class Removal:
             text = "clips removed from labelled/: %s taken back"
             log.info(text, counted(len(gone), "label"))
 
-    def _give_again(self, removed: Mapping[int, Any], now: datetime) -> None:
-        """Give the labels again whose clips lie in their class folders again."""
+    def _come_back(self, removed: Mapping[int, Any]) -> dict[int, Any]:
+        """Those of the labels that were taken back whose clips lie in their class folders again."""
+        content = content_of_video().label("content")
         in_place = and_(lies_below(videos.c.path, self._folders.labelled()), _is_resting())
-        query = select(content_of_video().label("content"), videos.c.path).where(in_place)
+        ids = _removed_labels().with_only_columns(labels.c.video_id)
+        query = select(content, videos.c.path).where(in_place, content_of_video().in_(ids))
+        back = {}
+        with self._engine.begin() as connection:
+            rows = connection.execute(query).all()
+        for row in rows:
+            if (label := removed.get(row.content)) is None:
+                continue
+            own = ("labelled", label["class"])
+            if self._folders.class_folder(row.path) == own and identify(row.path):
+                back[row.content] = label
+        return back
+
+    def _give_again(self, back: Mapping[int, Any], now: datetime) -> None:
+        """Give the labels again, unless something was said of their clips meanwhile."""
+        columns = ("video_id", "verdict", "class", "sampled", "source", "who")
         with self._writer.begin() as connection:
-            rows = connection.execute(query.where(content_of_video().in_(list(removed)))).all()
-            back = set()
-            for row in rows:
-                is_its_class = self._folders.class_folder(row.path) == (
-                    "labelled",
-                    removed[row.content]["class"],
-                )
-                if is_its_class and identify(row.path) is not None:
-                    back.add(row.content)
-            for content in back & set(_removed(connection)):
-                label = removed[content]
-                columns = ("video_id", "verdict", "class", "sampled", "source", "who")
-                again = {name: label[name] for name in columns}
+            still = _removed(connection)
+            for content in back.keys() & still.keys():
+                again = {name: still[content][name] for name in columns}
                 connection.execute(insert(labels).values(**again, created_at=now))
-        if back:
-            text = "clips came back to labelled/: %s given again"
-            log.info(text, counted(len(back), "label"))
+        text = "clips came back to labelled/: %s given again"
+        log.info(text, counted(len(back), "label"))
 
 
 def _all_are_gone(n: int) -> str:
     kept = "their labels are kept, since a disk may be away"
     hint = "if you removed them, put another clip into labelled/<class>/: then their labels go"
     return f"none of the {counted(n, 'labelled clip')} is there: {kept}; {hint}"
+
+
+def _are_away(folders: Sequence[Path]) -> str:
+    names = ", ".join(printable(f"labelled/{folder.name}") for folder in folders)
+    kept = "the labels of these clips are kept, since a disk may be away"
+    return f"no labelled clip is there in {names}: {kept}; if you removed them, remove the folder"
 
 
 def _is_resting() -> ColumnElement[bool]:
@@ -204,13 +230,16 @@ def _labelled_files(
 
 def _removed(connection: Connection) -> dict[int, Any]:
     """The labels that were taken back with their files, and nothing was said since; by content."""
+    return {row["video_id"]: row for row in connection.execute(_removed_labels()).mappings()}
+
+
+def _removed_labels() -> Select[Any]:
     withdrawal = labels.alias()
     later = labels.alias()
     is_later = and_(later.c.video_id == withdrawal.c.video_id, later.c.id > withdrawal.c.id)
     by_removal = and_(withdrawal.c.verdict == "withdrawn", withdrawal.c.source == REMOVED)
     query = select(labels).join(withdrawal, withdrawal.c.takes_back == labels.c.id)
-    query = query.where(by_removal, not_(select(later.c.id).where(is_later).exists()))
-    return {row["video_id"]: row for row in connection.execute(query).mappings()}
+    return query.where(by_removal, not_(select(later.c.id).where(is_later).exists()))
 
 
 def _withdraw(connection: Connection, content: int, now: datetime) -> None:

@@ -7,7 +7,7 @@ way: what is found then counts if it is still so a moment later, or is left out.
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from daemon.home.folders import Folders, Found
 from daemon.home.identity import Identity, identify
 from daemon.home.moving import our_files, reason_texts, sha256_if_readable
 from daemon.labels.class_folders import is_label
+from daemon.labels.classes import offered_classes
 from daemon.maintenance.backup import backups_in
 from daemon.maintenance.finding import Finding
 from daemon.maintenance.leftovers import leftovers
@@ -259,6 +260,11 @@ class Check:
                 if predicted_row(connection, file) is None
             ]
 
+    @cached_property
+    def _class_names(self) -> list[str]:
+        with self._engine.begin() as connection:
+            return offered_classes(connection)
+
     def _check_stranger(self, file: Found, texts: Sequence[bytes]) -> Finding:
         """A file that no row explains.
 
@@ -269,7 +275,7 @@ class Check:
         where = os.fsdecode(file.path)
         problem = "is not in the database"
         with self._engine.begin() as connection:
-            if is_label(connection, folders, file):
+            if is_label(connection, folders, file, self._class_names):
                 problem += "; the daemon will take its folder for a label"
                 return Finding("label", where, problem, harmless=True)
         is_classified = file.path.startswith(folders.root + b"/classified/")

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from daemon.home.texts import counted, printable
 from daemon.labels.next_clips import NextClip, next_clips
-from daemon.training.forecast import LEAST_CLASSES, Forecast
+from daemon.training.forecast import LEAST_CLASSES, RETRY_AFTER, Forecast
 
 NEXT = 10  # labels that are suggested
 
@@ -50,12 +50,23 @@ def in_words(forecast: Forecast) -> str:
     missing = what_is_missing(forecast)
     if len(forecast.enough) < LEAST_CLASSES:
         return f"no training yet: {missing}"
+    if forecast.why and forecast.failed:
+        return _what_failed(forecast)
     if forecast.is_due:
         return f"the next training begins when no label has come for a few seconds: {forecast.why}"
     new = f"{forecast.new} of the {forecast.needed} new labels that start the next training"
     removed = f", and {counted(forecast.removed, 'label')} taken back"
     waits = f"; no part of it yet: {missing}" if forecast.short else ""
     return f"{new}{removed if forecast.removed else ''} (min_new_labels){waits}"
+
+
+def _what_failed(forecast: Forecast) -> str:
+    """What comes after a training that failed."""
+    if forecast.is_due:
+        minutes = round(RETRY_AFTER.total_seconds() / 60)
+        return f"the training that failed is tried again {minutes} minutes after its end"
+    trouble = f"{counted(forecast.failed, 'training')} failed with these labels"
+    return f"{trouble}: the next one waits for another label, or for 'vidwatch retrain'"
 
 
 def what_is_missing(forecast: Forecast) -> str:

@@ -30,7 +30,7 @@ from daemon.report.training import (
     sets_unsure_target,
 )
 from daemon.training.decisions import BY_ITSELF, Decisions
-from learner.catalogue import describe, model_name, read_manifest
+from learner.catalogue import Entry, describe, model_name, read_manifest
 from learner.errors import VidwatchError
 
 RATE_WINDOW = timedelta(minutes=5)
@@ -101,6 +101,8 @@ class Status:
     """The champion; None before the first start."""
     guessing: str
     """That the champion is no better than guessing, in words; empty if it is."""
+    optimistic: str
+    """Why its accuracy is optimistic, in words; empty if nothing makes it so."""
     unsure_rule: UnsureRule | None
     """Below which probability its predictions are unsure, if `unsure_target` is set."""
     fallback: str | None
@@ -132,6 +134,7 @@ class Status:
             "daemon": daemon,
             "model": self.model,
             "guessing": self.guessing or None,
+            "optimistic": self.optimistic or None,
             "unsure_rule": self.unsure_rule.to_json() if self.unsure_rule else None,
             "fallback": self.fallback,
             **self.counts,
@@ -158,12 +161,14 @@ def read_status(home: Home, now: datetime) -> Status:
         outlook = read_outlook(engine, home)
         with engine.begin() as connection:
             model = model_name(champion) if champion else _last_used(connection)
+            entry = _entry(home, champion)
             return Status(
                 home=home,
                 running=running,
                 settings_are_newer=running is not None and _changed_after(home, running.since),
                 model=model,
-                guessing=_guessing(home, champion),
+                guessing=entry.guessing_in_words(),
+                optimistic=entry.optimistic,
                 unsure_rule=_unsure_rule(home, champion),
                 fallback=_fallback(connection),
                 counts=counts(connection),
@@ -198,10 +203,10 @@ def _changed_after(home: Home, since: datetime) -> bool:
         return False
 
 
-def _guessing(home: Home, champion: str | None) -> str:
-    if champion is None or champion == "starter":
-        return ""
-    return describe(model_name(champion), home.model(champion)).guessing_in_words()
+def _entry(home: Home, champion: str | None) -> Entry:
+    if champion is None:
+        return Entry("")
+    return describe(model_name(champion), home.model_or_starter(champion))
 
 
 def _unsure_rule(home: Home, champion: str | None) -> UnsureRule | None:

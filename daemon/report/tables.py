@@ -62,6 +62,8 @@ def _add_model(grid: Table, status: Status) -> None:
     if status.guessing:
         hint = "'vidwatch labels' says what to label"
         grid.add_row("", Text(f"it is {status.guessing}: {hint}", "yellow"))
+    if status.optimistic:
+        grid.add_row("", Text(printable(f"its accuracy is {status.optimistic}")))
     if status.unsure_rule:
         style = "yellow" if status.unsure_rule.problem else ""
         grid.add_row("automatic", Text(printable(status.unsure_rule.in_words()), style))
@@ -127,7 +129,8 @@ def _training(training: TrainingStatus, *, is_running: bool) -> Text:
     if training.state == "asked":
         return Text(f"{name} {training.progress or 'is asked for'}")
     if training.state == "failed":
-        return Text(printable(f"{name} failed: {training.error}"), "yellow")
+        hint = "'vidwatch retrain' tries it again at once"
+        return Text(printable(f"{name} failed: {training.error}; {hint}"), "yellow")
     labels = f"{counted(training.new_labels, 'new label')} since"
     if training.state == "stopped":
         return Text(f"{name} stopped with the daemon, {labels}")

@@ -36,15 +36,15 @@ class TrainingStatus:
     next: str | None
     """What to do about that."""
     new_labels: int
-    """How many labels came since the last training that ended by itself."""
+    """How many labels came since the last training that made a model."""
     outlook: str | None
     """What is missing before the next training, and when it comes; None if nothing is labelled."""
 
 
 def read_training(connection: Connection, outlook: str | None) -> TrainingStatus:
     """The newest training; `outlook` is what `read_outlook` gives."""
-    has_ended = trainings.c.state.in_(("trained", "failed"))
-    known = connection.scalar(select(func.max(trainings.c.last_label)).where(has_ended)) or 0
+    has_a_model = trainings.c.state == "trained"
+    known = connection.scalar(select(func.max(trainings.c.last_label)).where(has_a_model)) or 0
     new_labels = sum(row.n for row in connection.execute(new_since(known)))
     newest_first = select(trainings).order_by(trainings.c.id.desc())
     row = connection.execute(newest_first.limit(1)).first()
@@ -79,7 +79,7 @@ def read_outlook(engine: Engine, home: Home) -> str | None:
     if settings is None:
         return None
     from daemon.report.next_training import in_words
-    from daemon.training.retraining import forecast
+    from daemon.training.forecast import forecast
 
     try:
         return in_words(forecast(engine, home, settings))

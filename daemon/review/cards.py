@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, select
 
@@ -24,13 +24,21 @@ from learner.spec import ClipSpec
 LIKELIEST = 3
 
 
+class Calibration(NamedTuple):
+    """As `learner.calibration` has it, which loads too much for a page that is there at once."""
+
+    temperature: float
+    bias: tuple[float, ...] = ()
+    """Of each class; empty if there is none."""
+
+
 @dataclass(frozen=True)
 class Choice:
     """A class that a person can choose on a card."""
 
     class_name: str
     probability: float | None
-    """Calibrated; None if the model's temperature is not known any more."""
+    """Calibrated; None if the model's calibration is not known any more."""
 
 
 @dataclass(frozen=True)
@@ -81,15 +89,18 @@ def read_cards(connection: Connection, home: Home, ids: Sequence[int]) -> list[C
     query = query.join(predictions, prediction).join(models, models.c.id == predictions.c.model_id)
     query = query.where(videos.c.id.in_(list(ids)), videos.c.duplicate_of.is_(None))
     found = {row[videos.c.id]: row for row in connection.execute(query).mappings()}
-    temperatures = {row["model"]: read_temperature(home, row["model"]) for row in found.values()}
+    calibrations = {row["model"]: read_calibration(home, row["model"]) for row in found.values()}
     own = commonest_classes(connection, LIKELIEST) if starter_is_outgrown(connection) else []
-    return [_card(found[video], temperatures, own) for video in ids if video in found]
+    return [_card(found[video], calibrations, own) for video in ids if video in found]
 
 
-def read_temperature(home: Home, model: str) -> float | None:
-    """The temperature that a model's logits are divided by; None if it cannot be read."""
+def read_calibration(home: Home, model: str) -> Calibration | None:
+    """What makes probabilities of a model's logits; None if it cannot be read."""
     try:
-        return float(read_manifest(home, model)["temperature"])
+        manifest = read_manifest(home, model)
+        bias = tuple(map(float, manifest.get("bias", ())))
+        is_whole = len(bias) in (0, len(manifest["classes"]))
+        return Calibration(float(manifest["temperature"]), bias) if is_whole else None
     except (VidwatchError, KeyError, TypeError, ValueError):
         return None
 
@@ -116,17 +127,20 @@ def read_manifest(home: Home, model: str) -> Mapping[str, Any]:
     return catalogue.read_manifest(home.model_or_starter(model))
 
 
-def probabilities(logits: Sequence[float], temperature: float) -> list[float]:
-    """The softmax of the logits divided by the temperature."""
-    highest = max(logits)
-    exponents = [math.exp((logit - highest) / temperature) for logit in logits]
+def probabilities(logits: Sequence[float], calibration: Calibration) -> list[float]:
+    """The softmax of one clip's calibrated logits."""
+    temperature, bias = calibration
+    added = bias or (0.0,) * len(logits)
+    calibrated = [logit / temperature + more for logit, more in zip(logits, added, strict=True)]
+    highest = max(calibrated)
+    exponents = [math.exp(logit - highest) for logit in calibrated]
     return [exponent / sum(exponents) for exponent in exponents]
 
 
-def _card(row: Any, temperatures: Mapping[str, float | None], own: Sequence[str]) -> Card:
+def _card(row: Any, calibrations: Mapping[str, Calibration | None], own: Sequence[str]) -> Card:
     """A card. `own` are the classes to offer in the place of the starter's; empty: offer those."""
     is_by_outgrown_starter = bool(own) and row["model"] == "starter"
-    choices = _likeliest(row, temperatures[row["model"]])
+    choices = _likeliest(row, calibrations[row["model"]])
     if is_by_outgrown_starter:
         choices = [Choice(name, None) for name in own]
     return Card(
@@ -147,12 +161,16 @@ def _card(row: Any, temperatures: Mapping[str, float | None], own: Sequence[str]
     )
 
 
-def _likeliest(row: Any, temperature: float | None) -> list[Choice]:
+def _likeliest(row: Any, calibration: Calibration | None) -> list[Choice]:
     logits: list[float] = row[predictions.c.logits]
-    found = probabilities(logits, temperature) if temperature else [None] * len(logits)
-    found[row[predictions.c.class_index]] = row[predictions.c.probability]  # as it was recorded
-    best = sorted(range(len(logits)), key=lambda index: -logits[index])[:LIKELIEST]
-    return [Choice(row["classes"][index], found[index]) for index in best]
+    predicted = row[predictions.c.class_index]
+    # The bias of a class can make another class the likeliest one than the raw logits do.
+    known = probabilities(logits, calibration) if calibration else None
+    likeliness = known or logits
+    best = sorted(range(len(logits)), key=lambda index: (index != predicted, -likeliness[index]))
+    found = dict(enumerate(known or [None] * len(logits)))
+    found[predicted] = row[predictions.c.probability]  # as it was recorded
+    return [Choice(row["classes"][index], found[index]) for index in best[:LIKELIEST]]
 
 
 def _problem(path: bytes) -> str | None:

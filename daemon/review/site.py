@@ -24,8 +24,7 @@ from daemon.review.guard import is_same_secret
 from daemon.review.labelling import PageLabels
 from daemon.review.sessions import Session, Sessions
 from daemon.training.decisions import Decisions
-from daemon.training.forecast import Forecast
-from daemon.training.retraining import forecast
+from daemon.training.forecast import Forecast, forecast
 from learner.errors import VidwatchError
 
 

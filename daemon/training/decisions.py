@@ -12,18 +12,22 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Select, case, func, insert, select, update
 
 from daemon.database.tables import decisions, models, predictions, that_counts, trainings
-from daemon.training.records import Decision, DecisionRow, Training
+from daemon.training.records import NO_TAKEOVER, WATCH, Decision, DecisionRow, Training
 from learner.catalogue import model_name
 from learner.errors import VidwatchError
 
-__all__ = ["BY_ITSELF", "Decision", "DecisionRow", "Decisions", "Training"]
+__all__ = [
+    "BY_ITSELF",
+    "NO_TAKEOVER",
+    "WATCH",
+    "Decision",
+    "DecisionRow",
+    "Decisions",
+    "Training",
+]
 
 BY_ITSELF = "; went back by itself"  # ends the reason if the daemon, not a person, went back
-NO_TAKEOVER = ("refused", "undecided")
-"""The verdicts after which the champion stays the same."""
 COMPARED = ("promoted", *NO_TAKEOVER)
-WATCH = "watch"
-"""The key in `figures` of a promotion whose model is watched, and of the end of that watch."""
 
 
 class Decisions:
@@ -47,10 +51,7 @@ class Decisions:
             return [DecisionRow(*row) for row in connection.execute(query)]
 
     def apply_setting(self, setting: str, now: datetime) -> str:
-        """Make the model of the setting the champion if the setting was changed.
-
-        Returns:
-            The name of the champion.
+        """Make the model of the setting the champion if it was changed; gives the champion's name.
 
         Args:
             setting: The setting `model` in vidwatch.toml.
@@ -288,11 +289,18 @@ class Decisions:
             name: str | None = connection.scalar(trained.order_by(trainings.c.id.desc()).limit(1))
         return name
 
-    def last_label(self, states: Collection[str] = ("trained", "failed")) -> int:
-        """The newest label that a training knew, of those that ended in one of these states."""
-        newest = select(func.max(trainings.c.last_label)).where(trainings.c.state.in_(states))
+    def last_label(self) -> int:
+        """The newest label that a training knew, of those that made a model."""
+        newest = select(func.max(trainings.c.last_label)).where(trainings.c.state == "trained")
         with self.engine.begin() as connection:
             return connection.scalar(newest) or 0
+
+    def last_failure(self) -> datetime | None:
+        """When the newest training that failed ended; None if none failed."""
+        failed = select(trainings.c.ended_at).where(trainings.c.state == "failed")
+        with self.engine.begin() as connection:
+            at: datetime | None = connection.scalar(failed.order_by(trainings.c.id.desc()).limit(1))
+        return at
 
     def _change(self, training_id: int, **values: Any) -> None:
         this = update(trainings).where(trainings.c.id == training_id)

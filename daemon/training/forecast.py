@@ -2,21 +2,30 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from math import ceil
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Engine, func, select
 
-from daemon.database.tables import labels, videos
+from daemon.database.tables import labels, trainings, videos
+from daemon.home.folder import Home
 from daemon.home.settings import Settings
 from daemon.home.texts import counted
 from daemon.labels.enough import what_is_missing
 from daemon.labels.queries import new_since, newest, taken_back_since
+from daemon.training.decisions import Decisions
 from daemon.training.holdout import count_training_clips
 from learner.catalogue import STARTER, read_manifest
+from learner.errors import VidwatchError
 
 LEAST_CLASSES = 2  # fewer cannot be distinguished
 LEAST_NEW = 3  # new labels, for another training of few
+UNREAD = ("waiting", "queued", "claimed")  # states of videos that wait for their prediction
+# What made a training fail may pass, as a lack of memory does: it is tried again after this time.
+# If it fails so many times with the same labels, it waits for another label.
+RETRY_AFTER = timedelta(minutes=10)
+TRIES = 2
 
 
 @dataclass(frozen=True)
@@ -54,12 +63,38 @@ class Forecast:
     removed: int = 0
     """How many labels were taken back since the last training."""
     why: str = ""
-    """Why a training is due, for people; empty if none is."""
+    """Why the labels ask for a training, for people; empty if they do not."""
+    failed: int = 0
+    """How many trainings with these labels failed."""
 
     @property
     def is_due(self) -> bool:
-        """Whether it is time to train."""
-        return bool(self.why)
+        """Whether it is time to train, at the latest `RETRY_AFTER` after one that failed."""
+        return bool(self.why) and self.failed < TRIES
+
+
+def forecast(engine: Engine, home: Home, settings: Settings) -> Forecast:
+    """How near the next training is."""
+    decisions = Decisions(engine)
+    known = Known(
+        champion=_manifest(home, decisions.champion()),
+        trained=_manifest_if_there(home, decisions.newest_trained()),
+    )
+    last_label = decisions.last_label()
+    with engine.begin() as connection:
+        return count_new_labels(connection, settings, last_label, known)
+
+
+def _manifest(home: Home, name: str | None) -> dict[str, Any]:
+    """The manifest of a model; empty without a name."""
+    return read_manifest(home.model_or_starter(name)) if name else {}
+
+
+def _manifest_if_there(home: Home, name: str | None) -> dict[str, Any]:
+    try:
+        return _manifest(home, name)
+    except VidwatchError:
+        return {}
 
 
 def count_new_labels(
@@ -74,7 +109,7 @@ def count_new_labels(
     Args:
         connection: To the database.
         settings: Say how many labels and clips are enough.
-        last_label: The newest label that a training knew.
+        last_label: The newest label that a training knew which made a model.
         known: For the champion's classes, any number of clips is enough.
     """
     short = {}
@@ -103,7 +138,28 @@ def count_new_labels(
             why = f"enough labels of {', '.join(begun)}"
         elif gone:
             why = f"no labels of {', '.join(gone)} any more"
-    return Forecast(n_new, needed, short, tuple(sorted(enough)), is_first, removed, why)
+    return Forecast(
+        new=n_new,
+        needed=needed,
+        short=short,
+        enough=tuple(sorted(enough)),
+        first=is_first,
+        removed=removed,
+        why=why,
+        failed=_count_failed(connection),
+    )
+
+
+def _count_failed(connection: Connection) -> int:
+    """How many trainings failed that knew all labels of today, since one made a model."""
+    trained = select(func.max(trainings.c.id)).where(trainings.c.state == "trained")
+    has_been_read = videos.c.state.not_in(UNREAD)
+    newest_read = select(func.max(labels.c.id)).join(videos).where(has_been_read)
+    last = connection.scalar(trained) or 0
+    newest_label = connection.scalar(newest_read) or 0
+    failed = select(func.count()).select_from(trainings).where(trainings.c.state == "failed")
+    failed = failed.where(trainings.c.id > last, trainings.c.last_label >= newest_label)
+    return connection.scalar(failed) or 0
 
 
 def _news(new: int, removed: int) -> str:

@@ -1,6 +1,8 @@
 """Which labelled clips train models, and which judge them.
 
-Each group has a side, "training" or "holdout", for all its clips and for ever.
+Each group has a side, "training" or "holdout", for all its clips. The side is noted for each clip,
+too, under the clip's own group: a group that was guessed may have another name or other clips
+tomorrow, and no clip that judged may train because of that.
 """
 
 from collections import Counter, defaultdict
@@ -12,9 +14,9 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, and_, insert, not_, select
 
-from daemon.database.tables import groups, predictions, that_counts, videos
+from daemon.database.tables import groups, own_group, predictions, that_counts, videos
 from daemon.labels.enough import HOLDOUT_CLIPS, HOLDOUT_GROUPS, LEAST_GROUPS
-from daemon.labels.groups import labelled_groups
+from daemon.labels.groups import LabelledGroups, labelled_groups
 from daemon.labels.queries import came_labelled, newest
 
 TrainingClip = tuple[str, str, str]
@@ -56,42 +58,62 @@ class ClassCount(NamedTuple):
 
 def assign_sides(
     engine: Engine,
+    clips: Sequence[LabelledVideo],
     share: float,
     trained_on: Sequence[TrainingClip],
     excluded: Collection[str],
     now: datetime,
 ) -> dict[str, str]:
-    """Give each labelled group that has no side one for ever; gives the side of each group.
+    """Give each labelled group that has no side one; gives the side of each group.
 
     Args:
         engine: Of the database.
+        clips: The labelled videos. They were read before, since that takes seconds if there are
+            many, and nothing else can write meanwhile.
         share: The setting `holdout_share`.
         trained_on: The clips that the champion was trained on.
         excluded: SHA-256 of other content that must not judge: what the starter was trained on.
         now: The time that is noted with the new sides.
     """
+    with engine.begin() as connection:
+        sides = _sides(connection)
+    if not sides_of_new_groups(clips, sides, share, trained_on, excluded):
+        return sides
     with engine.execution_options(writes=True).begin() as connection:
-        sides = {row.name: row.side for row in connection.execute(select(groups))}
-        clips = labelled_videos(connection)
+        sides = _sides(connection)  # another process may have given some
         new = sides_of_new_groups(clips, sides, share, trained_on, excluded)
-        if new:
-            rows = [{"name": name, "side": side, "dealt_at": now} for name, side in new.items()]
-            connection.execute(insert(groups), rows)
+        rows = [{"name": name, "side": side, "dealt_at": now} for name, side in new.items()]
+        if rows:
+            replace = insert(groups).prefix_with("OR REPLACE")
+            connection.execute(replace, rows)
     return sides | new
 
 
-def labelled_videos(connection: Connection) -> list[LabelledVideo]:
-    """The predicted videos whose newest label is a class, the oldest labels first."""
+def _sides(connection: Connection) -> dict[str, str]:
+    """The sides of the groups that have one, by name."""
+    return {row.name: row.side for row in connection.execute(select(groups.c.name, groups.c.side))}
+
+
+def labelled_videos(
+    connection: Connection, found: LabelledGroups | None = None
+) -> list[LabelledVideo]:
+    """The predicted videos whose newest label is a class, the oldest labels first.
+
+    Args:
+        connection: To the database.
+        found: Their groups, if these were found already in the same transaction.
+    """
+    group_names = (found or labelled_groups(connection)).names
     label = newest().subquery()
     prediction = and_(predictions.c.video_id == videos.c.id, that_counts())
+    columns = (label.c[name] for name in ("id", "video_id", "verdict", "class", "source"))
     query = (
-        select(label, videos.c.sha256, videos.c.path)
+        select(*columns, label.c.sampled, videos.c.sha256, videos.c.path)
         .join(videos, videos.c.id == label.c.video_id)
         .join(predictions, prediction)
         .order_by(label.c.id)
     )
     rows = connection.execute(query).mappings().all()
-    group_names = labelled_groups(connection).names
     unbiased = _among_labelled(connection, {row["video_id"] for row in rows})
     return [
         LabelledVideo(
@@ -116,7 +138,7 @@ def count_training_clips(connection: Connection) -> list[ClassCount]:
     clips = Counter[str]()
     of_class = defaultdict(set)
     for video, class_name in found.classes.items():
-        if found.names[video] not in held_out:
+        if held_out.isdisjoint((found.names[video], own_group(video))):
             clips[class_name] += 1
             of_class[class_name].add(found.names[video])
     return [ClassCount(name, n, len(of_class[name])) for name, n in clips.items()]
@@ -164,6 +186,10 @@ def sides_of_new_groups(
 ) -> dict[str, str]:
     """Choose the sides of the groups that have none, so that each class has its share of holdout.
 
+    Gives the sides that are to be noted, of groups and of the own groups of clips. A clip that had
+    a side in another group brings it with it. Where both sides come together, as when a clip that
+    looks like two groups joins them, all train: no clip that a model learned from judges.
+
     A group counts for the class that most of its clips have. It may judge only if
 
     - the champion and the starter were trained on none of its clips,
@@ -177,7 +203,7 @@ def sides_of_new_groups(
 
     Args:
         clips: The labelled videos, the oldest labels first.
-        sides: The sides of the groups that have one.
+        sides: The sides that are noted.
         share: Which share of the clips of each class judges.
         trained_on: The clips that the champion was trained on.
         excluded: SHA-256 of other content that must not judge.
@@ -191,12 +217,13 @@ def sides_of_new_groups(
     can_spare = _classes_that_can_spare(clips, trained_on)
     total = Counter[str]()  # clips, by class
     holdout = Counter[str]()
-    new = {}
-    for group, members in _those_with_a_side_first(clips, sides):
+    chosen: dict[str, str] = {}
+    given = _given_sides(clips, sides)
+    for group, members in _those_with_a_side_first(clips, given):
         label = Counter(clip.class_name for clip in members).most_common(1)[0][0]
         n = len(members)
         total[label] += n
-        side = sides.get(group)
+        side = given.get(group)
         if side is None:
             is_seen = group in known_groups or any(clip.sha256 in contents for clip in members)
             cannot_judge = label in known_classes and all(clip.biased for clip in members)
@@ -207,12 +234,24 @@ def sides_of_new_groups(
             is_able = not is_seen and not cannot_judge and label in can_spare
             may_judge = is_able and has_training and has_room
             side = "holdout" if may_judge else "training"
-            new[group] = side
+        chosen |= {group: side, **{own_group(clip.video_id): side for clip in members}}
         if side == "holdout":
             holdout[label] += n
         else:
             training_groups[label].add(group)
-    return new
+    return {name: side for name, side in chosen.items() if sides.get(name) != side}
+
+
+def _given_sides(clips: Sequence[LabelledVideo], sides: Mapping[str, str]) -> dict[str, str]:
+    """The sides of the groups that have one, themselves or by one of their clips."""
+    given: dict[str, str] = {}
+    for clip in clips:
+        of_clip = {sides.get(clip.group), sides.get(own_group(clip.video_id))}
+        if "training" in of_clip:
+            given[clip.group] = "training"
+        elif "holdout" in of_clip:
+            given.setdefault(clip.group, "holdout")
+    return given
 
 
 def _classes_that_can_spare(

@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from learner.groups import is_guessed
+
 if TYPE_CHECKING:
     from daemon.training.holdout import LabelledVideo
 
@@ -22,7 +24,7 @@ class LabelledFile:
     biased: bool
     """Whether it may have been labelled because of its prediction, as in `LabelledVideo`."""
     guessed: bool = False
-    """Nobody named its group: it was found because clips look alike."""
+    """Nobody named its group: it was guessed, as `learner.groups.find_groups` does."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def labelled_files(clips: "Sequence[LabelledVideo]") -> tuple[LabelledFile, ...]
             group=clip.group,
             sha256=clip.sha256,
             biased=clip.biased,
-            guessed=clip.group.startswith("#"),  # so begins the name of a group that was found
+            guessed=is_guessed(clip.group),
         )
         for clip in clips
     )

@@ -5,6 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+NO_TAKEOVER = ("refused", "undecided")
+"""The verdicts after which the champion stays the same."""
+WATCH = "watch"
+"""The key in `figures` of a promotion whose model is watched, and of the end of that watch."""
+
 
 @dataclass(frozen=True)
 class Training:
@@ -38,6 +43,12 @@ class DecisionRow:
     reason: str
     figures: Mapping[str, Any]
     created_at: datetime
+
+    @property
+    def outcome(self) -> str:
+        """The verdict, for people. A watch's end is stored as a refusal of the former model."""
+        is_end = self.verdict in NO_TAKEOVER and WATCH in self.figures
+        return "stays behind" if is_end else self.verdict
 
     def to_json(self) -> dict[str, Any]:
         """One object; the time in ISO 8601."""

@@ -19,7 +19,7 @@ from daemon.labels.labels import newest_label
 from daemon.training import watch
 from daemon.training.choice import choose
 from daemon.training.decisions import Decision, Decisions, Training
-from daemon.training.forecast import Forecast, Known, count_new_labels
+from daemon.training.forecast import RETRY_AFTER, UNREAD, Forecast, forecast
 from daemon.training.holdout import LabelledVideo, assign_sides, labelled_videos
 from daemon.training.job import Job, can_judge, labelled_files
 from daemon.training.process import LOG, Messages, Running, how_it_ended, start
@@ -37,7 +37,6 @@ SETTLE_TIMES_AFTER_TABLE = 1
 # New holdout clips after which an undecided comparison is made again, if it does not say how many
 # it lacks.
 MORE_TO_JUDGE = 5
-UNREAD = ("waiting", "queued", "claimed")  # states of videos that wait for their prediction
 RULE = ("margin", "class_loss", "new_class_recall")  # settings of the comparison
 
 
@@ -46,6 +45,8 @@ class _Clips(NamedTuple):
 
     training: list[LabelledVideo]
     holdout: list[LabelledVideo]
+    optimistic: str | None
+    """Why figures by the groups of the clips are optimistic; None if they are not."""
 
 
 class Retraining:
@@ -84,13 +85,6 @@ class Retraining:
             log.warning("no training now: %s", error)
             self._check_at = now + self._longest_wait()
 
-    def forecast(self) -> Forecast:
-        """How near the next training is."""
-        last_label = self._decisions.last_label()
-        known = Known(self._manifest(self._decisions.champion()), self._last_trained())
-        with self._engine.begin() as connection:
-            return count_new_labels(connection, self._settings, last_label, known)
-
     def request(self, now: datetime) -> str:
         """Request a training for a person, unless the last one knew all labels.
 
@@ -102,22 +96,18 @@ class Retraining:
         """
         with self._engine.begin() as connection:
             newest = newest_label(connection)
-            clips = labelled_videos(connection)
-        if not clips:
+        clips = self._clips(now)
+        if not clips.training and not clips.holdout:
             hint = "put clips into labelled/<class>/"
             raise VidwatchError(f"retrain: there are no labels to learn from; {hint}")
-        # A training that failed may be tried again.
-        if newest <= self._decisions.last_label(["trained"]):
+        if newest <= self._decisions.last_label():
             return "nothing was labelled since the last training: nothing to learn"
-        self._require_enough(now)
+        # What cannot be made is refused before a process starts for it.
+        champion = self._champion()
+        job = self._job("not-begun", champion, clips, is_trained=False)
+        choose(job, self._manifest(champion))
         name = self._decisions.request_training(BY_COMMAND, now, names_in_use(self._home))
         return f"asked for: {name}"
-
-    def _require_enough(self, now: datetime) -> None:
-        """Refuse a training that cannot be made before a process starts for it."""
-        champion = self._champion()
-        job = self._job("not-begun", champion, self._clips(now), is_trained=False)
-        choose(job, self._manifest(champion))
 
     def stop(self) -> None:
         """End the process; the next start of the daemon trains again."""
@@ -153,14 +143,22 @@ class Retraining:
         self._check_by = self._check_at
         if happened := watch.tend(self._decisions, self._home, now):
             log.warning("%s", happened)
-        forecast = self.forecast()
-        if forecast.is_due:
-            self._decisions.request_training(forecast.why, now, names_in_use(self._home))
+        coming = forecast(self._engine, self._home, self._settings)
+        if coming.is_due and not self._is_too_early(coming, now):
+            self._decisions.request_training(coming.why, now, names_in_use(self._home))
         elif row := self._decisions.undecided():
             clips = self._clips(now)
             missing = row.figures["missing"]["clips"] or MORE_TO_JUDGE
             if self._count_judging(clips.holdout) >= row.figures["able"] + missing:
                 self._start(row.challenger, None, clips, now)
+
+    def _is_too_early(self, forecast: Forecast, now: datetime) -> bool:
+        """Whether a training has just failed with the same labels; then the next check is set."""
+        failed_at = self._decisions.last_failure() if forecast.failed else None
+        if failed_at is None or now >= failed_at + RETRY_AFTER:
+            return False
+        self._check_at = min(self._check_at, failed_at + RETRY_AFTER)
+        return True
 
     def _count_judging(self, holdout: Sequence[LabelledVideo]) -> int:
         known = self._known_classes()
@@ -177,13 +175,6 @@ class Retraining:
         """The manifest of a model; empty without a name."""
         return read_manifest(self._home.model_or_starter(name)) if name else {}
 
-    def _last_trained(self) -> dict[str, Any]:
-        """The manifest of the model that was trained last; empty if there is none any more."""
-        try:
-            return self._manifest(self._decisions.newest_trained())
-        except VidwatchError:
-            return {}
-
     def _begin(self, training: Training, now: datetime) -> None:
         try:
             last_label = self._last_read_label()
@@ -193,6 +184,7 @@ class Retraining:
         except (VidwatchError, OSError) as error:
             log.warning("%s cannot be trained: %s", training.name, error)
             self._decisions.end(training, "failed", str(error), now)
+            self._check_at = now
 
     def _last_read_label(self) -> int:
         """The newest label, also one that takes another back; before the first of unread clips."""
@@ -208,12 +200,14 @@ class Retraining:
         trained_on = [tuple(clip) for clip in read_manifest(champion)["trained_on"]]
         of_starter = {sha256 for sha256, _, _ in read_manifest(STARTER)["trained_on"]}
         share = self._settings.holdout_share
-        sides = assign_sides(self._engine, share, trained_on, of_starter, now)
         with self._engine.begin() as connection:
-            clips = labelled_videos(connection)
+            found = labelled_groups(connection)
+            clips = labelled_videos(connection, found)
+        sides = assign_sides(self._engine, clips, share, trained_on, of_starter, now)
         return _Clips(
             training=[clip for clip in clips if sides.get(clip.group) == "training"],
             holdout=[clip for clip in clips if sides.get(clip.group) == "holdout"],
+            optimistic=found.found.optimistic,
         )
 
     def _start(
@@ -252,13 +246,8 @@ class Retraining:
             comparison=self._decisions.count_comparisons() + 1,
             rule={name: getattr(settings, name) for name in RULE},
             exact=settings.exact_frames,
-            optimistic=self._why_optimistic(),
+            optimistic=clips.optimistic,
         )
-
-    def _why_optimistic(self) -> str | None:
-        """Why figures by the groups of the labelled clips are optimistic; None if they are not."""
-        with self._engine.begin() as connection:
-            return labelled_groups(connection).found.optimistic
 
     def _forgotten(self, labelled: Collection[str]) -> tuple[str, ...]:
         """The content that had a label once, and has none now: no model learns from it again."""
@@ -297,7 +286,7 @@ class Retraining:
         challenger = running.challenger
         champion = running.champion
         decision = Decision(result["verdict"], result["reason"], result["figures"])
-        decision = watch.begin(decision, champion)
+        decision = watch.begin(decision, challenger, champion, self._home)
         if self._decisions.conclude(challenger, champion, decision, now, running.training):
             log.info("%s is %s: %s", challenger, decision.verdict, decision.reason)
 
@@ -305,6 +294,7 @@ class Retraining:
         log.warning("%s: %s", running.challenger, error)
         if running.training:
             self._decisions.end(running.training, "failed", error, now)
+            self._check_at = now  # finds out when to try again
             return
         # Without a decision, a damaged checkpoint would be compared again for ever.
         next_step = "Remove the model, or label more clips: then another one is trained."
@@ -329,8 +319,3 @@ def request(engine: Engine, home: Home, settings: Settings, now: datetime) -> st
         VidwatchError: there are no labels, or too few to train.
     """
     return Retraining(home, settings, Decisions(engine)).request(now)
-
-
-def forecast(engine: Engine, home: Home, settings: Settings) -> Forecast:
-    """How near the next training is."""
-    return Retraining(home, settings, Decisions(engine)).forecast()

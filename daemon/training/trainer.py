@@ -171,7 +171,13 @@ def _compare(
     paths = (Path(job.challenger), Path(job.champion))
     crossed = find_crossed(job.training, *paths, challenger, champion, cache)
     result = promotion.judge(
-        evidence, champion.classes, challenger.classes, job.comparison, rule, crossed
+        evidence,
+        champion.classes,
+        challenger.classes,
+        job.comparison,
+        rule,
+        crossed,
+        job.optimistic,
     )
     counts = f"holdout={len(evidence)} crossed={len(crossed)}"
     log.info("compared %s verdict=%s reason=%s", counts, result.verdict, result.reason)

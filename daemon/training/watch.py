@@ -6,7 +6,7 @@ one is worse on the classes that both know, beyond chance, it is taken back.
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,6 +18,7 @@ from daemon.training.decisions import WATCH, Decision, Decisions
 from daemon.training.holdout import labelled_videos
 from learner.catalogue import model_name, read_manifest
 from learner.sequential import evidence_of_loss
+from learner.spec import ClipSpec
 
 CLIPS = 50
 DAYS = 30
@@ -26,10 +27,20 @@ ODDS = 0.05
 """How probable it is at most that a model that is not worse is ever taken back."""
 
 
-def begin(decision: Decision, former: str) -> Decision:
-    """A promotion, with its watch if it is one as counted: stated in its reason and its figures."""
+def begin(decision: Decision, challenger: str, former: str, home: Home) -> Decision:
+    """A promotion, with its watch if it is one as counted: stated in its reason and its figures.
+
+    Raises:
+        VidwatchError: the manifest of one of the two models cannot be read.
+    """
     if decision.verdict != "promoted" or "risk" not in decision.figures:
         return decision
+    if not _take_the_same_frames(home, challenger, former):
+        sentence = (
+            f"{model_name(former)} takes other frames, so it cannot predict beside it, and nothing "
+            "watches it: 'vidwatch models rollback' takes it back."
+        )
+        return Decision(decision.verdict, f"{decision.reason} {sentence}", decision.figures)
     sentence = (
         f"{model_name(former)} predicts beside it, and comes back by itself if labels show that it "
         f"was right more often: for {CLIPS} clips with labels, or {DAYS} days."
@@ -37,6 +48,13 @@ def begin(decision: Decision, former: str) -> Decision:
     watch = {"former": former, "clips": CLIPS, "days": DAYS}
     figures = {**decision.figures, WATCH: watch}
     return Decision(decision.verdict, f"{decision.reason} {sentence}", figures)
+
+
+def _take_the_same_frames(home: Home, *names: str) -> bool:
+    """Whether one model can predict beside the other: only motion, which is added, may differ."""
+    clips = [read_manifest(home.model_or_starter(name))["clip"] for name in names]
+    first, second = (replace(ClipSpec.from_json(clip), motion=False) for clip in clips)
+    return first == second
 
 
 @dataclass(frozen=True)

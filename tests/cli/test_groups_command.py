@@ -138,3 +138,67 @@ def test_without_labels_it_says_how_to_begin(tmp_path: Path) -> None:
     home = MadeHome(tmp_path)
     assert "put clips into labelled/<class>/" in run(home).stdout
     home.close()
+
+
+@pytest.fixture
+def numbered(tmp_path: Path) -> Iterator[MadeHome]:
+    """Labelled clips with names like `clip3hammer.mp4`, and unlabelled ones like `fresh_4.mp4`."""
+    home = MadeHome(tmp_path / "numbered", classes=LABELS)
+    for label in LABELS:
+        for n in range(6):
+            path = home.put(f"labelled/{label}/clip0{label}{n}.mp4")
+            home.class_folders.notice([home.found(path)], home.tick())
+    home.enqueue(*(home.put(f"inbox/fresh_{n}.mp4") for n in range(4)))
+    home.predict_and_file(fingerprint=bytes(64))
+    yield home
+    home.close()
+
+
+def test_without_a_pattern_that_suits_the_names_it_prints_no_example(numbered: MadeHome) -> None:
+    text = run(numbered).stdout
+    assert "vidwatch groups --pattern REGEX --dry-run shows what one gives" in text
+    assert "^" not in text.replace(GROUP_PATTERN, "")
+
+
+def test_a_pattern_that_makes_one_group_of_all_names_is_refused_with_what_to_do(
+    numbered: MadeHome,
+) -> None:
+    dry = run(numbered, "--pattern", "^([^_]+)_", "--dry-run")
+    assert dry.returncode == 0
+    assert "warning: all 4 names that match give one group, 'fresh'; a class needs" in dry.stdout
+    assert "warning: it matches the name of no labelled clip" in dry.stdout
+    assert "nothing was changed, and without --dry-run it is refused" in dry.stdout
+    done = run(numbered, "--pattern", "^([^_]+)_")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "was not applied: all 4 names that match give one group" in done.stderr
+    assert "fresh" not in {row.group for row in numbered.rows()}
+    line = re.search(r"restart the daemon: (group_pattern = .*)", done.stderr)
+    assert line
+    settings = numbered.home.settings
+    settings.write_text(f"{line[1]}\n{settings.read_text()}")
+    assert load(settings).group_pattern == "^([^_]+)_"
+
+
+def test_a_pattern_that_leaves_classes_one_group_is_refused(numbered: MadeHome) -> None:
+    pattern = r"^(clip\d|fresh_\d)"
+    text = "bench would have 1 group, box would have 1 group; a class needs at least 2"
+    assert f"warning: {text}" in run(numbered, "--pattern", pattern, "--dry-run").stdout
+    document = shown(numbered, "--pattern", pattern, "--dry-run")
+    assert (document["applied"], len(document["warnings"])) == (False, 1)
+    done = run(numbered, "--pattern", pattern)
+    assert done.returncode == 2
+    assert text in done.stderr
+    assert shown(numbered)["how"] == "clips"
+    assert load(numbered.home.settings).group_pattern == GROUP_PATTERN
+
+
+def test_it_says_how_to_go_back_which_is_never_refused(home: MadeHome) -> None:
+    done = run(home, "--pattern", "^([^_]+)_")
+    assert "bench would have 3 groups" in done.stdout
+    back = re.search(r"to go back: vidwatch groups --pattern '(.*)'", done.stdout)
+    assert back
+    assert back[0] in run(home).stdout
+    again = run(home, "--pattern", back[1])
+    assert again.returncode == 0, again.stderr
+    assert "to go back" not in again.stdout
+    assert shown(home)["how"] == "clips"

@@ -119,7 +119,8 @@ def test_a_model_no_better_than_guessing_is_not_offered(tmp_path: Path) -> None:
     guess = Entry("mine", accuracy=0.3, interval=(0.2, 0.4), chance=1 / 3, beats_chance=False)
     lines = next_steps(home, guess, ["train", "my clips"])
     assert lines[0] == (
-        "it is no better than always guessing the commonest class (right on 33.3%): do not use it"
+        "it is no better than always guessing the commonest class (right on 33.3%), and recognises "
+        "no class beyond chance: do not use it"
     )
     assert not any("promote" in line or "to use it" in line for line in lines)
     assert shlex.split(lines[-1])[-4:] == ["train", "my clips", "--out", "mine"]
@@ -349,3 +350,22 @@ def test_a_model_at_chance_doubts_no_labels_and_is_marked(tmp_path: Path, cache:
     for command in ("models", "status"):
         shown = shell(line + command, COLUMNS="200").stdout
         assert "no better than always guessing the commonest class (right on 50.0%)" in shown
+
+
+def test_an_optimistic_accuracy_is_called_so_wherever_it_stands(
+    tmp_path: Path, cache: Path
+) -> None:
+    home = MadeHome(tmp_path / "home")
+    made = trained_on(class_folders(tmp_path / "clips"), home.home.model("mine"))
+    manifest = made.path.with_suffix(".json")
+    document = json.loads(manifest.read_text())
+    why = "optimistic, since nothing tells which clips show the same recording"
+    document["measured"]["optimistic"] = why
+    manifest.write_text(json.dumps(document))
+    Decisions(home.engine).apply_setting("mine", NOW)
+    line = f"vidwatch --home {shlex.quote(str(home.root))} "
+    models = shell(line + "models", COLUMNS="200").stdout
+    assert ", optimistic)" in models
+    assert f"mine: its accuracy is {why}" in models
+    assert f"its accuracy is {why}" in shell(line + "status", COLUMNS="200").stdout
+    assert status(home.root)["optimistic"] == why

@@ -45,6 +45,11 @@ def test_a_name_with_a_space_around_it_is_refused_with_the_right_one(name: str) 
     assert not name.isprintable() or reason.endswith("give 'Cat'")
 
 
+def test_a_class_that_an_older_home_has_stays_one_though_a_space_ends_it() -> None:
+    assert why_not_a_class("Cat ", ["Cat ", "Dog"]) is None
+    assert why_not_a_class("Cat ", ["Dog"])
+
+
 @pytest.mark.parametrize("other", ["cat", "CAT", "caT"])
 def test_a_name_that_differs_in_case_only_is_refused_with_the_existing_one(other: str) -> None:
     assert why_not_a_class(other, ["Cat"]) == (

@@ -24,7 +24,7 @@ from daemon.labels.groups import (
     note_applied,
 )
 from daemon.training.forecast import Known, count_new_labels
-from daemon.training.holdout import assign_sides, count_training_clips
+from daemon.training.holdout import assign_sides, count_training_clips, labelled_videos
 from learner.dataset import extract, find_clips
 from learner.fingerprint import fingerprint
 from learner.groups import GROUP_PATTERN, compile_pattern
@@ -76,8 +76,10 @@ class Camera(MadeHome):
 
     def deal(self, trained_on: Iterable[str] = ()) -> dict[str, str]:
         """Sides for all groups; gives them by the videos' places below `labelled/`."""
+        with self.engine.begin() as connection:
+            clips = labelled_videos(connection)
         known = [(sha256, "known", "elsewhere") for sha256 in trained_on]
-        sides = assign_sides(self.engine, 0.3, known, set(), self.tick())
+        sides = assign_sides(self.engine, clips, 0.3, known, set(), self.tick())
         return {
             str(self.path(video).relative_to(self.root / "labelled")): sides[name]
             for video, name in self.groups().names.items()
@@ -118,6 +120,13 @@ def test_few_clips_all_train_and_of_twelve_some_judge(camera: Camera) -> None:
     for label in CLASSES:
         own = [side for place, side in sides.items() if place.startswith(label)]
         assert (len(own), own.count("holdout")) == (17, 5)
+
+
+def test_sides_that_are_given_already_wait_for_no_other_that_writes(camera: Camera) -> None:
+    camera.take(*places(12))
+    sides = camera.deal()
+    with camera.writing():
+        assert camera.deal() == sides
 
 
 def test_the_days_of_the_files_dates_make_groups(camera: Camera) -> None:

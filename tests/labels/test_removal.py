@@ -147,6 +147,55 @@ def test_a_class_folder_that_is_a_link_may_be_a_share_that_is_away(
     assert shelf.labelled() == ALL
 
 
+def test_the_place_of_a_disk_that_is_not_mounted_since_a_restart_is_no_removal(
+    shelf: Shelf,
+) -> None:
+    """An empty class folder, of which the new process never saw a clip. The notice is followed."""
+    folder = shelf.root / "labelled/cat"
+    shutil.rmtree(folder)
+    folder.mkdir()
+    shelf.tend()
+    assert shelf.labelled() == ALL
+    notice = shelf.notices["labelled"]
+    assert notice
+    assert "in labelled/cat:" in notice
+    assert notice.endswith("if you removed them, remove the folder")
+    folder.rmdir()
+    shelf.tend()
+    assert shelf.labelled() == [("c.avi", "dog")]
+    assert shelf.notices["labelled"] is None
+
+
+def test_clips_that_are_deleted_before_our_eyes_are_removed_though_their_folder_stays(
+    shelf: Shelf,
+) -> None:
+    shelf.removal.tend(shelf.tick())
+    for path in (shelf.root / "labelled/cat").iterdir():
+        path.unlink()
+    shelf.tend()
+    assert shelf.labelled() == [("c.avi", "dog")]
+
+
+def test_labels_that_were_taken_back_cost_no_transaction_that_writes(shelf: Shelf) -> None:
+    shutil.rmtree(shelf.root / "labelled/cat")
+    shelf.tend()
+    assert shelf.labelled() == [("c.avi", "dog")]
+    with shelf.writing():
+        shelf.tend()  # it would wait, and fail
+
+
+def test_any_number_of_labels_is_taken_back_and_given_again(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.labels.removal.AT_ONCE", 1)
+    (shelf.root / "labelled/cat").rename(shelf.root / "away")
+    shelf.tend(3)
+    assert shelf.labelled() == [("c.avi", "dog")]
+    (shelf.root / "away").rename(shelf.root / "labelled/cat")
+    shelf.tend()
+    assert shelf.labelled() == ALL
+
+
 def test_a_folder_that_cannot_be_searched_is_no_removal(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,14 +70,14 @@ def test_a_clip_whose_energy_is_below_the_threshold_is_like_no_known_class(tmp_p
 
 
 def test_familiarity_is_the_share_of_known_clips_that_look_stranger(tmp_path: Path) -> None:
-    scale = {"means": [2.0], "stds": [1.0], "quantiles": [-2.0, -1.0, 0.0, 1.0, 2.0]}
+    scale = {"means": [2.0], "stds": [1.0], "count": 99, "quantiles": [-2.0, -1.0, 0.0, 1.0, 2.0]}
     own = Classifier.load(model(tmp_path, changes={"familiarity": scale}), device="cpu")
     energy = np.logaddexp.reduce([1.0, 0.0, 0.0])
     found = judged(own, [1.0, 0.0, 0.0])
-    assert found.familiarity == pytest.approx((energy - 2 + 2) / 4, abs=1e-6)
+    assert found.familiarity == pytest.approx((99 * (energy - 2 + 2) / 4 + 1) / 100, abs=1e-6)
     assert found.known
     assert not judged(own, [-5.0, -5.0, -5.0]).known
-    assert judged(own, [-5.0, -5.0, -5.0]).familiarity == 0
+    assert judged(own, [-5.0, -5.0, -5.0]).familiarity == pytest.approx(0.01)
 
 
 def test_a_bias_changes_probabilities_and_leaves_logits_raw(tmp_path: Path) -> None:

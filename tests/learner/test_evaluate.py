@@ -127,6 +127,14 @@ def test_guessing_is_said_beside_what_is_right() -> None:
     assert not score(sure[:6], sure[:6].argmax(1), ("a", "b")).beats_chance
 
 
+def test_a_model_that_recognises_the_rarer_class_is_no_guessing() -> None:
+    """Right on 60 of 80, as always predicting the commonest class is."""
+    truth = np.repeat([0, 1], [60, 20])
+    predicted = np.repeat([0, 1, 1, 0], [46, 14, 14, 6])
+    of_model = score(np.eye(2)[predicted], truth, ("a", "b"))
+    assert (of_model.accuracy, of_model.chance, of_model.beats_chance) == (0.75, 0.75, True)
+
+
 def test_the_loss_is_that_of_the_calibrated_probabilities() -> None:
     flat = score(LOGITS, TRUTH, ("a", "b", "c"), LOGITS / 1e9)
     assert flat.loss == pytest.approx(np.log(3))

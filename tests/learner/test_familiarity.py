@@ -33,9 +33,20 @@ def test_known_clips_are_kept_and_strange_ones_are_found() -> None:
 def test_familiarity_is_a_share_of_known_clips() -> None:
     figures = np.random.default_rng(0).normal(size=(5000, 3))
     familiar = Scale.of(figures).familiarity(figures)
-    assert familiar.min() == 0
+    assert familiar.min() == pytest.approx(1 / 5001)
     assert familiar.max() == 1
     assert np.quantile(familiar, 0.3) == pytest.approx(0.3, abs=0.01)
+
+
+@pytest.mark.parametrize("count", [4, 6, 10, 18])
+def test_a_few_clips_cannot_show_that_any_clip_is_strange(count: int) -> None:
+    scale = Scale.of(np.random.default_rng(0).normal(size=(count, 3)))
+    assert scale.familiarity(np.full((1, 3), -1000.0))[0] >= LEAST
+
+
+def test_twenty_clips_can() -> None:
+    scale = Scale.of(np.random.default_rng(0).normal(size=(20, 3)))
+    assert scale.familiarity(np.full((1, 3), -1000.0))[0] < LEAST
 
 
 def test_a_reference_comes_back_from_its_tensors() -> None:

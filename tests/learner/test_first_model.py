@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Sequence
-from math import comb
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from scipy.stats import binom
 
 from learner.exact import at_least
+from learner.guessing import FOR_ACCURACY, p_of_accuracy, p_of_classes, p_of_either
 from learner.promotion import Evidence, Verdict, judge
 from learner.sequential import evidence_of_loss
 
@@ -18,7 +20,10 @@ LEVEL = 0.030
 def clips(
     label: str, right: int, of: int, size: int = 1, *, guessed: bool = False
 ) -> list[Evidence]:
-    """`of` clips in groups of `size`; the challenger is right on the first `right`."""
+    """`of` clips in groups of `size`; the challenger is right on the first `right`.
+
+    For the others, `first` puts another class into the place of "?".
+    """
     return [
         Evidence(
             label,
@@ -32,13 +37,19 @@ def clips(
 
 
 def first(crossed: Sequence[Evidence], look: int = 1) -> Verdict:
-    return judge([], SPORTS, sorted({clip.label for clip in crossed}), look, crossed=crossed)
+    names = sorted({clip.label for clip in crossed})
+    other = {name: names[names.index(name) - 1] for name in names}
+    found = [
+        replace(clip, challenger=other[clip.label]) if clip.challenger == "?" else clip
+        for clip in crossed
+    ]
+    return judge([], SPORTS, names, look, crossed=found)
 
 
 def test_three_classes_of_five_clips_take_over_if_all_are_right() -> None:
     verdict = first([*clips("a", 5, 5), *clips("b", 5, 5), *clips("c", 5, 5)])
     assert verdict.verdict == "promoted"
-    assert verdict.figures["first"]["p"] == pytest.approx((1 / 3) ** 15)
+    assert verdict.figures["first"]["p"] == pytest.approx((1 / 3) ** 15 / FOR_ACCURACY)
     assert (verdict.figures["first"]["n"], verdict.figures["first"]["right"]) == (15, 15)
     assert verdict.figures["next"] == ""
 
@@ -47,7 +58,7 @@ def test_two_classes_of_three_clips_take_over_only_if_all_are_right() -> None:
     """Of two groups each, 2 and 1 clips: the fewest that are trained on."""
     verdict = first([*clips("a", 3, 3, 2), *clips("b", 3, 3, 2)])
     assert verdict.verdict == "promoted"
-    assert verdict.figures["first"]["p"] == pytest.approx(0.5**6)
+    assert verdict.figures["first"]["p"] == pytest.approx(0.5**6 / FOR_ACCURACY)
     assert 0.05 < verdict.figures["first"]["p_groups"] < 0.1
     one_wrong = first([*clips("a", 2, 3, 2), *clips("b", 3, 3, 2)])
     assert one_wrong.verdict == "undecided"
@@ -93,6 +104,14 @@ def test_clips_of_one_class_alone_prove_nothing() -> None:
     assert list(verdict.figures["label"]) == ["y", "x"]
 
 
+def test_counts_by_guessed_groups_are_called_optimistic() -> None:
+    few = [*clips("a", 3, 3, guessed=True), *clips("b", 3, 3, guessed=True)]
+    why = "optimistic, since nothing tells which clips show the same recording"
+    verdict = judge([], SPORTS, ("a", "b"), 1, crossed=few, optimistic=why)
+    assert verdict.reason.endswith(f" These counts are {why}.")
+    assert "optimistic" not in judge([], SPORTS, ("a", "b"), 1, crossed=few).reason
+
+
 def test_no_clip_at_all_is_undecided() -> None:
     verdict = judge([], SPORTS, ("x", "y"), 1)
     assert verdict.verdict == "undecided"
@@ -105,15 +124,53 @@ def test_a_common_class_raises_what_guessing_gives() -> None:
     assert first([*clips("a", 60, 60), *clips("b", 4, 4)]).verdict == "promoted"
 
 
-@pytest.mark.parametrize("n", [6, 9, 15, 30])
-def test_guessing_passes_no_more_often_than_the_level(n: int) -> None:
-    """Two balanced classes, each clip right with probability one half, to the last digit."""
+def test_a_model_that_is_right_no_more_often_may_still_recognise_a_class() -> None:
+    """Right on 60 of 80, as always predicting the commonest class is."""
+    verdict = first([*clips("a", 46, 60), *clips("b", 14, 20)])
+    assert verdict.verdict == "promoted"
+    assert "guessing (always a) is right on 60" in verdict.reason
+    assert "it recognises b, beyond chance: 14 of its 20 clips get it, and 14 of the 60 others" in (
+        verdict.reason
+    )
+
+
+def test_a_class_that_only_the_champion_knows_must_not_fall_apart() -> None:
+    lost = [Evidence("Biking", f"g{i}", "Biking", "a") for i in range(4)]
+    verdict = judge([], SPORTS, ("a", "b"), 1, crossed=[*clips("a", 20, 20), *lost])
+    assert verdict.verdict == "refused"
+    assert "class Biking falls apart" in verdict.reason
+
+
+def test_a_rare_class_is_shown_by_few_clips_among_thousands() -> None:
+    verdict = first([*clips("a", 10_000, 10_000, 50), *clips("b", 3, 4)])
+    assert verdict.verdict == "promoted"
+    assert "it recognises a, beyond chance" in verdict.reason
+    one_recording = first([*clips("a", 10_000, 10_000, 50), *clips("b", 3, 4, 4)])
+    assert one_recording.verdict == "undecided"
+    assert "too few recordings" in one_recording.reason
+
+
+def test_clips_of_three_classes_that_are_confused_at_random_show_no_class() -> None:
+    confusion = np.array([[8, 7, 7], [6, 7, 6], [7, 6, 7]])
+    assert p_of_either(p_of_accuracy(confusion), p_of_classes(confusion)) > 0.5
+
+
+@pytest.mark.parametrize(("a", "b"), [(3, 3), (5, 4), (8, 7), (15, 15), (20, 5), (30, 2)])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.8, 1.0])
+def test_guessing_passes_no_more_often_than_the_level(a: int, b: int, share: float) -> None:
+    """A model that predicts class a with a probability that does not depend on the clip."""
     passing = 0.0
-    for right in range(n + 1):
-        labels = [*clips("a", min(right, n // 2), n // 2), *clips("b", right - n // 2, n - n // 2)]
-        if first(labels).verdict == "promoted":
-            passing += comb(n, right) / 2**n
-    assert 0 < passing <= LEVEL + 4e-4
+    for of_a in range(a + 1):
+        for of_b in range(b + 1):
+            counts = np.array([[of_a, a - of_a], [of_b, b - of_b]])
+            if p_of_either(p_of_accuracy(counts), p_of_classes(counts)) <= LEVEL:
+                passing += float(binom.pmf(of_a, a, share) * binom.pmf(of_b, b, share))
+    assert passing <= LEVEL + 4e-4
+
+
+def test_perfect_predictions_of_six_clips_are_beyond_chance() -> None:
+    counts = np.diag([3, 3])
+    assert p_of_either(p_of_accuracy(counts), p_of_classes(counts)) <= LEVEL
 
 
 def test_the_binomial_tail_is_exact_and_continuous_between_whole_clips() -> None:

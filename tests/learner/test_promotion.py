@@ -199,7 +199,40 @@ def test_not_worse_is_not_enough_without_a_new_class() -> None:
     assert verdict.reason.endswith(
         "it is not worse by 5 points, beyond chance; whether it is better is open."
     )
-    assert verdict.figures["next"].startswith("Label about ")
+    assert verdict.figures["next"].startswith("The champion is right on 120 of 121 clips, and ")
+
+
+@pytest.mark.parametrize(("n", "group_size"), [(15, 1), (15, 5), (30, 1), (30, 10), (54, 18)])
+def test_a_champion_that_is_right_on_all_clips_asks_for_no_label(n: int, group_size: int) -> None:
+    """No number of clips would make another model the champion."""
+    crossed = [
+        replace(clip, group=f"{clip.label}{i // group_size}") for i, clip in enumerate(alike(n))
+    ]
+    verdict = judge_by([], OLD, OLD, 1, Rule(), crossed)
+    assert verdict.verdict != "promoted"
+    assert verdict.figures["next"] == (
+        f"The champion is right on {3 * n} of {3 * n} clips, and stays. "
+        "Nothing has to be done; if it is wrong on other clips, label these."
+    )
+    assert verdict.figures["label"] == {}
+
+
+def test_a_champion_that_is_right_on_nearly_all_clips_asks_for_no_label() -> None:
+    for challenger in "b", "-", "n":
+        crossed = [*alike(8), *clips("a", challenger)]
+        verdict = judge_by([], OLD, OLD, 1, Rule(), crossed)
+        assert verdict.verdict == "undecided", verdict
+        assert "Nothing has to be done" in verdict.figures["next"]
+    two_wrong = judge_by([], OLD, OLD, 1, Rule(), [*alike(5), *clips("a", "nn")])
+    assert two_wrong.figures["next"].startswith("Label about ")
+
+
+def test_no_number_is_named_if_so_many_clips_like_these_would_promote_nothing() -> None:
+    """One of 15 is wrong, for both."""
+    verdict = judge_by([], OLD, OLD, 1, Rule(), [*alike(4), *clips("b", "bb-")])
+    assert verdict.verdict == "undecided"
+    assert verdict.figures["next"] == ("The champion stays. What helps most are more labels of b.")
+    assert verdict.figures["label"] == {"b": 5}
 
 
 def test_no_clip_at_all_is_undecided() -> None:
@@ -278,10 +311,9 @@ def test_without_shared_classes_new_ones_alone_promote() -> None:
 
 
 def test_without_shared_classes_one_prediction_for_all_does_not_promote() -> None:
-    assert (
-        judge([*clips("x", "n", of=20), *clips("y", "-", of=6)], OLD, ("x", "y"), 1).verdict
-        == "refused"
-    )
+    others = [replace(clip, challenger="x") for clip in clips("y", "-", of=6)]
+    verdict = judge([*clips("x", "n", of=20), *others], OLD, ("x", "y"), 1)
+    assert verdict.verdict == "refused"
     assert judge(clips("x", "n", of=20), OLD, ("x", "y"), 1).verdict == "undecided"
 
 

@@ -89,7 +89,7 @@ def test_status_shows_the_threshold_of_the_target_and_what_stays_automatic(
     document["measured"].pop("automatic", None)
     manifest.write_text(json.dumps(document))
     assert "unsure_below (0.5) counts until a newer model is the champion" in shown(home)
-    document["measured"]["automatic"] = [[0.0, 1.0, 0.1], [0.8, 0.75, 0.01]]
+    document["measured"] |= {"automatic": [[0.0, 1.0, 0.1], [0.8, 0.75, 0.01]], "n": 400}
     manifest.write_text(json.dumps(document))
     assert "unsure below 80.0%: 75.0% of the clips stay automatic" in shown(home)
     rule = read_status(home.home, START).to_json()["unsure_rule"]

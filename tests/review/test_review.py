@@ -1,6 +1,7 @@
 """The review page, requested as by a browser, without a browser."""
 
 import getpass
+import json
 import re
 import subprocess
 import sys
@@ -12,12 +13,14 @@ import pytest
 from reviewed import CLASSES, NOW, TEMPERATURE, Browser, ReviewedHome, cards_on, hidden, message_on
 from reviewed import browser as browser
 from reviewed import site as site
+from scipy.special import softmax
 from tiny import cache
 
 from daemon.labels.labels import Label
-from daemon.review.cards import probabilities
+from daemon.review.cards import Calibration, probabilities
 from daemon.review.site import Site
 from daemon.training.decisions import Decisions
+from learner import calibration
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,10 +37,29 @@ def test_a_card_shows_the_three_likeliest_classes_with_their_calibrated_probabil
 ) -> None:
     video = home.clip(logits=(4, 2, 0, -1))
     page = browser.get("/").text
-    odds = probabilities((4, 2, 0, -1), TEMPERATURE)
+    odds = probabilities((4, 2, 0, -1), home.calibration)
     buttons = re.findall('name="class" value="([a-z]+)".*?([0-9.]+) %', page, re.DOTALL)
     assert buttons == [(CLASSES[i], f"{100 * odds[i]:.1f}") for i in range(3)]
     assert cards_on(page) == [video]
+
+
+def test_the_bias_of_a_class_counts_in_the_order_of_the_classes(
+    home: ReviewedHome, browser: Browser
+) -> None:
+    """The raw logits are highest for bright; with its bias, dark was predicted."""
+    home.calibration = Calibration(TEMPERATURE, (0.0, 1.5, 0.0, 1.0))
+    manifest = home.home.model("tiny").with_suffix(".json")
+    document = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({**document, "bias": home.calibration.bias}))
+    home.clip(logits=(4, 2, 0, -1))
+    odds = probabilities((4, 2, 0, -1), home.calibration)
+    calibrated = calibration.Calibration(*home.calibration).calibrated(np.array([[4, 2, 0, -1]]))
+    assert odds == pytest.approx(softmax(calibrated[0]))
+    buttons = re.findall(
+        'name="class" value="([a-z]+)".*?([0-9.]+) %', browser.get("/").text, re.DOTALL
+    )
+    assert buttons == [(CLASSES[i], f"{100 * odds[i]:.1f}") for i in (1, 0, 3)]
+    assert buttons[0][0] == "dark"
 
 
 def test_probabilities_of_a_model_whose_manifest_is_gone_are_not_made_up(
@@ -45,7 +67,7 @@ def test_probabilities_of_a_model_whose_manifest_is_gone_are_not_made_up(
 ) -> None:
     home.clip(logits=(4, 2, 0, -1))
     home.home.model("tiny").with_suffix(".json").unlink()
-    odds = probabilities((4, 2, 0, -1), TEMPERATURE)[0]
+    odds = probabilities((4, 2, 0, -1), home.calibration)[0]
     assert re.findall('class="figure">([0-9.]+) %', browser.get("/").text) == [f"{100 * odds:.1f}"]
 
 

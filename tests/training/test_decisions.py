@@ -78,13 +78,14 @@ def test_a_training_that_ended_with_the_daemon_is_done_again(decisions: Decision
     assert decisions.request_training("20 new labels", NOW, {"auto-2"}) == "auto-3"
 
 
-def test_a_failed_training_is_not_repeated_for_the_same_labels(decisions: Decisions) -> None:
+def test_the_labels_of_a_failed_training_count_again(decisions: Decisions) -> None:
     decisions.request_training("20 new labels", NOW)
     training = decisions.requested_training()
     assert training
     decisions.begin(training, 20, NOW)
+    assert decisions.last_failure() is None
     decisions.end(training, "failed", "signal 9", NOW)
-    assert decisions.last_label() == 20
+    assert (decisions.last_label(), decisions.last_failure()) == (0, NOW)
 
 
 def test_comparisons_are_counted_anew_with_each_champion(decisions: Decisions) -> None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.training.holdout import LabelledVideo, sides_of_new_groups
+from daemon.training.job import labelled_files
 
 SHARE = 0.3
 
@@ -50,6 +51,30 @@ def test_a_group_with_a_side_never_gets_another(sizes: list[tuple[str, int]], cu
     found = clips(sizes)
     first = sides_of_new_groups(found[:cut], {}, SHARE, [])
     assert not sides_of_new_groups(found, first, SHARE, []).keys() & first.keys()
+
+
+def test_clips_keep_their_side_if_their_group_gets_another_name_or_is_parted() -> None:
+    """As by a clip that was recorded earlier, or when a class needs another way."""
+    before = [clip(10 * g + k, "a", f"#{10 * g}") for g in range(9) for k in range(3)]
+    sides = sides_of_new_groups(before, {}, SHARE, [])
+    assert {"holdout", "training"} == set(sides.values())
+    renamed = [replace(one, group=f"#{1000 + one.video_id // 10}") for one in before]
+    parted = [replace(one, group=f"#clip {one.video_id}") for one in before]
+    for after in (renamed, parted):
+        again = sides | sides_of_new_groups(after, sides, SHARE, [])
+        assert [again[one.group] for one in after] == [sides[one.group] for one in before]
+
+
+def test_groups_that_are_joined_train_if_one_of_them_did() -> None:
+    before = [clip(10 * g, "a", f"#{10 * g}") for g in range(20)]
+    sides = sides_of_new_groups(before, {}, SHARE, [])
+    judging = next(one for one in before if sides[one.group] == "holdout")
+    training = next(one for one in before if sides[one.group] == "training")
+    for name in (judging.group, training.group, "#7"):
+        joined = [replace(one, group=name) for one in (judging, training)]
+        again = sides | sides_of_new_groups(joined, sides, SHARE, [])
+        assert again[name] == "training"
+        assert again[judging.group] == "training"  # also when it is alone again
 
 
 def test_clips_that_the_champion_was_trained_on_and_their_groups_never_judge() -> None:
@@ -102,3 +127,8 @@ def test_biased_labels_of_a_known_class_are_for_training_since_they_cannot_judge
     assert (
         "holdout" in sides_of_new_groups(corrections, {}, SHARE, [("x", "b", "old")]).values()
     )  # of a new class they can
+
+
+def test_a_folder_whose_name_begins_like_a_guess_is_a_stated_group() -> None:
+    found = [clip(n, "a", group) for n, group in enumerate(("#1 door", "#1", "#clip 1"))]
+    assert [file.guessed for file in labelled_files(found)] == [False, True, True]

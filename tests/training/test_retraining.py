@@ -17,8 +17,9 @@ from tiny import untouchable_gpu as untouchable_gpu
 
 from daemon.database.tables import videos
 from daemon.labels.labels import Label, Source
+from daemon.report.next_training import in_words
 from daemon.training.decisions import Decision, Training
-from daemon.training.forecast import count_new_labels
+from daemon.training.forecast import count_new_labels, forecast
 from daemon.training.holdout import labelled_videos
 from daemon.training.job import Job
 from daemon.training.retraining import Retraining, request
@@ -70,7 +71,7 @@ def test_after_enough_new_labels_a_model_that_knows_a_new_class_takes_over_by_it
 
 
 @pytest.mark.slow
-def test_with_too_few_holdout_clips_the_champion_stays_and_the_reason_says_how_many_are_missing(
+def test_a_champion_that_is_right_on_all_of_too_few_clips_stays_and_asks_for_no_more(
     lab: Lab,
 ) -> None:
     lab.label("bright", range(10, 16))
@@ -78,7 +79,7 @@ def test_with_too_few_holdout_clips_the_champion_stays_and_the_reason_says_how_m
     lab.tend(lab.decided)
     decision = lab.history.newest_first()[0]
     assert (decision.verdict, lab.history.champion()) == ("undecided", "tiny"), decision
-    assert decision.figures["next"].startswith("Label about ")
+    assert decision.figures["next"].startswith("The champion is right on 12 of 12 clips, and stays")
     assert lab.history.undecided().challenger == "auto-1"
 
 
@@ -97,8 +98,8 @@ def test_a_challenger_learns_from_the_frames_that_the_daemon_reads(lab: Lab) -> 
 def test_the_setting_may_name_the_model_by_either_of_its_files(lab: Lab, file: str) -> None:
     lab.history.apply_setting(str(lab.home.models / file), lab.now)
     lab.label("bright", range(10, 12))
-    assert lab.retraining.forecast().new == 2
-    learned, holdout = lab.retraining._clips(lab.now)
+    assert forecast(lab.engine, lab.home, SETTINGS).new == 2
+    learned, holdout, _ = lab.retraining._clips(lab.now)
     assert len(learned) + len(holdout) == 2
 
 
@@ -122,21 +123,47 @@ def test_shuffled_labels_make_a_challenger_that_is_refused(lab: Lab) -> None:
     assert (decision.verdict, lab.history.champion()) == ("refused", "tiny"), decision.reason
 
 
-def test_a_trainer_that_is_killed_costs_the_run_and_nothing_else(lab: Lab) -> None:
-    lab.label("bright", range(10, 16))
-    lab.label("dark", range(10, 16))
+def kill_the_next_training(lab: Lab) -> None:
     lab.tend(lambda: lab.retraining._running)
     assert lab.retraining._running
     os.kill(lab.retraining._running.process.pid, signal.SIGKILL)
     lab.tend(lambda: not lab.retraining._running)
+
+
+def test_a_trainer_that_is_killed_costs_the_run_and_nothing_else(lab: Lab) -> None:
+    lab.label("bright", range(10, 16))
+    lab.label("dark", range(10, 16))
+    kill_the_next_training(lab)
     (row,) = lab.trainings()
     assert (row.state, lab.history.champion()) == ("failed", "tiny")
     assert "signal 9" in row.error
+
+
+def test_a_failed_training_is_tried_again_once_then_waits_for_a_label_or_a_person(
+    lab: Lab,
+) -> None:
+    """Its labels count again, but the same ones are not tried for ever."""
+    patient = SETTINGS.model_copy(update={"retrain_check_minutes": 600})
+    lab.retraining = Retraining(lab.home, patient, lab.history)
+    lab.label("bright", range(10, 16))
+    lab.label("dark", range(10, 16))
+    kill_the_next_training(lab)
+    failed_at = lab.now
+    coming = lab.retraining.forecast()
+    assert (coming.new, coming.failed, coming.is_due) == (12, 1, True)
+    assert in_words(coming) == "the training that failed is tried again 10 minutes after its end"
+    kill_the_next_training(lab)
+    assert [row.state for row in lab.trainings()] == ["failed", "failed"]
+    waited = lab.trainings()[1].asked_at - failed_at
+    assert timedelta(minutes=9) <= waited <= timedelta(minutes=11)
+    coming = lab.retraining.forecast()
+    assert (coming.new, coming.failed, coming.is_due) == (12, 2, False)
+    assert "waits for another label, or for 'vidwatch retrain'" in in_words(coming)
     lab.idle()
-    assert len(lab.trainings()) == 1  # the same labels are not tried for ever
-    assert (
-        request(lab.engine, lab.home, SETTINGS, lab.now) == "asked for: auto-2"
-    )  # unless a person asks
+    assert len(lab.trainings()) == 2
+    lab.label("bright", range(16, 17))
+    assert lab.retraining.forecast().is_due
+    assert request(lab.engine, lab.home, SETTINGS, lab.now) == "asked for: auto-3"
 
 
 def test_a_training_that_takes_too_long_is_ended(lab: Lab) -> None:

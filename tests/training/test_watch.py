@@ -1,5 +1,6 @@
 """The watch of a champion that took over as counted, with real predictions and labels."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -20,7 +21,9 @@ def watched(lab: Lab) -> Lab:
     for path in (weights_path, manifest_path):
         tiny = path(lab.home.model("tiny"))
         path(lab.home.model("auto-1")).write_bytes(tiny.read_bytes())
-    lab.history.conclude("auto-1", "tiny", watch.begin(COUNTED, "tiny"), lab.now)
+    lab.history.conclude(
+        "auto-1", "tiny", watch.begin(COUNTED, "auto-1", "tiny", lab.home), lab.now
+    )
     return lab
 
 
@@ -45,7 +48,19 @@ def test_a_takeover_as_counted_states_the_watch_and_its_end(watched: Lab) -> Non
     assert row.figures["watch"] == {"former": "tiny", "clips": 50, "days": 30}
     assert watched.history.shadow() == "tiny"
     better = Decision("promoted", "It is better, beyond chance.", {})
-    assert watch.begin(better, "tiny") == better
+    assert watch.begin(better, "auto-1", "tiny", watched.home) == better
+
+
+def test_no_watch_is_promised_if_the_models_take_different_frames(watched: Lab) -> None:
+    manifest = manifest_path(watched.home.model("auto-1"))
+    document = json.loads(manifest.read_text())
+    document["clip"]["frames"] += 1
+    manifest.write_text(json.dumps(document))
+    decision = watch.begin(COUNTED, "auto-1", "tiny", watched.home)
+    assert watch.WATCH not in decision.figures
+    assert "predicts beside it" not in decision.reason
+    assert "tiny takes other frames" in decision.reason
+    assert "'vidwatch models rollback' takes it back" in decision.reason
 
 
 def test_a_champion_that_is_worse_on_the_clips_that_follow_is_taken_back(watched: Lab) -> None:
@@ -78,6 +93,8 @@ def test_the_watch_ends_after_its_clips(watched: Lab, monkeypatch: pytest.Monkey
         "tiny 2; it stays."
     )
     assert (watched.history.champion(), watched.history.shadow()) == ("auto-1", None)
+    end = watched.history.newest_first()[0]
+    assert (end.challenger, end.verdict, end.outcome) == ("tiny", "refused", "stays behind")
     assert watch.tend(watched.history, watched.home, watched.now) is None
 
 
