@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -103,6 +104,18 @@ def read_manifest(path: Path) -> dict[str, Any]:
         if isinstance(error.__cause__, FileNotFoundError) and os.path.lexists(unfinished):
             return read_manifest_file(unfinished)
         raise
+
+
+@cache
+def starter_classes() -> frozenset[str]:
+    """The classes of the model in the package."""
+    return frozenset(read_manifest(STARTER)["classes"])
+
+
+@cache
+def starter_contents() -> frozenset[str]:
+    """SHA-256 of the clips that the model in the package was trained on."""
+    return frozenset(sha256 for sha256, _, _ in read_manifest(STARTER)["trained_on"])
 
 
 def read_manifest_file(file: Path) -> dict[str, Any]:

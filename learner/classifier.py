@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from learner import checkpoint
 from learner.catalogue import STARTER
 from learner.errors import VidwatchError
-from learner.familiarity import LEAST, PREFIX, Reference, energies
+from learner.familiarity import PREFIX, Reference, energies
 from learner.forward import Forward
 from learner.network import ClipNetwork
 from learner.pooling import ORDER_FREE, Statistics
 from learner.precision import fast_precision
-from learner.prediction import Classified, Prediction, Unread
+from learner.prediction import LEAST_FAMILIARITY, Classified, Prediction, Unread
 from learner.spec import ClipSpec, NetworkArgs, ReadOptions
 from learner.video import Clip, read_clip
 
@@ -239,7 +239,7 @@ class Classifier:
             return Familiar(scores, None, scores >= (-np.inf if least is None else least))
         figures = self._figures(features, logits)
         shares = scale.familiarity(figures)
-        return Familiar(scale.scores(figures), shares, shares >= LEAST)
+        return Familiar(scale.scores(figures), shares, shares >= LEAST_FAMILIARITY)
 
     def _figures(self, features: Tensor, logits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         if self.reference is None:

@@ -21,7 +21,7 @@ from learner.motion import REVERSED
 from learner.nested import fit_best
 from learner.network import ClipNetwork
 from learner.pooling import ORDER_FREE, Statistics
-from learner.rounds import BY_FOLDS, Judged, Outcome, Task, fit_round
+from learner.rounds import BY_FOLDS, Judged, Outcome, Task, fit_round, judged_by
 from learner.splits import Fold, Indices, Split, folds
 
 Array = np.ndarray[Any, Any]
@@ -102,15 +102,20 @@ def compete(task: Task, rounds: list[Fold]) -> Outcome:
         temperature = Calibration.fitted(baseline[clips], truth).temperature
         network, reference, more = _fit_final(contest, kind, scale, temperature)
         figures[:, :1] = energies(candidates[kind][0])
+        calibrations = {
+            name: calibrate(logits[0, clips], truth, _places(contest))
+            for name, logits in candidates.items()
+        }
+        calibrated = {name: found[1] for name, found in calibrations.items()}
         return Outcome(
             network=network,
             trained_on=clips,
-            calibration=calibrate(candidates[kind][0, clips], truth, _places(contest))[0],
+            calibration=calibrations[kind][0],
             history=history + more,
             judged=_judged(contest, candidates, baseline),
             scale=Scale.of(figures[clips]),
             reference=reference,
-            heads=_scores(contest, candidates, kind),
+            heads=_scores(contest, candidates, calibrated, kind),
         )
 
 
@@ -124,10 +129,7 @@ def hold_out_contest(task: Task, split: Split, method: str) -> Outcome:
     except VidwatchError:  # too few groups; and the test judges, so that clips are enough here
         inner = folds([replace(clip, group=clip.sha256) for clip in clips], count, 0)
     outcome = compete(task, [(known[some], known[others]) for some, others in inner])
-    logits, baseline = judge(outcome.network, task.data, split.test)
-    backwards, _ = judge(outcome.network, task.data.played_backwards(), split.test)
-    calibrated = outcome.calibration.calibrated(logits)
-    judged = Judged(split.test, logits, baseline, calibrated, backwards, method)
+    judged = judged_by(outcome.network, outcome.calibration, task.data, split.test, method)
     return replace(outcome, judged=judged)
 
 
@@ -300,20 +302,18 @@ def _fill(module: nn.Module, fitted: Linear) -> None:
 
 
 def _scores(
-    contest: _Contest, candidates: dict[Kind, BothWays], kind: Kind
+    contest: _Contest, candidates: dict[Kind, BothWays], calibrated: dict[Kind, Array], kind: Kind
 ) -> tuple[HeadScore, ...]:
     """Of each head that competed, the chosen one first."""
     truth = contest.truth[contest.judged]
-    of_heads = {}
+    best = losses(calibrated[kind], truth)
+    scores = []
     for name in sorted(candidates, key=lambda name: name != kind):
-        logits = candidates[name][0, contest.judged]
-        calibrated, right = calibrate(logits, truth, _places(contest))[1], logits.argmax(1) == truth
-        of_heads[name] = (losses(calibrated, truth), float(right.mean()))
-    best = of_heads[kind][0]
-    return tuple(
-        HeadScore(name, right, float(loss.mean()), NormalDist().cdf(_errors(loss - best)))
-        for name, (loss, right) in of_heads.items()
-    )
+        right = candidates[name][0, contest.judged].argmax(1) == truth
+        loss = losses(calibrated[name], truth)
+        sure = NormalDist().cdf(_errors(loss - best))
+        scores.append(HeadScore(name, float(right.mean()), float(loss.mean()), sure))
+    return tuple(scores)
 
 
 def _errors(differences: Array) -> float:

@@ -7,13 +7,13 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from scipy.special import log_softmax
 from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from learner.cache import Cache
+from learner.calibration import losses
 from learner.classifier import Classifier
 from learner.dataset import Progress, class_names, extract, find_clips, silent
 from learner.errors import VidwatchError
@@ -156,14 +156,13 @@ def score(
         for index, name in enumerate(classes)
         if counts[index]
     }
-    loss = float(-log_softmax(calibrated.astype(np.float64), axis=1)[np.arange(n), truth].mean())
     confusion = confusion_matrix(truth, predicted, labels=every)
     by_chance = p_of_either(p_of_accuracy(confusion), p_of_classes(confusion))
     return Score(
         n=n,
         accuracy=float(right.mean()),
         interval=interval(int(right.sum()), n),
-        loss=loss,
+        loss=float(losses(calibrated, truth).mean()),
         per_class=per_class,
         confusion=confusion.tolist(),
         calibration_error=(

@@ -88,6 +88,8 @@ def fallen(classes: Mapping[str, Counts], rule: Rule) -> list[str]:
     return sorted(found, key=lambda name: (-lost[name], name))
 
 
-def counted(n: int, noun: str = "clip") -> str:
-    """A number with its noun: "1 clip", "2 clips"."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+def basis(n: int, crossed: int) -> str:
+    """What judges: `n` clips, of which `crossed` do so by cross-validation."""
+    if not crossed:
+        return "holdout"
+    return "cross-validation" if crossed == n else "holdout and cross-validation"

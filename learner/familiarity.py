@@ -27,8 +27,6 @@ Array = np.ndarray[Any, Any]
 AXES = 100
 CLIPS_AN_AXIS = 3
 PREFIX = "familiarity."
-LEAST = 0.05
-"""A clip that is less familiar counts as of no known class."""
 QUANTILES = 101
 # Of the sums, in standard deviations: less is what clips have that are all alike.
 LEAST_SPREAD = 1.0
@@ -70,9 +68,8 @@ class Reference:
         )
         means = np.stack([places[truth == label].mean(0) for label in range(classes)])
         within, _ = ledoit_wolf(places - means[truth], assume_centered=True)
-        least = max(
-            1e-4 * np.trace(within) / len(within), 1e-9
-        )  # all clips of a class may be alike
+        # All clips of a class may be alike.
+        least = max(1e-4 * np.trace(within) / len(within), 1e-9)
         inverse = np.linalg.inv(within + least * np.eye(len(within)))
         step = np.maximum(np.abs(places).max(0), 1e-6) / 127
         return cls(

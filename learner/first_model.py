@@ -20,13 +20,14 @@ from learner.evidence import (
     NextStep,
     Outcome,
     Rule,
+    basis,
     by_class,
     count,
-    counted,
     fallen,
 )
 from learner.guessing import FOR_ACCURACY, p_of_accuracy, p_of_classes, p_of_either
 from learner.paired import Paired
+from learner.texts import counted
 
 Array = np.ndarray[Any, Any]
 
@@ -201,7 +202,7 @@ class FirstModel:
                 "above_all": list(step.label),
                 "new_classes": {},
             },
-            "basis": self._basis(),
+            "basis": basis(len(self.clips), self.crossed),
             "next": step.text,
             "label": step.label,
             "first": {
@@ -223,12 +224,6 @@ class FirstModel:
 
     def _least(self, counts: Counts) -> float:
         return max(1.0, self.rule.new_class_recall * counts["n"])
-
-    def _basis(self) -> str:
-        if not self.crossed:
-            return "holdout"
-        is_all = self.crossed == len(self.clips)
-        return "cross-validation" if is_all else "holdout and cross-validation"
 
     def reason(self) -> str:
         """The outcome, for a person who is no statistician."""

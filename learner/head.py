@@ -5,11 +5,10 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from learner.linear import SMALLEST_STD
 from learner.pooling import ORDER_FREE, Statistics
 from learner.precision import fast_products
 from learner.spec import NetworkArgs
-
-SMALLEST_STD = 0.01
 
 
 class Standardise(nn.Module):

@@ -112,12 +112,11 @@ class Axes:
         standard = Standard.of(statistics)
         step = max(1, -(-len(statistics) // LANDMARKS))
         landmarks = standard.scaled(statistics[::step], gains)
-        variances, vectors = eigh(landmarks @ landmarks.T)
-        kept = variances > SMALLEST_VARIANCE * max(variances[-1], 1e-12)
-        if not kept.any():  # all clips are alike
+        spanned = _spanned(landmarks @ landmarks.T)
+        if spanned is None:
             return cls(standard, gains, np.zeros((landmarks.shape[1], 1), np.float32))
-        lengths = np.sqrt(variances[kept])
-        return cls(standard, gains, (landmarks.T @ vectors[:, kept] / lengths).astype(np.float32))
+        lengths, axes = spanned
+        return cls(standard, gains, (landmarks.T @ axes / lengths).astype(np.float32))
 
     def of(self, statistics: Array) -> Array:
         """`(N, S)` statistics to `(N, R)` float32 coordinates."""
@@ -197,13 +196,21 @@ def coordinates(gram: Array, cross: Array) -> tuple[Array, Array]:
         gram: `(N, N)`, the products of training clips.
         cross: `(M, N)`, the products of others with training clips.
     """
+    spanned = _spanned(gram)
+    if spanned is None:
+        return np.zeros((len(gram), 1), np.float32), np.zeros((len(cross), 1), np.float32)
+    lengths, axes = spanned
+    return axes * lengths, cross @ axes / lengths
+
+
+def _spanned(gram: Array) -> tuple[Array, Array] | None:
+    """How far clips with the products `(N, N)` reach in each direction that they span.
+
+    Lengths `(R,)` and directions `(N, R)`; None if all clips are alike.
+    """
     variances, vectors = eigh(gram)
     kept = variances > SMALLEST_VARIANCE * max(variances[-1], 1e-12)
-    if not kept.any():  # all clips are alike
-        return np.zeros((len(gram), 1), np.float32), np.zeros((len(cross), 1), np.float32)
-    lengths = np.sqrt(variances[kept])
-    axes = vectors[:, kept]
-    return axes * lengths, cross @ axes / lengths
+    return (np.sqrt(variances[kept]), vectors[:, kept]) if kept.any() else None
 
 
 def chunks(rows: Array) -> list[Array]:

@@ -72,9 +72,9 @@ def _deviation(features: Tensor) -> Tensor:
 
 
 def _change(features: Tensor) -> Tensor:
-    """The distance of each step to the one before; the first step has half of the next one's.
+    """Half of the distance of each step to the one before, and half of that to the next one.
 
-    Half, and at the end too, so that a clip that is played backwards has the same mean.
+    So a clip that is played backwards has the same mean.
     """
     steps = features.shape[1]
     if steps == 1:

@@ -3,6 +3,9 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+LEAST_FAMILIARITY = 0.05
+"""A clip that is less familiar counts as of no known class."""
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -11,7 +14,7 @@ class Prediction:
     class_name: str
     class_index: int
     probability: float
-    """The softmax of the logits over the model's temperature."""
+    """The softmax of the calibrated logits."""
     logits: dict[str, float]
     """Of every class, in the model's order."""
     known: bool = True

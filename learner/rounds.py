@@ -124,17 +124,23 @@ def hold_out(task: Task, split: Split, method: str) -> Outcome:
     known, _ = judge(network, task.data, split.validation)
     truth = task.data.truth[split.validation].numpy()
     calibration = Calibration.fitted(known, truth)
-    logits, baseline = judge(network, task.data, split.test)
-    backwards, _ = judge(network, task.data.played_backwards(), split.test)
-    calibrated = calibration.calibrated(logits)
     return Outcome(
         network=network,
         trained_on=np.concatenate([split.training, split.validation]),
         calibration=calibration,
         history=history,
-        judged=Judged(split.test, logits, baseline, calibrated, backwards, method),
+        judged=judged_by(network, calibration, task.data, split.test, method),
         scale=Scale.of(energies(known)),
     )
+
+
+def judged_by(
+    network: ClipNetwork, calibration: Calibration, data: Data, clips: Indices, method: str
+) -> Judged:
+    """What a network gives for `clips`, which neither it nor its calibration has seen."""
+    logits, baseline = judge(network, data, clips)
+    backwards, _ = judge(network, data.played_backwards(), clips)
+    return Judged(clips, logits, baseline, calibration.calibrated(logits), backwards, method)
 
 
 def fit_round(

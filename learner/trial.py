@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from learner.evidence import Counts, NextStep, Outcome, Rule, counted, fallen
+from learner.evidence import Counts, NextStep, Outcome, Rule, basis, fallen
 from learner.paired import Paired, quantile
+from learner.texts import counted
 
 FEWEST_CLIPS = 3
 """Of a new class, and of the classes known before, at least so many clips judge."""
@@ -186,17 +187,11 @@ class Trial:
                 "above_all": self.fewest,
                 "new_classes": self.waiting,
             },
-            "basis": self._basis(),
+            "basis": basis(self.total["n"], self.crossed),
             "next": step.text,
             "label": step.label,
         }
         return figures | ({"risk": self._risk()} if self.is_as_counted else {})
-
-    def _basis(self) -> str:
-        if not self.crossed:
-            return "holdout"
-        is_all = self.crossed == self.total["n"]
-        return "cross-validation" if is_all else "holdout and cross-validation"
 
     def _risk(self) -> float:
         """How much accuracy may be lost on the shared classes, with a probability of 95 %."""
@@ -216,7 +211,7 @@ class Trial:
         if self.is_small and not self.new and not self.dropped:
             sentences.append("The holdout alone has too few clips to judge.")
         new = [
-            f"{name} {of['challenger']} of {counted(of['n'])}{self._lack(name)}"
+            f"{name} {of['challenger']} of {counted(of['n'], 'clip')}{self._lack(name)}"
             for name, of in self.new.items()
         ]
         if new:
@@ -227,7 +222,9 @@ class Trial:
         return " ".join(sentences)
 
     def _score(self, counts: Counts) -> str:
-        clips = counted(counts["n"]) if self.crossed else counted(counts["n"], "holdout clip")
+        clips = (
+            counted(counts["n"], "clip") if self.crossed else counted(counts["n"], "holdout clip")
+        )
         if counts is self.total and self.crossed:
             if self.crossed == counts["n"]:
                 clips += " (all by cross-validation)"
@@ -286,7 +283,7 @@ class Trial:
             return NextStep("", {})
         worst = self._worst()
         if self._cannot_gain:
-            right = f"{self.total['champion']} of {counted(self.total['n'])}"
+            right = f"{self.total['champion']} of {counted(self.total['n'], 'clip')}"
             text = f"The champion is right on {right}, and stays. Nothing has to be done"
             return NextStep(f"{text}; if it is wrong on other clips, label these.", {})
         if self.missing and self._can_be_promoted:

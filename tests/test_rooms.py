@@ -43,11 +43,13 @@ LIGHT_LEARNER = {
     "learner.files",
     "learner.groups",
     "learner.likeness",
+    "learner.prediction",
     "learner.catalogue",
     "learner.recipe",
     "learner.sequential",
     "learner.classes",
     "learner.spec",
+    "learner.texts",
 }
 
 Import = ast.Import | ast.ImportFrom

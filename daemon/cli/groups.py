@@ -13,9 +13,10 @@ import typer
 
 from daemon.cli.shared import Json, database
 from daemon.home.folder import Home
-from daemon.home.texts import counted, printable
+from daemon.home.texts import printable
 from learner.errors import VidwatchError
 from learner.groups import GROUP_PATTERN, compile_pattern, readable
+from learner.texts import counted
 
 if TYPE_CHECKING:
     from daemon.labels.groups import LabelledGroups, PatternResult
@@ -187,22 +188,13 @@ def _to_json(found: "LabelledGroups", pattern: str) -> dict[str, Any]:
         "pattern": pattern,
         "classes": [
             {"class": name, "clips": clips, "groups": n, "how": found.found.ways[name]}
-            for name, clips, n in _by_class(found)
+            for name, clips, n in found.by_class()
         ],
         "groups": [
             {"group": name, "classes": dict(sorted(classes.items()))}
             for name, classes in sorted(_by_group(found).items())
         ],
     }
-
-
-def _by_class(found: "LabelledGroups") -> list[tuple[str, int, int]]:
-    """The clips and the groups of each class, in alphabetical order."""
-    clips = Counter(found.classes.values())
-    names = defaultdict(set)
-    for video, label in found.classes.items():
-        names[label].add(found.names[video])
-    return [(label, clips[label], len(names[label])) for label in sorted(clips)]
 
 
 def _by_group(found: "LabelledGroups") -> dict[str, Counter[str]]:
@@ -222,7 +214,7 @@ def _print_groups(found: "LabelledGroups") -> None:
         return
     numbers = (Column(name, justify="right") for name in ("clips", "groups"))
     table = Table("class", *numbers, "found by", box=None, padding=(0, 2, 0, 0))
-    for label, clips, n in _by_class(found):
+    for label, clips, n in found.by_class():
         table.add_row(printable(label), str(clips), str(n), HOW[found.found.ways[label]])
     Console().print(table)
     several = {name: n for name, n in _by_group(found).items() if n.total() > 1}

@@ -14,8 +14,8 @@ import typer
 from daemon.cli.shared import Json, database
 from daemon.home.clock import now
 from daemon.home.folder import Home
-from daemon.home.texts import counted
 from learner.errors import VidwatchError
+from learner.texts import counted
 
 app = typer.Typer()
 

@@ -13,8 +13,9 @@ import typer
 from daemon.cli.shared import Json
 from daemon.home.clock import now
 from daemon.home.folder import Home
-from daemon.home.texts import counted, printable
+from daemon.home.texts import printable
 from learner.errors import VidwatchError
+from learner.texts import counted
 
 if TYPE_CHECKING:
     from daemon.maintenance.finding import Finding

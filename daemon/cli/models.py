@@ -20,9 +20,10 @@ from daemon.cli.shared import (
 )
 from daemon.home.clock import now
 from daemon.home.folder import Home
-from daemon.home.texts import counted, printable
+from daemon.home.texts import printable
 from learner.catalogue import describe, model_name
 from learner.errors import VidwatchError
+from learner.texts import counted
 
 if TYPE_CHECKING:
     from daemon.training.decisions import DecisionRow

@@ -16,9 +16,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from daemon.home.texts import printable
-from learner.catalogue import STARTER
+from learner.catalogue import STARTER, read_manifest
 from learner.errors import PassingError, VidwatchError
 from learner.files import write
 
@@ -141,6 +142,14 @@ class Home:
     def model_or_starter(self, name: str) -> Path:
         """As `model`; "starter" is the model in the package."""
         return STARTER if name == "starter" else self.model(name)
+
+    def manifest(self, name: str) -> dict[str, Any]:
+        """The manifest of a model, as JSON holds it; `name` is as for `model_or_starter`.
+
+        Raises:
+            VidwatchError: it cannot be read.
+        """
+        return read_manifest(self.model_or_starter(name))
 
     @property
     def database(self) -> Path:

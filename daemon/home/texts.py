@@ -2,8 +2,7 @@
 
 import os
 
-USUAL = 0.05
-"""A clip is worth a remark if fewer than this share of the known clips look stranger."""
+from learner.prediction import LEAST_FAMILIARITY
 
 
 def printable(text: str) -> str:
@@ -15,18 +14,13 @@ def printable(text: str) -> str:
     return "".join(_escaped(character) for character in text)
 
 
-def counted(n: int, noun: str) -> str:
-    """A number and its noun: "1 label", "2 labels"."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
-
-
 def familiarity_in_words(familiarity: float | None) -> str:
     """How familiar a clip looks, for people; empty if that is not known, or nothing is strange.
 
     Args:
         familiarity: The share of known clips that look stranger, from 0 to 1.
     """
-    if familiarity is None or familiarity >= USUAL:
+    if familiarity is None or familiarity >= LEAST_FAMILIARITY:
         return ""
     stranger = round(100 * (1 - familiarity))
     if stranger >= 100:

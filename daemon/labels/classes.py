@@ -6,22 +6,15 @@ of the starter's, its names are offered nowhere any more.
 
 import os
 from collections.abc import Collection, Iterator
-from functools import cache
 from pathlib import Path
 
 from sqlalchemy import Connection, func, select
 
 from daemon.database.tables import labels, models, stands
 from daemon.home.texts import printable
-from learner.catalogue import STARTER, read_manifest
+from learner.catalogue import starter_classes
 from learner.classes import same_but_for_case, why_not_a_class
 from learner.errors import VidwatchError
-
-
-@cache
-def starter_classes() -> frozenset[str]:
-    """The classes of the model in the package."""
-    return frozenset(read_manifest(STARTER)["classes"])
 
 
 def labelled_classes(connection: Connection) -> set[str]:

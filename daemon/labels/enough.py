@@ -1,5 +1,6 @@
 """When a class has enough labelled clips to learn from. Pure."""
 
+LEAST_CLASSES = 2  # fewer cannot be distinguished
 LEAST_GROUPS = 2  # a model that learned from one recording is measured on none
 # A class with fewer clips or groups has none that judge: all of them train.
 HOLDOUT_CLIPS = 10

@@ -6,6 +6,7 @@ A stated group can be changed: by another pattern, or by moving files into sub-f
 import logging
 import os
 import re
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from sqlalchemy import Connection, Engine, and_, bindparam, delete, select, upda
 from daemon.database.tables import groups, is_stated, labels, predictions, that_counts, videos
 from daemon.home.folder import Home
 from daemon.home.folders import group_at
-from daemon.home.identity import base_name
+from daemon.home.identity import display_name
 from daemon.labels.queries import newest
 from learner import files
 from learner.groups import (
@@ -40,6 +41,14 @@ class LabelledGroups:
     """The class of each video, by its id."""
     found: Grouping
     """How the groups were found."""
+
+    def by_class(self) -> list[tuple[str, int, int]]:
+        """How many clips and groups each class has, in alphabetical order."""
+        clips = Counter(self.classes.values())
+        names = defaultdict(set)
+        for video, label in self.classes.items():
+            names[label].add(self.names[video])
+        return [(label, clips[label], len(names[label])) for label in sorted(clips)]
 
 
 def labelled_groups(connection: Connection) -> LabelledGroups:
@@ -99,7 +108,7 @@ def apply_pattern(
     query = select(videos.c.id, videos.c.path, videos.c.group)
     for row in connection.execute(query.execution_options(yield_per=10_000)):
         n_videos += 1
-        name = base_name(row.path).decode("utf-8", "backslashreplace")
+        name = display_name(row.path)
         by_name = group_of(name, [], pattern)
         matched += by_name is not None
         group = by_name or group_at(row.path, root, pattern)

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from daemon.database.tables import videos
-from daemon.home.identity import base_name
-from daemon.home.texts import counted, printable
+from daemon.home.identity import display_name
+from daemon.home.texts import printable
 from daemon.labels.enough import HOLDOUT_GROUPS, LEAST_GROUPS
 from daemon.labels.groups import LabelledGroups
 from learner.groups import NEEDED, compile_pattern, group_of
+from learner.texts import counted
 
 # Each finds the recording in names as people and cameras give them: what is before the first sign,
 # what is before the last one, the first number.
@@ -47,18 +48,17 @@ def warnings_of(
     compiled = compile_pattern(pattern)
     matched = {}
     for row in connection.execute(select(videos.c.id, videos.c.path)):
-        if group := group_of(_text(row.path), [], compiled):
+        if group := group_of(display_name(row.path), [], compiled):
             matched[row.id] = group
     blocking = []
     names = set(matched.values())
     if len(matched) > 1 and len(names) == 1:
         which = f"all {len(matched)} names that match give one group, {printable(names.pop())!r}"
         blocking.append(f"{which}; a class needs at least {LEAST_GROUPS} groups")
-    groups_before = _count_groups(before)
-    groups_after = _count_groups(after)
+    groups_before = {label: n for label, _, n in before.by_class()}
     blocked = {}
     unjudged = {}
-    for label, n in groups_after.items():
+    for label, _, n in after.by_class():
         if n < LEAST_GROUPS <= groups_before[label]:
             blocked[label] = n
         elif n < HOLDOUT_GROUPS <= groups_before[label]:
@@ -78,7 +78,9 @@ def warnings_of(
 def fitting_pattern(connection: Connection, found: LabelledGroups) -> str | None:
     """A pattern that finds several groups in the names of each class; None if no usual one does."""
     rows = connection.execute(select(videos.c.id, videos.c.path))
-    clips = [(_text(row.path), found.classes[row.id]) for row in rows if row.id in found.classes]
+    clips = [
+        (display_name(row.path), found.classes[row.id]) for row in rows if row.id in found.classes
+    ]
     return next((pattern for pattern in USUAL if _fits(pattern, clips)), None)
 
 
@@ -95,19 +97,6 @@ def _fits(pattern: str, clips: Sequence[tuple[str, str]]) -> bool:
     has_enough = all(len(of_class[label]) >= min(NEEDED, n) for label, n in n_clips.items())
     joins_some = len(matched) < matched.total()
     return has_enough and joins_some and 2 * matched.total() >= len(clips)
-
-
-def _text(path: bytes) -> str:
-    """The name of a file as patterns are matched with it."""
-    return base_name(path).decode("utf-8", "backslashreplace")
-
-
-def _count_groups(found: LabelledGroups) -> dict[str, int]:
-    """How many groups each class has, in alphabetical order."""
-    names = defaultdict(set)
-    for video, label in found.classes.items():
-        names[label].add(found.names[video])
-    return {label: len(names[label]) for label in sorted(names)}
 
 
 def _listed(groups: Mapping[str, int]) -> str:

@@ -25,8 +25,9 @@ from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, insert, 
 from daemon.database.tables import content_of_video, labels, lies_below, stands, videos
 from daemon.home.folders import Folders
 from daemon.home.identity import identify
-from daemon.home.texts import counted, printable
+from daemon.home.texts import printable
 from daemon.labels.queries import newest
+from learner.texts import counted
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,11 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from daemon.home.texts import counted, printable
+from daemon.home.texts import printable
+from daemon.labels.enough import LEAST_CLASSES
 from daemon.labels.next_clips import NextClip, next_clips
-from daemon.training.forecast import LEAST_CLASSES, RETRY_AFTER, Forecast
+from daemon.training.forecast import RETRY_AFTER, Forecast
+from learner.texts import counted
 
 NEXT = 10  # labels that are suggested
 

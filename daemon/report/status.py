@@ -31,7 +31,7 @@ from daemon.report.training import (
     sets_unsure_target,
 )
 from daemon.training.decisions import BY_ITSELF, Decisions
-from learner.catalogue import Entry, describe, model_name, read_manifest
+from learner.catalogue import Entry, describe, model_name
 from learner.errors import VidwatchError
 
 RATE_WINDOW = timedelta(minutes=5)
@@ -219,7 +219,7 @@ def _unsure_rule(home: Home, champion: str | None) -> UnsureRule | None:
     if champion is None or settings is None or not settings.unsure_target:
         return None
     try:
-        measured = read_manifest(home.model_or_starter(champion)).get("measured", {})
+        measured = home.manifest(champion).get("measured", {})
     except VidwatchError:
         return None
     name = model_name(champion)

@@ -7,10 +7,11 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from daemon.home.texts import counted, familiarity_in_words, printable
+from daemon.home.texts import familiarity_in_words, printable
 from daemon.report.accuracy import Quality
 from daemon.report.status import SHOWN, Problem, RecentVideo, Status
 from daemon.report.training import TrainingStatus
+from learner.texts import counted
 
 
 def render(status: Status, now: datetime) -> RenderableType:

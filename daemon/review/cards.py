@@ -17,7 +17,6 @@ from daemon.home.folder import Home
 from daemon.home.texts import familiarity_in_words, printable
 from daemon.labels.classes import commonest_classes, starter_is_outgrown
 from daemon.review.queue import awaits_random_review
-from learner import catalogue
 from learner.errors import VidwatchError
 from learner.spec import ClipSpec
 
@@ -97,7 +96,7 @@ def read_cards(connection: Connection, home: Home, ids: Sequence[int]) -> list[C
 def read_calibration(home: Home, model: str) -> Calibration | None:
     """What makes probabilities of a model's logits; None if it cannot be read."""
     try:
-        manifest = read_manifest(home, model)
+        manifest = home.manifest(model)
         bias = tuple(map(float, manifest.get("bias", ())))
         is_whole = len(bias) in (0, len(manifest["classes"]))
         return Calibration(float(manifest["temperature"]), bias) if is_whole else None
@@ -112,19 +111,10 @@ def read_spec(home: Home, model: str) -> ClipSpec:
         VidwatchError: its manifest cannot be read.
     """
     try:
-        return ClipSpec.from_json(read_manifest(home, model)["clip"])
+        return ClipSpec.from_json(home.manifest(model)["clip"])
     except (KeyError, TypeError, AttributeError) as error:
         text = f"model {model}: its manifest is not one that vidwatch wrote"
         raise VidwatchError(text) from error
-
-
-def read_manifest(home: Home, model: str) -> Mapping[str, Any]:
-    """The manifest of a model, or of the starter model.
-
-    Raises:
-        VidwatchError: it cannot be read.
-    """
-    return catalogue.read_manifest(home.model_or_starter(model))
 
 
 def probabilities(logits: Sequence[float], calibration: Calibration) -> list[float]:

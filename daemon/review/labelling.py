@@ -14,12 +14,13 @@ from sqlalchemy.exc import DatabaseError
 from daemon.database.tables import labels, stands, videos
 from daemon.home.folder import Home
 from daemon.home.folders import Folders
-from daemon.home.texts import counted, printable
+from daemon.home.texts import printable
 from daemon.labels.labels import Label, Labels, current_user, newest_label
 from daemon.review.cards import Card, read_cards
 from daemon.review.sessions import Action, Session
 from learner.classes import why_not_a_class
 from learner.errors import VidwatchError
+from learner.texts import counted
 
 LONGEST_ID = 18  # digits
 NAMED = 3  # a message names so many clips at most

@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from daemon.labels.enough import what_is_missing
+from daemon.labels.enough import LEAST_CLASSES, what_is_missing
 from daemon.training.job import Job
-from learner.catalogue import STARTER, read_manifest
+from learner.catalogue import starter_classes, starter_contents
 from learner.errors import VidwatchError
 
 
@@ -42,8 +42,8 @@ def choose(job: Job, champion: Mapping[str, Any], stored: Collection[str] | None
     """
     labelled = (*job.training, *job.holdout)
     relabelled = {clip.sha256 for clip in labelled} | set(job.forgotten)
-    if {clip.label for clip in labelled}.isdisjoint(read_manifest(STARTER)["classes"]):
-        relabelled |= {sha256 for sha256, _, _ in read_manifest(STARTER)["trained_on"]}
+    if starter_classes().isdisjoint(clip.label for clip in labelled):
+        relabelled |= starter_contents()
     known = set(champion["classes"])
     # Classes that an earlier model knew, and the champion does not, stay forgotten.
     kept = [
@@ -58,7 +58,7 @@ def choose(job: Job, champion: Mapping[str, Any], stored: Collection[str] | None
     if lost := required - {name for name, lack in missing.items() if lack is None}:
         raise VidwatchError(_lost(lost, job))
     enough = frozenset(name for name, lack in missing.items() if lack is None)
-    if len(enough) < 2:
+    if len(enough) < LEAST_CLASSES:
         raise VidwatchError(_too_few(missing, job.min_class_clips))
     return Choice(enough, frozenset(sha256 for sha256, _, _ in rehearsed))
 
@@ -90,6 +90,6 @@ def _too_few(missing: Mapping[str, str | None], min_clips: int) -> str:
     """Why there are fewer than two classes, and what to do."""
     reason = f"fewer than two classes have {min_clips} labelled clips of two recordings"
     lacks = [f"{name}: {lack}" for name, lack in missing.items() if lack is not None]
-    if len(missing) < 2:
+    if len(missing) < LEAST_CLASSES:
         lacks.append("label clips of a second class")
     return f"{reason} (min_class_clips); {'; '.join(lacks)}"

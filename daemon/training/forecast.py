@@ -11,15 +11,14 @@ from sqlalchemy import Connection, Engine, func, select
 from daemon.database.tables import labels, trainings, videos
 from daemon.home.folder import Home
 from daemon.home.settings import Settings
-from daemon.home.texts import counted
-from daemon.labels.enough import what_is_missing
+from daemon.labels.enough import LEAST_CLASSES, what_is_missing
 from daemon.labels.queries import new_since, newest, taken_back_since
 from daemon.training.decisions import Decisions
 from daemon.training.holdout import count_training_clips
-from learner.catalogue import STARTER, read_manifest
+from learner.catalogue import starter_classes
 from learner.errors import VidwatchError
+from learner.texts import counted
 
-LEAST_CLASSES = 2  # fewer cannot be distinguished
 LEAST_NEW = 3  # new labels, for another training of few
 UNREAD = ("waiting", "queued", "claimed")  # states of videos that wait for their prediction
 # What made a training fail may pass, as a lack of memory does: it is tried again after this time.
@@ -71,8 +70,9 @@ class Forecast:
 def forecast(engine: Engine, home: Home, settings: Settings) -> Forecast:
     """How near the next training is."""
     decisions = Decisions(engine)
+    champion = decisions.champion()
     known = Known(
-        champion=_manifest(home, decisions.champion()),
+        champion=home.manifest(champion) if champion else {},
         trained=_manifest_if_there(home, decisions.newest_trained()),
     )
     last_label = decisions.last_label()
@@ -80,14 +80,9 @@ def forecast(engine: Engine, home: Home, settings: Settings) -> Forecast:
         return count_new_labels(connection, settings, last_label, known)
 
 
-def _manifest(home: Home, name: str | None) -> dict[str, Any]:
-    """The manifest of a model; empty without a name."""
-    return read_manifest(home.model_or_starter(name)) if name else {}
-
-
 def _manifest_if_there(home: Home, name: str | None) -> dict[str, Any]:
     try:
-        return _manifest(home, name)
+        return home.manifest(name) if name else {}
     except VidwatchError:
         return {}
 
@@ -175,8 +170,8 @@ def _kept(known: Known, labelled: Collection[str]) -> set[str]:
 
     The starter's are dropped if no label is one of them.
     """
-    starter = set(read_manifest(STARTER)["classes"])
-    return known.classes if starter & set(labelled) else known.classes - starter
+    starter = starter_classes()
+    return known.classes - starter if starter.isdisjoint(labelled) else known.classes
 
 
 def _lost(connection: Connection, known: Known, labelled: Collection[str]) -> set[str]:

@@ -6,7 +6,7 @@ Classification never waits for a training.
 import logging
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Engine, select
 
@@ -23,7 +23,7 @@ from daemon.training.forecast import RETRY_AFTER, UNREAD, Forecast, forecast
 from daemon.training.holdout import LabelledVideo, assign_sides, labelled_videos
 from daemon.training.job import Job, can_judge, labelled_files
 from daemon.training.process import LOG, Messages, Running, how_it_ended, start
-from learner.catalogue import STARTER, read_manifest
+from learner.catalogue import starter_contents
 from learner.errors import VidwatchError
 from learner.recipe import HEAD, load
 
@@ -105,7 +105,7 @@ class Retraining:
         # What cannot be made is refused before a process starts for it.
         champion = self._champion()
         job = self._job("not-begun", champion, clips, is_trained=False)
-        choose(job, self._manifest(champion))
+        choose(job, self._home.manifest(champion))
         name = self._decisions.request_training(BY_COMMAND, now, names_in_use(self._home))
         return f"asked for: {name}"
 
@@ -169,11 +169,8 @@ class Retraining:
 
     def _known_classes(self) -> set[str]:
         """The classes of the champion; none before the first start."""
-        return set(self._manifest(self._decisions.champion()).get("classes", ()))
-
-    def _manifest(self, name: str | None) -> dict[str, Any]:
-        """The manifest of a model; empty without a name."""
-        return read_manifest(self._home.model_or_starter(name)) if name else {}
+        name = self._decisions.champion()
+        return set(self._home.manifest(name)["classes"]) if name else set()
 
     def _begin(self, training: Training, now: datetime) -> None:
         try:
@@ -196,14 +193,13 @@ class Retraining:
 
     def _clips(self, now: datetime) -> _Clips:
         """All labelled videos; each group that has no side gets one."""
-        champion = self._home.model_or_starter(self._champion())
-        trained_on = [tuple(clip) for clip in read_manifest(champion)["trained_on"]]
-        of_starter = {sha256 for sha256, _, _ in read_manifest(STARTER)["trained_on"]}
+        champion = self._home.manifest(self._champion())
+        trained_on = [tuple(clip) for clip in champion["trained_on"]]
         share = self._settings.holdout_share
         with self._engine.begin() as connection:
             found = labelled_groups(connection)
             clips = labelled_videos(connection, found)
-        sides = assign_sides(self._engine, clips, share, trained_on, of_starter, now)
+        sides = assign_sides(self._engine, clips, share, trained_on, starter_contents(), now)
         return _Clips(
             training=[clip for clip in clips if sides.get(clip.group) == "training"],
             holdout=[clip for clip in clips if sides.get(clip.group) == "holdout"],

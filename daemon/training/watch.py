@@ -16,7 +16,7 @@ from daemon.database.tables import models, predictions, that_counts
 from daemon.home.folder import Home
 from daemon.training.decisions import WATCH, Decision, Decisions
 from daemon.training.holdout import labelled_videos
-from learner.catalogue import model_name, read_manifest
+from learner.catalogue import model_name
 from learner.sequential import evidence_of_loss
 from learner.spec import ClipSpec
 
@@ -52,7 +52,7 @@ def begin(decision: Decision, challenger: str, former: str, home: Home) -> Decis
 
 def _take_the_same_frames(home: Home, *names: str) -> bool:
     """Whether one model can predict beside the other: only motion, which is added, may differ."""
-    clips = [read_manifest(home.model_or_starter(name))["clip"] for name in names]
+    clips = [home.manifest(name)["clip"] for name in names]
     first, second = (replace(ClipSpec.from_json(clip), motion=False) for clip in clips)
     return first == second
 
@@ -107,7 +107,7 @@ def _count(connection: Connection, watched: Any, home: Home) -> _Counts:
     if not predicted:
         return _Counts()
     names = (watched.champion, watched.challenger)
-    classes = [set(read_manifest(home.model_or_starter(name))["classes"]) for name in names]
+    classes = [set(home.manifest(name)["classes"]) for name in names]
     shared = classes[0] & classes[1]
     n = Counter[str]()
     net = Counter[str]()

@@ -23,10 +23,11 @@ from learner.cache import Cache
 from learner.classifier import Classifier
 from learner.dataset import class_names, extract, find_clips
 from learner.evaluate import interval
-from learner.familiarity import LEAST, Reference, Scale
+from learner.familiarity import Reference, Scale
 from learner.initial import Start, initial_network
 from learner.nested import fit_best
 from learner.pooling import ORDER_FREE, Statistics
+from learner.prediction import LEAST_FAMILIARITY
 from learner.spec import ReadOptions
 from learner.splits import folds
 
@@ -78,8 +79,8 @@ def left_out(root: Path) -> None:
         )
         scores = np.concatenate([scale.scores(of_known), scale.scores(of_unknown)])
         areas.append(roc_auc_score([1] * len(judging) + [0] * len(unknown), scores))
-        is_kept = scale.familiarity(of_known) >= LEAST
-        is_told = scale.familiarity(of_unknown) < LEAST
+        is_kept = scale.familiarity(of_known) >= LEAST_FAMILIARITY
+        is_told = scale.familiarity(of_unknown) < LEAST_FAMILIARITY
         kept += list(is_kept)
         told += list(is_told)
         print(

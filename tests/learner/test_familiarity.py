@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from learner.familiarity import LEAST, Reference, Scale, energies
+from learner.familiarity import Reference, Scale, energies
+from learner.prediction import LEAST_FAMILIARITY
 
 
 def test_energy_is_the_log_sum_exp() -> None:
@@ -25,9 +26,9 @@ def test_known_clips_are_kept_and_strange_ones_are_found() -> None:
     scale = Scale.of(reference.figures(held_out, logits))
     fresh, _, logits = clips(200, 2)
     known = scale.familiarity(reference.figures(fresh, logits))
-    assert (known >= LEAST).mean() == pytest.approx(0.95, abs=0.05)
+    assert (known >= LEAST_FAMILIARITY).mean() == pytest.approx(0.95, abs=0.05)
     strange, _, logits = clips(200, 3, away=1.5)
-    assert (scale.familiarity(reference.figures(strange, logits)) < LEAST).mean() > 0.9
+    assert (scale.familiarity(reference.figures(strange, logits)) < LEAST_FAMILIARITY).mean() > 0.9
 
 
 def test_familiarity_is_a_share_of_known_clips() -> None:
@@ -41,12 +42,12 @@ def test_familiarity_is_a_share_of_known_clips() -> None:
 @pytest.mark.parametrize("count", [4, 6, 10, 18])
 def test_a_few_clips_cannot_show_that_any_clip_is_strange(count: int) -> None:
     scale = Scale.of(np.random.default_rng(0).normal(size=(count, 3)))
-    assert scale.familiarity(np.full((1, 3), -1000.0))[0] >= LEAST
+    assert scale.familiarity(np.full((1, 3), -1000.0))[0] >= LEAST_FAMILIARITY
 
 
 def test_twenty_clips_can() -> None:
     scale = Scale.of(np.random.default_rng(0).normal(size=(20, 3)))
-    assert scale.familiarity(np.full((1, 3), -1000.0))[0] < LEAST
+    assert scale.familiarity(np.full((1, 3), -1000.0))[0] < LEAST_FAMILIARITY
 
 
 def test_a_reference_comes_back_from_its_tensors() -> None:
@@ -79,4 +80,4 @@ def test_a_few_clips_or_clips_that_are_all_alike_are_no_error(count: int) -> Non
 
 def test_clips_that_are_all_alike_do_not_make_the_slightest_difference_strange() -> None:
     scale = Scale.of(np.ones((10, 3)))
-    assert scale.familiarity(np.ones((1, 3)) - 1e-5)[0] >= LEAST
+    assert scale.familiarity(np.ones((1, 3)) - 1e-5)[0] >= LEAST_FAMILIARITY
