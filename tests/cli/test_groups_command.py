@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,20 @@ VIDWATCH = Path(sys.executable).with_name("vidwatch")
 LABELS = ("bench", "box")
 
 
+def labelled_home(folder: Path, name_of: Callable[[str, int], str]) -> MadeHome:
+    """Six labelled clips of each class, by the names that `name_of` gives; not predicted yet."""
+    home = MadeHome(folder, classes=LABELS)
+    for label in LABELS:
+        for n in range(6):
+            path = home.put(f"labelled/{label}/{name_of(label, n)}")
+            home.class_folders.notice([home.found(path)], home.tick())
+    return home
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[MadeHome]:
     """Clips of one camera on two days, by their names; they all look the same."""
-    home = MadeHome(tmp_path / "home", classes=LABELS)
-    for label in LABELS:
-        for n in range(6):
-            path = home.put(f"labelled/{label}/day{n % 3}_{label}_{n}.mp4")
-            home.class_folders.notice([home.found(path)], home.tick())
+    home = labelled_home(tmp_path / "home", lambda label, n: f"day{n % 3}_{label}_{n}.mp4")
     home.predict_and_file(fingerprint=bytes(64))
     yield home
     home.close()
@@ -143,11 +149,7 @@ def test_without_labels_it_says_how_to_begin(tmp_path: Path) -> None:
 @pytest.fixture
 def numbered(tmp_path: Path) -> Iterator[MadeHome]:
     """Labelled clips with names like `clip3hammer.mp4`, and unlabelled ones like `fresh_4.mp4`."""
-    home = MadeHome(tmp_path / "numbered", classes=LABELS)
-    for label in LABELS:
-        for n in range(6):
-            path = home.put(f"labelled/{label}/clip0{label}{n}.mp4")
-            home.class_folders.notice([home.found(path)], home.tick())
+    home = labelled_home(tmp_path / "numbered", lambda label, n: f"clip0{label}{n}.mp4")
     home.enqueue(*(home.put(f"inbox/fresh_{n}.mp4") for n in range(4)))
     home.predict_and_file(fingerprint=bytes(64))
     yield home

@@ -10,7 +10,7 @@ from learner.cache import Cache
 from learner.classifier import Classifier
 from learner.errors import VidwatchError
 from learner.motion import MOTION_FEATURES
-from learner.replay import clips_to_replay, save_features
+from learner.replay import Array, clips_to_replay, save_features
 from learner.shelves import features_shelf
 from learner.splits import Sources
 from learner.train import Start, train
@@ -32,22 +32,33 @@ def test_clips_of_a_model_are_replayed_if_the_cache_has_them(
     assert len(clips_to_replay(model, shelf, Cache())) == 7
 
 
-def test_saved_features_come_back_nearly_as_they_were(
-    model: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def saved_and_read(
+    model: Classifier, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> list[tuple[Array, Array]]:
+    """The features of each clip before they were saved, and as they are read from the file."""
     cache = Cache()
     shelf = features_shelf(model, cache)
     before = {clip.sha256: shelf.get(clip.sha256) for clip in model.manifest.trained_on}
-    save_features(model, shelf, tmp_path / "features.npz")
+    save_features(model, shelf, file)
     cache.clear()
-    monkeypatch.setattr(replay, "STARTER_FEATURES", tmp_path / "features.npz")
+    monkeypatch.setattr(replay, "STARTER_FEATURES", file)
     assert len(clips_to_replay(model, shelf, cache)) == 8
+    pairs = []
     for sha256, values in before.items():
         again = shelf.get(sha256)
         assert values is not None
         assert again is not None
+        pairs.append((values, again))
+    return pairs
+
+
+def test_saved_features_come_back_nearly_as_they_were(
+    model: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = saved_and_read(model, tmp_path / "features.npz", monkeypatch)
+    spread = np.ptp(np.stack([values for values, _ in pairs]).astype(float), axis=(0, 1))
+    for values, again in pairs:
         # 16 levels: half a step each way, and the little that lies outside.
-        spread = np.ptp(np.stack(list(before.values())).astype(float), axis=(0, 1))
         assert (np.abs(again.astype(float) - values).mean(0) <= spread / 30 + 0.01).all()
 
 
@@ -72,20 +83,11 @@ def moving(tmp_path: Path, cache: Path) -> Classifier:
 def test_saved_motion_is_for_models_with_motion_and_the_rest_for_others_too(
     moving: Classifier, model: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache = Cache()
-    shelf = features_shelf(moving, cache)
-    before = {clip.sha256: shelf.get(clip.sha256) for clip in moving.manifest.trained_on}
-    save_features(moving, shelf, tmp_path / "features.npz")
-    cache.clear()
-    monkeypatch.setattr(replay, "STARTER_FEATURES", tmp_path / "features.npz")
-    assert len(clips_to_replay(moving, shelf, cache)) == 8
-    for sha256, values in before.items():
-        again = shelf.get(sha256)
-        assert values is not None
-        assert again is not None
+    for values, again in saved_and_read(moving, tmp_path / "features.npz", monkeypatch):
         assert again.shape == values.shape
         assert np.array_equal(again[:, -MOTION_FEATURES:], values[:, -MOTION_FEATURES:])
         assert values[:, -MOTION_FEATURES:].any()
+    cache = Cache()
     without = features_shelf(model, cache)
     assert len(clips_to_replay(model, without, cache)) == 8
     stored = without.get(model.manifest.trained_on[0].sha256)
