@@ -148,6 +148,9 @@ def _conclusion(
     """Set the setting, unless it is a dry run; gives what to tell the person."""
     matches = f"the pattern matches {result.matched} of {counted(result.videos, 'file name')}"
     clips = counted(result.changed, "clip")
+    if result.replaced:
+        lost = "had a group from a folder of the inbox, which no pattern brings back"
+        matches += f"; {counted(result.replaced, 'clip')} {lost}"
     if dry_run:
         nothing = "nothing was changed: leave --dry-run out to apply it"
         if warnings.blocking:

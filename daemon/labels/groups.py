@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, and_, bindparam, delete, select, upda
 
 from daemon.database.tables import groups, is_stated, labels, predictions, that_counts, videos
 from daemon.home.folder import Home
-from daemon.home.folders import group_at
+from daemon.home.folders import group_at, sub_folder
 from daemon.home.identity import display_name
 from daemon.labels.queries import newest
 from learner import files
@@ -92,6 +92,8 @@ class PatternResult:
     """How many names it matches."""
     changed: int
     """How many have another group now."""
+    replaced: int
+    """How many had one that only a folder of the inbox stated: no pattern brings it back."""
 
 
 def apply_pattern(
@@ -104,6 +106,7 @@ def apply_pattern(
     """
     n_videos = 0
     matched = 0
+    replaced = 0
     changes: dict[int, str | None] = {}
     query = select(videos.c.id, videos.c.path, videos.c.group)
     for row in connection.execute(query.execution_options(yield_per=10_000)):
@@ -115,8 +118,10 @@ def apply_pattern(
         was_by_name = row.group is not None and row.group == group_of(name, [], before)
         if group != row.group and (group or was_by_name):
             changes[row.id] = group
+            is_found_again = was_by_name or row.group == sub_folder(row.path, root)
+            replaced += is_stated(row.group) and not is_found_again
     regroup(connection, changes)
-    return PatternResult(n_videos, matched, len(changes))
+    return PatternResult(n_videos, matched, len(changes), replaced)
 
 
 def follow_setting(engine: Engine, home: Home, pattern: str) -> None:

@@ -204,3 +204,14 @@ def test_it_says_how_to_go_back_which_is_never_refused(home: MadeHome) -> None:
     assert again.returncode == 0, again.stderr
     assert "to go back" not in again.stdout
     assert shown(home)["how"] == "clips"
+
+
+def test_it_says_how_many_groups_of_inbox_folders_a_pattern_replaces(tmp_path: Path) -> None:
+    home = MadeHome(tmp_path / "home", classes=LABELS)
+    for n, camera in enumerate(("door", "yard")):
+        home.enqueue(home.put(f"inbox/{camera}/clip{n}_{camera}.mp4"), group=camera)
+    home.predict_and_file()
+    done = run(home, "--pattern", r"^(clip\d)_")
+    assert "2 clips had a group from a folder of the inbox, which no pattern" in done.stdout
+    assert "folder of the inbox" not in run(home, "--pattern", GROUP_PATTERN).stdout
+    home.close()
