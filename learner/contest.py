@@ -16,7 +16,7 @@ from learner.evaluate import HeadScore
 from learner.familiarity import Reference, Scale, axes_for, energies
 from learner.fit import Epoch, judge
 from learner.head import BothHeads, Head, PooledHead
-from learner.linear import Linear
+from learner.linear import Linear, Rows
 from learner.motion import REVERSED
 from learner.nested import fit_best
 from learner.network import ClipNetwork
@@ -69,13 +69,13 @@ class _Contest:
 
     def fit(self, known: Indices) -> tuple[Linear, Linear, Reference]:
         """Pooled head, baseline and reference that learn from `known`, as a checkpoint rounds."""
-        values = self.values[known]
+        values = Rows(self.values, known)
         truth = self.truth[known]
         classes = len(self.task.classes)
         head, baseline = fit_best(self.statistics, values, truth, self.groups[known], classes)
         # As many axes for each fold as for the model itself.
         axes = axes_for(min(len(known) for known, _ in self.folds))
-        reference = Reference.of(values[:, : self.order_free], truth, classes, axes)
+        reference = Reference.of(values.first(self.order_free), truth, classes, axes)
         return head.rounded(), baseline.rounded(), reference.rounded()
 
 
@@ -156,13 +156,12 @@ def _cross_validate_pooled(contest: _Contest) -> tuple[BothWays, Array, Array]:
     pooled = contest.empty()
     baseline = contest.empty()[0]
     figures = np.zeros((len(contest.truth), 3))
-    width = contest.order_free
     for number, (known, held_out) in enumerate(contest.folds, start=1):
         head, order_free, reference = contest.fit(known)
-        values = contest.values[held_out]
+        values = Rows(contest.values, held_out)
         pooled[0, held_out] = head.logits(values)
-        pooled[1, held_out] = head.logits(values * contest.reversal)
-        values = values[:, :width]
+        pooled[1, held_out] = head.of_signs(contest.reversal).logits(values)
+        values = values.first(contest.order_free)
         baseline[held_out] = order_free.logits(values)
         figures[held_out] = reference.figures(values, pooled[0, held_out])
         loss = float(losses(pooled[0, held_out], contest.truth[held_out]).mean())

@@ -20,7 +20,7 @@ import torch
 from scipy.special import logsumexp
 from torch import Tensor
 
-from learner.linear import Axes, chunks
+from learner.linear import Axes, Table, chunks
 
 Array = np.ndarray[Any, Any]
 
@@ -50,7 +50,7 @@ class Reference:
     """`(R, R)` float32: after it, clips of one class differ by 1 in all directions."""
 
     @classmethod
-    def of(cls, statistics: Array, truth: Array, classes: int, axes: int = AXES) -> Self:
+    def of(cls, statistics: Table, truth: Array, classes: int, axes: int = AXES) -> Self:
         """Of `(N, S)` statistics of the training clips and `(N,)` class indices.
 
         At most `axes` principal components count: models that are compared have to have as many,
@@ -81,7 +81,7 @@ class Reference:
             whitening=np.linalg.cholesky(inverse).astype(np.float32),
         )
 
-    def figures(self, statistics: Array, logits: Array) -> Array:
+    def figures(self, statistics: Table, logits: Array) -> Array:
         """`(N, S)` statistics and `(N, C)` logits to `(N, 3)`: the higher, the more familiar."""
         parts = [
             self._place_figures(_places(part, self.offset, self.axes))

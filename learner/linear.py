@@ -7,7 +7,7 @@ as there are clips. If clips are many, those that some of them span have to be e
 Seeger, "Using the Nyström method to speed up kernel machines", 2001).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,33 @@ MOST_ITERATIONS = 200
 
 
 @dataclass(frozen=True)
+class Rows:
+    """Some rows of an array `(M, S)`, which are copied only as far as they are read."""
+
+    every: Array
+    chosen: Array
+    """`(N,)` positions."""
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __getitem__(self, place: slice | Array) -> Array:
+        return np.asarray(self.every[self.chosen[place]])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """`(N, S)`."""
+        return len(self.chosen), self.every.shape[1]
+
+    def first(self, count: int) -> "Rows":
+        """The first columns alone."""
+        return Rows(self.every[:, :count], self.chosen)
+
+
+Table = Array | Rows
+
+
+@dataclass(frozen=True)
 class Linear:
     """A fitted model: logits are `(x - mean) / std @ weight + bias`."""
 
@@ -40,7 +67,7 @@ class Linear:
     bias: Array
     """`(C,)` float32."""
 
-    def logits(self, statistics: Array) -> Array:
+    def logits(self, statistics: Table) -> Array:
         """`(N, S)` to `(N, C)` float32."""
         scaled = self.weight / self.std[:, None]
         offset = self.bias - self.mean @ scaled
@@ -51,6 +78,10 @@ class Linear:
     def first(self, count: int) -> "Linear":
         """Of the first statistics alone."""
         return Linear(self.mean[:count], self.std[:count], self.weight[:count], self.bias)
+
+    def of_signs(self, signs: Array) -> "Linear":
+        """What gives the logits of `x * signs` for x; `(S,)`, 1 or -1 each."""
+        return Linear(self.mean * signs, self.std, self.weight * signs[:, None], self.bias)
 
     def over(self, temperature: float) -> "Linear":
         """With logits divided by a temperature."""
@@ -71,7 +102,7 @@ class Standard:
     std: Array
 
     @classmethod
-    def of(cls, statistics: Array) -> "Standard":
+    def of(cls, statistics: Table) -> "Standard":
         """Of `(N, S)` statistics.
 
         A statistic that hardly ever differs would become huge in the first clip in which it does:
@@ -107,7 +138,7 @@ class Axes:
     """`(used, R)` float32."""
 
     @classmethod
-    def spanned_by(cls, statistics: Array, gains: Array) -> "Axes":
+    def spanned_by(cls, statistics: Table, gains: Array) -> "Axes":
         """By `(N, S)` statistics, or by some of them if they are many, evenly spread."""
         standard = Standard.of(statistics)
         step = max(1, -(-len(statistics) // LANDMARKS))
@@ -118,10 +149,12 @@ class Axes:
         lengths, axes = spanned
         return cls(standard, gains, (landmarks.T @ axes / lengths).astype(np.float32))
 
-    def of(self, statistics: Array) -> Array:
+    def of(self, statistics: Table) -> Array:
         """`(N, S)` statistics to `(N, R)` float32 coordinates."""
-        parts = (self.standard.scaled(part, self.gains) for part in chunks(statistics))
-        return np.concatenate([part @ self.directions for part in parts])
+        found = np.empty((len(statistics), self.directions.shape[1]), np.float32)
+        for part, into in zip(chunks(statistics), chunks(found), strict=True):
+            into[:] = self.standard.scaled(part, self.gains) @ self.directions
+        return found
 
     def linear(self, weight: Array, bias: Array) -> Linear:
         """The model of `(R, C)` weights of the coordinates."""
@@ -131,7 +164,7 @@ class Axes:
         return Linear(self.standard.mean, self.standard.std, full, bias.astype(np.float32))
 
 
-def fit(statistics: Array, truth: Array, classes: int, gains: Array, strength: float) -> Linear:
+def fit(statistics: Table, truth: Array, classes: int, gains: Array, strength: float) -> Linear:
     """The regression of `(N,)` class indices on `(N, S)` statistics.
 
     Args:
@@ -213,6 +246,6 @@ def _spanned(gram: Array) -> tuple[Array, Array] | None:
     return (np.sqrt(variances[kept]), vectors[:, kept]) if kept.any() else None
 
 
-def chunks(rows: Array) -> list[Array]:
+def chunks(rows: Table) -> Iterator[Array]:
     """Some rows at a time: what is made of them takes more memory than they do."""
-    return [rows[first : first + CHUNK] for first in range(0, len(rows), CHUNK)]
+    return (rows[first : first + CHUNK] for first in range(0, len(rows), CHUNK))

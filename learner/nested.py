@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
-from learner.linear import Linear, Standard, coordinates, fit, log_shares, path
+from learner.linear import Linear, Standard, Table, coordinates, fit, log_shares, path
 from learner.motion import DIRECTIONS
 from learner.pooling import ORDER_FREE, Block, Statistics
 
@@ -26,7 +26,7 @@ STRENGTHS = (100.0, 1000.0, 10_000.0, 100_000.0)
 USUAL_STRENGTH = 10_000.0
 INNER_FOLDS = 3
 # Of the loss: settings differ by more.
-TOLERANCE = 1e-5
+TOLERANCE = 1e-4
 # How much motion counts beside appearance. More than little harms where it tells nothing (3 points
 # on UCF101's ten classes), and little is not enough where it tells all.
 MOTION_WEIGHTS = (0.2, 1.0, 4.0)
@@ -71,7 +71,7 @@ def gains_of(statistics: Statistics, weights: Weights) -> Array:
 
 
 def fit_best(
-    statistics: Statistics, values: Array, truth: Array, groups: Array, classes: int
+    statistics: Statistics, values: Table, truth: Array, groups: Array, classes: int
 ) -> tuple[Linear, Linear]:
     """The linear head of `(N, S)` statistics, and the one that knows nothing of the frames' order.
 
@@ -93,16 +93,16 @@ def fit_best(
 
 
 def choose(
-    statistics: Statistics, values: Array, truth: Array, groups: Array, classes: int
+    statistics: Statistics, values: Table, truth: Array, groups: Array, classes: int
 ) -> tuple[Settings, Settings]:
     """The settings with the lowest loss on clips of other groups: of all, and of the simplest."""
     some = _some(truth, groups, classes)
-    values = values[some]
+    few = values[some]
     truth = truth[some]
     sets = candidates(statistics)
     losses = np.zeros((len(sets), len(STRENGTHS)))
     for known, held_out in _inner_folds(truth, groups[some]):
-        products = _Products.of(statistics, values, known, held_out)
+        products = _Products.of(statistics, few, known, held_out)
         for row, weights in enumerate(sets):
             learned, judged = coordinates(*products.weighted(gains_of(statistics, weights)))
             fits = path(learned, truth[known], classes, STRENGTHS, TOLERANCE)

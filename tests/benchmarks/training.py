@@ -1,7 +1,7 @@
 """Training: the report's loop against ours, and heads on features that are stored."""
 
 import multiprocessing
-import resource
+import re
 import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
@@ -91,8 +91,13 @@ def in_another_process(call: Callable[..., float], *job: Any) -> tuple[float, fl
 
 
 def peak() -> float:
-    """The most memory that this process has taken, in gigabytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    """The most memory that this process has taken, in gigabytes.
+
+    Not that of `getrusage`, which counts the memory of the process that started this one, too.
+    """
+    status = Path("/proc/self/status").read_text()
+    (kilobytes,) = re.findall(r"VmHWM:\s+(\d+) kB", status)
+    return int(kilobytes) / 1e6
 
 
 def competing(
