@@ -4,7 +4,8 @@ better one.
 Answers are drawn, no model runs: two models agree on a clip more often than their accuracies say,
 and so do clips of one group, about as heads trained on more and fewer of the ten classes' clips did
 (4 to 9 % of their answers differed, correlated by 0.5 within a group). Prints tables with the naive
-rule beside ours, in under two minutes on one core.
+rule beside ours. The exact tests take their time: tables d and e come within a quarter of an hour on
+one core, table a takes longer.
 """
 
 from collections.abc import Callable
