@@ -71,7 +71,7 @@ def groups(
     if as_json:
         print(json.dumps({**_to_json(found, used), **changes, "advice": advice}))
         return
-    _print_groups(found)
+    _print_groups(home, found)
     for warning in changes.get("warnings", ()):
         print(f"warning: {warning}")
     print(advice)
@@ -208,12 +208,14 @@ def _by_group(found: "LabelledGroups") -> dict[str, Counter[str]]:
     return by_group
 
 
-def _print_groups(found: "LabelledGroups") -> None:
+def _print_groups(home: Home, found: "LabelledGroups") -> None:
     from rich.console import Console
     from rich.table import Column, Table
 
+    from daemon.labels.enough import how_to_begin
+
     if not found.classes:
-        print("no clip has a label yet: put clips into labelled/<class>/")
+        print(f"no clip has a label yet: {how_to_begin(home)}")
         return
     numbers = (Column(name, justify="right") for name in ("clips", "groups"))
     table = Table("class", *numbers, "found by", box=None, padding=(0, 2, 0, 0))

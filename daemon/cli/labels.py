@@ -119,6 +119,7 @@ def labels(context: typer.Context, as_json: Json = False) -> None:
     from daemon.home.folders import Folders
     from daemon.labels import quality
     from daemon.labels.classes import odd_names
+    from daemon.labels.enough import how_to_begin
     from daemon.report import next_training
     from daemon.report.labels import render, render_suggestions
     from daemon.training.forecast import forecast
@@ -136,7 +137,7 @@ def labels(context: typer.Context, as_json: Json = False) -> None:
         print(json.dumps({**found.to_json(), "odd_names": names, "next_training": outlook}))
         return
     console = Console()
-    console.print(render(found))
+    console.print(render(found, how_to_begin(home)))
     for problem in names:
         console.print(problem, style="yellow", markup=False, highlight=False)
     if suggested:

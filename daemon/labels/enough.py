@@ -1,4 +1,7 @@
-"""When a class has enough labelled clips to learn from. Pure."""
+"""When a class has enough labelled clips to learn from, and how to begin without any."""
+
+from daemon.home.folder import Home
+from daemon.home.folders import files_below
 
 LEAST_CLASSES = 2  # fewer cannot be distinguished
 LEAST_GROUPS = 2  # a model that learned from one recording is measured on none
@@ -21,3 +24,12 @@ def what_is_missing(clips: int, groups: int, least: int) -> str | None:
         # It was stated: a guess would have made more groups of them.
         return "all of one group: one more recording is needed"
     return None
+
+
+def how_to_begin(home: Home) -> str:
+    """What to do in a home in which no clip has a label that counts yet."""
+    if next(files_below(home.root / "labelled"), None) is None:
+        return "put clips into labelled/<class>/, or see vidwatch label"
+    if home.running():
+        return "the daemon has not read the clips in labelled/ yet: wait a little"
+    return "the daemon reads the clips in labelled/: start it with 'vidwatch run'"

@@ -19,10 +19,10 @@ _HINT = (
 )
 
 
-def render(found: LabelQuality) -> RenderableType:
-    """The tables, with what to do."""
+def render(found: LabelQuality, how_to_begin: str) -> RenderableType:
+    """The tables, with what to do; `how_to_begin` is shown if nothing is labelled."""
     if not found.balance:
-        return Text("no labels yet: move clips into labelled/<class>/, or see vidwatch label")
+        return Text(f"no labels yet: {how_to_begin}")
     parts: list[RenderableType] = [_balance_table(found.balance), Text()]
     if found.judge is None:
         parts.append(Text("no training yet that could find errors in the labels", "dim"))

@@ -32,7 +32,8 @@ class Suggestion:
 
 def suggestions(connection: Connection, forecast: Forecast, most: int = NEXT) -> list[Suggestion]:
     """What the next labels should be of: classes that are short, then the least certain clips."""
-    classes = [Suggestion(name, None, missing) for name, missing in sorted(forecast.short.items())]
+    short = {} if forecast.unread else forecast.short  # what is unread may be what they lack
+    classes = [Suggestion(name, None, missing) for name, missing in sorted(short.items())]
     clips = next_clips(connection, sorted(forecast.short), most)
     unsure = [Suggestion(None, clip.id, _why(clip)) for clip in clips]
     return [*classes, *unsure][:most]
@@ -49,6 +50,10 @@ def to_json(forecast: Forecast, suggested: Sequence[Suggestion]) -> dict[str, An
 
 def in_words(forecast: Forecast) -> str:
     """What is missing, and what comes next, in one or two sentences."""
+    if forecast.in_training:
+        return f"{forecast.in_training} is being trained: 'vidwatch status' shows how far it is"
+    if forecast.unread:
+        return f"{counted(forecast.unread, 'labelled clip')} to be read before the next training"
     missing = what_is_missing(forecast)
     if len(forecast.enough) < LEAST_CLASSES:
         return f"no training yet: {missing}"
@@ -59,7 +64,7 @@ def in_words(forecast: Forecast) -> str:
     new = f"{forecast.new} of the {forecast.needed} new labels that start the next training"
     removed = f", and {counted(forecast.removed, 'label')} taken back"
     waits = f"; no part of it yet: {missing}" if forecast.short else ""
-    return f"{new} (min_new_labels){removed if forecast.removed else ''}{waits}"
+    return f"{new}{removed if forecast.removed else ''}{waits}"
 
 
 def _what_failed(forecast: Forecast) -> str:

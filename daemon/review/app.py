@@ -196,8 +196,9 @@ def evidence(request: Request) -> Response:
     try:
         found = site.clips.evidence(card, site.champion(card.model), LIKELIEST)
     except VidwatchError as error:
-        return site.render(request, "evidence.html", 404, card=card, problem=str(error))
-    return site.render(request, "evidence.html", card=card, drawing=draw(found))
+        shown = {"problem": str(error), "drawing": None}
+        return site.render(request, "evidence.html", 404, card=card, **shown)
+    return site.render(request, "evidence.html", card=card, problem="", drawing=draw(found))
 
 
 def _requested_card(request: Request) -> Card:

@@ -10,8 +10,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
-from daemon.database.tables import decisions, videos
+from daemon.database.tables import videos
 from daemon.review.site import Site
+from daemon.training.decisions import Decisions
 from learner.catalogue import find_models, model_name
 
 SHOWN = 200  # rows of a table
@@ -50,9 +51,6 @@ def failures(request: Request) -> Response:
 def models(request: Request) -> Response:
     """The models with the reports of their training, and the decisions about the champion."""
     site = Site.of(request)
-    newest_first = select(decisions).order_by(decisions.c.id.desc()).limit(SHOWN)
-    with site.reader.begin() as connection:
-        decided = connection.execute(newest_first).all()
     found = find_models(site.home.models)
     reports = {
         entry.name: [name for name in RUN_FILES if _run_file(site, entry.name, name)]
@@ -63,7 +61,7 @@ def models(request: Request) -> Response:
         "models.html",
         models=found,
         reports=reports,
-        decisions=decided,
+        decisions=Decisions(site.reader).newest_first()[:SHOWN],
         champion=model_name(site.champion()),
         most=SHOWN,
     )

@@ -30,7 +30,13 @@ from learner.errors import VidwatchError
 
 def _templates() -> Jinja2Templates:
     loader = jinja2.PackageLoader("daemon.review")
-    env = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    env = jinja2.Environment(
+        loader=loader,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
     env.filters["percent"] = lambda share: f"{100 * share:.1f} %"
     env.filters["printable"] = printable
     return Jinja2Templates(env=env)

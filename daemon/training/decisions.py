@@ -290,9 +290,9 @@ class Decisions:
             name: str | None = connection.scalar(trained.order_by(trainings.c.id.desc()).limit(1))
         return name
 
-    def last_label(self) -> int:
-        """The newest label that a training knew, of those that made a model."""
-        newest = select(func.max(trainings.c.last_label)).where(trainings.c.state == "trained")
+    def last_label(self, state: str = "trained") -> int:
+        """The newest label that a training knew, of those in this state."""
+        newest = select(func.max(trainings.c.last_label)).where(trainings.c.state == state)
         with self.engine.begin() as connection:
             return connection.scalar(newest) or 0
 

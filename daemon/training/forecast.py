@@ -1,6 +1,6 @@
 """How many new labels there are, and whether they start the next training. Only reads."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from math import ceil
@@ -13,7 +13,7 @@ from daemon.home.folder import Home
 from daemon.home.settings import Settings
 from daemon.labels.enough import LEAST_CLASSES, what_is_missing
 from daemon.labels.queries import new_since, newest, taken_back_since
-from daemon.training.decisions import Decisions
+from daemon.training.decisions import NO_TAKEOVER, DecisionRow, Decisions
 from daemon.training.holdout import count_training_clips
 from learner.catalogue import starter_classes
 from learner.errors import VidwatchError
@@ -35,6 +35,8 @@ class Known:
     """The manifest of the champion; empty before the first start."""
     trained: Mapping[str, Any] = field(default_factory=dict)
     """The manifest of the model that was trained last; empty if there is none."""
+    asked: int | None = None
+    """How many more labels its comparison asked for; None if it asked for none."""
 
     @property
     def classes(self) -> set[str]:
@@ -49,7 +51,9 @@ class Forecast:
     new: int
     """How many new labels count: those of classes that have enough clips or are known."""
     needed: int
-    """How many new labels start a training: `min_new_labels`, or fewer if few were known."""
+    """How many new labels start a training: `min_new_labels`, or fewer if few were known, or if
+    the last comparison asked for fewer.
+    """
     short: dict[str, str]
     """What is missing of each class that has too few clips."""
     enough: tuple[str, ...] = ()
@@ -60,6 +64,10 @@ class Forecast:
     """Why the labels ask for a training, for people; empty if they do not."""
     failed: int = 0
     """How many trainings with these labels failed."""
+    unread: int = 0
+    """How many labelled clips have no prediction yet. They may be what classes lack."""
+    in_training: str | None = None
+    """The model that is being trained, or will be next; None if none is."""
 
     @property
     def is_due(self) -> bool:
@@ -71,13 +79,23 @@ def forecast(engine: Engine, home: Home, settings: Settings) -> Forecast:
     """How near the next training is."""
     decisions = Decisions(engine)
     champion = decisions.champion()
+    trained = decisions.newest_trained()
     known = Known(
         champion=home.manifest(champion) if champion else {},
-        trained=_manifest_if_there(home, decisions.newest_trained()),
+        trained=_manifest_if_there(home, trained),
+        asked=_asked_labels(decisions.newest_first(), trained),
     )
     last_label = decisions.last_label()
     with engine.begin() as connection:
         return count_new_labels(connection, settings, last_label, known)
+
+
+def _asked_labels(decided: Sequence[DecisionRow], challenger: str | None) -> int | None:
+    row = next((row for row in decided if row.challenger == challenger), None)
+    if row is None or row.verdict not in NO_TAKEOVER:
+        return None
+    more = row.figures.get("missing", {}).get("clips") or sum(row.figures.get("label", {}).values())
+    return more or None
 
 
 def _manifest_if_there(home: Home, name: str | None) -> dict[str, Any]:
@@ -92,9 +110,10 @@ def count_new_labels(
 ) -> Forecast:
     """Count the new labels, and say whether it is time to train.
 
-    It is time if a class has become learnable that neither the champion nor the last training
-    knows, if a class lost all its labels, or if there are enough new labels, those that were taken
-    back included: `min_new_labels`, or half as many as the last training knew if that is fewer.
+    It is time if a class has become learnable that the last training does not know, if a class lost
+    all its labels, or if there are enough new labels, those that were taken back included:
+    `min_new_labels`, half as many as the last training knew, or as many as the last comparison
+    asked for, whichever is fewest.
 
     Args:
         connection: To the database.
@@ -116,7 +135,11 @@ def count_new_labels(
     labelled = learnable | set(short)
     enough = learnable | _kept(known, labelled)
     needed = _needed(connection, settings, last_label)
-    before = known.classes | set(known.trained.get("classes", ()))
+    if known.asked is not None:
+        needed = min(needed, max(LEAST_NEW, known.asked))
+    # A class that only the champion knows lost its labels before the last training, and has them
+    # again.
+    before = set(known.trained.get("classes", known.classes))
     begun = sorted(name for name in learnable - before if new.get(name))
     gone = sorted(_lost(connection, known, labelled)) if removed else []
     why = ""
@@ -135,7 +158,22 @@ def count_new_labels(
         removed=removed,
         why=why,
         failed=_count_failed(connection),
+        unread=_count_unread(connection),
+        in_training=_in_training(connection),
     )
+
+
+def _count_unread(connection: Connection) -> int:
+    unread = select(labels.c.video_id).join(videos).where(videos.c.state.in_(UNREAD)).distinct()
+    return connection.scalar(select(func.count()).select_from(unread.subquery())) or 0
+
+
+def _in_training(connection: Connection) -> str | None:
+    begun_first = trainings.c.state == "asked", trainings.c.id
+    unfinished = trainings.c.state.in_(("asked", "training"))
+    query = select(trainings.c.name).where(unfinished).order_by(*begun_first)
+    name: str | None = connection.scalar(query.limit(1))
+    return name
 
 
 def _count_failed(connection: Connection) -> int:

@@ -14,6 +14,7 @@ from daemon.database.tables import labels, videos
 from daemon.home.folder import Home
 from daemon.home.settings import Settings
 from daemon.home.space import GIGABYTE
+from daemon.labels.enough import how_to_begin
 from daemon.labels.groups import labelled_groups
 from daemon.labels.labels import newest_label
 from daemon.training import watch
@@ -65,6 +66,7 @@ class Retraining:
         self._engine: Engine = decisions.engine
         self._running: Running | None = None
         self._newest_label = 0
+        self._is_pending = False  # whether labelled videos are still to be read
         # When the new labels are counted: a while after the newest label, but never later than
         # `_check_by`, although labels still come.
         self._check_at = datetime.min.replace(tzinfo=UTC)
@@ -76,10 +78,11 @@ class Retraining:
             if self._running:
                 self._follow(self._running, now)
                 return
-            if self._is_time_to_check(now):
+            is_time = self._is_time_to_check(now)
+            if is_time:
                 self._check(now)
             training = self._decisions.requested_training()
-            if training and not self._running:
+            if training and not self._running and (is_time or not self._is_pending):
                 self._begin(training, now)
         except (VidwatchError, OSError) as error:
             log.warning("no training now: %s", error)
@@ -98,10 +101,11 @@ class Retraining:
             newest = newest_label(connection)
         clips = self._clips(now)
         if not clips.training and not clips.holdout:
-            hint = "put clips into labelled/<class>/"
-            raise VidwatchError(f"retrain: there are no labels to learn from; {hint}")
+            raise VidwatchError(f"retrain: no labels to learn from: {how_to_begin(self._home)}")
         if newest <= self._decisions.last_label():
             return "nothing was labelled since the last training: nothing to learn"
+        if newest <= self._decisions.last_label(state="training"):
+            return "a training with all labels is under way: 'vidwatch status' shows how far it is"
         # What cannot be made is refused before a process starts for it.
         champion = self._champion()
         job = self._job("not-begun", champion, clips, is_trained=False)
@@ -124,10 +128,10 @@ class Retraining:
         unread = select(labels.c.id).join(videos).where(videos.c.state.in_(UNREAD)).limit(1)
         with self._engine.begin() as connection:
             newest = newest_label(connection)
-            is_pending = connection.execute(unread).first() is not None
+            self._is_pending = connection.execute(unread).first() is not None
             source = connection.scalar(select(labels.c.source).where(labels.c.id == newest))
         self._check_by = min(self._check_by, now + self._longest_wait())
-        if newest != self._newest_label or is_pending:
+        if newest != self._newest_label or self._is_pending:
             self._newest_label = newest
             times = SETTLE_TIMES_AFTER_TABLE if source == "csv" else SETTLE_TIMES_WITHOUT_LABEL
             pause = times * self._settings.settle_seconds
@@ -282,9 +286,23 @@ class Retraining:
         challenger = running.challenger
         champion = running.champion
         decision = Decision(result["verdict"], result["reason"], result["figures"])
+        decision = self.without_loss(decision, challenger, champion)
         decision = watch.begin(decision, challenger, champion, self._home)
         if self._decisions.conclude(challenger, champion, decision, now, running.training):
             log.info("%s is %s: %s", challenger, decision.verdict, decision.reason)
+
+    def without_loss(self, decision: Decision, challenger: str, champion: str) -> Decision:
+        """The decision; a refusal if a class that it drops has been labelled again meanwhile."""
+        if decision.verdict != "promoted":
+            return decision
+        before, after = (self._home.manifest(name)["classes"] for name in (champion, challenger))
+        with self._engine.begin() as connection:
+            labelled = set(labelled_groups(connection).classes.values())
+        back = sorted(labelled.intersection(before) - set(after))
+        if not back:
+            return decision
+        reason = f"It does not know {', '.join(back)}, which has labels again since it was trained."
+        return Decision("refused", reason, {**decision.figures, "next": "", "label": {}})
 
     def _conclude_failed(self, running: Running, error: str, now: datetime) -> None:
         log.warning("%s: %s", running.challenger, error)

@@ -149,7 +149,7 @@ def test_a_clip_whose_file_is_gone_is_not_suggested(home: MadeHome) -> None:
         ),
         (
             Forecast(3, 20, {}, ("bar", "disc")),
-            "3 of the 20 new labels that start the next training (min_new_labels)",
+            "3 of the 20 new labels that start the next training",
         ),
         (
             Forecast(20, 20, {}, ("bar", "disc"), why="20 new labels"),
@@ -157,8 +157,15 @@ def test_a_clip_whose_file_is_gone_is_not_suggested(home: MadeHome) -> None:
         ),
         (
             Forecast(3, 20, {}, ("bar", "disc"), removed=1),
-            "3 of the 20 new labels that start the next training (min_new_labels), and 1 label "
-            "taken back",
+            "3 of the 20 new labels that start the next training, and 1 label taken back",
+        ),
+        (
+            Forecast(0, 20, {"bar": "1 of 3 clips to learn from"}, ("disc",), unread=11),
+            "11 labelled clips to be read before the next training",
+        ),
+        (
+            Forecast(20, 20, {}, ("bar", "disc"), unread=1, in_training="auto-1"),
+            "auto-1 is being trained: 'vidwatch status' shows how far it is",
         ),
     ],
 )

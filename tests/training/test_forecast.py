@@ -1,5 +1,7 @@
 """When a training is due, with real labels."""
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,7 +10,9 @@ from lab import champion as champion
 from lab import lab as lab
 
 from daemon.labels.labels import Label
+from daemon.training.decisions import Decision
 from daemon.training.forecast import Forecast, Known, count_new_labels
+from daemon.training.forecast import forecast as whole_forecast
 from daemon.training.retraining import request
 from learner.catalogue import STARTER, read_manifest
 from learner.errors import VidwatchError
@@ -102,6 +106,78 @@ def test_a_class_that_lost_all_its_labels_starts_a_training_once(lab: Lab) -> No
     assert forecast(lab, known, last).why == "no labels of grey any more"
     again = trained(lab, Known(champion), "bright", "dark")
     assert not forecast(lab, again, newest(lab)).is_due
+
+
+def test_a_class_that_only_the_champion_knows_starts_a_training_when_it_has_labels_again(
+    lab: Lab,
+) -> None:
+    lab.label("bright", range(10))
+    lab.label("dark", range(10))
+    champion = {"classes": ["bright", "dark", "grey"]}
+    known = trained(lab, Known(champion), "bright", "dark")
+    last = newest(lab)
+    assert not forecast(lab, known, last).is_due
+    lab.label("grey", range(3))
+    assert forecast(lab, known, last).why == "enough labels of grey"
+    again = trained(lab, Known(champion), "bright", "dark", "grey")
+    assert not forecast(lab, again, newest(lab)).is_due
+
+
+def test_as_many_labels_as_the_last_comparison_asked_for_start_a_training(lab: Lab) -> None:
+    lab.label("bright", range(10))
+    lab.label("dark", range(10))
+    known = replace(trained(lab, TINY, "bright", "dark"), asked=5)
+    last = newest(lab)
+    lab.label("bright", range(10, 14))
+    assert (forecast(lab, known, last).needed, forecast(lab, known, last).is_due) == (5, False)
+    lab.label("dark", range(10, 11))
+    assert forecast(lab, known, last).why == "5 new labels"
+    assert forecast(lab, replace(known, asked=500), last).needed == 10
+
+
+def test_the_comparison_of_the_last_trained_model_says_how_many_it_asked_for(lab: Lab) -> None:
+    lab.label("bright", range(6))
+    lab.label("dark", range(6))
+    lab.history.request_training("12 new labels", lab.now)
+    training = lab.history.requested_training()
+    assert training
+    lab.history.begin(training, newest(lab), lab.now)
+    whole = whole_forecast(lab.engine, lab.home, MANY)
+    assert (whole.in_training, whole.unread) == ("auto-1", 0)
+    (lab.home.models / "auto-1.json").write_text((lab.home.models / "tiny.json").read_text())
+    figures = {"able": 0, "missing": {"clips": 4}, "label": {"dark": 2, "bright": 2}}
+    undecided = Decision("undecided", "too few", figures)
+    lab.history.conclude("auto-1", "tiny", undecided, lab.now, training)
+    whole = whole_forecast(lab.engine, lab.home, MANY)
+    assert (whole.in_training, whole.needed) == (None, 4)
+
+
+def test_retrain_during_a_training_that_knows_all_labels_asks_for_no_other(lab: Lab) -> None:
+    lab.label("bright", range(6))
+    lab.label("dark", range(6))
+    assert request(lab.engine, lab.home, SETTINGS, lab.now) == "asked for: auto-1"
+    training = lab.history.requested_training()
+    assert training
+    lab.history.begin(training, newest(lab), lab.now)
+    assert "is under way" in request(lab.engine, lab.home, SETTINGS, lab.now)
+    lab.label("dark", range(6, 7))
+    assert request(lab.engine, lab.home, SETTINGS, lab.now) == "asked for: auto-2"
+
+
+def test_a_requested_training_waits_until_the_labelled_clips_are_read(lab: Lab) -> None:
+    lab.label("bright", range(6))
+    lab.label("dark", range(6))
+    path = lab.put_video("labelled/dark/late.avi", shade=3)
+    lab.class_folders.notice([lab.found(path)], lab.now)
+    assert request(lab.engine, lab.home, SETTINGS, lab.now) == "asked for: auto-1"
+    for _ in range(3):
+        lab.now += timedelta(seconds=10)
+        lab.retraining.tend(lab.now)
+    assert [row.state for row in lab.trainings()] == ["asked"]
+    assert whole_forecast(lab.engine, lab.home, MANY).unread == 1
+    lab.predict_and_file(lab.model_prediction("dark"))
+    lab.retraining.tend(lab.now)
+    assert [row.state for row in lab.trainings()] == ["training"]
 
 
 def test_retrain_that_cannot_be_trained_says_so_at_once(lab: Lab) -> None:

@@ -205,8 +205,26 @@ def test_a_class_with_too_few_clips_waits_and_its_labels_do_not_count(lab: Lab) 
 def test_without_labels_nothing_is_trained(lab: Lab) -> None:
     lab.idle()
     assert lab.trainings() == []
-    with pytest.raises(VidwatchError, match="no labels to learn from"):
+    with pytest.raises(VidwatchError, match=r"no labels to learn from: put clips into labelled/"):
         request(lab.engine, lab.home, SETTINGS, lab.now)
+    lab.put_video("labelled/dark/unseen.avi")
+    with pytest.raises(VidwatchError, match="reads the clips in labelled/: start it with"):
+        request(lab.engine, lab.home, SETTINGS, lab.now)
+
+
+def test_a_challenger_without_a_class_that_has_labels_again_does_not_take_over(lab: Lab) -> None:
+    for label in ("bright", "dark"):
+        lab.label(label, range(10, 16))
+    manifest = json.loads((lab.home.models / "tiny.json").read_text())
+    manifest["classes"] = ["bright", "dark", "grey"]
+    (lab.home.models / "tiny.json").write_text(json.dumps(manifest))
+    promoted = Decision("promoted", "It drops dark.", {"able": 0})
+    assert lab.retraining.without_loss(promoted, "tiny", "tiny") == promoted
+    del manifest["classes"][1]
+    (lab.home.models / "auto-1.json").write_text(json.dumps(manifest))
+    decision = lab.retraining.without_loss(promoted, "auto-1", "tiny")
+    assert decision.verdict == "refused"
+    assert decision.reason.startswith("It does not know dark, which has labels again")
 
 
 @pytest.mark.slow
