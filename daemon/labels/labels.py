@@ -169,16 +169,20 @@ def _require(connection: Connection, ids: Iterable[int]) -> dict[int, Any]:
 
 
 def _move_to(connection: Connection, folders: Folders, row: Any, label: Label) -> None:
-    """Have the first file of a content moved to where its label puts it."""
+    """Have the first file of a content moved to where its label puts it.
+
+    A file that is being moved belongs where that move ends, or is moved on from there.
+    """
     if row["duplicate_of"] is not None:
         row = find(connection, videos.c.id == row["content"])[row["content"]]
     if row["state"] not in PREDICTED:
         return
+    moving_to = row["moving_to"]
     destination = folders.resting_place(
-        row["path"],
+        moving_to or row["path"],
         predicted=row["predicted"],
         unsure=label.verdict == "unsure" or row["doubt"] is not None,
         label=label.class_name if label.verdict == "labelled" else None,
     )
     this = update(videos).where(videos.c.id == row["id"])
-    connection.execute(this.values(destination=destination))
+    connection.execute(this.values(destination=destination or moving_to))

@@ -8,6 +8,7 @@ from typing import IO, Any
 
 from sqlalchemy import Connection, Engine
 
+from daemon.database.files import PLACES
 from daemon.database.tables import videos
 from daemon.home.identity import display_name
 from daemon.labels.classes import offered_classes
@@ -131,7 +132,9 @@ def _find_all(word: str, folder: Path, connection: Connection) -> dict[int, Any]
             return {}
         return find(connection, videos.c.id == int(word))
     path = os.fsencode(os.path.abspath(folder / word))
-    found = find(connection, videos.c.path == path)
+    found: dict[int, Any] = {}
+    for place in PLACES:  # a file that was moved a moment ago is there, and not noted yet
+        found = found or find(connection, place == path)
     if not found and "/" not in word:
         found = find(connection, videos.c.name == display_name(os.fsencode(word)))
     return found
