@@ -243,11 +243,13 @@ class Queue:
             now: The time.
             unmoved: The videos whose files are where they were. They are moved later.
         """
-        untouched = update(videos).where(videos.c.id.in_(list(unmoved)))
+        these = list(unmoved)
         with self._begin() as connection:
             for video_id, file in moved.items():
                 _note_move(connection, video_id, file, now)
-            connection.execute(untouched.values(moving_to=None))
+            if these:
+                untouched = update(videos).where(videos.c.id.in_(these))
+                connection.execute(untouched.values(moving_to=None))
 
     def paths(self, video_ids: Iterable[int]) -> dict[int, bytes]:
         """Where each video's file was last seen: it may have been renamed while in hand."""

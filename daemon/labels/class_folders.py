@@ -140,8 +140,13 @@ class ClassFolders:
         Returns whether the video has work to do now.
         """
         path = file.path
+        ours = [row["path"]] if row["moving_to"] is None else [row["path"], row["moving_to"]]
+        is_in_its_folder = folder in [self._folders.class_folder(place) for place in ours]
+        wanted = row["destination"]
+        if wanted is None or not is_in_its_folder or self._folders.class_folder(wanted) == folder:
+            wanted = None  # else an earlier label is still to move it
         change: dict[str, Any] = {"path": path, "name": display_name(path)}
-        change |= {"destination": None, "moving_to": None}
+        change |= {"destination": wanted, "moving_to": None}
         if row["state"] == "classified":
             # A person moved the file before we could move it to its class folder.
             change |= {"state": "filed", "error": None, "finished_at": now}
@@ -152,8 +157,6 @@ class ClassFolders:
         self._follow_group(connection, row, file)
         # If the whole home was moved or renamed, its files lie where vidwatch put them.
         is_where_it_was = row["path"].endswith(path[len(self._folders.root) :])
-        ours = [row["path"]] if row["moving_to"] is None else [row["path"], row["moving_to"]]
-        is_in_its_folder = folder in [self._folders.class_folder(path) for path in ours]
         if is_where_it_was or is_in_its_folder:
             return bool(row["state"] == "waiting")
         label = _label_of(row["id"], folder)

@@ -32,12 +32,13 @@ class Repair:
 
     def predict_again(self, row: Any) -> None:
         """Queue a video again, with its file in the inbox. It fails if its file is gone."""
+        place = row.path
+        if identify(place) is None and row.moving_to is not None:
+            place = row.moving_to  # the daemon ended before it noted that the file is there
+        identity = identify(place)
         path = None
-        # The daemon may have ended after it moved the file, and before it noted that.
-        for place in (row.path, row.moving_to):
-            identity = identify(place) if place else None
-            if path is None and identity and identity.size == row.size:
-                path = put_back(Found(place, identity), self._home.inbox)
+        if identity:
+            path = put_back(Found(place, identity), self._home.inbox)
         if path is None:
             error = "its file is gone, and it has no prediction"
             self._change(row, state="failed", error=error, duplicate_of=None)

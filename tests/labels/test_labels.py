@@ -679,3 +679,16 @@ def test_the_first_video_of_a_copy_that_came_labelled_is_moved_before_it_was_fil
     desk.predict()
     desk.file()
     assert desk.place(video) == "labelled/Skiing/a.avi"
+
+
+def test_a_file_renamed_within_its_folder_is_still_moved_to_where_its_label_puts_it(
+    desk: Desk,
+) -> None:
+    video = desk.arrive("a.avi")
+    desk.predict_and_file()
+    desk.give_label(video, "Skiing")
+    renamed = (desk.root / "classified/Biking/a.avi").rename(desk.root / "classified/Biking/b.avi")
+    desk.notice(renamed)
+    desk.file()
+    assert [row[2:] for row in desk.given_labels()] == [("Skiing", "command")]
+    assert desk.place(video) == "labelled/Skiing/a.avi"
