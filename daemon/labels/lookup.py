@@ -8,7 +8,6 @@ from typing import IO, Any
 
 from sqlalchemy import Connection, Engine
 
-from daemon.database.files import PLACES
 from daemon.database.tables import videos
 from daemon.home.identity import display_name
 from daemon.labels.classes import offered_classes
@@ -132,9 +131,9 @@ def _find_all(word: str, folder: Path, connection: Connection) -> dict[int, Any]
             return {}
         return find(connection, videos.c.id == int(word))
     path = os.fsencode(os.path.abspath(folder / word))
-    found: dict[int, Any] = {}
-    for place in PLACES:  # a file that was moved a moment ago is there, and not noted yet
-        found = found or find(connection, place == path)
+    found = find(connection, videos.c.path == path)
+    if not found:  # it may have been moved there a moment ago, and not be noted yet
+        found = find(connection, videos.c.moving_to == path)
     if not found and "/" not in word:
         found = find(connection, videos.c.name == display_name(os.fsencode(word)))
     return found

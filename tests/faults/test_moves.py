@@ -4,6 +4,7 @@ The thread that moves files is held at a step, as on a busy disk; all else goes 
 searched.
 """
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -37,6 +38,18 @@ AFTER_IT_LEFT = (
 )
 NOTED = ("daemon.database.queue:Queue.moved:after",)
 MOVED = "daemon.home.moving:sync_folders:before"
+BUSY_DISK = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <sys/stat.h>
+#include <unistd.h>
+int fsync(int file) {
+    int (*real)(int) = dlsym(RTLD_NEXT, "fsync");
+    struct stat status;
+    if (!fstat(file, &status) && S_ISDIR(status.st_mode)) sleep(5);
+    return real(file);
+}
+"""
 LOCK = """
 import sqlite3, sys, time
 connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30)
@@ -99,7 +112,9 @@ def require(ordeal: Ordeal, labels: list[tuple[Any, ...]], *places: str) -> None
     ordeal.require_well()
 
 
-@pytest.mark.parametrize("give", [by_command, by_csv, on_the_page])
+@pytest.mark.parametrize(
+    "give", [by_command, pytest.param(by_csv, marks=pytest.mark.slow), on_the_page]
+)
 def test_a_label_given_while_its_file_is_being_moved_counts(
     ordeal: Ordeal, give: Callable[[Ordeal, int], str]
 ) -> None:
@@ -170,6 +185,28 @@ def test_a_label_counts_while_another_process_has_the_database(ordeal: Ordeal) -
     with _locked(ordeal, seconds=2) as lock:
         ordeal.let_go()
         lock.wait()
+    go_on(ordeal)
+    require(ordeal, [(1, "labelled", "Skiing", "command")], "labelled/Skiing/1.avi")
+
+
+@pytest.mark.slow
+def test_a_label_counts_on_a_disk_that_takes_seconds_to_sync_a_folder(
+    ordeal: Ordeal, tmp_path: Path
+) -> None:
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("needs a C compiler")
+    source = tmp_path / "busy.c"
+    source.write_text(BUSY_DISK)
+    busy = source.with_suffix(".so")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", busy, source, "-ldl"], check=True)
+    ordeal.enqueue(ordeal.drop(1, "inbox/1.avi"))
+    ordeal.predict(ordeal.model_prediction("Biking"))
+    ordeal.environment["LD_PRELOAD"] = str(busy)
+    ordeal.start()
+    del ordeal.environment["LD_PRELOAD"]
+    assert ordeal.wait_for((ordeal.root / "classified/Biking/1.avi").exists)
+    by_command(ordeal, 1)
     go_on(ordeal)
     require(ordeal, [(1, "labelled", "Skiing", "command")], "labelled/Skiing/1.avi")
 
