@@ -254,11 +254,13 @@ class Pipeline:
 
     def _file(self, moves: list[Move], now: datetime) -> None:
         moved: dict[int, Moved] = {}
+        unmoved: list[int] = []
         touched: set[bytes] = set()  # folders
-        for move in moves:
+        for done, move in enumerate(moves):
             try:
                 moved[move.id] = self._move(move)
             except StoppedError:
+                unmoved = [left.id for left in moves[done:] if not _may_be_gone(left)]
                 break
             except OSError as error:
                 source = os.fsdecode(os.path.dirname(move.path))
@@ -267,13 +269,13 @@ class Pipeline:
                 trouble = printable(reason)
                 text = "%s: %s, is tried again (id=%d)"
                 log.warning(text, _shown(move.path), trouble, move.id)
-                self._queue.postpone_move(move.id, trouble, now)
+                self._queue.postpone_move(move.id, trouble, now, is_begun=_may_be_gone(move))
                 continue
             if (path := moved[move.id].path) is not None:
                 touched |= {os.path.dirname(move.path), os.path.dirname(path)}
-        if moved:
+        if moved or unmoved:
             sync_folders(touched)
-            self._queue.moved(moved, now)
+            self._queue.moved(moved, now, unmoved)
 
     def _move(self, move: Move) -> Moved:
         destination = move.destination
@@ -295,7 +297,7 @@ class Pipeline:
             raise OSError(errno.ENOENT, "the inbox is not there")
         if path and move.reason:
             write_reason(path, move.reason)
-        return Moved(path, destination)
+        return Moved(path, destination, identify(path) if path else None)
 
 
 def _look(path: bytes) -> Identity | OSError | None:
@@ -303,6 +305,11 @@ def _look(path: bytes) -> Identity | OSError | None:
         return identify(path)
     except OSError as error:
         return error
+
+
+def _may_be_gone(move: Move) -> bool:
+    """Whether a file may have left the place that it is to be moved from."""
+    return _look(move.path) != move.identity
 
 
 def _is_short(outcome: Clip | Undecoded) -> bool:

@@ -31,13 +31,16 @@ from daemon.home.moving import sha256_if_readable
 log = logging.getLogger(__name__)
 
 RECENT = 1000  # filed videos whose paths show where the home was
+PLACES = (videos.c.path, videos.c.destination, videos.c.moving_to)
+"""Where a video's file may lie: where it was, where it belongs, and where it is being moved."""
 _TOPS = (b"/classified/", b"/labelled/", b"/duplicates/")
 
 
 def unexplained(connection: Connection, files: Sequence[Found]) -> list[Found]:
     """Those of the files that no row explains.
 
-    A row explains a file if it says that the file lies there, or is to be moved there.
+    A row explains a file if it says that the file lies there, or is to be moved there, or is being
+    moved there.
     """
     rows: dict[bytes, list[Any]] = {file.path: [] for file in files}
     for row in rows_at(connection, list(rows), "size", "mtime_ns", "sha256"):
@@ -46,13 +49,13 @@ def unexplained(connection: Connection, files: Sequence[Found]) -> list[Found]:
 
 
 def rows_at(connection: Connection, paths: Sequence[bytes], *names: str) -> Iterator[Any]:
-    """The rows whose file lies at one of these paths, or is to be moved there.
+    """The rows whose file lies at one of these paths, or is to be moved or being moved there.
 
     Each has that path as `at`, the `id`, and the columns of these names.
     """
     columns = [videos.c[name] for name in ("id", *names)]
-    # Two queries: for one with "or", SQLite reads the whole table.
-    for column in (videos.c.path, videos.c.destination):
+    # Three queries: for one with "or", SQLite reads the whole table.
+    for column in PLACES:
         rows = select(column.label("at"), *columns)
         yield from connection.execute(rows.where(column.in_(paths), column.is_not(None)))
 
@@ -96,7 +99,7 @@ def follow_home(engine: Engine, root: Path) -> None:
         return
     log.info("the home was at %s: the paths in the database follow", os.fsdecode(old))
     with engine.execution_options(writes=True).begin() as connection:
-        for column in (videos.c.path, videos.c.destination):
+        for column in PLACES:
             rest = func.substr(column, len(old) + 1)
             # To SQLite, joined bytes are text until they are cast.
             moved = cast(literal(new, LargeBinary).concat(rest), LargeBinary)

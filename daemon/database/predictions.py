@@ -21,6 +21,7 @@ from daemon.database.connection import new_id
 from daemon.database.queue import FREED
 from daemon.database.records import ModelPrediction, VideoPrediction
 from daemon.database.tables import (
+    PREDICTED,
     is_stated,
     labels,
     models,
@@ -222,12 +223,14 @@ def _hand_label_over(connection: Connection, copy: int, original: int, folders: 
     connection.execute(of_copy.values(video_id=original))
     row = connection.execute(select(videos).where(videos.c.id == original)).one()
     label = _newest_label(connection, original)
-    if row.state != "filed" or label is None or folders.class_folder(row.path) is None:
+    if row.state not in PREDICTED or label is None:
         return
-    target = folders.resting_place(row.path, predicted=label, unsure=False, label=label)
-    if target is not None:
-        this = update(videos).where(videos.c.id == original)
-        connection.execute(this.values(destination=target))
+    at = row.moving_to or row.path
+    if row.destination is None and folders.class_folder(at) is None:
+        return
+    target = folders.resting_place(at, predicted=label, unsure=False, label=label)
+    this = update(videos).where(videos.c.id == original)
+    connection.execute(this.values(destination=target or row.moving_to))
 
 
 def _newest_label(connection: Connection, video_id: int) -> str | None:

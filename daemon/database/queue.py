@@ -15,8 +15,10 @@ from sqlalchemy import (
     Engine,
     Update,
     and_,
+    case,
     func,
     insert,
+    null,
     or_,
     select,
     update,
@@ -142,19 +144,30 @@ class Queue:
         claimed = and_(videos.c.id.in_(list(ids)), videos.c.state == "claimed")
         self._try_later(claimed, trouble, now)
 
-    def postpone_move(self, video_id: int, trouble: str, now: datetime) -> None:
-        """As `postpone`, for a file that cannot be moved now."""
-        unmoved = and_(videos.c.id == video_id, videos.c.destination.is_not(None))
-        self._try_later(unmoved, trouble, now)
+    def postpone_move(self, video_id: int, trouble: str, now: datetime, *, is_begun: bool) -> None:
+        """As `postpone`, for a file that cannot be moved now.
 
-    def _try_later(self, which: ColumnElement[bool], trouble: str, now: datetime) -> None:
+        Args:
+            video_id: The video.
+            trouble: Why the file cannot be moved.
+            now: The time.
+            is_begun: Whether the file may have left its place. If so, that move is completed before
+                the file goes anywhere else.
+        """
+        unmoved = and_(videos.c.id == video_id, videos.c.destination.is_not(None))
+        kept = {} if is_begun else {"moving_to": None}
+        self._try_later(unmoved, trouble, now, **kept)
+
+    def _try_later(
+        self, which: ColumnElement[bool], trouble: str, now: datetime, **more: None
+    ) -> None:
         with self._begin() as connection:
             for row in connection.execute(select(videos).where(which)).all():
                 state = "queued" if row.state == "claimed" else row.state
                 pause = min(timedelta(seconds=2 ** min(row.tries + 1, 20)), LONGEST_PAUSE)
                 later = {"trouble": trouble, "tries": row.tries + 1, "retry_at": now + pause}
                 this = update(videos).where(videos.c.id == row.id)
-                connection.execute(this.values(state=state, **{**FREED, **later}))
+                connection.execute(this.values(state=state, **{**FREED, **later, **more}))
 
     def count_crash(self, video_id: int, trouble: str, now: datetime) -> int:
         """Its decoder crashed on it, or ran out of time; it is queued again.
@@ -179,32 +192,64 @@ class Queue:
             connection.execute(this.values(**change))
 
     def moves(self, now: datetime) -> list[Move]:
-        """Files that are to be moved now.
+        """Take the files into hand that are to be moved now.
+
+        Where each is being moved is noted before any of them moves: if the file is found there, we
+        have put it there. A move that was begun before is completed first, even if the file belongs
+        elsewhere by now.
 
         At most `MOVES_AT_ONCE`: with more, nothing else would be done until all are moved.
         """
         pending = select(videos).where(videos.c.destination.is_not(None), _is_due(now))
         first = pending.order_by(videos.c.id).limit(MOVES_AT_ONCE)
         with self.engine.begin() as connection:
-            return [
-                Move(row.id, row.path, row.destination, _identity(row), row.sha256, row.error)
-                for row in connection.execute(first)
-            ]
+            if connection.execute(first.limit(1)).first() is None:
+                return []
+        with self._begin() as connection:
+            rows = connection.execute(first).all()
+            new = videos.c.id.in_([row.id for row in rows if row.moving_to is None])
+            connection.execute(update(videos).where(new).values(moving_to=videos.c.destination))
+        return [
+            Move(
+                row.id,
+                row.path,
+                row.moving_to or row.destination,
+                _identity(row),
+                row.sha256,
+                row.error,
+            )
+            for row in rows
+        ]
 
     def redirect(self, video_id: int, taken: bytes, destination: bytes) -> None:
         """Another file has the name `taken`: note the new one before anything moves.
 
-        Nothing is noted if someone has labelled the video meanwhile, and it belongs elsewhere.
+        If someone has labelled the video meanwhile, it still belongs where the label puts it.
         """
-        unchanged = and_(videos.c.id == video_id, videos.c.destination == taken)
+        this = update(videos).where(videos.c.id == video_id, videos.c.moving_to == taken)
+        wanted = videos.c.destination
+        change = {
+            "moving_to": destination,
+            "destination": case((wanted == taken, destination), else_=wanted),
+        }
         with self._begin() as connection:
-            connection.execute(update(videos).where(unchanged).values(destination=destination))
+            connection.execute(this.values(**change))
 
-    def moved(self, moved: Mapping[int, Moved], now: datetime) -> None:
-        """These videos were moved, or their files were taken away before."""
+    def moved(self, moved: Mapping[int, Moved], now: datetime, unmoved: Iterable[int] = ()) -> None:
+        """Note where the files that were in hand are now, or that they were taken away before.
+
+        Args:
+            moved: What became of each file, by the video's id.
+            now: The time.
+            unmoved: The videos whose files are where they were. They are moved later.
+        """
+        these = list(unmoved)
         with self._begin() as connection:
             for video_id, file in moved.items():
                 _note_move(connection, video_id, file, now)
+            if these:
+                untouched = update(videos).where(videos.c.id.in_(these))
+                connection.execute(untouched.values(moving_to=None))
 
     def paths(self, video_ids: Iterable[int]) -> dict[int, bytes]:
         """Where each video's file was last seen: it may have been renamed while in hand."""
@@ -251,24 +296,29 @@ def _enqueue(connection: Connection, file: Found, now: datetime) -> bool:
 
 
 def _note_move(connection: Connection, video_id: int, file: Moved, now: datetime) -> None:
-    change = update(videos).where(videos.c.id == video_id)
-    # A file that is labelled is moved again, long after it was finished.
-    finished = func.coalesce(videos.c.finished_at, now)
-    connection.execute(change.values(finished_at=finished, **FREED))
-    predicted = change.where(videos.c.state == "classified")
+    """Note what became of a file; nothing if a person has moved it on, and that is noted already.
+
+    If the video was labelled while its file was moved, it has another destination now, and is moved
+    on.
+    """
+    wanted = videos.c.destination
+    change: dict[str, Any] = {
+        **FREED,
+        "moving_to": None,
+        "destination": case((wanted == file.tried, null()), else_=wanted),
+        # A file that is labelled is moved again, long after it was finished.
+        "finished_at": func.coalesce(videos.c.finished_at, now),
+    }
+    is_predicted = videos.c.state == "classified"
     if file.path is None:
         error = "taken away or changed by someone before it was filed"
-        connection.execute(predicted.values(error=error))
+        change["error"] = case((is_predicted, error), else_=videos.c.error)
     else:
-        # A copy on another file system is another file.
-        identity = identify(file.path)
-        found = {"path": file.path, "name": display_name(file.path)}
-        found |= identity._asdict() if identity else {}
-        connection.execute(change.values(**found))
-        connection.execute(predicted.values(state="filed"))
-    # If it was labelled while it was moved, it has another destination now, and is moved on.
-    arrived = change.where(videos.c.destination == file.tried)
-    connection.execute(arrived.values(destination=None))
+        change |= {"path": file.path, "name": display_name(file.path)}
+        change |= file.identity._asdict() if file.identity else {}
+        change["state"] = case((is_predicted, "filed"), else_=videos.c.state)
+    in_hand = and_(videos.c.id == video_id, videos.c.moving_to.is_not(None))
+    connection.execute(update(videos).where(in_hand).values(**change))
 
 
 def _is_due(now: datetime) -> ColumnElement[bool]:

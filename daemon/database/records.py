@@ -52,7 +52,10 @@ class VideoPrediction:
 
 @dataclass(frozen=True)
 class Move:
-    """A file to be moved from `path` to `destination`; `reason` is written beside a failed one."""
+    """A file that is moved from `path` to `destination`; `reason` is written beside a failed one.
+
+    A label that a person gives meanwhile does not change `destination`.
+    """
 
     id: int
     path: bytes
@@ -68,3 +71,5 @@ class Moved:
 
     path: bytes | None
     tried: bytes
+    identity: Identity | None = None
+    """Of the file there: a copy on another file system is another file. None if it is as before."""

@@ -163,6 +163,10 @@ videos = Table(
     Column("lease_until", Utc),
     Column("arrived_at", Utc, nullable=False),
     Column("finished_at", Utc, index=True),
+    # Where the file is being moved now, noted before it moves. NULL if it is not. Until the move is
+    # noted, the file lies here or at `path`. `destination` is never NULL meanwhile, and is another
+    # place if a person labels the video meanwhile: then the file is moved on.
+    Column("moving_to", LargeBinary),
     CheckConstraint(_one_of("state", STATES), name="state"),
     Index("ix_videos_state_id", "state", "id"),
 )
@@ -183,7 +187,7 @@ Index("ix_videos_inode", videos.c.inode)
 Index("ix_videos_path", videos.c.path)
 Index("ix_videos_name", videos.c.name)
 # Each for a few rows among millions, which are looked up often.
-for _name in ("destination", "error", "trouble", "fingerprint"):
+for _name in ("destination", "moving_to", "error", "trouble", "fingerprint"):
     Index(f"ix_videos_{_name}", videos.c.id, **_where(f"{_name} IS NOT NULL"))
 # An index of the column's values: they are looked up for each row that is removed.
 Index("ix_videos_duplicate_of", videos.c.duplicate_of, **_where("duplicate_of IS NOT NULL"))

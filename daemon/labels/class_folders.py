@@ -17,7 +17,7 @@ from daemon.database.files import is_file, rows_at
 from daemon.database.queue import FREED
 from daemon.database.tables import PREDICTED, videos
 from daemon.home.folders import UNSURE, Folders, Found, sub_folder
-from daemon.home.identity import Identity, display_name, identify
+from daemon.home.identity import Identity, display_name, identify, is_there
 from daemon.home.texts import printable
 from daemon.labels.classes import offered_classes
 from daemon.labels.groups import regroup
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 ClassFolder = tuple[str, str]
 """`classified` or `labelled`, and the folder in it."""
 
+_IDENTITY = Identity._fields
 UNSURE_FOLDER: ClassFolder = ("classified", os.fsdecode(UNSURE))
 
 
@@ -57,7 +58,10 @@ class ClassFolders:
         """
         with self._writer.begin() as connection:
             new = _not_put_by_us(connection, files)
-            return sum(self._notice(connection, file, now) for file in new)
+            # We may have moved a file on while this waited for the database. From now on we do not:
+            # each move is noted first, and that waits for this transaction.
+            there = [file for file in new if _is_there(file.path, file.identity)]
+            return sum(self._notice(connection, file, now) for file in there)
 
     def _notice(self, connection: Connection, file: Found, now: datetime) -> bool:
         """Note what a person says by this file. Returns whether its video has work to do now."""
@@ -80,7 +84,8 @@ class ClassFolders:
                 return False
             self._add(connection, file, folder, now)
             return True
-        if known["path"] != file.path and _is_there(known["path"], file.identity):
+        others = {known["path"], known["moving_to"]} - {file.path, None}
+        if any(_is_there(path, file.identity) for path in others):
             return self._link(connection, known, file, folder, now)
         return self._follow(connection, known, file, folder, now)
 
@@ -135,7 +140,13 @@ class ClassFolders:
         Returns whether the video has work to do now.
         """
         path = file.path
-        change: dict[str, Any] = {"path": path, "name": display_name(path), "destination": None}
+        ours = [row["path"]] if row["moving_to"] is None else [row["path"], row["moving_to"]]
+        is_in_its_folder = folder in [self._folders.class_folder(place) for place in ours]
+        wanted = row["destination"]
+        if wanted is None or not is_in_its_folder or self._folders.class_folder(wanted) == folder:
+            wanted = None  # else an earlier label is still to move it
+        change: dict[str, Any] = {"path": path, "name": display_name(path)}
+        change |= {"destination": wanted, "moving_to": None}
         if row["state"] == "classified":
             # A person moved the file before we could move it to its class folder.
             change |= {"state": "filed", "error": None, "finished_at": now}
@@ -146,7 +157,7 @@ class ClassFolders:
         self._follow_group(connection, row, file)
         # If the whole home was moved or renamed, its files lie where vidwatch put them.
         is_where_it_was = row["path"].endswith(path[len(self._folders.root) :])
-        if is_where_it_was or self._folders.class_folder(row["path"]) == folder:
+        if is_where_it_was or is_in_its_folder:
             return bool(row["state"] == "waiting")
         label = _label_of(row["id"], folder)
         text = label.class_name or label.verdict
@@ -234,19 +245,34 @@ def _not_put_by_us(connection: Connection, files: Sequence[Found]) -> list[Found
     """Those of the files that vidwatch neither put where they are nor is about to put there.
 
     It did if a row has the path and the identity of the file. `waiting` rows do not count.
+
+    It may have if a file is being moved there now. Which file lies there is known when that move is
+    noted: a copy on another file system has an identity that no row has yet. The next search then
+    finds a file of somebody else.
     """
-    paths = [file.path for file in files]
-    rows = rows_at(connection, paths, "state", *Identity._fields)
-    put_by_us = {
-        (path, tuple(identity)) for path, _, state, *identity in rows if state != "waiting"
-    }
-    return [file for file in files if (file.path, tuple(file.identity)) not in put_by_us]
+    put_by_us = set()
+    targets = set()
+    rows = rows_at(connection, [file.path for file in files], "state", "moving_to", *_IDENTITY)
+    for path, _, state, moving_to, *identity in rows:
+        if state != "waiting":
+            put_by_us.add((path, tuple(identity)))
+        if moving_to == path:
+            targets.add(path)
+    return [
+        file
+        for file in files
+        if file.path not in targets and (file.path, tuple(file.identity)) not in put_by_us
+    ]
 
 
 def _rows_here(connection: Connection, path: bytes) -> list[Any]:
-    """The rows of files at a path, the newest last."""
-    rows = rows_at(connection, [path], "state", "inode", "size")
-    return sorted(rows, key=lambda row: int(row.id))
+    """The rows of files at a path, the newest last.
+
+    A row whose file belongs there has none there as long as the file lies where it was.
+    """
+    rows = rows_at(connection, [path], "path", "state", "inode", "size")
+    here = [row for row in rows if row.path == path or not is_there(row.path)]
+    return sorted(here, key=lambda row: int(row.id))
 
 
 def _by_identity(connection: Connection, identity: Identity) -> Any:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, insert, select, update
 
+from daemon.database.connection import new_id
 from daemon.database.tables import PREDICTED, labels, videos
 from daemon.home.folders import Folders
 from daemon.labels.classes import require_class_names
@@ -52,8 +53,11 @@ class Labels:
         self._folders = folders
         self._writer = engine.execution_options(writes=True)
 
-    def add(self, new: Sequence[Label], source: Source, who: str, now: datetime) -> None:
+    def add(self, new: Sequence[Label], source: Source, who: str, now: datetime) -> list[int]:
         """Add labels, all or none; the daemon moves the files.
+
+        Returns:
+            The ids of the labels, in the order of `new`.
 
         Raises:
             VidwatchError: a video does not exist or failed, or a name can be no class or differs
@@ -63,9 +67,11 @@ class Labels:
         with self._writer.begin() as connection:
             require_class_names(connection, names)
             rows = _require(connection, [label.video_id for label in new])
-            for label in new:
-                origin = Origin(source, who, now)
+            origin = Origin(source, who, now)
+            return [
                 add_label(connection, self._folders, rows[label.video_id], label, origin)
+                for label in new
+            ]
 
     def accept(self, ids: Sequence[int], source: Source, who: str, now: datetime) -> None:
         """Label these videos with the classes that were predicted for them.
@@ -95,10 +101,39 @@ class Labels:
                 label = _take_back(connection, rows[video], Origin(source, who, now))
                 _move_to(connection, self._folders, rows[video], label)
 
+    def undo_given(self, ids: Sequence[int], source: Source, who: str, now: datetime) -> set[int]:
+        """Take these labels back, each for itself.
+
+        A label stays as it is if it does not count now: someone gave its video a newer label, or
+        took this one back. So nobody's label is taken back but these.
+
+        Args:
+            ids: The ids of the labels.
+            source: How they are taken back.
+            who: By whom.
+            now: The time.
+
+        Returns:
+            The ids of the labels that were taken back.
+        """
+        undone = set()
+        with self._writer.begin() as connection:
+            # The newest first: two of them may be of one content.
+            for label_id in sorted(ids, reverse=True):
+                counts = newest().where(labels.c.id == label_id)
+                label = connection.execute(counts).first()
+                if label is None:
+                    continue
+                row = find(connection, videos.c.id == label.video_id)[label.video_id]
+                before = _take_back(connection, row, Origin(source, who, now))
+                _move_to(connection, self._folders, row, before)
+                undone.add(label_id)
+        return undone
+
 
 def add_label(
     connection: Connection, folders: Folders, row: Any, label: Label, origin: Origin
-) -> None:
+) -> int:
     """Add one label, and have the content's first file moved to where the label puts it.
 
     Args:
@@ -107,6 +142,9 @@ def add_label(
         row: The video as `find` gives it: `content`, `state`, `duplicate_of`.
         label: The label.
         origin: Where it comes from.
+
+    Returns:
+        The label's id.
     """
     columns = {
         "video_id": row["content"],
@@ -117,8 +155,9 @@ def add_label(
         "who": origin.who,
         "created_at": origin.at,
     }
-    connection.execute(insert(labels).values(**columns))
+    new = new_id(connection.execute(insert(labels).values(**columns)))
     _move_to(connection, folders, row, label)
+    return new
 
 
 def current_user() -> str:
@@ -169,16 +208,20 @@ def _require(connection: Connection, ids: Iterable[int]) -> dict[int, Any]:
 
 
 def _move_to(connection: Connection, folders: Folders, row: Any, label: Label) -> None:
-    """Have the first file of a content moved to where its label puts it."""
+    """Have the first file of a content moved to where its label puts it.
+
+    A file that is being moved belongs where that move ends, or is moved on from there.
+    """
     if row["duplicate_of"] is not None:
         row = find(connection, videos.c.id == row["content"])[row["content"]]
     if row["state"] not in PREDICTED:
         return
+    moving_to = row["moving_to"]
     destination = folders.resting_place(
-        row["path"],
+        moving_to or row["path"],
         predicted=row["predicted"],
         unsure=label.verdict == "unsure" or row["doubt"] is not None,
         label=label.class_name if label.verdict == "labelled" else None,
     )
     this = update(videos).where(videos.c.id == row["id"])
-    connection.execute(this.values(destination=destination))
+    connection.execute(this.values(destination=destination or moving_to))

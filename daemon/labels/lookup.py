@@ -132,6 +132,8 @@ def _find_all(word: str, folder: Path, connection: Connection) -> dict[int, Any]
         return find(connection, videos.c.id == int(word))
     path = os.fsencode(os.path.abspath(folder / word))
     found = find(connection, videos.c.path == path)
+    if not found:  # it may have been moved there a moment ago, and not be noted yet
+        found = find(connection, videos.c.moving_to == path)
     if not found and "/" not in word:
         found = find(connection, videos.c.name == display_name(os.fsencode(word)))
     return found

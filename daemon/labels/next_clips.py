@@ -52,6 +52,7 @@ def next_clips(connection: Connection, short: Collection[str], most: int) -> lis
         videos.c.name,
         videos.c.path,
         videos.c.destination,
+        videos.c.moving_to,
         predictions.c["class"].label("predicted"),
         predictions.c.probability,
         predictions.c.doubt,
@@ -59,7 +60,7 @@ def next_clips(connection: Connection, short: Collection[str], most: int) -> lis
     query = query.join(videos, videos.c.id == order.c.id).join(predictions, prediction)
     # Read only as far as needed: many files may be gone, and many more clips wait.
     rows = connection.execute(query.order_by(order.c.place).execution_options(yield_per=100))
-    there = (row for row in rows if is_there(row.path, row.destination))
+    there = (row for row in rows if is_there(row.path, row.destination, row.moving_to))
     found = [
         NextClip(
             id=row.id,

@@ -15,14 +15,14 @@ from sqlalchemy import ColumnElement, Engine, func, select
 from sqlalchemy.exc import DatabaseError
 
 from daemon.database.connection import explaining, opened
-from daemon.database.files import predicted_row, unexplained
+from daemon.database.files import PLACES, predicted_row, unexplained
 from daemon.database.integrity import SHOWN, damage
 from daemon.database.tables import PREDICTED, content_of_video, predictions, that_counts, videos
 from daemon.home import settings
 from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.folders import Folders, Found
-from daemon.home.identity import Identity, identify
+from daemon.home.identity import Identity, identify, is_there
 from daemon.home.moving import our_files, reason_texts, sha256_if_readable
 from daemon.labels.class_folders import is_label
 from daemon.labels.classes import offered_classes
@@ -148,9 +148,10 @@ class Check:
         original = videos.alias()
         content = content_of_video()
         own = select(func.count()).where(predictions.c.video_id == content, that_counts())
-        names = ("id", "name", "path", "size", "sha256", "state", "destination", "duplicate_of")
+        names = ("id", "name", "size", "sha256", "state", "duplicate_of")
         query = select(
             *(videos.c[name] for name in names),
+            *PLACES,
             videos.c.finished_at.is_not(None).label("is_finished"),
             own.scalar_subquery().label("n_predictions"),
             select(original.c.id).where(original.c.id == content).exists().label("has_original"),
@@ -188,7 +189,7 @@ class Check:
             problem = "is claimed by a daemon that has ended"
             repair = "put it back into the queue"
             yield Finding("claim", where, problem, repair, self._repair.recover)
-        elif identify(row.path) is None:
+        elif not is_there(row.path, row.destination, row.moving_to):
             problem = f"waits for a prediction, and {os.fsdecode(row.path)} is not there"
             give_up = partial(self._repair.give_up, row)
             yield Finding("missing", where, problem, "mark it as failed", give_up)

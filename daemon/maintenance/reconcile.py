@@ -98,6 +98,7 @@ def _follow(engine: Engine, folders: Folders, files: Sequence[Found]) -> tuple[l
                 "path": file.path,
                 "name": display_name(file.path),
                 "destination": destination,
+                "moving_to": None,
             }
             connection.execute(update(videos).where(videos.c.id == row.id).values(**change))
             if destination is not None:

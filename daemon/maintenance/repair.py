@@ -32,10 +32,13 @@ class Repair:
 
     def predict_again(self, row: Any) -> None:
         """Queue a video again, with its file in the inbox. It fails if its file is gone."""
-        identity = identify(row.path)
+        place = row.path
+        if identify(place) is None and row.moving_to is not None:
+            place = row.moving_to  # the daemon ended before it noted that the file is there
+        identity = identify(place)
         path = None
         if identity:
-            path = put_back(Found(row.path, identity), self._home.inbox)
+            path = put_back(Found(place, identity), self._home.inbox)
         if path is None:
             error = "its file is gone, and it has no prediction"
             self._change(row, state="failed", error=error, duplicate_of=None)
@@ -71,7 +74,7 @@ class Repair:
         Queue(self._engine, "check").recover()
 
     def _change(self, row: Any, **values: Any) -> None:
-        freed = {**FREED, "destination": None}
+        freed = {**FREED, "destination": None, "moving_to": None}
         with self._writer.begin() as connection:
             this = update(videos).where(videos.c.id == row.id)
             connection.execute(this.values(**values, **freed))

@@ -11,11 +11,11 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import DatabaseError
 
-from daemon.database.tables import labels, stands, videos
+from daemon.database.tables import labels, videos
 from daemon.home.folder import Home
 from daemon.home.folders import Folders
 from daemon.home.texts import printable
-from daemon.labels.labels import Label, Labels, current_user, newest_label
+from daemon.labels.labels import Label, Labels, current_user
 from daemon.review.cards import Card, read_cards
 from daemon.review.sessions import Action, Session
 from learner.classes import why_not_a_class
@@ -93,18 +93,18 @@ class PageLabels:
             meanwhile = _labels_since(connection, submission)
         cards = {card.id: card for card in found}
         new = [_label(submission, video, cards.get(video)) for video in submission.ids]
-        self._labels.add(new, "page", self._who, datetime.now(UTC))
-        with self._reader.begin() as connection:
-            session.add(Action("labelled", submission.ids, newest_label(connection)))
+        given = self._labels.add(new, "page", self._who, datetime.now(UTC))
+        by_video = dict(zip(submission.ids, given, strict=True))
+        session.add(Action("labelled", submission.ids, by_video))
         return ". ".join([_summary(submission, cards), *meanwhile])
 
     def undo(self, session: Session) -> str:
         """Undo the last action of a session; gives a message for the person.
 
-        A video that was labelled again since then keeps its labels.
+        The labels of that action are taken back, each for itself. If a label does not count any
+        more, its video keeps its labels, and the message names it.
 
         Raises:
-            VidwatchError: a video has no label any more.
             DatabaseError: the database cannot be written. The action can still be undone.
         """
         last = session.undo()
@@ -112,27 +112,25 @@ class PageLabels:
             return "there is nothing to undo in this session"
         if last.kind == "skipped":
             return f"{counted(len(last.ids), 'clip')} shown again"
-        relabelled = self._relabelled_since(last)
-        ids = [video for video in last.ids if video not in relabelled]
+        given = list(last.labels.values())
         try:
-            if ids:
-                self._labels.undo(ids, "page", self._who, datetime.now(UTC))
+            undone = self._labels.undo_given(given, "page", self._who, datetime.now(UTC))
         except DatabaseError:
             session.add(last)  # the person can try again
             raise
-        taken_back = "1 label" if len(ids) == 1 else f"{len(ids)} labels"
-        if not relabelled:
-            return f"{taken_back} taken back"
-        kept = f"not taken back because of a newer label: {counted(len(relabelled), 'clip')}"
-        return f"{taken_back} taken back; {kept}"
+        taken_back = f"{counted(len(undone), 'label')} taken back"
+        kept = [video for video, label in last.labels.items() if label not in undone]
+        if not kept:
+            return taken_back
+        reason = "someone has labelled it anew since then, or taken your label back"
+        return f"{taken_back}. Left as it is, since {reason}: {self._named(kept)}"
 
-    def _relabelled_since(self, action: Action) -> set[int]:
-        """Which videos of an action have a label that was given after it."""
-        later = select(labels.c.video_id).where(
-            labels.c.video_id.in_(action.ids), labels.c.id > action.newest_label, stands()
-        )
+    def _named(self, ids: Sequence[int]) -> str:
+        """The names of these videos."""
+        query = select(videos.c.id, videos.c.name).where(videos.c.id.in_(ids))
         with self._reader.begin() as connection:
-            return set(connection.scalars(later))
+            names = {row.id: printable(row.name) for row in connection.execute(query)}
+        return _listed([names.get(video, f"video {video}") for video in ids])
 
 
 def _label(submission: Submission, video: int, card: Card | None) -> Label:
@@ -157,12 +155,17 @@ def _label(submission: Submission, video: int, card: Card | None) -> Label:
 def _summary(submission: Submission, cards: Mapping[int, Card]) -> str:
     """What was done, with the names of the first clips."""
     done = {"accept": "accepted", "unsure": "unsure"}.get(submission.kind, submission.class_name)
-    first = submission.ids[:NAMED]
-    names = [cards[video].name if video in cards else f"video {video}" for video in first]
-    text = ", ".join(names)
-    if len(submission.ids) > NAMED:
-        text += f" and {counted(len(submission.ids) - NAMED, 'clip')} more"
-    return f"{text}: {done}"
+    ids = submission.ids
+    names = [cards[video].name if video in cards else f"video {video}" for video in ids]
+    return f"{_listed(names)}: {done}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    text = ", ".join(names[:NAMED])
+    if len(names) > NAMED:
+        text += f" and {counted(len(names) - NAMED, 'clip')} more"
+    return text
 
 
 def _labels_since(connection: Connection, submission: Submission) -> list[str]:

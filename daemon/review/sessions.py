@@ -3,6 +3,7 @@
 import secrets
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -17,8 +18,8 @@ class Action:
     kind: Literal["labelled", "skipped"]
     ids: tuple[int, ...]
     """The videos."""
-    newest_label: int = 0
-    """The id of the newest label of all after the action; unused for "skipped"."""
+    labels: Mapping[int, int] = field(default_factory=dict)
+    """The label that each video got, by ids; empty for "skipped"."""
 
 
 @dataclass

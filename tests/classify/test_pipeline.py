@@ -1,4 +1,6 @@
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
@@ -13,7 +15,7 @@ from homes import START, MadeHome
 from sqlalchemy.exc import OperationalError
 
 from daemon.classify.decoding import Decoders, DecoderSettings, Undecoded
-from daemon.classify.pipeline import Pipeline, PipelineSettings
+from daemon.classify.pipeline import Pipeline, PipelineSettings, StoppedError
 from daemon.classify.predictor import BusyError, Outcome, Predictor
 from daemon.database.connection import connect
 from daemon.database.records import Move
@@ -78,6 +80,7 @@ class House(MadeHome):
         super().__init__(root, now=START, model="m", classes=["dark", "red"])
         self.classify = Brightness()
         self.may_begin = True
+        self.stopping = False
         self.predictor = Predictor(decoders, self.classify, self.model)
         self.pipeline = Pipeline(
             self.queue,
@@ -95,7 +98,9 @@ class House(MadeHome):
         )
 
     def progress(self) -> None:
-        """Nothing ends what takes long."""
+        """Ends what takes long, if the daemon is to stop."""
+        if self.stopping:
+            raise StoppedError
 
     def drop(self, name: str | bytes, frames: int = 8, shade: int = 0) -> Path:
         """A video that comes into the inbox and is queued."""
@@ -351,6 +356,65 @@ def test_a_move_that_is_impossible_for_now_is_tried_again(house: House) -> None:
     house.work()
     assert [(row.state, row.trouble) for row in house.rows()] == [("filed", None)]
     assert house.files() == {"classified/dark/a.avi"}
+
+
+def test_a_label_takes_a_clip_elsewhere_whose_move_is_impossible_for_now(house: House) -> None:
+    house.drop("a.avi")
+    (house.root / "classified").rmdir()
+    (house.root / "classified").write_text("in the way")
+    house.predict(house.model_prediction("dark"))
+    house.pipeline.file(house.now)
+    assert "cannot be moved" in house.rows()[0].trouble
+    house.give_label(1, "red")
+    house.work()
+    assert house.files() == {"classified", "labelled/red/a.avi"}
+    assert [(row.state, row.moving_to) for row in house.rows()] == [("filed", None)]
+
+
+def test_a_stop_forgets_no_move_that_was_begun_and_a_label_moves_the_file_on(house: House) -> None:
+    path = house.drop("a.avi")
+    house.predict(house.model_prediction("dark"))
+    (move,) = house.queue.moves(house.now)
+    copy = house.root / "classified/dark/a.avi"  # as on another file system; then a kill
+    copy.parent.mkdir()
+    shutil.copy2(path, copy)
+    path.unlink()
+    house.stopping = True
+    house.pipeline.file(house.now)
+    assert house.row(1)["moving_to"] == move.destination
+    house.give_label(1, "red")
+    assert house.class_folders.not_put_by_us([house.found(copy)]) == []
+    house.stopping = False
+    house.work()
+    assert house.files() == {"labelled/red/a.avi"}
+    assert len(house.given_labels()) == len(house.rows()) == 1
+
+
+@pytest.fixture
+def from_memory(house: House) -> Iterator[House]:
+    """The inbox is on another file system, so that files are copied."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or memory.stat().st_dev == house.root.stat().st_dev:
+        pytest.skip("needs /dev/shm on another file system")
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        house.inbox.rmdir()
+        house.inbox.symlink_to(folder)
+        yield house
+
+
+def test_a_stop_before_a_file_has_left_its_place_leaves_it_to_its_next_label(
+    from_memory: House,
+) -> None:
+    house = from_memory
+    for number in range(2):
+        made = house.put_video(f"{number}.avi", shade=number)
+        house.enqueue(Path(shutil.move(made, house.inbox)))
+    house.predict(house.model_prediction("dark"))
+    house.stopping = True
+    house.pipeline.file(house.now)
+    assert [(row.moving_to, bool(row.destination)) for row in house.rows()] == [(None, True)] * 2
+    assert sorted(path.name for path in house.inbox.iterdir()) == ["0.avi", "1.avi"]
+    assert house.files() == set()
 
 
 def test_videos_in_hand_at_the_end_go_back_into_the_queue(house: House) -> None:

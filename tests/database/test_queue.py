@@ -129,6 +129,7 @@ def test_the_same_content_that_failed_before_is_tried_again(home: MadeHome, tmp_
     home.queue.enqueue([arrive(home, "a.mp4")], NOW)
     (video,) = home.queue.claim(1, NOW)
     home.queue.fail(video.id, "not a video", bytes(tmp_path / "failed/a.mp4"))
+    home.queue.moves(NOW)
     home.queue.moved(
         {video.id: Moved(bytes(tmp_path / "failed/a.mp4"), bytes(tmp_path / "failed/a.mp4"))}, NOW
     )

@@ -67,6 +67,7 @@ class Ordeal(MadeHome):
         self.log = root / "daemon.log"
         self._made = root / ".made"
         self._made.mkdir()
+        self._go = root / ".go"
 
     def drop(self, number: int, relative: str, *, video: bool = True) -> Path:
         """A file of that content, moved into the home whole."""
@@ -84,17 +85,28 @@ class Ordeal(MadeHome):
         return made.rename(target)
 
     def start(
-        self, fault: str | None = None, *, all_of_it: bool = False, prefix: tuple[str, ...] = ()
+        self,
+        fault: str | None = None,
+        *,
+        all_of_it: bool = False,
+        hold: bool = False,
+        prefix: tuple[str, ...] = (),
     ) -> None:
-        """The daemon, to die at a named step, alone or with its children."""
+        """The daemon, to die at a named step, alone or with its children; with `hold`, the thread
+        that gets there waits for `let_go`.
+        """
         environment = dict(self.environment)
         if fault:
             self.reached.unlink(missing_ok=True)
+            self._go.unlink(missing_ok=True)
             environment |= {
-                "PYTHONPATH": str(Path(__file__).parent),
+                "PYTHONPATH": os.pathsep.join(
+                    (str(Path(__file__).parent), self.environment.get("PYTHONPATH", ""))
+                ),
                 "VIDWATCH_TEST_FAULT": fault,
                 "VIDWATCH_TEST_FAULT_DONE": str(self.reached),
                 "VIDWATCH_TEST_FAULT_ALL": "1" if all_of_it else "",
+                "VIDWATCH_TEST_FAULT_HOLD": str(self._go) if hold else "",
             }
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -105,6 +117,20 @@ class Ordeal(MadeHome):
     def reached(self) -> Path:
         """Is there when the fault has happened."""
         return self.home.root / ".reached"
+
+    def let_go(self) -> None:
+        """Let the thread go on that is held at its step."""
+        self._go.touch()
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A command of its own process, on this home."""
+        return subprocess.run(
+            [VIDWATCH, *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=SLOWEST,
+        )
 
     def wait_for(self, condition: Callable[[], object], seconds: float = SLOWEST) -> bool:
         """Whether it came true in time, while the daemon lived."""

@@ -5,22 +5,33 @@ VIDWATCH_TEST_FAULT is `module:function:when`, such as
 `daemon.training.decisions:Decisions.conclude:before`, with `:3` for the third time. The first
 process to get there dies, with VIDWATCH_TEST_FAULT_ALL together with all of its process group; the
 file VIDWATCH_TEST_FAULT_DONE says that it has, and nobody dies after that.
+
+With VIDWATCH_TEST_FAULT_HOLD nobody dies: the thread that gets there waits until that file is
+there, as on a busy disk, and all other threads go on.
 """
 
 import importlib.util
 import os
 import signal
 import sys
+import time
 from functools import reduce, wraps
 from pathlib import Path
 
 FAULT, DONE = os.environ.get("VIDWATCH_TEST_FAULT"), os.environ.get("VIDWATCH_TEST_FAULT_DONE", "")
 
 
+HOLD = os.environ.get("VIDWATCH_TEST_FAULT_HOLD")
+
+
 def die() -> None:
     try:
         os.close(os.open(DONE, os.O_CREAT | os.O_EXCL))
     except FileExistsError:
+        return
+    if HOLD:
+        while not Path(HOLD).exists():
+            time.sleep(0.02)
         return
     if os.environ.get("VIDWATCH_TEST_FAULT_ALL"):
         os.killpg(os.getpgid(0), signal.SIGKILL)

@@ -11,7 +11,7 @@ from homes import MadeHome
 from sqlalchemy import event, select
 
 from daemon.database.predictions import Predictions
-from daemon.database.records import Moved
+from daemon.database.records import Move, Moved
 from daemon.database.tables import labels, predictions, videos
 from daemon.home.folders import Folders, Found
 from daemon.home.identity import Identity
@@ -141,10 +141,9 @@ def test_a_clip_moved_by_hand_between_prediction_and_filing_is_labelled_and_not_
     video = desk.arrive("a.avi")
     desk.queue.claim(1, NOW)
     desk.record(desk.prediction(video))
+    (move,) = desk.queue.moves(NOW)
     moved = desk.move(desk.root / "inbox/a.avi", "labelled/Skiing")
-    desk.queue.moved(
-        {video: Moved(None, bytes(desk.root / "classified/Biking/a.avi"))}, NOW
-    )  # the pipeline found it gone
+    desk.queue.moved({video: Moved(None, move.destination)}, NOW)  # the pipeline found it gone
     desk.notice(moved)
     assert (desk.row(video)["state"], desk.row(video)["error"]) == ("filed", None)
     assert desk.place(video) == "labelled/Skiing/a.avi"
@@ -351,8 +350,9 @@ def test_a_clip_labelled_while_it_is_being_moved_is_moved_on(desk: Desk) -> None
     (move,) = desk.queue.moves(NOW)
     moved = desk.move(desk.root / "inbox/a.avi", "classified/Biking")
     desk.labels.add([Label(video, "labelled", "Skiing")], "command", "ann", NOW)
-    desk.queue.redirect(video, move.destination, b"/numbered")
-    desk.queue.moved({video: Moved(bytes(moved), move.destination)}, NOW)
+    desk.queue.redirect(video, move.destination, bytes(moved))
+    assert desk.notice(moved) == 0
+    desk.queue.moved({video: Moved(bytes(moved), bytes(moved))}, NOW)
     desk.file()
     assert (desk.row(video)["state"], desk.place(video)) == ("filed", "labelled/Skiing/a.avi")
 
@@ -385,6 +385,7 @@ def test_a_failed_file_moved_before_we_could_waits_for_us_to_notice(desk: Desk) 
     desk.queue.claim(1, NOW)
     desk.queue.fail(bad, "not a video", bytes(desk.root / "failed/b.avi"))
     moved = desk.move(desk.root / "inbox/b.avi", "labelled/Skiing")
+    desk.queue.moves(NOW)
     assert desk.notice(moved) == 0
     desk.queue.moved({bad: Moved(None, bytes(desk.root / "failed/b.avi"))}, NOW)
     assert desk.notice(moved) == 1
@@ -533,7 +534,9 @@ def test_no_search_for_moved_files_reads_the_whole_table(desk: Desk) -> None:
         ]
     assert plans
     assert not [
-        plan for plan in plans if plan.startswith("SCAN videos") and "destination" not in plan
+        plan
+        for plan in plans
+        if plan.startswith("SCAN videos") and not plan.endswith(("_destination", "_moving_to"))
     ]
 
 
@@ -561,6 +564,7 @@ def test_a_file_that_got_a_number_is_found_by_the_name_it_has_now(desk: Desk) ->
     other = desk.arrive("cam2/a.avi", "two")
     desk.queue.claim(1, NOW)
     desk.record(desk.prediction(other))
+    desk.queue.moves(NOW)
     target = (desk.root / "inbox/cam2/a.avi").rename(desk.root / "classified/Biking/a-2.avi")
     desk.queue.moved(
         {other: Moved(bytes(target), bytes(desk.root / "classified/Biking/a.avi"))}, NOW
@@ -581,3 +585,110 @@ def test_a_clip_that_is_changed_after_it_was_filed_is_predicted_anew_and_not_lab
     desk.predict_and_file()
     assert filed.exists()
     assert not desk.not_put_by_us(filed)
+
+
+def test_labels_of_one_content_are_undone_together_and_nothing_else(desk: Desk) -> None:
+    video = desk.arrive("a.avi", "same")
+    copy = desk.arrive("b.avi", "same")
+    desk.predict_and_file()
+    desk.give_label(video, "Mixing", who="bob")
+    new = [Label(video, "labelled", "Skiing"), Label(copy, "labelled", "Skiing")]
+    given = desk.labels.add(new, "page", "ann", NOW)
+    desk.file()
+    assert desk.labels.undo_given(given, "page", "ann", NOW) == set(given)
+    assert desk.labels.undo_given(given, "page", "ann", NOW) == set()
+    desk.file()
+    assert desk.place(video) == "labelled/Mixing/a.avi"
+    assert [row[1] for row in desk.given_labels()] == ["labelled"] * 3 + ["withdrawn"] * 2
+
+
+def _on_its_way(desk: Desk) -> tuple[int, Move]:
+    """A clip that is being moved to `classified/Biking`, and lies there already."""
+    video = desk.arrive("a.avi")
+    desk.predict()
+    (move,) = desk.queue.moves(NOW)
+    desk.move(desk.root / "inbox/a.avi", "classified/Biking")
+    return video, move
+
+
+def test_a_label_that_is_taken_back_while_the_file_is_moved_leaves_it_there(desk: Desk) -> None:
+    video, move = _on_its_way(desk)
+    desk.give_label(video, "Skiing")
+    desk.labels.undo([video], "command", "ann", NOW)
+    assert desk.notice(desk.root / "classified/Biking/a.avi") == 0
+    desk.queue.moved({video: Moved(move.destination, move.destination)}, NOW)
+    assert desk.queue.moves(NOW) == []
+    assert desk.place(video) == "classified/Biking/a.avi"
+
+
+def test_a_label_changed_back_while_its_file_is_moved_brings_it_back(desk: Desk) -> None:
+    video = desk.arrive("a.avi")
+    desk.predict_and_file()
+    desk.give_label(video, "Skiing")
+    desk.file()
+    desk.give_label(video, "Mixing")
+    (move,) = desk.queue.moves(NOW)
+    moved = desk.move(desk.root / "labelled/Skiing/a.avi", "labelled/Mixing")
+    desk.give_label(video, "Skiing")
+    desk.queue.moved({video: Moved(bytes(moved), move.destination)}, NOW)
+    desk.file()
+    assert desk.place(video) == "labelled/Skiing/a.avi"
+    assert [row[2] for row in desk.given_labels()] == ["Skiing", "Mixing", "Skiing"]
+
+
+def test_a_file_renamed_within_the_folder_we_are_moving_it_to_is_no_label(desk: Desk) -> None:
+    video, move = _on_its_way(desk)
+    renamed = (desk.root / "classified/Biking/a.avi").rename(desk.root / "classified/Biking/b.avi")
+    desk.notice(renamed)
+    desk.queue.moved({video: Moved(move.destination, move.destination)}, NOW)
+    assert desk.given_labels() == []
+    assert desk.place(video) == "classified/Biking/b.avi"
+
+
+def test_a_second_name_made_while_a_file_is_moved_is_the_persons_label(desk: Desk) -> None:
+    video, move = _on_its_way(desk)
+    other = desk.root / "labelled/Skiing/a.avi"
+    other.parent.mkdir(parents=True)
+    os.link(desk.root / "classified/Biking/a.avi", other)
+    desk.notice(other)
+    desk.queue.moved({video: Moved(move.destination, move.destination)}, NOW)
+    assert [row[:3] for row in desk.given_labels()] == [(video, "labelled", "Skiing")]
+
+
+def test_a_file_that_moved_on_while_we_waited_for_the_database_is_no_label(desk: Desk) -> None:
+    video = desk.arrive("a.avi")
+    desk.predict_and_file()
+    seen = desk.found(desk.root / "classified/Biking/a.avi")
+    desk.give_label(video, "Skiing")
+    desk.file()
+    assert desk.class_folders.notice([seen], NOW) == 0
+    assert [row[2:] for row in desk.given_labels()] == [("Skiing", "command")]
+
+
+def test_a_clip_that_is_being_moved_is_labelled_by_the_path_it_has_now(desk: Desk) -> None:
+    video, _ = _on_its_way(desk)
+    assert find_videos(["classified/Biking/a.avi"], desk.root, desk.engine) == [video]
+
+
+def test_the_first_video_of_a_copy_that_came_labelled_is_moved_before_it_was_filed(
+    desk: Desk,
+) -> None:
+    video = desk.arrive("a.avi", "same")
+    desk.predict()
+    desk.notice(desk.put("labelled/Skiing/b.avi", "same"))
+    desk.predict()
+    desk.file()
+    assert desk.place(video) == "labelled/Skiing/a.avi"
+
+
+def test_a_file_renamed_within_its_folder_is_still_moved_to_where_its_label_puts_it(
+    desk: Desk,
+) -> None:
+    video = desk.arrive("a.avi")
+    desk.predict_and_file()
+    desk.give_label(video, "Skiing")
+    renamed = (desk.root / "classified/Biking/a.avi").rename(desk.root / "classified/Biking/b.avi")
+    desk.notice(renamed)
+    desk.file()
+    assert [row[2:] for row in desk.given_labels()] == [("Skiing", "command")]
+    assert desk.place(video) == "labelled/Skiing/a.avi"

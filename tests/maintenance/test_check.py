@@ -66,6 +66,44 @@ def test_if_all_is_well_nothing_is_found(room: ReviewedHome) -> None:
     assert clips(room) == before
 
 
+def moved_and_not_noted(room: ReviewedHome) -> list[int]:
+    """Two clips, one of which failed: the daemon was killed after it moved them. One was labelled
+    meanwhile.
+    """
+    good = room.arrive("d.avi", "one")
+    bad = room.arrive("e.avi", "two")
+    room.claim()
+    room.record(room.prediction(good))
+    room.queue.fail(bad, "no video", room.folders.failed(room.queue.paths([bad])[bad]))
+    for move in room.queue.moves(NOW):
+        room.path(move.id).rename(os.fsdecode(move.destination))
+    room.give_label(good, "dark")
+    room.engine.dispose()
+    return [good, bad]
+
+
+def test_files_that_a_killed_daemon_moved_and_did_not_note_are_explained(
+    room: ReviewedHome,
+) -> None:
+    videos = moved_and_not_noted(room)
+    before = clips(room)
+    assert [finding for finding in check(room, repair=True) if finding.what != "text"] == []
+    assert clips(room) == before
+    for move in room.queue.moves(NOW):
+        assert move.id in videos
+        assert Path(os.fsdecode(move.destination)).exists()
+
+
+def test_a_moved_clip_without_a_prediction_is_predicted_again(room: ReviewedHome) -> None:
+    good, _ = moved_and_not_noted(room)
+    change(room, f"DELETE FROM predictions WHERE video_id = {good}")
+    assert "answer" in [finding.what for finding in check(room, repair=True)]
+    row = room.row(good)
+    assert (row["state"], row["moving_to"], row["destination"]) == ("queued", None, None)
+    assert room.place(good) == "inbox/d.avi"
+    assert room.path(good).read_text() == "one"
+
+
 def stray(folder: str) -> Callable[[ReviewedHome], object]:
     def put(room: ReviewedHome) -> None:
         path = room.home.root / folder / "stray.avi"

@@ -25,6 +25,7 @@ from learner import calibration
 ROOT = Path(__file__).parents[2]
 
 __all__ = ["cache"]
+LEFT = "Left as it is, since someone has labelled it anew since then, or taken your label back"
 
 
 @pytest.fixture
@@ -200,12 +201,48 @@ def test_undo_goes_back_one_action_at_a_time_to_the_first_of_this_session(
 
 
 def test_undo_leaves_a_newer_label_of_someone_else(home: ReviewedHome, browser: Browser) -> None:
-    mine, theirs = home.clip(), home.clip()
+    mine, theirs = home.clip("a.avi"), home.clip("b.avi")
     browser.submit([mine, theirs], action="accept")
     home.give_label(theirs, "dark")
-    kept = "not taken back because of a newer label: 1 clip"
-    assert browser.undo() == f"1 label taken back; {kept}"
+    assert browser.undo() == f"1 label taken back. {LEFT}: b.avi"
     assert home.given_labels()[-1][:2] == (mine, "withdrawn")
+
+
+def test_undo_never_takes_back_the_label_of_someone_else(
+    home: ReviewedHome, browser: Browser
+) -> None:
+    video = home.clip("a.avi")
+    home.give_label(video, "dark", who="bob")
+    browser.submit(video, action="accept")
+    home.labels.undo([video], "command", "ann", NOW)  # the label of the page
+    assert browser.undo() == f"0 labels taken back. {LEFT}: a.avi"
+    assert [row[1:3] for row in home.given_labels()] == [
+        ("labelled", "dark"),
+        ("labelled", "bright"),
+        ("withdrawn", None),
+    ]
+    assert browser.undo() == "there is nothing to undo in this session"
+
+
+def test_one_video_that_changed_meanwhile_keeps_no_other_from_being_undone(
+    home: ReviewedHome, browser: Browser
+) -> None:
+    videos = [home.clip(f"{n}.avi") for n in range(6)]
+    browser.submit(videos, action="accept")
+    home.labels.undo([videos[0]], "command", "ann", NOW)
+    for video in videos[1:4]:
+        home.give_label(video, "dark")
+    assert browser.undo() == f"2 labels taken back. {LEFT}: 0.avi, 1.avi, 2.avi and 1 clip more"
+    assert sorted(cards_on(browser.get("/").text)) == [videos[0], *videos[4:]]
+
+
+def test_a_label_that_counts_again_can_be_undone(home: ReviewedHome, browser: Browser) -> None:
+    video = home.clip()
+    browser.submit(video, action="accept")
+    home.give_label(video, "dark")
+    home.labels.undo([video], "command", "ann", NOW)
+    assert browser.undo() == "1 label taken back"
+    assert cards_on(browser.get("/").text) == [video]
 
 
 def test_a_label_that_came_after_the_page_was_made_is_reported(
