@@ -22,7 +22,7 @@ from sqlalchemy import (
     update,
 )
 
-from daemon.database.files import is_file
+from daemon.database.files import has_numbers, in_its_place, is_other_name, other_names, row_of
 from daemon.database.records import Claimed, Move, Moved
 from daemon.database.tables import videos
 from daemon.home.folders import Found
@@ -53,7 +53,7 @@ class Queue:
     def unknown(self, files: Sequence[Found]) -> list[Found]:
         """Those of the files in the inbox that are not queued yet, or wait to be whole."""
         inodes = [file.identity.inode for file in files]
-        unfinished = select(videos.c.inode, videos.c.size, videos.c.mtime_ns).where(
+        unfinished = select(*(videos.c[name] for name in Identity._fields)).where(
             videos.c.inode.in_(inodes),
             videos.c.finished_at.is_(None),
             videos.c.state != "waiting",
@@ -66,10 +66,16 @@ class Queue:
         """Queue whole files; gives how many were new: not queued before, and still there.
 
         A row that is not in hand yet follows its file: to another name, or to other content under
-        its name.
+        its name. A second name of a file that has its first one is nothing new.
         """
         with self._begin() as connection:
             return sum(_enqueue(connection, file, now) for file in files)
+
+    def other_names(self, files: Sequence[Found]) -> list[Found]:
+        """Those of the files that are only second names of finished videos' files (hard links)."""
+        unknown = self.unknown(files)
+        with self.engine.begin() as connection:
+            return other_names(connection, unknown)
 
     def claim(self, limit: int, now: datetime) -> list[Claimed]:
         """Take the oldest queued videos into hand."""
@@ -224,22 +230,26 @@ def _enqueue(connection: Connection, file: Found, now: datetime) -> bool:
     """Whether the file is new to the queue, or was waited for."""
     identity = file.identity._asdict()
     known = {"name": display_name(file.path), "path": file.path, "group": file.group}
-    unfinished = select(videos.c.id, videos.c.state).where(videos.c.finished_at.is_(None))
-    same = connection.execute(unfinished.where(is_file(file.identity))).first()
+    alike = connection.execute(select(videos).where(has_numbers(file.identity))).mappings().all()
+    unfinished = [row for row in alike if row["finished_at"] is None]
+    same = row_of(unfinished, file)
+    for row in unfinished:
+        if row is not same and row["device"] == file.identity.device:
+            _forget_device(connection, row["id"])
     if same:
-        this = update(videos).where(videos.c.id == same.id)
-        in_the_inbox = videos.c.state.in_(("waiting", "queued", "claimed"))
-        connection.execute(this.where(in_the_inbox).values(**known))
-        waiting = this.where(videos.c.state == "waiting")
-        found_again = connection.execute(waiting.values(state="queued", retry_at=None))
-        return bool(found_again.rowcount)
+        return _find_again(connection, same, file, known)
+    if any(is_other_name(row, file) for row in alike):
+        return False
     # Checked under the write lock: a file that was filed a moment ago is no new arrival.
     try:
         if identify(file.path) != file.identity:
             return False
     except OSError:  # it cannot be known now; the next search brings the file again
         return False
-    other = connection.execute(unfinished.where(videos.c.path == file.path)).first()
+    at_path = select(videos.c.id, videos.c.state).where(
+        videos.c.path == file.path, videos.c.finished_at.is_(None)
+    )
+    other = connection.execute(at_path).first()
     if other and other.state == "claimed":
         return False  # it becomes `waiting` when its decoder is done, and the next search finds it
     if other and other.state in ("waiting", "queued"):
@@ -248,6 +258,27 @@ def _enqueue(connection: Connection, file: Found, now: datetime) -> bool:
         return bool(other.state == "waiting")
     connection.execute(insert(videos).values(**known, **identity, state="queued", arrived_at=now))
     return True
+
+
+def _find_again(
+    connection: Connection, row: Mapping[Any, Any], file: Found, known: Mapping[str, Any]
+) -> bool:
+    """Note that the file of an unfinished video was found; whether the video was waiting for it."""
+    this = update(videos).where(videos.c.id == row["id"])
+    if row["device"] != file.identity.device:
+        connection.execute(this.values(device=file.identity.device))
+    in_the_inbox = videos.c.state.in_(("waiting", "queued", "claimed"))
+    # The file may have two names. The row keeps the first one as long as it is there.
+    if row["path"] == file.path or in_its_place(row) is None:
+        connection.execute(this.where(in_the_inbox).values(**known))
+    waiting = this.where(videos.c.state == "waiting")
+    found_again = connection.execute(waiting.values(state="queued", retry_at=None))
+    return bool(found_again.rowcount)
+
+
+def _forget_device(connection: Connection, video_id: int) -> None:
+    """Another file system has the number that this video's had; its own is noted again later."""
+    connection.execute(update(videos).where(videos.c.id == video_id).values(device=None))
 
 
 def _note_move(connection: Connection, video_id: int, file: Moved, now: datetime) -> None:
@@ -286,4 +317,4 @@ def _claimed(*ids: int) -> Update:
 
 
 def _identity(row: Any) -> Identity:
-    return Identity(row.inode, row.size, row.mtime_ns)
+    return Identity(row.device, row.inode, row.size, row.mtime_ns)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from daemon.home.identity import Identity
+from daemon.home.identity import Identity, Version
 
 
 @dataclass(frozen=True)
@@ -12,6 +12,9 @@ class Claimed:
     id: int
     path: bytes
     identity: Identity
+    """As the row has it: the device may have another number by now."""
+    version: Version | None = None
+    """Its file as it was when a decoder got it."""
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def test_a_clip_moved_from_one_class_folder_to_another_is_labelled_and_rests_in_
     assert desk.notice(moved) == 1
     desk.file()
     assert desk.given_labels() == [(video, "labelled", "Skiing", "moved")]
-    assert desk.place(video) == "labelled/Skiing/a.avi"
+    assert desk.place(video) == "labelled/Skiing/b.avi"
 
 
 def test_a_file_where_we_put_it_is_no_label(desk: Desk) -> None:
@@ -110,7 +110,7 @@ def test_a_copy_in_labelled_is_a_label_of_its_content_never_a_duplicate(desk: De
     assert desk.given_labels() == [(video, "labelled", "Skiing", "moved")]
     assert desk.row(copy)["duplicate_of"] == video
     assert copy.exists()
-    assert desk.place(video) == "labelled/Skiing/a.avi"  # the first one rests with its label, too
+    assert desk.place(video) == "labelled/Skiing/b.avi"  # the first one rests with its label, too
 
 
 def test_a_clip_moved_while_it_is_queued_finishes_its_prediction_and_is_not_filed(
@@ -147,7 +147,7 @@ def test_a_clip_moved_by_hand_between_prediction_and_filing_is_labelled_and_not_
     )  # the pipeline found it gone
     desk.notice(moved)
     assert (desk.row(video)["state"], desk.row(video)["error"]) == ("filed", None)
-    assert desk.place(video) == "labelled/Skiing/a.avi"
+    assert desk.place(video) == "labelled/Skiing/b.avi"
 
 
 def test_the_newest_label_counts_and_older_ones_stay(desk: Desk) -> None:
@@ -169,7 +169,7 @@ def test_a_label_taken_back_gives_way_to_the_one_before_or_to_the_prediction(des
         desk.labels.add([Label(video, "labelled", name)], "command", "ann", NOW)
     desk.labels.undo([video], "command", "ann", NOW)
     desk.file()
-    assert desk.place(video) == "labelled/Skiing/a.avi"
+    assert desk.place(video) == "labelled/Skiing/b.avi"
     other = desk.arrive("b.avi")
     desk.predict_and_file()
     desk.labels.add([Label(other, "labelled", "Skiing")], "command", "ann", NOW)
@@ -441,7 +441,7 @@ def test_a_hard_link_in_another_class_folder_is_a_label_once(desk: Desk) -> None
     for _ in range(3):
         desk.notice(*(one for one in (link, desk.root / "labelled/Skiing/a.avi") if one.exists()))
     assert desk.given_labels() == [(video, "labelled", "Skiing", "moved")]
-    assert desk.place(video) == "labelled/Skiing/a.avi"
+    assert desk.place(video) == "labelled/Skiing/b.avi"
 
 
 def test_a_file_moved_over_another_one_that_is_queued_takes_its_place(desk: Desk) -> None:
@@ -479,7 +479,7 @@ def test_labelling_a_duplicate_moves_the_first_file_of_its_content(desk: Desk) -
     desk.predict_and_file()
     desk.labels.add([Label(copy, "labelled", "Skiing")], "command", "ann", NOW)
     desk.file()
-    assert desk.place(video) == "labelled/Skiing/a.avi"
+    assert desk.place(video) == "labelled/Skiing/b.avi"
 
 
 def test_an_older_label_that_comes_with_a_copy_does_not_move_the_file_against_a_newer_one(
@@ -490,7 +490,7 @@ def test_an_older_label_that_comes_with_a_copy_does_not_move_the_file_against_a_
     desk.notice(desk.put("labelled/Mixing/copy.avi", "same"))
     desk.labels.add([Label(video, "labelled", "Skiing")], "command", "ann", NOW)
     desk.predict_and_file()
-    assert desk.place(video) == "labelled/Skiing/a.avi"
+    assert desk.place(video) == "labelled/Skiing/b.avi"
 
 
 def test_a_label_taken_back_leaves_the_one_before_as_it_was(desk: Desk) -> None:
@@ -521,7 +521,7 @@ def test_names_of_any_kind_are_looked_for(desk: Desk) -> None:
 def test_no_search_for_moved_files_reads_the_whole_table(desk: Desk) -> None:
     statements: list[str] = []
     event.listen(desk.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
-    desk.class_folders.not_put_by_us([Found(b"/a", Identity(1, 2, 3))] * 3)
+    desk.class_folders.not_put_by_us([Found(b"/a", Identity(1, 1, 2, 3))] * 3)
     with desk.engine.begin() as read:
         plans = [
             row[3]
