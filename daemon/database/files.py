@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 Row = Mapping[Any, Any]
 """A row of `videos`, by the names of its columns."""
 
+NUMBERS = ("inode", "size", "mtime_ns")
 RECENT = 1000  # filed videos whose paths show where the home was
 _TOPS = (b"/classified/", b"/labelled/", b"/duplicates/")
 
@@ -66,11 +67,7 @@ def has_numbers(identity: Identity) -> ColumnElement[bool]:
 
     `row_of` finds the right one of such rows.
     """
-    return and_(
-        videos.c.inode == identity.inode,
-        videos.c.size == identity.size,
-        videos.c.mtime_ns == identity.mtime_ns,
-    )
+    return and_(*(videos.c[name] == getattr(identity, name) for name in NUMBERS))
 
 
 def row_of(rows: Iterable[Row], file: Found) -> Row | None:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Engine,
     Update,
     and_,
+    bindparam,
     func,
     insert,
     or_,
@@ -22,7 +23,7 @@ from sqlalchemy import (
     update,
 )
 
-from daemon.database.files import has_numbers, in_its_place, is_other_name, other_names, row_of
+from daemon.database.files import NUMBERS, in_its_place, is_other_name, other_names, row_of
 from daemon.database.records import Claimed, Move, Moved
 from daemon.database.tables import videos
 from daemon.home.folders import Found
@@ -226,11 +227,18 @@ class Queue:
             return connection.execute(left).first() is not None
 
 
+# Built once: they run for each file that comes, and building one takes longer than running it.
+_ALIKE = select(videos).where(*(videos.c[name] == bindparam(name) for name in NUMBERS))
+_AT_PATH = select(videos.c.id, videos.c.state).where(
+    videos.c.path == bindparam("at"), videos.c.finished_at.is_(None)
+)
+
+
 def _enqueue(connection: Connection, file: Found, now: datetime) -> bool:
     """Whether the file is new to the queue, or was waited for."""
     identity = file.identity._asdict()
     known = {"name": display_name(file.path), "path": file.path, "group": file.group}
-    alike = connection.execute(select(videos).where(has_numbers(file.identity))).mappings().all()
+    alike = connection.execute(_ALIKE, file.identity._asdict()).mappings().all()
     unfinished = [row for row in alike if row["finished_at"] is None]
     same = row_of(unfinished, file)
     for row in unfinished:
@@ -246,10 +254,7 @@ def _enqueue(connection: Connection, file: Found, now: datetime) -> bool:
             return False
     except OSError:  # it cannot be known now; the next search brings the file again
         return False
-    at_path = select(videos.c.id, videos.c.state).where(
-        videos.c.path == file.path, videos.c.finished_at.is_(None)
-    )
-    other = connection.execute(at_path).first()
+    other = connection.execute(_AT_PATH, {"at": file.path}).first()
     if other and other.state == "claimed":
         return False  # it becomes `waiting` when its decoder is done, and the next search finds it
     if other and other.state in ("waiting", "queued"):
