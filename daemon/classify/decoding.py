@@ -18,10 +18,10 @@ import cv2
 from pebble import ProcessExpired, ProcessPool
 
 from daemon.classify.confinement import confine
-from daemon.home.identity import Identity
+from daemon.home.identity import Identity, version_of_open
 from learner.errors import VidwatchError
 from learner.process import die_with, keep_freed_memory
-from learner.safe_open import File, VideoError, open_regular
+from learner.safe_open import VideoError, open_regular
 from learner.spec import ClipSpec, ReadOptions
 from learner.video import Clip, read_open
 
@@ -178,19 +178,17 @@ def _prepare(parent: int, gigabytes: float) -> None:
 def _read(path: bytes, identity: Identity | None, spec: ClipSpec, reading: ReadOptions) -> Clip:
     """Decode the file, in a decoder process.
 
-    Another file may have taken its place, also by a link in its path: that one is not read.
+    Another file may have taken its place, also by a link in its path: that one is not read. If it
+    is written to meanwhile, its SHA-256 and its frames may be of two contents: it gives no clip.
     """
     with open_regular(path, follow_links=False) as file:
-        if identity and not _is(file, identity):
+        before = version_of_open(file.fileno())
+        if identity and before.identity != identity:
             raise OSError(errno.ESTALE, "it is not the file that came")
-        return read_open(file, spec, reading)
-
-
-def _is(file: File, identity: Identity) -> bool:
-    info = os.fstat(file.fileno())
-    found = (info.st_ino, info.st_size, info.st_mtime_ns)
-    # The database keeps numbers of 64 bits with a sign, the kernel's have none.
-    return all((a - b) % 2**64 == 0 for a, b in zip(found, identity, strict=True))
+        clip = read_open(file, spec, reading)
+        if version_of_open(file.fileno()).identity != before.identity:
+            raise OSError(errno.ESTALE, "it was written to while it was read")
+        return clip
 
 
 def _ended(error: ProcessExpired | BrokenProcessPool | CancelledError) -> Undecoded:

@@ -15,11 +15,12 @@ from datetime import UTC, datetime, timedelta
 from daemon.classify.batch_size import BatchSize
 from daemon.classify.decoding import Undecoded
 from daemon.classify.predictor import BusyError, Outcome, Predictor, model_prediction
+from daemon.classify.versions import READ_AGAIN, Versions
 from daemon.database.predictions import Predictions
 from daemon.database.queue import ATTEMPTS, Queue
 from daemon.database.records import Claimed, Move, Moved, VideoPrediction
 from daemon.home.folders import Folders
-from daemon.home.identity import Identity, display_name, identify
+from daemon.home.identity import Identity, display_name, identify, is_there
 from daemon.home.moving import move_file, sync_folders, write_reason
 from daemon.home.texts import printable
 from learner.errors import VidwatchError
@@ -85,6 +86,7 @@ class Pipeline:
         self._settings = settings
         self._batch_size = BatchSize(settings.batch_size)
         self._in_hand: dict[Future[Clip], Claimed] = {}
+        self._versions = Versions(queue, settings.grace)
         self._device = ThreadPoolExecutor(1, "device")
         self._must_recover = False
 
@@ -137,7 +139,7 @@ class Pipeline:
     def settle_missing(self, now: datetime) -> None:
         """Give up the files that stayed away for their whole grace, while the inbox was there."""
         for video_id, path in self._queue.missing(now):
-            if self._settings.inbox_is_there() and _look(path) is None:
+            if self._settings.inbox_is_there() and not is_there(path):
                 reason = "vanished before it could be read"
                 log.warning("%s: %s (id=%d)", _shown(path), reason, video_id)
                 self._queue.give_up(video_id, reason, now)
@@ -145,8 +147,9 @@ class Pipeline:
     def _claim(self, free_slots: int, now: datetime) -> None:
         if free_slots > 0 and self._settings.may_begin():
             for video in self._queue.claim(free_slots, now):
-                future = self._predictor.reader.decode(video.path, video.identity)
-                self._in_hand[future] = video
+                if version := self._versions.of(video, video.path, now):
+                    future = self._predictor.reader.decode(video.path, version.identity)
+                    self._in_hand[future] = replace(video, version=version)
 
     def _decoded(self, now: datetime) -> list[tuple[Claimed, Clip]]:
         """The next batch: videos that are decoded by now. Files without a clip are dealt with."""
@@ -167,15 +170,15 @@ class Pipeline:
     ) -> Clip | None:
         """The clip, if it is of the file that was claimed. Else the video's new state is noted."""
         outcome = self._predictor.reader.outcome(future)
-        seen = _look(path)
-        if isinstance(seen, OSError):
-            self._queue.postpone([video.id], f"cannot be looked at ({seen.strerror})", now)
-        elif seen != video.identity:
-            text = "%s: gone or changed while in hand, waits to be found whole (id=%d)"
-            log.info(text, _shown(path), video.id)
-            self._queue.wait(video.id, now + self._settings.grace)
-        elif isinstance(outcome, Undecoded) and path != video.path:
+        version = self._versions.of(video, path, now)
+        if version is None:
+            return None
+        if isinstance(outcome, Undecoded) and path != video.path:
             self._queue.release([video.id])  # it was renamed before it could be opened
+        elif not self._versions.is_settled(video, version, outcome):
+            text = "%s: touched while it was read, is read again (id=%d)"
+            log.info(text, _shown(path), video.id)
+            self._queue.hold(video.id, now + READ_AGAIN)
         elif _is_short(outcome) and (until := self._complete_at(video.identity, now)):
             text = "%s: cut short, read again later in case it is still arriving (id=%d)"
             log.info(text, _shown(path), video.id)
@@ -300,16 +303,13 @@ class Pipeline:
         return Moved(path, destination, identify(path) if path else None)
 
 
-def _look(path: bytes) -> Identity | OSError | None:
-    try:
-        return identify(path)
-    except OSError as error:
-        return error
-
-
 def _may_be_gone(move: Move) -> bool:
     """Whether a file may have left the place that it is to be moved from."""
-    return _look(move.path) != move.identity
+    try:
+        there = identify(move.path)
+    except OSError:
+        return True
+    return there is None or not there.has_numbers_of(move.identity)
 
 
 def _is_short(outcome: Clip | Undecoded) -> bool:

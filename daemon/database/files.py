@@ -3,10 +3,11 @@
 Moves no file. Paths of videos are bytes here, which pathlib does not take.
 """
 
+import contextlib
 import logging
 import os
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,15 @@ from sqlalchemy import (
 
 from daemon.database.tables import PREDICTED, lies_below, videos
 from daemon.home.folders import Found
-from daemon.home.identity import Identity
+from daemon.home.identity import Identity, identify
 from daemon.home.moving import sha256_if_readable
 
 log = logging.getLogger(__name__)
 
+Row = Mapping[Any, Any]
+"""A row of `videos`, by the names of its columns."""
+
+NUMBERS = ("inode", "size", "mtime_ns")
 RECENT = 1000  # filed videos whose paths show where the home was
 PLACES = (videos.c.path, videos.c.destination, videos.c.moving_to)
 """Where a video's file may lie: where it was, where it belongs, and where it is being moved."""
@@ -60,9 +65,66 @@ def rows_at(connection: Connection, paths: Sequence[bytes], *names: str) -> Iter
         yield from connection.execute(rows.where(column.in_(paths), column.is_not(None)))
 
 
-def is_file(identity: Identity) -> ColumnElement[bool]:
-    """Whether a row's file is the one with this identity, whatever its name."""
-    return and_(*(videos.c[key] == value for key, value in identity._asdict().items()))
+def has_numbers(identity: Identity) -> ColumnElement[bool]:
+    """Whether the file of a row has these numbers; its device may have another number by now.
+
+    `row_of` finds the right one of such rows.
+    """
+    return and_(*(videos.c[name] == getattr(identity, name) for name in NUMBERS))
+
+
+def row_of(rows: Iterable[Row], file: Found) -> Row | None:
+    """The first of these rows whose file is `file`, whatever its name; None if none is.
+
+    Args:
+        rows: Rows with the numbers of the file, with all columns.
+        file: The file.
+    """
+    for row in rows:
+        in_place = in_its_place(row)
+        if in_place is not None:
+            if in_place == file.identity:
+                return row
+        elif row["device"] in (None, file.identity.device):
+            return row
+        elif row["sha256"] and row["sha256"] == sha256_if_readable(file.path):
+            return row  # the file was moved, and its device has another number since then
+    return None
+
+
+def in_its_place(row: Row) -> Identity | None:
+    """The file of a row as it is where the row says, or where it is to be moved or is being moved.
+
+    None if it is not there, or if that cannot be found out now.
+    """
+    numbers = Identity(None, row["inode"], row["size"], row["mtime_ns"])
+    for path in (row["path"], row["destination"], row["moving_to"]):
+        with contextlib.suppress(OSError):
+            found = identify(path) if path else None
+            if found is not None and found.has_numbers_of(numbers):
+                return found
+    return None
+
+
+def other_names(connection: Connection, files: Sequence[Found]) -> list[Found]:
+    """Those of the files that are hard links to the file of a finished video, which has its name.
+
+    They hold nothing new.
+    """
+    of_inodes = videos.c.inode.in_([file.identity.inode for file in files])
+    rows = defaultdict(list)
+    finished = select(videos).where(of_inodes, videos.c.finished_at.is_not(None))
+    for row in connection.execute(finished).mappings():
+        rows[row["inode"]].append(row)
+    return [
+        file for file in files if any(is_other_name(row, file) for row in rows[file.identity.inode])
+    ]
+
+
+def is_other_name(row: Row, file: Found) -> bool:
+    """Whether a file is a second name of a row's file, which has its own name, too."""
+    is_named_so = file.path in (row["path"], row["destination"], row["moving_to"])
+    return not is_named_so and in_its_place(row) == file.identity
 
 
 def _is_same(row: Any, file: Found) -> bool:
@@ -83,8 +145,8 @@ def predicted_row(connection: Connection, file: Found) -> Any:
     None if there is none.
     """
     is_predicted = and_(videos.c.state.in_(PREDICTED), videos.c.sha256.is_not(None))
-    rows = select(videos).where(is_file(file.identity), is_predicted)
-    return connection.execute(rows.order_by(videos.c.id.desc()).limit(1)).first()
+    rows = select(videos).where(has_numbers(file.identity), is_predicted)
+    return row_of(connection.execute(rows.order_by(videos.c.id.desc())).mappings(), file)
 
 
 def follow_home(engine: Engine, root: Path) -> None:

@@ -18,8 +18,7 @@ from sqlalchemy import (
 )
 
 from daemon.database.connection import new_id
-from daemon.database.queue import FREED
-from daemon.database.records import ModelPrediction, VideoPrediction
+from daemon.database.records import FREED, ModelPrediction, VideoPrediction
 from daemon.database.tables import (
     PREDICTED,
     is_stated,

@@ -17,24 +17,23 @@ from sqlalchemy import (
     and_,
     case,
     func,
-    insert,
     null,
     or_,
     select,
     update,
 )
 
-from daemon.database.files import is_file
-from daemon.database.records import Claimed, Move, Moved
+from daemon.database.arrivals import add_file
+from daemon.database.files import other_names
+from daemon.database.records import FREED, Claimed, Move, Moved
 from daemon.database.tables import videos
 from daemon.home.folders import Found
-from daemon.home.identity import Identity, display_name, identify
+from daemon.home.identity import Identity, display_name
 
 LEASE = timedelta(minutes=10)
 ATTEMPTS = 3
 MOVES_AT_ONCE = 200
 LONGEST_PAUSE = timedelta(minutes=5)  # before a file that is in trouble is tried again
-FREED = {"claimed_by": None, "lease_until": None, "retry_at": None, "trouble": None}
 
 
 class Queue:
@@ -55,7 +54,7 @@ class Queue:
     def unknown(self, files: Sequence[Found]) -> list[Found]:
         """Those of the files in the inbox that are not queued yet, or wait to be whole."""
         inodes = [file.identity.inode for file in files]
-        unfinished = select(videos.c.inode, videos.c.size, videos.c.mtime_ns).where(
+        unfinished = select(*(videos.c[name] for name in Identity._fields)).where(
             videos.c.inode.in_(inodes),
             videos.c.finished_at.is_(None),
             videos.c.state != "waiting",
@@ -68,10 +67,16 @@ class Queue:
         """Queue whole files; gives how many were new: not queued before, and still there.
 
         A row that is not in hand yet follows its file: to another name, or to other content under
-        its name.
+        its name. A second name of a file that has its first one is nothing new.
         """
         with self._begin() as connection:
-            return sum(_enqueue(connection, file, now) for file in files)
+            return sum(add_file(connection, file, now) for file in files)
+
+    def other_names(self, files: Sequence[Found]) -> list[Found]:
+        """Those of the files that are only second names of finished videos' files (hard links)."""
+        unknown = self.unknown(files)
+        with self.engine.begin() as connection:
+            return other_names(connection, unknown)
 
     def claim(self, limit: int, now: datetime) -> list[Claimed]:
         """Take the oldest queued videos into hand."""
@@ -265,36 +270,6 @@ class Queue:
             return connection.execute(left).first() is not None
 
 
-def _enqueue(connection: Connection, file: Found, now: datetime) -> bool:
-    """Whether the file is new to the queue, or was waited for."""
-    identity = file.identity._asdict()
-    known = {"name": display_name(file.path), "path": file.path, "group": file.group}
-    unfinished = select(videos.c.id, videos.c.state).where(videos.c.finished_at.is_(None))
-    same = connection.execute(unfinished.where(is_file(file.identity))).first()
-    if same:
-        this = update(videos).where(videos.c.id == same.id)
-        in_the_inbox = videos.c.state.in_(("waiting", "queued", "claimed"))
-        connection.execute(this.where(in_the_inbox).values(**known))
-        waiting = this.where(videos.c.state == "waiting")
-        found_again = connection.execute(waiting.values(state="queued", retry_at=None))
-        return bool(found_again.rowcount)
-    # Checked under the write lock: a file that was filed a moment ago is no new arrival.
-    try:
-        if identify(file.path) != file.identity:
-            return False
-    except OSError:  # it cannot be known now; the next search brings the file again
-        return False
-    other = connection.execute(unfinished.where(videos.c.path == file.path)).first()
-    if other and other.state == "claimed":
-        return False  # it becomes `waiting` when its decoder is done, and the next search finds it
-    if other and other.state in ("waiting", "queued"):
-        anew = {**known, **identity, **FREED, "state": "queued", "attempts": 0, "tries": 0}
-        connection.execute(update(videos).where(videos.c.id == other.id).values(**anew))
-        return bool(other.state == "waiting")
-    connection.execute(insert(videos).values(**known, **identity, state="queued", arrived_at=now))
-    return True
-
-
 def _note_move(connection: Connection, video_id: int, file: Moved, now: datetime) -> None:
     """Note what became of a file; nothing if a person has moved it on, and that is noted already.
 
@@ -336,4 +311,4 @@ def _claimed(*ids: int) -> Update:
 
 
 def _identity(row: Any) -> Identity:
-    return Identity(row.inode, row.size, row.mtime_ns)
+    return Identity(row.device, row.inode, row.size, row.mtime_ns)

@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
-from daemon.home.identity import Identity
+from daemon.home.identity import Identity, Version
+
+FREED = {"claimed_by": None, "lease_until": None, "retry_at": None, "trouble": None}
+"""What a row says when nobody works on its video, and nothing is wrong with it."""
 
 
 @dataclass(frozen=True)
@@ -12,6 +15,9 @@ class Claimed:
     id: int
     path: bytes
     identity: Identity
+    """As the row has it: the device may have another number by now."""
+    version: Version | None = None
+    """Its file as it was when a decoder got it."""
 
 
 @dataclass(frozen=True)

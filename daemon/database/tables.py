@@ -131,6 +131,8 @@ videos = Table(
     Column("name", Text, nullable=False),
     # Absolute, the exact bytes.
     Column("path", LargeBinary, nullable=False),
+    # The number of its file system. It may have changed since, at a reboot. NULL if not known.
+    Column("device", BigInteger),
     Column("inode", BigInteger, nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("mtime_ns", BigInteger, nullable=False),
@@ -180,7 +182,7 @@ def _where(condition: str) -> dict[str, Any]:
 
 # One row for each file that arrives: an unfinished file that is found again, by an event or by a
 # search, has its row already.
-_identity = (videos.c.inode, videos.c.size, videos.c.mtime_ns)
+_identity = (videos.c.inode, videos.c.size, videos.c.mtime_ns, videos.c.device)
 Index("uq_videos_unfinished", *_identity, unique=True, **_where("finished_at IS NULL"))
 # A file that a person has moved is found by its inode, and one that we have moved by its path.
 Index("ix_videos_inode", videos.c.inode)

@@ -12,15 +12,39 @@ from typing import NamedTuple
 
 
 class Identity(NamedTuple):
-    """Inode, size in bytes and modification time in nanoseconds.
+    """Tells a file from all others that are there at the same time.
 
-    The device number is left out, because it can change at a reboot. That two files on different
-    file systems have the same three values is practically impossible.
+    Files on two file systems may have the same inode, size and date: memory cards number their
+    files alike, and a snapshot shows the files of its original.
     """
 
+    device: int | None
+    """The number of the file system. It may change at a reboot, or when a disk is mounted again.
+    None: not known, in rows that an older vidwatch wrote."""
     inode: int
     size: int
+    """Bytes."""
     mtime_ns: int
+    """The modification time in nanoseconds."""
+
+    def has_numbers_of(self, other: "Identity | None") -> bool:
+        """Whether all but the device is the same.
+
+        At one and the same path that is enough: a device gets another number by itself.
+        """
+        return other is not None and self[1:] == other[1:]
+
+
+class Version(NamedTuple):
+    """A file as it was at one moment.
+
+    A program can write to a file and then set its size and date to what they were. It cannot set
+    the time of the last change (ctime).
+    """
+
+    identity: Identity
+    ctime_ns: int
+    """In nanoseconds. A new name, mode or hard link changes it, too."""
 
 
 def identify(path: bytes) -> Identity | None:
@@ -31,13 +55,27 @@ def identify(path: bytes) -> Identity | None:
     Raises:
         OSError: it cannot be found out now (a share that is away, no permission).
     """
+    version = version_of(path)
+    return version.identity if version else None
+
+
+def version_of(path: bytes) -> Version | None:
+    """The version of the regular file at `path`, as `identify` gives its identity."""
     try:
         info = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    if not stat.S_ISREG(info.st_mode):
-        return None
-    return Identity(_signed(info.st_ino), info.st_size, _signed(info.st_mtime_ns))
+    return _version(info) if stat.S_ISREG(info.st_mode) else None
+
+
+def version_of_open(descriptor: int) -> Version:
+    """The version of an open file."""
+    return _version(os.fstat(descriptor))
+
+
+def _version(info: os.stat_result) -> Version:
+    numbers = (_signed(info.st_dev), _signed(info.st_ino), info.st_size, _signed(info.st_mtime_ns))
+    return Version(Identity(*numbers), _signed(info.st_ctime_ns))
 
 
 def is_there(*paths: bytes | None) -> bool:

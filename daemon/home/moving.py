@@ -15,6 +15,7 @@ from pathlib import Path
 
 from daemon.home.folders import OUR_FOLDERS, Found, files_below
 from daemon.home.identity import Identity, base_name, identify
+from daemon.home.removable import is_one_name, require_removable
 from learner import files
 
 log = logging.getLogger(__name__)
@@ -57,10 +58,13 @@ def move_file(
     Raises:
         OSError: it cannot be moved now.
     """
-    if identify(target) == identity:
+    found = identify(source)
+    # Its file system may have another number by now.
+    is_there = found is not None and found.has_numbers_of(identity)
+    if _is_done(source, target, found if is_there else None, identity):
         return target
     part = _part_of(target, identity)
-    if identify(source) != identity:
+    if not is_there:
         # A file that goes to another file system is copied: the copy is whole before the original
         # is removed.
         if _is_copy(part, identity, sha256, progress):
@@ -72,19 +76,16 @@ def move_file(
     os.makedirs(os.path.dirname(target), exist_ok=True)
     while True:
         try:
-            _rename(source, target)
+            rename(source, target)
             return target
         except FileExistsError:
-            target = next(name for name in _numbered(target) if not os.path.lexists(name))
+            target = next(name for name in numbered(target) if not os.path.lexists(name))
             redirect(target)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            _copy(source, part, progress)
-            if identify(source) != identity:  # a program wrote to it meanwhile
-                os.unlink(part)
+            if not _copy_and_remove(source, part, progress):
                 return None
-            os.unlink(source)
             source = part
 
 
@@ -101,7 +102,7 @@ def write_reason(path: bytes, reason: str) -> None:
     text = opening + b"\n" + reason.encode("utf-8", "backslashreplace") + b"\n\n"
     text += NO_RETRY if reason.startswith(NO_VIDEO) else RETRY
     first = folder + b"/" + _fit(name, b".txt")
-    candidates = itertools.chain([first], _numbered(path + b".txt"))
+    candidates = itertools.chain([first], numbered(path + b".txt"))
     target = next(
         candidate
         for candidate in candidates
@@ -132,6 +133,37 @@ def sync_folders(paths: set[bytes]) -> None:
             log.warning(text, os.fsdecode(path), error.strerror)
         finally:
             os.close(descriptor)
+
+
+def _is_done(source: bytes, target: bytes, found: Identity | None, identity: Identity) -> bool:
+    """Whether the file is at `target`, and has no other name at `source`.
+
+    `found` is the file at `source`, None if it is not there.
+    """
+    if found is None:
+        return identify(target) == identity
+    return identify(target) == found and is_one_name(source, target)
+
+
+def _copy_and_remove(source: bytes, part: bytes, progress: Callable[[], None]) -> bool:
+    """Put a copy of a file in its stead; False if a program wrote to the file meanwhile.
+
+    If the file cannot be removed, the copy is.
+    """
+    require_removable(source)
+    before = identify(source)
+    _copy(source, part, progress)
+    if identify(source) != before:
+        os.unlink(part)
+        return False
+    try:
+        os.unlink(source)
+    except FileNotFoundError:  # an NFS client may repeat a removal that succeeded
+        pass
+    except OSError:
+        os.unlink(part)
+        raise
+    return True
 
 
 def _part_of(target: bytes, identity: Identity) -> bytes:
@@ -175,7 +207,7 @@ def _without_links(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW)
 
 
-def _rename(source: bytes, target: bytes) -> None:
+def rename(source: bytes, target: bytes) -> None:
     """Rename, never over another file.
 
     A hard link and a removal would be as safe, but Linux forbids links to other people's files
@@ -196,7 +228,7 @@ def _rename(source: bytes, target: bytes) -> None:
         raise
 
 
-def _numbered(path: bytes) -> Iterator[bytes]:
+def numbered(path: bytes) -> Iterator[bytes]:
     """`a-2.mp4`, `a-3.mp4` and so on."""
     folder, name = os.path.split(path)
     stem, ending = os.path.splitext(name)

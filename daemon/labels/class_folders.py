@@ -13,11 +13,12 @@ from typing import Any
 from sqlalchemy import Connection, Engine, and_, insert, update
 
 from daemon.database.connection import new_id
-from daemon.database.files import is_file, rows_at
-from daemon.database.queue import FREED
+from daemon.database.files import has_numbers, in_its_place, row_of, rows_at
+from daemon.database.records import FREED
 from daemon.database.tables import PREDICTED, videos
 from daemon.home.folders import UNSURE, Folders, Found, sub_folder
 from daemon.home.identity import Identity, display_name, identify, is_there
+from daemon.home.names import OtherNames
 from daemon.home.texts import printable
 from daemon.labels.classes import offered_classes
 from daemon.labels.groups import regroup
@@ -41,6 +42,7 @@ class ClassFolders:
         self._engine = engine
         self._folders = folders
         self._writer = engine.execution_options(writes=True)
+        self._other_names = OtherNames(folders.duplicates())
         # Paths that a warning was logged for, so that it is logged once.
         self._warned: set[bytes] = set()
         # Names of folders that were found to be classes, so that they are checked once.
@@ -60,7 +62,7 @@ class ClassFolders:
             new = _not_put_by_us(connection, files)
             # We may have moved a file on while this waited for the database. From now on we do not:
             # each move is noted first, and that waits for this transaction.
-            there = [file for file in new if _is_there(file.path, file.identity)]
+            there = [file for file in new if _is_there(file)]
             return sum(self._notice(connection, file, now) for file in there)
 
     def _notice(self, connection: Connection, file: Found, now: datetime) -> bool:
@@ -69,7 +71,7 @@ class ClassFolders:
         if folder is None:
             self._leave_alone(file.path, "it is in no class folder")
             return False
-        known = _by_identity(connection, file.identity)
+        known = _row_of(connection, file)
         if reason := self._why_no_label(connection, folder, known):
             name = printable(folder[1])
             self._leave_alone(file.path, f"'{name}' cannot be a class, {reason}")
@@ -84,8 +86,7 @@ class ClassFolders:
                 return False
             self._add(connection, file, folder, now)
             return True
-        others = {known["path"], known["moving_to"]} - {file.path, None}
-        if any(_is_there(path, file.identity) for path in others):
+        if known["path"] != file.path and in_its_place(known) is not None:
             return self._link(connection, known, file, folder, now)
         return self._follow(connection, known, file, folder, now)
 
@@ -176,19 +177,25 @@ class ClassFolders:
     def _link(
         self, connection: Connection, row: Any, file: Found, folder: ClassFolder, now: datetime
     ) -> bool:
-        """Add a row for a second name of the same file, which counts as a copy.
+        """Note what a person says by giving a file a second name (a hard link).
+
+        In another class folder than the first name, it is a label: the row follows to the second
+        name, and the first one is set aside. In the same folder, the second one is set aside.
 
         Returns whether the video has work to do now.
         """
-        if row["sha256"] is None:
-            return False  # the next search finds it again, when the first one has a prediction
-        copy = {key: row[key] for key in ("group", "inode", "size", "mtime_ns", "sha256")}
-        copy |= {"name": display_name(file.path), "path": file.path}
-        copy |= {"state": "filed", "duplicate_of": row["content"]}
-        connection.execute(insert(videos).values(**copy, arrived_at=now, finished_at=now))
-        origin = Origin("moved", _owner(file.path), now)
-        add_label(connection, self._folders, row, _label_of(row["id"], folder), origin)
-        return True
+        if row["finished_at"] is None or row["destination"] is not None:
+            return False  # the next search finds it again, when the first name has come to rest
+        before = self._folders.class_folder(row["path"])
+        if before == folder:
+            self._other_names.set_aside(file.path)
+            return False
+        # First the name, then the row: if we are ended in between, the row's file has moved to the
+        # second name, as if a person had done it. The other way round, the next search would take
+        # the first name for a newer label.
+        if before is not None and not self._other_names.set_aside(row["path"]):
+            return False
+        return self._follow(connection, row, file, folder, now)
 
     def _leave_alone(self, path: bytes, reason: str) -> None:
         if path not in self._warned:
@@ -214,7 +221,7 @@ def is_label(
         return False
     if folder != UNSURE_FOLDER and why_not_a_class(folder[1], classes):
         return False
-    if _by_identity(connection, file.identity) is not None:
+    if _row_of(connection, file) is not None:
         return True
     rows = _rows_here(connection, file.path)
     is_predicted = bool(rows) and rows[-1].state in PREDICTED
@@ -244,7 +251,8 @@ def _fail_others_at(connection: Connection, path: bytes, video_id: int, now: dat
 def _not_put_by_us(connection: Connection, files: Sequence[Found]) -> list[Found]:
     """Those of the files that vidwatch neither put where they are nor is about to put there.
 
-    It did if a row has the path and the identity of the file. `waiting` rows do not count.
+    It did if a row has the path and the identity of the file, but for the device, which may have
+    another number by now. `waiting` rows do not count.
 
     It may have if a file is being moved there now. Which file lies there is known when that move is
     noted: a copy on another file system has an identity that no row has yet. The next search then
@@ -252,16 +260,17 @@ def _not_put_by_us(connection: Connection, files: Sequence[Found]) -> list[Found
     """
     put_by_us = set()
     targets = set()
-    rows = rows_at(connection, [file.path for file in files], "state", "moving_to", *_IDENTITY)
-    for path, _, state, moving_to, *identity in rows:
+    columns = ("state", "moving_to", "inode", "size", "mtime_ns")
+    rows = rows_at(connection, [file.path for file in files], *columns)
+    for path, _, state, moving_to, *numbers in rows:
         if state != "waiting":
-            put_by_us.add((path, tuple(identity)))
+            put_by_us.add((path, *numbers))
         if moving_to == path:
             targets.add(path)
     return [
         file
         for file in files
-        if file.path not in targets and (file.path, tuple(file.identity)) not in put_by_us
+        if file.path not in targets and (file.path, *file.identity[1:]) not in put_by_us
     ]
 
 
@@ -275,9 +284,9 @@ def _rows_here(connection: Connection, path: bytes) -> list[Any]:
     return sorted(here, key=lambda row: int(row.id))
 
 
-def _by_identity(connection: Connection, identity: Identity) -> Any:
-    """The newest video that has this file; None if there is none."""
-    return next(reversed(find(connection, is_file(identity)).values()), None)
+def _row_of(connection: Connection, file: Found) -> Any:
+    """The newest video that has this file, whatever its name; None if there is none."""
+    return row_of(reversed(find(connection, has_numbers(file.identity)).values()), file)
 
 
 def _is_same_file_again(row: Any, identity: Identity) -> bool:
@@ -305,9 +314,9 @@ def _was_changed_after_filing(rows: Sequence[Any], identity: Identity) -> bool:
     return bool(filed) and filed[-1].inode == identity.inode
 
 
-def _is_there(path: bytes, identity: Identity) -> bool:
+def _is_there(file: Found) -> bool:
     try:
-        return identify(path) == identity
+        return file.identity.has_numbers_of(identify(file.path))
     except OSError:
         return False
 

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Engine, func, select
 from sqlalchemy.exc import DatabaseError
 
 from daemon.database.connection import explaining, opened
-from daemon.database.files import PLACES, predicted_row, unexplained
+from daemon.database.files import PLACES, other_names, predicted_row, unexplained
 from daemon.database.integrity import SHOWN, damage
 from daemon.database.tables import PREDICTED, content_of_video, predictions, that_counts, videos
 from daemon.home import settings
@@ -252,13 +252,13 @@ class Check:
         """The files that no row explains.
 
         But for those that a person has moved from one class folder to another: the daemon takes
-        that for a label.
+        that for a label. And but for second names of files that rows explain.
         """
         with self._engine.begin() as connection:
             return [
                 file
                 for file in unexplained(connection, files)
-                if predicted_row(connection, file) is None
+                if predicted_row(connection, file) is None and not other_names(connection, [file])
             ]
 
     @cached_property

@@ -11,11 +11,11 @@ from typing import Any
 from sqlalchemy import Engine, func, select, update
 
 from daemon.database.connection import opened
-from daemon.database.files import predicted_row, unexplained
+from daemon.database.files import in_its_place, predicted_row, unexplained
 from daemon.database.tables import content_of_video, labels, videos
 from daemon.home.folder import Home
 from daemon.home.folders import Folders, Found, files_below, group_at
-from daemon.home.identity import display_name, identify
+from daemon.home.identity import display_name
 from daemon.home.moving import our_files, put_back, reason_texts
 from daemon.labels.class_folders import ClassFolders
 from daemon.labels.labels import newest_label
@@ -90,7 +90,7 @@ def _follow(engine: Engine, folders: Folders, files: Sequence[Found]) -> tuple[l
         for file in unexplained(connection, files):
             row = predicted_row(connection, file)
             # A second name of a file that is still there is a copy.
-            if row is None or identify(row.path) == file.identity:
+            if row is None or in_its_place(row) is not None:
                 strangers.append(file)
                 continue
             destination = _destination(row, file, folders)
@@ -100,7 +100,7 @@ def _follow(engine: Engine, folders: Folders, files: Sequence[Found]) -> tuple[l
                 "destination": destination,
                 "moving_to": None,
             }
-            connection.execute(update(videos).where(videos.c.id == row.id).values(**change))
+            connection.execute(update(videos).where(videos.c.id == row["id"]).values(**change))
             if destination is not None:
                 returned += 1
     return strangers, returned
@@ -108,12 +108,12 @@ def _follow(engine: Engine, folders: Folders, files: Sequence[Found]) -> tuple[l
 
 def _destination(row: Any, file: Found, folders: Folders) -> bytes | None:
     """Where the file of `row` is to be moved; None if it is in the right folder."""
-    if row.destination:
-        return bytes(row.destination)
-    folder = folders.class_folder(row.path)
-    was_filed = folder is not None or os.path.dirname(row.path) == folders.duplicates()
+    if row["destination"]:
+        return bytes(row["destination"])
+    folder = folders.class_folder(row["path"])
+    was_filed = folder is not None or os.path.dirname(row["path"]) == folders.duplicates()
     is_elsewhere = folder != folders.class_folder(file.path)
-    return bytes(row.path) if was_filed and is_elsewhere else None
+    return bytes(row["path"]) if was_filed and is_elsewhere else None
 
 
 def _labelled_files(engine: Engine) -> list[set[Any]]:

@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import Engine, and_, func, select, update
 
-from daemon.database.queue import FREED, Queue
+from daemon.database.queue import Queue
+from daemon.database.records import FREED
 from daemon.database.tables import predictions, that_counts, videos
 from daemon.home.clock import now
 from daemon.home.folder import Home

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 
 from daemon.classify.pipeline import Pipeline, PipelineSettings, StoppedError
 from daemon.database.connection import connect, damaged, is_damage
+from daemon.database.devices import follow_devices
 from daemon.database.files import follow_home
 from daemon.database.integrity import require_whole
 from daemon.database.predictions import Predictions
@@ -241,6 +242,7 @@ def _open(home: Home, stop: Stop, lock: Lock) -> Queue:
     patiently(lambda: upgrade(home.database), stop, lock)
     queue = Queue(connect(home.database), f"{socket.gethostname()}:{os.getpid()}")
     patiently(lambda: follow_home(queue.engine, home.root), stop, lock)
+    patiently(lambda: follow_devices(queue.engine), stop, lock)
     if recovered := patiently(queue.recover, stop, lock):
         log.info("queued again after a stop: %d clips", recovered)
     return queue

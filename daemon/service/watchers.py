@@ -12,6 +12,7 @@ from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.folders import Folders, Found, group_at
 from daemon.home.mounts import filesystem_of, is_network
+from daemon.home.names import OtherNames
 from daemon.home.settings import Settings
 from daemon.inbox.watcher import Take, Unknown, Watcher, WatcherSettings
 from daemon.labels.class_folders import ClassFolders
@@ -40,7 +41,9 @@ def watchers(
     """
     pattern = compile_pattern(settings.group_pattern)
     root = os.fsencode(home.root)
-    class_folders = ClassFolders(queue.engine, Folders(home.root))
+    folders_of_home = Folders(home.root)
+    class_folders = ClassFolders(queue.engine, folders_of_home)
+    set_aside = OtherNames(folders_of_home.duplicates()).set_aside
 
     def grouped(files: Sequence[Found]) -> list[Found]:
         return [file._replace(group=group_at(file.path, root, pattern)) for file in files]
@@ -48,6 +51,8 @@ def watchers(
     def enqueue(files: Sequence[Found]) -> None:
         if queue.enqueue(grouped(files), now()):
             arrived.set()
+        for file in queue.other_names(files):
+            set_aside(file.path)
 
     def notice(files: Sequence[Found]) -> None:
         if class_folders.notice(grouped(files), now()):

@@ -1,8 +1,9 @@
+import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -11,6 +12,8 @@ from typing import Any
 
 import pytest
 from conftest import write_video
+from disks import Mount, numbers, pad
+from disks import mount as mount
 from homes import START, MadeHome
 from sqlalchemy.exc import OperationalError
 
@@ -508,3 +511,89 @@ def test_nothing_is_claimed_while_there_is_no_space(house: House) -> None:
     house.may_begin = True
     house.work()
     assert [row.state for row in house.rows()] == ["filed"]
+
+
+class Touching:
+    """The decoders, and what happens to a file after it was read, and before that is known."""
+
+    def __init__(self, decoders: Decoders, touch: Callable[[Path, int], object]) -> None:
+        self.decoders = decoders
+        self.touch = touch
+        self.times = 0
+
+    def decode(self, path: bytes, identity: Identity) -> Future[Clip]:
+        future = self.decoders.decode(path, identity)
+        wait([future])
+        self.times += 1
+        self.touch(Path(os.fsdecode(path)), self.times)
+        return future
+
+    def outcome(self, future: Future[Clip]) -> Clip | Undecoded:
+        return self.decoders.outcome(future)
+
+    def tend(self) -> None:
+        """They are tended by others."""
+
+
+def test_a_clip_rewritten_in_its_size_and_date_while_it_is_read_is_read_again(
+    house: House, decoders: Decoders
+) -> None:
+    red = pad(house.put_video("red.avi", shade=200)).read_bytes()
+
+    def rewrite(path: Path, times: int) -> None:
+        if times == 1:
+            path.write_bytes(red)
+            pad(path)
+
+    touching = Touching(decoders, rewrite)
+    house.pipeline.use(replace(house.predictor, reader=touching))
+    path = pad(house.put_video("inbox/a.avi"))
+    house.enqueue(path)
+    before = numbers(path)
+    house.work()
+    (row,) = house.rows()
+    assert numbers(house.path(row.id)) == before
+    assert row.sha256 == hashlib.sha256(red).hexdigest()
+    assert [row._mapping["class"] for row in house.prediction_rows()] == ["red"]
+    assert touching.times == 2
+
+
+@pytest.mark.parametrize(
+    ("touch", "place"),
+    [
+        (lambda path, times: path.chmod(0o640 + times), "classified/dark/a.avi"),
+        (lambda path, times: path.with_name(f"{times}").hardlink_to(path), "classified/dark/a.avi"),
+    ],
+    ids=["its mode", "its number of names"],
+)
+def test_a_clip_of_which_other_things_change_at_each_reading_is_read_twice_at_most(
+    house: House, decoders: Decoders, touch: Callable[[Path, int], object], place: str
+) -> None:
+    touching = Touching(decoders, touch)
+    house.pipeline.use(replace(house.predictor, reader=touching))
+    house.drop("a.avi")
+    house.work()
+    assert [row.state for row in house.rows()] == ["filed"]
+    assert place in house.files()
+    assert touching.times == 2
+
+
+def test_a_clip_that_comes_while_one_of_its_numbers_is_in_hand_has_its_own_prediction(
+    house: House, decoders: Decoders, mount: Mount
+) -> None:
+    dark, red = (mount(house.inbox / name) / "a.avi" for name in ("card1", "card2"))
+
+    def second_card(path: Path, times: int) -> None:
+        if times == 1:
+            pad(house.put_video("made.avi", shade=200).replace(house.root / "red.avi"))
+            shutil.copy2(house.root / "red.avi", red)
+            assert numbers(red) == numbers(dark)
+            house.enqueue(red)
+
+    shutil.copy2(pad(house.put_video("dark.avi")), dark)
+    house.enqueue(dark)
+    house.pipeline.use(replace(house.predictor, reader=Touching(decoders, second_card)))
+    house.work()
+    assert [row.state for row in house.rows()] == ["filed", "filed"]
+    assert [row._mapping["class"] for row in house.prediction_rows()] == ["dark", "red"]
+    assert {"classified/dark/a.avi", "classified/red/a.avi"} <= house.files()

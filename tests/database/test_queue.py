@@ -5,11 +5,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from disks import Mount, numbers, pad
+from disks import mount as mount
 from homes import MadeHome
-from sqlalchemy import select
+from sqlalchemy import select, update
 
+from daemon.database.devices import follow_devices
 from daemon.database.records import Claimed, Moved
-from daemon.database.tables import predictions
+from daemon.database.tables import predictions, videos
 from daemon.home.folders import Found
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -321,3 +324,89 @@ def test_a_file_that_is_held_is_claimed_again_in_time_and_is_in_no_trouble(
     assert home.queue.busy()
     assert [(row.state, row.tries, row.trouble) for row in home.rows()] == [("queued", 0, None)]
     assert len(home.queue.claim(1, NOW + timedelta(seconds=30))) == 1
+
+
+def renumber(home: MadeHome, by: int = 1000) -> None:
+    """As if the file system had had another number when the rows were written."""
+    with home.writing() as connection:
+        connection.execute(update(videos).values(device=videos.c.device + by))
+
+
+def test_after_a_restart_rows_have_the_new_number_of_their_file_system(home: MadeHome) -> None:
+    paths = [home.put(f"inbox/{name}.mp4") for name in "abc"]
+    home.enqueue(*paths)
+    device = paths[0].stat().st_dev
+    renumber(home)
+    renamed = paths[1].rename(home.inbox / "renamed.mp4")  # while no daemon ran
+    follow_devices(home.engine)
+    assert [row.device for row in home.rows()] == [device] * 3
+    assert home.enqueue(renamed) == 0
+    assert [Path(os.fsdecode(row.path)).name for row in home.rows()] == [
+        "a.mp4",
+        "renamed.mp4",
+        "c.mp4",
+    ]
+
+
+@pytest.mark.parametrize("device", [12345, None], ids=["another", "not known"])
+def test_a_file_in_its_place_is_the_same_whatever_the_number_of_its_file_system(
+    home: MadeHome, device: int | None
+) -> None:
+    file = arrive(home, "inbox/a.mp4")
+    home.queue.enqueue([file], NOW)
+    with home.writing() as connection:
+        connection.execute(update(videos).values(device=device))
+    assert home.queue.unknown([file]) == [file]
+    assert home.queue.enqueue([file], NOW) == 0
+    assert home.queue.unknown([file]) == []
+    assert [row.device for row in home.rows()] == [file.identity.device]
+
+
+def test_files_of_equal_numbers_on_two_file_systems_are_two_arrivals(
+    home: MadeHome, mount: Mount
+) -> None:
+    paths = []
+    for name in ("card1", "card2"):
+        (mount(home.inbox / name) / "a.mp4").write_text(name)
+        paths.append(pad(home.inbox / name / "a.mp4"))
+    assert numbers(paths[0]) == numbers(paths[1])
+    assert home.enqueue(paths[0]) == 1
+    (first,) = home.claim()
+    assert home.enqueue(paths[1], paths[0]) == 1
+    assert [row.path for row in home.rows()] == [bytes(path) for path in paths]
+    # Their file systems have exchanged their numbers, and the second row is not found again yet.
+    devices = [row.device for row in home.rows()]
+    with home.writing() as connection:
+        for row, device in zip(home.rows(), (-1, devices[0]), strict=True):
+            connection.execute(update(videos).where(videos.c.id == row.id).values(device=device))
+    assert home.enqueue(*paths) == 0
+    assert [row.device for row in home.rows()] == devices
+    assert home.queue.paths([first.id]) == {first.id: bytes(paths[0])}
+
+
+def test_a_row_keeps_the_first_name_of_a_file_as_long_as_it_is_there(home: MadeHome) -> None:
+    first = home.put("inbox/a.mp4")
+    second = home.inbox / "b.mp4"
+    second.hardlink_to(first)
+    assert home.enqueue(first, second) == 1
+    assert home.enqueue(second) == 0
+    (row,) = home.rows()
+    assert row.path == bytes(first)
+    first.unlink()
+    assert home.enqueue(second) == 0
+    assert home.row(row.id)["path"] == bytes(second)
+
+
+def test_a_second_name_of_a_filed_file_is_no_arrival(home: MadeHome) -> None:
+    home.arrive("a.mp4")
+    (video,) = home.predict_and_file()
+    name = home.inbox / "a.mp4"
+    name.hardlink_to(home.path(video))
+    other = home.put("inbox/other.mp4")
+    files = [home.found(name), home.found(other)]
+    assert home.queue.enqueue(files, NOW) == 1
+    assert home.queue.other_names(files) == files[:1]
+    assert len(home.rows()) == 2
+    home.path(video).unlink()  # what was a second name is the only one now
+    assert home.queue.other_names(files) == []
+    assert home.queue.enqueue(files, NOW) == 1

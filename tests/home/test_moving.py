@@ -3,10 +3,13 @@ import errno
 import hashlib
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from disks import Mount, numbers, pad
+from disks import mount as mount
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -228,3 +231,60 @@ def test_the_longest_name_gets_a_number_and_a_reason(tmp_path: Path) -> None:
     names = {path.name for path in (tmp_path / "failed").iterdir()}
     assert len(names) == 4
     assert all(name.isprintable() for name in names)
+
+
+def test_a_second_name_at_the_target_is_not_taken_for_the_move(tmp_path: Path) -> None:
+    source, identity = dropped(tmp_path / "cam/a.mp4")
+    target = tmp_path / "filed/a.mp4"
+    target.parent.mkdir()
+    target.hardlink_to(os.fsdecode(source))
+    noted: list[bytes] = []
+    placed = move_file(source, bytes(target), identity, None, noted.append)
+    assert placed == bytes(tmp_path / "filed/a-2.mp4")
+    assert noted == [placed]
+    assert not (tmp_path / "cam/a.mp4").exists()
+    assert target.samefile(os.fsdecode(placed))
+
+
+def test_a_folder_reached_by_two_paths_is_one_place(tmp_path: Path) -> None:
+    source, identity = dropped(tmp_path / "filed/a.mp4")
+    (tmp_path / "kept.mp4").hardlink_to(os.fsdecode(source))
+    (tmp_path / "link").symlink_to(tmp_path / "filed")
+    target = bytes(tmp_path / "link/a.mp4")
+    assert move_file(source, target, identity, None, pytest.fail) == target
+    assert [path.name for path in (tmp_path / "filed").iterdir()] == ["a.mp4"]
+
+
+def test_a_file_whose_file_system_got_another_number_is_moved(tmp_path: Path) -> None:
+    source, identity = dropped(tmp_path / "a.mp4")
+    target = bytes(tmp_path / "filed/a.mp4")
+    other = identity._replace(device=12345)
+    assert move_file(source, target, other, None, pytest.fail) == target
+    assert identify(target) == identity
+
+
+def test_a_clip_of_the_same_numbers_at_the_target_is_not_taken_for_the_file(
+    tmp_path: Path, mount: Mount
+) -> None:
+    paths = [mount(tmp_path / name) / "a.mp4" for name in ("card", "filed")]
+    for path in paths:
+        path.write_text(path.parent.name)
+        pad(path)
+    assert numbers(paths[0]) == numbers(paths[1])
+    identity = identify(bytes(paths[1]))  # as of a row from before the cards changed numbers
+    assert identity
+    placed = move_file(bytes(paths[0]), bytes(paths[1]), identity, None, lambda path: None)
+    assert placed == bytes(tmp_path / "filed/a-2.mp4")
+    assert Path(os.fsdecode(placed)).read_text().startswith("card")
+    assert paths[1].read_text().startswith("filed")
+
+
+def test_a_file_that_cannot_be_removed_is_not_copied(tmp_path: Path, mount: Mount) -> None:
+    card = mount(tmp_path / "card")
+    source, identity = dropped(card / "a.mp4")
+    subprocess.run(["mount", "-o", "remount,ro", str(card)], check=True)
+    target = bytes(tmp_path / "filed/a.mp4")
+    with pytest.raises(OSError, match="read-only file system, and stays there"):
+        move_file(source, target, identity, None, pytest.fail, lambda: pytest.fail("it is copied"))
+    assert list((tmp_path / "filed").iterdir()) == []
+    assert (card / "a.mp4").exists()

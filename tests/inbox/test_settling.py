@@ -22,7 +22,7 @@ class Disk:
     def look(self, path: bytes) -> Identity | None:
         latest_first = sorted(self.sizes.items(), reverse=True)
         size = next((size for time, size in latest_first if time <= self.now), None)
-        return None if size is None else Identity(1, size, 0)
+        return None if size is None else Identity(1, 1, size, 0)
 
     def whole_at(self, tracker: Tracker, until: float, step: float = 0.25) -> float | None:
         """When the tracker says that the file is whole; None if it does not by `until`."""
@@ -74,7 +74,7 @@ def test_no_file_is_whole_while_its_writer_never_pauses_for_the_settle_time(
     whole_at = disk.whole_at(tracker, times[-1] + 10)
     assert whole_at is not None
     assert whole_at >= times[-1]
-    assert disk.look(PATH) == Identity(1, len(times) - 1, 0)
+    assert disk.look(PATH) == Identity(1, 1, len(times) - 1, 0)
 
 
 def test_a_file_held_open_by_its_writer_is_not_whole() -> None:

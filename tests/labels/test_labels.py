@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from disks import Mount, numbers, pad
+from disks import mount as mount
 from homes import MadeHome
-from sqlalchemy import event, select
+from sqlalchemy import event, select, update
 
 from daemon.database.predictions import Predictions
 from daemon.database.records import Move, Moved
@@ -440,9 +442,95 @@ def test_a_hard_link_in_another_class_folder_is_a_label_once(desk: Desk) -> None
     assert desk.notice(link) == 1
     desk.file()
     for _ in range(3):
-        desk.notice(*(one for one in (link, desk.root / "labelled/Skiing/a.avi") if one.exists()))
+        desk.notice(*(one for one in (link, path) if one.exists()))
+    assert desk.given_labels() == [(video, "labelled", "Skiing", "moved")]
+    assert desk.place(video) == "labelled/Skiing/b.avi"
+    assert desk.files() == {"labelled/Skiing/b.avi", "duplicates/a.avi"}
+    assert len(desk.rows()) == 1
+
+
+def test_a_label_by_a_hard_link_is_followed_by_one_of_another_class(desk: Desk) -> None:
+    video = desk.arrive("a.avi")
+    desk.predict_and_file()
+    for name in ("classified/Skiing", "labelled/Running", "labelled/Biking"):
+        (desk.root / name).mkdir(parents=True)
+        link = desk.root / name / "a.avi"
+        link.hardlink_to(desk.path(video))
+        desk.notice(link)
+        desk.file()
+    given = [row[2] for row in desk.given_labels()]
+    assert given == ["Skiing", "Running", "Biking"]
+    assert desk.place(video) == "labelled/Biking/a.avi"
+    spare = {"duplicates/a.avi", "duplicates/a-2.avi", "duplicates/a-3.avi"}
+    assert desk.files() == {"labelled/Biking/a.avi", *spare}
+
+
+def test_a_hard_link_in_the_same_class_folder_says_nothing_and_is_set_aside(desk: Desk) -> None:
+    video = desk.arrive("a.avi")
+    desk.predict_and_file()
+    link = desk.root / "classified/Biking/b.avi"
+    link.hardlink_to(desk.path(video))
+    assert desk.notice(link) == 0
+    assert desk.given_labels() == []
+    assert desk.files() == {"classified/Biking/a.avi", "duplicates/b.avi"}
+
+
+def test_a_hard_link_of_a_clip_that_is_on_its_way_is_a_label_when_that_has_come_to_rest(
+    desk: Desk,
+) -> None:
+    video = desk.arrive("a.avi")
+    link = desk.root / "labelled/Skiing/a.avi"
+    link.parent.mkdir(parents=True)
+    link.hardlink_to(desk.path(video))
+    assert desk.notice(link) == 0
+    desk.predict()
+    assert desk.notice(link) == 0
+    desk.file()
+    assert desk.notice(link) == 1
+    assert desk.given_labels() == [(video, "labelled", "Skiing", "moved")]
+    assert desk.files() == {"labelled/Skiing/a.avi", "duplicates/a.avi"}
+
+
+def test_a_daemon_ended_between_the_name_and_the_row_takes_the_hard_link_for_the_label(
+    desk: Desk,
+) -> None:
+    video = desk.arrive("a.avi")
+    desk.predict_and_file()
+    link = desk.root / "labelled/Skiing/a.avi"
+    link.parent.mkdir(parents=True)
+    link.hardlink_to(desk.path(video))
+    desk.path(video).rename(desk.root / "duplicates/a.avi")  # and then it was killed
+    assert desk.notice(link) == 1
     assert desk.given_labels() == [(video, "labelled", "Skiing", "moved")]
     assert desk.place(video) == "labelled/Skiing/a.avi"
+
+
+def test_files_that_lie_where_they_were_put_are_no_labels_if_their_disk_has_another_number(
+    desk: Desk,
+) -> None:
+    video = desk.arrive("a.avi")
+    desk.predict_and_file()
+    with desk.writing() as connection:
+        connection.execute(update(videos).values(device=12345))
+    assert not desk.not_put_by_us(desk.path(video))
+    moved = desk.move(desk.path(video), "classified/Skiing")
+    assert desk.notice(moved) == 1  # told by its content
+    assert desk.given_labels() == [(video, "labelled", "Skiing", "moved")]
+
+
+def test_a_file_with_the_numbers_of_another_one_is_a_video_of_its_own(
+    desk: Desk, mount: Mount
+) -> None:
+    """A class folder may lie on another disk than the inbox."""
+    skiing = mount(desk.root / "labelled/Skiing")
+    biking = mount(desk.root / "classified/Biking")
+    first = pad(desk.put("classified/Biking/a.avi", "one"))
+    second = pad(desk.put("labelled/Skiing/b.avi", "two"))
+    assert (biking / "a.avi", skiing / "b.avi") == (first, second)
+    assert numbers(first) == numbers(second)
+    assert [desk.notice(first), desk.notice(second)] == [1, 1]
+    assert [row.path for row in desk.rows()] == [bytes(first), bytes(second)]
+    assert [row[2] for row in desk.given_labels()] == ["Biking", "Skiing"]
 
 
 def test_a_file_moved_over_another_one_that_is_queued_takes_its_place(desk: Desk) -> None:
@@ -522,7 +610,7 @@ def test_names_of_any_kind_are_looked_for(desk: Desk) -> None:
 def test_no_search_for_moved_files_reads_the_whole_table(desk: Desk) -> None:
     statements: list[str] = []
     event.listen(desk.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
-    desk.class_folders.not_put_by_us([Found(b"/a", Identity(1, 2, 3))] * 3)
+    desk.class_folders.not_put_by_us([Found(b"/a", Identity(1, 1, 2, 3))] * 3)
     with desk.engine.begin() as read:
         plans = [
             row[3]

@@ -355,3 +355,9 @@ def test_beside_a_daemon_at_work_nothing_is_called_wrong(tmp_path: Path) -> None
         assert daemon.process
         daemon.process.kill()
         daemon.process.communicate()
+
+
+def test_second_names_of_known_files_are_no_strangers(room: ReviewedHome) -> None:
+    filed = room.home.root / "classified" / "bright" / "a.avi"
+    (room.home.root / "duplicates" / "second.avi").hardlink_to(filed)
+    assert check(room) == []

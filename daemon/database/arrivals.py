@@ -1,0 +1,71 @@
+"""How a file that comes becomes a row, or is found to be one that is known already."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from daemon.database.files import NUMBERS, in_its_place, is_other_name, row_of
+from daemon.database.records import FREED
+from daemon.database.tables import videos
+from daemon.home.folders import Found
+from daemon.home.identity import display_name, identify
+
+# Built once: they run for each file that comes, and building one takes longer than running it.
+_ALIKE = select(videos).where(*(videos.c[name] == bindparam(name) for name in NUMBERS))
+_AT_PATH = select(videos.c.id, videos.c.state).where(
+    videos.c.path == bindparam("at"), videos.c.finished_at.is_(None)
+)
+
+
+def add_file(connection: Connection, file: Found, now: datetime) -> bool:
+    """Queue a whole file; whether it is new to the queue, or was waited for."""
+    identity = file.identity._asdict()
+    known = {"name": display_name(file.path), "path": file.path, "group": file.group}
+    alike = connection.execute(_ALIKE, file.identity._asdict()).mappings().all()
+    unfinished = [row for row in alike if row["finished_at"] is None]
+    same = row_of(unfinished, file)
+    for row in unfinished:
+        if row is not same and row["device"] == file.identity.device:
+            _forget_device(connection, row["id"])
+    if same:
+        return _find_again(connection, same, file, known)
+    if any(is_other_name(row, file) for row in alike):
+        return False
+    # Checked under the write lock: a file that was filed a moment ago is no new arrival.
+    try:
+        if identify(file.path) != file.identity:
+            return False
+    except OSError:  # it cannot be known now; the next search brings the file again
+        return False
+    other = connection.execute(_AT_PATH, {"at": file.path}).first()
+    if other and other.state == "claimed":
+        return False  # it becomes `waiting` when its decoder is done, and the next search finds it
+    if other and other.state in ("waiting", "queued"):
+        anew = {**known, **identity, **FREED, "state": "queued", "attempts": 0, "tries": 0}
+        connection.execute(update(videos).where(videos.c.id == other.id).values(**anew))
+        return bool(other.state == "waiting")
+    connection.execute(insert(videos).values(**known, **identity, state="queued", arrived_at=now))
+    return True
+
+
+def _find_again(
+    connection: Connection, row: Mapping[Any, Any], file: Found, known: Mapping[str, Any]
+) -> bool:
+    """Note that the file of an unfinished video was found; whether the video was waiting for it."""
+    this = update(videos).where(videos.c.id == row["id"])
+    if row["device"] != file.identity.device:
+        connection.execute(this.values(device=file.identity.device))
+    in_the_inbox = videos.c.state.in_(("waiting", "queued", "claimed"))
+    # The file may have two names. The row keeps the first one as long as it is there.
+    if row["path"] == file.path or in_its_place(row) is None:
+        connection.execute(this.where(in_the_inbox).values(**known))
+    waiting = this.where(videos.c.state == "waiting")
+    found_again = connection.execute(waiting.values(state="queued", retry_at=None))
+    return bool(found_again.rowcount)
+
+
+def _forget_device(connection: Connection, video_id: int) -> None:
+    """Another file system has the number that this video's had; its own is noted again later."""
+    connection.execute(update(videos).where(videos.c.id == video_id).values(device=None))
