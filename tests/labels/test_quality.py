@@ -69,7 +69,7 @@ def it(tmp_path: Path) -> Iterator[Labelling]:
 
 def shown(found: LabelQuality) -> str:
     console = Console(file=io.StringIO(), width=120, force_terminal=False)
-    console.print(render(found))
+    console.print(render(found, "put clips into labelled/"))
     return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
 
 
@@ -317,6 +317,8 @@ def test_the_command_prints_json_and_a_table(it: Labelling) -> None:
             "removed": 0,
             "why": "",
             "failed": 0,
+            "unread": 0,
+            "in_training": None,
             "is_due": False,
             "next_labels": [],
         },
