@@ -124,6 +124,14 @@ models = Table(
     Column("used_at", Utc, nullable=False),
 )
 
+# One row: where the home lies, which all paths of videos are below.
+home = Table(
+    "home",
+    metadata,
+    # Absolute, the exact bytes, without links.
+    Column("root", LargeBinary, nullable=False),
+)
+
 videos = Table(
     "videos",
     metadata,

@@ -144,9 +144,9 @@ class ClassFolders:
         _fail_others_at(connection, path, row["id"], now)
         connection.execute(update(videos).where(videos.c.id == row["id"]).values(**change))
         self._follow_group(connection, row, file)
-        # If the whole home was moved or renamed, its files lie where vidwatch put them.
-        is_where_it_was = row["path"].endswith(path[len(self._folders.root) :])
-        if is_where_it_was or self._folders.class_folder(row["path"]) == folder:
+        if self._is_of_moved_home(row["path"], path):
+            return bool(row["state"] == "waiting")
+        if self._folders.class_folder(row["path"]) == folder:
             return bool(row["state"] == "waiting")
         label = _label_of(row["id"], folder)
         text = label.class_name or label.verdict
@@ -154,6 +154,11 @@ class ClassFolders:
         origin = Origin("moved", _owner(path), now)
         add_label(connection, self._folders, {**row, **change}, label, origin)
         return True
+
+    def _is_of_moved_home(self, before: bytes, path: bytes) -> bool:
+        """Whether a row names a file at its place in this home, but with the home elsewhere."""
+        root = self._folders.root
+        return not before.startswith(root + b"/") and before.endswith(path[len(root) :])
 
     def _follow_group(self, connection: Connection, row: Any, file: Found) -> None:
         """Change the group of a file that was moved into a sub-folder, or out of the one it had."""

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, select
 
+from daemon.database.files import is_file, is_same, rows_at
 from daemon.database.tables import videos
-from daemon.home.identity import display_name
+from daemon.home.folders import Found
+from daemon.home.identity import base_name, display_name, identify
 from daemon.labels.classes import offered_classes
 from daemon.labels.labels import Label
 from daemon.labels.queries import find
@@ -17,6 +19,7 @@ from learner.classes import why_not_a_class
 from learner.errors import VidwatchError
 
 LONGEST_ID = 18  # digits: SQLite's largest integer has 19
+COMPARED = ("state", "size", "mtime_ns", "sha256")  # columns that tell a row's file from others
 
 
 def find_videos(words: Sequence[str], folder: Path, engine: Engine) -> list[int]:
@@ -130,8 +133,44 @@ def _find_all(word: str, folder: Path, connection: Connection) -> dict[int, Any]
         if len(word) > LONGEST_ID:
             return {}
         return find(connection, videos.c.id == int(word))
-    path = os.fsencode(os.path.abspath(folder / word))
-    found = find(connection, videos.c.path == path)
+    found = _find_at(os.fsencode(os.path.abspath(folder / word)), connection)
     if not found and "/" not in word:
         found = find(connection, videos.c.name == display_name(os.fsencode(word)))
     return found
+
+
+def _find_at(path: bytes, connection: Connection) -> dict[int, Any]:
+    """The videos whose file lies at a path, by whatever links it leads there.
+
+    Other clips may have lain there before: if a file is there now, only its own videos are meant.
+    """
+    real = os.path.join(os.path.realpath(os.path.dirname(path)), base_name(path))
+    rows = {row.id: row for row in rows_at(connection, [path, real], *COMPARED)}
+    file = _file_at(real)
+    if file is not None:
+        columns = (videos.c[name] for name in ("id", "path", *COMPARED))
+        same = connection.execute(select(*columns).where(is_file(file.identity)))
+        # The home's inbox may be a link to the folder that the path names.
+        rows |= {row.id: row for row in same if _is_same_place(row.path, real)}
+        rows = {id_: row for id_, row in rows.items() if _is_of_today(row, file)}
+    return find(connection, videos.c.id.in_(list(rows)))
+
+
+def _file_at(path: bytes) -> Found | None:
+    try:
+        identity = identify(path)
+    except OSError:
+        return None
+    return None if identity is None else Found(path, identity)
+
+
+def _is_of_today(row: Any, file: Found) -> bool:
+    """Whether the file at the path of a row is the row's file, or will soon be."""
+    return row.state in ("waiting", "queued", "claimed") or is_same(row, file)
+
+
+def _is_same_place(one: bytes, other: bytes) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False

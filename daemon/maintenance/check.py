@@ -17,6 +17,7 @@ from sqlalchemy.exc import DatabaseError
 from daemon.database.connection import explaining, opened
 from daemon.database.files import predicted_row, unexplained
 from daemon.database.integrity import SHOWN, damage
+from daemon.database.root import follow_home
 from daemon.database.tables import PREDICTED, content_of_video, predictions, that_counts, videos
 from daemon.home import settings
 from daemon.home.clock import now
@@ -80,6 +81,8 @@ class Check:
         with opened(self._home.database, read_only=not self._may_repair) as engine:
             self._engine = engine
             self._repair = Repair(self._home, engine)
+            if self._may_repair:
+                follow_home(engine, self._home.root)
             yield from self._check_references()
             yield from self._check_rows()
             yield from self._check_files()
