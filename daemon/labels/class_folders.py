@@ -23,7 +23,7 @@ from daemon.labels.classes import offered_classes
 from daemon.labels.groups import regroup
 from daemon.labels.labels import Label, Origin, add_label
 from daemon.labels.queries import find
-from learner.classes import why_not_a_class
+from learner.classes import class_named, is_system_folder, normal_name, why_not_a_class
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +42,8 @@ class ClassFolders:
         self._writer = engine.execution_options(writes=True)
         # Paths that a warning was logged for, so that it is logged once.
         self._warned: set[bytes] = set()
-        # Names of folders that were found to be classes, so that they are checked once.
-        self._classes: set[str] = set()
+        # The classes of folders by the folders' names, so that they are checked once.
+        self._classes: dict[str, str] = {}
 
     def not_put_by_us(self, files: Sequence[Found]) -> list[Found]:
         """Those of the files in class folders that vidwatch did not put where they are."""
@@ -92,14 +92,35 @@ class ClassFolders:
         name = folder[1]
         if folder == UNSURE_FOLDER or name in self._classes:
             return None
+        if is_system_folder(name):
+            return "a file server or the system made it"
         existing = set(offered_classes(connection))
         before = self._folders.class_folder(known["path"]) if known is not None else None
         if before is not None and not self._is_there(before):
             existing.discard(before[1])
-        reason = why_not_a_class(name, existing)
+        class_name = class_named(name, existing)
+        reason = why_not_a_class(class_name, existing)
         if reason is None:
-            self._classes.add(name)
+            self._classes[name] = class_name
         return reason
+
+    def _label_of(self, video: int, folder: ClassFolder) -> Label:
+        """The label that is given by putting a file into a class folder."""
+        if folder == UNSURE_FOLDER:
+            return Label(video, "unsure")
+        return Label(video, "labelled", self._classes[folder[1]])
+
+    def _is_same_class(
+        self, connection: Connection, before: ClassFolder | None, folder: ClassFolder
+    ) -> bool:
+        """Whether two folders are of one class, as those of an "ö" in its two encodings."""
+        if before is None or before == folder:
+            return before == folder
+        if before[0] != folder[0] or normal_name(before[1]) != normal_name(folder[1]):
+            return False
+        # A database of an older vidwatch may have both names as classes.
+        existing = offered_classes(connection)
+        return class_named(before[1], existing) == class_named(folder[1], existing)
 
     def _is_there(self, folder: ClassFolder) -> bool:
         """Whether there is a class folder of exactly this name, also if names have no case."""
@@ -125,7 +146,7 @@ class ClassFolders:
         new = _add_to_queue(connection, file, now)
         row = {"content": new, "state": "queued", "duplicate_of": None}
         origin = Origin("folder", _owner(file.path), now)
-        add_label(connection, self._folders, row, _label_of(new, folder), origin)
+        add_label(connection, self._folders, row, self._label_of(new, folder), origin)
 
     def _follow(
         self, connection: Connection, row: Any, file: Found, folder: ClassFolder, now: datetime
@@ -146,9 +167,9 @@ class ClassFolders:
         self._follow_group(connection, row, file)
         if self._is_of_moved_home(row["path"], path):
             return bool(row["state"] == "waiting")
-        if self._folders.class_folder(row["path"]) == folder:
+        if self._is_same_class(connection, self._folders.class_folder(row["path"]), folder):
             return bool(row["state"] == "waiting")
-        label = _label_of(row["id"], folder)
+        label = self._label_of(row["id"], folder)
         text = label.class_name or label.verdict
         log.info("%s: labelled %s by hand (id=%d)", _shown(path), text, row["id"])
         origin = Origin("moved", _owner(path), now)
@@ -181,7 +202,7 @@ class ClassFolders:
         copy |= {"state": "filed", "duplicate_of": row["content"]}
         connection.execute(insert(videos).values(**copy, arrived_at=now, finished_at=now))
         origin = Origin("moved", _owner(file.path), now)
-        add_label(connection, self._folders, row, _label_of(row["id"], folder), origin)
+        add_label(connection, self._folders, row, self._label_of(row["id"], folder), origin)
         return True
 
     def _leave_alone(self, path: bytes, reason: str) -> None:
@@ -206,7 +227,7 @@ def is_label(
     folder = folders.class_folder(file.path)
     if folder is None:
         return False
-    if folder != UNSURE_FOLDER and why_not_a_class(folder[1], classes):
+    if folder != UNSURE_FOLDER and why_not_a_class(class_named(folder[1], classes), classes):
         return False
     if _by_identity(connection, file.identity) is not None:
         return True
@@ -289,13 +310,6 @@ def _is_there(path: bytes, identity: Identity) -> bool:
         return identify(path) == identity
     except OSError:
         return False
-
-
-def _label_of(video: int, folder: ClassFolder) -> Label:
-    """The label that is given by putting a file into a class folder."""
-    if folder == UNSURE_FOLDER:
-        return Label(video, "unsure")
-    return Label(video, "labelled", folder[1])
 
 
 def _owner(path: bytes) -> str:

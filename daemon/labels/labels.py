@@ -7,7 +7,7 @@ that of a copy is kept with the first video that held it. What class folders say
 
 import getpass
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -52,18 +52,35 @@ class Labels:
         self._folders = folders
         self._writer = engine.execution_options(writes=True)
 
-    def add(self, new: Sequence[Label], source: Source, who: str, now: datetime) -> None:
+    def add(
+        self,
+        new: Sequence[Label],
+        source: Source,
+        who: str,
+        now: datetime,
+        *,
+        new_class: bool = False,
+    ) -> None:
         """Add labels, all or none; the daemon moves the files.
 
+        Args:
+            new: The labels. Their classes may be written in whatever form means them.
+            source: How they are given.
+            who: Who gives them.
+            now: When.
+            new_class: Whether a class that is nearly another one is meant.
+
         Raises:
-            VidwatchError: a video does not exist or failed, or a name can be no class or differs
-                from another class in case only; names each.
+            VidwatchError: a video does not exist or failed, or a name can be no class; names each.
+            DidYouMeanError: a class is new, and nearly another one; names each.
         """
-        names = {str(label.class_name) for label in new if label.verdict == "labelled"}
+        names = {label.class_name for label in new if label.class_name is not None}
         with self._writer.begin() as connection:
-            require_class_names(connection, names)
+            classes = require_class_names(connection, names, may_be_new=new_class)
             rows = _require(connection, [label.video_id for label in new])
             for label in new:
+                if label.class_name is not None:
+                    label = replace(label, class_name=classes[label.class_name])
                 origin = Origin(source, who, now)
                 add_label(connection, self._folders, rows[label.video_id], label, origin)
 

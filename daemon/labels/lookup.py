@@ -3,6 +3,7 @@
 import csv
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,10 +13,10 @@ from daemon.database.files import is_file, is_same, rows_at
 from daemon.database.tables import videos
 from daemon.home.folders import Found
 from daemon.home.identity import base_name, display_name, identify
-from daemon.labels.classes import offered_classes
+from daemon.labels.classes import DidYouMeanError, did_you_mean, offered_classes
 from daemon.labels.labels import Label
 from daemon.labels.queries import find
-from learner.classes import why_not_a_class
+from learner.classes import class_named, likely_meant, why_not_a_class
 from learner.errors import VidwatchError
 
 LONGEST_ID = 18  # digits: SQLite's largest integer has 19
@@ -57,27 +58,60 @@ def require_class(word: str, folder: Path, engine: Engine) -> None:
     raise VidwatchError(f"{word!r} means video {video['id']}, not a class; give the class last")
 
 
-def import_csv(path: Path, engine: Engine) -> list[Label]:
+def import_csv(path: Path, engine: Engine, *, new_class: bool = False) -> list[Label]:
     """The labels in a CSV file with the columns `file` (id, path or name of a video) and `label`.
+
+    Args:
+        path: The file.
+        engine: Of the database.
+        new_class: Whether a class that is nearly another one is meant.
 
     Raises:
         VidwatchError: it cannot be read, lacks a column, or has wrong lines; names each line.
+        DidYouMeanError: as before, and a class is new, and nearly another one.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file, engine.begin() as connection:
-            labels, errors = _read_table(path, file, connection)
+            classes = _Classes(set(offered_classes(connection)), new_class)
+            labels, errors = _read_table(path, file, classes, connection)
     except OSError as error:
         raise VidwatchError(f"{path}: cannot be read ({error.strerror})") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise VidwatchError(f"{path}: cannot be read as CSV in UTF-8 ({error})") from error
     if errors:
-        raise VidwatchError(f"{path}: nothing was imported. " + "; ".join(errors))
+        text = f"{path}: nothing was imported. " + "; ".join(errors)
+        raise DidYouMeanError(text, classes.meant) if classes.meant else VidwatchError(text)
     if not labels:
         raise VidwatchError(f"{path}: no labels in it")
     return labels
 
 
-def _read_table(path: Path, file: IO[str], connection: Connection) -> tuple[list[Label], list[str]]:
+@dataclass(frozen=True)
+class _Classes:
+    """The classes of a table, and those that there are."""
+
+    existing: set[str]
+    may_be_new: bool
+    """Whether a class that is nearly another one is meant."""
+    meant: dict[str, str] = field(default_factory=dict)
+    """The classes that were probably meant, by the names in the table."""
+
+    def named(self, name: str) -> str:
+        """The class that a name means; from then on, there is that class."""
+        class_name = class_named(name, self.existing)
+        if reason := why_not_a_class(class_name):
+            raise VidwatchError(f"label {name!r}: {reason}")
+        nearly = None if self.may_be_new else likely_meant(class_name, self.existing)
+        if nearly:
+            self.meant[name] = nearly
+            raise VidwatchError(did_you_mean(name, nearly))
+        self.existing.add(class_name)
+        return class_name
+
+
+def _read_table(
+    path: Path, file: IO[str], classes: _Classes, connection: Connection
+) -> tuple[list[Label], list[str]]:
     """The labels of the right lines, and what is wrong with the others."""
     # In countries with a decimal comma, Excel separates columns by semicolons.
     delimiter = max(",;\t", key=file.readline().count)
@@ -88,7 +122,6 @@ def _read_table(path: Path, file: IO[str], connection: Connection) -> tuple[list
         raise VidwatchError(f"{path}: no column {names}; its first line names them")
     labels = []
     errors = []
-    classes = set(offered_classes(connection))
     for row in reader:
         try:
             labels.append(_read_row(row, path.parent, classes, connection))
@@ -98,14 +131,11 @@ def _read_table(path: Path, file: IO[str], connection: Connection) -> tuple[list
 
 
 def _read_row(
-    row: dict[str, str | None], folder: Path, classes: set[str], connection: Connection
+    row: dict[str, str | None], folder: Path, classes: _Classes, connection: Connection
 ) -> Label:
-    """The label of one line. `classes` are those that there are; a new one is added."""
+    """The label of one line."""
     name = (row["file"] or "").strip()
-    class_name = (row["label"] or "").strip()
-    if reason := why_not_a_class(class_name, classes):
-        raise VidwatchError(f"label {class_name!r}: {reason}")
-    classes.add(class_name)
+    class_name = classes.named(row["label"] or "")
     if None in row:
         raise VidwatchError("more columns than the first line names")
     video = _find_video(name, folder, connection)

@@ -20,7 +20,7 @@ from daemon.database.tables import (
 from daemon.home.folder import Home, Running
 from daemon.home.folders import Folders
 from daemon.home.unsure import UnsureRule, unsure_rule
-from daemon.labels.classes import starter_is_outgrown
+from daemon.labels.classes import odd_names, starter_is_outgrown
 from daemon.labels.queries import label_of
 from daemon.report.accuracy import Quality, quality
 from daemon.report.training import (
@@ -118,6 +118,8 @@ class Status:
     """How many were filed, on average over `RATE_WINDOW`."""
     quality: Quality
     training: TrainingStatus
+    odd_names: list[str]
+    """What is wrong with the names of classes, and what to do."""
     recent: list[RecentVideo]
     """The videos finished last, the newest first."""
     failed: list[Problem]
@@ -146,6 +148,7 @@ class Status:
             "clips_a_minute": self.clips_a_minute,
             **self.quality.to_json(),
             "training": asdict(self.training),
+            "odd_names": self.odd_names,
             "recent": [video.to_json() for video in self.recent],
             "failures": [asdict(problem) for problem in self.failed],
             "troubles": [asdict(problem) for problem in self.troubled],
@@ -180,6 +183,7 @@ def read_status(home: Home, now: datetime) -> Status:
                 clips_a_minute=_clips_a_minute(connection, now),
                 quality=quality(connection, Folders(home.root), model, now),
                 training=read_training(connection, outlook),
+                odd_names=odd_names(connection, home.root / "labelled"),
                 recent=_recent(connection),
                 failed=_problems(connection, videos.c.error),
                 troubled=_problems(connection, videos.c.trouble),
