@@ -129,7 +129,7 @@ def labels(context: typer.Context, as_json: Json = False) -> None:
     from daemon.home import settings
     from daemon.home.folders import Folders
     from daemon.labels import quality
-    from daemon.labels.classes import odd_names
+    from daemon.labels.odd_names import odd_names
     from daemon.report import next_training
     from daemon.report.labels import render, render_suggestions
     from daemon.training.forecast import forecast
@@ -141,7 +141,7 @@ def labels(context: typer.Context, as_json: Json = False) -> None:
         found = quality.examine(connection, Folders(home.root), home.models, least)
         coming = forecast(engine, home, loaded)
         suggested = next_training.suggestions(connection, coming)
-        names = odd_names(connection, home.root / "labelled")
+        names = odd_names(connection, home.root)
     if as_json:
         outlook = next_training.to_json(coming, suggested)
         print(json.dumps({**found.to_json(), "odd_names": names, "next_training": outlook}))

@@ -6,7 +6,7 @@ If a file lies where vidwatch put it, that is no label. In another class folder,
 import logging
 import os
 import pwd
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,11 +19,12 @@ from daemon.database.tables import PREDICTED, videos
 from daemon.home.folders import UNSURE, Folders, Found, sub_folder
 from daemon.home.identity import Identity, display_name, identify
 from daemon.home.texts import printable
-from daemon.labels.classes import offered_classes
+from daemon.labels.classes import KnownClasses, changed_names
 from daemon.labels.groups import regroup
 from daemon.labels.labels import Label, Origin, add_label
 from daemon.labels.queries import find
-from learner.classes import class_named, is_system_folder, normal_name, why_not_a_class
+from daemon.labels.renamed_folders import exists, forget_undone, is_renaming
+from learner.classes import is_system_folder, normal_name, why_not_a_class
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class ClassFolders:
         self._warned: set[bytes] = set()
         # The classes of folders by the folders' names, so that they are checked once.
         self._classes: dict[str, str] = {}
+        self._changed: dict[str, str | None] = {}
 
     def not_put_by_us(self, files: Sequence[Found]) -> list[Found]:
         """Those of the files in class folders that vidwatch did not put where they are."""
@@ -56,8 +58,17 @@ class ClassFolders:
         Returns how many videos have work to do now.
         """
         with self._writer.begin() as connection:
+            self._follow_changes(connection)
             new = _not_put_by_us(connection, files)
             return sum(self._notice(connection, file, now) for file in new)
+
+    def _follow_changes(self, connection: Connection) -> None:
+        """Follow what people have done to classes and class folders meanwhile."""
+        forget_undone(connection, self._folders)
+        changed = changed_names(connection)
+        if changed != self._changed:
+            self._classes.clear()
+            self._changed = changed
 
     def _notice(self, connection: Connection, file: Found, now: datetime) -> bool:
         """Note what a person says by this file. Returns whether its video has work to do now."""
@@ -94,11 +105,12 @@ class ClassFolders:
             return None
         if is_system_folder(name):
             return "a file server or the system made it"
-        existing = set(offered_classes(connection))
+        known_classes = KnownClasses(connection)
+        existing = known_classes.existing
         before = self._folders.class_folder(known["path"]) if known is not None else None
-        if before is not None and not self._is_there(before):
+        if before is not None and not exists(self._folders, before):
             existing.discard(before[1])
-        class_name = class_named(name, existing)
+        class_name = known_classes.named(name)
         reason = why_not_a_class(class_name, existing)
         if reason is None:
             self._classes[name] = class_name
@@ -116,19 +128,13 @@ class ClassFolders:
         """Whether two folders are of one class, as those of an "ö" in its two encodings."""
         if before is None or before == folder:
             return before == folder
-        if before[0] != folder[0] or normal_name(before[1]) != normal_name(folder[1]):
+        names = {before[1], folder[1]}
+        are_alike = len(set(map(normal_name, names))) == 1
+        if before[0] != folder[0] or not (are_alike or names & self._changed.keys()):
             return False
         # A database of an older vidwatch may have both names as classes.
-        existing = offered_classes(connection)
-        return class_named(before[1], existing) == class_named(folder[1], existing)
-
-    def _is_there(self, folder: ClassFolder) -> bool:
-        """Whether there is a class folder of exactly this name, also if names have no case."""
-        kind, name = map(os.fsencode, folder)
-        try:
-            return name in os.listdir(self._folders.root + b"/" + kind)
-        except OSError:
-            return True
+        known_classes = KnownClasses(connection)
+        return len(set(map(known_classes.named, names))) == 1
 
     def _notice_unknown(
         self, connection: Connection, file: Found, folder: ClassFolder, now: datetime
@@ -168,6 +174,8 @@ class ClassFolders:
         if self._is_of_moved_home(row["path"], path):
             return bool(row["state"] == "waiting")
         if self._is_same_class(connection, self._folders.class_folder(row["path"]), folder):
+            return bool(row["state"] == "waiting")
+        if is_renaming(connection, self._folders, row, path, now):
             return bool(row["state"] == "waiting")
         label = self._label_of(row["id"], folder)
         text = label.class_name or label.verdict
@@ -211,9 +219,7 @@ class ClassFolders:
             self._warned.add(path)
 
 
-def is_label(
-    connection: Connection, folders: Folders, file: Found, classes: Collection[str]
-) -> bool:
+def is_label(connection: Connection, folders: Folders, file: Found, classes: KnownClasses) -> bool:
     """Whether a file that no row explains will be taken for a label by the daemon, and stay.
 
     A file that replaced a predicted one, or was changed after it was filed, is no label.
@@ -222,12 +228,12 @@ def is_label(
         connection: To the database.
         folders: The home's folders.
         file: The file.
-        classes: Those of `offered_classes`, which reads all labels.
+        classes: The classes, which take time to read.
     """
     folder = folders.class_folder(file.path)
     if folder is None:
         return False
-    if folder != UNSURE_FOLDER and why_not_a_class(class_named(folder[1], classes), classes):
+    if folder != UNSURE_FOLDER and why_not_a_class(classes.named(folder[1]), classes.existing):
         return False
     if _by_identity(connection, file.identity) is not None:
         return True

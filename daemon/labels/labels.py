@@ -110,7 +110,7 @@ class Labels:
             rows = _require(connection, ids)
             for video in ids:
                 label = _take_back(connection, rows[video], Origin(source, who, now))
-                _move_to(connection, self._folders, rows[video], label)
+                move_to(connection, self._folders, rows[video], label)
 
 
 def add_label(
@@ -135,7 +135,7 @@ def add_label(
         "created_at": origin.at,
     }
     connection.execute(insert(labels).values(**columns))
-    _move_to(connection, folders, row, label)
+    move_to(connection, folders, row, label)
 
 
 def current_user() -> str:
@@ -185,7 +185,7 @@ def _require(connection: Connection, ids: Iterable[int]) -> dict[int, Any]:
     return found
 
 
-def _move_to(connection: Connection, folders: Folders, row: Any, label: Label) -> None:
+def move_to(connection: Connection, folders: Folders, row: Any, label: Label) -> None:
     """Have the first file of a content moved to where its label puts it."""
     if row["duplicate_of"] is not None:
         row = find(connection, videos.c.id == row["content"])[row["content"]]

@@ -13,10 +13,10 @@ from daemon.database.files import is_file, is_same, rows_at
 from daemon.database.tables import videos
 from daemon.home.folders import Found
 from daemon.home.identity import base_name, display_name, identify
-from daemon.labels.classes import DidYouMeanError, did_you_mean, offered_classes
+from daemon.labels.classes import DidYouMeanError, KnownClasses, did_you_mean
 from daemon.labels.labels import Label
 from daemon.labels.queries import find
-from learner.classes import class_named, likely_meant, why_not_a_class
+from learner.classes import likely_meant, why_not_a_class
 from learner.errors import VidwatchError
 
 LONGEST_ID = 18  # digits: SQLite's largest integer has 19
@@ -72,7 +72,7 @@ def import_csv(path: Path, engine: Engine, *, new_class: bool = False) -> list[L
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file, engine.begin() as connection:
-            classes = _Classes(set(offered_classes(connection)), new_class)
+            classes = _Classes(KnownClasses(connection), new_class)
             labels, errors = _read_table(path, file, classes, connection)
     except OSError as error:
         raise VidwatchError(f"{path}: cannot be read ({error.strerror})") from error
@@ -90,7 +90,7 @@ def import_csv(path: Path, engine: Engine, *, new_class: bool = False) -> list[L
 class _Classes:
     """The classes of a table, and those that there are."""
 
-    existing: set[str]
+    known: KnownClasses
     may_be_new: bool
     """Whether a class that is nearly another one is meant."""
     meant: dict[str, str] = field(default_factory=dict)
@@ -98,14 +98,15 @@ class _Classes:
 
     def named(self, name: str) -> str:
         """The class that a name means; from then on, there is that class."""
-        class_name = class_named(name, self.existing)
+        existing = self.known.existing
+        class_name = self.known.named(name)
         if reason := why_not_a_class(class_name):
             raise VidwatchError(f"label {name!r}: {reason}")
-        nearly = None if self.may_be_new else likely_meant(class_name, self.existing)
+        nearly = None if self.may_be_new else likely_meant(class_name, existing)
         if nearly:
             self.meant[name] = nearly
             raise VidwatchError(did_you_mean(name, nearly))
-        self.existing.add(class_name)
+        existing.add(class_name)
         return class_name
 
 

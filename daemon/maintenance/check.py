@@ -26,7 +26,7 @@ from daemon.home.folders import Folders, Found
 from daemon.home.identity import Identity, identify
 from daemon.home.moving import our_files, reason_texts, sha256_if_readable
 from daemon.labels.class_folders import is_label
-from daemon.labels.classes import offered_classes
+from daemon.labels.classes import KnownClasses
 from daemon.maintenance.backup import backups_in
 from daemon.maintenance.finding import Finding
 from daemon.maintenance.leftovers import leftovers
@@ -264,9 +264,9 @@ class Check:
             ]
 
     @cached_property
-    def _class_names(self) -> list[str]:
+    def _classes(self) -> KnownClasses:
         with self._engine.begin() as connection:
-            return offered_classes(connection)
+            return KnownClasses(connection)
 
     def _check_stranger(self, file: Found, texts: Sequence[bytes]) -> Finding:
         """A file that no row explains.
@@ -278,7 +278,7 @@ class Check:
         where = os.fsdecode(file.path)
         problem = "is not in the database"
         with self._engine.begin() as connection:
-            if is_label(connection, folders, file, self._class_names):
+            if is_label(connection, folders, file, self._classes):
                 problem += "; the daemon will take its folder for a label"
                 return Finding("label", where, problem, harmless=True)
         is_classified = file.path.startswith(folders.root + b"/classified/")

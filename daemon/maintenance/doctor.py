@@ -20,7 +20,7 @@ from daemon.home.folder import FOLDERS, Home
 from daemon.home.mounts import filesystem_of, is_network
 from daemon.home.settings import Settings
 from daemon.home.space import GIGABYTE
-from daemon.labels.classes import odd_names
+from daemon.labels.odd_names import odd_names
 from daemon.maintenance.backup import newest_backup_time
 from daemon.maintenance.finding import Line
 from daemon.maintenance.machine import (
@@ -198,7 +198,7 @@ def _check_names(home: Home) -> Iterator[Line]:
 
 def _odd_names(engine: Engine, home: Home) -> list[str]:
     with engine.begin() as connection:
-        return odd_names(connection, home.root / "labelled")
+        return odd_names(connection, home.root)
 
 
 def _check_backup(home: Home, loaded: Settings) -> Iterator[Line]:

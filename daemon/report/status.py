@@ -20,7 +20,8 @@ from daemon.database.tables import (
 from daemon.home.folder import Home, Running
 from daemon.home.folders import Folders
 from daemon.home.unsure import UnsureRule, unsure_rule
-from daemon.labels.classes import odd_names, starter_is_outgrown
+from daemon.labels.classes import starter_is_outgrown
+from daemon.labels.odd_names import odd_names
 from daemon.labels.queries import label_of
 from daemon.report.accuracy import Quality, quality
 from daemon.report.training import (
@@ -183,7 +184,7 @@ def read_status(home: Home, now: datetime) -> Status:
                 clips_a_minute=_clips_a_minute(connection, now),
                 quality=quality(connection, Folders(home.root), model, now),
                 training=read_training(connection, outlook),
-                odd_names=odd_names(connection, home.root / "labelled"),
+                odd_names=odd_names(connection, home.root),
                 recent=_recent(connection),
                 failed=_problems(connection, videos.c.error),
                 troubled=_problems(connection, videos.c.trouble),

@@ -17,6 +17,7 @@ from starlette.staticfiles import StaticFiles
 
 from daemon.labels.classes import DidYouMeanError, offered_classes
 from daemon.labels.labels import newest_label
+from daemon.labels.renamed_folders import questions
 from daemon.report.next_training import in_words
 from daemon.review import pages
 from daemon.review.cards import LIKELIEST, Card, read_cards, read_spec
@@ -96,6 +97,7 @@ def _queue(request: Request, refusal: Refusal | None = None) -> Response:
         cards = read_cards(connection, site.home, shown)
         classes = offered_classes(connection)
         newest = newest_label(connection)
+        asked = questions(connection, site.home.root)
     message = session.message
     session.message = ""
     return site.render(
@@ -109,6 +111,7 @@ def _queue(request: Request, refusal: Refusal | None = None) -> Response:
         waiting=waiting,
         skipped=len(session.skipped),
         classes=classes,
+        questions=asked,
         seen=newest,
         outlook=in_words(coming) if coming and newest else "",
         empty=EMPTY,

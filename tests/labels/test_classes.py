@@ -10,16 +10,15 @@ from hypothesis import strategies as st
 from sqlalchemy import insert
 
 from daemon.database.tables import labels
+from daemon.labels.class_changes import ClassChanges
 from daemon.labels.classes import (
     DidYouMeanError,
-    alike_classes,
-    odd_names,
     offered_classes,
-    refused_folders,
     starter_is_outgrown,
 )
 from daemon.labels.labels import Label
 from daemon.labels.lookup import import_csv
+from daemon.labels.odd_names import alike_classes, odd_names, refused_folders
 from daemon.report.status import read_status
 from learner.classes import (
     EMPTY,
@@ -88,7 +87,7 @@ def test_a_folder_of_a_file_server_is_never_a_class(name: str, home: MadeHome) -
         assert home.class_folders.notice([found], home.tick()) == 0
     assert home.given_labels() == []
     with home.engine.begin() as connection:
-        assert odd_names(connection, home.root / "labelled") == []
+        assert odd_names(connection, home.root) == []
 
 
 @pytest.mark.parametrize("other", ["Sking", "Skiiing", "Skling", "Skiign", "skiign", "kSiing"])
@@ -211,7 +210,7 @@ def test_one_class_by_folder_command_and_table_whatever_the_form_of_its_name(
     assert home.class_folders.notice([home.found(moved)], home.tick()) == 0
     assert len(home.given_labels()) == 6
     with home.engine.begin() as connection:
-        assert odd_names(connection, home.root / "labelled") == []
+        assert odd_names(connection, home.root) == []
 
 
 def test_a_misspelt_folder_is_a_class_and_a_question_until_a_person_says_so(
@@ -224,7 +223,7 @@ def test_a_misspelt_folder_is_a_class_and_a_question_until_a_person_says_so(
 
     def questions() -> list[str]:
         with home.engine.begin() as connection:
-            return odd_names(connection, home.root / "labelled")
+            return odd_names(connection, home.root)
 
     assert [line for line in questions() if "'Skiign' is new: did you mean 'Skiing'" in line]
     assert read_status(home.home, home.now).to_json()["odd_names"] == questions()
@@ -270,7 +269,15 @@ def test_a_class_folder_may_be_renamed_to_another_case(home: MadeHome) -> None:
     (home.root / "labelled/cat").rename(home.root / "labelled/Cat")
     files = [home.found(path) for path in sorted((home.root / "labelled/Cat").iterdir())]
     home.class_folders.notice(files, home.tick())
-    assert [row[2] for row in home.given_labels()] == ["cat", "cat", "Cat", "Cat"]
+    assert [row[2] for row in home.given_labels()] == ["cat", "cat"]
+    with home.engine.begin() as connection:
+        (question,) = [line for line in odd_names(connection, home.root) if "renamed" in line]
+    assert "vidwatch classes rename cat Cat" in question
+    ClassChanges(home.engine, home.folders, "ann").rename("cat", "Cat", home.tick())
+    assert offered(home) == ["Cat"]
+    assert {home.place(video) for video in (1, 2)} == {"labelled/Cat/a.avi", "labelled/Cat/b.avi"}
+    with home.engine.begin() as connection:
+        assert odd_names(connection, home.root) == []
 
 
 def test_empty_scenes_are_labelled_by_their_folder(home: MadeHome) -> None:

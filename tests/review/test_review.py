@@ -143,6 +143,17 @@ def test_a_class_that_is_nearly_another_one_is_asked_about_for_several_cards(
     assert [row[2] for row in home.given_labels()] == ["bright", "bright"]
 
 
+def test_a_renamed_class_folder_is_asked_about_on_the_page(
+    home: ReviewedHome, browser: Browser
+) -> None:
+    home.clip("a.avi")
+    (home.root / "classified/bright").rename(home.root / "classified/sunny")
+    found = home.found(home.root / "classified/sunny/a.avi")
+    home.class_folders.notice([found], home.tick())
+    assert "vidwatch classes rename bright sunny" in browser.get("/").text
+    assert home.given_labels() == []
+
+
 def test_a_clip_is_labelled_unsure(home: ReviewedHome, browser: Browser) -> None:
     video = home.clip()
     browser.submit(video, action="unsure")
