@@ -17,6 +17,7 @@ from daemon.database.integrity import damage
 from daemon.home import settings
 from daemon.home.clock import now
 from daemon.home.folder import FOLDERS, Home
+from daemon.home.links import links_in
 from daemon.home.mounts import filesystem_of, is_network
 from daemon.home.settings import Settings
 from daemon.home.space import GIGABYTE
@@ -62,6 +63,8 @@ def examine(home: Home) -> Iterator[Line]:
     yield from check_clock(home)
     yield from _check_database(home)
     yield from _check_names(home)
+    for problem in links_in(home.root):
+        yield Line("links", "warning", problem)
     yield from _check_backup(home, loaded)
     yield from check_device(loaded)
     yield from _check_models(home, loaded)

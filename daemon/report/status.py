@@ -19,6 +19,7 @@ from daemon.database.tables import (
 )
 from daemon.home.folder import Home, Running
 from daemon.home.folders import Folders
+from daemon.home.links import links_in
 from daemon.home.unsure import UnsureRule, unsure_rule
 from daemon.labels.classes import starter_is_outgrown
 from daemon.labels.odd_names import odd_names
@@ -121,6 +122,8 @@ class Status:
     training: TrainingStatus
     odd_names: list[str]
     """What is wrong with the names of classes, and what to do."""
+    links: list[str]
+    """Which links in the home's folders are left alone."""
     recent: list[RecentVideo]
     """The videos finished last, the newest first."""
     failed: list[Problem]
@@ -150,6 +153,7 @@ class Status:
             **self.quality.to_json(),
             "training": asdict(self.training),
             "odd_names": self.odd_names,
+            "links": self.links,
             "recent": [video.to_json() for video in self.recent],
             "failures": [asdict(problem) for problem in self.failed],
             "troubles": [asdict(problem) for problem in self.troubled],
@@ -185,6 +189,7 @@ def read_status(home: Home, now: datetime) -> Status:
                 quality=quality(connection, Folders(home.root), model, now),
                 training=read_training(connection, outlook),
                 odd_names=odd_names(connection, home.root),
+                links=links_in(home.root),
                 recent=_recent(connection),
                 failed=_problems(connection, videos.c.error),
                 troubled=_problems(connection, videos.c.trouble),

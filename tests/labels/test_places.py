@@ -13,6 +13,8 @@ from daemon.database.tables import home as home_table
 from daemon.home.folder import Home
 from daemon.home.folders import files_below
 from daemon.labels.lookup import find_videos, import_csv
+from daemon.maintenance.doctor import examine
+from daemon.report.status import read_status
 from learner.errors import VidwatchError
 
 
@@ -205,3 +207,34 @@ def test_a_path_may_lead_through_links(home: MadeHome, tmp_path: Path) -> None:
         assert find_videos([name], tmp_path, home.engine) == [waiting]
     home.predict_and_file()
     assert find_videos(["Biking/a.avi"], tmp_path / "link/classified", home.engine) == [waiting]
+
+
+def test_links_are_left_alone_and_said_once_wherever_they_lie(
+    home: MadeHome, tmp_path: Path
+) -> None:
+    assert read_status(home.home, home.now).links == []
+    outside = tmp_path / "outside"
+    for name in ("inbox", "labelled", "classified"):
+        (outside / name).mkdir(parents=True)
+        (outside / name / "a.avi").write_text(name)
+        (home.root / name / "Skiing").symlink_to(outside / name)
+    for number in range(5):
+        (home.inbox / f"{number}.avi").symlink_to(outside / "inbox/a.avi")
+    assert search(home) == 0
+    assert home.rows() == []
+    lines = read_status(home.home, home.now).links
+    assert [line.partition("/ has ")[0] for line in lines] == ["inbox", "labelled", "classified"]
+    assert "6 links (0.avi, 1.avi, 2.avi and 3 more)" in lines[0]
+    assert "1 link (Skiing)" in lines[1]
+    assert [line.text for line in examine(home.home) if line.subject == "links"] == lines
+
+
+def test_a_whole_folder_of_a_home_may_be_a_link_and_is_said_nowhere(
+    home: MadeHome, tmp_path: Path
+) -> None:
+    (home.root / "labelled").rename(tmp_path / "share")
+    (home.root / "labelled").symlink_to(tmp_path / "share")
+    home.put("labelled/Skiing/a.avi")
+    search(home)
+    assert [row[2] for row in home.given_labels()] == ["Skiing"]
+    assert read_status(home.home, home.now).links == []
