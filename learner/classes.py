@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Collection
+from functools import lru_cache
 
 EMPTY = "_empty"
 """The class of clips in which nothing is. It is a class like any other."""
@@ -132,5 +133,6 @@ def _stands_for_itself(name: str, at: int) -> bool:
     return name[at].isdigit() or not (before.isalnum() or after.isalnum())
 
 
+@lru_cache(maxsize=4096)  # of many classes, each is compared with each other one
 def _key(name: str) -> str:
     return normal_name(name).casefold()

@@ -1,5 +1,6 @@
 """Finds links to files and folders in the inbox and among the class folders: none is followed."""
 
+import os
 from pathlib import Path
 
 from daemon.home.texts import printable
@@ -19,7 +20,8 @@ def links_in(root: Path) -> list[str]:
     lines = []
     for name in FOLDERS:
         try:
-            links = sorted(path.name for path in (root / name).iterdir() if path.is_symlink())
+            with os.scandir(root / name) as entries:
+                links = sorted(entry.name for entry in entries if entry.is_symlink())
         except OSError:  # that it is away is shown elsewhere
             continue
         if links:

@@ -13,6 +13,7 @@ from daemon.database.tables import labels
 from daemon.labels.class_changes import ClassChanges
 from daemon.labels.classes import (
     DidYouMeanError,
+    labelled_classes,
     offered_classes,
     starter_is_outgrown,
 )
@@ -257,7 +258,7 @@ def test_a_folder_whose_name_differs_in_case_only_is_left_alone_and_named(
     assert [row[2] for row in home.given_labels()] == ["Cat", "Dog"]
     assert "give 'Cat'" in caplog.text
     with home.engine.begin() as connection:
-        refused = refused_folders(connection, home.root / "labelled")
+        refused = refused_folders(connection, home.root / "labelled", labelled_classes(connection))
     assert set(refused) == {"cat"}
     assert wrong.exists()
 
@@ -313,7 +314,7 @@ def test_classes_of_an_older_home_that_look_the_same_are_found(home: MadeHome) -
             row = {"video_id": video, "verdict": "labelled", "class": name, "source": "csv"}
             connection.execute(insert(labels).values(**row, who="ann", created_at=home.now))
     with home.engine.begin() as connection:
-        assert alike_classes(connection) == [("Cat", "cat")]
+        assert alike_classes(labelled_classes(connection)) == [("Cat", "cat")]
 
 
 def test_a_training_folder_with_such_names_is_refused(tmp_path: Path) -> None:
