@@ -1,7 +1,8 @@
-"""Which names can be a class."""
+"""Which names can be a class, and which class a name means."""
 
 import unicodedata
 from collections.abc import Collection
+from functools import lru_cache
 
 EMPTY = "_empty"
 """The class of clips in which nothing is. It is a class like any other."""
@@ -10,6 +11,31 @@ CLASS_NAME_RULE = (
     "a class must be a folder's name: "
     f"printable, no '/', no '.' or '_' at its start (but for '{EMPTY}'), 200 bytes at most"
 )
+
+# Folders that file servers and operating systems make for themselves, in lower case: bins,
+# thumbnails, snapshots, what a file system check has found.
+SYSTEM_FOLDERS = frozenset(
+    {
+        "#recycle", "#snapshot", "#sharesnap", "@eadir", "@recycle", "@recently-snapshot", "@tmp",
+        "@sharebin", "@sharesnap", "@snapshot", "@__thumb", "$recycle.bin", "recycler", "recycled",
+        "system volume information", "lost+found", "lost.dir", "found.000", "~snapshot",
+        "network trash folder", "temporary items", "__macosx",
+    }
+)  # fmt: skip
+SHORTEST_MISSPELT = 4  # letters: of shorter names, too many differ by one letter
+
+
+def is_system_folder(name: str) -> bool:
+    """Whether a folder of this name was made by a file server or an operating system."""
+    return normal_name(name).lower() in SYSTEM_FOLDERS
+
+
+def normal_name(name: str) -> str:
+    """The one form of a class name: without spaces around it, and composed (Unicode's NFC).
+
+    macOS writes the "ö" of a file's name as two characters, other systems as one.
+    """
+    return unicodedata.normalize("NFC", name).strip()
 
 
 def is_class_name(name: object) -> bool:
@@ -22,25 +48,54 @@ def is_class_name(name: object) -> bool:
     return len(encoded) <= 200 and name.isprintable() and "/" not in name
 
 
-def why_not_a_class(name: str, existing: Collection[str] = ()) -> str | None:
-    """Why a person may not give a class this name; None if they may.
+def class_named(name: str, existing: Collection[str] = ()) -> str:
+    """The class that a name means: one that there is, else the name in its normal form.
 
-    Two names that look the same to people would be two classes, each with half of the clips. A
-    model or a database that has such a class already keeps it.
+    A model or a database that has a class of another form already keeps it.
+
+    Args:
+        name: The name, in whatever form.
+        existing: The classes that there are.
+    """
+    if name in existing:
+        return name
+    normal = normal_name(name)
+    if normal in existing:
+        return normal
+    return next((other for other in sorted(existing) if normal_name(other) == normal), normal)
+
+
+def why_not_a_class(name: str, existing: Collection[str] = ()) -> str | None:
+    """Why a class cannot have this name, as `class_named` gives it; None if it can.
+
+    Two names that look the same to people would be two classes, each with half of the clips.
 
     Args:
         name: The name.
         existing: The classes that there are.
     """
+    if is_system_folder(name):
+        return f"{name!r} is a folder that a file server or the system makes, and never a class"
     if not is_class_name(name):
         return CLASS_NAME_RULE
     if name in existing:
         return None
-    if name != name.strip():
-        return f"a class has no space at its start or end; give {name.strip()!r}"
     if same := same_but_for_case(name, existing):
         return f"there is a class {same!r}, which differs in case only; give {same!r}"
     return None
+
+
+def likely_meant(name: str, existing: Collection[str]) -> str | None:
+    """The class that a person probably meant by a new name; None if there is none.
+
+    It differs in case only, or by one slip: a letter that is wrong, missing or too many, or two
+    neighbours that are swapped.
+    """
+    if name in existing:
+        return None
+    if same := same_but_for_case(name, existing):
+        return same
+    return next((other for other in sorted(existing) if is_misspelt(name, other)), None)
 
 
 def same_but_for_case(name: str, others: Collection[str]) -> str | None:
@@ -52,5 +107,32 @@ def same_but_for_case(name: str, others: Collection[str]) -> str | None:
     return next((other for other in sorted(others) if other != name and _key(other) == key), None)
 
 
+def is_misspelt(name: str, other: str) -> bool:
+    """Whether two names differ by one slip in typing, apart from case.
+
+    Numbers, and letters that stand alone, are no slips: "Team 1" and "Team 2", "Team A" and "Team
+    B" are two classes.
+    """
+    short, long = sorted((_key(name), _key(other)), key=len)
+    if len(short) < SHORTEST_MISSPELT or short == long or len(long) > len(short) + 1:
+        return False
+    pairs = zip(short, long, strict=False)
+    at = next((at for at, (one, two) in enumerate(pairs) if one != two), len(short))
+    if len(short) < len(long):
+        return short[at:] == long[at + 1 :] and not _stands_for_itself(long, at)
+    if short[at + 1 :] == long[at + 1 :]:
+        return not (_stands_for_itself(long, at) or _stands_for_itself(short, at))
+    is_swapped = short[at : at + 2] == long[at : at + 2][::-1] and short[at + 2 :] == long[at + 2 :]
+    return is_swapped and not (short[at].isdigit() or long[at].isdigit())
+
+
+def _stands_for_itself(name: str, at: int) -> bool:
+    """Whether the character at a place is a digit, or a word of its own."""
+    before = name[at - 1 : at]
+    after = name[at + 1 : at + 2]
+    return name[at].isdigit() or not (before.isalnum() or after.isalnum())
+
+
+@lru_cache(maxsize=4096)  # of many classes, each is compared with each other one
 def _key(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
+    return normal_name(name).casefold()

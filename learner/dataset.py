@@ -13,7 +13,7 @@ import torch
 
 from learner import files
 from learner.cache import Cache, Shelf
-from learner.classes import why_not_a_class
+from learner.classes import class_named, is_system_folder, normal_name, why_not_a_class
 from learner.classifier import Classifier, decoded
 from learner.errors import VidwatchError
 from learner.groups import GROUP_PATTERN, compile_pattern, group_of
@@ -79,7 +79,8 @@ def find_clips(root: Path, group_pattern: str = GROUP_PATTERN) -> list[LabelledC
     by_content: dict[str, LabelledClip] = {}
     labels = set[str]()
     for path in sorted(_files(root)):
-        label, *folders, name = path.relative_to(root).parts
+        folder_name, *folders, name = path.relative_to(root).parts
+        label = class_named(folder_name, labels)
         if label not in labels:
             if reason := why_not_a_class(label, labels):
                 hint = "rename it or move it away"
@@ -98,7 +99,7 @@ def find_clips(root: Path, group_pattern: str = GROUP_PATTERN) -> list[LabelledC
             "put clips into folders named after their classes"
         )
     clips = list(by_content.values())
-    empty = sorted(_class_folders(root) - {clip.label for clip in clips})
+    empty = sorted({normal_name(name) for name in _class_folders(root)} - labels)
     if empty:
         raise VidwatchError(
             f"{root}: class folder {empty[0]!r} holds no clips; put some into it, or remove it"
@@ -290,13 +291,17 @@ def _unreadable(skipped: dict[str, str], count: int) -> str:
 
 
 def _class_folders(root: Path) -> set[str]:
-    return {path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    return {path.name for path in root.iterdir() if path.is_dir() and not _is_left_alone(path.name)}
+
+
+def _is_left_alone(name: str) -> bool:
+    return name.startswith(".") or is_system_folder(name)
 
 
 def _files(root: Path) -> Iterator[Path]:
     for label in _class_folders(root):
         for folder, names, found in os.walk(root / label):
-            names[:] = [name for name in names if not name.startswith(".")]
+            names[:] = [name for name in names if not _is_left_alone(name)]
             yield from (
                 Path(folder, name)
                 for name in found

@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli import classify, groups, labels, maintenance, models, training
+from daemon.cli import classes, classify, groups, labels, maintenance, models, training
 from daemon.cli.shared import Json, command_of
 from daemon.home.clock import now
 from daemon.home.folder import Home
@@ -29,7 +29,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for family in (classify, models, training, labels, groups, maintenance):
+for family in (classify, models, training, labels, classes, groups, maintenance):
     app.add_typer(family.app)
 
 

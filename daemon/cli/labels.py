@@ -38,17 +38,26 @@ def label(
     csv: Annotated[
         Path | None, typer.Option(help="A file with the columns file and label.")
     ] = None,
+    new_class: Annotated[
+        bool,
+        typer.Option("--new-class", help="A name that is nearly another class's is a new class."),
+    ] = False,
 ) -> None:
     """Label videos with their class, so that the model can learn from them."""
+    from daemon.labels.classes import DidYouMeanError
+
     words = videos or []
     _require_arguments(words, accept=accept, undo=undo, csv=csv)
     home: Home = context.obj
-    if csv:
-        count = _import(home, csv)
-    elif accept or undo:
-        count = _accept_or_undo(home, words, undo=undo)
-    else:
-        count = _label(home, words[:-1], words[-1])
+    try:
+        if csv:
+            count = _import(home, csv, new_class=new_class)
+        elif accept or undo:
+            count = _accept_or_undo(home, words, undo=undo)
+        else:
+            count = _label(home, words[:-1], words[-1], new_class=new_class)
+    except DidYouMeanError as error:
+        raise VidwatchError(f"{error} Give --new-class for a class of its own") from error
     done = "taken back" if undo else "noted"
     later = "" if home.running() else "; the daemon is not running: it moves the files when it runs"
     print(f"{counted(count, 'label')} {done}{later}")
@@ -65,7 +74,7 @@ def _require_arguments(words: Sequence[str], *, accept: bool, undo: bool, csv: P
         raise VidwatchError(f"label: give videos, and then the class; {hint}")
 
 
-def _label(home: Home, words: Sequence[str], class_name: str) -> int:
+def _label(home: Home, words: Sequence[str], class_name: str, *, new_class: bool) -> int:
     """Label these videos; gives how many there are."""
     from daemon.home.folders import Folders
     from daemon.labels.labels import Label, Labels, current_user
@@ -75,7 +84,8 @@ def _label(home: Home, words: Sequence[str], class_name: str) -> int:
         require_class(class_name, Path(), engine)
         ids = find_videos(words, Path(), engine)
         new = [Label(video_id, "labelled", class_name) for video_id in ids]
-        Labels(engine, Folders(home.root)).add(new, "command", current_user(), now())
+        all_labels = Labels(engine, Folders(home.root))
+        all_labels.add(new, "command", current_user(), now(), new_class=new_class)
     return len(new)
 
 
@@ -95,15 +105,16 @@ def _accept_or_undo(home: Home, words: Sequence[str], *, undo: bool) -> int:
     return len(ids)
 
 
-def _import(home: Home, csv: Path) -> int:
+def _import(home: Home, csv: Path, *, new_class: bool) -> int:
     """Add the labels of a table; gives how many it has."""
     from daemon.home.folders import Folders
     from daemon.labels.labels import Labels, current_user
     from daemon.labels.lookup import import_csv
 
     with database(home) as engine:
-        new = import_csv(csv, engine)
-        Labels(engine, Folders(home.root)).add(new, "csv", current_user(), now())
+        new = import_csv(csv, engine, new_class=new_class)
+        all_labels = Labels(engine, Folders(home.root))
+        all_labels.add(new, "csv", current_user(), now(), new_class=new_class)
     return len(new)
 
 
@@ -118,8 +129,8 @@ def labels(context: typer.Context, as_json: Json = False) -> None:
     from daemon.home import settings
     from daemon.home.folders import Folders
     from daemon.labels import quality
-    from daemon.labels.classes import odd_names
     from daemon.labels.enough import how_to_begin
+    from daemon.labels.odd_names import odd_names
     from daemon.report import next_training
     from daemon.report.labels import render, render_suggestions
     from daemon.training.forecast import forecast
@@ -131,7 +142,7 @@ def labels(context: typer.Context, as_json: Json = False) -> None:
         found = quality.examine(connection, Folders(home.root), home.models, least)
         coming = forecast(engine, home, loaded)
         suggested = next_training.suggestions(connection, coming)
-        names = odd_names(connection, home.root / "labelled")
+        names = odd_names(connection, home.root)
     if as_json:
         outlook = next_training.to_json(coming, suggested)
         print(json.dumps({**found.to_json(), "odd_names": names, "next_training": outlook}))

@@ -54,15 +54,22 @@ Device = Annotated[
 
 @contextmanager
 def database(home: Home) -> "Iterator[Engine]":
-    """The home's database, upgraded first if an older program wrote it and no daemon runs."""
+    """The home's database.
+
+    If no daemon runs, it is first brought up to date, and its paths follow a home that was moved.
+    """
     from daemon.database.connection import explaining, opened
+    from daemon.database.root import follow_home
     from daemon.database.upgrade import upgrade
 
     home.require()
-    if not home.running():
+    is_running = home.running() is not None
+    if not is_running:
         with explaining(home.database):
             upgrade(home.database)
     with opened(home.database) as engine:
+        if not is_running:
+            follow_home(engine, home.root)
         yield engine
 
 

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, insert, select, update
 
+from daemon.database.connection import new_id
 from daemon.database.files import NUMBERS, in_its_place, is_other_name, row_of
 from daemon.database.records import FREED
 from daemon.database.tables import videos
@@ -46,8 +47,27 @@ def add_file(connection: Connection, file: Found, now: datetime) -> bool:
         anew = {**known, **identity, **FREED, "state": "queued", "attempts": 0, "tries": 0}
         connection.execute(update(videos).where(videos.c.id == other.id).values(**anew))
         return bool(other.state == "waiting")
-    connection.execute(insert(videos).values(**known, **identity, state="queued", arrived_at=now))
+    add_to_queue(connection, file, now)
     return True
+
+
+def add_to_queue(connection: Connection, file: Found, now: datetime) -> int:
+    """Add a row for a file, in the state "queued". Returns the id of its video."""
+    row = {"name": display_name(file.path), "path": file.path, "group": file.group}
+    row |= file.identity._asdict()
+    new = insert(videos).values(**row, state="queued", arrived_at=now)
+    return new_id(connection.execute(new))
+
+
+def fail_others_at(connection: Connection, path: bytes, video_id: int, now: datetime) -> None:
+    """Another file took the place of these: they were not read yet, and never will be."""
+    replaced = and_(
+        videos.c.path == path,
+        videos.c.id != video_id,
+        videos.c.state.in_(("waiting", "queued")),
+    )
+    failed = {"state": "failed", "error": "another file was put in its place", "finished_at": now}
+    connection.execute(update(videos).where(replaced).values(**failed, **FREED))
 
 
 def _find_again(

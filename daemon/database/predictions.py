@@ -21,6 +21,7 @@ from daemon.database.connection import new_id
 from daemon.database.records import FREED, ModelPrediction, VideoPrediction
 from daemon.database.tables import (
     PREDICTED,
+    class_names,
     is_stated,
     labels,
     models,
@@ -90,6 +91,7 @@ class Predictions:
             originals = _first_with_content(connection, batch)
             recorded: list[tuple[VideoPrediction, int | None]] = []
             labelled_copies = []
+            names = new_names(connection)
             for found in batch:
                 original = originals.get(found.sha256)
                 if original and found.video_id in given:
@@ -103,7 +105,7 @@ class Predictions:
                 label = given.get(found.video_id)
                 is_new = original is None and label is None
                 is_sampled = is_new and self._is_drawn(found.sha256)
-                change = _outcome(found, original, label, folders, now)
+                change = _outcome(found, original, label, folders, names, now)
                 changes.append(change | {"sampled": is_sampled})
             _for_each(connection, _CHANGE_VIDEO, changes)
             _for_each(connection, _INSERT, [row for found in new for row in _rows(found, now)])
@@ -232,6 +234,12 @@ def _hand_label_over(connection: Connection, copy: int, original: int, folders: 
     connection.execute(this.values(destination=target or row.moving_to))
 
 
+def new_names(connection: Connection) -> dict[str, str]:
+    """The new names of renamed classes, by the old ones."""
+    renamed = select(class_names.c.old, class_names.c.new).where(class_names.c.new.is_not(None))
+    return {row.old: row.new for row in connection.execute(renamed)}
+
+
 def _newest_label(connection: Connection, video_id: int) -> str | None:
     of_video = select(labels.c["class"]).where(labels.c.video_id == video_id, stands())
     name: str | None = connection.scalar(of_video.order_by(labels.c.id.desc()).limit(1))
@@ -243,6 +251,7 @@ def _outcome(
     original: int | None,
     label: Label | None,
     folders: Folders,
+    names: Mapping[str, str],
     now: datetime,
 ) -> dict[str, Any]:
     """The columns that change in the video's row.
@@ -252,15 +261,17 @@ def _outcome(
         original: The first video with the same content; None if there is none.
         label: The video's newest label; None if there is none.
         folders: The home's folders.
+        names: The new names of renamed classes, by the old ones.
         now: When it is recorded.
     """
+    predicted = found.prediction.class_name
     change = {"video": found.video_id, "sha256": found.sha256, "duplicate_of": original, "tries": 0}
     change |= FREED
     if folders.class_folder(found.path) is not None:  # a person has put it there, and it stays
         return {**change, "state": "filed", "finished_at": now, "destination": None}
     destination = folders.resting_place(
         found.path,
-        predicted=found.prediction.class_name,
+        predicted=names.get(predicted, predicted),
         unsure=found.unsure is not None or (label is not None and label.verdict == "unsure"),
         label=label.class_name if label is not None and label.verdict == "labelled" else None,
         is_duplicate=original is not None,

@@ -1,7 +1,6 @@
 """The tables of the database. Alembic compares the migrations with them."""
 
 import re
-from datetime import UTC, datetime
 from typing import Any, TypeGuard
 
 from sqlalchemy import (
@@ -11,8 +10,6 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ColumnElement,
-    DateTime,
-    Dialect,
     Float,
     ForeignKey,
     FromClause,
@@ -22,7 +19,6 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     and_,
     cast,
@@ -33,37 +29,9 @@ from sqlalchemy import (
     text,
 )
 
+from daemon.database.columns import NAMING, Utc, one_of
 
-class Utc(TypeDecorator[datetime]):
-    """Datetimes with a time zone, stored in UTC without one: SQLite has no time zones."""
-
-    impl = DateTime
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """To UTC, without a time zone."""
-        return value.astimezone(UTC).replace(tzinfo=None) if value else None
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        """From UTC, with that time zone."""
-        return value.replace(tzinfo=UTC) if value else None
-
-
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-
-def _one_of(column: str, values: tuple[str, ...]) -> str:
-    quoted = ", ".join(f"'{value}'" for value in values)
-    return f"{column} IN ({quoted})"
-
+metadata = MetaData(naming_convention=NAMING)
 
 # A video is first `queued`, then `claimed` by a daemon, `classified` (it has a prediction), and
 # `filed` (its file was moved, too).
@@ -124,6 +92,14 @@ models = Table(
     Column("used_at", Utc, nullable=False),
 )
 
+# One row: where the home lies, which all paths of videos are below.
+home = Table(
+    "home",
+    metadata,
+    # Absolute, the exact bytes, without links.
+    Column("root", LargeBinary, nullable=False),
+)
+
 videos = Table(
     "videos",
     metadata,
@@ -169,7 +145,7 @@ videos = Table(
     # noted, the file lies here or at `path`. `destination` is never NULL meanwhile, and is another
     # place if a person labels the video meanwhile: then the file is moved on.
     Column("moving_to", LargeBinary),
-    CheckConstraint(_one_of("state", STATES), name="state"),
+    CheckConstraint(one_of("state", STATES), name="state"),
     Index("ix_videos_state_id", "state", "id"),
 )
 
@@ -219,8 +195,8 @@ predictions = Table(
     # The share of the clips known to the model that look stranger. NULL if the model cannot say.
     Column("familiarity", Float),
     UniqueConstraint("video_id", "model_id"),
-    CheckConstraint(_one_of("kind", KINDS), name="kind"),
-    CheckConstraint(_one_of("doubt", DOUBTS), name="doubt"),
+    CheckConstraint(one_of("kind", KINDS), name="kind"),
+    CheckConstraint(one_of("doubt", DOUBTS), name="doubt"),
     Index("ix_predictions_created_at", "created_at"),
 )
 
@@ -247,11 +223,43 @@ labels = Table(
     # The label that a "withdrawn" one takes back.
     Column("takes_back", Integer, ForeignKey("labels.id"), unique=True),
     Column("created_at", Utc, nullable=False),
-    CheckConstraint(_one_of("verdict", VERDICTS), name="verdict"),
-    CheckConstraint(_one_of("source", SOURCES), name="source"),
+    CheckConstraint(one_of("verdict", VERDICTS), name="verdict"),
+    CheckConstraint(one_of("source", SOURCES), name="source"),
     CheckConstraint("(verdict = 'labelled') = (class IS NOT NULL)", name="class"),
     CheckConstraint("(verdict = 'withdrawn') = (takes_back IS NOT NULL)", name="takes_back"),
 )
+
+
+# The classes that a person has renamed or merged. Models that know the old name keep it: what they
+# predict counts as the new class. Labels have the new name.
+class_names = Table(
+    "class_names",
+    metadata,
+    Column("old", Text, primary_key=True),
+    # NULL: the class was retired.
+    Column("new", Text),
+    Column("who", Text, nullable=False),
+    Column("changed_at", Utc, nullable=False),
+)
+
+# Class folders that a person has renamed, and has not said yet whether that renames the class.
+renamed_folders = Table(
+    "renamed_folders",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    # `classified` or `labelled`.
+    Column("kind", Text, nullable=False),
+    Column("old", Text, nullable=False),
+    Column("new", Text, nullable=False),
+    Column("seen_at", Utc, nullable=False),
+    UniqueConstraint("kind", "old", "new"),
+)
+
+
+def as_now(class_name: ColumnElement[str]) -> ColumnElement[str]:
+    """The name that a predicted class has now: another one if it was renamed."""
+    new = select(class_names.c.new).where(class_names.c.old == class_name).scalar_subquery()
+    return func.coalesce(new, class_name)
 
 
 def stands(label: FromClause = labels) -> ColumnElement[bool]:
@@ -298,7 +306,7 @@ groups = Table(
     Column("name", Text, primary_key=True),
     Column("side", Text, nullable=False),
     Column("dealt_at", Utc, nullable=False),
-    CheckConstraint(_one_of("side", SIDES), name="side"),
+    CheckConstraint(one_of("side", SIDES), name="side"),
 )
 
 trainings = Table(
@@ -319,7 +327,7 @@ trainings = Table(
     Column("asked_at", Utc, nullable=False),
     Column("started_at", Utc),
     Column("ended_at", Utc),
-    CheckConstraint(_one_of("state", TRAINING_STATES), name="state"),
+    CheckConstraint(one_of("state", TRAINING_STATES), name="state"),
 )
 
 # Each comparison of models, and each change of the champion. A row never changes.
@@ -336,5 +344,5 @@ decisions = Table(
     # What the setting `model` was when the challenger took over.
     Column("setting", Text),
     Column("created_at", Utc, nullable=False),
-    CheckConstraint(_one_of("verdict", DECISIONS), name="verdict"),
+    CheckConstraint(one_of("verdict", DECISIONS), name="verdict"),
 )

@@ -98,12 +98,12 @@ class Home:
     """The folder with all that belongs to one installation."""
 
     root: Path
-    """Absolute."""
+    """Absolute, and without links: a home that is reached by two names is one."""
 
     @classmethod
     def at(cls, path: str | os.PathLike[str]) -> "Home":
-        """The home at `path`, which is made absolute. Nothing is created."""
-        return cls(Path(path).expanduser().absolute())
+        """The home at `path`, whatever links lead to it. Nothing is created."""
+        return cls(Path(os.path.realpath(Path(path).expanduser())))
 
     @property
     def inbox(self) -> Path:

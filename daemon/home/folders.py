@@ -82,6 +82,26 @@ class Folders:
         return b"/".join((self.root, *folders, base_name(path)))
 
 
+def below(folder: Path, path: Path) -> Path | None:
+    """A path as one below a folder, by whatever links the path leads to the folder.
+
+    Links below the folder do not count: a folder in a home may be a link to another disk.
+
+    Args:
+        folder: Without links.
+        path: Absolute.
+
+    Returns:
+        None if the path is not below the folder.
+    """
+    if ".." in path.parts:
+        return None
+    for above in path.parents:
+        if os.path.realpath(above) == str(folder):
+            return folder / path.relative_to(above)
+    return None
+
+
 # Endings of a file's name while it is copied or downloaded. The file is renamed when it is whole.
 PARTIAL = (
     b".part", b".partial", b".tmp", b".temp", b".crdownload", b".download", b".opdownload",
@@ -142,6 +162,8 @@ def group_at(path: bytes, root: bytes, pattern: re.Pattern[str]) -> str | None:
 
 def sub_folder(path: bytes, root: bytes) -> str | None:
     """The group that the folder of a file in the home at `root` names; None if it names none."""
+    if not path.startswith(root + b"/"):
+        return None
     return "/".join(_folders_of(path, root)) or None
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from daemon.home.folder import Home
+from daemon.home.folders import below
 from learner.catalogue import manifest_path, weights_path
 from learner.errors import VidwatchError
 from learner.files import sha256_of, write
@@ -24,7 +25,8 @@ def adopt(home: Home, name: str) -> str:
     """
     if "/" not in name:
         return name
-    given = home.model(name).absolute()
+    path = home.model(name).absolute()
+    given = below(home.root, path) or path
     weights = weights_path(given)
     if weights.parent == home.models:
         return weights.stem

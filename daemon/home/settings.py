@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from daemon.home.folders import below
 from learner import files
 from learner.classes import CLASS_NAME_RULE, is_class_name
 from learner.errors import VidwatchError
@@ -114,8 +115,9 @@ def load(path: Path) -> Settings:
     except ValidationError as error:
         problems = [_explained(path, problem) for problem in error.errors()]
         raise VidwatchError("; ".join(problems)) from error
+    folder = Path(os.path.realpath(path.parent))
     for key, value in (("model", settings.model), ("retrain", settings.retrain)):
-        if "/" in value and not _is_below(path.parent, value):
+        if "/" in value and below(folder, Path(value).expanduser().absolute()) is None:
             hint = "it must lie in the home; copy it there"
             if key == "model":
                 hint = "it must lie in the home; 'vidwatch models promote' copies it there"
@@ -170,15 +172,6 @@ def _with_value(text: str, key: str, value: str) -> str | None:
     except tomllib.TOMLDecodeError:
         return None
     return changed if is_right else None
-
-
-def _is_below(folder: Path, name: str) -> bool:
-    """Whether the name is one below the folder.
-
-    Links do not count: a folder in the home may itself be a link to another disk.
-    """
-    path = Path(name).expanduser().absolute()
-    return ".." not in path.parts and path.is_relative_to(folder.absolute())
 
 
 def _read(path: Path) -> dict[str, Any]:

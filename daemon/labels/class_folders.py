@@ -6,13 +6,13 @@ If a file lies where vidwatch put it, that is no label. In another class folder,
 import logging
 import os
 import pwd
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, insert, update
+from sqlalchemy import Connection, Engine, update
 
-from daemon.database.connection import new_id
+from daemon.database.arrivals import add_to_queue, fail_others_at
 from daemon.database.files import has_numbers, in_its_place, row_of, rows_at
 from daemon.database.records import FREED
 from daemon.database.tables import PREDICTED, videos
@@ -20,11 +20,12 @@ from daemon.home.folders import UNSURE, Folders, Found, sub_folder
 from daemon.home.identity import Identity, display_name, identify, is_there
 from daemon.home.names import OtherNames
 from daemon.home.texts import printable
-from daemon.labels.classes import offered_classes
+from daemon.labels.classes import KnownClasses, changed_names
 from daemon.labels.groups import regroup
 from daemon.labels.labels import Label, Origin, add_label
 from daemon.labels.queries import find
-from learner.classes import why_not_a_class
+from daemon.labels.renamed_folders import exists, forget_undone, is_renaming
+from learner.classes import is_system_folder, normal_name, why_not_a_class
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +46,9 @@ class ClassFolders:
         self._other_names = OtherNames(folders.duplicates())
         # Paths that a warning was logged for, so that it is logged once.
         self._warned: set[bytes] = set()
-        # Names of folders that were found to be classes, so that they are checked once.
-        self._classes: set[str] = set()
+        # The classes of folders by the folders' names, so that they are checked once.
+        self._classes: dict[str, str] = {}
+        self._changed: dict[str, str | None] = {}
 
     def not_put_by_us(self, files: Sequence[Found]) -> list[Found]:
         """Those of the files in class folders that vidwatch did not put where they are."""
@@ -59,11 +61,20 @@ class ClassFolders:
         Returns how many videos have work to do now.
         """
         with self._writer.begin() as connection:
+            self._follow_changes(connection)
             new = _not_put_by_us(connection, files)
             # We may have moved a file on while this waited for the database. From now on we do not:
             # each move is noted first, and that waits for this transaction.
             there = [file for file in new if _is_there(file)]
             return sum(self._notice(connection, file, now) for file in there)
+
+    def _follow_changes(self, connection: Connection) -> None:
+        """Follow what people have done to classes and class folders meanwhile."""
+        forget_undone(connection, self._folders)
+        changed = changed_names(connection)
+        if changed != self._changed:
+            self._classes.clear()
+            self._changed = changed
 
     def _notice(self, connection: Connection, file: Found, now: datetime) -> bool:
         """Note what a person says by this file. Returns whether its video has work to do now."""
@@ -98,22 +109,38 @@ class ClassFolders:
         name = folder[1]
         if folder == UNSURE_FOLDER or name in self._classes:
             return None
-        existing = set(offered_classes(connection))
+        if is_system_folder(name):
+            return "a file server or the system made it"
+        known_classes = KnownClasses(connection)
+        existing = known_classes.existing
         before = self._folders.class_folder(known["path"]) if known is not None else None
-        if before is not None and not self._is_there(before):
+        if before is not None and not exists(self._folders, before):
             existing.discard(before[1])
-        reason = why_not_a_class(name, existing)
+        class_name = known_classes.named(name)
+        reason = why_not_a_class(class_name, existing)
         if reason is None:
-            self._classes.add(name)
+            self._classes[name] = class_name
         return reason
 
-    def _is_there(self, folder: ClassFolder) -> bool:
-        """Whether there is a class folder of exactly this name, also if names have no case."""
-        kind, name = map(os.fsencode, folder)
-        try:
-            return name in os.listdir(self._folders.root + b"/" + kind)
-        except OSError:
-            return True
+    def _label_of(self, video: int, folder: ClassFolder) -> Label:
+        """The label that is given by putting a file into a class folder."""
+        if folder == UNSURE_FOLDER:
+            return Label(video, "unsure")
+        return Label(video, "labelled", self._classes[folder[1]])
+
+    def _is_same_class(
+        self, connection: Connection, before: ClassFolder | None, folder: ClassFolder
+    ) -> bool:
+        """Whether two folders are of one class, as those of an "ö" in its two encodings."""
+        if before is None or before == folder:
+            return before == folder
+        names = {before[1], folder[1]}
+        are_alike = len(set(map(normal_name, names))) == 1
+        if before[0] != folder[0] or not (are_alike or names & self._changed.keys()):
+            return False
+        # A database of an older vidwatch may have both names as classes.
+        known_classes = KnownClasses(connection)
+        return len(set(map(known_classes.named, names))) == 1
 
     def _notice_unknown(
         self, connection: Connection, file: Found, folder: ClassFolder, now: datetime
@@ -122,16 +149,16 @@ class ClassFolders:
         if rows and _is_same_file_again(rows[-1], file.identity):
             _renew(connection, rows[-1], file.identity)
         elif folder[0] == "classified" and _was_changed_after_filing(rows, file.identity):
-            _add_to_queue(connection, file, now)  # vidwatch had put it there: that is no label
+            add_to_queue(connection, file, now)  # vidwatch had put it there: that is no label
         else:
             self._add(connection, file, folder, now)
 
     def _add(self, connection: Connection, file: Found, folder: ClassFolder, now: datetime) -> None:
         """Queue a file that was never seen before, and add its label."""
-        new = _add_to_queue(connection, file, now)
+        new = add_to_queue(connection, file, now)
         row = {"content": new, "state": "queued", "duplicate_of": None}
         origin = Origin("folder", _owner(file.path), now)
-        add_label(connection, self._folders, row, _label_of(new, folder), origin)
+        add_label(connection, self._folders, row, self._label_of(new, folder), origin)
 
     def _follow(
         self, connection: Connection, row: Any, file: Found, folder: ClassFolder, now: datetime
@@ -153,19 +180,26 @@ class ClassFolders:
             change |= {"state": "filed", "error": None, "finished_at": now}
         elif row["state"] == "waiting":
             change |= {"state": "queued", **FREED}
-        _fail_others_at(connection, path, row["id"], now)
+        fail_others_at(connection, path, row["id"], now)
         connection.execute(update(videos).where(videos.c.id == row["id"]).values(**change))
         self._follow_group(connection, row, file)
-        # If the whole home was moved or renamed, its files lie where vidwatch put them.
-        is_where_it_was = row["path"].endswith(path[len(self._folders.root) :])
-        if is_where_it_was or is_in_its_folder:
+        if self._is_of_moved_home(row["path"], path) or is_in_its_folder:
             return bool(row["state"] == "waiting")
-        label = _label_of(row["id"], folder)
+        if self._is_same_class(connection, self._folders.class_folder(row["path"]), folder):
+            return bool(row["state"] == "waiting")
+        if is_renaming(connection, self._folders, row, path, now):
+            return bool(row["state"] == "waiting")
+        label = self._label_of(row["id"], folder)
         text = label.class_name or label.verdict
         log.info("%s: labelled %s by hand (id=%d)", _shown(path), text, row["id"])
         origin = Origin("moved", _owner(path), now)
         add_label(connection, self._folders, {**row, **change}, label, origin)
         return True
+
+    def _is_of_moved_home(self, before: bytes, path: bytes) -> bool:
+        """Whether a row names a file at its place in this home, but with the home elsewhere."""
+        root = self._folders.root
+        return not before.startswith(root + b"/") and before.endswith(path[len(root) :])
 
     def _follow_group(self, connection: Connection, row: Any, file: Found) -> None:
         """Change the group of a file that was moved into a sub-folder, or out of the one it had."""
@@ -203,9 +237,7 @@ class ClassFolders:
             self._warned.add(path)
 
 
-def is_label(
-    connection: Connection, folders: Folders, file: Found, classes: Collection[str]
-) -> bool:
+def is_label(connection: Connection, folders: Folders, file: Found, classes: KnownClasses) -> bool:
     """Whether a file that no row explains will be taken for a label by the daemon, and stay.
 
     A file that replaced a predicted one, or was changed after it was filed, is no label.
@@ -214,12 +246,12 @@ def is_label(
         connection: To the database.
         folders: The home's folders.
         file: The file.
-        classes: Those of `offered_classes`, which reads all labels.
+        classes: The classes, which take time to read.
     """
     folder = folders.class_folder(file.path)
     if folder is None:
         return False
-    if folder != UNSURE_FOLDER and why_not_a_class(folder[1], classes):
+    if folder != UNSURE_FOLDER and why_not_a_class(classes.named(folder[1]), classes.existing):
         return False
     if _row_of(connection, file) is not None:
         return True
@@ -227,25 +259,6 @@ def is_label(
     is_predicted = bool(rows) and rows[-1].state in PREDICTED
     is_replaced = is_predicted and _is_same_file_again(rows[-1], file.identity)
     return not (is_replaced or _was_changed_after_filing(rows, file.identity))
-
-
-def _add_to_queue(connection: Connection, file: Found, now: datetime) -> int:
-    """Add a row for a file, in the state "queued". Returns the id of its video."""
-    row = {"name": display_name(file.path), "path": file.path, "group": file.group}
-    row |= file.identity._asdict()
-    new = insert(videos).values(**row, state="queued", arrived_at=now)
-    return new_id(connection.execute(new))
-
-
-def _fail_others_at(connection: Connection, path: bytes, video_id: int, now: datetime) -> None:
-    """Another file took the place of these: they were not read yet, and never will be."""
-    replaced = and_(
-        videos.c.path == path,
-        videos.c.id != video_id,
-        videos.c.state.in_(("waiting", "queued")),
-    )
-    failed = {"state": "failed", "error": "another file was put in its place", "finished_at": now}
-    connection.execute(update(videos).where(replaced).values(**failed, **FREED))
 
 
 def _not_put_by_us(connection: Connection, files: Sequence[Found]) -> list[Found]:
@@ -319,13 +332,6 @@ def _is_there(file: Found) -> bool:
         return file.identity.has_numbers_of(identify(file.path))
     except OSError:
         return False
-
-
-def _label_of(video: int, folder: ClassFolder) -> Label:
-    """The label that is given by putting a file into a class folder."""
-    if folder == UNSURE_FOLDER:
-        return Label(video, "unsure")
-    return Label(video, "labelled", folder[1])
 
 
 def _owner(path: bytes) -> str:

@@ -4,17 +4,29 @@ The starter's ten classes are a beginning. Once people have labelled classes of 
 of the starter's, its names are offered nowhere any more.
 """
 
-import os
-from collections.abc import Collection, Iterator
-from pathlib import Path
+from collections.abc import Collection, Mapping
 
 from sqlalchemy import Connection, func, select
 
-from daemon.database.tables import labels, models, stands
-from daemon.home.texts import printable
+from daemon.database.tables import class_names, labels, models, stands
 from learner.catalogue import starter_classes
-from learner.classes import same_but_for_case, why_not_a_class
+from learner.classes import (
+    class_named,
+    is_system_folder,
+    likely_meant,
+    same_but_for_case,
+    why_not_a_class,
+)
 from learner.errors import VidwatchError
+
+
+class DidYouMeanError(VidwatchError):
+    """A person gave new names that are nearly those of classes that there are."""
+
+    def __init__(self, text: str, meant: Mapping[str, str]) -> None:
+        super().__init__(text)
+        self.meant = meant
+        """The class that was probably meant, by the name that was given."""
 
 
 def labelled_classes(connection: Connection) -> set[str]:
@@ -29,18 +41,47 @@ def starter_is_outgrown(connection: Connection) -> bool:
     return bool(labelled) and labelled.isdisjoint(starter_classes())
 
 
-def offered_classes(connection: Connection) -> list[str]:
+def offered_classes(connection: Connection, used: Collection[str] | None = None) -> list[str]:
     """The classes that people are offered: of all labels and models, in alphabetical order.
 
     Of two names that differ in case only, the one that people have labelled is offered.
+
+    Args:
+        connection: To the database.
+        used: What `labelled_classes` gives, if that is known: it takes a second for a million.
     """
-    names = labelled_classes(connection)
+    names = set(labelled_classes(connection) if used is None else used)
     unwanted = starter_classes() if names and names.isdisjoint(starter_classes()) else frozenset()
     labelled = frozenset(names)
+    changed = changed_names(connection)
     for classes in connection.scalars(select(models.c.classes)):
-        known = set(classes) - unwanted
+        by_models = (changed.get(name, name) for name in classes if name not in unwanted)
+        known = {name for name in by_models if name is not None}
         names |= {name for name in known if not same_but_for_case(name, labelled)}
-    return sorted(names, key=str.casefold)
+    return sorted((name for name in names if not is_system_folder(name)), key=str.casefold)
+
+
+def changed_names(connection: Connection) -> dict[str, str | None]:
+    """The new names of the classes that were renamed, by the old ones; None if it was retired."""
+    return {row.old: row.new for row in connection.execute(select(class_names))}
+
+
+class KnownClasses:
+    """The classes that there are, and which one a name means."""
+
+    def __init__(self, connection: Connection, used: Collection[str] | None = None) -> None:
+        """Read them; `used` is as for `offered_classes`."""
+        self.existing = set(offered_classes(connection, used))
+        changed = changed_names(connection).items()
+        self._new_names = {old: new for old, new in changed if new is not None}
+
+    def named(self, name: str) -> str:
+        """The class that a name means: also by the name that the class had before."""
+        class_name = class_named(name, self.existing)
+        if class_name in self.existing:
+            return class_name
+        before = class_named(name, self._new_names)
+        return self._new_names.get(before, class_name)
 
 
 def commonest_classes(connection: Connection, most: int) -> list[str]:
@@ -51,69 +92,40 @@ def commonest_classes(connection: Connection, most: int) -> list[str]:
     return list(connection.scalars(counted.limit(most)))
 
 
-def require_class_names(connection: Connection, names: Collection[str]) -> None:
-    """Check the classes that a person gives.
-
-    Raises:
-        VidwatchError: a name can be no class, or differs from another class in case only; names
-            each.
-    """
-    existing = set(offered_classes(connection))
-    wrong = []
-    for name in sorted(names):
-        if reason := why_not_a_class(name, existing):
-            wrong.append(f"class {name!r}: {reason}")
-        existing.add(name)
-    if wrong:
-        raise VidwatchError("; ".join(wrong))
-
-
-def alike_classes(connection: Connection) -> list[tuple[str, str]]:
-    """The pairs of labelled classes that differ in case only, or by a space around them.
-
-    An earlier vidwatch allowed them.
-    """
-    names = sorted(labelled_classes(connection))
-    pairs = []
-    for position, name in enumerate(names):
-        for other in names[position + 1 :]:
-            if name.strip() == other.strip() or same_but_for_case(name.strip(), [other.strip()]):
-                pairs.append((name, other))
-    return pairs
-
-
-def refused_folders(connection: Connection, labelled: Path) -> dict[str, str]:
-    """The folders in `labelled/` whose clips are left alone: the reason by the folder's name."""
-    existing = set(offered_classes(connection))
-    refused = {}
-    for name in _folders_with_files(labelled):
-        if reason := why_not_a_class(name, existing):
-            refused[name] = reason
-    return refused
-
-
-def odd_names(connection: Connection, labelled: Path) -> list[str]:
-    """What is wrong with the names of classes, for people: a line for each.
+def require_class_names(
+    connection: Connection, names: Collection[str], *, may_be_new: bool = False
+) -> dict[str, str]:
+    """The classes that a person means by names, by these names.
 
     Args:
         connection: To the database.
-        labelled: The folder of the class folders.
+        names: What the person gave.
+        may_be_new: Whether the person has said that a name that is nearly another one is new.
+
+    Raises:
+        VidwatchError: a name can be no class; names each.
+        DidYouMeanError: a name is new, and nearly the name of another class; names each.
     """
-    lines = [
-        f"the clips in {labelled / name}/ get no label: {reason}"
-        for name, reason in refused_folders(connection, labelled).items()
-    ]
-    for name, other in alike_classes(connection):
-        text = f"classes {name!r} and {other!r} look the same and are two"
-        lines.append(f"{text}: move the clips of one from labelled/ to the folder of the other")
-    return [printable(line) for line in lines]
+    known = KnownClasses(connection)
+    existing = known.existing
+    meant = {}
+    classes = {}
+    wrong = []
+    for name in sorted(names):
+        class_name = known.named(name)
+        if reason := why_not_a_class(class_name):
+            wrong.append(f"class {name!r}: {reason}")
+        elif not may_be_new and (nearly := likely_meant(class_name, existing)):
+            meant[name] = nearly
+        existing.add(class_name)
+        classes[name] = class_name
+    if wrong:
+        raise VidwatchError("; ".join(wrong))
+    if meant:
+        raise DidYouMeanError("; ".join(did_you_mean(*pair) for pair in meant.items()), meant)
+    return classes
 
 
-def _folders_with_files(labelled: Path) -> Iterator[str]:
-    try:
-        folders = sorted(path for path in labelled.iterdir() if not path.name.startswith("."))
-    except OSError:  # that it is away is shown elsewhere
-        return
-    for folder in folders:
-        if folder.is_dir() and any(names for _, _, names in os.walk(folder)):
-            yield folder.name
+def did_you_mean(name: str, nearly: str) -> str:
+    """The question whether another class was meant."""
+    return f"there is no class {name!r}: did you mean {nearly!r}?"

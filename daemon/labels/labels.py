@@ -7,7 +7,7 @@ that of a copy is kept with the first video that held it. What class folders say
 
 import getpass
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -53,24 +53,43 @@ class Labels:
         self._folders = folders
         self._writer = engine.execution_options(writes=True)
 
-    def add(self, new: Sequence[Label], source: Source, who: str, now: datetime) -> list[int]:
+    def add(
+        self,
+        new: Sequence[Label],
+        source: Source,
+        who: str,
+        now: datetime,
+        *,
+        new_class: bool = False,
+    ) -> list[int]:
         """Add labels, all or none; the daemon moves the files.
+
+        Args:
+            new: The labels. Their classes may be written in whatever form means them.
+            source: How they are given.
+            who: Who gives them.
+            now: When.
+            new_class: Whether a class that is nearly another one is meant.
 
         Returns:
             The ids of the labels, in the order of `new`.
 
         Raises:
-            VidwatchError: a video does not exist or failed, or a name can be no class or differs
-                from another class in case only; names each.
+            VidwatchError: a video does not exist or failed, or a name can be no class; names each.
+            DidYouMeanError: a class is new, and nearly another one; names each.
         """
-        names = {str(label.class_name) for label in new if label.verdict == "labelled"}
+        names = {label.class_name for label in new if label.class_name is not None}
         with self._writer.begin() as connection:
-            require_class_names(connection, names)
+            classes = require_class_names(connection, names, may_be_new=new_class)
             rows = _require(connection, [label.video_id for label in new])
             origin = Origin(source, who, now)
+            named = [
+                replace(label, class_name=classes[label.class_name]) if label.class_name else label
+                for label in new
+            ]
             return [
                 add_label(connection, self._folders, rows[label.video_id], label, origin)
-                for label in new
+                for label in named
             ]
 
     def accept(self, ids: Sequence[int], source: Source, who: str, now: datetime) -> None:
@@ -99,7 +118,7 @@ class Labels:
             rows = _require(connection, ids)
             for video in ids:
                 label = _take_back(connection, rows[video], Origin(source, who, now))
-                _move_to(connection, self._folders, rows[video], label)
+                move_to(connection, self._folders, rows[video], label)
 
     def undo_given(self, ids: Sequence[int], source: Source, who: str, now: datetime) -> set[int]:
         """Take these labels back, each for itself.
@@ -126,7 +145,7 @@ class Labels:
                     continue
                 row = find(connection, videos.c.id == label.video_id)[label.video_id]
                 before = _take_back(connection, row, Origin(source, who, now))
-                _move_to(connection, self._folders, row, before)
+                move_to(connection, self._folders, row, before)
                 undone.add(label_id)
         return undone
 
@@ -156,7 +175,7 @@ def add_label(
         "created_at": origin.at,
     }
     new = new_id(connection.execute(insert(labels).values(**columns)))
-    _move_to(connection, folders, row, label)
+    move_to(connection, folders, row, label)
     return new
 
 
@@ -207,7 +226,7 @@ def _require(connection: Connection, ids: Iterable[int]) -> dict[int, Any]:
     return found
 
 
-def _move_to(connection: Connection, folders: Folders, row: Any, label: Label) -> None:
+def move_to(connection: Connection, folders: Folders, row: Any, label: Label) -> None:
     """Have the first file of a content moved to where its label puts it.
 
     A file that is being moved belongs where that move ends, or is moved on from there.

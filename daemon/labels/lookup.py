@@ -3,20 +3,24 @@
 import csv
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, select
 
+from daemon.database.files import has_numbers, is_same, rows_at
 from daemon.database.tables import videos
-from daemon.home.identity import display_name
-from daemon.labels.classes import offered_classes
+from daemon.home.folders import Found
+from daemon.home.identity import base_name, display_name, identify
+from daemon.labels.classes import DidYouMeanError, KnownClasses, did_you_mean
 from daemon.labels.labels import Label
 from daemon.labels.queries import find
-from learner.classes import why_not_a_class
+from learner.classes import likely_meant, why_not_a_class
 from learner.errors import VidwatchError
 
 LONGEST_ID = 18  # digits: SQLite's largest integer has 19
+COMPARED = ("state", "size", "mtime_ns", "sha256")  # columns that tell a row's file from others
 
 
 def find_videos(words: Sequence[str], folder: Path, engine: Engine) -> list[int]:
@@ -54,27 +58,61 @@ def require_class(word: str, folder: Path, engine: Engine) -> None:
     raise VidwatchError(f"{word!r} means video {video['id']}, not a class; give the class last")
 
 
-def import_csv(path: Path, engine: Engine) -> list[Label]:
+def import_csv(path: Path, engine: Engine, *, new_class: bool = False) -> list[Label]:
     """The labels in a CSV file with the columns `file` (id, path or name of a video) and `label`.
+
+    Args:
+        path: The file.
+        engine: Of the database.
+        new_class: Whether a class that is nearly another one is meant.
 
     Raises:
         VidwatchError: it cannot be read, lacks a column, or has wrong lines; names each line.
+        DidYouMeanError: as before, and a class is new, and nearly another one.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file, engine.begin() as connection:
-            labels, errors = _read_table(path, file, connection)
+            classes = _Classes(KnownClasses(connection), new_class)
+            labels, errors = _read_table(path, file, classes, connection)
     except OSError as error:
         raise VidwatchError(f"{path}: cannot be read ({error.strerror})") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise VidwatchError(f"{path}: cannot be read as CSV in UTF-8 ({error})") from error
     if errors:
-        raise VidwatchError(f"{path}: nothing was imported. " + "; ".join(errors))
+        text = f"{path}: nothing was imported. " + "; ".join(errors)
+        raise DidYouMeanError(text, classes.meant) if classes.meant else VidwatchError(text)
     if not labels:
         raise VidwatchError(f"{path}: no labels in it")
     return labels
 
 
-def _read_table(path: Path, file: IO[str], connection: Connection) -> tuple[list[Label], list[str]]:
+@dataclass(frozen=True)
+class _Classes:
+    """The classes of a table, and those that there are."""
+
+    known: KnownClasses
+    may_be_new: bool
+    """Whether a class that is nearly another one is meant."""
+    meant: dict[str, str] = field(default_factory=dict)
+    """The classes that were probably meant, by the names in the table."""
+
+    def named(self, name: str) -> str:
+        """The class that a name means; from then on, there is that class."""
+        existing = self.known.existing
+        class_name = self.known.named(name)
+        if reason := why_not_a_class(class_name):
+            raise VidwatchError(f"label {name!r}: {reason}")
+        nearly = None if self.may_be_new else likely_meant(class_name, existing)
+        if nearly:
+            self.meant[name] = nearly
+            raise VidwatchError(did_you_mean(name, nearly))
+        existing.add(class_name)
+        return class_name
+
+
+def _read_table(
+    path: Path, file: IO[str], classes: _Classes, connection: Connection
+) -> tuple[list[Label], list[str]]:
     """The labels of the right lines, and what is wrong with the others."""
     # In countries with a decimal comma, Excel separates columns by semicolons.
     delimiter = max(",;\t", key=file.readline().count)
@@ -85,7 +123,6 @@ def _read_table(path: Path, file: IO[str], connection: Connection) -> tuple[list
         raise VidwatchError(f"{path}: no column {names}; its first line names them")
     labels = []
     errors = []
-    classes = set(offered_classes(connection))
     for row in reader:
         try:
             labels.append(_read_row(row, path.parent, classes, connection))
@@ -95,14 +132,11 @@ def _read_table(path: Path, file: IO[str], connection: Connection) -> tuple[list
 
 
 def _read_row(
-    row: dict[str, str | None], folder: Path, classes: set[str], connection: Connection
+    row: dict[str, str | None], folder: Path, classes: _Classes, connection: Connection
 ) -> Label:
-    """The label of one line. `classes` are those that there are; a new one is added."""
+    """The label of one line."""
     name = (row["file"] or "").strip()
-    class_name = (row["label"] or "").strip()
-    if reason := why_not_a_class(class_name, classes):
-        raise VidwatchError(f"label {class_name!r}: {reason}")
-    classes.add(class_name)
+    class_name = classes.named(row["label"] or "")
     if None in row:
         raise VidwatchError("more columns than the first line names")
     video = _find_video(name, folder, connection)
@@ -130,10 +164,44 @@ def _find_all(word: str, folder: Path, connection: Connection) -> dict[int, Any]
         if len(word) > LONGEST_ID:
             return {}
         return find(connection, videos.c.id == int(word))
-    path = os.fsencode(os.path.abspath(folder / word))
-    found = find(connection, videos.c.path == path)
-    if not found:  # it may have been moved there a moment ago, and not be noted yet
-        found = find(connection, videos.c.moving_to == path)
+    found = _find_at(os.fsencode(os.path.abspath(folder / word)), connection)
     if not found and "/" not in word:
         found = find(connection, videos.c.name == display_name(os.fsencode(word)))
     return found
+
+
+def _find_at(path: bytes, connection: Connection) -> dict[int, Any]:
+    """The videos whose file lies at a path, by whatever links it leads there.
+
+    Other clips may have lain there before: if a file is there now, only its own videos are meant.
+    """
+    real = os.path.join(os.path.realpath(os.path.dirname(path)), base_name(path))
+    rows = {row.id: row for row in rows_at(connection, [path, real], *COMPARED)}
+    file = _file_at(real)
+    if file is not None:
+        columns = (videos.c[name] for name in ("id", "path", *COMPARED))
+        same = connection.execute(select(*columns).where(has_numbers(file.identity)))
+        # The home's inbox may be a link to the folder that the path names.
+        rows |= {row.id: row for row in same if _is_same_place(row.path, real)}
+        rows = {id_: row for id_, row in rows.items() if _is_of_today(row, file)}
+    return find(connection, videos.c.id.in_(list(rows)))
+
+
+def _file_at(path: bytes) -> Found | None:
+    try:
+        identity = identify(path)
+    except OSError:
+        return None
+    return None if identity is None else Found(path, identity)
+
+
+def _is_of_today(row: Any, file: Found) -> bool:
+    """Whether the file at the path of a row is the row's file, or will soon be."""
+    return row.state in ("waiting", "queued", "claimed") or is_same(row, file)
+
+
+def _is_same_place(one: bytes, other: bytes) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False

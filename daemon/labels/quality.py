@@ -26,6 +26,7 @@ from daemon.home.folders import Folders
 from daemon.labels.enough import what_is_missing
 from daemon.labels.groups import labelled_groups
 from daemon.labels.label_errors import HeldOut, find_label_errors, newest_held_out
+from learner.classes import normal_name
 from learner.groups import is_found_by_likeness, is_guessed
 
 REGULAR = 0.2  # share of the groups with several clips; if more are mixed, mixed groups are usual
@@ -277,7 +278,7 @@ def _class_folders(connection: Connection, folders: Folders) -> dict[int, dict[s
     found: dict[int, dict[str, str]] = defaultdict(dict)
     for row in connection.execute(query):
         if folder := folders.class_folder(row.path):
-            found[row.content][folder[1]] = f"video {row.id} is in its folder"
+            found[row.content][normal_name(folder[1])] = f"video {row.id} is in its folder"
     return {content: classes for content, classes in found.items() if len(classes) > 1}
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, not_, select
 
 from daemon.database.tables import (
+    as_now,
     content_of_video,
     labels,
     predictions,
@@ -74,14 +75,15 @@ def label_of(connection: Connection, content: int) -> str | None:
 def find(connection: Connection, condition: Any) -> dict[int, Any]:
     """Videos by id: their rows, with three columns more.
 
-    `content` is the first video with the same content, `predicted` the class of its prediction, and
-    `doubt` says why that is unsure. Both are None if there is no prediction.
+    `content` is the first video with the same content, `predicted` the class of its prediction by
+    the name that it has now, and `doubt` says why that is unsure. Both are None if there is no
+    prediction.
     """
     content = content_of_video()
     own = and_(predictions.c.video_id == content, that_counts())
     more = (
         content.label("content"),
-        predictions.c["class"].label("predicted"),
+        as_now(predictions.c["class"]).label("predicted"),
         predictions.c.doubt,
     )
     query = select(videos, *more).outerjoin(predictions, own).where(condition)

@@ -27,6 +27,7 @@ from daemon.home.folders import Folders
 from daemon.home.identity import identify
 from daemon.home.texts import printable
 from daemon.labels.queries import newest
+from learner.classes import class_named
 from learner.texts import counted
 
 log = logging.getLogger(__name__)
@@ -174,8 +175,9 @@ class Removal:
         for row in rows:
             if (label := removed.get(row.content)) is None:
                 continue
-            own = ("labelled", label["class"])
-            if self._folders.class_folder(row.path) == own and identify(row.path):
+            folder = self._folders.class_folder(row.path)
+            own = label["class"]
+            if folder and class_named(folder[1], [own]) == own and identify(row.path):
                 back[row.content] = label
         return back
 

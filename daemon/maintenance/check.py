@@ -17,6 +17,7 @@ from sqlalchemy.exc import DatabaseError
 from daemon.database.connection import explaining, opened
 from daemon.database.files import PLACES, other_names, predicted_row, unexplained
 from daemon.database.integrity import SHOWN, damage
+from daemon.database.root import follow_home
 from daemon.database.tables import PREDICTED, content_of_video, predictions, that_counts, videos
 from daemon.home import settings
 from daemon.home.clock import now
@@ -25,7 +26,7 @@ from daemon.home.folders import Folders, Found
 from daemon.home.identity import Identity, identify, is_there
 from daemon.home.moving import our_files, reason_texts, sha256_if_readable
 from daemon.labels.class_folders import is_label
-from daemon.labels.classes import offered_classes
+from daemon.labels.classes import KnownClasses
 from daemon.maintenance.backup import backups_in
 from daemon.maintenance.finding import Finding
 from daemon.maintenance.leftovers import leftovers
@@ -80,6 +81,8 @@ class Check:
         with opened(self._home.database, read_only=not self._may_repair) as engine:
             self._engine = engine
             self._repair = Repair(self._home, engine)
+            if self._may_repair:
+                follow_home(engine, self._home.root)
             yield from self._check_references()
             yield from self._check_rows()
             yield from self._check_files()
@@ -262,9 +265,9 @@ class Check:
             ]
 
     @cached_property
-    def _class_names(self) -> list[str]:
+    def _classes(self) -> KnownClasses:
         with self._engine.begin() as connection:
-            return offered_classes(connection)
+            return KnownClasses(connection)
 
     def _check_stranger(self, file: Found, texts: Sequence[bytes]) -> Finding:
         """A file that no row explains.
@@ -276,7 +279,7 @@ class Check:
         where = os.fsdecode(file.path)
         problem = "is not in the database"
         with self._engine.begin() as connection:
-            if is_label(connection, folders, file, self._class_names):
+            if is_label(connection, folders, file, self._classes):
                 problem += "; the daemon will take its folder for a label"
                 return Finding("label", where, problem, harmless=True)
         is_classified = file.path.startswith(folders.root + b"/classified/")

@@ -17,10 +17,11 @@ from daemon.database.integrity import damage
 from daemon.home import settings
 from daemon.home.clock import now
 from daemon.home.folder import FOLDERS, Home
+from daemon.home.links import links_in
 from daemon.home.mounts import filesystem_of, is_network
 from daemon.home.settings import Settings
 from daemon.home.space import GIGABYTE
-from daemon.labels.classes import odd_names
+from daemon.labels.odd_names import odd_names
 from daemon.maintenance.backup import newest_backup_time
 from daemon.maintenance.finding import Line
 from daemon.maintenance.machine import (
@@ -62,6 +63,8 @@ def examine(home: Home) -> Iterator[Line]:
     yield from check_clock(home)
     yield from _check_database(home)
     yield from _check_names(home)
+    for problem in links_in(home.root):
+        yield Line("links", "warning", problem)
     yield from _check_backup(home, loaded)
     yield from check_device(loaded)
     yield from _check_models(home, loaded)
@@ -198,7 +201,7 @@ def _check_names(home: Home) -> Iterator[Line]:
 
 def _odd_names(engine: Engine, home: Home) -> list[str]:
     with engine.begin() as connection:
-        return odd_names(connection, home.root / "labelled")
+        return odd_names(connection, home.root)
 
 
 def _check_backup(home: Home, loaded: Settings) -> Iterator[Line]:

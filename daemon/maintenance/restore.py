@@ -20,8 +20,8 @@ from sqlalchemy.exc import DatabaseError
 
 from daemon.database.connection import opened
 from daemon.database.copying import copy
-from daemon.database.files import follow_home
 from daemon.database.integrity import damage, require_local
+from daemon.database.root import follow_home
 from daemon.database.tables import labels, videos
 from daemon.database.upgrade import RESTORING, migrate, revision_of
 from daemon.home import settings

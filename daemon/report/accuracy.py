@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Date, Select, and_, func, not_, select
 
 from daemon.database.tables import (
+    as_now,
     labels,
     lies_below,
     models,
@@ -218,7 +219,7 @@ def _reviewed() -> Select[Any]:
     own = and_(predictions.c.video_id == videos.c.id, that_counts())
     columns = (
         models.c.name.label("model"),
-        predictions.c["class"].label("predicted"),
+        as_now(predictions.c["class"]).label("predicted"),
         predictions.c.probability,
         predictions.c.created_at,
         labels.c.verdict,

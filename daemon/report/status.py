@@ -19,8 +19,10 @@ from daemon.database.tables import (
 )
 from daemon.home.folder import Home, Running
 from daemon.home.folders import Folders
+from daemon.home.links import links_in
 from daemon.home.unsure import UnsureRule, unsure_rule
 from daemon.labels.classes import starter_is_outgrown
+from daemon.labels.odd_names import odd_names
 from daemon.labels.queries import label_of
 from daemon.report.accuracy import Quality, quality
 from daemon.report.training import (
@@ -118,6 +120,10 @@ class Status:
     """How many were filed, on average over `RATE_WINDOW`."""
     quality: Quality
     training: TrainingStatus
+    odd_names: list[str]
+    """What is wrong with the names of classes, and what to do."""
+    links: list[str]
+    """Which links in the home's folders are left alone."""
     recent: list[RecentVideo]
     """The videos finished last, the newest first."""
     failed: list[Problem]
@@ -146,6 +152,8 @@ class Status:
             "clips_a_minute": self.clips_a_minute,
             **self.quality.to_json(),
             "training": asdict(self.training),
+            "odd_names": self.odd_names,
+            "links": self.links,
             "recent": [video.to_json() for video in self.recent],
             "failures": [asdict(problem) for problem in self.failed],
             "troubles": [asdict(problem) for problem in self.troubled],
@@ -180,6 +188,8 @@ def read_status(home: Home, now: datetime) -> Status:
                 clips_a_minute=_clips_a_minute(connection, now),
                 quality=quality(connection, Folders(home.root), model, now),
                 training=read_training(connection, outlook),
+                odd_names=odd_names(connection, home.root),
+                links=links_in(home.root),
                 recent=_recent(connection),
                 failed=_problems(connection, videos.c.error),
                 troubled=_problems(connection, videos.c.trouble),

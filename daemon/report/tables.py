@@ -36,6 +36,9 @@ def _overview(status: Status, now: datetime) -> Panel:
     _add_counts(grid, status)
     _add_quality(grid, status.quality)
     _add_training(grid, status.training, is_running=status.running is not None)
+    for subject, problems in (("classes", status.odd_names), ("links", status.links)):
+        for at, problem in enumerate(problems):
+            grid.add_row("" if at else subject, Text(problem, "yellow"))
     return Panel(grid, title=f"vidwatch · {status.home.root}", title_align="left", expand=False)
 
 

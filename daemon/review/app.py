@@ -15,8 +15,9 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from daemon.labels.classes import offered_classes
+from daemon.labels.classes import DidYouMeanError, offered_classes
 from daemon.labels.labels import newest_label
+from daemon.labels.renamed_folders import questions
 from daemon.report.next_training import in_words
 from daemon.review import pages
 from daemon.review.cards import LIKELIEST, Card, read_cards, read_spec
@@ -70,6 +71,8 @@ class Refusal:
     """The ids in the form of one card; empty for the form of all selected cards."""
     typed: str
     """What the person typed as the class."""
+    meant: str = ""
+    """The class that was probably meant; empty if that is not the question."""
 
 
 def queue_page(request: Request) -> Response:
@@ -94,6 +97,7 @@ def _queue(request: Request, refusal: Refusal | None = None) -> Response:
         cards = read_cards(connection, site.home, shown)
         classes = offered_classes(connection)
         newest = newest_label(connection)
+        asked = questions(connection, site.home.root)
     message = session.message
     session.message = ""
     return site.render(
@@ -107,6 +111,7 @@ def _queue(request: Request, refusal: Refusal | None = None) -> Response:
         waiting=waiting,
         skipped=len(session.skipped),
         classes=classes,
+        questions=asked,
         seen=newest,
         outlook=in_words(coming) if coming and newest else "",
         empty=EMPTY,
@@ -115,6 +120,7 @@ def _queue(request: Request, refusal: Refusal | None = None) -> Response:
         error=refusal.reason if refusal else "",
         error_card=_card_of(refusal, cards) if refusal else None,
         typed=refusal.typed if refusal else "",
+        meant=refusal.meant if refusal else "",
     )
 
 
@@ -138,7 +144,8 @@ def _submit(request: Request, fields: Mapping[str, str], ids: list[str]) -> Resp
         session.message = site.page_labels.apply(read_submission(fields, ids), session)
     except VidwatchError as error:
         card_ids = [] if "bulk" in fields else ids
-        return _queue(request, Refusal(str(error), card_ids, fields.get("other", "")))
+        meant = next(iter(error.meant.values())) if isinstance(error, DidYouMeanError) else ""
+        return _queue(request, Refusal(str(error), card_ids, fields.get("other", ""), meant))
     return RedirectResponse("/", 303)
 
 

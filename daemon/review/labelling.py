@@ -18,7 +18,7 @@ from daemon.home.texts import printable
 from daemon.labels.labels import Label, Labels, current_user
 from daemon.review.cards import Card, read_cards
 from daemon.review.sessions import Action, Session
-from learner.classes import why_not_a_class
+from learner.classes import class_named, why_not_a_class
 from learner.errors import VidwatchError
 from learner.texts import counted
 
@@ -37,6 +37,8 @@ class Submission:
     """Empty except for "label"."""
     newest_label: int = 0
     """The id of the newest label of all when the form's page was made."""
+    new_class: bool = False
+    """Whether a class that is nearly another one is meant."""
 
 
 def read_submission(fields: Mapping[str, str], ids: Sequence[str]) -> Submission:
@@ -56,12 +58,14 @@ def read_submission(fields: Mapping[str, str], ids: Sequence[str]) -> Submission
     action = fields.get("action", "")
     if action in ("accept", "unsure", "skip"):
         return Submission(action, videos_once, newest_label=newest)  # type: ignore[arg-type]
+    is_new = "new" in fields
     name = fields.get("other", "").strip() if action == "other" else fields.get("class", "")
+    name = fields.get("new", name)
     if not name:
         raise VidwatchError("no class is given")
-    if reason := why_not_a_class(name):
+    if reason := why_not_a_class(class_named(name)):
         raise VidwatchError(f"{name!r} cannot be a class: {reason}")
-    return Submission("label", videos_once, name, newest)
+    return Submission("label", videos_once, name, newest, is_new)
 
 
 def is_id(text: str) -> bool:
@@ -83,6 +87,7 @@ class PageLabels:
 
         Raises:
             VidwatchError: a video does not exist, failed, or has no prediction to accept.
+            DidYouMeanError: the class is new, and nearly another one.
             DatabaseError: the database cannot be written.
         """
         if submission.kind == "skip":
@@ -93,7 +98,8 @@ class PageLabels:
             meanwhile = _labels_since(connection, submission)
         cards = {card.id: card for card in found}
         new = [_label(submission, video, cards.get(video)) for video in submission.ids]
-        given = self._labels.add(new, "page", self._who, datetime.now(UTC))
+        at = datetime.now(UTC)
+        given = self._labels.add(new, "page", self._who, at, new_class=submission.new_class)
         by_video = dict(zip(submission.ids, given, strict=True))
         session.add(Action("labelled", submission.ids, by_video))
         return ". ".join([_summary(submission, cards), *meanwhile])

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import uvicorn
 
 from daemon.database.connection import explaining
+from daemon.database.root import follow_home
 from daemon.home.folder import Home
 from daemon.home.settings import Settings
 from daemon.review.app import make_app
@@ -44,6 +45,8 @@ def serve(
         site = Site.on(home, settings, port)
         try:
             _require_schema(site)
+            if home.running() is None:
+                follow_home(site.writer, home.root)
             address = _address(host, port, token)
             print(f"the review page of {home.root}: {address} (Ctrl-C ends it)", flush=True)
             if open_browser:

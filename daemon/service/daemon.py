@@ -20,10 +20,10 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from daemon.classify.pipeline import Pipeline, PipelineSettings, StoppedError
 from daemon.database.connection import connect, damaged, is_damage
 from daemon.database.devices import follow_devices
-from daemon.database.files import follow_home
 from daemon.database.integrity import require_whole
 from daemon.database.predictions import Predictions
 from daemon.database.queue import Queue
+from daemon.database.root import follow_home
 from daemon.database.upgrade import upgrade
 from daemon.home.clock import now
 from daemon.home.folder import Home, Lock

@@ -391,6 +391,48 @@ def test_labels_are_given_accepted_and_taken_back_by_command(tmp_path: Path) -> 
     assert vidwatch("retrain", home=home).stdout.startswith("asked for: auto-1")
 
 
+def test_a_class_that_is_nearly_another_one_is_asked_about_in_one_line(tmp_path: Path) -> None:
+    home = MadeHome(tmp_path / "home")
+    for name in "abc":
+        home.arrive(f"{name}.avi")
+    home.predict_and_file()
+    home.close()
+    assert vidwatch("label", "a.avi", "Zebra ", home=home.root).returncode == 0
+    (tmp_path / "labels.csv").write_text("file,label\nb.avi,Zebar\nc.avi,ZEBRA\na.avi,Lion\n")
+    for words in (["b.avi", "Zebar"], ["--csv", str(tmp_path / "labels.csv")]):
+        done = vidwatch("label", *words, home=home.root)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert "there is no class 'Zebar': did you mean 'Zebra'?" in done.stderr
+        assert "Give --new-class for a class of its own" in done.stderr
+    assert "'ZEBRA': did you mean 'Zebra'?" in done.stderr
+    assert [row[2] for row in home.given_labels()] == ["Zebra"]
+    assert vidwatch("label", *words, "--new-class", home=home.root).returncode == 0
+    assert [row[2] for row in home.given_labels()] == ["Zebra", "Zebar", "ZEBRA", "Lion"]
+
+
+def test_classes_are_listed_renamed_merged_and_retired_by_command(tmp_path: Path) -> None:
+    home = MadeHome(tmp_path / "home")
+    for name in "abc":
+        home.arrive(f"{name}.avi")
+    home.predict_and_file()
+    for video, name in enumerate(("Zebra", "Lion", "Cat"), start=1):
+        home.give_label(video, name)
+    home.close()
+    done = vidwatch("classes", "rename", "Zebra", "Old Zebra ", home=home.root)
+    assert done.stdout.startswith("Zebra is Old Zebra from now on: 1 label changed")
+    assert vidwatch("classes", "merge", "Cat", "Lion", home=home.root).returncode == 0
+    listed = json.loads(vidwatch("classes", "--json", home=home.root).stdout)["classes"]
+    assert [(one["name"], one["labels"], one["former"]) for one in listed] == [
+        ("Lion", 2, ["Cat"]),
+        ("Old Zebra", 1, ["Zebra"]),
+    ]
+    assert vidwatch("classes", "retire", "Lion", home=home.root).returncode == 0
+    assert re.search("Lion +0 .*retired", vidwatch("classes", home=home.root).stdout)
+    wrong = vidwatch("classes", "rename", "Tiger", "Lion", home=home.root)
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
+    assert "there is no class 'Tiger'" in wrong.stderr
+
+
 def test_a_model_is_promoted_and_rolled_back_by_command(tmp_path: Path) -> None:
     home = tmp_path / "home"
     vidwatch("init", home)

@@ -116,6 +116,45 @@ def test_a_refused_class_is_shown_at_its_card_and_the_typed_text_stays(
     assert 'aria-invalid="true"' in response.text
 
 
+@pytest.mark.parametrize("typed", ["brihgt", "Bright"])
+def test_a_class_that_is_nearly_another_one_is_asked_about_at_its_card(
+    home: ReviewedHome, browser: Browser, typed: str
+) -> None:
+    first, second = home.clip(), home.clip()
+    asked = browser.submit(first, action="other", other=f" {typed} ")
+    assert (asked.status_code, home.given_labels()) == (422, [])
+    assert f"there is no class &#39;{typed}&#39;: did you mean &#39;bright&#39;?" in asked.text
+    assert asked.text.count("did you mean bright</button>") == 1
+    answers = re.findall(r'<button name="(class|new)" value="([^"]+)">(?:did|a new)', asked.text)
+    assert answers == [("class", "bright"), ("new", f" {typed} ")]
+    for video, (name, value) in zip((first, second), answers, strict=True):
+        browser.submit(video, other=f" {typed} ", **{name: value})
+    assert [row[2] for row in home.given_labels()] == ["bright", typed]
+
+
+def test_a_class_that_is_nearly_another_one_is_asked_about_for_several_cards(
+    home: ReviewedHome, browser: Browser
+) -> None:
+    clips = [home.clip(), home.clip()]
+    asked = browser.submit(clips, action="other", other="brihgt", bulk="yes").text
+    form = asked[asked.index('id="bulk"') : asked.index("</form>", asked.index('id="bulk"'))]
+    assert "did you mean bright</button>" in form
+    assert asked.count("did you mean bright</button>") == 1
+    browser.submit(clips, **{"class": "bright"}, other="brihgt", bulk="yes")
+    assert [row[2] for row in home.given_labels()] == ["bright", "bright"]
+
+
+def test_a_renamed_class_folder_is_asked_about_on_the_page(
+    home: ReviewedHome, browser: Browser
+) -> None:
+    home.clip("a.avi")
+    (home.root / "classified/bright").rename(home.root / "classified/sunny")
+    found = home.found(home.root / "classified/sunny/a.avi")
+    home.class_folders.notice([found], home.tick())
+    assert "vidwatch classes rename bright sunny" in browser.get("/").text
+    assert home.given_labels() == []
+
+
 def test_a_clip_is_labelled_unsure(home: ReviewedHome, browser: Browser) -> None:
     video = home.clip()
     browser.submit(video, action="unsure")

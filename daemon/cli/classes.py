@@ -1,0 +1,108 @@
+"""The command `classes`, with `rename`, `merge` and `retire`.
+
+Slow imports stand in the commands that need them.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from daemon.cli.shared import Json, database
+from daemon.home.clock import now
+from daemon.home.folder import Home
+from daemon.home.texts import printable
+from learner.texts import counted
+
+if TYPE_CHECKING:
+    from daemon.labels.class_changes import ClassChanges
+
+app = typer.Typer()
+classes_app = typer.Typer(help="The classes: which there are, and changes of them.")
+app.add_typer(classes_app, name="classes")
+
+Old = Annotated[str, typer.Argument(metavar="OLD", help="The class.")]
+
+
+@classes_app.callback(invoke_without_command=True)
+def classes(context: typer.Context, as_json: Json = False) -> None:
+    """List the classes, how many clips are labelled so, and which models know them."""
+    if context.invoked_subcommand:
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from daemon.labels.class_changes import known_classes
+    from daemon.labels.odd_names import odd_names
+
+    home: Home = context.obj
+    with database(home) as engine, engine.begin() as connection:
+        found = known_classes(connection)
+        problems = odd_names(connection, home.root)
+    if as_json:
+        print(json.dumps({"classes": [asdict(one) for one in found], "odd_names": problems}))
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("class", "labels", "models", ""):
+        table.add_column(column, justify="right" if column == "labels" else "left", overflow="fold")
+    for one in found:
+        notes = [f"was {name}" for name in one.former]
+        if one.is_retired:
+            notes.append("retired")
+        texts = (one.name, str(one.labels), ", ".join(one.models), ", ".join(notes))
+        table.add_row(*(Text(printable(text)) for text in texts))
+    console = Console()
+    console.print(table)
+    for problem in problems:
+        console.print(problem, style="yellow", markup=False, highlight=False)
+
+
+@classes_app.command()
+def rename(
+    context: typer.Context,
+    old: Old,
+    new: Annotated[str, typer.Argument(metavar="NEW", help="A name that no class has.")],
+) -> None:
+    """Give a class another name: its labels and its files follow."""
+    with _changes(context.obj) as changes:
+        name, count = changes.rename(old, new, now())
+    print(f"{printable(old)} is {printable(name)} from now on: {_labels(context.obj, count)}")
+
+
+@classes_app.command()
+def merge(
+    context: typer.Context,
+    old: Old,
+    into: Annotated[str, typer.Argument(metavar="INTO", help="The class that it is part of.")],
+) -> None:
+    """Make a class part of another one: its labels and its files follow."""
+    with _changes(context.obj) as changes:
+        count = changes.merge(old, into, now())
+    print(f"{printable(old)} is part of {printable(into)}: {_labels(context.obj, count)}")
+
+
+@classes_app.command()
+def retire(context: typer.Context, old: Old) -> None:
+    """Take all labels of a class back: the next model does not have it any more."""
+    with _changes(context.obj) as changes:
+        count = changes.retire(old, now())
+    print(f"{printable(old)} is retired: {_labels(context.obj, count)}")
+
+
+@contextmanager
+def _changes(home: Home) -> "Iterator[ClassChanges]":
+    from daemon.home.folders import Folders
+    from daemon.labels.class_changes import ClassChanges
+    from daemon.labels.labels import current_user
+
+    with database(home) as engine:
+        yield ClassChanges(engine, Folders(home.root), current_user())
+
+
+def _labels(home: Home, count: int) -> str:
+    text = f"{counted(count, 'label')} changed"
+    return text if home.running() else f"{text}; the daemon moves the files when it runs"

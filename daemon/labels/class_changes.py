@@ -1,0 +1,215 @@
+"""Renames, merges and retires classes. Their labels follow, each by rows of its own.
+
+Models are not changed: what an older model predicts counts by the class's new name, and is shown
+as it was.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, delete, func, insert, select, update
+
+from daemon.database.tables import (
+    class_names,
+    labels,
+    lies_below,
+    models,
+    renamed_folders,
+    stands,
+    videos,
+)
+from daemon.home.folders import Folders
+from daemon.labels.classes import changed_names, labelled_classes, offered_classes
+from daemon.labels.labels import Label, move_to
+from daemon.labels.queries import find, newest
+from learner.classes import class_named, why_not_a_class
+from learner.errors import VidwatchError
+
+AT_ONCE = 500  # videos that one query finds
+
+
+@dataclass(frozen=True)
+class KnownClass:
+    """A class as `vidwatch classes` shows it."""
+
+    name: str
+    labels: int
+    """How many clips have it as their newest label."""
+    models: tuple[str, ...]
+    """The models that know it, also by a former name."""
+    former: tuple[str, ...]
+    """The names that it had before."""
+    is_retired: bool
+    """Whether it was retired, and nobody has labelled it since."""
+
+
+class ClassChanges:
+    """Changes of the classes of a home. Each is one transaction; the daemon moves the files."""
+
+    def __init__(self, engine: Engine, folders: Folders, who: str) -> None:
+        self._engine = engine
+        self._writer = engine.execution_options(writes=True)
+        self._folders = folders
+        self._who = who
+
+    def rename(self, old: str, new: str, now: datetime) -> tuple[str, int]:
+        """Give a class a name that no other class has.
+
+        Returns its name in the form that it has now, and how many clips have it.
+
+        Raises:
+            VidwatchError: there is no class `old`, or `new` is another class, or can be none.
+        """
+        with self._writer.begin() as connection:
+            existing = offered_classes(connection)
+            name = class_named(new, set(existing) - {old})
+            if name in existing and name != old:
+                hint = f"to make them one: vidwatch classes merge {old!r} {name!r}"
+                raise VidwatchError(f"there is a class {name!r}; {hint}")
+            return name, self._change(connection, old, name, now)
+
+    def merge(self, old: str, into: str, now: datetime) -> int:
+        """Make a class part of another one. Returns how many clips it had.
+
+        Raises:
+            VidwatchError: one of them is no class.
+        """
+        with self._writer.begin() as connection:
+            _require(connection, into)
+            return self._change(connection, old, into, now)
+
+    def retire(self, name: str, now: datetime) -> int:
+        """Take all labels of a class back: it is offered no more, and the next model drops it.
+
+        Returns how many clips had it.
+
+        Raises:
+            VidwatchError: there is no such class.
+        """
+        with self._writer.begin() as connection:
+            return self._change(connection, name, None, now)
+
+    def _change(self, connection: Connection, old: str, new: str | None, now: datetime) -> int:
+        _require(connection, old)
+        if old == new:
+            raise VidwatchError(f"class {old!r} has this name already")
+        if new is not None and (reason := why_not_a_class(new)):
+            raise VidwatchError(f"class {new!r}: {reason}")
+        n = self._change_labels(connection, old, new, now)
+        self._note(connection, old, new, now)
+        if new is not None:
+            self._move_classified(connection, old, new)
+        answered = renamed_folders.c.old == old
+        connection.execute(delete(renamed_folders).where(answered))
+        return n
+
+    def _change_labels(
+        self, connection: Connection, old: str, new: str | None, now: datetime
+    ) -> int:
+        """Take the labels of contents back that have the class, and give them again with the new.
+
+        All of a content's labels, since their order says which one counts. A label keeps who gave
+        it, how and when: by that it judges models, or does not.
+        """
+        has_it = select(labels.c.video_id).where(labels.c["class"] == old, stands()).distinct()
+        contents = connection.scalars(has_it.order_by(labels.c.video_id)).all()
+        counts = newest().where(labels.c["class"] == old).subquery()
+        n = connection.scalar(select(func.count()).select_from(counts)) or 0
+        for first in range(0, len(contents), AT_ONCE):
+            some = contents[first : first + AT_ONCE]
+            rows = find(connection, videos.c.id.in_(some))
+            given = _labels_of(connection, some)
+            for content in some:
+                last = self._give_again(connection, given[content], old, new, now)
+                if rows[content]["state"] != "failed":
+                    move_to(connection, self._folders, rows[content], last)
+        return n
+
+    def _give_again(
+        self, connection: Connection, given: Sequence[Any], old: str, new: str | None, now: datetime
+    ) -> Label:
+        """Gives the label of the content that counts then."""
+        content = given[0]["video_id"]
+        for row in given:
+            withdrawal = {"video_id": content, "verdict": "withdrawn", "takes_back": row["id"]}
+            withdrawal |= {"source": "command", "who": self._who, "created_at": now}
+            connection.execute(insert(labels).values(**withdrawal))
+        last = Label(content, "withdrawn")
+        for row in given:
+            name = new if row["class"] == old else row["class"]
+            if row["class"] is not None and name is None:
+                continue
+            again = {key: value for key, value in row.items() if key != "id"} | {"class": name}
+            connection.execute(insert(labels).values(**again))
+            last = Label(content, row["verdict"], name)
+        return last
+
+    def _note(self, connection: Connection, old: str, new: str | None, now: datetime) -> None:
+        """From now on, predictions and folders of the old name mean the new one."""
+        columns = {"new": new, "who": self._who, "changed_at": now}
+        connection.execute(delete(class_names).where(class_names.c.old.in_((old, new))))
+        connection.execute(update(class_names).where(class_names.c.new == old).values(**columns))
+        connection.execute(insert(class_names).values(old=old, **columns))
+
+    def _move_classified(self, connection: Connection, old: str, new: str) -> None:
+        """Have the files without a label moved that lie in the class folder of the old name."""
+        below = lies_below(
+            videos.c.path, b"/".join((self._folders.root, b"classified", old.encode()))
+        )
+        is_at_rest = videos.c.destination.is_(None)
+        found = connection.execute(select(videos.c.id, videos.c.path).where(below, is_at_rest))
+        for video, path in found.all():
+            target = self._folders.resting_place(path, predicted=new, unsure=False)
+            this = update(videos).where(videos.c.id == video)
+            connection.execute(this.values(destination=target))
+
+
+def known_classes(connection: Connection) -> list[KnownClass]:
+    """All classes that are labelled or known to a model, and those that were retired."""
+    changed = changed_names(connection)
+    counts = newest().where(labels.c.verdict == "labelled").subquery()
+    query = select(counts.c["class"], func.count()).group_by(counts.c["class"])
+    n_labels = {row[0]: row[1] for row in connection.execute(query)}
+    of_models: dict[str, list[str]] = defaultdict(list)
+    newest_first = select(models.c.name, models.c.classes).order_by(models.c.used_at.desc())
+    for model, names in connection.execute(newest_first):
+        for name in {changed.get(name) or name for name in names}:
+            of_models[name].append(model)
+    offered = offered_classes(connection)
+    retired = [name for name, new in changed.items() if new is None and name not in offered]
+    former: dict[str, list[str]] = defaultdict(list)
+    for name, new in sorted(changed.items()):
+        if new is not None:
+            former[new].append(name)
+    return [
+        KnownClass(
+            name=name,
+            labels=n_labels.get(name, 0),
+            models=tuple(dict.fromkeys(of_models[name])),
+            former=tuple(former[name]),
+            is_retired=name in retired,
+        )
+        for name in [*offered, *sorted(retired)]
+    ]
+
+
+def _require(connection: Connection, name: str) -> None:
+    """Check that a class is labelled, or that a model knows it, also if it is offered no more."""
+    if name in offered_classes(connection) or name in labelled_classes(connection):
+        return
+    if not any(name in classes for classes in connection.scalars(select(models.c.classes))):
+        raise VidwatchError(f"there is no class {name!r}; 'vidwatch classes' lists them")
+
+
+def _labels_of(connection: Connection, contents: Sequence[int]) -> dict[int, list[Any]]:
+    """The labels of contents that nobody has taken back, the newest last."""
+    names = ("id", "video_id", "verdict", "class", "source", "who", "sampled", "created_at")
+    query = select(*(labels.c[name] for name in names))
+    query = query.where(labels.c.video_id.in_(contents), stands()).order_by(labels.c.id)
+    found: dict[int, list[Any]] = defaultdict(list)
+    for row in connection.execute(query).mappings():
+        found[row["video_id"]].append(dict(row))
+    return found
