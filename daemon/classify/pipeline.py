@@ -290,11 +290,12 @@ class Pipeline:
             move.sha256,
             redirect,
             self._settings.progress,
+            root=self._folders.root,
         )
         if path is None and not self._settings.inbox_is_there():
             raise OSError(errno.ENOENT, "the inbox is not there")
         if path and move.reason:
-            write_reason(path, move.reason)
+            write_reason(path, move.reason, self._folders.root)
         return Moved(path, destination)
 
 

@@ -23,16 +23,20 @@ class Identity(NamedTuple):
     mtime_ns: int
 
 
-def identify(path: bytes) -> Identity | None:
+def identify(path: bytes, folder: int | None = None) -> Identity | None:
     """The identity of the regular file at `path`; None if there is no regular file.
 
     Links are not followed. Pipes and devices are not opened.
+
+    Args:
+        path: The file; its name if `folder` is given.
+        folder: The descriptor of the folder that it lies in.
 
     Raises:
         OSError: it cannot be found out now (a share that is away, no permission).
     """
     try:
-        info = os.lstat(path)
+        info = os.stat(path, dir_fd=folder, follow_symlinks=False)
     except (FileNotFoundError, NotADirectoryError):
         return None
     if not stat.S_ISREG(info.st_mode):

@@ -4,18 +4,18 @@ Knows no video and no database.
 """
 
 import contextlib
-import ctypes
 import errno
 import itertools
 import logging
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from daemon.home.doors import Doors
 from daemon.home.folders import OUR_FOLDERS, Found, files_below
-from daemon.home.identity import Identity, base_name, identify
+from daemon.home.identity import Identity, base_name
 from learner import files
+from learner.folders import new_name
 
 log = logging.getLogger(__name__)
 
@@ -24,10 +24,7 @@ REASON = b"vidwatch: "  # each text that says why a video failed begins with it
 RETRY = b"To try it again, move the video back into the inbox.\n"
 NO_RETRY = b"To try it again does not help. If it should be a video, get another copy of it.\n"
 NO_VIDEO = "not a video"  # so begins the reason why a text, a picture or a sound failed
-PIECE = 2**26  # bytes
-# Constants of renameat2(2).
-_RENAME_NOREPLACE = 1
-_AT_FDCWD = -100
+PIECE = 2**23  # bytes: what a slow disk writes before a person gets tired of waiting for a stop
 
 
 def move_file(
@@ -37,6 +34,8 @@ def move_file(
     sha256: str | None,
     redirect: Callable[[bytes], None],
     progress: Callable[[], None] = lambda: None,
+    *,
+    root: bytes,
 ) -> bytes | None:
     """Move a file to `target`, or to a numbered name beside it if that name is taken.
 
@@ -50,6 +49,7 @@ def move_file(
             modification time.
         redirect: Gets the numbered name before anything moves, to record it.
         progress: Called now and then while the file is copied. An exception from it ends that.
+        root: The home. Links are followed in its path and in its own folders, and nowhere below.
 
     Returns:
         Where the file is now; None if a person has taken it away or changed it.
@@ -57,62 +57,71 @@ def move_file(
     Raises:
         OSError: it cannot be moved now.
     """
-    if identify(target) == identity:
+    doors = Doors(root)
+    if doors.identify(target) == identity:
         return target
-    part = _part_of(target, identity)
-    if identify(source) != identity:
+    if doors.identify(source) != identity:
         # A file that goes to another file system is copied: the copy is whole before the original
         # is removed.
-        if _is_copy(part, identity, sha256, progress):
+        copies = _copies(doors, target, identity)
+        whole = (copy for copy in copies if _is_copy(doors, copy, identity, sha256, progress))
+        if part := next(whole, None):
             source = part
-        elif _is_copy(target, identity, sha256, progress):
+        elif _is_copy(doors, target, identity, sha256, progress):
             return target
         else:
             return None
-    os.makedirs(os.path.dirname(target), exist_ok=True)
+    with doors.folder(os.path.dirname(target), create=True):
+        pass
     while True:
         try:
-            _rename(source, target)
+            doors.rename(source, target)
             return target
         except FileExistsError:
-            target = next(name for name in _numbered(target) if not os.path.lexists(name))
+            target = next(name for name in _numbered(target) if not doors.is_taken(name))
             redirect(target)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            _copy(source, part, progress)
-            if identify(source) != identity:  # a program wrote to it meanwhile
-                os.unlink(part)
+            part = _copy(doors, source, target, identity, progress)
+            if doors.identify(source) != identity:  # a program wrote to it meanwhile
+                doors.remove(part)
                 return None
-            os.unlink(source)
+            doors.remove(source)
             source = part
 
 
-def write_reason(path: bytes, reason: str) -> None:
+def write_reason(path: bytes, reason: str, root: bytes) -> None:
     """Write a text file beside `path` that says why it was not classified.
 
     It replaces an earlier text about that file. Nothing is written if the file itself is such a
-    text, which came back to the inbox with its video.
+    text, which came back to the inbox with its video. `root` is the home.
     """
+    doors = Doors(root)
     folder, name = os.path.split(path)
     opening = REASON + name + b" was not classified.\n"
-    if _begins(path, REASON):
+    if _begins(doors, path, REASON):
         return
     text = opening + b"\n" + reason.encode("utf-8", "backslashreplace") + b"\n\n"
     text += NO_RETRY if reason.startswith(NO_VIDEO) else RETRY
     first = folder + b"/" + _fit(name, b".txt")
-    candidates = itertools.chain([first], _numbered(path + b".txt"))
-    target = next(
-        candidate
-        for candidate in candidates
-        if not os.path.lexists(candidate) or _begins(candidate, opening)
-    )
-    part = folder + b"/." + _fit(name[:200], b".txt.part")
-    with open(part, "wb") as file:
+    part = folder + b"/" + os.fsencode(new_name())
+    with doors.create(part) as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(part, target)
+    try:
+        for target in itertools.chain([first], _numbered(path + b".txt")):
+            if _begins(doors, target, opening):
+                doors.replace(part, target)
+                return
+            with contextlib.suppress(FileExistsError):
+                doors.rename(part, target)
+                return
+    except BaseException:
+        with contextlib.suppress(OSError):
+            doors.remove(part)
+        raise
 
 
 def sync_folders(paths: set[bytes]) -> None:
@@ -134,66 +143,72 @@ def sync_folders(paths: set[bytes]) -> None:
             os.close(descriptor)
 
 
-def _part_of(target: bytes, identity: Identity) -> bytes:
-    return os.path.dirname(target) + b"/.vidwatch-%d-%d.part" % (identity.inode, identity.size)
+def _copies(doors: Doors, target: bytes, identity: Identity) -> list[bytes]:
+    """The copies of a file in the folder of `target` that have not got their names yet."""
+    folder = os.path.dirname(target)
+    # Versions before wrote them without the part that nobody can guess.
+    begin = b".vidwatch-%d-%d" % (identity.inode, identity.size)
+    names = [name for name in doors.names(folder) if name.startswith((begin + b"-", begin + b"."))]
+    return [folder + b"/" + name for name in names]
 
 
 def _is_copy(
-    path: bytes, identity: Identity, sha256: str | None, progress: Callable[[], None]
+    doors: Doors,
+    path: bytes,
+    identity: Identity,
+    sha256: str | None,
+    progress: Callable[[], None],
 ) -> bool:
-    there = identify(path)
+    there = doors.identify(path)
     if there is None or there.size != identity.size:
         return False
     if sha256 is None:
         return there.mtime_ns == identity.mtime_ns
-    return files.sha256_of(path, progress=progress) == sha256
+    with doors.open(path) as file:
+        return files.sha256_of_open(file, progress) == sha256
 
 
-def _copy(source: bytes, part: bytes, progress: Callable[[], None]) -> None:
-    """Make a copy, with times and mode, that lasts through a power cut.
+def _copy(
+    doors: Doors, source: bytes, target: bytes, identity: Identity, progress: Callable[[], None]
+) -> bytes:
+    """Copy a file into the folder of `target`. The copy lasts through a power cut.
 
-    A copy that cannot be completed is removed.
+    It has the times and the rights of the original, but for the right to run as its owner: a copy
+    is ours. Copies of this file that are left from a crash are removed, as it is itself if it
+    cannot be completed. Returns the path of the copy.
     """
+    for left in _copies(doors, target, identity):
+        with contextlib.suppress(OSError):  # somebody else's folder may have such a name
+            doors.remove(left)
+    folder = os.path.dirname(target)
+    name = new_name(f"{identity.inode}-{identity.size}-")
+    part = folder + b"/" + os.fsencode(name)
     try:
-        with open(source, "rb", opener=_without_links) as original, open(part, "wb") as copy:
+        with doors.open(source) as original, doors.create(part, 0o600) as copy:
             while piece := original.read(PIECE):
                 copy.write(piece)
                 # If it was synced only at the end, that could take minutes without `progress`.
                 os.fdatasync(copy.fileno())
                 progress()
             copy.flush()
-            shutil.copystat(source, part, follow_symlinks=False)
+            _copy_attributes(original.fileno(), copy.fileno())
             os.fsync(copy.fileno())
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(part)
+            doors.remove(part)
         raise
-    sync_folders({os.path.dirname(part)})
+    sync_folders({folder})
+    return part
 
 
-def _without_links(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW)
-
-
-def _rename(source: bytes, target: bytes) -> None:
-    """Rename, never over another file.
-
-    A hard link and a removal would be as safe, but Linux forbids links to other people's files
-    (protected_hardlinks).
-    """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.renameat2(_AT_FDCWD, source, _AT_FDCWD, target, _RENAME_NOREPLACE) == 0:
-        return
-    code = ctypes.get_errno()
-    if code not in (errno.EINVAL, errno.ENOSYS):
-        raise OSError(code, os.strerror(code), os.fsdecode(target))
-    # A file system without that call (NFS): an empty file of ours takes the name first.
-    os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-    try:
-        os.rename(source, target)
-    except OSError:
-        os.unlink(target)
-        raise
+def _copy_attributes(original: int, copy: int) -> None:
+    info = os.fstat(original)
+    os.fchmod(copy, info.st_mode & 0o777)
+    with contextlib.suppress(OSError):  # the file system has none
+        for name in os.listxattr(original):
+            if name.startswith("user."):
+                os.setxattr(copy, name, os.getxattr(original, name))
+    os.utime(copy, ns=(info.st_atime_ns, info.st_mtime_ns))
 
 
 def _numbered(path: bytes) -> Iterator[bytes]:
@@ -215,13 +230,13 @@ def _fit(name: bytes, ending: bytes) -> bytes:
     return short + ending
 
 
-def _begins(path: bytes, opening: bytes) -> bool:
-    if identify(path) is None:
+def _begins(doors: Doors, path: bytes, opening: bytes) -> bool:
+    if doors.identify(path) is None:
         return False
     try:
-        with open(path, "rb") as file:
+        with doors.open(path) as file:
             return file.read(len(opening)) == opening
-    except PermissionError:  # a failed video that this user may not read
+    except OSError:  # a failed video that this user may not read
         return False
 
 
@@ -237,7 +252,8 @@ def put_back(file: Found, inbox: Path, name: bytes | None = None) -> bytes | Non
         OSError: it cannot be moved.
     """
     target = os.path.join(os.fsencode(inbox), name or base_name(file.path))
-    placed = move_file(file.path, target, file.identity, None, lambda _: None)
+    root = os.fsencode(inbox.parent)
+    placed = move_file(file.path, target, file.identity, None, lambda _: None, root=root)
     sync_folders({os.path.dirname(file.path), os.fsencode(inbox)})
     return placed
 
@@ -245,8 +261,9 @@ def put_back(file: Found, inbox: Path, name: bytes | None = None) -> bytes | Non
 def reason_texts(failed: Path) -> dict[bytes, list[bytes]]:
     """Our texts in `failed/` that say why a video failed, by the path of that video."""
     texts: dict[bytes, list[bytes]] = {}
+    doors = Doors(os.fsencode(failed.parent))
     for path in (os.fsencode(found) for found in failed.glob("*.txt")):
-        if name := _subject_of(path):
+        if name := _subject_of(doors, path):
             video = os.path.join(os.path.dirname(path), name)
             texts.setdefault(video, []).append(path)
     return texts
@@ -271,12 +288,10 @@ def sha256_if_readable(path: bytes) -> str | None:
         return None
 
 
-def _subject_of(path: bytes) -> bytes | None:
+def _subject_of(doors: Doors, path: bytes) -> bytes | None:
     """The name of the video in the first line of a text of ours; None if it is no such text."""
-    if identify(path) is None:
-        return None
     try:
-        with open(path, "rb") as file:
+        with doors.open(path) as file:
             opening, ending, _ = file.read(1000).partition(b" was not classified.\n")
     except OSError:
         return None

@@ -135,7 +135,11 @@ def surplus(folder: Path, made: Path, kept: int, now: datetime) -> list[Path]:
     one of which we know that it is whole.
     """
     others = [path for path in backups_in(folder, now) if path != made]
-    parts = [part for part in folder.glob("vidwatch-*.db.part") if _NAME.fullmatch(part.stem)]
+    parts = [
+        *folder.glob(".vidwatch-*.part"),
+        # So versions before called them.
+        *(part for part in folder.glob("vidwatch-*.db.part") if _NAME.fullmatch(part.stem)),
+    ]
     old_parts = [part for part in parts if time.time() - part.stat().st_mtime > YOUNG]
     return others[kept - 1 :] + old_parts
 

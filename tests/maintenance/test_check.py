@@ -30,7 +30,7 @@ def room(tmp_path: Path) -> ReviewedHome:
     room.clip("b.avi")
     room.copy_of(first)
     room.fail("c.avi", "no video")
-    write_reason(bytes(room.home.root / "failed" / "c.avi"), "no video")
+    write_reason(bytes(room.home.root / "failed" / "c.avi"), "no video", bytes(room.home.root))
     (room.home.root / "vidwatch.toml").write_text('model = "tiny"\n')
     room.engine.dispose()
     return room
