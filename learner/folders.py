@@ -87,8 +87,9 @@ def create_in(folder: int, name: Path, mode: int = 0o666) -> int:
 
 def walk(
     top: Path,
+    start: bytes = b"",
     *,
-    enter: Callable[[bytes], bool] = lambda name: True,
+    enter: Callable[[bytes], bool] = lambda path: True,
     go_on: Callable[[], object] = lambda: None,
     trouble: Callable[[OSError], object] = lambda error: None,
 ) -> Iterator[tuple[int, bytes, list[bytes]]]:
@@ -99,30 +100,29 @@ def walk(
     this does not recurse.
 
     Args:
-        top: Where to begin.
-        enter: Whether to enter a folder of this name.
+        top: A folder in whose path links are trusted.
+        start: Where to begin: the path of a folder below `top`.
+        enter: Gets the path of each folder before it is read: whether to read it.
         go_on: Called for each entry. An exception from it ends the walk.
         trouble: Gets the error of each folder that cannot be read. The walk goes on with others.
     """
     base = os.fsencode(top)
-    pending = [b""]
+    pending = [start]
     while pending:
         inner = pending.pop()
         path = os.path.join(base, inner) if inner else base
         try:
+            if not fits(base, inner):
+                raise OSError(errno.ENAMETOOLONG, "it is nested too deep, or its path is too long")
             with opened_folder(base, inner) as folder:
                 names, folders = _entries(folder, go_on)
                 yield folder, path, names
         except OSError as error:
             trouble(OSError(error.errno, error.strerror, path))
             continue
-        for name in reversed([name for name in folders if enter(name)]):
-            below = os.path.join(inner, name) if inner else name
-            if fits(base, below):
-                pending.append(below)
-            else:
-                text = f"folders nested more than {DEEPEST} deep, or a path of more than 4095 bytes"
-                trouble(OSError(errno.ENAMETOOLONG, text, os.path.join(base, below)))
+        for name in reversed(folders):
+            if enter(os.path.join(path, name)):
+                pending.append(os.path.join(inner, name) if inner else name)
 
 
 def fits(base: bytes, inner: bytes) -> bool:

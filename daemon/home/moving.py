@@ -269,14 +269,24 @@ def reason_texts(failed: Path) -> dict[bytes, list[bytes]]:
     return texts
 
 
-def our_files(root: Path, texts: Mapping[bytes, list[bytes]]) -> Iterator[list[Found]]:
+def our_files(
+    root: Path,
+    texts: Mapping[bytes, list[bytes]],
+    trouble: Callable[[OSError], object] = lambda error: None,
+) -> Iterator[list[Found]]:
     """The files in the folders of the home at `root` that only we fill, some at a time.
 
-    Our texts about failed videos, as `reason_texts` gives them, are left out.
+    Our texts about failed videos, as `reason_texts` gives them, are left out. `trouble` gets the
+    error of each folder that cannot be searched, unless it does not exist.
     """
+
+    def unless_missing(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            trouble(error)
+
     own = {text for of_video in texts.values() for text in of_video}
     for name in OUR_FOLDERS:
-        for files_there in files_below(root / name):
+        for files_there in files_below(root / name, unless_missing):
             yield [file for file in files_there if file.path not in own]
 
 

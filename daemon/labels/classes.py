@@ -4,7 +4,6 @@ The starter's ten classes are a beginning. Once people have labelled classes of 
 of the starter's, its names are offered nowhere any more.
 """
 
-import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from daemon.home.texts import printable
 from learner.catalogue import starter_classes
 from learner.classes import same_but_for_case, why_not_a_class
 from learner.errors import VidwatchError
+from learner.folders import walk
 
 
 def labelled_classes(connection: Connection) -> set[str]:
@@ -115,5 +115,5 @@ def _folders_with_files(labelled: Path) -> Iterator[str]:
     except OSError:  # that it is away is shown elsewhere
         return
     for folder in folders:
-        if folder.is_dir() and any(names for _, _, names in os.walk(folder)):
+        if folder.is_dir() and any(names for _, _, names in walk(folder)):
             yield folder.name

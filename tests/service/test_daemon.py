@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from deep import nested
 from installed import SLOWEST, Daemon, drop
 from installed import daemon as daemon
 
@@ -161,3 +162,27 @@ def test_labels_given_by_moving_files_while_the_daemon_is_down_are_noticed_at_it
     ]
     assert (daemon.root / "labelled/Lion/a.avi").exists()
     assert daemon.query("SELECT count(*) FROM predictions") == [(2,)]
+
+
+def test_deep_folders_of_one_writer_keep_neither_a_daemon_nor_a_check_from_its_work(
+    daemon: Daemon,
+) -> None:
+    folders = [daemon.root / name for name in ("inbox", "classified/Biking", "labelled/Biking")]
+    for folder in folders:
+        folder.mkdir(exist_ok=True)
+    with (
+        nested(folders[0], "d", 1100),
+        nested(folders[1], "d", 1100),
+        nested(folders[2], "long" * 50, 30),
+    ):
+        drop(daemon.inbox, "a.avi", 1)
+        done = daemon.command("run", "--once")
+        assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+        assert "nested too deep" in done.stderr
+        assert daemon.query("SELECT name, state FROM videos") == [("a.avi", "filed")]
+        checked = daemon.command("check")
+        assert (checked.returncode, checked.stderr) == (1, "")
+        assert "cannot be searched (it is nested too deep" in " ".join(checked.stdout.split())
+        for command in ("doctor", "labels", "status"):
+            assert "Traceback" not in daemon.command(command).stderr
+        assert daemon.command("check", "--repair").returncode == 1
