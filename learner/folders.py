@@ -18,7 +18,7 @@ Path = bytes | str | os.PathLike[Any]
 # A longer path cannot be given to the kernel, which counts the zero at its end.
 LONGEST_PATH = 4095  # bytes
 # People nest folders ten deep. To open one takes as many steps as it is deep.
-DEEPEST = 250
+DEEPEST = 100
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
