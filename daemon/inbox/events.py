@@ -5,6 +5,7 @@ They end if a thread of watchdog ends, or if a folder is replaced by another one
 
 import logging
 import os
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ KINDS: list[type[FileSystemEvent]] = [
     FileMovedEvent,
 ]
 DONE = (FileClosedEvent, FileMovedEvent, DirMovedEvent)
+# A new folder in a new folder is found by its own event, and by the walk through the outer one.
+warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning, r"watchdog\.")
 
 
 class _EndedError(Exception):
