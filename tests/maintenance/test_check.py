@@ -84,6 +84,19 @@ def half_copy(room: ReviewedHome) -> None:
     (room.home.root / "classified" / "bright" / ".vidwatch-5-1000.part").write_bytes(b"half")
 
 
+def half_copy_of_now(room: ReviewedHome) -> None:
+    name = ".vidwatch-5-1000-0123456789abcdef.part"
+    (room.home.root / "classified" / "bright" / name).write_bytes(b"half")
+
+
+def half_text(room: ReviewedHome) -> None:
+    (room.home.root / "failed" / ".vidwatch-0123456789abcdef.part").write_bytes(b"vidwatch: a")
+
+
+def half_settings(room: ReviewedHome) -> None:
+    (room.home.root / ".vidwatch-0123456789abcdef.part").write_bytes(b"model = ")
+
+
 def only_copy(room: ReviewedHome) -> None:
     made = write_video(room.home.root / "made.avi", frames=30)
     info = made.stat()
@@ -135,7 +148,10 @@ REPAIRED: dict[str, tuple[Callable[[ReviewedHome], object], set[str]]] = {
     "a filed file that someone has written on": (written_on, {"stranger", "content"}),
     "a file among the duplicates that no row knows": (stray("duplicates"), {"stranger"}),
     "a file among the failed that no row knows": (stray("failed"), {"stranger"}),
-    "a copy that was not completed": (half_copy, {"leftover"}),
+    "a copy that a version before did not complete": (half_copy, {"leftover"}),
+    "a copy that was not completed": (half_copy_of_now, {"leftover"}),
+    "a text that was not completed": (half_text, {"leftover"}),
+    "settings that were not completed": (half_settings, {"leftover"}),
     "a copy that is all there is": (only_copy, {"copy"}),
     "a video filed without a prediction": (unpredicted, {"answer"}),
     "a video with two predictions that count": (second_prediction, {"answer"}),
