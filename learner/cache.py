@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import platformdirs
 
+from learner import files
+
 log = logging.getLogger(__name__)
 
 CHECK = hashlib.sha256().digest_size
@@ -108,17 +110,13 @@ class Shelf:
         If that fails (a read-only or a full disk), the next run takes longer, and nothing else.
         """
         path = self.folder / name
-        part = path.with_name(f"{name}.{os.getpid()}.part")
         buffer = io.BytesIO()
         np.save(buffer, values)
         data = buffer.getvalue()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(data + self._check(name, data))
-            part.replace(path)
+            files.write(path, data + self._check(name, data), durable=False)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                part.unlink()
             log.warning("not cached file=%s reason=%s", path, error.strerror)
 
     def _check(self, name: str, data: Any) -> bytes:

@@ -1,5 +1,6 @@
 """Labelled clips in class folders, their groups, and their frames or features, computed once."""
 
+import logging
 import mmap
 import os
 import tempfile
@@ -16,10 +17,13 @@ from learner.cache import Cache, Shelf
 from learner.classes import class_named, is_system_folder, normal_name, why_not_a_class
 from learner.classifier import Classifier, decoded
 from learner.errors import VidwatchError
+from learner.folders import walk
 from learner.groups import GROUP_PATTERN, compile_pattern, group_of
 from learner.shelves import features_shelf, frames_shelf
 from learner.spec import ClipSpec, ReadOptions
 from learner.video import Clip, read_clip
+
+log = logging.getLogger(__name__)
 
 Array = np.ndarray[Any, Any]
 Progress = Callable[[int, int], None]
@@ -300,13 +304,20 @@ def _is_left_alone(name: str) -> bool:
 
 def _files(root: Path) -> Iterator[Path]:
     for label in _class_folders(root):
-        for folder, names, found in os.walk(root / label):
-            names[:] = [name for name in names if not _is_left_alone(name)]
+        for _, folder, names in walk(root / label, enter=_is_shown, trouble=_warn_of):
             yield from (
-                Path(folder, name)
-                for name in found
-                if not name.startswith(".") and name != "Thumbs.db"
+                Path(os.fsdecode(folder), os.fsdecode(name))
+                for name in names
+                if not name.startswith(b".") and name != b"Thumbs.db"
             )
+
+
+def _is_shown(folder: bytes) -> bool:
+    return not _is_left_alone(os.fsdecode(folder.rpartition(b"/")[2]))
+
+
+def _warn_of(error: OSError) -> None:
+    log.warning("left out folder=%s reason=%s", os.fsdecode(error.filename), error.strerror)
 
 
 def _sha256(path: Path) -> str:

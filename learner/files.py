@@ -1,5 +1,6 @@
 """Writes files so that either the old one or the new one is there, whole; and hashes them."""
 
+import contextlib
 import hashlib
 import io
 import os
@@ -7,35 +8,63 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from learner.folders import create_in, new_name, opened_folder
+
 HASHED_AT_ONCE = 2**26  # bytes
 
 
-def write(path: Path, data: bytes) -> None:
-    """Replace `path`, durably. A full disk leaves the old file as it was.
+def write(path: Path, data: bytes, *, mode: int | None = None, durable: bool = True) -> None:
+    """Replace `path`. A full disk leaves the old file as it was.
+
+    Args:
+        path: the file.
+        data: its new content.
+        mode: its rights; those that the umask leaves if None.
+        durable: whether it lasts through a power cut.
 
     Raises:
         OSError: it cannot be written.
     """
-    prepare(path, data)
-    commit(path)
+    with opened_folder(path.parent) as folder:
+        _write(folder, path.name, data, mode, durable=durable)
 
 
 def prepare(path: Path, data: bytes) -> None:
     """Write `data` beside `path`, from where `commit` takes it."""
-    part = part_of(path)
-    try:
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
+    write(part_of(path), data)
 
 
 def commit(path: Path) -> None:
     """Put what was prepared in its place."""
     part_of(path).replace(path)
+
+
+def open_own(path: Path, flags: int, mode: int = 0o666) -> int:
+    """The descriptor of a file that is made if it is missing, and only ours; never behind a link.
+
+    Raises:
+        OSError: it cannot be opened, or is a link.
+    """
+    return os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+
+
+def _write(folder: int, name: str, data: bytes, mode: int | None, *, durable: bool) -> None:
+    # Under a name that can be guessed, somebody who may write in the folder could put a link.
+    part = new_name()
+    descriptor = create_in(folder, part)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
+            file.write(data)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        os.replace(part, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(part, dir_fd=folder)
+        raise
 
 
 def part_of(path: Path) -> Path:

@@ -5,6 +5,7 @@ the clips have been in the cache since the clips were read; those of the starter
 the package.
 """
 
+import io
 import math
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from learner import files
 from learner.cache import Cache, Shelf
 from learner.catalogue import STARTER
 from learner.classifier import Classifier
@@ -81,8 +83,9 @@ def save_features(model: Classifier, shelf: Shelf, path: Path) -> None:
     moving: dict[str, Any] = {}
     if model.spec.motion:
         moving = {"motion": values[..., model.network.appearance :], "motion_version": MOTION}
+    buffer = io.BytesIO()
     np.savez_compressed(
-        path,
+        buffer,
         source=_backbone_id(model),
         names=np.array(names),
         # A feature hardly changes from frame to frame: in this order the file is a fifth smaller.
@@ -92,6 +95,7 @@ def save_features(model: Classifier, shelf: Shelf, path: Path) -> None:
         step=step,
         **moving,
     )
+    files.write(path, buffer.getvalue())
 
 
 def _packed(levels: Array) -> Array:

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -49,7 +50,7 @@ class Run:
         """The lock, held until it is closed or the process ends."""
         path = self.folder / "settings.json"
         self.folder.mkdir(parents=True, exist_ok=True)
-        lock = (self.folder / "lock").open("w")
+        lock = os.fdopen(files.open_own(self.folder / "lock", os.O_WRONLY), "w")
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if any(self._results()) and path.read_text() != settings:
             hint = "remove it, or give --out another name"

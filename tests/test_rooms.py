@@ -41,6 +41,7 @@ HEAVY_DAEMON = {
 LIGHT_LEARNER = {
     "learner.errors",
     "learner.files",
+    "learner.folders",
     "learner.groups",
     "learner.likeness",
     "learner.prediction",

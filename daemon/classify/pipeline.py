@@ -21,7 +21,8 @@ from daemon.database.queue import ATTEMPTS, Queue
 from daemon.database.records import Claimed, Move, Moved, VideoPrediction
 from daemon.home.folders import Folders
 from daemon.home.identity import Identity, display_name, identify, is_there
-from daemon.home.moving import move_file, sync_folders, write_reason
+from daemon.home.moving import move_file, sync_folders
+from daemon.home.reasons import write_reason
 from daemon.home.texts import printable
 from learner.errors import VidwatchError
 from learner.video import Clip
@@ -295,11 +296,12 @@ class Pipeline:
             move.sha256,
             redirect,
             self._settings.progress,
+            root=self._folders.root,
         )
         if path is None and not self._settings.inbox_is_there():
             raise OSError(errno.ENOENT, "the inbox is not there")
         if path and move.reason:
-            write_reason(path, move.reason)
+            write_reason(path, move.reason, self._folders.root)
         return Moved(path, destination, identify(path) if path else None)
 
 

@@ -111,6 +111,7 @@ def run(
         from daemon.service.daemon import run as run_daemon
 
         run_daemon(home, loaded, stop, once=once, show=show)
+    stop.leave()
 
 
 @app.command()

@@ -1,39 +1,48 @@
 """Copies a database while others write to it."""
 
+import errno
 import os
 import shutil
 import sqlite3
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
 from daemon.database.connection import is_damage
 from daemon.home.moving import sync_folders
-from learner import files
 from learner.errors import PassingError, VidwatchError
+from learner.folders import create_in, new_name, opened_folder
 
 # After so many pages (some megabytes), a pause of so many seconds lets the daemon use the disk.
 PAGES = 1000
 PAUSE = 0.01
+STEPS = 100_000  # of SQLite's machine between two calls of `progress`: a few milliseconds
 
 
-def copy(source: Path, target: Path) -> None:
+def copy(source: Path, target: Path, progress: Callable[[], None] = lambda: None) -> None:
     """Copy a database while others write to it. The copy is the state of one instant.
 
     The copy is checked before it replaces `target`.
+
+    Args:
+        source: The database.
+        target: Where the copy is to be.
+        progress: Called several times a second. An exception from it ends the copying.
 
     Raises:
         VidwatchError: the database is damaged; `target` is unchanged.
         PassingError: it cannot be read, or the copy cannot be written, now.
     """
-    part = files.part_of(target)
+    part = target.with_name(new_name())
     try:
         _require_room(source, target)
-        part.unlink(missing_ok=True)
-        with part.open("xb") as file:
-            _copy_pages(source, part, file.fileno())
-            os.fsync(file.fileno())
+        with opened_folder(target.parent) as folder:
+            descriptor = create_in(folder, part.name)
+        with os.fdopen(descriptor, "wb"):
+            _copy_pages(source, part, descriptor, progress)
+            os.fsync(descriptor)
         part.replace(target)
         sync_folders({os.fsencode(target.parent)})
     except sqlite3.DatabaseError as error:
@@ -58,16 +67,18 @@ def _explained(error: sqlite3.DatabaseError, source: Path, target: Path) -> Vidw
     return PassingError(f"{trouble}; {hint}")
 
 
-def _copy_pages(source: Path, part: Path, descriptor: int) -> None:
-    """Copy with SQLite's own backup.
+def _copy_pages(source: Path, part: Path, descriptor: int, progress: Callable[[], None]) -> None:
+    """Copy with SQLite's own backup into `part`, which is open as `descriptor`.
 
     Raises:
         sqlite3.DatabaseError: the copy is not consistent, or cannot be made.
+        OSError: another file took the place of `part`.
     """
 
     def after_some_pages(*_: int) -> None:
         # Synced only at the end, it held up the daemon's own writing for seconds.
         os.fdatasync(descriptor)
+        progress()
         time.sleep(PAUSE)
 
     address = f"file:{quote(str(source))}?mode=ro"
@@ -82,12 +93,53 @@ def _copy_pages(source: Path, part: Path, descriptor: int) -> None:
         original.execute("SELECT count(*) FROM sqlite_master").fetchone()
         copied.execute("PRAGMA journal_mode = OFF")
         copied.execute("PRAGMA synchronous = OFF")  # `after_some_pages` and `copy` sync
+        copied.execute("SELECT count(*) FROM sqlite_master").fetchone()  # opens the file
+        _require_open(descriptor)
         original.backup(copied, pages=PAGES, progress=after_some_pages)
         # The copy is then a single file, and can be read where nothing can be written.
         copied.execute("PRAGMA journal_mode = DELETE")
-        result = copied.execute("PRAGMA quick_check(1)").fetchone()[0]
+        result = _quick_check(copied, progress)
         if result != "ok":
             raise _damaged(result)
+
+
+def _require_open(descriptor: int) -> None:
+    """Check that SQLite has opened the file that we made, which it opens by its path.
+
+    Raises:
+        OSError: it has opened another one: somebody has put a link or a file in its place.
+    """
+    ours = os.fstat(descriptor)
+    opened = 0
+    for path in Path("/proc/self/fd").iterdir():
+        try:
+            opened += os.path.samestat(os.fstat(int(path.name)), ours)
+        except OSError:  # closed meanwhile
+            continue
+    if opened < 2:
+        raise OSError(errno.ESTALE, "another file was put in the place of the copy")
+
+
+def _quick_check(copied: sqlite3.Connection, progress: Callable[[], None]) -> str:
+    """What SQLite finds wrong in the copy, or "ok". An exception from `progress` ends it."""
+    ended_by: list[BaseException] = []
+
+    def on_the_way() -> int:
+        try:
+            progress()
+        except BaseException as error:  # SQLite would only print it
+            ended_by.append(error)
+        return len(ended_by)
+
+    copied.set_progress_handler(on_the_way, STEPS)
+    try:
+        return str(copied.execute("PRAGMA quick_check(1)").fetchone()[0])
+    except sqlite3.OperationalError:
+        if ended_by:
+            raise ended_by[0] from None
+        raise
+    finally:
+        copied.set_progress_handler(None, 0)
 
 
 def _damaged(result: str) -> sqlite3.DatabaseError:

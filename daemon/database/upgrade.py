@@ -1,6 +1,5 @@
 """Brings a database to this program's schema. An older database is copied before."""
 
-import os
 from importlib.resources import files
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from daemon.database.connection import connect, damaged, is_damage, is_passing
 from daemon.database.copying import copy
 from daemon.home.folders import OUR_FOLDERS
 from learner.errors import VidwatchError
+from learner.folders import walk
 
 RESTORING = ".restoring"  # ends the name of a database that is being restored
 # Only the daemon puts files there. If there are any, there was a database.
@@ -121,4 +121,4 @@ def alembic_config(connection: Connection | None = None) -> Config:
 
 
 def _holds_files(folder: Path) -> bool:
-    return any(not name.startswith(".") for _, _, names in os.walk(folder) for name in names)
+    return any(not name.startswith(b".") for _, _, names in walk(folder) for name in names)

@@ -21,7 +21,7 @@ from typing import Any
 from daemon.home.texts import printable
 from learner.catalogue import STARTER, read_manifest
 from learner.errors import PassingError, VidwatchError
-from learner.files import write
+from learner.files import open_own, write
 
 log = logging.getLogger(__name__)
 
@@ -189,7 +189,7 @@ class Home:
             if not os.path.lexists(self.settings):
                 write(self.settings, (files("daemon.home") / "vidwatch.toml").read_bytes())
             if self.inbox.resolve().is_mount():
-                self._mounted.touch()
+                os.close(open_own(self._mounted, os.O_WRONLY))
         except FileExistsError as error:
             raise _what_is_in_the_way(Path(error.filename)) from error
         except OSError as error:
@@ -235,7 +235,7 @@ class Home:
         """
         cannot_write = f"cannot write {self._lock.name}"
         try:
-            descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = open_own(self._lock, os.O_RDWR, 0o644)
         except OSError as error:
             raise self._explained(error, cannot_write) from error
         try:
@@ -258,7 +258,7 @@ class Home:
     def running(self) -> Running | None:
         """The daemon that works on this home now; None if there is none."""
         try:
-            descriptor = os.open(self._lock, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(self._lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
             return None
         try:

@@ -5,12 +5,13 @@ Paths of videos are bytes here, which pathlib does not take.
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from daemon.home.identity import Identity, base_name, identify
+from learner.folders import walk
 from learner.groups import group_of
 
 OUR_FOLDERS = ("classified", "duplicates", "failed")  # only we put files there
@@ -131,24 +132,30 @@ class Found(NamedTuple):
     """Its group, if its name or its folder names one."""
 
 
-def files_below(folder: Path) -> Iterator[list[Found]]:
+def files_below(
+    folder: Path, trouble: Callable[[OSError], object] = lambda error: None
+) -> Iterator[list[Found]]:
     """The files below a folder, `BATCH` at a time, without those that the daemon leaves alone.
 
-    Links are not followed.
+    Links are not followed. `trouble` gets the error of each folder that cannot be searched.
     """
-    found = _found_below(os.fsencode(folder))
+    found = _found_below(os.fsencode(folder), trouble)
     while batch := list(islice(found, BATCH)):
         yield batch
 
 
-def _found_below(root: bytes) -> Iterator[Found]:
-    for folder, _, names in os.walk(root):
-        for name in sorted(names):
-            path = os.path.join(folder, name)
-            if is_left_alone(path[len(root) + 1 :]):
+def _found_below(root: bytes, trouble: Callable[[OSError], object]) -> Iterator[Found]:
+    for opened, folder, names in walk(root, enter=is_shown, trouble=trouble):
+        for name in names:
+            if is_left_alone(name):
                 continue
-            if identity := identify(path):
-                yield Found(path, identity)
+            if identity := identify(name, opened):
+                yield Found(os.path.join(folder, name), identity)
+
+
+def is_shown(path: bytes) -> bool:
+    """Whether the name of a folder does not hide it, with all in it."""
+    return not base_name(path).startswith(b".")
 
 
 def group_at(path: bytes, root: bytes, pattern: re.Pattern[str]) -> str | None:

@@ -47,22 +47,26 @@ class Version(NamedTuple):
     """In nanoseconds. A new name, mode or hard link changes it, too."""
 
 
-def identify(path: bytes) -> Identity | None:
+def identify(path: bytes, folder: int | None = None) -> Identity | None:
     """The identity of the regular file at `path`; None if there is no regular file.
 
     Links are not followed. Pipes and devices are not opened.
 
+    Args:
+        path: The file; its name if `folder` is given.
+        folder: The descriptor of the folder that it lies in.
+
     Raises:
         OSError: it cannot be found out now (a share that is away, no permission).
     """
-    version = version_of(path)
+    version = version_of(path, folder)
     return version.identity if version else None
 
 
-def version_of(path: bytes) -> Version | None:
+def version_of(path: bytes, folder: int | None = None) -> Version | None:
     """The version of the regular file at `path`, as `identify` gives its identity."""
     try:
-        info = os.lstat(path)
+        info = os.stat(path, dir_fd=folder, follow_symlinks=False)
     except (FileNotFoundError, NotADirectoryError):
         return None
     return _version(info) if stat.S_ISREG(info.st_mode) else None

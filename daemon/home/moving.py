@@ -1,34 +1,27 @@
-"""Moves that never overwrite a file and can be repeated, and the texts beside failed videos.
+"""Moves that never overwrite a file and can be repeated.
 
 Knows no video and no database.
 """
 
 import contextlib
-import ctypes
 import errno
 import itertools
 import logging
 import os
-import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from daemon.home.folders import OUR_FOLDERS, Found, files_below
-from daemon.home.identity import Identity, base_name, identify
+from daemon.home.doors import Doors
+from daemon.home.folders import Found
+from daemon.home.identity import Identity, base_name
 from daemon.home.removable import is_one_name, require_removable
 from learner import files
+from learner.folders import new_name
 
 log = logging.getLogger(__name__)
 
 LONGEST_NAME = 255  # bytes
-REASON = b"vidwatch: "  # each text that says why a video failed begins with it
-RETRY = b"To try it again, move the video back into the inbox.\n"
-NO_RETRY = b"To try it again does not help. If it should be a video, get another copy of it.\n"
-NO_VIDEO = "not a video"  # so begins the reason why a text, a picture or a sound failed
-PIECE = 2**26  # bytes
-# Constants of renameat2(2).
-_RENAME_NOREPLACE = 1
-_AT_FDCWD = -100
+PIECE = 2**23  # bytes: what a slow disk writes before a person gets tired of waiting for a stop
 
 
 def move_file(
@@ -38,6 +31,8 @@ def move_file(
     sha256: str | None,
     redirect: Callable[[bytes], None],
     progress: Callable[[], None] = lambda: None,
+    *,
+    root: bytes,
 ) -> bytes | None:
     """Move a file to `target`, or to a numbered name beside it if that name is taken.
 
@@ -51,6 +46,7 @@ def move_file(
             modification time.
         redirect: Gets the numbered name before anything moves, to record it.
         progress: Called now and then while the file is copied. An exception from it ends that.
+        root: The home. Links are followed in its path and in its own folders, and nowhere below.
 
     Returns:
         Where the file is now; None if a person has taken it away or changed it.
@@ -58,62 +54,39 @@ def move_file(
     Raises:
         OSError: it cannot be moved now.
     """
-    found = identify(source)
+    doors = Doors(root)
+    found = doors.identify(source)
     # Its file system may have another number by now.
     is_there = found is not None and found.has_numbers_of(identity)
-    if _is_done(source, target, found if is_there else None, identity):
+    if _is_done(doors, source, target, found if is_there else None, identity):
         return target
-    part = _part_of(target, identity)
     if not is_there:
         # A file that goes to another file system is copied: the copy is whole before the original
         # is removed.
-        if _is_copy(part, identity, sha256, progress):
+        copies = _copies(doors, target, identity)
+        whole = (copy for copy in copies if _is_copy(doors, copy, identity, sha256, progress))
+        if part := next(whole, None):
             source = part
-        elif _is_copy(target, identity, sha256, progress):
+        elif _is_copy(doors, target, identity, sha256, progress):
             return target
         else:
             return None
-    os.makedirs(os.path.dirname(target), exist_ok=True)
+    with doors.folder(os.path.dirname(target), create=True):
+        pass
     while True:
         try:
-            rename(source, target)
+            doors.rename(source, target)
             return target
         except FileExistsError:
-            target = next(name for name in numbered(target) if not os.path.lexists(name))
+            target = next(name for name in numbered(target) if not doors.is_taken(name))
             redirect(target)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            if not _copy_and_remove(source, part, progress):
+            part = _copy_and_remove(doors, source, target, identity, sha256, progress)
+            if part is None:
                 return None
             source = part
-
-
-def write_reason(path: bytes, reason: str) -> None:
-    """Write a text file beside `path` that says why it was not classified.
-
-    It replaces an earlier text about that file. Nothing is written if the file itself is such a
-    text, which came back to the inbox with its video.
-    """
-    folder, name = os.path.split(path)
-    opening = REASON + name + b" was not classified.\n"
-    if _begins(path, REASON):
-        return
-    text = opening + b"\n" + reason.encode("utf-8", "backslashreplace") + b"\n\n"
-    text += NO_RETRY if reason.startswith(NO_VIDEO) else RETRY
-    first = folder + b"/" + _fit(name, b".txt")
-    candidates = itertools.chain([first], numbered(path + b".txt"))
-    target = next(
-        candidate
-        for candidate in candidates
-        if not os.path.lexists(candidate) or _begins(candidate, opening)
-    )
-    part = folder + b"/." + _fit(name[:200], b".txt.part")
-    with open(part, "wb") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, target)
 
 
 def sync_folders(paths: set[bytes]) -> None:
@@ -135,97 +108,129 @@ def sync_folders(paths: set[bytes]) -> None:
             os.close(descriptor)
 
 
-def _is_done(source: bytes, target: bytes, found: Identity | None, identity: Identity) -> bool:
+def _is_done(
+    doors: Doors, source: bytes, target: bytes, found: Identity | None, identity: Identity
+) -> bool:
     """Whether the file is at `target`, and has no other name at `source`.
 
     `found` is the file at `source`, None if it is not there.
     """
     if found is None:
-        return identify(target) == identity
-    return identify(target) == found and is_one_name(source, target)
+        return doors.identify(target) == identity
+    return doors.identify(target) == found and is_one_name(source, target)
 
 
-def _copy_and_remove(source: bytes, part: bytes, progress: Callable[[], None]) -> bool:
-    """Put a copy of a file in its stead; False if a program wrote to the file meanwhile.
+def _copy_and_remove(
+    doors: Doors,
+    source: bytes,
+    target: bytes,
+    identity: Identity,
+    sha256: str | None,
+    progress: Callable[[], None],
+) -> bytes | None:
+    """Put a copy in the folder of `target` in the stead of a file; gives the path of the copy.
 
-    If the file cannot be removed, the copy is.
+    None if a program wrote to the file meanwhile. If the file cannot be removed, the copy is.
     """
     require_removable(source)
-    before = identify(source)
-    _copy(source, part, progress)
-    if identify(source) != before:
-        os.unlink(part)
-        return False
+    before = doors.identify(source)
+    _sweep(doors, target, identity, sha256, progress)
+    part = _copy(doors, source, target, identity, progress)
+    if doors.identify(source) != before:
+        doors.remove(part)
+        return None
     try:
-        os.unlink(source)
+        doors.remove(source)
     except FileNotFoundError:  # an NFS client may repeat a removal that succeeded
         pass
     except OSError:
-        os.unlink(part)
+        doors.remove(part)
         raise
-    return True
+    return part
 
 
-def _part_of(target: bytes, identity: Identity) -> bytes:
-    return os.path.dirname(target) + b"/.vidwatch-%d-%d.part" % (identity.inode, identity.size)
+def _sweep(
+    doors: Doors,
+    target: bytes,
+    identity: Identity,
+    sha256: str | None,
+    progress: Callable[[], None],
+) -> None:
+    """Remove the copies of a file that is still there, which are left from a crash.
+
+    A whole copy may be all that is left of a file of another disk, with the same numbers: it goes
+    only if its content is that of the file.
+    """
+    for left in _copies(doors, target, identity):
+        there = doors.identify(left)
+        is_whole = there is not None and there.size == identity.size
+        if not is_whole or (sha256 and _is_copy(doors, left, identity, sha256, progress)):
+            with contextlib.suppress(OSError):  # somebody else's folder may have such a name
+                doors.remove(left)
+
+
+def _copies(doors: Doors, target: bytes, identity: Identity) -> list[bytes]:
+    """The copies of a file in the folder of `target` that have not got their names yet."""
+    folder = os.path.dirname(target)
+    # Versions before wrote them without the part that nobody can guess.
+    begin = b".vidwatch-%d-%d" % (identity.inode, identity.size)
+    names = [name for name in doors.names(folder) if name.startswith((begin + b"-", begin + b"."))]
+    return [folder + b"/" + name for name in names]
 
 
 def _is_copy(
-    path: bytes, identity: Identity, sha256: str | None, progress: Callable[[], None]
+    doors: Doors,
+    path: bytes,
+    identity: Identity,
+    sha256: str | None,
+    progress: Callable[[], None],
 ) -> bool:
-    there = identify(path)
+    there = doors.identify(path)
     if there is None or there.size != identity.size:
         return False
     if sha256 is None:
         return there.mtime_ns == identity.mtime_ns
-    return files.sha256_of(path, progress=progress) == sha256
+    with doors.open(path) as file:
+        return files.sha256_of_open(file, progress) == sha256
 
 
-def _copy(source: bytes, part: bytes, progress: Callable[[], None]) -> None:
-    """Make a copy, with times and mode, that lasts through a power cut.
+def _copy(
+    doors: Doors, source: bytes, target: bytes, identity: Identity, progress: Callable[[], None]
+) -> bytes:
+    """Copy a file into the folder of `target`. The copy lasts through a power cut.
 
-    A copy that cannot be completed is removed.
+    It has the times and the rights of the original, but for the right to run as its owner: a copy
+    is ours. It is removed if it cannot be completed. Returns the path of the copy.
     """
+    folder = os.path.dirname(target)
+    name = new_name(f"{identity.inode}-{identity.size}-")
+    part = folder + b"/" + os.fsencode(name)
     try:
-        with open(source, "rb", opener=_without_links) as original, open(part, "wb") as copy:
+        with doors.open(source) as original, doors.create(part, 0o600) as copy:
             while piece := original.read(PIECE):
                 copy.write(piece)
                 # If it was synced only at the end, that could take minutes without `progress`.
                 os.fdatasync(copy.fileno())
                 progress()
             copy.flush()
-            shutil.copystat(source, part, follow_symlinks=False)
+            _copy_attributes(original.fileno(), copy.fileno())
             os.fsync(copy.fileno())
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(part)
+            doors.remove(part)
         raise
-    sync_folders({os.path.dirname(part)})
+    sync_folders({folder})
+    return part
 
 
-def _without_links(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW)
-
-
-def rename(source: bytes, target: bytes) -> None:
-    """Rename, never over another file.
-
-    A hard link and a removal would be as safe, but Linux forbids links to other people's files
-    (protected_hardlinks).
-    """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.renameat2(_AT_FDCWD, source, _AT_FDCWD, target, _RENAME_NOREPLACE) == 0:
-        return
-    code = ctypes.get_errno()
-    if code not in (errno.EINVAL, errno.ENOSYS):
-        raise OSError(code, os.strerror(code), os.fsdecode(target))
-    # A file system without that call (NFS): an empty file of ours takes the name first.
-    os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-    try:
-        os.rename(source, target)
-    except OSError:
-        os.unlink(target)
-        raise
+def _copy_attributes(original: int, copy: int) -> None:
+    info = os.fstat(original)
+    os.fchmod(copy, info.st_mode & 0o777)
+    with contextlib.suppress(OSError):  # the file system has none
+        for name in os.listxattr(original):
+            if name.startswith("user."):
+                os.setxattr(copy, name, os.getxattr(original, name))
+    os.utime(copy, ns=(info.st_atime_ns, info.st_mtime_ns))
 
 
 def numbered(path: bytes) -> Iterator[bytes]:
@@ -233,10 +238,10 @@ def numbered(path: bytes) -> Iterator[bytes]:
     folder, name = os.path.split(path)
     stem, ending = os.path.splitext(name)
     for number in itertools.count(2):
-        yield folder + b"/" + _fit(stem, b"-%d" % number + ending[:64])
+        yield folder + b"/" + fit(stem, b"-%d" % number + ending[:64])
 
 
-def _fit(name: bytes, ending: bytes) -> bytes:
+def fit(name: bytes, ending: bytes) -> bytes:
     """The name with `ending`, shortened if it would be too long.
 
     It is never cut within a UTF-8 character.
@@ -245,16 +250,6 @@ def _fit(name: bytes, ending: bytes) -> bytes:
     if short != name:
         short = os.fsencode(short.decode("utf-8", "ignore")) or short
     return short + ending
-
-
-def _begins(path: bytes, opening: bytes) -> bool:
-    if identify(path) is None:
-        return False
-    try:
-        with open(path, "rb") as file:
-            return file.read(len(opening)) == opening
-    except PermissionError:  # a failed video that this user may not read
-        return False
 
 
 def put_back(file: Found, inbox: Path, name: bytes | None = None) -> bytes | None:
@@ -269,30 +264,10 @@ def put_back(file: Found, inbox: Path, name: bytes | None = None) -> bytes | Non
         OSError: it cannot be moved.
     """
     target = os.path.join(os.fsencode(inbox), name or base_name(file.path))
-    placed = move_file(file.path, target, file.identity, None, lambda _: None)
+    root = os.fsencode(inbox.parent)
+    placed = move_file(file.path, target, file.identity, None, lambda _: None, root=root)
     sync_folders({os.path.dirname(file.path), os.fsencode(inbox)})
     return placed
-
-
-def reason_texts(failed: Path) -> dict[bytes, list[bytes]]:
-    """Our texts in `failed/` that say why a video failed, by the path of that video."""
-    texts: dict[bytes, list[bytes]] = {}
-    for path in (os.fsencode(found) for found in failed.glob("*.txt")):
-        if name := _subject_of(path):
-            video = os.path.join(os.path.dirname(path), name)
-            texts.setdefault(video, []).append(path)
-    return texts
-
-
-def our_files(root: Path, texts: Mapping[bytes, list[bytes]]) -> Iterator[list[Found]]:
-    """The files in the folders of the home at `root` that only we fill, some at a time.
-
-    Our texts about failed videos, as `reason_texts` gives them, are left out.
-    """
-    own = {text for of_video in texts.values() for text in of_video}
-    for name in OUR_FOLDERS:
-        for files_there in files_below(root / name):
-            yield [file for file in files_there if file.path not in own]
 
 
 def sha256_if_readable(path: bytes) -> str | None:
@@ -301,17 +276,3 @@ def sha256_if_readable(path: bytes) -> str | None:
         return files.sha256_of(path, follow_links=False)
     except OSError:
         return None
-
-
-def _subject_of(path: bytes) -> bytes | None:
-    """The name of the video in the first line of a text of ours; None if it is no such text."""
-    if identify(path) is None:
-        return None
-    try:
-        with open(path, "rb") as file:
-            opening, ending, _ = file.read(1000).partition(b" was not classified.\n")
-    except OSError:
-        return None
-    if ending and opening.startswith(REASON):
-        return opening[len(REASON) :]
-    return None

@@ -138,10 +138,8 @@ def write_setting(path: Path, key: str, value: str) -> bool:
         after = _with_value(before, key, value)
         if after is None:
             return False
-        mode = path.stat().st_mode if before else 0o644
-        files.prepare(path, after.encode())
-        files.part_of(path).chmod(mode)
-        files.commit(path)
+        mode = path.stat().st_mode & 0o777 if before else 0o644
+        files.write(path, after.encode(), mode=mode)
     except (OSError, UnicodeDecodeError):
         return False
     return True

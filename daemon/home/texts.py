@@ -14,6 +14,15 @@ def printable(text: str) -> str:
     return "".join(_escaped(character) for character in text)
 
 
+def shortened(text: str, length: int = 120) -> str:
+    """As `printable`; of a long text only its beginning and its end."""
+    text = printable(text)
+    if len(text) <= length:
+        return text
+    half = (length - 1) // 2
+    return f"{text[:half]}…{text[-half:]}"
+
+
 def familiarity_in_words(familiarity: float | None) -> str:
     """How familiar a clip looks, for people; empty if that is not known, or nothing is strange.
 

@@ -5,7 +5,11 @@ They end if a thread of watchdog ends, or if a folder is replaced by another one
 
 import logging
 import os
+import warnings
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
 
 from watchdog.events import (
     DirCreatedEvent,
@@ -18,8 +22,12 @@ from watchdog.events import (
     FileSystemEventHandler,
 )
 from watchdog.observers.api import BaseObserver
-from watchdog.observers.inotify import InotifyEmitter
-from watchdog.observers.inotify_c import InotifyFD
+from watchdog.observers.inotify import InotifyEmitter, InotifyWatchGroup
+from watchdog.observers.inotify_c import InotifyEvent, InotifyFD
+from watchdog.observers.inotify_move_event_grouper import GroupedInotifyEvent, PathedInotifyEvent
+
+from daemon.home.folders import is_shown
+from learner.folders import walk
 
 # Without the events of reading: we read a file ourselves, and it would never seem to be at rest.
 KINDS: list[type[FileSystemEvent]] = [
@@ -30,7 +38,85 @@ KINDS: list[type[FileSystemEvent]] = [
     FileModifiedEvent,
     FileMovedEvent,
 ]
-DONE = (FileClosedEvent, FileMovedEvent)
+DONE = (FileClosedEvent, FileMovedEvent, DirMovedEvent)
+# A new folder in a new folder is found by its own event, and by the walk through the outer one.
+warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning, r"watchdog\.")
+
+
+class _EndedError(Exception):
+    """Nobody waits for the rest of a walk."""
+
+
+@dataclass
+class _Watches(InotifyWatchGroup):
+    """Watches on a folder and all in it. However deep folders are nested, it does not recurse."""
+
+    go_on: Callable[[], object] = lambda: None
+    """Called for each entry of a folder. An exception from it ends the walk."""
+
+    def _add_all_callbacks(self, path: bytes) -> None:
+        self._add_callback(path)
+        if path != self.path and os.path.islink(path):
+            return
+        inner = path[len(self.path) + 1 :]
+        walked = walk(self.path, inner, enter=self._enter, go_on=lambda: self.go_on())
+        with suppress(_EndedError):
+            for _ in walked:
+                pass
+
+    def _enter(self, folder: bytes) -> bool:
+        """Watch a folder before it is read: what is made in it then is seen by one or the other."""
+        if is_shown(folder):
+            self._add_callback(folder)
+        return is_shown(folder)
+
+    def _recursive_simulate(self, src_path: bytes) -> list[InotifyEvent]:
+        """No events for what is in a new folder: it is searched when its own event comes."""
+        return []
+
+
+class _Emitter(InotifyEmitter):
+    """Tells of folders that were made or moved, not of each file in them.
+
+    `go_on` is called while it looks for the folders that are there when it starts.
+    """
+
+    def __init__(self, *args: Any, go_on: Callable[[], object], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._go_on = go_on
+
+    def on_thread_start(self) -> None:
+        watches = _Watches(
+            self._inotify_fd,
+            os.fsencode(self.watch.path),
+            is_recursive=True,
+            event_mask=self.get_event_mask_from_filter(),
+            go_on=self._go_on,
+        )
+        watches.go_on = lambda: None  # from now on it is called in another thread
+        self._inotify = watches
+
+    def end(self) -> None:
+        """End a walk through new folders that is under way."""
+        if isinstance(self._inotify, _Watches):
+            self._inotify.go_on = _end
+
+    def build_and_queue_event(
+        self, event: GroupedInotifyEvent, *, full_events: bool = False
+    ) -> None:
+        if isinstance(event, PathedInotifyEvent):
+            if event.ev.is_moved_to and event.ev.is_directory:
+                self.queue_event(DirCreatedEvent(os.fsdecode(event.path)))
+                return
+        elif event[0].ev.is_directory:
+            source, target = (os.fsdecode(each.path) for each in event)
+            self.queue_event(DirMovedEvent(source, target))
+            return
+        super().build_and_queue_event(event, full_events=full_events)
+
+
+def _end() -> None:
+    raise _EndedError
 
 
 class Events(FileSystemEventHandler):
@@ -40,13 +126,18 @@ class Events(FileSystemEventHandler):
         folders: They are watched with all folders in them.
         touch: Gets the path, and whether the event shows that the file's writer is done: the file
             was closed or renamed. A file that is moved in from elsewhere counts as created.
+        go_on: Called now and then while the folders are looked through that are there already. An
+            exception from it ends that.
 
     Raises:
         OSError: the kernel has no watches left, or a folder is not there.
     """
 
     def __init__(
-        self, folders: Sequence[bytes], touch: Callable[[tuple[bytes, bool]], None]
+        self,
+        folders: Sequence[bytes],
+        touch: Callable[[tuple[bytes, bool]], None],
+        go_on: Callable[[], object],
     ) -> None:
         self._touch = touch
         # If a folder is a link, watch the folder that it leads to, not the link itself.
@@ -55,7 +146,7 @@ class Events(FileSystemEventHandler):
         # Not the instance that watchdog shares: after its thread has died, it makes no new one.
         self._inotify = InotifyFD()
         self._inotify.start()
-        self._observer = BaseObserver(InotifyEmitter, inotify_fd=self._inotify)
+        self._observer = BaseObserver(_Emitter, inotify_fd=self._inotify, go_on=go_on)
         try:
             for folder in self._real:
                 name = os.fsdecode(folder)
@@ -80,6 +171,9 @@ class Events(FileSystemEventHandler):
         """End its threads."""
         # watchdog logs an error when it is stopped.
         logging.getLogger("watchdog.observers.inotify").setLevel(logging.CRITICAL)
+        for emitter in self._observer.emitters:
+            if isinstance(emitter, _Emitter):
+                emitter.end()
         if self._observer.is_alive():
             self._observer.stop()
             self._observer.join()

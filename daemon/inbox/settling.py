@@ -6,7 +6,7 @@ No I/O: time and file access come as arguments.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from daemon.home.identity import Identity
@@ -67,8 +67,8 @@ class Tracker:
         now: float,
         look: Callable[[bytes], Identity | None],
         is_written: Callable[[bytes], bool | None],
-    ) -> list[tuple[bytes, Identity]]:
-        """The paths that have become whole by `now`.
+    ) -> Iterator[tuple[bytes, Identity]]:
+        """The paths that have become whole by `now`, as they are looked at one after the other.
 
         They are no longer tracked, and neither are the paths whose file is gone.
 
@@ -77,7 +77,6 @@ class Tracker:
             look: Gives a file's identity; None if there is no file.
             is_written: Whether a program has the file open for writing; None if that is not known.
         """
-        found = []
         for path, seen in self._due(now):
             identity = look(path)
             if identity is None:
@@ -91,12 +90,11 @@ class Tracker:
             is_at_rest = closed if seen.closed else not written
             if same and is_at_rest:
                 del self._seen[path]
-                found.append((path, identity))
+                yield path, identity
             else:
                 changed = seen.changed or seen.identity is not None
                 pause = min(SETTLED_SOON, self.settle) if closed else self.settle
                 self._seen[path] = _Seen(identity, now + pause, changed, closed)
-        return found
 
     def _due(self, now: float) -> list[tuple[bytes, _Seen]]:
         return [(path, seen) for path, seen in self._seen.items() if seen.look_at <= now]

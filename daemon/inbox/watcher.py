@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from daemon.home.folders import Found, is_left_alone
+from daemon.home.folders import Found, is_left_alone, is_shown
 from daemon.home.identity import Identity, identify, open_for_writing
-from daemon.home.texts import printable
+from daemon.home.texts import printable, shortened
 from daemon.inbox.events import Events
 from daemon.inbox.settling import Tracker
+from learner.folders import opened_folder, walk
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,10 @@ class WatcherSettings:
     """Called as long as the watcher goes on."""
 
 
+class _StoppedError(Exception):
+    """The watcher is to end, whatever it is at."""
+
+
 class Watcher:
     """A thread that hands the whole files below `folders` on."""
 
@@ -84,9 +89,14 @@ class Watcher:
 
     def at_rest(self) -> bool:
         """Whether a search was made, and no file may become whole within the settle time."""
-        with self._stepping:
+        # A search may take long: whoever asks must not wait for it.
+        if not self._stepping.acquire(timeout=LONGEST_NAP):
+            return False
+        try:
             has_searched = self._next_search > 0
             return has_searched and self._touched.empty() and self.tracker.all_still_changing()
+        finally:
+            self._stepping.release()
 
     def _run(self) -> None:
         while not self._stop.wait(PAUSE_AFTER_FAILURE if self.failure else SHORTEST_NAP):
@@ -95,6 +105,8 @@ class Watcher:
             try:
                 with self._stepping:
                     self._step(time.monotonic())
+            except _StoppedError:
+                return
             except Exception as error:
                 log.exception("watching %s failed, and is tried again", self._subject)
                 text = f"failed ({error}), and is tried again"
@@ -120,7 +132,7 @@ class Watcher:
             self._events = None
         if self._events is None:
             try:
-                self._events = Events(self.folders, self._touch)
+                self._events = Events(self.folders, self._touch, self._go_on)
             except OSError as error:
                 how = f"new files are found by searching, every {self._settings.rescan:g} s"
                 text = f"none ({error.strerror}): {how}"
@@ -128,40 +140,44 @@ class Watcher:
                 return
             self._settings.note(f"events of {self._subject}", None)
 
-    def _step(self, now: float) -> None:
+    def _go_on(self) -> None:
+        """Called for each file and folder that is looked at: a share may take long for each."""
+        if self._stop.is_set():
+            raise _StoppedError
         self._settings.beat()
+
+    def _step(self, now: float) -> None:
+        self._go_on()
         while not self._touched.empty():
             touched, closed = self._touched.get()
-            for path in self._files(touched):
+            for path, _ in self._files(touched):
                 self.tracker.touch(path, now, closed=closed)
         if now >= self._next_search:
             if not self._settings.polling:
                 self._watch()
             self._search(now)
-        whole = [Found(*file) for file in self.tracker.whole(now, self._look, open_for_writing)]
-        for first in range(0, len(whole), BATCH):
+        found = self.tracker.whole(now, self._look, open_for_writing)
+        while whole := [Found(*file) for file in islice(found, BATCH)]:
             try:
-                self._settings.take(whole[first : first + BATCH])
+                self._settings.take(whole)
             except self._settings.trouble as error:
                 text = "files cannot be queued now, trying again: %s"
                 log.warning(text, _first_line(error))
-                for file in whole[first:]:
+                for file in whole:
                     self.tracker.touch(file.path, now)
                 return
-            self._settings.beat()
+            self._go_on()
 
     def _search(self, now: float) -> None:
         self._unreadable = []
         began = time.thread_time()
         try:
             for folder in self.folders:
-                paths = iter(self._files(folder))
-                while batch := list(islice(paths, BATCH)):
-                    self._settings.beat()
-                    looked = ((path, self._look(path)) for path in batch)
-                    found = [Found(path, identity) for path, identity in looked if identity]
-                    for file in self._settings.unknown(found):
+                files = (Found(path, found) for path, found in self._files(folder) if found)
+                while batch := list(islice(files, BATCH)):
+                    for file in self._settings.unknown(batch):
                         self.tracker.touch(file.path, now)
+                    self._go_on()
         except self._settings.trouble as error:
             text = "folders cannot be searched now, trying again: %s"
             log.warning(text, _first_line(error))
@@ -175,38 +191,54 @@ class Watcher:
         took = time.monotonic() - now
         self._next_search = now + max(self._settings.rescan, 20 * worked, 2 * took)
 
-    def _files(self, path: bytes) -> Iterator[bytes]:
-        """The files at or below `path` that are not left alone. Links are not followed."""
-        is_folder = os.path.isdir(path) and not os.path.islink(path)
-        if path in self.folders or is_folder:
-            for folder, _, names in os.walk(path, onerror=self._cannot_read):
-                yield from self._candidates(os.path.join(folder, name) for name in names)
-        else:
-            yield from self._candidates([path])
+    def _files(self, path: bytes) -> Iterator[tuple[bytes, Identity | None]]:
+        """The files at or below `path` that are not left alone. Links are not followed.
 
-    def _candidates(self, paths: Iterator[bytes] | list[bytes]) -> Iterator[bytes]:
-        return (path for path in paths if not is_left_alone(self._relative(path)))
+        The identity is None if there is no regular file, or if it was not looked for.
+        """
+        self._go_on()
+        base, inner = self._parts(path)
+        if not (inner == b"" or (os.path.isdir(path) and not os.path.islink(path))):
+            if not is_left_alone(inner):
+                yield path, None
+            return
+        if inner and is_left_alone(inner + b"/file"):
+            return
+        walked = walk(base, inner, enter=is_shown, go_on=self._go_on, trouble=self._cannot_read)
+        for opened, folder, names in walked:
+            for name in names:
+                if not is_left_alone(name):
+                    self._go_on()
+                    yield os.path.join(folder, name), _identify(name, opened)
 
     def _cannot_read(self, error: OSError) -> None:
         if isinstance(error, FileNotFoundError) and error.filename not in self.folders:
             return  # it was moved or removed during the search
-        folder = os.fsdecode(error.filename)
+        folder = shortened(os.fsdecode(error.filename))
         self._unreadable.append(f"folder {folder} cannot be searched ({error.strerror})")
 
-    def _relative(self, path: bytes) -> bytes:
-        return next(path[len(folder) + 1 :] for folder in self.folders if path.startswith(folder))
+    def _parts(self, path: bytes) -> tuple[bytes, bytes]:
+        """The folder of ours that a path lies in, and the path from there."""
+        folder = next(folder for folder in self.folders if path.startswith(folder))
+        return folder, path[len(folder) + 1 :]
 
     def _look(self, path: bytes) -> Identity | None:
         """The file, unless one of the folders above it is a link by now."""
+        self._go_on()
+        base, inner = self._parts(path)
+        within, _, name = inner.rpartition(b"/")
         try:
-            identity = identify(path)
-            folder = next(folder for folder in self.folders if path.startswith(folder))
-            within = os.path.dirname(path)[len(folder) :]
-            real = os.path.realpath(os.path.dirname(path))
-            is_behind_link = real != os.path.realpath(folder) + within
-            return None if is_behind_link else identity
+            with opened_folder(base, within) as folder:
+                return identify(name, folder)
         except OSError:  # the next search finds it, when it can be looked at
             return None
+
+
+def _identify(name: bytes, folder: int) -> Identity | None:
+    try:
+        return identify(name, folder)
+    except OSError:  # the next search finds it, when it can be looked at
+        return None
 
 
 def _first_line(error: Exception) -> str:

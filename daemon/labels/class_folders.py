@@ -43,7 +43,7 @@ class ClassFolders:
         self._engine = engine
         self._folders = folders
         self._writer = engine.execution_options(writes=True)
-        self._other_names = OtherNames(folders.duplicates())
+        self._other_names = OtherNames(folders)
         # Paths that a warning was logged for, so that it is logged once.
         self._warned: set[bytes] = set()
         # The classes of folders by the folders' names, so that they are checked once.

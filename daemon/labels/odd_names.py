@@ -1,7 +1,6 @@
 """Finds names of classes that are not as a person meant them, probably. Only reads."""
 
 import itertools
-import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from shlex import quote
@@ -13,6 +12,7 @@ from daemon.home.texts import printable
 from daemon.labels.classes import KnownClasses, labelled_classes
 from daemon.labels.renamed_folders import questions
 from learner.classes import is_misspelt, is_system_folder, normal_name, why_not_a_class
+from learner.folders import walk
 
 # A class of so many labels is no slip in typing.
 ESTABLISHED = 10
@@ -100,7 +100,7 @@ def _folders_with_files(labelled: Path) -> Iterator[str]:
     except OSError:  # that it is away is shown elsewhere
         return
     for folder in folders:
-        if folder.is_dir() and any(names for _, _, names in os.walk(folder)):
+        if folder.is_dir() and any(names for _, _, names in walk(folder)):
             yield folder.name
 
 

@@ -59,7 +59,14 @@ class _Seen:
 class Removal:
     """Follows the clips that are removed from `labelled/`. `tend` is called every few seconds."""
 
-    def __init__(self, engine: Engine, folders: Folders, grace: timedelta, note: Note) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        folders: Folders,
+        grace: timedelta,
+        note: Note,
+        progress: Callable[[], None] = lambda: None,
+    ) -> None:
         """Make it; it has seen nothing yet.
 
         Args:
@@ -68,7 +75,9 @@ class Removal:
             grace: How long a clip is missing before its label is taken back. Meanwhile a search
                 finds it if it was only moved.
             note: Shows a notice under a subject, or takes it back (None).
+            progress: Called for each clip that is looked at. An exception from it ends the look.
         """
+        self._progress = progress
         self._engine = engine
         self._writer = engine.execution_options(writes=True)
         self._folders = folders
@@ -114,6 +123,7 @@ class Removal:
         there = set()
         by_folder: dict[Path, set[int]] = defaultdict(set)
         for content, paths in files.items():
+            self._progress()
             if any(identify(path) is not None for path in paths):
                 there.add(content)
             for path in paths:

@@ -25,16 +25,29 @@ _NAME = re.compile(r"vidwatch-(\d{8}T\d{6}Z)\.db")
 
 
 class Backups:
-    """Makes a backup whenever one is due; tended every minute or so.
+    """Makes a backup whenever one is due; tended every minute or so."""
 
-    `note` is given the reason if none can be made, and None when one was made.
-    """
+    def __init__(
+        self,
+        home: Home,
+        settings: Settings,
+        note: Callable[[str | None], None],
+        progress: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Make it; it has made no backup yet.
 
-    def __init__(self, home: Home, settings: Settings, note: Callable[[str | None], None]) -> None:
+        Args:
+            home: The home.
+            settings: Its settings: `backup_hours` and `backups_kept`.
+            note: Given the reason if no backup can be made, and None when one was made.
+            progress: Called several times a second while a backup is made. An exception from it
+                ends that.
+        """
         self._home = home
         self._interval = timedelta(hours=settings.backup_hours)
         self._kept = settings.backups_kept
         self._note = note
+        self._progress = progress
         self._not_before = datetime.min.replace(tzinfo=UTC)
 
     def tend(self, now: datetime) -> None:
@@ -58,7 +71,7 @@ class Backups:
         Raises:
             VidwatchError: it cannot be made; none is removed.
         """
-        made = back_up(self._home.database, self._home.backups, now)
+        made = back_up(self._home.database, self._home.backups, now, progress=self._progress)
         for old in surplus(self._home.backups, made, self._kept, now):
             try:
                 old.unlink()
@@ -68,7 +81,14 @@ class Backups:
         return made
 
 
-def back_up(database: Path, to: Path, now: datetime, *, is_folder: bool = False) -> Path:
+def back_up(
+    database: Path,
+    to: Path,
+    now: datetime,
+    *,
+    is_folder: bool = False,
+    progress: Callable[[], None] = lambda: None,
+) -> Path:
     """Copy the database into a folder, under a name with the time, or to a new file.
 
     Args:
@@ -76,6 +96,7 @@ def back_up(database: Path, to: Path, now: datetime, *, is_folder: bool = False)
         to: The folder or the file.
         now: The time in the name.
         is_folder: Whether `to` is a folder even if it does not exist yet; then it is made.
+        progress: As for `copy`.
 
     Returns:
         The path of the copy.
@@ -98,7 +119,7 @@ def back_up(database: Path, to: Path, now: datetime, *, is_folder: bool = False)
         raise VidwatchError(f"backup {target}: {target.parent} is a file, and no folder") from error
     except OSError as error:
         raise VidwatchError(f"backup {target}: cannot be written ({error.strerror})") from error
-    copy(database, target)
+    copy(database, target, progress)
     return target
 
 
@@ -135,7 +156,11 @@ def surplus(folder: Path, made: Path, kept: int, now: datetime) -> list[Path]:
     one of which we know that it is whole.
     """
     others = [path for path in backups_in(folder, now) if path != made]
-    parts = [part for part in folder.glob("vidwatch-*.db.part") if _NAME.fullmatch(part.stem)]
+    parts = [
+        *folder.glob(".vidwatch-*.part"),
+        # So versions before called them.
+        *(part for part in folder.glob("vidwatch-*.db.part") if _NAME.fullmatch(part.stem)),
+    ]
     old_parts = [part for part in parts if time.time() - part.stat().st_mtime > YOUNG]
     return others[kept - 1 :] + old_parts
 

@@ -24,7 +24,9 @@ from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.folders import Folders, Found
 from daemon.home.identity import Identity, identify, is_there
-from daemon.home.moving import our_files, reason_texts, sha256_if_readable
+from daemon.home.moving import sha256_if_readable
+from daemon.home.reasons import our_files, reason_texts
+from daemon.home.texts import shortened
 from daemon.labels.class_folders import is_label
 from daemon.labels.classes import KnownClasses
 from daemon.maintenance.backup import backups_in
@@ -235,9 +237,13 @@ class Check:
 
     def _check_files(self) -> Iterator[Finding]:
         texts = reason_texts(self._home.root / "failed")
-        for files in our_files(self._home.root, texts):
+        unread: list[OSError] = []
+        for files in our_files(self._home.root, texts, unread.append):
             for file in self._strangers(files):
                 yield self._check_stranger(file, texts.get(file.path, []))
+        for error in unread:
+            folder = shortened(os.fsdecode(error.filename))
+            yield Finding("folder", folder, f"cannot be searched ({error.strerror})")
         for video, of_video in texts.items():
             if identify(video) is None:
                 for text in of_video:

@@ -12,17 +12,22 @@ from typing import Any
 from sqlalchemy import Engine, select
 
 from daemon.database.tables import trainings, videos
+from daemon.home.doors import Doors
 from daemon.home.folder import Home
 from daemon.home.folders import Found
 from daemon.home.identity import identify
-from daemon.home.moving import REASON, put_back, sha256_if_readable
+from daemon.home.moving import put_back, sha256_if_readable
+from daemon.home.reasons import REASON
 from daemon.maintenance.finding import Finding
 from learner import files
 from learner.catalogue import read_manifest_file
 from learner.errors import VidwatchError
+from learner.folders import walk
 
 YOUNG = 600  # seconds: a daemon at work may still need what was changed within them
-_COPY_NAME = re.compile(rb"\.vidwatch-(-?\d+)-(\d+)\.part")
+# In versions before, names of files that are not whole yet had no part that nobody can guess.
+_COPY_NAME = re.compile(rb"\.vidwatch-(-?\d+)-(\d+)(?:-[0-9a-f]{16})?\.part")
+_NEW_NAME = re.compile(rb"\.vidwatch-[0-9a-f]{16}\.part")
 _TOPS = ("inbox", "classified", "labelled", "duplicates", "failed")
 
 
@@ -36,10 +41,11 @@ def leftovers(home: Home, engine: Engine, *, is_running: bool) -> Iterator[Findi
 def _all(home: Home, engine: Engine) -> Iterator[tuple[Finding, Path]]:
     """All leftovers, each with its path."""
     for top in _TOPS:
-        for folder, _, names in os.walk(os.fsencode(home.root / top)):
+        for _, folder, names in walk(home.root / top):
             for name in names:
                 if found := _in_folder(home, engine, folder, name):
                     yield found
+    yield from _beside_the_database(home)
     for part in home.models.glob("*.part"):
         if found := _model(part):
             yield found
@@ -49,6 +55,13 @@ def _all(home: Home, engine: Engine) -> Iterator[tuple[Finding, Path]]:
     yield from _runs(home, engine)
 
 
+def _beside_the_database(home: Home) -> Iterator[tuple[Finding, Path]]:
+    for folder in (home.root, home.backups):
+        for part in folder.glob(".vidwatch-*.part"):
+            if _NEW_NAME.fullmatch(os.fsencode(part.name)):
+                yield _removable(part, "a file that was not completed")
+
+
 def _in_folder(
     home: Home, engine: Engine, folder: bytes, name: bytes
 ) -> tuple[Finding, Path] | None:
@@ -56,7 +69,8 @@ def _in_folder(
     path = folder + b"/" + name
     if match := _COPY_NAME.fullmatch(name):
         return _copy(home, engine, path, inode=int(match[1]), size=int(match[2]))
-    if name.startswith(b".") and name.endswith(b".txt.part") and _is_reason(path):
+    is_text = _NEW_NAME.fullmatch(name) or (name.startswith(b".") and name.endswith(b".txt.part"))
+    if is_text and _is_reason(home, path):
         return _removable(Path(os.fsdecode(path)), "a text that was not completed")
     return None
 
@@ -112,7 +126,8 @@ def _model(part: Path) -> tuple[Finding, Path] | None:
             problem = "its manifest was not put in its place"
             apply_repair = partial(files.commit, manifest)
             return Finding("model", manifest.stem, problem, "put it there", apply_repair), part
-    if part.name.endswith((".json.part", ".safetensors.part")):
+    is_new = _NEW_NAME.fullmatch(os.fsencode(part.name))
+    if is_new or part.name.endswith((".json.part", ".safetensors.part")):
         return _removable(part, "a model that was not saved to the end")
     return None
 
@@ -148,12 +163,11 @@ def _is_young(path: Path) -> bool:
         return True
 
 
-def _is_reason(path: bytes) -> bool:
+def _is_reason(home: Home, path: bytes) -> bool:
     """Whether a file begins as our texts do, as far as it was written."""
     try:
-        with Path(os.fsdecode(path)).open("rb") as file:
-            opening = file.read(len(REASON))
-        return REASON.startswith(opening)
+        with Doors(os.fsencode(home.root)).open(path) as file:
+            return REASON.startswith(file.read(len(REASON)))
     except OSError:
         return False
 

@@ -16,6 +16,7 @@ from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.settings import Settings
 from daemon.maintenance.finding import Line
+from learner.folders import walk
 
 INOTIFY = Path("/proc/sys/fs/inotify")
 FILES = 1024  # that a daemon may have open: a log, the database, decoders and what they read
@@ -37,7 +38,7 @@ AHEAD = 3600
 def check_file_events(home: Home) -> Iterator[Line]:
     """Whether the kernel reports new files in as many folders as there are."""
     watched = ("inbox", "classified", "labelled")
-    folders = sum(1 for name in watched for _ in os.walk(home.root / name))
+    folders = sum(1 for name in watched for _ in walk(home.root / name))
     try:
         watches = int((INOTIFY / "max_user_watches").read_text())
         instances = int((INOTIFY / "max_user_instances").read_text())

@@ -16,7 +16,8 @@ from daemon.database.tables import content_of_video, labels, videos
 from daemon.home.folder import Home
 from daemon.home.folders import Folders, Found, files_below, group_at
 from daemon.home.identity import display_name
-from daemon.home.moving import our_files, put_back, reason_texts
+from daemon.home.moving import put_back
+from daemon.home.reasons import our_files, reason_texts
 from daemon.labels.class_folders import ClassFolders
 from daemon.labels.labels import newest_label
 from daemon.labels.queries import newest

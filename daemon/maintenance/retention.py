@@ -55,6 +55,7 @@ class Retention:
         settings: Settings,
         back_up: Callable[[datetime], object],
         note: Callable[[str | None], None],
+        progress: Callable[[], None] = lambda: None,
     ) -> None:
         """Nothing is removed yet.
 
@@ -64,6 +65,7 @@ class Retention:
             settings: Its settings: `keep_days` and `keep_videos`.
             back_up: Called before anything is removed.
             note: Given the reason if nothing can be removed, and None if all is well.
+            progress: Called for each video that is looked at. An exception from it ends the work.
         """
         self._engine = engine
         self._writer = engine.execution_options(writes=True)
@@ -71,6 +73,7 @@ class Retention:
         self._keep_videos = settings.keep_videos
         self._back_up = back_up
         self._note = note
+        self._progress = progress
         self._folders = [home.root / name for name in _FOLDERS]
         self._mounted = [folder for folder in self._folders if folder.is_mount()]
         self._gone_before: frozenset[int] = frozenset()
@@ -106,6 +109,7 @@ class Retention:
         self._back_up(now)
         removed = 0
         for begin in range(0, len(gone_twice), REMOVED):
+            self._progress()
             removed += self._remove(gone_twice[begin : begin + REMOVED])
             time.sleep(PAUSE)
         text = "rows of %d videos removed, whose files are gone (keep_days, keep_videos)"
@@ -139,6 +143,7 @@ class Retention:
         n = 0
         while rows := self._read_rows(end, oldest):
             for row in rows:
+                self._progress()
                 if row.id in near_labels or not _is_gone(row.path, row.size):
                     continue
                 n += 1

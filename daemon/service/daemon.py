@@ -226,7 +226,7 @@ def build(
     retraining = Retraining(home, settings, decisions)
     stack.callback(retraining.stop)
     if not once:
-        _schedule_care(schedule, home, settings, lock, queue, retraining)
+        _schedule_care(schedule, home, settings, lock, queue, retraining, partial(_end_if, stop))
     schedule.start()
     stack.callback(schedule.stop)
     notifier.ready()
@@ -296,13 +296,14 @@ def _schedule_care(
     lock: Lock,
     queue: Queue,
     retraining: Retraining,
+    progress: Callable[[], None],
 ) -> None:
     """What a daemon that runs for years does besides."""
-    backups = Backups(home, settings, partial(lock.note, "backup"))
+    backups = Backups(home, settings, partial(lock.note, "backup"), progress)
     note = partial(lock.note, "retention")
-    retention = Retention(home, queue.engine, settings, backups.make, note)
+    retention = Retention(home, queue.engine, settings, backups.make, note, progress)
     grace = 2 * timedelta(seconds=settings.rescan_seconds + settings.settle_seconds)
-    removal = Removal(queue.engine, Folders(home.root), grace, lock.note)
+    removal = Removal(queue.engine, Folders(home.root), grace, lock.note, progress)
     _every(schedule, TENDING, removal.tend)
     _every(schedule, RETRAINING, retraining.tend)
     _every(schedule, BACKUP_CHECK, backups.tend)
@@ -311,12 +312,21 @@ def _schedule_care(
 
 def _every(schedule: Schedule, interval: timedelta, job: Callable[[datetime], object]) -> None:
     """Have the schedule call a job with the time, unless the database is locked then."""
-    schedule.every(interval, lambda: unless_locked(lambda: job(now())))
+
+    def run() -> None:
+        with suppress(StoppedError):  # the next start does it
+            unless_locked(lambda: job(now()))
+
+    schedule.every(interval, run)
 
 
 def _go_on(stop: Stop, monitor: LoopMonitor) -> None:
     """Called during long work: it goes on, unless it was told to stop."""
     monitor.beat("work", time.monotonic())
     monitor.tend(time.monotonic())
+    _end_if(stop)
+
+
+def _end_if(stop: Stop) -> None:
     if stop.asked:
         raise StoppedError

@@ -1,10 +1,22 @@
-"""Asks the daemon to stop when a signal comes.
+"""Asks the daemon to stop when a signal comes, and ends it if that takes too long.
 
 It is installed before anything slow is imported, so that no signal is missed.
 """
 
+import atexit
+import logging
+import os
 import signal
+import threading
+import time
 from typing import Any
+
+log = logging.getLogger(__name__)
+
+# Seconds after which the daemon ends, whatever is still going on: a disk that does not answer, a
+# database that is locked, a query that takes minutes. A kill loses nothing, and the next start goes
+# on. systemd and people wait for ten seconds.
+LONGEST = 8.0
 
 
 class Stop:
@@ -19,8 +31,33 @@ class Stop:
 
     def install(self) -> None:
         """Handle both signals from now on."""
+        # A signal handler of Python waits until the main thread is back from the library that it is
+        # in. What is written to this pipe comes at once.
+        reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        os.set_blocking(reading, True)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        threading.Thread(target=self._watch, args=(reading,), name="stop", daemon=True).start()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask)
+
+    def leave(self) -> None:
+        """End the process if it was told to stop and all is done.
+
+        Python would take itself apart first, which takes seconds on a busy machine.
+        """
+        if self.asked:
+            atexit._run_exitfuncs()
+            os._exit(0)
+
+    def _watch(self, reading: int) -> None:
+        while os.read(reading, 1)[0] not in (signal.SIGTERM, signal.SIGINT):
+            pass
+        self.asked = True
+        time.sleep(LONGEST)
+        names = (thread.name for thread in threading.enumerate() if thread.name != "stop")
+        text = "ended without waiting any longer, after %g s; at work were still: %s"
+        log.warning(text, LONGEST, ", ".join(sorted(names)))
+        os._exit(0)
 
     def _ask(self, number: int, _: Any) -> None:
         self.asked = True

@@ -43,7 +43,7 @@ def watchers(
     root = os.fsencode(home.root)
     folders_of_home = Folders(home.root)
     class_folders = ClassFolders(queue.engine, folders_of_home)
-    set_aside = OtherNames(folders_of_home.duplicates()).set_aside
+    set_aside = OtherNames(folders_of_home).set_aside
 
     def grouped(files: Sequence[Found]) -> list[Found]:
         return [file._replace(group=group_at(file.path, root, pattern)) for file in files]

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from daemon.training.job import Job
 from daemon.training.records import Training
+from learner.files import open_own
 
 MESSAGES = "news.jsonl"
 LOG = "log.txt"
@@ -19,20 +21,25 @@ LOG = "log.txt"
 def start(job: Job, folder: Path) -> subprocess.Popen[bytes]:
     """Start a process that does the job; it writes its messages and its log into the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / MESSAGES).open("wb") as messages, (folder / LOG).open("ab") as log:
+    (folder / MESSAGES).unlink(missing_ok=True)
+    with (
+        os.fdopen(open_own(folder / MESSAGES, os.O_WRONLY | os.O_EXCL), "wb") as messages,
+        os.fdopen(open_own(folder / LOG, os.O_WRONLY | os.O_APPEND), "ab") as log,
+        # Through a pipe, a large job would be taken only when the process has loaded its
+        # libraries; if it were stopped before, we would wait for ever.
+        tempfile.TemporaryFile(dir=folder) as given,
+    ):
+        given.write(job.to_json().encode())
+        given.seek(0)
         # It runs in the daemon's own session: Linux gives each session an equal share of the
         # processors, whatever the priority of its processes. In a session of its own, training made
         # classification seven times slower.
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-P", "-m", "daemon.training.trainer", str(os.getpid())],
-            stdin=subprocess.PIPE,
+            stdin=given,
             stdout=messages,
             stderr=log,
         )
-    assert process.stdin
-    with process.stdin as stdin:
-        stdin.write(job.to_json().encode())
-    return process
 
 
 def how_it_ended(process: subprocess.Popen[bytes]) -> str:

@@ -21,7 +21,7 @@ from homes import MadeHome
 from tiny import class_folders, trained_on
 
 from daemon.home.folder import FOLDERS
-from daemon.home.moving import REASON
+from daemon.home.reasons import REASON
 
 VIDWATCH = Path(sys.executable).with_name("vidwatch")
 SLOWEST = 120  # seconds; the machines that run this are shared

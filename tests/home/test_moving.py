@@ -13,10 +13,11 @@ from disks import mount as mount
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.home import moving
+from daemon.home import doors, moving
 from daemon.home.folders import Folders
 from daemon.home.identity import Identity, identify
-from daemon.home.moving import move_file, write_reason
+from daemon.home.moving import move_file
+from daemon.home.reasons import write_reason
 
 
 def dropped(path: Path, content: bytes = b"video") -> tuple[bytes, Identity]:
@@ -40,7 +41,7 @@ def test_each_outcome_has_its_folder_and_keeps_the_name() -> None:
 def test_a_file_is_moved_into_a_folder_that_is_made_for_it(tmp_path: Path) -> None:
     source, identity = dropped(tmp_path / "inbox/a.mp4")
     target = bytes(tmp_path / "classified/Biking/a.mp4")
-    assert move_file(source, target, identity, None, pytest.fail) == target
+    assert move_file(source, target, identity, None, pytest.fail, root=bytes(tmp_path)) == target
     assert identify(target) == identity
     assert identify(source) is None
 
@@ -50,7 +51,7 @@ def test_another_file_of_that_name_is_never_overwritten(tmp_path: Path) -> None:
     for number in range(3):
         source, identity = dropped(tmp_path / f"cam{number}/001.mp4", b"video %d" % number)
         noted: list[bytes] = []
-        placed = move_file(source, bytes(taken), identity, None, noted.append)
+        placed = move_file(source, bytes(taken), identity, None, noted.append, root=bytes(tmp_path))
         assert noted == ([placed] if number else [])
     contents = {path.name: path.read_bytes() for path in taken.parent.iterdir()}
     assert contents == {"001.mp4": b"video 0", "001-2.mp4": b"video 1", "001-3.mp4": b"video 2"}
@@ -59,16 +60,16 @@ def test_another_file_of_that_name_is_never_overwritten(tmp_path: Path) -> None:
 def test_a_move_that_was_done_before_a_crash_counts_as_done(tmp_path: Path) -> None:
     source, identity = dropped(tmp_path / "a.mp4")
     target = bytes(tmp_path / "filed/a.mp4")
-    move_file(source, target, identity, None, pytest.fail)
-    assert move_file(source, target, identity, None, pytest.fail) == target
+    move_file(source, target, identity, None, pytest.fail, root=bytes(tmp_path))
+    assert move_file(source, target, identity, None, pytest.fail, root=bytes(tmp_path)) == target
 
 
 def test_a_move_done_before_a_crash_leaves_a_new_file_of_the_old_name_alone(tmp_path: Path) -> None:
     source, identity = dropped(tmp_path / "a.mp4")
     target = bytes(tmp_path / "filed/a.mp4")
-    move_file(source, target, identity, None, pytest.fail)
+    move_file(source, target, identity, None, pytest.fail, root=bytes(tmp_path))
     dropped(tmp_path / "a.mp4", b"another")
-    assert move_file(source, target, identity, None, pytest.fail) == target
+    assert move_file(source, target, identity, None, pytest.fail, root=bytes(tmp_path)) == target
     assert (tmp_path / "a.mp4").read_bytes() == b"another"
 
 
@@ -76,10 +77,10 @@ def test_a_file_that_was_taken_away_or_changed_is_not_moved(tmp_path: Path) -> N
     source, identity = dropped(tmp_path / "a.mp4")
     target = bytes(tmp_path / "filed/a.mp4")
     Path(os.fsdecode(source)).write_bytes(b"something longer")
-    assert move_file(source, target, identity, None, pytest.fail) is None
+    assert move_file(source, target, identity, None, pytest.fail, root=bytes(tmp_path)) is None
     assert (tmp_path / "a.mp4").read_bytes() == b"something longer"
     (tmp_path / "a.mp4").unlink()
-    assert move_file(source, target, identity, None, pytest.fail) is None
+    assert move_file(source, target, identity, None, pytest.fail, root=bytes(tmp_path)) is None
 
 
 def test_an_empty_file_takes_the_name_if_the_file_system_cannot_refuse_to_overwrite(
@@ -90,11 +91,11 @@ def test_an_empty_file_takes_the_name_if_the_file_system_cannot_refuse_to_overwr
             ctypes.set_errno(errno.EINVAL)
             return -1
 
-    monkeypatch.setattr(moving.ctypes, "CDLL", lambda *_, **__: OldFileSystem())
+    monkeypatch.setattr(doors.ctypes, "CDLL", lambda *_, **__: OldFileSystem())
     taken = tmp_path / "classified/001.mp4"
     for number in range(2):
         source, identity = dropped(tmp_path / f"cam{number}/001.mp4", b"video %d" % number)
-        move_file(source, bytes(taken), identity, None, lambda path: None)
+        move_file(source, bytes(taken), identity, None, lambda path: None, root=bytes(tmp_path))
     assert sorted(path.read_bytes() for path in taken.parent.iterdir()) == [b"video 0", b"video 1"]
 
 
@@ -118,11 +119,11 @@ def test_a_file_is_copied_to_another_file_system_then_removed(
 ) -> None:
     source, identity = dropped(elsewhere / "a.mp4")
     target = bytes(tmp_path / "filed/a.mp4")
-    assert move_file(source, target, identity, None, pytest.fail) == target
+    assert move_file(source, target, identity, None, pytest.fail, root=bytes(tmp_path)) == target
     assert Path(os.fsdecode(target)).read_bytes() == b"video"
     assert list(elsewhere.iterdir()) == []
     # Called again, as after a crash before the row was written.
-    assert move_file(source, target, identity, None, pytest.fail) == target
+    assert move_file(source, target, identity, None, pytest.fail, root=bytes(tmp_path)) == target
 
 
 def test_a_file_that_grows_while_it_is_copied_stays(tmp_path: Path, elsewhere: Path) -> None:
@@ -132,7 +133,15 @@ def test_a_file_that_grows_while_it_is_copied_stays(tmp_path: Path, elsewhere: P
         (elsewhere / "a.mp4").write_bytes(b"video, and more of it")
 
     assert (
-        move_file(source, bytes(tmp_path / "filed/a.mp4"), identity, None, pytest.fail, write_on)
+        move_file(
+            source,
+            bytes(tmp_path / "filed/a.mp4"),
+            identity,
+            None,
+            pytest.fail,
+            write_on,
+            root=bytes(tmp_path),
+        )
         is None
     )
     assert (elsewhere / "a.mp4").read_bytes() == b"video, and more of it"
@@ -146,7 +155,15 @@ def test_an_interrupted_copy_leaves_the_file_where_it_was(tmp_path: Path, elsewh
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        move_file(source, bytes(tmp_path / "filed/a.mp4"), identity, None, pytest.fail, stop)
+        move_file(
+            source,
+            bytes(tmp_path / "filed/a.mp4"),
+            identity,
+            None,
+            pytest.fail,
+            stop,
+            root=bytes(tmp_path),
+        )
     assert list((tmp_path / "filed").iterdir()) == []
     assert (elsewhere / "a.mp4").read_bytes() == b"video"
 
@@ -155,10 +172,9 @@ def test_a_crash_between_copy_and_rename_is_completed(tmp_path: Path, elsewhere:
     source, identity = dropped(elsewhere / "a.mp4")
     target = bytes(tmp_path / "filed/a.mp4")
     (tmp_path / "filed").mkdir()
-    part = moving._part_of(target, identity)
-    moving._copy(source, part, lambda: None)
+    moving._copy(doors.Doors(bytes(tmp_path)), source, target, identity, lambda: None)
     (elsewhere / "a.mp4").unlink()
-    assert move_file(source, target, identity, None, pytest.fail) == target
+    assert move_file(source, target, identity, None, pytest.fail, root=bytes(tmp_path)) == target
     assert [path.name for path in (tmp_path / "filed").iterdir()] == ["a.mp4"]
 
 
@@ -168,7 +184,14 @@ def test_a_name_taken_on_another_file_system_leaves_no_copy_behind(
     target = bytes(tmp_path / "filed/a.mp4")
     for _ in range(2):  # the same content and name twice: both are kept
         source, identity = dropped(elsewhere / "a.mp4")
-        move_file(source, target, identity, hashlib.sha256(b"video").hexdigest(), lambda path: None)
+        move_file(
+            source,
+            target,
+            identity,
+            hashlib.sha256(b"video").hexdigest(),
+            lambda path: None,
+            root=bytes(tmp_path),
+        )
     assert sorted(path.name for path in (tmp_path / "filed").iterdir()) == ["a-2.mp4", "a.mp4"]
     assert list(elsewhere.iterdir()) == []
 
@@ -179,9 +202,9 @@ def reasons(folder: Path) -> dict[str, bytes]:
 
 def test_the_reason_is_written_beside_the_file_and_a_later_one_replaces_it(tmp_path: Path) -> None:
     path, _ = dropped(tmp_path / "a.mp4")
-    write_reason(path, "cut short")
+    write_reason(path, "cut short", bytes(tmp_path))
     assert b"To try it again, move the video back" in reasons(tmp_path)["a.mp4.txt"]
-    write_reason(path, "not a video: a picture (png)")
+    write_reason(path, "not a video: a picture (png)", bytes(tmp_path))
     assert list(reasons(tmp_path)) == ["a.mp4.txt"]
     assert b"not a video: a picture" in reasons(tmp_path)["a.mp4.txt"]
     assert b"To try it again does not help" in reasons(tmp_path)["a.mp4.txt"]
@@ -190,14 +213,14 @@ def test_the_reason_is_written_beside_the_file_and_a_later_one_replaces_it(tmp_p
 def test_two_long_names_that_are_shortened_to_one_keep_a_reason_each(tmp_path: Path) -> None:
     for ending in ("mp4", "avi"):
         path, _ = dropped(tmp_path / ("x" * 251 + "." + ending))
-        write_reason(path, f"no {ending}")
+        write_reason(path, f"no {ending}", bytes(tmp_path))
     assert len(reasons(tmp_path)) == 2
 
 
 def test_a_reason_that_came_back_with_its_video_gets_no_reason_of_its_own(tmp_path: Path) -> None:
     path, _ = dropped(tmp_path / "a.mp4")
-    write_reason(path, "cut short")
-    write_reason(bytes(tmp_path / "a.mp4.txt"), "not a video")
+    write_reason(path, "cut short", bytes(tmp_path))
+    write_reason(bytes(tmp_path / "a.mp4.txt"), "not a video", bytes(tmp_path))
     assert list(reasons(tmp_path)) == ["a.mp4.txt"]
     assert b"cut short" in reasons(tmp_path)["a.mp4.txt"]
 
@@ -205,7 +228,7 @@ def test_a_reason_that_came_back_with_its_video_gets_no_reason_of_its_own(tmp_pa
 def test_a_reason_never_replaces_a_failed_file_of_that_name(tmp_path: Path) -> None:
     dropped(tmp_path / "a.mp4.txt", b"a text that someone dropped")
     path, _ = dropped(tmp_path / "a.mp4")
-    write_reason(path, "cut short")
+    write_reason(path, "cut short", bytes(tmp_path))
     assert (tmp_path / "a.mp4.txt").read_bytes() == b"a text that someone dropped"
     assert b"cut short" in reasons(tmp_path)["a.mp4-2.txt"]
 
@@ -224,10 +247,15 @@ def test_the_longest_name_gets_a_number_and_a_reason(tmp_path: Path) -> None:
     for number in range(2):
         source, identity = dropped(tmp_path / f"in{number}" / name, b"%d" % number)
         placed = move_file(
-            source, bytes(tmp_path / "failed" / name), identity, None, lambda path: None
+            source,
+            bytes(tmp_path / "failed" / name),
+            identity,
+            None,
+            lambda path: None,
+            root=bytes(tmp_path),
         )
         assert placed
-        write_reason(placed, "not a video")
+        write_reason(placed, "not a video", bytes(tmp_path))
     names = {path.name for path in (tmp_path / "failed").iterdir()}
     assert len(names) == 4
     assert all(name.isprintable() for name in names)

@@ -27,7 +27,7 @@ class Disk:
     def whole_at(self, tracker: Tracker, until: float, step: float = 0.25) -> float | None:
         """When the tracker says that the file is whole; None if it does not by `until`."""
         while self.now <= until:
-            if tracker.whole(self.now, self.look, lambda path: self.writer):
+            if list(tracker.whole(self.now, self.look, lambda path: self.writer)):
                 return self.now
             self.now += step
         return None
@@ -45,13 +45,13 @@ def test_the_next_look_is_the_earliest_of_all_tracked_files() -> None:
     tracker.touch(PATH, 1)
     tracker.touch(b"/inbox/b.mp4", 3)
     assert tracker.next_look() == 1
-    tracker.whole(1, disk.look, lambda path: False)
+    list(tracker.whole(1, disk.look, lambda path: False))
     tracker.touch(PATH, 1.5, closed=True)
     assert tracker.next_look() == 1.5
-    tracker.whole(1.5, disk.look, lambda path: False)
+    list(tracker.whole(1.5, disk.look, lambda path: False))
     assert tracker.next_look() == 1.5 + SETTLED_SOON
-    tracker.whole(3, disk.look, lambda path: False)
-    tracker.whole(3 + SETTLE, disk.look, lambda path: False)
+    list(tracker.whole(3, disk.look, lambda path: False))
+    list(tracker.whole(3 + SETTLE, disk.look, lambda path: False))
     assert tracker.next_look() == math.inf
 
 

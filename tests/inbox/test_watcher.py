@@ -3,9 +3,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
+from deep import nested
+from watchdog.utils import BaseThread
 
 from daemon.home.folders import Found
 from daemon.home.identity import Identity, identify
@@ -234,10 +237,11 @@ def test_a_failure_of_its_thread_is_noted_and_it_begins_again(inbox: Path, found
     watcher.stop()
 
 
+class_name = attrgetter("__name__")
+
+
 def watchdog_threads() -> list[threading.Thread]:
-    return [
-        thread for thread in threading.enumerate() if type(thread).__module__.startswith("watchdog")
-    ]
+    return [thread for thread in threading.enumerate() if isinstance(thread, BaseThread)]
 
 
 def search_no_more(watcher: Watcher) -> None:
@@ -258,7 +262,9 @@ def test_a_thread_of_events_that_has_ended_is_started_again(
 ) -> None:
     watcher = watch(inbox, found, rescan=1)
     begin_with_events(watcher)
-    (thread,) = [thread for thread in watchdog_threads() if type(thread).__name__ == kind]
+    (thread,) = [
+        thread for thread in watchdog_threads() if kind in map(class_name, type(thread).__mro__)
+    ]
     thread.stop()  # type: ignore[attr-defined]
     thread.join()
     wait_for(lambda: thread not in watchdog_threads() and len(watchdog_threads()) == 3)
@@ -298,3 +304,58 @@ def test_events_below_a_folder_that_is_a_link_have_the_name_of_the_link(
     (tmp_path / "elsewhere/a.mp4").write_bytes(b"video")
     wait_for(lambda: found.names(tmp_path / "inbox") == {"a.mp4"})
     watcher.stop()
+
+
+@pytest.mark.parametrize("polling", [False, True])
+@pytest.mark.parametrize(("name", "depth"), [("d", 1100), ("long" * 50, 30)])
+def test_folders_that_one_writer_nests_too_deep_keep_no_others_clip_waiting(
+    inbox: Path, found: Taken, name: str, depth: int, polling: bool
+) -> None:
+    with nested(inbox, name, depth):
+        (inbox / name / "not deep.mp4").write_bytes(b"video")
+        (inbox / "a.mp4").write_bytes(b"video")
+        watcher = watch(inbox, found, rescan=SETTLE, polling=polling)
+        watcher.start()
+        wait_for(lambda: found.names(inbox) == {"a.mp4", f"{name}/not deep.mp4"})
+        wait_for(lambda: "nested too deep" in found.notes.get("searching inbox", ""))
+        if not polling:
+            search_no_more(watcher)
+        (inbox / "b.mp4").write_bytes(b"video")
+        wait_for(lambda: "b.mp4" in found.names(inbox))
+        assert watcher.failure is None
+        assert "watching inbox" not in found.notes
+        watcher.stop()
+
+
+def test_deep_folders_that_arrive_while_it_watches_end_no_events(
+    inbox: Path, found: Taken, watcher: Watcher
+) -> None:
+    begin_with_events(watcher)
+    threads = watchdog_threads()
+    search_no_more(watcher)
+    aside = inbox.with_name("aside")
+    aside.mkdir()
+    with nested(inbox, "made", 1100), nested(aside, "moved", 1100):
+        (aside / "moved").rename(inbox / "moved")
+        (inbox / "moved").rename(inbox / "again")
+        (inbox / "a.mp4").write_bytes(b"video")
+        wait_for(lambda: found.names(inbox) == {"a.mp4"})
+        assert watchdog_threads() == threads
+        watcher.stop()
+        (inbox / "again").rename(aside / "moved")
+
+
+def test_files_of_a_folder_that_is_moved_within_the_inbox_or_into_it_are_found_by_events(
+    tmp_path: Path, inbox: Path, found: Taken, watcher: Watcher
+) -> None:
+    begin_with_events(watcher)
+    search_no_more(watcher)
+    for folder in (tmp_path / "from elsewhere/x", inbox / ".hidden/y"):
+        folder.mkdir(parents=True)
+        (folder / "a.mp4").write_bytes(b"video")
+    (tmp_path / "from elsewhere").rename(inbox / "came")
+    (inbox / ".hidden").rename(inbox / "shown")
+    wait_for(lambda: found.names(inbox) == {"came/x/a.mp4", "shown/y/a.mp4"})
+    for folder in ("came/x", "shown/y"):
+        (inbox / folder / "later.mp4").write_bytes(b"later")
+    wait_for(lambda: {"came/x/later.mp4", "shown/y/later.mp4"} <= found.names(inbox))

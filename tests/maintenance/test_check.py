@@ -15,7 +15,7 @@ from conftest import write_video
 from installed import Daemon, drop
 from reviewed import NOW, ReviewedHome
 
-from daemon.home.moving import write_reason
+from daemon.home.reasons import write_reason
 from daemon.maintenance.check import Check
 from daemon.maintenance.finding import Finding
 
@@ -30,7 +30,7 @@ def room(tmp_path: Path) -> ReviewedHome:
     room.clip("b.avi")
     room.copy_of(first)
     room.fail("c.avi", "no video")
-    write_reason(bytes(room.home.root / "failed" / "c.avi"), "no video")
+    write_reason(bytes(room.home.root / "failed" / "c.avi"), "no video", bytes(room.home.root))
     (room.home.root / "vidwatch.toml").write_text('model = "tiny"\n')
     room.engine.dispose()
     return room
@@ -122,6 +122,19 @@ def half_copy(room: ReviewedHome) -> None:
     (room.home.root / "classified" / "bright" / ".vidwatch-5-1000.part").write_bytes(b"half")
 
 
+def half_copy_of_now(room: ReviewedHome) -> None:
+    name = ".vidwatch-5-1000-0123456789abcdef.part"
+    (room.home.root / "classified" / "bright" / name).write_bytes(b"half")
+
+
+def half_text(room: ReviewedHome) -> None:
+    (room.home.root / "failed" / ".vidwatch-0123456789abcdef.part").write_bytes(b"vidwatch: a")
+
+
+def half_settings(room: ReviewedHome) -> None:
+    (room.home.root / ".vidwatch-0123456789abcdef.part").write_bytes(b"model = ")
+
+
 def only_copy(room: ReviewedHome) -> None:
     made = write_video(room.home.root / "made.avi", frames=30)
     info = made.stat()
@@ -173,7 +186,10 @@ REPAIRED: dict[str, tuple[Callable[[ReviewedHome], object], set[str]]] = {
     "a filed file that someone has written on": (written_on, {"stranger", "content"}),
     "a file among the duplicates that no row knows": (stray("duplicates"), {"stranger"}),
     "a file among the failed that no row knows": (stray("failed"), {"stranger"}),
-    "a copy that was not completed": (half_copy, {"leftover"}),
+    "a copy that a version before did not complete": (half_copy, {"leftover"}),
+    "a copy that was not completed": (half_copy_of_now, {"leftover"}),
+    "a text that was not completed": (half_text, {"leftover"}),
+    "settings that were not completed": (half_settings, {"leftover"}),
     "a copy that is all there is": (only_copy, {"copy"}),
     "a video filed without a prediction": (unpredicted, {"answer"}),
     "a video with two predictions that count": (second_prediction, {"answer"}),

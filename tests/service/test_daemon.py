@@ -8,10 +8,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from deep import nested
 from installed import SLOWEST, Daemon, drop
 from installed import daemon as daemon
 
-from learner.catalogue import STARTER
+from learner.catalogue import STARTER, starter_classes
 from learner.checkpoint import load, save
 
 
@@ -161,3 +162,86 @@ def test_labels_given_by_moving_files_while_the_daemon_is_down_are_noticed_at_it
     ]
     assert (daemon.root / "labelled/Lion/a.avi").exists()
     assert daemon.query("SELECT count(*) FROM predictions") == [(2,)]
+
+
+def test_deep_folders_of_one_writer_keep_neither_a_daemon_nor_a_check_from_its_work(
+    daemon: Daemon,
+) -> None:
+    folders = [daemon.root / name for name in ("inbox", "classified/Biking", "labelled/Biking")]
+    for folder in folders:
+        folder.mkdir(exist_ok=True)
+    with (
+        nested(folders[0], "d", 1100),
+        nested(folders[1], "d", 1100),
+        nested(folders[2], "long" * 50, 30),
+    ):
+        drop(daemon.inbox, "a.avi", 1)
+        done = daemon.command("run", "--once")
+        assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+        assert "nested too deep" in done.stderr
+        assert daemon.query("SELECT name, state FROM videos") == [("a.avi", "filed")]
+        checked = daemon.command("check")
+        assert (checked.returncode, checked.stderr) == (1, "")
+        assert "cannot be searched (it is nested too deep" in " ".join(checked.stdout.split())
+        for command in ("doctor", "labels", "status"):
+            assert "Traceback" not in daemon.command(command).stderr
+        assert daemon.command("check", "--repair").returncode == 1
+
+
+@pytest.mark.parametrize("victim", ["vidwatch.db", "vidwatch.toml", "models/mine.json"])
+def test_links_that_others_put_where_it_writes_harm_nothing_and_lose_no_clip(
+    daemon: Daemon, victim: str
+) -> None:
+    """Under the names that files had before they were whole, in versions before."""
+    shm = Path("/dev/shm", f"vidwatch-links-{os.getpid()}")
+    if not shm.parent.is_dir() or shm.parent.stat().st_dev == daemon.root.stat().st_dev:
+        pytest.skip("needs a second file system at /dev/shm")
+    shm.mkdir()
+    try:
+        daemon.inbox.rmdir()
+        daemon.inbox.symlink_to(shm)
+        target = daemon.root / victim
+        if not target.exists():
+            target.write_text("a model")
+        before = None if target.suffix == ".db" else target.read_bytes()
+        (shm / "from").mkdir()
+        (shm / "bad.avi").write_text("no video")
+        dropped = {"good.avi": drop(shm / "from", "good.avi", 1)}
+        dropped["bad.avi"] = shm / "bad.avi"
+        (daemon.root / "failed/.bad.avi.txt.part").symlink_to(target)
+        for path in dropped.values():
+            part = f".vidwatch-{path.stat().st_ino}-{path.stat().st_size}.part"
+            for folder in ("failed", "classified/_unsure", "classified/Biking"):
+                (daemon.root / folder).mkdir(exist_ok=True)
+                (daemon.root / folder / part).symlink_to(target)
+        contents = {name: path.read_bytes() for name, path in dropped.items()}
+        done = daemon.command("run", "--once")
+        assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+        assert before in (None, target.read_bytes())
+        filed = {
+            name: Path(os.fsdecode(path)).read_bytes()
+            for name, path in daemon.query("SELECT name, path FROM videos")
+        }
+        assert filed == contents
+        assert (daemon.root / "failed/bad.avi.txt").is_file()
+        assert daemon.command("check").stderr == ""
+    finally:
+        shutil.rmtree(shm)
+
+
+def test_a_class_folder_that_is_a_link_gets_no_clip_and_status_says_so(daemon: Daemon) -> None:
+    elsewhere = daemon.root.parent / "elsewhere"
+    elsewhere.mkdir()
+    folders = [daemon.root / "classified" / name for name in (*starter_classes(), "_unsure")]
+    for folder in folders:
+        folder.symlink_to(elsewhere)
+    drop(daemon.inbox, "a.avi", 1)
+    daemon.start()
+    status = daemon.wait_for(lambda status: bool(status["troubles"]))
+    assert "is a link, and links are not followed" in str(status["troubles"])
+    assert list(elsewhere.iterdir()) == []
+    for folder in folders:
+        folder.unlink()
+    daemon.wait_for(lambda status: status["filed"] == 1)
+    assert daemon.names("classified") == ["a.avi"]
+    assert daemon.end(signal.SIGTERM)[0] == 0

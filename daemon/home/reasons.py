@@ -1,0 +1,104 @@
+"""The texts beside failed videos, which say why each failed."""
+
+import contextlib
+import itertools
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from daemon.home.doors import Doors
+from daemon.home.folders import OUR_FOLDERS, Found, files_below
+from daemon.home.moving import fit, numbered
+from learner.folders import new_name
+
+REASON = b"vidwatch: "  # each text that says why a video failed begins with it
+RETRY = b"To try it again, move the video back into the inbox.\n"
+NO_RETRY = b"To try it again does not help. If it should be a video, get another copy of it.\n"
+NO_VIDEO = "not a video"  # so begins the reason why a text, a picture or a sound failed
+
+
+def write_reason(path: bytes, reason: str, root: bytes) -> None:
+    """Write a text file beside `path` that says why it was not classified.
+
+    It replaces an earlier text about that file. Nothing is written if the file itself is such a
+    text, which came back to the inbox with its video. `root` is the home.
+    """
+    doors = Doors(root)
+    folder, name = os.path.split(path)
+    opening = REASON + name + b" was not classified.\n"
+    if _begins(doors, path, REASON):
+        return
+    text = opening + b"\n" + reason.encode("utf-8", "backslashreplace") + b"\n\n"
+    text += NO_RETRY if reason.startswith(NO_VIDEO) else RETRY
+    first = folder + b"/" + fit(name, b".txt")
+    part = folder + b"/" + os.fsencode(new_name())
+    with doors.create(part) as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        for target in itertools.chain([first], numbered(path + b".txt")):
+            if _begins(doors, target, opening):
+                doors.replace(part, target)
+                return
+            with contextlib.suppress(FileExistsError):
+                doors.rename(part, target)
+                return
+    except BaseException:
+        with contextlib.suppress(OSError):
+            doors.remove(part)
+        raise
+
+
+def reason_texts(failed: Path) -> dict[bytes, list[bytes]]:
+    """Our texts in `failed/` that say why a video failed, by the path of that video."""
+    texts: dict[bytes, list[bytes]] = {}
+    doors = Doors(os.fsencode(failed.parent))
+    for path in (os.fsencode(found) for found in failed.glob("*.txt")):
+        if name := _subject_of(doors, path):
+            video = os.path.join(os.path.dirname(path), name)
+            texts.setdefault(video, []).append(path)
+    return texts
+
+
+def our_files(
+    root: Path,
+    texts: Mapping[bytes, list[bytes]],
+    trouble: Callable[[OSError], object] = lambda error: None,
+) -> Iterator[list[Found]]:
+    """The files in the folders of the home at `root` that only we fill, some at a time.
+
+    Our texts about failed videos, as `reason_texts` gives them, are left out. `trouble` gets the
+    error of each folder that cannot be searched, unless it does not exist.
+    """
+
+    def unless_missing(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            trouble(error)
+
+    own = {text for of_video in texts.values() for text in of_video}
+    for name in OUR_FOLDERS:
+        for files_there in files_below(root / name, unless_missing):
+            yield [file for file in files_there if file.path not in own]
+
+
+def _begins(doors: Doors, path: bytes, opening: bytes) -> bool:
+    if doors.identify(path) is None:
+        return False
+    try:
+        with doors.open(path) as file:
+            return file.read(len(opening)) == opening
+    except OSError:  # a failed video that this user may not read
+        return False
+
+
+def _subject_of(doors: Doors, path: bytes) -> bytes | None:
+    """The name of the video in the first line of a text of ours; None if it is no such text."""
+    try:
+        with doors.open(path) as file:
+            opening, ending, _ = file.read(1000).partition(b" was not classified.\n")
+    except OSError:
+        return None
+    if ending and opening.startswith(REASON):
+        return opening[len(REASON) :]
+    return None
