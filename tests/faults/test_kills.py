@@ -25,9 +25,9 @@ STEPS = [
         "daemon.database.queue:Queue.fail",
         "daemon.database.queue:Queue.moves",
         "daemon.home.moving:move_file",
-        "daemon.home.moving:_rename",
+        "daemon.home.doors:Doors.rename",
         "daemon.database.queue:Queue.redirect",
-        "daemon.home.moving:write_reason",
+        "daemon.home.reasons:write_reason",
         "daemon.home.moving:sync_folders",
         "daemon.database.queue:Queue.moved",
     )

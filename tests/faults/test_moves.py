@@ -27,10 +27,10 @@ BEFORE_IT_LEFT = (
     "daemon.database.queue:Queue.moves:before",
     "daemon.database.queue:Queue.moves:after",
     "daemon.home.moving:move_file:before",
-    "daemon.home.moving:_rename:before",
+    "daemon.home.doors:Doors.rename:before",
 )
 AFTER_IT_LEFT = (
-    "daemon.home.moving:_rename:after",
+    "daemon.home.doors:Doors.rename:after",
     "daemon.home.moving:move_file:after",
     "daemon.home.moving:sync_folders:before",
     "daemon.home.moving:sync_folders:after",

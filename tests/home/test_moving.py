@@ -235,7 +235,7 @@ def test_a_reason_never_replaces_a_failed_file_of_that_name(tmp_path: Path) -> N
 
 @given(st.binary(min_size=1, max_size=300), st.sampled_from([b".txt", b"-12.mp4"]))
 def test_a_name_is_shortened_to_what_a_file_system_takes(name: bytes, ending: bytes) -> None:
-    fitted = moving._fit(name, ending)
+    fitted = moving.fit(name, ending)
     assert len(fitted) <= 255
     assert fitted.endswith(ending)
     if len(name) + len(ending) <= 255:
@@ -267,7 +267,7 @@ def test_a_second_name_at_the_target_is_not_taken_for_the_move(tmp_path: Path) -
     target.parent.mkdir()
     target.hardlink_to(os.fsdecode(source))
     noted: list[bytes] = []
-    placed = move_file(source, bytes(target), identity, None, noted.append)
+    placed = move_file(source, bytes(target), identity, None, noted.append, root=bytes(tmp_path))
     assert placed == bytes(tmp_path / "filed/a-2.mp4")
     assert noted == [placed]
     assert not (tmp_path / "cam/a.mp4").exists()
@@ -279,7 +279,7 @@ def test_a_folder_reached_by_two_paths_is_one_place(tmp_path: Path) -> None:
     (tmp_path / "kept.mp4").hardlink_to(os.fsdecode(source))
     (tmp_path / "link").symlink_to(tmp_path / "filed")
     target = bytes(tmp_path / "link/a.mp4")
-    assert move_file(source, target, identity, None, pytest.fail) == target
+    assert move_file(source, target, identity, None, pytest.fail, root=bytes(tmp_path)) == target
     assert [path.name for path in (tmp_path / "filed").iterdir()] == ["a.mp4"]
 
 
@@ -287,7 +287,7 @@ def test_a_file_whose_file_system_got_another_number_is_moved(tmp_path: Path) ->
     source, identity = dropped(tmp_path / "a.mp4")
     target = bytes(tmp_path / "filed/a.mp4")
     other = identity._replace(device=12345)
-    assert move_file(source, target, other, None, pytest.fail) == target
+    assert move_file(source, target, other, None, pytest.fail, root=bytes(tmp_path)) == target
     assert identify(target) == identity
 
 
@@ -301,7 +301,9 @@ def test_a_clip_of_the_same_numbers_at_the_target_is_not_taken_for_the_file(
     assert numbers(paths[0]) == numbers(paths[1])
     identity = identify(bytes(paths[1]))  # as of a row from before the cards changed numbers
     assert identity
-    placed = move_file(bytes(paths[0]), bytes(paths[1]), identity, None, lambda path: None)
+    placed = move_file(
+        bytes(paths[0]), bytes(paths[1]), identity, None, lambda path: None, root=bytes(tmp_path)
+    )
     assert placed == bytes(tmp_path / "filed/a-2.mp4")
     assert Path(os.fsdecode(placed)).read_text().startswith("card")
     assert paths[1].read_text().startswith("filed")
@@ -313,6 +315,14 @@ def test_a_file_that_cannot_be_removed_is_not_copied(tmp_path: Path, mount: Moun
     subprocess.run(["mount", "-o", "remount,ro", str(card)], check=True)
     target = bytes(tmp_path / "filed/a.mp4")
     with pytest.raises(OSError, match="read-only file system, and stays there"):
-        move_file(source, target, identity, None, pytest.fail, lambda: pytest.fail("it is copied"))
+        move_file(
+            source,
+            target,
+            identity,
+            None,
+            pytest.fail,
+            lambda: pytest.fail("it is copied"),
+            root=bytes(tmp_path),
+        )
     assert list((tmp_path / "filed").iterdir()) == []
     assert (card / "a.mp4").exists()

@@ -574,11 +574,11 @@ def test_the_page_says_what_labels_and_status_say_of_the_next_training(
     assert "of the 20 new labels that start the next training" in browser.get("/").text
 
 
-def test_a_name_that_differs_in_case_only_is_refused_at_its_card(
+def test_a_name_that_differs_in_case_only_is_asked_about_at_its_card(
     home: ReviewedHome, browser: Browser
 ) -> None:
     video = home.clip()
     refused = browser.submit(video, action="other", other="Bright")
     assert refused.status_code == 422
-    assert "differs in case only; give &#39;bright&#39;" in refused.text
+    assert "did you mean &#39;bright&#39;?" in refused.text
     assert home.given_labels() == []
