@@ -308,18 +308,20 @@ def test_a_refused_name_is_offered_as_it_has_to_be(tmp_path: Path) -> None:
     home.predict_and_file()
     home.give_label(first, "Disc")
     line = f"vidwatch --home {shlex.quote(str(tmp_path))} label {second} "
-    for wrong in ("disc", "'Disc '"):
-        refused = shell(line + wrong)
-        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
-        right = re.search(r"give ('[^']*')", refused.stderr)
-        assert right
-        assert right[1] == "'Disc'"
+    asked = shell(line + "disc")
+    assert (asked.returncode, asked.stderr.count("\n")) == (2, 1)
+    right = re.search(r"did you mean ('[^']*')", asked.stderr)
+    assert right
     assert shell(line + right[1]).returncode == 0
+    assert shell(line + "'Disc '").returncode == 0  # a space around a name does not count
     assert {row[2] for row in home.given_labels()} == {"Disc"}
     table = tmp_path / "labels.csv"
     table.write_text("file,label\na.avi,DISC\n")
-    with pytest.raises(VidwatchError, match="give 'Disc'"):
+    with pytest.raises(VidwatchError, match="did you mean 'Disc'"):
         import_csv(table, home.engine)
+    assert "--new-class" in asked.stderr
+    assert shell(line + "disc --new-class").returncode == 0
+    assert home.given_labels()[-1][2] == "disc"
 
 
 # `doctor`
