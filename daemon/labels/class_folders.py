@@ -222,12 +222,13 @@ class ClassFolders:
             return False  # the next search finds it again, when the first name has come to rest
         before = self._folders.class_folder(row["path"])
         if before == folder:
-            self._other_names.set_aside(file.path)
+            self._other_names.set_aside(file)
             return False
         # First the name, then the row: if we are ended in between, the row's file has moved to the
         # second name, as if a person had done it. The other way round, the next search would take
         # the first name for a newer label.
-        if before is not None and not self._other_names.set_aside(row["path"]):
+        first = file._replace(path=row["path"])
+        if before is not None and not self._other_names.set_aside(first):
             return False
         return self._follow(connection, row, file, folder, now)
 
