@@ -4,19 +4,29 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, insert, select, update
+from sqlalchemy import Connection, Integer, and_, bindparam, insert, select, update
 
 from daemon.database.connection import new_id
 from daemon.database.files import NUMBERS, in_its_place, is_other_name, row_of
 from daemon.database.records import FREED
 from daemon.database.tables import videos
 from daemon.home.folders import Found
-from daemon.home.identity import display_name, identify
+from daemon.home.identity import Identity, display_name, identify
 
 # Built once: they run for each file that comes, and building one takes longer than running it.
 _ALIKE = select(videos).where(*(videos.c[name] == bindparam(name) for name in NUMBERS))
 _AT_PATH = select(videos.c.id, videos.c.state).where(
     videos.c.path == bindparam("at"), videos.c.finished_at.is_(None)
+)
+# The row itself is compared by "is distinct from": a new video has no id yet.
+_FORGET = (
+    update(videos)
+    .where(
+        *(videos.c[name] == bindparam(f"its_{name}") for name in Identity._fields),
+        videos.c.finished_at.is_(None),
+        videos.c.id.is_distinct_from(bindparam("itself", type_=Integer)),
+    )
+    .values(device=None)
 )
 
 
@@ -27,9 +37,8 @@ def add_file(connection: Connection, file: Found, now: datetime) -> bool:
     alike = connection.execute(_ALIKE, file.identity._asdict()).mappings().all()
     unfinished = [row for row in alike if row["finished_at"] is None]
     same = row_of(unfinished, file)
-    for row in unfinished:
-        if row is not same and row["device"] == file.identity.device:
-            _forget_device(connection, row["id"])
+    if any(row is not same and row["device"] == file.identity.device for row in unfinished):
+        forget_device(connection, file.identity, same["id"] if same else None)
     if same:
         return _find_again(connection, same, file, known)
     if any(is_other_name(row, file) for row in alike):
@@ -55,8 +64,19 @@ def add_to_queue(connection: Connection, file: Found, now: datetime) -> int:
     """Add a row for a file, in the state "queued". Returns the id of its video."""
     row = {"name": display_name(file.path), "path": file.path, "group": file.group}
     row |= file.identity._asdict()
+    forget_device(connection, file.identity)
     new = insert(videos).values(**row, state="queued", arrived_at=now)
     return new_id(connection.execute(new))
+
+
+def forget_device(connection: Connection, identity: Identity, video_id: int | None = None) -> None:
+    """Forget the device of all unfinished videos with this identity, but for the video that has it.
+
+    Another file system has the number that theirs had. Their own is noted again when their files
+    are found again.
+    """
+    numbers = {f"its_{name}": number for name, number in identity._asdict().items()}
+    connection.execute(_FORGET, {**numbers, "itself": video_id})
 
 
 def fail_others_at(connection: Connection, path: bytes, video_id: int, now: datetime) -> None:
@@ -84,8 +104,3 @@ def _find_again(
     waiting = this.where(videos.c.state == "waiting")
     found_again = connection.execute(waiting.values(state="queued", retry_at=None))
     return bool(found_again.rowcount)
-
-
-def _forget_device(connection: Connection, video_id: int) -> None:
-    """Another file system has the number that this video's had; its own is noted again later."""
-    connection.execute(update(videos).where(videos.c.id == video_id).values(device=None))

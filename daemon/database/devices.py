@@ -2,9 +2,19 @@
 
 import logging
 from collections import Counter
-from typing import Any
+from collections.abc import Mapping
 
-from sqlalchemy import Connection, Engine, and_, bindparam, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    and_,
+    bindparam,
+    case,
+    func,
+    select,
+    update,
+)
 
 from daemon.database.files import in_its_place
 from daemon.database.tables import videos
@@ -12,35 +22,63 @@ from daemon.database.tables import videos
 log = logging.getLogger(__name__)
 
 LOOKED_AT = 100  # files of each file system
+NEWEST = 1000  # rows, in which the numbers of filed videos' file systems are looked for
+BATCH = 10_000  # ids that one transaction changes
+
+Changes = Mapping[int, int]
+"""The number that each file system has now, by the one it had before."""
+
+_UNFINISHED = videos.c.finished_at.is_(None)
 
 
 def follow_devices(engine: Engine) -> None:
-    """Note anew the numbers of the file systems that the unfinished videos lie on.
+    """Note anew the numbers of the file systems that the videos lie on.
 
     A file at the path of a video, with its inode, size and date, is that video's file. A few of
-    them tell the number that their file system has now.
+    them tell the number that their file system has now: unfinished ones, or else the newest.
+
+    The oldest rows are changed first, and the unfinished ones last: if the daemon is ended in
+    between, the next one finds the change again. But if file systems have exchanged their numbers,
+    one transaction changes all rows, since a row that was changed looks like one that was not.
     """
     with engine.begin() as connection:
-        number = select(videos.c.device).where(_on(videos.c.device.is_not(None))).distinct()
-        changed = {old: _device_now(connection, old) for old in connection.scalars(number).all()}
-        changed = {old: new for old, new in changed.items() if new not in (None, old)}
-    if not changed:
+        last = connection.scalar(select(func.max(videos.c.id))) or 0
+        changes = _changes(connection, last)
+    if not changes:
         return
-    log.info("%d file systems have another number than before", len(changed))
-    # Two steps: two file systems may have exchanged their numbers.
-    given = update(videos).prefix_with("OR IGNORE", dialect="sqlite")
-    given = given.where(videos.c.id == bindparam("video"))
-    with engine.execution_options(writes=True).begin() as connection:
-        of_changed = _on(videos.c.device.in_(list(changed)))
-        rows = connection.execute(select(videos.c.id, videos.c.device).where(of_changed)).all()
-        connection.execute(update(videos).where(of_changed).values(device=None))
-        new = [{"video": row.id, "device": changed[row.device]} for row in rows]
-        connection.execute(given.values(device=bindparam("device")), new)
+    log.info("%d file systems have another number than before", len(changes))
+    is_exchange = not changes.keys().isdisjoint(changes.values())
+    step = last if is_exchange else BATCH
+    for first in range(1, last + 1, step):
+        with engine.execution_options(writes=True).begin() as connection:
+            _renumber_finished(connection, changes, first, first + step - 1)
+            if first + step > last:
+                _renumber_unfinished(connection, changes)
 
 
-def _device_now(connection: Connection, device: int) -> int | None:
-    """The number that a file system has now; None if none of its files is where it was."""
-    these = select(videos).where(_on(videos.c.device == device)).order_by(videos.c.id)
+def _changes(connection: Connection, last: int) -> dict[int, int]:
+    """The changes among the file systems of the unfinished videos and of the newest ones."""
+    newest = and_(videos.c.finished_at.is_not(None), videos.c.id > last - NEWEST)
+    known = videos.c.device.is_not(None)
+    old = set[int]()
+    for these in (_UNFINISHED, newest):
+        old.update(connection.scalars(select(videos.c.device).where(these, known).distinct()))
+    changes = {}
+    for device in sorted(old):
+        now = _device_now(connection, device, _UNFINISHED)
+        if now is None:
+            now = _device_now(connection, device, newest)
+        if now not in (None, device):
+            changes[device] = now
+    return changes
+
+
+def _device_now(connection: Connection, device: int, among: ColumnElement[bool]) -> int | None:
+    """The number that a file system has now; None if none of its files is where it was.
+
+    Only files of the rows `among` are looked at.
+    """
+    these = select(videos).where(among, videos.c.device == device).order_by(videos.c.id)
     numbers = Counter[int | None]()
     for row in connection.execute(these.limit(LOOKED_AT)).mappings():
         if found := in_its_place(row):
@@ -48,5 +86,27 @@ def _device_now(connection: Connection, device: int) -> int | None:
     return next((number for number, _ in numbers.most_common(1)), None)
 
 
-def _on(condition: Any) -> Any:
-    return and_(videos.c.finished_at.is_(None), condition)
+def _renumber_finished(connection: Connection, changes: Changes, first: int, last: int) -> None:
+    """Change those of the finished rows that have these ids."""
+    these = and_(
+        videos.c.id.between(first, last),
+        videos.c.finished_at.is_not(None),
+        videos.c.device.in_(list(changes)),
+    )
+    # One statement: two file systems may have exchanged their numbers.
+    device_now = case(dict(changes), value=videos.c.device)
+    connection.execute(update(videos).where(these).values(device=device_now))
+
+
+def _renumber_unfinished(connection: Connection, changes: Changes) -> None:
+    """Change the unfinished rows. One whose identity another row has by then gets no device."""
+    # Two steps, since their identities are unique, and file systems may have exchanged numbers.
+    these = and_(_UNFINISHED, videos.c.device.in_(list(changes)))
+    rows = connection.execute(select(videos.c.id, videos.c.device).where(these)).all()
+    if not rows:
+        return
+    connection.execute(update(videos).where(these).values(device=None))
+    given = update(videos).prefix_with("OR IGNORE", dialect="sqlite")
+    given = given.where(videos.c.id == bindparam("video"))
+    new = [{"video": row.id, "device": changes[row.device]} for row in rows]
+    connection.execute(given.values(device=bindparam("device")), new)

@@ -58,18 +58,24 @@ def has_numbers(identity: Identity) -> ColumnElement[bool]:
 def row_of(rows: Iterable[Row], file: Found) -> Row | None:
     """The first of these rows whose file is `file`, whatever its name; None if none is.
 
+    A row whose file is in its place comes before all others: that it is the file is certain. Then
+    comes a row with the device of the file: one without a device may be any file's.
+
     Args:
         rows: Rows with the numbers of the file, with all columns.
         file: The file.
     """
+    missing = []
     for row in rows:
         in_place = in_its_place(row)
-        if in_place is not None:
-            if in_place == file.identity:
-                return row
-        elif row["device"] in (None, file.identity.device):
+        if in_place == file.identity:
             return row
-        elif row["sha256"] and row["sha256"] == sha256_if_readable(file.path):
+        if in_place is None:
+            missing.append(row)
+    for row in sorted(missing, key=lambda row: bool(row["device"] != file.identity.device)):
+        if row["device"] in (None, file.identity.device):
+            return row
+        if row["sha256"] and row["sha256"] == sha256_if_readable(file.path):
             return row  # the file was moved, and its device has another number since then
     return None
 

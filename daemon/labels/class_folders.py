@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, update
 
-from daemon.database.arrivals import add_to_queue, fail_others_at
+from daemon.database.arrivals import add_to_queue, fail_others_at, forget_device
 from daemon.database.files import has_numbers, in_its_place, row_of, rows_at
 from daemon.database.records import FREED
 from daemon.database.tables import PREDICTED, videos
@@ -97,6 +97,7 @@ class ClassFolders:
                 return False
             self._add(connection, file, folder, now)
             return True
+        forget_device(connection, file.identity, known["id"])
         if known["path"] != file.path and in_its_place(known) is not None:
             return self._link(connection, known, file, folder, now)
         return self._follow(connection, known, file, folder, now)
@@ -174,7 +175,7 @@ class ClassFolders:
         if wanted is None or not is_in_its_folder or self._folders.class_folder(wanted) == folder:
             wanted = None  # else an earlier label is still to move it
         change: dict[str, Any] = {"path": path, "name": display_name(path)}
-        change |= {"destination": wanted, "moving_to": None}
+        change |= {"destination": wanted, "moving_to": None, "device": file.identity.device}
         if row["state"] == "classified":
             # A person moved the file before we could move it to its class folder.
             change |= {"state": "filed", "error": None, "finished_at": now}
@@ -222,12 +223,13 @@ class ClassFolders:
             return False  # the next search finds it again, when the first name has come to rest
         before = self._folders.class_folder(row["path"])
         if before == folder:
-            self._other_names.set_aside(file.path)
+            self._other_names.set_aside(file)
             return False
         # First the name, then the row: if we are ended in between, the row's file has moved to the
         # second name, as if a person had done it. The other way round, the next search would take
         # the first name for a newer label.
-        if before is not None and not self._other_names.set_aside(row["path"]):
+        first = file._replace(path=row["path"])
+        if before is not None and not self._other_names.set_aside(first):
             return False
         return self._follow(connection, row, file, folder, now)
 
@@ -318,6 +320,7 @@ def _renew(connection: Connection, row: Any, identity: Identity) -> None:
     change: dict[str, Any] = identity._asdict()
     if row.state in ("waiting", "queued"):
         change |= {**FREED, "state": "queued", "attempts": 0, "tries": 0}
+    forget_device(connection, identity, row.id)
     connection.execute(update(videos).where(videos.c.id == row.id).values(**change))
 
 

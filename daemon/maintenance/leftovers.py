@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -95,10 +95,11 @@ def _copy(
         return None
     of_original = select(videos).where(videos.c.inode == inode, videos.c.size == size)
     with engine.begin() as connection:
-        newest_first = of_original.order_by(videos.c.id.desc())
-        row: Any = connection.execute(newest_first.limit(1)).first()
-    if row and row.destination is not None:
+        rows: Sequence[Any] = connection.execute(of_original.order_by(videos.c.id.desc())).all()
+    # The name has no device: a newer row may be that of a file on another disk.
+    if any(row.destination is not None for row in rows):
         return None  # the daemon goes on with it
+    row: Any = rows[0] if rows else None
     if copy.size < size:
         return _removable(shown, "a copy that was not completed; the original is where it was")
     original = identify(row.path) if row else None

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Engine, func, select, update
 
 from daemon.database.connection import opened
-from daemon.database.files import in_its_place, predicted_row, unexplained
+from daemon.database.files import in_its_place, other_names, predicted_row, unexplained
 from daemon.database.tables import content_of_video, labels, videos
 from daemon.home.folder import Home
 from daemon.home.folders import Folders, Found, files_below, group_at
@@ -84,13 +84,16 @@ def _follow(engine: Engine, folders: Folders, files: Sequence[Found]) -> tuple[l
     """Let rows follow their files that have other names now.
 
     Gives the files that no row explains, and how many others go back to where their rows say.
+    Second names (hard links) of files that rows explain stay where they are.
     """
     strangers = []
     returned = 0
     with engine.execution_options(writes=True).begin() as connection:
         for file in unexplained(connection, files):
+            if other_names(connection, [file]):
+                continue  # a second name, which was set aside or is a label: it is no new clip
             row = predicted_row(connection, file)
-            # A second name of a file that is still there is a copy.
+            # If the file of the row is still there, this one is a copy.
             if row is None or in_its_place(row) is not None:
                 strangers.append(file)
                 continue

@@ -52,7 +52,7 @@ def watchers(
         if queue.enqueue(grouped(files), now()):
             arrived.set()
         for file in queue.other_names(files):
-            set_aside(file.path)
+            set_aside(file)
 
     def notice(files: Sequence[Found]) -> None:
         if class_folders.notice(grouped(files), now()):

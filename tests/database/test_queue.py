@@ -10,7 +10,6 @@ from disks import mount as mount
 from homes import MadeHome
 from sqlalchemy import select, update
 
-from daemon.database.devices import follow_devices
 from daemon.database.records import Claimed, Moved
 from daemon.database.tables import predictions, videos
 from daemon.home.folders import Found
@@ -324,28 +323,6 @@ def test_a_file_that_is_held_is_claimed_again_in_time_and_is_in_no_trouble(
     assert home.queue.busy()
     assert [(row.state, row.tries, row.trouble) for row in home.rows()] == [("queued", 0, None)]
     assert len(home.queue.claim(1, NOW + timedelta(seconds=30))) == 1
-
-
-def renumber(home: MadeHome, by: int = 1000) -> None:
-    """As if the file system had had another number when the rows were written."""
-    with home.writing() as connection:
-        connection.execute(update(videos).values(device=videos.c.device + by))
-
-
-def test_after_a_restart_rows_have_the_new_number_of_their_file_system(home: MadeHome) -> None:
-    paths = [home.put(f"inbox/{name}.mp4") for name in "abc"]
-    home.enqueue(*paths)
-    device = paths[0].stat().st_dev
-    renumber(home)
-    renamed = paths[1].rename(home.inbox / "renamed.mp4")  # while no daemon ran
-    follow_devices(home.engine)
-    assert [row.device for row in home.rows()] == [device] * 3
-    assert home.enqueue(renamed) == 0
-    assert [Path(os.fsdecode(row.path)).name for row in home.rows()] == [
-        "a.mp4",
-        "renamed.mp4",
-        "c.mp4",
-    ]
 
 
 @pytest.mark.parametrize("device", [12345, None], ids=["another", "not known"])

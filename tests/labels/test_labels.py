@@ -516,6 +516,7 @@ def test_files_that_lie_where_they_were_put_are_no_labels_if_their_disk_has_anot
     moved = desk.move(desk.path(video), "classified/Skiing")
     assert desk.notice(moved) == 1  # told by its content
     assert desk.given_labels() == [(video, "labelled", "Skiing", "moved")]
+    assert desk.row(video)["device"] == moved.stat().st_dev
 
 
 def test_a_file_with_the_numbers_of_another_one_is_a_video_of_its_own(
@@ -531,6 +532,47 @@ def test_a_file_with_the_numbers_of_another_one_is_a_video_of_its_own(
     assert [desk.notice(first), desk.notice(second)] == [1, 1]
     assert [row.path for row in desk.rows()] == [bytes(first), bytes(second)]
     assert [row[2] for row in desk.given_labels()] == ["Biking", "Skiing"]
+
+
+def exchange_numbers(desk: Desk, before: Path, after: Path) -> None:
+    """As if the disk of `after` had had another number, and its number had been that of `before`.
+
+    The row of the file `before` stays as it was written.
+    """
+    with desk.writing() as connection:
+        at_before = update(videos).where(videos.c.path == bytes(before))
+        connection.execute(at_before.values(device=after.stat().st_dev))
+
+
+@pytest.mark.parametrize("known", ["new", "renewed", "moved"])
+def test_labels_are_noted_if_disks_have_exchanged_their_numbers_meanwhile(
+    desk: Desk, mount: Mount, known: str
+) -> None:
+    mount(desk.root / "labelled/Skiing")
+    mount(desk.root / "classified/Biking")
+    first = pad(desk.put("classified/Biking/a.avi", "one"))
+    second = pad(desk.put("labelled/Skiing/b.avi", "two"))
+    if known != "new":
+        desk.notice(second)
+    desk.notice(first)
+    if known == "renewed":
+        with desk.writing() as connection:
+            at_second = update(videos).where(videos.c.path == bytes(second))
+            connection.execute(at_second.values(inode=12345))
+    elif known == "moved":
+        second = second.rename(second.with_name("c.avi"))
+        with desk.writing() as connection:
+            at_second = update(videos).where(videos.c.name == "b.avi")
+            connection.execute(at_second.values(device=None))
+    exchange_numbers(desk, first, second)
+    third = desk.put("labelled/Skiing/third.avi", "three")
+    desk.notice(second, third)
+    devices = {row.path: row.device for row in desk.rows()}
+    assert devices[bytes(second)] == second.stat().st_dev
+    assert devices[bytes(first)] is None
+    assert bytes(third) in devices
+    desk.queue.enqueue([desk.found(first)], NOW)  # found again
+    assert desk.row(first)["device"] == first.stat().st_dev
 
 
 def test_a_file_moved_over_another_one_that_is_queued_takes_its_place(desk: Desk) -> None:

@@ -373,6 +373,24 @@ def test_beside_a_daemon_at_work_nothing_is_called_wrong(tmp_path: Path) -> None
         daemon.process.communicate()
 
 
+def test_a_copy_that_the_daemon_goes_on_with_is_no_leftover_whatever_rows_are_newer(
+    room: ReviewedHome,
+) -> None:
+    """A newer row is that of a file of another disk, with the same inode and size."""
+    only_copy(room)
+    (copy,) = (room.home.root / "duplicates").glob(".vidwatch-*.part")
+    _, inode, size = copy.stem.split("-")
+    (finding,) = check(room)
+    assert finding.what == "copy"
+    missing = bytes(room.home.inbox / "moving.avi")
+    numbers = {"inode": int(inode), "size": int(size)}
+    with room.writing() as connection:
+        target = bytes(room.home.root / "duplicates" / "moving.avi")
+        room.add_video(connection, **numbers, path=missing, destination=target)
+        room.add_video(connection, **numbers)
+    assert str(copy) not in [finding.where for finding in check(room)]
+
+
 def test_second_names_of_known_files_are_no_strangers(room: ReviewedHome) -> None:
     filed = room.home.root / "classified" / "bright" / "a.avi"
     (room.home.root / "duplicates" / "second.avi").hardlink_to(filed)
