@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from time import sleep
 
 import pytest
 from homes import MadeHome
@@ -16,6 +17,8 @@ from daemon.labels.queries import newest
 from daemon.report.accuracy import quality
 from daemon.report.status import read_status
 from learner.errors import VidwatchError
+
+A_TICK = 0.02  # s: file systems may date changes within a tick of the clock alike
 
 
 @pytest.fixture
@@ -110,6 +113,60 @@ def test_the_folder_of_a_class_that_is_offered_no_more_can_be_renamed(home: Made
     assert changes(home).rename("Biking", "Bikes", home.tick()) == ("Bikes", 0)
     assert home.place(filed(home, "c")[0]) == "classified/Bikes/c.avi"
     assert home.place(second) == "classified/Bikes/b.avi"
+
+
+def test_a_folder_is_renamed_though_vidwatch_has_made_it_again_meanwhile(home: MadeHome) -> None:
+    """Before the search sees the new name, one more clip is filed under the old one."""
+    ids = filed(home, "a", "b", "c")
+    home.path(ids[0]).unlink()  # a clip that is gone says nothing
+    sleep(A_TICK)
+    (home.root / "classified/Biking").rename(home.root / "classified/Bikes")
+    (later,) = filed(home, "d")
+    assert search(home) == 0
+    assert home.given_labels() == []
+    assert "vidwatch classes rename Biking Bikes" in questions(home)[0]
+    assert home.place(ids[1]) == "classified/Bikes/b.avi"
+    assert home.place(later) == "classified/Biking/d.avi"
+
+
+def test_clips_that_are_moved_to_a_new_folder_are_labelled_while_others_stay(
+    home: MadeHome,
+) -> None:
+    ids = filed(home, "a", "b", "c")
+    sleep(A_TICK)
+    (home.root / "classified/Rowing").mkdir()
+    for video in ids[:2]:  # the oldest ones
+        home.path(video).rename(home.root / "classified/Rowing" / home.path(video).name)
+    assert search(home) == 2
+    assert count(home) == dict.fromkeys(ids[:2], "Rowing")
+    assert questions(home) == []
+
+
+def test_a_clip_of_a_renamed_folder_that_was_filed_later_is_labelled_by_moving_it(
+    home: MadeHome,
+) -> None:
+    """The question is not answered yet, and the folder of the old name fills again."""
+    filed(home, "a", "b")
+    (home.root / "classified/Biking").rename(home.root / "classified/Bikes")
+    assert search(home) == 0
+    home.tick()
+    later, _ = filed(home, "c", "d")
+    home.path(later).rename(home.root / "classified/Bikes/c.avi")
+    assert search(home) == 1
+    assert home.given_labels() == [(later, "labelled", "Bikes", "moved")]
+
+
+def test_a_label_that_is_still_to_move_a_file_moves_it_out_of_a_renamed_folder(
+    home: MadeHome,
+) -> None:
+    labelled, other = filed(home, "a", "b")
+    home.give_label(labelled, "Skiing")
+    (home.root / "classified/Biking").rename(home.root / "classified/Bikes")
+    search(home)
+    home.file()
+    assert count(home) == {labelled: "Skiing"}
+    assert home.place(labelled) == "labelled/Skiing/a.avi"
+    assert home.place(other) == "classified/Bikes/b.avi"
 
 
 def test_a_folder_that_gets_its_former_name_back_is_asked_about_no_more(home: MadeHome) -> None:
