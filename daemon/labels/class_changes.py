@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, and_, delete, func, insert, select, update
 
 from daemon.database.tables import (
+    PREDICTED,
     class_names,
     labels,
     lies_below,
@@ -155,16 +156,22 @@ class ClassChanges:
         connection.execute(insert(class_names).values(old=old, **columns))
 
     def _move_classified(self, connection: Connection, old: str, new: str) -> None:
-        """Have the files without a label moved that lie in the class folder of the old name."""
-        below = lies_below(
-            videos.c.path, b"/".join((self._folders.root, b"classified", old.encode()))
+        """Have the files without a label moved that lie in the class folder of the old name.
+
+        Those that are still to be moved there go to the folder of the new name, too.
+        """
+        folder = b"/".join((self._folders.root, b"classified", old.encode()))
+        lies_there = and_(lies_below(videos.c.path, folder), videos.c.destination.is_(None))
+        belongs_there = and_(
+            lies_below(videos.c.destination, folder), videos.c.state.in_(PREDICTED)
         )
-        is_at_rest = videos.c.destination.is_(None)
-        found = connection.execute(select(videos.c.id, videos.c.path).where(below, is_at_rest))
-        for video, path in found.all():
-            target = self._folders.resting_place(path, predicted=new, unsure=False)
-            this = update(videos).where(videos.c.id == video)
-            connection.execute(this.values(destination=target))
+        columns = (videos.c.id, videos.c.path, videos.c.moving_to)
+        for condition in (lies_there, belongs_there):
+            for row in connection.execute(select(*columns).where(condition)).all():
+                at = row.moving_to or row.path
+                target = self._folders.resting_place(at, predicted=new, unsure=False)
+                this = update(videos).where(videos.c.id == row.id)
+                connection.execute(this.values(destination=target or row.moving_to))
 
 
 def known_classes(connection: Connection) -> list[KnownClass]:

@@ -1,5 +1,6 @@
 """Class folders that a person renames, and classes that are renamed, merged and retired."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from time import sleep
@@ -7,6 +8,7 @@ from time import sleep
 import pytest
 from homes import MadeHome
 
+from daemon.database.records import Moved
 from daemon.database.tables import class_names, renamed_folders
 from daemon.home.folders import files_below
 from daemon.labels.class_changes import ClassChanges, known_classes
@@ -243,6 +245,24 @@ def test_a_renamed_class_is_meant_by_its_former_name_everywhere(home: MadeHome) 
         ("Cycling", "Biking"),
     ]
     assert home.place(filed(home, "e")[0]) == "classified/Biking/e.avi"
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_clip_that_is_still_to_be_filed_goes_to_the_folder_of_the_new_name(
+    home: MadeHome, begun: bool
+) -> None:
+    video = home.arrive("a.avi")
+    home.predict()
+    moves = home.queue.moves(home.now) if begun else []
+    changes(home).rename("Biking", "Bikes", home.tick())
+    for move in moves:
+        target = Path(os.fsdecode(move.destination))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        home.path(video).rename(target)
+        home.queue.moved({video: Moved(bytes(target), move.destination)}, home.now)
+    home.file()
+    assert home.place(video) == "classified/Bikes/a.avi"
+    assert (home.row(video)["state"], home.row(video)["destination"]) == ("filed", None)
 
 
 def test_a_merged_class_gives_its_labels_in_their_order(home: MadeHome) -> None:
