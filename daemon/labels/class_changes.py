@@ -4,6 +4,7 @@ Models are not changed: what an older model predicts counts by the class's new n
 as it was.
 """
 
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -103,6 +104,7 @@ class ClassChanges:
         self._note(connection, old, new, now)
         if new is not None:
             self._move_classified(connection, old, new)
+            self._move_copies(connection, old, new)
         answered = renamed_folders.c.old == old
         connection.execute(delete(renamed_folders).where(answered))
         return n
@@ -172,6 +174,19 @@ class ClassChanges:
                 target = self._folders.resting_place(at, predicted=new, unsure=False)
                 this = update(videos).where(videos.c.id == row.id)
                 connection.execute(this.values(destination=target or row.moving_to))
+
+    def _move_copies(self, connection: Connection, old: str, new: str) -> None:
+        """Have the copies of labelled clips moved that lie in the folder of the old name, too."""
+        below = lies_below(videos.c.path, self._folders.labelled() + b"/" + os.fsencode(old))
+        is_copy = and_(videos.c.duplicate_of.is_not(None), videos.c.state.in_(PREDICTED))
+        is_at_rest = videos.c.destination.is_(None)
+        found = connection.execute(
+            select(videos.c.id, videos.c.path).where(below, is_copy, is_at_rest)
+        )
+        for row in found.all():
+            target = self._folders.resting_place(row.path, predicted=new, unsure=False, label=new)
+            this = update(videos).where(videos.c.id == row.id)
+            connection.execute(this.values(destination=target))
 
 
 def known_classes(connection: Connection) -> list[KnownClass]:

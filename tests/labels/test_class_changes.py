@@ -7,12 +7,14 @@ from time import sleep
 
 import pytest
 from homes import MadeHome
+from sqlalchemy import update
 
 from daemon.database.records import Moved
-from daemon.database.tables import class_names, renamed_folders
+from daemon.database.tables import class_names, renamed_folders, videos
 from daemon.home.folders import files_below
 from daemon.labels.class_changes import ClassChanges, known_classes
 from daemon.labels.labels import Label
+from daemon.labels.next_clips import next_clips
 from daemon.labels.odd_names import odd_names
 from daemon.labels.quality import labelled_contents, labelled_two_ways
 from daemon.labels.queries import newest
@@ -263,6 +265,46 @@ def test_a_clip_that_is_still_to_be_filed_goes_to_the_folder_of_the_new_name(
     home.file()
     assert home.place(video) == "classified/Bikes/a.avi"
     assert (home.row(video)["state"], home.row(video)["destination"]) == ("filed", None)
+
+
+def test_a_clip_that_waits_in_the_folder_of_a_renamed_class_is_filed_by_its_new_name(
+    home: MadeHome,
+) -> None:
+    for name, content in (("a", "a"), ("copy", "a"), ("late", "late"), ("late copy", "a")):
+        home.put(f"labelled/Old/{name}.avi", content)
+        search(home)
+        if name == "copy":
+            home.predict_and_file()
+    changes(home).rename("Old", "New", home.tick())
+    home.predict_and_file()
+    names = ("a", "copy", "late", "late copy")
+    assert home.files() == {f"labelled/New/{name}.avi" for name in names}
+    assert set(count(home).values()) == {"New"}
+    assert search(home) == 0
+
+
+def test_a_clip_that_waits_in_a_folder_that_a_person_renames_stays_there(home: MadeHome) -> None:
+    home.put("labelled/Old/a.avi")
+    search(home)
+    home.tick()
+    (home.root / "labelled/Old").rename(home.root / "labelled/New")
+    search(home)
+    home.predict_and_file()
+    assert home.files() == {"labelled/New/a.avi"}
+    assert list(count(home).values()) == ["Old"]
+    assert len(questions(home)) == 1
+
+
+def test_the_clips_to_be_labelled_next_are_of_the_new_name(home: MadeHome) -> None:
+    (video,) = filed(home, "a")
+    home.arrive("b.avi")
+    home.predict_and_file(home.model_prediction("Skiing", probability=0.2))
+    changes(home).rename("Biking", "Bikes", home.tick())
+    home.file()
+    with home.writing() as connection:
+        connection.execute(update(videos).values(sampled=False))
+        clip = next_clips(connection, ["Bikes"], 2)[0]  # though it is predicted surer
+    assert (clip.id, clip.predicted, clip.is_of_short_class) == (video, "Bikes", True)
 
 
 def test_a_merged_class_gives_its_labels_in_their_order(home: MadeHome) -> None:
