@@ -32,8 +32,10 @@ from daemon.database.tables import (
     videos,
 )
 from daemon.home.folders import Folders
+from learner.classes import normal_name
 from learner.likeness import COMPARED, alike
 
+BY_FOLDER = ("folder", "moved")  # sources of labels
 READ = ("frames_asked", "frames_read", "decoder", "read_share")
 
 Label = Any  # a row of `_LABELS`
@@ -162,7 +164,9 @@ _IN_HAND = select(videos.c.id, videos.c.group).where(
     videos.c.id.in_(_THESE), videos.c.state == "claimed"
 )
 _LABELS = (
-    select(labels.c.video_id, labels.c.verdict, labels.c["class"].label("class_name"))
+    select(
+        labels.c.video_id, labels.c.verdict, labels.c.source, labels.c["class"].label("class_name")
+    )
     .where(labels.c.video_id.in_(_THESE), stands())
     .order_by(labels.c.id)
 )
@@ -267,7 +271,8 @@ def _outcome(
     predicted = found.prediction.class_name
     change = {"video": found.video_id, "sha256": found.sha256, "duplicate_of": original, "tries": 0}
     change |= FREED
-    if folders.class_folder(found.path) is not None:  # a person has put it there, and it stays
+    folder = folders.class_folder(found.path)
+    if folder is not None and _stays(folder[1], label, names):
         return {**change, "state": "filed", "finished_at": now, "destination": None}
     destination = folders.resting_place(
         found.path,
@@ -277,6 +282,19 @@ def _outcome(
         is_duplicate=original is not None,
     )
     return {**change, "state": "classified", "finished_at": None, "destination": destination}
+
+
+def _stays(folder: str, label: Label | None, names: Mapping[str, str]) -> bool:
+    """Whether a file stays in the class folder where a person has put it.
+
+    It does not if it has another label by now, or if its class was renamed meanwhile. If a person
+    has renamed the folder, that alone moves nothing.
+    """
+    if label is None or label.verdict != "labelled":
+        return True
+    if normal_name(folder) == normal_name(label.class_name):
+        return True
+    return label.source in BY_FOLDER and names.get(folder) != label.class_name
 
 
 def _rows(found: VideoPrediction, now: datetime) -> list[dict[str, Any]]:

@@ -5,10 +5,10 @@ Paths of videos are bytes here, which pathlib does not take.
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from daemon.home.identity import Identity, base_name, identify
 from learner.folders import walk
@@ -78,6 +78,32 @@ class Folders:
         if kind not in (b"classified", b"labelled") or len(inner) < 2:
             return None
         return kind.decode(), os.fsdecode(inner[0])
+
+    def still_wanted(self, row: Mapping[Any, Any], path: bytes) -> bytes | None:
+        """Where a file that was found at `path` is still to be moved to.
+
+        None if it lies in that class folder.
+
+        Args:
+            row: Its row of `videos`: the former `path`, and the `destination`.
+            path: Where it is.
+        """
+        wanted: bytes | None = row["destination"]
+        if wanted is None:
+            return None
+        root = self.former_root(row["path"], path)
+        if root is not None and wanted.startswith(root + b"/"):
+            wanted = self.root + wanted[len(root) :]
+        return None if self.class_folder(wanted) == self.class_folder(path) else wanted
+
+    def former_root(self, before: bytes, path: bytes) -> bytes | None:
+        """Where the home was, if a file was at the same place in it as `path` is in this home.
+
+        None if the file was in this home, or elsewhere.
+        """
+        if before.startswith(self.root + b"/") or not before.endswith(path[len(self.root) :]):
+            return None
+        return before[: len(before) - len(path) + len(self.root)]
 
     def _at(self, path: bytes, *folders: bytes) -> bytes:
         return b"/".join((self.root, *folders, base_name(path)))

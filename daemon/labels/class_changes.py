@@ -4,15 +4,17 @@ Models are not changed: what an older model predicts counts by the class's new n
 as it was.
 """
 
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, and_, delete, func, insert, select, update
 
 from daemon.database.tables import (
+    PREDICTED,
     class_names,
     labels,
     lies_below,
@@ -102,6 +104,7 @@ class ClassChanges:
         self._note(connection, old, new, now)
         if new is not None:
             self._move_classified(connection, old, new)
+            self._move_copies(connection, old, new)
         answered = renamed_folders.c.old == old
         connection.execute(delete(renamed_folders).where(answered))
         return n
@@ -155,15 +158,34 @@ class ClassChanges:
         connection.execute(insert(class_names).values(old=old, **columns))
 
     def _move_classified(self, connection: Connection, old: str, new: str) -> None:
-        """Have the files without a label moved that lie in the class folder of the old name."""
-        below = lies_below(
-            videos.c.path, b"/".join((self._folders.root, b"classified", old.encode()))
+        """Have the files without a label moved that lie in the class folder of the old name.
+
+        Those that are still to be moved there go to the folder of the new name, too.
+        """
+        folder = b"/".join((self._folders.root, b"classified", old.encode()))
+        lies_there = and_(lies_below(videos.c.path, folder), videos.c.destination.is_(None))
+        belongs_there = and_(
+            lies_below(videos.c.destination, folder), videos.c.state.in_(PREDICTED)
         )
+        columns = (videos.c.id, videos.c.path, videos.c.moving_to)
+        for condition in (lies_there, belongs_there):
+            for row in connection.execute(select(*columns).where(condition)).all():
+                at = row.moving_to or row.path
+                target = self._folders.resting_place(at, predicted=new, unsure=False)
+                this = update(videos).where(videos.c.id == row.id)
+                connection.execute(this.values(destination=target or row.moving_to))
+
+    def _move_copies(self, connection: Connection, old: str, new: str) -> None:
+        """Have the copies of labelled clips moved that lie in the folder of the old name, too."""
+        below = lies_below(videos.c.path, self._folders.labelled() + b"/" + os.fsencode(old))
+        is_copy = and_(videos.c.duplicate_of.is_not(None), videos.c.state.in_(PREDICTED))
         is_at_rest = videos.c.destination.is_(None)
-        found = connection.execute(select(videos.c.id, videos.c.path).where(below, is_at_rest))
-        for video, path in found.all():
-            target = self._folders.resting_place(path, predicted=new, unsure=False)
-            this = update(videos).where(videos.c.id == video)
+        found = connection.execute(
+            select(videos.c.id, videos.c.path).where(below, is_copy, is_at_rest)
+        )
+        for row in found.all():
+            target = self._folders.resting_place(row.path, predicted=new, unsure=False, label=new)
+            this = update(videos).where(videos.c.id == row.id)
             connection.execute(this.values(destination=target))
 
 

@@ -169,13 +169,11 @@ class ClassFolders:
         Returns whether the video has work to do now.
         """
         path = file.path
-        ours = [row["path"]] if row["moving_to"] is None else [row["path"], row["moving_to"]]
-        is_in_its_folder = folder in [self._folders.class_folder(place) for place in ours]
-        wanted = row["destination"]
-        if wanted is None or not is_in_its_folder or self._folders.class_folder(wanted) == folder:
-            wanted = None  # else an earlier label is still to move it
-        change: dict[str, Any] = {"path": path, "name": display_name(path)}
-        change |= {"destination": wanted, "moving_to": None, "device": file.identity.device}
+        is_label = self._is_label(connection, row, path, folder, now)
+        change: dict[str, Any] = {"path": path, "name": display_name(path), "moving_to": None}
+        change["device"] = file.identity.device
+        # An earlier label is still to move the file, unless there is a new one now.
+        change["destination"] = None if is_label else self._folders.still_wanted(row, path)
         if row["state"] == "classified":
             # A person moved the file before we could move it to its class folder.
             change |= {"state": "filed", "error": None, "finished_at": now}
@@ -184,12 +182,8 @@ class ClassFolders:
         fail_others_at(connection, path, row["id"], now)
         connection.execute(update(videos).where(videos.c.id == row["id"]).values(**change))
         self._follow_group(connection, row, file)
-        if self._is_of_moved_home(row["path"], path) or is_in_its_folder:
-            return bool(row["state"] == "waiting")
-        if self._is_same_class(connection, self._folders.class_folder(row["path"]), folder):
-            return bool(row["state"] == "waiting")
-        if is_renaming(connection, self._folders, row, path, now):
-            return bool(row["state"] == "waiting")
+        if not is_label:
+            return bool(row["state"] == "waiting" or change["destination"])
         label = self._label_of(row["id"], folder)
         text = label.class_name or label.verdict
         log.info("%s: labelled %s by hand (id=%d)", _shown(path), text, row["id"])
@@ -197,10 +191,16 @@ class ClassFolders:
         add_label(connection, self._folders, {**row, **change}, label, origin)
         return True
 
-    def _is_of_moved_home(self, before: bytes, path: bytes) -> bool:
-        """Whether a row names a file at its place in this home, but with the home elsewhere."""
-        root = self._folders.root
-        return not before.startswith(root + b"/") and before.endswith(path[len(root) :])
+    def _is_label(
+        self, connection: Connection, row: Any, path: bytes, folder: ClassFolder, now: datetime
+    ) -> bool:
+        """Whether a file that was moved into a class folder is labelled by it."""
+        places = [self._folders.class_folder(row[at]) for at in ("path", "moving_to") if row[at]]
+        if folder in places or self._folders.former_root(row["path"], path):
+            return False
+        if self._is_same_class(connection, places[0], folder):
+            return False
+        return not is_renaming(connection, self._folders, row, path, now)
 
     def _follow_group(self, connection: Connection, row: Any, file: Found) -> None:
         """Change the group of a file that was moved into a sub-folder, or out of the one it had."""

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, false, func, not_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, false, func, not_, or_, select
 
 from daemon.database.tables import (
     PREDICTED,
+    as_now,
+    class_names,
     group_of_video,
     labels,
     predictions,
@@ -53,7 +55,7 @@ def next_clips(connection: Connection, short: Collection[str], most: int) -> lis
         videos.c.path,
         videos.c.destination,
         videos.c.moving_to,
-        predictions.c["class"].label("predicted"),
+        as_now(predictions.c["class"]).label("predicted"),
         predictions.c.probability,
         predictions.c.doubt,
     )
@@ -88,7 +90,9 @@ def by_need(short: Collection[str], limit: int | None) -> Select[Any]:
     so that one long scene cannot fill the page. For that every row that waits is ranked: 0.3 s for
     a hundred thousand.
     """
-    is_wanted = predictions.c["class"].in_(list(short)) if short else false()
+    former = select(class_names.c.old).where(class_names.c.new.in_(list(short)))
+    is_short = or_(predictions.c["class"].in_(list(short)), predictions.c["class"].in_(former))
+    is_wanted = is_short if short else false()
     plenty = not_(is_wanted)
     sure = predictions.c.doubt.is_(None)
     probability = predictions.c.probability

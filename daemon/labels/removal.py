@@ -22,11 +22,19 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, insert, not_, select, true
 
-from daemon.database.tables import content_of_video, labels, lies_below, stands, videos
+from daemon.database.tables import (
+    class_names,
+    content_of_video,
+    labels,
+    lies_below,
+    stands,
+    videos,
+)
 from daemon.home.folders import Folders
 from daemon.home.identity import identify
 from daemon.home.texts import printable
-from daemon.labels.queries import newest
+from daemon.labels.labels import Label, move_to
+from daemon.labels.queries import find, newest
 from learner.classes import class_named
 from learner.texts import counted
 
@@ -186,8 +194,8 @@ class Removal:
             if (label := removed.get(row.content)) is None:
                 continue
             folder = self._folders.class_folder(row.path)
-            own = label["class"]
-            if folder and class_named(folder[1], [own]) == own and identify(row.path):
+            names = {label["class"], label["former"]}
+            if folder and class_named(folder[1], names) in names and identify(row.path):
                 back[row.content] = label
         return back
 
@@ -197,8 +205,13 @@ class Removal:
         with self._writer.begin() as connection:
             still = _removed(connection)
             for content in back.keys() & still.keys():
-                again = {name: still[content][name] for name in columns}
+                label = still[content]
+                again = {name: label[name] for name in columns}
                 connection.execute(insert(labels).values(**again, created_at=now))
+                if label["class"] != label["former"]:
+                    row = find(connection, videos.c.id == content)[content]
+                    given = Label(content, label["verdict"], label["class"])
+                    move_to(connection, self._folders, row, given)
         text = "clips came back to labelled/: %s given again"
         log.info(text, counted(len(back), "label"))
 
@@ -242,8 +255,21 @@ def _labelled_files(
 
 
 def _removed(connection: Connection) -> dict[int, Any]:
-    """The labels that were taken back with their files, and nothing was said since; by content."""
-    return {row["video_id"]: row for row in connection.execute(_removed_labels()).mappings()}
+    """The labels that were taken back with their files, and nothing was said since; by content.
+
+    `class` is the name that the class has now, and `former` the one that it had. A label is left
+    out if its class was retired since then. What was changed before then is no matter: the label
+    was of a class that was in use again.
+    """
+    changed = {row.old: row for row in connection.execute(select(class_names))}
+    removed = {}
+    for row in connection.execute(_removed_labels()).mappings():
+        change = changed.get(row["class"])
+        is_changed = change is not None and change.changed_at > row["removed_at"]
+        name = change.new if change is not None and is_changed else row["class"]
+        if name is not None or row["class"] is None:
+            removed[row["video_id"]] = {**row, "class": name, "former": row["class"]}
+    return removed
 
 
 def _removed_labels() -> Select[Any]:
@@ -251,7 +277,8 @@ def _removed_labels() -> Select[Any]:
     later = labels.alias()
     is_later = and_(later.c.video_id == withdrawal.c.video_id, later.c.id > withdrawal.c.id)
     by_removal = and_(withdrawal.c.verdict == "withdrawn", withdrawal.c.source == REMOVED)
-    query = select(labels).join(withdrawal, withdrawal.c.takes_back == labels.c.id)
+    columns = (labels, withdrawal.c.created_at.label("removed_at"))
+    query = select(*columns).join(withdrawal, withdrawal.c.takes_back == labels.c.id)
     return query.where(by_removal, not_(select(later.c.id).where(is_later).exists()))
 
 

@@ -5,17 +5,18 @@ another name, that says nothing of each clip: the class may have been renamed. `
 asks, and `vidwatch classes rename` answers.
 """
 
+import contextlib
 import os
 from datetime import datetime
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select
 
 from daemon.database.tables import lies_below, renamed_folders, videos
 from daemon.home.folders import UNSURE, Folders
-from daemon.home.identity import is_there
+from daemon.home.identity import Identity, identify, is_there, version_of
 from daemon.labels.classes import offered_classes
 
 ClassFolder = tuple[str, str]
@@ -28,13 +29,14 @@ def is_renaming(
 ) -> bool:
     """Whether a file was found at another path since its whole class folder was renamed.
 
-    The folder where it was is gone, the other one is new, and the file lies in the same place in
-    it. This is then noted, so that people are asked.
+    The other folder is new, and the file lies in the same place in it, with the other files of the
+    folder where it was. That folder is gone, or vidwatch has made it again for newer files. This is
+    then noted, so that people are asked.
 
     Args:
         connection: In a transaction that writes.
         folders: The home's folders.
-        row: The file's video, as `find` gives it: `id`, and the former `path`.
+        row: The file's video, as `find` gives it: `id`, the former `path`, and its times.
         path: Where the file is.
         now: When it was found.
     """
@@ -44,10 +46,15 @@ def is_renaming(
         return False
     if _within(folders, row["path"], old) != _within(folders, path, new):
         return False
-    if _is_noted(connection, old, new) or _is_noted(connection, new, old):
+    # What was filed later was not in the folder then: a person has moved it by itself.
+    since = row["finished_at"] or row["arrived_at"]
+    if _is_noted(connection, old, new, since) or _is_noted(connection, new, old, since):
         return True  # or the person has taken it back
-    if exists(folders, old) or _had_files(connection, folders, new, row["id"]):
+    if _had_files(connection, folders, new, row["id"]):
         return False
+    if not _others_went_along(connection, folders, row["id"], path, (old, new)):
+        return False
+    connection.execute(delete(renamed_folders).where(_is_note_of(old, new)))  # an older one
     columns = {"kind": old[0], "old": old[1], "new": new[1], "seen_at": now}
     connection.execute(insert(renamed_folders).values(**columns))
     return True
@@ -83,13 +90,71 @@ def _question(row: Any, existing: set[str]) -> str:
     return f"{text}: is that the class's name from now on? If so: {command}; {back}"
 
 
-def _is_noted(connection: Connection, old: ClassFolder, new: ClassFolder) -> bool:
-    noted = select(renamed_folders.c.id).where(
+def _is_noted(connection: Connection, old: ClassFolder, new: ClassFolder, since: datetime) -> bool:
+    """Whether it was noted after the time `since` that the folder `old` was renamed to `new`."""
+    is_later = renamed_folders.c.seen_at > since
+    noted = select(renamed_folders.c.id).where(_is_note_of(old, new), is_later)
+    return connection.execute(noted).first() is not None
+
+
+def _is_note_of(old: ClassFolder, new: ClassFolder) -> ColumnElement[bool]:
+    return and_(
         renamed_folders.c.kind == old[0],
         renamed_folders.c.old == old[1],
         renamed_folders.c.new == new[1],
     )
-    return connection.execute(noted).first() is not None
+
+
+def _others_went_along(
+    connection: Connection,
+    folders: Folders,
+    video: int,
+    path: bytes,
+    renamed: tuple[ClassFolder, ClassFolder],
+) -> bool:
+    """Whether the other files of a folder were renamed with it, as far as there were others.
+
+    Args:
+        connection: To the database.
+        folders: The home's folders.
+        video: The video whose file was found.
+        path: Where it was found.
+        renamed: The folder where it was, and the one where it is.
+    """
+    old, new = renamed
+    is_other = and_(videos.c.id != video, videos.c.state != "failed")
+    in_old = and_(is_other, lies_below(videos.c.path, _path(folders, old)))
+    columns = (videos.c.path, videos.c.inode, videos.c.size, videos.c.mtime_ns)
+    newest_first = select(*columns).where(in_old).order_by(videos.c.id.desc()).limit(LOOKED_AT)
+    others = connection.execute(newest_first).all()
+    is_gone = not exists(folders, old)
+    staying = [] if is_gone else [other.path for other in others if is_there(other.path)]
+    target = _path(folders, new)
+    has_moved = any(
+        _is_at(target + _within(folders, other.path, old), other)
+        for other in others
+        if other.path not in staying
+    )
+    if is_gone:
+        return has_moved or not others
+    # A file that is moved by itself is changed then: what it left behind was changed before it.
+    changed = _changed_at(path)
+    return has_moved and bool(staying) and all(_changed_at(other) >= changed for other in staying)
+
+
+def _is_at(path: bytes, row: Any) -> bool:
+    """Whether the file of a row lies at a path now."""
+    with contextlib.suppress(OSError):
+        return Identity(None, row.inode, row.size, row.mtime_ns).has_numbers_of(identify(path))
+    return False
+
+
+def _changed_at(path: bytes) -> int:
+    """When the file at a path, or its name, was changed last, in nanoseconds; 0 if not known."""
+    with contextlib.suppress(OSError):
+        version = version_of(path)
+        return version.ctime_ns if version else 0
+    return 0
 
 
 def _had_files(connection: Connection, folders: Folders, folder: ClassFolder, but_for: int) -> bool:

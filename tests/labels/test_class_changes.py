@@ -1,21 +1,28 @@
 """Class folders that a person renames, and classes that are renamed, merged and retired."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from time import sleep
 
 import pytest
 from homes import MadeHome
+from sqlalchemy import update
 
-from daemon.database.tables import class_names, renamed_folders
+from daemon.database.records import Moved
+from daemon.database.tables import class_names, renamed_folders, videos
 from daemon.home.folders import files_below
 from daemon.labels.class_changes import ClassChanges, known_classes
 from daemon.labels.labels import Label
+from daemon.labels.next_clips import next_clips
 from daemon.labels.odd_names import odd_names
 from daemon.labels.quality import labelled_contents, labelled_two_ways
 from daemon.labels.queries import newest
 from daemon.report.accuracy import quality
 from daemon.report.status import read_status
 from learner.errors import VidwatchError
+
+A_TICK = 0.02  # s: file systems may date changes within a tick of the clock alike
 
 
 @pytest.fixture
@@ -112,6 +119,60 @@ def test_the_folder_of_a_class_that_is_offered_no_more_can_be_renamed(home: Made
     assert home.place(second) == "classified/Bikes/b.avi"
 
 
+def test_a_folder_is_renamed_though_vidwatch_has_made_it_again_meanwhile(home: MadeHome) -> None:
+    """Before the search sees the new name, one more clip is filed under the old one."""
+    ids = filed(home, "a", "b", "c")
+    home.path(ids[0]).unlink()  # a clip that is gone says nothing
+    sleep(A_TICK)
+    (home.root / "classified/Biking").rename(home.root / "classified/Bikes")
+    (later,) = filed(home, "d")
+    assert search(home) == 0
+    assert home.given_labels() == []
+    assert "vidwatch classes rename Biking Bikes" in questions(home)[0]
+    assert home.place(ids[1]) == "classified/Bikes/b.avi"
+    assert home.place(later) == "classified/Biking/d.avi"
+
+
+def test_clips_that_are_moved_to_a_new_folder_are_labelled_while_others_stay(
+    home: MadeHome,
+) -> None:
+    ids = filed(home, "a", "b", "c")
+    sleep(A_TICK)
+    (home.root / "classified/Rowing").mkdir()
+    for video in ids[:2]:  # the oldest ones
+        home.path(video).rename(home.root / "classified/Rowing" / home.path(video).name)
+    assert search(home) == 2
+    assert count(home) == dict.fromkeys(ids[:2], "Rowing")
+    assert questions(home) == []
+
+
+def test_a_clip_of_a_renamed_folder_that_was_filed_later_is_labelled_by_moving_it(
+    home: MadeHome,
+) -> None:
+    """The question is not answered yet, and the folder of the old name fills again."""
+    filed(home, "a", "b")
+    (home.root / "classified/Biking").rename(home.root / "classified/Bikes")
+    assert search(home) == 0
+    home.tick()
+    later, _ = filed(home, "c", "d")
+    home.path(later).rename(home.root / "classified/Bikes/c.avi")
+    assert search(home) == 1
+    assert home.given_labels() == [(later, "labelled", "Bikes", "moved")]
+
+
+def test_a_label_that_is_still_to_move_a_file_moves_it_out_of_a_renamed_folder(
+    home: MadeHome,
+) -> None:
+    labelled, other = filed(home, "a", "b")
+    home.give_label(labelled, "Skiing")
+    (home.root / "classified/Biking").rename(home.root / "classified/Bikes")
+    search(home)
+    home.file()
+    assert count(home) == {labelled: "Skiing"}
+    assert home.place(labelled) == "labelled/Skiing/a.avi"
+    assert home.place(other) == "classified/Bikes/b.avi"
+
+
 def test_a_folder_that_gets_its_former_name_back_is_asked_about_no_more(home: MadeHome) -> None:
     filed(home, "a", "b")
     before = home.root / "classified/Biking"
@@ -186,6 +247,64 @@ def test_a_renamed_class_is_meant_by_its_former_name_everywhere(home: MadeHome) 
         ("Cycling", "Biking"),
     ]
     assert home.place(filed(home, "e")[0]) == "classified/Biking/e.avi"
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_clip_that_is_still_to_be_filed_goes_to_the_folder_of_the_new_name(
+    home: MadeHome, begun: bool
+) -> None:
+    video = home.arrive("a.avi")
+    home.predict()
+    moves = home.queue.moves(home.now) if begun else []
+    changes(home).rename("Biking", "Bikes", home.tick())
+    for move in moves:
+        target = Path(os.fsdecode(move.destination))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        home.path(video).rename(target)
+        home.queue.moved({video: Moved(bytes(target), move.destination)}, home.now)
+    home.file()
+    assert home.place(video) == "classified/Bikes/a.avi"
+    assert (home.row(video)["state"], home.row(video)["destination"]) == ("filed", None)
+
+
+def test_a_clip_that_waits_in_the_folder_of_a_renamed_class_is_filed_by_its_new_name(
+    home: MadeHome,
+) -> None:
+    for name, content in (("a", "a"), ("copy", "a"), ("late", "late"), ("late copy", "a")):
+        home.put(f"labelled/Old/{name}.avi", content)
+        search(home)
+        if name == "copy":
+            home.predict_and_file()
+    changes(home).rename("Old", "New", home.tick())
+    home.predict_and_file()
+    names = ("a", "copy", "late", "late copy")
+    assert home.files() == {f"labelled/New/{name}.avi" for name in names}
+    assert set(count(home).values()) == {"New"}
+    assert search(home) == 0
+
+
+def test_a_clip_that_waits_in_a_folder_that_a_person_renames_stays_there(home: MadeHome) -> None:
+    home.put("labelled/Old/a.avi")
+    search(home)
+    home.tick()
+    (home.root / "labelled/Old").rename(home.root / "labelled/New")
+    search(home)
+    home.predict_and_file()
+    assert home.files() == {"labelled/New/a.avi"}
+    assert list(count(home).values()) == ["Old"]
+    assert len(questions(home)) == 1
+
+
+def test_the_clips_to_be_labelled_next_are_of_the_new_name(home: MadeHome) -> None:
+    (video,) = filed(home, "a")
+    home.arrive("b.avi")
+    home.predict_and_file(home.model_prediction("Skiing", probability=0.2))
+    changes(home).rename("Biking", "Bikes", home.tick())
+    home.file()
+    with home.writing() as connection:
+        connection.execute(update(videos).values(sampled=False))
+        clip = next_clips(connection, ["Bikes"], 2)[0]  # though it is predicted surer
+    assert (clip.id, clip.predicted, clip.is_of_short_class) == (video, "Bikes", True)
 
 
 def test_a_merged_class_gives_its_labels_in_their_order(home: MadeHome) -> None:

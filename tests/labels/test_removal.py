@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from homes import MadeHome
 
+from daemon.labels.class_changes import ClassChanges
 from daemon.labels.labels import Label
 from daemon.labels.removal import Removal
 from daemon.training.holdout import labelled_videos
@@ -235,3 +236,42 @@ def test_a_copy_that_is_still_there_keeps_the_label(shelf: Shelf) -> None:
     (shelf.root / "labelled/cat/a.avi").unlink()
     shelf.tend()
     assert shelf.labelled() == ALL
+
+
+@pytest.mark.parametrize("folder", ["cat", "lynx"])
+def test_a_clip_that_comes_back_has_the_name_that_its_class_has_now(
+    shelf: Shelf, folder: str
+) -> None:
+    away = shelf.root / "a.avi"
+    (shelf.root / "labelled/cat/a.avi").rename(away)
+    shelf.tend()
+    ClassChanges(shelf.engine, shelf.folders, "bob").rename("cat", "lynx", shelf.tick())
+    shelf.file()
+    back = shelf.root / "labelled" / folder / "a.avi"
+    back.parent.mkdir(exist_ok=True)
+    away.rename(back)
+    shelf.class_folders.notice([shelf.found(back)], shelf.tick())
+    shelf.tend()
+    shelf.file()
+    assert shelf.labelled() == [("a.avi", "lynx"), ("b.avi", "lynx"), ("c.avi", "dog")]
+    assert (shelf.root / "labelled/lynx/a.avi").is_file()
+
+
+def test_a_retired_class_is_not_given_again_until_it_is_in_use_again(shelf: Shelf) -> None:
+    away = shelf.root / "a.avi"
+    place = shelf.root / "labelled/cat/a.avi"
+    place.rename(away)
+    shelf.tend()
+    ClassChanges(shelf.engine, shelf.folders, "bob").retire("cat", shelf.tick())
+    away.rename(place)
+    shelf.tend()
+    assert shelf.labelled() == [("c.avi", "dog")]
+    shelf.give_label(int(shelf.row(place)["id"]), "cat")
+    shelf.file()
+    assert shelf.labelled() == [("a.avi", "cat"), ("c.avi", "dog")]
+    place.rename(away)
+    shelf.tend()
+    assert shelf.labelled() == [("c.avi", "dog")]
+    away.rename(place)
+    shelf.tend()
+    assert shelf.labelled() == [("a.avi", "cat"), ("c.avi", "dog")]
