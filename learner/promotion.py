@@ -147,6 +147,7 @@ def _trial(
         level=level,
         rule=rule,
         crossed=len(judged) - len(of_holdout),
+        holdout=Paired.of(clip.outcome() for clip in of_holdout),
         is_small=is_crossed and not is_enough,
         dropped=tuple(sorted(dropped)),
     )

@@ -37,6 +37,8 @@ class Trial:
     """The classes that only the challenger knows."""
     groups: int
     """Of a new class, clips of so many groups are needed."""
+    holdout: Paired
+    """Of the holdout alone."""
     level: float
     """How probable it may be that this comparison alone takes over a worse model."""
     rule: Rule
@@ -87,7 +89,8 @@ class Trial:
     @cached_property
     def outcome(self) -> Outcome:
         """What follows from the counts."""
-        if self.fallen:
+        # What labels that trained say by cross-validation may be as wrong as they are.
+        if self.fallen or self._is_worse(self.holdout):
             return "refused"
         return self.compare(self.paired, changes_classes=self._changes_classes)
 
@@ -99,7 +102,7 @@ class Trial:
         """
         loses = self._loses(paired)
         shown = -quantile(self.rule.odds)
-        if loses and paired.z(0) < shown:
+        if self._is_worse(paired):
             return "refused"
         if changes_classes and not loses and paired.n >= FEWEST_CLIPS:
             return "promoted"
@@ -116,6 +119,11 @@ class Trial:
         Else, with many clips, even a real loss would be shown to be within the margin.
         """
         return paired.difference < -self.rule.margin / 4
+
+    def _is_worse(self, paired: Paired) -> bool:
+        """Beyond chance."""
+        loses = paired.n > 0 and self._loses(paired)
+        return loses and paired.z(0) < -quantile(self.rule.odds)
 
     @cached_property
     def missing(self) -> int:
@@ -243,8 +251,10 @@ class Trial:
 
     def _conclusion(self) -> str:
         if self.outcome == "refused":
-            if self._loses(self.paired) and self.paired.z(0) < -quantile(self.rule.odds):
+            if self._is_worse(self.paired):
                 return "it is worse, beyond chance"
+            if self._is_worse(self.holdout):
+                return "on those of the holdout it is worse, beyond chance"
             return f"no gain, and one of {100 * self.rule.gain:g} points would have shown"
         is_within = self.paired.is_above(-self.rule.margin, self.level)
         if self.is_as_counted:

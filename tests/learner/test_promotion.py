@@ -575,6 +575,14 @@ def test_too_small_a_holdout_is_judged_by_cross_validation_too_and_says_so() -> 
     assert few.verdict == "undecided"
 
 
+def test_wrong_labels_that_trained_do_not_outvote_the_holdout() -> None:
+    holdout = [*clips("a", "oooooo"), *clips("b", "oooooo")]
+    crossed = [*clips("a", "n" * 30), *clips("b", "n" * 30), *clips("c", "n" * 30)]
+    verdict = judge_by(holdout, OLD, OLD, 1, Rule(), crossed)
+    assert verdict.verdict == "refused"
+    assert "on those of the holdout it is worse, beyond chance" in verdict.reason
+
+
 def test_a_holdout_that_is_large_enough_judges_alone() -> None:
     crossed = [*alike(30), *clips("a", "n", of=30)]
     verdict = judge_by(alike(12), OLD, OLD, 1, Rule(), crossed)

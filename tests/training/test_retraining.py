@@ -108,7 +108,7 @@ def test_shuffled_labels_make_a_challenger_that_is_refused(lab: Lab) -> None:
     """The training labels are swapped; those of the holdout are right."""
     lab.label("bright", range(10, 50))
     lab.label("dark", range(10, 50))
-    learned, _ = lab.retraining._clips(lab.now)
+    learned = lab.retraining._clips(lab.now).training
     other = {"bright": "dark", "dark": "bright"}
     with lab.engine.begin() as read:
         ids = dict(read.execute(select(videos.c.sha256, videos.c.id)).all())  # type: ignore[arg-type]
