@@ -6,11 +6,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from disks import Mount, numbers, pad
 from disks import mount as mount
 from ordeal import Ordeal, write_clip
 from ordeal import ordeal as ordeal
 from ordeal import tiny_model as tiny_model
+
+# Each runs a daemon for a while; the parts are tested in their rooms.
+pytestmark = pytest.mark.slow
+
 
 SEARCHES = 4  # seconds: the folders are searched each second
 
