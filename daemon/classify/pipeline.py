@@ -20,7 +20,7 @@ from daemon.database.predictions import Predictions
 from daemon.database.queue import ATTEMPTS, Queue
 from daemon.database.records import Claimed, Move, Moved, VideoPrediction
 from daemon.home.folders import Folders
-from daemon.home.identity import Identity, display_name, identify, is_there
+from daemon.home.identity import Identity, display_name, identify, is_there, lies_at
 from daemon.home.moving import move_file, sync_folders
 from daemon.home.reasons import write_reason
 from daemon.home.texts import printable
@@ -307,11 +307,7 @@ class Pipeline:
 
 def _may_be_gone(move: Move) -> bool:
     """Whether a file may have left the place that it is to be moved from."""
-    try:
-        there = identify(move.path)
-    except OSError:
-        return True
-    return there is None or not there.has_numbers_of(move.identity)
+    return not lies_at(move.path, move.identity)
 
 
 def _is_short(outcome: Clip | Undecoded) -> bool:

@@ -18,6 +18,10 @@ OUR_FOLDERS = ("classified", "duplicates", "failed")  # only we put files there
 UNSURE = b"_unsure"  # no class can have this name
 
 
+ClassFolder = tuple[str, str]
+"""`classified` or `labelled`, and the folder in it."""
+
+
 class Folders:
     """The places in a home where files belong. All paths are bytes, below `root`."""
 
@@ -70,7 +74,7 @@ class Folders:
         """The folder that holds a folder for each class that people gave."""
         return self.root + b"/labelled"
 
-    def class_folder(self, path: bytes) -> tuple[str, str] | None:
+    def class_folder(self, path: bytes) -> ClassFolder | None:
         """`classified` or `labelled`, and the folder in it that `path` lies below. Else None."""
         if not path.startswith(self.root + b"/"):
             return None

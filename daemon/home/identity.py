@@ -82,6 +82,17 @@ def _version(info: os.stat_result) -> Version:
     return Version(Identity(*numbers), _signed(info.st_ctime_ns))
 
 
+def lies_at(path: bytes, identity: Identity) -> bool:
+    """Whether the file with this identity lies at a path; its device may have another number now.
+
+    False if that cannot be found out now.
+    """
+    try:
+        return identity.has_numbers_of(identify(path))
+    except OSError:
+        return False
+
+
 def is_there(*paths: bytes | None) -> bool:
     """Whether a regular file lies at one of these paths; True if that cannot be found out now."""
     try:

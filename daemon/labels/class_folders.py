@@ -16,8 +16,8 @@ from daemon.database.arrivals import add_to_queue, fail_others_at, forget_device
 from daemon.database.files import has_numbers, in_its_place, row_of, rows_at
 from daemon.database.records import FREED
 from daemon.database.tables import PREDICTED, videos
-from daemon.home.folders import UNSURE, Folders, Found, sub_folder
-from daemon.home.identity import Identity, display_name, identify, is_there
+from daemon.home.folders import UNSURE, ClassFolder, Folders, Found, sub_folder
+from daemon.home.identity import Identity, display_name, is_there, lies_at
 from daemon.home.names import OtherNames
 from daemon.home.texts import printable
 from daemon.labels.classes import KnownClasses, changed_names
@@ -29,10 +29,6 @@ from learner.classes import is_system_folder, normal_name, why_not_a_class
 
 log = logging.getLogger(__name__)
 
-ClassFolder = tuple[str, str]
-"""`classified` or `labelled`, and the folder in it."""
-
-_IDENTITY = Identity._fields
 UNSURE_FOLDER: ClassFolder = ("classified", os.fsdecode(UNSURE))
 
 
@@ -65,7 +61,7 @@ class ClassFolders:
             new = _not_put_by_us(connection, files)
             # We may have moved a file on while this waited for the database. From now on we do not:
             # each move is noted first, and that waits for this transaction.
-            there = [file for file in new if _is_there(file)]
+            there = [file for file in new if lies_at(file.path, file.identity)]
             return sum(self._notice(connection, file, now) for file in there)
 
     def _follow_changes(self, connection: Connection) -> None:
@@ -328,13 +324,6 @@ def _was_changed_after_filing(rows: Sequence[Any], identity: Identity) -> bool:
     """Whether the file was filed here, and was written to since then."""
     filed = [row for row in rows if row.state == "filed"]
     return bool(filed) and filed[-1].inode == identity.inode
-
-
-def _is_there(file: Found) -> bool:
-    try:
-        return file.identity.has_numbers_of(identify(file.path))
-    except OSError:
-        return False
 
 
 def _owner(path: bytes) -> str:

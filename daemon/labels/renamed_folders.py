@@ -15,11 +15,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select
 
 from daemon.database.tables import lies_below, renamed_folders, videos
-from daemon.home.folders import UNSURE, Folders
-from daemon.home.identity import Identity, identify, is_there, version_of
+from daemon.home.folders import UNSURE, ClassFolder, Folders
+from daemon.home.identity import Identity, is_there, lies_at, version_of
 from daemon.labels.classes import offered_classes
-
-ClassFolder = tuple[str, str]
 
 LOOKED_AT = 100  # files that may have been in a folder before
 
@@ -131,7 +129,10 @@ def _others_went_along(
     staying = [] if is_gone else [other.path for other in others if is_there(other.path)]
     target = _path(folders, new)
     has_moved = any(
-        _is_at(target + _within(folders, other.path, old), other)
+        lies_at(
+            target + _within(folders, other.path, old),
+            Identity(None, other.inode, other.size, other.mtime_ns),
+        )
         for other in others
         if other.path not in staying
     )
@@ -140,13 +141,6 @@ def _others_went_along(
     # A file that is moved by itself is changed then: what it left behind was changed before it.
     changed = _changed_at(path)
     return has_moved and bool(staying) and all(_changed_at(other) >= changed for other in staying)
-
-
-def _is_at(path: bytes, row: Any) -> bool:
-    """Whether the file of a row lies at a path now."""
-    with contextlib.suppress(OSError):
-        return Identity(None, row.inode, row.size, row.mtime_ns).has_numbers_of(identify(path))
-    return False
 
 
 def _changed_at(path: bytes) -> int:

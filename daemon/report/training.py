@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, func, select
 
-from daemon.database.tables import decisions, labels, trainings
+from daemon.database.tables import labels, trainings
 from daemon.home.folder import Home
 from daemon.labels.queries import new_since
-from daemon.training.decisions import NO_TAKEOVER
+from daemon.training.records import NO_TAKEOVER, newest_decision
 from learner.errors import VidwatchError
 
 if TYPE_CHECKING:
@@ -50,8 +50,7 @@ def read_training(connection: Connection, outlook: str | None) -> TrainingStatus
     row = connection.execute(newest_first.limit(1)).first()
     if row is None:
         return TrainingStatus(None, None, None, None, None, None, None, new_labels, outlook)
-    compared = select(decisions).where(decisions.c.challenger == row.name)
-    decision = connection.execute(compared.order_by(decisions.c.id.desc()).limit(1)).first()
+    decision = connection.execute(newest_decision(row.name)).first()
     is_open = decision is not None and decision.verdict in NO_TAKEOVER
     return TrainingStatus(
         name=row.name,

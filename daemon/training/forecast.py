@@ -1,6 +1,6 @@
 """How many new labels there are, and whether they start the next training. Only reads."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from math import ceil
@@ -13,8 +13,9 @@ from daemon.home.folder import Home
 from daemon.home.settings import Settings
 from daemon.labels.enough import LEAST_CLASSES, what_is_missing
 from daemon.labels.queries import new_since, newest, taken_back_since
-from daemon.training.decisions import NO_TAKEOVER, DecisionRow, Decisions
+from daemon.training.decisions import Decisions
 from daemon.training.holdout import count_training_clips
+from daemon.training.records import NO_TAKEOVER, newest_decision
 from learner.catalogue import starter_classes
 from learner.errors import VidwatchError
 from learner.texts import counted
@@ -80,18 +81,18 @@ def forecast(engine: Engine, home: Home, settings: Settings) -> Forecast:
     decisions = Decisions(engine)
     champion = decisions.champion()
     trained = decisions.newest_trained()
-    known = Known(
-        champion=home.manifest(champion) if champion else {},
-        trained=_manifest_if_there(home, trained),
-        asked=_asked_labels(decisions.newest_first(), trained),
-    )
     last_label = decisions.last_label()
     with engine.begin() as connection:
+        known = Known(
+            champion=home.manifest(champion) if champion else {},
+            trained=_manifest_if_there(home, trained),
+            asked=_asked_labels(connection, trained) if trained else None,
+        )
         return count_new_labels(connection, settings, last_label, known)
 
 
-def _asked_labels(decided: Sequence[DecisionRow], challenger: str | None) -> int | None:
-    row = next((row for row in decided if row.challenger == challenger), None)
+def _asked_labels(connection: Connection, challenger: str) -> int | None:
+    row = connection.execute(newest_decision(challenger)).first()
     if row is None or row.verdict not in NO_TAKEOVER:
         return None
     more = row.figures.get("missing", {}).get("clips") or sum(row.figures.get("label", {}).values())

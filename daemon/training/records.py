@@ -1,14 +1,24 @@
-"""A training and a decision, as `decisions.py` gives and takes them."""
+"""A training and a decision, as `decisions.py` gives and takes them, and how one is found."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import Select, select
+
+from daemon.database.tables import decisions
+
 NO_TAKEOVER = ("refused", "undecided")
 """The verdicts after which the champion stays the same."""
 WATCH = "watch"
 """The key in `figures` of a promotion whose model is watched, and of the end of that watch."""
+
+
+def newest_decision(challenger: str) -> Select[Any]:
+    """The newest decision about a model."""
+    about = select(decisions).where(decisions.c.challenger == challenger)
+    return about.order_by(decisions.c.id.desc()).limit(1)
 
 
 @dataclass(frozen=True)
