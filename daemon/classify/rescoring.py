@@ -13,8 +13,9 @@ from typing import Any
 from sqlalchemy import Engine, and_, exists, select
 
 from daemon.classify.predictor import model_prediction
+from daemon.database.expressions import that_counts
 from daemon.database.predictions import Predictions
-from daemon.database.tables import predictions, that_counts, videos
+from daemon.database.tables import predictions, videos
 from daemon.home import settings
 from daemon.home.folder import Home
 from daemon.training.decisions import Decisions

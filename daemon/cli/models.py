@@ -26,7 +26,7 @@ from learner.errors import VidwatchError
 from learner.texts import counted
 
 if TYPE_CHECKING:
-    from daemon.training.decisions import DecisionRow
+    from daemon.training.records import DecisionRow
     from learner.catalogue import Entry
 
 app = typer.Typer()

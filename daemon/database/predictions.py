@@ -18,19 +18,9 @@ from sqlalchemy import (
 )
 
 from daemon.database.connection import new_id
+from daemon.database.expressions import is_stated, own_group, stands, that_counts
 from daemon.database.records import FREED, ModelPrediction, VideoPrediction
-from daemon.database.tables import (
-    PREDICTED,
-    class_names,
-    is_stated,
-    labels,
-    models,
-    own_group,
-    predictions,
-    stands,
-    that_counts,
-    videos,
-)
+from daemon.database.tables import PREDICTED, class_names, labels, models, predictions, videos
 from daemon.home.folders import Folders
 from learner.classes import normal_name
 from learner.likeness import COMPARED, alike

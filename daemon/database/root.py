@@ -22,8 +22,9 @@ from sqlalchemy import (
     update,
 )
 
+from daemon.database.expressions import lies_below
 from daemon.database.files import PLACES
-from daemon.database.tables import home, lies_below, videos
+from daemon.database.tables import home, videos
 from daemon.home.identity import identify
 
 log = logging.getLogger(__name__)

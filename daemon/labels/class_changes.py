@@ -13,16 +13,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, and_, delete, func, insert, select, update
 
-from daemon.database.tables import (
-    PREDICTED,
-    class_names,
-    labels,
-    lies_below,
-    models,
-    renamed_folders,
-    stands,
-    videos,
-)
+from daemon.database.expressions import lies_below, stands
+from daemon.database.tables import PREDICTED, class_names, labels, models, renamed_folders, videos
 from daemon.home.folders import Folders
 from daemon.labels.classes import changed_names, labelled_classes, offered_classes
 from daemon.labels.labels import Label, move_to

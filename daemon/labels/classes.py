@@ -8,7 +8,8 @@ from collections.abc import Collection, Mapping
 
 from sqlalchemy import Connection, func, select
 
-from daemon.database.tables import class_names, labels, models, stands
+from daemon.database.expressions import stands
+from daemon.database.tables import class_names, labels, models
 from learner.catalogue import starter_classes
 from learner.classes import (
     class_named,

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, and_, bindparam, delete, select, update
 
-from daemon.database.tables import groups, is_stated, labels, predictions, that_counts, videos
+from daemon.database.expressions import is_stated, that_counts
+from daemon.database.tables import groups, labels, predictions, videos
 from daemon.home.folder import Home
 from daemon.home.folders import group_at, sub_folder
 from daemon.home.identity import display_name

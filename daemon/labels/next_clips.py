@@ -11,17 +11,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, false, func, not_, or_, select
 
-from daemon.database.tables import (
-    PREDICTED,
-    as_now,
-    class_names,
-    group_of_video,
-    labels,
-    predictions,
-    stands,
-    that_counts,
-    videos,
-)
+from daemon.database.expressions import as_now, group_of_video, stands, that_counts
+from daemon.database.tables import PREDICTED, class_names, labels, predictions, videos
 from daemon.home.identity import is_there
 from daemon.home.texts import printable
 

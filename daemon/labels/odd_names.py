@@ -7,7 +7,8 @@ from shlex import quote
 
 from sqlalchemy import Connection, func, select
 
-from daemon.database.tables import labels, stands
+from daemon.database.expressions import stands
+from daemon.database.tables import labels
 from daemon.home.texts import printable
 from daemon.labels.classes import KnownClasses, labelled_classes
 from daemon.labels.renamed_folders import questions

@@ -13,15 +13,8 @@ from typing import Any
 
 from sqlalchemy import Connection, String, cast, select
 
-from daemon.database.tables import (
-    content_of_video,
-    groups,
-    labels,
-    lies_below,
-    own_group,
-    stands,
-    videos,
-)
+from daemon.database.expressions import content_of_video, lies_below, own_group, stands
+from daemon.database.tables import groups, labels, videos
 from daemon.home.folders import Folders
 from daemon.labels.enough import what_is_missing
 from daemon.labels.groups import labelled_groups

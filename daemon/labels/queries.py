@@ -4,15 +4,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, not_, select
 
-from daemon.database.tables import (
-    as_now,
-    content_of_video,
-    labels,
-    predictions,
-    stands,
-    that_counts,
-    videos,
-)
+from daemon.database.expressions import as_now, content_of_video, stands, that_counts
+from daemon.database.tables import labels, predictions, videos
 
 
 def newest() -> Select[Any]:

@@ -22,14 +22,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, insert, not_, select, true
 
-from daemon.database.tables import (
-    class_names,
-    content_of_video,
-    labels,
-    lies_below,
-    stands,
-    videos,
-)
+from daemon.database.expressions import content_of_video, lies_below, stands
+from daemon.database.tables import class_names, labels, videos
 from daemon.home.folders import Folders
 from daemon.home.identity import identify
 from daemon.home.texts import printable

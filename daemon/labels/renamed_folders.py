@@ -14,7 +14,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select
 
-from daemon.database.tables import lies_below, renamed_folders, videos
+from daemon.database.expressions import lies_below
+from daemon.database.tables import renamed_folders, videos
 from daemon.home.folders import UNSURE, ClassFolder, Folders
 from daemon.home.identity import Identity, is_there, lies_at, version_of
 from daemon.labels.classes import offered_classes

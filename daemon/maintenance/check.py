@@ -15,10 +15,11 @@ from sqlalchemy import ColumnElement, Engine, func, select
 from sqlalchemy.exc import DatabaseError
 
 from daemon.database.connection import explaining, opened
+from daemon.database.expressions import content_of_video, that_counts
 from daemon.database.files import PLACES, other_names, predicted_row, unexplained
 from daemon.database.integrity import SHOWN, damage
 from daemon.database.root import follow_home
-from daemon.database.tables import PREDICTED, content_of_video, predictions, that_counts, videos
+from daemon.database.tables import PREDICTED, predictions, videos
 from daemon.home import settings
 from daemon.home.clock import now
 from daemon.home.folder import Home

@@ -11,8 +11,9 @@ from typing import Any
 from sqlalchemy import Engine, func, select, update
 
 from daemon.database.connection import opened
+from daemon.database.expressions import content_of_video
 from daemon.database.files import in_its_place, other_names, predicted_row, unexplained
-from daemon.database.tables import content_of_video, labels, videos
+from daemon.database.tables import labels, videos
 from daemon.home.folder import Home
 from daemon.home.folders import Folders, Found, files_below, group_at
 from daemon.home.identity import display_name

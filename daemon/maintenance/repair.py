@@ -7,9 +7,10 @@ from typing import Any
 
 from sqlalchemy import Engine, and_, func, select, update
 
+from daemon.database.expressions import that_counts
 from daemon.database.queue import Queue
 from daemon.database.records import FREED
-from daemon.database.tables import predictions, that_counts, videos
+from daemon.database.tables import predictions, videos
 from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.folders import Found

@@ -26,7 +26,8 @@ from sqlalchemy import (
     select,
 )
 
-from daemon.database.tables import labels, lies_below, predictions, that_counts, videos
+from daemon.database.expressions import lies_below, that_counts
+from daemon.database.tables import labels, predictions, videos
 from daemon.home.folder import Home
 from daemon.home.settings import Settings
 from daemon.labels.queries import came_labelled

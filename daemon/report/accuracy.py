@@ -13,16 +13,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Date, Select, and_, func, not_, select
 
-from daemon.database.tables import (
-    as_now,
-    labels,
-    lies_below,
-    models,
-    predictions,
-    stands,
-    that_counts,
-    videos,
-)
+from daemon.database.expressions import as_now, lies_below, stands, that_counts
+from daemon.database.tables import labels, models, predictions, videos
 from daemon.home.folders import Folders
 from daemon.labels.queries import came_labelled
 from daemon.report.drift import WEEK, compare, read_recent

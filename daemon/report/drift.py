@@ -11,7 +11,8 @@ from zlib import crc32
 
 from sqlalchemy import Connection, and_, func, not_, select
 
-from daemon.database.tables import models, own_group, predictions, that_counts, videos
+from daemon.database.expressions import own_group, that_counts
+from daemon.database.tables import models, predictions, videos
 from daemon.labels.queries import came_labelled
 from daemon.report.statistics import Tally, chi_square_term, p_value_of_classes, p_value_of_unsure
 

@@ -8,15 +8,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from daemon.database.connection import opened
-from daemon.database.tables import (
-    STATES,
-    content_of_video,
-    decisions,
-    models,
-    predictions,
-    that_counts,
-    videos,
-)
+from daemon.database.expressions import content_of_video, that_counts
+from daemon.database.tables import STATES, decisions, models, predictions, videos
 from daemon.home.folder import Home, Running
 from daemon.home.folders import Folders
 from daemon.home.links import links_in

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, select
 
-from daemon.database.tables import labels, models, predictions, that_counts, videos
+from daemon.database.expressions import that_counts
+from daemon.database.tables import labels, models, predictions, videos
 from daemon.home.folder import Home
 from daemon.home.texts import familiarity_in_words, printable
 from daemon.labels.classes import commonest_classes, starter_is_outgrown

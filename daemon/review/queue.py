@@ -13,7 +13,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, not_, select
 
-from daemon.database.tables import labels, predictions, stands, videos
+from daemon.database.expressions import stands
+from daemon.database.tables import labels, predictions, videos
 from daemon.labels.next_clips import by_need, reviewable
 
 CANDIDATES = 200

@@ -11,20 +11,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, case, func, insert, select, update
 
-from daemon.database.tables import decisions, models, predictions, that_counts, trainings
+from daemon.database.expressions import that_counts
+from daemon.database.tables import decisions, models, predictions, trainings
 from daemon.training.records import NO_TAKEOVER, WATCH, Decision, DecisionRow, Training
 from learner.catalogue import model_name
 from learner.errors import VidwatchError
-
-__all__ = [
-    "BY_ITSELF",
-    "NO_TAKEOVER",
-    "WATCH",
-    "Decision",
-    "DecisionRow",
-    "Decisions",
-    "Training",
-]
 
 BY_ITSELF = "; went back by itself"  # ends the reason if the daemon, not a person, went back
 COMPARED = ("promoted", *NO_TAKEOVER)

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, and_, insert, not_, select
 
-from daemon.database.tables import groups, own_group, predictions, that_counts, videos
+from daemon.database.expressions import own_group, that_counts
+from daemon.database.tables import groups, predictions, videos
 from daemon.labels.enough import HOLDOUT_CLIPS, HOLDOUT_GROUPS, LEAST_GROUPS
 from daemon.labels.groups import LabelledGroups, labelled_groups
 from daemon.labels.queries import came_labelled, newest

@@ -19,11 +19,12 @@ from daemon.labels.groups import labelled_groups
 from daemon.labels.labels import newest_label
 from daemon.training import watch
 from daemon.training.choice import choose
-from daemon.training.decisions import Decision, Decisions, Training
+from daemon.training.decisions import Decisions
 from daemon.training.forecast import RETRY_AFTER, UNREAD, Forecast, forecast
 from daemon.training.holdout import LabelledVideo, assign_sides, labelled_videos
 from daemon.training.job import Job, can_judge, labelled_files
 from daemon.training.process import LOG, Messages, Running, how_it_ended, start
+from daemon.training.records import Decision, Training
 from learner.catalogue import starter_contents
 from learner.errors import VidwatchError
 from learner.recipe import HEAD, load

@@ -12,10 +12,12 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from daemon.database.tables import models, predictions, that_counts
+from daemon.database.expressions import that_counts
+from daemon.database.tables import models, predictions
 from daemon.home.folder import Home
-from daemon.training.decisions import WATCH, Decision, Decisions
+from daemon.training.decisions import Decisions
 from daemon.training.holdout import labelled_videos
+from daemon.training.records import WATCH, Decision
 from learner.catalogue import model_name
 from learner.sequential import evidence_of_loss
 from learner.spec import ClipSpec

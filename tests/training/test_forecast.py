@@ -10,9 +10,9 @@ from lab import champion as champion
 from lab import lab as lab
 
 from daemon.labels.labels import Label
-from daemon.training.decisions import Decision
 from daemon.training.forecast import Forecast, Known, count_new_labels
 from daemon.training.forecast import forecast as whole_forecast
+from daemon.training.records import Decision
 from daemon.training.retraining import request
 from learner.catalogue import STARTER, read_manifest
 from learner.errors import VidwatchError

@@ -18,10 +18,10 @@ from tiny import untouchable_gpu as untouchable_gpu
 from daemon.database.tables import videos
 from daemon.labels.labels import Label, Source
 from daemon.report.next_training import in_words
-from daemon.training.decisions import Decision, Training
 from daemon.training.forecast import count_new_labels, forecast
 from daemon.training.holdout import labelled_videos
 from daemon.training.job import Job
+from daemon.training.records import Decision, Training
 from daemon.training.retraining import Retraining, request
 from daemon.training.trainer import choose_clips, head_recipe, work
 from learner.checkpoint import TrainingClip

@@ -1,0 +1,55 @@
+"""What is often asked of the rows of the tables, as SQL expressions."""
+
+import re
+from typing import TypeGuard
+
+from sqlalchemy import ColumnElement, FromClause, Text, and_, cast, func, literal, not_, select
+
+from daemon.database.tables import class_names, labels, predictions, videos
+
+
+def that_counts(prediction: FromClause = predictions) -> ColumnElement[bool]:
+    """Whether a prediction decided where its video was filed, and is shown for it."""
+    return prediction.c.kind == "answer"
+
+
+def as_now(class_name: ColumnElement[str]) -> ColumnElement[str]:
+    """The name that a predicted class has now: another one if it was renamed."""
+    new = select(class_names.c.new).where(class_names.c.old == class_name).scalar_subquery()
+    return func.coalesce(new, class_name)
+
+
+def stands(label: FromClause = labels) -> ColumnElement[bool]:
+    """Whether a label is no withdrawal, and nobody has taken it back."""
+    later = labels.alias()
+    taken_back = select(later.c.id).where(later.c.takes_back == label.c.id).exists()
+    return and_(label.c.verdict != "withdrawn", not_(taken_back))
+
+
+def content_of_video() -> ColumnElement[int]:
+    """The first video with the same content as a row of `videos`: its own id if it is the first."""
+    return func.coalesce(videos.c.duplicate_of, videos.c.id)
+
+
+def own_group(video_id: int) -> str:
+    """The group of a video that belongs to no group of several videos, as far as is known."""
+    return f"#{video_id}"
+
+
+def group_of_video() -> ColumnElement[str]:
+    """The group of a row of `videos`; its own group if it has no other."""
+    own = literal("#") + cast(videos.c.id, Text)
+    return func.coalesce(func.nullif(videos.c.group, ""), own)
+
+
+def is_stated(group: str | None) -> TypeGuard[str]:
+    """Whether a value of the column `videos.group` was stated by a name or a folder.
+
+    A group that was found by comparing clips has the name of its first video's own group.
+    """
+    return bool(group and not re.fullmatch(r"#\d+", group))
+
+
+def lies_below(path: ColumnElement[bytes], folder: bytes) -> ColumnElement[bool]:
+    """Whether a path lies below a folder. SQLite can use an index of the paths for it."""
+    return and_(path > folder + b"/", path < folder + b"0")  # "0" follows "/"
