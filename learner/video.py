@@ -42,6 +42,7 @@ TOLERATED_LOSS = 0.1
 # So many frames may be lost at the end of a clip that is cut short: the frame that the cut went
 # through, and those that refer to it.
 CUT_LOSS = 4
+DECODER = "pyav"
 PICTURE_BRANDS = ("avif", "heic", "heix", "heim", "heis", "mif1")
 
 
@@ -113,7 +114,7 @@ def read_open(file: File, spec: ClipSpec, reading: ReadOptions | None = None) ->
         frames=np.stack([read.images[index] for index in indices]),
         frames_asked=spec.frames,
         frames_read=len(read.images),
-        decoder="pyav",
+        decoder=DECODER,
         sha256=sha256,
         read_share=there.share,
         motion=read.neighbours.motion(indices) if read.neighbours else None,

@@ -1,37 +1,36 @@
 """The pool of decoder processes, with limits on time and memory.
 
-A crash or a hang costs one file one attempt.
+A crash or a hang costs one file one attempt. What a decoder sends is data, which is checked.
 """
 
 import errno
 import logging
-import multiprocessing
 import os
 import signal
+import threading
 import time
 from concurrent.futures import CancelledError, Future
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Literal, Self
 
-import cv2
-from pebble import ProcessExpired, ProcessPool
-
-from daemon.classify.confinement import confine
-from daemon.home.identity import Identity, version_of_open
-from learner.errors import VidwatchError
-from learner.process import die_with, keep_freed_memory
-from learner.safe_open import VideoError, open_regular
+from daemon.classify.decoder_process import DecoderProcess, EndedError, SlowError
+from daemon.classify.job import Job, Orders
+from daemon.classify.reply import BadReplyError, Failure, Kind
+from daemon.home.identity import Identity
 from learner.spec import ClipSpec, ReadOptions
-from learner.video import Clip, read_open
+from learner.video import Clip
 
-if TYPE_CHECKING:  # a decoder process loads no settings
+if TYPE_CHECKING:  # the review page loads its settings by itself
     from daemon.home.settings import Settings
 
 log = logging.getLogger(__name__)
 
-SLACK = 30.0  # seconds beyond the time limit of a file, after which the pool counts as stuck
+# Processes are renewed now and then: nobody knows what a thousand strange files leave in the memory
+# of FFmpeg.
 CLIPS_A_PROCESS = 1000
+# Seconds for all processes to end. The kernel cannot end one that waits for a share that is away.
+LONGEST_END = 4.0
 PERMANENT = (errno.EACCES, errno.EPERM, errno.ELOOP)
 
 
@@ -46,6 +45,17 @@ class Undecoded:
     reason: str
     cut_short: bool = False
     """It failed, and its end is missing: it may still be being written."""
+
+
+class UndecodedError(Exception):
+    """What the future of a file raises that gave no frames."""
+
+    def __init__(self, outcome: Undecoded) -> None:
+        super().__init__(outcome.reason)
+        self.outcome = outcome
+
+
+ENDED = Undecoded("again", "the decoders were ended")
 
 
 @dataclass(frozen=True)
@@ -76,131 +86,185 @@ class DecoderSettings:
 
 
 class Decoders:
-    """Processes that decode clips. They die with the process that made them."""
+    """Processes that decode clips. They die with the process that made them.
+
+    Each process has a thread of its own here, which gives it files, waits for its replies and
+    replaces it. So no process can hold up the files of another one.
+    """
 
     def __init__(self, settings: DecoderSettings) -> None:
+        """Make the pool; the first `decode` starts the processes."""
         self.settings = settings
-        self._pool = self._new_pool()
-        self._running: set[Future[Clip]] = set()
-        self._last_progress = time.monotonic()
+        self._jobs: SimpleQueue[tuple[Job, Future[Clip]] | None] = SimpleQueue()
+        self._slots: list[_Slot] = []
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()  # of the lists, and of what is the last job
+        self._is_closed = False
 
     def decode(self, path: bytes, identity: Identity | None = None) -> Future[Clip]:
         """Start to decode a file, if it is still the one with this `identity`.
 
         `outcome` gives the result.
         """
-        self.tend()
-        if not self._running:
-            self._last_progress = time.monotonic()
-        arguments = (path, identity, self.settings.spec, self.settings.reading)
-        future: Future[Clip]
-        future = self._pool.schedule(_read, args=arguments, timeout=self.settings.seconds)
-        self._running.add(future)
-        future.add_done_callback(self._end)
+        future: Future[Clip] = Future()
+        with self._lock:
+            if self._is_closed:
+                future.set_exception(UndecodedError(ENDED))
+                return future
+            if not self._threads:
+                self._start()
+            self._jobs.put((Job(path, identity), future))
         return future
-
-    def tend(self) -> None:
-        """Replace the processes if they would never end; all files in them must be decoded again.
-
-        pebble gives up a pool if an idle process of it was killed, or if one of its own threads has
-        ended. It then forgets the files in hand. And it measures time by a clock that people set.
-        """
-        silent = time.monotonic() - self._last_progress
-        is_stuck = bool(self._running) and silent > self.settings.seconds + SLACK
-        if self._pool.active and not is_stuck:
-            return
-        reason = "they are stuck" if is_stuck else "one of them was killed"
-        log.warning("the decoders are started again (%s)", reason)
-        self.close()
-        self._pool = self._new_pool()
-        for future in list(self._running):
-            if not future.done():
-                future.set_exception(BrokenProcessPool())
-
-    def _end(self, future: Future[Clip]) -> None:
-        self._running.discard(future)
-        self._last_progress = time.monotonic()
 
     def outcome(self, future: Future[Clip]) -> Clip | Undecoded:
         """The clip of a future that is done, or why there is none."""
         try:
             return future.result()
-        except (ProcessExpired, BrokenProcessPool, CancelledError) as error:
-            return _ended(error)
-        except VidwatchError as error:
-            is_cut_short = isinstance(error, VideoError) and error.cut_short
-            return Undecoded("failed", str(error), is_cut_short)
-        except OSError as error:
-            return self._not_read(error)
-        except MemoryError:
-            limit = f"{self.settings.gigabytes:g} GB of memory (decode_gigabytes)"
-            return Undecoded("crashed", f"decoding takes more than {limit}")
-        except Exception as error:  # a decoder's own error about this file; the row records it
-            return Undecoded("failed", f"cannot be decoded ({type(error).__name__}: {error})")
-
-    def _not_read(self, error: OSError) -> Undecoded:
-        # The file system's TimeoutError has a number, pebble's has a text in its place.
-        if isinstance(error, TimeoutError) and not isinstance(error.errno, int):
-            limit = f"{self.settings.seconds:g} s (decode_seconds)"
-            return Undecoded("crashed", f"decoding took longer than {limit}")
-        reason = f"cannot be read ({error.strerror or error})"
-        if error.errno in PERMANENT:
-            return Undecoded("failed", reason)
-        return Undecoded("later", reason)
+        except UndecodedError as error:
+            return error.outcome
+        except CancelledError:
+            return ENDED
 
     def close(self) -> None:
         """End all decoder processes, whatever they do."""
-        self._pool.stop()
-        self._pool.join()
+        with self._lock:
+            self._is_closed = True
+            for slot in self._slots:
+                slot.close()
+                self._jobs.put(None)
+        end = time.monotonic() + LONGEST_END
+        for thread in self._threads:
+            thread.join(max(0, end - time.monotonic()))
 
-    def _new_pool(self) -> ProcessPool:
-        return ProcessPool(
-            self.settings.workers,
-            # Processes are renewed now and then: nobody knows what a thousand strange files leave
-            # in the memory of FFmpeg.
-            max_tasks=CLIPS_A_PROCESS,
-            initializer=_prepare,
-            initargs=(os.getpid(), self.settings.gigabytes),
-            # A forked child would inherit the locks of the threads, and the state of the GPU.
-            context=multiprocessing.get_context("spawn"),
-        )
-
-
-def _prepare(parent: int, gigabytes: float) -> None:
-    """Prepare a new decoder process: it dies with the daemon, and can do little but decode."""
-    die_with(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the daemon handles Ctrl-C
-    keep_freed_memory()
-    cv2.setNumThreads(1)  # there are as many decoders as cores
-    confine(gigabytes)
+    def _start(self) -> None:
+        for number in range(self.settings.workers):
+            slot = _Slot(self.settings)
+            # As a daemon thread it does not keep this process from ending: it may have to wait for
+            # a share that is away.
+            thread = threading.Thread(
+                target=_work, args=(slot, self._jobs), name=f"decoder {number}", daemon=True
+            )
+            self._slots.append(slot)
+            self._threads.append(thread)
+            thread.start()
 
 
-def _read(path: bytes, identity: Identity | None, spec: ClipSpec, reading: ReadOptions) -> Clip:
-    """Decode the file, in a decoder process.
+class _Slot:
+    """One place of the pool, with the process that is in it. All but `close` is for one thread."""
 
-    Another file may have taken its place, also by a link in its path: that one is not read. If it
-    is written to meanwhile, its SHA-256 and its frames may be of two contents: it gives no clip.
-    """
-    with open_regular(path, follow_links=False) as file:
-        before = version_of_open(file.fileno())
-        if identity and before.identity != identity:
-            raise OSError(errno.ESTALE, "it is not the file that came")
-        clip = read_open(file, spec, reading)
-        if version_of_open(file.fileno()).identity != before.identity:
-            raise OSError(errno.ESTALE, "it was written to while it was read")
-        return clip
+    def __init__(self, settings: DecoderSettings) -> None:
+        self._settings = settings
+        self._process: DecoderProcess | None = None
+        self._spent: DecoderProcess | None = None
+        """The process before, until it has ended."""
+        self._lock = threading.Lock()
+        self._is_closed = False
+
+    def decode(self, job: Job) -> Clip | Undecoded:
+        """What becomes of a file."""
+        process = self.prepared()
+        if isinstance(process, Undecoded):
+            return process
+        try:
+            return self._outcome(process.decode(job, self._settings.seconds))
+        except EndedError as error:
+            reason = f"its decoder crashed ({_described(error.code)})"
+        except SlowError:
+            reason = f"decoding took longer than {self._settings.seconds:g} s (decode_seconds)"
+        except BadReplyError:
+            reason = "its decoder sent something that is no clip"
+        self.end_process()
+        return ENDED if self._is_closed else Undecoded("crashed", reason)
+
+    def prepared(self) -> DecoderProcess | Undecoded:
+        """A process that can be used; else why there is none."""
+        process = self._process
+        if process and (process.clips >= CLIPS_A_PROCESS or not process.is_idle()):
+            self.end_process()
+        while self._spent and not self._spent.end():
+            if self._is_closed:
+                return ENDED
+        self._spent = None
+        return self._process or self._started()
+
+    def _started(self) -> DecoderProcess | Undecoded:
+        settings = self._settings
+        orders = Orders(os.getpid(), settings.gigabytes, settings.spec, settings.reading)
+        try:
+            with self._lock:
+                if self._is_closed:
+                    return ENDED
+                self._process = DecoderProcess(orders)
+            self._process.require_ready()
+            return self._process
+        except OSError as error:
+            reason = error.strerror
+        except EndedError as error:
+            reason = _described(error.code)
+        except SlowError:
+            reason = "it takes too long"
+        except BadReplyError:
+            reason = "it is of another version; restart the daemon"
+        self.end_process()
+        if self._is_closed:
+            return ENDED
+        log.warning("a decoder cannot be started (%s)", reason)
+        return Undecoded("later", f"its decoder cannot be started ({reason})")
+
+    def end_process(self) -> None:
+        """End the process that is in this place; the next file gets a new one."""
+        with self._lock:
+            self._spent = self._process or self._spent
+            self._process = None
+        if self._spent and not self._spent.end():
+            log.warning("a decoder does not end; it may wait for a share that is away")
+
+    def close(self) -> None:
+        """End the process at once, and have no other one; may be called by any thread."""
+        with self._lock:
+            self._is_closed = True
+            if self._process:
+                self._process.kill()
+
+    def _outcome(self, reply: Clip | Failure) -> Clip | Undecoded:
+        if isinstance(reply, Clip):
+            return reply
+        if reply.kind == Kind.REFUSED:
+            return Undecoded("failed", reply.text, reply.cut_short)
+        if reply.kind == Kind.NOT_READ:
+            kind: Literal["failed", "later"] = "failed" if reply.errno in PERMANENT else "later"
+            return Undecoded(kind, f"cannot be read ({reply.text})")
+        if reply.kind == Kind.NO_MEMORY:
+            limit = f"{self._settings.gigabytes:g} GB of memory (decode_gigabytes)"
+            return Undecoded("crashed", f"decoding takes more than {limit}")
+        return Undecoded("failed", f"cannot be decoded ({reply.text})")
 
 
-def _ended(error: ProcessExpired | BrokenProcessPool | CancelledError) -> Undecoded:
-    """What follows if a decoder process ended."""
-    if not isinstance(error, ProcessExpired):
-        return Undecoded("again", "the decoders had to be started again")
-    if error.exitcode in (signal.SIGTERM, -signal.SIGTERM):
-        return Undecoded("again", "its decoder was asked to stop")
-    return Undecoded("crashed", f"its decoder crashed ({_described(error.exitcode)})")
+def _work(slot: _Slot, jobs: "SimpleQueue[tuple[Job, Future[Clip]] | None]") -> None:
+    """Decode the files that come, until None comes."""
+    slot.prepared()  # before the first file, so that it does not have to wait for that
+    while (next_one := jobs.get()) is not None:
+        job, future = next_one
+        if not future.set_running_or_notify_cancel():
+            continue
+        try:
+            outcome = slot.decode(job)
+        except Exception as error:  # whatever it is, this thread has to go on; a row records it
+            log.exception("a decoder's reply cannot be used")
+            slot.end_process()
+            reason = f"what its decoder sent cannot be used ({type(error).__name__})"
+            outcome = Undecoded("crashed", reason)
+        if isinstance(outcome, Undecoded):
+            future.set_exception(UndecodedError(outcome))
+        else:
+            future.set_result(outcome)
+    slot.end_process()
 
 
-def _described(code: int) -> str:
+def _described(code: int | None) -> str:
+    """How a process ended, for people."""
+    if code is None:
+        return "it closed its pipe"
     if -code in set(signal.Signals):
         return f"signal {signal.Signals(-code).name}"
     return f"exit status {code}"

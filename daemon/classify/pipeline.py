@@ -101,7 +101,6 @@ class Pipeline:
         moves = self._queue.moves(now)
         if not self._in_hand and not moves:
             return False
-        self._predictor.reader.tend()
         wait(self._in_hand, timeout=0 if moves else LONGEST_WAIT, return_when=FIRST_COMPLETED)
         clips = self._decoded(now)
         predicting = self._device.submit(self._predict, clips) if clips else None

@@ -43,7 +43,6 @@ class Reader(Protocol):
 
     def decode(self, path: bytes, identity: Identity) -> Future[Clip]: ...  # noqa: D102
     def outcome(self, future: Future[Clip]) -> Clip | Undecoded: ...  # noqa: D102
-    def tend(self) -> None: ...  # noqa: D102
 
 
 class BusyError(Exception):

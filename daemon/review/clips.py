@@ -5,7 +5,7 @@ model) are loaded on first use, so that the page itself is there at once.
 """
 
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
@@ -56,16 +56,13 @@ class Clips:
         self._settings = settings
         self._decoders: Decoders | None = None
         self._model: tuple[str, Classifier, Shelf] | None = None
-        # Decoders die with the thread that started them, and the server's threads come and go. This
-        # thread stays.
-        self._decoder_thread = ThreadPoolExecutor(1)
+        self._decoders_lock = threading.Lock()
         self._load_lock = threading.Lock()
         self._predict_lock = threading.Lock()
         self._unreadable: dict[tuple[bytes, Identity | None], str] = {}
 
     def close(self) -> None:
         """End the decoders, and keep the cache within its limit."""
-        self._decoder_thread.shutdown()
         if self._decoders:
             self._decoders.close()
             self._cache().trim()
@@ -156,18 +153,19 @@ class Clips:
         return clip
 
     def _decode(self, path: bytes, spec: ClipSpec) -> "Clip | Undecoded":
-        decoders, future = self._decoder_thread.submit(self._begin, path, spec).result()
+        decoders, future = self._begin(path, spec)
         return decoders.outcome(future)
 
     def _begin(self, path: bytes, spec: ClipSpec) -> "tuple[Decoders, Future[Clip]]":
-        """Begin to decode, in the thread that starts the decoders."""
-        if self._decoders is None or self._decoders.settings.spec != spec:
-            from daemon.classify.decoding import Decoders, DecoderSettings
+        """Begin to decode, with other decoders if other frames are needed."""
+        with self._decoders_lock:
+            if self._decoders is None or self._decoders.settings.spec != spec:
+                from daemon.classify.decoding import Decoders, DecoderSettings
 
-            if self._decoders:
-                self._decoders.close()
-            self._decoders = Decoders(DecoderSettings.of(spec, WORKERS, self._settings))
-        return self._decoders, self._decoders.decode(path)
+                if self._decoders:
+                    self._decoders.close()
+                self._decoders = Decoders(DecoderSettings.of(spec, WORKERS, self._settings))
+            return self._decoders, self._decoders.decode(path)
 
     def _cache(self) -> "Cache":
         from learner.cache import Cache

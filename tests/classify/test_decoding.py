@@ -1,16 +1,10 @@
-import errno
 import os
-import resource
-import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -18,7 +12,8 @@ import psutil
 import pytest
 from conftest import write_video
 
-from daemon.classify.decoding import SLACK, Decoders, DecoderSettings, Undecoded
+from daemon.classify import decoder_process, decoding
+from daemon.classify.decoding import Decoders, DecoderSettings, Undecoded
 from daemon.home.identity import identify
 from learner.motion import MOTION_FEATURES
 from learner.spec import ClipSpec, ReadOptions
@@ -109,29 +104,9 @@ def test_a_link_is_not_followed(tmp_path: Path, decoders: Decoders) -> None:
     assert (outcome.kind, "not a regular file" in outcome.reason) == ("failed", True)
 
 
-def test_decoders_cannot_use_the_network_or_start_programs(decoders: Decoders) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        tries: list[tuple[Callable[..., Any], Any]] = [
-            (socket.create_connection, server.getsockname()),
-            (socket.socket, socket.AF_UNIX),
-            (subprocess.run, ["true"]),
-        ]
-        for attempt, argument in tries:
-            outcome = decoders.outcome(decoders._pool.schedule(attempt, args=(argument,)))
-            assert isinstance(outcome, Undecoded)
-            assert "Operation not permitted" in outcome.reason
-
-
-def test_decoders_have_a_memory_limit_and_dump_no_core(tmp_path: Path) -> None:
+def test_decoders_have_a_memory_limit(tmp_path: Path) -> None:
     decoders = Decoders(DecoderSettings(SPEC, workers=1, seconds=60, gigabytes=0.25))
     reason = "decoding takes more than 0.25 GB of memory (decode_gigabytes)"
-    assert decoders.outcome(decoders._pool.schedule(bytearray, args=(300_000_000,))) == Undecoded(
-        "crashed", reason
-    )
-    assert decoders._pool.schedule(resource.getrlimit, args=(resource.RLIMIT_CORE,)).result() == (
-        0,
-        0,
-    )
     # Pictures of 96 MB, and nearly nothing in the file.
     path = tmp_path / "large.mp4"
     with av.open(str(path), "w") as container:
@@ -149,21 +124,9 @@ def test_decoders_have_a_memory_limit_and_dump_no_core(tmp_path: Path) -> None:
     decoders.close()
 
 
-def test_a_crash_and_a_hang_cost_only_their_own_file(tmp_path: Path, decoders: Decoders) -> None:
-    paths = [write_video(tmp_path / f"{n}.mp4") for n in range(4)]
-    for _ in range(3):
-        crash = decoders._pool.schedule(os.abort)
-        hang = decoders._pool.schedule(time.sleep, args=(60,), timeout=0.5)
-        clips = [decoders.decode(bytes(path)) for path in paths]
-        outcomes = [decoders.outcome(future) for future in (crash, hang)]
-        if {outcome.kind for outcome in outcomes if isinstance(outcome, Undecoded)} != {"again"}:
-            break  # else pebble took the dead process for an idle one, and gave up the whole pool
-    assert [outcome.kind for outcome in outcomes if isinstance(outcome, Undecoded)] == [
-        "crashed",
-        "crashed",
-    ]
-    assert "SIGABRT" in str(outcomes[0])
-    assert all(isinstance(decoders.outcome(future), Clip) for future in clips)
+def decoders_of_this_process() -> list[psutil.Process]:
+    children = psutil.Process().children()
+    return [child for child in children if "daemon.classify.decoder" in child.cmdline()]
 
 
 def test_decoders_whose_idle_processes_were_killed_are_replaced(
@@ -171,68 +134,91 @@ def test_decoders_whose_idle_processes_were_killed_are_replaced(
 ) -> None:
     path = bytes(write_video(tmp_path / "a.mp4"))
     decoders.outcome(decoders.decode(path))
-    for worker in decoders._pool._pool_manager.worker_manager.workers.values():
-        worker.kill()
-    time.sleep(0.5)
-    deadline = time.monotonic() + 120
-    while not isinstance(decoders.outcome(decoders.decode(path)), Clip):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    idle = decoders_of_this_process()
+    for process in idle:
+        process.kill()
+    psutil.wait_procs(idle, timeout=5)
+    assert isinstance(decoders.outcome(decoders.decode(path)), Clip)
 
 
-AGAIN = Undecoded("again", "the decoders had to be started again")
+def test_decoders_that_are_stopped_while_idle_cost_their_file_an_attempt_and_are_replaced(
+    tmp_path: Path,
+) -> None:
+    path = bytes(write_video(tmp_path / "a.mp4"))
+    decoders = Decoders(DecoderSettings(SPEC, workers=1, seconds=2))
+    assert isinstance(decoders.outcome(decoders.decode(path)), Clip)
+    for process in decoders_of_this_process():
+        process.suspend()
+    outcome = decoders.outcome(decoders.decode(path))
+    assert outcome == Undecoded("crashed", "decoding took longer than 2 s (decode_seconds)")
+    assert isinstance(decoders.outcome(decoders.decode(path)), Clip)
+    decoders.close()
 
 
-def begin_without_end(path: bytes, decoders: Decoders) -> Future[Clip]:
-    decoders.outcome(decoders.decode(path))
-    for worker in decoders._pool._pool_manager.worker_manager.workers.values():
-        os.kill(worker.pid, signal.SIGSTOP)
-    future = decoders.decode(path)
-    decoders.tend()
-    assert not future.done()
-    return future
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_files_in_hand_are_decoded_again_if_a_thread_of_the_pool_has_ended(
+def test_a_decoder_that_is_asked_to_stop_goes_on_until_the_daemon_ends_it(
     tmp_path: Path, decoders: Decoders
 ) -> None:
-    path = bytes(write_video(tmp_path / "a.mp4"))
-    future = begin_without_end(path, decoders)
-    decoders._pool._pool_manager.worker_manager.pool_channel.reader.close()
-    decoders._pool._message_manager_loop.join(30)
-    decoders.tend()
-    assert decoders.outcome(future) == AGAIN
-    assert isinstance(decoders.outcome(decoders.decode(path)), Clip)
+    path = bytes(write_video(tmp_path / "a.mp4", frames=400))
+    decoders.outcome(decoders.decode(path))
+    futures = [decoders.decode(path) for _ in range(20)]
+    asked = decoders_of_this_process()
+    while not all(future.done() for future in futures):
+        for process in asked:
+            process.terminate()
+        time.sleep(0.01)
+    assert all(isinstance(decoders.outcome(future), Clip) for future in futures)
+    assert {process.pid for process in decoders_of_this_process()} == {one.pid for one in asked}
 
 
-def test_decoders_that_never_time_out_are_started_again(tmp_path: Path, decoders: Decoders) -> None:
-    path = bytes(write_video(tmp_path / "a.mp4"))
-    future = begin_without_end(path, decoders)
-    decoders._last_progress -= decoders.settings.seconds + SLACK
-    decoders.tend()
-    assert decoders.outcome(future) == AGAIN
-    assert isinstance(decoders.outcome(decoders.decode(path)), Clip)
-
-
-def test_a_decoder_that_was_asked_to_stop_does_not_cost_its_file_an_attempt(
-    decoders: Decoders,
+def test_processes_are_renewed_after_many_clips_and_leave_nothing_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    busy = decoders._pool.schedule(time.sleep, args=(60,))
-    while not busy.running():
-        time.sleep(0.05)
-    for worker in list(decoders._pool._pool_manager.worker_manager.workers.values()):
-        worker.terminate()
-    outcome = decoders.outcome(busy)
-    assert isinstance(outcome, Undecoded)
-    assert outcome.kind == "again"
+    monkeypatch.setattr(decoding, "CLIPS_A_PROCESS", 3)
+    path = bytes(write_video(tmp_path / "a.mp4"))
+    before = psutil.Process().num_fds()
+    decoders = Decoders(DecoderSettings(SPEC, workers=1, seconds=30))
+    seen: list[int] = []
+    for _ in range(7):
+        assert isinstance(decoders.outcome(decoders.decode(path)), Clip)
+        seen += [process.pid for process in decoders_of_this_process()]
+    decoders.close()
+    assert len(seen) == 7
+    assert len(set(seen)) == 3
+    assert psutil.Process().num_fds() == before
 
 
-def test_a_share_that_timed_out_is_tried_later(decoders: Decoders) -> None:
-    away: Future[Clip] = Future()
-    away.set_exception(OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)))
-    outcome = decoders.outcome(away)
-    assert outcome == Undecoded("later", "cannot be read (Connection timed out)")
+def test_a_program_that_cannot_be_started_lets_clips_wait_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = bytes(write_video(tmp_path / "a.mp4"))
+    for program, why in (
+        (["/no/such/program"], "No such file or directory"),
+        ([sys.executable, "-c", "raise SystemExit(3)"], "exit status 3"),
+        ([sys.executable, "-c", "print('of another version' * 9)"], "another version"),
+    ):
+        monkeypatch.setattr(decoder_process, "PROGRAM", program)
+        decoders = Decoders(DecoderSettings(SPEC, workers=1, seconds=30))
+        outcome = decoders.outcome(decoders.decode(path))
+        decoders.close()
+        assert isinstance(outcome, Undecoded)
+        assert outcome.kind == "later"
+        assert "its decoder cannot be started" in outcome.reason
+        assert why in outcome.reason
+
+
+def test_what_is_in_hand_is_to_be_decoded_again_after_they_are_closed(tmp_path: Path) -> None:
+    decoders = Decoders(DecoderSettings(SPEC, workers=1, seconds=30))
+    path = bytes(write_video(tmp_path / "a.mp4", frames=400))
+    decoders.outcome(decoders.decode(path))
+    futures = [decoders.decode(path) for _ in range(50)]
+    began = time.monotonic()
+    decoders.close()
+    futures.append(decoders.decode(path))
+    outcomes = [decoders.outcome(future) for future in futures]
+    assert time.monotonic() - began < 3
+    assert outcomes[-1] == Undecoded("again", "the decoders were ended")
+    assert {outcome.kind for outcome in outcomes if isinstance(outcome, Undecoded)} == {"again"}
+    assert decoders_of_this_process() == []
 
 
 def test_decoders_die_with_their_daemon(tmp_path: Path) -> None:

@@ -213,7 +213,6 @@ def test_modified_during_check_a_file_waits_until_it_is_whole_again(
         """Reads for real, while someone goes on writing the file."""
 
         decode = staticmethod(decoders.decode)
-        tend = staticmethod(decoders.tend)
 
         def outcome(self, future: Future[Clip]) -> Clip | Undecoded:
             clip = decoders.outcome(future)
@@ -530,9 +529,6 @@ class Touching:
 
     def outcome(self, future: Future[Clip]) -> Clip | Undecoded:
         return self.decoders.outcome(future)
-
-    def tend(self) -> None:
-        """They are tended by others."""
 
 
 def test_a_clip_rewritten_in_its_size_and_date_while_it_is_read_is_read_again(

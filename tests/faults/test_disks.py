@@ -211,7 +211,7 @@ def test_an_inbox_on_another_file_system_that_goes_away_and_comes_back(
 def test_an_inbox_that_is_away_when_the_daemon_starts(ordeal: Ordeal, inbox_apart: Disk) -> None:
     for number in range(5):
         drop_apart(ordeal, number)
-    ordeal.start("daemon.classify.decoding:_read:before")
+    ordeal.start("daemon.classify.reading:read:before")
     assert ordeal.wait_for(ordeal.reached.exists), ordeal.end_of_log()
     ordeal.kill()
     queued = "SELECT count(*) FROM videos WHERE finished_at IS NULL"

@@ -19,7 +19,8 @@ STEPS = [
         "daemon.labels.class_folders:ClassFolders.notice",
         "daemon.database.queue:Queue.claim",
         "daemon.classify.decoding:Decoders.decode",
-        "daemon.classify.decoding:_read",  # in a decoder: the daemon goes on
+        "daemon.classify.reading:read",  # in a decoder: the daemon goes on
+        "daemon.classify.reply:send_arrays",  # between the head of a reply and its frames
         "daemon.classify.inference:Inference.__call__",
         "daemon.database.predictions:Predictions.record",
         "daemon.database.queue:Queue.fail",

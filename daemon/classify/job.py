@@ -1,0 +1,61 @@
+"""What a decoder process is told, as lines of JSON on its standard input."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from typing import Self
+
+from daemon.home.identity import Identity
+from learner.spec import ClipSpec, ReadOptions
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What holds for all jobs of a process: its first line."""
+
+    parent: int
+    """The process that it dies with."""
+    gigabytes: float
+    """The most memory, besides what it needs itself."""
+    spec: ClipSpec
+    """Which frames are decoded, and to which size."""
+    reading: ReadOptions
+    """How strictly files are read."""
+
+    def to_line(self) -> bytes:
+        """As a line."""
+        return _line(asdict(self))
+
+    @classmethod
+    def from_line(cls, line: bytes) -> Self:
+        """The orders that a line holds."""
+        fields = json.loads(line)
+        return cls(
+            fields["parent"],
+            fields["gigabytes"],
+            ClipSpec.from_json(fields["spec"]),
+            ReadOptions(**fields["reading"]),
+        )
+
+
+@dataclass(frozen=True)
+class Job:
+    """A file to decode."""
+
+    path: bytes
+    identity: Identity | None
+    """The file is decoded only if this is its identity; any file if it is None."""
+
+    def to_line(self) -> bytes:
+        """As a line."""
+        return _line([os.fsdecode(self.path), self.identity])
+
+    @classmethod
+    def from_line(cls, line: bytes) -> Self:
+        """The job that a line holds."""
+        path, identity = json.loads(line)
+        return cls(os.fsencode(path), identity and Identity(*identity))
+
+
+def _line(value: object) -> bytes:
+    return json.dumps(value).encode() + b"\n"

@@ -1,0 +1,153 @@
+"""What a decoder process sends back: a head of fixed size, a text, and the frames, as plain data.
+
+A strange file may have taken over the decoder that read it. So the daemon checks every field. It
+takes no size from a decoder but that of a short text; all other sizes follow from the clip spec.
+"""
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Protocol
+
+import numpy as np
+
+from daemon.home.texts import shortened
+from learner.errors import VidwatchError
+from learner.motion import MOTION_FEATURES
+from learner.safe_open import VideoError
+from learner.spec import ClipSpec
+from learner.video import DECODER, Clip
+
+# Magic, kind, cut short, bytes of text, errno, frames read, read share, SHA-256.
+_HEAD = struct.Struct("<8sBBHiId32s")
+_MAGIC = b"vwreply1"
+_MOST_TEXT = 2000  # bytes
+_MOST_SHOWN = 1000  # characters
+
+
+class Kind(IntEnum):
+    """What a reply says."""
+
+    READY = 0
+    """The process is prepared. Its first reply, and never another one."""
+    CLIP = 1
+    REFUSED = 2
+    """A `VidwatchError`."""
+    NOT_READ = 3
+    """An `OSError`."""
+    NO_MEMORY = 4
+    ERROR = 5
+    """Any other error."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why there is no clip."""
+
+    kind: Kind
+    """One of the last four."""
+    text: str = ""
+    errno: int = 0
+    """Of an `OSError`; 0 if it has none."""
+    cut_short: bool = False
+    """As `VideoError.cut_short`."""
+
+    @classmethod
+    def of(cls, error: Exception) -> "Failure":
+        """The failure that an error in a decoder is."""
+        if isinstance(error, VidwatchError):
+            is_cut_short = isinstance(error, VideoError) and error.cut_short
+            return cls(Kind.REFUSED, str(error), cut_short=is_cut_short)
+        if isinstance(error, OSError):
+            number = error.errno if isinstance(error.errno, int) else 0
+            number = number if abs(number) < 2**31 else 0
+            return cls(Kind.NOT_READ, str(error.strerror or error), number)
+        if isinstance(error, MemoryError):
+            return cls(Kind.NO_MEMORY)
+        return cls(Kind.ERROR, f"{type(error).__name__}: {error}")
+
+
+class BadReplyError(Exception):
+    """A decoder sent something else than a reply."""
+
+
+class _Pipe(Protocol):
+    def write(self, data: Any, /) -> int | None: ...
+
+
+def send(pipe: _Pipe, reply: Clip | Failure | None) -> None:
+    """Write a reply, in the decoder; None says that it is ready."""
+    if reply is None:
+        _write(pipe, _HEAD.pack(_MAGIC, Kind.READY, 0, 0, 0, 0, 0.0, b""))
+    elif isinstance(reply, Failure):
+        text = _cut(reply.text)
+        numbers = (reply.kind, reply.cut_short, len(text), reply.errno, 0, 0.0)
+        _write(pipe, _HEAD.pack(_MAGIC, *numbers, b"") + text)
+    else:
+        fields = (Kind.CLIP, 0, 0, 0, reply.frames_read, reply.read_share)
+        _write(pipe, _HEAD.pack(_MAGIC, *fields, bytes.fromhex(reply.sha256)))
+        send_arrays(pipe, reply)
+
+
+def send_arrays(pipe: _Pipe, clip: Clip) -> None:
+    """Write the frames of a clip, and its motion if it was measured."""
+    _write(pipe, np.ascontiguousarray(clip.frames, np.uint8))
+    if clip.motion is not None:
+        _write(pipe, np.ascontiguousarray(clip.motion, np.float32))
+
+
+def receive(read: Callable[[memoryview], None], spec: ClipSpec) -> Clip | Failure | None:
+    """The next reply of a decoder; None if it says that it is ready.
+
+    Args:
+        read: Fills a buffer with the next bytes.
+        spec: Which frames were asked for. No reply is larger than it says.
+
+    Raises:
+        BadReplyError: it is none.
+    """
+    head = bytearray(_HEAD.size)
+    read(memoryview(head))
+    magic, number, cut_short, length, code, frames_read, share, sha256 = _HEAD.unpack(head)
+    if magic != _MAGIC or number not in list(Kind) or cut_short > 1 or length > _MOST_TEXT:
+        raise BadReplyError
+    kind = Kind(number)
+    if kind in (Kind.READY, Kind.CLIP) and (length or cut_short or code):
+        raise BadReplyError
+    if kind == Kind.READY:
+        return None
+    if kind != Kind.CLIP:
+        text = bytearray(length)
+        read(memoryview(text))
+        shown = shortened(text.decode("utf-8", "replace"), _MOST_SHOWN)
+        return Failure(kind, shown or "no reason given", code, bool(cut_short))
+    if not 1 <= frames_read <= spec.frames or not 0 < share <= 1:  # NaN is neither
+        raise BadReplyError
+    frames, motion = _receive_arrays(read, spec)
+    return Clip(frames, spec.frames, frames_read, DECODER, sha256.hex(), share, motion)
+
+
+def _receive_arrays(
+    read: Callable[[memoryview], None], spec: ClipSpec
+) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], np.ndarray[Any, np.dtype[np.float32]] | None]:
+    frames = np.empty((spec.frames, spec.size, spec.size, 3), np.uint8)
+    read(frames.data.cast("B"))
+    if not spec.motion:
+        return frames, None
+    motion = np.empty((spec.frames, MOTION_FEATURES), np.float32)
+    read(motion.data.cast("B"))
+    if not np.isfinite(motion).all():
+        raise BadReplyError
+    return frames, motion
+
+
+def _write(pipe: _Pipe, data: Any) -> None:
+    left = memoryview(data).cast("B")
+    while left:
+        left = left[pipe.write(left) or 0 :]
+
+
+def _cut(text: str) -> bytes:
+    """The text in UTF-8; not all of a very long one."""
+    return text.encode("utf-8", "backslashreplace")[:_MOST_TEXT]

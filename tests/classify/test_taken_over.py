@@ -1,0 +1,151 @@
+"""Decoders that the file they read takes over: what they can do to others."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import write_video
+from taken_over import DEEDS, SPEC, path_of
+
+from daemon.classify import decoder_process
+from daemon.classify.decoding import Decoders, DecoderSettings, Undecoded
+from learner.video import Clip
+
+PROGRAM = Path(__file__).with_name("taken_over.py")
+SECONDS = 3.0
+NO_CLIP = Undecoded("crashed", "its decoder sent something that is no clip")
+SLOW = Undecoded("crashed", "decoding took longer than 3 s (decode_seconds)")
+Decode = Callable[[str], Clip | Undecoded]
+
+
+@pytest.fixture
+def decoders(monkeypatch: pytest.MonkeyPatch) -> Iterator[Decoders]:
+    monkeypatch.setattr(decoder_process, "PROGRAM", [sys.executable, "-P", str(PROGRAM)])
+    monkeypatch.setenv("PYTHONPATH", str(PROGRAM.parents[2]))
+    decoders = Decoders(DecoderSettings(SPEC, workers=2, seconds=SECONDS, gigabytes=0.25))
+    yield decoders
+    decoders.close()
+
+
+@pytest.fixture
+def outcome(tmp_path: Path, decoders: Decoders) -> Decode:
+    """What comes of a file that takes its decoder over, while files beside it are decoded."""
+
+    def decode(deed: str) -> Clip | Undecoded:
+        good = bytes(write_video(tmp_path / "good.mp4"))
+        decoders.outcome(decoders.decode(good))
+        bad = decoders.decode(bytes(path_of(tmp_path, deed)))
+        began = time.monotonic()
+        assert all(isinstance(decoders.outcome(decoders.decode(good)), Clip) for _ in range(5))
+        assert time.monotonic() - began < SECONDS, "the others had to wait"
+        outcome = decoders.outcome(bad)
+        assert time.monotonic() - began < SECONDS + 3
+        futures = [decoders.decode(good) for _ in range(6)]
+        assert all(isinstance(decoders.outcome(future), Clip) for future in futures)
+        return outcome
+
+    return decode
+
+
+@pytest.mark.parametrize(
+    ("deed", "expected"),
+    [
+        *[
+            (deed, NO_CLIP)
+            for deed in (
+                "a pickle",
+                "a pickle of its size",
+                "noise",
+                "noise for ever",
+                "zeros for ever",
+                "frames for ever",
+                "a byte too many",
+                "that it is ready",
+                "an unknown kind",
+                "a long text",
+                "no frame read",
+                "too many read",
+                "no share",
+                "a share of no number",
+                "a share of two",
+            )
+        ],
+        *[
+            (deed, SLOW)
+            for deed in (
+                "half a head",
+                "half the frames",
+                "a byte now and then",
+                "stopped while it sends",
+                "stopped",
+                "hangs",
+            )
+        ],
+        ("killed while it sends", Undecoded("crashed", "its decoder crashed (signal SIGKILL)")),
+        ("closes its pipe", Undecoded("crashed", "its decoder crashed (it closed its pipe)")),
+        ("aborts", Undecoded("crashed", "its decoder crashed (signal SIGABRT)")),
+        ("exits", Undecoded("crashed", "its decoder crashed (exit status 3)")),
+        ("ends by SIGTERM", Undecoded("crashed", "its decoder crashed (signal SIGTERM)")),
+        (
+            "takes memory",
+            Undecoded("crashed", "decoding takes more than 0.25 GB of memory (decode_gigabytes)"),
+        ),
+    ],
+)
+def test_it_costs_its_own_file_an_attempt_and_holds_up_no_other(
+    outcome: Decode, deed: str, expected: Undecoded
+) -> None:
+    assert outcome(deed) == expected
+
+
+@pytest.mark.parametrize(
+    ("deed", "expected"),
+    [
+        (
+            "a reason with control characters",
+            Undecoded("failed", "\\x1b[2Jred\\nnew line\N{REPLACEMENT CHARACTER}\\x00"),
+        ),
+        ("a permanent error", Undecoded("failed", "cannot be read (no!)")),
+        ("an error of a share", Undecoded("later", "cannot be read (away)")),
+        ("connects", Undecoded("failed", "cannot be read (Operation not permitted)")),
+        ("opens a socket", Undecoded("failed", "cannot be read (Operation not permitted)")),
+        ("starts a program", Undecoded("failed", "cannot be read (Operation not permitted)")),
+        (
+            "says its core limit",
+            Undecoded("failed", "cannot be decoded (ZeroDivisionError: division by zero)"),
+        ),
+    ],
+)
+def test_a_reason_is_text_and_what_it_tries_is_refused(
+    outcome: Decode, deed: str, expected: Undecoded
+) -> None:
+    assert outcome(deed) == expected
+
+
+def test_nothing_that_it_sends_is_unpickled(tmp_path: Path, outcome: Decode) -> None:
+    for deed in ("a pickle", "a pickle of its size", "a pickle as text"):
+        assert isinstance(outcome(deed), Undecoded)
+    assert not (tmp_path / "went-off").exists()
+
+
+def test_all_deeds_at_once_end_in_time_and_leave_no_process_and_nothing_open(
+    tmp_path: Path, decoders: Decoders
+) -> None:
+    """Among them each that can neither be read nor told to stop."""
+    good = bytes(write_video(tmp_path / "good.mp4"))
+    before = psutil.Process().num_fds()
+    futures = {deed: decoders.decode(bytes(path_of(tmp_path, deed))) for deed in DEEDS}
+    outcomes = {deed: decoders.outcome(future) for deed, future in futures.items()}
+    assert {deed for deed, outcome in outcomes.items() if isinstance(outcome, Clip)} == set()
+    assert isinstance(decoders.outcome(decoders.decode(good)), Clip)
+    decoders.decode(bytes(path_of(tmp_path, "stopped while it sends")))
+    decoders.decode(bytes(path_of(tmp_path, "noise for ever")))
+    time.sleep(0.5)
+    began = time.monotonic()
+    decoders.close()
+    assert time.monotonic() - began < 4
+    assert [one for one in psutil.Process().children() if str(PROGRAM) in one.cmdline()] == []
+    assert psutil.Process().num_fds() == before
