@@ -1,4 +1,4 @@
-"""Takes from a process what decoding does not need: endless memory, other programs, the network."""
+"""Takes from a process what decoding does not need: memory, programs, the network, writing."""
 
 import ctypes
 import errno
@@ -8,6 +8,14 @@ import platform
 import resource
 from pathlib import Path
 
+from daemon.classify.system_calls import (
+    MACHINES,
+    MISSING,
+    REFUSED,
+    SECCOMP,
+    Condition,
+    conditions,
+)
 from daemon.home.space import GIGABYTE
 
 log = logging.getLogger(__name__)
@@ -16,36 +24,35 @@ _PR_SET_NO_NEW_PRIVS = 38
 _SECCOMP_SET_MODE_FILTER = 1
 _SECCOMP_FILTER_FLAG_TSYNC = 1
 _ALLOW = 0x7FFF0000
-_REFUSE = 0x00050000 | errno.EPERM
-# For each machine: the kernel's number of the architecture, the number of the call `seccomp`, and
-# the numbers of the calls that are refused: socket, socketpair, execve, ptrace, execveat, and
-# io_uring_setup, because io_uring opens sockets, too.
-_CALLS = {
-    "x86_64": (0xC000003E, 317, (41, 53, 59, 101, 322, 425)),
-    "aarch64": (0xC00000B7, 277, (198, 199, 221, 117, 281, 425)),
-}
+_FAIL = 0x00050000  # with the number of an error
 # Instructions of a filter (linux/bpf_common.h), and where it finds what (struct seccomp_data).
 _LOAD = 0x20
 _IF_EQUAL = 0x15
 _IF_AT_LEAST = 0x35
+_IF_ANY_BIT = 0x45
 _RETURN = 0x06
 _NUMBER_AT = 0
 _ARCHITECTURE_AT = 4
+_ARGUMENTS_AT = 16  # 8 bytes each; the lower half comes first, and holds all that is looked at here
 _FIRST_X32 = 0x40000000
+
+Step = tuple[int, int, int, int]
+"""The fields of `_Instruction`."""
 
 
 def confine(gigabytes: float) -> None:
     """Limit this process for the rest of its life; needs no rights.
 
-    It gets so much more memory than it has now, and no core dumps, no sockets, no other programs.
-    This works inside the limits of a systemd service, too.
+    It gets so much more memory than it has now. It can dump no core, open no socket, start no
+    program and no other process, write to no file but those that are open, change or lock none, and
+    do nothing to other processes. This works inside the limits of a systemd service, too.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _limit(resource.RLIMIT_DATA, _own_memory() + round(gigabytes * GIGABYTE))
     try:
         _refuse_calls()
     except OSError as error:
-        text = "the kernel cannot cut decoders off from the network (%s)"
+        text = "the kernel cannot confine decoders: a file may use the network, and write (%s)"
         log.warning(text, error.strerror)
 
 
@@ -86,10 +93,11 @@ def _refuse_calls() -> None:
     Raises:
         OSError: this machine cannot do that.
     """
-    if platform.machine() not in _CALLS:
+    if platform.machine() not in MACHINES:
         raise OSError(0, f"unknown machine {platform.machine()}")
-    architecture, seccomp, refused = _CALLS[platform.machine()]
-    program = _filter(architecture, refused)
+    architecture, place = MACHINES[platform.machine()]
+    seccomp = SECCOMP[place]
+    program = _filter(architecture, place)
     instructions = (_Instruction * len(program))(*(_Instruction(*step) for step in program))
     filter_program = ctypes.byref(_Program(len(program), instructions))
     libc = ctypes.CDLL(None, use_errno=True)
@@ -104,21 +112,46 @@ def _refuse_calls() -> None:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
-def _filter(architecture: int, refused: tuple[int, ...]) -> list[tuple[int, int, int, int]]:
-    """The steps of the filter, as the fields of `_Instruction`: it refuses these calls.
+def _filter(architecture: int, place: int) -> list[Step]:
+    """The steps of the filter.
 
     It refuses every call of another architecture, and all of x86's third kind of calls (x32): the
     same calls have other numbers there.
     """
-    refuse = (_RETURN, 0, 0, _REFUSE)
     program = [
         (_LOAD, 0, 0, _ARCHITECTURE_AT),
         (_IF_EQUAL, 1, 0, architecture),
-        refuse,
+        _failing(errno.EPERM),
         (_LOAD, 0, 0, _NUMBER_AT),
         (_IF_AT_LEAST, 0, 1, _FIRST_X32),
-        refuse,
+        _failing(errno.EPERM),
     ]
-    for number in refused:
-        program += [(_IF_EQUAL, 0, 1, number), refuse]
+    for numbers in REFUSED:
+        program += _if_called(numbers[place], [_failing(errno.EPERM)])
+    for numbers in MISSING:
+        program += _if_called(numbers[place], [_failing(errno.ENOSYS)])
+    for condition in conditions(os.getpid()):
+        program += _if_called(condition.numbers[place], _judged(condition))
     return [*program, (_RETURN, 0, 0, _ALLOW)]
+
+
+def _if_called(number: int | None, steps: list[Step]) -> list[Step]:
+    """The steps for a call; they end in a return."""
+    return [] if number is None else [(_IF_EQUAL, 0, len(steps), number), *steps]
+
+
+def _judged(condition: Condition) -> list[Step]:
+    allow = (_RETURN, 0, 0, _ALLOW)
+    refuse = _failing(errno.EPERM)
+    steps = [(_LOAD, 0, 0, _ARGUMENTS_AT + 8 * condition.argument)]
+    for value in condition.allowed:
+        steps += [(_IF_EQUAL, 0, 1, value), allow]
+    if condition.without:
+        steps += [(_IF_ANY_BIT, 1, 0, condition.without), allow]
+    if condition.only_with:
+        steps += [(_IF_ANY_BIT, 0, 1, condition.only_with), allow]
+    return [*steps, refuse]
+
+
+def _failing(error: int) -> Step:
+    return _RETURN, 0, 0, _FAIL | error

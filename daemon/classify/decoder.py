@@ -25,9 +25,10 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     orders = Orders.from_line(jobs.readline())
     _prepare(orders)
-    send(replies, None)
+    send(replies, 0, None)
     for line in jobs:
-        send(replies, _reply(Job.from_line(line), orders))
+        job = Job.from_line(line)
+        send(replies, job.token, _reply(job, orders))
 
 
 def _prepare(orders: Orders) -> None:

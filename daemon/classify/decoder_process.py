@@ -16,6 +16,8 @@ PROGRAM = (sys.executable, "-P", "-m", "daemon.classify.decoder")
 START = 120.0  # seconds; on a slow disk, loading the libraries takes long
 ENDING = 2.0  # seconds in which a process that closed its pipe, or was killed, ends
 PIPE = 1 << 20  # bytes: the frames of a clip in few pieces
+# A decoder computes in one thread. The threads that numpy would make reserve much memory.
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 class EndedError(Exception):
@@ -49,7 +51,11 @@ class DecoderProcess:
         self.clips = 0
         """How many files it was given."""
         self._process = subprocess.Popen(
-            PROGRAM, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+            PROGRAM,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            env={**os.environ, **ONE_THREAD},
         )
         assert self._process.stdin
         assert self._process.stdout
@@ -68,7 +74,7 @@ class DecoderProcess:
             EndedError, SlowError, BadReplyError: it will never be.
         """
         self._send(self._first_line)
-        if receive(self._read, self._spec) is not None:
+        if receive(self._read, 0, self._spec) is not None:
             raise BadReplyError
 
     def decode(self, job: Job, seconds: float) -> Clip | Failure:
@@ -80,7 +86,7 @@ class DecoderProcess:
         self._deadline = time.monotonic() + seconds
         self.clips += 1
         self._send(job.to_line())
-        reply = receive(self._read, self._spec)
+        reply = receive(self._read, job.token, self._spec)
         if reply is None or self._events() & select.POLLIN:
             raise BadReplyError
         return reply

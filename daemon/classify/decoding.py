@@ -173,6 +173,9 @@ class _Slot:
             reason = f"decoding took longer than {self._settings.seconds:g} s (decode_seconds)"
         except BadReplyError:
             reason = "its decoder sent something that is no clip"
+            if process.clips > 1:  # a file before may have taken it over
+                self.end_process()
+                return self.decode(job)
         self.end_process()
         return ENDED if self._is_closed else Undecoded("crashed", reason)
 
@@ -242,8 +245,10 @@ class _Slot:
 
 def _work(slot: _Slot, jobs: "SimpleQueue[tuple[Job, Future[Clip]] | None]") -> None:
     """Decode the files that come, until None comes."""
-    slot.prepared()  # before the first file, so that it does not have to wait for that
-    while (next_one := jobs.get()) is not None:
+    while True:
+        slot.prepared()  # before it takes a file, which another process could decode meanwhile
+        if (next_one := jobs.get()) is None:
+            break
         job, future = next_one
         if not future.set_running_or_notify_cancel():
             continue

@@ -2,7 +2,8 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass
+import secrets
+from dataclasses import asdict, dataclass, field
 from typing import Self
 
 from daemon.home.identity import Identity
@@ -45,16 +46,18 @@ class Job:
     path: bytes
     identity: Identity | None
     """The file is decoded only if this is its identity; any file if it is None."""
+    token: int = field(default_factory=lambda: secrets.randbits(64))
+    """The reply has to repeat it."""
 
     def to_line(self) -> bytes:
         """As a line."""
-        return _line([os.fsdecode(self.path), self.identity])
+        return _line([os.fsdecode(self.path), self.identity, self.token])
 
     @classmethod
     def from_line(cls, line: bytes) -> Self:
         """The job that a line holds."""
-        path, identity = json.loads(line)
-        return cls(os.fsencode(path), identity and Identity(*identity))
+        path, identity, token = json.loads(line)
+        return cls(os.fsencode(path), identity and Identity(*identity), token)
 
 
 def _line(value: object) -> bytes:

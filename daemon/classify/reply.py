@@ -19,8 +19,9 @@ from learner.safe_open import VideoError
 from learner.spec import ClipSpec
 from learner.video import DECODER, Clip
 
-# Magic, kind, cut short, bytes of text, errno, frames read, read share, SHA-256.
-_HEAD = struct.Struct("<8sBBHiId32s")
+# Magic, token, kind, cut short, bytes of text, errno, frames read, read share, SHA-256.
+_HEAD = struct.Struct("<8sQBBHiId32s")
+# Another one whenever what is sent changes: an upgrade may come while the daemon runs.
 _MAGIC = b"vwreply1"
 _MOST_TEXT = 2000  # bytes
 _MOST_SHOWN = 1000  # characters
@@ -76,17 +77,23 @@ class _Pipe(Protocol):
     def write(self, data: Any, /) -> int | None: ...
 
 
-def send(pipe: _Pipe, reply: Clip | Failure | None) -> None:
-    """Write a reply, in the decoder; None says that it is ready."""
+def send(pipe: _Pipe, token: int, reply: Clip | Failure | None) -> None:
+    """Write a reply, in the decoder.
+
+    Args:
+        pipe: Where the daemon reads.
+        token: That of the job.
+        reply: None says that the process is ready.
+    """
     if reply is None:
-        _write(pipe, _HEAD.pack(_MAGIC, Kind.READY, 0, 0, 0, 0, 0.0, b""))
+        _write(pipe, _HEAD.pack(_MAGIC, token, Kind.READY, 0, 0, 0, 0, 0.0, b""))
     elif isinstance(reply, Failure):
         text = _cut(reply.text)
         numbers = (reply.kind, reply.cut_short, len(text), reply.errno, 0, 0.0)
-        _write(pipe, _HEAD.pack(_MAGIC, *numbers, b"") + text)
+        _write(pipe, _HEAD.pack(_MAGIC, token, *numbers, b"") + text)
     else:
         fields = (Kind.CLIP, 0, 0, 0, reply.frames_read, reply.read_share)
-        _write(pipe, _HEAD.pack(_MAGIC, *fields, bytes.fromhex(reply.sha256)))
+        _write(pipe, _HEAD.pack(_MAGIC, token, *fields, bytes.fromhex(reply.sha256)))
         send_arrays(pipe, reply)
 
 
@@ -97,11 +104,14 @@ def send_arrays(pipe: _Pipe, clip: Clip) -> None:
         _write(pipe, np.ascontiguousarray(clip.motion, np.float32))
 
 
-def receive(read: Callable[[memoryview], None], spec: ClipSpec) -> Clip | Failure | None:
+def receive(
+    read: Callable[[memoryview], None], token: int, spec: ClipSpec
+) -> Clip | Failure | None:
     """The next reply of a decoder; None if it says that it is ready.
 
     Args:
         read: Fills a buffer with the next bytes.
+        token: Of the job that was given: a reply to another one does not count.
         spec: Which frames were asked for. No reply is larger than it says.
 
     Raises:
@@ -109,8 +119,10 @@ def receive(read: Callable[[memoryview], None], spec: ClipSpec) -> Clip | Failur
     """
     head = bytearray(_HEAD.size)
     read(memoryview(head))
-    magic, number, cut_short, length, code, frames_read, share, sha256 = _HEAD.unpack(head)
-    if magic != _MAGIC or number not in list(Kind) or cut_short > 1 or length > _MOST_TEXT:
+    magic, found, number, cut_short, length, code, frames_read, share, sha256 = _HEAD.unpack(head)
+    if (magic, found) != (_MAGIC, token):
+        raise BadReplyError
+    if number not in list(Kind) or cut_short > 1 or length > _MOST_TEXT:
         raise BadReplyError
     kind = Kind(number)
     if kind in (Kind.READY, Kind.CLIP) and (length or cut_short or code):

@@ -2,25 +2,35 @@
 does then. Other files are decoded as ever.
 """
 
+import ctypes
 import errno
+import fcntl
 import os
 import pickle
 import resource
 import signal
 import socket
 import subprocess
+import termios
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from daemon.classify import decoder
+from daemon.classify.job import Job, Orders
 from daemon.classify.reading import read
-from daemon.classify.reply import _HEAD, _MAGIC, Kind
+from daemon.classify.reply import _HEAD, _MAGIC, Failure, Kind
 from learner.spec import ClipSpec, ReadOptions
 
+libc = ctypes.CDLL(None, use_errno=True)
 MARK = b"take over: "
 Deed = Callable[[int, bytes], object]
+
+
+class SentError(Exception):
+    """It has sent what it had to."""
 
 
 class Bomb:
@@ -33,10 +43,13 @@ class Bomb:
         return os.mkdir, (self.folder,)
 
 
+token = 0
+
+
 def head(
     kind: int, text: int = 0, frames_read: int = 1, share: float = 1.0, code: int = 0
 ) -> bytes:
-    return _HEAD.pack(_MAGIC, kind, 0, text, code, frames_read, share, bytes(32))
+    return _HEAD.pack(_MAGIC, token, kind, 0, text, code, frames_read, share, bytes(32))
 
 
 def send(pipe: int, data: bytes) -> None:
@@ -66,6 +79,34 @@ def stop_sending(pipe: int, folder: bytes) -> None:
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
+def path(folder: bytes) -> Path:
+    return Path(os.fsdecode(folder))
+
+
+def good(folder: bytes) -> Path:
+    """A file beside it."""
+    return path(folder).with_name("good.mp4")
+
+
+def check(result: int) -> None:
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def write_memory(process: int) -> None:
+    data = ctypes.create_string_buffer(8)
+    vector = (ctypes.c_void_p * 2)(ctypes.addressof(data), 8)
+    check(libc.process_vm_writev(process, vector, 1, vector, 1, 0))
+
+
+def threaded(pipe: int) -> None:
+    done: list[int] = []
+    thread = threading.Thread(target=done.append, args=(1,))
+    thread.start()
+    thread.join()
+    send(pipe, head(Kind.REFUSED, 6) + b"thread")
+
+
 def close(pipe: int, folder: bytes) -> None:
     os.close(pipe)
     time.sleep(600)
@@ -91,6 +132,7 @@ DEEDS: dict[str, Deed] = {
     "half the frames": lambda pipe, folder: send(pipe, head(Kind.CLIP) + FRAMES[:500]),
     "a byte now and then": lambda pipe, folder: trickle(pipe, 600),
     "that it is ready": lambda pipe, folder: send(pipe, head(Kind.READY)),
+    "a second reply": lambda pipe, folder: send(pipe, 2 * (head(Kind.REFUSED, 4) + b"damn")),
     "an unknown kind": lambda pipe, folder: send(pipe, head(77)),
     "a long text": lambda pipe, folder: send(pipe, head(Kind.REFUSED, 65535) + b"x" * 65535),
     "no frame read": lambda pipe, folder: send(pipe, head(Kind.CLIP, frames_read=0) + FRAMES),
@@ -101,12 +143,16 @@ DEEDS: dict[str, Deed] = {
     ),
     "a share of two": lambda pipe, folder: send(pipe, head(Kind.CLIP, share=2.0) + FRAMES),
     "a reason with control characters": lambda pipe, folder: send(
-        pipe, head(Kind.REFUSED, 20) + b"\x1b[2Jred\nnew line\xff\0" + b"end"
+        pipe, head(Kind.REFUSED, 18) + b"\x1b[2Jred\nnew line\xff\0"
     ),
     "an error of a share": lambda pipe, folder: send(
         pipe, head(Kind.NOT_READ, 4, code=errno.ETIMEDOUT) + b"away"
     ),
     "a permanent error": lambda pipe, folder: send(pipe, head(Kind.NOT_READ, 3, code=13) + b"no!"),
+    "that it can start a thread": lambda pipe, folder: threaded(pipe),
+    "the reply to another file": lambda pipe, folder: send(
+        pipe, _HEAD.pack(_MAGIC, 7, Kind.CLIP, 0, 0, 0, 1, 1.0, bytes(32)) + FRAMES
+    ),
     # How it ends.
     "killed while it sends": die_sending,
     "stopped while it sends": stop_sending,
@@ -119,13 +165,44 @@ DEEDS: dict[str, Deed] = {
         os.kill(os.getpid(), signal.SIGTERM),
     ),
     "hangs": lambda pipe, folder: time.sleep(600),
-    # What it tries.
+}
+TRIES: dict[str, Deed] = {
     "connects": lambda pipe, folder: socket.create_connection(("127.0.0.1", 9)),
     "opens a socket": lambda pipe, folder: socket.socket(socket.AF_UNIX),
     "starts a program": lambda pipe, folder: subprocess.run(["true"]),
     "takes memory": lambda pipe, folder: bytearray(300_000_000),
+    "forks": lambda pipe, folder: os.fork(),
+    "writes a file": lambda pipe, folder: path(folder).write_bytes(b""),
+    "writes over a file": lambda pipe, folder: good(folder).write_text("x"),
+    "makes a folder": lambda pipe, folder: path(folder).mkdir(),
+    "removes a file": lambda pipe, folder: good(folder).unlink(),
+    "renames a file": lambda pipe, folder: good(folder).rename(path(folder)),
+    "changes a mode": lambda pipe, folder: good(folder).chmod(0),
+    "changes a date": lambda pipe, folder: os.utime(good(folder), (0, 0)),
+    "kills the daemon": lambda pipe, folder: os.kill(os.getppid(), signal.SIGKILL),
+    "stops the daemon by pidfd": lambda pipe, folder: os.pidfd_open(os.getppid()),
+    "writes to the daemon's memory": lambda pipe, folder: write_memory(os.getppid()),
+    "opens the daemon's memory": lambda pipe, folder: os.open(
+        f"/proc/{os.getppid()}/mem", os.O_RDWR
+    ),
+    "limits the daemon": lambda pipe, folder: resource.prlimit(
+        os.getppid(), resource.RLIMIT_NOFILE, (0, 0)
+    ),
+    "slows the daemon": lambda pipe, folder: os.setpriority(os.PRIO_PROCESS, os.getppid(), 19),
+    "locks a file": lambda pipe, folder: fcntl.lockf(
+        os.open(good(folder), os.O_RDONLY), fcntl.LOCK_SH
+    ),
+    "locks a whole file": lambda pipe, folder: fcntl.flock(
+        os.open(good(folder), os.O_RDONLY), fcntl.LOCK_EX
+    ),
+    "sends signals by a pipe": lambda pipe, folder: fcntl.fcntl(pipe, fcntl.F_SETOWN, os.getppid()),
+    "types into the terminal": lambda pipe, folder: fcntl.ioctl(2, termios.TIOCSTI, b"x"),
+    "outlives the daemon": lambda pipe, folder: check(libc.prctl(1, 0, 0, 0, 0)),
     "says its core limit": lambda pipe, folder: 1 / resource.getrlimit(resource.RLIMIT_CORE)[1],
 }
+
+
+DEEDS |= TRIES
 
 
 def path_of(folder: Path, deed: str) -> Path:
@@ -138,21 +215,33 @@ def path_of(folder: Path, deed: str) -> Path:
 def main() -> None:
     pipes: list[int] = []
 
-    def send_kept(pipe: Any, reply: Any) -> None:
+    def send_kept(pipe: Any, token: int, reply: Any) -> None:
         pipes[:] = [pipe.fileno()]
-        reply_send(pipe, reply)
+        if not (isinstance(reply, Failure) and "SentError" in reply.text):
+            real_send(pipe, token, reply)
+
+    def read_job(job: Job, orders: Orders) -> Any:
+        global token
+        token = job.token
+        return real_reply(job, orders)
 
     def read_it(path: bytes, identity: Any, spec: ClipSpec, reading: ReadOptions) -> Any:
         text = Path(os.fsdecode(path)).read_bytes()
         if not text.startswith(MARK):
             return read(path, identity, spec, reading)
-        DEEDS[text.removeprefix(MARK).decode()](pipes[0], os.path.dirname(path) + b"/went-off")
-        time.sleep(600)
-        raise AssertionError
+        deed = text.removeprefix(MARK).decode()
+        folder = bytes(Path(os.fsdecode(path)).with_name("went-off"))
+        if deed in TRIES:
+            TRIES[deed](pipes[0], folder)
+            raise RuntimeError("it could")
+        DEEDS[deed](pipes[0], folder)
+        raise SentError
 
-    reply_send = decoder.send
+    real_send = decoder.send
     decoder.send = send_kept
     decoder.read = read_it
+    real_reply = decoder._reply
+    decoder._reply = read_job
     decoder.main()
 
 

@@ -3,6 +3,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -125,8 +126,12 @@ def test_decoders_have_a_memory_limit(tmp_path: Path) -> None:
 
 
 def decoders_of_this_process() -> list[psutil.Process]:
-    children = psutil.Process().children()
-    return [child for child in children if "daemon.classify.decoder" in child.cmdline()]
+    found = []
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):  # one that is ending
+            if "daemon.classify.decoder" in child.cmdline():
+                found.append(child)
+    return found
 
 
 def test_decoders_whose_idle_processes_were_killed_are_replaced(
@@ -155,9 +160,8 @@ def test_decoders_that_are_stopped_while_idle_cost_their_file_an_attempt_and_are
     decoders.close()
 
 
-def test_a_decoder_that_is_asked_to_stop_goes_on_until_the_daemon_ends_it(
-    tmp_path: Path, decoders: Decoders
-) -> None:
+def test_a_decoder_that_is_asked_to_stop_goes_on_until_the_daemon_ends_it(tmp_path: Path) -> None:
+    decoders = Decoders(DecoderSettings(SPEC, workers=1, seconds=30))
     path = bytes(write_video(tmp_path / "a.mp4", frames=400))
     decoders.outcome(decoders.decode(path))
     futures = [decoders.decode(path) for _ in range(20)]
@@ -168,6 +172,7 @@ def test_a_decoder_that_is_asked_to_stop_goes_on_until_the_daemon_ends_it(
         time.sleep(0.01)
     assert all(isinstance(decoders.outcome(future), Clip) for future in futures)
     assert {process.pid for process in decoders_of_this_process()} == {one.pid for one in asked}
+    decoders.close()
 
 
 def test_processes_are_renewed_after_many_clips_and_leave_nothing_open(
@@ -182,7 +187,6 @@ def test_processes_are_renewed_after_many_clips_and_leave_nothing_open(
         assert isinstance(decoders.outcome(decoders.decode(path)), Clip)
         seen += [process.pid for process in decoders_of_this_process()]
     decoders.close()
-    assert len(seen) == 7
     assert len(set(seen)) == 3
     assert psutil.Process().num_fds() == before
 
@@ -202,7 +206,7 @@ def test_a_program_that_cannot_be_started_lets_clips_wait_and_says_why(
         decoders.close()
         assert isinstance(outcome, Undecoded)
         assert outcome.kind == "later"
-        assert "its decoder cannot be started" in outcome.reason
+        assert outcome.reason.startswith("its decoder cannot be started")
         assert why in outcome.reason
 
 
