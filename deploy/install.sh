@@ -24,6 +24,7 @@ as_service() { runuser --user vidwatch -- "$program/venv/bin/vidwatch" --home "$
 is_booted() { [ -d /run/systemd/system ]; }
 
 install_all() {
+    check_system
     check_python
     is_upgrade=$([ -e "$units/vidwatch.service" ] && echo yes || echo no)
     trap tell_way_back EXIT
@@ -38,31 +39,93 @@ install_all() {
     put_unit
     trap - EXIT
     say "done: put videos into $home/inbox; the log is in: journalctl -u vidwatch"
+    if ! is_booted; then
+        say "systemd does not run here, so the service was not started; it starts when this system boots with systemd"
+    elif ! systemctl --quiet is-active vidwatch; then
+        say "the service is disabled, so it was not started: systemctl enable --now vidwatch"
+    fi
+}
+
+check_system() {
+    [ -e "$source/pyproject.toml" ] || fail "$source is not the project's folder: run deploy/install.sh of a whole checkout"
+    for tool in systemctl systemd-sysusers systemd-tmpfiles runuser mountpoint install; do
+        command -v "$tool" >/dev/null || fail "$tool is not on this machine: a service needs systemd 252 or newer, and util-linux"
+    done
+    systemd=$(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')
+    [ "${systemd:-0}" -ge 252 ] ||
+        say "systemd ${systemd:-of an unknown version} is older than 252: it may not know all limits of the service's sandbox"
 }
 
 check_python() {
-    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-        fail "$python is not Python 3.11 or newer: name another one, as in: PYTHON=/usr/bin/python3.11 $0"
-    "$python" -m ensurepip --version >/dev/null 2>&1 || fail "$python cannot make environments: install python3-venv"
-    case $(readlink -f "$(command -v "$python")") in
-        /home/* | /root/*) fail "$python lies in somebody's home, which the service cannot read: name another one in PYTHON" ;;
+    path=$(command -v "$python") || fail "$python is not there: install Python 3.11 or newer, or name it, as in: PYTHON=/usr/bin/python3.12 $0"
+    case $(readlink -f "$path") in
+        /home/* | /root/* | /tmp/* | /var/tmp/* | /run/user/*)
+            fail "$python lies in $(readlink -f "$path"), which the service cannot read: name another one in PYTHON" ;;
     esac
+    version=$(version_of "$python")
+    [ -n "$version" ] || fail "$python does not run as Python: name another one in PYTHON"
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        fail "$python is Python $version, and 3.11 or newer is needed: name another one, as in: PYTHON=/usr/bin/python3.12 $0"
+    "$python" -c 'import ensurepip, venv' 2>/dev/null ||
+        fail "$python (Python $version) cannot make environments: install python3-venv, or python$version-venv"
+    "$python" -c 'import sqlite3, ssl' 2>/dev/null || fail "$python (Python $version) was built without sqlite3 or ssl: name another one in PYTHON"
+}
+
+# Such as 3.11; nothing if it does not run.
+version_of() { "$1" -I -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true; }
+
+# Why the environment that is there cannot be used; nothing if it can, or if there is none.
+why_unusable() {
+    [ -e "$program/venv" ] || [ -L "$program/venv" ] || return 0
+    has=$(version_of "$program/venv/bin/python")
+    if [ -z "$has" ]; then
+        echo "its Python is gone"
+    elif ! "$program/venv/bin/python" -I -c 'import pip' 2>/dev/null; then
+        echo "it was made for another Python than $has, or is not complete"
+    elif ! "$program/venv/bin/python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+        echo "its Python is $has, and 3.11 or newer is needed"
+    elif [ -n "${PYTHON:-}" ] && [ "$has" != "$version" ]; then
+        echo "its Python is $has, and PYTHON names $version"
+    fi
 }
 
 back_up() {
-    if [ ! -e "$home/vidwatch.db" ] || [ ! -x "$program/venv/bin/vidwatch" ]; then return; fi
+    [ -e "$home/vidwatch.db" ] || return 0
     backup=$home/backups/before-upgrade-$(date -u +%Y%m%dT%H%M%SZ).db
-    as_service backup --to "$backup"
+    if as_service --version >/dev/null 2>&1; then
+        as_service backup --to "$backup"
+    else
+        # The program does not run, or not any more; its database can be copied without it.
+        (umask 027 && runuser --user vidwatch -- "$python" -c "$copy" "$home/vidwatch.db" "$backup")
+    fi
 }
 
+copy='
+import pathlib, sqlite3, sys
+pathlib.Path(sys.argv[2]).parent.mkdir(exist_ok=True)
+source, target = map(sqlite3.connect, sys.argv[1:])
+source.backup(target)
+'
+
 put_program() {
-    [ -x "$program/venv/bin/python" ] || "$python" -m venv "$program/venv"
+    reason=$(why_unusable)
+    if [ -n "$reason" ]; then
+        say "the environment $program/venv cannot be used ($reason): making it anew with Python $version"
+        rm -rf "$program/venv"
+    fi
+    [ -e "$program/venv" ] || "$python" -m venv "$program/venv"
     # /tmp is often in memory, and too small for PyTorch's gigabytes.
     TMPDIR=/var/tmp "$program/venv/bin/python" -m pip install --no-cache-dir "$source"
     install -m 644 "$source/README.md" "$program/README.md"
     mkdir -p /usr/local/bin
-    ln -sfn "$program/venv/bin/vidwatch" /usr/local/bin/vidwatch
+    if is_ours /usr/local/bin/vidwatch || [ ! -e /usr/local/bin/vidwatch ]; then
+        ln -sfn "$program/venv/bin/vidwatch" /usr/local/bin/vidwatch
+    else
+        say "/usr/local/bin/vidwatch is not of this script, and stays as it is; the command is $program/venv/bin/vidwatch"
+    fi
 }
+
+is_ours() { [ "$(readlink "$1")" = "$program/venv/bin/vidwatch" ]; }
 
 put_home() {
     install -D -m 644 "$source/deploy/sysusers.conf" /etc/sysusers.d/vidwatch.conf
@@ -105,7 +168,8 @@ END
 remove() {
     if is_booted; then systemctl --quiet stop vidwatch 2>/dev/null || true; fi
     systemctl --quiet disable vidwatch 2>/dev/null || true
-    rm -f "$units/vidwatch.service" "$units/vidwatch.service.d/gpu.conf" /usr/local/bin/vidwatch
+    rm -f "$units/vidwatch.service" "$units/vidwatch.service.d/gpu.conf"
+    if is_ours /usr/local/bin/vidwatch; then rm -f /usr/local/bin/vidwatch; fi
     rm -f /etc/sysusers.d/vidwatch.conf /etc/tmpfiles.d/vidwatch.conf
     rmdir "$units/vidwatch.service.d" 2>/dev/null || true
     rm -rf "$program"

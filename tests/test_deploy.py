@@ -6,10 +6,13 @@ import importlib.util
 import os
 import shlex
 import shutil
+import sqlite3
 import stat
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -195,6 +198,92 @@ def test_a_failed_upgrade_says_how_to_go_back_and_one_that_was_disabled_stays_so
     project.write_text(whole)
     assert system.install().returncode == 0
     assert system.run("systemctl is-enabled vidwatch").stdout == "disabled\n"
+
+
+def upgrade_python(system: System) -> None:
+    """As after an upgrade of the system: `python3` is another Python now, without our libraries."""
+    venv = system.root / PROGRAM / "venv"
+    (library,) = (venv / "lib").glob("python3.*")
+    library.rename(library.with_name("python3.8"))
+
+
+def remove_python(system: System) -> None:
+    """The Python that the environment was made with is not there any more."""
+    for name in ("python", "python3"):
+        python = system.root / PROGRAM / "venv/bin" / name
+        python.unlink()
+        python.symlink_to("/usr/bin/python3.8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("harm", [upgrade_python, remove_python])
+def test_an_environment_that_died_with_its_python_is_made_anew(
+    system: System, harm: Callable[[System], None]
+) -> None:
+    assert system.install().returncode == 0
+    write_video(system.root / HOME / "inbox/a.avi")
+    harm(system)
+    status = "runuser -u vidwatch -- vidwatch --home /var/lib/vidwatch status --json"
+    libraries = sysconfig.get_path("purelib")
+    assert system.run(status, PYTHONPATH=libraries).returncode != 0
+    script = shlex.quote(str(system.source / "deploy/install.sh"))
+    done = system.run(f"sh {script}", PYTHONPATH=libraries)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"the environment /{PROGRAM}/venv cannot be used" in done.stdout
+    assert "making it anew" in done.stdout
+    (copy,) = (system.root / HOME / "backups").glob("before-upgrade-*.db")
+    assert system.mode(f"{HOME}/backups/{copy.name}") == "640 vidwatch vidwatch"
+    with closing(sqlite3.connect(copy)) as database:
+        assert database.execute("SELECT count(*) FROM videos").fetchone() == (0,)
+    assert system.run(status, PYTHONPATH=libraries).returncode == 0
+    assert (system.root / HOME / "inbox/a.avi").exists()
+
+
+@pytest.mark.parametrize(
+    ("harm", "named"),
+    [
+        ("PYTHON=/no/python", "/no/python is not there"),
+        ("PYTHON=/bin/true", "/bin/true does not run as Python"),
+        ("PYTHON=/old", "/old is Python 3.8, and 3.11 or newer is needed"),
+        ("PYTHON=/novenv", "cannot make environments: install python3-venv"),
+        ("PYTHON=/nosqlite", "was built without sqlite3 or ssl"),
+        ("PYTHON=/tmp/python", "which the service cannot read"),
+        ("rm /usr/bin/systemd-sysusers;", "systemd-sysusers is not on this machine"),
+        ("rm SOURCE/pyproject.toml;", "is not the project's folder"),
+        ("setpriv --reuid=1000 --clear-groups", "run it as root"),
+    ],
+)
+def test_what_it_cannot_use_is_named_before_anything_is_changed(
+    system: System, harm: str, named: str
+) -> None:
+    pythons = {
+        "old": 'case "$*" in *print*) echo 3.8;; *) exit 1;; esac',
+        "novenv": f'case "$*" in *venv*) exit 1;; *) exec {PYTHON} "$@";; esac',
+        "nosqlite": f'case "$*" in *sqlite3*) exit 1;; *) exec {PYTHON} "$@";; esac',
+        "tmp/python": f'exec {PYTHON} "$@"',
+    }
+    for name, script in pythons.items():
+        (system.root / name).write_text(f"#!/bin/sh\n{script}\n")
+        (system.root / name).chmod(0o755)
+    script = shlex.quote(str(system.source / "deploy/install.sh"))
+    done = system.run(f"{harm.replace('SOURCE', shlex.quote(str(system.source)))} sh {script}")
+    assert done.returncode == 1, done.stdout
+    assert named in done.stderr
+    assert not (system.root / HOME).exists()
+    assert not (system.root / UNIT).exists()
+
+
+@pytest.mark.slow
+def test_it_says_that_nothing_runs_and_keeps_a_command_of_somebody_else(system: System) -> None:
+    own = system.root / "usr/local/bin/vidwatch"
+    system.run("mkdir -p /usr/local/bin; echo mine > /usr/local/bin/vidwatch")
+    done = system.install()
+    assert done.returncode == 0, done.stderr
+    assert "systemd does not run here, so the service was not started" in done.stdout
+    assert "/usr/local/bin/vidwatch is not of this script" in done.stdout
+    assert system.run(f"cat /{own.relative_to(system.root)}").stdout == "mine\n"
+    assert system.install("--uninstall").returncode == 0
+    assert system.run(f"cat /{own.relative_to(system.root)}").stdout == "mine\n"
 
 
 @pytest.mark.parametrize(

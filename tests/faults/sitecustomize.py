@@ -24,17 +24,48 @@ FAULT, DONE = os.environ.get("VIDWATCH_TEST_FAULT"), os.environ.get("VIDWATCH_TE
 HOLD = os.environ.get("VIDWATCH_TEST_FAULT_HOLD")
 
 
-def die() -> None:
+class Helper:
+    """A decoder can make no file and end no other process: this process of its own can."""
+
+    def __init__(self) -> None:
+        asks, self.ask = os.pipe()
+        self.answer, answers = os.pipe()
+        if not os.fork():
+            os.close(self.ask)
+            while os.read(asks, 1):
+                os.write(answers, b"1" if claim() else b"0")
+            os._exit(0)
+        os.close(asks)
+        os.close(answers)
+
+    def claim(self) -> bool:
+        os.write(self.ask, b"?")
+        return os.read(self.answer, 1) == b"1"
+
+
+helper = None
+
+
+def claim() -> bool:
+    """Whether this is the first process to get there."""
+    if helper:
+        return helper.claim()
     try:
         os.close(os.open(DONE, os.O_CREAT | os.O_EXCL))
     except FileExistsError:
+        return False
+    if os.environ.get("VIDWATCH_TEST_FAULT_ALL"):
+        os.killpg(os.getpgid(0), signal.SIGKILL)
+    return True
+
+
+def die() -> None:
+    if not claim():
         return
     if HOLD:
         while not Path(HOLD).exists():
             time.sleep(0.02)
         return
-    if os.environ.get("VIDWATCH_TEST_FAULT_ALL"):
-        os.killpg(os.getpgid(0), signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -77,4 +108,6 @@ class Finder:
 
 
 if FAULT and not Path(DONE).exists():
+    if "daemon.classify.decoder" in sys.orig_argv:
+        helper = Helper()
     sys.meta_path.insert(0, Finder(FAULT))
