@@ -65,7 +65,7 @@ def classes(context: typer.Context, as_json: Json = False) -> None:
     console = Console()
     console.print(table)
     for problem in problems:
-        console.print(problem, style="yellow", markup=False, highlight=False)
+        console.print(problem, style="yellow", markup=False, highlight=False, soft_wrap=True)
     if last:
         print(f"learned last: {_described(last)} ('vidwatch classes undo' takes them back)")
 
