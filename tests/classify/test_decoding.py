@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import av
@@ -249,3 +249,27 @@ if __name__ == "__main__":
     process.communicate()
     _, alive = psutil.wait_procs(children, timeout=60)
     assert [child for child in alive if child.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def test_all_that_is_known_of_a_clip_comes_from_the_other_process(tmp_path: Path) -> None:
+    path = tmp_path / "a.mov"
+    with av.open(str(path), "w", options={"movflags": "use_metadata_tags"}) as container:
+        container.metadata["creation_time"] = "2024-05-06T07:08:09Z"
+        container.metadata["com.apple.quicktime.make"] = "Böhm"
+        container.metadata["com.apple.quicktime.model"] = "X-1"
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        for shade in range(3):
+            image = np.full((64, 64, 3), 60 * shade, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
+        container.mux(stream.encode(None))
+    spec = replace(SPEC, motion=True)
+    decoders = Decoders(DecoderSettings(spec, workers=1, seconds=30))
+    clip = decoders.outcome(decoders.decode(bytes(path)))
+    decoders.close()
+    assert isinstance(clip, Clip)
+    expected = read_clip(path, spec)
+    for one in fields(Clip):
+        value = getattr(clip, one.name)
+        assert np.array_equal(value, getattr(expected, one.name)), one.name
+    assert (clip.frames_asked, clip.frames_read) == (4, 3)
