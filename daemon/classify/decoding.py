@@ -9,10 +9,12 @@ import multiprocessing
 import os
 import signal
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import cv2
 from pebble import ProcessExpired, ProcessPool
@@ -20,8 +22,9 @@ from pebble import ProcessExpired, ProcessPool
 from daemon.classify.confinement import confine
 from daemon.home.identity import Identity, version_of_open
 from learner.errors import VidwatchError
+from learner.files import sha256_of_open
 from learner.process import die_with, keep_freed_memory
-from learner.safe_open import VideoError, open_regular
+from learner.safe_open import File, VideoError, open_regular
 from learner.spec import ClipSpec, ReadOptions
 from learner.video import Clip, read_open
 
@@ -32,6 +35,7 @@ log = logging.getLogger(__name__)
 
 SLACK = 30.0  # seconds beyond the time limit of a file, after which the pool counts as stuck
 CLIPS_A_PROCESS = 1000
+Result = TypeVar("Result", Clip, str)
 PERMANENT = (errno.EACCES, errno.EPERM, errno.ELOOP)
 
 
@@ -81,20 +85,32 @@ class Decoders:
     def __init__(self, settings: DecoderSettings) -> None:
         self.settings = settings
         self._pool = self._new_pool()
-        self._running: set[Future[Clip]] = set()
+        self._running: set[Future[Any]] = set()
         self._last_progress = time.monotonic()
 
-    def decode(self, path: bytes, identity: Identity | None = None) -> Future[Clip]:
+    def decode(
+        self, path: bytes, identity: Identity | None = None, sha256: str | None = None
+    ) -> Future[Clip]:
         """Start to decode a file, if it is still the one with this `identity`.
+
+        `outcome` gives the result. If `sha256`, that of its content, is given, it is not hashed.
+        """
+        arguments = (path, identity, self.settings.spec, self.settings.reading, sha256)
+        return self._start(_read, arguments)
+
+    def hash(self, path: bytes, identity: Identity | None = None) -> Future[str]:
+        """Start to hash a file (SHA-256), if it is still the one with this `identity`.
 
         `outcome` gives the result.
         """
+        return self._start(_hash, (path, identity))
+
+    def _start(self, job: Callable[..., Result], arguments: tuple[Any, ...]) -> Future[Result]:
         self.tend()
         if not self._running:
             self._last_progress = time.monotonic()
-        arguments = (path, identity, self.settings.spec, self.settings.reading)
-        future: Future[Clip]
-        future = self._pool.schedule(_read, args=arguments, timeout=self.settings.seconds)
+        future: Future[Result]
+        future = self._pool.schedule(job, args=arguments, timeout=self.settings.seconds)
         self._running.add(future)
         future.add_done_callback(self._end)
         return future
@@ -117,12 +133,12 @@ class Decoders:
             if not future.done():
                 future.set_exception(BrokenProcessPool())
 
-    def _end(self, future: Future[Clip]) -> None:
+    def _end(self, future: Future[Any]) -> None:
         self._running.discard(future)
         self._last_progress = time.monotonic()
 
-    def outcome(self, future: Future[Clip]) -> Clip | Undecoded:
-        """The clip of a future that is done, or why there is none."""
+    def outcome(self, future: Future[Result]) -> Result | Undecoded:
+        """The clip, or the hash, of a future that is done, or why there is none."""
         try:
             return future.result()
         except (ProcessExpired, BrokenProcessPool, CancelledError) as error:
@@ -175,20 +191,37 @@ def _prepare(parent: int, gigabytes: float) -> None:
     confine(gigabytes)
 
 
-def _read(path: bytes, identity: Identity | None, spec: ClipSpec, reading: ReadOptions) -> Clip:
+def _read(
+    path: bytes,
+    identity: Identity | None,
+    spec: ClipSpec,
+    reading: ReadOptions,
+    sha256: str | None = None,
+) -> Clip:
     """Decode the file, in a decoder process.
 
     Another file may have taken its place, also by a link in its path: that one is not read. If it
     is written to meanwhile, its SHA-256 and its frames may be of two contents: it gives no clip.
     """
+    with _opened(path, identity) as file:
+        return read_open(file, spec, reading, sha256)
+
+
+def _hash(path: bytes, identity: Identity | None) -> str:
+    """As `_read`, for the SHA-256 of the file's content."""
+    with _opened(path, identity) as file:
+        return sha256_of_open(file)
+
+
+@contextmanager
+def _opened(path: bytes, identity: Identity | None) -> Iterator[File]:
     with open_regular(path, follow_links=False) as file:
         before = version_of_open(file.fileno())
         if identity and before.identity != identity:
             raise OSError(errno.ESTALE, "it is not the file that came")
-        clip = read_open(file, spec, reading)
+        yield file
         if version_of_open(file.fileno()).identity != before.identity:
             raise OSError(errno.ESTALE, "it was written to while it was read")
-        return clip
 
 
 def _ended(error: ProcessExpired | BrokenProcessPool | CancelledError) -> Undecoded:

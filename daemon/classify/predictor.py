@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from daemon.classify.decoding import Undecoded
 from daemon.database.records import ModelPrediction
@@ -38,11 +38,17 @@ class Outcome:
     """The id of a challenger, and what it predicts."""
 
 
-class Reader(Protocol):
-    """Decodes in the background."""
+Result = TypeVar("Result", Clip, str)
 
-    def decode(self, path: bytes, identity: Identity) -> Future[Clip]: ...  # noqa: D102
-    def outcome(self, future: Future[Clip]) -> Clip | Undecoded: ...  # noqa: D102
+
+class Reader(Protocol):
+    """Decodes and hashes in the background."""
+
+    def decode(  # noqa: D102
+        self, path: bytes, identity: Identity, sha256: str | None
+    ) -> Future[Clip]: ...
+    def hash(self, path: bytes, identity: Identity) -> Future[str]: ...  # noqa: D102
+    def outcome(self, future: Future[Result]) -> Result | Undecoded: ...  # noqa: D102
     def tend(self) -> None: ...  # noqa: D102
 
 
