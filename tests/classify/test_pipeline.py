@@ -22,6 +22,7 @@ from daemon.classify.filing import StoppedError
 from daemon.classify.pipeline import Pipeline, PipelineSettings
 from daemon.classify.predictor import BusyError, Outcome, Predictor, Result
 from daemon.database.connection import connect
+from daemon.database.predictions import Predictions
 from daemon.database.records import Move
 from daemon.database.tables import predictions
 from daemon.home.identity import Identity, identify
@@ -80,8 +81,9 @@ class House(MadeHome):
     Each round is an hour later, so that no test waits for a pause.
     """
 
-    def __init__(self, root: Path, decoders: Decoders) -> None:
+    def __init__(self, root: Path, decoders: Decoders, duplicates: str = "keep") -> None:
         super().__init__(root, now=START, model="m", classes=["dark", "red"])
+        self.predictions = Predictions(self.engine, leave_duplicates=duplicates == "leave")
         self.classify = Brightness()
         self.may_begin = True
         self.stopping = False
@@ -98,6 +100,7 @@ class House(MadeHome):
                 inbox_is_there=self.inbox.exists,
                 may_begin=lambda: self.may_begin,
                 progress=self.progress,
+                drop_duplicates=duplicates == "drop",
             ),
         )
 
