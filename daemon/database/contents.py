@@ -128,7 +128,11 @@ def take_place(connection: Connection, first: int, new: int) -> None:
     connection.execute(update(videos).where(those).values(duplicate_of=new))
     this = update(videos).where(videos.c.id == new)
     connection.execute(this.where(videos.c.group.is_(None)).values(group=group or own_group(first)))
-    _give_labels_to(connection, new, first)
+    of_first = update(labels).where(labels.c.video_id == first)
+    # "folder" would say that the new video came with its label, and not into the inbox.
+    by_folder = of_first.where(labels.c.source == "folder")
+    connection.execute(by_folder.values(source="moved"))
+    connection.execute(of_first.values(video_id=new))
 
 
 def hand_label_over(connection: Connection, copy: int, original: int, folders: Folders) -> None:
@@ -136,7 +140,11 @@ def hand_label_over(connection: Connection, copy: int, original: int, folders: F
 
     That video's file then rests where the label puts it.
     """
-    _give_labels_to(connection, original, copy)
+    of_copy = update(labels).where(labels.c.video_id == copy)
+    # "moved" would say of a withdrawal that the file was taken out of its class folder.
+    given = of_copy.where(labels.c.verdict != "withdrawn")
+    connection.execute(given.values(video_id=original, source="moved"))
+    connection.execute(of_copy.values(video_id=original))
     row = connection.execute(select(videos).where(videos.c.id == original)).one()
     label = _newest_label(connection, original)
     if row.state not in PREDICTED or label is None:
@@ -147,15 +155,6 @@ def hand_label_over(connection: Connection, copy: int, original: int, folders: F
     target = folders.resting_place(at, predicted=label, unsure=False, label=label)
     this = update(videos).where(videos.c.id == original)
     connection.execute(this.values(destination=target or row.moving_to))
-
-
-def _give_labels_to(connection: Connection, video_id: int, other: int) -> None:
-    """Make the labels of another video of the same content those of this video."""
-    of_other = update(labels).where(labels.c.video_id == other)
-    # "moved" would say of a withdrawal that the file was taken out of its class folder.
-    given = of_other.where(labels.c.verdict != "withdrawn")
-    connection.execute(given.values(video_id=video_id, source="moved"))
-    connection.execute(of_other.values(video_id=video_id))
 
 
 def _newest_label(connection: Connection, video_id: int) -> str | None:

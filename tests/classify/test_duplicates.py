@@ -239,7 +239,7 @@ def test_the_label_of_a_clip_stands_when_its_file_comes_again(each: Desk) -> Non
     each.enqueue(path)
     each.work()
     assert each.files() == {"labelled/red/a.avi"}
-    assert each.given_labels() == [(2, "labelled", "red", "moved")]
+    assert each.given_labels() == [(2, "labelled", "red", "command")]
     assert classes(each) == ["dark", "dark"]
 
 
