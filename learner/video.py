@@ -93,13 +93,19 @@ def read_clip(
         return read_open(file, spec, reading)
 
 
-def read_open(file: File, spec: ClipSpec, reading: ReadOptions | None = None) -> Clip:
-    """As `read_clip`, of a file that is open already."""
+def read_open(
+    file: File, spec: ClipSpec, reading: ReadOptions | None = None, sha256: str | None = None
+) -> Clip:
+    """As `read_clip`, of a file that is open already.
+
+    `sha256` is that of its content; if None, the file is read for it.
+    """
     reading = reading or ReadOptions()
     there = _bytes_there(file)
     there.require(reading.min_read_share)
-    file.seek(0)
-    sha256 = sha256_of_open(file)
+    if sha256 is None:
+        file.seek(0)
+        sha256 = sha256_of_open(file)
     read = _sample(file, spec, exact=reading.exact, may_seek=there.share == 1)
     if not read.count:
         if there.share < 1 or lacks_index(file):

@@ -18,7 +18,7 @@ from learner.video import Clip
 
 
 def main() -> None:
-    """Decode files until the daemon closes the pipe."""
+    """Read files until the daemon closes the pipe."""
     jobs = sys.stdin.buffer
     # What a library prints must not come between the replies.
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
@@ -41,9 +41,9 @@ def _prepare(orders: Orders) -> None:
     confine(orders.gigabytes)
 
 
-def _reply(job: Job, orders: Orders) -> Clip | Failure:
+def _reply(job: Job, orders: Orders) -> Clip | str | Failure:
     try:
-        return read(job.path, job.identity, orders.spec, orders.reading)
+        return read(job, orders)
     except Exception as error:  # it goes to the daemon, and the row of the video records it
         return Failure.of(error)
 

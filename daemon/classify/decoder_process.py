@@ -77,7 +77,7 @@ class DecoderProcess:
         if receive(self._read, 0, self._spec) is not None:
             raise BadReplyError
 
-    def decode(self, job: Job, seconds: float) -> Clip | Failure:
+    def read(self, job: Job, seconds: float) -> Clip | str | Failure:
         """What the process makes of a file, within so many seconds.
 
         Raises:
@@ -88,6 +88,8 @@ class DecoderProcess:
         self._send(job.to_line())
         reply = receive(self._read, job.token, self._spec)
         if reply is None or self._events() & select.POLLIN:
+            raise BadReplyError
+        if not isinstance(reply, Failure) and isinstance(reply, str) != (job.what == "hash"):
             raise BadReplyError
         return reply
 

@@ -12,7 +12,7 @@ import time
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from daemon.classify.decoder_process import DecoderProcess, EndedError, SlowError
 from daemon.classify.job import Job, Orders
@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 CLIPS_A_PROCESS = 1000
 # Seconds for all processes to end. The kernel cannot end one that waits for a share that is away.
 LONGEST_END = 4.0
+Result = TypeVar("Result", Clip, str)
 PERMANENT = (errno.EACCES, errno.EPERM, errno.ELOOP)
 
 
@@ -95,29 +96,41 @@ class Decoders:
     def __init__(self, settings: DecoderSettings) -> None:
         """Make the pool; the first `decode` starts the processes."""
         self.settings = settings
-        self._jobs: SimpleQueue[tuple[Job, Future[Clip]] | None] = SimpleQueue()
+        self._jobs: SimpleQueue[tuple[Job, Future[Any]] | None] = SimpleQueue()
         self._slots: list[_Slot] = []
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()  # of the lists, and of what is the last job
         self._is_closed = False
 
-    def decode(self, path: bytes, identity: Identity | None = None) -> Future[Clip]:
+    def decode(
+        self, path: bytes, identity: Identity | None = None, sha256: str | None = None
+    ) -> Future[Clip]:
         """Start to decode a file, if it is still the one with this `identity`.
+
+        `outcome` gives the result. If `sha256`, that of its content, is given, it is not hashed.
+        """
+        return self._begin(Job("decode", path, identity, sha256))
+
+    def hash(self, path: bytes, identity: Identity | None = None) -> Future[str]:
+        """Start to hash a file (SHA-256), if it is still the one with this `identity`.
 
         `outcome` gives the result.
         """
-        future: Future[Clip] = Future()
+        return self._begin(Job("hash", path, identity))
+
+    def _begin(self, job: Job) -> Future[Any]:
+        future: Future[Any] = Future()
         with self._lock:
             if self._is_closed:
                 future.set_exception(UndecodedError(ENDED))
                 return future
             if not self._threads:
                 self._start()
-            self._jobs.put((Job(path, identity), future))
+            self._jobs.put((job, future))
         return future
 
-    def outcome(self, future: Future[Clip]) -> Clip | Undecoded:
-        """The clip of a future that is done, or why there is none."""
+    def outcome(self, future: Future[Result]) -> Result | Undecoded:
+        """The clip, or the hash, of a future that is done, or why there is none."""
         try:
             return future.result()
         except UndecodedError as error:
@@ -160,13 +173,13 @@ class _Slot:
         self._lock = threading.Lock()
         self._is_closed = False
 
-    def decode(self, job: Job) -> Clip | Undecoded:
+    def read(self, job: Job) -> Clip | str | Undecoded:
         """What becomes of a file."""
         process = self.prepared()
         if isinstance(process, Undecoded):
             return process
         try:
-            return self._outcome(process.decode(job, self._settings.seconds))
+            return self._outcome(process.read(job, self._settings.seconds))
         except EndedError as error:
             reason = f"its decoder crashed ({_described(error.code)})"
         except SlowError:
@@ -175,7 +188,7 @@ class _Slot:
             reason = "its decoder sent something that is no clip"
             if process.clips > 1:  # a file before may have taken it over
                 self.end_process()
-                return self.decode(job)
+                return self.read(job)
         self.end_process()
         return ENDED if self._is_closed else Undecoded("crashed", reason)
 
@@ -229,8 +242,8 @@ class _Slot:
             if self._process:
                 self._process.kill()
 
-    def _outcome(self, reply: Clip | Failure) -> Clip | Undecoded:
-        if isinstance(reply, Clip):
+    def _outcome(self, reply: Clip | str | Failure) -> Clip | str | Undecoded:
+        if not isinstance(reply, Failure):
             return reply
         if reply.kind == Kind.REFUSED:
             return Undecoded("failed", reply.text, reply.cut_short)
@@ -243,8 +256,8 @@ class _Slot:
         return Undecoded("failed", f"cannot be decoded ({reply.text})")
 
 
-def _work(slot: _Slot, jobs: "SimpleQueue[tuple[Job, Future[Clip]] | None]") -> None:
-    """Decode the files that come, until None comes."""
+def _work(slot: _Slot, jobs: "SimpleQueue[tuple[Job, Future[Any]] | None]") -> None:
+    """Read the files that come, until None comes."""
     while True:
         slot.prepared()  # before it takes a file, which another process could decode meanwhile
         if (next_one := jobs.get()) is None:
@@ -253,7 +266,7 @@ def _work(slot: _Slot, jobs: "SimpleQueue[tuple[Job, Future[Clip]] | None]") -> 
         if not future.set_running_or_notify_cancel():
             continue
         try:
-            outcome = slot.decode(job)
+            outcome = slot.read(job)
         except Exception as error:  # whatever it is, this thread has to go on; a row records it
             log.exception("a decoder's reply cannot be used")
             slot.end_process()

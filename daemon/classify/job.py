@@ -4,7 +4,7 @@ import json
 import os
 import secrets
 from dataclasses import asdict, dataclass, field
-from typing import Self
+from typing import Literal, Self
 
 from daemon.home.identity import Identity
 from learner.spec import ClipSpec, ReadOptions
@@ -41,23 +41,27 @@ class Orders:
 
 @dataclass(frozen=True)
 class Job:
-    """A file to decode."""
+    """A file to decode, or to hash alone."""
 
+    what: Literal["decode", "hash"]
     path: bytes
     identity: Identity | None
-    """The file is decoded only if this is its identity; any file if it is None."""
+    """The file is read only if this is its identity; any file if it is None."""
+    sha256: str | None = None
+    """Of the content of a file to decode; None if it has to be hashed, too."""
     token: int = field(default_factory=lambda: secrets.randbits(64))
     """The reply has to repeat it."""
 
     def to_line(self) -> bytes:
         """As a line."""
-        return _line([os.fsdecode(self.path), self.identity, self.token])
+        path = os.fsdecode(self.path)
+        return _line([self.what, path, self.identity, self.sha256, self.token])
 
     @classmethod
     def from_line(cls, line: bytes) -> Self:
         """The job that a line holds."""
-        path, identity, token = json.loads(line)
-        return cls(os.fsencode(path), identity and Identity(*identity), token)
+        what, path, identity, sha256, token = json.loads(line)
+        return cls(what, os.fsencode(path), identity and Identity(*identity), sha256, token)
 
 
 def _line(value: object) -> bytes:

@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
-from daemon.classify.decoding import Undecoded
+from daemon.classify.decoding import Result, Undecoded
 from daemon.database.records import ModelPrediction
 from daemon.home.identity import Identity
 from learner.video import Clip
@@ -39,10 +39,13 @@ class Outcome:
 
 
 class Reader(Protocol):
-    """Decodes in the background."""
+    """Decodes and hashes in the background."""
 
-    def decode(self, path: bytes, identity: Identity) -> Future[Clip]: ...  # noqa: D102
-    def outcome(self, future: Future[Clip]) -> Clip | Undecoded: ...  # noqa: D102
+    def decode(  # noqa: D102
+        self, path: bytes, identity: Identity, sha256: str | None
+    ) -> Future[Clip]: ...
+    def hash(self, path: bytes, identity: Identity) -> Future[str]: ...  # noqa: D102
+    def outcome(self, future: Future[Result]) -> Result | Undecoded: ...  # noqa: D102
 
 
 class BusyError(Exception):

@@ -1,15 +1,18 @@
 """Reads a file in a decoder process, if it is still the one that was claimed."""
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from daemon.classify.job import Job, Orders
 from daemon.home.identity import Identity, version_of_open
-from learner.safe_open import open_regular
-from learner.spec import ClipSpec, ReadOptions
+from learner.files import sha256_of_open
+from learner.safe_open import File, open_regular
 from learner.video import Clip, read_open
 
 
-def read(path: bytes, identity: Identity | None, spec: ClipSpec, reading: ReadOptions) -> Clip:
-    """Decode the file with this identity, or any file if it is None.
+def read(job: Job, orders: Orders) -> Clip | str:
+    """Decode the file of a job, or hash it (SHA-256).
 
     Another file may have taken its place, also by a link in its path: that one is not read. If it
     is written to meanwhile, its SHA-256 and its frames may be of two contents: it gives no clip.
@@ -18,11 +21,18 @@ def read(path: bytes, identity: Identity | None, spec: ClipSpec, reading: ReadOp
         VideoError: as `learner.video.read_clip`.
         OSError: it is gone, is another file, was written to, or may not be read.
     """
+    with _opened(job.path, job.identity) as file:
+        if job.what == "hash":
+            return sha256_of_open(file)
+        return read_open(file, orders.spec, orders.reading, job.sha256)
+
+
+@contextmanager
+def _opened(path: bytes, identity: Identity | None) -> Iterator[File]:
     with open_regular(path, follow_links=False) as file:
         before = version_of_open(file.fileno())
         if identity and before.identity != identity:
             raise OSError(errno.ESTALE, "it is not the file that came")
-        clip = read_open(file, spec, reading)
+        yield file
         if version_of_open(file.fileno()).identity != before.identity:
             raise OSError(errno.ESTALE, "it was written to while it was read")
-        return clip

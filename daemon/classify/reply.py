@@ -33,18 +33,20 @@ class Kind(IntEnum):
     READY = 0
     """The process is prepared. Its first reply, and never another one."""
     CLIP = 1
-    REFUSED = 2
+    HASH = 2
+    """The SHA-256 of a file, and nothing else."""
+    REFUSED = 3
     """A `VidwatchError`."""
-    NOT_READ = 3
+    NOT_READ = 4
     """An `OSError`."""
-    NO_MEMORY = 4
-    ERROR = 5
+    NO_MEMORY = 5
+    ERROR = 6
     """Any other error."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why there is no clip."""
+    """Why a file gave neither a clip nor a hash."""
 
     kind: Kind
     """One of the last four."""
@@ -77,13 +79,13 @@ class _Pipe(Protocol):
     def write(self, data: Any, /) -> int | None: ...
 
 
-def send(pipe: _Pipe, token: int, reply: Clip | Failure | None) -> None:
+def send(pipe: _Pipe, token: int, reply: Clip | str | Failure | None) -> None:
     """Write a reply, in the decoder.
 
     Args:
         pipe: Where the daemon reads.
         token: That of the job.
-        reply: None says that the process is ready.
+        reply: A text is a SHA-256 in hexadecimal; None says that the process is ready.
     """
     if reply is None:
         _write(pipe, _HEAD.pack(_MAGIC, token, Kind.READY, 0, 0, 0, 0, 0.0, b""))
@@ -91,6 +93,8 @@ def send(pipe: _Pipe, token: int, reply: Clip | Failure | None) -> None:
         text = _cut(reply.text)
         numbers = (reply.kind, reply.cut_short, len(text), reply.errno, 0, 0.0)
         _write(pipe, _HEAD.pack(_MAGIC, token, *numbers, b"") + text)
+    elif isinstance(reply, str):
+        _write(pipe, _HEAD.pack(_MAGIC, token, Kind.HASH, 0, 0, 0, 0, 0.0, bytes.fromhex(reply)))
     else:
         fields = (Kind.CLIP, 0, 0, 0, reply.frames_read, reply.read_share)
         _write(pipe, _HEAD.pack(_MAGIC, token, *fields, bytes.fromhex(reply.sha256)))
@@ -106,8 +110,8 @@ def send_arrays(pipe: _Pipe, clip: Clip) -> None:
 
 def receive(
     read: Callable[[memoryview], None], token: int, spec: ClipSpec
-) -> Clip | Failure | None:
-    """The next reply of a decoder; None if it says that it is ready.
+) -> Clip | str | Failure | None:
+    """The next reply of a decoder; a text is a SHA-256. None says that it is ready.
 
     Args:
         read: Fills a buffer with the next bytes.
@@ -125,10 +129,13 @@ def receive(
     if number not in list(Kind) or cut_short > 1 or length > _MOST_TEXT:
         raise BadReplyError
     kind = Kind(number)
-    if kind in (Kind.READY, Kind.CLIP) and (length or cut_short or code):
+    if kind in (Kind.READY, Kind.CLIP, Kind.HASH) and (length or cut_short or code):
         raise BadReplyError
     if kind == Kind.READY:
         return None
+    hashed: str = sha256.hex()
+    if kind == Kind.HASH:
+        return hashed
     if kind != Kind.CLIP:
         text = bytearray(length)
         read(memoryview(text))
@@ -137,7 +144,7 @@ def receive(
     if not 1 <= frames_read <= spec.frames or not 0 < share <= 1:  # NaN is neither
         raise BadReplyError
     frames, motion = _receive_arrays(read, spec)
-    return Clip(frames, spec.frames, frames_read, DECODER, sha256.hex(), share, motion)
+    return Clip(frames, spec.frames, frames_read, DECODER, hashed, share, motion)
 
 
 def _receive_arrays(

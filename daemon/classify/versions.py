@@ -3,12 +3,10 @@
 import logging
 from datetime import datetime, timedelta
 
-from daemon.classify.decoding import Undecoded
 from daemon.database.queue import Queue
 from daemon.database.records import Claimed
 from daemon.home.identity import Version, display_name, version_of
 from daemon.home.texts import printable
-from learner.video import Clip
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +42,8 @@ class Versions:
             return None
         return version
 
-    def is_settled(self, video: Claimed, version: Version, outcome: Clip | Undecoded) -> bool:
-        """Whether the outcome is of one content: nobody can have written to the file meanwhile.
+    def is_settled(self, video: Claimed, version: Version, gave: str) -> bool:
+        """Whether what a reading gave is of one content: nobody wrote to the file meanwhile.
 
         A program can write to a file and then give it its former size and date. The time of its
         last change shows that. A new name or mode changes that time, too, and on some file systems
@@ -54,7 +52,6 @@ class Versions:
         before = self._gave.pop(video.id, None)
         if version == video.version:
             return True
-        gave = outcome.reason if isinstance(outcome, Undecoded) else outcome.sha256
         if before != gave:
             self._gave[video.id] = gave
         return before == gave

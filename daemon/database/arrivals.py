@@ -41,7 +41,7 @@ def add_file(connection: Connection, file: Found, now: datetime) -> bool:
         forget_device(connection, file.identity, same["id"] if same else None)
     if same:
         return _find_again(connection, same, file, known)
-    if any(is_other_name(row, file) for row in alike):
+    if any(is_other_name(row, file) or _is_left(row, file) for row in alike):
         return False
     # Checked under the write lock: a file that was filed a moment ago is no new arrival.
     try:
@@ -88,6 +88,12 @@ def fail_others_at(connection: Connection, path: bytes, video_id: int, now: date
     )
     failed = {"state": "failed", "error": "another file was put in its place", "finished_at": now}
     connection.execute(update(videos).where(replaced).values(**failed, **FREED))
+
+
+def _is_left(row: Mapping[Any, Any], file: Found) -> bool:
+    """Whether a file is a duplicate that was left in the inbox: it is not looked at again."""
+    is_resting = row["state"] == "filed" and row["destination"] is None
+    return is_resting and row["dropped_at"] is None and row["path"] == file.path
 
 
 def _find_again(

@@ -94,6 +94,12 @@ def in_its_place(row: Row) -> Identity | None:
     return None
 
 
+def rests_here() -> ColumnElement[bool]:
+    """Whether the file of a row rests at its path, for good."""
+    is_unmoved = and_(videos.c.destination.is_(None), videos.c.moving_to.is_(None))
+    return and_(videos.c.state == "filed", is_unmoved, videos.c.dropped_at.is_(None))
+
+
 def other_names(connection: Connection, files: Sequence[Found]) -> list[Found]:
     """Those of the files that are hard links to the file of a finished video, which has its name.
 

@@ -1,6 +1,6 @@
 """Records predictions, each in one transaction with where the video's file is to be moved."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
@@ -11,35 +11,36 @@ from sqlalchemy import (
     Engine,
     Executable,
     bindparam,
-    func,
     insert,
     select,
     update,
 )
 
 from daemon.database.connection import new_id
+from daemon.database.contents import First, firsts_in, hand_label_over, take_place
 from daemon.database.expressions import is_stated, own_group, stands, that_counts
-from daemon.database.records import FREED, ModelPrediction, VideoPrediction
-from daemon.database.tables import PREDICTED, class_names, labels, models, predictions, videos
+from daemon.database.places import Label, Places, new_names
+from daemon.database.records import FREED, Copy, ModelPrediction, VideoPrediction
+from daemon.database.tables import labels, models, predictions, videos
 from daemon.home.folders import Folders
-from learner.classes import normal_name
 from learner.likeness import COMPARED, alike
 
-BY_FOLDER = ("folder", "moved")  # sources of labels
 READ = ("frames_asked", "frames_read", "decoder", "read_share")
-
-Label = Any  # a row of `_LABELS`
 
 
 class Predictions:
     """The predictions of all models.
 
-    `review_share` of the new videos is drawn for people to review.
+    `review_share` of the new videos is drawn for people to review. With `leave_duplicates`, a file
+    in the inbox stays there if its content was predicted before.
     """
 
-    def __init__(self, engine: Engine, review_share: float = 0.0) -> None:
+    def __init__(
+        self, engine: Engine, review_share: float = 0.0, *, leave_duplicates: bool = False
+    ) -> None:
         self._writer = engine.execution_options(writes=True)
         self._review_share = review_share
+        self._leave_duplicates = leave_duplicates
         # (group, fingerprint) of each; read once, since nobody else writes fingerprints
         self._recent: list[tuple[str, bytes]] | None = None
 
@@ -67,46 +68,101 @@ class Predictions:
             return int(found)
 
     def record(
-        self, batch: Sequence[VideoPrediction], folders: Folders, now: datetime
+        self,
+        batch: Sequence[VideoPrediction],
+        folders: Folders,
+        now: datetime,
+        gone: Collection[First] = (),
     ) -> list[tuple[VideoPrediction, int | None]]:
         """Write a batch's predictions and destinations.
 
-        A video whose content was predicted before gets no second prediction.
+        A video whose content was predicted before gets no second prediction, unless the file of the
+        first video with that content is gone. Then it takes the place of the first video.
+
+        Args:
+            batch: The predictions.
+            folders: The home's folders.
+            now: The time.
+            gone: First videos of these contents whose files were not there.
 
         Returns:
             Each prediction whose video is still in hand, with the video of the same content whose
-            earlier prediction counts in its place. None if the content is new.
+            earlier prediction counts in its place. None if its own counts.
         """
         with self._begin() as connection:
             groups = _groups_in_hand(connection, batch)
-            given = _labels(connection, batch)
-            originals = _first_with_content(connection, batch)
-            recorded: list[tuple[VideoPrediction, int | None]] = []
-            labelled_copies = []
-            names = new_names(connection)
-            for found in batch:
-                original = originals.get(found.sha256)
-                if original and found.video_id in given:
-                    labelled_copies.append((found.video_id, original))
-                if found.video_id in groups:
-                    originals.setdefault(found.sha256, found.video_id)
-                    recorded.append((found, original))
+            in_hand = [found for found in batch if found.video_id in groups]
+            successors = _take_places(connection, in_hand, gone)
+            originals = _originals(connection, batch, groups)
+            recorded = [(found, originals.get(found.video_id)) for found in in_hand]
+            self._change_videos(connection, recorded, folders, now)
             new = [found for found, original in recorded if original is None]
-            changes = []
-            for found, original in recorded:
-                label = given.get(found.video_id)
-                is_new = original is None and label is None
-                is_sampled = is_new and self._is_drawn(found.sha256)
-                change = _outcome(found, original, label, folders, names, now)
-                changes.append(change | {"sampled": is_sampled})
-            _for_each(connection, _CHANGE_VIDEO, changes)
             _for_each(connection, _INSERT, [row for found in new for row in _rows(found, now)])
-            without_group = [found for found in new if groups[found.video_id] is None]
+            without_group = [
+                found
+                for found in new
+                if groups[found.video_id] is None and found.video_id not in successors
+            ]
             recent = self._find_groups(connection, without_group)
-            for copy, original in labelled_copies:
-                _hand_label_over(connection, copy, original, folders)
+            _hand_labels_over(connection, batch, originals, folders)
         self._recent = recent  # only now is it committed
         return recorded
+
+    def record_copies(
+        self, batch: Sequence[Copy], folders: Folders, now: datetime
+    ) -> list[tuple[Copy, int | None]]:
+        """Write which videos are copies of earlier ones, and their destinations.
+
+        Args:
+            batch: The copies.
+            folders: The home's folders.
+            now: The time.
+
+        Returns:
+            Each copy whose video is still in hand, with the first video with that content. None if
+            there is none any more: then nothing is written, and the copy has to be read.
+        """
+        with self._begin() as connection:
+            in_hand = _groups_in_hand(connection, batch)
+            firsts = _first_ids(connection, batch)
+            recorded = [
+                (copy, firsts.get(copy.sha256)) for copy in batch if copy.video_id in in_hand
+            ]
+            copies = [(copy, original) for copy, original in recorded if original is not None]
+            self._change_videos(connection, copies, folders, now)
+            originals = {copy.video_id: original for copy, original in copies}
+            _hand_labels_over(connection, batch, originals, folders)
+        return recorded
+
+    def _change_videos(
+        self,
+        connection: Connection,
+        recorded: Sequence[tuple[VideoPrediction | Copy, int | None]],
+        folders: Folders,
+        now: datetime,
+    ) -> None:
+        """Write into the rows of videos what is known of them now."""
+        given = _labels(connection, [found for found, _ in recorded])
+        places = Places(folders, new_names(connection), self._leave_duplicates)
+        changes = []
+        for found, original in recorded:
+            label = given.get(found.video_id)
+            is_sampled = original is None and label is None and self._is_drawn(found.sha256)
+            change: dict[str, Any] = {
+                **FREED,
+                "video": found.video_id,
+                "sha256": found.sha256,
+                "duplicate_of": original,
+                "tries": 0,
+                "sampled": is_sampled,
+            }
+            if places.rests(found, original, label):
+                change |= {"state": "filed", "finished_at": now, "destination": None}
+            else:
+                destination = places.destination(found, original, label)
+                change |= {"state": "classified", "finished_at": None, "destination": destination}
+            changes.append(change)
+        _for_each(connection, _CHANGE_VIDEO, changes)
 
     def _is_drawn(self, sha256: str) -> bool:
         return int(sha256[:8], 16) < self._review_share * 2**32
@@ -160,35 +216,73 @@ _LABELS = (
     .where(labels.c.video_id.in_(_THESE), stands())
     .order_by(labels.c.id)
 )
-_FIRST_WITH_CONTENT = (
-    select(videos.c.sha256, func.min(videos.c.id).label("id"))
-    .where(videos.c.sha256.in_(bindparam("contents", expanding=True)))
-    .where(select(predictions.c.id).where(predictions.c.video_id == videos.c.id).exists())
-    .group_by(videos.c.sha256)
-)
 _CHANGE_VIDEO = update(videos).where(videos.c.id == bindparam("video"))
 _INSERT = insert(predictions)
 
 
 def _groups_in_hand(
-    connection: Connection, batch: Sequence[VideoPrediction]
+    connection: Connection, batch: Sequence[VideoPrediction | Copy]
 ) -> dict[int, str | None]:
     """The group of each video that is still claimed, by its id."""
     ids = {"ids": [found.video_id for found in batch]}
     return {row.id: row.group for row in connection.execute(_IN_HAND, ids)}
 
 
-def _labels(connection: Connection, batch: Sequence[VideoPrediction]) -> dict[int, Label]:
+def _labels(connection: Connection, batch: Sequence[VideoPrediction | Copy]) -> dict[int, Label]:
     """The newest label of each video that has one, by the video's id."""
     ids = {"ids": [found.video_id for found in batch]}
     return {row.video_id: row for row in connection.execute(_LABELS, ids)}
 
 
-def _first_with_content(connection: Connection, batch: Sequence[VideoPrediction]) -> dict[str, int]:
-    """By SHA-256: the first video with that content that has a prediction."""
-    contents = {"contents": [found.sha256 for found in batch]}
-    rows = connection.execute(_FIRST_WITH_CONTENT, contents)
-    return {row.sha256: row.id for row in rows}
+def _take_places(
+    connection: Connection, batch: Sequence[VideoPrediction], gone: Collection[First]
+) -> set[int]:
+    """Let videos take the places of first videos whose files are gone; gives these videos' ids."""
+    successors: dict[str, int] = {}
+    firsts = firsts_in(connection, [found.sha256 for found in batch]) if gone else {}
+    for found in batch:
+        first = firsts.get(found.sha256)
+        # Equal, if its row is as it was when its file was looked for.
+        if first is not None and first in gone and found.sha256 not in successors:
+            take_place(connection, first.id, found.video_id)
+            successors[found.sha256] = found.video_id
+    return set(successors.values())
+
+
+def _originals(
+    connection: Connection,
+    batch: Sequence[VideoPrediction | Copy],
+    in_hand: Collection[int],
+) -> dict[int, int]:
+    """The first video of the content of each one that is a duplicate, by the duplicate's id.
+
+    That is an earlier video with a prediction, or else the first one of the batch that is in hand.
+    """
+    first = _first_ids(connection, batch)
+    originals = {}
+    for found in batch:
+        if found.sha256 in first:
+            originals[found.video_id] = first[found.sha256]
+        elif found.video_id in in_hand:
+            first[found.sha256] = found.video_id
+    return originals
+
+
+def _first_ids(connection: Connection, batch: Sequence[VideoPrediction | Copy]) -> dict[str, int]:
+    """The first videos of these contents, by SHA-256."""
+    firsts = firsts_in(connection, [found.sha256 for found in batch])
+    return {content: first.id for content, first in firsts.items()}
+
+
+def _hand_labels_over(
+    connection: Connection,
+    batch: Sequence[VideoPrediction | Copy],
+    originals: Mapping[int, int],
+    folders: Folders,
+) -> None:
+    labelled = _labels(connection, [found for found in batch if found.video_id in originals])
+    for copy in labelled:
+        hand_label_over(connection, copy, originals[copy], folders)
 
 
 def _recent(connection: Connection) -> list[tuple[str, bytes]]:
@@ -204,89 +298,6 @@ def _for_each(
     """One statement for many rows: one a row would cost more than the database's own work."""
     if rows:
         connection.execute(change, rows)
-
-
-def _hand_label_over(connection: Connection, copy: int, original: int, folders: Folders) -> None:
-    """A label of a copy labels the content: it becomes one of the first video that held it.
-
-    That video's file then rests where the label puts it.
-    """
-    of_copy = update(labels).where(labels.c.video_id == copy)
-    # "moved" would say of a withdrawal that the file was taken out of its class folder.
-    given = of_copy.where(labels.c.verdict != "withdrawn")
-    connection.execute(given.values(video_id=original, source="moved"))
-    connection.execute(of_copy.values(video_id=original))
-    row = connection.execute(select(videos).where(videos.c.id == original)).one()
-    label = _newest_label(connection, original)
-    if row.state not in PREDICTED or label is None:
-        return
-    at = row.moving_to or row.path
-    if row.destination is None and folders.class_folder(at) is None:
-        return
-    target = folders.resting_place(at, predicted=label, unsure=False, label=label)
-    this = update(videos).where(videos.c.id == original)
-    connection.execute(this.values(destination=target or row.moving_to))
-
-
-def new_names(connection: Connection) -> dict[str, str]:
-    """The new names of renamed classes, by the old ones."""
-    renamed = select(class_names.c.old, class_names.c.new).where(class_names.c.new.is_not(None))
-    return {row.old: row.new for row in connection.execute(renamed)}
-
-
-def _newest_label(connection: Connection, video_id: int) -> str | None:
-    of_video = select(labels.c["class"]).where(labels.c.video_id == video_id, stands())
-    name: str | None = connection.scalar(of_video.order_by(labels.c.id.desc()).limit(1))
-    return name
-
-
-def _outcome(
-    found: VideoPrediction,
-    original: int | None,
-    label: Label | None,
-    folders: Folders,
-    names: Mapping[str, str],
-    now: datetime,
-) -> dict[str, Any]:
-    """The columns that change in the video's row.
-
-    Args:
-        found: The prediction.
-        original: The first video with the same content; None if there is none.
-        label: The video's newest label; None if there is none.
-        folders: The home's folders.
-        names: The new names of renamed classes, by the old ones.
-        now: When it is recorded.
-    """
-    predicted = found.prediction.class_name
-    change = {"video": found.video_id, "sha256": found.sha256, "duplicate_of": original, "tries": 0}
-    change |= FREED
-    folder = folders.class_folder(found.path)
-    if folder is not None and _stays(folder[1], label, names):
-        return {**change, "state": "filed", "finished_at": now, "destination": None}
-    destination = folders.resting_place(
-        found.path,
-        predicted=names.get(predicted, predicted),
-        unsure=found.unsure is not None or (label is not None and label.verdict == "unsure"),
-        label=label.class_name if label is not None and label.verdict == "labelled" else None,
-        is_duplicate=original is not None,
-    )
-    return {**change, "state": "classified", "finished_at": None, "destination": destination}
-
-
-def _stays(folder: str, label: Label | None, names: Mapping[str, str]) -> bool:
-    """Whether a file stays in the class folder where a person has put it.
-
-    It does not if the label that this gave was taken back, if it has another label by now, or if
-    its class was renamed meanwhile. If a person has renamed the folder, that alone moves nothing.
-    """
-    if label is None:
-        return False
-    if label.verdict != "labelled":
-        return True
-    if normal_name(folder) == normal_name(label.class_name):
-        return True
-    return label.source in BY_FOLDER and names.get(folder) != label.class_name
 
 
 def _rows(found: VideoPrediction, now: datetime) -> list[dict[str, Any]]:

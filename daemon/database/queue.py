@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from daemon.database.arrivals import add_file
-from daemon.database.files import other_names
+from daemon.database.files import other_names, rests_here
 from daemon.database.records import FREED, Claimed, Move, Moved
 from daemon.database.tables import videos
 from daemon.home.folders import Found
@@ -52,16 +52,27 @@ class Queue:
         return self._writer.begin()
 
     def unknown(self, files: Sequence[Found]) -> list[Found]:
-        """Those of the files in the inbox that are not queued yet, or wait to be whole."""
+        """Those of the files in the inbox that are not queued yet, or wait to be whole.
+
+        A duplicate that was left in the inbox is known.
+        """
         inodes = [file.identity.inode for file in files]
-        unfinished = select(*(videos.c[name] for name in Identity._fields)).where(
-            videos.c.inode.in_(inodes),
-            videos.c.finished_at.is_(None),
-            videos.c.state != "waiting",
-        )
+        is_queued = and_(videos.c.finished_at.is_(None), videos.c.state != "waiting")
+        columns = (videos.c[name] for name in ("path", "state", *Identity._fields))
+        query = select(*columns).where(videos.c.inode.in_(inodes), or_(is_queued, rests_here()))
+        queued = set()
+        left = set()
         with self.engine.begin() as connection:
-            queued = {Identity(*row) for row in connection.execute(unfinished)}
-        return [file for file in files if file.identity not in queued]
+            for path, state, *numbers in connection.execute(query):
+                if state == "filed":
+                    left.add((path, *numbers[1:]))  # a device gets another number by itself
+                else:
+                    queued.add(Identity(*numbers))
+        return [
+            file
+            for file in files
+            if file.identity not in queued and (file.path, *file.identity[1:]) not in left
+        ]
 
     def enqueue(self, files: Sequence[Found], now: datetime) -> int:
         """Queue whole files; gives how many were new: not queued before, and still there.
@@ -222,6 +233,8 @@ class Queue:
                 _identity(row),
                 row.sha256,
                 row.error,
+                row.duplicate_of,
+                row.dropped_at,
             )
             for row in rows
         ]

@@ -1,6 +1,7 @@
 """What goes into the queue and comes out of it, as data."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from daemon.home.identity import Identity, Version
 
@@ -18,6 +19,8 @@ class Claimed:
     """As the row has it: the device may have another number by now."""
     version: Version | None = None
     """Its file as it was when a decoder got it."""
+    sha256: str | None = None
+    """Of its content, if it was hashed before it is decoded."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,16 @@ class ModelPrediction:
     logits: list[float]
     familiarity: float | None = None
     """The share of the model's known clips that look stranger; None if it cannot say."""
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A video whose content is that of an earlier one, by its hash alone: it was not decoded."""
+
+    video_id: int
+    path: bytes
+    sha256: str
+    """Of the file's content."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +82,10 @@ class Move:
     identity: Identity
     sha256: str | None
     reason: str | None
+    copy_of: int | None = None
+    """The first video with the same content."""
+    dropped_at: datetime | None = None
+    """When its file was to be removed instead: perhaps it was."""
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,8 @@ videos = Table(
     Column("fingerprint", LargeBinary),
     # Whether it is one of the random share that people review.
     Column("sampled", Boolean, nullable=False, server_default="0"),
-    # The first video with the same content.
+    # The first video with the same content. If its file was gone when this content came again, the
+    # new video took its place: then it is a later one, and has the labels.
     Column("duplicate_of", Integer, ForeignKey("videos.id")),
     # Where the file is to be moved. NULL when it is there.
     Column("destination", LargeBinary),
@@ -136,6 +137,9 @@ videos = Table(
     # noted, the file lies here or at `path`. `destination` is never NULL meanwhile, and is another
     # place if a person labels the video meanwhile: then the file is moved on.
     Column("moving_to", LargeBinary),
+    # When its file was removed from the inbox, since it holds what the first video's file holds
+    # (`duplicates = drop`). Noted before it is removed. Then `path` is where it was.
+    Column("dropped_at", Utc),
     CheckConstraint(one_of("state", STATES), name="state"),
     Index("ix_videos_state_id", "state", "id"),
 )
@@ -155,6 +159,8 @@ Index("uq_videos_unfinished", *_identity, unique=True, **_where("finished_at IS 
 Index("ix_videos_inode", videos.c.inode)
 Index("ix_videos_path", videos.c.path)
 Index("ix_videos_name", videos.c.name)
+# Whether a video of the same size is known: only then a file is hashed before it is decoded.
+Index("ix_videos_size", videos.c.size, **_where("sha256 IS NOT NULL"))
 # Each for a few rows among millions, which are looked up often.
 for _name in ("destination", "moving_to", "error", "trouble", "fingerprint"):
     Index(f"ix_videos_{_name}", videos.c.id, **_where(f"{_name} IS NOT NULL"))

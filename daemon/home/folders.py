@@ -74,6 +74,10 @@ class Folders:
         """The folder that holds a folder for each class that people gave."""
         return self.root + b"/labelled"
 
+    def is_in_inbox(self, path: bytes) -> bool:
+        """Whether a path lies below the inbox."""
+        return path.startswith(self.root + b"/inbox/")
+
     def class_folder(self, path: bytes) -> ClassFolder | None:
         """`classified` or `labelled`, and the folder in it that `path` lies below. Else None."""
         if not path.startswith(self.root + b"/"):

@@ -52,6 +52,7 @@ class Settings(BaseSettings):
     rescan_seconds: Annotated[float, Field(ge=1, le=86400)] = 10.0
     watch: Literal["auto", "events", "polling"] = "auto"
     min_free_gigabytes: Annotated[float, Field(ge=0, le=1_000_000)] = 1.0
+    duplicates: Literal["keep", "drop", "leave"] = "keep"
     decoders: Annotated[int, Field(ge=0, le=256)] = 0
     decode_seconds: Annotated[float, Field(ge=1, le=86400)] = 300.0
     decode_gigabytes: Annotated[float, Field(ge=0.25, le=1000)] = 2.0

@@ -167,6 +167,8 @@ class Removal:
         with self._writer.begin() as connection:
             still = _labelled_files(connection, self._folders, files)
             gone = [content for content in files if still.get(content) == files[content]]
+            coming = _coming_back(connection, {content: files[content] for content in gone})
+            gone = [content for content in gone if content not in coming]
             for content in gone:
                 _withdraw(connection, content, now)
         for content in files:
@@ -246,6 +248,19 @@ def _labelled_files(
     for row in connection.execute(query):
         files[row.video_id] |= set() if row.is_replaced else {row.path}
     return files
+
+
+def _coming_back(connection: Connection, files: Files) -> set[int]:
+    """Those of these contents whose file a person has moved into the inbox, to be read again.
+
+    It keeps its label, and goes back to `labelled/`.
+    """
+    paths = {path: content for content, of_content in files.items() for path in of_content}
+    again = videos.alias()
+    is_same = and_(*(again.c[name] == videos.c[name] for name in ("inode", "size", "mtime_ns")))
+    is_unfinished = select(again.c.id).where(is_same, again.c.finished_at.is_(None)).exists()
+    query = select(videos.c.path).where(videos.c.path.in_(list(paths)), is_unfinished)
+    return {paths[path] for path in connection.execute(query).scalars()}
 
 
 def _removed(connection: Connection) -> dict[int, Any]:

@@ -154,7 +154,7 @@ class Check:
         original = videos.alias()
         content = content_of_video()
         own = select(func.count()).where(predictions.c.video_id == content, that_counts())
-        names = ("id", "name", "size", "sha256", "state", "duplicate_of")
+        names = ("id", "name", "size", "sha256", "state", "duplicate_of", "dropped_at")
         query = select(
             *(videos.c[name] for name in names),
             *PLACES,
@@ -170,7 +170,8 @@ class Check:
         where = f"video {row.id} ({row.name})"
         if row.state in PREDICTED:
             yield from self._check_prediction(row, where)
-            if row.is_finished and row.destination is None:
+            # A duplicate that was dropped has no file, and none is missed.
+            if row.is_finished and row.destination is None and row.dropped_at is None:
                 yield from self._check_file(row, where)
         elif not self._is_running and not row.is_finished:
             yield from self._check_unfinished(row, where)

@@ -40,6 +40,7 @@ YOUNG = timedelta(days=7)  # a database in which nothing is older is new, or was
 READ_AT_ONCE = 1000
 REMOVED = 100  # in one transaction: the daemon waits for it
 PAUSE = 0.05  # seconds between transactions
+_FILE = (videos.c.id, videos.c.path, videos.c.size, videos.c.dropped_at)
 _FOLDERS = ("classified", "labelled", "duplicates", "failed")
 
 
@@ -102,9 +103,11 @@ class Retention:
         gone = list(self._gone(now))
         gone_twice = [video for video in gone if video in self._gone_before]
         self._gone_before = frozenset(gone)
-        if len(gone) > total / 2:
+        # Duplicates that were dropped say nothing of a disk that may be away.
+        taken = len(gone) - self._n_dropped(gone)
+        if taken > total / 2:
             hint = "raise keep_days or keep_videos, and lower it again step by step"
-            raise VidwatchError(f"{len(gone)} of {total} would go, which is more than half; {hint}")
+            raise VidwatchError(f"{taken} of {total} would go, which is more than half; {hint}")
         if not gone_twice:
             return 0
         self._back_up(now)
@@ -116,6 +119,16 @@ class Retention:
         text = "rows of %d videos removed, whose files are gone (keep_days, keep_videos)"
         log.info(text, removed)
         return removed
+
+    def _n_dropped(self, ids: Sequence[int]) -> int:
+        """How many of these videos are duplicates whose files vidwatch has removed itself."""
+        count = select(func.count()).where(videos.c.dropped_at.is_not(None))
+        with self._engine.begin() as connection:
+            return sum(
+                connection.scalar(count.where(videos.c.id.in_(ids[first : first + READ_AT_ONCE])))
+                or 0
+                for first in range(0, len(ids), READ_AT_ONCE)
+            )
 
     def _require_folders(self) -> None:
         """Check that no disk or share is away: then all files on it would look taken away."""
@@ -145,7 +158,7 @@ class Retention:
         while rows := self._read_rows(end, oldest):
             for row in rows:
                 self._progress()
-                if row.id in near_labels or not _is_gone(row.path, row.size):
+                if row.id in near_labels or not _has_no_file(row):
                     continue
                 n += 1
                 is_too_many = bool(self._keep_videos) and n > self._keep_videos
@@ -168,7 +181,7 @@ class Retention:
     def _read_rows(self, below: int, oldest: datetime) -> Sequence[Any]:
         """The next videos below an id that may go, the newest first."""
         is_old = (videos.c.finished_at < oldest).label("is_old")
-        query = select(videos.c.id, videos.c.path, videos.c.size, is_old)
+        query = select(*_FILE, is_old)
         query = query.where(videos.c.id < below, _may_go())
         with self._engine.begin() as connection:
             newest_first = query.order_by(videos.c.id.desc())
@@ -179,7 +192,7 @@ class Retention:
 
         Gives how many were removed.
         """
-        paths = {row.id: row.path for row in self._files(ids) if _is_gone(row.path, row.size)}
+        paths = {row.id: row.path for row in self._files(ids) if _has_no_file(row)}
         due = select(videos.c.id, videos.c.path).where(videos.c.id.in_(list(paths)), _may_go())
         copy = videos.alias()
         has_copy = select(copy.c.id).where(copy.c.duplicate_of == videos.c.id).exists()
@@ -187,7 +200,12 @@ class Retention:
             going = [row.id for row in connection.execute(due) if paths[row.id] == row.path]
             these = videos.c.id.in_(going)
             # A duplicate and its original may be in the same batch.
-            connection.execute(delete(videos).where(these, videos.c.duplicate_of.is_not(None)))
+            is_copy = and_(these, videos.c.duplicate_of.is_not(None))
+            # A duplicate was the first video itself, and has a prediction, if another one took its
+            # place.
+            copies = list(connection.execute(select(videos.c.id).where(is_copy)).scalars())
+            connection.execute(delete(predictions).where(predictions.c.video_id.in_(copies)))
+            connection.execute(delete(videos).where(is_copy))
             without_copy = select(videos.c.id).where(these, not_(has_copy))
             going = list(connection.execute(without_copy).scalars())
             connection.execute(delete(predictions).where(predictions.c.video_id.in_(going)))
@@ -196,7 +214,7 @@ class Retention:
             return len(ids) - left
 
     def _files(self, ids: list[int]) -> Sequence[Any]:
-        query = select(videos.c.id, videos.c.path, videos.c.size).where(videos.c.id.in_(ids))
+        query = select(*_FILE).where(videos.c.id.in_(ids))
         with self._engine.begin() as connection:
             return connection.execute(query).all()
 
@@ -222,6 +240,11 @@ def _near_labels(connection: Connection, below: int) -> set[int]:
         arrived_by_itself.c.is_near == 1, arrived_by_itself.c.video_id < below
     )
     return set(connection.execute(near.execution_options(yield_per=READ_AT_ONCE)).scalars())
+
+
+def _has_no_file(row: Any) -> bool:
+    """Whether a video's file is gone; another one may lie where a duplicate was that we dropped."""
+    return row.dropped_at is not None or _is_gone(row.path, row.size)
 
 
 def _is_gone(path: bytes, size: int) -> bool:

@@ -50,6 +50,8 @@ class RecentVideo:
     """The class of its label, or of a copy's; None if it has none."""
     duplicate_of: int | None
     """The first video with the same content, whose prediction this is; None if it is its own."""
+    dropped: bool
+    """Whether its file was removed, since another one has the same content."""
     at: datetime
     """When the video was finished."""
     model: str
@@ -71,6 +73,7 @@ class RecentVideo:
             "read_share": self.read_share,
             "label": self.label,
             "duplicate_of": self.duplicate_of,
+            "dropped": self.dropped,
             "at": self.at.isoformat(),
             "model": self.model,
             "starter": self.starter,
@@ -278,6 +281,7 @@ def _recent(connection: Connection) -> list[RecentVideo]:
             read_share=row[predictions.c.read_share],
             label=label_of(connection, row["content"]),
             duplicate_of=row[videos.c.duplicate_of],
+            dropped=row[videos.c.dropped_at] is not None,
             at=row[videos.c.finished_at],
             model=row["model"],
             starter=is_outgrown and row["model"] == "starter",

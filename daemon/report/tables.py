@@ -166,6 +166,8 @@ def _remarks(video: RecentVideo, now: datetime) -> str:
         remarks.append("starter")
     if video.duplicate_of:
         remarks.append(f"as video {video.duplicate_of}")
+    if video.dropped:
+        remarks.append("dropped")
     if video.unsure:
         remarks.append("unsure")
     if strange := familiarity_in_words(video.familiarity):

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DatabaseError, OperationalError
 
-from daemon.classify.pipeline import Pipeline, PipelineSettings, StoppedError
+from daemon.classify.filing import StoppedError
+from daemon.classify.pipeline import Pipeline, PipelineSettings
 from daemon.database.connection import connect, damaged, is_damage
 from daemon.database.devices import follow_devices
 from daemon.database.integrity import require_whole
@@ -197,7 +198,8 @@ def build(
     patiently(lambda: follow_setting(queue.engine, home, settings.group_pattern), stop, lock)
     decisions = Decisions(queue.engine)
     _resume_training(home, decisions, stop, lock, once=once)
-    predictions = Predictions(queue.engine, settings.review_share)
+    leaves = settings.duplicates == "leave"
+    predictions = Predictions(queue.engine, settings.review_share, leave_duplicates=leaves)
     loader = _loader(home, settings, predictions, decisions, lock)
     stack.callback(loader.close)
     predictor = patiently(lambda: loader.first(now()), stop, lock)
@@ -277,6 +279,7 @@ def _pipeline_settings(
         inbox_is_there=lambda: home.why_no_inbox() is None,
         may_begin=space.is_enough,
         progress=progress,
+        drop_duplicates=settings.duplicates == "drop",
     )
 
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from sqlalchemy.exc import DatabaseError, OperationalError
 
-from daemon.classify.pipeline import StoppedError
+from daemon.classify.filing import StoppedError
 from daemon.database.connection import is_locked, is_passing
 from daemon.home.folder import Lock
 from daemon.service.stopping import Stop

@@ -15,7 +15,16 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-BENCHMARKS = ("decode", "forward", "report", "pipeline", "training", "store", "start")
+BENCHMARKS = (
+    "decode",
+    "forward",
+    "report",
+    "pipeline",
+    "duplicates",
+    "training",
+    "store",
+    "start",
+)
 
 
 def main() -> None:

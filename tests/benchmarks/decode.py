@@ -138,13 +138,13 @@ def _images(paths: list[Path]) -> Iterator[Any]:
                 yield frame.to_ndarray(format="rgb24")
 
 
-def _repeat(short: Path, path: Path) -> None:
+def _repeat(short: Path, path: Path, times: int = TIMES) -> None:
     """The same packets, over and over."""
     with av.open(str(short)) as source, av.open(str(path), "w") as container:
         template = source.streams.video[0]
         stream = container.add_stream_from_template(template)
         length = round(SECONDS / template.time_base)
-        for turn in range(TIMES):
+        for turn in range(times):
             source.seek(0)
             for packet in source.demux(template):
                 if packet.size:

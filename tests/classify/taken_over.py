@@ -22,7 +22,7 @@ from daemon.classify import decoder
 from daemon.classify.job import Job, Orders
 from daemon.classify.reading import read
 from daemon.classify.reply import _HEAD, _MAGIC, Failure, Kind
-from learner.spec import ClipSpec, ReadOptions
+from learner.spec import ClipSpec
 
 libc = ctypes.CDLL(None, use_errno=True)
 MARK = b"take over: "
@@ -133,6 +133,7 @@ DEEDS: dict[str, Deed] = {
     "a byte now and then": lambda pipe, folder: trickle(pipe, 600),
     "that it is ready": lambda pipe, folder: send(pipe, head(Kind.READY)),
     "a second reply": lambda pipe, folder: send(pipe, 2 * (head(Kind.REFUSED, 4) + b"damn")),
+    "a hash alone": lambda pipe, folder: send(pipe, head(Kind.HASH, frames_read=0)),
     "an unknown kind": lambda pipe, folder: send(pipe, head(77)),
     "a long text": lambda pipe, folder: send(pipe, head(Kind.REFUSED, 65535) + b"x" * 65535),
     "no frame read": lambda pipe, folder: send(pipe, head(Kind.CLIP, frames_read=0) + FRAMES),
@@ -220,17 +221,15 @@ def main() -> None:
         if not (isinstance(reply, Failure) and "SentError" in reply.text):
             real_send(pipe, token, reply)
 
-    def read_job(job: Job, orders: Orders) -> Any:
+    def read_it(job: Job, orders: Orders) -> Any:
         global token
         token = job.token
-        return real_reply(job, orders)
-
-    def read_it(path: bytes, identity: Any, spec: ClipSpec, reading: ReadOptions) -> Any:
-        text = Path(os.fsdecode(path)).read_bytes()
+        path = Path(os.fsdecode(job.path))
+        text = path.read_bytes()
         if not text.startswith(MARK):
-            return read(path, identity, spec, reading)
+            return read(job, orders)
         deed = text.removeprefix(MARK).decode()
-        folder = bytes(Path(os.fsdecode(path)).with_name("went-off"))
+        folder = bytes(path.with_name("went-off"))
         if deed in TRIES:
             TRIES[deed](pipes[0], folder)
             raise RuntimeError("it could")
@@ -240,8 +239,6 @@ def main() -> None:
     real_send = decoder.send
     decoder.send = send_kept
     decoder.read = read_it
-    real_reply = decoder._reply
-    decoder._reply = read_job
     decoder.main()
 
 

@@ -18,9 +18,11 @@ from homes import START, MadeHome
 from sqlalchemy.exc import OperationalError
 
 from daemon.classify.decoding import Decoders, DecoderSettings, Undecoded
-from daemon.classify.pipeline import Pipeline, PipelineSettings, StoppedError
-from daemon.classify.predictor import BusyError, Outcome, Predictor
+from daemon.classify.filing import StoppedError
+from daemon.classify.pipeline import Pipeline, PipelineSettings
+from daemon.classify.predictor import BusyError, Outcome, Predictor, Result
 from daemon.database.connection import connect
+from daemon.database.predictions import Predictions
 from daemon.database.records import Move
 from daemon.database.tables import predictions
 from daemon.home.identity import Identity, identify
@@ -79,8 +81,9 @@ class House(MadeHome):
     Each round is an hour later, so that no test waits for a pause.
     """
 
-    def __init__(self, root: Path, decoders: Decoders) -> None:
+    def __init__(self, root: Path, decoders: Decoders, duplicates: str = "keep") -> None:
         super().__init__(root, now=START, model="m", classes=["dark", "red"])
+        self.predictions = Predictions(self.engine, leave_duplicates=duplicates == "leave")
         self.classify = Brightness()
         self.may_begin = True
         self.stopping = False
@@ -97,6 +100,7 @@ class House(MadeHome):
                 inbox_is_there=self.inbox.exists,
                 may_begin=lambda: self.may_begin,
                 progress=self.progress,
+                drop_duplicates=duplicates == "drop",
             ),
         )
 
@@ -213,6 +217,7 @@ def test_modified_during_check_a_file_waits_until_it_is_whole_again(
         """Reads for real, while someone goes on writing the file."""
 
         decode = staticmethod(decoders.decode)
+        hash = staticmethod(decoders.hash)
 
         def outcome(self, future: Future[Clip]) -> Clip | Undecoded:
             clip = decoders.outcome(future)
@@ -257,11 +262,12 @@ def test_an_inbox_that_is_away_for_a_while_loses_no_file(house: House) -> None:
 
 def test_an_inbox_that_is_away_between_prediction_and_move_delays_the_move(house: House) -> None:
     house.drop("a.avi")
-    file = house.pipeline._file
-    house.pipeline._file = lambda moves, now: None  # type: ignore[method-assign]
+    filing = house.pipeline._filing
+    file = filing.file
+    filing.file = lambda moves, now: None  # type: ignore[method-assign]
     for _ in range(10):
         house.pipeline.step(house.now)
-    house.pipeline._file = file  # type: ignore[method-assign]
+    filing.file = file  # type: ignore[method-assign]
     house.inbox.rename(house.root / "away")
     house.pipeline.step(house.now)
     assert [(row.state, row.finished_at) for row in house.rows()] == [("classified", None)]
@@ -315,16 +321,19 @@ def test_a_clip_that_the_model_refuses_fails_and_the_others_go_on(house: House) 
 class Crashing:
     """A reader whose decoder crashes on every file."""
 
-    def decode(self, path: bytes, identity: Identity) -> Future[Clip]:
-        future: Future[Clip] = Future()
+    def decode(self, path: bytes, identity: Identity, sha256: str | None = None) -> Future[Clip]:
+        return self._crashed()
+
+    def hash(self, path: bytes, identity: Identity) -> Future[str]:
+        return self._crashed()
+
+    def _crashed(self) -> Future[Any]:
+        future: Future[Any] = Future()
         future.set_exception(RuntimeError())
         return future
 
-    def outcome(self, future: Future[Clip]) -> Clip | Undecoded:
+    def outcome(self, future: Future[Any]) -> Undecoded:
         return Undecoded("crashed", "its decoder crashed (signal SIGSEGV)")
-
-    def tend(self) -> None:
-        """It has no processes."""
 
 
 def test_a_file_that_crashes_its_decoder_fails_after_three_attempts(house: House) -> None:
@@ -447,14 +456,15 @@ def test_no_more_than_two_batches_are_in_hand_and_no_batch_is_larger_than_asked(
 def test_a_file_taken_away_after_its_prediction_is_left_where_it_is(house: House) -> None:
     path = house.drop("a.avi")
     moved = house.root / "labelled/a.avi"
-    move = house.pipeline._file
+    filing = house.pipeline._filing
+    move = filing.file
 
-    def taken_away(moves: list[Move], now: datetime) -> None:
+    def taken_away(moves: Sequence[Move], now: datetime) -> None:
         if moves and path.exists():
             path.rename(moved)
         move(moves, now)
 
-    house.pipeline._file = taken_away  # type: ignore[method-assign]
+    filing.file = taken_away  # type: ignore[method-assign]
     house.work()
     assert house.files() == {"labelled/a.avi"}
     assert [(row.state, row.finished_at is not None) for row in house.rows()] == [
@@ -520,14 +530,19 @@ class Touching:
         self.touch = touch
         self.times = 0
 
-    def decode(self, path: bytes, identity: Identity) -> Future[Clip]:
-        future = self.decoders.decode(path, identity)
+    def decode(self, path: bytes, identity: Identity, sha256: str | None = None) -> Future[Clip]:
+        return self._touched(self.decoders.decode(path, identity, sha256), path)
+
+    def hash(self, path: bytes, identity: Identity) -> Future[str]:
+        return self._touched(self.decoders.hash(path, identity), path)
+
+    def _touched(self, future: Future[Result], path: bytes) -> Future[Result]:
         wait([future])
         self.times += 1
         self.touch(Path(os.fsdecode(path)), self.times)
         return future
 
-    def outcome(self, future: Future[Clip]) -> Clip | Undecoded:
+    def outcome(self, future: Future[Result]) -> Result | Undecoded:
         return self.decoders.outcome(future)
 
 

@@ -63,6 +63,7 @@ def outcome(tmp_path: Path, decoders: Decoders) -> Decode:
                 "zeros for ever",
                 "a byte too many",
                 "that it is ready",
+                "a hash alone",
                 "an unknown kind",
                 "the reply to another file",
                 "a second reply",

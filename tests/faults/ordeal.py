@@ -219,6 +219,22 @@ class Ordeal(MadeHome):
         there = Counter(hashlib.sha256(path.read_bytes()).hexdigest() for path in self.kept_files())
         assert there == self.dropped, (self.dropped - there, there - self.dropped)
 
+    def require_each_content(self) -> None:
+        """Each content that was dropped is there at least once."""
+        there = {hashlib.sha256(path.read_bytes()).hexdigest() for path in self.kept_files()}
+        assert set(self.dropped) <= there, set(self.dropped) - there
+
+    def require_removed(self, copies: int) -> None:
+        """Each content is there once, and each of its other rows says that its file was removed."""
+        self.require_each_content()
+        contents = [hashlib.sha256(path.read_bytes()).hexdigest() for path in self.kept_files()]
+        assert sorted(contents) == sorted(self.dropped)
+        rows = "SELECT count(*) FROM videos WHERE state = 'filed' AND error IS NULL"
+        assert self.query(f"{rows} AND dropped_at IS NOT NULL") == [(copies,)]
+        assert self.query(rows) == [(self.dropped.total(),)]
+        done = self.command("check")
+        assert done.returncode == 0, done.stdout + done.stderr
+
     def require_well(self) -> None:
         """Nothing lost, nothing doubled, nothing left to do; `vidwatch check` agrees."""
         self.require_all_there()

@@ -110,3 +110,60 @@ def test_a_kill_at_a_step(ordeal: Ordeal, step: str, all_of_it: bool) -> None:
     ordeal.require_all_there()
     ordeal.work_off()
     ordeal.require_well()
+
+
+DROPPING = [
+    f"{function}:{when}"
+    for function in (
+        "daemon.classify.decoding:_hash",  # in a decoder: the daemon goes on
+        "daemon.database.predictions:Predictions.record_copies",
+        "daemon.classify.dropping:Dropping.drop",
+        "daemon.database.drops:Drops.begin",
+        "daemon.classify.dropping:Dropping._remove",
+        "daemon.home.doors:Doors.rename",
+        "daemon.home.doors:Doors.remove",
+        "daemon.home.moving:sync_folders",
+        "daemon.database.drops:Drops.complete",
+    )
+    for when in ("before", "after")
+]
+
+
+def kill_while_dropping(ordeal: Ordeal, step: str, times: int = 1) -> None:
+    """Six clips are filed, then come again twice each; two of the first files are gone by then."""
+    ordeal.environment["VIDWATCH_DUPLICATES"] = "drop"
+    for number in range(6):
+        ordeal.drop(number, f"inbox/{number}.avi")
+    ordeal.work_off()
+    for number in (0, 1):
+        next(ordeal.home.root.glob(f"classified/*/{number}.avi")).unlink()
+    for number in range(6):
+        for copy in range(2):
+            ordeal.drop(number, f"inbox/again{copy}/{number}.avi")
+    ordeal.start(f"{step}:{times}")
+    assert ordeal.wait_for(ordeal.reached.exists), "the step was never reached"
+    ordeal.kill()
+    ordeal.require_each_content()
+    ordeal.work_off()
+    ordeal.require_removed(10)
+
+
+@pytest.mark.parametrize("step", DROPPING[::2])
+def test_each_step_of_dropping_is_a_function_of_the_program(step: str) -> None:
+    module, function, _ = step.split(":")
+    assert callable(attrgetter(function)(importlib.import_module(module)))
+
+
+@pytest.mark.parametrize(
+    "step", ["daemon.home.doors:Doors.rename:after", "daemon.home.doors:Doors.remove:after"]
+)
+def test_a_kill_before_and_after_a_duplicate_is_removed(ordeal: Ordeal, step: str) -> None:
+    # The first two names that are changed are those of clips that are classified anew.
+    kill_while_dropping(ordeal, step, times=3 if "rename" in step else 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("times", [1, 4])
+@pytest.mark.parametrize("step", DROPPING)
+def test_a_kill_at_a_step_of_dropping(ordeal: Ordeal, step: str, times: int) -> None:
+    kill_while_dropping(ordeal, step, 1 if "drop:" in step or "Drops" in step else times)

@@ -219,6 +219,20 @@ def test_a_clip_that_was_moved_is_not_removed(shelf: Shelf) -> None:
     assert shelf.labelled() == [("a.avi", "dog"), *ALL[1:]]
 
 
+def test_a_clip_on_its_way_back_through_the_inbox_keeps_its_label(shelf: Shelf) -> None:
+    path = shelf.root / "inbox/a.avi"
+    (shelf.root / "labelled/cat/a.avi").rename(path)
+    shelf.enqueue(path)
+    shelf.tend(minutes=10)
+    assert shelf.labelled() == ALL
+    path.unlink()  # and if it goes from there, too, it takes its label with it
+    (video,) = shelf.claim()
+    shelf.queue.wait(video.id, shelf.now)
+    shelf.queue.give_up(video.id, "vanished before it could be read", shelf.now)
+    shelf.tend()
+    assert shelf.labelled() == ALL[1:]
+
+
 def test_a_label_that_is_given_while_the_clip_is_gone_stays(shelf: Shelf) -> None:
     """As by a person who relabels it on a page that was loaded before."""
     video = int(shelf.row(shelf.root / "labelled/cat/a.avi")["id"])

@@ -216,6 +216,20 @@ def test_what_is_wrong_is_found_and_repaired_on_demand_and_no_clip_is_lost(
     assert [clip for clip in before if clip not in after] == []
 
 
+def test_a_duplicate_that_was_dropped_is_not_missed(room: ReviewedHome) -> None:
+    """Nor is another clip that came under its name since a wrong one."""
+    (copy,) = (room.home.root / "duplicates").glob("*.avi")
+    copy.unlink()
+    path = room.home.inbox / "copy.avi"
+    dropped = f"dropped_at = '2026-01-02 00:00:00', path = CAST('{path}' AS BLOB)"
+    change(room, f"UPDATE videos SET {dropped} WHERE duplicate_of IS NOT NULL")
+    for _ in range(2):
+        look = Check(room.home, quick=False, may_repair=False, progress=lambda done, of: None)
+        assert list(look.findings()) == []
+        assert look.gone == []
+        path.write_bytes(b"another one")
+
+
 def content_changed(room: ReviewedHome) -> None:
     path = room.home.root / "classified" / "bright" / "a.avi"
     info = path.stat()

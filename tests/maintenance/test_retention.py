@@ -10,6 +10,7 @@ from homes import MadeHome
 from sqlalchemy import func, insert, select
 
 from daemon.database.connection import connect
+from daemon.database.contents import take_place
 from daemon.database.tables import labels, predictions, videos
 from daemon.home.settings import Settings
 from daemon.maintenance.backup import Backups, backups_in
@@ -136,6 +137,25 @@ def test_an_original_goes_after_its_duplicates_only(shelf: Shelf) -> None:
     assert shelf.tend(keep_days=30) == 2
     assert {original, copy} <= set(shelf.ids())
     assert not {alone, other_copy} & set(shelf.ids())
+
+
+def test_rows_of_dropped_duplicates_go_though_they_are_most_of_all(shelf: Shelf) -> None:
+    (original,) = shelf.clips(1, kept=True)
+    shelf.clips(20, kept=True, duplicate_of=original, dropped_at=OLD)
+    (newest,) = shelf.clips(1, kept=True)
+    assert shelf.tend(keep_days=30) == 20
+    assert shelf.ids() == [original, newest]
+
+
+def test_a_video_whose_place_another_one_took_goes_with_its_prediction(shelf: Shelf) -> None:
+    shelf.clips(10, kept=True)
+    (former,) = shelf.clips(1, kept=False)
+    (first,) = shelf.clips(1, kept=True)
+    shelf.clips(1, kept=True)
+    with shelf.writing() as connection:
+        take_place(connection, former, first)
+    assert shelf.tend(keep_days=30) == 1
+    assert former not in shelf.ids()
 
 
 def test_a_file_that_was_gone_for_a_moment_keeps_its_row(shelf: Shelf) -> None:

@@ -10,6 +10,7 @@ from homes import MadeHome
 from rich.console import Console
 
 from daemon.database.connection import connect
+from daemon.database.drops import Drops
 from daemon.database.predictions import Predictions
 from daemon.home.folder import Home
 from daemon.home.folders import Folders
@@ -271,3 +272,20 @@ def test_status_shows_the_label_of_a_clip_also_beside_its_duplicates(home: Home)
     recent = {row["name"]: row["label"] for row in read_status(home, NOW).to_json()["recent"]}
     assert recent == {"first.mp4": "Biking", "again.mp4": "Biking", "other.mp4": None}
     assert f"labelled Biking, as video {first}" in shown(home)
+
+
+def test_status_says_that_a_duplicate_was_dropped(home: Home) -> None:
+    with made_at(home) as made:
+        made.arrive("first.mp4", "one content")
+        made.predict_and_file()
+        again = made.arrive("again.mp4", "one content")
+        made.predict()
+        drops = Drops(made.engine)
+        moves = made.queue.moves(made.now)
+        first_at = drops.first_at(1)
+        assert first_at
+        assert drops.begin(moves, {1: first_at}, made.now) == moves
+        drops.complete(moves, made.now)
+    recent = {row["id"]: row["dropped"] for row in read_status(home, NOW).to_json()["recent"]}
+    assert recent == {1: False, again: True}
+    assert "as video 1, dropped" in shown(home)

@@ -1,0 +1,121 @@
+"""Moves the files of predicted and failed videos to where they belong, or drops duplicates."""
+
+import errno
+import logging
+import os
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from daemon.classify.dropping import Dropping
+from daemon.database.drops import Drops
+from daemon.database.queue import Queue
+from daemon.database.records import Move, Moved
+from daemon.home.folders import Folders
+from daemon.home.identity import display_name, identify, lies_at
+from daemon.home.moving import move_file, sync_folders
+from daemon.home.reasons import write_reason
+from daemon.home.texts import printable
+
+log = logging.getLogger(__name__)
+
+
+class StoppedError(Exception):
+    """The work at hand is to be left for the next start."""
+
+
+class Filing:
+    """Ends what is done with a video's file. What cannot be moved now is tried again later."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        folders: Folders,
+        inbox_is_there: Callable[[], bool],
+        progress: Callable[[], None],
+        *,
+        drop_duplicates: bool,
+    ) -> None:
+        """Nothing is moved yet.
+
+        Args:
+            queue: Says what is to be moved, and where it is noted.
+            folders: The home's folders.
+            inbox_is_there: Whether the inbox is there: without it, no file counts as gone.
+            progress: Called while files are copied or compared; raises `StoppedError` to end it.
+            drop_duplicates: Whether duplicates in the inbox are removed.
+        """
+        self._queue = queue
+        self._root = folders.root
+        self._inbox_is_there = inbox_is_there
+        self._progress = progress
+        self._drop_duplicates = drop_duplicates
+        self._dropping = Dropping(Drops(queue.engine), folders, progress)
+
+    def file(self, moves: Sequence[Move], now: datetime) -> None:
+        """Move these files, as the queue gave them, or drop them."""
+        begun = [move for move in moves if move.dropped_at is not None]
+        there = self._dropping.finish(begun, now) if begun else []
+        moves = [move for move in moves if move.dropped_at is None or move in there]
+        is_dropped = self._drop_duplicates and self._dropping.may_drop
+        # First all others: a duplicate goes only if the first file rests where it belongs.
+        duplicates = [move for move in moves if is_dropped and is_dropped(move)]
+        self._move_all([move for move in moves if move not in duplicates], now)
+        if duplicates:
+            try:
+                self._move_all(self._dropping.drop(duplicates, now), now)
+            except StoppedError:
+                unmoved = [move.id for move in duplicates if not _may_be_gone(move)]
+                self._queue.moved({}, now, unmoved)
+
+    def _move_all(self, moves: Sequence[Move], now: datetime) -> None:
+        moved: dict[int, Moved] = {}
+        unmoved: list[int] = []
+        touched: set[bytes] = set()  # folders
+        for done, move in enumerate(moves):
+            try:
+                moved[move.id] = self._move(move)
+            except StoppedError:
+                unmoved = [left.id for left in moves[done:] if not _may_be_gone(left)]
+                break
+            except OSError as error:
+                source = os.fsdecode(os.path.dirname(move.path))
+                target = os.fsdecode(os.path.dirname(move.destination))
+                reason = f"cannot be moved from {source} to {target} ({error.strerror})"
+                trouble = printable(reason)
+                text = "%s: %s, is tried again (id=%d)"
+                log.warning(text, printable(display_name(move.path)), trouble, move.id)
+                self._queue.postpone_move(move.id, trouble, now, is_begun=_may_be_gone(move))
+                continue
+            if (path := moved[move.id].path) is not None:
+                touched |= {os.path.dirname(move.path), os.path.dirname(path)}
+        if moved or unmoved:
+            sync_folders(touched)
+            self._queue.moved(moved, now, unmoved)
+
+    def _move(self, move: Move) -> Moved:
+        destination = move.destination
+
+        def redirect(path: bytes) -> None:
+            nonlocal destination
+            self._queue.redirect(move.id, destination, path)
+            destination = path
+
+        path = move_file(
+            move.path,
+            move.destination,
+            move.identity,
+            move.sha256,
+            redirect,
+            self._progress,
+            root=self._root,
+        )
+        if path is None and not self._inbox_is_there():
+            raise OSError(errno.ENOENT, "the inbox is not there")
+        if path and move.reason:
+            write_reason(path, move.reason, self._root)
+        return Moved(path, destination, identify(path) if path else None)
+
+
+def _may_be_gone(move: Move) -> bool:
+    """Whether a file may have left the place that it is to be moved from."""
+    return not lies_at(move.path, move.identity)

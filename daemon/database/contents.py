@@ -1,0 +1,163 @@
+"""Which videos have the same content, and which of them is the first one.
+
+The first video of a content has its prediction and its labels. The others are its duplicates, as
+long as its file is there. If it is gone, the next video of that content takes its place.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine, bindparam, or_, select, update
+
+from daemon.database.expressions import own_group, stands, that_counts
+from daemon.database.tables import PREDICTED, labels, predictions, videos
+from daemon.home.folders import Folders
+from daemon.home.identity import identify
+from learner import files
+
+# Built once: they run for each batch, and building one takes longer than running it.
+_SAME_SIZE = (
+    select(videos.c.id)
+    .where(videos.c.size == bindparam("size"), videos.c.sha256.is_not(None))
+    .limit(1)
+)
+_FIRSTS = (
+    select(videos, predictions.c.read_share)
+    .join(predictions, predictions.c.video_id == videos.c.id)
+    .where(videos.c.sha256.in_(bindparam("contents", expanding=True)))
+    .where(videos.c.duplicate_of.is_(None), that_counts())
+    .order_by(videos.c.id)
+)
+
+
+@dataclass(frozen=True)
+class First:
+    """The first video of a content."""
+
+    id: int
+    sha256: str
+    path: bytes
+    size: int
+    mtime_ns: int
+    others: tuple[bytes, ...]
+    """Where its file may lie besides: where it is being moved, or belongs."""
+    was_whole: bool
+    """Whether all of the clip was there when it was predicted."""
+
+    def is_there(
+        self, besides: Collection[bytes] = (), progress: Callable[[], None] | None = None
+    ) -> bool:
+        """Whether its file is there, with the same content; True if it cannot be found out now.
+
+        Args:
+            besides: Paths that do not count: other videos' files lie there now.
+            progress: Called now and then while the file is read. It is read if its date has
+                changed, as after a copy of the whole home.
+        """
+        return any(
+            self._lies_at(path, progress)
+            for path in (self.path, *self.others)
+            if path not in besides
+        )
+
+    def _lies_at(self, path: bytes, progress: Callable[[], None] | None) -> bool:
+        try:
+            there = identify(path)
+            if there is None or there.size != self.size:
+                return False
+            if there.mtime_ns == self.mtime_ns:
+                return True
+            return files.sha256_of(path, follow_links=False, progress=progress) == self.sha256
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+
+
+class Contents:
+    """What the database says of contents. Only reads."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def known_sizes(self, sizes: Iterable[int]) -> set[int]:
+        """Those of these sizes in bytes that a video whose content is known has."""
+        with self._engine.begin() as connection:
+            return {
+                size
+                for size in set(sizes)
+                if connection.execute(_SAME_SIZE, {"size": size}).first() is not None
+            }
+
+    def firsts(self, contents: Iterable[str]) -> dict[str, First]:
+        """The first videos of these contents, by SHA-256. Contents without a prediction have none.
+
+        Whether a first video's file is there is not looked at.
+        """
+        with self._engine.begin() as connection:
+            return firsts_in(connection, contents)
+
+
+def firsts_in(connection: Connection, contents: Iterable[str]) -> dict[str, First]:
+    """As `Contents.firsts`, in a transaction."""
+    found: dict[str, First] = {}
+    for row in connection.execute(_FIRSTS, {"contents": list(contents)}).mappings():
+        others = (row["moving_to"], row["destination"])
+        first = First(
+            id=row[videos.c.id],
+            sha256=row["sha256"],
+            path=row["path"],
+            size=row["size"],
+            mtime_ns=row["mtime_ns"],
+            others=tuple(path for path in others if path is not None),
+            was_whole=row["read_share"] == 1,
+        )
+        found.setdefault(first.sha256, first)
+    return found
+
+
+def take_place(connection: Connection, first: int, new: int) -> None:
+    """Let a new video take the place of the first one of its content, whose file is gone.
+
+    The former first video becomes a duplicate of the new one, as all its duplicates do. Its
+    prediction stays, but does not count for the content any more. Its labels do. Its group is that
+    of the new video if nothing states another: else one content could train a model, and judge it.
+    """
+    group = connection.scalar(select(videos.c.group).where(videos.c.id == first))
+    those = or_(videos.c.id == first, videos.c.duplicate_of == first)
+    connection.execute(update(videos).where(those).values(duplicate_of=new))
+    this = update(videos).where(videos.c.id == new)
+    connection.execute(this.where(videos.c.group.is_(None)).values(group=group or own_group(first)))
+    of_first = update(labels).where(labels.c.video_id == first)
+    # "folder" would say that the new video came with its label, and not into the inbox.
+    by_folder = of_first.where(labels.c.source == "folder")
+    connection.execute(by_folder.values(source="moved"))
+    connection.execute(of_first.values(video_id=new))
+
+
+def hand_label_over(connection: Connection, copy: int, original: int, folders: Folders) -> None:
+    """A label of a copy labels the content: it becomes one of the first video that holds it.
+
+    That video's file then rests where the label puts it.
+    """
+    of_copy = update(labels).where(labels.c.video_id == copy)
+    # "moved" would say of a withdrawal that the file was taken out of its class folder.
+    given = of_copy.where(labels.c.verdict != "withdrawn")
+    connection.execute(given.values(video_id=original, source="moved"))
+    connection.execute(of_copy.values(video_id=original))
+    row = connection.execute(select(videos).where(videos.c.id == original)).one()
+    label = _newest_label(connection, original)
+    if row.state not in PREDICTED or label is None:
+        return
+    at = row.moving_to or row.path
+    if row.destination is None and folders.class_folder(at) is None:
+        return
+    target = folders.resting_place(at, predicted=label, unsure=False, label=label)
+    this = update(videos).where(videos.c.id == original)
+    connection.execute(this.values(destination=target or row.moving_to))
+
+
+def _newest_label(connection: Connection, video_id: int) -> str | None:
+    of_video = select(labels.c["class"]).where(labels.c.video_id == video_id, stands())
+    name: str | None = connection.scalar(of_video.order_by(labels.c.id.desc()).limit(1))
+    return name
