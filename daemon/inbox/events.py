@@ -47,7 +47,7 @@ class _EndedError(Exception):
     """Nobody waits for the rest of a walk."""
 
 
-@dataclass
+@dataclass(repr=False)  # watchdog makes a text of it for each folder that is watched already
 class _Watches(InotifyWatchGroup):
     """Watches on a folder and all in it. However deep folders are nested, it does not recurse."""
 
@@ -69,6 +69,15 @@ class _Watches(InotifyWatchGroup):
         if is_shown(folder):
             self._add_callback(folder)
         return is_shown(folder)
+
+    def _move_watches(self, move_src_path: bytes, move_dst_path: bytes) -> bool:
+        """Give watches their new paths; False, so that all in the folder is watched anew.
+
+        If a folder is moved just after it was made, a folder in it may not be watched yet: it was
+        looked for under the old path.
+        """
+        super()._move_watches(move_src_path, move_dst_path)
+        return False
 
     def _recursive_simulate(self, src_path: bytes) -> list[InotifyEvent]:
         """No events for what is in a new folder: it is searched when its own event comes."""

@@ -2,6 +2,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
@@ -12,6 +13,7 @@ from watchdog.utils import BaseThread
 
 from daemon.home.folders import Found
 from daemon.home.identity import Identity, identify
+from daemon.inbox import events
 from daemon.inbox.watcher import Watcher, WatcherSettings
 
 SETTLE = 0.3
@@ -359,3 +361,25 @@ def test_files_of_a_folder_that_is_moved_within_the_inbox_or_into_it_are_found_b
     for folder in ("came/x", "shown/y"):
         (inbox / folder / "later.mp4").write_bytes(b"later")
     wait_for(lambda: {"came/x/later.mp4", "shown/y/later.mp4"} <= found.names(inbox))
+
+
+def test_a_folder_that_is_moved_while_the_folders_in_it_are_looked_for_is_watched_whole(
+    inbox: Path, found: Taken, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = events._Watches._add_callback
+
+    def add_after_the_move(watches: events._Watches, path: bytes) -> None:
+        if path == bytes(inbox / "before/x"):
+            with suppress(FileNotFoundError):
+                (inbox / "before").rename(inbox / "after")
+        add(watches, path)
+
+    begin_with_events(watcher)
+    search_no_more(watcher)
+    monkeypatch.setattr(events._Watches, "_add_callback", add_after_the_move)
+    (inbox.with_name("made") / "x").mkdir(parents=True)
+    inbox.with_name("made").rename(inbox / "before")
+    (inbox / "first.mp4").write_bytes(b"video")
+    wait_for(lambda: "first.mp4" in found.names(inbox))
+    (inbox / "after/x/later.mp4").write_bytes(b"later")
+    wait_for(lambda: "after/x/later.mp4" in found.names(inbox), 10)
