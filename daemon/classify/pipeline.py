@@ -10,17 +10,18 @@ import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from daemon.classify.batch_size import BatchSize
 from daemon.classify.decoding import Undecoded
+from daemon.classify.incomplete import CUT_SHORT, complete_at, seen_change
 from daemon.classify.predictor import BusyError, Outcome, Predictor, model_prediction
 from daemon.classify.versions import READ_AGAIN, Versions
 from daemon.database.predictions import Predictions
 from daemon.database.queue import ATTEMPTS, Queue
 from daemon.database.records import Claimed, Move, Moved, VideoPrediction
 from daemon.home.folders import Folders
-from daemon.home.identity import Identity, display_name, identify, is_there, lies_at
+from daemon.home.identity import display_name, identify, is_there, lies_at
 from daemon.home.moving import move_file, sync_folders
 from daemon.home.reasons import write_reason
 from daemon.home.texts import printable
@@ -45,7 +46,8 @@ class PipelineSettings:
     grace: timedelta
     """How long a file that is gone or has changed may take to be found again."""
     patience: timedelta
-    """A file that is cut short, and was changed less than this ago, may still be arriving."""
+    """A file that is cut short, and that vidwatch saw change less than this ago, may still be
+    arriving."""
     inbox_is_there: Callable[[], bool]
     """Whether the inbox is there: without it, no file counts as gone."""
     may_begin: Callable[[], bool]
@@ -180,10 +182,13 @@ class Pipeline:
             text = "%s: touched while it was read, is read again (id=%d)"
             log.info(text, _shown(path), video.id)
             self._queue.hold(video.id, now + READ_AGAIN)
-        elif _is_short(outcome) and (until := self._complete_at(video.identity, now)):
+        elif _is_short(outcome) and (
+            until := complete_at(video.changed_at, now, self._settings.patience)
+        ):
             text = "%s: cut short, read again later in case it is still arriving (id=%d)"
             log.info(text, _shown(path), video.id)
-            self._queue.hold(video.id, until)
+            changed = seen_change(video.changed_at, now)
+            self._queue.hold(video.id, until, CUT_SHORT, changed_at=changed)
         elif isinstance(outcome, Undecoded):
             self._give_up(video, outcome, now)
         else:
@@ -211,15 +216,6 @@ class Pipeline:
             if original:
                 text = f"a duplicate of video {original}, whose prediction counts"
             log.info("%s: %s (id=%d)", _shown(found.path), text, found.video_id)
-
-    def _complete_at(self, identity: Identity, now: datetime) -> datetime | None:
-        """When a file that is cut short, and was changed just now, counts as complete.
-
-        None if it does already.
-        """
-        changed = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=identity.mtime_ns / 1000)
-        is_recent = timedelta() <= now - changed < self._settings.patience
-        return changed + self._settings.patience if is_recent else None
 
     def _predict(self, clips: list[tuple[Claimed, Clip]]) -> list[VideoPrediction | VidwatchError]:
         """The predictions in order; for a clip that the model refuses, why."""

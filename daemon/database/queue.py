@@ -90,7 +90,10 @@ class Queue:
             rows = connection.execute(oldest).all()
             these = videos.c.id.in_([row.id for row in rows])
             connection.execute(update(videos).where(these).values(**claim))
-        return [Claimed(row.id, row.path, _identity(row)) for row in rows]
+        return [
+            Claimed(row.id, row.path, _identity(row), row.changed_at or row.arrived_at)
+            for row in rows
+        ]
 
     def renew_leases(self, now: datetime) -> None:
         """Note that what is in hand is still being worked on."""
@@ -107,7 +110,7 @@ class Queue:
         paused = update(videos).where(videos.c.retry_at.is_not(None), videos.c.state != "waiting")
         with self._begin() as connection:
             put_back = connection.execute(claimed.values(state="queued", **FREED))
-            connection.execute(paused.values(retry_at=None))
+            connection.execute(paused.values(retry_at=None, held=None))
             return put_back.rowcount
 
     def release(self, ids: Iterable[int]) -> None:
@@ -124,10 +127,19 @@ class Queue:
             change = {**FREED, "retry_at": until}
             connection.execute(_claimed(video_id).values(state="waiting", **change))
 
-    def hold(self, video_id: int, until: datetime) -> None:
-        """The file may still be arriving: read it again at `until`."""
+    def hold(
+        self, video_id: int, until: datetime, why: str | None = None, **more: datetime
+    ) -> None:
+        """Read the file again at `until`.
+
+        Args:
+            video_id: The video.
+            until: When.
+            why: What `vidwatch status` shows of it meanwhile; None if that is not worth a line.
+            more: Other columns that change, such as `changed_at`.
+        """
         with self._begin() as connection:
-            change = {**FREED, "retry_at": until}
+            change = {**FREED, "retry_at": until, "held": why, **more}
             connection.execute(_claimed(video_id).values(state="queued", **change))
 
     def missing(self, now: datetime) -> list[tuple[int, bytes]]:

@@ -136,6 +136,10 @@ videos = Table(
     # noted, the file lies here or at `path`. `destination` is never NULL meanwhile, and is another
     # place if a person labels the video meanwhile: then the file is moved on.
     Column("moving_to", LargeBinary),
+    # When vidwatch last saw its file change, before it was read. NULL in rows of an old vidwatch.
+    Column("changed_at", Utc),
+    # Why it is read again at `retry_at`, although nothing is wrong. NULL if it is not.
+    Column("held", Text),
     CheckConstraint(one_of("state", STATES), name="state"),
     Index("ix_videos_state_id", "state", "id"),
 )
@@ -156,7 +160,7 @@ Index("ix_videos_inode", videos.c.inode)
 Index("ix_videos_path", videos.c.path)
 Index("ix_videos_name", videos.c.name)
 # Each for a few rows among millions, which are looked up often.
-for _name in ("destination", "moving_to", "error", "trouble", "fingerprint"):
+for _name in ("destination", "moving_to", "error", "trouble", "held", "fingerprint"):
     Index(f"ix_videos_{_name}", videos.c.id, **_where(f"{_name} IS NOT NULL"))
 # An index of the column's values: they are looked up for each row that is removed.
 Index("ix_videos_duplicate_of", videos.c.duplicate_of, **_where("duplicate_of IS NOT NULL"))

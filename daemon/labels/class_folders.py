@@ -144,7 +144,7 @@ class ClassFolders:
     ) -> None:
         rows = _rows_here(connection, file.path)
         if rows and _is_same_file_again(rows[-1], file.identity):
-            _renew(connection, rows[-1], file.identity)
+            _renew(connection, rows[-1], file.identity, now)
         elif folder[0] == "classified" and _was_changed_after_filing(rows, file.identity):
             add_to_queue(connection, file, now)  # vidwatch had put it there: that is no label
         else:
@@ -311,11 +311,11 @@ def _is_same_file_again(row: Any, identity: Identity) -> bool:
     return bool(row.state != "failed" and row.size == identity.size)
 
 
-def _renew(connection: Connection, row: Any, identity: Identity) -> None:
+def _renew(connection: Connection, row: Any, identity: Identity, now: datetime) -> None:
     """Give a row the new identity of its file."""
     change: dict[str, Any] = identity._asdict()
     if row.state in ("waiting", "queued"):
-        change |= {**FREED, "state": "queued", "attempts": 0, "tries": 0}
+        change |= {**FREED, "state": "queued", "attempts": 0, "tries": 0, "changed_at": now}
     forget_device(connection, identity, row.id)
     connection.execute(update(videos).where(videos.c.id == row.id).values(**change))
 

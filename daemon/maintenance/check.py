@@ -25,6 +25,7 @@ from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.folders import Folders, Found
 from daemon.home.identity import Identity, identify, is_there
+from daemon.home.loose_files import HINT, loose_file_of
 from daemon.home.moving import sha256_if_readable
 from daemon.home.reasons import our_files, reason_texts
 from daemon.home.texts import shortened
@@ -154,7 +155,7 @@ class Check:
         original = videos.alias()
         content = content_of_video()
         own = select(func.count()).where(predictions.c.video_id == content, that_counts())
-        names = ("id", "name", "size", "sha256", "state", "duplicate_of")
+        names = ("id", "name", "inode", "size", "mtime_ns", "sha256", "state", "duplicate_of")
         query = select(
             *(videos.c[name] for name in names),
             *PLACES,
@@ -207,6 +208,10 @@ class Check:
             identity = identify(row.path)
         except OSError as error:
             yield Finding("file", path, f"cannot be accessed ({error.strerror}): {where}")
+            return
+        if identity is None and (loose := loose_file_of(self._home.root, row)):
+            problem = f"lies beside the class folders, without a label: {where}; {HINT}"
+            yield Finding("loose", str(loose), problem, harmless=True)
             return
         if identity is None or (identity.size != row.size and self._is_explained(row, identity)):
             problem = "was filed, and its file is not there any more"

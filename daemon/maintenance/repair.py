@@ -55,6 +55,7 @@ class Repair:
             "finished_at": None,
             "duplicate_of": None,
             "error": None,
+            "changed_at": now(),
         }
         self._change(row, **queued, **placed._asdict())
 
