@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from daemon.home.folders import is_left_alone
 from daemon.home.identity import Identity, lies_at
+from daemon.home.left_alone import LeftAlone
 from daemon.home.texts import printable
 from learner.texts import counted
 
@@ -16,6 +16,7 @@ HINT = "move them into labelled/<class>/, or into inbox/"
 def loose_files(root: Path) -> list[Path]:
     """The files directly in `labelled/` or `classified/` of the home at `root`, sorted."""
     found = []
+    left_alone = LeftAlone()
     for top in ("labelled", "classified"):
         try:
             with os.scandir(root / top) as entries:
@@ -23,7 +24,7 @@ def loose_files(root: Path) -> list[Path]:
         except OSError:  # that it is away is shown elsewhere
             continue
         found += [root / top / name for name in sorted(names)]
-    return [path for path in found if not is_left_alone(os.fsencode(path.name))]
+    return [path for path in found if not left_alone.file(os.fsencode(path.name))]
 
 
 def loose_file_of(root: Path, row: Any) -> Path | None:

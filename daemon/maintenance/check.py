@@ -244,7 +244,8 @@ class Check:
     def _check_files(self) -> Iterator[Finding]:
         texts = reason_texts(self._home.root / "failed")
         unread: list[OSError] = []
-        for files in our_files(self._home.root, texts, unread.append):
+        left_alone = settings.load_left_alone(self._home.settings)
+        for files in our_files(self._home.root, texts, unread.append, left_alone):
             for file in self._strangers(files):
                 yield self._check_stranger(file, texts.get(file.path, []))
         for error in unread:

@@ -11,6 +11,7 @@ from daemon.database.queue import Queue
 from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.folders import Folders, Found, group_at
+from daemon.home.left_alone import LeftAlone
 from daemon.home.mounts import filesystem_of, is_network
 from daemon.home.names import OtherNames
 from daemon.home.settings import Settings
@@ -40,6 +41,7 @@ def watchers(
         beat: Called with "inbox" or "labelled" as long as that watcher goes on.
     """
     pattern = compile_pattern(settings.group_pattern)
+    left_alone = LeftAlone(settings.ignore)
     root = os.fsencode(home.root)
     folders_of_home = Folders(home.root)
     class_folders = ClassFolders(queue.engine, folders_of_home)
@@ -69,6 +71,7 @@ def watchers(
             trouble=OperationalError,
             note=note,
             beat=lambda: beat(names[0]),
+            left_alone=left_alone,
         )
         return Watcher([os.fsencode(folder) for folder in folders], watcher_settings)
 

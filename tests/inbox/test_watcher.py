@@ -1,7 +1,7 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from operator import attrgetter
@@ -10,39 +10,12 @@ from pathlib import Path
 import pytest
 from deep import nested
 from watchdog.utils import BaseThread
+from watched import SETTLE, Taken, wait_for, watch
 
 from daemon.home.folders import Found
 from daemon.home.identity import Identity, identify
 from daemon.inbox import events
-from daemon.inbox.watcher import Watcher, WatcherSettings
-
-SETTLE = 0.3
-
-
-class Taken:
-    """Takes the files of a watcher, and knows them from then on, as the queue does."""
-
-    def __init__(self) -> None:
-        self.files: dict[bytes, Identity] = {}
-        self.calls = 0
-        self.notes: dict[str, str] = {}
-        self.noted: list[str] = []
-
-    def enqueue(self, whole: Sequence[Found]) -> None:
-        self.calls += len(whole)
-        self.files.update({file.path: file.identity for file in whole})
-
-    def unknown(self, files: Sequence[Found]) -> list[Found]:
-        return [file for file in files if file.identity not in self.files.values()]
-
-    def note(self, subject: str, text: str | None) -> None:
-        self.notes.pop(subject, None)
-        if text:
-            self.notes[subject] = text
-            self.noted.append(text)
-
-    def names(self, root: Path) -> set[str]:
-        return {os.path.relpath(os.fsdecode(path), root) for path in self.files}
+from daemon.inbox.watcher import Watcher
 
 
 @pytest.fixture
@@ -56,32 +29,11 @@ def inbox(tmp_path: Path) -> Path:
     return tmp_path / "inbox"
 
 
-def watch(inbox: Path, found: Taken, rescan: float = 3600, polling: bool = False) -> Watcher:
-    settings = WatcherSettings(
-        settle=SETTLE,
-        rescan=rescan,
-        polling=polling,
-        unknown=found.unknown,
-        take=found.enqueue,
-        trouble=ConnectionError,
-        note=found.note,
-        beat=lambda: None,
-    )
-    return Watcher([bytes(inbox)], settings)
-
-
 @pytest.fixture
 def watcher(inbox: Path, found: Taken) -> Iterator[Watcher]:
     watcher = watch(inbox, found)
     yield watcher
     watcher.stop()
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.02)
 
 
 def test_files_that_were_there_before_and_in_sub_folders_are_found(
