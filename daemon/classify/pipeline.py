@@ -24,6 +24,7 @@ from daemon.home.folders import Folders
 from daemon.home.identity import display_name, identify, is_there, lies_at
 from daemon.home.moving import move_file, sync_folders
 from daemon.home.reasons import write_reason
+from daemon.home.sidecars import Sidecars
 from daemon.home.texts import printable
 from learner.errors import VidwatchError
 from learner.video import Clip
@@ -92,6 +93,7 @@ class Pipeline:
         self._versions = Versions(queue, settings.grace)
         self._device = ThreadPoolExecutor(1, "device")
         self._must_recover = False
+        self._sidecars = Sidecars(folders.root)
 
     def step(self, now: datetime) -> bool:
         """One round; False if there was nothing to do."""
@@ -296,6 +298,8 @@ class Pipeline:
         )
         if path is None and not self._settings.inbox_is_there():
             raise OSError(errno.ENOENT, "the inbox is not there")
+        if path:
+            self._sidecars.follow(move.path, path, self._settings.progress)
         if path and move.reason:
             write_reason(path, move.reason, self._folders.root)
         return Moved(path, destination, identify(path) if path else None)

@@ -78,6 +78,13 @@ class Queue:
         with self.engine.begin() as connection:
             return other_names(connection, unknown)
 
+    def has_clip(self, stem: str) -> bool:
+        """Whether a video that did not fail has this name, with any ending."""
+        begins = and_(videos.c.name >= f"{stem}.", videos.c.name < f"{stem}/")  # "/" is next to "."
+        found = select(videos.c.id).where(begins, videos.c.state != "failed").limit(1)
+        with self.engine.begin() as connection:
+            return connection.execute(found).first() is not None
+
     def claim(self, limit: int, now: datetime) -> list[Claimed]:
         """Take the oldest queued videos into hand."""
         is_due = and_(videos.c.state == "queued", _is_due(now))

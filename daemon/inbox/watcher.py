@@ -193,6 +193,7 @@ class Watcher:
                     for file in self._settings.unknown(batch):
                         self.tracker.touch(file.path, now)
                     self._go_on()
+            self._settings.unknown([])  # the end: there may have been no file at all
         except self._settings.trouble as error:
             text = "folders cannot be searched now, trying again: %s"
             log.warning(text, _first_line(error))

@@ -19,6 +19,7 @@ from daemon.database.tables import PREDICTED, videos
 from daemon.home.folders import UNSURE, ClassFolder, Folders, Found, sub_folder
 from daemon.home.identity import Identity, display_name, is_there, lies_at
 from daemon.home.names import OtherNames
+from daemon.home.sidecars import Sidecars
 from daemon.home.texts import printable
 from daemon.labels.classes import KnownClasses, changed_names
 from daemon.labels.groups import regroup
@@ -40,6 +41,7 @@ class ClassFolders:
         self._folders = folders
         self._writer = engine.execution_options(writes=True)
         self._other_names = OtherNames(folders)
+        self._sidecars = Sidecars(folders.root)
         # Paths that a warning was logged for, so that it is logged once.
         self._warned: set[bytes] = set()
         # The classes of folders by the folders' names, so that they are checked once.
@@ -178,6 +180,7 @@ class ClassFolders:
         fail_others_at(connection, path, row["id"], now)
         connection.execute(update(videos).where(videos.c.id == row["id"]).values(**change))
         self._follow_group(connection, row, file)
+        self._sidecars.follow(row["path"], path)
         if not is_label:
             return bool(row["state"] == "waiting" or change["destination"])
         label = self._label_of(row["id"], folder)

@@ -28,6 +28,7 @@ from daemon.home.identity import Identity, identify, is_there
 from daemon.home.loose_files import HINT, loose_file_of
 from daemon.home.moving import sha256_if_readable
 from daemon.home.reasons import our_files, reason_texts
+from daemon.home.sidecars import is_sidecar
 from daemon.home.texts import shortened
 from daemon.labels.class_folders import is_label
 from daemon.labels.classes import KnownClasses
@@ -210,7 +211,7 @@ class Check:
             yield Finding("file", path, f"cannot be accessed ({error.strerror}): {where}")
             return
         if identity is None and (loose := loose_file_of(self._home.root, row)):
-            problem = f"lies beside the class folders, without a label: {where}; {HINT}"
+            problem = f"lies in no class folder, and has no label: {where}; {HINT}"
             yield Finding("loose", str(loose), problem, harmless=True)
             return
         if identity is None or (identity.size != row.size and self._is_explained(row, identity)):
@@ -265,16 +266,14 @@ class Check:
         return self._unknown([file for file in strangers if identify(file.path) == file.identity])
 
     def _unknown(self, files: Sequence[Found]) -> list[Found]:
-        """The files that no row explains.
-
-        But for those that a person has moved from one class folder to another: the daemon takes
-        that for a label. And but for second names of files that rows explain.
-        """
+        """The files that no row explains, without new labels, second names and sidecars."""
         with self._engine.begin() as connection:
             return [
                 file
                 for file in unexplained(connection, files)
-                if predicted_row(connection, file) is None and not other_names(connection, [file])
+                if predicted_row(connection, file) is None
+                and not other_names(connection, [file])
+                and not is_sidecar(file.path)
             ]
 
     @cached_property

@@ -20,6 +20,7 @@ from daemon.home.identity import display_name
 from daemon.home.moving import put_back
 from daemon.home.reasons import our_files, reason_texts
 from daemon.home.settings import load_left_alone
+from daemon.home.sidecars import Sidecars, is_sidecar
 from daemon.labels.class_folders import ClassFolders
 from daemon.labels.labels import newest_label
 from daemon.labels.queries import newest
@@ -42,8 +43,9 @@ def sort_files(engine: Engine, home: Home) -> tuple[int, int]:
         strangers, n_returned = _follow(engine, Folders(home.root), files)
         returned += n_returned
         for file in strangers:
-            if put_back(file, home.inbox) is not None:
+            if (placed := put_back(file, home.inbox)) is not None:
                 n_put_back += 1
+                Sidecars(os.fsencode(home.root)).follow(file.path, placed)
             for text in texts.get(file.path, ()):
                 Path(os.fsdecode(text)).unlink()
     return n_put_back, returned
@@ -99,7 +101,8 @@ def _follow(engine: Engine, folders: Folders, files: Sequence[Found]) -> tuple[l
             row = predicted_row(connection, file)
             # If the file of the row is still there, this one is a copy.
             if row is None or in_its_place(row) is not None:
-                strangers.append(file)
+                if not is_sidecar(file.path):
+                    strangers.append(file)
                 continue
             destination = _destination(row, file, folders)
             change = {
