@@ -22,7 +22,8 @@ def test_sidecars_travel_with_their_clips_and_are_no_failures(daemon: Daemon) ->
     for camera, shade in (("cam1", 1), ("cam2", 2)):
         clip = drop(daemon.inbox / camera, "MVI_1.MOV", shade)
         beside(clip, ".THM", ".jpg", ".XML")
-    again = daemon.inbox / "again.avi"
+    again = daemon.inbox / "later/again.avi"  # searched last, so it is the duplicate
+    again.parent.mkdir()
     again.write_bytes((daemon.inbox / "cam1/MVI_1.MOV").read_bytes())
     beside(again, ".SRT")
     torn = daemon.inbox / "torn.mp4"
