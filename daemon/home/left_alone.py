@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from daemon.home.identity import base_name
-from learner.classes import SYSTEM_FOLDERS
+from learner.classes import SYSTEM_FILES, SYSTEM_FOLDERS
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 # Patterns as in .gitignore. Whether letters are capital does not count.
 IGNORED = (
     *(rf"\{name}/" if name.startswith("#") else f"{name}/" for name in sorted(SYSTEM_FOLDERS)),
-    "Thumbs.db", "ehthumbs.db", "desktop.ini", "*Zone.Identifier",
+    *sorted(SYSTEM_FILES),
+    "*Zone.Identifier",
 )  # fmt: skip
 # Endings of a file's name while it is copied or downloaded. The file is renamed when it is whole.
 PARTIAL = (

@@ -17,14 +17,10 @@ from daemon.home.moving import copy_beside, sweep_copies, sync_folders
 from daemon.home.removable import require_removable
 from daemon.home.texts import printable
 from learner import files
+from learner.classes import SIDECARS
 
 log = logging.getLogger(__name__)
 
-# A person never brings one of these for itself.
-ONLY_SIDECARS = frozenset(
-    {b".thm", b".lrv", b".lrf", b".ctg", b".srt", b".gpx", b".xmp"},
-)
-SIDECARS = ONLY_SIDECARS | {b".jpg", b".jpeg", b".xml", b".wav"}
 LISTED = 1.0  # seconds for which a folder need not be listed again
 _SONY = re.compile(rb"(.+)m\d\d$")  # C0001M01.XML is of C0001.MP4
 _GOPRO = re.compile(rb"g[hpx](\d{6})$")  # GL010001.LRV is of GX010001.MP4
@@ -32,7 +28,7 @@ _GOPRO = re.compile(rb"g[hpx](\d{6})$")  # GL010001.LRV is of GX010001.MP4
 
 def is_sidecar(path: bytes) -> bool:
     """Whether a file has an ending of sidecars."""
-    return os.path.splitext(path)[1].lower() in SIDECARS
+    return os.fsdecode(os.path.splitext(path)[1]).lower() in SIDECARS
 
 
 def stems_of_sidecar(name: bytes) -> set[bytes]:

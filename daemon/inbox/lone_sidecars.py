@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 
 from daemon.home.folders import Found
 from daemon.home.identity import base_name
-from daemon.home.sidecars import ONLY_SIDECARS, is_sidecar, stems_of_sidecar
+from daemon.home.sidecars import is_sidecar, stems_of_sidecar
 from daemon.home.texts import shortened
+from learner.classes import ONLY_SIDECARS
 from learner.texts import counted
 
 FOLDERS = 64  # of which the names are kept
@@ -67,7 +68,7 @@ class LoneSidecars:
         since = self._since.setdefault(path, now)
         stem, ending = os.path.splitext(name)
         is_left = (
-            ending.lower() in ONLY_SIDECARS
+            os.fsdecode(ending).lower() in ONLY_SIDECARS
             or now - since < self._patience
             or self._has_clip(os.fsdecode(stem))
         )
