@@ -22,12 +22,26 @@ SYSTEM_FOLDERS = frozenset(
         "network trash folder", "temporary items", "__macosx",
     }
 )  # fmt: skip
+# Files that they make, in lower case.
+SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
+# Endings of the files that a camera writes beside a clip, under the clip's name. A person never
+# brings one of the first kind for itself.
+ONLY_SIDECARS = frozenset({".thm", ".lrv", ".lrf", ".ctg", ".srt", ".gpx", ".xmp"})
+SIDECARS = ONLY_SIDECARS | {".jpg", ".jpeg", ".xml", ".wav"}
 SHORTEST_MISSPELT = 4  # letters: of shorter names, too many differ by one letter
 
 
 def is_system_folder(name: str) -> bool:
     """Whether a folder of this name was made by a file server or an operating system."""
     return normal_name(name).lower() in SYSTEM_FOLDERS
+
+
+def is_no_clip(name: str) -> bool:
+    """Whether a file among clips is none, by its name: hidden, a system's, or a sidecar."""
+    name = name.lower()
+    ending = name[name.rfind(".") :] if "." in name else ""
+    is_of_system = name in SYSTEM_FILES or name.endswith("zone.identifier")
+    return name.startswith(".") or is_of_system or ending in SIDECARS
 
 
 def normal_name(name: str) -> str:

@@ -14,7 +14,7 @@ import torch
 
 from learner import files
 from learner.cache import Cache, Shelf
-from learner.classes import class_named, is_system_folder, normal_name, why_not_a_class
+from learner.classes import class_named, is_no_clip, is_system_folder, normal_name, why_not_a_class
 from learner.classifier import Classifier, decoded
 from learner.errors import VidwatchError
 from learner.folders import walk
@@ -308,7 +308,7 @@ def _files(root: Path) -> Iterator[Path]:
             yield from (
                 Path(os.fsdecode(folder), os.fsdecode(name))
                 for name in names
-                if not name.startswith(b".") and name != b"Thumbs.db"
+                if not is_no_clip(os.fsdecode(name))
             )
 
 

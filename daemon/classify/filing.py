@@ -14,6 +14,7 @@ from daemon.home.folders import Folders
 from daemon.home.identity import display_name, identify, lies_at
 from daemon.home.moving import move_file, sync_folders
 from daemon.home.reasons import write_reason
+from daemon.home.sidecars import Sidecars
 from daemon.home.texts import printable
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class Filing:
         self._inbox_is_there = inbox_is_there
         self._progress = progress
         self._drop_duplicates = drop_duplicates
+        self._sidecars = Sidecars(folders.root)
         self._dropping = Dropping(Drops(queue.engine), folders, progress)
 
     def file(self, moves: Sequence[Move], now: datetime) -> None:
@@ -111,6 +113,8 @@ class Filing:
         )
         if path is None and not self._inbox_is_there():
             raise OSError(errno.ENOENT, "the inbox is not there")
+        if path:
+            self._sidecars.follow(move.path, path, self._progress)
         if path and move.reason:
             write_reason(path, move.reason, self._root)
         return Moved(path, destination, identify(path) if path else None)

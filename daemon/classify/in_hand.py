@@ -8,10 +8,11 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from daemon.classify.decoding import Result, Undecoded
+from daemon.classify.incomplete import CUT_SHORT, complete_at, seen_change
 from daemon.classify.predictor import Reader
 from daemon.classify.versions import READ_AGAIN, Versions
 from daemon.database.contents import Contents
@@ -32,7 +33,8 @@ class Patience:
     grace: timedelta
     """How long a file that is gone or has changed may take to be found again."""
     completion: timedelta
-    """A file that is cut short, and was changed less than this ago, may still be arriving."""
+    """A file that is cut short, and that vidwatch saw change less than this ago, may still be
+    arriving."""
 
 
 class InHand:
@@ -179,24 +181,18 @@ class InHand:
             text = "%s: touched while it was read, is read again (id=%d)"
             log.info(text, _shown(path), video.id)
             self._queue.hold(video.id, now + READ_AGAIN)
-        elif _is_short(outcome) and (until := self._complete_at(video.identity, now)):
+        elif _is_short(outcome) and (
+            until := complete_at(video.changed_at, now, self._patience.completion)
+        ):
             text = "%s: cut short, read again later in case it is still arriving (id=%d)"
             log.info(text, _shown(path), video.id)
-            self._queue.hold(video.id, until)
+            changed = seen_change(video.changed_at, now)
+            self._queue.hold(video.id, until, CUT_SHORT, changed_at=changed)
         elif isinstance(outcome, Undecoded):
             self._give_up(video, outcome, now)
         else:
             return outcome
         return None
-
-    def _complete_at(self, identity: Identity, now: datetime) -> datetime | None:
-        """When a file that is cut short, and was changed just now, counts as complete.
-
-        None if it does already.
-        """
-        changed = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=identity.mtime_ns / 1000)
-        is_recent = timedelta() <= now - changed < self._patience.completion
-        return changed + self._patience.completion if is_recent else None
 
     def _give_up(self, video: Claimed, outcome: Undecoded, now: datetime) -> None:
         reason = outcome.reason

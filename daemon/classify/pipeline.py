@@ -38,7 +38,8 @@ class PipelineSettings:
     grace: timedelta
     """How long a file that is gone or has changed may take to be found again."""
     patience: timedelta
-    """A file that is cut short, and was changed less than this ago, may still be arriving."""
+    """A file that is cut short, and that vidwatch saw change less than this ago, may still be
+    arriving."""
     inbox_is_there: Callable[[], bool]
     """Whether the inbox is there: without it, no file counts as gone."""
     may_begin: Callable[[], bool]

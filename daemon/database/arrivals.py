@@ -54,6 +54,7 @@ def add_file(connection: Connection, file: Found, now: datetime) -> bool:
         return False  # it becomes `waiting` when its decoder is done, and the next search finds it
     if other and other.state in ("waiting", "queued"):
         anew = {**known, **identity, **FREED, "state": "queued", "attempts": 0, "tries": 0}
+        anew["changed_at"] = now
         connection.execute(update(videos).where(videos.c.id == other.id).values(**anew))
         return bool(other.state == "waiting")
     add_to_queue(connection, file, now)
@@ -65,7 +66,7 @@ def add_to_queue(connection: Connection, file: Found, now: datetime) -> int:
     row = {"name": display_name(file.path), "path": file.path, "group": file.group}
     row |= file.identity._asdict()
     forget_device(connection, file.identity)
-    new = insert(videos).values(**row, state="queued", arrived_at=now)
+    new = insert(videos).values(**row, state="queued", arrived_at=now, changed_at=now)
     return new_id(connection.execute(new))
 
 

@@ -89,6 +89,13 @@ class Queue:
         with self.engine.begin() as connection:
             return other_names(connection, unknown)
 
+    def has_clip(self, stem: str) -> bool:
+        """Whether a video that did not fail has this name, with any ending."""
+        begins = and_(videos.c.name >= f"{stem}.", videos.c.name < f"{stem}/")  # "/" is next to "."
+        found = select(videos.c.id).where(begins, videos.c.state != "failed").limit(1)
+        with self.engine.begin() as connection:
+            return connection.execute(found).first() is not None
+
     def claim(self, limit: int, now: datetime) -> list[Claimed]:
         """Take the oldest queued videos into hand."""
         is_due = and_(videos.c.state == "queued", _is_due(now))
@@ -101,7 +108,10 @@ class Queue:
             rows = connection.execute(oldest).all()
             these = videos.c.id.in_([row.id for row in rows])
             connection.execute(update(videos).where(these).values(**claim))
-        return [Claimed(row.id, row.path, _identity(row)) for row in rows]
+        return [
+            Claimed(row.id, row.path, _identity(row), row.changed_at or row.arrived_at)
+            for row in rows
+        ]
 
     def renew_leases(self, now: datetime) -> None:
         """Note that what is in hand is still being worked on."""
@@ -118,7 +128,7 @@ class Queue:
         paused = update(videos).where(videos.c.retry_at.is_not(None), videos.c.state != "waiting")
         with self._begin() as connection:
             put_back = connection.execute(claimed.values(state="queued", **FREED))
-            connection.execute(paused.values(retry_at=None))
+            connection.execute(paused.values(retry_at=None, held=None))
             return put_back.rowcount
 
     def release(self, ids: Iterable[int]) -> None:
@@ -135,10 +145,19 @@ class Queue:
             change = {**FREED, "retry_at": until}
             connection.execute(_claimed(video_id).values(state="waiting", **change))
 
-    def hold(self, video_id: int, until: datetime) -> None:
-        """The file may still be arriving: read it again at `until`."""
+    def hold(
+        self, video_id: int, until: datetime, why: str | None = None, **more: datetime
+    ) -> None:
+        """Read the file again at `until`.
+
+        Args:
+            video_id: The video.
+            until: When.
+            why: What `vidwatch status` shows of it meanwhile; None if that is not worth a line.
+            more: Other columns that change, such as `changed_at`.
+        """
         with self._begin() as connection:
-            change = {**FREED, "retry_at": until}
+            change = {**FREED, "retry_at": until, "held": why, **more}
             connection.execute(_claimed(video_id).values(state="queued", **change))
 
     def missing(self, now: datetime) -> list[tuple[int, bytes]]:

@@ -5,7 +5,13 @@ from datetime import datetime
 
 from daemon.home.identity import Identity, Version
 
-FREED = {"claimed_by": None, "lease_until": None, "retry_at": None, "trouble": None}
+FREED = {
+    "claimed_by": None,
+    "lease_until": None,
+    "retry_at": None,
+    "trouble": None,
+    "held": None,
+}
 """What a row says when nobody works on its video, and nothing is wrong with it."""
 
 
@@ -17,6 +23,8 @@ class Claimed:
     path: bytes
     identity: Identity
     """As the row has it: the device may have another number by now."""
+    changed_at: datetime
+    """When vidwatch last saw its file change."""
     version: Version | None = None
     """Its file as it was when a decoder got it."""
     sha256: str | None = None

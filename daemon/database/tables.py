@@ -140,6 +140,10 @@ videos = Table(
     # When its file was removed from the inbox, since it holds what the first video's file holds
     # (`duplicates = drop`). Noted before it is removed. Then `path` is where it was.
     Column("dropped_at", Utc),
+    # When vidwatch last saw its file change, before it was read. NULL in rows of an old vidwatch.
+    Column("changed_at", Utc),
+    # Why it is read again at `retry_at`, although nothing is wrong. NULL if it is not.
+    Column("held", Text),
     CheckConstraint(one_of("state", STATES), name="state"),
     Index("ix_videos_state_id", "state", "id"),
 )
@@ -162,7 +166,7 @@ Index("ix_videos_name", videos.c.name)
 # Whether a video of the same size is known: only then a file is hashed before it is decoded.
 Index("ix_videos_size", videos.c.size, **_where("sha256 IS NOT NULL"))
 # Each for a few rows among millions, which are looked up often.
-for _name in ("destination", "moving_to", "error", "trouble", "fingerprint"):
+for _name in ("destination", "moving_to", "error", "trouble", "held", "fingerprint"):
     Index(f"ix_videos_{_name}", videos.c.id, **_where(f"{_name} IS NOT NULL"))
 # An index of the column's values: they are looked up for each row that is removed.
 Index("ix_videos_duplicate_of", videos.c.duplicate_of, **_where("duplicate_of IS NOT NULL"))

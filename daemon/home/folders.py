@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from daemon.home.identity import Identity, base_name, identify
+from daemon.home.left_alone import LeftAlone
 from learner.folders import walk
 from learner.groups import group_of
 
@@ -137,24 +138,8 @@ def below(folder: Path, path: Path) -> Path | None:
     return None
 
 
-# Endings of a file's name while it is copied or downloaded. The file is renamed when it is whole.
-PARTIAL = (
-    b".part", b".partial", b".tmp", b".temp", b".crdownload", b".download", b".opdownload",
-    b".filepart", b".aria2", b".!ut", b".!qb",
-)  # fmt: skip
-LITTER = (b"thumbs.db", b"desktop.ini")  # written by file managers
 BATCH = 200  # files
-
-
-def is_left_alone(relative: bytes) -> bool:
-    """Whether a file is hidden, a copy in progress, or litter of a file manager.
-
-    `relative` is its path below the inbox, or another folder that is searched.
-    """
-    parts = relative.lower().split(b"/")
-    name = parts[-1]
-    is_hidden = any(part.startswith(b".") for part in parts)
-    return is_hidden or name.endswith(PARTIAL) or name in LITTER
+DEFAULT = LeftAlone()  # compiles its patterns when they are first needed
 
 
 class Found(NamedTuple):
@@ -167,29 +152,32 @@ class Found(NamedTuple):
 
 
 def files_below(
-    folder: Path, trouble: Callable[[OSError], object] = lambda error: None
+    folder: Path,
+    trouble: Callable[[OSError], object] = lambda error: None,
+    left_alone: LeftAlone = DEFAULT,
 ) -> Iterator[list[Found]]:
     """The files below a folder, `BATCH` at a time, without those that the daemon leaves alone.
 
     Links are not followed. `trouble` gets the error of each folder that cannot be searched.
     """
-    found = _found_below(os.fsencode(folder), trouble)
+    found = _found_below(os.fsencode(folder), trouble, left_alone)
     while batch := list(islice(found, BATCH)):
         yield batch
 
 
-def _found_below(root: bytes, trouble: Callable[[OSError], object]) -> Iterator[Found]:
-    for opened, folder, names in walk(root, enter=is_shown, trouble=trouble):
+def _found_below(
+    root: bytes, trouble: Callable[[OSError], object], left_alone: LeftAlone
+) -> Iterator[Found]:
+    def enter(folder: bytes) -> bool:
+        return not left_alone.folder(folder[len(root) + 1 :])
+
+    for opened, folder, names in walk(root, enter=enter, trouble=trouble):
         for name in names:
-            if is_left_alone(name):
+            path = os.path.join(folder, name)
+            if left_alone.file(path[len(root) + 1 :]):
                 continue
             if identity := identify(name, opened):
-                yield Found(os.path.join(folder, name), identity)
-
-
-def is_shown(path: bytes) -> bool:
-    """Whether the name of a folder does not hide it, with all in it."""
-    return not base_name(path).startswith(b".")
+                yield Found(path, identity)
 
 
 def group_at(path: bytes, root: bytes, pattern: re.Pattern[str]) -> str | None:

@@ -134,8 +134,8 @@ def _copy_and_remove(
     """
     require_removable(source)
     before = doors.identify(source)
-    _sweep(doors, target, identity, sha256, progress)
-    part = _copy(doors, source, target, identity, progress)
+    sweep_copies(doors, target, identity, sha256, progress)
+    part = copy_beside(doors, source, target, identity, progress)
     if doors.identify(source) != before:
         doors.remove(part)
         return None
@@ -149,7 +149,7 @@ def _copy_and_remove(
     return part
 
 
-def _sweep(
+def sweep_copies(
     doors: Doors,
     target: bytes,
     identity: Identity,
@@ -194,7 +194,7 @@ def _is_copy(
         return files.sha256_of_open(file, progress) == sha256
 
 
-def _copy(
+def copy_beside(
     doors: Doors, source: bytes, target: bytes, identity: Identity, progress: Callable[[], None]
 ) -> bytes:
     """Copy a file into the folder of `target`. The copy lasts through a power cut.

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from daemon.home.doors import Doors
-from daemon.home.folders import OUR_FOLDERS, Found, files_below
+from daemon.home.folders import DEFAULT, OUR_FOLDERS, Found, files_below
+from daemon.home.left_alone import LeftAlone
 from daemon.home.moving import fit, numbered
 from learner.folders import new_name
 
@@ -65,11 +66,13 @@ def our_files(
     root: Path,
     texts: Mapping[bytes, list[bytes]],
     trouble: Callable[[OSError], object] = lambda error: None,
+    left_alone: LeftAlone = DEFAULT,
 ) -> Iterator[list[Found]]:
     """The files in the folders of the home at `root` that only we fill, some at a time.
 
     Our texts about failed videos, as `reason_texts` gives them, are left out. `trouble` gets the
-    error of each folder that cannot be searched, unless it does not exist.
+    error of each folder that cannot be searched, unless it does not exist. What is `left_alone` is
+    left out, too.
     """
 
     def unless_missing(error: OSError) -> None:
@@ -78,7 +81,7 @@ def our_files(
 
     own = {text for of_video in texts.values() for text in of_video}
     for name in OUR_FOLDERS:
-        for files_there in files_below(root / name, unless_missing):
+        for files_there in files_below(root / name, unless_missing, left_alone):
             yield [file for file in files_there if file.path not in own]
 
 

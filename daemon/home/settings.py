@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from daemon.home.folders import below
+from daemon.home.left_alone import IGNORED, LeftAlone, compiled
 from learner import files
 from learner.classes import CLASS_NAME_RULE, is_class_name
 from learner.errors import VidwatchError
@@ -37,6 +38,11 @@ def _valid_thresholds(thresholds: dict[str, float]) -> dict[str, float]:
     return thresholds
 
 
+def _valid_ignore(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    compiled(patterns)
+    return patterns
+
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -50,6 +56,7 @@ class Settings(BaseSettings):
     batch_size: Annotated[int, Field(ge=1, le=1024)] = 64
     settle_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 2.0
     rescan_seconds: Annotated[float, Field(ge=1, le=86400)] = 10.0
+    ignore: Annotated[tuple[str, ...], AfterValidator(_valid_ignore)] = IGNORED
     watch: Literal["auto", "events", "polling"] = "auto"
     min_free_gigabytes: Annotated[float, Field(ge=0, le=1_000_000)] = 1.0
     duplicates: Literal["keep", "drop", "leave"] = "keep"
@@ -124,6 +131,14 @@ def load(path: Path) -> Settings:
                 hint = "it must lie in the home; 'vidwatch models promote' copies it there"
             raise VidwatchError(f"{_where(path, key)} is {value!r}: {hint}")
     return settings
+
+
+def load_left_alone(path: Path) -> LeftAlone:
+    """What the settings file says is left alone; the default if the file cannot be used."""
+    try:
+        return LeftAlone(load(path).ignore)
+    except VidwatchError:
+        return LeftAlone()
 
 
 def write_setting(path: Path, key: str, value: str) -> bool:

@@ -8,7 +8,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from watchdog.events import (
@@ -26,7 +26,8 @@ from watchdog.observers.inotify import InotifyEmitter, InotifyWatchGroup
 from watchdog.observers.inotify_c import InotifyEvent, InotifyFD
 from watchdog.observers.inotify_move_event_grouper import GroupedInotifyEvent, PathedInotifyEvent
 
-from daemon.home.folders import is_shown
+from daemon.home.left_alone import LeftAlone
+from daemon.inbox.settling import Done
 from learner.folders import walk
 
 # Without the events of reading: we read a file ourselves, and it would never seem to be at rest.
@@ -38,7 +39,6 @@ KINDS: list[type[FileSystemEvent]] = [
     FileModifiedEvent,
     FileMovedEvent,
 ]
-DONE = (FileClosedEvent, FileMovedEvent, DirMovedEvent)
 # A new folder in a new folder is found by its own event, and by the walk through the outer one.
 warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning, r"watchdog\.")
 
@@ -47,12 +47,14 @@ class _EndedError(Exception):
     """Nobody waits for the rest of a walk."""
 
 
-@dataclass
+@dataclass(repr=False)  # watchdog makes a text of it for each folder that is watched already
 class _Watches(InotifyWatchGroup):
     """Watches on a folder and all in it. However deep folders are nested, it does not recurse."""
 
     go_on: Callable[[], object] = lambda: None
     """Called for each entry of a folder. An exception from it ends the walk."""
+    left_alone: LeftAlone = field(default_factory=LeftAlone)
+    """Which folders are not watched."""
 
     def _add_all_callbacks(self, path: bytes) -> None:
         self._add_callback(path)
@@ -66,9 +68,19 @@ class _Watches(InotifyWatchGroup):
 
     def _enter(self, folder: bytes) -> bool:
         """Watch a folder before it is read: what is made in it then is seen by one or the other."""
-        if is_shown(folder):
-            self._add_callback(folder)
-        return is_shown(folder)
+        if self.left_alone.folder(folder[len(self.path) + 1 :]):
+            return False
+        self._add_callback(folder)
+        return True
+
+    def _move_watches(self, move_src_path: bytes, move_dst_path: bytes) -> bool:
+        """Give watches their new paths; False, so that all in the folder is watched anew.
+
+        If a folder is moved just after it was made, a folder in it may not be watched yet: it was
+        looked for under the old path.
+        """
+        super()._move_watches(move_src_path, move_dst_path)
+        return False
 
     def _recursive_simulate(self, src_path: bytes) -> list[InotifyEvent]:
         """No events for what is in a new folder: it is searched when its own event comes."""
@@ -81,9 +93,12 @@ class _Emitter(InotifyEmitter):
     `go_on` is called while it looks for the folders that are there when it starts.
     """
 
-    def __init__(self, *args: Any, go_on: Callable[[], object], **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, go_on: Callable[[], object], left_alone: LeftAlone, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self._go_on = go_on
+        self._left_alone = left_alone
 
     def on_thread_start(self) -> None:
         watches = _Watches(
@@ -92,6 +107,7 @@ class _Emitter(InotifyEmitter):
             is_recursive=True,
             event_mask=self.get_event_mask_from_filter(),
             go_on=self._go_on,
+            left_alone=self._left_alone,
         )
         watches.go_on = lambda: None  # from now on it is called in another thread
         self._inotify = watches
@@ -124,10 +140,11 @@ class Events(FileSystemEventHandler):
 
     Args:
         folders: They are watched with all folders in them.
-        touch: Gets the path, and whether the event shows that the file's writer is done: the file
-            was closed or renamed. A file that is moved in from elsewhere counts as created.
+        touch: Gets the path, and what the event shows of the file's writer, if anything. A file
+            that is moved in from elsewhere counts as created.
         go_on: Called now and then while the folders are looked through that are there already. An
             exception from it ends that.
+        left_alone: Which folders are not watched.
 
     Raises:
         OSError: the kernel has no watches left, or a folder is not there.
@@ -136,8 +153,9 @@ class Events(FileSystemEventHandler):
     def __init__(
         self,
         folders: Sequence[bytes],
-        touch: Callable[[tuple[bytes, bool]], None],
+        touch: Callable[[tuple[bytes, Done | None]], None],
         go_on: Callable[[], object],
+        left_alone: LeftAlone,
     ) -> None:
         self._touch = touch
         # If a folder is a link, watch the folder that it leads to, not the link itself.
@@ -146,7 +164,9 @@ class Events(FileSystemEventHandler):
         # Not the instance that watchdog shares: after its thread has died, it makes no new one.
         self._inotify = InotifyFD()
         self._inotify.start()
-        self._observer = BaseObserver(_Emitter, inotify_fd=self._inotify, go_on=go_on)
+        self._observer = BaseObserver(
+            _Emitter, inotify_fd=self._inotify, go_on=go_on, left_alone=left_alone
+        )
         try:
             for folder in self._real:
                 name = os.fsdecode(folder)
@@ -187,7 +207,13 @@ class Events(FileSystemEventHandler):
         path = os.fsencode(event.dest_path or event.src_path)
         real = next((real for real in self._real if path.startswith(real)), None)
         if real is not None:
-            self._touch((self._real[real] + path[len(real) :], isinstance(event, DONE)))
+            self._touch((self._real[real] + path[len(real) :], _done(event)))
+
+
+def _done(event: FileSystemEvent) -> Done | None:
+    if isinstance(event, FileMovedEvent | DirMovedEvent):
+        return "renamed"
+    return "closed" if isinstance(event, FileClosedEvent) else None
 
 
 def _identities(folders: Iterable[bytes]) -> list[tuple[int, int]]:

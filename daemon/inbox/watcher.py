@@ -10,14 +10,23 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
-from daemon.home.folders import Found, is_left_alone, is_shown
-from daemon.home.identity import Identity, identify, open_for_writing
+from daemon.home.folders import Found
+from daemon.home.identity import (
+    Identity,
+    Version,
+    base_name,
+    identify,
+    open_for_writing,
+    version_of,
+)
+from daemon.home.left_alone import LeftAlone
 from daemon.home.texts import printable, shortened
 from daemon.inbox.events import Events
-from daemon.inbox.settling import Tracker
+from daemon.inbox.settling import Done, Tracker
+from daemon.inbox.unfinished import more_to_come
 from learner.folders import opened_folder, walk
 
 log = logging.getLogger(__name__)
@@ -51,6 +60,8 @@ class WatcherSettings:
     """Shows a notice under a subject, or takes it back (None)."""
     beat: Callable[[], None]
     """Called as long as the watcher goes on."""
+    left_alone: LeftAlone = field(default_factory=LeftAlone)
+    """Which files and folders are no clips."""
 
 
 class _StoppedError(Exception):
@@ -65,16 +76,19 @@ class Watcher:
         self.tracker = Tracker(settings.settle)
         self.failure: Exception | None = None
         self._settings = settings
+        self._left_alone = settings.left_alone
         names = [os.path.basename(os.fsdecode(folder)) for folder in folders]
         self._subject = ", ".join(map(printable, names))
         self._next_search = 0.0
-        self._touched: queue.SimpleQueue[tuple[bytes, bool]] = queue.SimpleQueue()
+        self._touched: queue.SimpleQueue[tuple[bytes, Done | None]] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._stepping = threading.Lock()
         self._woken = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
         self._events: Events | None = None
         self._unreadable: list[str] = []
+        # Files that wait because of another file, with that file's name.
+        self._waiting: dict[bytes, bytes] = {}
 
     def start(self) -> None:
         """Watch, and search the folders for what is there already."""
@@ -118,7 +132,7 @@ class Watcher:
                     self._settings.note(f"watching {self._subject}", None)
                 self.failure = None
 
-    def _touch(self, event: tuple[bytes, bool]) -> None:
+    def _touch(self, event: tuple[bytes, Done | None]) -> None:
         self._touched.put(event)
         self._woken.set()
 
@@ -132,7 +146,7 @@ class Watcher:
             self._events = None
         if self._events is None:
             try:
-                self._events = Events(self.folders, self._touch, self._go_on)
+                self._events = Events(self.folders, self._touch, self._go_on, self._left_alone)
             except OSError as error:
                 how = f"new files are found by searching, every {self._settings.rescan:g} s"
                 text = f"none ({error.strerror}): {how}"
@@ -149,14 +163,14 @@ class Watcher:
     def _step(self, now: float) -> None:
         self._go_on()
         while not self._touched.empty():
-            touched, closed = self._touched.get()
+            touched, done = self._touched.get()
             for path, _ in self._files(touched):
-                self.tracker.touch(path, now, closed=closed)
+                self.tracker.touch(path, now, done)
         if now >= self._next_search:
             if not self._settings.polling:
                 self._watch()
             self._search(now)
-        found = self.tracker.whole(now, self._look, open_for_writing)
+        found = self.tracker.whole(now, self._look, open_for_writing, self._has_more_to_come)
         while whole := [Found(*file) for file in islice(found, BATCH)]:
             try:
                 self._settings.take(whole)
@@ -167,6 +181,7 @@ class Watcher:
                     self.tracker.touch(file.path, now)
                 return
             self._go_on()
+        self._note_waiting()
 
     def _search(self, now: float) -> None:
         self._unreadable = []
@@ -178,6 +193,7 @@ class Watcher:
                     for file in self._settings.unknown(batch):
                         self.tracker.touch(file.path, now)
                     self._go_on()
+            self._settings.unknown([])  # the end: there may have been no file at all
         except self._settings.trouble as error:
             text = "folders cannot be searched now, trying again: %s"
             log.warning(text, _first_line(error))
@@ -199,17 +215,21 @@ class Watcher:
         self._go_on()
         base, inner = self._parts(path)
         if not (inner == b"" or (os.path.isdir(path) and not os.path.islink(path))):
-            if not is_left_alone(inner):
+            if not (self._left_alone.is_below(inner) or self._left_alone.file(inner)):
                 yield path, None
             return
-        if inner and is_left_alone(inner + b"/file"):
+        if inner and self._left_alone.is_below(inner + b"/"):
             return
-        walked = walk(base, inner, enter=is_shown, go_on=self._go_on, trouble=self._cannot_read)
+        walked = walk(base, inner, enter=self._enter, go_on=self._go_on, trouble=self._cannot_read)
         for opened, folder, names in walked:
             for name in names:
-                if not is_left_alone(name):
+                file = os.path.join(folder, name)
+                if not self._left_alone.file(file[len(base) + 1 :]):
                     self._go_on()
-                    yield os.path.join(folder, name), _identify(name, opened)
+                    yield file, _identify(name, opened)
+
+    def _enter(self, folder: bytes) -> bool:
+        return not self._left_alone.folder(self._parts(folder)[1])
 
     def _cannot_read(self, error: OSError) -> None:
         if isinstance(error, FileNotFoundError) and error.filename not in self.folders:
@@ -222,16 +242,42 @@ class Watcher:
         folder = next(folder for folder in self.folders if path.startswith(folder))
         return folder, path[len(folder) + 1 :]
 
-    def _look(self, path: bytes) -> Identity | None:
-        """The file, unless one of the folders above it is a link by now."""
+    def _look(self, path: bytes) -> Version | None:
+        """The version of the file, unless one of the folders above it is a link by now."""
         self._go_on()
         base, inner = self._parts(path)
         within, _, name = inner.rpartition(b"/")
         try:
             with opened_folder(base, within) as folder:
-                return identify(name, folder)
+                return version_of(name, folder)
         except OSError:  # the next search finds it, when it can be looked at
             return None
+
+    def _has_more_to_come(self, path: bytes, identity: Identity) -> bool:
+        """Whether a file beside this one shows that it is not whole."""
+        base, inner = self._parts(path)
+        within, _, name = inner.rpartition(b"/")
+        try:
+            with opened_folder(base, within) as folder:
+                other = more_to_come(name, identity.size, folder)
+        except OSError:  # the file will not be found either
+            other = None
+        if other is None:
+            self._waiting.pop(path, None)
+            return False
+        self._waiting[path] = other
+        return True
+
+    def _note_waiting(self) -> None:
+        """Show which files wait because of another one: they may wait for ever."""
+        waiting = {path: of for path, of in self._waiting.items() if self.tracker.is_tracked(path)}
+        self._waiting = waiting
+        lines = [
+            f"{shortened(os.fsdecode(base_name(path)))} waits until"
+            f" {shortened(os.fsdecode(of))} is gone"
+            for path, of in list(waiting.items())[:3]
+        ]
+        self._settings.note(f"unfinished in {self._subject}", "; ".join(lines) or None)
 
 
 def _identify(name: bytes, folder: int) -> Identity | None:

@@ -19,6 +19,7 @@ from daemon.database.tables import PREDICTED, videos
 from daemon.home.folders import UNSURE, ClassFolder, Folders, Found, sub_folder
 from daemon.home.identity import Identity, display_name, is_there, lies_at
 from daemon.home.names import OtherNames
+from daemon.home.sidecars import Sidecars
 from daemon.home.texts import printable
 from daemon.labels.classes import KnownClasses, changed_names
 from daemon.labels.groups import regroup
@@ -40,6 +41,7 @@ class ClassFolders:
         self._folders = folders
         self._writer = engine.execution_options(writes=True)
         self._other_names = OtherNames(folders)
+        self._sidecars = Sidecars(folders.root)
         # Paths that a warning was logged for, so that it is logged once.
         self._warned: set[bytes] = set()
         # The classes of folders by the folders' names, so that they are checked once.
@@ -144,7 +146,7 @@ class ClassFolders:
     ) -> None:
         rows = _rows_here(connection, file.path)
         if rows and _is_same_file_again(rows[-1], file.identity):
-            _renew(connection, rows[-1], file.identity)
+            _renew(connection, rows[-1], file.identity, now)
         elif folder[0] == "classified" and _was_changed_after_filing(rows, file.identity):
             add_to_queue(connection, file, now)  # vidwatch had put it there: that is no label
         else:
@@ -178,6 +180,7 @@ class ClassFolders:
         fail_others_at(connection, path, row["id"], now)
         connection.execute(update(videos).where(videos.c.id == row["id"]).values(**change))
         self._follow_group(connection, row, file)
+        self._sidecars.follow(row["path"], path)
         if not is_label:
             return bool(row["state"] == "waiting" or change["destination"])
         label = self._label_of(row["id"], folder)
@@ -311,11 +314,11 @@ def _is_same_file_again(row: Any, identity: Identity) -> bool:
     return bool(row.state != "failed" and row.size == identity.size)
 
 
-def _renew(connection: Connection, row: Any, identity: Identity) -> None:
+def _renew(connection: Connection, row: Any, identity: Identity, now: datetime) -> None:
     """Give a row the new identity of its file."""
     change: dict[str, Any] = identity._asdict()
     if row.state in ("waiting", "queued"):
-        change |= {**FREED, "state": "queued", "attempts": 0, "tries": 0}
+        change |= {**FREED, "state": "queued", "attempts": 0, "tries": 0, "changed_at": now}
     forget_device(connection, identity, row.id)
     connection.execute(update(videos).where(videos.c.id == row.id).values(**change))
 

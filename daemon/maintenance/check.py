@@ -25,8 +25,10 @@ from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.folders import Folders, Found
 from daemon.home.identity import Identity, identify, is_there
+from daemon.home.loose_files import HINT, loose_file_of
 from daemon.home.moving import sha256_if_readable
 from daemon.home.reasons import our_files, reason_texts
+from daemon.home.sidecars import is_sidecar
 from daemon.home.texts import shortened
 from daemon.labels.class_folders import is_label
 from daemon.labels.classes import KnownClasses
@@ -154,9 +156,10 @@ class Check:
         original = videos.alias()
         content = content_of_video()
         own = select(func.count()).where(predictions.c.video_id == content, that_counts())
-        names = ("id", "name", "size", "sha256", "state", "duplicate_of", "dropped_at")
+        names = ("id", "name", "inode", "size", "mtime_ns", "sha256", "state", "duplicate_of")
         query = select(
             *(videos.c[name] for name in names),
+            videos.c.dropped_at,
             *PLACES,
             videos.c.finished_at.is_not(None).label("is_finished"),
             own.scalar_subquery().label("n_predictions"),
@@ -209,6 +212,10 @@ class Check:
         except OSError as error:
             yield Finding("file", path, f"cannot be accessed ({error.strerror}): {where}")
             return
+        if identity is None and (loose := loose_file_of(self._home.root, row)):
+            problem = f"lies in no class folder, and has no label: {where}; {HINT}"
+            yield Finding("loose", str(loose), problem, harmless=True)
+            return
         if identity is None or (identity.size != row.size and self._is_explained(row, identity)):
             problem = "was filed, and its file is not there any more"
             yield Finding(GONE, where, problem, harmless=True)
@@ -240,7 +247,8 @@ class Check:
     def _check_files(self) -> Iterator[Finding]:
         texts = reason_texts(self._home.root / "failed")
         unread: list[OSError] = []
-        for files in our_files(self._home.root, texts, unread.append):
+        left_alone = settings.load_left_alone(self._home.settings)
+        for files in our_files(self._home.root, texts, unread.append, left_alone):
             for file in self._strangers(files):
                 yield self._check_stranger(file, texts.get(file.path, []))
         for error in unread:
@@ -260,16 +268,14 @@ class Check:
         return self._unknown([file for file in strangers if identify(file.path) == file.identity])
 
     def _unknown(self, files: Sequence[Found]) -> list[Found]:
-        """The files that no row explains.
-
-        But for those that a person has moved from one class folder to another: the daemon takes
-        that for a label. And but for second names of files that rows explain.
-        """
+        """The files that no row explains, without new labels, second names and sidecars."""
         with self._engine.begin() as connection:
             return [
                 file
                 for file in unexplained(connection, files)
-                if predicted_row(connection, file) is None and not other_names(connection, [file])
+                if predicted_row(connection, file) is None
+                and not other_names(connection, [file])
+                and not is_sidecar(file.path)
             ]
 
     @cached_property

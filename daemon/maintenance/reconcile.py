@@ -19,6 +19,8 @@ from daemon.home.folders import Folders, Found, files_below, group_at
 from daemon.home.identity import display_name
 from daemon.home.moving import put_back
 from daemon.home.reasons import our_files, reason_texts
+from daemon.home.settings import load_left_alone
+from daemon.home.sidecars import Sidecars, is_sidecar
 from daemon.labels.class_folders import ClassFolders
 from daemon.labels.labels import newest_label
 from daemon.labels.queries import newest
@@ -36,12 +38,14 @@ def sort_files(engine: Engine, home: Home) -> tuple[int, int]:
     texts = reason_texts(home.root / "failed")
     n_put_back = 0
     returned = 0
-    for files in our_files(home.root, texts):
+    left_alone = load_left_alone(home.settings)
+    for files in our_files(home.root, texts, left_alone=left_alone):
         strangers, n_returned = _follow(engine, Folders(home.root), files)
         returned += n_returned
         for file in strangers:
-            if put_back(file, home.inbox) is not None:
+            if (placed := put_back(file, home.inbox)) is not None:
                 n_put_back += 1
+                Sidecars(os.fsencode(home.root)).follow(file.path, placed)
             for text in texts.get(file.path, ()):
                 Path(os.fsdecode(text)).unlink()
     return n_put_back, returned
@@ -58,7 +62,8 @@ def note_labels(engine: Engine, home: Home, pattern: re.Pattern[str]) -> int:
     root = os.fsencode(home.root)
     with engine.begin() as connection:
         last = newest_label(connection)
-    for files in files_below(home.root / "labelled"):
+    left_alone = load_left_alone(home.settings)
+    for files in files_below(home.root / "labelled", left_alone=left_alone):
         grouped = [file._replace(group=group_at(file.path, root, pattern)) for file in files]
         class_folders.notice(grouped, datetime.now(UTC))
     is_new = labels.c.id > last
@@ -96,7 +101,8 @@ def _follow(engine: Engine, folders: Folders, files: Sequence[Found]) -> tuple[l
             row = predicted_row(connection, file)
             # If the file of the row is still there, this one is a copy.
             if row is None or in_its_place(row) is not None:
-                strangers.append(file)
+                if not is_sidecar(file.path):
+                    strangers.append(file)
                 continue
             destination = _destination(row, file, folders)
             change = {

@@ -16,6 +16,7 @@ from daemon.home.folder import Home
 from daemon.home.folders import Found
 from daemon.home.identity import display_name, identify
 from daemon.home.moving import put_back
+from daemon.home.sidecars import Sidecars
 
 
 class Repair:
@@ -28,7 +29,9 @@ class Repair:
 
     def put_back(self, file: Found, texts: Sequence[bytes]) -> None:
         """Put a file into the inbox, and remove the texts that say why it had failed."""
-        put_back(file, self._home.inbox)
+        placed = put_back(file, self._home.inbox)
+        if placed is not None:
+            Sidecars(os.fsencode(self._home.root)).follow(file.path, placed)
         for text in texts:
             Path(os.fsdecode(text)).unlink(missing_ok=True)
 
@@ -55,6 +58,7 @@ class Repair:
             "finished_at": None,
             "duplicate_of": None,
             "error": None,
+            "changed_at": now(),
         }
         self._change(row, **queued, **placed._asdict())
 

@@ -13,6 +13,7 @@ from daemon.database.tables import STATES, decisions, models, predictions, video
 from daemon.home.folder import Home, Running
 from daemon.home.folders import Folders
 from daemon.home.links import links_in
+from daemon.home.loose_files import loose_files_in_words
 from daemon.home.unsure import UnsureRule, unsure_rule
 from daemon.labels.classes import starter_is_outgrown
 from daemon.labels.odd_names import odd_names
@@ -25,6 +26,7 @@ from daemon.report.training import (
     read_training,
     sets_unsure_target,
 )
+from daemon.report.waits import Wait, waits
 from daemon.training.decisions import BY_ITSELF, Decisions
 from learner.catalogue import Entry, describe, model_name
 from learner.errors import VidwatchError
@@ -120,11 +122,15 @@ class Status:
     """What is wrong with the names of classes, and what to do."""
     links: list[str]
     """Which links in the home's folders are left alone."""
+    loose_files: list[str]
+    """Which files lie beside the class folders instead of in one."""
     recent: list[RecentVideo]
     """The videos finished last, the newest first."""
     failed: list[Problem]
     troubled: list[Problem]
     """The videos in temporary trouble, which are tried again."""
+    waits: list[Wait]
+    """The videos that are read again later, although nothing is wrong."""
 
     def to_json(self) -> dict[str, Any]:
         """One object; times in ISO 8601."""
@@ -150,9 +156,11 @@ class Status:
             "training": asdict(self.training),
             "odd_names": self.odd_names,
             "links": self.links,
+            "loose_files": self.loose_files,
             "recent": [video.to_json() for video in self.recent],
             "failures": [asdict(problem) for problem in self.failed],
             "troubles": [asdict(problem) for problem in self.troubled],
+            "waits": [wait.to_json() for wait in self.waits],
         }
 
 
@@ -186,9 +194,11 @@ def read_status(home: Home, now: datetime) -> Status:
                 training=read_training(connection, outlook),
                 odd_names=odd_names(connection, home.root),
                 links=links_in(home.root),
+                loose_files=loose_files_in_words(home.root),
                 recent=_recent(connection),
                 failed=_problems(connection, videos.c.error),
                 troubled=_problems(connection, videos.c.trouble),
+                waits=waits(connection, SHOWN),
             )
 
 

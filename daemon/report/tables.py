@@ -11,6 +11,7 @@ from daemon.home.texts import familiarity_in_words, printable
 from daemon.report.accuracy import Quality
 from daemon.report.status import SHOWN, Problem, RecentVideo, Status
 from daemon.report.training import TrainingStatus
+from daemon.report.waits import Wait
 from learner.texts import counted
 
 
@@ -19,6 +20,8 @@ def render(status: Status, now: datetime) -> RenderableType:
     parts: list[RenderableType] = [_overview(status, now)]
     if status.recent:
         parts.append(_recent_table(status.recent, now))
+    if status.waits:
+        parts.append(_wait_table(status.waits, now))
     if status.troubled:
         parts.append(_problem_table("In trouble, tried again by itself", status.troubled, "yellow"))
     if status.failed:
@@ -36,7 +39,12 @@ def _overview(status: Status, now: datetime) -> Panel:
     _add_counts(grid, status)
     _add_quality(grid, status.quality)
     _add_training(grid, status.training, is_running=status.running is not None)
-    for subject, problems in (("classes", status.odd_names), ("links", status.links)):
+    notes = (
+        ("classes", status.odd_names),
+        ("links", status.links),
+        ("no label", status.loose_files),
+    )
+    for subject, problems in notes:
         for at, problem in enumerate(problems):
             grid.add_row("" if at else subject, Text(problem, "yellow"))
     return Panel(grid, title=f"vidwatch · {status.home.root}", title_align="left", expand=False)
@@ -176,6 +184,16 @@ def _remarks(video: RecentVideo, now: datetime) -> str:
         remarks.append(f"cut short ({video.read_share:.0%} was there)")
     remarks.append(f"{_span(now - video.at)} ago")
     return ", ".join(remarks)
+
+
+def _wait_table(waits: list[Wait], now: datetime) -> Table:
+    table = _video_table("Waiting, read again later", "bold")
+    table.add_column("why", overflow="fold")
+    for wait in waits:
+        left = "now" if wait.until <= now else f"in {_span(wait.until - now)}"
+        why = Text(f"{printable(wait.why)}; it is read again {left}")
+        table.add_row(str(wait.id), Text(printable(wait.name)), why)
+    return table
 
 
 def _problem_table(title: str, problems: list[Problem], style: str) -> Table:

@@ -40,7 +40,7 @@ from daemon.service.schedule import Schedule
 from daemon.service.stopping import Stop
 from daemon.service.systemd import LoopMonitor, Notifier
 from daemon.service.trouble import PAUSE, note_trouble, patiently, unless_locked
-from daemon.service.watchers import watchers
+from daemon.service.watchers import patience_of, watchers
 from daemon.training.decisions import Decisions
 from daemon.training.retraining import BY_COMMAND, Retraining, names_in_use
 from learner.errors import PassingError
@@ -59,9 +59,6 @@ RENEWAL = timedelta(minutes=1)
 TRIMMING = timedelta(minutes=10)
 BACKUP_CHECK = timedelta(minutes=1)
 RETENTION = timedelta(hours=6)
-# A file that is cut short may still be arriving if it was changed in the last so many settle times.
-PATIENCE = 15
-LONGEST_PATIENCE = 240  # seconds
 # Seconds of silence after which a loop counts as stuck. Loading a model, and waiting for a locked
 # database, take long.
 SILENCE = {"work": 180.0, "inbox": 300.0, "labelled": 300.0}
@@ -216,9 +213,10 @@ def build(
     stack.callback(unless_locked, pipeline.release)
     arrived = threading.Event()
 
-    watching = watchers(
-        home, settings, queue, arrived, lock.note, lambda loop: monitor.beat(loop, time.monotonic())
-    )
+    def beat(loop: str) -> None:
+        monitor.beat(loop, time.monotonic())
+
+    watching = watchers(home, settings, queue, arrived, lock.note, beat, once=once)
     for watcher in watching:
         watcher.start()
         stack.callback(watcher.stop)
@@ -271,11 +269,10 @@ def _loader(
 def _pipeline_settings(
     home: Home, settings: Settings, space: Space, progress: Callable[[], None]
 ) -> PipelineSettings:
-    patience = min(PATIENCE * settings.settle_seconds, LONGEST_PATIENCE)
     return PipelineSettings(
         batch_size=settings.batch_size,
         grace=timedelta(seconds=settings.rescan_seconds + 2 * settings.settle_seconds),
-        patience=timedelta(seconds=patience),
+        patience=timedelta(seconds=patience_of(settings)),
         inbox_is_there=lambda: home.why_no_inbox() is None,
         may_begin=space.is_enough,
         progress=progress,

@@ -1,8 +1,10 @@
 """Builds the two watchers of a home: one queues new files, one reads labels from class folders."""
 
+import math
 import os
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy.exc import OperationalError
@@ -11,14 +13,25 @@ from daemon.database.queue import Queue
 from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.folders import Folders, Found, group_at
+from daemon.home.left_alone import LeftAlone
 from daemon.home.mounts import filesystem_of, is_network
 from daemon.home.names import OtherNames
 from daemon.home.settings import Settings
+from daemon.inbox.lone_sidecars import LoneSidecars
 from daemon.inbox.watcher import Take, Unknown, Watcher, WatcherSettings
 from daemon.labels.class_folders import ClassFolders
 from learner.groups import compile_pattern
 
 Note = Callable[[str, str | None], None]
+
+# What is cut short, or has no clip beside it, may still be arriving for so many settle times.
+PATIENCE = 15
+LONGEST_PATIENCE = 240  # seconds
+
+
+def patience_of(settings: Settings) -> float:
+    """For how many seconds more may still come of a file, or to it."""
+    return min(PATIENCE * settings.settle_seconds, LONGEST_PATIENCE)
 
 
 def watchers(
@@ -28,6 +41,8 @@ def watchers(
     arrived: threading.Event,
     note: Note,
     beat: Callable[[str], None],
+    *,
+    once: bool = False,
 ) -> list[Watcher]:
     """Both watchers, not started yet.
 
@@ -38,8 +53,10 @@ def watchers(
         arrived: Set when there is something to do.
         note: Shows a notice about a subject, or removes it (None).
         beat: Called with "inbox" or "labelled" as long as that watcher goes on.
+        once: Whether the daemon only does what is there. Then nothing waits for a clip to come.
     """
     pattern = compile_pattern(settings.group_pattern)
+    left_alone = LeftAlone(settings.ignore)
     root = os.fsencode(home.root)
     folders_of_home = Folders(home.root)
     class_folders = ClassFolders(queue.engine, folders_of_home)
@@ -58,23 +75,27 @@ def watchers(
         if class_folders.notice(grouped(files), now()):
             arrived.set()
 
-    def watcher(names: list[str], unknown: Unknown, take: Take) -> Watcher:
+    def watcher(names: list[str], unknown: Unknown, take: Take, patience: float) -> Watcher:
         folders = [home.root / name for name in names]
+        subject = f"side files in {', '.join(names)}"
+        sidecars = LoneSidecars(patience, queue.has_clip, partial(note, subject))
         watcher_settings = WatcherSettings(
             settle=settings.settle_seconds,
             rescan=settings.rescan_seconds,
             polling=_is_polled(folders, settings, note),
-            unknown=unknown,
-            take=take,
+            unknown=lambda files: sidecars.clips(unknown(files) if files else []),
+            take=lambda files: take(sidecars.clips(files)),
             trouble=OperationalError,
             note=note,
             beat=lambda: beat(names[0]),
+            left_alone=left_alone,
         )
         return Watcher([os.fsencode(folder) for folder in folders], watcher_settings)
 
     return [
-        watcher(["inbox"], queue.unknown, enqueue),
-        watcher(["labelled", "classified"], class_folders.not_put_by_us, notice),
+        watcher(["inbox"], queue.unknown, enqueue, 0 if once else patience_of(settings)),
+        # A person labels clips by folders, never pictures or sounds.
+        watcher(["labelled", "classified"], class_folders.not_put_by_us, notice, math.inf),
     ]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -473,23 +473,42 @@ def test_a_file_taken_away_after_its_prediction_is_left_where_it_is(house: House
     assert len(house.prediction_rows()) == 1
 
 
-def cut(house: House, name: str, share: float, changed: datetime) -> Path:
-    """A clip of which only the first part is there."""
+def cut(house: House, name: str, share: float, date: datetime) -> Path:
+    """A clip of which only the first part is there, and whose file has that date."""
     path = house.drop(name, frames=40)
     os.truncate(path, int(path.stat().st_size * share))
-    os.utime(path, (changed.timestamp(), changed.timestamp()))
+    os.utime(path, (date.timestamp(), date.timestamp()))
     house.enqueue(path)
     return path
 
 
-def test_a_clip_cut_short_a_moment_ago_is_read_again_before_it_counts(house: House) -> None:
-    whole = house.drop("a.avi", frames=40).read_bytes()
-    path = cut(house, "a.avi", 0.7, house.now)
+def read_once(house: House) -> Any:
+    """Have the one video read, without a prediction; gives its row."""
     house.pipeline.step(house.now)
     while house.rows()[0].state == "claimed":
         house.pipeline.step(house.now)
-    (row,) = house.rows()
+    return house.rows()[0]
+
+
+# As after an interrupted rsync, a copy that keeps its date, and of a server whose clock is ahead.
+DATES = (
+    datetime(1970, 1, 1, tzinfo=UTC),
+    START - timedelta(days=400),
+    START,
+    START + timedelta(seconds=6),
+    START + timedelta(days=1),
+)
+
+
+@pytest.mark.parametrize("date", DATES, ids=str)
+def test_a_clip_cut_short_a_moment_ago_is_read_again_before_it_counts(
+    house: House, date: datetime
+) -> None:
+    whole = house.drop("a.avi", frames=40).read_bytes()
+    path = cut(house, "a.avi", 0.7, date)
+    row = read_once(house)
     assert (row.state, row.tries, row.retry_at) == ("queued", 0, house.now + timedelta(minutes=1))
+    assert "may still be arriving" in row.held
     assert not house.pipeline.step(house.now + timedelta(seconds=59))
     path.write_bytes(whole)  # the rest has come
     house.enqueue(path)
@@ -497,14 +516,50 @@ def test_a_clip_cut_short_a_moment_ago_is_read_again_before_it_counts(house: Hou
     assert [(row.frames_read, row.read_share) for row in house.prediction_rows()] == [(4, 1)]
 
 
-@pytest.mark.parametrize(
-    "age", [timedelta(minutes=2), -timedelta(days=1)], ids=["long ago", "in times to come"]
-)
-def test_a_clip_cut_short_is_predicted_on_what_is_there_and_the_row_says_how_much(
-    house: House, age: timedelta
+def test_the_wait_of_a_clip_cut_short_is_neither_lost_nor_begun_anew_by_a_restart(
+    house: House,
 ) -> None:
-    cut(house, "a.avi", 0.7, house.now - age)
-    cut(house, "b.avi", 0.3, house.now - age)
+    cut(house, "a.avi", 0.7, START)
+    until = read_once(house).retry_at
+    house.queue.recover()
+    assert [(row.retry_at, row.held) for row in house.rows()] == [(None, None)]
+    house.now += timedelta(seconds=40)
+    assert read_once(house).retry_at == until
+    house.now = until
+    house.work()
+    assert [row.state for row in house.rows()] == ["filed"]
+
+
+def test_a_clip_cut_short_waits_from_its_last_change(house: House) -> None:
+    path = cut(house, "a.avi", 0.5, START)
+    read_once(house)
+    house.now += timedelta(seconds=50)
+    with path.open("ab") as file:
+        file.write(b"more")
+    os.utime(path, (0, 0))
+    house.enqueue(path)
+    assert read_once(house).retry_at == house.now + timedelta(minutes=1)
+
+
+def test_a_clock_that_is_set_back_begins_the_wait_of_a_clip_cut_short_anew_and_once(
+    house: House,
+) -> None:
+    cut(house, "a.avi", 0.7, START)
+    read_once(house)
+    house.now -= timedelta(days=1)
+    assert read_once(house).retry_at == house.now + timedelta(minutes=1)
+    house.now += timedelta(minutes=1)
+    house.pipeline.step(house.now)
+    house.work()
+    assert [row.state for row in house.rows()] == ["filed"]
+
+
+@pytest.mark.parametrize("date", DATES, ids=str)
+def test_a_clip_cut_short_is_predicted_on_what_is_there_and_the_row_says_how_much(
+    house: House, date: datetime
+) -> None:
+    cut(house, "a.avi", 0.7, date)
+    cut(house, "b.avi", 0.3, date)
     house.work()
     (prediction,) = house.prediction_rows()
     assert 0.5 < prediction.read_share < 0.75

@@ -177,7 +177,7 @@ def test_a_file_that_changed_while_in_hand_is_queued_anew_when_it_is_whole(
     assert home.queue.unknown([whole]) == [whole]
     assert home.queue.claim(1, NOW) == []
     assert home.queue.enqueue([whole], NOW) == 1
-    assert home.queue.claim(1, NOW) == [Claimed(video.id, whole.path, whole.identity)]
+    assert home.queue.claim(1, NOW) == [Claimed(video.id, whole.path, whole.identity, NOW)]
 
 
 def test_a_file_renamed_while_in_hand_keeps_its_row(home: MadeHome, tmp_path: Path) -> None:

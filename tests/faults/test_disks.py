@@ -246,8 +246,8 @@ def test_a_kill_while_files_are_copied_from_another_file_system(
     for number in range(12):
         drop_apart(ordeal, number)
     for fault in (
-        "daemon.home.moving:_copy:before",
-        "daemon.home.moving:_copy:after",
+        "daemon.home.moving:copy_beside:before",
+        "daemon.home.moving:copy_beside:after",
         "shutil:copystat:before:2",
     ):
         ordeal.start(fault)

@@ -244,7 +244,7 @@ def elsewhere(ordeal: Ordeal) -> Iterator[Ordeal]:
 
 
 @pytest.mark.parametrize("then", [go_on, SLOW_KILL])
-@pytest.mark.parametrize("step", ["daemon.home.moving:_copy:before:2", MOVED])
+@pytest.mark.parametrize("step", ["daemon.home.moving:copy_beside:before:2", MOVED])
 def test_a_copy_to_another_file_system_is_no_label_and_a_correction_of_it_counts(
     elsewhere: Ordeal, step: str, then: Callable[[Ordeal], None]
 ) -> None:
@@ -263,3 +263,35 @@ def _locked(ordeal: Ordeal, seconds: float) -> "subprocess.Popen[str]":
     assert process.stdout
     assert process.stdout.readline() == "locked\n"
     return process
+
+
+SIDECARS = "daemon.home.sidecars:Sidecars."
+
+
+@pytest.mark.parametrize("home", ["ordeal", "elsewhere"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        "follow:before",
+        pytest.param("_rename:before:2", marks=pytest.mark.slow),
+        pytest.param("_rename:after", marks=pytest.mark.slow),
+        "follow:after",
+    ],
+)
+def test_sidecars_follow_their_clip_if_a_daemon_is_killed_between_the_moves(
+    request: pytest.FixtureRequest, home: str, step: str
+) -> None:
+    ordeal: Ordeal = request.getfixturevalue(home)
+    ordeal.drop(1, "inbox/1.avi")
+    for name in ("1.THM", "1.wav"):
+        (ordeal.inbox / name).write_text(name)
+    ordeal.start(SIDECARS + step)
+    assert ordeal.wait_for(ordeal.reached.exists), ordeal.end_of_log()
+    assert ordeal.process
+    ordeal.process.wait()
+    ordeal.start()
+    assert ordeal.wait_for(ordeal.is_worked_off), (ordeal.rows(), ordeal.end_of_log())
+    ordeal.stop()
+    assert len({path.parent for path in ordeal.kept_files()}) == 1
+    assert sorted(path.name for path in ordeal.kept_files()) == ["1.THM", "1.avi", "1.wav"]
+    assert ordeal.command("check").returncode == 0

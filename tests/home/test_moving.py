@@ -172,7 +172,7 @@ def test_a_crash_between_copy_and_rename_is_completed(tmp_path: Path, elsewhere:
     source, identity = dropped(elsewhere / "a.mp4")
     target = bytes(tmp_path / "filed/a.mp4")
     (tmp_path / "filed").mkdir()
-    moving._copy(doors.Doors(bytes(tmp_path)), source, target, identity, lambda: None)
+    moving.copy_beside(doors.Doors(bytes(tmp_path)), source, target, identity, lambda: None)
     (elsewhere / "a.mp4").unlink()
     assert move_file(source, target, identity, None, pytest.fail, root=bytes(tmp_path)) == target
     assert [path.name for path in (tmp_path / "filed").iterdir()] == ["a.mp4"]

@@ -19,7 +19,8 @@ def test_every_key_has_a_default_and_the_file_shows_just_these(tmp_path: Path) -
     home.create()
     assert load(home.settings) == Settings() == load(tmp_path / "missing.toml")
     shown = written(
-        tmp_path, re.sub(r"^# (\w+ = )", r"\1", home.settings.read_text(), flags=re.MULTILINE)
+        tmp_path,
+        re.sub(r"^# (\w+ = |  '|\])", r"\1", home.settings.read_text(), flags=re.MULTILINE),
     )
     assert load(shown) == Settings()
     assert set(re.findall(r"^(\w+) = ", shown.read_text(), flags=re.MULTILINE)) == set(
@@ -43,6 +44,11 @@ def test_the_environment_counts_more_than_the_file(
         ("device = 'gpu'", ["device", "gpu", "'cuda'"]),
         ("settle_seconds = 'long'", ["settle_seconds", "long", "number"]),
         ("group_pattern = '('", ["group_pattern", "not a regular expression"]),
+        ("ignore = 'x'", ["ignore", "'x'", "tuple"]),
+        ("ignore = ['!']", ["ignore", "'!'", "is no pattern as in .gitignore"]),
+        ("ignore = ['[z-a]']", ["ignore", "'[z-a]'", "is no pattern"]),
+        ("ignore = ['a', '']", ["ignore", "the pattern '' can match nothing"]),
+        ("ignore = ['#recycle']", ["ignore", "'#recycle' can match nothing", r"'\#recycle'"]),
         ("batch_size = ]", ["not valid TOML", "line 1"]),
     ],
 )

@@ -3,8 +3,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.home.folders import is_left_alone
-from daemon.home.identity import Identity
+from daemon.home.identity import Identity, Version
 from daemon.inbox.settling import SETTLED_SOON, Tracker
 
 SETTLE = 2.0
@@ -18,11 +17,12 @@ class Disk:
         self.sizes = sizes
         self.now = 0.0
         self.writer: bool | None = False
+        self.ctime_ns = 0
 
-    def look(self, path: bytes) -> Identity | None:
+    def look(self, path: bytes) -> Version | None:
         latest_first = sorted(self.sizes.items(), reverse=True)
         size = next((size for time, size in latest_first if time <= self.now), None)
-        return None if size is None else Identity(1, 1, size, 0)
+        return None if size is None else Version(Identity(1, 1, size, 0), self.ctime_ns)
 
     def whole_at(self, tracker: Tracker, until: float, step: float = 0.25) -> float | None:
         """When the tracker says that the file is whole; None if it does not by `until`."""
@@ -46,7 +46,7 @@ def test_the_next_look_is_the_earliest_of_all_tracked_files() -> None:
     tracker.touch(b"/inbox/b.mp4", 3)
     assert tracker.next_look() == 1
     list(tracker.whole(1, disk.look, lambda path: False))
-    tracker.touch(PATH, 1.5, closed=True)
+    tracker.touch(PATH, 1.5, "renamed")
     assert tracker.next_look() == 1.5
     list(tracker.whole(1.5, disk.look, lambda path: False))
     assert tracker.next_look() == 1.5 + SETTLED_SOON
@@ -74,7 +74,7 @@ def test_no_file_is_whole_while_its_writer_never_pauses_for_the_settle_time(
     whole_at = disk.whole_at(tracker, times[-1] + 10)
     assert whole_at is not None
     assert whole_at >= times[-1]
-    assert disk.look(PATH) == Identity(1, 1, len(times) - 1, 0)
+    assert disk.look(PATH) == Version(Identity(1, 1, len(times) - 1, 0), 0)
 
 
 def test_a_file_held_open_by_its_writer_is_not_whole() -> None:
@@ -101,19 +101,19 @@ def test_touching_again_does_not_begin_the_settle_time_anew() -> None:
     assert disk.whole_at(tracker, 10) == SETTLE
 
 
-def test_a_file_that_its_writer_closed_and_nobody_has_open_is_whole_soon() -> None:
+def test_a_file_that_its_writer_renamed_and_nobody_has_open_is_whole_soon() -> None:
     tracker = Tracker(SETTLE)
     tracker.touch(PATH, 0)
     disk = Disk({0: 10, 1: 20})
     assert disk.whole_at(tracker, 1) is None
-    tracker.touch(PATH, 1, closed=True)
+    tracker.touch(PATH, 1, "renamed")
     tracker.touch(PATH, 1)  # a search finds it
     assert disk.whole_at(tracker, 10) == 1 + 0.25 + SETTLED_SOON
 
 
-def test_a_file_that_is_opened_again_soon_after_it_was_closed_waits_for_the_settle_time() -> None:
+def test_a_file_that_is_opened_again_soon_after_it_was_renamed_waits_for_the_settle_time() -> None:
     tracker, disk = Tracker(SETTLE), Disk({0: 10, 0.5: 20})
-    tracker.touch(PATH, 0, closed=True)
+    tracker.touch(PATH, 0, "renamed")
     assert disk.whole_at(tracker, 0, step=0.1) is None
     disk.writer = True
     assert disk.whole_at(tracker, 1.9, step=0.1) is None
@@ -123,10 +123,10 @@ def test_a_file_that_is_opened_again_soon_after_it_was_closed_waits_for_the_sett
     assert whole_at > SETTLE
 
 
-def test_a_closed_file_waits_for_the_settle_time_if_its_writers_are_not_known() -> None:
+def test_a_renamed_file_waits_for_the_settle_time_if_its_writers_are_not_known() -> None:
     tracker, disk = Tracker(SETTLE), Disk({0: 10})
     disk.writer = None
-    tracker.touch(PATH, 0, closed=True)
+    tracker.touch(PATH, 0, "renamed")
     assert disk.whole_at(tracker, 10) == SETTLE
 
 
@@ -139,15 +139,29 @@ def test_a_copy_in_progress_is_no_file_that_may_settle() -> None:
     assert tracker.all_still_changing()
 
 
-def test_hidden_partial_and_litter_names_are_left_alone_whatever_their_case() -> None:
-    left = [
-        b".a.mp4",
-        b".sync/a.mp4",
-        b"a.mp4.part",
-        b"A.MP4.PART",
-        b"a.tmp",
-        b"x/Thumbs.db",
-        b"a.mp4.crdownload",
-    ]
-    taken = [b"a.mp4", b"a", b"part.mp4", b"tmp/a.mp4", b"a.partly", b"\xff\xfe"]
-    assert [name for name in left + taken if is_left_alone(name)] == left
+def test_a_file_that_its_writer_only_closed_waits_for_the_settle_time_as_it_may_be_renamed() -> (
+    None
+):
+    tracker = Tracker(SETTLE)
+    tracker.touch(PATH, 0, "closed")
+    assert Disk({0: 10}).whole_at(tracker, 10) == SETTLE
+
+
+def test_a_file_that_was_closed_and_has_an_earlier_date_is_a_finished_copy() -> None:
+    tracker, disk = Tracker(SETTLE), Disk({0: 10})
+    disk.ctime_ns = 10**10
+    tracker.touch(PATH, 0, "closed")
+    assert disk.whole_at(tracker, 10) == SETTLED_SOON
+
+
+def test_a_file_of_which_more_is_to_come_is_looked_at_again_until_that_is_gone() -> None:
+    tracker, disk = Tracker(SETTLE), Disk({0: 10})
+    more = True
+    tracker.touch(PATH, 0, "renamed")
+    for now in range(0, 20, 2):
+        none = tracker.whole(now, disk.look, lambda path: False, lambda path, identity: more)
+        assert list(none) == []
+    assert tracker.all_still_changing()
+    more = False
+    whole = tracker.whole(20, disk.look, lambda path: False, lambda path, identity: more)
+    assert [path for path, _ in whole] == [PATH]

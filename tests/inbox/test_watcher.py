@@ -1,7 +1,8 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
@@ -9,38 +10,12 @@ from pathlib import Path
 import pytest
 from deep import nested
 from watchdog.utils import BaseThread
+from watched import SETTLE, Taken, wait_for, watch
 
 from daemon.home.folders import Found
 from daemon.home.identity import Identity, identify
-from daemon.inbox.watcher import Watcher, WatcherSettings
-
-SETTLE = 0.3
-
-
-class Taken:
-    """Takes the files of a watcher, and knows them from then on, as the queue does."""
-
-    def __init__(self) -> None:
-        self.files: dict[bytes, Identity] = {}
-        self.calls = 0
-        self.notes: dict[str, str] = {}
-        self.noted: list[str] = []
-
-    def enqueue(self, whole: Sequence[Found]) -> None:
-        self.calls += len(whole)
-        self.files.update({file.path: file.identity for file in whole})
-
-    def unknown(self, files: Sequence[Found]) -> list[Found]:
-        return [file for file in files if file.identity not in self.files.values()]
-
-    def note(self, subject: str, text: str | None) -> None:
-        self.notes.pop(subject, None)
-        if text:
-            self.notes[subject] = text
-            self.noted.append(text)
-
-    def names(self, root: Path) -> set[str]:
-        return {os.path.relpath(os.fsdecode(path), root) for path in self.files}
+from daemon.inbox import events
+from daemon.inbox.watcher import Watcher
 
 
 @pytest.fixture
@@ -54,32 +29,11 @@ def inbox(tmp_path: Path) -> Path:
     return tmp_path / "inbox"
 
 
-def watch(inbox: Path, found: Taken, rescan: float = 3600, polling: bool = False) -> Watcher:
-    settings = WatcherSettings(
-        settle=SETTLE,
-        rescan=rescan,
-        polling=polling,
-        unknown=found.unknown,
-        take=found.enqueue,
-        trouble=ConnectionError,
-        note=found.note,
-        beat=lambda: None,
-    )
-    return Watcher([bytes(inbox)], settings)
-
-
 @pytest.fixture
 def watcher(inbox: Path, found: Taken) -> Iterator[Watcher]:
     watcher = watch(inbox, found)
     yield watcher
     watcher.stop()
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.02)
 
 
 def test_files_that_were_there_before_and_in_sub_folders_are_found(
@@ -359,3 +313,25 @@ def test_files_of_a_folder_that_is_moved_within_the_inbox_or_into_it_are_found_b
     for folder in ("came/x", "shown/y"):
         (inbox / folder / "later.mp4").write_bytes(b"later")
     wait_for(lambda: {"came/x/later.mp4", "shown/y/later.mp4"} <= found.names(inbox))
+
+
+def test_a_folder_that_is_moved_while_the_folders_in_it_are_looked_for_is_watched_whole(
+    inbox: Path, found: Taken, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = events._Watches._add_callback
+
+    def add_after_the_move(watches: events._Watches, path: bytes) -> None:
+        if path == bytes(inbox / "before/x"):
+            with suppress(FileNotFoundError):
+                (inbox / "before").rename(inbox / "after")
+        add(watches, path)
+
+    begin_with_events(watcher)
+    search_no_more(watcher)
+    monkeypatch.setattr(events._Watches, "_add_callback", add_after_the_move)
+    (inbox.with_name("made") / "x").mkdir(parents=True)
+    inbox.with_name("made").rename(inbox / "before")
+    (inbox / "first.mp4").write_bytes(b"video")
+    wait_for(lambda: "first.mp4" in found.names(inbox))
+    (inbox / "after/x/later.mp4").write_bytes(b"later")
+    wait_for(lambda: "after/x/later.mp4" in found.names(inbox), 10)

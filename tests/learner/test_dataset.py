@@ -61,7 +61,15 @@ def test_the_same_content_in_two_classes_is_an_error_that_names_both(tmp_path: P
 
 
 def test_hidden_files_and_loose_files_are_no_clips(tmp_path: Path) -> None:
-    for name in ("cat/a.mp4", "cat/.b.mp4", "cat/Thumbs.db", ".git/c", "loose.mp4"):
+    for name in (
+        "cat/a.mp4",
+        "cat/.b.mp4",
+        "cat/Thumbs.db",
+        "cat/a.THM",
+        "cat/a.wav",
+        ".git/c",
+        "loose.mp4",
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
     assert [clip.path.name for clip in find_clips(tmp_path)] == ["a.mp4"]

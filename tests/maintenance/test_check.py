@@ -409,3 +409,11 @@ def test_second_names_of_known_files_are_no_strangers(room: ReviewedHome) -> Non
     filed = room.home.root / "classified" / "bright" / "a.avi"
     (room.home.root / "duplicates" / "second.avi").hardlink_to(filed)
     assert check(room) == []
+
+
+def test_a_clip_that_was_moved_beside_the_class_folders_is_not_gone(room: ReviewedHome) -> None:
+    video = room.rows()[0].id
+    room.path(video).rename(room.root / "labelled/here.avi")
+    (finding,) = [found for found in check(room) if found.what in ("loose", "gone")]
+    assert (finding.what, finding.harmless) == ("loose", True)
+    assert finding.where.endswith("labelled/here.avi")

@@ -289,3 +289,35 @@ def test_status_says_that_a_duplicate_was_dropped(home: Home) -> None:
     recent = {row["id"]: row["dropped"] for row in read_status(home, NOW).to_json()["recent"]}
     assert recent == {1: False, again: True}
     assert "as video 1, dropped" in shown(home)
+
+
+def test_a_clip_that_is_read_again_later_is_named_with_when_and_why(home: Home) -> None:
+    with made_at(home) as made:
+        video = made.arrive("torn.avi")
+        made.claim(1)
+        made.queue.hold(video, NOW + timedelta(seconds=25), "cut short: it may still arrive")
+        (wait,) = read_status(home, NOW).to_json()["waits"]
+        assert wait == {
+            "id": video,
+            "name": "torn.avi",
+            "why": "cut short: it may still arrive",
+            "until": (NOW + timedelta(seconds=25)).isoformat(),
+        }
+        assert "cut short: it may still arrive; it is read again in 25 s" in shown(home)
+        made.queue.recover()
+        assert "read again" not in shown(home)
+
+
+def test_clips_beside_the_class_folders_are_named(home: Home) -> None:
+    with made_at(home) as made:
+        made.put("labelled/Skiing/a.avi")
+        assert read_status(home, NOW).loose_files == []
+        for name in ("b.avi", "c.avi", "d.avi", "e.avi", ".hidden", "f.part"):
+            made.put(f"labelled/{name}")
+        made.put("classified/x.avi")
+    labelled, classified = read_status(home, NOW).to_json()["loose_files"]
+    assert labelled.startswith(
+        "labelled/ has 4 files beside the class folders (b.avi, c.avi, d.avi and 1 more)"
+    )
+    assert classified.startswith("classified/ has 1 file beside the class folders (x.avi)")
+    assert "move them into labelled/<class>/" in shown(home)

@@ -1,0 +1,47 @@
+"""Finds files that lie beside the class folders instead of in one: they get no label."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from daemon.home.identity import Identity, lies_at
+from daemon.home.left_alone import LeftAlone
+from daemon.home.texts import printable
+from learner.texts import counted
+
+NAMED = 3  # files that are named, at most
+HINT = "move them into labelled/<class>/, or into inbox/"
+
+
+def loose_files(root: Path) -> list[Path]:
+    """The files directly in `labelled/` or `classified/` of the home at `root`, sorted."""
+    found = []
+    left_alone = LeftAlone()
+    for top in ("labelled", "classified"):
+        try:
+            with os.scandir(root / top) as entries:
+                names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
+        except OSError:  # that it is away is shown elsewhere
+            continue
+        found += [root / top / name for name in sorted(names)]
+    return [path for path in found if not left_alone.file(os.fsencode(path.name))]
+
+
+def loose_file_of(root: Path, row: Any) -> Path | None:
+    """The one of these files that is the file of a row of `videos`; None if none is."""
+    numbers = Identity(None, row.inode, row.size, row.mtime_ns)
+    return next((path for path in loose_files(root) if lies_at(os.fsencode(path), numbers)), None)
+
+
+def loose_files_in_words(root: Path) -> list[str]:
+    """What these files are and what to do, for people: a line for each of the two folders."""
+    lines = []
+    files = loose_files(root)
+    for top in ("labelled", "classified"):
+        names = [path.name for path in files if path.parent.name == top]
+        if names:
+            more = len(names) - NAMED
+            shown = ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+            what = f"{counted(len(names), 'file')} beside the class folders ({shown})"
+            lines.append(printable(f"{top}/ has {what}, without a label: {HINT}"))
+    return lines

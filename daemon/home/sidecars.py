@@ -1,0 +1,167 @@
+"""Sidecars: files that a camera writes beside a clip, under the clip's name. They go with it.
+
+Such are thumbnails (`.THM`), small copies (`.LRV`), subtitles with positions (`.SRT`), and so on.
+"""
+
+import contextlib
+import errno
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Iterable
+
+from daemon.home.doors import Doors
+from daemon.home.identity import base_name, display_name
+from daemon.home.moving import copy_beside, sweep_copies, sync_folders
+from daemon.home.removable import require_removable
+from daemon.home.texts import printable
+from learner import files
+from learner.classes import SIDECARS
+
+log = logging.getLogger(__name__)
+
+LISTED = 1.0  # seconds for which a folder need not be listed again
+_SONY = re.compile(rb"(.+)m\d\d$")  # C0001M01.XML is of C0001.MP4
+_GOPRO = re.compile(rb"g[hpx](\d{6})$")  # GL010001.LRV is of GX010001.MP4
+
+
+def is_sidecar(path: bytes) -> bool:
+    """Whether a file has an ending of sidecars."""
+    return os.fsdecode(os.path.splitext(path)[1]).lower() in SIDECARS
+
+
+def stems_of_sidecar(name: bytes) -> set[bytes]:
+    """What the names of this sidecar's clip may be without their endings, in lower case."""
+    stem, ending = os.path.splitext(name.lower())
+    stems = {stem}
+    if ending == b".xml" and (match := _SONY.match(stem)):
+        stems.add(match[1])
+    if re.match(rb"gl\d{6}$", stem):
+        stems |= {b"g%s%s" % (kind, stem[2:]) for kind in (b"h", b"p", b"x")}
+    return stems
+
+
+class Sidecars:
+    """Moves sidecars after their clips, in the home at `root`."""
+
+    def __init__(self, root: bytes) -> None:
+        self._root = root
+        self._doors = Doors(root)
+        # The sidecars in a folder by their stems, and when it was listed.
+        self._listed: tuple[bytes, float, dict[bytes, list[bytes]]] | None = None
+
+    def follow(
+        self, source: bytes, target: bytes, progress: Callable[[], None] = lambda: None
+    ) -> None:
+        """Move the sidecars of a clip after it; called again after a crash, it completes that.
+
+        They get the new name of the clip. Nothing is overwritten: if that name is taken, they get
+        the clip's whole name before their ending, and if that is taken, too, they stay.
+
+        Args:
+            source: Where the clip was, in the home.
+            target: Where it is.
+            progress: Called now and then. An exception from it ends this.
+
+        Raises:
+            OSError: one cannot be moved now.
+        """
+        clip = base_name(source)
+        if source == target or is_sidecar(clip):
+            return
+        folder = os.path.dirname(source)
+        for name in self._of(folder, clip):
+            sidecar = folder + b"/" + name
+            beside = os.path.dirname(target) + b"/"
+            new = base_name(target)
+            names = (_renamed(name, clip, new), new + os.path.splitext(name)[1])
+            try:
+                self._move(sidecar, [beside + each for each in names], progress)
+            except PermissionError as error:
+                text = "%s: a sidecar, left where it is (%s)"
+                log.warning(text, printable(display_name(sidecar)), error.strerror)
+
+    def _of(self, folder: bytes, clip: bytes) -> list[bytes]:
+        """The names of a clip's sidecars in a folder."""
+        listed = self._listed
+        if listed is None or listed[0] != folder or time.monotonic() - listed[1] > LISTED:
+            listed = (folder, time.monotonic(), _by_stem(self._doors.names(folder)))
+            self._listed = listed
+        stems = {clip.lower(), os.path.splitext(clip.lower())[0]}
+        return sorted({name for stem in stems for name in listed[2].get(stem, ())})
+
+    def _move(self, source: bytes, names: list[bytes], progress: Callable[[], None]) -> None:
+        """Move a sidecar to the first of these names that is free."""
+        identity = self._doors.identify(source)
+        if identity is None:
+            return
+        for target in names:
+            try:
+                self._rename(source, target, progress)
+            except FileExistsError:
+                # A copy of it, whose original a crash has left, or somebody's.
+                if not self._is_same(source, target):
+                    continue
+                require_removable(source)
+                self._doors.remove(source)
+            return
+        text = "%s: a sidecar, left where it is: its names beside the clip are taken"
+        log.warning(text, printable(display_name(source)))
+
+    def _rename(self, source: bytes, target: bytes, progress: Callable[[], None]) -> None:
+        """Rename a file, also to another file system, and never over another one.
+
+        The copy has its name before the original is removed: whenever this ends, the next time
+        finds one or both of them.
+        """
+        try:
+            self._doors.rename(source, target)
+            return
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+        require_removable(source)
+        before = self._doors.identify(source)
+        if before is None:
+            return
+        with self._doors.open(source) as file:
+            sha256 = files.sha256_of_open(file, progress)
+        sweep_copies(self._doors, target, before, sha256, progress)
+        part = copy_beside(self._doors, source, target, before, progress)
+        try:
+            if self._doors.identify(source) != before:
+                raise OSError(errno.EAGAIN, "it is still being written")
+            self._doors.rename(part, target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self._doors.remove(part)
+            raise
+        sync_folders({os.path.dirname(target)})
+        self._doors.remove(source)
+
+    def _is_same(self, one: bytes, other: bytes) -> bool:
+        if self._doors.identify(other) is None:
+            return False
+        with self._doors.open(one) as first, self._doors.open(other) as second:
+            return files.sha256_of_open(first) == files.sha256_of_open(second)
+
+
+def _by_stem(names: Iterable[bytes]) -> dict[bytes, list[bytes]]:
+    found: dict[bytes, list[bytes]] = {}
+    for name in names:
+        if is_sidecar(name) and not name.startswith(b"."):
+            for stem in stems_of_sidecar(name):
+                found.setdefault(stem, []).append(name)
+    return found
+
+
+def _renamed(sidecar: bytes, clip: bytes, new: bytes) -> bytes:
+    """The name of a sidecar if its clip is renamed to `new`."""
+    old_stem = os.path.splitext(clip)[0]
+    new_stem = os.path.splitext(new)[0]
+    if os.path.splitext(sidecar.lower())[0] == clip.lower():
+        return new + os.path.splitext(sidecar)[1]
+    if not sidecar.lower().startswith(old_stem.lower()) and _GOPRO.match(old_stem.lower()):
+        return sidecar[:2] + new_stem[2:] + sidecar[len(old_stem) :]
+    return new_stem + sidecar[len(old_stem) :]
