@@ -25,6 +25,7 @@ from daemon.home.moving import move_file, sync_folders
 from daemon.home.reasons import write_reason
 from daemon.home.texts import printable
 from learner.errors import VidwatchError
+from learner.recording import recorded
 from learner.video import Clip
 
 log = logging.getLogger(__name__)
@@ -341,4 +342,5 @@ def _video_prediction(
         fingerprint=outcome.fingerprint,
         shadow=shadow,
         read_share=clip.read_share,
+        recording=recorded(clip.recorded, clip.camera, video.path, video.identity.mtime_ns),
     )

@@ -95,12 +95,12 @@ def retire(context: typer.Context, old: Old) -> None:
 
 @contextmanager
 def _changes(home: Home) -> "Iterator[ClassChanges]":
-    from daemon.home.folders import Folders
+    from daemon.home import settings
     from daemon.labels.class_changes import ClassChanges
     from daemon.labels.labels import current_user
 
     with database(home) as engine:
-        yield ClassChanges(engine, Folders(home.root), current_user())
+        yield ClassChanges(engine, settings.load(home.settings).folders(home.root), current_user())
 
 
 def _labels(home: Home, count: int) -> str:

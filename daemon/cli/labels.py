@@ -76,7 +76,7 @@ def _require_arguments(words: Sequence[str], *, accept: bool, undo: bool, csv: P
 
 def _label(home: Home, words: Sequence[str], class_name: str, *, new_class: bool) -> int:
     """Label these videos; gives how many there are."""
-    from daemon.home.folders import Folders
+    from daemon.home import settings
     from daemon.labels.labels import Label, Labels, current_user
     from daemon.labels.lookup import find_videos, require_class
 
@@ -84,20 +84,20 @@ def _label(home: Home, words: Sequence[str], class_name: str, *, new_class: bool
         require_class(class_name, Path(), engine)
         ids = find_videos(words, Path(), engine)
         new = [Label(video_id, "labelled", class_name) for video_id in ids]
-        all_labels = Labels(engine, Folders(home.root))
+        all_labels = Labels(engine, settings.load(home.settings).folders(home.root))
         all_labels.add(new, "command", current_user(), now(), new_class=new_class)
     return len(new)
 
 
 def _accept_or_undo(home: Home, words: Sequence[str], *, undo: bool) -> int:
     """Accept these videos' predictions, or take their newest labels back; gives how many."""
-    from daemon.home.folders import Folders
+    from daemon.home import settings
     from daemon.labels.labels import Labels, current_user
     from daemon.labels.lookup import find_videos
 
     with database(home) as engine:
         ids = find_videos(words, Path(), engine)
-        all_labels = Labels(engine, Folders(home.root))
+        all_labels = Labels(engine, settings.load(home.settings).folders(home.root))
         if undo:
             all_labels.undo(ids, "command", current_user(), now())
         else:
@@ -107,13 +107,13 @@ def _accept_or_undo(home: Home, words: Sequence[str], *, undo: bool) -> int:
 
 def _import(home: Home, csv: Path, *, new_class: bool) -> int:
     """Add the labels of a table; gives how many it has."""
-    from daemon.home.folders import Folders
+    from daemon.home import settings
     from daemon.labels.labels import Labels, current_user
     from daemon.labels.lookup import import_csv
 
     with database(home) as engine:
         new = import_csv(csv, engine, new_class=new_class)
-        all_labels = Labels(engine, Folders(home.root))
+        all_labels = Labels(engine, settings.load(home.settings).folders(home.root))
         all_labels.add(new, "csv", current_user(), now(), new_class=new_class)
     return len(new)
 

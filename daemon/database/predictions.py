@@ -260,6 +260,8 @@ def _outcome(
     """
     predicted = found.prediction.class_name
     change = {"video": found.video_id, "sha256": found.sha256, "duplicate_of": original, "tries": 0}
+    recording = found.recording
+    change |= {"recorded_at": recording.at, "recorded_by": recording.by, "camera": recording.camera}
     change |= FREED
     folder = folders.class_folder(found.path)
     if folder is not None and _stays(folder[1], label, names):

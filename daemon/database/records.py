@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from daemon.home.identity import Identity, Version
+from learner.recording import NOT_KNOWN, Recorded
 
 FREED = {"claimed_by": None, "lease_until": None, "retry_at": None, "trouble": None}
 """What a row says when nobody works on its video, and nothing is wrong with it."""
@@ -54,6 +55,8 @@ class VideoPrediction:
     """What the challenger predicts for the same clip."""
     read_share: float = 1.0
     """The share of the clip that was there to be read."""
+    recording: Recorded = NOT_KNOWN
+    """When it was recorded, and by which camera."""
 
 
 @dataclass(frozen=True)

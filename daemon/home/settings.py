@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from daemon.home.folders import below
+from daemon.home.folders import Folders, below
 from learner import files
 from learner.classes import CLASS_NAME_RULE, is_class_name
 from learner.errors import VidwatchError
@@ -51,6 +51,8 @@ class Settings(BaseSettings):
     settle_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 2.0
     rescan_seconds: Annotated[float, Field(ge=1, le=86400)] = 10.0
     watch: Literal["auto", "events", "polling"] = "auto"
+    filed_as: Literal["flat", "tree"] = "flat"
+    empty_folder_minutes: Annotated[float, Field(ge=0, le=1_000_000)] = 0.0
     min_free_gigabytes: Annotated[float, Field(ge=0, le=1_000_000)] = 1.0
     decoders: Annotated[int, Field(ge=0, le=256)] = 0
     decode_seconds: Annotated[float, Field(ge=1, le=86400)] = 300.0
@@ -82,6 +84,10 @@ class Settings(BaseSettings):
     def reading(self) -> ReadOptions:
         """How clips are read for a prediction."""
         return ReadOptions(self.min_read_share, self.exact_frames)
+
+    def folders(self, root: Path) -> Folders:
+        """Where files belong in the home at `root`."""
+        return Folders(root, tree=self.filed_as == "tree")
 
     def unknown_thresholds(self, classes: Collection[str]) -> list[str]:
         """The names in `thresholds` that are none of these classes of a model.

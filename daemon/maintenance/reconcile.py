@@ -116,7 +116,7 @@ def _destination(row: Any, file: Found, folders: Folders) -> bytes | None:
     if row["destination"]:
         return bytes(row["destination"])
     folder = folders.class_folder(row["path"])
-    was_filed = folder is not None or os.path.dirname(row["path"]) == folders.duplicates()
+    was_filed = folder is not None or row["path"].startswith(folders.duplicates() + b"/")
     is_elsewhere = folder != folders.class_folder(file.path)
     return bytes(row["path"]) if was_filed and is_elsewhere else None
 

@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import DatabaseError
 
 from daemon.database.tables import labels, videos
+from daemon.home import settings
 from daemon.home.folder import Home
-from daemon.home.folders import Folders
 from daemon.home.texts import printable
 from daemon.labels.labels import Label, Labels, current_user
 from daemon.review.cards import Card, read_cards
@@ -79,7 +79,7 @@ class PageLabels:
     def __init__(self, home: Home, reader: Engine, writer: Engine) -> None:
         self._home = home
         self._reader = reader
-        self._labels = Labels(writer, Folders(home.root))
+        self._labels = Labels(writer, settings.load(home.settings).folders(home.root))
         self._who = current_user()
 
     def apply(self, submission: Submission, session: Session) -> str:
