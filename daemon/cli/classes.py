@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daemon.cli.shared import Json, database
+from daemon.cli.shared import Json, console, database
 from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.texts import printable
@@ -32,12 +32,11 @@ def classes(context: typer.Context, as_json: Json = False) -> None:
     """List the classes, how many clips are labelled so, and which models know them."""
     if context.invoked_subcommand:
         return
-    from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     from daemon.labels.class_changes import known_classes
     from daemon.labels.odd_names import odd_names
+    from daemon.report.fitting import Column, FittingTable
 
     home: Home = context.obj
     with database(home) as engine, engine.begin() as connection:
@@ -46,19 +45,18 @@ def classes(context: typer.Context, as_json: Json = False) -> None:
     if as_json:
         print(json.dumps({"classes": [asdict(one) for one in found], "odd_names": problems}))
         return
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("class", "labels", "models", ""):
-        table.add_column(column, justify="right" if column == "labels" else "left", overflow="fold")
+    labels = Column("labels", justify="right")
+    columns = (Column("class"), labels, Column("models", wraps=True), Column(wraps=True))
+    table = FittingTable("", columns)
     for one in found:
         notes = [f"was {name}" for name in one.former]
         if one.is_retired:
             notes.append("retired")
-        texts = (one.name, str(one.labels), ", ".join(one.models), ", ".join(notes))
-        table.add_row(*(Text(printable(text)) for text in texts))
-    console = Console()
-    console.print(table)
+        table.add_row(one.name, str(one.labels), ", ".join(one.models), ", ".join(notes))
+    output = console()
+    output.print(table)
     for problem in problems:
-        console.print(problem, style="yellow", markup=False, highlight=False)
+        output.print(Text(printable(problem), "yellow", overflow="fold"))
 
 
 @classes_app.command()

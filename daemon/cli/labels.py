@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli.shared import Json, database
+from daemon.cli.shared import Json, console, database
 from daemon.home.clock import now
 from daemon.home.folder import Home
 from learner.errors import VidwatchError
@@ -124,10 +124,11 @@ def labels(context: typer.Context, as_json: Json = False) -> None:
     # As for the status. Of a million labels, all of which stay, each search for garbage would look
     # through all.
     gc.disable()
-    from rich.console import Console
+    from rich.text import Text
 
     from daemon.home import settings
     from daemon.home.folders import Folders
+    from daemon.home.texts import printable
     from daemon.labels import quality
     from daemon.labels.enough import how_to_begin
     from daemon.labels.odd_names import odd_names
@@ -147,12 +148,12 @@ def labels(context: typer.Context, as_json: Json = False) -> None:
         outlook = next_training.to_json(coming, suggested)
         print(json.dumps({**found.to_json(), "odd_names": names, "next_training": outlook}))
         return
-    console = Console()
-    console.print(render(found, how_to_begin(home)))
+    output = console()
+    output.print(render(found, how_to_begin(home)))
     for problem in names:
-        console.print(problem, style="yellow", markup=False, highlight=False)
+        output.print(Text(printable(problem), "yellow", overflow="fold"))
     if suggested:
-        console.print(render_suggestions(suggested))
+        output.print(render_suggestions(suggested))
     print(next_training.in_words(coming))
 
 

@@ -122,7 +122,7 @@ class Folders:
         return before[: len(before) - len(path) + len(self.root)]
 
     def _at(self, path: bytes, top: bytes, *folders: bytes) -> bytes:
-        kept = _folders_of(path, self.root) if self._tree else []
+        kept = folders_of(path, self.root) if self._tree else []
         # A class folder is a step more than the inbox: what would be nested too deep stays flat.
         for inner in (b"/".join((*folders, *kept)), b"/".join(folders)):
             if fits(self.root + b"/" + top, inner):
@@ -220,12 +220,12 @@ def group_at(path: bytes, root: bytes, pattern: re.Pattern[str]) -> str | None:
     the file keeps that folder, so that both name the same group.
     """
     name = base_name(path).decode("utf-8", "backslashreplace")
-    return group_of(name, _as_text(_folders_of(path, root)), pattern)
+    return group_of(name, _as_text(folders_of(path, root)), pattern)
 
 
 def sub_folder(path: bytes, root: bytes) -> str | None:
     """The group that the folder of a file in the home at `root` names; None if it names none."""
-    return "/".join(_as_text(_folders_of(path, root))) or None
+    return "/".join(_as_text(folders_of(path, root))) or None
 
 
 def source_of(path: bytes, root: bytes) -> str | None:
@@ -236,7 +236,7 @@ def source_of(path: bytes, root: bytes) -> str | None:
     return sub_folder(path, root) if path.startswith(root + b"/inbox/") else None
 
 
-def _folders_of(path: bytes, root: bytes) -> list[bytes]:
+def folders_of(path: bytes, root: bytes) -> list[bytes]:
     """The folders in the inbox, in a class folder, or in a folder of ours that a file lies in."""
     if not path.startswith(root + b"/"):
         return []

@@ -14,6 +14,11 @@ def printable(text: str) -> str:
     return "".join(_escaped(character) for character in text)
 
 
+def with_source(name: str, source: str | None) -> str:
+    """The name of a video, with the folder of the inbox that it came from, if it is known."""
+    return f"{source}/{name}" if source else name
+
+
 def shortened(text: str, length: int = 120) -> str:
     """As `printable`; of a long text only its beginning and its end."""
     text = printable(text)

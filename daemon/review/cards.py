@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, select
 
-from daemon.database.expressions import that_counts
+from daemon.database.expressions import shown_name, that_counts
 from daemon.database.tables import labels, models, predictions, videos
 from daemon.home.folder import Home
 from daemon.home.texts import familiarity_in_words, printable
@@ -80,6 +80,7 @@ def read_cards(connection: Connection, home: Home, ids: Sequence[int]) -> list[C
     query = select(
         videos,
         predictions,
+        shown_name(),
         awaits_random_review().label("awaits_random_review"),
         models.c.name.label("model"),
         models.c.classes,
@@ -136,7 +137,7 @@ def _card(row: Any, calibrations: Mapping[str, Calibration | None], own: Sequenc
         choices = [Choice(name, None) for name in own]
     return Card(
         id=row[videos.c.id],
-        name=printable(row[videos.c.name]),
+        name=printable(row["shown_name"]),
         path=row[videos.c.path],
         sha256=row[videos.c.sha256],
         model=row["model"],

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
+from daemon.database.expressions import shown_name
 from daemon.database.tables import videos
 from daemon.review.site import Site
 from daemon.training.decisions import Decisions
@@ -106,7 +107,7 @@ def history(request: Request) -> Response:
 
 def _newest(reason: ColumnElement[Any]) -> Select[Any]:
     """The newest videos for which the column `reason` is not NULL."""
-    query = select(videos.c.id, videos.c.name, reason.label("reason"), videos.c.arrived_at)
+    query = select(videos.c.id, shown_name(), reason.label("reason"), videos.c.arrived_at)
     return query.where(reason.is_not(None)).order_by(videos.c.id.desc()).limit(SHOWN)
 
 
