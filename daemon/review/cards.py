@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,6 +68,10 @@ class Card:
     """Whether the starter predicted it, and people have labelled classes of their own since."""
     strangeness: str
     """How strange it looks to the model, in words; empty if it looks usual."""
+    recorded_at: datetime | None
+    """When it was recorded; None if nothing says so, or only the date of its file does."""
+    camera: str
+    """Its make and model; empty if the container does not name them."""
     problem: str | None
     """Why it cannot be shown, as far as that is known without opening the file."""
 
@@ -149,6 +154,8 @@ def _card(row: Any, calibrations: Mapping[str, Calibration | None], own: Sequenc
         labelled_before=row["labelled_before"],
         by_outgrown_starter=is_by_outgrown_starter,
         strangeness=familiarity_in_words(row[predictions.c.familiarity]),
+        recorded_at=None if row["recorded_by"] == "file" else row["recorded_at"],
+        camera=printable(row["camera"] or ""),
         problem=_problem(row[videos.c.path]),
     )
 
