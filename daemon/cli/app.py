@@ -97,8 +97,9 @@ def init(
     home.create()
     with explaining(home.database):
         upgrade(home.database)
-    print(f"{home.root} is ready: put videos into {home.inbox}, and start the daemon with:")
-    print(command_of(home, "run"))
+    ready = f"{home.root} is ready: put videos into {home.inbox}, and start the daemon with:"
+    print(printable(ready))
+    print(printable(command_of(home, "run")))
 
 
 @app.command()

@@ -16,13 +16,17 @@ def time_element(moment: datetime | str) -> Markup:
     """A time as HTML: `static/times.js` writes it in the browser's zone.
 
     Args:
-        moment: With a time zone, or as text in ISO 8601. Other texts are shown as they are.
+        moment: With a time zone, or as text in ISO 8601. Other texts, and days, are shown as they
+            are.
     """
     if isinstance(moment, str):
         try:
-            moment = datetime.fromisoformat(moment)
+            read = datetime.fromisoformat(moment)
         except ValueError:
             return Markup.escape(moment)
+        if read.tzinfo is None:
+            return Markup.escape(moment)
+        moment = read
     exact = moment.astimezone(UTC).isoformat(timespec="seconds")
     return Markup('<time datetime="{}">{}</time>').format(exact, local_time(moment))
 
