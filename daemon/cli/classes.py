@@ -1,9 +1,10 @@
-"""The command `classes`, with `rename`, `merge` and `retire`.
+"""The command `classes`, with `rename`, `merge`, `retire` and `undo`.
 
 Slow imports stand in the commands that need them.
 """
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -12,13 +13,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from daemon.cli.shared import Json, console, database
-from daemon.home.clock import now
+from daemon.home.clock import local_time, now
 from daemon.home.folder import Home
 from daemon.home.texts import printable
+from learner.errors import VidwatchError
 from learner.texts import counted
 
 if TYPE_CHECKING:
     from daemon.labels.class_changes import ClassChanges
+    from daemon.labels.last_learned import LastLearned
+
+NAMED = 3  # clips
 
 app = typer.Typer()
 classes_app = typer.Typer(help="The classes: which there are, and changes of them.")
@@ -35,6 +40,7 @@ def classes(context: typer.Context, as_json: Json = False) -> None:
     from rich.text import Text
 
     from daemon.labels.class_changes import known_classes
+    from daemon.labels.last_learned import last_learned
     from daemon.labels.odd_names import odd_names
     from daemon.report.fitting import Column, FittingTable
 
@@ -42,6 +48,7 @@ def classes(context: typer.Context, as_json: Json = False) -> None:
     with database(home) as engine, engine.begin() as connection:
         found = known_classes(connection)
         problems = odd_names(connection, home.root)
+        last = last_learned(connection)
     if as_json:
         print(json.dumps({"classes": [asdict(one) for one in found], "odd_names": problems}))
         return
@@ -56,7 +63,9 @@ def classes(context: typer.Context, as_json: Json = False) -> None:
     output = console()
     output.print(table)
     for problem in problems:
-        output.print(Text(printable(problem), "yellow", overflow="fold"))
+        output.print(Text(printable(problem), "yellow"), soft_wrap=True)
+    if last:
+        print(f"learned last: {_described(last)} ('vidwatch classes undo' takes them back)")
 
 
 @classes_app.command()
@@ -89,6 +98,38 @@ def retire(context: typer.Context, old: Old) -> None:
     with _changes(context.obj) as changes:
         count = changes.retire(old, now())
     print(f"{printable(old)} is retired: {_labels(context.obj, count)}")
+
+
+@classes_app.command()
+def undo(context: typer.Context) -> None:
+    """Take back what was learned last from class folders, as after a move to a wrong folder."""
+    from daemon.home import settings
+    from daemon.labels.labels import Labels, current_user
+    from daemon.labels.last_learned import last_learned
+
+    home: Home = context.obj
+    with database(home) as engine:
+        with engine.begin() as connection:
+            last = last_learned(connection)
+        if last is None:
+            raise VidwatchError("no label that counts was given by class folders")
+        print(_described(last))
+        if sys.stdin.isatty():
+            typer.confirm("Take these labels back?", abort=True)
+        all_labels = Labels(engine, settings.load(home.settings).folders(home.root))
+        undone = all_labels.undo_given(last.labels, "command", current_user(), now())
+    print(f"taken back: {_labels(home, len(undone))}")
+
+
+def _described(last: "LastLearned") -> str:
+    """Which labels these are, for a person to judge."""
+    named = ", ".join(printable(name) for name in last.names[:NAMED])
+    if len(last.names) > NAMED:
+        named += f" and {len(last.names) - NAMED} more"
+    class_name = printable(last.class_name) if last.class_name else "unsure"
+    count = counted(len(last.labels), "label")
+    at = local_time(last.since)
+    return f"{count} {class_name} by class folders, {at}: {named}"
 
 
 @contextmanager

@@ -151,7 +151,7 @@ def labels(context: typer.Context, as_json: Json = False) -> None:
     output = console()
     output.print(render(found, how_to_begin(home)))
     for problem in names:
-        output.print(Text(printable(problem), "yellow", overflow="fold"))
+        output.print(Text(printable(problem), "yellow"), soft_wrap=True)
     if suggested:
         output.print(render_suggestions(suggested))
     print(next_training.in_words(coming))

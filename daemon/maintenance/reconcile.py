@@ -14,6 +14,7 @@ from daemon.database.connection import opened
 from daemon.database.expressions import content_of_video
 from daemon.database.files import in_its_place, other_names, predicted_row, unexplained
 from daemon.database.tables import labels, videos
+from daemon.home import settings
 from daemon.home.folder import Home
 from daemon.home.folders import Folders, Found, files_below, group_at
 from daemon.home.identity import display_name
@@ -54,7 +55,7 @@ def note_labels(engine: Engine, home: Home, pattern: re.Pattern[str]) -> int:
     its label, and such clips judge models. Here it may be a correction of a prediction that the
     backup does not know, and corrections do not judge.
     """
-    class_folders = ClassFolders(engine, Folders(home.root))
+    class_folders = ClassFolders(engine, settings.load(home.settings).folders(home.root))
     root = os.fsencode(home.root)
     with engine.begin() as connection:
         last = newest_label(connection)
