@@ -23,10 +23,10 @@
     }
   }
 
-  // The server counts weeks by this browser's days.
-  const name = encodeURIComponent(zone);
-  document.cookie = `vidwatch-zone=${name}; Path=/; SameSite=Strict; Max-Age=31536000`;
-  const isSet = document.cookie.split("; ").includes(`vidwatch-zone=${name}`);
+  // The server counts weeks by this browser's days. No name of a zone has a character that a cookie
+  // cannot have.
+  document.cookie = `vidwatch-zone=${zone}; Path=/; SameSite=Strict; Max-Age=31536000`;
+  const isSet = document.cookie.split("; ").includes(`vidwatch-zone=${zone}`);
   const counted = document.querySelector("[data-zone]")?.dataset.zone;
   if (counted && counted !== zone && isSet && sessionStorage.getItem("zone") !== zone) {
     sessionStorage.setItem("zone", zone); // once, should the server not know the zone
