@@ -24,6 +24,7 @@ from learner.frames import (
     whole_frames,
 )
 from learner.neighbours import Neighbours, converting, upright
+from learner.recording import NOT_STATED, Recording, by_container
 from learner.safe_open import (
     MAX_PIXELS,
     File,
@@ -62,6 +63,10 @@ class Clip:
     """1 if the clip is whole; else its end is missing, and the frames are from this share of it."""
     motion: np.ndarray[Any, np.dtype[np.float32]] | None = None
     """`(T, MOTION_FEATURES)` if `spec.motion` asks for it; see `learner.motion`."""
+    recorded: int | None = None
+    """When it was recorded, by its container, in seconds since 1970 in UTC; None if not stated."""
+    camera: str | None = None
+    """The make and the model of the camera, by its container; None if not stated."""
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         return np.array(self.frames, dtype=dtype, copy=copy)
@@ -124,6 +129,8 @@ def read_open(
         sha256=sha256,
         read_share=there.share,
         motion=read.neighbours.motion(indices) if read.neighbours else None,
+        recorded=read.recording.at,
+        camera=read.recording.camera,
     )
 
 
@@ -166,6 +173,7 @@ class _Read:
     """Frames were sought: the pictures are one of each part, and `count` is their number."""
     neighbours: Neighbours | None = None
     """If motion is to be measured."""
+    recording: Recording = NOT_STATED
 
 
 def _sample(file: File, spec: ClipSpec, *, exact: bool, may_seek: bool) -> _Read:
@@ -204,11 +212,13 @@ def _scan(
     images: dict[int, Any] = {}
     neighbours = Neighbours() if spec.motion else None
     found = claimed = 0
+    recording = NOT_STATED
     with to_the_first_error(), open_container(file) as container:
         stream = container.streams.best("video")
         if stream:
             refuse_huge(stream)
             claimed = stream.frames
+            recording = by_container(container.metadata, stream.metadata)
         if stream and stream.codec_context:
             picture = Picture(spec)
             stream.codec_context.thread_count = 1
@@ -219,7 +229,7 @@ def _scan(
                     images[part] = picture.of(frame)
                     if neighbours:
                         neighbours.add(part, frame, following)
-                return _Read(images, spec.frames, is_sought=True, neighbours=neighbours)
+                return _Read(images, spec.frames, 0, True, neighbours, recording)
             wanted = set(sample_indices(count or claimed or _stored(file), spec.frames))
             for frame in whole_frames(container, stream):
                 if found in wanted:
@@ -229,7 +239,7 @@ def _scan(
                 found += 1
     if neighbours:
         neighbours.end()
-    return _Read(images, found, claimed, neighbours=neighbours)
+    return _Read(images, found, claimed, False, neighbours, recording)
 
 
 def _stored(file: File) -> int:

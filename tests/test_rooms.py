@@ -51,6 +51,7 @@ LIGHT_LEARNER = {
     "learner.prediction",
     "learner.catalogue",
     "learner.recipe",
+    "learner.recording",
     "learner.sequential",
     "learner.classes",
     "learner.spec",

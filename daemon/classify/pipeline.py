@@ -22,6 +22,7 @@ from daemon.home.folders import Folders
 from daemon.home.identity import display_name, is_there
 from daemon.home.texts import printable
 from learner.errors import VidwatchError
+from learner.recording import recorded
 from learner.video import Clip
 
 log = logging.getLogger(__name__)
@@ -239,4 +240,5 @@ def _video_prediction(
         fingerprint=outcome.fingerprint,
         shadow=shadow,
         read_share=clip.read_share,
+        recording=recorded(clip.recorded, clip.camera, video.path, video.identity.mtime_ns),
     )

@@ -15,14 +15,16 @@ import numpy as np
 from daemon.home.texts import shortened
 from learner.errors import VidwatchError
 from learner.motion import MOTION_FEATURES
+from learner.recording import LONGEST_TEXT
 from learner.safe_open import VideoError
 from learner.spec import ClipSpec
 from learner.video import DECODER, Clip
 
-# Magic, token, kind, cut short, bytes of text, errno, frames read, read share, SHA-256.
-_HEAD = struct.Struct("<8sQBBHiId32s")
+# Magic, token, kind, cut short, bytes of text, errno, frames read, read share, time, SHA-256.
+_HEAD = struct.Struct("<8sQBBHiIdq32s")
 # Another one whenever what is sent changes: an upgrade may come while the daemon runs.
 _MAGIC = b"vwreply1"
+_NO_TIME = -(2**63)
 _MOST_TEXT = 2000  # bytes
 _MOST_SHOWN = 1000  # characters
 
@@ -88,16 +90,19 @@ def send(pipe: _Pipe, token: int, reply: Clip | str | Failure | None) -> None:
         reply: A text is a SHA-256 in hexadecimal; None says that the process is ready.
     """
     if reply is None:
-        _write(pipe, _HEAD.pack(_MAGIC, token, Kind.READY, 0, 0, 0, 0, 0.0, b""))
+        _write(pipe, _HEAD.pack(_MAGIC, token, Kind.READY, 0, 0, 0, 0, 0.0, _NO_TIME, b""))
     elif isinstance(reply, Failure):
         text = _cut(reply.text)
-        numbers = (reply.kind, reply.cut_short, len(text), reply.errno, 0, 0.0)
+        numbers = (reply.kind, reply.cut_short, len(text), reply.errno, 0, 0.0, _NO_TIME)
         _write(pipe, _HEAD.pack(_MAGIC, token, *numbers, b"") + text)
     elif isinstance(reply, str):
-        _write(pipe, _HEAD.pack(_MAGIC, token, Kind.HASH, 0, 0, 0, 0, 0.0, bytes.fromhex(reply)))
+        fields = (Kind.HASH, 0, 0, 0, 0, 0.0, _NO_TIME)
+        _write(pipe, _HEAD.pack(_MAGIC, token, *fields, bytes.fromhex(reply)))
     else:
-        fields = (Kind.CLIP, 0, 0, 0, reply.frames_read, reply.read_share)
-        _write(pipe, _HEAD.pack(_MAGIC, token, *fields, bytes.fromhex(reply.sha256)))
+        camera = _cut(reply.camera or "")
+        recorded = _NO_TIME if reply.recorded is None else reply.recorded
+        fields = (Kind.CLIP, 0, len(camera), 0, reply.frames_read, reply.read_share, recorded)
+        _write(pipe, _HEAD.pack(_MAGIC, token, *fields, bytes.fromhex(reply.sha256)) + camera)
         send_arrays(pipe, reply)
 
 
@@ -123,28 +128,46 @@ def receive(
     """
     head = bytearray(_HEAD.size)
     read(memoryview(head))
-    magic, found, number, cut_short, length, code, frames_read, share, sha256 = _HEAD.unpack(head)
+    magic, found, number, cut_short, length, code, *rest = _HEAD.unpack(head)
+    frames_read, share, recorded, sha256 = rest
     if (magic, found) != (_MAGIC, token):
         raise BadReplyError
     if number not in list(Kind) or cut_short > 1 or length > _MOST_TEXT:
         raise BadReplyError
     kind = Kind(number)
-    if kind in (Kind.READY, Kind.CLIP, Kind.HASH) and (length or cut_short or code):
+    if kind in (Kind.READY, Kind.CLIP, Kind.HASH) and (cut_short or code):
+        raise BadReplyError
+    if kind in (Kind.READY, Kind.HASH) and length:
         raise BadReplyError
     if kind == Kind.READY:
         return None
     hashed: str = sha256.hex()
     if kind == Kind.HASH:
         return hashed
+    text = _receive_text(read, length, _MOST_SHOWN if kind != Kind.CLIP else LONGEST_TEXT)
     if kind != Kind.CLIP:
-        text = bytearray(length)
-        read(memoryview(text))
-        shown = shortened(text.decode("utf-8", "replace"), _MOST_SHOWN)
-        return Failure(kind, shown or "no reason given", code, bool(cut_short))
+        return Failure(kind, text or "no reason given", code, bool(cut_short))
     if not 1 <= frames_read <= spec.frames or not 0 < share <= 1:  # NaN is neither
         raise BadReplyError
     frames, motion = _receive_arrays(read, spec)
-    return Clip(frames, spec.frames, frames_read, DECODER, hashed, share, motion)
+    return Clip(
+        frames=frames,
+        frames_asked=spec.frames,
+        frames_read=frames_read,
+        decoder=DECODER,
+        sha256=hashed,
+        read_share=share,
+        motion=motion,
+        recorded=None if recorded == _NO_TIME else recorded,
+        camera=text or None,
+    )
+
+
+def _receive_text(read: Callable[[memoryview], None], length: int, most: int) -> str:
+    """A text of so many bytes, in at most so many characters that can be shown."""
+    text = bytearray(length)
+    read(memoryview(text))
+    return shortened(text.decode("utf-8", "replace"), most)
 
 
 def _receive_arrays(

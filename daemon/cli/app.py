@@ -4,6 +4,7 @@ Slow imports stand in the commands that need them.
 """
 
 import gc
+import io
 import json
 import os
 import sys
@@ -17,7 +18,7 @@ from typing import Annotated
 import typer
 
 from daemon.cli import classes, classify, groups, labels, maintenance, models, training
-from daemon.cli.shared import Json, command_of
+from daemon.cli.shared import Json, command_of, console
 from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.texts import printable
@@ -39,6 +40,7 @@ def main() -> None:
     An error that a person can fix is printed in one line, and the exit status is 2. It is 75 if the
     error may pass by itself: a service then starts again. Any other error is a bug.
     """
+    _escape_what_cannot_be_shown()
     try:
         app()
     except VidwatchError as error:
@@ -46,6 +48,16 @@ def main() -> None:
         sys.exit(os.EX_TEMPFAIL if isinstance(error, PassingError) else 2)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _escape_what_cannot_be_shown() -> None:
+    """Have output that the terminal's encoding cannot show escaped, and no command end by it.
+
+    A name may have an "ö" where the terminal knows ASCII only, or bytes that are no text at all.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _print_version(is_wanted: bool) -> None:
@@ -85,8 +97,9 @@ def init(
     home.create()
     with explaining(home.database):
         upgrade(home.database)
-    print(f"{home.root} is ready: put videos into {home.inbox}, and start the daemon with:")
-    print(command_of(home, "run"))
+    ready = f"{home.root} is ready: put videos into {home.inbox}, and start the daemon with:"
+    print(printable(ready))
+    print(printable(command_of(home, "run")))
 
 
 @app.command()
@@ -125,8 +138,6 @@ def status(
         # The command ends before garbage matters. The search for it in all modules took 8 % of the
         # time.
         gc.disable()
-    from rich.console import Console
-
     from daemon.report.status import read_status
     from daemon.report.tables import render
 
@@ -137,7 +148,7 @@ def status(
     elif watch:
         _watch_status(context.obj)
     else:
-        Console().print(render(read_status(context.obj, now()), now()))
+        console().print(render(read_status(context.obj, now()), now()))
 
 
 def _watch_status(home: Home) -> None:

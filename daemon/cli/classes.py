@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daemon.cli.shared import Json, database
-from daemon.home.clock import now
+from daemon.cli.shared import Json, console, database
+from daemon.home.clock import local_time, now
 from daemon.home.folder import Home
 from daemon.home.texts import printable
 from learner.errors import VidwatchError
@@ -37,13 +37,12 @@ def classes(context: typer.Context, as_json: Json = False) -> None:
     """List the classes, how many clips are labelled so, and which models know them."""
     if context.invoked_subcommand:
         return
-    from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     from daemon.labels.class_changes import known_classes
     from daemon.labels.last_learned import last_learned
     from daemon.labels.odd_names import odd_names
+    from daemon.report.fitting import Column, FittingTable
 
     home: Home = context.obj
     with database(home) as engine, engine.begin() as connection:
@@ -53,19 +52,18 @@ def classes(context: typer.Context, as_json: Json = False) -> None:
     if as_json:
         print(json.dumps({"classes": [asdict(one) for one in found], "odd_names": problems}))
         return
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("class", "labels", "models", ""):
-        table.add_column(column, justify="right" if column == "labels" else "left", overflow="fold")
+    labels = Column("labels", justify="right")
+    columns = (Column("class"), labels, Column("models", wraps=True), Column(wraps=True))
+    table = FittingTable("", columns)
     for one in found:
         notes = [f"was {name}" for name in one.former]
         if one.is_retired:
             notes.append("retired")
-        texts = (one.name, str(one.labels), ", ".join(one.models), ", ".join(notes))
-        table.add_row(*(Text(printable(text)) for text in texts))
-    console = Console()
-    console.print(table)
+        table.add_row(one.name, str(one.labels), ", ".join(one.models), ", ".join(notes))
+    output = console()
+    output.print(table)
     for problem in problems:
-        console.print(problem, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        output.print(Text(printable(problem), "yellow"), soft_wrap=True)
     if last:
         print(f"learned last: {_described(last)} ('vidwatch classes undo' takes them back)")
 
@@ -105,7 +103,7 @@ def retire(context: typer.Context, old: Old) -> None:
 @classes_app.command()
 def undo(context: typer.Context) -> None:
     """Take back what was learned last from class folders, as after a move to a wrong folder."""
-    from daemon.home.folders import Folders
+    from daemon.home import settings
     from daemon.labels.labels import Labels, current_user
     from daemon.labels.last_learned import last_learned
 
@@ -118,7 +116,7 @@ def undo(context: typer.Context) -> None:
         print(_described(last))
         if sys.stdin.isatty():
             typer.confirm("Take these labels back?", abort=True)
-        all_labels = Labels(engine, Folders(home.root))
+        all_labels = Labels(engine, settings.load(home.settings).folders(home.root))
         undone = all_labels.undo_given(last.labels, "command", current_user(), now())
     print(f"taken back: {_labels(home, len(undone))}")
 
@@ -130,18 +128,18 @@ def _described(last: "LastLearned") -> str:
         named += f" and {len(last.names) - NAMED} more"
     class_name = printable(last.class_name) if last.class_name else "unsure"
     count = counted(len(last.labels), "label")
-    at = f"{last.since.astimezone():%Y-%m-%d %H:%M %Z}"
+    at = local_time(last.since)
     return f"{count} {class_name} by class folders, {at}: {named}"
 
 
 @contextmanager
 def _changes(home: Home) -> "Iterator[ClassChanges]":
-    from daemon.home.folders import Folders
+    from daemon.home import settings
     from daemon.labels.class_changes import ClassChanges
     from daemon.labels.labels import current_user
 
     with database(home) as engine:
-        yield ClassChanges(engine, Folders(home.root), current_user())
+        yield ClassChanges(engine, settings.load(home.settings).folders(home.root), current_user())
 
 
 def _labels(home: Home, count: int) -> str:

@@ -14,6 +14,7 @@ from daemon.cli.shared import (
     Device,
     Json,
     Model,
+    console,
     described,
     load_model,
     open_cache,
@@ -98,8 +99,6 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure a model on a folder of class folders, with its baseline beside it."""
-    from rich.console import Console
-
     from daemon.cli import progress
     from learner.evaluate import evaluate as measure
     from learner.process import keep_freed_memory
@@ -123,7 +122,7 @@ def evaluate(
     if found.seen:
         reason = f"{found.seen} of the clips were among those it was trained on"
         print(f"{reason}: the figures flatter it")
-    Console().print(_class_table(found.score.per_class))
+    console().print(_class_table(found.score.per_class))
 
 
 def _print_unknowns(found: "Unknowns") -> None:
@@ -134,13 +133,14 @@ def _print_unknowns(found: "Unknowns") -> None:
 
 
 def _class_table(per_class: dict[str, dict[str, float]]) -> Any:
-    from rich.markup import escape
-    from rich.table import Table
+    from daemon.report.fitting import Column, FittingTable
 
-    table = Table("class", "right", "clips", "precision", "recall", box=None, padding=(0, 2, 0, 0))
+    names = ("right", "clips", "precision", "recall")
+    numbers = (Column(name, justify="right") for name in names)
+    table = FittingTable("", [Column("class"), *numbers])
     for name, row in per_class.items():
         table.add_row(
-            escape(printable(name)),
+            name,
             f"{row['correct']:.0f}",
             f"{row['n']:.0f}",
             f"{row['precision']:.1%}",

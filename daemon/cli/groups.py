@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from daemon.cli.shared import Json, database
+from daemon.cli.shared import Json, console, database
 from daemon.home.folder import Home
 from daemon.home.texts import printable
 from learner.errors import VidwatchError
@@ -209,19 +209,17 @@ def _by_group(found: "LabelledGroups") -> dict[str, Counter[str]]:
 
 
 def _print_groups(home: Home, found: "LabelledGroups") -> None:
-    from rich.console import Console
-    from rich.table import Column, Table
-
     from daemon.labels.enough import how_to_begin
+    from daemon.report.fitting import Column, FittingTable
 
     if not found.classes:
         print(f"no clip has a label yet: {how_to_begin(home)}")
         return
     numbers = (Column(name, justify="right") for name in ("clips", "groups"))
-    table = Table("class", *numbers, "found by", box=None, padding=(0, 2, 0, 0))
+    table = FittingTable("", [Column("class"), *numbers, Column("found by", wraps=True)])
     for label, clips, n in found.by_class():
-        table.add_row(printable(label), str(clips), str(n), HOW[found.found.ways[label]])
-    Console().print(table)
+        table.add_row(label, str(clips), str(n), HOW[found.found.ways[label]])
+    console().print(table)
     several = {name: n for name, n in _by_group(found).items() if n.total() > 1}
     alone = len(set(found.names.values())) - len(several)
     for name in sorted(several, key=lambda name: (-several[name].total(), name))[:SHOWN]:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli.shared import Json, database
+from daemon.cli.shared import Json, console, database
 from daemon.home.clock import now
 from daemon.home.folder import Home
 from learner.errors import VidwatchError
@@ -76,7 +76,7 @@ def _require_arguments(words: Sequence[str], *, accept: bool, undo: bool, csv: P
 
 def _label(home: Home, words: Sequence[str], class_name: str, *, new_class: bool) -> int:
     """Label these videos; gives how many there are."""
-    from daemon.home.folders import Folders
+    from daemon.home import settings
     from daemon.labels.labels import Label, Labels, current_user
     from daemon.labels.lookup import find_videos, require_class
 
@@ -84,20 +84,20 @@ def _label(home: Home, words: Sequence[str], class_name: str, *, new_class: bool
         require_class(class_name, Path(), engine)
         ids = find_videos(words, Path(), engine)
         new = [Label(video_id, "labelled", class_name) for video_id in ids]
-        all_labels = Labels(engine, Folders(home.root))
+        all_labels = Labels(engine, settings.load(home.settings).folders(home.root))
         all_labels.add(new, "command", current_user(), now(), new_class=new_class)
     return len(new)
 
 
 def _accept_or_undo(home: Home, words: Sequence[str], *, undo: bool) -> int:
     """Accept these videos' predictions, or take their newest labels back; gives how many."""
-    from daemon.home.folders import Folders
+    from daemon.home import settings
     from daemon.labels.labels import Labels, current_user
     from daemon.labels.lookup import find_videos
 
     with database(home) as engine:
         ids = find_videos(words, Path(), engine)
-        all_labels = Labels(engine, Folders(home.root))
+        all_labels = Labels(engine, settings.load(home.settings).folders(home.root))
         if undo:
             all_labels.undo(ids, "command", current_user(), now())
         else:
@@ -107,13 +107,13 @@ def _accept_or_undo(home: Home, words: Sequence[str], *, undo: bool) -> int:
 
 def _import(home: Home, csv: Path, *, new_class: bool) -> int:
     """Add the labels of a table; gives how many it has."""
-    from daemon.home.folders import Folders
+    from daemon.home import settings
     from daemon.labels.labels import Labels, current_user
     from daemon.labels.lookup import import_csv
 
     with database(home) as engine:
         new = import_csv(csv, engine, new_class=new_class)
-        all_labels = Labels(engine, Folders(home.root))
+        all_labels = Labels(engine, settings.load(home.settings).folders(home.root))
         all_labels.add(new, "csv", current_user(), now(), new_class=new_class)
     return len(new)
 
@@ -124,10 +124,11 @@ def labels(context: typer.Context, as_json: Json = False) -> None:
     # As for the status. Of a million labels, all of which stay, each search for garbage would look
     # through all.
     gc.disable()
-    from rich.console import Console
+    from rich.text import Text
 
     from daemon.home import settings
     from daemon.home.folders import Folders
+    from daemon.home.texts import printable
     from daemon.labels import quality
     from daemon.labels.enough import how_to_begin
     from daemon.labels.odd_names import odd_names
@@ -147,12 +148,12 @@ def labels(context: typer.Context, as_json: Json = False) -> None:
         outlook = next_training.to_json(coming, suggested)
         print(json.dumps({**found.to_json(), "odd_names": names, "next_training": outlook}))
         return
-    console = Console()
-    console.print(render(found, how_to_begin(home)))
+    output = console()
+    output.print(render(found, how_to_begin(home)))
     for problem in names:
-        console.print(problem, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        output.print(Text(printable(problem), "yellow"), soft_wrap=True)
     if suggested:
-        console.print(render_suggestions(suggested))
+        output.print(render_suggestions(suggested))
     print(next_training.in_words(coming))
 
 

@@ -47,7 +47,7 @@ def backup(
     target = Path(to) if to else home.backups
     is_folder = to is not None and to.endswith("/")  # a Path loses the slash
     made = back_up(home.database, target, now(), is_folder=is_folder)
-    print(f"backup {made} made and checked")
+    print(printable(f"backup {made} made and checked"))
 
 
 @app.command()

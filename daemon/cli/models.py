@@ -13,12 +13,13 @@ import typer
 from daemon.cli.shared import (
     Device,
     Json,
+    console,
     database,
     load_model,
     model_of,
     open_cache,
 )
-from daemon.home.clock import now
+from daemon.home.clock import local_time, now
 from daemon.home.folder import Home
 from daemon.home.texts import printable
 from learner.catalogue import describe, model_name
@@ -39,8 +40,6 @@ def models(context: typer.Context, as_json: Json = False) -> None:
     """List the models, which one is the champion, and how each comparison ended."""
     if context.invoked_subcommand:
         return
-    from rich.console import Console
-
     from learner.catalogue import find_models
 
     found = find_models(context.obj.models)
@@ -48,13 +47,13 @@ def models(context: typer.Context, as_json: Json = False) -> None:
     if as_json:
         print(json.dumps([_to_json(model, history) for model in found]))
         return
-    console = Console()
-    console.print(_model_table(found, history.champion))
+    output = console()
+    output.print(_model_table(found, history.champion))
     for model in found:
         if model.optimistic:
             print(f"{model.name}: its accuracy is {printable(model.optimistic)}")
     if history.decisions:
-        console.print(_decision_table(history.decisions))
+        output.print(_decision_table(history.decisions))
     if history.shadow:
         print(history.shadow)
 
@@ -187,13 +186,14 @@ def _to_json(model: "Entry", history: _History) -> dict[str, Any]:
 
 
 def _model_table(models: "Sequence[Entry]", champion: str | None) -> Any:
-    from rich.table import Table
+    from daemon.report.fitting import Column, FittingTable
 
-    columns = ("", "name", "accuracy on unseen clips", "learned from", "classes")
-    table = Table(*columns, box=None, padding=(0, 2, 0, 0))
+    names = ("", "name", "accuracy on unseen clips", "learned from")
+    columns = [*map(Column, names), Column("classes", wraps=True)]
+    table = FittingTable("", columns, n_keys=2)
     for model in models:
         mark = "*" if model.name == champion else ""
-        problem_or_classes = printable(model.problem or ", ".join(model.classes))
+        problem_or_classes = model.problem or ", ".join(model.classes)
         clips = f"{model.clips} clips"
         table.add_row(mark, model.name, _accuracy(model), clips, problem_or_classes)
     return table
@@ -214,19 +214,14 @@ def _accuracy(model: "Entry") -> str:
 
 
 def _decision_table(decisions: "Sequence[DecisionRow]") -> Any:
-    from rich.table import Table
-    from rich.text import Text
+    from daemon.report.fitting import Column, FittingTable
 
-    table = Table(
-        title="Decisions", title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0)
-    )
-    for name in ("when", "model", "", "against"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("why, and what comes next", overflow="fold")
+    names = ("when", "model", "", "against")
+    columns = [*map(Column, names), Column("why, and what comes next", wraps=True)]
+    table = FittingTable("Decisions", columns, style="bold", n_keys=3)
     for row in decisions:
         before = model_name(row.champion) if row.champion else ""
         why = f"{row.reason} {row.figures.get('next', '')}".strip()
-        cells = (model_name(row.challenger), row.outcome, before, why)
-        when = f"{row.created_at:%Y-%m-%d %H:%M}"
-        table.add_row(when, *(Text(printable(cell)) for cell in cells))
+        when = local_time(row.created_at)
+        table.add_row(when, model_name(row.challenger), row.outcome, before, why)
     return table

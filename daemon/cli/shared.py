@@ -16,11 +16,14 @@ from daemon.home.folder import Home
 from daemon.home.texts import printable
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from sqlalchemy import Engine
 
     from learner.cache import Cache
     from learner.classifier import Classifier
     from learner.evaluate import Score
+
+WIDE = 100_000  # cells: wider than every line
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Pattern = Annotated[
@@ -119,6 +122,16 @@ def model_of(home: Home) -> str:
             if "no such table" in str(error.orig):  # no daemon of this version has run here yet
                 return setting
             raise
+
+
+def console() -> "Console":
+    """Where tables are printed: as wide as the terminal. In a pipe or a file, no line is wrapped.
+
+    So `vidwatch status | grep NAME` finds a whole row, whatever the width of the terminal.
+    """
+    from rich.console import Console
+
+    return Console() if sys.stdout.isatty() else Console(width=WIDE)
 
 
 def command_of(home: Home, *words: str) -> str:

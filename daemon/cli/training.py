@@ -18,6 +18,7 @@ from daemon.cli.shared import (
     Json,
     Pattern,
     command_of,
+    console,
     database,
     described,
     open_cache,
@@ -253,18 +254,20 @@ def recipes(as_json: Json = False) -> None:
     if as_json:
         print(json.dumps([recipe.to_json() for recipe in found]))
         return
-    from rich.console import Console
-    from rich.table import Column, Table
+    from rich.text import Text
 
-    columns = (Column("recipe", no_wrap=True), "what", "the report's accuracy", "loss")
-    table = Table(*columns, box=None, padding=(0, 2, 0, 0))
+    from daemon.report.fitting import Column, FittingTable
+
+    figures = (Column(name, justify="right") for name in ("the report's accuracy", "loss"))
+    table = FittingTable("", [Column("recipe"), *figures, Column("what", wraps=True)])
     for recipe in found:
         accuracy = f"{recipe.report.accuracy:.2f}" if recipe.report else ""
         loss = f"{recipe.report.loss:.3f}" if recipe.report else ""
-        table.add_row(recipe.name, recipe.about, accuracy, loss)
-    Console().print(table)
+        table.add_row(recipe.name, accuracy, loss, recipe.about)
+    output = console()
+    output.print(table)
     for note in REPORT_NOTES:
-        Console().print(note)
+        output.print(Text(note))
 
 
 @app.command()
@@ -276,16 +279,12 @@ def backbones(as_json: Json = False) -> None:
     if as_json:
         print(json.dumps([network.to_json() for network in found]))
         return
-    from rich.console import Console
     from rich.filesize import decimal
-    from rich.table import Column, Table
 
-    table = Table(
-        Column("network", no_wrap=True),
-        *("recipes", "parameters", "pixels", "licence", "weights"),
-        box=None,
-        padding=(0, 2, 0, 0),
-    )
+    from daemon.report.fitting import Column, FittingTable
+
+    names = ("network", "recipes", "parameters", "pixels", "licence", "weights")
+    table = FittingTable("", [Column(name) for name in names])
     for network in found:
         weights = {
             "packaged": "come with vidwatch",
@@ -300,7 +299,7 @@ def backbones(as_json: Json = False) -> None:
             network.licence or "?",
             weights[network.weights],
         )
-    Console().print(table)
+    console().print(table)
     print("`vidwatch train DIR --backbone NAME` takes these, and all other networks of timm")
 
 

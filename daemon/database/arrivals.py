@@ -33,7 +33,7 @@ _FORGET = (
 def add_file(connection: Connection, file: Found, now: datetime) -> bool:
     """Queue a whole file; whether it is new to the queue, or was waited for."""
     identity = file.identity._asdict()
-    known = {"name": display_name(file.path), "path": file.path, "group": file.group}
+    known = _columns(file)
     alike = connection.execute(_ALIKE, file.identity._asdict()).mappings().all()
     unfinished = [row for row in alike if row["finished_at"] is None]
     same = row_of(unfinished, file)
@@ -63,11 +63,16 @@ def add_file(connection: Connection, file: Found, now: datetime) -> bool:
 
 def add_to_queue(connection: Connection, file: Found, now: datetime) -> int:
     """Add a row for a file, in the state "queued". Returns the id of its video."""
-    row = {"name": display_name(file.path), "path": file.path, "group": file.group}
-    row |= file.identity._asdict()
+    row = _columns(file) | file.identity._asdict()
     forget_device(connection, file.identity)
     new = insert(videos).values(**row, state="queued", arrived_at=now, changed_at=now)
     return new_id(connection.execute(new))
+
+
+def _columns(file: Found) -> dict[str, Any]:
+    """What the row of a file says of its place."""
+    known = {"name": display_name(file.path), "path": file.path}
+    return {**known, "group": file.group, "source": file.source}
 
 
 def forget_device(connection: Connection, identity: Identity, video_id: int | None = None) -> None:

@@ -1,5 +1,6 @@
 """Opens the database, and explains its errors to people."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ def connect(path: Path, *, read_only: bool = False, migrates: bool = False) -> E
     def open_file() -> sqlite3.Connection:
         mode = "ro" if read_only else "rwc"
         connection = sqlite3.connect(
-            f"file:{quote(str(path))}?mode={mode}",
+            f"file:{quote(os.fsencode(path))}?mode={mode}",
             uri=True,
             timeout=30,
             # Transactions begin below, not in the driver: it would begin them as readers and late.

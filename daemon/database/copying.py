@@ -81,7 +81,7 @@ def _copy_pages(source: Path, part: Path, descriptor: int, progress: Callable[[]
         progress()
         time.sleep(PAUSE)
 
-    address = f"file:{quote(str(source))}?mode=ro"
+    address = f"file:{quote(os.fsencode(source))}?mode=ro"
     with (
         closing(sqlite3.connect(address, uri=True, isolation_level=None, timeout=30)) as original,
         closing(sqlite3.connect(part, isolation_level=None)) as copied,

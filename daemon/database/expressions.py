@@ -3,7 +3,18 @@
 import re
 from typing import TypeGuard
 
-from sqlalchemy import ColumnElement, FromClause, Text, and_, cast, func, literal, not_, select
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Text,
+    and_,
+    case,
+    cast,
+    func,
+    literal,
+    not_,
+    select,
+)
 
 from daemon.database.tables import class_names, labels, predictions, videos
 
@@ -29,6 +40,15 @@ def stands(label: FromClause = labels) -> ColumnElement[bool]:
 def content_of_video() -> ColumnElement[int]:
     """The first video with the same content as a row of `videos`: its own id if it is the first."""
     return func.coalesce(videos.c.duplicate_of, videos.c.id)
+
+
+def shown_name() -> ColumnElement[str]:
+    """The name of a row of `videos` for people: with the folder of the inbox that it came from.
+
+    Two cameras may both send a `00.mp4`.
+    """
+    with_source = videos.c.source.concat("/").concat(videos.c.name)
+    return case((videos.c.source.is_(None), videos.c.name), else_=with_source).label("shown_name")
 
 
 def own_group(video_id: int) -> str:

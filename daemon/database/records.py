@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from daemon.home.identity import Identity, Version
+from learner.recording import NOT_KNOWN, Recorded
 
 FREED = {
     "claimed_by": None,
@@ -75,6 +76,8 @@ class VideoPrediction:
     """What the challenger predicts for the same clip."""
     read_share: float = 1.0
     """The share of the clip that was there to be read."""
+    recording: Recorded = NOT_KNOWN
+    """When it was recorded, and by which camera."""
 
 
 @dataclass(frozen=True)

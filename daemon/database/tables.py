@@ -57,6 +57,11 @@ VERDICTS = ("labelled", "unsure", "withdrawn")
 # `page`: on the review page.
 SOURCES = ("folder", "moved", "command", "accepted", "csv", "page")
 
+# What says when a video was recorded.
+# `container`: the file itself. `name`: its name, or that of its folder.
+# `file`: the date of the file, which may be that of a copy.
+RECORDED_BY = ("container", "name", "file")
+
 SIDES = ("training", "holdout")
 
 # `stopped`: it ended because the daemon ended, for no reason of its own.
@@ -144,6 +149,14 @@ videos = Table(
     Column("changed_at", Utc),
     # Why it is read again at `retry_at`, although nothing is wrong. NULL if it is not.
     Column("held", Text),
+    # The folder that it came from: its path below the inbox. NULL if it lay in the inbox itself,
+    # came by a class folder, or came to an older vidwatch.
+    Column("source", Text),
+    # When it was recorded, and what says so. NULL if nothing does.
+    Column("recorded_at", Utc),
+    Column("recorded_by", Text),
+    # The make and the model of the camera. NULL if the container does not name them.
+    Column("camera", Text),
     CheckConstraint(one_of("state", STATES), name="state"),
     Index("ix_videos_state_id", "state", "id"),
 )

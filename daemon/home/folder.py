@@ -18,6 +18,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from daemon.home.clock import local_time
 from daemon.home.texts import printable
 from learner.catalogue import STARTER, read_manifest
 from learner.errors import PassingError, VidwatchError
@@ -280,7 +281,7 @@ def _what_is_in_the_way(where: Path) -> VidwatchError:
 def _holder(running: Running | None) -> str:
     if running is None:
         return "another process"
-    return f"process {running.pid}, since {running.since:%Y-%m-%d %H:%M} UTC"
+    return f"process {running.pid}, since {local_time(running.since)}"
 
 
 def _shortened(text: str) -> str:

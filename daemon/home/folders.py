@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from daemon.home.identity import Identity, base_name, identify
 from daemon.home.left_alone import LeftAlone
-from learner.folders import walk
+from learner.folders import fits, walk
 from learner.groups import group_of
 
 OUR_FOLDERS = ("classified", "duplicates", "failed")  # only we put files there
@@ -26,8 +26,16 @@ ClassFolder = tuple[str, str]
 class Folders:
     """The places in a home where files belong. All paths are bytes, below `root`."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, tree: bool = False) -> None:
+        """The places in the home at `root`.
+
+        Args:
+            root: The home.
+            tree: Whether files keep the sub-folders of the inbox, or of a class folder, that they
+                lie in (`filed_as = "tree"`).
+        """
         self.root = os.fsencode(root)
+        self._tree = tree
 
     def resting_place(
         self,
@@ -50,7 +58,7 @@ class Folders:
         if label is not None:
             folder = ("labelled", label)
         elif is_duplicate:
-            return self._at(path, b"duplicates")
+            return self.duplicate(path)
         elif unsure:
             folder = ("classified", os.fsdecode(UNSURE))
         else:
@@ -62,6 +70,10 @@ class Folders:
     def failed(self, path: bytes) -> bytes:
         """The place of a file that cannot be classified."""
         return self._at(path, b"failed")
+
+    def duplicate(self, path: bytes) -> bytes:
+        """The place of a file whose content was predicted before."""
+        return self._at(path, b"duplicates")
 
     def unsure(self) -> bytes:
         """The folder of the unsure files."""
@@ -114,8 +126,13 @@ class Folders:
             return None
         return before[: len(before) - len(path) + len(self.root)]
 
-    def _at(self, path: bytes, *folders: bytes) -> bytes:
-        return b"/".join((self.root, *folders, base_name(path)))
+    def _at(self, path: bytes, top: bytes, *folders: bytes) -> bytes:
+        kept = folders_of(path, self.root) if self._tree else []
+        # A class folder is a step more than the inbox: what would be nested too deep stays flat.
+        for inner in (b"/".join((*folders, *kept)), b"/".join(folders)):
+            if fits(self.root + b"/" + top, inner):
+                break
+        return b"/".join((self.root, top, *([inner] if inner else []), base_name(path)))
 
 
 def below(folder: Path, path: Path) -> Path | None:
@@ -149,6 +166,8 @@ class Found(NamedTuple):
     identity: Identity
     group: str | None = None
     """Its group, if its name or its folder names one."""
+    source: str | None = None
+    """The folder in the inbox that it lies in; None if it lies in none."""
 
 
 def files_below(
@@ -180,23 +199,42 @@ def _found_below(
                 yield Found(path, identity)
 
 
+def placed(file: Found, root: bytes, pattern: re.Pattern[str]) -> Found:
+    """A file in the home at `root`, with its group and its source."""
+    group = group_at(file.path, root, pattern)
+    return file._replace(group=group, source=source_of(file.path, root))
+
+
 def group_at(path: bytes, root: bytes, pattern: re.Pattern[str]) -> str | None:
     """The group of a file in the home at `root`, if its name or its folder names one.
 
-    A folder in the inbox is a group, and so is a folder in a class folder.
+    A folder in the inbox is a group, and so is a folder in a class folder. With `filed_as = "tree"`
+    the file keeps that folder, so that both name the same group.
     """
     name = base_name(path).decode("utf-8", "backslashreplace")
-    return group_of(name, _folders_of(path, root), pattern)
+    return group_of(name, _as_text(folders_of(path, root)), pattern)
 
 
 def sub_folder(path: bytes, root: bytes) -> str | None:
     """The group that the folder of a file in the home at `root` names; None if it names none."""
+    return "/".join(_as_text(folders_of(path, root))) or None
+
+
+def source_of(path: bytes, root: bytes) -> str | None:
+    """The folder that a file lies in, as a path below the inbox.
+
+    None if it lies in the inbox itself, or elsewhere.
+    """
+    return sub_folder(path, root) if path.startswith(root + b"/inbox/") else None
+
+
+def folders_of(path: bytes, root: bytes) -> list[bytes]:
+    """The folders in the inbox, in a class folder, or in a folder of ours that a file lies in."""
     if not path.startswith(root + b"/"):
-        return None
-    return "/".join(_folders_of(path, root)) or None
+        return []
+    top, *folders, _ = path[len(root) + 1 :].split(b"/")
+    return folders[1:] if top in (b"classified", b"labelled") else folders
 
 
-def _folders_of(path: bytes, root: bytes) -> list[str]:
-    """The folders in the inbox, or in a class folder, that a file lies in."""
-    top, *folders, _ = path[len(root) + 1 :].decode("utf-8", "backslashreplace").split("/")
-    return folders if top == "inbox" else folders[1:]
+def _as_text(folders: list[bytes]) -> list[str]:
+    return [folder.decode("utf-8", "backslashreplace") for folder in folders]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from daemon.home.doors import Doors
-from daemon.home.folders import Found
+from daemon.home.folders import Found, folders_of
 from daemon.home.identity import Identity, base_name
 from daemon.home.removable import is_one_name, require_removable
 from learner import files
@@ -255,7 +255,8 @@ def fit(name: bytes, ending: bytes) -> bytes:
 def put_back(file: Found, inbox: Path, name: bytes | None = None) -> bytes | None:
     """Move a file into the inbox, under its own name or `name`, with a number if that is taken.
 
-    It goes into the inbox itself: a folder in it would count as the group of all files in it.
+    It keeps the sub-folders of a class folder, or of a folder of ours: they name its group, and
+    with `filed_as = "tree"` they are those of the inbox that it came from.
 
     Returns:
         Where the file is now; None if it has changed meanwhile.
@@ -263,10 +264,11 @@ def put_back(file: Found, inbox: Path, name: bytes | None = None) -> bytes | Non
     Raises:
         OSError: it cannot be moved.
     """
-    target = os.path.join(os.fsencode(inbox), name or base_name(file.path))
     root = os.fsencode(inbox.parent)
+    folder = os.path.join(os.fsencode(inbox), *folders_of(file.path, root))
+    target = os.path.join(folder, name or base_name(file.path))
     placed = move_file(file.path, target, file.identity, None, lambda _: None, root=root)
-    sync_folders({os.path.dirname(file.path), os.fsencode(inbox)})
+    sync_folders({os.path.dirname(file.path), folder})
     return placed
 
 

@@ -5,7 +5,7 @@ import os
 
 from daemon.home.doors import Doors
 from daemon.home.folders import Folders, Found
-from daemon.home.identity import base_name, display_name
+from daemon.home.identity import display_name
 from daemon.home.moving import numbered, sync_folders
 from daemon.home.texts import printable
 
@@ -51,8 +51,8 @@ def _set_aside(file: Found, folders: Folders) -> bool:
         OSError: it cannot be moved, or the folder is on another file system.
     """
     doors = Doors(folders.root)
-    folder = folders.duplicates()
-    target = os.path.join(folder, base_name(file.path))
+    target = folders.duplicate(file.path)
+    folder = os.path.dirname(target)
     with doors.folder(folder, create=True):
         pass
     while doors.identify(file.path) == file.identity:

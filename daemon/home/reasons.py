@@ -10,7 +10,7 @@ from daemon.home.doors import Doors
 from daemon.home.folders import DEFAULT, OUR_FOLDERS, Found, files_below
 from daemon.home.left_alone import LeftAlone
 from daemon.home.moving import fit, numbered
-from learner.folders import new_name
+from learner.folders import new_name, walk
 
 REASON = b"vidwatch: "  # each text that says why a video failed begins with it
 RETRY = b"To try it again, move the video back into the inbox.\n"
@@ -52,13 +52,13 @@ def write_reason(path: bytes, reason: str, root: bytes) -> None:
 
 
 def reason_texts(failed: Path) -> dict[bytes, list[bytes]]:
-    """Our texts in `failed/` that say why a video failed, by the path of that video."""
+    """Our texts below `failed/` that say why a video failed, by the path of that video."""
     texts: dict[bytes, list[bytes]] = {}
     doors = Doors(os.fsencode(failed.parent))
-    for path in (os.fsencode(found) for found in failed.glob("*.txt")):
-        if name := _subject_of(doors, path):
-            video = os.path.join(os.path.dirname(path), name)
-            texts.setdefault(video, []).append(path)
+    for _, folder, names in walk(failed):
+        for path in (os.path.join(folder, name) for name in names if name.endswith(b".txt")):
+            if name := _subject_of(doors, path):
+                texts.setdefault(os.path.join(folder, name), []).append(path)
     return texts
 
 

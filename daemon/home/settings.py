@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from daemon.home.folders import below
+from daemon.home.folders import Folders, below
 from daemon.home.left_alone import IGNORED, LeftAlone, compiled
 from learner import files
 from learner.classes import CLASS_NAME_RULE, is_class_name
@@ -58,6 +58,8 @@ class Settings(BaseSettings):
     rescan_seconds: Annotated[float, Field(ge=1, le=86400)] = 10.0
     ignore: Annotated[tuple[str, ...], AfterValidator(_valid_ignore)] = IGNORED
     watch: Literal["auto", "events", "polling"] = "auto"
+    filed_as: Literal["flat", "tree"] = "flat"
+    empty_folder_minutes: Annotated[float, Field(ge=0, le=1_000_000)] = 0.0
     min_free_gigabytes: Annotated[float, Field(ge=0, le=1_000_000)] = 1.0
     duplicates: Literal["keep", "drop", "leave"] = "keep"
     decoders: Annotated[int, Field(ge=0, le=256)] = 0
@@ -90,6 +92,10 @@ class Settings(BaseSettings):
     def reading(self) -> ReadOptions:
         """How clips are read for a prediction."""
         return ReadOptions(self.min_read_share, self.exact_frames)
+
+    def folders(self, root: Path) -> Folders:
+        """Where files belong in the home at `root`."""
+        return Folders(root, tree=self.filed_as == "tree")
 
     def unknown_thresholds(self, classes: Collection[str]) -> list[str]:
         """The names in `thresholds` that are none of these classes of a model.

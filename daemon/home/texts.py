@@ -1,6 +1,6 @@
 """Text for people, also of unknown origin."""
 
-import os
+from contextlib import suppress
 
 from learner.prediction import LEAST_FAMILIARITY
 
@@ -10,8 +10,15 @@ def printable(text: str) -> str:
 
     Shown like this, it cannot send control characters to a terminal or forge a line of a log.
     """
-    text = os.fsencode(text).decode("utf-8", "backslashreplace")
+    with suppress(UnicodeEncodeError):  # half a character, which is escaped below
+        # As bytes of a path, whatever the locale's encoding is: not by `os.fsencode`.
+        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(_escaped(character) for character in text)
+
+
+def with_source(name: str, source: str | None) -> str:
+    """The name of a video, with the folder of the inbox that it came from, if it is known."""
+    return f"{source}/{name}" if source else name
 
 
 def shortened(text: str, length: int = 120) -> str:

@@ -202,9 +202,13 @@ class ClassFolders:
         return not is_renaming(connection, self._folders, row, path, now)
 
     def _follow_group(self, connection: Connection, row: Any, file: Found) -> None:
-        """Change the group of a file that was moved into a sub-folder, or out of the one it had."""
+        """Change the group of a file that was moved into a sub-folder, or out of the one it had.
+
+        One that the inbox's folder stated stays: with `filed_as = "tree"` we made that sub-folder.
+        """
         old = row["group"]
         was_by_folder = old is not None and old == sub_folder(row["path"], self._folders.root)
+        was_by_folder = was_by_folder and old != row["source"]
         if file.group != old and (file.group or was_by_folder):
             regroup(connection, {row["id"]: file.group})
 

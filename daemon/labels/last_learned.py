@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from daemon.database.expressions import shown_name
 from daemon.database.tables import labels, videos
 from daemon.labels.queries import newest
 
@@ -35,7 +36,7 @@ class LastLearned:
 
 def last_learned(connection: Connection) -> LastLearned | None:
     """What class folders gave last; None if they gave no label that counts."""
-    given = newest().where(labels.c.source.in_(BY_FOLDERS)).add_columns(videos.c.name)
+    given = newest().where(labels.c.source.in_(BY_FOLDERS)).add_columns(shown_name())
     given = given.join(videos, videos.c.id == labels.c.video_id).order_by(labels.c.id.desc())
     run: list[Any] = []
     with connection.execute(given) as rows:  # the rest of many labels is never read
@@ -48,7 +49,7 @@ def last_learned(connection: Connection) -> LastLearned | None:
     return LastLearned(
         class_name=run[0]["class"],
         labels=tuple(row["id"] for row in run),
-        names=tuple(row["name"] for row in run),
+        names=tuple(row["shown_name"] for row in run),
         since=run[-1]["created_at"],
         until=run[0]["created_at"],
     )

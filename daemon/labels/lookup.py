@@ -2,23 +2,25 @@
 
 import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, and_, select
 
 from daemon.database.files import has_numbers, is_same, rows_at
 from daemon.database.tables import videos
 from daemon.home.folders import Found
 from daemon.home.identity import base_name, display_name, identify
+from daemon.home.texts import with_source
 from daemon.labels.classes import DidYouMeanError, KnownClasses, did_you_mean
 from daemon.labels.labels import Label
 from daemon.labels.queries import find
 from learner.classes import likely_meant, why_not_a_class
 from learner.errors import VidwatchError
 
+NAMED = 3  # videos that a message names
 LONGEST_ID = 18  # digits: SQLite's largest integer has 19
 COMPARED = ("state", "size", "mtime_ns", "sha256")  # columns that tell a row's file from others
 
@@ -51,11 +53,11 @@ def require_class(word: str, folder: Path, engine: Engine) -> None:
         VidwatchError: the word means a video.
     """
     with engine.begin() as connection:
-        try:
-            video = _find_video(word, folder, connection)
-        except VidwatchError:
-            return
-    raise VidwatchError(f"{word!r} means video {video['id']}, not a class; give the class last")
+        found = _find_all(word, folder, connection)
+    are_one = len({row["content"] for row in found.values()}) == 1
+    if found and (are_one or _is_number(word)):
+        video = next(iter(found))
+        raise VidwatchError(f"{word!r} means video {video}, not a class; give the class last")
 
 
 def import_csv(path: Path, engine: Engine, *, new_class: bool = False) -> list[Label]:
@@ -155,19 +157,43 @@ def _find_video(word: str, folder: Path, connection: Connection) -> Any:
         hint = "put a new file into labelled/<class>/" if is_new_file else "see 'vidwatch status'"
         raise VidwatchError(f"no video {word!r} in the database; {hint}")
     if len(contents) > 1:
-        raise VidwatchError(f"{len(contents)} videos are named {word!r}; give the id or the path")
+        raise VidwatchError(_ambiguous(word, found))
     return next(iter(found.values()))
 
 
+def _ambiguous(word: str, found: Mapping[int, Any]) -> str:
+    """What to do if a word means videos of several contents."""
+    if _is_number(word):
+        file = next(video for video in found if video != int(word))
+        both = f"video {int(word)}, and a file here, which is video {file}"
+        return f"{word!r} means {both}: give ./{word} for the file, and the path of the other one"
+    names = [f"{with_source(row['name'], row['source'])} is {id_}" for id_, row in found.items()]
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    listed = ", ".join(names[:NAMED]) + more
+    return f"{len(names)} videos are named {word!r}; give the id or the path ({listed})"
+
+
+def _is_number(word: str) -> bool:
+    return word.isascii() and word.isdecimal()
+
+
 def _find_all(word: str, folder: Path, connection: Connection) -> dict[int, Any]:
-    if word.isascii() and word.isdecimal():
-        if len(word) > LONGEST_ID:
-            return {}
-        return find(connection, videos.c.id == int(word))
-    found = _find_at(os.fsencode(os.path.abspath(folder / word)), connection)
-    if not found and "/" not in word:
-        found = find(connection, videos.c.name == display_name(os.fsencode(word)))
-    return found
+    """The videos that a word may mean: of a number the id, and a file of that name that is there.
+
+    Any other word is a path, or the name that tables show: with the folder of the inbox.
+    """
+    path = os.fsencode(os.path.abspath(folder / word))
+    if _is_number(word):
+        by_id = find(connection, videos.c.id == int(word)) if len(word) <= LONGEST_ID else {}
+        here = _find_at(path, connection) if os.path.lexists(path) else {}
+        if found := {**by_id, **here}:
+            return found
+    found = _find_at(path, connection)
+    if found:
+        return found
+    source, _, name = word.rpartition("/")
+    is_named = videos.c.name == display_name(os.fsencode(name))
+    return find(connection, and_(is_named, videos.c.source == source) if source else is_named)
 
 
 def _find_at(path: bytes, connection: Connection) -> dict[int, Any]:

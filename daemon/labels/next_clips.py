@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, false, func, not_, or_, select
 
-from daemon.database.expressions import as_now, group_of_video, stands, that_counts
+from daemon.database.expressions import as_now, group_of_video, shown_name, stands, that_counts
 from daemon.database.tables import PREDICTED, class_names, labels, predictions, videos
 from daemon.home.identity import is_there
 from daemon.home.texts import printable
@@ -42,7 +42,7 @@ def next_clips(connection: Connection, short: Collection[str], most: int) -> lis
     prediction = and_(predictions.c.video_id == videos.c.id, that_counts())
     query = select(
         order.c.id,
-        videos.c.name,
+        shown_name(),
         videos.c.path,
         videos.c.destination,
         videos.c.moving_to,
@@ -57,7 +57,7 @@ def next_clips(connection: Connection, short: Collection[str], most: int) -> lis
     found = [
         NextClip(
             id=row.id,
-            name=printable(row.name),
+            name=printable(row.shown_name),
             predicted=printable(row.predicted),
             probability=row.probability,
             is_unsure=row.doubt is not None,

@@ -13,7 +13,13 @@ from typing import Any
 
 from sqlalchemy import Connection, String, cast, select
 
-from daemon.database.expressions import content_of_video, lies_below, own_group, stands
+from daemon.database.expressions import (
+    content_of_video,
+    lies_below,
+    own_group,
+    shown_name,
+    stands,
+)
 from daemon.database.tables import groups, labels, videos
 from daemon.home.folders import Folders
 from daemon.labels.enough import what_is_missing
@@ -147,7 +153,7 @@ def labelled_contents(connection: Connection) -> list[LabelledContent]:
     """The contents whose newest label is a class, by the ids of their first videos."""
     sides = {row.name: row.side for row in connection.execute(select(groups))}
     names = labelled_groups(connection).names
-    of_content = (videos.c.id, videos.c.name, videos.c.sha256, videos.c.group, labels.c.verdict)
+    of_content = (videos.c.id, shown_name(), videos.c.sha256, videos.c.group, labels.c.verdict)
     # The time as text: to make a million datetimes takes seconds, and they are only compared.
     at = cast(labels.c.created_at, String)
     of_label = (labels.c.who, labels.c.source, labels.c["class"], at)

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Engine, func, select
 from sqlalchemy.exc import DatabaseError
 
 from daemon.database.connection import explaining, opened
-from daemon.database.expressions import content_of_video, that_counts
+from daemon.database.expressions import content_of_video, shown_name, that_counts
 from daemon.database.files import PLACES, other_names, predicted_row, unexplained
 from daemon.database.integrity import SHOWN, damage
 from daemon.database.root import follow_home
@@ -156,11 +156,11 @@ class Check:
         original = videos.alias()
         content = content_of_video()
         own = select(func.count()).where(predictions.c.video_id == content, that_counts())
-        names = ("id", "name", "inode", "size", "mtime_ns", "sha256", "state", "duplicate_of")
+        names = ("id", "name", "inode", "size", "mtime_ns", "sha256", "state")
         query = select(
             *(videos.c[name] for name in names),
-            videos.c.dropped_at,
-            *PLACES,
+            *(videos.c.duplicate_of, videos.c.dropped_at, *PLACES),
+            shown_name(),
             videos.c.finished_at.is_not(None).label("is_finished"),
             own.scalar_subquery().label("n_predictions"),
             select(original.c.id).where(original.c.id == content).exists().label("has_original"),
@@ -170,7 +170,7 @@ class Check:
             return connection.execute(query).all()
 
     def _check_row(self, row: Any) -> Iterator[Finding]:
-        where = f"video {row.id} ({row.name})"
+        where = f"video {row.id} ({row.shown_name})"
         if row.state in PREDICTED:
             yield from self._check_prediction(row, where)
             # A duplicate that was dropped has no file, and none is missed.

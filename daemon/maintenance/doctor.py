@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from daemon.database.connection import explaining, opened
 from daemon.database.integrity import damage
 from daemon.home import settings
-from daemon.home.clock import now
+from daemon.home.clock import local_time, now
 from daemon.home.folder import FOLDERS, Home
 from daemon.home.links import links_in
 from daemon.home.mounts import filesystem_of, is_network
@@ -76,7 +76,7 @@ def _check_daemon(home: Home) -> Iterator[Line]:
     if running is None:
         yield Line("daemon", "warning", "not running; start it: vidwatch run, or its service")
         return
-    text = f"running, process {running.pid}, since {running.since:%Y-%m-%d %H:%M} UTC"
+    text = f"running, process {running.pid}, since {local_time(running.since)}"
     yield Line("daemon", "ok", text)
     for subject, notice in running.notices.items():
         yield Line("daemon", "warning", f"{subject}: {notice}")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-from daemon.home.clock import now
+from daemon.home.clock import local_time, now
 from daemon.home.folder import Home
 from daemon.home.settings import Settings
 from daemon.maintenance.finding import Line
@@ -90,7 +90,7 @@ def check_clock(home: Home) -> Iterator[Line]:
         text = f"files in the inbox are dated in the future ({n}); they are classified all the same"
         yield Line("clock", "warning", text)
     else:
-        yield Line("clock", "ok", f"it is {now():%Y-%m-%d %H:%M} UTC")
+        yield Line("clock", "ok", f"it is {local_time(now())}")
 
 
 def check_device(loaded: Settings) -> Iterator[Line]:

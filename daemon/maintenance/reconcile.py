@@ -14,6 +14,7 @@ from daemon.database.connection import opened
 from daemon.database.expressions import content_of_video
 from daemon.database.files import in_its_place, other_names, predicted_row, unexplained
 from daemon.database.tables import labels, videos
+from daemon.home import settings
 from daemon.home.folder import Home
 from daemon.home.folders import Folders, Found, files_below, group_at
 from daemon.home.identity import display_name
@@ -58,7 +59,7 @@ def note_labels(engine: Engine, home: Home, pattern: re.Pattern[str]) -> int:
     its label, and such clips judge models. Here it may be a correction of a prediction that the
     backup does not know, and corrections do not judge.
     """
-    class_folders = ClassFolders(engine, Folders(home.root))
+    class_folders = ClassFolders(engine, settings.load(home.settings).folders(home.root))
     root = os.fsencode(home.root)
     with engine.begin() as connection:
         last = newest_label(connection)
@@ -122,7 +123,7 @@ def _destination(row: Any, file: Found, folders: Folders) -> bytes | None:
     if row["destination"]:
         return bytes(row["destination"])
     folder = folders.class_folder(row["path"])
-    was_filed = folder is not None or os.path.dirname(row["path"]) == folders.duplicates()
+    was_filed = folder is not None or row["path"].startswith(folders.duplicates() + b"/")
     is_elsewhere = folder != folders.class_folder(file.path)
     return bytes(row["path"]) if was_filed and is_elsewhere else None
 

@@ -192,7 +192,7 @@ def _write_log_into(database: Path) -> None:
         VidwatchError: another program has it open.
     """
     try:
-        uri = f"file:{quote(str(database))}?mode=rw"
+        uri = f"file:{quote(os.fsencode(database))}?mode=rw"
         with closing(sqlite3.connect(uri, uri=True, timeout=2, isolation_level=None)) as connection:
             connection.execute("PRAGMA journal_mode = DELETE")
     except sqlite3.OperationalError as error:

@@ -1,22 +1,22 @@
 """How far the predictions can be relied on: queries that only read.
 
 Only the prediction that decides where a video is filed counts, not that of a challenger or of a
-later model. Weeks begin on Monday, in UTC.
+later model. Weeks begin on Monday, in the zone of the person who asks, also if the clocks change.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from statistics import fmean
 from typing import Any
 
-from sqlalchemy import Connection, Date, Select, and_, func, not_, select
+from sqlalchemy import Connection, Select, and_, case, func, not_, select
 
 from daemon.database.expressions import as_now, lies_below, stands, that_counts
 from daemon.database.tables import labels, models, predictions, videos
 from daemon.home.folders import Folders
-from daemon.labels.queries import came_labelled
+from daemon.labels.queries import came_labelled, newest
 from daemon.report.drift import WEEK, compare, read_recent
 from daemon.report.statistics import wilson
 
@@ -63,16 +63,17 @@ class Bin:
 
 @dataclass(frozen=True)
 class Week:
-    """The predictions of one week."""
+    """The videos that were predicted in one week."""
 
     week: date
     """Its Monday."""
     n: int
     """How many there are."""
     unsure: int
-    """How many of them are unsure."""
+    """How many of them are of no class: the person was unsure, or else the model."""
     classes: dict[str, int]
-    """How many are of each class, the most frequent first."""
+    """How many are of each class, the most frequent first: by their labels, or else by predictions
+    that are not unsure."""
 
 
 @dataclass(frozen=True)
@@ -105,17 +106,21 @@ class Quality:
         }
 
 
-def live_accuracy(connection: Connection) -> list[LiveWeek]:
+def live_accuracy(connection: Connection, zone: tzinfo | None = None) -> list[LiveWeek]:
     """How often the predictions of each week and model were right, by the random share alone.
 
     A clip counts if it was drawn at its arrival, and was reviewed as one of the random share. What
     people correct is wrong more often than the rest. What is reviewed first is what the model was
     unsure of. So neither says how often the model is right, and the review has to ask about a clip
     of the random share even if someone has corrected it already.
+
+    Args:
+        connection: To the database.
+        zone: Whose weeks count; None for the zone of this machine.
     """
     reviewed = defaultdict(list)
     for row in connection.execute(_reviewed()):
-        reviewed[_monday(row.created_at), row.model].append(row)
+        reviewed[_monday(row.created_at, zone), row.model].append(row)
     return [_live_week(week, model, reviewed[week, model]) for week, model in sorted(reviewed)]
 
 
@@ -151,27 +156,42 @@ def calibration(connection: Connection, model: str | None = None) -> list[Bin]:
     return [_bin(index, bins[index]) for index in sorted(bins)]
 
 
-def weeks(connection: Connection, now: datetime, count: int = 12) -> list[Week]:
-    """The predictions of the last `count` weeks, the oldest first. The last one is not over yet."""
-    mondays = [_monday(now) - n * WEEK for n in reversed(range(count))]
-    is_recent = predictions.c.created_at >= datetime.combine(mondays[0], time.min, UTC)
-    query = select(
-        func.date(predictions.c.created_at, type_=Date).label("day"),
-        predictions.c["class"].label("class_name"),
-        predictions.c.doubt.is_not(None).label("is_unsure"),
-        func.count().label("n"),
-    )
-    query = query.where(that_counts(), is_recent, not_(came_labelled(predictions.c.video_id)))
-    classes = defaultdict[date, Counter[str]](Counter)
-    unsure = Counter[date]()
-    for row in connection.execute(query.group_by("day", "class_name", "is_unsure")):
-        week = _monday_of(row.day)
-        classes[week][row.class_name] += row.n
-        if row.is_unsure:
-            unsure[week] += row.n
+def weeks(
+    connection: Connection, now: datetime, count: int = 12, zone: tzinfo | None = None
+) -> list[Week]:
+    """The videos of the last `count` weeks, the oldest first. The last one is not over yet.
+
+    A label counts more than the prediction, and an unsure prediction counts for no class.
+
+    Args:
+        connection: To the database.
+        now: The time.
+        count: How many weeks.
+        zone: Whose weeks count; None for the zone of this machine.
+    """
+    mondays = [_monday(now, zone) - n * WEEK for n in reversed(range(count))]
+    begins = [datetime.combine(monday, time.min, zone).astimezone(UTC) for monday in mondays]
+    at = predictions.c.created_at
+    later_first = reversed(list(enumerate(begins)))
+    week = case(*((at >= begin, n) for n, begin in later_first)).label("week")
+    label = newest().subquery()
+    by_model = case((predictions.c.doubt.is_(None), as_now(predictions.c["class"])))
+    is_labelled = label.c.id.is_not(None)
+    class_name = case((is_labelled, label.c["class"]), else_=by_model).label("class_name")
+    query = select(week, class_name, func.count().label("n"))
+    query = query.outerjoin_from(predictions, label, label.c.video_id == predictions.c.video_id)
+    is_new = not_(came_labelled(predictions.c.video_id))
+    query = query.where(that_counts(), at >= begins[0], is_new).group_by("week", "class_name")
+    classes: list[Counter[str]] = [Counter() for _ in mondays]
+    unsure = Counter[int]()
+    for row in connection.execute(query):
+        if row.class_name is None:
+            unsure[row.week] += row.n
+        else:
+            classes[row.week][row.class_name] += row.n
     return [
-        Week(week, classes[week].total(), unsure[week], dict(classes[week].most_common()))
-        for week in mondays
+        Week(monday, found.total() + unsure[n], unsure[n], dict(found.most_common()))
+        for n, (monday, found) in enumerate(zip(mondays, classes, strict=True))
     ]
 
 
@@ -259,10 +279,7 @@ def _bin(index: int, predicted: Sequence[tuple[float, bool]]) -> Bin:
     )
 
 
-def _monday(moment: datetime) -> date:
-    """The Monday of the moment's week, in UTC."""
-    return _monday_of(moment.astimezone(UTC).date())
-
-
-def _monday_of(day: date) -> date:
+def _monday(moment: datetime, zone: tzinfo | None) -> date:
+    """The Monday of the moment's week, by the days of the zone."""
+    day = moment.astimezone(zone).date()
     return day - timedelta(days=day.weekday())

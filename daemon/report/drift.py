@@ -101,39 +101,47 @@ def compare(recent: Recent) -> list[str]:
     Only predictions of one model are compared: another model makes other mistakes, and is unsure of
     other clips, even if the same videos arrive. It is the model with the most predictions this
     week, of those with enough in both periods. For a while after a new model takes over, there is
-    no warning. Clips of one recording are alike, so each group is one observation.
+    no warning. Clips of one recording are alike, so each group is one observation. Unsure
+    predictions count for no class. Labels do not count here: the older weeks have more of them.
 
     The probability of a false warning is about 1 in 100 at any one time, shared by both tests
     (Bonferroni). One week is tested at a time, and the week moves on: over a year, expect two false
     warnings, of a day or two each (simulated with 10 to 200 recordings a day).
     """
-    periods = _periods_to_compare(recent)
-    if periods is None:
+    model = _model_to_compare(recent)
+    if model is None:
         return []
-    week, before = periods
+    week, before = (_tally(period, model) for period in (recent.week, recent.before))
+    sure = [
+        _tally([one for one in period if not one.unsure], model)
+        for period in (recent.week, recent.before)
+    ]
     warnings = []
     if p_value_of_unsure(week, before) < LEVEL / 2:
         shares = _shares(week.unsure / week.n, before.unsure / before.n)
         warnings.append(f"unsure predictions: {shares}")
-    if p_value_of_classes(week, before) < LEVEL / 2:
+    week, before = sure
+    if min(week.n, before.n) >= LEAST_GROUPS and p_value_of_classes(week, before) < LEVEL / 2:
         name = _most_changed(week, before)
         shares = _shares(week.count([name]) / week.n, before.count([name]) / before.n)
         warnings.append(f"other classes than before, above all {name}: {shares}")
     return warnings
 
 
-def _periods_to_compare(recent: Recent) -> tuple[Tally, Tally] | None:
-    """The week and the time before, of the model to compare; None if no model has enough groups."""
+def _model_to_compare(recent: Recent) -> str | None:
+    """The model with the most predictions this week, of those with enough groups in both periods.
+
+    None if no model has enough.
+    """
     comparable = {}
     for model in {prediction.model for prediction in recent.week}:
         week = _tally(recent.week, model)
         before = _tally(recent.before, model)
         if min(week.n, before.n) >= LEAST_GROUPS:
-            comparable[model] = (week, before)
+            comparable[model] = week.n
     if not comparable:
         return None
-    busiest = max(comparable, key=lambda model: (comparable[model][0].n, model))
-    return comparable[busiest]
+    return max(comparable, key=lambda model: (comparable[model], model))
 
 
 def _most_changed(week: Tally, before: Tally) -> str:

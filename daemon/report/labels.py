@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from daemon.home.texts import printable
 from daemon.labels.quality import Balance, DoubtfulLabel, LabelQuality
+from daemon.report.fitting import Column, FittingTable
 from daemon.report.next_training import Suggestion
 
 SHOWN = 20  # labels in each table, at most
-_NUMBERS = ("id", "clips", "groups")
 _ODD = "Worth a look: other clips of the same recording are labelled otherwise"
 _HINT = (
     "vidwatch label ID CLASS gives the right class; "
@@ -39,10 +38,12 @@ def render(found: LabelQuality, how_to_begin: str) -> RenderableType:
 
 def render_suggestions(suggested: Sequence[Suggestion]) -> RenderableType:
     """What the next labels should be of, with how to give them."""
-    table = _table("Label next", "bold", "id or class", "why")
+    table = FittingTable(
+        "Label next", [Column("id or class"), Column("why", wraps=True)], style="bold"
+    )
     for one in suggested:
         what = str(one.video) if one.class_name is None else printable(one.class_name)
-        table.add_row(Text(what, "bold" if one.class_name else ""), Text(one.why))
+        table.add_row(Text(what, "bold" if one.class_name else ""), one.why)
     parts: list[RenderableType] = [table]
     if any(one.class_name for one in suggested):
         parts.append(Text("put clips of these classes into labelled/<class>/"))
@@ -51,21 +52,23 @@ def render_suggestions(suggested: Sequence[Suggestion]) -> RenderableType:
     return Group(*parts, Text())
 
 
-def _balance_table(balance: Sequence[Balance]) -> Table:
-    columns = ("class", "clips", "groups", "holdout", "sources", "")
-    table = _table("Labelled clips", "bold", *columns)
+def _balance_table(balance: Sequence[Balance]) -> FittingTable:
+    columns = (
+        Column("class", "bold"),
+        Column("clips", justify="right"),
+        Column("groups", justify="right"),
+        Column("holdout"),
+        Column("sources"),
+        Column("", "yellow", wraps=True),
+    )
+    table = FittingTable("Labelled clips", columns, style="bold")
     for row in balance:
         holdout = "none"
         if row.holdout:
             holdout = f"{row.holdout} clips, {row.holdout_groups} groups"
-        table.add_row(
-            Text(printable(row.class_name), "bold"),
-            str(row.clips),
-            str(row.groups),
-            holdout,
-            ", ".join(f"{source} {n}" for source, n in row.sources.items()),
-            Text(row.short or "", "yellow"),
-        )
+        sources = ", ".join(f"{source} {n}" for source, n in row.sources.items())
+        counts = (str(row.clips), str(row.groups))
+        table.add_row(row.class_name, *counts, holdout, sources, row.short or "")
     return table
 
 
@@ -76,23 +79,13 @@ def _label_table(
     if not found:
         return []
     more = f", {SHOWN} of {len(found)}" if len(found) > SHOWN else ""
-    columns = ("id", "video", "label", last_column)
-    table = _table(title + more, f"bold {style}".strip(), *columns)
-    for label in found[:SHOWN]:
-        texts = (label.name, label.class_name, label.why)
-        table.add_row(str(label.id), *(Text(printable(text)) for text in texts))
-    return [table, Text()]
-
-
-def _table(title: str, style: str, *columns: str) -> Table:
-    table = Table(
-        title=Text(title),
-        title_justify="left",
-        title_style=style,
-        box=None,
-        padding=(0, 2, 0, 0),
+    columns = (
+        Column("id", justify="right"),
+        Column("video"),
+        Column("label"),
+        Column(last_column, wraps=True),
     )
-    for column in columns:
-        is_number = column in _NUMBERS
-        table.add_column(column, justify="right" if is_number else "left", overflow="fold")
-    return table
+    table = FittingTable(title + more, columns, style=f"bold {style}".strip(), n_keys=2)
+    for label in found[:SHOWN]:
+        table.add_row(str(label.id), label.name, label.class_name, label.why)
+    return [table, Text()]

@@ -41,6 +41,8 @@ class RecentVideo:
 
     id: int
     name: str
+    source: str | None
+    """The folder of the inbox that it came from; None if it lay in the inbox itself."""
     path: str
     class_name: str
     probability: float
@@ -62,6 +64,12 @@ class RecentVideo:
     """Whether that was the starter, and people have labelled classes of their own since."""
     familiarity: float | None
     """The share of the model's known clips that look stranger; None if it could not say."""
+    recorded_at: datetime | None
+    """None if nothing says it."""
+    recorded_by: str | None
+    """What says when it was recorded: "container", "name" or "file"."""
+    camera: str | None
+    """Its make and model; None if the container does not name them."""
 
     def to_json(self) -> dict[str, Any]:
         """One object; the time in ISO 8601."""
@@ -69,6 +77,7 @@ class RecentVideo:
             "class": self.class_name,
             "id": self.id,
             "name": self.name,
+            "source": self.source,
             "path": self.path,
             "probability": self.probability,
             "doubt": self.unsure,
@@ -80,6 +89,9 @@ class RecentVideo:
             "model": self.model,
             "starter": self.starter,
             "familiarity": self.familiarity,
+            "recorded_at": self.recorded_at.isoformat() if self.recorded_at else None,
+            "recorded_by": self.recorded_by,
+            "camera": self.camera,
         }
 
 
@@ -89,6 +101,8 @@ class Problem:
 
     id: int
     name: str
+    source: str | None
+    """The folder of the inbox that it came from; None if it lay in the inbox itself."""
     reason: str
 
 
@@ -284,6 +298,7 @@ def _recent(connection: Connection) -> list[RecentVideo]:
         RecentVideo(
             id=row[videos.c.id],
             name=row[videos.c.name],
+            source=row[videos.c.source],
             path=os.fsdecode(row[videos.c.path]),
             class_name=row[predictions.c["class"]],
             probability=row[predictions.c.probability],
@@ -296,6 +311,9 @@ def _recent(connection: Connection) -> list[RecentVideo]:
             model=row["model"],
             starter=is_outgrown and row["model"] == "starter",
             familiarity=row[predictions.c.familiarity],
+            recorded_at=row[videos.c.recorded_at],
+            recorded_by=row[videos.c.recorded_by],
+            camera=row[videos.c.camera],
         )
         for row in connection.execute(query).mappings()
     ]
@@ -303,6 +321,7 @@ def _recent(connection: Connection) -> list[RecentVideo]:
 
 def _problems(connection: Connection, reason: ColumnElement[Any]) -> list[Problem]:
     """The newest videos that have something in the column `reason`."""
-    query = select(videos.c.id, videos.c.name, reason.label("reason")).where(reason.is_not(None))
+    columns = (videos.c.id, videos.c.name, videos.c.source)
+    query = select(*columns, reason.label("reason")).where(reason.is_not(None))
     rows = connection.execute(query.order_by(videos.c.id.desc()).limit(SHOWN))
-    return [Problem(row.id, row.name, row.reason) for row in rows]
+    return [Problem(*row) for row in rows]

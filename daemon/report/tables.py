@@ -7,8 +7,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from daemon.home.texts import familiarity_in_words, printable
+from daemon.home.texts import familiarity_in_words, printable, with_source
 from daemon.report.accuracy import Quality
+from daemon.report.fitting import Column, FittingTable
 from daemon.report.status import SHOWN, Problem, RecentVideo, Status
 from daemon.report.training import TrainingStatus
 from daemon.report.waits import Wait
@@ -32,8 +33,9 @@ def render(status: Status, now: datetime) -> RenderableType:
 
 def _overview(status: Status, now: datetime) -> Panel:
     grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim")
-    grid.add_column()
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row("home", Text(printable(str(status.home.root))))
     _add_daemon(grid, status, now)
     _add_model(grid, status)
     _add_counts(grid, status)
@@ -47,7 +49,7 @@ def _overview(status: Status, now: datetime) -> Panel:
     for subject, problems in notes:
         for at, problem in enumerate(problems):
             grid.add_row("" if at else subject, Text(problem, "yellow"))
-    return Panel(grid, title=f"vidwatch · {status.home.root}", title_align="left", expand=False)
+    return Panel(grid, title="vidwatch", title_align="left", expand=False)
 
 
 def _add_daemon(grid: Table, status: Status, now: datetime) -> None:
@@ -149,17 +151,15 @@ def _training(training: TrainingStatus, *, is_running: bool) -> Text:
     return Text(f"{name} {training.verdict or 'trained'}, {labels}")
 
 
-def _recent_table(recent: list[RecentVideo], now: datetime) -> Table:
-    table = _video_table("Last predictions", "bold")
-    table.add_column("class", style="bold", overflow="fold")
-    table.add_column("probability", justify="right")
-    table.add_column("")
+def _recent_table(recent: list[RecentVideo], now: datetime) -> FittingTable:
+    columns = (Column("class", "bold"), Column("probability", justify="right"), Column())
+    table = _video_table("Last predictions", "bold", *columns)
     for video in recent:
         style = "yellow" if video.probability < 0.5 else "green"
         table.add_row(
             str(video.id),
-            Text(printable(video.name)),
-            Text(printable(video.class_name)),
+            with_source(video.name, video.source),
+            video.class_name,
             Text(f"{video.probability:.1%}", style),
             Text(_remarks(video, now), "dim"),
         )
@@ -186,36 +186,25 @@ def _remarks(video: RecentVideo, now: datetime) -> str:
     return ", ".join(remarks)
 
 
-def _wait_table(waits: list[Wait], now: datetime) -> Table:
-    table = _video_table("Waiting, read again later", "bold")
-    table.add_column("why", overflow="fold")
+def _wait_table(waits: list[Wait], now: datetime) -> FittingTable:
+    table = _video_table("Waiting, read again later", "bold", Column("why", wraps=True))
     for wait in waits:
         left = "now" if wait.until <= now else f"in {_span(wait.until - now)}"
-        why = Text(f"{printable(wait.why)}; it is read again {left}")
-        table.add_row(str(wait.id), Text(printable(wait.name)), why)
+        why = f"{wait.why}; it is read again {left}"
+        table.add_row(str(wait.id), wait.name, why)
     return table
 
 
-def _problem_table(title: str, problems: list[Problem], style: str) -> Table:
-    table = _video_table(title, f"bold {style}")
-    table.add_column("why", overflow="fold")
+def _problem_table(title: str, problems: list[Problem], style: str) -> FittingTable:
+    table = _video_table(title, f"bold {style}", Column("why", wraps=True))
     for problem in problems:
-        name = Text(printable(problem.name))
-        table.add_row(str(problem.id), name, Text(printable(problem.reason)))
+        table.add_row(str(problem.id), with_source(problem.name, problem.source), problem.reason)
     return table
 
 
-def _video_table(title: str, style: str) -> Table:
-    table = Table(
-        title=title,
-        title_justify="left",
-        title_style=style,
-        box=None,
-        padding=(0, 2, 0, 0),
-    )
-    table.add_column("id", justify="right", style="dim")
-    table.add_column("video", no_wrap=True, overflow="ellipsis", max_width=60)
-    return table
+def _video_table(title: str, style: str, *more: Column) -> FittingTable:
+    columns = (Column("id", "dim", justify="right"), Column("video"), *more)
+    return FittingTable(title, columns, style=style, n_keys=2)
 
 
 def _span(time: timedelta) -> str:

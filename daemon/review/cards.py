@@ -7,12 +7,13 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, select
 
-from daemon.database.expressions import that_counts
+from daemon.database.expressions import shown_name, that_counts
 from daemon.database.tables import labels, models, predictions, videos
 from daemon.home.folder import Home
 from daemon.home.texts import familiarity_in_words, printable
@@ -67,6 +68,10 @@ class Card:
     """Whether the starter predicted it, and people have labelled classes of their own since."""
     strangeness: str
     """How strange it looks to the model, in words; empty if it looks usual."""
+    recorded_at: datetime | None
+    """When it was recorded; None if nothing says so, or only the date of its file does."""
+    camera: str
+    """Its make and model; empty if the container does not name them."""
     problem: str | None
     """Why it cannot be shown, as far as that is known without opening the file."""
 
@@ -80,6 +85,7 @@ def read_cards(connection: Connection, home: Home, ids: Sequence[int]) -> list[C
     query = select(
         videos,
         predictions,
+        shown_name(),
         awaits_random_review().label("awaits_random_review"),
         models.c.name.label("model"),
         models.c.classes,
@@ -136,7 +142,7 @@ def _card(row: Any, calibrations: Mapping[str, Calibration | None], own: Sequenc
         choices = [Choice(name, None) for name in own]
     return Card(
         id=row[videos.c.id],
-        name=printable(row[videos.c.name]),
+        name=printable(row["shown_name"]),
         path=row[videos.c.path],
         sha256=row[videos.c.sha256],
         model=row["model"],
@@ -148,6 +154,8 @@ def _card(row: Any, calibrations: Mapping[str, Calibration | None], own: Sequenc
         labelled_before=row["labelled_before"],
         by_outgrown_starter=is_by_outgrown_starter,
         strangeness=familiarity_in_words(row[predictions.c.familiarity]),
+        recorded_at=None if row["recorded_by"] == "file" else row["recorded_at"],
+        camera=printable(row["camera"] or ""),
         problem=_problem(row[videos.c.path]),
     )
 

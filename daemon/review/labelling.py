@@ -11,9 +11,10 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import DatabaseError
 
+from daemon.database.expressions import shown_name
 from daemon.database.tables import labels, videos
+from daemon.home import settings
 from daemon.home.folder import Home
-from daemon.home.folders import Folders
 from daemon.home.texts import printable
 from daemon.labels.labels import Label, Labels, current_user
 from daemon.review.cards import Card, read_cards
@@ -79,7 +80,7 @@ class PageLabels:
     def __init__(self, home: Home, reader: Engine, writer: Engine) -> None:
         self._home = home
         self._reader = reader
-        self._labels = Labels(writer, Folders(home.root))
+        self._labels = Labels(writer, settings.load(home.settings).folders(home.root))
         self._who = current_user()
 
     def apply(self, submission: Submission, session: Session) -> str:
@@ -133,9 +134,9 @@ class PageLabels:
 
     def _named(self, ids: Sequence[int]) -> str:
         """The names of these videos."""
-        query = select(videos.c.id, videos.c.name).where(videos.c.id.in_(ids))
+        query = select(videos.c.id, shown_name()).where(videos.c.id.in_(ids))
         with self._reader.begin() as connection:
-            names = {row.id: printable(row.name) for row in connection.execute(query)}
+            names = {row.id: printable(row.shown_name) for row in connection.execute(query)}
         return _listed([names.get(video, f"video {video}") for video in ids])
 
 
@@ -176,7 +177,7 @@ def _listed(names: Sequence[str]) -> str:
 
 def _labels_since(connection: Connection, submission: Submission) -> list[str]:
     """A message for each label that these videos got since the form's page was made."""
-    query = select(labels, videos.c.name).join(videos, videos.c.id == labels.c.video_id)
+    query = select(labels, shown_name()).join(videos, videos.c.id == labels.c.video_id)
     newer = query.where(
         labels.c.video_id.in_(submission.ids), labels.c.id > submission.newest_label
     )
@@ -187,7 +188,7 @@ def _labels_since(connection: Connection, submission: Submission) -> list[str]:
 def _report(row: Any) -> str:
     """What someone did by a label, such as "ann labelled a.avi dark (command)"."""
     who = printable(row["who"])
-    name = printable(row["name"])
+    name = printable(row["shown_name"])
     if row["verdict"] == "withdrawn":
         return f"{who} took back a label of {name} ({row['source']})"
     label = printable(row["class"] or row["verdict"])

@@ -10,8 +10,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
+from daemon.database.expressions import shown_name
 from daemon.database.tables import videos
 from daemon.review.site import Site
+from daemon.review.times import name_of, zone_of
 from daemon.training.decisions import Decisions
 from learner.catalogue import find_models, model_name
 
@@ -85,9 +87,10 @@ def history(request: Request) -> Response:
 
     site = Site.of(request)
     now = datetime.now(UTC)
+    zone = zone_of(request)
     with site.reader.begin() as connection:
-        weeks = list(dropwhile(lambda week: not week.n, accuracy.weeks(connection, now)))
-        live = accuracy.live_accuracy(connection)
+        weeks = list(dropwhile(lambda week: not week.n, accuracy.weeks(connection, now, zone=zone)))
+        live = accuracy.live_accuracy(connection, zone)
         bins = accuracy.calibration(connection, model_name(site.champion()))
         drawn = connection.scalar(select(func.count()).where(videos.c.sampled)) or 0
         warnings = accuracy.drift(connection, now)
@@ -101,12 +104,13 @@ def history(request: Request) -> Response:
         warnings=warnings,
         classes=classes,
         drawn=drawn,
+        zone=name_of(zone),
     )
 
 
 def _newest(reason: ColumnElement[Any]) -> Select[Any]:
     """The newest videos for which the column `reason` is not NULL."""
-    query = select(videos.c.id, videos.c.name, reason.label("reason"), videos.c.arrived_at)
+    query = select(videos.c.id, shown_name(), reason.label("reason"), videos.c.arrived_at)
     return query.where(reason.is_not(None)).order_by(videos.c.id.desc()).limit(SHOWN)
 
 

@@ -23,6 +23,7 @@ from daemon.review.clips import Clips
 from daemon.review.guard import is_same_secret
 from daemon.review.labelling import PageLabels
 from daemon.review.sessions import Session, Sessions
+from daemon.review.times import time_element
 from daemon.training.decisions import Decisions
 from daemon.training.forecast import Forecast, forecast
 from learner.errors import VidwatchError
@@ -39,6 +40,7 @@ def _templates() -> Jinja2Templates:
     )
     env.filters["percent"] = lambda share: f"{100 * share:.1f} %"
     env.filters["printable"] = printable
+    env.filters["time"] = time_element
     return Jinja2Templates(env=env)
 
 

@@ -29,8 +29,10 @@ from daemon.database.upgrade import upgrade
 from daemon.home.clock import now
 from daemon.home.folder import Home, Lock
 from daemon.home.folders import Folders
+from daemon.home.left_alone import LeftAlone
 from daemon.home.settings import Settings
 from daemon.home.space import GIGABYTE, Space
+from daemon.inbox.empty_folders import EmptyFolders
 from daemon.inbox.watcher import Watcher
 from daemon.labels.groups import follow_setting
 from daemon.labels.removal import Removal
@@ -57,6 +59,7 @@ TENDING = timedelta(seconds=2)
 RETRAINING = timedelta(seconds=0.5)  # a training is followed so closely, and takes few queries
 RENEWAL = timedelta(minutes=1)
 TRIMMING = timedelta(minutes=10)
+EMPTY_FOLDERS = timedelta(seconds=30)
 BACKUP_CHECK = timedelta(minutes=1)
 RETENTION = timedelta(hours=6)
 # Seconds of silence after which a loop counts as stuck. Loading a model, and waiting for a locked
@@ -207,7 +210,7 @@ def build(
         queue,
         predictions,
         predictor,
-        Folders(home.root),
+        settings.folders(home.root),
         _pipeline_settings(home, settings, space, lambda: _go_on(stop, monitor)),
     )
     stack.callback(unless_locked, pipeline.release)
@@ -304,6 +307,11 @@ def _schedule_care(
     retention = Retention(home, queue.engine, settings, backups.make, note, progress)
     grace = 2 * timedelta(seconds=settings.rescan_seconds + settings.settle_seconds)
     removal = Removal(queue.engine, Folders(home.root), grace, lock.note, progress)
+    if settings.empty_folder_minutes:
+        empty_folders = EmptyFolders(
+            home.inbox, settings.empty_folder_minutes, progress, LeftAlone(settings.ignore)
+        )
+        _every(schedule, EMPTY_FOLDERS, empty_folders.tend)
     _every(schedule, TENDING, removal.tend)
     _every(schedule, RETRAINING, retraining.tend)
     _every(schedule, BACKUP_CHECK, backups.tend)

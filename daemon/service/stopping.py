@@ -20,17 +20,22 @@ LONGEST = 8.0
 
 
 class Stop:
-    """Set by SIGTERM and Ctrl-C.
+    """Set by SIGTERM and Ctrl-C, and by SIGHUP if that says that the terminal was closed.
 
     The daemon then finishes the batch in hand; the rest waits for the next start. A second signal
     ends it at once.
+
+    A service has no terminal: there SIGHUP means "read your settings again", which this daemon does
+    at its start alone. It is logged, and the daemon goes on.
     """
 
     def __init__(self) -> None:
         self.asked = False
+        self._has_terminal = False
 
     def install(self) -> None:
-        """Handle both signals from now on."""
+        """Handle these signals from now on."""
+        self._has_terminal = _has_terminal()
         # A signal handler of Python waits until the main thread is back from the library that it is
         # in. What is written to this pipe comes at once.
         reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -39,6 +44,8 @@ class Stop:
         threading.Thread(target=self._watch, args=(reading,), name="stop", daemon=True).start()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask)
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup has it
+            signal.signal(signal.SIGHUP, self._hang_up)
 
     def leave(self) -> None:
         """End the process if it was told to stop and all is done.
@@ -50,14 +57,22 @@ class Stop:
             os._exit(0)
 
     def _watch(self, reading: int) -> None:
-        while os.read(reading, 1)[0] not in (signal.SIGTERM, signal.SIGINT):
-            pass
+        while (number := os.read(reading, 1)[0]) not in (signal.SIGTERM, signal.SIGINT):
+            if number == signal.SIGHUP and self._has_terminal:
+                log.warning("SIGHUP: the terminal was closed; ending as by SIGTERM")
+                break
+            if number == signal.SIGHUP:
+                log.warning("SIGHUP changes nothing: restart the daemon to have settings read")
         self.asked = True
         time.sleep(LONGEST)
         names = (thread.name for thread in threading.enumerate() if thread.name != "stop")
         text = "ended without waiting any longer, after %g s; at work were still: %s"
         log.warning(text, LONGEST, ", ".join(sorted(names)))
         os._exit(0)
+
+    def _hang_up(self, number: int, _: Any) -> None:
+        # What it logs, the other thread logs: a handler may interrupt a line of the log.
+        self.asked = self.asked or self._has_terminal
 
     def _ask(self, number: int, _: Any) -> None:
         self.asked = True
@@ -66,3 +81,12 @@ class Stop:
             signal.signal(number, signal.default_int_handler)
         else:
             signal.signal(number, signal.SIG_DFL)
+
+
+def _has_terminal() -> bool:
+    """Whether this process was started in a terminal, which sends SIGHUP when it is closed."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True

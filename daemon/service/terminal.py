@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
 from rich.live import Live
@@ -71,8 +71,18 @@ def _live_line(home: Home) -> Iterator[Show]:
     )
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
     loading = Text("loading the model")
-    with Live(loading, console=console, auto_refresh=False, transient=True) as live:
-        yield _at_most_every(INTERVAL, lambda count: live.update(_line(home, count), refresh=True))
+    live = Live(loading, console=console, auto_refresh=False, transient=True)
+
+    def show(count: dict[str, int]) -> None:
+        with suppress(OSError):  # the terminal was closed
+            live.update(_line(home, count), refresh=True)
+
+    live.start(refresh=True)
+    try:
+        yield _at_most_every(INTERVAL, show)
+    finally:
+        with suppress(OSError):
+            live.stop()
 
 
 class JournalFormatter(logging.Formatter):

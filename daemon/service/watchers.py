@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 from daemon.database.queue import Queue
 from daemon.home.clock import now
 from daemon.home.folder import Home
-from daemon.home.folders import Folders, Found, group_at
+from daemon.home.folders import Found, placed
 from daemon.home.left_alone import LeftAlone
 from daemon.home.mounts import filesystem_of, is_network
 from daemon.home.names import OtherNames
@@ -58,12 +58,12 @@ def watchers(
     pattern = compile_pattern(settings.group_pattern)
     left_alone = LeftAlone(settings.ignore)
     root = os.fsencode(home.root)
-    folders_of_home = Folders(home.root)
+    folders_of_home = settings.folders(home.root)
     class_folders = ClassFolders(queue.engine, folders_of_home)
     set_aside = OtherNames(folders_of_home).set_aside
 
     def grouped(files: Sequence[Found]) -> list[Found]:
-        return [file._replace(group=group_at(file.path, root, pattern)) for file in files]
+        return [placed(file, root, pattern) for file in files]
 
     def enqueue(files: Sequence[Found]) -> None:
         if queue.enqueue(grouped(files), now()):

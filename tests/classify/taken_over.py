@@ -49,7 +49,8 @@ token = 0
 def head(
     kind: int, text: int = 0, frames_read: int = 1, share: float = 1.0, code: int = 0
 ) -> bytes:
-    return _HEAD.pack(_MAGIC, token, kind, 0, text, code, frames_read, share, bytes(32))
+    numbers = (kind, 0, text, code, frames_read, share, 0)
+    return _HEAD.pack(_MAGIC, token, *numbers, bytes(32))
 
 
 def send(pipe: int, data: bytes) -> None:

@@ -823,3 +823,42 @@ def test_a_file_renamed_within_its_folder_is_still_moved_to_where_its_label_puts
     desk.file()
     assert [row[2:] for row in desk.given_labels()] == [("Skiing", "command")]
     assert desk.place(video) == "labelled/Skiing/a.avi"
+
+
+def test_a_number_is_an_id_and_the_name_of_a_file_if_no_video_has_that_id(desk: Desk) -> None:
+    one, other = desk.arrive("a.avi"), desk.arrive("20240131")
+    desk.predict_and_file()
+    assert find_videos([str(one)], desk.root, desk.engine) == [one]
+    assert find_videos(["20240131"], desk.root, desk.engine) == [other]
+    folder = desk.path(other).parent
+    for word in ("20240131", "./20240131"):
+        assert find_videos([word], folder, desk.engine) == [other]
+
+
+def test_a_number_that_is_an_id_and_a_file_here_labels_neither(desk: Desk) -> None:
+    one, other = desk.arrive("a.avi"), desk.arrive("1")
+    desk.predict_and_file()
+    assert desk.place(other).endswith("/1")
+    folder = desk.path(other).parent
+    with pytest.raises(
+        VidwatchError, match=r"'1' means video 1, and a file here, which is video 2: give \./1"
+    ):
+        find_videos(["1"], folder, desk.engine)
+    assert find_videos(["./1"], folder, desk.engine) == [other]
+    assert find_videos(["1"], desk.root, desk.engine) == [one]
+    with pytest.raises(VidwatchError, match="not a class"):
+        require_class("1", folder, desk.engine)
+
+
+def test_a_name_that_several_videos_have_is_listed_with_their_folders_of_the_inbox(
+    desk: Desk,
+) -> None:
+    for source in ("cam1", "cam2"):
+        path = desk.put(f"inbox/{source}/00.avi", source)
+        desk.queue.enqueue([desk.found(path)._replace(source=source)], desk.now)
+        desk.predict()
+    with pytest.raises(VidwatchError, match=r"\(cam1/00.avi is 1, cam2/00.avi is 2\)"):
+        find_videos(["00.avi"], desk.root, desk.engine)
+    assert find_videos(["cam2/00.avi"], desk.root, desk.engine) == [2]
+    with pytest.raises(VidwatchError, match="no video"):
+        find_videos(["cam3/00.avi"], desk.root, desk.engine)

@@ -5,13 +5,14 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from homes import MadeHome
 from scipy.stats import binomtest, chi2_contingency
 from sqlalchemy import insert, update
 
-from daemon.database.tables import labels, videos
+from daemon.database.tables import class_names, labels, videos
 from daemon.labels.labels import Label
 from daemon.report.accuracy import calibration, drift, live_accuracy, live_total, quality, weeks
 from daemon.report.drift import Recent, RecentPrediction, compare, read_recent
@@ -151,7 +152,53 @@ def test_weeks_count_predictions_by_class_and_name_empty_weeks_too(home: Home) -
     assert [(week.week, week.n, week.unsure, week.classes) for week in found] == [
         (date(2026, 3, 2), 0, 0, {}),
         (date(2026, 3, 9), 2, 0, {"Biking": 2}),
-        (date(2026, 3, 16), 1, 1, {"Skiing": 1}),
+        (date(2026, 3, 16), 1, 1, {}),
+    ]
+
+
+def test_weeks_count_labels_first_then_sure_predictions_and_unsure_ones_apart(home: Home) -> None:
+    corrected, undecided, confirmed, taken_back = home.clips(4)
+    rescued, _ = home.clips(2, "Skiing", doubt="probability")
+    with home.writing() as connection:
+        connection.execute(
+            insert(class_names).values(old="Biking", new="Cycling", who="ann", changed_at=NOW)
+        )
+    home.review(corrected, "Haircut", sampled=False)
+    home.review(undecided, None, sampled=False)
+    home.review(confirmed, "Cycling")
+    home.review(rescued, "Skiing", sampled=False)
+    home.review(taken_back, "Haircut", sampled=False)
+    home.labels.undo([taken_back], "command", "ann", NOW)
+    found = asked(home, weeks, NOW)[-1]
+    assert found.classes == {"Cycling": 2, "Haircut": 1, "Skiing": 1}
+    assert (found.n, found.unsure) == (6, 2)
+
+
+def test_weeks_begin_at_midnight_of_the_persons_own_zone_also_when_clocks_change(
+    home: Home,
+) -> None:
+    """In Berlin, the week of the 30th of March began in summer time, that of the 23rd in winter."""
+    berlin = ZoneInfo("Europe/Berlin")
+    after = datetime(2026, 4, 1, tzinfo=UTC)
+    drawn = []
+    with home.writing() as connection:
+        for text in (
+            "2026-03-22T22:59:59",  # Sunday, 23:59:59 in Berlin
+            "2026-03-22T23:00:00",  # Monday, midnight
+            "2026-03-29T21:59:59",  # Sunday, 23:59:59 of summer time
+            "2026-03-29T22:00:00",  # Monday, midnight of summer time
+        ):
+            at = datetime.fromisoformat(text).replace(tzinfo=UTC)
+            drawn.append(home.clip(connection, "Biking", at, sampled=True))
+    for video in drawn:
+        home.review(video, "Biking")
+    found = asked(home, weeks, after, 3, berlin)
+    assert [(week.week.day, week.n) for week in found] == [(16, 1), (23, 2), (30, 1)]
+    assert [week.n for week in asked(home, weeks, after, 3, UTC)] == [2, 2, 0]
+    assert [(live.week.day, live.n) for live in asked(home, live_accuracy, berlin)] == [
+        (16, 1),
+        (23, 2),
+        (30, 1),
     ]
 
 
@@ -265,7 +312,11 @@ def test_few_recordings_give_no_warning() -> None:
     before = [RecentPrediction("new", f"g{n}", "b", False, False) for n in range(500)]
     assert compare(Recent(week, before)) == []
     week.append(RecentPrediction("new", "one more", "a", True, False))
-    assert len(compare(Recent(week, before))) == 2
+    assert len(compare(Recent(week, before))) == 1  # unsure ones are of no class
+    sure = [replace(prediction, unsure=False) for prediction in week]
+    (warning,) = compare(Recent(sure, before))
+    assert warning.startswith("other classes than before")
+    assert compare(Recent(sure[:29], before)) == []
 
 
 def test_another_model_that_predicts_otherwise_is_no_drift() -> None:
@@ -273,7 +324,7 @@ def test_another_model_that_predicts_otherwise_is_no_drift() -> None:
     before = [RecentPrediction("old", f"g{n}", "b", False, False) for n in range(100)]
     assert compare(Recent(week, before)) == []
     earlier = [RecentPrediction("old", f"h{n}", "a", True, False) for n in range(50)]
-    assert len(compare(Recent(week + earlier, before))) == 2  # the old one's own last days
+    assert len(compare(Recent(week + earlier, before))) == 1  # the old one's own last days
 
 
 def test_drift_is_read_from_the_predictions_of_five_weeks(home: Home) -> None:
