@@ -1,8 +1,29 @@
-"""Gives the time now, in UTC."""
+"""Gives the time now, in UTC, and judges times that were noted under another clock."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+END = datetime.max.replace(tzinfo=UTC)
 
 
 def now() -> datetime:
     """The time now in UTC, as a datetime that has the time zone UTC."""
     return datetime.now(UTC)
+
+
+def latest(now: datetime, longest: timedelta) -> datetime:
+    """When a pause that begins now, and is as long as it may be, is over."""
+    return now + longest if END - now > longest else END
+
+
+def is_waiting(now: datetime, until: datetime, longest: timedelta) -> bool:
+    """Whether a pause goes on.
+
+    One that seems longer than it may be began before the clock was set back, and is over: it
+    would last until the clock shows that time again, which may be in years.
+
+    Args:
+        now: The time.
+        until: When the pause ends.
+        longest: How long it may be.
+    """
+    return now < until <= latest(now, longest)
