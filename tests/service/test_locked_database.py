@@ -47,7 +47,7 @@ sys.stdin.read()
 
 def test_a_program_that_keeps_the_database_is_shown_by_name_until_it_ends(daemon: Daemon) -> None:
     daemon.start()
-    daemon.wait_for(lambda status: status["model"] is not None)
+    daemon.wait_for(lambda status: status["daemon"]["state"] == "running")
     with locked(daemon.root / "vidwatch.db", WRITER) as other:
         began = time.monotonic()
         status = daemon.wait_for(lambda status: "database in use" in status["daemon"]["notices"])
@@ -73,9 +73,9 @@ def test_a_database_that_nobody_can_read_is_shown_at_the_start_and_the_daemon_go
         while "database in use" not in (shown := daemon.command("status")).stdout:
             assert time.monotonic() < deadline, shown
         assert shown.returncode == 75
-        assert "running" in shown.stdout
+        assert "starting" in shown.stdout
         assert f"is in use by process {other.pid} (" in shown.stderr
-    daemon.wait_for(lambda status: status["model"] is not None)
+    daemon.wait_for(lambda status: status["daemon"]["state"] == "running")
     assert daemon.end(signal.SIGTERM)[0] == 0
 
 
