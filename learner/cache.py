@@ -8,6 +8,7 @@ import hashlib
 import io
 import logging
 import os
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from learner import files
 log = logging.getLogger(__name__)
 
 CHECK = hashlib.sha256().digest_size
+TOLERANCE = 60 * 10**9  # nanoseconds that a file may be dated in the future, as on a share
 Array = np.ndarray[Any, Any]
 
 
@@ -65,7 +67,7 @@ class Cache:
         self._trim(self.limit)
 
     def _trim(self, limit: int) -> None:
-        entries = sorted(self._entries(), key=lambda entry: entry[1].st_mtime_ns)
+        entries = sorted(self._entries(), key=lambda entry: _last_used(entry[1]))
         size = sum(info.st_size for _, info in entries)
         for path, info in entries:
             if size <= limit:
@@ -79,6 +81,16 @@ class Cache:
         for path in self.root.glob("*/*/*"):
             with contextlib.suppress(OSError):  # another process cleared it
                 yield path, path.stat()
+
+
+def _last_used(info: os.stat_result) -> int:
+    """When an entry was last used, in nanoseconds.
+
+    One dated in the future was used while the clock was ahead. It counts as the oldest: it would be
+    the newest for years.
+    """
+    is_in_future = info.st_mtime_ns > time.time_ns() + TOLERANCE
+    return 0 if is_in_future else info.st_mtime_ns
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ HEAVY_DAEMON = {
     "cli/models.py",
     "cli/training.py",
     "cli/shared.py",
-    "maintenance/check.py",
+    "maintenance/stored.py",
     "maintenance/doctor.py",
     "cli/progress.py",
 }

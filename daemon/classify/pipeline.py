@@ -143,7 +143,7 @@ class Pipeline:
 
     def settle_missing(self, now: datetime) -> None:
         """Give up the files that stayed away for their whole grace, while the inbox was there."""
-        for video_id, path in self._queue.missing(now):
+        for video_id, path in self._queue.missing(now, self._settings.grace):
             if self._settings.inbox_is_there() and not is_there(path):
                 reason = "vanished before it could be read"
                 log.warning("%s: %s (id=%d)", _shown(path), reason, video_id)

@@ -139,7 +139,7 @@ def status(
         # time.
         gc.disable()
     from daemon.report.status import read_status
-    from daemon.report.tables import render
+    from daemon.report.tables import render, render_without_database
 
     if as_json and watch:
         raise VidwatchError("status: --json prints once; leave --watch out")
@@ -148,19 +148,31 @@ def status(
     elif watch:
         _watch_status(context.obj)
     else:
-        console().print(render(read_status(context.obj, now()), now()))
+        try:
+            found = read_status(context.obj, now())
+        except PassingError:
+            console().print(render_without_database(context.obj, now()))
+            raise
+        console().print(render(found, now()))
 
 
 def _watch_status(home: Home) -> None:
     """Show the status on the whole screen, again every second."""
+    from rich.console import Group, RenderableType
     from rich.live import Live
 
     from daemon.report.status import read_status
-    from daemon.report.tables import render
+    from daemon.report.tables import render, render_without_database
+
+    def shown() -> RenderableType:
+        try:
+            return render(read_status(home, now()), now())
+        except PassingError as error:
+            return Group(render_without_database(home, now()), printable(str(error)))
 
     with Live(screen=True, auto_refresh=False) as view, _until_interrupted():
         while True:
-            view.update(render(read_status(home, now()), now()), refresh=True)
+            view.update(shown(), refresh=True)
             time.sleep(1)
 
 

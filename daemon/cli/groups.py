@@ -62,19 +62,23 @@ def groups(
         used = settings.load(home.settings).group_pattern
         found, fitting = _found(home)
         changes: dict[str, Any] = {}
+        is_refused = False
         advice = _how_to_name(home, used, fitting)
     else:
         used = pattern
         found, result, warnings = _with_pattern(home, pattern, dry_run=dry_run)
         changes = {**vars(result), "applied": not dry_run, "warnings": list(warnings.all)}
+        is_refused = bool(warnings.blocking)
         advice = _conclusion(home, pattern, result, warnings, dry_run=dry_run)
     if as_json:
         print(json.dumps({**_to_json(found, used), **changes, "advice": advice}))
-        return
-    _print_groups(home, found)
-    for warning in changes.get("warnings", ()):
-        print(f"warning: {warning}")
-    print(advice)
+    else:
+        _print_groups(home, found)
+        for warning in changes.get("warnings", ()):
+            print(f"warning: {warning}")
+        print(advice)
+    if is_refused:  # as it would be without --dry-run
+        raise typer.Exit(2)
 
 
 def _found(home: Home) -> tuple["LabelledGroups", str | None]:

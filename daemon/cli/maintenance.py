@@ -32,7 +32,9 @@ def backup(
     to: Annotated[
         str | None,
         typer.Option(
-            "--to", metavar="DIR|FILE", help="Where; the home's folder backups/ if not given."
+            "--to",
+            metavar="DIR|FILE.db",
+            help="A folder, or a new file with an ending; the home's folder backups/ if not given.",
         ),
     ] = None,
 ) -> None:
@@ -40,13 +42,16 @@ def backup(
 
     Clips, models and settings are files: copy them as files.
     """
+    from daemon.cli import progress
     from daemon.maintenance.backup import back_up
 
     home: Home = context.obj
     home.require()
     target = Path(to) if to else home.backups
-    is_folder = to is not None and to.endswith("/")  # a Path loses the slash
-    made = back_up(home.database, target, now(), is_folder=is_folder)
+    # A Path loses the slash. A name without an ending is that of a folder, too.
+    is_folder = to is not None and (to.endswith("/") or not target.suffix)
+    with progress.working("copying and checking the database"):
+        made = back_up(home.database, target, now(), is_folder=is_folder)
     print(printable(f"backup {made} made and checked"))
 
 
@@ -67,6 +72,7 @@ def restore(
     """
     if new and file:
         raise VidwatchError("restore: give a backup, or --new, not both")
+    from daemon.cli import progress
     from daemon.maintenance.restore import restore as restore_database
 
     home: Home = context.obj
@@ -74,7 +80,9 @@ def restore(
         hint = f"make it with: vidwatch init {home.root}"
         raise VidwatchError(f"{home.root} is not a vidwatch home; {hint}")
     backup_file = file.absolute() if file else None
-    _print_restored(restore_database(home, backup_file, now(), new=new))
+    with progress.reading() as bar:
+        restored = restore_database(home, backup_file, now(), bar, new=new)
+    _print_restored(restored)
 
 
 @app.command()

@@ -4,6 +4,7 @@ Slow imports stand in the commands that need them.
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
@@ -49,9 +50,9 @@ def models(context: typer.Context, as_json: Json = False) -> None:
         return
     output = console()
     output.print(_model_table(found, history.champion))
-    for model in found:
-        if model.optimistic:
-            print(f"{model.name}: its accuracy is {printable(model.optimistic)}")
+    for reason, names in _optimistic(found).items():
+        whose = "its accuracy is" if len(names) == 1 else "their accuracy is"
+        print(f"{', '.join(names)}: {whose} {printable(reason)}")
     if history.decisions:
         output.print(_decision_table(history.decisions))
     if history.shadow:
@@ -122,10 +123,13 @@ def rescore(
     """
     from daemon.classify.rescoring import rescore as rescore_videos
     from daemon.cli import progress
+    from daemon.home.models import require_model
     from learner.process import keep_freed_memory
 
     keep_freed_memory()
     home: Home = context.obj
+    if model:
+        require_model(home, model)
     with database(home) as engine, progress.reading() as bar:
         name = model or model_of(home)
         found = rescore_videos(home, engine, name, open_cache(home), now(), bar, device)
@@ -183,6 +187,15 @@ def _to_json(model: "Entry", history: _History) -> dict[str, Any]:
     ]
     is_champion = model.name == history.champion
     return {**model.to_json(), "answers": is_champion, "decisions": decisions}
+
+
+def _optimistic(models: "Sequence[Entry]") -> dict[str, list[str]]:
+    """Why accuracies are optimistic, and of which models."""
+    names: dict[str, list[str]] = defaultdict(list)
+    for model in models:
+        if model.optimistic:
+            names[model.optimistic].append(model.name)
+    return names
 
 
 def _model_table(models: "Sequence[Entry]", champion: str | None) -> Any:

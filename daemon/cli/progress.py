@@ -17,12 +17,31 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def reading() -> Iterator[Callable[[int, int], None]]:
-    """A bar of the clips that are read, if there is a terminal."""
+def working(what: str) -> Iterator[None]:
+    """What is being done, if there is a terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(what):
+        yield
+
+
+@contextmanager
+def reading() -> Iterator[Callable[[int, int | None], None]]:
+    """A bar of the clips that are read, if there is a terminal.
+
+    It gets how many were read, and of how many; None if that is not known.
+    """
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not sys.stderr.isatty()) as bars:
         bar = bars.add_task("reading clips", total=None)
-        yield lambda done, total: bars.update(bar, completed=done, total=total)
+
+        def show(done: int, total: int | None) -> None:
+            known = "" if total is not None else f", {done} so far"
+            bars.update(bar, completed=done, total=total, description=f"reading clips{known}")
+
+        yield show
 
 
 @contextmanager

@@ -83,10 +83,11 @@ def load_model(home: Home, name: str | None, device: str | None = None) -> "Clas
         VidwatchError: it cannot be loaded.
     """
     from daemon.home import settings
+    from daemon.home.models import require_model
     from learner.classifier import Classifier
 
     loaded = settings.load(home.settings)
-    path = home.model_or_starter(name or model_of(home))
+    path = require_model(home, name) if name else home.model_or_starter(model_of(home))
     return Classifier.load(path, device or loaded.device, loaded.reading)
 
 

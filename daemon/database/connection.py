@@ -11,16 +11,23 @@ from urllib.parse import quote
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 
+from daemon.database.holder import holder
 from learner.errors import PassingError, VidwatchError
 
 DAMAGED = ("SQLITE_NOTADB", "SQLITE_CORRUPT")
+# The last one: a program that was stopped holds a lock that another one needs to begin.
+LOCKED = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL")
+PATIENCE = 30.0  # seconds
 SAFE = "the clips are safe in their folders; 'vidwatch restore' brings the newest backup back"
 
 
-def connect(path: Path, *, read_only: bool = False, migrates: bool = False) -> Engine:
+def connect(
+    path: Path, *, read_only: bool = False, migrates: bool = False, patience: float = PATIENCE
+) -> Engine:
     """An engine on the SQLite file. A writer makes the file; a reader needs it to be there.
 
-    One that `migrates` may replace a table that others refer to.
+    One that `migrates` may replace a table that others refer to. `patience` is how many seconds it
+    waits for another program that has locked the database.
     """
 
     def open_file() -> sqlite3.Connection:
@@ -28,7 +35,7 @@ def connect(path: Path, *, read_only: bool = False, migrates: bool = False) -> E
         connection = sqlite3.connect(
             f"file:{quote(os.fsencode(path))}?mode={mode}",
             uri=True,
-            timeout=30,
+            timeout=patience,
             # Transactions begin below, not in the driver: it would begin them as readers and late.
             isolation_level=None,
             check_same_thread=False,
@@ -54,14 +61,14 @@ def connect(path: Path, *, read_only: bool = False, migrates: bool = False) -> E
 
 
 @contextmanager
-def opened(path: Path, *, read_only: bool = False) -> Iterator[Engine]:
-    """The database at `path`, for a command; it is closed at the end.
+def opened(path: Path, *, read_only: bool = False, patience: float = PATIENCE) -> Iterator[Engine]:
+    """The database at `path`, for a command; it is closed at the end. `patience`: see `connect`.
 
     Raises:
         VidwatchError: it is damaged, cannot be opened by this user, or is not up to date.
         PassingError: another program has locked it, or its disk is full or does not answer.
     """
-    engine = connect(path, read_only=read_only)
+    engine = connect(path, read_only=read_only, patience=patience)
     try:
         with explaining(path):
             yield engine
@@ -91,7 +98,11 @@ def explained(error: DatabaseError, path: Path) -> VidwatchError:
     reason = str(error.orig)
     if is_damage(error.orig) or _is_empty(path):
         return damaged(path, reason)
+    if is_locked(error):
+        return PassingError(f"database {path} is in use by {holder(path)}; try again")
     if "unable to open" in reason or "readonly" in reason:
+        if _may_write(path):
+            return PassingError(f"database {path}: {reason}; try again")
         return VidwatchError(f"database {path}: {reason}; run this as the daemon's user")
     if is_outdated(error):
         hint = f"it is not up to date: run vidwatch init {path.parent}"
@@ -108,13 +119,13 @@ def damaged(path: Path, reason: str) -> VidwatchError:
 
 def is_locked(error: DBAPIError) -> bool:
     """Whether another program held the database for longer than we wait for it."""
-    return getattr(error.orig, "sqlite_errorname", "") == "SQLITE_BUSY"
+    return getattr(error.orig, "sqlite_errorname", "").startswith(LOCKED)
 
 
 def is_passing(error: DBAPIError) -> bool:
     """Whether it may pass by itself: the database is locked, its disk full or not answering."""
     name: str = getattr(error.orig, "sqlite_errorname", "")
-    return name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR"))
+    return name.startswith((*LOCKED, "SQLITE_FULL", "SQLITE_IOERR"))
 
 
 def is_damage(error: BaseException | None) -> bool:
@@ -127,9 +138,24 @@ def is_outdated(error: DBAPIError) -> bool:
     return "no such table" in str(error.orig) or "no such column" in str(error.orig)
 
 
+def first_line(error: Exception) -> str:
+    """What an error says, in one line: without the SQL, if it is one of the database."""
+    if isinstance(error, DBAPIError):
+        return str(error.orig)
+    text = str(error).partition("\n")[0]
+    return text if isinstance(error, VidwatchError) else f"{type(error).__name__}: {text}"
+
+
 def new_id(result: Any) -> int:
     """The id of the row that was inserted."""
     return int(result.inserted_primary_key[0])
+
+
+def _may_write(path: Path) -> bool:
+    """Whether this user may write the database: else that is why it cannot be opened."""
+    files = [path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))]
+    mine = [os.access(file, os.R_OK | os.W_OK) for file in files if file.exists()]
+    return path.exists() and all(mine) and os.access(path.parent, os.W_OK | os.X_OK)
 
 
 def _is_empty(path: Path) -> bool:

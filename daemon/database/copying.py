@@ -10,7 +10,8 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
-from daemon.database.connection import is_damage
+from daemon.database.connection import LOCKED, is_damage
+from daemon.database.holder import holder
 from daemon.home.moving import sync_folders
 from learner.errors import PassingError, VidwatchError
 from learner.folders import create_in, new_name, opened_folder
@@ -62,6 +63,9 @@ def _explained(error: sqlite3.DatabaseError, source: Path, target: Path) -> Vidw
         trouble = f"database {source} is damaged, and was not copied ({error})"
         hint = "copies made before are kept; 'vidwatch check' shows what is wrong"
         return VidwatchError(f"{trouble}; {hint}")
+    if getattr(error, "sqlite_errorname", "").startswith(LOCKED):
+        trouble = f"database {source} is in use by {holder(source)}, and was not copied"
+        return PassingError(f"{trouble}; try again; copies made before are kept")
     trouble = f"{target}: the database cannot be copied to it ({error})"
     hint = "is there room, and may this user read and write? Copies made before are kept"
     return PassingError(f"{trouble}; {hint}")

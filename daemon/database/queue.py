@@ -27,6 +27,7 @@ from daemon.database.arrivals import add_file
 from daemon.database.files import other_names, rests_here
 from daemon.database.records import FREED, Claimed, Move, Moved
 from daemon.database.tables import videos
+from daemon.home.clock import latest
 from daemon.home.folders import Found
 from daemon.home.identity import Identity, display_name
 
@@ -160,9 +161,15 @@ class Queue:
             change = {**FREED, "retry_at": until, "held": why, **more}
             connection.execute(_claimed(video_id).values(state="queued", **change))
 
-    def missing(self, now: datetime) -> list[tuple[int, bytes]]:
-        """The ids and paths of the videos whose file should have been found whole again by now."""
-        late = and_(videos.c.state == "waiting", videos.c.retry_at <= now)
+    def missing(self, now: datetime, longest: timedelta) -> list[tuple[int, bytes]]:
+        """The ids and paths of the videos whose file should have been found whole again by now.
+
+        Args:
+            now: The time.
+            longest: How long a video waits for its file at most.
+        """
+        is_over = _is_over(now, max(longest, LONGEST_PAUSE))
+        late = and_(videos.c.state == "waiting", is_over)
         with self.engine.begin() as connection:
             return [(row.id, row.path) for row in connection.execute(select(videos).where(late))]
 
@@ -329,12 +336,16 @@ def _note_move(connection: Connection, video_id: int, file: Moved, now: datetime
 
 
 def _is_due(now: datetime) -> ColumnElement[bool]:
-    """Whether no pause is left.
+    """Whether no pause is left."""
+    return or_(videos.c.retry_at.is_(None), _is_over(now, LONGEST_PAUSE))
 
-    A pause that seems longer than the longest began before the clock was set back.
+
+def _is_over(now: datetime, longest: timedelta) -> ColumnElement[bool]:
+    """Whether a pause is over.
+
+    One that seems longer than the longest began before the clock was set back.
     """
-    at = videos.c.retry_at
-    return or_(at.is_(None), at <= now, at > now + LONGEST_PAUSE)
+    return or_(videos.c.retry_at <= now, videos.c.retry_at > latest(now, longest))
 
 
 def _claimed(*ids: int) -> Update:

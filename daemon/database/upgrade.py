@@ -30,12 +30,17 @@ def upgrade(path: Path) -> None:
             had one.
         OperationalError: another program has locked it.
     """
-    if not path.exists() or path.stat().st_size <= 1:  # to SQLite, a file of one byte is empty
+    if not is_begun(path):
         require_no_lost_database(path)
     current = revision_of(path)
     if current not in (None, head()):
         copy(path, path.with_name(f"{path.name}.before-{current}"))
     migrate(path)
+
+
+def is_begun(path: Path) -> bool:
+    """Whether there is a database at `path`. To SQLite, a file of one byte is empty."""
+    return path.exists() and path.stat().st_size > 1
 
 
 def migrate(path: Path, revision: str = "head") -> None:

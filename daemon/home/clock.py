@@ -1,6 +1,8 @@
-"""Gives the time now, in UTC, and writes times for people, in their own zone."""
+"""Gives the time now, in UTC, writes times for people, and judges times of another clock."""
 
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
+
+END = datetime.max.replace(tzinfo=UTC)
 
 
 def now() -> datetime:
@@ -16,3 +18,22 @@ def local_time(moment: datetime, zone: tzinfo | None = None) -> str:
         zone: The person's zone; None for that of this machine.
     """
     return f"{moment.astimezone(zone):%Y-%m-%d %H:%M %Z}"
+
+
+def latest(now: datetime, longest: timedelta) -> datetime:
+    """When a pause that begins now, and is as long as it may be, is over."""
+    return now + longest if END - now > longest else END
+
+
+def is_waiting(now: datetime, until: datetime, longest: timedelta) -> bool:
+    """Whether a pause goes on.
+
+    One that seems longer than it may be began before the clock was set back, and is over: it
+    would last until the clock shows that time again, which may be in years.
+
+    Args:
+        now: The time.
+        until: When the pause ends.
+        longest: How long it may be.
+    """
+    return now < until <= latest(now, longest)

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 FOLDERS = ("inbox", "classified", "labelled", "failed", "duplicates", "models")
 LONGEST_NAME = 200  # bytes of a model's name: with an ending and a number it is a file's name
-LOCK_BYTES = 4096
+LOCK_BYTES = 16384
 LONGEST_NOTICE = 300  # bytes
 # The disk is full, read-only after a fault, or away.
 PASSING = (
@@ -51,6 +51,8 @@ class Running:
     """When it took the home's lock."""
     notices: Mapping[str, str] = field(default_factory=dict)
     """What `vidwatch status` shows to people, by subject."""
+    is_starting: bool = False
+    """Whether it does not take clips yet: it loads its model, or waits for its database."""
 
 
 class Lock:
@@ -66,6 +68,12 @@ class Lock:
         self._writing = threading.Lock()
         os.truncate(descriptor, LOCK_BYTES)
         self._write()
+
+    def starts(self, *, is_starting: bool) -> None:
+        """Note that the daemon starts, or that its start is over."""
+        with self._writing:
+            self.running = replace(self.running, is_starting=is_starting)
+            self._write()
 
     def note(self, subject: str, text: str | None) -> None:
         """Show a notice in `vidwatch status`, until it is None. A new notice is logged, too."""
@@ -84,14 +92,21 @@ class Lock:
             log.info("%s: no longer a problem (it was: %s)", subject, printable(before or ""))
 
     def _write(self) -> None:
-        notices = {key: _shortened(text) for key, text in self.running.notices.items()}
+        longest = LONGEST_NOTICE
+        while len(data := self._content(longest)) > LOCK_BYTES:
+            longest //= 2
+        os.pwrite(self._descriptor, data.ljust(LOCK_BYTES), 0)
+
+    def _content(self, longest: int) -> bytes:
+        """The file's content, with at most so many bytes of each notice."""
+        notices = {key: _shortened(text, longest) for key, text in self.running.notices.items()}
         content = {
             "pid": self.running.pid,
             "since": self.running.since.isoformat(),
             "notices": notices,
+            "starting": self.running.is_starting,
         }
-        data = json.dumps(content, ensure_ascii=False).encode()
-        os.pwrite(self._descriptor, data.ljust(LOCK_BYTES), 0)
+        return json.dumps(content, ensure_ascii=False).encode()
 
 
 @dataclass(frozen=True)
@@ -284,9 +299,9 @@ def _holder(running: Running | None) -> str:
     return f"process {running.pid}, since {local_time(running.since)}"
 
 
-def _shortened(text: str) -> str:
-    """The text, so short that all notices that a daemon may have fit into the lock's bytes."""
-    return printable(text).encode()[:LONGEST_NOTICE].decode(errors="ignore")
+def _shortened(text: str, longest: int) -> str:
+    """The text in at most so many bytes."""
+    return printable(text).encode()[:longest].decode(errors="ignore")
 
 
 def _flock_within(descriptor: int, kind: int, seconds: float) -> bool:
@@ -311,7 +326,8 @@ def _read_running(descriptor: int) -> Running | None:
         try:
             content = json.loads(os.pread(descriptor, 4 * LOCK_BYTES, 0))
             since = datetime.fromisoformat(content["since"])
-            return Running(content["pid"], since, content["notices"])
+            is_starting = bool(content.get("starting", False))
+            return Running(content["pid"], since, content["notices"], is_starting)
         except (ValueError, KeyError):  # the daemon is writing it
             time.sleep(0.01)
     return None

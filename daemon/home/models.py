@@ -12,6 +12,19 @@ HELD_OUT = "held_out.json"
 """In the folder of a run: what cross-validation predicts, by which later models are compared."""
 
 
+def require_model(home: Home, name: str) -> Path:
+    """The path of a model that is there, whether or not it can be used.
+
+    Raises:
+        VidwatchError: there is none of this name; the message says what lists them.
+    """
+    path = home.model_or_starter(name)
+    if not any(file.exists() for file in (manifest_path(path), weights_path(path))):
+        where = path if "/" in name else f"{home.models}/"
+        raise VidwatchError(f"there is no model {name!r} ({where}); 'vidwatch models' lists them")
+    return path
+
+
 def adopt(home: Home, name: str) -> str:
     """The name of a model in this home. A model that lies elsewhere is copied into `models/`.
 

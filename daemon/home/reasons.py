@@ -15,6 +15,14 @@ from learner.folders import new_name, walk
 REASON = b"vidwatch: "  # each text that says why a video failed begins with it
 RETRY = b"To try it again, move the video back into the inbox.\n"
 NO_RETRY = b"To try it again does not help. If it should be a video, get another copy of it.\n"
+NO_CONTENT = b"It has no content. See whether the original has any, and copy that again.\n"
+A_PART = (
+    b"Only a part of it is there. Copy it again from where it came from. If no whole copy is left, "
+    b"\nset min_read_share lower in vidwatch.toml, restart the daemon, and move it back into the "
+    b"inbox:\nthen the part is classified, if any of it can be read.\n"
+)
+EMPTY = "the file is empty"  # so begins the reason why an empty file failed
+CUT_SHORT = "cut short"  # and why one failed of which too little is there
 NO_VIDEO = "not a video"  # so begins the reason why a text, a picture or a sound failed
 
 
@@ -30,7 +38,7 @@ def write_reason(path: bytes, reason: str, root: bytes) -> None:
     if _begins(doors, path, REASON):
         return
     text = opening + b"\n" + reason.encode("utf-8", "backslashreplace") + b"\n\n"
-    text += NO_RETRY if reason.startswith(NO_VIDEO) else RETRY
+    text += _advice(reason)
     first = folder + b"/" + fit(name, b".txt")
     part = folder + b"/" + os.fsencode(new_name())
     with doors.create(part) as file:
@@ -49,6 +57,12 @@ def write_reason(path: bytes, reason: str, root: bytes) -> None:
         with contextlib.suppress(OSError):
             doors.remove(part)
         raise
+
+
+def _advice(reason: str) -> bytes:
+    """What a person can do about a video that failed for this reason."""
+    advice = {NO_VIDEO: NO_RETRY, EMPTY: NO_CONTENT, CUT_SHORT: A_PART}
+    return next((text for begin, text in advice.items() if reason.startswith(begin)), RETRY)
 
 
 def reason_texts(failed: Path) -> dict[bytes, list[bytes]]:

@@ -175,11 +175,12 @@ class Watcher:
             try:
                 self._settings.take(whole)
             except self._settings.trouble as error:
-                text = "files cannot be queued now, trying again: %s"
-                log.warning(text, _first_line(error))
+                text = f"files cannot be queued now, and are tried again ({_first_line(error)})"
+                self._settings.note(f"new files of {self._subject}", text)
                 for file in whole:
                     self.tracker.touch(file.path, now)
                 return
+            self._settings.note(f"new files of {self._subject}", None)
             self._go_on()
         self._note_waiting()
 
@@ -195,8 +196,8 @@ class Watcher:
                     self._go_on()
             self._settings.unknown([])  # the end: there may have been no file at all
         except self._settings.trouble as error:
-            text = "folders cannot be searched now, trying again: %s"
-            log.warning(text, _first_line(error))
+            text = f"cannot be done now, and is tried again ({_first_line(error)})"
+            self._settings.note(f"searching {self._subject}", text)
             self._stop.wait(LONGEST_NAP)
             return
         notice = "; ".join(self._unreadable[:3]) or None
@@ -288,4 +289,5 @@ def _identify(name: bytes, folder: int) -> Identity | None:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
+    """What an error says: without the SQL, if it is one of the database."""
+    return str(getattr(error, "orig", error)).partition("\n")[0]

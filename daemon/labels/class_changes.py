@@ -96,7 +96,7 @@ class ClassChanges:
         self._note(connection, old, new, now)
         if new is not None:
             self._move_classified(connection, old, new)
-            self._move_copies(connection, old, new)
+        self._move_copies(connection, old, new)
         answered = renamed_folders.c.old == old
         connection.execute(delete(renamed_folders).where(answered))
         return n
@@ -167,8 +167,12 @@ class ClassChanges:
                 this = update(videos).where(videos.c.id == row.id)
                 connection.execute(this.values(destination=target or row.moving_to))
 
-    def _move_copies(self, connection: Connection, old: str, new: str) -> None:
-        """Have the copies of labelled clips moved that lie in the folder of the old name, too."""
+    def _move_copies(self, connection: Connection, old: str, new: str | None) -> None:
+        """Have the copies of labelled clips moved that lie in the folder of the old name, too.
+
+        Those of a retired class go to `duplicates/`: in `labelled/`, a database that does not know
+        them would take them for labels.
+        """
         below = lies_below(videos.c.path, self._folders.labelled() + b"/" + os.fsencode(old))
         is_copy = and_(videos.c.duplicate_of.is_not(None), videos.c.state.in_(PREDICTED))
         is_at_rest = videos.c.destination.is_(None)
@@ -176,7 +180,9 @@ class ClassChanges:
             select(videos.c.id, videos.c.path).where(below, is_copy, is_at_rest)
         )
         for row in found.all():
-            target = self._folders.resting_place(row.path, predicted=new, unsure=False, label=new)
+            target = self._folders.resting_place(
+                row.path, predicted=old, unsure=False, label=new, is_duplicate=True
+            )
             this = update(videos).where(videos.c.id == row.id)
             connection.execute(this.values(destination=target))
 

@@ -24,6 +24,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, insert, 
 
 from daemon.database.expressions import content_of_video, lies_below, stands
 from daemon.database.tables import class_names, labels, videos
+from daemon.home.clock import is_waiting
 from daemon.home.folders import Folders
 from daemon.home.identity import identify
 from daemon.home.texts import printable
@@ -87,11 +88,12 @@ class Removal:
         self._note = note
         self._missed_at: dict[int, datetime] = {}
         self._devices: dict[Path, int] = {}  # that the class folders were seen on
+        self._pause = BETWEEN_LOOKS
         self._next = datetime.min.replace(tzinfo=UTC)
 
     def tend(self, now: datetime) -> None:
         """Take the labels back of clips that have been gone for long enough."""
-        if now < self._next:
+        if is_waiting(now, self._next, self._pause):
             return
         began = time.thread_time()
         try:
@@ -99,7 +101,8 @@ class Removal:
         except OSError as error:
             log.warning("labelled clips cannot be looked for now (%s)", error.strerror)
         worked = timedelta(seconds=time.thread_time() - began)
-        self._next = now + max(BETWEEN_LOOKS, PAUSE_PER_WORK * worked)
+        self._pause = max(BETWEEN_LOOKS, PAUSE_PER_WORK * worked)
+        self._next = now + self._pause
 
     def _follow(self, now: datetime) -> None:
         if not Path(os.fsdecode(self._folders.labelled())).is_dir():
@@ -114,7 +117,8 @@ class Removal:
         if all_are_gone:
             self._missed_at.clear()
         else:
-            self._missed_at = {id_: self._missed_at.get(id_, now) for id_ in seen.gone}
+            # If the clock was set back, they are missed from now on.
+            self._missed_at = {id_: min(self._missed_at.get(id_, now), now) for id_ in seen.gone}
         due = [id_ for id_, at in self._missed_at.items() if now >= at + self._grace]
         for first in range(0, len(due), AT_ONCE):
             self._take_back({id_: files[id_] for id_ in due[first : first + AT_ONCE]}, now)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from daemon.database.copying import copy
+from daemon.home.clock import is_waiting
 from daemon.home.folder import Home
 from daemon.home.settings import Settings
 from learner.errors import VidwatchError
@@ -54,8 +55,7 @@ class Backups:
         """Make a backup if the newest is too old. If that fails, the next try is after `AGAIN`."""
         newest = newest_backup_time(self._home.backups, now)
         is_fresh = newest is not None and now - newest < self._interval
-        # A pause that seems longer began before the clock was set back.
-        is_pause = now < self._not_before <= now + AGAIN
+        is_pause = is_waiting(now, self._not_before, AGAIN)
         if not self._interval or is_fresh or is_pause:
             return
         try:
@@ -161,7 +161,7 @@ def surplus(folder: Path, made: Path, kept: int, now: datetime) -> list[Path]:
         # So versions before called them.
         *(part for part in folder.glob("vidwatch-*.db.part") if _NAME.fullmatch(part.stem)),
     ]
-    old_parts = [part for part in parts if time.time() - part.stat().st_mtime > YOUNG]
+    old_parts = [part for part in parts if abs(time.time() - part.stat().st_mtime) > YOUNG]
     return others[kept - 1 :] + old_parts
 
 

@@ -20,31 +20,27 @@ from daemon.database.files import PLACES, other_names, predicted_row, unexplaine
 from daemon.database.integrity import SHOWN, damage
 from daemon.database.root import follow_home
 from daemon.database.tables import PREDICTED, predictions, videos
-from daemon.home import settings
-from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.folders import Folders, Found
 from daemon.home.identity import Identity, identify, is_there
 from daemon.home.loose_files import HINT, loose_file_of
 from daemon.home.moving import sha256_if_readable
 from daemon.home.reasons import our_files, reason_texts
+from daemon.home.settings import load_left_alone
 from daemon.home.sidecars import is_sidecar
 from daemon.home.texts import shortened
 from daemon.labels.class_folders import is_label
 from daemon.labels.classes import KnownClasses
-from daemon.maintenance.backup import backups_in
 from daemon.maintenance.finding import Finding
 from daemon.maintenance.leftovers import leftovers
 from daemon.maintenance.repair import Repair
-from daemon.training.decisions import Decisions
-from learner.catalogue import find_models
-from learner.errors import VidwatchError
+from daemon.maintenance.stored import check_backups, check_models
 
 BATCH = 500
 GONE = "gone"  # no error: people take clips away after they were classified
 AGAIN = 3.0  # seconds after which something found beside a running daemon is checked again
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int | None], None]
 
 
 class Check:
@@ -60,7 +56,8 @@ class Check:
             home: The home.
             quick: Whether to read no clips, no weights and no backups.
             may_repair: Whether findings may be repaired; the caller then holds the home's lock.
-            progress: Called with the number of videos done, and of all.
+            progress: Called with the number of videos done, and of all; then with the number of
+                files looked at, and None.
         """
         self._home = home
         self._quick = quick
@@ -92,9 +89,9 @@ class Check:
             yield from self._check_rows()
             yield from self._check_files()
             yield from leftovers(self._home, engine, is_running=self._is_running)
-            yield from self._check_models()
+            yield from check_models(self._home, engine, quick=self._quick)
         if not self._quick:
-            yield from self._check_backups()
+            yield from check_backups(self._home)
 
     def _check_database(self) -> Finding | None:
         """Why the database cannot be used; None if it can."""
@@ -128,18 +125,23 @@ class Check:
         last = 0
         done = 0
         while rows := self._read_rows(videos.c.id > last):
-            for finding in self._lasting(rows):
+            for finding in self._lasting(rows, done, total):
                 if finding.what == GONE:
                     self.gone.append(finding.where)
                 else:
                     yield finding
             last = rows[-1].id
             done += len(rows)
-            self._progress(done, total)
 
-    def _lasting(self, rows: Sequence[Any]) -> list[Finding]:
-        """What is found in these rows; beside a running daemon, what is found there twice."""
-        found = [finding for row in rows for finding in self._check_row(row)]
+    def _lasting(self, rows: Sequence[Any], done: int, total: int) -> list[Finding]:
+        """What is found in these rows; beside a running daemon, what is found there twice.
+
+        `done` of all `total` rows were checked before.
+        """
+        found: list[Finding] = []
+        for n, row in enumerate(rows, start=1):
+            found += self._check_row(row)
+            self._progress(done + n, total)
         if not self._is_running or all(finding.what == GONE for finding in found):
             return found
         time.sleep(AGAIN)
@@ -148,10 +150,10 @@ class Check:
         return [finding for finding in found if finding in again]
 
     def _read_rows(self, condition: ColumnElement[bool]) -> Sequence[Any]:
-        """At most `BATCH` videos, with three columns more.
+        """At most `BATCH` videos, with four columns more.
 
-        `is_finished`, `n_predictions`: how many count for its content, and `has_original`: whether
-        the first video with its content exists.
+        `is_finished`, `n_predictions`: how many count for its content, `has_own`: whether it has
+        any itself, and `has_original`: whether the first video with its content exists.
         """
         original = videos.alias()
         content = content_of_video()
@@ -163,6 +165,10 @@ class Check:
             shown_name(),
             videos.c.finished_at.is_not(None).label("is_finished"),
             own.scalar_subquery().label("n_predictions"),
+            select(predictions.c.id)
+            .where(predictions.c.video_id == videos.c.id)
+            .exists()
+            .label("has_own"),
             select(original.c.id).where(original.c.id == content).exists().label("has_original"),
         )
         query = query.where(condition).order_by(videos.c.id).limit(BATCH)
@@ -176,8 +182,8 @@ class Check:
             # A duplicate that was dropped has no file, and none is missed.
             if row.is_finished and row.destination is None and row.dropped_at is None:
                 yield from self._check_file(row, where)
-        elif not self._is_running and not row.is_finished:
-            yield from self._check_unfinished(row, where)
+        elif not self._is_running:
+            yield from self._check_unpredicted(row, where)
 
     def _check_prediction(self, row: Any, where: str) -> Iterator[Finding]:
         predict_again = partial(self._repair.predict_again, row)
@@ -193,9 +199,17 @@ class Check:
             keep_first = partial(self._repair.keep_first, row)
             yield Finding("answer", where, problem, repair, keep_first)
 
-    def _check_unfinished(self, row: Any, where: str) -> Iterator[Finding]:
-        """A video that is not predicted yet, while no daemon runs."""
-        if row.state == "claimed":
+    def _check_unpredicted(self, row: Any, where: str) -> Iterator[Finding]:
+        """A video that is not predicted yet, or failed, while no daemon runs."""
+        if row.state != "failed" and (row.is_finished or row.has_own):
+            # The daemon could not write its prediction: the database allows one a model, and one
+            # unfinished video a file.
+            problem = "waits for a prediction, and was predicted or finished before"
+            predict_again = partial(self._repair.predict_again, row)
+            yield Finding("answer", where, problem, "predict it again", predict_again)
+        elif row.is_finished:
+            return
+        elif row.state == "claimed":
             problem = "is claimed by a daemon that has ended"
             repair = "put it back into the queue"
             yield Finding("claim", where, problem, repair, self._repair.recover)
@@ -247,8 +261,11 @@ class Check:
     def _check_files(self) -> Iterator[Finding]:
         texts = reason_texts(self._home.root / "failed")
         unread: list[OSError] = []
-        left_alone = settings.load_left_alone(self._home.settings)
+        left_alone = load_left_alone(self._home.settings)
+        looked_at = 0
         for files in our_files(self._home.root, texts, unread.append, left_alone):
+            looked_at += len(files)
+            self._progress(looked_at, None)
             for file in self._strangers(files):
                 yield self._check_stranger(file, texts.get(file.path, []))
         for error in unread:
@@ -301,36 +318,6 @@ class Check:
             problem += ", and lies in no class folder"
         put_back = partial(self._repair.put_back, file, texts)
         return Finding("stranger", where, problem, "put it into the inbox", put_back)
-
-    def _check_models(self) -> Iterator[Finding]:
-        in_use = set[str]()
-        try:
-            in_use.add(settings.load(self._home.settings).model)
-        except VidwatchError as error:
-            yield Finding("settings", str(self._home.settings), str(error))
-        decisions = Decisions(self._engine)
-        if champion := decisions.champion():
-            in_use.add(champion)
-        if shadow := decisions.shadow():
-            in_use.add(shadow)
-        if not self._quick:
-            from learner import checkpoint
-
-            for name in sorted(in_use):
-                try:
-                    checkpoint.load(self._home.model_or_starter(name))
-                except VidwatchError as error:
-                    yield Finding("model", name, f"cannot be used: {error}")
-        for entry in find_models(self._home.models):
-            if entry.problem and (self._quick or entry.name not in in_use):
-                yield Finding("model", entry.name, f"cannot be used: {entry.problem}")
-
-    def _check_backups(self) -> Iterator[Finding]:
-        for path in backups_in(self._home.backups, now()):
-            with explaining(path):
-                problems = damage(path)
-            if problems:
-                yield Finding("backup", str(path), f"is damaged ({problems[0]}); remove it")
 
 
 def _needless_text(path: Path) -> Finding:

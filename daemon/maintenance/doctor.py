@@ -33,6 +33,7 @@ from daemon.maintenance.machine import (
 )
 from daemon.report.status import counts
 from daemon.training.decisions import Decisions
+from daemon.training.job import require_recipe
 from learner.errors import VidwatchError
 
 HOW_TO_FREE_SPACE = (
@@ -52,6 +53,7 @@ def examine(home: Home) -> Iterator[Line]:
     loaded = Settings()
     try:
         loaded = settings.load(home.settings)
+        require_recipe(loaded.retrain)
         yield Line("settings", "ok", f"{home.settings} is valid")
     except VidwatchError as error:
         yield Line("settings", "problem", str(error))

@@ -159,7 +159,7 @@ def _is_young(path: Path) -> bool:
     The modification time is of no use: a copy has that of its original.
     """
     try:
-        return time.time() - path.lstat().st_ctime < YOUNG
+        return abs(time.time() - path.lstat().st_ctime) < YOUNG
     except OSError:
         return True
 

@@ -3,7 +3,7 @@
 import os
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,16 @@ from daemon.labels.labels import newest_label
 from daemon.labels.queries import newest
 from learner.errors import VidwatchError
 
+Progress = Callable[[int, int | None], None]
 
-def sort_files(engine: Engine, home: Home) -> tuple[int, int]:
+
+def sort_files(
+    engine: Engine, home: Home, progress: Progress = lambda done, total: None
+) -> tuple[int, int]:
     """Put the files that no row explains into the inbox, with the texts about them removed.
 
-    Gives how many there were, and how many others go back to where their rows say.
+    Gives how many there were, and how many others go back to where their rows say. `progress` gets
+    how many files were looked at.
 
     Raises:
         OSError: a file cannot be moved.
@@ -40,8 +45,11 @@ def sort_files(engine: Engine, home: Home) -> tuple[int, int]:
     n_put_back = 0
     returned = 0
     left_alone = load_left_alone(home.settings)
+    looked_at = 0
     for files in our_files(home.root, texts, left_alone=left_alone):
         strangers, n_returned = _follow(engine, Folders(home.root), files)
+        looked_at += len(files)
+        progress(looked_at, None)
         returned += n_returned
         for file in strangers:
             if (placed := put_back(file, home.inbox)) is not None:

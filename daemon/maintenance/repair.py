@@ -5,16 +5,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, and_, func, select, update
+from sqlalchemy import Connection, Engine, and_, delete, func, or_, select, update
 
 from daemon.database.expressions import that_counts
+from daemon.database.files import in_its_place
 from daemon.database.queue import Queue
 from daemon.database.records import FREED
 from daemon.database.tables import predictions, videos
 from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.folders import Found
-from daemon.home.identity import display_name, identify
+from daemon.home.identity import Identity, display_name, identify
 from daemon.home.moving import put_back
 from daemon.home.sidecars import Sidecars
 
@@ -36,20 +37,25 @@ class Repair:
             Path(os.fsdecode(text)).unlink(missing_ok=True)
 
     def predict_again(self, row: Any) -> None:
-        """Queue a video again, with its file in the inbox. It fails if its file is gone."""
+        """Queue a video again, with its file in the inbox. It fails if its file is gone.
+
+        It fails, too, if another video has the file and is on its way.
+        """
         place = row.path
         if identify(place) is None and row.moving_to is not None:
             place = row.moving_to  # the daemon ended before it noted that the file is there
         identity = identify(place)
-        path = None
-        if identity:
-            path = put_back(Found(place, identity), self._home.inbox)
-        if path is None:
-            error = "its file is gone, and it has no prediction"
-            self._change(row, state="failed", error=error, duplicate_of=None)
+        if identity is None:
+            self._fail(row, "its file is gone, and it has no prediction")
             return
-        placed = identify(path)
-        assert placed
+        if (other := self._on_its_way(identity, row)) is not None:
+            self._yield(row, other, Found(place, identity))
+            return
+        path = put_back(Found(place, identity), self._home.inbox)
+        placed = identify(path) if path else None
+        if path is None or placed is None:
+            self._fail(row, "its file is gone, and it has no prediction")
+            return
         queued = {
             "state": "queued",
             "path": path,
@@ -60,12 +66,39 @@ class Repair:
             "error": None,
             "changed_at": now(),
         }
-        self._change(row, **queued, **placed._asdict())
+        with self._writer.begin() as connection:
+            # A model predicts a video once: what is left of a prediction would be in the way.
+            connection.execute(delete(predictions).where(predictions.c.video_id == row.id))
+            _change(connection, row, **queued, **placed._asdict())
+
+    def _on_its_way(self, identity: Identity, row: Any) -> Any:
+        """Another video with this file that is not finished yet; None if there is none."""
+        numbers = {name: videos.c[name] == value for name, value in identity._asdict().items()}
+        is_device = or_(numbers.pop("device"), videos.c.device.is_(None))
+        others = select(videos).where(
+            videos.c.id != row.id, videos.c.finished_at.is_(None), is_device, *numbers.values()
+        )
+        with self._engine.begin() as connection:
+            return connection.execute(others.order_by(videos.c.id).limit(1)).mappings().first()
+
+    def _yield(self, row: Any, other: Any, file: Found) -> None:
+        """Let the file be that of another video alone, which is on its way."""
+        if in_its_place(other) is None:
+            here = {"path": file.path, "name": display_name(file.path)}
+            this = update(videos).where(videos.c.id == other["id"])
+            with self._writer.begin() as connection:
+                connection.execute(this.values(**here))
+        self._fail(row, f"its file is that of video {other['id']}, and it has no prediction")
+
+    def _fail(self, row: Any, error: str) -> None:
+        failed = {"state": "failed", "error": error, "duplicate_of": None}
+        finished_at = func.coalesce(videos.c.finished_at, now())
+        with self._writer.begin() as connection:
+            _change(connection, row, **failed, finished_at=finished_at)
 
     def give_up(self, row: Any) -> None:
         """Mark a video as failed: its file does not come back."""
-        error = "vanished before it could be read"
-        self._change(row, state="failed", error=error, finished_at=now())
+        self._fail(row, "vanished before it could be read")
 
     def keep_first(self, row: Any) -> None:
         """Let only the first of a video's predictions count."""
@@ -79,8 +112,8 @@ class Repair:
         """Put what is in hand back into the queue."""
         Queue(self._engine, "check").recover()
 
-    def _change(self, row: Any, **values: Any) -> None:
-        freed = {**FREED, "destination": None, "moving_to": None}
-        with self._writer.begin() as connection:
-            this = update(videos).where(videos.c.id == row.id)
-            connection.execute(this.values(**values, **freed))
+
+def _change(connection: Connection, row: Any, **values: Any) -> None:
+    freed = {**FREED, "destination": None, "moving_to": None}
+    this = update(videos).where(videos.c.id == row.id)
+    connection.execute(this.values(**values, **freed))

@@ -29,7 +29,12 @@ from daemon.home.folder import Home
 from daemon.home.moving import sync_folders
 from daemon.labels.groups import applied_pattern, apply_pattern
 from daemon.maintenance.backup import backups_in
-from daemon.maintenance.reconcile import count_lost_labels, note_labels, sort_files
+from daemon.maintenance.reconcile import (
+    Progress,
+    count_lost_labels,
+    note_labels,
+    sort_files,
+)
 from daemon.training.decisions import Decisions
 from learner.errors import VidwatchError
 from learner.groups import compile_pattern
@@ -65,7 +70,14 @@ class Restored:
     """How many labels only the database before has; None if there was none, or it is damaged."""
 
 
-def restore(home: Home, file: Path | None, now: datetime, *, new: bool = False) -> Restored:
+def restore(
+    home: Home,
+    file: Path | None,
+    now: datetime,
+    progress: Progress = lambda done, total: None,
+    *,
+    new: bool = False,
+) -> Restored:
     """Put a backup in the place of the database.
 
     It can be repeated, wherever it was ended. Until it is done, no daemon starts.
@@ -74,6 +86,7 @@ def restore(home: Home, file: Path | None, now: datetime, *, new: bool = False) 
         home: The home.
         file: The backup; the newest that is whole if None.
         now: The time in the name under which the database is kept that was there before.
+        progress: Called with the number of files that were looked at, and None.
         new: Whether to begin with an empty database instead.
 
     Raises:
@@ -88,7 +101,7 @@ def restore(home: Home, file: Path | None, now: datetime, *, new: bool = False) 
         _prepare(fresh, source, home)
         kept = _set_aside(home.database, now)
         try:
-            restored = _reconcile(home, fresh, pattern, source, kept)
+            restored = _reconcile(home, fresh, pattern, source, kept, progress)
             _set_aside(home.database, now)  # a command that ran meanwhile has made an empty one
             fresh.replace(home.database)
             sync_folders({os.fsencode(home.root)})
@@ -214,7 +227,12 @@ def _with_beside(database: Path) -> list[Path]:
 
 
 def _reconcile(
-    home: Home, fresh: Path, pattern: re.Pattern[str], source: Path | None, kept: Path | None
+    home: Home,
+    fresh: Path,
+    pattern: re.Pattern[str],
+    source: Path | None,
+    kept: Path | None,
+    progress: Progress,
 ) -> Restored:
     """Make files and rows fit together.
 
@@ -224,13 +242,14 @@ def _reconcile(
         pattern: The setting `group_pattern`.
         source: The backup that it was made of.
         kept: The database that was there before.
+        progress: As for `restore`.
 
     Raises:
         OSError: a file cannot be moved.
     """
     with opened(fresh) as engine:
         follow_home(engine, home.root)
-        n_put_back, returned = sort_files(engine, home)
+        n_put_back, returned = sort_files(engine, home, progress)
         noted = note_labels(engine, home, pattern)
         # The backup may be of a time when groups were found by another one.
         before = compile_pattern(applied_pattern(home))

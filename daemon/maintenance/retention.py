@@ -94,9 +94,9 @@ class Retention:
 
     def _tend(self, now: datetime) -> int:
         self._require_folders()
-        oldest_first = select(videos.c.arrived_at).order_by(videos.c.id)
+        # Not that of the first row, which may have come while the clock was ahead.
         with self._engine.begin() as connection:
-            first = connection.scalar(oldest_first.limit(1))
+            first = connection.scalar(select(func.min(videos.c.arrived_at)))
             total = connection.scalar(select(func.count()).select_from(videos)) or 0
         if first is None or now - first < YOUNG:
             return 0

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from daemon.database.connection import opened
-from daemon.database.expressions import content_of_video, that_counts
+from daemon.database.expressions import as_now, content_of_video, that_counts
 from daemon.database.tables import STATES, decisions, models, predictions, videos
 from daemon.home.folder import Home, Running
 from daemon.home.folders import Folders
@@ -22,9 +22,10 @@ from daemon.report.accuracy import Quality, quality
 from daemon.report.training import (
     TrainingStatus,
     load_settings,
-    read_outlook,
+    read_forecast,
     read_training,
     sets_unsure_target,
+    setting_model,
 )
 from daemon.report.waits import Wait, waits
 from daemon.training.decisions import BY_ITSELF, Decisions
@@ -32,6 +33,7 @@ from learner.catalogue import Entry, describe, model_name
 from learner.errors import VidwatchError
 
 RATE_WINDOW = timedelta(minutes=5)
+PATIENCE = 5.0  # seconds for a database that is locked: a person waits
 SHOWN = 10  # videos in each table, at most
 
 
@@ -52,6 +54,8 @@ class RecentVideo:
     """How much of the clip could be read; None if that is not known."""
     label: str | None
     """The class of its label, or of a copy's; None if it has none."""
+    is_corrected: bool
+    """Whether its label is of another class than was predicted."""
     duplicate_of: int | None
     """The first video with the same content, whose prediction this is; None if it is its own."""
     dropped: bool
@@ -83,6 +87,7 @@ class RecentVideo:
             "doubt": self.unsure,
             "read_share": self.read_share,
             "label": self.label,
+            "corrected": self.is_corrected,
             "duplicate_of": self.duplicate_of,
             "dropped": self.dropped,
             "at": self.at.isoformat(),
@@ -116,7 +121,9 @@ class Status:
     settings_are_newer: bool
     """Whether vidwatch.toml was changed after the daemon started."""
     model: str | None
-    """The champion; None before the first start."""
+    """The champion; before the first start, the model that it begins with. None if the settings
+    cannot be read.
+    """
     guessing: str
     """That the champion is no better than guessing, in words; empty if it is."""
     optimistic: str
@@ -146,10 +153,18 @@ class Status:
     waits: list[Wait]
     """The videos that are read again later, although nothing is wrong."""
 
+    @property
+    def state(self) -> str:
+        """Of the daemon: "running", "starting" or "not running"."""
+        if self.running is None:
+            return "not running"
+        return "starting" if self.running.is_starting else "running"
+
     def to_json(self) -> dict[str, Any]:
         """One object; times in ISO 8601."""
         daemon = {
             "running": self.running is not None,
+            "state": self.state,
             "pid": self.running.pid if self.running else None,
             "since": self.running.since.isoformat() if self.running else None,
             "notices": dict(self.running.notices) if self.running else {},
@@ -183,19 +198,20 @@ def read_status(home: Home, now: datetime) -> Status:
 
     Raises:
         VidwatchError: there is no home, or this user cannot read its database.
+        PassingError: another program has locked it for reading, too.
     """
     home.require()
     running = home.running()
-    with opened(home.database, read_only=True) as engine:
+    with opened(home.database, read_only=True, patience=PATIENCE) as engine:
         champion = Decisions(engine).champion()
-        outlook = read_outlook(engine, home)
+        forecast = read_forecast(engine, home)
         with engine.begin() as connection:
-            model = model_name(champion) if champion else _last_used(connection)
+            model = model_name(champion) if champion else _first_model(connection, home)
             entry = _entry(home, champion)
             return Status(
                 home=home,
                 running=running,
-                settings_are_newer=running is not None and _changed_after(home, running.since),
+                settings_are_newer=running is not None and _changed(home, running.since, now),
                 model=model,
                 guessing=entry.guessing_in_words(),
                 optimistic=entry.optimistic,
@@ -205,7 +221,7 @@ def read_status(home: Home, now: datetime) -> Status:
                 duplicates=_duplicates(connection),
                 clips_a_minute=_clips_a_minute(connection, now),
                 quality=quality(connection, Folders(home.root), model, now),
-                training=read_training(connection, outlook),
+                training=read_training(connection, forecast),
                 odd_names=odd_names(connection, home.root),
                 links=links_in(home.root),
                 loose_files=loose_files_in_words(home.root),
@@ -230,9 +246,10 @@ def counts(connection: Connection) -> dict[str, int]:
     return {**{state: found.get(state, 0) for state in STATES}, "in_hand": in_hand}
 
 
-def _changed_after(home: Home, since: datetime) -> bool:
+def _changed(home: Home, since: datetime, now: datetime) -> bool:
+    """Whether the settings were changed since then; a date in the future says nothing."""
     try:
-        return home.settings.stat().st_mtime > since.timestamp()
+        return since.timestamp() < home.settings.stat().st_mtime <= now.timestamp() + 1
     except OSError:
         return False
 
@@ -263,15 +280,17 @@ def _duplicates(connection: Connection) -> int:
 def _clips_a_minute(connection: Connection, now: datetime) -> float:
     # With the state as a condition, SQLite would read all videos that were ever filed.
     filed = func.count().filter(videos.c.state == "filed")
-    recent = select(filed).where(videos.c.finished_at > now - RATE_WINDOW)
+    # What was filed while the clock was ahead is not recent.
+    is_recent = videos.c.finished_at.between(now - RATE_WINDOW, now + RATE_WINDOW)
+    recent = select(filed).where(is_recent)
     return round((connection.scalar(recent) or 0) / (RATE_WINDOW / timedelta(minutes=1)), 1)
 
 
-def _last_used(connection: Connection) -> str | None:
-    """The model that was used last, in a database without any decision."""
+def _first_model(connection: Connection, home: Home) -> str | None:
+    """The model that was used last, in a database without any decision, or will be used first."""
     newest_first = select(models.c.name).order_by(models.c.used_at.desc())
     name: str | None = connection.scalar(newest_first.limit(1))
-    return name
+    return name or setting_model(home)
 
 
 def _fallback(connection: Connection) -> str | None:
@@ -287,15 +306,23 @@ def _recent(connection: Connection) -> list[RecentVideo]:
     own = and_(predictions.c.video_id == content, that_counts())
     is_outgrown = starter_is_outgrown(connection)
     query = (
-        select(videos, predictions, models.c.name.label("model"), content.label("content"))
+        select(
+            videos,
+            predictions,
+            models.c.name.label("model"),
+            content.label("content"),
+            as_now(predictions.c["class"]).label("predicted"),
+        )
         .join(predictions, own)
         .join(models, models.c.id == predictions.c.model_id)
         .where(videos.c.finished_at.is_not(None))
         .order_by(videos.c.finished_at.desc(), videos.c.id.desc())
         .limit(SHOWN)
     )
-    return [
-        RecentVideo(
+    found = []
+    for row in connection.execute(query).mappings():
+        label = label_of(connection, row["content"])
+        video = RecentVideo(
             id=row[videos.c.id],
             name=row[videos.c.name],
             source=row[videos.c.source],
@@ -304,7 +331,8 @@ def _recent(connection: Connection) -> list[RecentVideo]:
             probability=row[predictions.c.probability],
             unsure=row[predictions.c.doubt],
             read_share=row[predictions.c.read_share],
-            label=label_of(connection, row["content"]),
+            label=label,
+            is_corrected=label not in (None, row["predicted"]),
             duplicate_of=row[videos.c.duplicate_of],
             dropped=row[videos.c.dropped_at] is not None,
             at=row[videos.c.finished_at],
@@ -315,8 +343,8 @@ def _recent(connection: Connection) -> list[RecentVideo]:
             recorded_by=row[videos.c.recorded_by],
             camera=row[videos.c.camera],
         )
-        for row in connection.execute(query).mappings()
-    ]
+        found.append(video)
+    return found
 
 
 def _problems(connection: Connection, reason: ColumnElement[Any]) -> list[Problem]:

@@ -7,6 +7,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from daemon.home.folder import Home, Running
 from daemon.home.texts import familiarity_in_words, printable, with_source
 from daemon.report.accuracy import Quality
 from daemon.report.fitting import Column, FittingTable
@@ -31,12 +32,18 @@ def render(status: Status, now: datetime) -> RenderableType:
     return Group(*parts)
 
 
+def render_without_database(home: Home, now: datetime) -> RenderableType:
+    """What is known of a home whose database cannot be read now: the daemon and its notices."""
+    grid = _grid(home)
+    _add_daemon(grid, home.running(), now)
+    return _panel(grid)
+
+
 def _overview(status: Status, now: datetime) -> Panel:
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
-    grid.add_row("home", Text(printable(str(status.home.root))))
-    _add_daemon(grid, status, now)
+    grid = _grid(status.home)
+    _add_daemon(grid, status.running, now)
+    if status.settings_are_newer:
+        grid.add_row("", Text("vidwatch.toml was changed since it started: restart it", "yellow"))
     _add_model(grid, status)
     _add_counts(grid, status)
     _add_quality(grid, status.quality)
@@ -49,21 +56,30 @@ def _overview(status: Status, now: datetime) -> Panel:
     for subject, problems in notes:
         for at, problem in enumerate(problems):
             grid.add_row("" if at else subject, Text(problem, "yellow"))
+    return _panel(grid)
+
+
+def _grid(home: Home) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row("home", Text(printable(str(home.root))))
+    return grid
+
+
+def _panel(grid: Table) -> Panel:
     return Panel(grid, title="vidwatch", title_align="left", expand=False)
 
 
-def _add_daemon(grid: Table, status: Status, now: datetime) -> None:
-    running = status.running
+def _add_daemon(grid: Table, running: Running | None, now: datetime) -> None:
     if running is None:
         grid.add_row("daemon", Text("not running", "bold red"))
     else:
         since = f" for {_span(now - running.since)}"
         process = f", process {running.pid}"
-        text = Text.assemble(("running", "bold green"), since, (process, "dim"))
+        state = ("starting", "bold yellow") if running.is_starting else ("running", "bold green")
+        text = Text.assemble(state, since, (process, "dim"))
         grid.add_row("daemon", text)
-    if status.settings_are_newer:
-        grid.add_row("", Text("vidwatch.toml was changed since it started: restart it", "yellow"))
-    if running:
         for subject, notice in running.notices.items():
             grid.add_row("", Text(f"{subject}: {notice}", "yellow"))
 
@@ -169,7 +185,8 @@ def _recent_table(recent: list[RecentVideo], now: datetime) -> FittingTable:
 def _remarks(video: RecentVideo, now: datetime) -> str:
     remarks = []
     if video.label:
-        remarks.append(f"labelled {printable(video.label)}")
+        how = "corrected to" if video.is_corrected else "labelled"
+        remarks.append(f"{how} {printable(video.label)}")
     if video.starter:
         remarks.append("starter")
     if video.duplicate_of:

@@ -2,19 +2,21 @@
 
 import os
 import re
+import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, select
 
 from daemon.database.tables import labels, trainings
 from daemon.home.folder import Home
-from daemon.labels.queries import new_since
 from daemon.training.records import NO_TAKEOVER, newest_decision
+from learner.catalogue import model_name
 from learner.errors import VidwatchError
 
 if TYPE_CHECKING:
     from daemon.home.settings import Settings
+    from daemon.training.forecast import Forecast
 
 
 @dataclass(frozen=True)
@@ -36,16 +38,22 @@ class TrainingStatus:
     next: str | None
     """What to do about that."""
     new_labels: int
-    """How many labels came since the last training that made a model."""
+    """How many labels came since the last training that made a model, of classes that a training
+    would learn. 0 if the settings or the champion cannot be read.
+    """
     outlook: str | None
     """What is missing before the next training, and when it comes; None if nothing is labelled."""
 
 
-def read_training(connection: Connection, outlook: str | None) -> TrainingStatus:
-    """The newest training; `outlook` is what `read_outlook` gives."""
-    has_a_model = trainings.c.state == "trained"
-    known = connection.scalar(select(func.max(trainings.c.last_label)).where(has_a_model)) or 0
-    new_labels = sum(row.n for row in connection.execute(new_since(known)))
+def read_training(connection: Connection, forecast: "Forecast | None") -> TrainingStatus:
+    """The newest training; `forecast` is what `read_forecast` gives."""
+    new_labels = 0
+    outlook = None
+    if forecast is not None:
+        from daemon.report.next_training import in_words
+
+        new_labels = forecast.new  # as `vidwatch labels` counts them
+        outlook = in_words(forecast)
     newest_first = select(trainings).order_by(trainings.c.id.desc())
     row = connection.execute(newest_first.limit(1)).first()
     if row is None:
@@ -65,8 +73,8 @@ def read_training(connection: Connection, outlook: str | None) -> TrainingStatus
     )
 
 
-def read_outlook(engine: Engine, home: Home) -> str | None:
-    """What is missing before the next training, and when it comes, in words.
+def read_forecast(engine: Engine, home: Home) -> "Forecast | None":
+    """How near the next training is.
 
     None if nothing is labelled, or the settings or the champion cannot be read, which is shown
     elsewhere.
@@ -77,11 +85,10 @@ def read_outlook(engine: Engine, home: Home) -> str | None:
     settings = load_settings(home)
     if settings is None:
         return None
-    from daemon.report.next_training import in_words
     from daemon.training.forecast import forecast
 
     try:
-        return in_words(forecast(engine, home, settings))
+        return forecast(engine, home, settings)
     except VidwatchError:
         return None
 
@@ -97,6 +104,15 @@ def load_settings(home: Home) -> "Settings | None":
         return settings.load(home.settings)
     except VidwatchError:
         return None
+
+
+def setting_model(home: Home) -> str | None:
+    """The model that the settings name, by a look that is quick; None if it cannot be read."""
+    try:
+        named = tomllib.loads(home.settings.read_text(encoding="utf-8")).get("model", "starter")
+    except (OSError, ValueError):
+        return None
+    return model_name(os.environ.get("VIDWATCH_MODEL") or str(named))
 
 
 def sets_unsure_target(home: Home) -> bool:

@@ -21,27 +21,29 @@ from daemon.classify.filing import StoppedError
 from daemon.classify.pipeline import Pipeline, PipelineSettings
 from daemon.database.connection import connect, damaged, is_damage
 from daemon.database.devices import follow_devices
-from daemon.database.integrity import require_whole
+from daemon.database.integrity import require_local, require_whole
 from daemon.database.predictions import Predictions
 from daemon.database.queue import Queue
 from daemon.database.root import follow_home
-from daemon.database.upgrade import upgrade
+from daemon.database.upgrade import is_begun, upgrade
 from daemon.home.clock import now
 from daemon.home.folder import Home, Lock
-from daemon.home.folders import Folders
-from daemon.home.left_alone import LeftAlone
 from daemon.home.settings import Settings
 from daemon.home.space import GIGABYTE, Space
-from daemon.inbox.empty_folders import EmptyFolders
 from daemon.inbox.watcher import Watcher
 from daemon.labels.groups import follow_setting
-from daemon.labels.removal import Removal
-from daemon.maintenance.backup import Backups
-from daemon.maintenance.retention import Retention
+from daemon.service.jobs import schedule_care, schedule_work
 from daemon.service.schedule import Schedule
 from daemon.service.stopping import Stop
 from daemon.service.systemd import LoopMonitor, Notifier
-from daemon.service.trouble import PAUSE, note_trouble, patiently, unless_locked
+from daemon.service.trouble import (
+    PAUSE,
+    LockWatch,
+    note_trouble,
+    patiently,
+    unless_locked,
+    wait_while_locked,
+)
 from daemon.service.watchers import patience_of, watchers
 from daemon.training.decisions import Decisions
 from daemon.training.retraining import BY_COMMAND, Retraining, names_in_use
@@ -55,13 +57,6 @@ log = logging.getLogger(__name__)
 Show = Callable[[Queue], None]
 
 IDLE = 0.5  # seconds
-TENDING = timedelta(seconds=2)
-RETRAINING = timedelta(seconds=0.5)  # a training is followed so closely, and takes few queries
-RENEWAL = timedelta(minutes=1)
-TRIMMING = timedelta(minutes=10)
-EMPTY_FOLDERS = timedelta(seconds=30)
-BACKUP_CHECK = timedelta(minutes=1)
-RETENTION = timedelta(hours=6)
 # Seconds of silence after which a loop counts as stuck. Loading a model, and waiting for a locked
 # database, take long.
 SILENCE = {"work": 180.0, "inbox": 300.0, "labelled": 300.0}
@@ -84,6 +79,7 @@ def run(home: Home, settings: Settings, stop: Stop, *, once: bool, show: Show) -
     keep_freed_memory()  # before a second thread begins, and has a heap of its own
     with suppress(StoppedError), ExitStack() as stack:
         lock = stack.enter_context(home.lock())
+        lock.starts(is_starting=True)
         daemon = build(home, settings, stop, lock, stack, once=once)
         daemon.work(once=once, show=show)
 
@@ -111,7 +107,7 @@ class Daemon:
         while not self.stop.asked:
             worked = self._round(show)
             self._require_undamaged()
-            self.schedule.follow_the_clock()
+            self.schedule.tend()
             self.monitor.beat("work", time.monotonic())
             self.monitor.tend(time.monotonic())
             if not worked:
@@ -193,7 +189,9 @@ def build(
     """
     notifier = Notifier.from_environment()
     monitor = LoopMonitor(notifier, SILENCE, time.monotonic())
-    queue = _open(home, stop, lock)
+    lock_watch = LockWatch(home.database, lock.note)
+    stack.callback(lock_watch.close)
+    queue = _open(home, stop, lock, lock_watch)
     stack.callback(queue.close)
     patiently(lambda: follow_setting(queue.engine, home, settings.group_pattern), stop, lock)
     decisions = Decisions(queue.engine)
@@ -223,15 +221,15 @@ def build(
     for watcher in watching:
         watcher.start()
         stack.callback(watcher.stop)
-    schedule = Schedule()
-    _schedule_work(schedule, home, lock, queue, pipeline)
-    schedule.every(TRIMMING, loader.cache.trim)
-    retraining = Retraining(home, settings, decisions)
+    schedule = Schedule(lock.note)
+    schedule_work(schedule, home, lock, lock_watch, queue, pipeline, loader.cache.trim)
+    retraining = Retraining(home, settings, decisions, partial(lock.note, "training"))
     stack.callback(retraining.stop)
     if not once:
-        _schedule_care(schedule, home, settings, lock, queue, retraining, partial(_end_if, stop))
+        schedule_care(schedule, home, settings, lock, queue, retraining, partial(_end_if, stop))
     schedule.start()
     stack.callback(schedule.stop)
+    lock.starts(is_starting=False)
     notifier.ready()
     stack.callback(notifier.stopping)
     return Daemon(
@@ -239,8 +237,11 @@ def build(
     )
 
 
-def _open(home: Home, stop: Stop, lock: Lock) -> Queue:
+def _open(home: Home, stop: Stop, lock: Lock, lock_watch: LockWatch) -> Queue:
     """The queue, in a database that is whole and up to date. What was in hand is queued again."""
+    require_local(home.root)
+    if is_begun(home.database):
+        wait_while_locked(lock_watch, stop)
     patiently(lambda: require_whole(home.database), stop, lock)
     patiently(lambda: upgrade(home.database), stop, lock)
     queue = Queue(connect(home.database), f"{socket.gethostname()}:{os.getpid()}")
@@ -281,51 +282,6 @@ def _pipeline_settings(
         progress=progress,
         drop_duplicates=settings.duplicates == "drop",
     )
-
-
-def _schedule_work(
-    schedule: Schedule, home: Home, lock: Lock, queue: Queue, pipeline: Pipeline
-) -> None:
-    """What belongs to the work itself."""
-    _every(schedule, TENDING, pipeline.settle_missing)
-    _every(schedule, RENEWAL, queue.renew_leases)
-    schedule.every(TENDING, lambda: lock.note("inbox", home.why_no_inbox()))
-
-
-def _schedule_care(
-    schedule: Schedule,
-    home: Home,
-    settings: Settings,
-    lock: Lock,
-    queue: Queue,
-    retraining: Retraining,
-    progress: Callable[[], None],
-) -> None:
-    """What a daemon that runs for years does besides."""
-    backups = Backups(home, settings, partial(lock.note, "backup"), progress)
-    note = partial(lock.note, "retention")
-    retention = Retention(home, queue.engine, settings, backups.make, note, progress)
-    grace = 2 * timedelta(seconds=settings.rescan_seconds + settings.settle_seconds)
-    removal = Removal(queue.engine, Folders(home.root), grace, lock.note, progress)
-    if settings.empty_folder_minutes:
-        empty_folders = EmptyFolders(
-            home.inbox, settings.empty_folder_minutes, progress, LeftAlone(settings.ignore)
-        )
-        _every(schedule, EMPTY_FOLDERS, empty_folders.tend)
-    _every(schedule, TENDING, removal.tend)
-    _every(schedule, RETRAINING, retraining.tend)
-    _every(schedule, BACKUP_CHECK, backups.tend)
-    _every(schedule, RETENTION, retention.tend)
-
-
-def _every(schedule: Schedule, interval: timedelta, job: Callable[[datetime], object]) -> None:
-    """Have the schedule call a job with the time, unless the database is locked then."""
-
-    def run() -> None:
-        with suppress(StoppedError):  # the next start does it
-            unless_locked(lambda: job(now()))
-
-    schedule.every(interval, run)
 
 
 def _go_on(stop: Stop, monitor: LoopMonitor) -> None:

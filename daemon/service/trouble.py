@@ -1,15 +1,22 @@
 """What the daemon does while its database is locked, or cannot be written for another reason."""
 
 import logging
+import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from daemon.classify.filing import StoppedError
-from daemon.database.connection import is_locked, is_passing
+from daemon.database.connection import connect, is_locked, is_passing
+from daemon.database.holder import holder, holding_processes
+from daemon.home.clock import now
 from daemon.home.folder import Lock
+from daemon.service.schedule import NotNowError
 from daemon.service.stopping import Stop
 from learner.errors import PassingError
 
@@ -17,6 +24,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 PAUSE = 2  # seconds
+NOTICED = 3.0  # seconds: a program that keeps the database for longer is shown
 
 
 def patiently(begin: Callable[[], T], stop: Stop, lock: Lock) -> T:
@@ -43,6 +51,61 @@ def patiently(begin: Callable[[], T], stop: Stop, lock: Lock) -> T:
     raise StoppedError
 
 
+class LockWatch:
+    """Shows in `vidwatch status` which program has locked the database, as soon as it is long.
+
+    What the daemon itself does would show that late: each of its changes waits for half a minute
+    first, and an idle daemon changes nothing.
+    """
+
+    def __init__(self, database: Path, note: Callable[[str, str | None], None]) -> None:
+        """Make it; `note` shows a notice under a subject, or takes it back (None)."""
+        self._path = database
+        self._note = note
+        self._engine = connect(database, patience=NOTICED)
+        self._noted: tuple[str, datetime] | None = None  # which program, and since when
+
+    def close(self) -> None:
+        """Close the database's file."""
+        self._engine.dispose()
+
+    def tend(self, now: datetime) -> bool:
+        """Try whether the database can be written now; gives whether it can."""
+        try:
+            with self._engine.execution_options(writes=True).begin():
+                pass
+        except OperationalError as error:
+            if not is_locked(error):
+                raise
+            if holding_processes(self._path) != {os.getpid()}:  # else one of our own changes
+                self._show(holder(self._path), now)
+            return False
+        self._noted = None
+        self._note("database in use", None)
+        return True
+
+    def _show(self, program: str, now: datetime) -> None:
+        if self._noted is None or self._noted[0] != program:
+            self._noted = (program, now)
+        since = f"{self._noted[1]:%H:%M:%S} UTC"
+        text = f"{program} has kept it locked since about {since}: clips and labels wait for it"
+        self._note("database in use", text)
+
+
+def wait_while_locked(watch: LockWatch, stop: Stop) -> None:
+    """Wait until no other program has locked the database, with a notice meanwhile.
+
+    Any other trouble is left to the steps of the start.
+
+    Raises:
+        StoppedError: the daemon was told to stop.
+    """
+    with suppress(DatabaseError):
+        while not watch.tend(now()):
+            if stop.asked:
+                raise StoppedError
+
+
 def note_trouble(lock: Lock, error: DatabaseError) -> None:
     """Show in `vidwatch status` why the database cannot be used."""
     lock.note("database", f"cannot be used now, and is tried again ({error.orig})")
@@ -54,3 +117,24 @@ def unless_locked(change: Callable[[], object]) -> None:
         change()
     except OperationalError as error:
         log.warning("the database cannot be used now: %s", error.orig)
+
+
+def as_job(job: Callable[[datetime], object]) -> Callable[[], None]:
+    """A job of the schedule, which gets the time.
+
+    That the database is locked is no failure of the job: a `LockWatch` shows it. What is left
+    because the daemon stops is done after the next start.
+    """
+
+    def run() -> None:
+        try:
+            job(now())
+        except StoppedError as error:
+            raise NotNowError from error
+        except OperationalError as error:
+            if not is_locked(error):
+                raise
+            log.warning("the database cannot be used now: %s", error.orig)
+            raise NotNowError from error
+
+    return run

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from learner.errors import VidwatchError
 from learner.groups import is_guessed
 
 if TYPE_CHECKING:
@@ -95,3 +96,19 @@ def can_judge(class_name: str, known_classes: Collection[str], *, biased: bool) 
         biased: Whether the clip was labelled because of its prediction.
     """
     return not biased or class_name not in known_classes
+
+
+def require_recipe(name: str) -> None:
+    """Check that the setting `retrain` names a recipe.
+
+    Raises:
+        VidwatchError: it does not, or the recipe cannot be read.
+    """
+    from learner.recipe import HEAD, load
+
+    if name == HEAD:
+        return
+    try:
+        load(name)
+    except VidwatchError as error:
+        raise VidwatchError(f"setting 'retrain' is {name!r}: {error}") from error

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +76,9 @@ class Running:
     """None if the challenger is only compared again."""
     challenger: str
     champion: str
-    deadline: datetime
-    """When the process is killed if it has not ended."""
+    deadline: float
+    """When the process is killed if it has not ended, on the monotonic clock: it may not be killed
+    because somebody sets the clock, nor go on for ever."""
     why_killed: str | None = None
     result: dict[str, Any] | None = None
     """The message with its verdict or its error, once it has sent one."""

@@ -4,13 +4,15 @@ Classification never waits for a training.
 """
 
 import logging
-from collections.abc import Collection, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from sqlalchemy import Engine, select
 
 from daemon.database.tables import labels, videos
+from daemon.home.clock import is_waiting
 from daemon.home.folder import Home
 from daemon.home.settings import Settings
 from daemon.home.space import GIGABYTE
@@ -22,12 +24,11 @@ from daemon.training.choice import choose
 from daemon.training.decisions import Decisions
 from daemon.training.forecast import RETRY_AFTER, UNREAD, Forecast, forecast
 from daemon.training.holdout import LabelledVideo, assign_sides, labelled_videos
-from daemon.training.job import Job, can_judge, labelled_files
+from daemon.training.job import Job, can_judge, labelled_files, require_recipe
 from daemon.training.process import LOG, Messages, Running, how_it_ended, start
 from daemon.training.records import Decision, Training
 from learner.catalogue import starter_contents
 from learner.errors import VidwatchError
-from learner.recipe import HEAD, load
 
 log = logging.getLogger(__name__)
 
@@ -58,12 +59,19 @@ class Retraining:
         VidwatchError: the setting `retrain` names no recipe.
     """
 
-    def __init__(self, home: Home, settings: Settings, decisions: Decisions) -> None:
-        if settings.retrain != HEAD:
-            load(settings.retrain)  # a wrong name is an error now, not at the first training
+    def __init__(
+        self,
+        home: Home,
+        settings: Settings,
+        decisions: Decisions,
+        note: Callable[[str | None], None] = lambda text: None,
+    ) -> None:
+        """Make it; nothing is trained yet. `note` shows why none can be, or takes that back."""
+        require_recipe(settings.retrain)  # a wrong name is an error now, not at the first training
         self._home = home
         self._settings = settings
         self._decisions = decisions
+        self._note = note
         self._engine: Engine = decisions.engine
         self._running: Running | None = None
         self._newest_label = 0
@@ -82,11 +90,12 @@ class Retraining:
             is_time = self._is_time_to_check(now)
             if is_time:
                 self._check(now)
+                self._note(None)
             training = self._decisions.requested_training()
             if training and not self._running and (is_time or not self._is_pending):
                 self._begin(training, now)
         except (VidwatchError, OSError) as error:
-            log.warning("no training now: %s", error)
+            self._note(f"none now ({error}), and is tried again")
             self._check_at = now + self._longest_wait()
 
     def request(self, now: datetime) -> str:
@@ -131,7 +140,9 @@ class Retraining:
             newest = newest_label(connection)
             self._is_pending = connection.execute(unread).first() is not None
             source = connection.scalar(select(labels.c.source).where(labels.c.id == newest))
+        # So too if the clock was set back: else both would be far in the future.
         self._check_by = min(self._check_by, now + self._longest_wait())
+        self._check_at = min(self._check_at, self._check_by)
         if newest != self._newest_label or self._is_pending:
             self._newest_label = newest
             times = SETTLE_TIMES_AFTER_TABLE if source == "csv" else SETTLE_TIMES_WITHOUT_LABEL
@@ -160,7 +171,7 @@ class Retraining:
     def _is_too_early(self, forecast: Forecast, now: datetime) -> bool:
         """Whether a training has just failed with the same labels; then the next check is set."""
         failed_at = self._decisions.last_failure() if forecast.failed else None
-        if failed_at is None or now >= failed_at + RETRY_AFTER:
+        if failed_at is None or not is_waiting(now, failed_at + RETRY_AFTER, RETRY_AFTER):
             return False
         self._check_at = min(self._check_at, failed_at + RETRY_AFTER)
         return True
@@ -224,7 +235,7 @@ class Retraining:
             training=training,
             challenger=challenger,
             champion=champion,
-            deadline=now + timedelta(minutes=self._settings.training_minutes),
+            deadline=time.monotonic() + 60 * self._settings.training_minutes,
         )
         what = "training" if training else "comparing"
         log.info("%s %s: its log is %s", what, challenger, folder / LOG)
@@ -273,7 +284,7 @@ class Retraining:
             return
         if progress and running.training:
             self._decisions.note_progress(running.training, progress)
-        if now >= running.deadline and running.why_killed is None:
+        if time.monotonic() >= running.deadline and running.why_killed is None:
             limit = f"{self._settings.training_minutes:g} minutes (training_minutes)"
             running.why_killed = f"took longer than {limit}"
             running.process.kill()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from daemon.database.expressions import that_counts
 from daemon.database.tables import models, predictions
@@ -85,7 +85,8 @@ def tend(decisions: Decisions, home: Home, now: datetime) -> str | None:
     if watched is None:
         return None
     with decisions.engine.begin() as connection:
-        counts = _count(connection, watched, home)
+        began = _began(connection, watched.created_at, now)
+        counts = _count(connection, watched, home, began)
     new = model_name(watched.challenger)
     former = model_name(watched.champion)
     score = f"of {counts.n} labelled clips since then {new} predicted {counts.new} right"
@@ -96,7 +97,7 @@ def tend(decisions: Decisions, home: Home, now: datetime) -> str | None:
         reason = f"{new} was worse than {former}, beyond chance: {score}"
         decisions.take_back(watched, reason, figures, now)
         return reason
-    if counts.n < CLIPS and now < watched.created_at + timedelta(days=DAYS):
+    if counts.n < CLIPS and now < began + timedelta(days=DAYS):
         return None
     reason = f"The watch of {new} has ended: {score}; it stays."
     end = Decision("refused", reason, {WATCH: figures, "next": "", "label": {}})
@@ -104,8 +105,24 @@ def tend(decisions: Decisions, home: Home, now: datetime) -> str | None:
     return reason
 
 
-def _count(connection: Connection, watched: Any, home: Home) -> _Counts:
-    predicted = _predicted(connection, watched)
+def _began(connection: Connection, promoted: datetime, now: datetime) -> datetime:
+    """When the watch began.
+
+    If the clock was set back since then, the time of the promotion is still to come. Then the
+    watch began with the first prediction in the shadow under the clock of today.
+    """
+    if promoted <= now:
+        return promoted
+    in_shadow = predictions.c.kind == "shadow"
+    newest = select(func.max(predictions.c.id)).where(in_shadow, predictions.c.created_at > now)
+    last_before = connection.scalar(newest) or 0
+    first = select(func.min(predictions.c.created_at))
+    since = first.where(in_shadow, predictions.c.id > last_before)
+    return connection.scalar(since) or now
+
+
+def _count(connection: Connection, watched: Any, home: Home, began: datetime) -> _Counts:
+    predicted = _predicted(connection, watched, began)
     if not predicted:
         return _Counts()
     names = (watched.champion, watched.challenger)
@@ -125,7 +142,9 @@ def _count(connection: Connection, watched: Any, home: Home) -> _Counts:
     return _Counts(n["n"], n["new"], n["former"], gains, losses)
 
 
-def _predicted(connection: Connection, watched: Any) -> Mapping[int, tuple[str, str]]:
+def _predicted(
+    connection: Connection, watched: Any, began: datetime
+) -> Mapping[int, tuple[str, str]]:
     """The classes that the new and the former champion predicted for each video since then."""
     counting = predictions.alias()
     shadow = predictions.alias()
@@ -139,7 +158,7 @@ def _predicted(connection: Connection, watched: Any) -> Mapping[int, tuple[str, 
         .where(
             that_counts(counting),
             shadow.c.kind == "shadow",
-            counting.c.created_at >= watched.created_at,
+            counting.c.created_at >= began,
             by_new.c.name == model_name(watched.challenger),
             by_former.c.name == model_name(watched.champion),
         )

@@ -153,7 +153,7 @@ DEEDS: dict[str, Deed] = {
     "a permanent error": lambda pipe, folder: send(pipe, head(Kind.NOT_READ, 3, code=13) + b"no!"),
     "that it can start a thread": lambda pipe, folder: threaded(pipe),
     "the reply to another file": lambda pipe, folder: send(
-        pipe, _HEAD.pack(_MAGIC, 7, Kind.CLIP, 0, 0, 0, 1, 1.0, bytes(32)) + FRAMES
+        pipe, _HEAD.pack(_MAGIC, 7, Kind.CLIP, 0, 0, 0, 1, 1.0, 0, bytes(32)) + FRAMES
     ),
     # How it ends.
     "killed while it sends": die_sending,

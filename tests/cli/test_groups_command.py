@@ -45,9 +45,9 @@ def run(home: MadeHome, *arguments: str, **environment: str) -> subprocess.Compl
     return subprocess.run(command, capture_output=True, text=True, env=variables)
 
 
-def shown(home: MadeHome, *arguments: str) -> Any:
+def shown(home: MadeHome, *arguments: str, code: int = 0) -> Any:
     done = run(home, "--json", *arguments)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
     return json.loads(done.stdout)
 
 
@@ -166,7 +166,7 @@ def test_a_pattern_that_makes_one_group_of_all_names_is_refused_with_what_to_do(
     numbered: MadeHome,
 ) -> None:
     dry = run(numbered, "--pattern", "^([^_]+)_", "--dry-run")
-    assert dry.returncode == 0
+    assert (dry.returncode, dry.stderr) == (2, "")  # as without --dry-run
     assert "warning: all 4 names that match give one group, 'fresh'; a class needs" in dry.stdout
     assert "warning: it matches the name of no labelled clip" in dry.stdout
     assert "nothing was changed, and without --dry-run it is refused" in dry.stdout
@@ -185,7 +185,7 @@ def test_a_pattern_that_leaves_classes_one_group_is_refused(numbered: MadeHome) 
     pattern = r"^(clip\d|fresh_\d)"
     text = "bench would have 1 group, box would have 1 group; a class needs at least 2"
     assert f"warning: {text}" in run(numbered, "--pattern", pattern, "--dry-run").stdout
-    document = shown(numbered, "--pattern", pattern, "--dry-run")
+    document = shown(numbered, "--pattern", pattern, "--dry-run", code=2)
     assert (document["applied"], len(document["warnings"])) == (False, 1)
     done = run(numbered, "--pattern", pattern)
     assert done.returncode == 2

@@ -195,8 +195,8 @@ def test_a_missing_file_is_given_up_after_its_grace_and_not_when_it_came_back(
     home.queue.enqueue([arrive(home, f"{n}.mp4", str(n)) for n in range(2)], NOW)
     for video in home.queue.claim(2, NOW):
         home.queue.wait(video.id, LATER)
-    assert home.queue.missing(NOW) == []
-    assert [video_id for video_id, _ in home.queue.missing(LATER)] == [1, 2]
+    assert home.queue.missing(NOW, LATER - NOW) == []
+    assert [video_id for video_id, _ in home.queue.missing(LATER, LATER - NOW)] == [1, 2]
     home.queue.enqueue([home.found(tmp_path / "1.mp4")], NOW)
     for video_id in (1, 2):
         home.queue.give_up(video_id, "vanished", LATER)
@@ -311,6 +311,20 @@ def test_a_pause_that_a_clock_set_back_would_make_endless_is_over(
     home.queue.postpone([video.id], "the share is gone", LATER)
     assert home.queue.claim(1, LATER) == []
     assert [video.id for video in home.queue.claim(1, NOW)] == [video.id]
+
+
+def test_a_file_that_is_waited_for_under_a_clock_that_was_ahead_is_given_up(
+    home: MadeHome, tmp_path: Path
+) -> None:
+    ahead = NOW + timedelta(days=3650)
+    home.queue.enqueue([arrive(home, "a.mp4")], ahead)
+    (video,) = home.queue.claim(1, ahead)
+    grace = timedelta(seconds=14)
+    home.queue.wait(video.id, ahead + grace)
+    assert home.queue.missing(ahead, grace) == []
+    assert [found for found, _ in home.queue.missing(NOW, grace)] == [video.id]
+    forever = datetime.max.replace(tzinfo=UTC)  # at the end of `run --once`
+    assert [found for found, _ in home.queue.missing(forever, grace)] == [video.id]
 
 
 def test_a_file_that_is_held_is_claimed_again_in_time_and_is_in_no_trouble(

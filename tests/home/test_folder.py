@@ -92,6 +92,9 @@ def test_notices_can_be_read_by_other_processes_until_they_are_over(tmp_path: Pa
         for number in range(10):
             lock.note(f"subject {number}", "满" * 1000)
         assert len((home.running() or running).notices) == 11
+        for number in range(100):  # more than a daemon ever has
+            lock.note(f"another subject {number}", '"' * 1000)
+            assert len((home.running() or running).notices) == 12 + number
         assert (tmp_path / "daemon.lock").stat().st_size == LOCK_BYTES
     with home.lock():
         assert (home.running() or running).notices == {}

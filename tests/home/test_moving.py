@@ -203,6 +203,10 @@ def reasons(folder: Path) -> dict[str, bytes]:
 def test_the_reason_is_written_beside_the_file_and_a_later_one_replaces_it(tmp_path: Path) -> None:
     path, _ = dropped(tmp_path / "a.mp4")
     write_reason(path, "cut short", bytes(tmp_path))
+    assert b"Copy it again from where it came from" in reasons(tmp_path)["a.mp4.txt"]
+    write_reason(path, "the file is empty (0 bytes)", bytes(tmp_path))
+    assert b"See whether the original has any, and copy that" in reasons(tmp_path)["a.mp4.txt"]
+    write_reason(path, "decoding took longer than 300 s", bytes(tmp_path))
     assert b"To try it again, move the video back" in reasons(tmp_path)["a.mp4.txt"]
     write_reason(path, "not a video: a picture (png)", bytes(tmp_path))
     assert list(reasons(tmp_path)) == ["a.mp4.txt"]

@@ -348,6 +348,19 @@ def test_a_retired_class_loses_its_labels_and_is_offered_no_more_until_it_is_use
         assert not any(one.is_retired for one in known_classes(connection))
 
 
+def test_copies_of_a_retired_class_leave_its_folder_too(home: MadeHome) -> None:
+    for name in ("a", "copy"):
+        home.put(f"labelled/Old/{name}.avi", "a")
+        search(home)
+        home.predict_and_file()
+    assert home.files() == {"labelled/Old/a.avi", "labelled/Old/copy.avi"}
+    assert changes(home).retire("Old", home.tick()) == 1
+    home.file()
+    assert home.files() == {"classified/Biking/a.avi", "duplicates/copy.avi"}
+    assert search(home) == 0
+    assert count(home) == {}
+
+
 def test_a_change_that_cannot_be_made_changes_nothing(home: MadeHome) -> None:
     (video,) = filed(home, "a")
     home.give_label(video, "Skiing")

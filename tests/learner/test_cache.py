@@ -1,4 +1,5 @@
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,19 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
     size = (shelf.folder / "new").stat().st_size
     kept(tmp_path, 2 * size).trim()
     assert {path.name for path in shelf.folder.iterdir()} == {"new", "old"}
+
+
+def test_what_was_used_while_the_clock_was_ahead_is_not_the_newest_for_ever(
+    tmp_path: Path,
+) -> None:
+    shelf = kept(tmp_path).shelf("features", "net")
+    ahead = time.time() + 86400
+    for name, at in (("ahead", ahead), ("old", 1_000_000), ("new", 1_000_001)):
+        shelf.put(name, VALUES)
+        os.utime(shelf.folder / name, (at, at))
+    size = (shelf.folder / "new").stat().st_size
+    kept(tmp_path, 2 * size).trim()
+    assert {path.name for path in shelf.folder.iterdir()} == {"old", "new"}
 
 
 def test_usage_counts_entries_and_bytes_and_clearing_leaves_nothing(tmp_path: Path) -> None:

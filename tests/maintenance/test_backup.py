@@ -103,6 +103,11 @@ def test_a_slash_at_the_end_means_a_folder(home: Home, tmp_path: Path) -> None:
 
     assert command(f"{tmp_path}/usb/").returncode == 0
     assert [count(path) for path in (tmp_path / "usb").glob("vidwatch-*.db")] == [0]
+    done = command(f"{tmp_path}/stick")  # a name without an ending
+    (made,) = (tmp_path / "stick").glob("vidwatch-*.db")
+    assert (done.returncode, str(made) in done.stdout) == (0, True)
+    assert command(f"{tmp_path}/mine.db").returncode == 0
+    assert count(tmp_path / "mine.db") == 0
     (tmp_path / "file").write_text("mine")
     done = command(f"{tmp_path}/file/")
     assert (done.returncode, "is a file, and no folder" in done.stderr) == (2, True)

@@ -41,6 +41,16 @@ def test_a_fit_home_has_no_problem(home: Home) -> None:
     assert {line.subject for line in lines if line.state == "ok"} >= fit
 
 
+def test_a_setting_that_names_no_recipe_is_not_valid(home: Home) -> None:
+    home.settings.write_text('retrain = "scrach"\n')
+    ((state, text),) = lines_about(home, "settings")
+    assert state == "problem"
+    assert "setting 'retrain' is 'scrach': no recipe 'scrach'" in text
+    assert "vidwatch recipes" in text
+    home.settings.write_text('retrain = "scratch"\n')
+    assert [state for state, _ in lines_about(home, "settings")] == ["ok"]
+
+
 def test_the_command_has_exit_status_1_if_there_is_a_problem(home: Home) -> None:
     def command(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -109,6 +109,14 @@ def test_of_the_rows_without_a_file_the_newest_are_kept(shelf: Shelf) -> None:
     assert set(there) < set(shelf.ids())
 
 
+def test_a_first_row_from_a_time_when_the_clock_was_ahead_keeps_no_other(shelf: Shelf) -> None:
+    shelf.clips(1, kept=True, at=NOW + timedelta(days=3650))
+    shelf.clips(10, kept=True)
+    shelf.clips(3, kept=False)
+    shelf.clips(1, kept=True)
+    assert shelf.tend(keep_days=30) == 3
+
+
 def test_without_a_setting_nothing_goes(shelf: Shelf) -> None:
     shelf.clips(3, kept=False)
     assert shelf.tend() == 0

@@ -14,10 +14,12 @@ from daemon.database.drops import Drops
 from daemon.database.predictions import Predictions
 from daemon.home.folder import Home
 from daemon.home.folders import Folders
+from daemon.home.settings import Settings
 from daemon.labels.labels import Label, Labels
 from daemon.report.status import read_status
 from daemon.report.tables import render
 from daemon.training.decisions import Decision, Decisions
+from daemon.training.forecast import forecast
 from learner.errors import VidwatchError
 
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -84,6 +86,7 @@ def test_json_gives_counts_model_daemon_and_predictions(home: Home) -> None:
     assert (status["model"], status["duplicates"], status["clips_a_minute"]) == ("starter", 1, 0.4)
     nobody = {
         "running": False,
+        "state": "not running",
         "pid": None,
         "since": None,
         "notices": {},
@@ -123,9 +126,9 @@ def test_a_running_daemon_and_newer_settings_are_shown(home: Home) -> None:
         lock.note("disk", "too little space")
         assert "disk: too little space" in shown(home)
         assert not read_status(home, NOW).settings_are_newer
-        later = lock.running.since.timestamp() + 60
-        os.utime(home.settings, (later, later))
-        assert read_status(home, NOW).settings_are_newer
+        later = lock.running.since + timedelta(minutes=1)
+        os.utime(home.settings, (later.timestamp(), later.timestamp()))
+        assert read_status(home, later).settings_are_newer
 
 
 def test_a_folder_that_is_no_home_is_named(tmp_path: Path) -> None:
@@ -159,14 +162,66 @@ def test_the_table_calls_states_what_json_calls_them(home: Home) -> None:
 
 def test_what_could_not_be_read_is_no_new_label(home: Home) -> None:
     with made_at(home) as made:
-        for name in ("good.avi", "notes.txt"):
+        for name in ("a.avi", "b.avi", "c.avi", "notes.txt"):
             path = made.put(f"labelled/Biking/{name}", name)
             made.class_folders.notice([made.found(path)], NOW)
         assert read_status(home, NOW).training.new_labels == 0
-        good, text = made.claim(2)
-        made.record(made.prediction(good.id))
+        *good, text = made.claim(4)
+        made.record(*(made.prediction(video.id) for video in good))
         made.queue.fail(text.id, "not a video", b"/failed")
-        assert read_status(home, NOW).training.new_labels == 1
+        assert read_status(home, NOW).training.new_labels == 3
+
+
+def test_new_labels_are_counted_as_vidwatch_labels_counts_them(home: Home) -> None:
+    """Of a class that has too few clips to learn from, none counts yet."""
+    with made_at(home) as made:
+        for number in range(5):
+            made.arrive(f"{number}.avi")
+        for video in made.predict_and_file():
+            made.give_label(video, "Biking" if video < 5 else "Skating")
+        made.file()
+        found = forecast(made.engine, home, Settings())
+    assert found.new == 4
+    assert set(found.short) == {"Skating"}
+    assert read_status(home, NOW).training.new_labels == 4
+
+
+def test_a_prediction_that_was_corrected_is_told_from_one_that_was_accepted(home: Home) -> None:
+    with made_at(home) as made:
+        for name in ("a.avi", "b.avi", "c.avi"):
+            made.arrive(name)
+        right, wrong, _ = made.predict_and_file(made.model_prediction("Biking"))
+        made.give_label(right, "Biking")
+        made.give_label(wrong, "Skiing")
+    recent = {video.id: video.is_corrected for video in read_status(home, NOW).recent}
+    assert recent == {1: False, 2: True, 3: False}
+    text = shown(home)
+    assert "labelled Biking, " in text
+    assert "corrected to Skiing, " in text
+
+
+def test_before_the_first_start_the_model_is_the_one_that_it_begins_with(home: Home) -> None:
+    assert read_status(home, NOW).model == "starter"
+    home.settings.write_text('model = "mine"\n')
+    assert read_status(home, NOW).model == "mine"
+
+
+def test_a_daemon_that_starts_is_no_daemon_that_takes_clips(home: Home) -> None:
+    with home.lock() as lock:
+        lock.starts(is_starting=True)
+        assert "starting for" in shown(home)
+        assert read_status(home, NOW).to_json()["daemon"]["state"] == "starting"
+        lock.starts(is_starting=False)
+        assert "running for" in shown(home)
+        assert read_status(home, NOW).to_json()["daemon"]["state"] == "running"
+    assert read_status(home, NOW).to_json()["daemon"]["state"] == "not running"
+
+
+def test_settings_from_a_time_when_the_clock_was_ahead_were_not_changed_since(home: Home) -> None:
+    with home.lock():
+        now = datetime.now(UTC)
+        os.utime(home.settings, (now.timestamp() + 1e6,) * 2)
+        assert not read_status(home, now).settings_are_newer
 
 
 def test_status_is_read_while_a_writer_holds_the_database(home: Home) -> None:
@@ -271,7 +326,7 @@ def test_status_shows_the_label_of_a_clip_also_beside_its_duplicates(home: Home)
         made.predict_and_file()
     recent = {row["name"]: row["label"] for row in read_status(home, NOW).to_json()["recent"]}
     assert recent == {"first.mp4": "Biking", "again.mp4": "Biking", "other.mp4": None}
-    assert f"labelled Biking, as video {first}" in shown(home)
+    assert f"corrected to Biking, as video {first}" in shown(home)
 
 
 def test_status_says_that_a_duplicate_was_dropped(home: Home) -> None:

@@ -45,7 +45,7 @@ def test_once_does_all_that_is_there_and_succeeds_even_if_files_fail(daemon: Dae
 
 def test_a_running_daemon_files_new_videos_and_stops_when_asked(daemon: Daemon) -> None:
     daemon.start()
-    status = daemon.wait_for(lambda status: status["model"] is not None)
+    status = daemon.wait_for(lambda status: status["daemon"]["state"] == "running")
     assert daemon.process
     assert (status["daemon"]["running"], status["daemon"]["pid"]) == (True, daemon.process.pid)
     drop(daemon.inbox, "a.avi", 1)

@@ -125,7 +125,7 @@ def test_a_trainer_reads_a_large_job_to_its_end(tmp_path: Path) -> None:
 
 def test_a_database_that_is_locked_by_others_keeps_no_daemon_from_its_end(stopped: Stopped) -> None:
     stopped.begin()
-    stopped.wait_for(lambda status: status["model"] is not None)
+    stopped.wait_for(lambda status: status["daemon"]["state"] == "running")
     with closing(sqlite3.connect(stopped.root / "vidwatch.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         (stopped.inbox / "a.txt").write_text("no video")

@@ -24,6 +24,7 @@ from daemon.training.job import Job
 from daemon.training.records import Decision, Training
 from daemon.training.retraining import Retraining, request
 from daemon.training.trainer import choose_clips, head_recipe, work
+from learner.catalogue import manifest_path
 from learner.checkpoint import TrainingClip
 from learner.classifier import Classifier
 from learner.dataset import LabelledClip, find_clips
@@ -164,6 +165,41 @@ def test_a_failed_training_is_tried_again_once_then_waits_for_a_label_or_a_perso
     lab.label("bright", range(16, 17))
     assert forecast(lab.engine, lab.home, SETTINGS).is_due
     assert request(lab.engine, lab.home, SETTINGS, lab.now) == "asked for: auto-3"
+
+
+def test_a_training_that_cannot_be_begun_is_shown_until_it_can(lab: Lab) -> None:
+    notices: list[str | None] = []
+    lab.retraining = Retraining(lab.home, SETTINGS, lab.history, notices.append)
+    manifest = manifest_path(lab.home.model("tiny"))
+    kept = manifest.rename(manifest.with_suffix(".kept"))
+    lab.label("bright", range(10, 16))
+    lab.label("dark", range(10, 16))
+    lab.idle()
+    assert notices
+    assert "tiny.json" in (notices[-1] or "")
+    assert "is tried again" in (notices[-1] or "")
+    assert lab.trainings() == []
+    kept.rename(manifest)
+    lab.tend(lambda: lab.trainings())
+    assert notices[-1] is None
+
+
+def test_a_training_that_failed_while_the_clock_was_ahead_is_tried_again_in_minutes(
+    lab: Lab,
+) -> None:
+    lab.label("bright", range(10, 16))
+    lab.label("dark", range(10, 16))
+    ahead = lab.now + timedelta(days=3650)
+    lab.history.request_training("a test", ahead)
+    training = lab.history.requested_training()
+    assert training
+    lab.history.begin(training, 12, ahead)
+    lab.history.end(training, "failed", "no memory", ahead)
+    lab.retraining.tend(ahead)
+    for _ in range(12):
+        lab.now += timedelta(minutes=1)
+        lab.retraining.tend(lab.now)
+    assert [row.name for row in lab.trainings()] == ["auto-1", "auto-2"]
 
 
 def test_a_training_that_takes_too_long_is_ended(lab: Lab) -> None:

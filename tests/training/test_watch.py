@@ -103,3 +103,21 @@ def test_the_watch_ends_after_its_days(watched: Lab) -> None:
     assert watch.tend(watched.history, watched.home, late - timedelta(hours=1)) is None
     assert watch.tend(watched.history, watched.home, late)
     assert watched.history.shadow() is None
+
+
+def test_a_watch_that_began_while_the_clock_was_ahead_counts_and_ends(lab: Lab) -> None:
+    for path in (weights_path, manifest_path):
+        path(lab.home.model("auto-1")).write_bytes(path(lab.home.model("tiny")).read_bytes())
+    today = lab.now
+    lab.now = today + timedelta(days=3650)
+    promotion = watch.begin(COUNTED, "auto-1", "tiny", lab.home)
+    lab.history.conclude("auto-1", "tiny", promotion, lab.now)
+    came(lab, 0, "bright", "bright")
+    lab.now = today
+    came(lab, 1, "bright", "bright")
+    lab.now = today + timedelta(days=29)
+    assert watch.tend(lab.history, lab.home, lab.now) is None
+    lab.now = today + timedelta(days=31)
+    ended = watch.tend(lab.history, lab.home, lab.now)
+    assert ended
+    assert "The watch of auto-1 has ended: of 2 labelled clips" in ended

@@ -1,0 +1,108 @@
+"""What is shown while another program has locked the database, by real processes."""
+
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from installed import SLOWEST, Daemon
+from installed import daemon as daemon
+
+from daemon.database.holder import holder
+
+# As a database browser in the middle of a change, and as one that lets nobody read either.
+WRITER = "BEGIN IMMEDIATE"
+ALONE = "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; CREATE TABLE t (a); DROP TABLE t; COMMIT"
+SOON = 15  # seconds
+
+
+@contextmanager
+def locked(database: Path, statements: str) -> Iterator[subprocess.Popen[str]]:
+    """Another program has locked the database."""
+    program = f"""
+import sqlite3, sys
+connection = sqlite3.connect({str(database)!r}, isolation_level=None)
+for statement in {statements!r}.split(";"):
+    connection.execute(statement)
+print("locked", flush=True)
+sys.stdin.read()
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout
+        assert process.stdout.readline() == "locked\n"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_program_that_keeps_the_database_is_shown_by_name_until_it_ends(daemon: Daemon) -> None:
+    daemon.start()
+    daemon.wait_for(lambda status: status["daemon"]["state"] == "running")
+    with locked(daemon.root / "vidwatch.db", WRITER) as other:
+        began = time.monotonic()
+        status = daemon.wait_for(lambda status: "database in use" in status["daemon"]["notices"])
+        took = time.monotonic() - began
+        assert f"process {other.pid} (" in status["daemon"]["notices"]["database in use"]
+        assert took < SOON
+        shown = daemon.command("status")
+        assert shown.returncode == 0
+        assert "database in use" in shown.stdout
+    daemon.wait_for(lambda status: "database in use" not in status["daemon"]["notices"])
+    code, log = daemon.end(signal.SIGTERM)
+    assert code == 0
+    assert "database in use: process" in log
+    assert "database in use: no longer a problem" in log
+
+
+def test_a_database_that_nobody_can_read_is_shown_at_the_start_and_the_daemon_goes_on(
+    daemon: Daemon,
+) -> None:
+    with locked(daemon.root / "vidwatch.db", ALONE) as other:
+        daemon.start()
+        deadline = time.monotonic() + SLOWEST
+        while "database in use" not in (shown := daemon.command("status")).stdout:
+            assert time.monotonic() < deadline, shown
+        assert shown.returncode == 75
+        assert "starting" in shown.stdout
+        assert f"is in use by process {other.pid} (" in shown.stderr
+    daemon.wait_for(lambda status: status["daemon"]["state"] == "running")
+    assert daemon.end(signal.SIGTERM)[0] == 0
+
+
+@pytest.mark.parametrize("statements", [WRITER, ALONE], ids=["writer", "alone"])
+def test_commands_that_waited_in_vain_say_who_has_the_database(
+    daemon: Daemon, statements: str
+) -> None:
+    commands = ["label 1 Biking", "groups --pattern ^(.)", "models promote starter"]
+    if statements == ALONE:
+        commands += ["status", "labels", "init", "check --quick", "backup", "retrain"]
+    with locked(daemon.root / "vidwatch.db", statements) as other, ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(lambda command: daemon.command(*command.split()), commands))
+    for command, result in zip(commands, done, strict=True):
+        expected = f"is in use by process {other.pid} ("
+        assert (command, result.returncode, expected in result.stderr) == (command, 75, True), (
+            result.stderr
+        )
+        assert "try again" in result.stderr
+        assert "daemon's user" not in result.stderr
+
+
+def test_who_reads_only_keeps_nobody_out_and_is_not_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE t (a)")
+        with locked(path, "BEGIN; SELECT * FROM t"):
+            assert holder(path) == "another program"
+        with locked(path, WRITER) as other:
+            assert holder(path).startswith(f"process {other.pid} (")
