@@ -62,12 +62,17 @@ class Clips:
         self._load_lock = threading.Lock()
         self._predict_lock = threading.Lock()
         self._unreadable: dict[tuple[bytes, Identity | None], str] = {}
+        self._decoding: set[Future[Clip]] = set()
 
     def close(self) -> None:
         """End the decoders, and keep the cache within its limit."""
         self._decoder_thread.shutdown()
         if self._decoders:
             self._decoders.close()
+            # A decoder that was ended sends nothing. Who waits for it would wait for ever, and the
+            # process with them.
+            for future in list(self._decoding):
+                future.cancel()
             self._cache().trim()
 
     def problem(self, card: Card) -> str | None:
@@ -157,7 +162,11 @@ class Clips:
         return clip
 
     def _decode(self, path: bytes, spec: ClipSpec) -> "Clip | Undecoded":
-        decoders, future = self._decoder_thread.submit(self._begin, path, spec).result()
+        try:
+            begun = self._decoder_thread.submit(self._begin, path, spec)
+        except RuntimeError as error:
+            raise VidwatchError("the page's server is being stopped") from error
+        decoders, future = begun.result()
         return decoders.outcome(future)
 
     def _begin(self, path: bytes, spec: ClipSpec) -> "tuple[Decoders, Future[Clip]]":
@@ -168,7 +177,10 @@ class Clips:
             if self._decoders:
                 self._decoders.close()
             self._decoders = Decoders(DecoderSettings.of(spec, WORKERS, self._settings))
-        return self._decoders, self._decoders.decode(path)
+        future = self._decoders.decode(path)
+        self._decoding.add(future)
+        future.add_done_callback(self._decoding.discard)
+        return self._decoders, future
 
     def _cache(self) -> "Cache":
         from learner.cache import Cache

@@ -34,6 +34,7 @@ playwright = pytest.importorskip(
     "playwright.sync_api", reason="needs playwright: pip install playwright"
 )
 
+playwright.expect.set_options(timeout=15_000)  # a busy machine
 pytestmark = pytest.mark.slow
 VIDWATCH = Path(sys.executable).with_name("vidwatch")
 __all__ = ["cache"]
@@ -98,6 +99,7 @@ def page(chromium: Any, address: str) -> Iterator[Any]:
 def come(page: Any, address: str, name: str = "rita") -> None:
     """Open the page for the first time, and type a name."""
     page.goto(address)
+    playwright.expect(page.get_by_label("your name")).to_be_focused()
     page.keyboard.type(name)
     page.keyboard.press("Enter")
     playwright.expect(page.locator(".reviewer b")).to_have_text(name)

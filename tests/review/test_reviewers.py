@@ -1,10 +1,14 @@
 """Reviewers have names, ask before they overrule each other, and undo what they did themselves."""
 
+import contextlib
 import os
 import re
 import stat
 import subprocess
 import sys
+import threading
+import time
+import urllib.request
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -176,6 +180,34 @@ def test_the_command_prints_a_link_for_each_user_that_is_the_same_after_a_restar
         keys.append([urlsplit(line.split()[-1]).query for line in lines[1:]])
     assert keys[0] == keys[1]
     assert len(set(keys[0])) == 2
+
+
+def test_the_server_ends_while_pictures_are_being_made(home: ReviewedHome) -> None:
+    clips = [home.clip() for _ in range(8)]
+    command = [VIDWATCH, "--home", home.root, "review", "--port", "0"]
+    environment = {**os.environ, "XDG_CACHE_HOME": str(home.root.parent / "cache")}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:
+        assert server.stdout
+        address = server.stdout.readline().split()[-4]
+        pictures = [
+            threading.Thread(target=load, args=(f"{address}strip/{clip}.jpg",)) for clip in clips
+        ]
+        for picture in pictures:
+            picture.start()
+        time.sleep(0.5)
+        server.terminate()
+        try:
+            assert server.wait(30) == 0
+        finally:
+            server.kill()
+            for picture in pictures:
+                picture.join()
+
+
+def load(address: str) -> None:
+    """Ask for something; no answer will do."""
+    with contextlib.suppress(OSError):
+        urllib.request.urlopen(address, timeout=60).close()
 
 
 def test_a_user_name_that_cannot_be_one_is_an_error_of_one_line(home: ReviewedHome) -> None:

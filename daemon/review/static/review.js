@@ -17,15 +17,16 @@ function go(card, scrolls = true) {
   if (scrolls) card.scrollIntoView({block: "nearest"});
 }
 
-// What a card shows, so that a fresh card is told from one that is shown already.
-const source = (card) => card.querySelector("[data-source]")?.dataset.source;
+// What tells a card from an older one of the same clip: another model is in use now, or somebody
+// has labelled the clip.
+const shown = (card) => card.dataset.picture + card.querySelector(".why").textContent;
 
 // A card that is still shown keeps its pictures. Only the hidden fields of its forms are renewed.
 function keep(fresh) {
   for (const card of fresh.querySelectorAll(".card")) {
     const old = document.getElementById(card.id);
     if (!old || card.querySelector(".error") || old.querySelector(".error")) continue;
-    if (source(card) !== source(old)) continue; // another model is in use now
+    if (shown(card) !== shown(old)) continue;
     for (const name of ["secret", "seen"]) {
       const value = card.querySelector(`[name=${name}]`).value;
       for (const field of old.querySelectorAll(`[name=${name}]`)) field.value = value;
