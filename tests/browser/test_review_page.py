@@ -103,6 +103,7 @@ def come(page: Any, address: str, name: str = "rita") -> None:
     page.keyboard.type(name)
     page.keyboard.press("Enter")
     playwright.expect(page.locator(".reviewer b")).to_have_text(name)
+    page.wait_for_load_state("domcontentloaded")  # its script has run
 
 
 def names(page: Any) -> list[str]:
