@@ -1,9 +1,10 @@
-"""The command `classes`, with `rename`, `merge` and `retire`.
+"""The command `classes`, with `rename`, `merge`, `retire` and `undo`.
 
 Slow imports stand in the commands that need them.
 """
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -15,10 +16,14 @@ from daemon.cli.shared import Json, database
 from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.texts import printable
+from learner.errors import VidwatchError
 from learner.texts import counted
 
 if TYPE_CHECKING:
     from daemon.labels.class_changes import ClassChanges
+    from daemon.labels.last_learned import LastLearned
+
+NAMED = 3  # clips
 
 app = typer.Typer()
 classes_app = typer.Typer(help="The classes: which there are, and changes of them.")
@@ -37,12 +42,14 @@ def classes(context: typer.Context, as_json: Json = False) -> None:
     from rich.text import Text
 
     from daemon.labels.class_changes import known_classes
+    from daemon.labels.last_learned import last_learned
     from daemon.labels.odd_names import odd_names
 
     home: Home = context.obj
     with database(home) as engine, engine.begin() as connection:
         found = known_classes(connection)
         problems = odd_names(connection, home.root)
+        last = last_learned(connection)
     if as_json:
         print(json.dumps({"classes": [asdict(one) for one in found], "odd_names": problems}))
         return
@@ -58,7 +65,9 @@ def classes(context: typer.Context, as_json: Json = False) -> None:
     console = Console()
     console.print(table)
     for problem in problems:
-        console.print(problem, style="yellow", markup=False, highlight=False)
+        console.print(problem, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    if last:
+        print(f"learned last: {_described(last)} ('vidwatch classes undo' takes them back)")
 
 
 @classes_app.command()
@@ -91,6 +100,38 @@ def retire(context: typer.Context, old: Old) -> None:
     with _changes(context.obj) as changes:
         count = changes.retire(old, now())
     print(f"{printable(old)} is retired: {_labels(context.obj, count)}")
+
+
+@classes_app.command()
+def undo(context: typer.Context) -> None:
+    """Take back what was learned last from class folders, as after a move to a wrong folder."""
+    from daemon.home.folders import Folders
+    from daemon.labels.labels import Labels, current_user
+    from daemon.labels.last_learned import last_learned
+
+    home: Home = context.obj
+    with database(home) as engine:
+        with engine.begin() as connection:
+            last = last_learned(connection)
+        if last is None:
+            raise VidwatchError("no label that counts was given by class folders")
+        print(_described(last))
+        if sys.stdin.isatty():
+            typer.confirm("Take these labels back?", abort=True)
+        all_labels = Labels(engine, Folders(home.root))
+        undone = all_labels.undo_given(last.labels, "command", current_user(), now())
+    print(f"taken back: {_labels(home, len(undone))}")
+
+
+def _described(last: "LastLearned") -> str:
+    """Which labels these are, for a person to judge."""
+    named = ", ".join(printable(name) for name in last.names[:NAMED])
+    if len(last.names) > NAMED:
+        named += f" and {len(last.names) - NAMED} more"
+    class_name = printable(last.class_name) if last.class_name else "unsure"
+    count = counted(len(last.labels), "label")
+    at = f"{last.since.astimezone():%Y-%m-%d %H:%M %Z}"
+    return f"{count} {class_name} by class folders, {at}: {named}"
 
 
 @contextmanager

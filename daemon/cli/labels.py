@@ -150,7 +150,7 @@ def labels(context: typer.Context, as_json: Json = False) -> None:
     console = Console()
     console.print(render(found, how_to_begin(home)))
     for problem in names:
-        console.print(problem, style="yellow", markup=False, highlight=False)
+        console.print(problem, style="yellow", markup=False, highlight=False, soft_wrap=True)
     if suggested:
         console.print(render_suggestions(suggested))
     print(next_training.in_words(coming))

@@ -277,10 +277,12 @@ def _outcome(
 def _stays(folder: str, label: Label | None, names: Mapping[str, str]) -> bool:
     """Whether a file stays in the class folder where a person has put it.
 
-    It does not if it has another label by now, or if its class was renamed meanwhile. If a person
-    has renamed the folder, that alone moves nothing.
+    It does not if the label that this gave was taken back, if it has another label by now, or if
+    its class was renamed meanwhile. If a person has renamed the folder, that alone moves nothing.
     """
-    if label is None or label.verdict != "labelled":
+    if label is None:
+        return False
+    if label.verdict != "labelled":
         return True
     if normal_name(folder) == normal_name(label.class_name):
         return True

@@ -20,6 +20,8 @@ from daemon.labels.classes import require_class_names
 from daemon.labels.queries import find, newest
 from learner.errors import VidwatchError
 
+AT_ONCE = 500  # labels that one transaction takes back
+
 Verdict = Literal["labelled", "unsure", "withdrawn"]
 Source = Literal["folder", "moved", "command", "accepted", "csv", "page"]
 
@@ -163,19 +165,32 @@ class Labels:
         Returns:
             The ids of the labels that were taken back.
         """
-        undone = set()
-        with self._writer.begin() as connection:
-            # The newest first: two of them may be of one content.
-            for label_id in sorted(ids, reverse=True):
-                counts = newest().where(labels.c.id == label_id)
-                label = connection.execute(counts).first()
-                if label is None:
-                    continue
-                row = find(connection, videos.c.id == label.video_id)[label.video_id]
-                before = _take_back(connection, row, Origin(source, who, now))
-                move_to(connection, self._folders, row, before)
-                undone.add(label_id)
+        left = sorted(ids, reverse=True)
+        undone: set[int] = set()
+        origin = Origin(source, who, now)
+        while left:
+            some, left = left[:AT_ONCE], left[AT_ONCE:]
+            with self._writer.begin() as connection:
+                # Two of them may be of one content: the older one counts after the newer is undone.
+                while taken_back := self._undo_counting(connection, some, origin):
+                    undone |= taken_back
         return undone
+
+    def _undo_counting(
+        self, connection: Connection, ids: Sequence[int], origin: Origin
+    ) -> set[int]:
+        """Take those of these labels back that count now; gives their ids."""
+        counting = connection.execute(newest().where(labels.c.id.in_(ids))).all()
+        if not counting:
+            return set()
+        contents = [label.video_id for label in counting]
+        withdrawals = [_withdrawal(label.video_id, label.id, origin) for label in counting]
+        connection.execute(insert(labels), withdrawals)
+        rows = find(connection, videos.c.id.in_(contents))
+        before = _counting_labels(connection, contents)
+        for content in contents:
+            move_to(connection, self._folders, rows[content], before[content])
+        return {label.id for label in counting}
 
 
 def add_label(
@@ -227,19 +242,28 @@ def _take_back(connection: Connection, row: Any, origin: Origin) -> Label:
     last = connection.execute(of_content).first()
     if last is None:
         raise VidwatchError(f"video {row['id']} has no label that could be taken back")
-    columns = {
-        "video_id": row["content"],
+    connection.execute(insert(labels), [_withdrawal(row["content"], last.id, origin)])
+    return _counting_labels(connection, [row["content"]])[row["content"]]
+
+
+def _withdrawal(content: int, label: int, origin: Origin) -> dict[str, Any]:
+    """The row that takes a label of a content back."""
+    return {
+        "video_id": content,
         "verdict": "withdrawn",
-        "takes_back": last.id,
+        "takes_back": label,
         "source": origin.source,
         "who": origin.who,
         "created_at": origin.at,
     }
-    connection.execute(insert(labels).values(**columns))
-    before = connection.execute(of_content).mappings().first()
-    if before is None:
-        return Label(row["id"], "withdrawn")
-    return Label(row["id"], before["verdict"], before["class"])
+
+
+def _counting_labels(connection: Connection, contents: Sequence[int]) -> dict[int, Label]:
+    """The label that counts of each of these contents: "withdrawn" if it has none."""
+    found = {content: Label(content, "withdrawn") for content in contents}
+    for row in connection.execute(newest().where(labels.c.video_id.in_(contents))).mappings():
+        found[row["video_id"]] = Label(row["video_id"], row["verdict"], row["class"])
+    return found
 
 
 def _require(connection: Connection, ids: Iterable[int]) -> dict[int, Any]:

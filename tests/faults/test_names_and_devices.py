@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from disks import Mount, numbers, pad
 from disks import mount as mount
-from ordeal import Ordeal, write_clip
+from ordeal import VIDWATCH, Ordeal, write_clip
 from ordeal import ordeal as ordeal
 from ordeal import tiny_model as tiny_model
 
@@ -147,3 +147,50 @@ def test_a_link_into_another_class_folder_is_a_label_that_stands(ordeal: Ordeal)
     assert ordeal.query(given) == [("Skiing",)]
     assert os.fsdecode(path) == str(skiing / "x.avi")
     assert files(ordeal) == ["duplicates/x.avi", "labelled/Skiing/x.avi"]
+
+
+def vidwatch(ordeal: Ordeal, *words: str) -> str:
+    command = [VIDWATCH, *words]
+    done = subprocess.run(
+        command, env=ordeal.environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_class_folder_that_is_renamed_under_a_running_daemon_is_asked_about(
+    ordeal: Ordeal,
+) -> None:
+    for number in range(0, 6, 2):
+        ordeal.drop(number, f"inbox/{number}.avi")
+    ordeal.start()
+    require_finished(ordeal, 3)
+    (ordeal.root / "classified/dark").rename(ordeal.root / "classified/old_dark")
+    question = "vidwatch classes rename dark old_dark"
+    assert ordeal.wait_for(lambda: question in vidwatch(ordeal, "classes"))
+    assert ordeal.query("SELECT * FROM labels") == []
+    vidwatch(ordeal, "classes", "rename", "dark", "old_dark")
+    ordeal.drop(6, "inbox/6.avi")
+    require_finished(ordeal, 4)
+    ordeal.stop()
+    assert ordeal.query("SELECT * FROM labels") == []
+    assert files(ordeal) == [f"classified/old_dark/{number}.avi" for number in range(0, 8, 2)]
+
+
+def test_clips_moved_to_a_wrong_folder_come_back_by_one_command(ordeal: Ordeal) -> None:
+    for number in range(0, 6, 2):
+        ordeal.drop(number, f"inbox/{number}.avi")
+    ordeal.start()
+    require_finished(ordeal, 3)
+    (ordeal.root / "labelled/bright").mkdir()
+    for clip in sorted((ordeal.root / "classified/dark").iterdir()):
+        clip.rename(ordeal.root / "labelled/bright" / clip.name)
+    counted = "SELECT count(*) FROM labels"
+    assert ordeal.wait_for(lambda: ordeal.query(counted) == [(3,)]), ordeal.end_of_log()
+    assert "3 labels changed" in vidwatch(ordeal, "classes", "undo")
+    back = [f"classified/dark/{number}.avi" for number in range(0, 6, 2)]
+    assert ordeal.wait_for(lambda: files(ordeal) == back), ordeal.end_of_log()
+    time.sleep(SEARCHES)
+    ordeal.stop()
+    assert files(ordeal) == back
+    assert ordeal.query(counted) == [(6,)]
