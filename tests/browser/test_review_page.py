@@ -356,7 +356,7 @@ def test_a_key_acts_only_where_the_focus_is_in_a_card(page: Any, home: ReviewedH
     page.wait_for_timeout(300)
     assert home.given_labels() == []
     assert len(names(page)) == 4
-    page.locator("#clip-3 .why").click()
+    page.locator("#clip-3 .screen").click()
     page.keyboard.press("a")
     message(page, "third.avi: accepted")
 

@@ -204,8 +204,10 @@ def test_an_open_page_goes_on_when_the_server_was_restarted(
         page.keyboard.press("a")
         message(page, "first.avi: accepted")
     page.keyboard.press("a")
-    message(page, "does not respond")
+    message(page, "second.avi: The page's server does not respond")
+    assert current(page) == "third.avi"
     with started(home, port=port_of(address)):
+        page.keyboard.press("k")
         page.keyboard.press("a")
         message(page, "second.avi: accepted")
         page.keyboard.press("z")
@@ -277,7 +279,7 @@ def test_a_database_that_cannot_be_used_is_the_reason_that_is_shown(
     with home.engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE labels RENAME TO mislaid")
     page.keyboard.press("a")
-    message(page, "the database cannot be used: no such table")
+    message(page, "first.avi: the database cannot be used: no such table")
     with home.engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE mislaid RENAME TO labels")
     page.locator("#clip-1").focus()

@@ -58,9 +58,8 @@ function show(html, position, wasUndone, own) {
 
 // The server did not do it, and sent the reason in the place of the queue.
 function refuse(page, own) {
-  if (own) delete own.dataset.sent;
   const reason = page.querySelector(".error");
-  const text = (reason || page.body).textContent.trim();
+  const text = notDone(own) + (reason || page.body).textContent.trim();
   if (!reason || !("stale" in reason.dataset)) return showMessage(text);
   if (isAnythingLost()) {
     showMessage(text);
@@ -72,6 +71,14 @@ function refuse(page, own) {
   }
   sessionStorage.setItem("message", text.replace(": reload the page", "; the page was reloaded"));
   location.reload();
+}
+
+// A card of which the form was not taken can be used again. The focus does not go back to it: a
+// quick person is about to press a key for the next card. So the message begins with its name.
+function notDone(card) {
+  if (!card) return "";
+  delete card.dataset.sent;
+  return `${card.querySelector("h2").textContent.trim()}: `;
 }
 
 // Whether a reload would lose what a person has typed or selected.
@@ -104,8 +111,8 @@ async function deliver(path, data, position, own) {
     const response = await fetch(path, {method: "POST", body, redirect: "follow"});
     html = await response.text();
   } catch (error) {
-    if (own) delete own.dataset.sent;
-    showMessage("The page's server does not respond. Is vidwatch review still running?");
+    const reason = "The page's server does not respond. Is vidwatch review still running?";
+    showMessage(notDone(own) + reason);
     return;
   }
   show(html, position, path === "/undo", own);
