@@ -16,6 +16,8 @@ from daemon.database.tables import labels
 from daemon.home.settings import load
 from daemon.review.app import make_app
 from daemon.review.cards import Calibration, probabilities
+from daemon.review.key import kept_key
+from daemon.review.reviewers import Reviewers, typed_cookie_name
 from daemon.review.site import Site
 from daemon.training.decisions import Decisions
 from learner import checkpoint
@@ -99,17 +101,29 @@ class ReviewedHome(MadeHome):
     def who(self) -> list[str]:
         return [row.who for row in self.rows(labels)]
 
-    def site(self, port: int = 8765) -> Site:
-        return Site.on(self.home, load(self.home.settings), port)
+    def site(self, port: int = 8765, users: tuple[str, ...] = ()) -> Site:
+        reviewers = Reviewers(kept_key(self.home.review_key), users)
+        return Site.on(self.home, load(self.home.settings), port, reviewers)
 
 
 class Browser(TestClient):
-    """One that keeps its cookies, and sends forms as the page has them."""
+    """One that keeps its cookies, and sends forms as the page has them.
+
+    It has the name of `reviewer`, if there is one.
+    """
 
     def __init__(
-        self, site: Site, host: str = "127.0.0.1", token: str | None = None, address: str = ADDRESS
+        self,
+        site: Site,
+        host: str = "127.0.0.1",
+        token: str | None = None,
+        address: str = ADDRESS,
+        reviewer: str | None = "rita",
     ) -> None:
         super().__init__(make_app(site, host, token), base_url=address)
+        if reviewer is not None:
+            cookie = site.reviewers.typed_cookie(reviewer)
+            self.cookies.set(typed_cookie_name(site.port), cookie)
 
     def submit(self, video: int | list[int], path: str = "/say", **fields: Any) -> Any:
         page = self.get("/").text

@@ -174,6 +174,14 @@ def review(
             help="What a browser must send; the link that is printed has it.",
         ),
     ] = None,
+    user: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A reviewer who gets a link of their own; may be repeated. Without such a link"
+            " or a token, the page is closed then.",
+        ),
+    ] = None,
     open_browser: Annotated[
         bool, typer.Option("--open", help="Open the page in the browser.")
     ] = False,
@@ -186,4 +194,5 @@ def review(
     from daemon.review.server import serve
 
     home: Home = context.obj
-    serve(home, settings.load(home.settings), host, port, token or None, open_browser=open_browser)
+    loaded = settings.load(home.settings)
+    serve(home, loaded, host, port, token or None, user or (), open_browser=open_browser)

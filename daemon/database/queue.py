@@ -16,20 +16,19 @@ from sqlalchemy import (
     Update,
     and_,
     case,
-    func,
-    null,
     or_,
     select,
     update,
 )
 
 from daemon.database.arrivals import add_file
+from daemon.database.filed import note_move
 from daemon.database.files import other_names, rests_here
 from daemon.database.records import FREED, Claimed, Move, Moved
 from daemon.database.tables import videos
 from daemon.home.clock import latest
 from daemon.home.folders import Found
-from daemon.home.identity import Identity, display_name
+from daemon.home.identity import Identity
 
 LEASE = timedelta(minutes=10)
 ATTEMPTS = 3
@@ -290,7 +289,7 @@ class Queue:
         these = list(unmoved)
         with self._begin() as connection:
             for video_id, file in moved.items():
-                _note_move(connection, video_id, file, now)
+                note_move(connection, video_id, file, now)
             if these:
                 untouched = update(videos).where(videos.c.id.in_(these))
                 connection.execute(untouched.values(moving_to=None))
@@ -307,32 +306,6 @@ class Queue:
         left = select(videos.c.id).where(videos.c.finished_at.is_(None), untroubled).limit(1)
         with self.engine.begin() as connection:
             return connection.execute(left).first() is not None
-
-
-def _note_move(connection: Connection, video_id: int, file: Moved, now: datetime) -> None:
-    """Note what became of a file; nothing if a person has moved it on, and that is noted already.
-
-    If the video was labelled while its file was moved, it has another destination now, and is moved
-    on.
-    """
-    wanted = videos.c.destination
-    change: dict[str, Any] = {
-        **FREED,
-        "moving_to": None,
-        "destination": case((wanted == file.tried, null()), else_=wanted),
-        # A file that is labelled is moved again, long after it was finished.
-        "finished_at": func.coalesce(videos.c.finished_at, now),
-    }
-    is_predicted = videos.c.state == "classified"
-    if file.path is None:
-        error = "taken away or changed by someone before it was filed"
-        change["error"] = case((is_predicted, error), else_=videos.c.error)
-    else:
-        change |= {"path": file.path, "name": display_name(file.path)}
-        change |= file.identity._asdict() if file.identity else {}
-        change["state"] = case((is_predicted, "filed"), else_=videos.c.state)
-    in_hand = and_(videos.c.id == video_id, videos.c.moving_to.is_not(None))
-    connection.execute(update(videos).where(in_hand).values(**change))
 
 
 def _is_due(now: datetime) -> ColumnElement[bool]:

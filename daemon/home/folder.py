@@ -183,6 +183,11 @@ class Home:
         return self.root / ".group-pattern"
 
     @property
+    def review_key(self) -> Path:
+        """Holds the key of the review page, which its owner alone may read."""
+        return self.root / ".review-key"
+
+    @property
     def _lock(self) -> Path:
         return self.root / "daemon.lock"
 

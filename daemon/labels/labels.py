@@ -6,7 +6,7 @@ that of a copy is kept with the first video that held it. What class folders say
 """
 
 import getpass
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -48,6 +48,29 @@ class Origin:
     at: datetime
 
 
+@dataclass(frozen=True)
+class OtherLabel:
+    """A label that counts, which somebody else gave."""
+
+    id: int
+    name: str
+    """The video's."""
+    verdict: Verdict
+    class_name: str | None
+    source: Source
+    who: str
+
+
+class OthersLabelledError(VidwatchError):
+    """Others have labelled videos otherwise since a person saw them."""
+
+    def __init__(self, others: Mapping[int, OtherLabel]) -> None:
+        names = ", ".join(label.name for label in others.values())
+        super().__init__(f"others have labelled meanwhile: {names}")
+        self.others = others
+        """Their labels, by video."""
+
+
 class Labels:
     """All labels of a home."""
 
@@ -63,6 +86,7 @@ class Labels:
         now: datetime,
         *,
         new_class: bool = False,
+        seen: int | None = None,
     ) -> list[int]:
         """Add labels, all or none; the daemon moves the files.
 
@@ -72,6 +96,7 @@ class Labels:
             who: Who gives them.
             now: When.
             new_class: Whether a class that is nearly another one is meant.
+            seen: The newest label of all that this person can know; None if that is no question.
 
         Returns:
             The ids of the labels, in the order of `new`.
@@ -79,6 +104,7 @@ class Labels:
         Raises:
             VidwatchError: a video does not exist or failed, or a name can be no class; names each.
             DidYouMeanError: a class is new, and nearly another one; names each.
+            OthersLabelledError: a label of somebody else is newer than `seen`, and another one.
         """
         names = {label.class_name for label in new if label.class_name is not None}
         with self._writer.begin() as connection:
@@ -89,6 +115,8 @@ class Labels:
                 replace(label, class_name=classes[label.class_name]) if label.class_name else label
                 for label in new
             ]
+            if seen is not None:
+                _require_unchanged(connection, rows, named, who, seen)
             return [
                 add_label(connection, self._folders, rows[label.video_id], label, origin)
                 for label in named
@@ -248,6 +276,25 @@ def _require(connection: Connection, ids: Iterable[int]) -> dict[int, Any]:
         reason = "could not be read, and nothing can be learned from it"
         raise VidwatchError(f"video {', '.join(failed)} {reason}")
     return found
+
+
+def _require_unchanged(
+    connection: Connection, rows: Mapping[int, Any], new: Sequence[Label], who: str, seen: int
+) -> None:
+    """Refuse labels of videos that somebody else has labelled otherwise since the label `seen`."""
+    wanted = {rows[label.video_id]["content"]: label for label in new}
+    newer = newest().where(labels.c.id > seen, labels.c.who != who)
+    found = connection.execute(newer.where(labels.c.video_id.in_(list(wanted)))).mappings()
+    others = {}
+    for row in found:
+        label = wanted[row["video_id"]]
+        if (row["verdict"], row["class"]) == (label.verdict, label.class_name):
+            continue
+        name = rows[label.video_id]["name"]
+        columns = (row["id"], name, row["verdict"], row["class"], row["source"], row["who"])
+        others[label.video_id] = OtherLabel(*columns)
+    if others:
+        raise OthersLabelledError(others)
 
 
 def move_to(connection: Connection, folders: Folders, row: Any, label: Label) -> None:

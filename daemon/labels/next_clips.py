@@ -11,8 +11,16 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, false, func, not_, or_, select
 
-from daemon.database.expressions import as_now, group_of_video, shown_name, stands, that_counts
+from daemon.database.expressions import (
+    as_now,
+    group_of_video,
+    lies_below,
+    shown_name,
+    stands,
+    that_counts,
+)
 from daemon.database.tables import PREDICTED, class_names, labels, predictions, videos
+from daemon.home.folders import Folders
 from daemon.home.identity import is_there
 from daemon.home.texts import printable
 
@@ -107,6 +115,16 @@ def by_need(short: Collection[str], limit: int | None) -> Select[Any]:
     total = func.count().over().label("total")
     query = select(waiting.c.id, waiting.c.group, place, total)
     return query.order_by(place).limit(limit)
+
+
+def count_unsure(connection: Connection, folders: Folders) -> int:
+    """How many files of unsure predictions have no label.
+
+    They are found by their folder: there is an index of the paths.
+    """
+    is_there = lies_below(videos.c.path, folders.unsure())
+    unlabelled = select(func.count()).select_from(videos).where(is_there, _is_unlabelled())
+    return connection.scalar(unlabelled) or 0
 
 
 def reviewable(*columns: ColumnElement[Any]) -> Select[Any]:

@@ -13,9 +13,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, case, func, not_, select
 
-from daemon.database.expressions import as_now, lies_below, stands, that_counts
+from daemon.database.expressions import as_now, stands, that_counts
 from daemon.database.tables import labels, models, predictions, videos
 from daemon.home.folders import Folders
+from daemon.labels.next_clips import count_unsure
 from daemon.labels.queries import came_labelled, newest
 from daemon.report.drift import WEEK, compare, read_recent
 from daemon.report.statistics import wilson
@@ -206,7 +207,7 @@ def quality(connection: Connection, folders: Folders, model: str | None, now: da
     return Quality(
         counted=len(recent.week),
         unsure=sum(prediction.unsure for prediction in recent.week),
-        awaiting=_awaiting(connection, folders),
+        awaiting=count_unsure(connection, folders),
         live=live_total(connection, model) if model else None,
         to_review=any(
             prediction.sampled and prediction.model == model
@@ -245,14 +246,6 @@ def _reviewed() -> Select[Any]:
         .join(models)
         .where(labels.c.id.in_(newest), videos.c.sampled)
     )
-
-
-def _awaiting(connection: Connection, folders: Folders) -> int:
-    """The unsure files without a label, found by their folder: there is an index of the paths."""
-    is_there = lies_below(videos.c.path, folders.unsure())
-    label = select(labels.c.id).where(labels.c.video_id == videos.c.id, stands())
-    unlabelled = select(func.count()).select_from(videos).where(is_there, not_(label.exists()))
-    return connection.scalar(unlabelled) or 0
 
 
 def _live_week(week: date, model: str, rows: Sequence[Any]) -> LiveWeek:

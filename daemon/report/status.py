@@ -9,28 +9,25 @@ from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from daemon.database.connection import opened
 from daemon.database.expressions import as_now, content_of_video, that_counts
-from daemon.database.tables import STATES, decisions, models, predictions, videos
+from daemon.database.tables import STATES, models, predictions, videos
 from daemon.home.folder import Home, Running
 from daemon.home.folders import Folders
 from daemon.home.links import links_in
 from daemon.home.loose_files import loose_files_in_words
-from daemon.home.unsure import UnsureRule, unsure_rule
+from daemon.home.unsure import UnsureRule
 from daemon.labels.classes import starter_is_outgrown
 from daemon.labels.odd_names import odd_names
 from daemon.labels.queries import label_of
 from daemon.report.accuracy import Quality, quality
+from daemon.report.model_in_use import entry_of, fallback, first_model, unsure_rule_of
 from daemon.report.training import (
     TrainingStatus,
-    load_settings,
     read_forecast,
     read_training,
-    sets_unsure_target,
-    setting_model,
 )
 from daemon.report.waits import Wait, waits
-from daemon.training.decisions import BY_ITSELF, Decisions
-from learner.catalogue import Entry, describe, model_name
-from learner.errors import VidwatchError
+from daemon.training.decisions import Decisions
+from learner.catalogue import model_name
 
 RATE_WINDOW = timedelta(minutes=5)
 PATIENCE = 5.0  # seconds for a database that is locked: a person waits
@@ -206,8 +203,8 @@ def read_status(home: Home, now: datetime) -> Status:
         champion = Decisions(engine).champion()
         forecast = read_forecast(engine, home)
         with engine.begin() as connection:
-            model = model_name(champion) if champion else _first_model(connection, home)
-            entry = _entry(home, champion)
+            model = model_name(champion) if champion else first_model(connection, home)
+            entry = entry_of(home, champion)
             return Status(
                 home=home,
                 running=running,
@@ -215,8 +212,8 @@ def read_status(home: Home, now: datetime) -> Status:
                 model=model,
                 guessing=entry.guessing_in_words(),
                 optimistic=entry.optimistic,
-                unsure_rule=_unsure_rule(home, champion),
-                fallback=_fallback(connection),
+                unsure_rule=unsure_rule_of(home, champion),
+                fallback=fallback(connection),
                 counts=counts(connection),
                 duplicates=_duplicates(connection),
                 clips_a_minute=_clips_a_minute(connection, now),
@@ -254,25 +251,6 @@ def _changed(home: Home, since: datetime, now: datetime) -> bool:
         return False
 
 
-def _entry(home: Home, champion: str | None) -> Entry:
-    if champion is None:
-        return Entry("")
-    return describe(model_name(champion), home.model_or_starter(champion))
-
-
-def _unsure_rule(home: Home, champion: str | None) -> UnsureRule | None:
-    """The rule by the settings as they are now; None without a target, or a champion to read."""
-    settings = load_settings(home) if champion and sets_unsure_target(home) else None
-    if champion is None or settings is None or not settings.unsure_target:
-        return None
-    try:
-        measured = home.manifest(champion).get("measured", {})
-    except VidwatchError:
-        return None
-    name = model_name(champion)
-    return unsure_rule(settings.unsure_below, settings.unsure_target, measured, name)
-
-
 def _duplicates(connection: Connection) -> int:
     return connection.scalar(select(func.count()).where(videos.c.duplicate_of.is_not(None))) or 0
 
@@ -284,21 +262,6 @@ def _clips_a_minute(connection: Connection, now: datetime) -> float:
     is_recent = videos.c.finished_at.between(now - RATE_WINDOW, now + RATE_WINDOW)
     recent = select(filed).where(is_recent)
     return round((connection.scalar(recent) or 0) / (RATE_WINDOW / timedelta(minutes=1)), 1)
-
-
-def _first_model(connection: Connection, home: Home) -> str | None:
-    """The model that was used last, in a database without any decision, or will be used first."""
-    newest_first = select(models.c.name).order_by(models.c.used_at.desc())
-    name: str | None = connection.scalar(newest_first.limit(1))
-    return name or setting_model(home)
-
-
-def _fallback(connection: Connection) -> str | None:
-    newest_first = select(decisions).order_by(decisions.c.id.desc())
-    row = connection.execute(newest_first.limit(1)).first()
-    if row is None or row.verdict != "rolled back" or not row.reason.endswith(BY_ITSELF):
-        return None
-    return str(row.reason)
 
 
 def _recent(connection: Connection) -> list[RecentVideo]:

@@ -130,10 +130,8 @@ def _unsure(quality: Quality) -> str:
     text = "no predictions in the last 7 days"
     if quality.counted:
         text = f"{quality.unsure / quality.counted:.1%} of the last 7 days' predictions"
-    if quality.awaiting == 1:
-        text += ", 1 awaits review"
-    elif quality.awaiting:
-        text += f", {quality.awaiting} await review"
+    if quality.awaiting:
+        text += f"; {counted(quality.awaiting, 'unsure clip')} without a label: vidwatch review"
     return text
 
 

@@ -15,21 +15,25 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from daemon.home.folders import Folders
 from daemon.labels.classes import DidYouMeanError, offered_classes
 from daemon.labels.labels import newest_label
+from daemon.labels.next_clips import count_unsure
 from daemon.labels.renamed_folders import questions
 from daemon.report.next_training import in_words
 from daemon.review import pages
 from daemon.review.cards import LIKELIEST, Card, read_cards, read_spec
 from daemon.review.drawing import draw
+from daemon.review.forms import is_id, read_submission
 from daemon.review.guard import Guard
-from daemon.review.labelling import is_id, read_submission
 from daemon.review.queue import in_order, read_waiting
-from daemon.review.site import Site
+from daemon.review.reviewers import LONGEST_NAME, typed_cookie_name
+from daemon.review.site import Site, StalePageError
 from learner.classes import EMPTY
 from learner.errors import VidwatchError
 
 SHOWN = 12  # clips on one page
+MOST_BUTTONS = 40  # of classes on a card; if there are more, the class is typed
 SECONDS_PER_FRAME = 0.15
 # A browser may keep what has this header: the address names the content and the model.
 CACHED = {"Cache-Control": "private, max-age=86400"}
@@ -43,8 +47,11 @@ def make_app(site: Site, host: str, token: str | None = None) -> Guard:
         Route("/say", submit, methods=["POST"]),
         Route("/undo", undo, methods=["POST"]),
         Route("/again", show_skipped, methods=["POST"]),
+        Route("/answer", answer, methods=["POST"]),
+        Route("/name", name_page),
+        Route("/name", take_name, methods=["POST"]),
         Route("/strip/{id}.jpg", strip),
-        Route("/frames-{count:int}.css", frames_style),
+        Route("/frames-{count}.css", frames_style),
         Route("/evidence/{id}", evidence),
         Route("/failures", pages.failures),
         Route("/models", pages.models),
@@ -59,7 +66,7 @@ def make_app(site: Site, host: str, token: str | None = None) -> Guard:
     }
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.state.site = site
-    return Guard(app, host, site.port, token)
+    return Guard(app, host, site.port, token, site.reviewers)
 
 
 @dataclass(frozen=True)
@@ -68,16 +75,43 @@ class Refusal:
 
     reason: str
     ids: Sequence[str]
-    """The ids in the form of one card; empty for the form of all selected cards."""
+    """The ids in the form."""
+    is_of_several: bool
+    """Whether it is the form of all selected cards, and not that of one card."""
     typed: str
-    """What the person typed as the class."""
+    """The class that the person gave."""
     meant: str = ""
     """The class that was probably meant; empty if that is not the question."""
 
 
 def queue_page(request: Request) -> Response:
-    """The clips to be reviewed next."""
-    return _queue(request)
+    """The clips to be reviewed next. Who has not said a name yet is asked for it first."""
+    return _queue(request) if Site.of(request).reviewer(request) else _name_page(request)
+
+
+def name_page(request: Request) -> Response:
+    """Ask the person at the browser for a name."""
+    return _name_page(request)
+
+
+def _name_page(request: Request, error: str = "", typed: str = "") -> Response:
+    fields = {"error": error, "typed": typed, "longest": LONGEST_NAME}
+    return Site.of(request).render(request, "name.html", 422 if error else 200, **fields)
+
+
+async def take_name(request: Request) -> Response:
+    """Have the browser keep the name of the person at it."""
+    site = Site.of(request)
+    form = await site.form(request)
+    typed = form.get("name")
+    text = typed if isinstance(typed, str) else ""
+    try:
+        cookie = site.reviewers.typed_cookie(text)
+    except VidwatchError as error:
+        return _name_page(request, str(error), text)
+    response = RedirectResponse("/", 303)
+    site.set_cookie(response, typed_cookie_name(site.port), cookie)
+    return response
 
 
 def _queue(request: Request, refusal: Refusal | None = None) -> Response:
@@ -87,6 +121,7 @@ def _queue(request: Request, refusal: Refusal | None = None) -> Response:
     """
     site = Site.of(request)
     session = site.session(request)
+    reviewer = site.require_reviewer(request)
     champion = site.champion()
     coming = site.forecast()
     with site.reader.begin() as connection:
@@ -97,7 +132,9 @@ def _queue(request: Request, refusal: Refusal | None = None) -> Response:
         cards = read_cards(connection, site.home, shown)
         classes = offered_classes(connection)
         newest = newest_label(connection)
-        asked = questions(connection, site.home.root)
+        renamed = questions(connection, site.home.root)
+        unsure = count_unsure(connection, Folders(site.home.root))
+        can_undo = site.page_labels.can_undo(connection, session, reviewer)
     message = session.message
     session.message = ""
     return site.render(
@@ -105,13 +142,15 @@ def _queue(request: Request, refusal: Refusal | None = None) -> Response:
         "queue.html",
         422 if refusal else 200,
         message=message,
-        secret=site.secret,
-        can_undo=bool(session.actions),
+        can_undo=can_undo,
         cards=[(card, site.clips.problem(card)) for card in cards],
         waiting=waiting,
+        unsure=unsure,
         skipped=len(session.skipped),
         classes=classes,
-        questions=asked,
+        buttons=classes if len(classes) <= MOST_BUTTONS else [],
+        renamed=renamed,
+        asked=list(session.questions.items()),
         seen=newest,
         outlook=in_words(coming) if coming and newest else "",
         empty=EMPTY,
@@ -119,6 +158,7 @@ def _queue(request: Request, refusal: Refusal | None = None) -> Response:
         frames=_frames(site, champion),
         error=refusal.reason if refusal else "",
         error_card=_card_of(refusal, cards) if refusal else None,
+        selected=[int(one) for one in refusal.ids if is_id(one)] if refusal else [],
         typed=refusal.typed if refusal else "",
         meant=refusal.meant if refusal else "",
     )
@@ -126,6 +166,8 @@ def _queue(request: Request, refusal: Refusal | None = None) -> Response:
 
 def _card_of(refusal: Refusal, cards: Sequence[Card]) -> int | None:
     """The id of the shown card that the refused form belongs to; None if there is none."""
+    if refusal.is_of_several:
+        return None
     return next((card.id for card in cards if list(refusal.ids) == [str(card.id)]), None)
 
 
@@ -140,21 +182,49 @@ async def submit(request: Request) -> Response:
 def _submit(request: Request, fields: Mapping[str, str], ids: list[str]) -> Response:
     site = Site.of(request)
     session = site.session(request)
+    reviewer = site.require_reviewer(request)
+    is_of_several = "bulk" in fields
     try:
-        session.message = site.page_labels.apply(read_submission(fields, ids), session)
+        submission = read_submission(fields, ids)
+        session.message = site.page_labels.apply(submission, session, reviewer)
+    except DidYouMeanError as error:
+        given, meant = next(iter(error.meant.items()))
+        if is_of_several and fields.get("action") == "accept":
+            meant = ""  # each clip has a class of its own
+        return _queue(request, Refusal(str(error), ids, is_of_several, given, meant))
     except VidwatchError as error:
-        card_ids = [] if "bulk" in fields else ids
-        meant = next(iter(error.meant.values())) if isinstance(error, DidYouMeanError) else ""
-        return _queue(request, Refusal(str(error), card_ids, fields.get("other", ""), meant))
+        return _queue(request, Refusal(str(error), ids, is_of_several, fields.get("other", "")))
     return RedirectResponse("/", 303)
 
 
+async def answer(request: Request) -> Response:
+    """Label in spite of what others say, or leave it, as the person answers to a question."""
+    site = Site.of(request)
+    form = await site.form(request)
+    name = form.get("question")
+    insists = form.get("answer") == "label"
+    if isinstance(name, str):
+        await run_in_threadpool(_answer, request, name, insists=insists)
+    return RedirectResponse("/", 303)
+
+
+def _answer(request: Request, name: str, *, insists: bool) -> None:
+    site = Site.of(request)
+    session = site.session(request)
+    reviewer = site.require_reviewer(request)
+    try:
+        session.message = site.page_labels.answer(name, session, reviewer, insists=insists)
+    except VidwatchError as error:
+        session.message = str(error)
+
+
 async def undo(request: Request) -> Response:
-    """Undo the last action of this session."""
+    """Undo the last action of this reviewer."""
     site = Site.of(request)
     await site.form(request)
     session = site.session(request)
-    session.message = await run_in_threadpool(site.page_labels.undo, session)
+    reviewer = site.require_reviewer(request)
+    session.message = await run_in_threadpool(site.page_labels.undo, session, reviewer)
     return RedirectResponse("/", 303)
 
 
@@ -162,7 +232,7 @@ async def show_skipped(request: Request) -> Response:
     """Show the clips again that were skipped."""
     site = Site.of(request)
     await site.form(request)
-    site.session(request).skipped.clear()
+    site.session(request).show_skipped()
     return RedirectResponse("/", 303)
 
 
@@ -176,7 +246,7 @@ def strip(request: Request) -> Response:
         model = site.champion(card.model)
         picture = site.clips.strip(card, model)
     except VidwatchError as error:
-        return PlainTextResponse(str(error), 404)
+        return PlainTextResponse(card.unnamed(str(error)), 404)
     # If another model took over since the page was made, the address names the old one: a browser
     # must not keep the new model's strip under it.
     is_of_address = request.query_params.get("model", model) == model
@@ -190,7 +260,10 @@ def frames_style(request: Request) -> Response:
     It is a style sheet of its own because CSS allows no variable there, and our policy no style
     inside the page.
     """
-    count = min(max(request.path_params["count"], 1), 100_000)
+    text = request.path_params["count"]
+    if not is_id(text):
+        raise HTTPException(404, "There is no such style sheet.")
+    count = min(max(int(text), 1), 100_000)
     duration = f"animation-duration: {count * SECONDS_PER_FRAME:.2f}s"
     style = f".film {{ {duration}; animation-timing-function: steps({count}) }}\n"
     return Response(style, media_type="text/css", headers=CACHED)
@@ -201,6 +274,8 @@ def evidence(request: Request) -> Response:
     site = Site.of(request)
     card = _requested_card(request)
     try:
+        if card.is_blind:
+            raise VidwatchError("it is shown when the clip is labelled")
         found = site.clips.evidence(card, site.champion(card.model), LIKELIEST)
     except VidwatchError as error:
         shown = {"problem": str(error), "drawing": None}
@@ -226,14 +301,15 @@ def _frames(site: Site, model: str) -> int:
 
 
 def _vidwatch_error(request: Request, error: Exception) -> Response:
-    return Site.of(request).render(request, "sorry.html", 400, reason=str(error))
+    return Site.of(request).render(request, "sorry.html", 400, reason=str(error), is_stale=False)
 
 
 def _database_error(request: Request, error: Exception) -> Response:
     reason = f"the database cannot be used: {getattr(error, 'orig', error)}"
-    return Site.of(request).render(request, "sorry.html", 503, reason=reason)
+    return Site.of(request).render(request, "sorry.html", 503, reason=reason, is_stale=False)
 
 
 def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return Site.of(request).render(request, "sorry.html", error.status_code, reason=error.detail)
+    shown = {"reason": error.detail, "is_stale": isinstance(error, StalePageError)}
+    return Site.of(request).render(request, "sorry.html", error.status_code, **shown)

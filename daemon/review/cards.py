@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, select
 
-from daemon.database.expressions import shown_name, that_counts
+from daemon.database.expressions import as_now, shown_name, that_counts
 from daemon.database.tables import labels, models, predictions, videos
 from daemon.home.folder import Home
 from daemon.home.texts import familiarity_in_words, printable
-from daemon.labels.classes import commonest_classes, starter_is_outgrown
+from daemon.labels.classes import changed_names, commonest_classes, starter_is_outgrown
 from daemon.review.queue import awaits_random_review
 from learner.errors import VidwatchError
 from learner.spec import ClipSpec
@@ -53,7 +53,9 @@ class Card:
     model: str
     """The model that made the prediction."""
     predicted: str
-    """The class that the model predicted."""
+    """The class that the model predicted, by the name that it has now."""
+    probability: float
+    """Of the prediction."""
     choices: list[Choice]
     """The likeliest classes, the predicted one first. The commonest classes of people instead if
     `by_outgrown_starter`."""
@@ -75,6 +77,26 @@ class Card:
     problem: str | None
     """Why it cannot be shown, as far as that is known without opening the file."""
 
+    @property
+    def is_blind(self) -> bool:
+        """Whether it is to be labelled before anything that tells of its class is shown.
+
+        Who knows the prediction tends to agree with it, and the model would look better than it is.
+        """
+        return self.awaits_random_review
+
+    @property
+    def title(self) -> str:
+        """How it is named on the page: a file's name may tell the class."""
+        return f"clip {self.id}" if self.is_blind else self.name
+
+    def unnamed(self, text: str) -> str:
+        """A text for people; if the clip is blind, without its path and name."""
+        if not self.is_blind:
+            return text
+        path = printable(os.fsdecode(self.path))
+        return text.replace(path, "its file").replace(self.name, "its file")
+
 
 def read_cards(connection: Connection, home: Home, ids: Sequence[int]) -> list[Card]:
     """The cards of videos, in the order of `ids`.
@@ -89,6 +111,7 @@ def read_cards(connection: Connection, home: Home, ids: Sequence[int]) -> list[C
         awaits_random_review().label("awaits_random_review"),
         models.c.name.label("model"),
         models.c.classes,
+        as_now(predictions.c["class"]).label("predicted"),
         labelled.label("labelled_before"),
     )
     prediction = and_(predictions.c.video_id == videos.c.id, that_counts())
@@ -97,7 +120,8 @@ def read_cards(connection: Connection, home: Home, ids: Sequence[int]) -> list[C
     found = {row[videos.c.id]: row for row in connection.execute(query).mappings()}
     calibrations = {row["model"]: read_calibration(home, row["model"]) for row in found.values()}
     own = commonest_classes(connection, LIKELIEST) if starter_is_outgrown(connection) else []
-    return [_card(found[video], calibrations, own) for video in ids if video in found]
+    renamed = {old: new for old, new in changed_names(connection).items() if new is not None}
+    return [_card(found[video], calibrations, own, renamed) for video in ids if video in found]
 
 
 def read_calibration(home: Home, model: str) -> Calibration | None:
@@ -134,10 +158,22 @@ def probabilities(logits: Sequence[float], calibration: Calibration) -> list[flo
     return [exponent / sum(exponents) for exponent in exponents]
 
 
-def _card(row: Any, calibrations: Mapping[str, Calibration | None], own: Sequence[str]) -> Card:
-    """A card. `own` are the classes to offer in the place of the starter's; empty: offer those."""
+def _card(
+    row: Any,
+    calibrations: Mapping[str, Calibration | None],
+    own: Sequence[str],
+    renamed: Mapping[str, str],
+) -> Card:
+    """A card.
+
+    Args:
+        row: Of the video, its prediction and model.
+        calibrations: By the models' names.
+        own: The classes to offer in the place of the starter's; if empty, the starter's are.
+        renamed: The new names of classes, by the old ones.
+    """
     is_by_outgrown_starter = bool(own) and row["model"] == "starter"
-    choices = _likeliest(row, calibrations[row["model"]])
+    choices = _likeliest(row, calibrations[row["model"]], renamed)
     if is_by_outgrown_starter:
         choices = [Choice(name, None) for name in own]
     return Card(
@@ -146,7 +182,8 @@ def _card(row: Any, calibrations: Mapping[str, Calibration | None], own: Sequenc
         path=row[videos.c.path],
         sha256=row[videos.c.sha256],
         model=row["model"],
-        predicted=row[predictions.c["class"]],
+        predicted=row["predicted"],
+        probability=row[predictions.c.probability],
         choices=choices,
         unsure=row[predictions.c.doubt],
         awaits_random_review=row["awaits_random_review"],
@@ -160,7 +197,9 @@ def _card(row: Any, calibrations: Mapping[str, Calibration | None], own: Sequenc
     )
 
 
-def _likeliest(row: Any, calibration: Calibration | None) -> list[Choice]:
+def _likeliest(
+    row: Any, calibration: Calibration | None, renamed: Mapping[str, str]
+) -> list[Choice]:
     logits: list[float] = row[predictions.c.logits]
     predicted = row[predictions.c.class_index]
     # The bias of a class can make another class the likeliest one than the raw logits do.
@@ -169,7 +208,12 @@ def _likeliest(row: Any, calibration: Calibration | None) -> list[Choice]:
     best = sorted(range(len(logits)), key=lambda index: (index != predicted, -likeliness[index]))
     found = dict(enumerate(known or [None] * len(logits)))
     found[predicted] = row[predictions.c.probability]  # as it was recorded
-    return [Choice(row["classes"][index], found[index]) for index in best[:LIKELIEST]]
+    choices = dict[str, Choice]()
+    for index in best:  # of classes that are one now, the likeliest is offered
+        name = row["classes"][index]
+        name = renamed.get(name, name)
+        choices.setdefault(name, Choice(name, found[index]))
+    return list(choices.values())[:LIKELIEST]
 
 
 def _problem(path: bytes) -> str | None:

@@ -69,7 +69,8 @@ class Clips:
 
     def problem(self, card: Card) -> str | None:
         """Why a clip cannot be shown, as far as that is known yet."""
-        return card.problem or self._unreadable.get(_file(card))
+        problem = card.problem or self._unreadable.get(_file(card))
+        return card.unnamed(problem) if problem else None
 
     def strip(self, card: Card, model: str) -> bytes:
         """The frames that `model` takes of a clip, side by side, as a JPEG.

@@ -5,7 +5,6 @@ It is a pure ASGI layer around all routes. The secret in each of our forms is ch
 """
 
 import hashlib
-import hmac
 from collections.abc import Mapping
 from urllib.parse import parse_qs
 
@@ -15,6 +14,7 @@ from starlette.requests import cookie_parser
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from daemon.review.reviewers import Reviewers, is_same_secret, user_cookie_name
 from learner.errors import VidwatchError
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -45,15 +45,20 @@ def is_loopback(host: str) -> bool:
     return host in (*LOOPBACK, "::1")
 
 
-def check_token(host: str, token: str | None) -> None:
+def check_token(host: str, token: str | None, *, has_users: bool = False) -> None:
     """Refuse an address and a token that would let others in.
+
+    Args:
+        host: The address.
+        token: What a browser must bring.
+        has_users: Whether a browser may bring the link of a user instead.
 
     Raises:
         VidwatchError: other machines can reach the host and there is no token, or the token can be
             guessed.
     """
-    if token is None and not is_loopback(host):
-        hint = "set VIDWATCH_REVIEW_TOKEN, or give --token"
+    if token is None and not has_users and not is_loopback(host):
+        hint = "set VIDWATCH_REVIEW_TOKEN, or give --token or --user"
         reason = f"on {host} others could reach the page, so it needs a token"
         raise VidwatchError(f"review: {reason}; {hint}")
     if token is not None and len(token) < SHORTEST_TOKEN:
@@ -64,10 +69,24 @@ def check_token(host: str, token: str | None) -> None:
 class Guard:
     """Refuses requests that are not allowed, and hands all others to `app`."""
 
-    def __init__(self, app: ASGIApp, host: str, port: int, token: str | None) -> None:
+    def __init__(
+        self, app: ASGIApp, host: str, port: int, token: str | None, reviewers: Reviewers
+    ) -> None:
+        """Guard `app`.
+
+        Args:
+            app: What answers the requests that are allowed.
+            host: The address that the page listens on.
+            port: Its port.
+            token: What a browser must bring; None if it need not.
+            reviewers: The users among them have links, each of which does what the token does.
+        """
         self._token = token
+        self._reviewers = reviewers
+        self._is_open = token is None and not reviewers.users
         # A cookie belongs to a host whatever the port, and the pages of two homes may be open.
         self._cookie = f"vidwatch-token-{port}"
+        self._user_cookie = user_cookie_name(port)
         names = [*LOOPBACK, f"[{host}]" if ":" in host else host]
         # If we listen on all addresses, we cannot know our names. Then the token does what this
         # check does elsewhere: a site whose name was made to point here has no cookie of ours.
@@ -88,9 +107,11 @@ class Guard:
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         """What to send to a request that is not allowed; None if it is."""
-        cookie = _cookies(headers).get(self._cookie, "")
-        if self._token is not None and not is_same_secret(cookie, _digest(self._token)):
-            return self._sign_in(scope, self._token)
+        if response := self._sign_in(scope):
+            return response
+        if not self._is_let_in(_cookies(headers)):
+            hint = "open the link that vidwatch review printed"
+            return PlainTextResponse(f"This page needs its token: {hint}.", 403)
         if not _is_own(scope, headers):
             return PlainTextResponse("Another site sent this; open the page itself.", 403)
         if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
@@ -99,15 +120,29 @@ class Guard:
             return HTMLResponse(GO_ON)
         return None
 
-    def _sign_in(self, scope: Scope, token: str) -> Response:
-        """Give the cookie to a browser that opens the link with the token; refuse all others."""
-        given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
-        is_link = scope["method"] == "GET" and scope["path"] == "/"
-        if not is_link or not is_same_secret(given, token):
-            hint = "open the link that vidwatch review printed"
-            return PlainTextResponse(f"This page needs its token: {hint}.", 403)
+    def _is_let_in(self, cookies: Mapping[str, str]) -> bool:
+        """Whether a browser that has these cookies may use the page."""
+        if self._is_open or self._reviewers.user_of_cookie(cookies.get(self._user_cookie, "")):
+            return True
+        given = cookies.get(self._cookie, "")
+        return self._token is not None and is_same_secret(given, _digest(self._token))
+
+    def _sign_in(self, scope: Scope) -> Response | None:
+        """Give a cookie to a browser that opens a link with a token; None for all others."""
+        if self._is_open or scope["method"] != "GET" or scope["path"] != "/":
+            return None
+        query = scope["query_string"].decode("latin-1")
+        given = parse_qs(query).get("token", [""])[0]
+        if user := self._reviewers.user_of_link(query):
+            name = self._user_cookie
+            value = self._reviewers.user_cookie(user)
+        elif self._token is not None and is_same_secret(given, self._token):
+            name = self._cookie
+            value = _digest(self._token)
+        else:
+            return None
         response = HTMLResponse(GO_ON)
-        response.set_cookie(self._cookie, _digest(token), httponly=True, samesite="strict")
+        response.set_cookie(name, value, httponly=True, samesite="strict")
         return response
 
 
@@ -147,8 +182,3 @@ def _cookies(headers: Headers) -> Mapping[str, str]:
 
 def _digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
-
-
-def is_same_secret(one: str, other: str) -> bool:
-    """Whether two secrets are equal. The time it takes does not show how much of them is."""
-    return hmac.compare_digest(one.encode(), other.encode())

@@ -1,77 +1,29 @@
-"""Labels that people give on the page: reads forms, adds labels, takes them back.
+"""Labels that people give on the page: adds labels, takes them back, asks if others disagree.
 
 Knows neither requests nor templates.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import Connection, Engine, select
-from sqlalchemy.exc import DatabaseError
 
 from daemon.database.expressions import shown_name
 from daemon.database.tables import labels, videos
 from daemon.home import settings
 from daemon.home.folder import Home
 from daemon.home.texts import printable
-from daemon.labels.labels import Label, Labels, current_user
+from daemon.labels.labels import Label, Labels, OtherLabel, OthersLabelledError
 from daemon.review.cards import Card, read_cards
-from daemon.review.sessions import Action, Session
-from learner.classes import class_named, why_not_a_class
+from daemon.review.forms import Submission
+from daemon.review.sessions import Question, Session, Skip
+from daemon.review.undo import last_given
 from learner.errors import VidwatchError
 from learner.texts import counted
 
-LONGEST_ID = 18  # digits
 NAMED = 3  # a message names so many clips at most
-
-
-@dataclass(frozen=True)
-class Submission:
-    """What a person asks for by sending a form."""
-
-    kind: Literal["accept", "label", "unsure", "skip"]
-    ids: tuple[int, ...]
-    """The videos, each once."""
-    class_name: str = ""
-    """Empty except for "label"."""
-    newest_label: int = 0
-    """The id of the newest label of all when the form's page was made."""
-    new_class: bool = False
-    """Whether a class that is nearly another one is meant."""
-
-
-def read_submission(fields: Mapping[str, str], ids: Sequence[str]) -> Submission:
-    """The submission in the fields of a form.
-
-    Raises:
-        VidwatchError: an id is not a number, there is no id, or the class cannot be one.
-    """
-    if not all(is_id(text) for text in ids):
-        raise VidwatchError("an id of a video is a whole number")
-    if not ids:
-        raise VidwatchError("no clip is selected; select some with their boxes, or with x")
-    videos_once = tuple(dict.fromkeys(int(text) for text in ids))
-    seen = fields.get("seen", "")
-    # Without the field no label is newer.
-    newest = int(seen) if is_id(seen) else 10**LONGEST_ID
-    action = fields.get("action", "")
-    if action in ("accept", "unsure", "skip"):
-        return Submission(action, videos_once, newest_label=newest)  # type: ignore[arg-type]
-    is_new = "new" in fields
-    name = fields.get("other", "").strip() if action == "other" else fields.get("class", "")
-    name = fields.get("new", name)
-    if not name:
-        raise VidwatchError("no class is given")
-    if reason := why_not_a_class(class_named(name)):
-        raise VidwatchError(f"{name!r} cannot be a class: {reason}")
-    return Submission("label", videos_once, name, newest, is_new)
-
-
-def is_id(text: str) -> bool:
-    """Whether a text can be the id of a row."""
-    return text.isascii() and text.isdecimal() and len(text) <= LONGEST_ID
 
 
 class PageLabels:
@@ -81,10 +33,17 @@ class PageLabels:
         self._home = home
         self._reader = reader
         self._labels = Labels(writer, settings.load(home.settings).folders(home.root))
-        self._who = current_user()
 
-    def apply(self, submission: Submission, session: Session) -> str:
+    def apply(self, submission: Submission, session: Session, who: str) -> str:
         """Do what a form asks for, all of it or nothing; gives a message for the person.
+
+        If somebody else has labelled one of the videos otherwise since the form's page was made,
+        nothing is done, and the session has a question more.
+
+        Args:
+            submission: What the form asks for.
+            session: What the person's browser has done.
+            who: The person.
 
         Raises:
             VidwatchError: a video does not exist, failed, or has no prediction to accept.
@@ -92,7 +51,7 @@ class PageLabels:
             DatabaseError: the database cannot be written.
         """
         if submission.kind == "skip":
-            session.add(Action("skipped", submission.ids))
+            session.skip(Skip(submission.ids, datetime.now(UTC)))
             return f"{counted(len(submission.ids), 'clip')} skipped for now"
         with self._reader.begin() as connection:
             found = read_cards(connection, self._home, submission.ids)
@@ -100,13 +59,51 @@ class PageLabels:
         cards = {card.id: card for card in found}
         new = [_label(submission, video, cards.get(video)) for video in submission.ids]
         at = datetime.now(UTC)
-        given = self._labels.add(new, "page", self._who, at, new_class=submission.new_class)
-        by_video = dict(zip(submission.ids, given, strict=True))
-        session.add(Action("labelled", submission.ids, by_video))
-        return ". ".join([_summary(submission, cards), *meanwhile])
+        is_new = submission.new_class
+        seen = submission.newest_label
+        try:
+            self._labels.add(new, "page", who, at, new_class=is_new, seen=seen)
+        except OthersLabelledError as error:
+            return _ask(submission, session, cards, error.others)
+        session.count += len(submission.ids)
+        revealed = [_reveal(card) for card in found if card.is_blind]
+        return ". ".join([_summary(submission, cards), *revealed, *meanwhile])
 
-    def undo(self, session: Session) -> str:
-        """Undo the last action of a session; gives a message for the person.
+    def answer(self, name: str, session: Session, who: str, *, insists: bool) -> str:
+        """Do what the person answers to a question; gives a message for the person.
+
+        Args:
+            name: The question.
+            session: What the person's browser has done.
+            who: The person.
+            insists: Whether to label in spite of what others say. If not, only the videos that
+                nobody else has labelled get their labels.
+
+        Raises:
+            VidwatchError: as `apply`. The question stays open.
+            DatabaseError: as `apply`. The question stays open.
+        """
+        question = session.questions.get(name)
+        if question is None:
+            return "this question is not open any more; nothing was labelled"
+        submission = question.submission
+        left = {card.id for card in question.cards}
+        message = f"left as it is: {_listed([card.name for card in question.cards])}"
+        if not insists:
+            others = tuple(video for video in submission.ids if video not in left)
+            submission = replace(submission, ids=others)
+        if submission.ids:
+            done = self.apply(submission, session, who)
+            message = done if insists else f"{done}. {message[:1].upper()}{message[1:]}"
+        session.questions.pop(name, None)
+        return message
+
+    def can_undo(self, connection: Connection, session: Session, who: str) -> bool:
+        """Whether there is an action to undo."""
+        return bool(session.skips) or last_given(connection, who, session.passed) is not None
+
+    def undo(self, session: Session, who: str) -> str:
+        """Undo the last action of a person; gives a message for the person.
 
         The labels of that action are taken back, each for itself. If a label does not count any
         more, its video keeps its labels, and the message names it.
@@ -114,19 +111,20 @@ class PageLabels:
         Raises:
             DatabaseError: the database cannot be written. The action can still be undone.
         """
-        last = session.undo()
+        with self._reader.begin() as connection:
+            last = last_given(connection, who, session.passed)
+        if session.skips and (last is None or last.at < session.skips[-1].at):
+            return f"{counted(len(session.undo_skip().ids), 'clip')} shown again"
         if last is None:
-            return "there is nothing to undo in this session"
-        if last.kind == "skipped":
-            return f"{counted(len(last.ids), 'clip')} shown again"
-        given = list(last.labels.values())
-        try:
-            undone = self._labels.undo_given(given, "page", self._who, datetime.now(UTC))
-        except DatabaseError:
-            session.add(last)  # the person can try again
-            raise
+            return f"there is nothing to undo for {who}"
+        undone = self._labels.undo_given(list(last.labels), "page", who, datetime.now(UTC))
+        session.passed.add(last.at)
+        session.count = max(0, session.count - len(undone))
+        changed = {last.labels[label] for label in undone}
+        kept = [video for video in dict.fromkeys(last.labels.values()) if video not in changed]
         taken_back = f"{counted(len(undone), 'label')} taken back"
-        kept = [video for video, label in last.labels.items() if label not in undone]
+        if changed:
+            taken_back += f": {self._named(sorted(changed))}"
         if not kept:
             return taken_back
         reason = "someone has labelled it anew since then, or taken your label back"
@@ -153,10 +151,34 @@ def _label(submission: Submission, video: int, card: Card | None) -> Label:
         return Label(video, "labelled", submission.class_name, in_random_share)
     if card is None:
         raise VidwatchError(f"video {video} has no prediction that could be accepted")
+    if card.is_blind:
+        reason = "its prediction is shown when it is labelled"
+        raise VidwatchError(f"{card.title}: {reason}; give its class")
     if card.by_outgrown_starter:
         reason = "was predicted by the starter, which knows none of your classes"
         raise VidwatchError(f"{card.name} {reason}: give its class")
     return Label(video, "labelled", card.predicted, in_random_share)
+
+
+def _reveal(card: Card) -> str:
+    """What was predicted for a clip that was labelled without knowing it."""
+    predicted = f"{printable(card.predicted)} ({100 * card.probability:.1f} %)"
+    return f"{printable(card.model)} had predicted {predicted} for {card.name}"
+
+
+def _ask(
+    submission: Submission,
+    session: Session,
+    cards: Mapping[int, Card],
+    others: Mapping[int, OtherLabel],
+) -> str:
+    """Ask whether to label in spite of what others say; gives a message for the person."""
+    reports = tuple(_report(label) for label in others.values())
+    at = max(submission.newest_label, *(label.id for label in others.values()))
+    differing = tuple(cards[video] for video in others if video in cards)
+    asked = replace(submission, newest_label=at)
+    session.ask(Question(asked, differing, reports, _summary(submission, cards)))
+    return f"nothing is labelled yet, since meanwhile {_listed(reports)}: answer at the top"
 
 
 def _summary(submission: Submission, cards: Mapping[int, Card]) -> str:
@@ -181,15 +203,21 @@ def _labels_since(connection: Connection, submission: Submission) -> list[str]:
     newer = query.where(
         labels.c.video_id.in_(submission.ids), labels.c.id > submission.newest_label
     )
-    rows = connection.execute(newer.order_by(labels.c.id)).mappings()
-    return [f"Meanwhile {_report(row)}; that stays in the table, and yours counts" for row in rows]
+    rows = connection.execute(newer.order_by(labels.c.id)).mappings().all()
+    return [f"Meanwhile {_report(_other(row))}; that stays in the table" for row in rows]
 
 
-def _report(row: Any) -> str:
+def _other(row: Any) -> OtherLabel:
+    """A row of `labels`, with the video's name."""
+    columns = ("id", "shown_name", "verdict", "class", "source", "who")
+    return OtherLabel(*(row[column] for column in columns))
+
+
+def _report(label: OtherLabel) -> str:
     """What someone did by a label, such as "ann labelled a.avi dark (command)"."""
-    who = printable(row["who"])
-    name = printable(row["shown_name"])
-    if row["verdict"] == "withdrawn":
-        return f"{who} took back a label of {name} ({row['source']})"
-    label = printable(row["class"] or row["verdict"])
-    return f"{who} labelled {name} {label} ({row['source']})"
+    who = printable(label.who)
+    name = printable(label.name)
+    if label.verdict == "withdrawn":
+        return f"{who} took back a label of {name} ({label.source})"
+    given = printable(label.class_name or label.verdict)
+    return f"{who} labelled {name} {given} ({label.source})"

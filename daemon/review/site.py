@@ -3,7 +3,6 @@
 Several threads use it at the same time.
 """
 
-import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,8 +19,8 @@ from daemon.home.folder import Home
 from daemon.home.settings import Settings
 from daemon.home.texts import printable
 from daemon.review.clips import Clips
-from daemon.review.guard import is_same_secret
 from daemon.review.labelling import PageLabels
+from daemon.review.reviewers import Reviewers, is_same_secret
 from daemon.review.sessions import Session, Sessions
 from daemon.review.times import time_element
 from daemon.training.decisions import Decisions
@@ -44,6 +43,17 @@ def _templates() -> Jinja2Templates:
     return Jinja2Templates(env=env)
 
 
+# Sessions and names stay when the browser is closed.
+COOKIE_SECONDS = 400 * 24 * 3600  # browsers allow no more
+
+
+class StalePageError(HTTPException):
+    """A form was sent by a page that is not good any more; one that is made now is."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(403, f"{reason}. Nothing was changed: reload the page.")
+
+
 @dataclass
 class Site:
     """The page on one home."""
@@ -55,13 +65,12 @@ class Site:
     writer: Engine
     clips: Clips
     page_labels: PageLabels
+    reviewers: Reviewers
     sessions: Sessions = field(default_factory=Sessions)
     templates: Jinja2Templates = field(default_factory=_templates)
-    secret: str = field(default_factory=lambda: secrets.token_urlsafe(32))
-    """Is in each form of the page. Another site cannot know it."""
 
     @classmethod
-    def on(cls, home: Home, settings: Settings, port: int) -> "Site":
+    def on(cls, home: Home, settings: Settings, port: int, reviewers: Reviewers) -> "Site":
         """The page on a home, with engines of its own; `close` ends them."""
         reader = connect(home.database, read_only=True)
         writer = connect(home.database)
@@ -73,6 +82,7 @@ class Site:
             writer=writer,
             clips=Clips(home, settings),
             page_labels=PageLabels(home, reader, writer),
+            reviewers=reviewers,
         )
 
     @classmethod
@@ -106,29 +116,47 @@ class Site:
             request.state.session = self.sessions.get(request.cookies.get(self._cookie))
         return request.state.session[1]  # type: ignore[no-any-return]
 
+    def reviewer(self, request: Request) -> str | None:
+        """The name of the person at the browser; None if the browser has not said it."""
+        return self.reviewers.name(request.cookies, self.port)
+
+    def require_reviewer(self, request: Request) -> str:
+        """As `reviewer`.
+
+        Raises:
+            StalePageError: the browser has not said it.
+        """
+        if name := self.reviewer(request):
+            return name
+        raise StalePageError("The page does not know your name")
+
     def render(
         self, request: Request, template: str, status: int = 200, **context: Any
     ) -> Response:
         """A whole page, with the cookie of its session."""
         self.session(request)
         context["home"] = printable(str(self.home.root))
+        context["reviewer"] = self.reviewer(request)
+        context["secret"] = self.reviewers.form_secret
         response = self.templates.TemplateResponse(request, template, context, status_code=status)
-        response.set_cookie(
-            self._cookie, request.state.session[0], httponly=True, samesite="strict"
-        )
+        self.set_cookie(response, self._cookie, request.state.session[0])
         return response
+
+    @staticmethod
+    def set_cookie(response: Response, name: str, value: str) -> None:
+        """Have the browser keep a value, also when it is closed."""
+        response.set_cookie(name, value, max_age=COOKIE_SECONDS, httponly=True, samesite="strict")
 
     async def form(self, request: Request) -> FormData:
         """The fields of a form that this page made.
 
         Raises:
-            HTTPException: this page did not make the form.
+            StalePageError: this page did not make the form.
         """
         form = await request.form(max_files=0)
         given = form.get("secret")
-        if not isinstance(given, str) or not is_same_secret(given, self.secret):
-            text = "This form was made by an earlier start of the page, or by another site"
-            raise HTTPException(403, f"{text}: reload the page.")
+        if not isinstance(given, str) or not is_same_secret(given, self.reviewers.form_secret):
+            raise StalePageError("The page's key is another one since this page was loaded")
         return form
 
     @property

@@ -34,6 +34,7 @@ playwright = pytest.importorskip(
     "playwright.sync_api", reason="needs playwright: pip install playwright"
 )
 
+playwright.expect.set_options(timeout=15_000)  # a busy machine
 pytestmark = pytest.mark.slow
 VIDWATCH = Path(sys.executable).with_name("vidwatch")
 __all__ = ["cache"]
@@ -88,11 +89,21 @@ def page(chromium: Any, address: str) -> Iterator[Any]:
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
-    page.goto(address)
+    come(page, address)
     yield page
     page.close()
     # A test may cause a refusal on purpose.
     assert [line for line in complaints if "status of 4" not in line] == []
+
+
+def come(page: Any, address: str, name: str = "rita") -> None:
+    """Open the page for the first time, and type a name."""
+    page.goto(address)
+    playwright.expect(page.get_by_label("your name")).to_be_focused()
+    page.keyboard.type(name)
+    page.keyboard.press("Enter")
+    playwright.expect(page.locator(".reviewer b")).to_have_text(name)
+    page.wait_for_load_state("domcontentloaded")  # its script has run
 
 
 def names(page: Any) -> list[str]:
@@ -110,14 +121,14 @@ def message(page: Any, text: str) -> None:
 def test_a_clip_is_accepted_by_a_key_and_the_next_has_the_focus(
     page: Any, home: ReviewedHome
 ) -> None:
-    assert names(page) == ["first.avi", "second.avi", "third.avi", "drawn.avi"]
+    assert names(page) == ["first.avi", "second.avi", "third.avi", "clip 4"]
     assert current(page) == "first.avi"
     page.evaluate("window.stays = 'as it was'")
     page.keyboard.press("a")
     message(page, "first.avi: accepted")
     assert current(page) == "second.avi"
     assert page.evaluate("window.stays") == "as it was"
-    page.keyboard.press("Enter")
+    page.keyboard.press("a")
     message(page, "second.avi: accepted")
     assert [row[1:3] for row in home.given_labels()] == [
         ("labelled", "bright"),
@@ -163,7 +174,7 @@ def test_undo_brings_the_clip_back_and_puts_the_focus_on_it(page: Any, home: Rev
     page.keyboard.press("z")
     message(page, "1 label taken back")
     assert current(page) == "second.avi"
-    assert sorted(names(page)) == ["drawn.avi", "first.avi", "second.avi", "third.avi"]
+    assert sorted(names(page)) == ["clip 4", "first.avi", "second.avi", "third.avi"]
     assert [row[1] for row in home.given_labels()] == ["unsure", "withdrawn"]
 
 
@@ -192,7 +203,7 @@ def test_enter_in_the_field_for_many_labels_them_and_accepts_nothing(
 def test_the_random_share_is_marked(page: Any) -> None:
     marked = page.locator(".card", has_text="random share")
     assert marked.count() == 1
-    assert marked.locator("h2").inner_text().strip() == "drawn.avi"
+    assert marked.locator("h2").inner_text().strip() == "clip 4"
     assert "Drawn by chance" in marked.inner_text()
 
 
@@ -252,7 +263,7 @@ def test_a_file_that_cannot_be_read_says_so_in_the_strips_place(
 ) -> None:
     home.path(1).write_bytes(b"no video any more")
     page = chromium.new_page()
-    page.goto(address)
+    come(page, address)
     playwright.expect(page.locator("#clip-1 .problem")).to_have_text(
         re.compile("cannot be shown: not a video")
     )
@@ -264,7 +275,7 @@ def test_a_file_that_cannot_be_read_says_so_in_the_strips_place(
 def test_the_page_works_without_javascript(chromium: Any, home: ReviewedHome, address: str) -> None:
     context = chromium.new_context(java_script_enabled=False)
     page = context.new_page()
-    page.goto(address)
+    come(page, address)
     page.locator("#clip-1 button[value=accept]").click()
     message(page, "first.avi: accepted")
     page.locator("#other-2").fill("zebra")
@@ -300,6 +311,8 @@ def test_the_link_with_the_token_works_from_a_message_too(
         page = context.new_page()
         page.set_content(f'<a href="{address}?token={token.replace(" ", "%20")}">the page</a>')
         page.get_by_role("link").click()
+        page.get_by_label("your name").fill("rita")
+        page.keyboard.press("Enter")
         playwright.expect(page.locator(".card")).to_have_count(4)
         assert page.url == address
         page.keyboard.press("a")
@@ -315,7 +328,7 @@ def test_a_form_of_another_site_is_refused_by_the_browsers_headers(
 ) -> None:
     """Even with the secret, which that site cannot know."""
     page = chromium.new_page()
-    page.goto(address)
+    come(page, address)
     secret = page.locator("[name=secret]").first.get_attribute("value")
     fields = "".join(
         f'<input name={name} value="{value}">' for name, value in (("secret", secret), ("id", 1))
@@ -330,12 +343,20 @@ def test_a_form_of_another_site_is_refused_by_the_browsers_headers(
     page.close()
 
 
-def test_the_key_acts_on_the_card_that_is_marked(page: Any, home: ReviewedHome) -> None:
+def test_a_key_acts_only_where_the_focus_is_in_a_card(page: Any, home: ReviewedHome) -> None:
     page.locator("#other-3").click()
     page.keyboard.press("Escape")
     page.locator("h1").click()
     assert page.locator(".card.current h2").inner_text().strip() == "third.avi"
     page.locator(".card.current").scroll_into_view_if_needed()
+    for key in ("a", "1", "u", "s", "z", "x", "Enter", "Enter"):
+        page.keyboard.press(key)
+    page.get_by_role("link", name="History").focus()
+    page.keyboard.press("a")
+    page.wait_for_timeout(300)
+    assert home.given_labels() == []
+    assert len(names(page)) == 4
+    page.locator("#clip-3 .screen").click()
     page.keyboard.press("a")
     message(page, "third.avi: accepted")
 
@@ -344,14 +365,13 @@ def test_a_key_never_acts_on_a_card_that_is_out_of_sight(page: Any, home: Review
     page.set_viewport_size({"width": 800, "height": 500})
     page.keyboard.press("j")
     page.keyboard.press("j")
-    page.locator("h1").click()
     page.evaluate("scrollTo(0, 0)")
     marked = page.locator(".card.current h2").inner_text()
     page.keyboard.press("2")
     playwright.expect(page.locator(".card.current h2")).not_to_have_text(marked)
     assert home.given_labels() == []
     page.mouse.wheel(0, 4000)
-    page.locator("body").press("Enter")
+    page.keyboard.press("Enter")
     assert home.given_labels() == []
 
 
@@ -390,7 +410,7 @@ def test_skipped_clips_can_be_shown_again(page: Any) -> None:
 def test_a_server_that_has_ended_is_reported(chromium: Any, home: ReviewedHome) -> None:
     page = chromium.new_page()
     with served(home.site()) as address:
-        page.goto(address)
+        come(page, address)
     page.keyboard.press("a")
     message(page, "does not respond")
     page.close()
@@ -408,6 +428,7 @@ def test_nothing_sticks_out_in_light_dark_and_narrow(
     chromium: Any, address: str, home: ReviewedHome, tmp_path: Path, look: str
 ) -> None:
     page = chromium.new_page(**LOOKS[look])
+    come(page, address)
     for name in ("", "failures", "models", "history"):
         page.goto(address + name)
         if not name:
@@ -439,7 +460,7 @@ def test_real_clips_are_reviewed_with_the_installed_command(
         assert found
         assert time.monotonic() - began < 30
         page = chromium.new_page(viewport={"width": 1200, "height": 900})
-        page.goto(found[0])
+        come(page, found[0])
         name = current(page)
         playwright.expect(page.locator(".card .evidence svg").nth(2)).to_be_visible(timeout=120_000)
         assert page.locator(".card").first.locator("rect").count() == 3 * 16

@@ -246,7 +246,8 @@ def test_unsure_predictions_are_counted_until_they_are_reviewed(home: Home) -> N
         "looked_at": 1,
         "awaiting_review": 1,
     }
-    assert "100.0% of the last 7 days' predictions, 1 awaits review" in shown(home)
+    line = "100.0% of the last 7 days' predictions; 1 unsure clip without a label"
+    assert line in shown(home)
     Labels(connect(home.database), Folders(home.root)).add(
         [Label(1, "labelled", "Biking")], "page", "ann", NOW
     )

@@ -17,14 +17,16 @@ function go(card, scrolls = true) {
   if (scrolls) card.scrollIntoView({block: "nearest"});
 }
 
-const source = (card) => card.querySelector("[data-source]")?.dataset.source;
+// What tells a card from an older one of the same clip: another model is in use now, or somebody
+// has labelled the clip.
+const shown = (card) => card.dataset.picture + card.querySelector(".why").textContent;
 
 // A card that is still shown keeps its pictures. Only the hidden fields of its forms are renewed.
 function keep(fresh) {
   for (const card of fresh.querySelectorAll(".card")) {
     const old = document.getElementById(card.id);
     if (!old || card.querySelector(".error") || old.querySelector(".error")) continue;
-    if (source(card) !== source(old)) continue; // another model is in use now
+    if (shown(card) !== shown(old)) continue;
     for (const name of ["secret", "seen"]) {
       const value = card.querySelector(`[name=${name}]`).value;
       for (const field of old.querySelectorAll(`[name=${name}]`)) field.value = value;
@@ -33,12 +35,12 @@ function keep(fresh) {
   }
 }
 
-function show(html, position, wasUndone) {
+function show(html, position, wasUndone, own) {
   const page = new DOMParser().parseFromString(html, "text/html");
+  if (!page.querySelector("#message")) return refuse(page, own);
   const before = new Set(cards().map((card) => card.id));
   const marked = current()?.id;
   const fresh = page.querySelector("main");
-  if (!fresh) return showMessage(page.body.textContent);
   keep(fresh);
   showMessage(page.querySelector("#message").textContent);
   document.querySelector("main").replaceWith(document.adoptNode(fresh));
@@ -46,9 +48,43 @@ function show(html, position, wasUndone) {
   const refused = document.querySelector("[aria-invalid]");
   const back = wasUndone && cards().find((card) => !before.has(card.id));
   const still = marked && cards().find((card) => card.id === marked && !card.dataset.sent);
-  go(back || still || cards()[Math.min(position, cards().length - 1)]);
+  const next = back || still || cards()[Math.min(position, cards().length - 1)];
+  go(next);
+  // The last card is gone, and the focus with it. Where it is now, the key for undo still acts.
+  if (!next) document.getElementById("undo").focus();
   if (refused) refused.focus();
   prepare();
+}
+
+// The server did not do it, and sent the reason in the place of the queue.
+function refuse(page, own) {
+  const reason = page.querySelector(".error");
+  const text = notDone(own) + (reason || page.body).textContent.trim();
+  if (!reason || !("stale" in reason.dataset)) return showMessage(text);
+  if (isAnythingLost()) {
+    showMessage(text);
+    const button = document.createElement("button");
+    button.textContent = "reload";
+    button.addEventListener("click", () => location.reload());
+    document.getElementById("message").append(" ", button);
+    return;
+  }
+  sessionStorage.setItem("message", text.replace(": reload the page", "; the page was reloaded"));
+  location.reload();
+}
+
+// A card of which the form was not taken can be used again. The focus does not go back to it: a
+// quick person is about to press a key for the next card. So the message begins with its name.
+function notDone(card) {
+  if (!card) return "";
+  delete card.dataset.sent;
+  return `${card.querySelector("h2").textContent.trim()}: `;
+}
+
+// Whether a reload would lose what a person has typed or selected.
+function isAnythingLost() {
+  const fields = [...document.querySelectorAll("main input:not([type=hidden])")];
+  return fields.some((field) => field.type === "checkbox" ? field.checked : field.value);
 }
 
 // Forms are sent one after the other. A quick person can use the next card while the last one is
@@ -69,14 +105,17 @@ function send(form, button) {
 }
 
 async function deliver(path, data, position, own) {
+  let html;
   try {
     const body = new URLSearchParams(data);
     const response = await fetch(path, {method: "POST", body, redirect: "follow"});
-    show(await response.text(), position, path === "/undo");
+    html = await response.text();
   } catch (error) {
-    if (own) delete own.dataset.sent;
-    showMessage("The page's server does not respond. Is vidwatch review still running?");
+    const reason = "The page's server does not respond. Is vidwatch review still running?";
+    showMessage(notDone(own) + reason);
+    return;
   }
+  show(html, position, path === "/undo", own);
 }
 
 // Messages have one place. It is always in sight, and a screen reader watches it.
@@ -85,6 +124,7 @@ function showMessage(text) {
 }
 
 document.addEventListener("submit", (event) => {
+  if (event.target.method === "dialog") return;
   event.preventDefault();
   send(event.target, event.submitter);
 });
@@ -102,9 +142,9 @@ function seenCard() {
   return null;
 }
 
-function press(selector) {
-  const button = seenCard()?.querySelector(selector);
-  if (button) send(button.form, button);
+function press(selector, place = seenCard()) {
+  const button = place?.querySelector(selector);
+  if (button && !button.disabled) send(button.form, button);
 }
 
 function step(by) {
@@ -114,34 +154,53 @@ function step(by) {
 }
 
 const keys = {
-  1: () => press(".choices button[name=class]:nth-of-type(1)"),
-  2: () => press(".choices button[name=class]:nth-of-type(2)"),
-  3: () => press(".choices button[name=class]:nth-of-type(3)"),
   a: () => press("[value=accept]"),
-  Enter: () => press("[value=accept]"),
   u: () => press("[value=unsure]"),
   s: () => press("[value=skip]"),
   c: () => seenCard()?.querySelector(".another input[name=other]").focus(),
-  z: () => send(document.getElementById("undo").form),
+  z: () => press("#undo", document),
   x: () => seenCard()?.querySelector("[type=checkbox]")?.click(),
   j: () => step(1), ArrowDown: () => step(1), ArrowRight: () => step(1),
   k: () => step(-1), ArrowUp: () => step(-1), ArrowLeft: () => step(-1),
 };
+for (let n = 1; n < 10; n++) keys[n] = () => press(`.choices button[name=class]:nth-of-type(${n})`);
 
+// A person may use these letters for something else: a screen reader, or speech.
+const areKeysUsed = () => localStorage.getItem("keys") !== "off";
+
+// Keys act where the focus is in a card. Enter is none of them: it presses the button that has the
+// focus, or sends the field that is typed in, and a second Enter must not act on the next card.
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey || event.isComposing) return;
   const typing = event.target.matches("input:not([type=checkbox])");
   if (typing && event.key === "Escape") go(current());
-  if (typing) return;
-  // Enter on a button, a link, a summary or a box keeps its usual meaning.
-  const isInCard = event.target.closest(".card");
-  const hasOwnEnter = event.target.matches("button, a, summary, input");
-  if (event.key === "Enter" && (!isInCard || hasOwnEnter)) return;
-  const act = document.querySelector(".card, #undo") && keys[event.key];
+  if (typing || !areKeysUsed() || document.querySelector("dialog[open]")) return;
+  if (event.key === "?") return showKeys(event);
+  const act = event.target.closest(".card, #undo") && keys[event.key];
   if (!act) return;
   event.preventDefault();
   if (!event.repeat || /^(j|k|Arrow)/.test(event.key)) act();
 });
+
+function showKeys(event) {
+  event.preventDefault();
+  document.getElementById("keys").showModal();
+}
+
+document.addEventListener("click", (event) => {
+  if (event.target.closest("#show-keys")) showKeys(event);
+});
+
+document.getElementById("use-keys").addEventListener("change", (event) => {
+  localStorage.setItem("keys", event.target.checked ? "on" : "off");
+  showWhetherKeysAreUsed();
+});
+
+function showWhetherKeysAreUsed() {
+  document.getElementById("use-keys").checked = areKeysUsed();
+  document.body.classList.toggle("no-keys", !areKeysUsed());
+  document.getElementById("show-keys").hidden = false;
+}
 
 document.addEventListener("focusin", (event) => {
   const card = event.target.closest(".card");
@@ -199,7 +258,11 @@ function prepare() {
     if (place.querySelector("a")) observer.observe(place);
   }
   count();
+  showWhetherKeysAreUsed();
 }
 
 prepare();
 go(cards()[0], false);
+const kept = sessionStorage.getItem("message");
+if (kept) showMessage(kept);
+sessionStorage.removeItem("message");
