@@ -163,7 +163,13 @@ def test_a_kill_before_and_after_a_duplicate_is_removed(ordeal: Ordeal, step: st
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("times", [1, 4])
 @pytest.mark.parametrize("step", DROPPING)
-def test_a_kill_at_a_step_of_dropping(ordeal: Ordeal, step: str, times: int) -> None:
-    kill_while_dropping(ordeal, step, 1 if "drop:" in step or "Drops" in step else times)
+def test_a_kill_at_a_step_of_dropping(ordeal: Ordeal, step: str) -> None:
+    kill_while_dropping(ordeal, step)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("times", [3, 6])
+@pytest.mark.parametrize("step", [step for step in DROPPING if "_remove" in step or "oors" in step])
+def test_a_kill_at_a_step_of_dropping_one_of_several(ordeal: Ordeal, step: str, times: int) -> None:
+    kill_while_dropping(ordeal, step, times)
