@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 
@@ -19,7 +19,6 @@ from learner.safe_open import VideoError
 from learner.spec import ClipSpec
 from learner.video import DECODER, Clip
 
-# Magic, token, kind, cut short, bytes of text, errno, frames read, read share, SHA-256.
 _HEAD = struct.Struct("<8sQBBHiId32s")
 # Another one whenever what is sent changes: an upgrade may come while the daemon runs.
 _MAGIC = b"vwreply1"
@@ -69,6 +68,44 @@ class Failure:
         return cls(Kind.ERROR, f"{type(error).__name__}: {error}")
 
 
+class Head(NamedTuple):
+    """What a reply begins with; a field that its kind does not need is 0."""
+
+    token: int
+    """Of the job."""
+    kind: int
+    cut_short: int = 0
+    """0 or 1."""
+    length: int = 0
+    """Bytes of the text that follows."""
+    errno: int = 0
+    frames_read: int = 0
+    read_share: float = 0.0
+    sha256: bytes = b""
+
+    def to_bytes(self) -> bytes:
+        """As it is sent."""
+        return _HEAD.pack(_MAGIC, *self)
+
+    @classmethod
+    def from_bytes(cls, data: bytes | bytearray) -> Self:
+        """A head that was sent.
+
+        Raises:
+            BadReplyError: it is none.
+        """
+        magic, *fields = _HEAD.unpack(data)
+        head = cls(*fields)
+        if magic != _MAGIC or head.kind not in list(Kind) or head.cut_short > 1:
+            raise BadReplyError
+        has_text = head.kind not in (Kind.READY, Kind.CLIP)
+        if head.length > (_MOST_TEXT if has_text else 0):
+            raise BadReplyError
+        if not has_text and (head.cut_short or head.errno):
+            raise BadReplyError
+        return head
+
+
 class BadReplyError(Exception):
     """A decoder sent something else than a reply."""
 
@@ -86,14 +123,20 @@ def send(pipe: _Pipe, token: int, reply: Clip | Failure | None) -> None:
         reply: None says that the process is ready.
     """
     if reply is None:
-        _write(pipe, _HEAD.pack(_MAGIC, token, Kind.READY, 0, 0, 0, 0, 0.0, b""))
+        _write(pipe, Head(token, Kind.READY).to_bytes())
     elif isinstance(reply, Failure):
         text = _cut(reply.text)
-        numbers = (reply.kind, reply.cut_short, len(text), reply.errno, 0, 0.0)
-        _write(pipe, _HEAD.pack(_MAGIC, token, *numbers, b"") + text)
+        head = Head(token, reply.kind, int(reply.cut_short), len(text), reply.errno)
+        _write(pipe, head.to_bytes() + text)
     else:
-        fields = (Kind.CLIP, 0, 0, 0, reply.frames_read, reply.read_share)
-        _write(pipe, _HEAD.pack(_MAGIC, token, *fields, bytes.fromhex(reply.sha256)))
+        head = Head(
+            token,
+            Kind.CLIP,
+            frames_read=reply.frames_read,
+            read_share=reply.read_share,
+            sha256=bytes.fromhex(reply.sha256),
+        )
+        _write(pipe, head.to_bytes())
         send_arrays(pipe, reply)
 
 
@@ -117,27 +160,34 @@ def receive(
     Raises:
         BadReplyError: it is none.
     """
-    head = bytearray(_HEAD.size)
-    read(memoryview(head))
-    magic, found, number, cut_short, length, code, frames_read, share, sha256 = _HEAD.unpack(head)
-    if (magic, found) != (_MAGIC, token):
+    data = bytearray(_HEAD.size)
+    read(memoryview(data))
+    head = Head.from_bytes(data)
+    if head.token != token:
         raise BadReplyError
-    if number not in list(Kind) or cut_short > 1 or length > _MOST_TEXT:
-        raise BadReplyError
-    kind = Kind(number)
-    if kind in (Kind.READY, Kind.CLIP) and (length or cut_short or code):
-        raise BadReplyError
-    if kind == Kind.READY:
+    if head.kind == Kind.READY:
         return None
-    if kind != Kind.CLIP:
-        text = bytearray(length)
+    if head.kind != Kind.CLIP:
+        text = bytearray(head.length)
         read(memoryview(text))
         shown = shortened(text.decode("utf-8", "replace"), _MOST_SHOWN)
-        return Failure(kind, shown or "no reason given", code, bool(cut_short))
-    if not 1 <= frames_read <= spec.frames or not 0 < share <= 1:  # NaN is neither
+        return Failure(
+            Kind(head.kind), shown or "no reason given", head.errno, bool(head.cut_short)
+        )
+    is_count = 1 <= head.frames_read <= spec.frames
+    is_share = 0 < head.read_share <= 1  # not if it is no number
+    if not is_count or not is_share:
         raise BadReplyError
     frames, motion = _receive_arrays(read, spec)
-    return Clip(frames, spec.frames, frames_read, DECODER, sha256.hex(), share, motion)
+    return Clip(
+        frames,
+        frames_asked=spec.frames,
+        frames_read=head.frames_read,
+        decoder=DECODER,
+        sha256=head.sha256.hex(),
+        read_share=head.read_share,
+        motion=motion,
+    )
 
 
 def _receive_arrays(
