@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 
@@ -20,7 +20,6 @@ from learner.safe_open import VideoError
 from learner.spec import ClipSpec
 from learner.video import DECODER, Clip
 
-# Magic, token, kind, cut short, bytes of text, errno, frames read, read share, time, SHA-256.
 _HEAD = struct.Struct("<8sQBBHiIdq32s")
 # Another one whenever what is sent changes: an upgrade may come while the daemon runs.
 _MAGIC = b"vwreply1"
@@ -73,6 +72,46 @@ class Failure:
         return cls(Kind.ERROR, f"{type(error).__name__}: {error}")
 
 
+class Head(NamedTuple):
+    """What a reply begins with. A field that its kind does not need has its default."""
+
+    token: int
+    """Of the job."""
+    kind: int
+    cut_short: int = 0
+    """0 or 1."""
+    length: int = 0
+    """Bytes of the text that follows."""
+    errno: int = 0
+    frames_read: int = 0
+    read_share: float = 0.0
+    recorded: int = _NO_TIME
+    """As `Clip.recorded`; `_NO_TIME` if that is not known."""
+    sha256: bytes = b""
+
+    def to_bytes(self) -> bytes:
+        """As it is sent."""
+        return _HEAD.pack(_MAGIC, *self)
+
+    @classmethod
+    def from_bytes(cls, data: bytes | bytearray) -> Self:
+        """A head that was sent.
+
+        Raises:
+            BadReplyError: it is none.
+        """
+        magic, *fields = _HEAD.unpack(data)
+        head = cls(*fields)
+        if magic != _MAGIC or head.kind not in list(Kind) or head.cut_short > 1:
+            raise BadReplyError
+        if head.length > (0 if head.kind in (Kind.READY, Kind.HASH) else _MOST_TEXT):
+            raise BadReplyError
+        is_failure = head.kind not in (Kind.READY, Kind.CLIP, Kind.HASH)
+        if not is_failure and (head.cut_short or head.errno):
+            raise BadReplyError
+        return head
+
+
 class BadReplyError(Exception):
     """A decoder sent something else than a reply."""
 
@@ -90,19 +129,25 @@ def send(pipe: _Pipe, token: int, reply: Clip | str | Failure | None) -> None:
         reply: A text is a SHA-256 in hexadecimal; None says that the process is ready.
     """
     if reply is None:
-        _write(pipe, _HEAD.pack(_MAGIC, token, Kind.READY, 0, 0, 0, 0, 0.0, _NO_TIME, b""))
+        _write(pipe, Head(token, Kind.READY).to_bytes())
     elif isinstance(reply, Failure):
         text = _cut(reply.text)
-        numbers = (reply.kind, reply.cut_short, len(text), reply.errno, 0, 0.0, _NO_TIME)
-        _write(pipe, _HEAD.pack(_MAGIC, token, *numbers, b"") + text)
+        head = Head(token, reply.kind, int(reply.cut_short), len(text), reply.errno)
+        _write(pipe, head.to_bytes() + text)
     elif isinstance(reply, str):
-        fields = (Kind.HASH, 0, 0, 0, 0, 0.0, _NO_TIME)
-        _write(pipe, _HEAD.pack(_MAGIC, token, *fields, bytes.fromhex(reply)))
+        _write(pipe, Head(token, Kind.HASH, sha256=bytes.fromhex(reply)).to_bytes())
     else:
         camera = _cut(reply.camera or "")
-        recorded = _NO_TIME if reply.recorded is None else reply.recorded
-        fields = (Kind.CLIP, 0, len(camera), 0, reply.frames_read, reply.read_share, recorded)
-        _write(pipe, _HEAD.pack(_MAGIC, token, *fields, bytes.fromhex(reply.sha256)) + camera)
+        head = Head(
+            token,
+            Kind.CLIP,
+            length=len(camera),
+            frames_read=reply.frames_read,
+            read_share=reply.read_share,
+            recorded=_NO_TIME if reply.recorded is None else reply.recorded,
+            sha256=bytes.fromhex(reply.sha256),
+        )
+        _write(pipe, head.to_bytes() + camera)
         send_arrays(pipe, reply)
 
 
@@ -126,48 +171,38 @@ def receive(
     Raises:
         BadReplyError: it is none.
     """
-    head = bytearray(_HEAD.size)
-    read(memoryview(head))
-    magic, found, number, cut_short, length, code, *rest = _HEAD.unpack(head)
-    frames_read, share, recorded, sha256 = rest
-    if (magic, found) != (_MAGIC, token):
+    data = bytearray(_HEAD.size)
+    read(memoryview(data))
+    head = Head.from_bytes(data)
+    if head.token != token:
         raise BadReplyError
-    if number not in list(Kind) or cut_short > 1 or length > _MOST_TEXT:
-        raise BadReplyError
-    kind = Kind(number)
-    if kind in (Kind.READY, Kind.CLIP, Kind.HASH) and (cut_short or code):
-        raise BadReplyError
-    if kind in (Kind.READY, Kind.HASH) and length:
-        raise BadReplyError
-    if kind == Kind.READY:
+    if head.kind == Kind.READY:
         return None
-    hashed: str = sha256.hex()
-    if kind == Kind.HASH:
-        return hashed
-    text = _receive_text(read, length, _MOST_SHOWN if kind != Kind.CLIP else LONGEST_TEXT)
-    if kind != Kind.CLIP:
-        return Failure(kind, text or "no reason given", code, bool(cut_short))
-    if not 1 <= frames_read <= spec.frames or not 0 < share <= 1:  # NaN is neither
+    if head.kind == Kind.HASH:
+        return head.sha256.hex()
+    text = bytearray(head.length)
+    read(memoryview(text))
+    shown = shortened(text.decode("utf-8", "replace"), _MOST_SHOWN)
+    if head.kind != Kind.CLIP:
+        return Failure(
+            Kind(head.kind), shown or "no reason given", head.errno, bool(head.cut_short)
+        )
+    is_count = 1 <= head.frames_read <= spec.frames
+    is_share = 0 < head.read_share <= 1  # not if it is no number
+    if not is_count or not is_share:
         raise BadReplyError
     frames, motion = _receive_arrays(read, spec)
     return Clip(
-        frames=frames,
+        frames,
         frames_asked=spec.frames,
-        frames_read=frames_read,
+        frames_read=head.frames_read,
         decoder=DECODER,
-        sha256=hashed,
-        read_share=share,
+        sha256=head.sha256.hex(),
+        read_share=head.read_share,
         motion=motion,
-        recorded=None if recorded == _NO_TIME else recorded,
-        camera=text or None,
+        recorded=None if head.recorded == _NO_TIME else head.recorded,
+        camera=shown[:LONGEST_TEXT] or None,
     )
-
-
-def _receive_text(read: Callable[[memoryview], None], length: int, most: int) -> str:
-    """A text of so many bytes, in at most so many characters that can be shown."""
-    text = bytearray(length)
-    read(memoryview(text))
-    return shortened(text.decode("utf-8", "replace"), most)
 
 
 def _receive_arrays(

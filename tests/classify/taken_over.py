@@ -21,7 +21,7 @@ from typing import Any
 from daemon.classify import decoder
 from daemon.classify.job import Job, Orders
 from daemon.classify.reading import read
-from daemon.classify.reply import _HEAD, _MAGIC, Failure, Kind
+from daemon.classify.reply import Failure, Head, Kind
 from learner.spec import ClipSpec
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -49,8 +49,7 @@ token = 0
 def head(
     kind: int, text: int = 0, frames_read: int = 1, share: float = 1.0, code: int = 0
 ) -> bytes:
-    numbers = (kind, 0, text, code, frames_read, share, 0)
-    return _HEAD.pack(_MAGIC, token, *numbers, bytes(32))
+    return Head(token, kind, 0, text, code, frames_read, share).to_bytes()
 
 
 def send(pipe: int, data: bytes) -> None:
@@ -153,7 +152,7 @@ DEEDS: dict[str, Deed] = {
     "a permanent error": lambda pipe, folder: send(pipe, head(Kind.NOT_READ, 3, code=13) + b"no!"),
     "that it can start a thread": lambda pipe, folder: threaded(pipe),
     "the reply to another file": lambda pipe, folder: send(
-        pipe, _HEAD.pack(_MAGIC, 7, Kind.CLIP, 0, 0, 0, 1, 1.0, 0, bytes(32)) + FRAMES
+        pipe, Head(7, Kind.CLIP, frames_read=1, read_share=1.0).to_bytes() + FRAMES
     ),
     # How it ends.
     "killed while it sends": die_sending,

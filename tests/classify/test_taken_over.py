@@ -15,9 +15,9 @@ from daemon.classify.decoding import Decoders, DecoderSettings, Undecoded
 from learner.video import Clip
 
 PROGRAM = Path(__file__).with_name("taken_over.py")
-SECONDS = 5.0
+SECONDS = 3.0
 NO_CLIP = Undecoded("crashed", "its decoder sent something that is no clip")
-SLOW = Undecoded("crashed", "decoding took longer than 5 s (decode_seconds)")
+SLOW = Undecoded("crashed", "decoding took longer than 3 s (decode_seconds)")
 Decode = Callable[[str], Clip | Undecoded]
 
 
