@@ -49,7 +49,7 @@ def test_sidecars_go_on_with_a_clip_that_is_labelled_and_those_left_are_named(
     daemon: Daemon,
 ) -> None:
     daemon.start()
-    daemon.wait_for(lambda status: status["model"] is not None)
+    daemon.wait_for(lambda status: status["daemon"]["state"] == "running")
     for number in (1, 2):
         made = drop(daemon.root, f"{number}.avi", number)
         (daemon.inbox / f"{number}.THM").write_text(str(number))
@@ -74,7 +74,7 @@ def test_sidecars_go_on_with_a_clip_that_is_labelled_and_those_left_are_named(
 
 def test_a_picture_waits_for_the_clip_that_a_camera_sends_after_it(daemon: Daemon) -> None:
     daemon.start()
-    daemon.wait_for(lambda status: status["model"] is not None)
+    daemon.wait_for(lambda status: status["daemon"]["state"] == "running")
     (daemon.inbox / "event.jpg").write_text("picture")
     time.sleep(3)  # longer than the settle time and a search
     assert daemon.query("SELECT count(*) FROM videos") == [(0,)]

@@ -43,7 +43,7 @@ def test_a_terminal_that_is_closed_ends_the_daemon_cleanly(
 ) -> None:
     log = tmp_path / "log" if to_a_file else None
     terminal = start_in_terminal(daemon, log)
-    daemon.wait_for(lambda status: status["daemon"]["running"] and status["model"] is not None)
+    daemon.wait_for(lambda status: status["daemon"]["state"] == "running")
     os.close(terminal)
     assert daemon.process
     assert daemon.process.wait(SLOWEST) == 0
@@ -57,7 +57,7 @@ def test_a_terminal_that_is_closed_ends_the_daemon_cleanly(
 
 def test_a_service_logs_it_and_goes_on(daemon: Daemon) -> None:
     daemon.start()
-    daemon.wait_for(lambda status: status["model"] is not None)
+    daemon.wait_for(lambda status: status["daemon"]["state"] == "running")
     assert daemon.process
     daemon.process.send_signal(signal.SIGHUP)
     time.sleep(2)
@@ -74,7 +74,7 @@ def test_nohup_is_obeyed(daemon: Daemon, tmp_path: Path) -> None:
         terminal = start_in_terminal(daemon, tmp_path / "log")
     finally:
         signal.signal(signal.SIGHUP, before)
-    daemon.wait_for(lambda status: status["model"] is not None)
+    daemon.wait_for(lambda status: status["daemon"]["state"] == "running")
     os.close(terminal)
     time.sleep(2)
     assert daemon.process
