@@ -17,6 +17,7 @@ cache=/var/cache/vidwatch
 units=/etc/systemd/system
 python=${PYTHON:-/usr/bin/python3}
 backup=
+aside=$program/venv.before
 
 say() { echo "install.sh: $*"; }
 fail() { echo "install.sh: $*" >&2; exit 1; }
@@ -91,6 +92,8 @@ why_unusable() {
 
 back_up() {
     [ -e "$home/vidwatch.db" ] || return 0
+    # Without the user, no version has run here: the home was carried here from another system.
+    id vidwatch >/dev/null 2>&1 || return 0
     backup=$home/backups/before-upgrade-$(date -u +%Y%m%dT%H%M%SZ).db
     if as_service --version >/dev/null 2>&1; then
         as_service backup --to "$backup"
@@ -111,11 +114,13 @@ put_program() {
     reason=$(why_unusable)
     if [ -n "$reason" ]; then
         say "the environment $program/venv cannot be used ($reason): making it anew with Python $version"
-        rm -rf "$program/venv"
+        rm -rf "$aside"
+        mv "$program/venv" "$aside"
     fi
     [ -e "$program/venv" ] || "$python" -m venv "$program/venv"
     # /tmp is often in memory, and too small for PyTorch's gigabytes.
     TMPDIR=/var/tmp "$program/venv/bin/python" -m pip install --no-cache-dir "$source"
+    rm -rf "$aside"
     install -m 644 "$source/README.md" "$program/README.md"
     mkdir -p /usr/local/bin
     if is_ours /usr/local/bin/vidwatch || [ ! -e /usr/local/bin/vidwatch ]; then
@@ -155,6 +160,10 @@ put_unit() {
 }
 
 tell_way_back() {
+    if [ -e "$aside" ]; then
+        rm -rf "$program/venv"
+        mv "$aside" "$program/venv"
+    fi
     [ "$is_upgrade" = yes ] || { say "the installation failed; correct the error above, and run it again" >&2; exit 1; }
     cat >&2 <<END
 install.sh: the upgrade failed, and the service is down. Clips wait in the inbox; no data is lost.
