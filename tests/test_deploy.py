@@ -240,6 +240,34 @@ def test_an_environment_that_died_with_its_python_is_made_anew(
 
 
 @pytest.mark.slow
+def test_a_home_that_was_carried_here_is_installed(system: System) -> None:
+    """Its database is there, and the user is not."""
+    assert system.install().returncode == 0
+    assert system.install("--uninstall").returncode == 0
+    system.run("userdel vidwatch")
+    assert system.run(f"{PYTHON} -m venv /{PROGRAM}/venv").returncode == 0
+    (packages,) = (system.root / PROGRAM / "venv/lib").glob("python*/site-packages")
+    (packages / "of-the-tests.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    done = system.install()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert system.mode(f"{HOME}/vidwatch.db").endswith("vidwatch vidwatch")
+
+
+@pytest.mark.slow
+def test_an_environment_is_put_back_if_the_new_one_cannot_be_made(system: System) -> None:
+    assert system.install().returncode == 0
+    remove_python(system)
+    before = (system.root / PROGRAM / "venv/bin/python").readlink()
+    script = shlex.quote(str(system.source / "deploy/install.sh"))
+    done = system.run(
+        f"echo broken > {shlex.quote(str(system.source))}/pyproject.toml; sh {script}"
+    )
+    assert done.returncode == 1
+    assert (system.root / PROGRAM / "venv/bin/python").readlink() == before
+    assert not (system.root / PROGRAM / "venv.before").exists()
+
+
+@pytest.mark.slow
 def test_what_it_cannot_use_is_named_before_anything_is_changed(system: System) -> None:
     pythons = {
         "old": 'case "$*" in *print*) echo 3.8;; *) exit 1;; esac',
