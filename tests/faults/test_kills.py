@@ -115,7 +115,7 @@ def test_a_kill_at_a_step(ordeal: Ordeal, step: str, all_of_it: bool) -> None:
 DROPPING = [
     f"{function}:{when}"
     for function in (
-        "daemon.classify.decoding:_hash",  # in a decoder: the daemon goes on
+        "daemon.classify.reading:read",  # in a decoder: the daemon goes on
         "daemon.database.predictions:Predictions.record_copies",
         "daemon.classify.dropping:Dropping.drop",
         "daemon.database.drops:Drops.begin",

@@ -75,7 +75,7 @@ def by_csv(ordeal: Ordeal, video: int) -> str:
 
 def on_the_page(ordeal: Ordeal, video: int) -> str:
     page = PageLabels(ordeal.home, ordeal.engine, ordeal.engine)
-    page.apply(Submission("label", (video,), "Skiing"), Session())
+    page.apply(Submission("label", (video,), "Skiing"), Session(), "ann")
     return "page"
 
 
