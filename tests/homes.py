@@ -40,6 +40,7 @@ class MadeHome:
         model: The name of the model that predicts.
         classes: Its classes, in the order of the logits.
         review_share: The share of the videos that is drawn for people to review.
+        tree: Whether files keep the sub-folders of the inbox.
     """
 
     def __init__(
@@ -50,13 +51,14 @@ class MadeHome:
         model: str = "starter",
         classes: Sequence[str] = CLASSES,
         review_share: float = 0.0,
+        tree: bool = False,
     ) -> None:
         self.home = Home.at(root)
         self.home.create()
         upgrade(self.home.database)
         self.root = self.home.root
         self.inbox = self.home.inbox
-        self.folders = Folders(self.root)
+        self.folders = Folders(self.root, tree=tree)
         self.engine = connect(self.home.database)
         self.queue = Queue(self.engine, "me")
         self.predictions = Predictions(self.engine, review_share)

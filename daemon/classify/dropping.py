@@ -68,7 +68,8 @@ class Dropping:
     def may_drop(self, move: Move) -> bool:
         """Whether a file that is to be moved is a duplicate in the inbox."""
         is_duplicate = move.copy_of is not None
-        goes_there = os.path.dirname(move.destination) == self._folders.duplicates()
+        # Perhaps into a folder of it: with `filed_as = "tree"` it keeps those of the inbox.
+        goes_there = move.destination.startswith(self._folders.duplicates() + b"/")
         return is_duplicate and goes_there and self._folders.is_in_inbox(move.path)
 
     def finish(self, begun: Sequence[Move], now: datetime) -> list[Move]:

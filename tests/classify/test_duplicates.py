@@ -49,8 +49,10 @@ class Counting:
 class Desk(House):
     """A home whose decoders are watched."""
 
-    def __init__(self, root: Path, decoders: Decoders, duplicates: str = "keep") -> None:
-        super().__init__(root, decoders, duplicates)
+    def __init__(
+        self, root: Path, decoders: Decoders, duplicates: str = "keep", *, tree: bool = False
+    ) -> None:
+        super().__init__(root, decoders, duplicates, tree=tree)
         self.reader = Counting(decoders)
         self.pipeline.use(replace(self.predictor, reader=self.reader))
 
@@ -143,6 +145,18 @@ def test_drop_removes_a_copy_and_its_row_says_so(drop: Desk) -> None:
         assert drop.state(2 + number) == ("filed", 1, True)
     assert drop.files() == {"classified/dark/a.avi"}
     assert all(row.finished_at and row.error is None for row in drop.rows())
+
+
+def test_drop_removes_a_copy_in_a_folder_of_the_inbox_if_trees_are_kept(
+    tmp_path: Path, decoders: Decoders
+) -> None:
+    drop = Desk(tmp_path, decoders, "drop", tree=True)
+    drop.drop("cam1/a.avi")
+    drop.work()
+    drop.again("classified/dark/cam1/a.avi", "cam2/2026/a.avi")
+    drop.work()
+    assert drop.state(2) == ("filed", 1, True)
+    assert drop.files() == {"classified/dark/cam1/a.avi"}
 
 
 def test_leave_leaves_a_copy_and_looks_at_it_no_more(leave: Desk) -> None:

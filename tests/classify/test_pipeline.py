@@ -81,8 +81,10 @@ class House(MadeHome):
     Each round is an hour later, so that no test waits for a pause.
     """
 
-    def __init__(self, root: Path, decoders: Decoders, duplicates: str = "keep") -> None:
-        super().__init__(root, now=START, model="m", classes=["dark", "red"])
+    def __init__(
+        self, root: Path, decoders: Decoders, duplicates: str = "keep", *, tree: bool = False
+    ) -> None:
+        super().__init__(root, now=START, model="m", classes=["dark", "red"], tree=tree)
         self.predictions = Predictions(self.engine, leave_duplicates=duplicates == "leave")
         self.classify = Brightness()
         self.may_begin = True
