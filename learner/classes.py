@@ -36,6 +36,11 @@ def is_system_folder(name: str) -> bool:
     return normal_name(name).lower() in SYSTEM_FOLDERS
 
 
+def is_no_class(folder: str) -> bool:
+    """Whether a folder among class folders is none, by its name: hidden, or a system's."""
+    return folder.startswith(".") or is_system_folder(folder)
+
+
 def is_no_clip(name: str) -> bool:
     """Whether a file among clips is none, by its name: hidden, a system's, or a sidecar."""
     name = name.lower()

@@ -14,7 +14,7 @@ import torch
 
 from learner import files
 from learner.cache import Cache, Shelf
-from learner.classes import class_named, is_no_clip, is_system_folder, normal_name, why_not_a_class
+from learner.classes import class_named, is_no_class, is_no_clip, normal_name, why_not_a_class
 from learner.classifier import Classifier, decoded
 from learner.errors import VidwatchError
 from learner.folders import walk
@@ -295,11 +295,7 @@ def _unreadable(skipped: dict[str, str], count: int) -> str:
 
 
 def _class_folders(root: Path) -> set[str]:
-    return {path.name for path in root.iterdir() if path.is_dir() and not _is_left_alone(path.name)}
-
-
-def _is_left_alone(name: str) -> bool:
-    return name.startswith(".") or is_system_folder(name)
+    return {path.name for path in root.iterdir() if path.is_dir() and not is_no_class(path.name)}
 
 
 def _files(root: Path) -> Iterator[Path]:
@@ -313,7 +309,7 @@ def _files(root: Path) -> Iterator[Path]:
 
 
 def _is_shown(folder: bytes) -> bool:
-    return not _is_left_alone(os.fsdecode(folder.rpartition(b"/")[2]))
+    return not is_no_class(os.fsdecode(folder.rpartition(b"/")[2]))
 
 
 def _warn_of(error: OSError) -> None:

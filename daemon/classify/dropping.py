@@ -20,14 +20,13 @@ from daemon.home.folders import Folders
 from daemon.home.identity import (
     Identity,
     Version,
-    display_name,
     lies_at,
     open_for_writing,
     version_of,
     version_of_open,
 )
 from daemon.home.moving import numbered, sync_folders
-from daemon.home.texts import printable
+from daemon.home.texts import printable, shown
 from learner.folders import new_name
 
 log = logging.getLogger(__name__)
@@ -110,7 +109,7 @@ class Dropping:
         for move in dropped:
             text = "%s: removed, video %d has the same content in %s (id=%d)"
             first = printable(os.fsdecode(proofs[move.id].first))
-            log.info(text, _shown(move.path), move.copy_of, first, move.id)
+            log.info(text, shown(move.path), move.copy_of, first, move.id)
         return [move for move in moves if move not in dropped]
 
     def _is_there(self, move: Move) -> bool:
@@ -141,7 +140,7 @@ class Dropping:
         except OSError as error:
             text = "%s: kept, it cannot be compared with %s (%s)"
             shown = printable(os.fsdecode(first))
-            log.warning(text, _shown(move.path), shown, error.strerror)
+            log.warning(text, shown(move.path), shown, error.strerror)
             return None
         return _Proof(first, *versions)
 
@@ -161,7 +160,7 @@ class Dropping:
                 doors.remove(hidden)
                 return True
         except OSError as error:
-            log.warning("%s: cannot be removed (%s)", _shown(move.path), error.strerror)
+            log.warning("%s: cannot be removed (%s)", shown(move.path), error.strerror)
         with contextlib.suppress(OSError):  # `vidwatch check` finds it
             self._give_name_back(move)
         return False
@@ -205,7 +204,3 @@ def _hidden_begin(move: Move) -> str:
 
 def _hidden_name(move: Move) -> str:
     return new_name(f"{move.identity.inode}-{move.identity.size}-")
-
-
-def _shown(path: bytes) -> str:
-    return printable(display_name(path))

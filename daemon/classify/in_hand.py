@@ -19,8 +19,8 @@ from daemon.database.contents import Contents
 from daemon.database.queue import ATTEMPTS, Queue
 from daemon.database.records import Claimed, Copy
 from daemon.home.folders import Folders
-from daemon.home.identity import Identity, display_name
-from daemon.home.texts import printable
+from daemon.home.identity import Identity
+from daemon.home.texts import shown
 from learner.video import Clip
 
 log = logging.getLogger(__name__)
@@ -146,7 +146,7 @@ class InHand:
 
     def fail(self, video: Claimed, reason: str) -> None:
         """Note that there will be no prediction of a video."""
-        log.warning("%s: failed, %s (id=%d)", _shown(video.path), reason, video.id)
+        log.warning("%s: failed, %s (id=%d)", shown(video.path), reason, video.id)
         self._queue.fail(video.id, reason, self._folders.failed(video.path))
 
     def _all(self) -> list[Claimed]:
@@ -179,13 +179,13 @@ class InHand:
             self._queue.release([video.id])  # it was renamed before it could be opened
         elif not self._versions.is_settled(video, version, _gave(outcome)):
             text = "%s: touched while it was read, is read again (id=%d)"
-            log.info(text, _shown(path), video.id)
+            log.info(text, shown(path), video.id)
             self._queue.hold(video.id, now + READ_AGAIN)
         elif _is_short(outcome) and (
             until := complete_at(video.changed_at, now, self._patience.completion)
         ):
             text = "%s: cut short, read again later in case it is still arriving (id=%d)"
-            log.info(text, _shown(path), video.id)
+            log.info(text, shown(path), video.id)
             changed = seen_change(video.changed_at, now)
             self._queue.hold(video.id, until, CUT_SHORT, changed_at=changed)
         elif isinstance(outcome, Undecoded):
@@ -204,7 +204,7 @@ class InHand:
             if attempts >= ATTEMPTS:
                 self.fail(video, f"{reason}; given up after {ATTEMPTS} attempts")
                 return
-        log.warning("%s: %s, is tried again (id=%d)", _shown(video.path), reason, video.id)
+        log.warning("%s: %s, is tried again (id=%d)", shown(video.path), reason, video.id)
         if outcome.kind == "later":
             self._queue.postpone([video.id], reason, now)
         elif outcome.kind == "again":
@@ -227,7 +227,3 @@ def _is_short(outcome: Clip | str | Undecoded) -> bool:
     if isinstance(outcome, Undecoded):
         return outcome.cut_short
     return isinstance(outcome, Clip) and outcome.read_share < 1
-
-
-def _shown(path: bytes) -> str:
-    return printable(display_name(path))

@@ -19,8 +19,8 @@ from daemon.database.predictions import Predictions
 from daemon.database.queue import Queue
 from daemon.database.records import Claimed, Copy, VideoPrediction
 from daemon.home.folders import Folders
-from daemon.home.identity import display_name, is_there
-from daemon.home.texts import printable
+from daemon.home.identity import is_there
+from daemon.home.texts import shown
 from learner.errors import VidwatchError
 from learner.recording import recorded
 from learner.video import Clip
@@ -146,7 +146,7 @@ class Pipeline:
         for video_id, path in self._queue.missing(now, self._settings.grace):
             if self._settings.inbox_is_there() and not is_there(path):
                 reason = "vanished before it could be read"
-                log.warning("%s: %s (id=%d)", _shown(path), reason, video_id)
+                log.warning("%s: %s (id=%d)", shown(path), reason, video_id)
                 self._queue.give_up(video_id, reason, now)
 
     def _claim(self, free_slots: int, now: datetime) -> None:
@@ -183,7 +183,7 @@ class Pipeline:
             if original:
                 _log_copy(found, original)
             else:
-                log.info("%s: %s (id=%d)", _shown(found.path), _described(found), found.video_id)
+                log.info("%s: %s (id=%d)", shown(found.path), _described(found), found.video_id)
 
     def _gone(self, predicted: Sequence[VideoPrediction]) -> list[First]:
         """The first videos of these contents whose files are gone."""
@@ -208,13 +208,9 @@ class Pipeline:
         ]
 
 
-def _shown(path: bytes) -> str:
-    return printable(display_name(path))
-
-
 def _log_copy(found: VideoPrediction | Copy, original: int) -> None:
     text = "%s: a duplicate of video %d, whose prediction counts (id=%d)"
-    log.info(text, _shown(found.path), original, found.video_id)
+    log.info(text, shown(found.path), original, found.video_id)
 
 
 def _described(found: VideoPrediction) -> str:

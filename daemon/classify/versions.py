@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 from daemon.database.queue import Queue
 from daemon.database.records import Claimed
-from daemon.home.identity import Version, display_name, version_of
-from daemon.home.texts import printable
+from daemon.home.identity import Version, version_of
+from daemon.home.texts import shown
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class Versions:
             return None
         if version is None or not version.identity.has_numbers_of(video.identity):
             text = "%s: gone or changed while in hand, waits to be found whole (id=%d)"
-            log.info(text, printable(display_name(path)), video.id)
+            log.info(text, shown(path), video.id)
             self._queue.wait(video.id, now + self._grace)
             return None
         return version

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 
+from daemon.home.identity import display_name
 from learner.prediction import LEAST_FAMILIARITY
 
 
@@ -14,6 +15,11 @@ def printable(text: str) -> str:
         # As bytes of a path, whatever the locale's encoding is: not by `os.fsencode`.
         text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(_escaped(character) for character in text)
+
+
+def shown(path: bytes) -> str:
+    """The name of the file at a path, for a line of a log: as `printable`, without its folder."""
+    return printable(display_name(path))
 
 
 def with_source(name: str, source: str | None) -> str:

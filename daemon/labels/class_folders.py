@@ -20,7 +20,7 @@ from daemon.home.folders import UNSURE, ClassFolder, Folders, Found, sub_folder
 from daemon.home.identity import Identity, display_name, is_there, lies_at
 from daemon.home.names import OtherNames
 from daemon.home.sidecars import Sidecars
-from daemon.home.texts import printable
+from daemon.home.texts import printable, shown
 from daemon.labels.classes import KnownClasses, changed_names
 from daemon.labels.groups import regroup
 from daemon.labels.labels import Label, Origin, add_label
@@ -185,7 +185,7 @@ class ClassFolders:
             return bool(row["state"] == "waiting" or change["destination"])
         label = self._label_of(row["id"], folder)
         text = label.class_name or label.verdict
-        log.info("%s: labelled %s by hand (id=%d)", _shown(path), text, row["id"])
+        log.info("%s: labelled %s by hand (id=%d)", shown(path), text, row["id"])
         origin = Origin("moved", _owner(path), now)
         add_label(connection, self._folders, {**row, **change}, label, origin)
         return True
@@ -238,7 +238,7 @@ class ClassFolders:
 
     def _leave_alone(self, path: bytes, reason: str) -> None:
         if path not in self._warned:
-            log.warning("%s: left alone: %s", _shown(path), reason)
+            log.warning("%s: left alone: %s", shown(path), reason)
             self._warned.add(path)
 
 
@@ -338,7 +338,3 @@ def _owner(path: bytes) -> str:
         return pwd.getpwuid(os.lstat(path).st_uid).pw_name
     except (OSError, KeyError):
         return "unknown"
-
-
-def _shown(path: bytes) -> str:
-    return printable(display_name(path))

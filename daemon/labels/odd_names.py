@@ -12,7 +12,7 @@ from daemon.database.tables import labels
 from daemon.home.texts import printable
 from daemon.labels.classes import KnownClasses, labelled_classes
 from daemon.labels.renamed_folders import questions
-from learner.classes import is_misspelt, is_system_folder, normal_name, why_not_a_class
+from learner.classes import is_misspelt, is_no_class, is_system_folder, normal_name, why_not_a_class
 from learner.folders import walk
 
 # A class of so many labels is no slip in typing.
@@ -97,13 +97,9 @@ def misspelt_classes(connection: Connection, used: Collection[str]) -> list[tupl
 
 def _folders_with_files(labelled: Path) -> Iterator[str]:
     try:
-        folders = sorted(path for path in labelled.iterdir() if not _is_left_alone(path.name))
+        folders = sorted(path for path in labelled.iterdir() if not is_no_class(path.name))
     except OSError:  # that it is away is shown elsewhere
         return
     for folder in folders:
         if folder.is_dir() and any(names for _, _, names in walk(folder)):
             yield folder.name
-
-
-def _is_left_alone(name: str) -> bool:
-    return name.startswith(".") or is_system_folder(name)
