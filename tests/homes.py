@@ -4,7 +4,7 @@ Most files are texts, since nothing here decodes them: the test gives the predic
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from conftest import write_video
-from sqlalchemy import Connection, Table, insert, select
+from sqlalchemy import Connection, Table, event, insert, select
 
 from daemon.database.connection import connect, new_id
 from daemon.database.predictions import Predictions
@@ -102,6 +102,24 @@ class MadeHome:
         identity = identify(bytes(path))
         assert identity
         return Found(bytes(path), identity, group)
+
+    def plans(self, ask: Callable[[], object]) -> list[str]:
+        """How SQLite finds the rows of each query that is made meanwhile: a line for each step."""
+        queries: list[tuple[str, Any]] = []
+
+        def note(*call: Any) -> None:
+            queries.append(call[2:4])
+
+        event.listen(self.engine, "before_cursor_execute", note)
+        ask()
+        event.remove(self.engine, "before_cursor_execute", note)
+        with self.engine.begin() as connection:
+            return [
+                step[3]
+                for query, values in queries
+                if query.startswith("SELECT")
+                for step in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", values)
+            ]
 
     def files(self) -> set[str]:
         """All files but the home's own, relative to the home."""

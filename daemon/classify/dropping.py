@@ -139,8 +139,7 @@ class Dropping:
                     return None
         except OSError as error:
             text = "%s: kept, it cannot be compared with %s (%s)"
-            shown = printable(os.fsdecode(first))
-            log.warning(text, shown(move.path), shown, error.strerror)
+            log.warning(text, shown(move.path), printable(os.fsdecode(first)), error.strerror)
             return None
         return _Proof(first, *versions)
 

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Integer, and_, bindparam, insert, select, update
 
 from daemon.database.connection import new_id
-from daemon.database.files import NUMBERS, in_its_place, is_other_name, row_of
+from daemon.database.files import NUMBERS, Row, in_its_place, is_other_name, rests, row_of
 from daemon.database.records import FREED
 from daemon.database.tables import videos
 from daemon.home.folders import Found
@@ -96,15 +96,12 @@ def fail_others_at(connection: Connection, path: bytes, video_id: int, now: date
     connection.execute(update(videos).where(replaced).values(**failed, **FREED))
 
 
-def _is_left(row: Mapping[Any, Any], file: Found) -> bool:
+def _is_left(row: Row, file: Found) -> bool:
     """Whether a file is a duplicate that was left in the inbox: it is not looked at again."""
-    is_resting = row["state"] == "filed" and row["destination"] is None
-    return is_resting and row["dropped_at"] is None and row["path"] == file.path
+    return rests(row) and row["path"] == file.path
 
 
-def _find_again(
-    connection: Connection, row: Mapping[Any, Any], file: Found, known: Mapping[str, Any]
-) -> bool:
+def _find_again(connection: Connection, row: Row, file: Found, known: Mapping[str, Any]) -> bool:
     """Note that the file of an unfinished video was found; whether the video was waiting for it."""
     this = update(videos).where(videos.c.id == row["id"])
     if row["device"] != file.identity.device:

@@ -94,6 +94,16 @@ def in_its_place(row: Row) -> Identity | None:
     return None
 
 
+RESTING = ("state", "destination", "moving_to", "dropped_at")
+"""The columns that say whether the file of a row rests at its path."""
+
+
+def rests(row: Row) -> bool:
+    """As `rests_here`, for a row that has been read."""
+    state, *elsewhere = (row[name] for name in RESTING)
+    return state == "filed" and elsewhere == [None, None, None]
+
+
 def rests_here() -> ColumnElement[bool]:
     """Whether the file of a row rests at its path, for good."""
     is_unmoved = and_(videos.c.destination.is_(None), videos.c.moving_to.is_(None))

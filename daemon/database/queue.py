@@ -7,7 +7,6 @@ Predictions are recorded by `predictions.py`. What people do in class folders is
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -23,7 +22,7 @@ from sqlalchemy import (
 
 from daemon.database.arrivals import add_file
 from daemon.database.filed import note_move
-from daemon.database.files import other_names, rests_here
+from daemon.database.files import RESTING, Row, other_names, rests
 from daemon.database.records import FREED, Claimed, Move, Moved
 from daemon.database.tables import videos
 from daemon.home.clock import latest
@@ -34,6 +33,7 @@ LEASE = timedelta(minutes=10)
 ATTEMPTS = 3
 MOVES_AT_ONCE = 200
 LONGEST_PAUSE = timedelta(minutes=5)  # before a file that is in trouble is tried again
+_OF_KNOWN = [videos.c[name] for name in ("path", "finished_at", *RESTING, *Identity._fields)]
 
 
 class Queue:
@@ -56,18 +56,18 @@ class Queue:
 
         A duplicate that was left in the inbox is known.
         """
+        # Sorted out below: with a condition on the state, SQLite reads all rows of that state.
         inodes = [file.identity.inode for file in files]
-        is_queued = and_(videos.c.finished_at.is_(None), videos.c.state != "waiting")
-        columns = (videos.c[name] for name in ("path", "state", *Identity._fields))
-        query = select(*columns).where(videos.c.inode.in_(inodes), or_(is_queued, rests_here()))
+        query = select(*_OF_KNOWN).where(videos.c.inode.in_(inodes))
         queued = set()
         left = set()
         with self.engine.begin() as connection:
-            for path, state, *numbers in connection.execute(query):
-                if state == "filed":
-                    left.add((path, *numbers[1:]))  # a device gets another number by itself
-                else:
-                    queued.add(Identity(*numbers))
+            for row in connection.execute(query).mappings():
+                identity = _identity(row)
+                if rests(row):
+                    left.add((row["path"], *identity[1:]))  # a device gets another number by itself
+                elif row["finished_at"] is None and row["state"] != "waiting":
+                    queued.add(identity)
         return [
             file
             for file in files
@@ -109,7 +109,7 @@ class Queue:
             these = videos.c.id.in_([row.id for row in rows])
             connection.execute(update(videos).where(these).values(**claim))
         return [
-            Claimed(row.id, row.path, _identity(row), row.changed_at or row.arrived_at)
+            Claimed(row.id, row.path, _identity(row._mapping), row.changed_at or row.arrived_at)
             for row in rows
         ]
 
@@ -255,7 +255,7 @@ class Queue:
                 row.id,
                 row.path,
                 row.moving_to or row.destination,
-                _identity(row),
+                _identity(row._mapping),
                 row.sha256,
                 row.error,
                 row.duplicate_of,
@@ -326,5 +326,5 @@ def _claimed(*ids: int) -> Update:
     return update(videos).where(videos.c.id.in_(ids), videos.c.state == "claimed")
 
 
-def _identity(row: Any) -> Identity:
-    return Identity(row.device, row.inode, row.size, row.mtime_ns)
+def _identity(row: Row) -> Identity:
+    return Identity(*(row[name] for name in Identity._fields))

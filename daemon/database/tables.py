@@ -115,7 +115,7 @@ videos = Table(
     # Why there is no prediction, or why the file was not filed.
     Column("error", Text),
     # Of the file's content.
-    Column("sha256", Text, index=True),
+    Column("sha256", Text),
     # Made from the features, if they are needed to find the group.
     Column("fingerprint", LargeBinary),
     # Whether it is one of the random share that people review.
@@ -176,6 +176,8 @@ Index("uq_videos_unfinished", *_identity, unique=True, **_where("finished_at IS 
 Index("ix_videos_inode", videos.c.inode)
 Index("ix_videos_path", videos.c.path)
 Index("ix_videos_name", videos.c.name)
+# A content has one first video, and may have many duplicates, which are not read to find it.
+Index("ix_videos_sha256", videos.c.sha256, videos.c.duplicate_of)
 # Whether a video of the same size is known: only then a file is hashed before it is decoded.
 Index("ix_videos_size", videos.c.size, **_where("sha256 IS NOT NULL"))
 # Each for a few rows among millions, which are looked up often.
