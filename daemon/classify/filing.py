@@ -11,11 +11,11 @@ from daemon.database.drops import Drops
 from daemon.database.queue import Queue
 from daemon.database.records import Move, Moved
 from daemon.home.folders import Folders
-from daemon.home.identity import display_name, identify, lies_at
+from daemon.home.identity import identify, lies_at
 from daemon.home.moving import move_file, sync_folders
 from daemon.home.reasons import write_reason
 from daemon.home.sidecars import Sidecars
-from daemon.home.texts import printable
+from daemon.home.texts import printable, shown
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +55,7 @@ class Filing:
 
     def file(self, moves: Sequence[Move], now: datetime) -> None:
         """Move these files, as the queue gave them, or drop them."""
-        begun = [move for move in moves if move.dropped_at is not None]
-        there = self._dropping.finish(begun, now) if begun else []
+        there = self._finish([move for move in moves if move.dropped_at is not None], now)
         moves = [move for move in moves if move.dropped_at is None or move in there]
         is_dropped = self._drop_duplicates and self._dropping.may_drop
         # First all others: a duplicate goes only if the first file rests where it belongs.
@@ -68,6 +67,16 @@ class Filing:
             except StoppedError:
                 unmoved = [move.id for move in duplicates if not _may_be_gone(move)]
                 self._queue.moved({}, now, unmoved)
+
+    def _finish(self, begun: Sequence[Move], now: datetime) -> list[Move]:
+        """Finish removals that were begun; gives the files that are to be handled as others are."""
+        if not begun or self._inbox_is_there():
+            return self._dropping.finish(begun, now) if begun else []
+        for move in begun:  # nobody knows which files were removed
+            trouble = "cannot be removed (the inbox is not there)"
+            log.warning("%s: %s, is tried again (id=%d)", shown(move.path), trouble, move.id)
+            self._queue.postpone_move(move.id, trouble, now, is_begun=True)
+        return []
 
     def _move_all(self, moves: Sequence[Move], now: datetime) -> None:
         moved: dict[int, Moved] = {}
@@ -85,7 +94,7 @@ class Filing:
                 reason = f"cannot be moved from {source} to {target} ({error.strerror})"
                 trouble = printable(reason)
                 text = "%s: %s, is tried again (id=%d)"
-                log.warning(text, printable(display_name(move.path)), trouble, move.id)
+                log.warning(text, shown(move.path), trouble, move.id)
                 self._queue.postpone_move(move.id, trouble, now, is_begun=_may_be_gone(move))
                 continue
             if (path := moved[move.id].path) is not None:
