@@ -114,12 +114,16 @@ class InHand:
             first = firsts.get(video.sha256)
             if any(video.sha256 == other.sha256 for other in self._decoding.values()):
                 continue
-            is_copy = first and first.was_whole and first.is_there({path}, self._progress)
+            if not (first and first.was_whole) or not first.is_there(
+                self._folders, {path}, self._progress
+            ):
+                first = None
             self._hashed.remove(video)
-            if not is_copy:
+            if first is None:
                 self._decode(replace(video, path=path))
             elif self._checked(video, path, video.sha256, now):
-                copies.append(Copy(video.id, path, video.sha256))
+                recording = first.recording_of_copy(path, video.identity.mtime_ns)
+                copies.append(Copy(video.id, path, video.sha256, recording))
         return copies
 
     def clips(self, limit: int, now: datetime) -> list[tuple[Claimed, Clip]]:

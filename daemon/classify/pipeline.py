@@ -190,7 +190,10 @@ class Pipeline:
         arrived = {found.path for found in predicted}
         firsts = self._contents.firsts(found.sha256 for found in predicted)
         progress = self._settings.progress
-        return [first for first in firsts.values() if not first.is_there(arrived, progress)]
+        folders = self._folders
+        return [
+            first for first in firsts.values() if not first.is_there(folders, arrived, progress)
+        ]
 
     def _predict(self, clips: list[tuple[Claimed, Clip]]) -> list[VideoPrediction | VidwatchError]:
         """The predictions in order; for a clip that the model refuses, why."""

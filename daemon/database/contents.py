@@ -14,6 +14,7 @@ from daemon.database.tables import PREDICTED, labels, predictions, videos
 from daemon.home.folders import Folders
 from daemon.home.identity import identify
 from learner import files
+from learner.recording import Recorded, recorded
 
 # Built once: they run for each batch, and building one takes longer than running it.
 _SAME_SIZE = (
@@ -43,27 +44,45 @@ class First:
     """Where its file may lie besides: where it is being moved, or belongs."""
     was_whole: bool
     """Whether all of the clip was there when it was predicted."""
+    recording: Recorded
+    """When it was recorded, and by which camera."""
+
+    def recording_of_copy(self, path: bytes, mtime_ns: int) -> Recorded:
+        """When a copy was recorded, and by which camera.
+
+        Its container says what that of the first video says. Its name and its date may differ.
+
+        Args:
+            path: The path of the copy.
+            mtime_ns: The date of its file.
+        """
+        if self.recording.by == "container":
+            return self.recording
+        return recorded(None, self.recording.camera, path, mtime_ns)
 
     def is_there(
-        self, besides: Collection[bytes] = (), progress: Callable[[], None] | None = None
+        self, folders: Folders, besides: Collection[bytes], progress: Callable[[], None]
     ) -> bool:
         """Whether its file is there, with the same content; True if it cannot be found out now.
 
         Args:
+            folders: The home's folders: a disk that they lie on may be away.
             besides: Paths that do not count: other videos' files lie there now.
             progress: Called now and then while the file is read. It is read if its date has
                 changed, as after a copy of the whole home.
         """
         return any(
-            self._lies_at(path, progress)
+            self._lies_at(path, folders, progress)
             for path in (self.path, *self.others)
             if path not in besides
         )
 
-    def _lies_at(self, path: bytes, progress: Callable[[], None] | None) -> bool:
+    def _lies_at(self, path: bytes, folders: Folders, progress: Callable[[], None]) -> bool:
         try:
             there = identify(path)
-            if there is None or there.size != self.size:
+            if there is None:
+                return folders.may_be_away(path)
+            if there.size != self.size:
                 return False
             if there.mtime_ns == self.mtime_ns:
                 return True
@@ -111,6 +130,7 @@ def firsts_in(connection: Connection, contents: Iterable[str]) -> dict[str, Firs
             mtime_ns=row["mtime_ns"],
             others=tuple(path for path in others if path is not None),
             was_whole=row["read_share"] == 1,
+            recording=Recorded(row["recorded_at"], row["recorded_by"], row["camera"]),
         )
         found.setdefault(first.sha256, first)
     return found

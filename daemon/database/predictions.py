@@ -24,7 +24,6 @@ from daemon.database.records import FREED, Copy, ModelPrediction, VideoPredictio
 from daemon.database.tables import labels, models, predictions, videos
 from daemon.home.folders import Folders
 from learner.likeness import COMPARED, alike
-from learner.recording import NOT_KNOWN
 
 READ = ("frames_asked", "frames_read", "decoder", "read_share")
 
@@ -149,12 +148,11 @@ class Predictions:
         for found, original in recorded:
             label = given.get(found.video_id)
             is_sampled = original is None and label is None and self._is_drawn(found.sha256)
-            recording = found.recording if isinstance(found, VideoPrediction) else NOT_KNOWN
             change: dict[str, Any] = {
                 **FREED,
-                "recorded_at": recording.at,
-                "recorded_by": recording.by,
-                "camera": recording.camera,
+                "recorded_at": found.recording.at,
+                "recorded_by": found.recording.by,
+                "camera": found.recording.camera,
                 "video": found.video_id,
                 "sha256": found.sha256,
                 "duplicate_of": original,

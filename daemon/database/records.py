@@ -53,6 +53,8 @@ class Copy:
     path: bytes
     sha256: str
     """Of the file's content."""
+    recording: Recorded = NOT_KNOWN
+    """When it was recorded, and by which camera."""
 
 
 @dataclass(frozen=True)

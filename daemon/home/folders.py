@@ -100,6 +100,22 @@ class Folders:
             return None
         return kind.decode(), os.fsdecode(inner[0])
 
+    def may_be_away(self, path: bytes) -> bool:
+        """Whether a disk may be missing that a file in the home lies on, if the file is not there.
+
+        It may be if the top folder is gone or empty, as the place of a disk that is not mounted
+        is, or the same of a class folder that is a link. The inbox is empty as a rule, so this says
+        nothing of files in it.
+        """
+        if not path.startswith(self.root + b"/") or self.is_in_inbox(path):
+            return False
+        top, *inner = path[len(self.root) + 1 :].split(b"/")[:-1]
+        folder = os.path.join(self.root, top)
+        if not _holds_any(folder):
+            return True
+        class_folder = os.path.join(folder, *inner[:1])
+        return os.path.islink(class_folder) and not _holds_any(class_folder)
+
     def still_wanted(self, row: Mapping[Any, Any], path: bytes) -> bytes | None:
         """Where a file that was found at `path` is still to be moved to.
 
@@ -234,6 +250,14 @@ def folders_of(path: bytes, root: bytes) -> list[bytes]:
         return []
     top, *folders, _ = path[len(root) + 1 :].split(b"/")
     return folders[1:] if top in (b"classified", b"labelled") else folders
+
+
+def _holds_any(folder: bytes) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is not None
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _as_text(folders: list[bytes]) -> list[str]:

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -399,3 +400,62 @@ def test_a_copy_that_cannot_be_removed_is_in_trouble_and_stays(drop: Desk, mount
     assert (card / "b.avi").exists()
     assert "read-only" in drop.row(2)["trouble"]
     assert drop.state(2) == ("classified", 1, False)
+
+
+def test_a_removal_that_was_begun_is_not_done_while_the_inbox_is_away(drop: Desk) -> None:
+    drop.drop("a.avi")
+    drop.work()
+    path = drop.again("classified/dark/a.avi", "b.avi")
+    drop.stopping = True
+    for _ in range(10):
+        drop.pipeline.step(drop.now)
+    drop.stopping = False
+    with drop.writing() as connection:  # as if the daemon had been killed before it removed it
+        connection.execute(videos.update().where(videos.c.id == 2).values(dropped_at=drop.now))
+    drop.inbox.rename(drop.root / "away")
+    drop.now += timedelta(hours=1)
+    drop.pipeline.file(drop.now)
+    assert drop.state(2)[0] == "classified"
+    assert "the inbox is not there" in drop.row(2)["trouble"]
+    (drop.root / "away").rename(drop.inbox)
+    assert path.exists()
+    drop.work()
+    assert drop.state(2) == ("filed", 1, True)
+    assert drop.files() == {"classified/dark/a.avi"}
+
+
+@pytest.mark.parametrize("how", ["gone", "empty", "link"])
+def test_a_first_file_whose_disk_is_away_is_not_gone(keep: Desk, how: str) -> None:
+    keep.drop("a.avi")
+    keep.work()
+    shelf = keep.root / "classified"
+    if how == "link":
+        disk = (shelf / "dark").rename(keep.root / "disk")
+        (shelf / "dark").symlink_to(keep.root / "not mounted")
+    else:
+        disk = shelf.rename(keep.root / "disk") / "dark"
+        if how == "empty":
+            shelf.mkdir()
+    keep.again(disk / "a.avi", "b.avi")
+    keep.work()
+    assert keep.state(1) == ("filed", None, False)
+    assert keep.state(2) == ("filed", 1, False)
+    assert keep.reader.decoded == ["a.avi"]
+
+
+@pytest.mark.parametrize("by", ["container", "name"])
+def test_a_copy_was_recorded_when_its_container_or_its_name_says(keep: Desk, by: str) -> None:
+    keep.drop("VID_20240131_120000.avi")
+    keep.work()
+    told = datetime(2023, 5, 6, 7, 8, 9, tzinfo=UTC)
+    with keep.writing() as connection:  # these small clips name no camera and no time
+        change: dict[str, Any] = {"camera": "Sony A7"}
+        if by == "container":
+            change |= {"recorded_by": by, "recorded_at": told}
+        connection.execute(videos.update().values(change))
+    keep.again("classified/dark/VID_20240131_120000.avi", "VID_20240202_120000Z.avi")
+    keep.work()
+    row = keep.row(2)
+    at = told if by == "container" else datetime(2024, 2, 2, 12, tzinfo=UTC)
+    assert (row["recorded_at"], row["recorded_by"], row["camera"]) == (at, by, "Sony A7")
+    assert keep.reader.hashed == ["VID_20240202_120000Z.avi"]
