@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 
 from daemon.home.doors import Doors
 from daemon.home.identity import base_name, display_name
-from daemon.home.moving import copy_beside, sweep_copies, sync_folders
+from daemon.home.moving import copy_beside, fit, sweep_copies, sync_folders
 from daemon.home.removable import require_removable
 from daemon.home.texts import printable
 from learner import files
@@ -21,9 +21,12 @@ from learner.classes import SIDECARS
 
 log = logging.getLogger(__name__)
 
+# What passes by itself: with these, a sidecar is tried again.
+PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EAGAIN)
 LISTED = 1.0  # seconds for which a folder need not be listed again
-_SONY = re.compile(rb"(.+)m\d\d$")  # C0001M01.XML is of C0001.MP4
+_SONY = re.compile(rb"(.+)m\d\d$", re.IGNORECASE)  # C0001M01.XML is of C0001.MP4
 _GOPRO = re.compile(rb"g[hpx](\d{6})$")  # GL010001.LRV is of GX010001.MP4
+_GOPRO_SMALL = re.compile(rb"gl\d{6}$", re.IGNORECASE)
 
 
 def is_sidecar(path: bytes) -> bool:
@@ -32,13 +35,14 @@ def is_sidecar(path: bytes) -> bool:
 
 
 def stems_of_sidecar(name: bytes) -> set[bytes]:
-    """What the names of this sidecar's clip may be without their endings, in lower case."""
-    stem, ending = os.path.splitext(name.lower())
+    """What the names of this sidecar's clip may be without their endings."""
+    stem, ending = os.path.splitext(name)
     stems = {stem}
-    if ending == b".xml" and (match := _SONY.match(stem)):
+    if ending.lower() == b".xml" and (match := _SONY.match(stem)):
         stems.add(match[1])
-    if re.match(rb"gl\d{6}$", stem):
-        stems |= {b"g%s%s" % (kind, stem[2:]) for kind in (b"h", b"p", b"x")}
+    if _GOPRO_SMALL.match(stem):
+        kinds = b"HPX" if stem[1:2].isupper() else b"hpx"
+        stems |= {b"%s%c%s" % (stem[:1], kind, stem[2:]) for kind in kinds}
     return stems
 
 
@@ -46,7 +50,6 @@ class Sidecars:
     """Moves sidecars after their clips, in the home at `root`."""
 
     def __init__(self, root: bytes) -> None:
-        self._root = root
         self._doors = Doors(root)
         # The sidecars in a folder by their stems, and when it was listed.
         self._listed: tuple[bytes, float, dict[bytes, list[bytes]]] | None = None
@@ -57,7 +60,8 @@ class Sidecars:
         """Move the sidecars of a clip after it; called again after a crash, it completes that.
 
         They get the new name of the clip. Nothing is overwritten: if that name is taken, they get
-        the clip's whole name before their ending, and if that is taken, too, they stay.
+        the clip's whole name before their ending, and if that is taken, too, they stay. One that
+        cannot be moved stays, too: the clip is where it belongs, and does not wait for it.
 
         Args:
             source: Where the clip was, in the home.
@@ -65,25 +69,45 @@ class Sidecars:
             progress: Called now and then. An exception from it ends this.
 
         Raises:
-            OSError: one cannot be moved now.
+            OSError: one cannot be moved now, as there is no space or it is still being written.
         """
         clip = base_name(source)
         if source == target or is_sidecar(clip):
             return
         folder = os.path.dirname(source)
-        for name in self._of(folder, clip):
+        for name in self._names(folder, clip):
             sidecar = folder + b"/" + name
             beside = os.path.dirname(target) + b"/"
             new = base_name(target)
-            names = (_renamed(name, clip, new), new + os.path.splitext(name)[1])
+            names = (_renamed(name, clip, new), fit(new, os.path.splitext(name)[1]))
             try:
                 self._move(sidecar, [beside + each for each in names], progress)
-            except PermissionError as error:
+            except OSError as error:
+                if error.errno in PASSING:
+                    raise
                 text = "%s: a sidecar, left where it is (%s)"
                 log.warning(text, printable(display_name(sidecar)), error.strerror)
 
+    def follow_if_possible(
+        self, source: bytes, target: bytes, progress: Callable[[], None]
+    ) -> None:
+        """As `follow`; those that cannot be moved now stay where they are, with a warning."""
+        try:
+            self.follow(source, target, progress)
+        except OSError as error:
+            text = "%s: its sidecars are left where they are (%s)"
+            log.warning(text, printable(display_name(source)), error.strerror)
+
+    def _names(self, folder: bytes, clip: bytes) -> list[bytes]:
+        """The names of a clip's sidecars in a folder; none if it cannot be read."""
+        try:
+            return self._of(folder, clip)
+        except OSError as error:
+            text = "%s: its sidecars, if it has any, are left where they are (%s)"
+            log.warning(text, printable(display_name(clip)), error.strerror)
+            return []
+
     def _of(self, folder: bytes, clip: bytes) -> list[bytes]:
-        """The names of a clip's sidecars in a folder."""
         listed = self._listed
         if listed is None or listed[0] != folder or time.monotonic() - listed[1] > LISTED:
             listed = (folder, time.monotonic(), _by_stem(self._doors.names(folder)))
@@ -93,15 +117,16 @@ class Sidecars:
 
     def _move(self, source: bytes, names: list[bytes], progress: Callable[[], None]) -> None:
         """Move a sidecar to the first of these names that is free."""
-        identity = self._doors.identify(source)
-        if identity is None:
+        if self._doors.identify(source) is None:
             return
+        with self._doors.folder(os.path.dirname(names[0]), create=True):
+            pass
         for target in names:
             try:
                 self._rename(source, target, progress)
             except FileExistsError:
                 # A copy of it, whose original a crash has left, or somebody's.
-                if not self._is_same(source, target):
+                if not self._is_same(source, target, progress):
                     continue
                 require_removable(source)
                 self._doors.remove(source)
@@ -140,18 +165,21 @@ class Sidecars:
         sync_folders({os.path.dirname(target)})
         self._doors.remove(source)
 
-    def _is_same(self, one: bytes, other: bytes) -> bool:
-        if self._doors.identify(other) is None:
+    def _is_same(self, one: bytes, other: bytes, progress: Callable[[], None]) -> bool:
+        found = [self._doors.identify(path) for path in (one, other)]
+        sizes = [identity.size if identity else None for identity in found]
+        if None in sizes or sizes[0] != sizes[1]:
             return False
         with self._doors.open(one) as first, self._doors.open(other) as second:
-            return files.sha256_of_open(first) == files.sha256_of_open(second)
+            digest = files.sha256_of_open(first, progress)
+            return digest == files.sha256_of_open(second, progress)
 
 
 def _by_stem(names: Iterable[bytes]) -> dict[bytes, list[bytes]]:
     found: dict[bytes, list[bytes]] = {}
     for name in names:
         if is_sidecar(name) and not name.startswith(b"."):
-            for stem in stems_of_sidecar(name):
+            for stem in stems_of_sidecar(name.lower()):
                 found.setdefault(stem, []).append(name)
     return found
 
@@ -161,7 +189,8 @@ def _renamed(sidecar: bytes, clip: bytes, new: bytes) -> bytes:
     old_stem = os.path.splitext(clip)[0]
     new_stem = os.path.splitext(new)[0]
     if os.path.splitext(sidecar.lower())[0] == clip.lower():
-        return new + os.path.splitext(sidecar)[1]
+        return fit(new, os.path.splitext(sidecar)[1])
+    rest = sidecar[len(old_stem) :]
     if not sidecar.lower().startswith(old_stem.lower()) and _GOPRO.match(old_stem.lower()):
-        return sidecar[:2] + new_stem[2:] + sidecar[len(old_stem) :]
-    return new_stem + sidecar[len(old_stem) :]
+        return fit(sidecar[:2] + new_stem[2:], rest)
+    return fit(new_stem, rest)

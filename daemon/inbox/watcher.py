@@ -146,7 +146,7 @@ class Watcher:
             self._events = None
         if self._events is None:
             try:
-                self._events = Events(self.folders, self._touch, self._go_on, self._left_alone)
+                self._events = Events(self.folders, self._touch, self.go_on, self._left_alone)
             except OSError as error:
                 how = f"new files are found by searching, every {self._settings.rescan:g} s"
                 text = f"none ({error.strerror}): {how}"
@@ -154,14 +154,17 @@ class Watcher:
                 return
             self._settings.note(f"events of {self._subject}", None)
 
-    def _go_on(self) -> None:
-        """Called for each file and folder that is looked at: a share may take long for each."""
+    def go_on(self) -> None:
+        """Called for each file and folder that is looked at: a share may take long for each.
+
+        It shows that the watcher goes on. An exception from it ends the watcher: let it pass.
+        """
         if self._stop.is_set():
             raise _StoppedError
         self._settings.beat()
 
     def _step(self, now: float) -> None:
-        self._go_on()
+        self.go_on()
         while not self._touched.empty():
             touched, done = self._touched.get()
             for path, _ in self._files(touched):
@@ -181,7 +184,7 @@ class Watcher:
                     self.tracker.touch(file.path, now)
                 return
             self._settings.note(f"new files of {self._subject}", None)
-            self._go_on()
+            self.go_on()
         self._note_waiting()
 
     def _search(self, now: float) -> None:
@@ -193,7 +196,7 @@ class Watcher:
                 while batch := list(islice(files, BATCH)):
                     for file in self._settings.unknown(batch):
                         self.tracker.touch(file.path, now)
-                    self._go_on()
+                    self.go_on()
             self._settings.unknown([])  # the end: there may have been no file at all
         except self._settings.trouble as error:
             text = f"cannot be done now, and is tried again ({_first_line(error)})"
@@ -213,7 +216,7 @@ class Watcher:
 
         The identity is None if there is no regular file, or if it was not looked for.
         """
-        self._go_on()
+        self.go_on()
         base, inner = self._parts(path)
         if not (inner == b"" or (os.path.isdir(path) and not os.path.islink(path))):
             if not (self._left_alone.is_below(inner) or self._left_alone.file(inner)):
@@ -221,12 +224,12 @@ class Watcher:
             return
         if inner and self._left_alone.is_below(inner + b"/"):
             return
-        walked = walk(base, inner, enter=self._enter, go_on=self._go_on, trouble=self._cannot_read)
+        walked = walk(base, inner, enter=self._enter, go_on=self.go_on, trouble=self._cannot_read)
         for opened, folder, names in walked:
             for name in names:
                 file = os.path.join(folder, name)
                 if not self._left_alone.file(file[len(base) + 1 :]):
-                    self._go_on()
+                    self.go_on()
                     yield file, _identify(name, opened)
 
     def _enter(self, folder: bytes) -> bool:
@@ -245,7 +248,7 @@ class Watcher:
 
     def _look(self, path: bytes) -> Version | None:
         """The version of the file, unless one of the folders above it is a link by now."""
-        self._go_on()
+        self.go_on()
         base, inner = self._parts(path)
         within, _, name = inner.rpartition(b"/")
         try:

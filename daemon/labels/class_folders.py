@@ -6,7 +6,7 @@ If a file lies where vidwatch put it, that is no label. In another class folder,
 import logging
 import os
 import pwd
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +24,7 @@ from daemon.home.texts import printable, shown
 from daemon.labels.classes import KnownClasses, changed_names
 from daemon.labels.groups import regroup
 from daemon.labels.labels import Label, Origin, add_label
+from daemon.labels.put_by_us import not_put_by_us
 from daemon.labels.queries import find
 from daemon.labels.renamed_folders import exists, forget_undone, is_renaming
 from learner.classes import is_system_folder, normal_name, why_not_a_class
@@ -36,12 +37,24 @@ UNSURE_FOLDER: ClassFolder = ("classified", os.fsdecode(UNSURE))
 class ClassFolders:
     """Turns files in class folders into labels, and queues those that are new."""
 
-    def __init__(self, engine: Engine, folders: Folders) -> None:
+    def __init__(
+        self, engine: Engine, folders: Folders, progress: Callable[[], None] = lambda: None
+    ) -> None:
+        """Nothing is read yet.
+
+        Args:
+            engine: Of the home's database.
+            folders: The home's folders.
+            progress: Called now and then while sidecars are copied. An exception from it ends that.
+        """
+        self._progress = progress
         self._engine = engine
         self._folders = folders
         self._writer = engine.execution_options(writes=True)
         self._other_names = OtherNames(folders)
         self._sidecars = Sidecars(folders.root)
+        # Where clips were that people have moved, and where they are now.
+        self._moved: list[tuple[bytes, bytes]] = []
         # Paths that a warning was logged for, so that it is logged once.
         self._warned: set[bytes] = set()
         # The classes of folders by the folders' names, so that they are checked once.
@@ -51,16 +64,25 @@ class ClassFolders:
     def not_put_by_us(self, files: Sequence[Found]) -> list[Found]:
         """Those of the files in class folders that vidwatch did not put where they are."""
         with self._engine.begin() as connection:
-            return _not_put_by_us(connection, files)
+            return not_put_by_us(connection, files)
 
     def notice(self, files: Sequence[Found], now: datetime) -> int:
         """Note what people say by these files in class folders, and queue what is new.
 
         Returns how many videos have work to do now.
         """
+        self._moved.clear()
+        n_to_do = self._notice_all(files, now)
+        # Not in the transaction: a large sidecar may be copied to another disk, and none that
+        # cannot be moved may undo a label.
+        for source, target in self._moved:
+            self._sidecars.follow_if_possible(source, target, self._progress)
+        return n_to_do
+
+    def _notice_all(self, files: Sequence[Found], now: datetime) -> int:
         with self._writer.begin() as connection:
             self._follow_changes(connection)
-            new = _not_put_by_us(connection, files)
+            new = not_put_by_us(connection, files)
             # We may have moved a file on while this waited for the database. From now on we do not:
             # each move is noted first, and that waits for this transaction.
             there = [file for file in new if lies_at(file.path, file.identity)]
@@ -180,7 +202,7 @@ class ClassFolders:
         fail_others_at(connection, path, row["id"], now)
         connection.execute(update(videos).where(videos.c.id == row["id"]).values(**change))
         self._follow_group(connection, row, file)
-        self._sidecars.follow(row["path"], path)
+        self._moved.append((row["path"], path))
         if not is_label:
             return bool(row["state"] == "waiting" or change["destination"])
         label = self._label_of(row["id"], folder)
@@ -264,32 +286,6 @@ def is_label(connection: Connection, folders: Folders, file: Found, classes: Kno
     is_predicted = bool(rows) and rows[-1].state in PREDICTED
     is_replaced = is_predicted and _is_same_file_again(rows[-1], file.identity)
     return not (is_replaced or _was_changed_after_filing(rows, file.identity))
-
-
-def _not_put_by_us(connection: Connection, files: Sequence[Found]) -> list[Found]:
-    """Those of the files that vidwatch neither put where they are nor is about to put there.
-
-    It did if a row has the path and the identity of the file, but for the device, which may have
-    another number by now. `waiting` rows do not count.
-
-    It may have if a file is being moved there now. Which file lies there is known when that move is
-    noted: a copy on another file system has an identity that no row has yet. The next search then
-    finds a file of somebody else.
-    """
-    put_by_us = set()
-    targets = set()
-    columns = ("state", "moving_to", "inode", "size", "mtime_ns")
-    rows = rows_at(connection, [file.path for file in files], *columns)
-    for path, _, state, moving_to, *numbers in rows:
-        if state != "waiting":
-            put_by_us.add((path, *numbers))
-        if moving_to == path:
-            targets.add(path)
-    return [
-        file
-        for file in files
-        if file.path not in targets and (file.path, *file.identity[1:]) not in put_by_us
-    ]
 
 
 def _rows_here(connection: Connection, path: bytes) -> list[Any]:

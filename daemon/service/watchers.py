@@ -59,7 +59,11 @@ def watchers(
     left_alone = LeftAlone(settings.ignore)
     root = os.fsencode(home.root)
     folders_of_home = settings.folders(home.root)
-    class_folders = ClassFolders(queue.engine, folders_of_home)
+
+    def go_on() -> None:
+        of_labels.go_on()
+
+    class_folders = ClassFolders(queue.engine, folders_of_home, go_on)
     set_aside = OtherNames(folders_of_home).set_aside
 
     def grouped(files: Sequence[Found]) -> list[Found]:
@@ -78,7 +82,9 @@ def watchers(
     def watcher(names: list[str], unknown: Unknown, take: Take, patience: float) -> Watcher:
         folders = [home.root / name for name in names]
         subject = f"side files in {', '.join(names)}"
-        sidecars = LoneSidecars(patience, queue.has_clip, partial(note, subject))
+        sidecars = LoneSidecars(
+            patience, queue.has_clip, partial(note, subject), lambda: made.go_on()
+        )
         watcher_settings = WatcherSettings(
             settle=settings.settle_seconds,
             rescan=settings.rescan_seconds,
@@ -90,13 +96,14 @@ def watchers(
             beat=lambda: beat(names[0]),
             left_alone=left_alone,
         )
-        return Watcher([os.fsencode(folder) for folder in folders], watcher_settings)
+        made = Watcher([os.fsencode(folder) for folder in folders], watcher_settings)
+        return made
 
-    return [
-        watcher(["inbox"], queue.unknown, enqueue, 0 if once else patience_of(settings)),
-        # A person labels clips by folders, never pictures or sounds.
-        watcher(["labelled", "classified"], class_folders.not_put_by_us, notice, math.inf),
-    ]
+    of_inbox = watcher(["inbox"], queue.unknown, enqueue, 0 if once else patience_of(settings))
+    # A person labels clips by folders, never pictures or sounds.
+    known = class_folders.not_put_by_us
+    of_labels = watcher(["labelled", "classified"], known, notice, math.inf)
+    return [of_inbox, of_labels]
 
 
 def _is_polled(folders: list[Path], settings: Settings, note: Note) -> bool:
