@@ -55,28 +55,47 @@ class Filing:
 
     def file(self, moves: Sequence[Move], now: datetime) -> None:
         """Move these files, as the queue gave them, or drop them."""
-        there = self._finish([move for move in moves if move.dropped_at is not None], now)
+        there, dropped = self._finish([move for move in moves if move.dropped_at is not None], now)
         moves = [move for move in moves if move.dropped_at is None or move in there]
         is_dropped = self._drop_duplicates and self._dropping.may_drop
         # First all others: a duplicate goes only if the first file rests where it belongs.
         duplicates = [move for move in moves if is_dropped and is_dropped(move)]
         self._move_all([move for move in moves if move not in duplicates], now)
-        if duplicates:
-            try:
-                self._move_all(self._dropping.drop(duplicates, now), now)
-            except StoppedError:
-                unmoved = [move.id for move in duplicates if not _may_be_gone(move)]
-                self._queue.moved({}, now, unmoved)
+        try:
+            if duplicates:
+                kept = self._dropping.drop(duplicates, now)
+                dropped += [move for move in duplicates if move not in kept]
+                self._move_all(kept, now)
+            self._follow_dropped(dropped)
+        except StoppedError:
+            unmoved = [move.id for move in duplicates if not _may_be_gone(move)]
+            self._queue.moved({}, now, unmoved)
 
-    def _finish(self, begun: Sequence[Move], now: datetime) -> list[Move]:
-        """Finish removals that were begun; gives the files that are to be handled as others are."""
-        if not begun or self._inbox_is_there():
-            return self._dropping.finish(begun, now) if begun else []
+    def _follow_dropped(self, moves: Sequence[Move]) -> None:
+        """Move the sidecars of removed files to `duplicates/`.
+
+        In the inbox, they would go with the next clip of that name.
+        """
+        for move in moves:
+            if not os.path.lexists(move.path):  # the next clip may be there already
+                target = move.destination
+                self._sidecars.follow_if_possible(move.path, target, self._progress)
+
+    def _finish(self, begun: Sequence[Move], now: datetime) -> tuple[list[Move], list[Move]]:
+        """Finish removals that were begun.
+
+        Gives the files that are there, and are handled as others are, and those that were removed.
+        """
+        if not begun:
+            return [], []
+        if self._inbox_is_there():
+            there = self._dropping.finish(begun, now)
+            return there, [move for move in begun if move not in there]
         for move in begun:  # nobody knows which files were removed
             trouble = "cannot be removed (the inbox is not there)"
             log.warning("%s: %s, is tried again (id=%d)", shown(move.path), trouble, move.id)
             self._queue.postpone_move(move.id, trouble, now, is_begun=True)
-        return []
+        return [], []
 
     def _move_all(self, moves: Sequence[Move], now: datetime) -> None:
         moved: dict[int, Moved] = {}

@@ -160,6 +160,38 @@ def test_drop_removes_a_copy_in_a_folder_of_the_inbox_if_trees_are_kept(
     assert drop.files() == {"classified/dark/cam1/a.avi"}
 
 
+@pytest.mark.parametrize("folder", ["", "cam/"])
+def test_drop_puts_the_sidecars_of_a_copy_into_duplicates(drop: Desk, folder: str) -> None:
+    drop.drop("a.avi")
+    drop.work()
+    for _ in range(2):
+        drop.put(f"inbox/{folder}a.THM", "of the copy")
+        drop.again("classified/dark/a.avi", f"{folder}a.avi")
+        drop.work()
+        assert drop.files() == {"classified/dark/a.avi", "duplicates/a.THM"}
+    drop.enqueue(drop.put_video(f"inbox/{folder}a.avi", shade=180))  # another clip of that name
+    drop.work()
+    assert drop.files() == {"classified/dark/a.avi", "classified/red/a.avi", "duplicates/a.THM"}
+
+
+def test_drop_leaves_sidecars_whose_next_clip_is_there(drop: Desk) -> None:
+    drop.drop("a.avi")
+    drop.work()
+    drop.again("classified/dark/a.avi", "a.avi")
+    follow = drop.pipeline._filing._follow_dropped
+
+    def after_the_next_came(moves: Any) -> None:
+        if moves:
+            drop.put("inbox/a.THM")
+            drop.put_video("inbox/a.avi", shade=180)
+        follow(moves)
+
+    drop.pipeline._filing._follow_dropped = after_the_next_came  # type: ignore[method-assign]
+    drop.pipeline.step(drop.now)
+    drop.work()
+    assert drop.files() == {"classified/dark/a.avi", "inbox/a.THM", "inbox/a.avi"}
+
+
 def test_leave_leaves_a_copy_and_looks_at_it_no_more(leave: Desk) -> None:
     leave.drop("a.avi")
     leave.work()
