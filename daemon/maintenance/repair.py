@@ -32,7 +32,7 @@ class Repair:
         """Put a file into the inbox, and remove the texts that say why it had failed."""
         placed = put_back(file, self._home.inbox)
         if placed is not None:
-            Sidecars(os.fsencode(self._home.root)).follow(file.path, placed)
+            self._follow(file.path, placed)
         for text in texts:
             Path(os.fsdecode(text)).unlink(missing_ok=True)
 
@@ -70,6 +70,11 @@ class Repair:
             # A model predicts a video once: what is left of a prediction would be in the way.
             connection.execute(delete(predictions).where(predictions.c.video_id == row.id))
             _change(connection, row, **queued, **placed._asdict())
+        self._follow(place, path)
+
+    def _follow(self, source: bytes, target: bytes) -> None:
+        """Move the sidecars of a clip after it."""
+        Sidecars(os.fsencode(self._home.root)).follow(source, target)
 
     def _on_its_way(self, identity: Identity, row: Any) -> Any:
         """Another video with this file that is not finished yet; None if there is none."""

@@ -158,3 +158,13 @@ def test_whatever_the_rows_say_a_repair_ends_and_a_daemon_can_go_on(
     repair_all(home)
     predict_what_is_queued(home)
     assert clips(home) == before
+
+
+def test_a_video_that_is_predicted_again_takes_its_sidecars_along(home: MadeHome) -> None:
+    home.put("inbox/a.avi", "of another video")
+    path = home.put("classified/Biking/a.avi")
+    home.put("classified/Biking/a.THM")
+    video = add(home, path, state="filed")
+    repair(home)
+    assert home.place(video) == "inbox/a-2.avi"
+    assert home.files() == {"inbox/a.avi", "inbox/a-2.avi", "inbox/a-2.THM"}
