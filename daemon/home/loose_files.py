@@ -13,10 +13,9 @@ NAMED = 3  # files that are named, at most
 HINT = "move them into labelled/<class>/, or into inbox/"
 
 
-def loose_files(root: Path) -> list[Path]:
+def loose_files(root: Path, left_alone: LeftAlone) -> list[Path]:
     """The files directly in `labelled/` or `classified/` of the home at `root`, sorted."""
     found = []
-    left_alone = LeftAlone()
     for top in ("labelled", "classified"):
         try:
             with os.scandir(root / top) as entries:
@@ -27,16 +26,17 @@ def loose_files(root: Path) -> list[Path]:
     return [path for path in found if not left_alone.file(os.fsencode(path.name))]
 
 
-def loose_file_of(root: Path, row: Any) -> Path | None:
+def loose_file_of(root: Path, row: Any, left_alone: LeftAlone) -> Path | None:
     """The one of these files that is the file of a row of `videos`; None if none is."""
     numbers = Identity(None, row.inode, row.size, row.mtime_ns)
-    return next((path for path in loose_files(root) if lies_at(os.fsencode(path), numbers)), None)
+    files = loose_files(root, left_alone)
+    return next((path for path in files if lies_at(os.fsencode(path), numbers)), None)
 
 
-def loose_files_in_words(root: Path) -> list[str]:
+def loose_files_in_words(root: Path, left_alone: LeftAlone) -> list[str]:
     """What these files are and what to do, for people: a line for each of the two folders."""
     lines = []
-    files = loose_files(root)
+    files = loose_files(root, left_alone)
     for top in ("labelled", "classified"):
         names = [path.name for path in files if path.parent.name == top]
         if names:

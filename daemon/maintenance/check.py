@@ -226,7 +226,7 @@ class Check:
         except OSError as error:
             yield Finding("file", path, f"cannot be accessed ({error.strerror}): {where}")
             return
-        if identity is None and (loose := loose_file_of(self._home.root, row)):
+        if identity is None and (loose := self._loose(row)):
             problem = f"lies in no class folder, and has no label: {where}; {HINT}"
             yield Finding("loose", str(loose), problem, harmless=True)
             return
@@ -237,6 +237,9 @@ class Check:
             yield Finding("content", path, f"is not the file that was classified: {where}")
         elif not self._quick and row.sha256:
             yield from self._check_content(row, where)
+
+    def _loose(self, row: Any) -> Path | None:
+        return loose_file_of(self._home.root, row, load_left_alone(self._home.settings))
 
     def _is_explained(self, row: Any, identity: Identity) -> bool:
         """Whether the file at the path of `row` is that of another row."""

@@ -14,6 +14,7 @@ from daemon.home.folder import Home, Running
 from daemon.home.folders import Folders
 from daemon.home.links import links_in
 from daemon.home.loose_files import loose_files_in_words
+from daemon.home.settings import load_left_alone
 from daemon.home.unsure import UnsureRule
 from daemon.labels.classes import starter_is_outgrown
 from daemon.labels.odd_names import odd_names
@@ -221,7 +222,7 @@ def read_status(home: Home, now: datetime) -> Status:
                 training=read_training(connection, forecast),
                 odd_names=odd_names(connection, home.root),
                 links=links_in(home.root),
-                loose_files=loose_files_in_words(home.root),
+                loose_files=loose_files_in_words(home.root, load_left_alone(home.settings)),
                 recent=_recent(connection),
                 failed=_problems(connection, videos.c.error),
                 troubled=_problems(connection, videos.c.trouble),

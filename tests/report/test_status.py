@@ -377,3 +377,6 @@ def test_clips_beside_the_class_folders_are_named(home: Home) -> None:
     )
     assert classified.startswith("classified/ has 1 file beside the class folders (x.avi)")
     assert "move them into labelled/<class>/" in shown(home)
+    home.settings.write_text('ignore = ["[a-d].avi", "x.*"]')
+    (labelled,) = read_status(home, NOW).loose_files
+    assert labelled.startswith("labelled/ has 1 file beside the class folders (e.avi)")
