@@ -4,8 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from disks import Mount
+from disks import mount as mount
 
 from daemon.home.sidecars import Sidecars
+
+
+class StoppedError(Exception):
+    """Whoever waits is to stop waiting."""
 
 
 @pytest.fixture
@@ -56,6 +62,12 @@ def names(folder: Path) -> set[str]:
         ("C0001.MP4", "C0001-3.MP4", ["C0001M01.XML"], ["C0001-3M01.XML"]),
         ("GX010001.MP4", "GX010001-2.MP4", ["GL010001.LRV"], ["GL010001-2.LRV"]),
         ("a.b.mp4", "a.b.mp4", ["a.b.JPG", "a.b.wav"], ["a.b.JPG", "a.b.wav"]),
+        (
+            "x.mp4",
+            "n" * 251 + ".mp4",
+            ["x.jpeg", "x.mp4.GPX", "xM01.XML"],
+            ["n" * 250 + ".jpeg", "n" * 251 + ".GPX", "n" * 248 + "M01.XML"],
+        ),
     ],
 )
 def test_sidecars_follow_their_clip_and_get_its_name(
@@ -105,3 +117,41 @@ def test_to_another_file_system_they_are_copied_whole_and_then_removed(elsewhere
     assert names(elsewhere / "inbox/cam") == set()
     assert names(elsewhere / "classified/Biking") == {"a-2.THM", "a-2.WAV"}
     assert (elsewhere / "classified/Biking/a-2.WAV").stat().st_mtime == 1e9
+
+
+def test_one_that_cannot_be_moved_stays_and_holds_nothing_up(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(root, "a.THM")
+    (root / "elsewhere").mkdir()
+    (root / "classified/Biking").rmdir()
+    (root / "classified/Biking").symlink_to(root / "elsewhere")
+    follow(root, "a.mp4", "a.mp4")
+    assert names(root / "inbox/cam") == {"a.THM"}
+    assert names(root / "elsewhere") == set()
+    assert "a.THM: a sidecar, left where it is" in caplog.text
+
+
+def test_one_for_which_there_is_no_space_is_tried_again(root: Path, mount: Mount) -> None:
+    mount(root / "classified/Biking")
+    (root / "inbox/cam/a.WAV").write_bytes(bytes(9_000_000))
+    with pytest.raises(OSError, match="No space"):
+        follow(root, "a.mp4", "a.mp4")
+    assert names(root / "inbox/cam") == {"a.WAV"}
+    assert names(root / "classified/Biking") == set()
+
+
+def test_comparing_two_can_be_stopped(root: Path) -> None:
+    fill(root, "a.THM")
+    (root / "classified/Biking/a.THM").write_text("a.THM")
+
+    def stop() -> None:
+        raise StoppedError
+
+    target = bytes(root / "classified/Biking/a.mp4")
+    with pytest.raises(StoppedError):
+        Sidecars(bytes(root))._is_same(
+            bytes(root / "inbox/cam/a.THM"), bytes(root / "classified/Biking/a.THM"), stop
+        )
+    Sidecars(bytes(root)).follow(bytes(root / "inbox/cam/a.mp4"), target)
+    assert names(root / "inbox/cam") == set()
