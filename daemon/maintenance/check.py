@@ -239,7 +239,8 @@ class Check:
             yield from self._check_content(row, where)
 
     def _loose(self, row: Any) -> Path | None:
-        return loose_file_of(self._home.root, row, load_left_alone(self._home.settings))
+        left_alone = partial(load_left_alone, self._home.settings)
+        return loose_file_of(self._home.root, row, left_alone)
 
     def _is_explained(self, row: Any, identity: Identity) -> bool:
         """Whether the file at the path of `row` is that of another row."""

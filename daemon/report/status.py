@@ -3,6 +3,7 @@
 import os
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, select
@@ -12,9 +13,9 @@ from daemon.database.expressions import as_now, content_of_video, that_counts
 from daemon.database.tables import STATES, models, predictions, videos
 from daemon.home.folder import Home, Running
 from daemon.home.folders import Folders
+from daemon.home.left_alone import LeftAlone
 from daemon.home.links import links_in
 from daemon.home.loose_files import loose_files_in_words
-from daemon.home.settings import load_left_alone
 from daemon.home.unsure import UnsureRule
 from daemon.labels.classes import starter_is_outgrown
 from daemon.labels.odd_names import odd_names
@@ -222,12 +223,19 @@ def read_status(home: Home, now: datetime) -> Status:
                 training=read_training(connection, forecast),
                 odd_names=odd_names(connection, home.root),
                 links=links_in(home.root),
-                loose_files=loose_files_in_words(home.root, load_left_alone(home.settings)),
+                loose_files=loose_files_in_words(home.root, partial(_left_alone, home)),
                 recent=_recent(connection),
                 failed=_problems(connection, videos.c.error),
                 troubled=_problems(connection, videos.c.trouble),
                 waits=waits(connection, SHOWN),
             )
+
+
+def _left_alone(home: Home) -> LeftAlone:
+    # The status is shown in less time than this import takes.
+    from daemon.home.settings import load_left_alone
+
+    return load_left_alone(home.settings)
 
 
 def counts(connection: Connection) -> dict[str, int]:
