@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 
 # What passes by itself: with these, a sidecar is tried again.
 PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EAGAIN)
-LISTED = 1.0  # seconds for which a folder need not be listed again
+# A folder is listed again after so many times what that took: a twentieth of the time at most.
+LISTED = 20
 _SONY = re.compile(rb"(.+)m\d\d$", re.IGNORECASE)  # C0001M01.XML is of C0001.MP4
 _GOPRO = re.compile(rb"g[hpx](\d{6})$")  # GL010001.LRV is of GX010001.MP4
 _GOPRO_SMALL = re.compile(rb"gl\d{6}$", re.IGNORECASE)
@@ -109,8 +110,11 @@ class Sidecars:
 
     def _of(self, folder: bytes, clip: bytes) -> list[bytes]:
         listed = self._listed
-        if listed is None or listed[0] != folder or time.monotonic() - listed[1] > LISTED:
-            listed = (folder, time.monotonic(), _by_stem(self._doors.names(folder)))
+        began = time.monotonic()
+        if listed is None or listed[0] != folder or began > listed[1]:
+            by_stem = _by_stem(self._doors.names(folder))
+            ended = time.monotonic()
+            listed = (folder, ended + LISTED * (ended - began), by_stem)
             self._listed = listed
         stems = {clip.lower(), os.path.splitext(clip.lower())[0]}
         return sorted({name for stem in stems for name in listed[2].get(stem, ())})
