@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, insert, select, update
 from daemon.database.connection import new_id
 from daemon.database.tables import PREDICTED, labels, videos
 from daemon.home.folders import Folders
+from daemon.home.texts import with_source
 from daemon.labels.classes import require_class_names
 from daemon.labels.queries import find, newest
 from learner.errors import VidwatchError
@@ -54,7 +55,7 @@ class OtherLabel:
 
     id: int
     name: str
-    """The video's."""
+    """The video's, with the folder of the inbox that it came from."""
     verdict: Verdict
     class_name: str | None
     source: Source
@@ -282,15 +283,17 @@ def _require_unchanged(
     connection: Connection, rows: Mapping[int, Any], new: Sequence[Label], who: str, seen: int
 ) -> None:
     """Refuse labels of videos that somebody else has labelled otherwise since the label `seen`."""
-    wanted = {rows[label.video_id]["content"]: label for label in new}
+    contents = {rows[label.video_id]["content"] for label in new}
     newer = newest().where(labels.c.id > seen, labels.c.who != who)
-    found = connection.execute(newer.where(labels.c.video_id.in_(list(wanted)))).mappings()
+    found = connection.execute(newer.where(labels.c.video_id.in_(contents))).mappings()
+    by_content = {row["video_id"]: row for row in found}
     others = {}
-    for row in found:
-        label = wanted[row["video_id"]]
-        if (row["verdict"], row["class"]) == (label.verdict, label.class_name):
+    for label in new:
+        video = rows[label.video_id]
+        row = by_content.get(video["content"])
+        if row is None or (row["verdict"], row["class"]) == (label.verdict, label.class_name):
             continue
-        name = rows[label.video_id]["name"]
+        name = with_source(video["name"], video["source"])
         columns = (row["id"], name, row["verdict"], row["class"], row["source"], row["who"])
         others[label.video_id] = OtherLabel(*columns)
     if others:

@@ -67,7 +67,8 @@ class PageLabels:
             return _ask(submission, session, cards, error.others)
         session.count += len(submission.ids)
         revealed = [_reveal(card) for card in found if card.is_blind]
-        return ". ".join([_summary(submission, cards), *revealed, *meanwhile])
+        names = {card.id: card.name for card in found}
+        return ". ".join([_summary(submission, names), *revealed, *meanwhile])
 
     def answer(self, name: str, session: Session, who: str, *, insists: bool) -> str:
         """Do what the person answers to a question; gives a message for the person.
@@ -87,10 +88,9 @@ class PageLabels:
         if question is None:
             return "this question is not open any more; nothing was labelled"
         submission = question.submission
-        left = {card.id for card in question.cards}
-        message = f"left as it is: {_listed([card.name for card in question.cards])}"
+        message = f"left as it is: {_listed(list(question.names.values()))}"
         if not insists:
-            others = tuple(video for video in submission.ids if video not in left)
+            others = tuple(video for video in submission.ids if video not in question.names)
             submission = replace(submission, ids=others)
         if submission.ids:
             done = self.apply(submission, session, who)
@@ -172,21 +172,29 @@ def _ask(
     cards: Mapping[int, Card],
     others: Mapping[int, OtherLabel],
 ) -> str:
-    """Ask whether to label in spite of what others say; gives a message for the person."""
-    reports = tuple(_report(label) for label in others.values())
+    """Ask whether to label in spite of what others say; gives a message for the person.
+
+    A blind clip stays blind: the question tells neither its name nor the class of others.
+    """
     at = max(submission.newest_label, *(label.id for label in others.values()))
-    differing = tuple(cards[video] for video in others if video in cards)
-    asked = replace(submission, newest_label=at)
-    session.ask(Question(asked, differing, reports, _summary(submission, cards)))
+    titles = {video: card.title for video, card in cards.items()}
+    reports = tuple(_report_to_ask(label, cards.get(video)) for video, label in others.items())
+    question = Question(
+        submission=replace(submission, newest_label=at),
+        names={video: titles.get(video, printable(one.name)) for video, one in others.items()},
+        cards=tuple(cards[video] for video in others if video in cards),
+        reports=reports,
+        wanted=_summary(submission, titles),
+    )
+    session.ask(question)
     return f"nothing is labelled yet, since meanwhile {_listed(reports)}: answer at the top"
 
 
-def _summary(submission: Submission, cards: Mapping[int, Card]) -> str:
+def _summary(submission: Submission, names: Mapping[int, str]) -> str:
     """What was done, with the names of the first clips."""
     done = {"accept": "accepted", "unsure": "unsure"}.get(submission.kind, submission.class_name)
-    ids = submission.ids
-    names = [cards[video].name if video in cards else f"video {video}" for video in ids]
-    return f"{_listed(names)}: {done}"
+    shown = [names.get(video, f"video {video}") for video in submission.ids]
+    return f"{_listed(shown)}: {done}"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -221,3 +229,10 @@ def _report(label: OtherLabel) -> str:
         return f"{who} took back a label of {name} ({label.source})"
     given = printable(label.class_name or label.verdict)
     return f"{who} labelled {name} {given} ({label.source})"
+
+
+def _report_to_ask(label: OtherLabel, card: Card | None) -> str:
+    """As `_report`; if the clip is blind, without its name and its class."""
+    if card is None or not card.is_blind:
+        return _report(label)
+    return f"{printable(label.who)} labelled {card.title} otherwise ({label.source})"

@@ -8,6 +8,7 @@ import re
 import secrets
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -33,8 +34,10 @@ class Question:
 
     submission: Submission
     """What the person asked for. Its newest label is the newest one at the time of the question."""
+    names: Mapping[int, str]
+    """The videos that have other labels by now: how they are named to the person, by id."""
     cards: tuple[Card, ...]
-    """The videos that have other labels by now."""
+    """Those of them that have a card: a video that turned out to be a copy has none."""
     reports: tuple[str, ...]
     """Who gave which label: one for each of these videos."""
     wanted: str

@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from reviewed import NOW, Browser, ReviewedHome, cards_on, message_on
+from reviewed import NOW, Browser, ReviewedHome, cards_on, hidden, message_on
 from reviewed import browser as browser
 from reviewed import site as site
 from tiny import cache
@@ -87,6 +87,29 @@ def test_accepting_a_prediction_that_was_not_shown_is_refused(
     assert f"clip {drawn}: its prediction is shown when it is labelled; give its" in refused.text
     assert "a.avi" not in refused.text
     assert home.given_labels() == []
+
+
+def test_a_question_about_a_blind_clip_tells_neither_its_name_nor_a_class(
+    home: ReviewedHome, browser: Browser
+) -> None:
+    video = home.clip("v_Biking_g08.avi", sampled=True)
+    page = browser.get("/").text
+    home.give_label(video, "grey", who="bob")
+    form = {"secret": hidden(page, "secret"), "seen": hidden(page, "seen"), "id": video}
+    shown = browser.post("/say", data={**form, "class": "red"}).text
+    asked = shown[shown.index('class="asked"') : shown.index("</section>")]
+    report = f"bob labelled clip {video} otherwise (command)"
+    assert f"{report}. You said: clip {video}: red." in asked
+    assert message_on(shown).startswith(f"nothing is labelled yet, since meanwhile {report}")
+    answer = {"secret": hidden(shown, "secret"), "question": hidden(shown, "question")}
+    after = browser.post("/answer", data={**answer, "answer": "leave"}).text
+    assert message_on(after) == f"left as it is: clip {video}"
+    for text in (asked, message_on(shown), after):
+        assert "Biking" not in text
+    assert "grey" not in asked + message_on(shown) + message_on(after)
+    assert cards_on(after) == [video]
+    browser.submit(video, **{"class": "red"})
+    assert [row[2] for row in home.given_labels()] == ["grey", "red"]
 
 
 def test_live_accuracy_counts_blind_labels_and_none_that_was_given_beside_the_prediction(

@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 from reviewed import NOW, Browser, ReviewedHome, cards_on, hidden, message_on
 from reviewed import browser as browser
 from reviewed import site as site
+from sqlalchemy import update
 from tiny import cache
 
+from daemon.database.tables import videos
 from daemon.labels.class_changes import ClassChanges
 from daemon.review.key import kept_key
 from daemon.review.reviewers import Reviewers, reviewer_name, typed_cookie_name
@@ -382,6 +384,36 @@ def test_of_several_clips_those_that_nobody_else_labelled_can_be_labelled_alone(
         (videos[0], "labelled", "red"),
         (videos[2], "labelled", "red"),
     ]
+
+
+def test_a_clip_that_turned_out_to_be_a_copy_meanwhile_is_left_as_it_is_too(
+    home: ReviewedHome, site: Site
+) -> None:
+    first, copy = home.clip("a.avi"), home.clip("b.avi")
+    ann = Browser(site, reviewer="ann")
+    page = ann.get("/").text
+    assert set(cards_on(page)) == {first, copy}
+    with home.writing() as connection:  # as a new hash finds it
+        is_copy = update(videos).where(videos.c.id == copy)
+        connection.execute(is_copy.values(duplicate_of=first))
+    home.give_label(first, "dark", who="bob")
+    for clips, names in ((copy, "b.avi"), ([first, copy], "a.avi, b.avi")):
+        asked = say_late(ann, page, clips, **{"class": "red"})
+        assert "bob labelled b.avi dark (command)" in asked
+        assert reply(ann, asked, "leave") == f"left as it is: {names}"
+    assert home.who() == ["bob"]
+
+
+def test_a_question_names_the_folder_that_a_clip_came_from(home: ReviewedHome, site: Site) -> None:
+    video = home.clip("a.avi")
+    with home.writing() as connection:
+        connection.execute(update(videos).values(source="north"))
+    ann = Browser(site, reviewer="ann")
+    page = ann.get("/").text
+    home.give_label(video, "dark", who="bob")
+    asked = say_late(ann, page, video, **{"class": "red"})
+    assert "bob labelled north/a.avi dark (command)" in message_on(asked)
+    assert reply(ann, asked, "leave") == "left as it is: north/a.avi"
 
 
 def test_nothing_is_asked_if_the_colleague_says_the_same_or_the_person_said_it_before(
