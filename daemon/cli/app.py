@@ -160,6 +160,7 @@ def _watch_status(home: Home) -> None:
     """Show the status on the whole screen, again every second."""
     from rich.console import Group, RenderableType
     from rich.live import Live
+    from rich.text import Text
 
     from daemon.report.status import read_status
     from daemon.report.tables import render, render_without_database
@@ -168,7 +169,8 @@ def _watch_status(home: Home) -> None:
         try:
             return render(read_status(home, now()), now())
         except PassingError as error:
-            return Group(render_without_database(home, now()), printable(str(error)))
+            why = Text(printable(str(error)), "yellow")
+            return Group(render_without_database(home, now()), why)
 
     with Live(screen=True, auto_refresh=False) as view, _until_interrupted():
         while True:

@@ -38,6 +38,11 @@ def first_model(connection: Connection, home: Home) -> str | None:
     return name or setting_model(home)
 
 
+def has_run(connection: Connection, model: str | None) -> bool:
+    """Whether the daemon has loaded the model of this name."""
+    return bool(connection.scalar(select(models.c.id).where(models.c.name == model).limit(1)))
+
+
 def fallback(connection: Connection) -> str | None:
     """Why the daemon went back to an earlier model by itself; None if it did not."""
     newest_first = select(decisions).order_by(decisions.c.id.desc())

@@ -21,7 +21,13 @@ from daemon.labels.classes import starter_is_outgrown
 from daemon.labels.odd_names import odd_names
 from daemon.labels.queries import label_of
 from daemon.report.accuracy import Quality, quality
-from daemon.report.model_in_use import entry_of, fallback, first_model, unsure_rule_of
+from daemon.report.model_in_use import (
+    entry_of,
+    fallback,
+    first_model,
+    has_run,
+    unsure_rule_of,
+)
 from daemon.report.training import (
     TrainingStatus,
     read_forecast,
@@ -123,6 +129,8 @@ class Status:
     """The champion; before the first start, the model that it begins with. None if the settings
     cannot be read.
     """
+    model_has_run: bool
+    """Whether the daemon has loaded this model."""
     guessing: str
     """That the champion is no better than guessing, in words; empty if it is."""
     optimistic: str
@@ -212,6 +220,7 @@ def read_status(home: Home, now: datetime) -> Status:
                 running=running,
                 settings_are_newer=running is not None and _changed(home, running.since, now),
                 model=model,
+                model_has_run=has_run(connection, model),
                 guessing=entry.guessing_in_words(),
                 optimistic=entry.optimistic,
                 unsure_rule=unsure_rule_of(home, champion),

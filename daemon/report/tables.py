@@ -87,7 +87,8 @@ def _add_daemon(grid: Table, running: Running | None, now: datetime) -> None:
 def _add_model(grid: Table, status: Status) -> None:
     model = Text(status.model or "none yet")
     if status.model and not status.running:
-        model.append("  when it last ran", "dim")
+        when = "when it last ran" if status.model_has_run else "from the next start on"
+        model.append(f"  {when}", "dim")
     grid.add_row("model", model)
     if status.guessing:
         hint = "'vidwatch labels' says what to label"
@@ -206,7 +207,7 @@ def _wait_table(waits: list[Wait], now: datetime) -> FittingTable:
     for wait in waits:
         left = "now" if wait.until <= now else f"in {_span(wait.until - now)}"
         why = f"{wait.why}; it is read again {left}"
-        table.add_row(str(wait.id), wait.name, why)
+        table.add_row(str(wait.id), with_source(wait.name, wait.source), why)
     return table
 
 

@@ -1,6 +1,6 @@
 """Clips that are read again later although nothing is wrong with them, for people and as JSON."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -15,13 +15,15 @@ class Wait:
 
     id: int
     name: str
+    source: str | None
+    """The folder of the inbox that it came from; None if it lay in the inbox itself."""
     why: str
     until: datetime
     """When it is read again."""
 
     def to_json(self) -> dict[str, Any]:
         """One object; the time in ISO 8601."""
-        return {"id": self.id, "name": self.name, "why": self.why, "until": self.until.isoformat()}
+        return {**asdict(self), "until": self.until.isoformat()}
 
 
 def waits(connection: Connection, most: int) -> list[Wait]:
@@ -31,7 +33,7 @@ def waits(connection: Connection, most: int) -> list[Wait]:
         connection: To the database.
         most: How many at most.
     """
-    held = select(videos.c.id, videos.c.name, videos.c.held, videos.c.retry_at)
-    held = held.where(videos.c.held.is_not(None), videos.c.retry_at.is_not(None))
+    columns = (videos.c.id, videos.c.name, videos.c.source, videos.c.held, videos.c.retry_at)
+    held = select(*columns).where(videos.c.held.is_not(None), videos.c.retry_at.is_not(None))
     rows = connection.execute(held.order_by(videos.c.retry_at, videos.c.id).limit(most))
-    return [Wait(row.id, row.name, row.held, row.retry_at) for row in rows]
+    return [Wait(*row) for row in rows]

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from daemon.classify.filing import StoppedError
 from daemon.database.connection import connect, is_locked, is_passing
 from daemon.database.holder import holder, holding_processes
-from daemon.home.clock import now
+from daemon.home.clock import local_time, now
 from daemon.home.folder import Lock
 from daemon.service.schedule import NotNowError
 from daemon.service.stopping import Stop
@@ -87,7 +87,7 @@ class LockWatch:
     def _show(self, program: str, now: datetime) -> None:
         if self._noted is None or self._noted[0] != program:
             self._noted = (program, now)
-        since = f"{self._noted[1]:%H:%M:%S} UTC"
+        since = local_time(self._noted[1])
         text = f"{program} has kept it locked since about {since}: clips and labels wait for it"
         self._note("database in use", text)
 

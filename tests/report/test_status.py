@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from homes import MadeHome
 from rich.console import Console
+from sqlalchemy import update
 
 from daemon.database.connection import connect
 from daemon.database.drops import Drops
 from daemon.database.predictions import Predictions
+from daemon.database.tables import videos
 from daemon.home.folder import Home
 from daemon.home.folders import Folders
 from daemon.home.settings import Settings
@@ -204,6 +206,10 @@ def test_before_the_first_start_the_model_is_the_one_that_it_begins_with(home: H
     assert read_status(home, NOW).model == "starter"
     home.settings.write_text('model = "mine"\n')
     assert read_status(home, NOW).model == "mine"
+    assert "mine  from the next start on" in shown(home)
+    with made_at(home) as made:
+        made.register("mine")
+    assert "mine  when it last ran" in shown(home)
 
 
 def test_a_daemon_that_starts_is_no_daemon_that_takes_clips(home: Home) -> None:
@@ -352,14 +358,18 @@ def test_a_clip_that_is_read_again_later_is_named_with_when_and_why(home: Home) 
         video = made.arrive("torn.avi")
         made.claim(1)
         made.queue.hold(video, NOW + timedelta(seconds=25), "cut short: it may still arrive")
+        with made.writing() as connection:
+            connection.execute(update(videos).values(source="north"))
         (wait,) = read_status(home, NOW).to_json()["waits"]
         assert wait == {
             "id": video,
             "name": "torn.avi",
+            "source": "north",
             "why": "cut short: it may still arrive",
             "until": (NOW + timedelta(seconds=25)).isoformat(),
         }
         assert "cut short: it may still arrive; it is read again in 25 s" in shown(home)
+        assert "north/torn.avi" in shown(home)
         made.queue.recover()
         assert "read again" not in shown(home)
 

@@ -1,5 +1,6 @@
 """What is shown while another program has locked the database, by real processes."""
 
+import os
 import signal
 import sqlite3
 import subprocess
@@ -8,13 +9,16 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from homes import MadeHome
 from installed import SLOWEST, Daemon
 from installed import daemon as daemon
 
 from daemon.database.holder import holder
+from daemon.service.trouble import LockWatch
 
 # As a database browser in the middle of a change, and as one that lets nobody read either.
 WRITER = "BEGIN IMMEDIATE"
@@ -62,6 +66,45 @@ def test_a_program_that_keeps_the_database_is_shown_by_name_until_it_ends(daemon
     assert code == 0
     assert "database in use: process" in log
     assert "database in use: no longer a problem" in log
+
+
+@pytest.mark.parametrize(("zone", "shown"), [("UTC", "12:30 UTC"), ("EST5", "07:30 EST")])
+def test_since_when_it_is_locked_is_told_in_the_zone_of_the_people(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zone: str, shown: str
+) -> None:
+    path = tmp_path / "a.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+    notices: dict[str, str | None] = {}
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        with locked(path, WRITER), closing(LockWatch(path, notices.__setitem__)) as watch:
+            assert not watch.tend(datetime(2026, 1, 2, 12, 30, tzinfo=UTC))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert f"since about 2026-01-02 {shown}:" in (notices["database in use"] or "")
+
+
+def test_a_status_that_is_watched_goes_on_in_a_home_whose_name_looks_like_markup(
+    tmp_path: Path,
+) -> None:
+    home = MadeHome(tmp_path / "B [" / "b]").home
+    command = [Path(sys.executable).with_name("vidwatch"), "--home", home.root, "status", "--watch"]
+    leader, follower = os.openpty()
+    with locked(home.database, ALONE):
+        process = subprocess.Popen(command, stdout=follower, stderr=follower)
+        os.close(follower)
+        text = b""
+        try:
+            while b"try again" not in text:
+                text += os.read(leader, 65536)
+                assert b"Traceback" not in text
+        finally:
+            process.send_signal(signal.SIGINT)
+            assert process.wait() == 0
+            os.close(leader)
 
 
 def test_a_database_that_nobody_can_read_is_shown_at_the_start_and_the_daemon_goes_on(
