@@ -54,6 +54,7 @@ def watch(
         unknown=found.unknown,
         take=found.enqueue,
         trouble=ConnectionError,
+        shown_elsewhere=lambda error: False,
         note=found.note,
         beat=lambda: None,
         left_alone=left_alone or LeftAlone(),

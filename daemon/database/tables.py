@@ -57,11 +57,6 @@ VERDICTS = ("labelled", "unsure", "withdrawn")
 # `page`: on the review page.
 SOURCES = ("folder", "moved", "command", "accepted", "csv", "page")
 
-# What says when a video was recorded.
-# `container`: the file itself. `name`: its name, or that of its folder.
-# `file`: the date of the file, which may be that of a copy.
-RECORDED_BY = ("container", "name", "file")
-
 SIDES = ("training", "holdout")
 
 # `stopped`: it ended because the daemon ended, for no reason of its own.
@@ -154,6 +149,8 @@ videos = Table(
     Column("source", Text),
     # When it was recorded, and what says so. NULL if nothing does.
     Column("recorded_at", Utc),
+    # "container": the file itself says it. "name": its name, or that of its folder. "file": the
+    # date of the file, which may be that of a copy.
     Column("recorded_by", Text),
     # The make and the model of the camera. NULL if the container does not name them.
     Column("camera", Text),

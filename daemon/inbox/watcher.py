@@ -56,6 +56,8 @@ class WatcherSettings:
     """Takes whole files, `BATCH` at a time."""
     trouble: type[Exception]
     """If `unknown` or `take` raises it, they are tried again. Any other error is a bug."""
+    shown_elsewhere: Callable[[Exception], bool]
+    """Whether people are told of such trouble by another notice: then it is only logged."""
     note: Callable[[str, str | None], None]
     """Shows a notice under a subject, or takes it back (None)."""
     beat: Callable[[], None]
@@ -179,7 +181,7 @@ class Watcher:
                 self._settings.take(whole)
             except self._settings.trouble as error:
                 text = f"files cannot be queued now, and are tried again ({_first_line(error)})"
-                self._settings.note(f"new files of {self._subject}", text)
+                self._note_trouble(f"new files of {self._subject}", text, error)
                 for file in whole:
                     self.tracker.touch(file.path, now)
                 return
@@ -200,7 +202,7 @@ class Watcher:
             self._settings.unknown([])  # the end: there may have been no file at all
         except self._settings.trouble as error:
             text = f"cannot be done now, and is tried again ({_first_line(error)})"
-            self._settings.note(f"searching {self._subject}", text)
+            self._note_trouble(f"searching {self._subject}", text, error)
             self._stop.wait(LONGEST_NAP)
             return
         notice = "; ".join(self._unreadable[:3]) or None
@@ -210,6 +212,12 @@ class Watcher:
         worked = time.thread_time() - began
         took = time.monotonic() - now
         self._next_search = now + max(self._settings.rescan, 20 * worked, 2 * took)
+
+    def _note_trouble(self, subject: str, text: str, error: Exception) -> None:
+        if self._settings.shown_elsewhere(error):
+            log.warning("%s: %s", subject, text)
+        else:
+            self._settings.note(subject, text)
 
     def _files(self, path: bytes) -> Iterator[tuple[bytes, Identity | None]]:
         """The files at or below `path` that are not left alone. Links are not followed.

@@ -39,7 +39,7 @@ from daemon.service.systemd import LoopMonitor, Notifier
 from daemon.service.trouble import (
     PAUSE,
     LockWatch,
-    note_trouble,
+    note_unless_locked,
     patiently,
     unless_locked,
     wait_while_locked,
@@ -139,7 +139,7 @@ class Daemon:
                 raise damaged(self.home.database, str(error.orig)) from error
             if not isinstance(error, OperationalError):
                 raise
-            note_trouble(self.lock, error)
+            note_unless_locked(self.lock, error)
             self.pipeline.start_over()
             time.sleep(PAUSE)
             return False

@@ -111,6 +111,14 @@ def note_trouble(lock: Lock, error: DatabaseError) -> None:
     lock.note("database", f"cannot be used now, and is tried again ({error.orig})")
 
 
+def note_unless_locked(lock: Lock, error: DatabaseError) -> None:
+    """As `note_trouble`; a locked database is only logged: a `LockWatch` shows who has it."""
+    if is_locked(error):
+        log.warning("the database cannot be used now: %s", error.orig)
+    else:
+        note_trouble(lock, error)
+
+
 def unless_locked(change: Callable[[], object]) -> None:
     """Make a change of state that the next round, or the next start, can make as well."""
     try:

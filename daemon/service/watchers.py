@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
+from daemon.database.connection import is_locked
 from daemon.database.queue import Queue
 from daemon.home.clock import now
 from daemon.home.folder import Home
@@ -92,6 +93,7 @@ def watchers(
             unknown=lambda files: sidecars.clips(unknown(files) if files else []),
             take=lambda files: take(sidecars.clips(files)),
             trouble=OperationalError,
+            shown_elsewhere=_is_locked,
             note=note,
             beat=lambda: beat(names[0]),
             left_alone=left_alone,
@@ -104,6 +106,11 @@ def watchers(
     known = class_folders.not_put_by_us
     of_labels = watcher(["labelled", "classified"], known, notice, math.inf)
     return [of_inbox, of_labels]
+
+
+def _is_locked(error: Exception) -> bool:
+    """Whether it is that another program has locked the database, which a `LockWatch` shows."""
+    return isinstance(error, DBAPIError) and is_locked(error)
 
 
 def _is_polled(folders: list[Path], settings: Settings, note: Note) -> bool:

@@ -11,14 +11,20 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 
 import pytest
 from homes import MadeHome
 from installed import SLOWEST, Daemon
 from installed import daemon as daemon
+from sqlalchemy.exc import OperationalError
 
+from daemon.database.connection import connect
 from daemon.database.holder import holder
-from daemon.service.trouble import LockWatch
+from daemon.database.queue import Queue
+from daemon.home.settings import Settings
+from daemon.service.trouble import LockWatch, note_unless_locked
+from daemon.service.watchers import watchers
 
 # As a database browser in the middle of a change, and as one that lets nobody read either.
 WRITER = "BEGIN IMMEDIATE"
@@ -85,6 +91,33 @@ def test_since_when_it_is_locked_is_told_in_the_zone_of_the_people(
         monkeypatch.undo()
         time.tzset()
     assert f"since about 2026-01-02 {shown}:" in (notices["database in use"] or "")
+
+
+def test_that_a_program_has_the_database_is_told_by_one_notice(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    home = MadeHome(tmp_path / "home")
+    home.put("inbox/a.avi")
+    queue = Queue(connect(home.home.database, patience=0.1), "me")
+    settings = Settings(settle_seconds=0.1, rescan_seconds=1)
+    with locked(home.home.database, WRITER), home.home.lock() as lock:
+        watching = watchers(
+            home.home, settings, queue, Event(), lock.note, lambda loop: None, once=False
+        )
+        for watcher in watching:
+            watcher.start()
+        try:
+            deadline = time.monotonic() + SLOWEST
+            while "files cannot be queued now" not in caplog.text:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+        finally:
+            for watcher in watching:
+                watcher.stop()
+        with pytest.raises(OperationalError) as error:
+            queue.recover()
+        note_unless_locked(lock, error.value)
+        assert dict(lock.running.notices) == {}
 
 
 def test_a_status_that_is_watched_goes_on_in_a_home_whose_name_looks_like_markup(

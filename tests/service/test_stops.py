@@ -231,6 +231,7 @@ def beat():
 
 settings = WatcherSettings(
     settle=0.1, rescan=3600, polling=True, unknown=list, take=taken.extend, trouble=OSError,
+    shown_elsewhere=lambda error: False,
     note=lambda *_: None, beat=beat,
 )
 watcher = Watcher([sys.argv[1].encode()], settings)
