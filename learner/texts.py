@@ -1,6 +1,22 @@
 """Text for people."""
 
+from collections.abc import Sequence
+
 
 def counted(n: int, noun: str) -> str:
     """A number and its noun: "1 label", "2 labels"."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def listed(names: Sequence[str], most: int, noun: str = "") -> str:
+    """The first names, and how many more there are: "a.avi, b.avi and 3 more".
+
+    Args:
+        names: All names.
+        most: How many are given at most.
+        noun: What they are, if "3 more" alone is not clear: "and 3 clips more".
+    """
+    text = ", ".join(names[:most])
+    if (more := len(names) - most) <= 0:
+        return text
+    return f"{text} and {counted(more, noun) if noun else more} more"

@@ -17,7 +17,7 @@ from daemon.home.clock import local_time, now
 from daemon.home.folder import Home
 from daemon.home.texts import printable
 from learner.errors import VidwatchError
-from learner.texts import counted
+from learner.texts import counted, listed
 
 if TYPE_CHECKING:
     from daemon.labels.class_changes import ClassChanges
@@ -123,9 +123,7 @@ def undo(context: typer.Context) -> None:
 
 def _described(last: "LastLearned") -> str:
     """Which labels these are, for a person to judge."""
-    named = ", ".join(printable(name) for name in last.names[:NAMED])
-    if len(last.names) > NAMED:
-        named += f" and {len(last.names) - NAMED} more"
+    named = listed([printable(name) for name in last.names], NAMED)
     class_name = printable(last.class_name) if last.class_name else "unsure"
     count = counted(len(last.labels), "label")
     at = local_time(last.since)

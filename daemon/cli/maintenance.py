@@ -15,7 +15,7 @@ from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.texts import printable
 from learner.errors import VidwatchError
-from learner.texts import counted
+from learner.texts import counted, listed
 
 if TYPE_CHECKING:
     from daemon.maintenance.finding import Finding
@@ -153,12 +153,10 @@ def _line(finding: "Finding", *, repaired: bool) -> str:
 
 def _print_result(gone: list[str], wrong: int) -> None:
     if gone:
-        named = ", ".join(gone[:NAMED])
-        others = len(gone) - NAMED
-        more = f" and {others} more (--json names all)" if others > 0 else ""
+        hint = " (--json names all)" if len(gone) > NAMED else ""
         reason = "since people took them away or removed them"
         text = f"the files of these filed videos are not here any more, {reason}"
-        print(printable(f"{text}: {named}{more}"))
+        print(printable(f"{text}: {listed(gone, NAMED)}{hint}"))
     if wrong == 0:
         print("all is well")
     elif wrong == 1:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from daemon.home.texts import printable
-from learner.texts import counted
+from learner.texts import counted, listed
 
 FOLDERS = ("inbox", "labelled", "classified")
 NAMED = 3  # links of one folder that are named, at most
@@ -25,8 +25,6 @@ def links_in(root: Path) -> list[str]:
         except OSError:  # that it is away is shown elsewhere
             continue
         if links:
-            more = len(links) - NAMED
-            shown = ", ".join(links[:NAMED]) + (f" and {more} more" if more > 0 else "")
-            what = f"{counted(len(links), 'link')} ({shown})"
+            what = f"{counted(len(links), 'link')} ({listed(links, NAMED)})"
             lines.append(printable(f"{name}/ has {what}, which vidwatch leaves alone: {HINT}"))
     return lines

@@ -19,6 +19,7 @@ from daemon.labels.labels import Label
 from daemon.labels.queries import find
 from learner.classes import likely_meant, why_not_a_class
 from learner.errors import VidwatchError
+from learner.texts import listed
 
 NAMED = 3  # videos that a message names
 LONGEST_ID = 18  # digits: SQLite's largest integer has 19
@@ -168,9 +169,8 @@ def _ambiguous(word: str, found: Mapping[int, Any]) -> str:
         both = f"video {int(word)}, and a file here, which is video {file}"
         return f"{word!r} means {both}: give ./{word} for the file, and the path of the other one"
     names = [f"{with_source(row['name'], row['source'])} is {id_}" for id_, row in found.items()]
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    listed = ", ".join(names[:NAMED]) + more
-    return f"{len(names)} videos are named {word!r}; give the id or the path ({listed})"
+    these = listed(names, NAMED)
+    return f"{len(names)} videos are named {word!r}; give the id or the path ({these})"
 
 
 def _is_number(word: str) -> bool:

@@ -21,7 +21,7 @@ from daemon.review.forms import Submission
 from daemon.review.sessions import Question, Session, Skip
 from daemon.review.undo import last_given
 from learner.errors import VidwatchError
-from learner.texts import counted
+from learner.texts import counted, listed
 
 NAMED = 3  # a message names so many clips at most
 
@@ -198,11 +198,7 @@ def _summary(submission: Submission, names: Mapping[int, str]) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    text = ", ".join(names[:NAMED])
-    if len(names) > NAMED:
-        text += f" and {counted(len(names) - NAMED, 'clip')} more"
-    return text
+    return listed(names, NAMED, "clip")
 
 
 def _labels_since(connection: Connection, submission: Submission) -> list[str]:
