@@ -7,8 +7,9 @@ from typing import Any
 
 from daemon.home.identity import Identity, lies_at
 from daemon.home.left_alone import LeftAlone, is_unfinished
+from daemon.home.sidecars import is_sidecar
 from daemon.home.texts import printable
-from learner.texts import counted
+from learner.texts import counted, listed
 
 NAMED = 3  # files that are named, at most
 HINT = "move them into labelled/<class>/, or into inbox/"
@@ -34,7 +35,10 @@ def loose_files(root: Path, left_alone: Callable[[], LeftAlone]) -> list[Path]:
     if not found:
         return []
     known = left_alone()
-    return [path for path in found if not known.file(os.fsencode(path.name))]
+    names_of = {path: os.fsencode(path.name) for path in found}
+    return [
+        path for path, name in names_of.items() if not known.file(name) and not is_sidecar(name)
+    ]
 
 
 def loose_file_of(root: Path, row: Any, left_alone: Callable[[], LeftAlone]) -> Path | None:
@@ -51,8 +55,7 @@ def loose_files_in_words(root: Path, left_alone: Callable[[], LeftAlone]) -> lis
     for top in ("labelled", "classified"):
         names = [path.name for path in files if path.parent.name == top]
         if names:
-            more = len(names) - NAMED
-            shown = ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
-            what = f"{counted(len(names), 'file')} beside the class folders ({shown})"
+            count = counted(len(names), "file")
+            what = f"{count} beside the class folders ({listed(names, NAMED)})"
             lines.append(printable(f"{top}/ has {what}, without a label: {HINT}"))
     return lines

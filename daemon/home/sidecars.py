@@ -52,7 +52,7 @@ class Sidecars:
 
     def __init__(self, root: bytes) -> None:
         self._doors = Doors(root)
-        # The sidecars in a folder by their stems, and when it was listed.
+        # A folder, until when its listing counts, and its sidecars by their stems.
         self._listed: tuple[bytes, float, dict[bytes, list[bytes]]] | None = None
 
     def follow(

@@ -378,7 +378,7 @@ def test_clips_beside_the_class_folders_are_named(home: Home) -> None:
     with made_at(home) as made:
         made.put("labelled/Skiing/a.avi")
         assert read_status(home, NOW).loose_files == []
-        for name in ("b.avi", "c.avi", "d.avi", "e.avi", ".hidden", "f.part"):
+        for name in ("b.avi", "c.avi", "d.avi", "e.avi", ".hidden", "f.part", "b.THM"):
             made.put(f"labelled/{name}")
         made.put("classified/x.avi")
     labelled, classified = read_status(home, NOW).to_json()["loose_files"]
