@@ -10,6 +10,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from learner.motion import SIDE, motion
 from learner.safe_open import VideoError
+from learner.upright import upright
 
 Array = np.ndarray[Any, Any]
 
@@ -24,11 +25,6 @@ def converting(frame: Any) -> Iterator[None]:
     except av.error.FFmpegError as error:
         reason = f"its colours cannot be converted ({frame.format.name}, {error.strerror})"
         raise VideoError(reason) from error
-
-
-def upright(image: Any, frame: Any) -> Any:
-    """An image of `frame`, turned by the angle that the recorder states."""
-    return np.ascontiguousarray(np.rot90(image, k=round(frame.rotation / 90)))
 
 
 class Neighbours:
@@ -89,4 +85,4 @@ class Neighbours:
                 frame, SIDE, SIDE, "gray8", interpolation=Interpolation.AREA, threads=1
             )
             image = small.to_ndarray()
-        return upright(image, frame)  # type: ignore[no-any-return]
+        return upright(image, frame)

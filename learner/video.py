@@ -23,7 +23,7 @@ from learner.frames import (
     to_the_first_error,
     whole_frames,
 )
-from learner.neighbours import Neighbours, converting, upright
+from learner.neighbours import Neighbours, converting
 from learner.recording import NOT_STATED, Recording, by_container
 from learner.safe_open import (
     MAX_PIXELS,
@@ -36,6 +36,7 @@ from learner.safe_open import (
     why_no_frames,
 )
 from learner.spec import ClipSpec, ReadOptions
+from learner.upright import upright
 
 # Of the frames that are stored, the share that may give no picture: VP8 stores some that are never
 # shown.
@@ -266,7 +267,7 @@ class Picture:
         self._converter = VideoReformatter()
 
     def of(self, frame: Any) -> Any:
-        """The picture of a frame, turned by the angle that the recorder states."""
+        """The picture of a frame, turned and mirrored as the recorder states."""
         with converting(frame):
             image = self._cropped(frame) if self._spec.fit == "crop" else self._squashed(frame)
         return upright(image, frame)
