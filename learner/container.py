@@ -1,6 +1,7 @@
 """Whether a file is as long as its container says. Reads sizes only, decodes nothing."""
 
 import os
+import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -10,6 +11,8 @@ MATROSKA = b"\x1a\x45\xdf\xa3"
 MATROSKA_SEGMENT = b"\x18\x53\x80\x67"
 ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+FLV_FIRST_TAG = 4096  # bytes; it is longer if it has an index of key frames, which comes last
+FLV_LARGEST = 2**53  # a number that is no size is damaged
 MP4_FIRST_BOXES = {b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"}
 MP4_BOXES = MP4_FIRST_BOXES | {
     b"moof",
@@ -28,9 +31,9 @@ MP4_BOXES = MP4_FIRST_BOXES | {
 def stated_size(file: BinaryIO) -> int:
     """The bytes that the file should have, by its container; 0 if that does not say.
 
-    AVI, MP4, Matroska and ASF state their sizes; a transport stream is a whole number of packets.
-    Other containers, and live recordings of unknown size, give 0. This check is needed: FFmpeg
-    itself takes an AVI of which a fifth is missing for a whole one.
+    AVI, MP4, Matroska, ASF and most FLV state their sizes; a transport stream is a whole number of
+    packets. Other containers, and live recordings of unknown size, give 0. This check is needed:
+    FFmpeg itself takes an AVI of which a fifth is missing for a whole one.
     """
     file.seek(0)
     head = file.read(193 + 192)
@@ -42,6 +45,8 @@ def stated_size(file: BinaryIO) -> int:
         return _matroska_size(file)
     if head[:16] == ASF_HEADER:
         return _asf_size(file)
+    if head[:3] == b"FLV":
+        return _flv_size(file)
     # 188 bytes a packet, or 192 with a Blu-ray's or camcorder's time code before each.
     for packet, sync in ((188, 0), (192, 4)):
         if head[sync::packet][:2] == b"\x47\x47":
@@ -115,6 +120,16 @@ def _asf_size(file: BinaryIO) -> int:
             break
         file.seek(size - 24, os.SEEK_CUR)
     return 0
+
+
+def _flv_size(file: BinaryIO) -> int:
+    """The size in the first tag, which holds names and numbers; 0 if it is not among them."""
+    file.seek(0)
+    _, name, after = file.read(FLV_FIRST_TAG).partition(b"\x00\x08filesize\x00")
+    if not name or len(after) < 8:
+        return 0
+    (size,) = struct.unpack(">d", after[:8])
+    return int(size) if 0 < size < FLV_LARGEST else 0
 
 
 def _matroska_size(file: BinaryIO) -> int:

@@ -41,6 +41,9 @@ class Times(NamedTuple):
     """When the first picture is shown."""
     last: float
     """When the last picture ends."""
+    is_at_the_end: bool
+    """Whether the last packet ends where the file ends, by its container. What is stated beyond
+    that is how long the last picture is held."""
 
     @property
     def length(self) -> float:
@@ -50,6 +53,8 @@ class Times(NamedTuple):
     @property
     def are_short(self) -> bool:
         """Whether more of it is missing than rounding can explain."""
+        if self.is_at_the_end:
+            return False
         return self.stated > 0 and self.reached < self.stated * (1 - TOLERATED_GAP)
 
 
@@ -92,36 +97,61 @@ def whole_frames(container: Any, stream: Any, whole: bool = True) -> Iterator[An
                 yield frame
 
 
-def running_time(container: Any, stream: Any) -> Times:
+def running_time(container: Any, stream: Any, stated_end: int) -> Times:
     """The time that is stated, and the time that packets reach from the container's position on.
 
     If the stream of pictures states its own time, its own packets alone are compared with that.
-    Else the container's time counts: when the longest of all streams ends. Matroska counts it from
-    0, wherever its first picture is.
+    Else the container's time counts: when the longest of all streams ends.
+
+    Args:
+        container: An open container.
+        stream: Its stream of pictures.
+        stated_end: Where the file ends by its container, in bytes; 0 if that does not say.
     """
     own = float(stream.duration * stream.time_base) if stream.duration else 0.0
+    # Some formats do not say how long a picture is shown.
+    shown = float(1 / stream.average_rate) if stream.average_rate else 0.0
     first = float("inf")
     last = 0.0
     stored = 0
     end = 0.0
+    last_byte = 0
     with to_the_first_error():
         for packet in packets(container, *([stream] if own else [])):
             if not packet.size or packet.is_discard:
                 continue
+            last_byte = max(last_byte, (packet.pos or 0) + packet.size)
             is_picture = packet.stream.index == stream.index
             stored += is_picture
             when = packet.pts if packet.pts is not None else packet.dts
             if when is None:
                 continue
-            until = float((when + (packet.duration or 0)) * packet.time_base)
+            begin = float(when * packet.time_base)
+            lasts = float(packet.duration * packet.time_base) if packet.duration else 0.0
+            until = begin + (lasts or (shown if is_picture else 0.0))
             end = max(end, until)
             if is_picture:
-                first = min(first, float(when * packet.time_base))
+                first = min(first, begin)
                 last = max(last, until)
-    if own:
-        reached = last - float((stream.start_time or 0) * stream.time_base)
-        return Times(own, reached, stored, first, last)
-    return Times((container.duration or 0) / av.time_base, end, stored, first, last)
+    is_at_the_end = 0 < stated_end * (1 - TOLERATED_GAP) < last_byte
+    start = float((stream.start_time or 0) * stream.time_base)
+    stated, reached = own, last
+    if not own:
+        start = (container.start_time or 0) / av.time_base
+        stated, reached = (container.duration or 0) / av.time_base, end
+    if _counts_from_zero(container, stream):
+        stated = max(stated - start, 0.0)
+    return Times(stated, reached - start, stored, first, last, is_at_the_end)
+
+
+def _counts_from_zero(container: Any, stream: Any) -> bool:
+    """Whether the time that is stated is when the clip ends, wherever its first picture is.
+
+    So it is in Matroska, in ASF, and in MP4 of fragments, whose header counts no frames. Other
+    containers state the time from the first picture to the last.
+    """
+    is_of_fragments = container.format.name.startswith("mov") and not stream.frames
+    return is_of_fragments or container.format.name.startswith(("matroska", "asf"))
 
 
 def is_long(container: Any, stream: Any) -> bool:
@@ -135,7 +165,13 @@ def is_long(container: Any, stream: Any) -> bool:
 
 
 def sought(
-    container: Any, stream: Any, count: int, exact: bool, *, with_next: bool = False
+    container: Any,
+    stream: Any,
+    count: int,
+    exact: bool,
+    stated_size: int = 0,
+    *,
+    with_next: bool = False,
 ) -> Iterator[tuple[Any, Any]]:
     """One frame of each of `count` equal parts of a long stream, in order, and the frame after it.
 
@@ -146,11 +182,13 @@ def sought(
     in the middle: then the frames are the same as those of a reading in sequence. If there is a key
     frame between two frames that are wanted, it is jumped to; else reading goes on.
 
+    `stated_size` is that of the file, in bytes, by its container; 0 if that does not say.
+
     Raises:
         NotSoughtError: all of the clip has to be read. Frames that were given before may be wrong.
     """
     try:
-        yield from _sought(container, stream, count, exact, with_next)
+        yield from _sought(container, stream, count, exact, stated_size, with_next)
     except MemoryError:
         raise
     except (av.error.FFmpegError, ArithmeticError, IndexError) as error:
@@ -158,13 +196,13 @@ def sought(
 
 
 def _sought(
-    container: Any, stream: Any, count: int, exact: bool, with_next: bool
+    container: Any, stream: Any, count: int, exact: bool, stated_size: int, with_next: bool
 ) -> Iterator[tuple[Any, Any]]:
     start = stream.start_time or 0
     index = stream.index_entries
     stated_end = start + round((container.duration or 0) / av.time_base / stream.time_base)
     container.seek(stated_end, stream=stream)
-    times = running_time(container, stream)
+    times = running_time(container, stream, stated_size)
     # Not the count of the header, which may claim a billion; and a recording may begin at one hour.
     real = (times.last - start * stream.time_base) * (stream.average_rate or 0)
     if times.are_short or real <= LONG or not len(index):

@@ -17,6 +17,7 @@ from learner.container import lacks_index, stated_size
 from learner.files import sha256_of_open
 from learner.frames import (
     NotSoughtError,
+    Times,
     is_long,
     running_time,
     sought,
@@ -225,7 +226,8 @@ def _scan(
             stream.codec_context.thread_count = 1
             stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
             if may_seek and is_long(container, stream):
-                pairs = sought(container, stream, spec.frames, exact, with_next=spec.motion)
+                size = stated_size(file)
+                pairs = sought(container, stream, spec.frames, exact, size, with_next=spec.motion)
                 for part, (frame, following) in enumerate(pairs):
                     images[part] = picture.of(frame)
                     if neighbours:
@@ -316,17 +318,16 @@ def _frames_there(file: File, count: int, claimed: int, there: _There) -> _There
                 raise VideoError("not a video: sound with a cover picture")
             if container.metadata.get("major_brand") in PICTURE_BRANDS:
                 raise VideoError("not a video: a picture (HEIF or AVIF)")
-            times = running_time(container, stream)
+            times = running_time(container, stream, stated_size(file))
+            is_avi = container.format.name == "avi"
             rate = float(stream.average_rate or 0)
     except MemoryError:
         raise
     except (av.error.FFmpegError, AttributeError) as error:
         raise VideoError(f"its end cannot be checked ({error})") from error
-    if times.are_short and times.reached / times.stated < there.share:
-        missing = f"it should run for {times.stated:.1f} s, but ends after {times.reached:.1f} s"
-        there = _There(times.reached / times.stated, missing)
-    if there.share < 1 and claimed and count / claimed < there.share:
-        there = _There(count / claimed, f"it should have {claimed} frames, but has {count}")
+    # An AVI's header is often wrong. Its index is right, and that is missing if it is cut short.
+    if not (is_avi and there.share < 1):
+        there = _by_time_and_frames(there, times, count, claimed)
     # Interlaced video may have two packets a frame, and a variable rate is a guess: so the smaller
     # of both counts.
     stored = min(times.stored, round(times.length * rate)) if rate else times.stored
@@ -335,4 +336,14 @@ def _frames_there(file: File, count: int, claimed: int, there: _There) -> _There
         raise VideoError(
             f"damaged: it has {stored} frames, but only {count} of them can be decoded"
         )
+    return there
+
+
+def _by_time_and_frames(there: _There, times: Times, count: int, claimed: int) -> _There:
+    """The share that is there: by running time or by frames, if that is less than by bytes."""
+    if times.are_short and times.reached / times.stated < there.share:
+        missing = f"it should run for {times.stated:.1f} s, but ends after {times.reached:.1f} s"
+        there = _There(times.reached / times.stated, missing)
+    if there.share < 1 and claimed and count / claimed < there.share:
+        there = _There(count / claimed, f"it should have {claimed} frames, but has {count}")
     return there

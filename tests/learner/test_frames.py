@@ -222,6 +222,8 @@ def test_a_recording_that_is_shorter_than_its_header_states_is_an_error(folder: 
     at = data.index(b"\x44\x89\x88") + 3
     stated = struct.unpack(">d", data[at : at + 8])[0]
     data[at : at + 8] = struct.pack(">d", 2 * stated)
+    size_at = data.index(b"\x18\x53\x80\x67") + 4
+    data[size_at : size_at + 8] = b"\x01" + b"\xff" * 7
     (folder / "stopped.mkv").write_bytes(data)
     with pytest.raises(VideoError, match="cut short: it should run for 160"):
         read_clip(folder / "stopped.mkv", SPEC, NEAR)
