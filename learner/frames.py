@@ -36,9 +36,9 @@ class Times(NamedTuple):
     reached: float
     """By its packets."""
     stored: int
-    """The number of packets of pictures."""
+    """The number of packets of pictures, from the first key frame on."""
     first: float
-    """When the first picture is shown."""
+    """When the first of these is shown."""
     last: float
     """When the last picture ends."""
     is_at_the_end: bool
@@ -72,11 +72,12 @@ def to_the_first_error() -> Iterator[None]:
         pass
 
 
-def whole_frames(container: Any, stream: Any, whole: bool = True) -> Iterator[Any]:
-    """The frames that are as they were recorded.
+def whole_frames(container: Any, stream: Any, whole: bool = False) -> Iterator[Any]:
+    """The frames that are as they were recorded, from the first key frame on.
 
-    Those between a damaged frame and the next key frame refer to it, and are left out. If `whole`
-    is false, frames are taken from the first key frame on.
+    Those between a damaged frame and the next key frame refer to it, and are left out. So are those
+    that lead up to the first key frame of a recording that begins between two: some decoders give
+    grey pictures for them. If `whole` is true, the first frame need not be a key frame.
     """
     for packet in packets(container, stream):
         # An empty packet: some containers repeat the picture before in this way. FFmpeg's decoders
@@ -91,6 +92,8 @@ def whole_frames(container: Any, stream: Any, whole: bool = True) -> Iterator[An
             bytearray(4 * stream.width * stream.height)
             whole = False
             continue
+        # An edit list hides this key frame, and the next frames refer to it.
+        whole = whole or (packet.is_discard and packet.is_keyframe)
         for frame in frames:
             whole = (whole or frame.key_frame) and not frame.is_corrupt
             if whole:
@@ -116,12 +119,18 @@ def running_time(container: Any, stream: Any, stated_end: int) -> Times:
     stored = 0
     end = 0.0
     last_byte = 0
+    has_key = False
     with to_the_first_error():
         for packet in packets(container, *([stream] if own else [])):
             if not packet.size or packet.is_discard:
                 continue
             last_byte = max(last_byte, (packet.pos or 0) + packet.size)
             is_picture = packet.stream.index == stream.index
+            if is_picture and packet.is_keyframe and not has_key:
+                # What leads up to it cannot be decoded: the recording began in the middle.
+                has_key = True
+                stored = 0
+                first = float("inf")
             stored += is_picture
             when = packet.pts if packet.pts is not None else packet.dts
             if when is None:
@@ -223,7 +232,7 @@ def _sought(
         key = index[max(0, index.search_timestamp(goal - delay))].timestamp + delay
         if reached is None or key > reached:
             container.seek(start if exact and reached is None else key, stream=stream)
-            found = whole_frames(container, stream, whole=False)
+            found = whole_frames(container, stream)
             # To know the frame after one, it has to be decoded.
             frames = _with_next(found) if with_next else ((frame, None) for frame in found)
         if exact and reached is None:

@@ -5,7 +5,7 @@ Every decoder process loads this module, so it imports neither torch nor timm.
 
 import os
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import av
 import av.error
@@ -138,10 +138,11 @@ def read_open(
 
 @dataclass(frozen=True)
 class _There:
-    """The share of a clip that is there, and how it is known that the rest is missing."""
+    """The share of a clip that can be decoded, and how it is known that the rest is missing."""
 
     share: float = 1.0
     missing: str = ""
+    what: Literal["cut short", "damaged"] = "cut short"
 
     def require(self, least: float) -> None:
         if self.share >= least:
@@ -149,7 +150,7 @@ class _There:
         rule = ""
         if least < 1:
             rule = f"; {self.share:.0%} of it is there, and {least:.0%} is the least"
-        raise VideoError(f"cut short: {self.missing}{rule}", cut_short=True)
+        raise VideoError(f"{self.what}: {self.missing}{rule}", cut_short=self.what == "cut short")
 
 
 def _bytes_there(file: File) -> _There:
@@ -188,10 +189,14 @@ def _sample(file: File, spec: ClipSpec, *, exact: bool, may_seek: bool) -> _Read
         read = _scan(file, spec, exact=exact, may_seek=may_seek)
     except NotSoughtError:
         read = _scan(file, spec)
+    # Some recordings have no key frame: each picture renews a part of it.
+    has_key = read.count > 0
+    if not has_key:
+        read = _scan(file, spec, from_key=False)
     wanted = set(sample_indices(read.count, spec.frames)) if read.count else set()
     if not wanted <= read.images.keys():
         first = read
-        read = _scan(file, spec, first.count)
+        read = _scan(file, spec, first.count, from_key=has_key)
         if read.count != first.count or not wanted <= read.images.keys():
             raise VideoError(
                 f"damaged: {first.count} frames at first, {read.count} when read again"
@@ -200,13 +205,20 @@ def _sample(file: File, spec: ClipSpec, *, exact: bool, may_seek: bool) -> _Read
 
 
 def _scan(
-    file: File, spec: ClipSpec, count: int = 0, *, exact: bool = False, may_seek: bool = False
+    file: File,
+    spec: ClipSpec,
+    count: int = 0,
+    *,
+    exact: bool = False,
+    may_seek: bool = False,
+    from_key: bool = True,
 ) -> _Read:
     """Decode every frame, and make pictures of those that are wanted of a clip of `count` frames.
 
-    If `count` is 0, the header's count is taken. It decodes by FFmpeg itself, not by OpenCV: OpenCV
-    5.0 gives old pictures again, with no error, for interlaced video and for some colour matrices.
-    With one thread, which is fastest for short clips if several are read at once.
+    If `count` is 0, the header's count is taken. If `from_key`, the first frame is a key frame. It
+    decodes by FFmpeg itself, not by OpenCV: OpenCV 5.0 gives old pictures again, with no error, for
+    interlaced video and for some colour matrices. With one thread, which is fastest for short clips
+    if several are read at once.
 
     Raises:
         NotSoughtError: it may seek, and the clip is long, but seeking is not possible.
@@ -234,7 +246,7 @@ def _scan(
                         neighbours.add(part, frame, following)
                 return _Read(images, spec.frames, 0, True, neighbours, recording)
             wanted = set(sample_indices(count or claimed or _stored(file), spec.frames))
-            for frame in whole_frames(container, stream):
+            for frame in whole_frames(container, stream, whole=not from_key):
                 if found in wanted:
                     images[found] = picture.of(frame)
                 if neighbours:
@@ -246,13 +258,15 @@ def _scan(
 
 
 def _stored(file: File) -> int:
-    """The number of packets: to count them costs little beside decoding.
+    """The number of packets from the first key frame on.
 
-    It says where to sample, but not whether the clip is whole: one that is cut short has fewer.
+    To count them costs little beside decoding. It says where to sample, but not whether the clip is
+    whole: one that is cut short has fewer.
     """
     with to_the_first_error(), open_container(file) as container:
         found = packets(container, container.streams.best("video"))
-        return sum(1 for packet in found if packet.size)
+        are_keys = [packet.is_keyframe for packet in found if packet.size]
+        return len(are_keys) - (are_keys.index(True) if True in are_keys else 0)
     return 0
 
 
@@ -300,14 +314,13 @@ class Picture:
 
 
 def _frames_there(file: File, count: int, claimed: int, there: _There) -> _There:
-    """The share that is there, by running time and by frames, too, if that is less.
+    """The share that can be decoded, by running time and by frames, too, if that is less.
 
     A count that differs from the header's is no proof (edit lists, variable rates), unless
     something else shows that the clip was cut short. The packets are a proof.
 
     Raises:
-        VideoError: too few of the frames that are there can be decoded, or it is a picture in a
-            video's container.
+        VideoError: it is a picture in a video's container.
     """
     if count == claimed and count > 1:
         return there
@@ -333,9 +346,8 @@ def _frames_there(file: File, count: int, claimed: int, there: _There) -> _There
     stored = min(times.stored, round(times.length * rate)) if rate else times.stored
     tail = CUT_LOSS if there.share < 1 else 0
     if count + tail < stored * (1 - TOLERATED_LOSS):
-        raise VideoError(
-            f"damaged: it has {stored} frames, but only {count} of them can be decoded"
-        )
+        missing = f"it has {stored} frames, but only {count} of them can be decoded"
+        return _There(there.share * count / stored, missing, "damaged")
     return there
 
 
