@@ -5,10 +5,8 @@ Every decoder process loads this module, so it imports neither torch nor timm.
 
 import os
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
-import av
-import av.error
 import cv2
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
@@ -17,14 +15,13 @@ from learner.container import lacks_index, stated_size
 from learner.files import sha256_of_open
 from learner.frames import (
     NotSoughtError,
-    Times,
     is_long,
-    running_time,
     sought,
     to_the_first_error,
     whole_frames,
 )
 from learner.neighbours import Neighbours, converting
+from learner.read_share import bytes_there, frames_there
 from learner.recording import NOT_STATED, Recording, by_container
 from learner.safe_open import (
     MAX_PIXELS,
@@ -39,14 +36,7 @@ from learner.safe_open import (
 from learner.spec import ClipSpec, ReadOptions
 from learner.upright import upright
 
-# Of the frames that are stored, the share that may give no picture: VP8 stores some that are never
-# shown.
-TOLERATED_LOSS = 0.1
-# So many frames may be lost at the end of a clip that is cut short: the frame that the cut went
-# through, and those that refer to it.
-CUT_LOSS = 4
 DECODER = "pyav"
-PICTURE_BRANDS = ("avif", "heic", "heix", "heim", "heis", "mif1")
 
 
 @dataclass(frozen=True)
@@ -108,7 +98,7 @@ def read_open(
     `sha256` is that of its content; if None, the file is read for it.
     """
     reading = reading or ReadOptions()
-    there = _bytes_there(file)
+    there = bytes_there(file)
     there.require(reading.min_read_share)
     if sha256 is None:
         file.seek(0)
@@ -120,7 +110,7 @@ def read_open(
             raise VideoError(f"cut short {where}: nothing of it can be read", cut_short=True)
         raise VideoError(why_no_frames(file))
     if not read.is_sought:
-        there = _frames_there(file, read.count, read.claimed, there)
+        there = frames_there(file, read.count, read.claimed, there)
         there.require(reading.min_read_share)
     indices = sample_indices(read.count, spec.frames)
     return Clip(
@@ -133,33 +123,6 @@ def read_open(
         motion=read.neighbours.motion(indices) if read.neighbours else None,
         recorded=read.recording.at,
         camera=read.recording.camera,
-    )
-
-
-@dataclass(frozen=True)
-class _There:
-    """The share of a clip that can be decoded, and how it is known that the rest is missing."""
-
-    share: float = 1.0
-    missing: str = ""
-    what: Literal["cut short", "damaged"] = "cut short"
-
-    def require(self, least: float) -> None:
-        if self.share >= least:
-            return
-        rule = ""
-        if least < 1:
-            rule = f"; {self.share:.0%} of it is there, and {least:.0%} is the least"
-        raise VideoError(f"{self.what}: {self.missing}{rule}", cut_short=self.what == "cut short")
-
-
-def _bytes_there(file: File) -> _There:
-    stated = stated_size(file)
-    size = os.fstat(file.fileno()).st_size
-    if size >= stated:
-        return _There()
-    return _There(
-        size / stated, f"its container says that it has {stated} bytes, but it has {size}"
     )
 
 
@@ -311,51 +274,3 @@ class Picture:
         return cv2.resize(
             image[top : top + side, left : left + side], (size, size), interpolation=how
         )
-
-
-def _frames_there(file: File, count: int, claimed: int, there: _There) -> _There:
-    """The share that can be decoded, by running time and by frames, too, if that is less.
-
-    A count that differs from the header's is no proof (edit lists, variable rates), unless
-    something else shows that the clip was cut short. The packets are a proof.
-
-    Raises:
-        VideoError: it is a picture in a video's container.
-    """
-    if count == claimed and count > 1:
-        return there
-    try:
-        with open_container(file) as container:
-            stream = container.streams.best("video")
-            if stream.disposition & av.stream.Disposition.attached_pic:
-                raise VideoError("not a video: sound with a cover picture")
-            if container.metadata.get("major_brand") in PICTURE_BRANDS:
-                raise VideoError("not a video: a picture (HEIF or AVIF)")
-            times = running_time(container, stream, stated_size(file))
-            is_avi = container.format.name == "avi"
-            rate = float(stream.average_rate or 0)
-    except MemoryError:
-        raise
-    except (av.error.FFmpegError, AttributeError) as error:
-        raise VideoError(f"its end cannot be checked ({error})") from error
-    # An AVI's header is often wrong. Its index is right, and that is missing if it is cut short.
-    if not (is_avi and there.share < 1):
-        there = _by_time_and_frames(there, times, count, claimed)
-    # Interlaced video may have two packets a frame, and a variable rate is a guess: so the smaller
-    # of both counts.
-    stored = min(times.stored, round(times.length * rate)) if rate else times.stored
-    tail = CUT_LOSS if there.share < 1 else 0
-    if count + tail < stored * (1 - TOLERATED_LOSS):
-        missing = f"it has {stored} frames, but only {count} of them can be decoded"
-        return _There(there.share * count / stored, missing, "damaged")
-    return there
-
-
-def _by_time_and_frames(there: _There, times: Times, count: int, claimed: int) -> _There:
-    """The share that is there: by running time or by frames, if that is less than by bytes."""
-    if times.are_short and times.reached / times.stated < there.share:
-        missing = f"it should run for {times.stated:.1f} s, but ends after {times.reached:.1f} s"
-        there = _There(times.reached / times.stated, missing)
-    if there.share < 1 and claimed and count / claimed < there.share:
-        there = _There(count / claimed, f"it should have {claimed} frames, but has {count}")
-    return there
