@@ -198,7 +198,8 @@ def test_a_program_that_cannot_be_started_lets_clips_wait_and_says_why(
     for program, why in (
         (["/no/such/program"], "No such file or directory"),
         ([sys.executable, "-c", "raise SystemExit(3)"], "exit status 3"),
-        ([sys.executable, "-c", "print('of another version' * 9)"], "another version"),
+        # It reads its orders first: else it may have ended when they are sent.
+        ([sys.executable, "-c", "input(); print('of another version' * 9)"], "another version"),
     ):
         monkeypatch.setattr(decoder_process, "PROGRAM", program)
         decoders = Decoders(DecoderSettings(SPEC, workers=1, seconds=30))
