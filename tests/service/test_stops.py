@@ -106,6 +106,10 @@ def test_a_trainer_that_is_stopped_before_it_reads_its_job_holds_nobody_up(tmp_p
         assert time.monotonic() < deadline
         time.sleep(0.001)
     (child,) = children
+    own = psutil.Process().cmdline()
+    while child.cmdline() in ([], own):  # Popen waits until the program is loaded
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
     child.send_signal(signal.SIGSTOP)
     thread.join(PROMISED)
     was_held_up = thread.is_alive()
