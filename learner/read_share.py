@@ -1,7 +1,7 @@
 """How much of a clip is there: by its bytes, its running time, and the frames that were decoded."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import av
@@ -23,6 +23,9 @@ PICTURE_BRANDS = ("avif", "heic", "heix", "heim", "heis", "mif1")
 @dataclass(frozen=True)
 class There:
     """The share of a clip that can be decoded, and how it is known that the rest is missing."""
+
+    stated: int
+    """The bytes that its container states; 0 if that does not say."""
 
     share: float = 1.0
     missing: str = ""
@@ -48,8 +51,10 @@ def bytes_there(file: File) -> There:
     stated = stated_size(file)
     size = os.fstat(file.fileno()).st_size
     if size >= stated:
-        return There()
-    return There(size / stated, f"its container says that it has {stated} bytes, but it has {size}")
+        return There(stated)
+    return There(
+        stated, size / stated, f"its container says that it has {stated} bytes, but it has {size}"
+    )
 
 
 def frames_there(file: File, count: int, claimed: int, there: There) -> There:
@@ -70,7 +75,7 @@ def frames_there(file: File, count: int, claimed: int, there: There) -> There:
                 raise VideoError("not a video: sound with a cover picture")
             if container.metadata.get("major_brand") in PICTURE_BRANDS:
                 raise VideoError("not a video: a picture (HEIF or AVIF)")
-            times = running_time(container, stream, stated_size(file))
+            times = running_time(container, stream, there.stated)
             is_avi = container.format.name == "avi"
             rate = float(stream.average_rate or 0)
     except MemoryError:
@@ -86,7 +91,7 @@ def frames_there(file: File, count: int, claimed: int, there: There) -> There:
     tail = CUT_LOSS if there.share < 1 else 0
     if count + tail < stored * (1 - TOLERATED_LOSS):
         missing = f"it has {stored} frames, but only {count} of them can be decoded"
-        return There(there.share * count / stored, missing, "damaged")
+        return replace(there, share=there.share * count / stored, missing=missing, what="damaged")
     return there
 
 
@@ -94,7 +99,8 @@ def _by_time_and_frames(there: There, times: Times, count: int, claimed: int) ->
     """The share that is there: by running time or by frames, if that is less than by bytes."""
     if times.are_short and times.reached / times.stated < there.share:
         missing = f"it should run for {times.stated:.1f} s, but ends after {times.reached:.1f} s"
-        there = There(times.reached / times.stated, missing)
+        there = replace(there, share=times.reached / times.stated, missing=missing)
     if there.share < 1 and claimed and count / claimed < there.share:
-        there = There(count / claimed, f"it should have {claimed} frames, but has {count}")
+        missing = f"it should have {claimed} frames, but has {count}"
+        there = replace(there, share=count / claimed, missing=missing)
     return there

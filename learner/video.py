@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from learner.container import lacks_index, stated_size
+from learner.container import lacks_index
 from learner.files import sha256_of_open
 from learner.frames import (
     NotSoughtError,
@@ -21,7 +21,7 @@ from learner.frames import (
     whole_frames,
 )
 from learner.neighbours import Neighbours, converting
-from learner.read_share import bytes_there, frames_there
+from learner.read_share import There, bytes_there, frames_there
 from learner.recording import NOT_STATED, Recording, by_container
 from learner.safe_open import (
     MAX_PIXELS,
@@ -103,7 +103,7 @@ def read_open(
     if sha256 is None:
         file.seek(0)
         sha256 = sha256_of_open(file)
-    read = _sample(file, spec, exact=reading.exact, may_seek=there.share == 1)
+    read = _sample(file, spec, there, exact=reading.exact)
     if not read.count:
         if there.share < 1 or lacks_index(file):
             where = "before its index, or before its first picture"
@@ -142,14 +142,14 @@ class _Read:
     recording: Recording = NOT_STATED
 
 
-def _sample(file: File, spec: ClipSpec, *, exact: bool, may_seek: bool) -> _Read:
-    """The frames that are sampled, and no others.
+def _sample(file: File, spec: ClipSpec, there: There, *, exact: bool) -> _Read:
+    """The frames that are sampled, and no others. They may be sought in a file that is all there.
 
     Raises:
         VideoError: the file gave other frames when it was read again.
     """
     try:
-        read = _scan(file, spec, exact=exact, may_seek=may_seek)
+        read = _scan(file, spec, seek_in=there if there.share == 1 else None, exact=exact)
     except NotSoughtError:
         read = _scan(file, spec)
     # Some recordings have no key frame: each picture renews a part of it.
@@ -173,7 +173,7 @@ def _scan(
     count: int = 0,
     *,
     exact: bool = False,
-    may_seek: bool = False,
+    seek_in: There | None = None,
     from_key: bool = True,
 ) -> _Read:
     """Decode every frame, and make pictures of those that are wanted of a clip of `count` frames.
@@ -181,7 +181,7 @@ def _scan(
     If `count` is 0, the header's count is taken. If `from_key`, the first frame is a key frame. It
     decodes by FFmpeg itself, not by OpenCV: OpenCV 5.0 gives old pictures again, with no error, for
     interlaced video and for some colour matrices. With one thread, which is fastest for short clips
-    if several are read at once.
+    if several are read at once. If `seek_in`, the file is all there, and a few frames may be sought.
 
     Raises:
         NotSoughtError: it may seek, and the clip is long, but seeking is not possible.
@@ -200,8 +200,8 @@ def _scan(
             picture = Picture(spec)
             stream.codec_context.thread_count = 1
             stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-            if may_seek and is_long(container, stream):
-                size = stated_size(file)
+            if seek_in and is_long(container, stream):
+                size = seek_in.stated
                 pairs = sought(container, stream, spec.frames, exact, size, with_next=spec.motion)
                 for part, (frame, following) in enumerate(pairs):
                     images[part] = picture.of(frame)
