@@ -116,7 +116,7 @@ def undo(context: typer.Context) -> None:
         print(_described(last))
         if sys.stdin.isatty():
             typer.confirm("Take these labels back?", abort=True)
-        all_labels = Labels(engine, settings.load(home.settings).folders(home.root))
+        all_labels = Labels(engine, settings.load_folders(home.settings))
         undone = all_labels.undo_given(last.labels, "command", current_user(), now())
     print(f"taken back: {_labels(home, len(undone))}")
 
@@ -137,7 +137,7 @@ def _changes(home: Home) -> "Iterator[ClassChanges]":
     from daemon.labels.labels import current_user
 
     with database(home) as engine:
-        yield ClassChanges(engine, settings.load(home.settings).folders(home.root), current_user())
+        yield ClassChanges(engine, settings.load_folders(home.settings), current_user())
 
 
 def _labels(home: Home, count: int) -> str:

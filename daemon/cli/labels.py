@@ -84,7 +84,7 @@ def _label(home: Home, words: Sequence[str], class_name: str, *, new_class: bool
         require_class(class_name, Path(), engine)
         ids = find_videos(words, Path(), engine)
         new = [Label(video_id, "labelled", class_name) for video_id in ids]
-        all_labels = Labels(engine, settings.load(home.settings).folders(home.root))
+        all_labels = Labels(engine, settings.load_folders(home.settings))
         all_labels.add(new, "command", current_user(), now(), new_class=new_class)
     return len(new)
 
@@ -97,7 +97,7 @@ def _accept_or_undo(home: Home, words: Sequence[str], *, undo: bool) -> int:
 
     with database(home) as engine:
         ids = find_videos(words, Path(), engine)
-        all_labels = Labels(engine, settings.load(home.settings).folders(home.root))
+        all_labels = Labels(engine, settings.load_folders(home.settings))
         if undo:
             all_labels.undo(ids, "command", current_user(), now())
         else:
@@ -113,7 +113,7 @@ def _import(home: Home, csv: Path, *, new_class: bool) -> int:
 
     with database(home) as engine:
         new = import_csv(csv, engine, new_class=new_class)
-        all_labels = Labels(engine, settings.load(home.settings).folders(home.root))
+        all_labels = Labels(engine, settings.load_folders(home.settings))
         all_labels.add(new, "csv", current_user(), now(), new_class=new_class)
     return len(new)
 

@@ -1,7 +1,7 @@
 """Finds files that lie beside the class folders instead of in one: they get no label."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -30,21 +30,18 @@ def loose_files(root: Path, left_alone: Callable[[], LeftAlone]) -> list[Path]:
                 files = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
         except OSError:  # that it is away is shown elsewhere
             continue
-        names = [name for name in sorted(files) if not is_unfinished(os.fsencode(name))]
-        found += [root / top / name for name in names]
+        for name in sorted(files):
+            if not is_unfinished(os.fsencode(name)) and not is_sidecar(os.fsencode(name)):
+                found.append(root / top / name)
     if not found:
         return []
     known = left_alone()
-    names_of = {path: os.fsencode(path.name) for path in found}
-    return [
-        path for path, name in names_of.items() if not known.file(name) and not is_sidecar(name)
-    ]
+    return [path for path in found if not known.file(os.fsencode(path.name))]
 
 
-def loose_file_of(root: Path, row: Any, left_alone: Callable[[], LeftAlone]) -> Path | None:
+def loose_file_of(files: Iterable[Path], row: Any) -> Path | None:
     """The one of these files that is the file of a row of `videos`; None if none is."""
     numbers = Identity(None, row.inode, row.size, row.mtime_ns)
-    files = loose_files(root, left_alone)
     return next((path for path in files if lies_at(os.fsencode(path), numbers)), None)
 
 

@@ -139,6 +139,15 @@ def load(path: Path) -> Settings:
     return settings
 
 
+def load_folders(path: Path) -> Folders:
+    """Where files belong in the home that this settings file lies in.
+
+    Raises:
+        VidwatchError: as `load`.
+    """
+    return load(path).folders(path.parent)
+
+
 def load_left_alone(path: Path) -> LeftAlone:
     """What the settings file says is left alone; the default if the file cannot be used."""
     try:

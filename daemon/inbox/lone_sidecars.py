@@ -13,7 +13,7 @@ from daemon.home.identity import base_name, display_name
 from daemon.home.sidecars import is_sidecar, stems_of_sidecar
 from daemon.home.texts import shortened
 from learner.classes import ONLY_SIDECARS
-from learner.texts import counted
+from learner.texts import counted, listed
 
 FOLDERS = 64  # of which the names are kept
 PAUSE = 1.0  # seconds between two notices
@@ -136,9 +136,8 @@ class LoneSidecars:
         if not alone:
             self._note(None)
             return
-        names = ", ".join(shortened(os.fsdecode(base_name(path))) for path in alone[:NAMED])
-        more = f" and {len(alone) - NAMED} more" if len(alone) > NAMED else ""
-        what = f"{counted(len(alone), 'file')} of a camera without the clip ({names}{more})"
+        names = listed([shortened(os.fsdecode(base_name(path))) for path in alone], NAMED)
+        what = f"{counted(len(alone), 'file')} of a camera without the clip ({names})"
         self._note(f"{what}: put each beside its clip, or remove it")
 
 

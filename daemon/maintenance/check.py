@@ -23,7 +23,8 @@ from daemon.database.tables import PREDICTED, predictions, videos
 from daemon.home.folder import Home
 from daemon.home.folders import Folders, Found
 from daemon.home.identity import Identity, identify, is_there
-from daemon.home.loose_files import HINT, loose_file_of
+from daemon.home.left_alone import LeftAlone
+from daemon.home.loose_files import HINT, loose_file_of, loose_files
 from daemon.home.moving import sha256_if_readable
 from daemon.home.reasons import our_files, reason_texts
 from daemon.home.settings import load_left_alone
@@ -226,7 +227,7 @@ class Check:
         except OSError as error:
             yield Finding("file", path, f"cannot be accessed ({error.strerror}): {where}")
             return
-        if identity is None and (loose := self._loose(row)):
+        if identity is None and (loose := loose_file_of(self._loose_files, row)):
             problem = f"lies in no class folder, and has no label: {where}; {HINT}"
             yield Finding("loose", str(loose), problem, harmless=True)
             return
@@ -238,9 +239,14 @@ class Check:
         elif not self._quick and row.sha256:
             yield from self._check_content(row, where)
 
-    def _loose(self, row: Any) -> Path | None:
-        left_alone = partial(load_left_alone, self._home.settings)
-        return loose_file_of(self._home.root, row, left_alone)
+    @cached_property
+    def _loose_files(self) -> list[Path]:
+        """The files beside the class folders, read once: many rows may miss their files."""
+        return loose_files(self._home.root, lambda: self._left_alone)
+
+    @cached_property
+    def _left_alone(self) -> LeftAlone:
+        return load_left_alone(self._home.settings)
 
     def _is_explained(self, row: Any, identity: Identity) -> bool:
         """Whether the file at the path of `row` is that of another row."""
@@ -265,9 +271,8 @@ class Check:
     def _check_files(self) -> Iterator[Finding]:
         texts = reason_texts(self._home.root / "failed")
         unread: list[OSError] = []
-        left_alone = load_left_alone(self._home.settings)
         looked_at = 0
-        for files in our_files(self._home.root, texts, unread.append, left_alone):
+        for files in our_files(self._home.root, texts, unread.append, self._left_alone):
             looked_at += len(files)
             self._progress(looked_at, None)
             for file in self._strangers(files):

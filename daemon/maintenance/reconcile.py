@@ -67,7 +67,7 @@ def note_labels(engine: Engine, home: Home, pattern: re.Pattern[str]) -> int:
     its label, and such clips judge models. Here it may be a correction of a prediction that the
     backup does not know, and corrections do not judge.
     """
-    class_folders = ClassFolders(engine, settings.load(home.settings).folders(home.root))
+    class_folders = ClassFolders(engine, settings.load_folders(home.settings))
     root = os.fsencode(home.root)
     with engine.begin() as connection:
         last = newest_label(connection)

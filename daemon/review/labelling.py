@@ -32,7 +32,7 @@ class PageLabels:
     def __init__(self, home: Home, reader: Engine, writer: Engine) -> None:
         self._home = home
         self._reader = reader
-        self._labels = Labels(writer, settings.load(home.settings).folders(home.root))
+        self._labels = Labels(writer, settings.load_folders(home.settings))
 
     def apply(self, submission: Submission, session: Session, who: str) -> str:
         """Do what a form asks for, all of it or nothing; gives a message for the person.

@@ -36,13 +36,19 @@ def test_a_clip_is_read_in_another_process(tmp_path: Path, decoders: Decoders) -
     assert clip.frames.shape == (4, 16, 16, 3)
 
 
-def test_the_motion_of_a_clip_comes_with_it_from_the_other_process(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "a.mp4")
-    spec = replace(SPEC, motion=True)
+def decoded(path: Path, spec: ClipSpec) -> Clip:
+    """The clip as it comes from a decoder process."""
     decoders = Decoders(DecoderSettings(spec, workers=1, seconds=30))
     clip = decoders.outcome(decoders.decode(bytes(path)))
     decoders.close()
     assert isinstance(clip, Clip)
+    return clip
+
+
+def test_the_motion_of_a_clip_comes_with_it_from_the_other_process(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4")
+    spec = replace(SPEC, motion=True)
+    clip = decoded(path, spec)
     expected = read_clip(path, spec)
     assert clip.motion is not None
     assert expected.motion is not None
@@ -265,10 +271,7 @@ def test_all_that_is_known_of_a_clip_comes_from_the_other_process(tmp_path: Path
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
         container.mux(stream.encode(None))
     spec = replace(SPEC, motion=True)
-    decoders = Decoders(DecoderSettings(spec, workers=1, seconds=30))
-    clip = decoders.outcome(decoders.decode(bytes(path)))
-    decoders.close()
-    assert isinstance(clip, Clip)
+    clip = decoded(path, spec)
     expected = read_clip(path, spec)
     for one in fields(Clip):
         value = getattr(clip, one.name)
