@@ -181,7 +181,7 @@ def _scan(
     If `count` is 0, the header's count is taken. If `from_key`, the first frame is a key frame. It
     decodes by FFmpeg itself, not by OpenCV: OpenCV 5.0 gives old pictures again, with no error, for
     interlaced video and for some colour matrices. With one thread, which is fastest for short clips
-    if several are read at once. If `seek_in`, the file is all there, and a few frames may be sought.
+    if several are read at once. If `seek_in`, the file is all there, and frames may be sought.
 
     Raises:
         NotSoughtError: it may seek, and the clip is long, but seeking is not possible.
