@@ -41,11 +41,13 @@ GAMMA = 2.4
 
 # From the primaries of BT.2020 and of P3 (with the white of D65) to those of BT.709, of linear
 # light: rows are red, green and blue of BT.709 (ITU-R BT.2087 for the first).
-_FROM_BT2020 = np.float32(
-    [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]]
+_FROM_BT2020 = np.array(
+    [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]],
+    np.float32,
 )
-_FROM_P3 = np.float32(
-    [[1.2249, -0.2247, 0.0], [-0.0420, 1.0419, 0.0], [-0.0197, -0.0786, 1.0979]]
+_FROM_P3 = np.array(
+    [[1.2249, -0.2247, 0.0], [-0.0420, 1.0419, 0.0], [-0.0197, -0.0786, 1.0979]],
+    np.float32,
 )
 
 
@@ -85,10 +87,7 @@ def mapped(image: Array, frame: Any) -> Array:
     Returns:
         `(height, width, 3)` uint8, RGB.
     """
-    if frame.color_trc == ColorTrc.SMPTE2084:
-        light = _pq()[image]
-    else:
-        light = _hlg()[image]
+    light = (_pq() if frame.color_trc == ColorTrc.SMPTE2084 else _hlg())[image]
     if frame.color_primaries in (ColorPrimaries.SMPTE431, ColorPrimaries.SMPTE432):
         light = light @ _FROM_P3.T
     elif frame.color_primaries in (ColorPrimaries.BT2020, ColorPrimaries.UNSPECIFIED):
@@ -96,7 +95,8 @@ def mapped(image: Array, frame: Any) -> Array:
     light = np.maximum(light, 0)
     brightest = np.maximum(light.max(-1, keepdims=True), 1e-6)
     light = np.clip(light * (_mobius(brightest) / brightest), 0, 1)
-    return np.rint(light ** (1 / GAMMA) * 255).astype(np.uint8)
+    picture: Array = np.rint(light ** (1 / GAMMA) * 255).astype(np.uint8)
+    return picture
 
 
 def _mobius(light: Array) -> Array:

@@ -62,9 +62,7 @@ def _grey(frames: Array) -> Array:
     step = max(1, min(frames.shape[1:3]) // (3 * SIDE))
     fewer = np.ascontiguousarray(frames[:, ::step, ::step, 1])
     count, _, width = fewer.shape
-    small = cv2.resize(
-        fewer.reshape(-1, width), (SIDE, count * SIDE), interpolation=cv2.INTER_AREA
-    )
+    small = cv2.resize(fewer.reshape(-1, width), (SIDE, count * SIDE), interpolation=cv2.INTER_AREA)
     grey = small.reshape(count, SIDE, SIDE).astype(np.float32)
     return np.stack([cv2.GaussianBlur(picture, (5, 5), 1.0) for picture in grey])
 
@@ -80,4 +78,5 @@ def _without(explained: Array, change: Array) -> Array:
     # Without this, a picture of one grey gives no solution.
     products += np.eye(explained.shape[1], dtype=np.float32)
     factors = np.linalg.solve(products, explained @ change[..., None])
-    return change - (factors.transpose(0, 2, 1) @ explained)[:, 0]
+    rest: Array = change - (factors.transpose(0, 2, 1) @ explained)[:, 0]
+    return rest

@@ -225,9 +225,7 @@ def _scan(
                     if neighbours:
                         neighbours.add(part, frame, following)
                 count = spec.frames
-                return _Read(
-                    images, count, 0, True, neighbours, recording, number, picture.colours
-                )
+                return _Read(images, count, 0, True, neighbours, recording, number, picture.colours)
             wanted = set(sample_indices(count or claimed or _stored(file), spec.frames))
             for frame in whole_frames(container, stream, whole=not from_key):
                 if found in wanted:
