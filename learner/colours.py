@@ -7,11 +7,14 @@ of 1000 cd/m2), from the colours of BT.2020 to those of BT.709, a curve that lea
 than half of the white and bends what is brighter, and the gamma of BT.1886.
 """
 
+import os
 from functools import cache
 from typing import Any, Literal
 
 import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc
+
+from learner.safe_open import File
 
 Array = np.ndarray[Any, Any]
 
@@ -29,6 +32,8 @@ _LIKE_BT2020 = frozenset({10, 11, 14, 15})
 # Derived from the primaries. Their matrices, by FFmpeg's AVColorPrimaries.
 _DERIVED = frozenset({12, 13})
 _MATRIX_OF = {1: 1, 4: 4, 5: 5, 6: 6, 7: 7, 9: _BT2020}
+
+_SER_DEPTH = 38  # where it stands in the header, in bytes
 
 WHITE = 203.0
 """Of HDR, in cd/m2: it becomes the white of a picture, nearly."""
@@ -54,6 +59,19 @@ _FROM_P3 = np.array(
 def is_hdr(frame: Any) -> bool:
     """Whether the transfer function of a frame is PQ or HLG."""
     return frame.color_trc in (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
+
+
+def take_stated_depth(container: Any, stream: Any, file: File) -> None:
+    """Let FFmpeg stretch greys of fewer bits that are stored in 16, where it does not by itself.
+
+    It does if the container or the codec tells it how many bits are used. Of SER, its reader leaves
+    out the header's "PixelDepthPerPlane" (SER format description, version 3, 2014).
+    """
+    if container.format.name != "ser" or not stream.codec_context:
+        return
+    depth = int.from_bytes(os.pread(file.fileno(), 4, _SER_DEPTH), "little")
+    if 8 < depth < 16:
+        stream.codec_context.bits_per_coded_sample = depth
 
 
 def take_nearest(frame: Any) -> bool:

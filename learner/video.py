@@ -217,6 +217,7 @@ def _scan(
         if stream and stream.codec_context:
             stream.codec_context.thread_count = 1
             stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+            colours.take_stated_depth(container, stream, file)
             if seek_in and is_long(container, stream):
                 size = seek_in.stated
                 pairs = sought(container, stream, spec.frames, exact, size, with_next=spec.motion)

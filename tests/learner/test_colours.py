@@ -1,6 +1,7 @@
 """Colours: HDR as ffmpeg's tone mapping shows it, and matrices that the converter lacks."""
 
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from learner.colours import Array, take_nearest
+from learner.safe_open import VIDEO_FORMATS
 from learner.spec import ClipSpec
 from learner.video import read_clip
 
@@ -162,3 +164,16 @@ def test_greys_of_more_bits_alpha_palettes_and_bayer_are_as_ffmpeg_shows_them(
     if done.returncode:
         pytest.skip(f"this ffmpeg cannot write it: {done.stderr[:200]}")
     assert psnr(read_clip(path, SPEC).frames, by_ffmpeg(path, "format=rgb24")) > 40
+
+
+@pytest.mark.skipif("ser" not in VIDEO_FORMATS.split(","), reason="SER is not opened")
+def test_greys_of_a_ser_file_are_stretched_by_the_depth_that_its_header_states(
+    tmp_path: Path,
+) -> None:
+    shades = np.tile(np.linspace(0, 4095, SIDE).astype("<u2"), (SIDE, 1))
+    head = struct.pack(
+        "<14s7i120sqq", b"LUCAM-RECORDER", 0, 0, 0, SIDE, SIDE, 12, FRAMES, b"", 0, 0
+    )
+    (tmp_path / "a.ser").write_bytes(head + shades.tobytes() * FRAMES)
+    row = read_clip(tmp_path / "a.ser", SPEC).frames[0, 0, :, 0]
+    assert np.abs(row - np.linspace(0, 255, SIDE)).max() <= 2
