@@ -240,4 +240,7 @@ def _video_prediction(
         shadow=shadow,
         read_share=clip.read_share,
         recording=recorded(clip.recorded, clip.camera, video.path, video.identity.mtime_ns),
+        stream=clip.stream,
+        colours=clip.colours,
+        movement=clip.movement,
     )

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol, Self
 import numpy as np
 
 from daemon.home.texts import shortened
+from learner.colours import Remark
 from learner.errors import VidwatchError
 from learner.motion import MOTION_FEATURES
 from learner.recording import LONGEST_TEXT
@@ -20,10 +21,15 @@ from learner.safe_open import VideoError
 from learner.spec import ClipSpec
 from learner.video import DECODER, Clip
 
-_HEAD = struct.Struct("<8sQBBHiIdq32s")
+_HEAD = struct.Struct("<8sQBBHiIdqiBd32s")
 # Another one whenever what is sent changes: an upgrade may come while the daemon runs.
-_MAGIC = b"vwreply1"
+_MAGIC = b"vwreply2"
 _NO_TIME = -(2**63)
+_NO_STREAM = -1
+_MOST_STREAMS = 1000  # FFmpeg opens no file with more
+_NO_MOVEMENT = -1.0
+# What was done to colours, by the number that is sent.
+_COLOURS: tuple[Remark | None, ...] = (None, "hdr", "nearest")
 _MOST_TEXT = 2000  # bytes
 _MOST_SHOWN = 1000  # characters
 
@@ -87,6 +93,12 @@ class Head(NamedTuple):
     read_share: float = 0.0
     recorded: int = _NO_TIME
     """As `Clip.recorded`; `_NO_TIME` if that is not known."""
+    stream: int = _NO_STREAM
+    """As `Clip.stream`; `_NO_STREAM` if that is None."""
+    colours: int = 0
+    """As `Clip.colours`, by its place in `_COLOURS`."""
+    movement: float = _NO_MOVEMENT
+    """As `Clip.movement`; `_NO_MOVEMENT` if that is None."""
     sha256: bytes = b""
 
     def to_bytes(self) -> bytes:
@@ -145,6 +157,9 @@ def send(pipe: _Pipe, token: int, reply: Clip | str | Failure | None) -> None:
             frames_read=reply.frames_read,
             read_share=reply.read_share,
             recorded=_NO_TIME if reply.recorded is None else reply.recorded,
+            stream=_NO_STREAM if reply.stream is None else reply.stream,
+            colours=_COLOURS.index(reply.colours),
+            movement=_NO_MOVEMENT if reply.movement is None else reply.movement,
             sha256=bytes.fromhex(reply.sha256),
         )
         _write(pipe, head.to_bytes() + camera)
@@ -189,7 +204,11 @@ def receive(
         )
     is_count = 1 <= head.frames_read <= spec.frames
     is_share = 0 < head.read_share <= 1  # not if it is no number
-    if not is_count or not is_share:
+    is_stream = _NO_STREAM <= head.stream < _MOST_STREAMS
+    is_movement = head.movement == _NO_MOVEMENT or 0 <= head.movement <= 1
+    if not (is_count and is_share and is_stream and is_movement):
+        raise BadReplyError
+    if head.colours >= len(_COLOURS):
         raise BadReplyError
     frames, motion = _receive_arrays(read, spec)
     return Clip(
@@ -202,6 +221,9 @@ def receive(
         motion=motion,
         recorded=None if head.recorded == _NO_TIME else head.recorded,
         camera=shown[:LONGEST_TEXT] or None,
+        stream=None if head.stream == _NO_STREAM else head.stream,
+        colours=_COLOURS[head.colours],
+        movement=None if head.movement == _NO_MOVEMENT else head.movement,
     )
 
 
