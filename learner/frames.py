@@ -234,7 +234,7 @@ def _sought(
             container.seek(start if exact and reached is None else key, stream=stream)
             found = whole_frames(container, stream)
             # To know the frame after one, it has to be decoded.
-            frames = _with_next(found) if with_next else ((frame, None) for frame in found)
+            frames = with_next_of(found) if with_next else ((frame, None) for frame in found)
         if exact and reached is None:
             # By its number and not by its time: so a packet that gives no frame is noticed.
             frames = itertools.islice(frames, len(shown) // (2 * count), None)
@@ -249,7 +249,7 @@ def _sought(
         reached = frame.pts
 
 
-def _with_next(frames: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
+def with_next_of(frames: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
     """Each frame with the one after it, which is None at the end."""
     return itertools.pairwise(itertools.chain(frames, [None]))
 
