@@ -94,15 +94,17 @@ class PacketIndex:
         order = sorted(range(self.count), key=known.__getitem__)
         return [order[(2 * part + 1) * self.count // (2 * parts)] for part in range(parts)]
 
-    def cost(self, numbers: Sequence[int]) -> int:
-        """How many frames have to be decoded for these."""
-        total = 0
+    def jumps_and_frames(self, numbers: Sequence[int]) -> tuple[int, int]:
+        """How often is jumped for the frames of these packets, and how many are decoded."""
+        jumps = 0
+        decoded = 0
         reached = -1
         for number in numbers:
             key = self.key_of(number)
-            total += max(number - max(key.number, reached + 1) + 1, 0)
+            jumps += key.number > reached
+            decoded += max(number - max(key.number, reached + 1) + 1, 0)
             reached = max(reached, number)
-        return total
+        return jumps, decoded
 
 
 def packet_index(container: Any, stream: Any) -> PacketIndex:
@@ -123,6 +125,11 @@ def packet_index(container: Any, stream: Any) -> PacketIndex:
             if keys:
                 times.append(packet.pts)
     return PacketIndex(times, keys)
+
+
+def is_placed_by_bytes(container: Any) -> bool:
+    """Whether it is a stream that is positioned by bytes: transport, program or raw."""
+    return container.format.name in BY_BYTES or bool(container.format.flags & NO_TIMES)
 
 
 def frames_at(
@@ -222,7 +229,10 @@ class _Run:
 
     def _is_it(self, frame: Any, number: int, *, is_exact: bool) -> bool:
         if number == self._key.number:
-            return not is_exact or frame.pts in (None, self._times[number])
+            # Some recordings have no whole key frames: their pictures are renewed part by part.
+            if frame.pts not in (None, self._times[number]) or self.fed > number + REORDERED:
+                raise NotSoughtError
+            return True
         if number not in self._times:
             return False
         time = self._times[number]
@@ -234,8 +244,7 @@ class _Run:
     def _packets(self) -> Iterator[Any]:
         """Those from the key frame's on; the last one is empty."""
         key = self._key
-        name = self._container.format.name
-        if name in BY_BYTES or self._container.format.flags & NO_TIMES:
+        if is_placed_by_bytes(self._container):
             self._container.seek(key.position, unsupported_byte_offset=True, stream=self._stream)
         else:
             self._container.seek(key.pts, stream=self._stream)

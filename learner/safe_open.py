@@ -11,30 +11,16 @@ from typing import Any
 import av
 import av.error
 
+from learner.demuxers import PICTURES, SOUND, VIDEO, names
 from learner.errors import VidwatchError
 
-# Containers of moving pictures. FFmpeg would also open scripts that name other files (ffconcat,
-# HLS, DASH), containers that search for a second file (mlv, VobSub), pictures, text ("tty") and
-# devices: a prediction for those would be for something else than the file that arrived.
-#
-# Each name is that of a single demuxer, such as "matroska". `learner/frames.py:INDEXED` is
-# different: it takes FFmpeg's whole name string, "matroska,webm", as `container.format.name` gives
-# it.
-VIDEO_FORMATS = (
-    "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,vvc,av1,obu,ivf,flv,live_flv,"
-    "asf,asf_o,ogg,mjpeg,mjpeg_2000,mxf,nut,rm,dv,h261,h263,dirac,vc1,vc1test,yuv4mpegpipe,wtv,"
-    "nsv,gxf,swf,3dostr,avs,avs2,avs3,cavsvideo,film_cpk,flic,ipmovie,lvf,mtv,nuv,pmp,rpl,"
-    "smjpeg,smk,bink,roq,vmd,wc3movie,xmv,yop,dxa,ea,dsicin,idcin,msf"
-)
+# FFmpeg would also open scripts that name other files (ffconcat, HLS, DASH), containers that search
+# for a second file (mlv, VobSub), text ("tty") and devices: a prediction for those would be for
+# something else than the file that arrived.
+VIDEO_FORMATS = ",".join(names(VIDEO))
 # Only to say what a file is. None of them opens another file, as patterns of names (image2) and SVG
 # do.
-OTHER_FORMATS = (
-    "png_pipe,jpeg_pipe,jpegls_pipe,j2k_pipe,jpegxl_pipe,jpegxl_anim,bmp_pipe,gif,gif_pipe,"
-    "tiff_pipe,webp_pipe,apng,ico,psd_pipe,exr_pipe,dds_pipe,hdr_pipe,pam_pipe,"
-    "pbm_pipe,pgm_pipe,ppm_pipe,pgx_pipe,qoi_pipe,sgi_pipe,sunrast_pipe,pcx_pipe,xbm_pipe,"
-    "xpm_pipe,mp3,wav,w64,flac,aac,ac3,eac3,dts,amr,amrnb,amrwb,aiff,au,ape,caf,wv,tta,tak,"
-    "mpc,mpc8,dsf,oma,voc,truehd,loas"
-)
+OTHER_FORMATS = ",".join(names(PICTURES, SOUND))
 # Twice the largest that cameras record (8K). A few bytes can claim a picture of some gigabytes.
 MAX_PIXELS = 8192 * 8192
 FARTHEST = 2**62
