@@ -8,12 +8,16 @@ import time
 from contextlib import suppress
 from fcntl import F_SETPIPE_SZ, fcntl
 
+import psutil
+
 from daemon.classify.job import Job, Orders
 from daemon.classify.reply import BadReplyError, Failure, receive
 from learner.video import Clip
 
 PROGRAM = (sys.executable, "-P", "-m", "daemon.classify.decoder")
 START = 120.0  # seconds; on a slow disk, loading the libraries takes long
+# A process that computed for this share of its time was not waiting: the file takes so long.
+BUSY = 0.1
 ENDING = 2.0  # seconds in which a process that closed its pipe, or was killed, ends
 PIPE = 1 << 20  # bytes: the frames of a clip in few pieces
 # A decoder computes in one thread. The threads that numpy would make reserve much memory.
@@ -30,7 +34,11 @@ class EndedError(Exception):
 
 
 class SlowError(Exception):
-    """The process took too long."""
+    """The process took too long. `is_busy`: it computed, and did not wait for a disk or a share."""
+
+    def __init__(self, is_busy: bool = False) -> None:
+        super().__init__(is_busy)
+        self.is_busy = is_busy
 
 
 class DecoderProcess:
@@ -85,8 +93,13 @@ class DecoderProcess:
         """
         self._deadline = time.monotonic() + seconds
         self.clips += 1
-        self._send(job.to_line())
-        reply = receive(self._read, job.token, self._spec)
+        computed = self._computed()
+        try:
+            self._send(job.to_line())
+            reply = receive(self._read, job.token, self._spec)
+        except SlowError:
+            is_busy = self._computed() - computed > BUSY * seconds
+            raise SlowError(is_busy) from None
         if reply is None or self._events() & select.POLLIN:
             raise BadReplyError
         if not isinstance(reply, Failure) and isinstance(reply, str) != (job.what == "hash"):
@@ -144,6 +157,14 @@ class DecoderProcess:
         poll = select.poll()
         poll.register(self._replies, select.POLLIN)
         return sum(events for _, events in poll.poll(0))
+
+    def _computed(self) -> float:
+        """The seconds for which it has computed."""
+        try:
+            times = psutil.Process(self._process.pid).cpu_times()
+        except psutil.Error:
+            return 0.0
+        return float(times.user + times.system)
 
     def _exit_code(self) -> int | None:
         with suppress(subprocess.TimeoutExpired):
