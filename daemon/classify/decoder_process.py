@@ -7,6 +7,7 @@ import sys
 import time
 from contextlib import suppress
 from fcntl import F_SETPIPE_SZ, fcntl
+from pathlib import Path
 
 from daemon.classify.job import Job, Orders
 from daemon.classify.reply import BadReplyError, Failure, receive
@@ -14,6 +15,8 @@ from learner.video import Clip
 
 PROGRAM = (sys.executable, "-P", "-m", "daemon.classify.decoder")
 START = 120.0  # seconds; on a slow disk, loading the libraries takes long
+# A process that computed for this share of its time was not waiting: the file takes so long.
+BUSY = 0.1
 ENDING = 2.0  # seconds in which a process that closed its pipe, or was killed, ends
 PIPE = 1 << 20  # bytes: the frames of a clip in few pieces
 # A decoder computes in one thread. The threads that numpy would make reserve much memory.
@@ -30,7 +33,11 @@ class EndedError(Exception):
 
 
 class SlowError(Exception):
-    """The process took too long."""
+    """The process took too long. `is_busy`: it computed, and did not wait for a disk or a share."""
+
+    def __init__(self, is_busy: bool = False) -> None:
+        super().__init__(is_busy)
+        self.is_busy = is_busy
 
 
 class DecoderProcess:
@@ -85,8 +92,13 @@ class DecoderProcess:
         """
         self._deadline = time.monotonic() + seconds
         self.clips += 1
-        self._send(job.to_line())
-        reply = receive(self._read, job.token, self._spec)
+        computed = self._computed()
+        try:
+            self._send(job.to_line())
+            reply = receive(self._read, job.token, self._spec)
+        except SlowError:
+            is_busy = self._computed() - computed > BUSY * seconds
+            raise SlowError(is_busy) from None
         if reply is None or self._events() & select.POLLIN:
             raise BadReplyError
         if not isinstance(reply, Failure) and isinstance(reply, str) != (job.what == "hash"):
@@ -144,6 +156,16 @@ class DecoderProcess:
         poll = select.poll()
         poll.register(self._replies, select.POLLIN)
         return sum(events for _, events in poll.poll(0))
+
+    def _computed(self) -> float:
+        """The seconds for which it has computed; 0 if it has ended."""
+        try:
+            text = Path(f"/proc/{self._process.pid}/stat").read_text()
+        except OSError:
+            return 0.0
+        # Behind the program's name: 11 other fields, then the ticks in the program and the kernel.
+        fields = text.rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def _exit_code(self) -> int | None:
         with suppress(subprocess.TimeoutExpired):

@@ -40,9 +40,9 @@ class Undecoded:
     """Why a file gave no frames."""
 
     kind: Literal["failed", "crashed", "later", "again"]
-    """"failed": it can never be decoded. "crashed": its decoder died of it, or it took too much
-    time or memory. "later": something prevents it that will pass. "again": the decoder was ended,
-    and not because of this file."""
+    """"failed": it can never be decoded, or not in the time that it has. "crashed": its decoder
+    died of it, waited for too long, or took too much memory. "later": something prevents it that
+    will pass. "again": the decoder was ended, and not because of this file."""
     reason: str
     cut_short: bool = False
     """It failed, and its end is missing: it may still be being written."""
@@ -182,8 +182,13 @@ class _Slot:
             return self._outcome(process.read(job, self._settings.seconds))
         except EndedError as error:
             reason = f"its decoder crashed ({_described(error.code)})"
-        except SlowError:
-            reason = f"decoding took longer than {self._settings.seconds:g} s (decode_seconds)"
+        except SlowError as error:
+            limit = f"{self._settings.seconds:g} s"
+            if error.is_busy:
+                self.end_process()
+                hint = "raise decode_seconds, or convert the video"
+                return Undecoded("failed", f"decoding took longer than {limit}: {hint}")
+            reason = f"decoding took longer than {limit} (decode_seconds)"
         except BadReplyError:
             reason = "its decoder sent something that is no clip"
             if process.clips > 1:  # a file before may have taken it over
