@@ -9,8 +9,9 @@ from contextlib import suppress
 from fcntl import F_SETPIPE_SZ, fcntl
 
 from daemon.classify.job import Job, Orders
-from daemon.classify.reply import BadReplyError, Failure, receive
+from daemon.classify.reply import BadReplyError, Failure, Reply, receive
 from learner.video import Clip
+from learner.windows import Long, Piece
 
 PROGRAM = (sys.executable, "-P", "-m", "daemon.classify.decoder")
 START = 120.0  # seconds; on a slow disk, loading the libraries takes long
@@ -18,6 +19,15 @@ ENDING = 2.0  # seconds in which a process that closed its pipe, or was killed, 
 PIPE = 1 << 20  # bytes: the frames of a clip in few pieces
 # A decoder computes in one thread. The threads that numpy would make reserve much memory.
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
+
+# What a decoder may send for a job, besides a failure.
+REPLIES: dict[str, tuple[type, ...]] = {
+    "decode": (Clip,),
+    "video": (Clip, Long),
+    "windows": (Piece, Clip),
+    "hash": (str,),
+}
 
 
 class EndedError(Exception):
@@ -46,7 +56,7 @@ class DecoderProcess:
         Raises:
             OSError: it cannot be started.
         """
-        self._spec = orders.spec
+        self._orders = orders
         self._deadline = time.monotonic() + START
         self.clips = 0
         """How many files it was given."""
@@ -74,10 +84,10 @@ class DecoderProcess:
             EndedError, SlowError, BadReplyError: it will never be.
         """
         self._send(self._first_line)
-        if receive(self._read, 0, self._spec) is not None:
+        if receive(self._read, 0, self._orders) is not None:
             raise BadReplyError
 
-    def read(self, job: Job, seconds: float) -> Clip | str | Failure:
+    def read(self, job: Job, seconds: float) -> Reply:
         """What the process makes of a file, within so many seconds.
 
         Raises:
@@ -86,10 +96,10 @@ class DecoderProcess:
         self._deadline = time.monotonic() + seconds
         self.clips += 1
         self._send(job.to_line())
-        reply = receive(self._read, job.token, self._spec)
+        reply = receive(self._read, job.token, self._orders, job.first)
         if reply is None or self._events() & select.POLLIN:
             raise BadReplyError
-        if not isinstance(reply, Failure) and isinstance(reply, str) != (job.what == "hash"):
+        if not isinstance(reply, (Failure, *REPLIES[job.what])):
             raise BadReplyError
         return reply
 

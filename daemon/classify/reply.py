@@ -12,17 +12,24 @@ from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 
+from daemon.classify.job import Orders
 from daemon.home.texts import shortened
+from learner.cutting import Window
 from learner.errors import VidwatchError
 from learner.motion import MOTION_FEATURES
 from learner.recording import LONGEST_TEXT
 from learner.safe_open import VideoError
 from learner.spec import ClipSpec
 from learner.video import DECODER, Clip
+from learner.window_plan import MOST_WINDOWS, WindowPlan
+from learner.windows import Long, Piece
 
 _HEAD = struct.Struct("<8sQBBHiIdq32s")
 # Another one whenever what is sent changes: an upgrade may come while the daemon runs.
-_MAGIC = b"vwreply1"
+_MAGIC = b"vwreply2"
+_SECONDS = struct.Struct("<d")
+_PIECE = struct.Struct("<HB")  # how many windows, and whether they are the last ones
+_WINDOW = struct.Struct("<IdH")  # its number, when it ends, and how many frames were read
 _NO_TIME = -(2**63)
 _MOST_TEXT = 2000  # bytes
 _MOST_SHOWN = 1000  # characters
@@ -43,6 +50,13 @@ class Kind(IntEnum):
     NO_MEMORY = 5
     ERROR = 6
     """Any other error."""
+    LONG = 7
+    """A long video, which is to be read in windows."""
+    PIECE = 8
+    """Some windows of it."""
+
+
+_FAILURES = (Kind.REFUSED, Kind.NOT_READ, Kind.NO_MEMORY, Kind.ERROR)
 
 
 @dataclass(frozen=True)
@@ -50,7 +64,7 @@ class Failure:
     """Why a file gave neither a clip nor a hash."""
 
     kind: Kind
-    """One of the last four."""
+    """One of `_FAILURES`."""
     text: str = ""
     errno: int = 0
     """Of an `OSError`; 0 if it has none."""
@@ -70,6 +84,10 @@ class Failure:
         if isinstance(error, MemoryError):
             return cls(Kind.NO_MEMORY)
         return cls(Kind.ERROR, f"{type(error).__name__}: {error}")
+
+
+Reply = Clip | Long | Piece | str | Failure
+"""What a decoder sends of a file; a text is a SHA-256."""
 
 
 class Head(NamedTuple):
@@ -104,10 +122,10 @@ class Head(NamedTuple):
         head = cls(*fields)
         if magic != _MAGIC or head.kind not in list(Kind) or head.cut_short > 1:
             raise BadReplyError
-        if head.length > (0 if head.kind in (Kind.READY, Kind.HASH) else _MOST_TEXT):
+        has_text = head.kind not in (Kind.READY, Kind.HASH, Kind.PIECE)
+        if head.length > (_MOST_TEXT if has_text else 0):
             raise BadReplyError
-        is_failure = head.kind not in (Kind.READY, Kind.CLIP, Kind.HASH)
-        if not is_failure and (head.cut_short or head.errno):
+        if head.kind not in _FAILURES and (head.cut_short or head.errno):
             raise BadReplyError
         return head
 
@@ -120,7 +138,7 @@ class _Pipe(Protocol):
     def write(self, data: Any, /) -> int | None: ...
 
 
-def send(pipe: _Pipe, token: int, reply: Clip | str | Failure | None) -> None:
+def send(pipe: _Pipe, token: int, reply: Reply | None) -> None:
     """Write a reply, in the decoder.
 
     Args:
@@ -136,19 +154,37 @@ def send(pipe: _Pipe, token: int, reply: Clip | str | Failure | None) -> None:
         _write(pipe, head.to_bytes() + text)
     elif isinstance(reply, str):
         _write(pipe, Head(token, Kind.HASH, sha256=bytes.fromhex(reply)).to_bytes())
+    elif isinstance(reply, Piece):
+        _send_piece(pipe, token, reply)
+    elif isinstance(reply, Long):
+        _send_head(pipe, token, Kind.LONG, reply, 0)
+        _write(pipe, _SECONDS.pack(reply.seconds))
     else:
-        camera = _cut(reply.camera or "")
-        head = Head(
-            token,
-            Kind.CLIP,
-            length=len(camera),
-            frames_read=reply.frames_read,
-            read_share=reply.read_share,
-            recorded=_NO_TIME if reply.recorded is None else reply.recorded,
-            sha256=bytes.fromhex(reply.sha256),
-        )
-        _write(pipe, head.to_bytes() + camera)
+        _send_head(pipe, token, Kind.CLIP, reply, reply.frames_read)
         send_arrays(pipe, reply)
+
+
+def _send_head(pipe: _Pipe, token: int, kind: Kind, reply: Clip | Long, frames_read: int) -> None:
+    """Write what a clip and a long video have in common."""
+    camera = _cut(reply.camera or "")
+    head = Head(
+        token,
+        kind,
+        length=len(camera),
+        frames_read=frames_read,
+        read_share=reply.read_share,
+        recorded=_NO_TIME if reply.recorded is None else reply.recorded,
+        sha256=bytes.fromhex(reply.sha256),
+    )
+    _write(pipe, head.to_bytes() + camera)
+
+
+def _send_piece(pipe: _Pipe, token: int, piece: Piece) -> None:
+    head = Head(token, Kind.PIECE).to_bytes()
+    _write(pipe, head + _PIECE.pack(len(piece.windows), piece.is_last))
+    for window in piece.windows:
+        _write(pipe, _WINDOW.pack(window.number, window.end, window.frames_read))
+        send_arrays(pipe, window)
 
 
 def send_arrays(pipe: _Pipe, clip: Clip) -> None:
@@ -159,37 +195,46 @@ def send_arrays(pipe: _Pipe, clip: Clip) -> None:
 
 
 def receive(
-    read: Callable[[memoryview], None], token: int, spec: ClipSpec
-) -> Clip | str | Failure | None:
+    read: Callable[[memoryview], None], token: int, orders: Orders, first: int = 0
+) -> Reply | None:
     """The next reply of a decoder; a text is a SHA-256. None says that it is ready.
 
     Args:
         read: Fills a buffer with the next bytes.
         token: Of the job that was given: a reply to another one does not count.
-        spec: Which frames were asked for. No reply is larger than it says.
+        orders: Which frames were asked for, and which windows. No reply is larger than they say.
+        first: The first window that was asked for.
 
     Raises:
         BadReplyError: it is none.
     """
-    data = bytearray(_HEAD.size)
-    read(memoryview(data))
-    head = Head.from_bytes(data)
+    head = Head.from_bytes(_received(read, _HEAD.size))
+    spec = orders.spec
     if head.token != token:
         raise BadReplyError
     if head.kind == Kind.READY:
         return None
     if head.kind == Kind.HASH:
         return head.sha256.hex()
-    text = bytearray(head.length)
-    read(memoryview(text))
+    if head.kind == Kind.PIECE:
+        return _receive_piece(read, spec, orders.windows, first)
+    text = _received(read, head.length)
     shown = shortened(text.decode("utf-8", "replace"), _MOST_SHOWN)
-    if head.kind != Kind.CLIP:
+    if head.kind in _FAILURES:
         return Failure(
             Kind(head.kind), shown or "no reason given", head.errno, bool(head.cut_short)
         )
-    is_count = 1 <= head.frames_read <= spec.frames
-    is_share = 0 < head.read_share <= 1  # not if it is no number
-    if not is_count or not is_share:
+    if not 0 < head.read_share <= 1:  # also if it is no number
+        raise BadReplyError
+    sha256 = head.sha256.hex()
+    recorded = None if head.recorded == _NO_TIME else head.recorded
+    camera = shown[:LONGEST_TEXT] or None
+    if head.kind == Kind.LONG:
+        (seconds,) = _SECONDS.unpack(_received(read, _SECONDS.size))
+        if orders.windows is None or not orders.windows_from < seconds < np.inf:
+            raise BadReplyError
+        return Long(sha256, seconds, spec.frames, head.read_share, recorded, camera)
+    if not 1 <= head.frames_read <= spec.frames:
         raise BadReplyError
     frames, motion = _receive_arrays(read, spec)
     return Clip(
@@ -197,12 +242,50 @@ def receive(
         frames_asked=spec.frames,
         frames_read=head.frames_read,
         decoder=DECODER,
-        sha256=head.sha256.hex(),
+        sha256=sha256,
         read_share=head.read_share,
         motion=motion,
-        recorded=None if head.recorded == _NO_TIME else head.recorded,
-        camera=shown[:LONGEST_TEXT] or None,
+        recorded=recorded,
+        camera=camera,
     )
+
+
+def _receive_piece(
+    read: Callable[[memoryview], None], spec: ClipSpec, plan: WindowPlan | None, first: int
+) -> Piece:
+    count, is_last = _PIECE.unpack(_received(read, _PIECE.size))
+    if plan is None or is_last > 1 or count > plan.at_once or (not count and not is_last):
+        raise BadReplyError
+    windows: list[Window] = []
+    for _ in range(count):
+        number, end, frames_read = _WINDOW.unpack(_received(read, _WINDOW.size))
+        least = windows[-1].number + 1 if windows else first
+        start = float(plan.begin(number))
+        longest = plan.seconds + plan.step
+        is_number = least <= number < MOST_WINDOWS
+        # Also if the end is no number.
+        if not is_number or not 0 <= end - start <= longest or not 1 <= frames_read <= spec.frames:
+            raise BadReplyError
+        frames, motion = _receive_arrays(read, spec)
+        window = Window(
+            frames,
+            frames_asked=spec.frames,
+            frames_read=frames_read,
+            decoder=DECODER,
+            sha256="",
+            motion=motion,
+            number=number,
+            start=start,
+            end=end,
+        )
+        windows.append(window)
+    return Piece(tuple(windows), bool(is_last))
+
+
+def _received(read: Callable[[memoryview], None], size: int) -> bytearray:
+    data = bytearray(size)
+    read(memoryview(data))
+    return data
 
 
 def _receive_arrays(

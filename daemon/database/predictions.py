@@ -22,6 +22,7 @@ from daemon.database.expressions import is_stated, own_group, stands, that_count
 from daemon.database.places import Label, Places, new_names
 from daemon.database.records import FREED, Copy, ModelPrediction, VideoPrediction
 from daemon.database.tables import labels, models, predictions, videos
+from daemon.database.windows import forget_windows
 from daemon.home.folders import Folders
 from learner.likeness import COMPARED, alike
 
@@ -105,6 +106,8 @@ class Predictions:
             ]
             recent = self._find_groups(connection, without_group)
             _hand_labels_over(connection, batch, originals, folders)
+            if originals:
+                forget_windows(connection, originals)
         self._recent = recent  # only now is it committed
         return recorded
 
@@ -204,7 +207,7 @@ class Predictions:
                 first = connection.execute(of_video.where(that_counts())).mappings().one()
                 row = {"video_id": video_id, "kind": "rescored", "created_at": now}
                 row |= {name: first[name] for name in READ}
-                connection.execute(insert(predictions).values(**row, **_columns(prediction)))
+                connection.execute(insert(predictions).values(**row, **prediction.columns()))
 
 
 # Built once: they run for each batch, and building one takes longer than running it.
@@ -307,13 +310,7 @@ def _rows(found: VideoPrediction, now: datetime) -> list[dict[str, Any]]:
     """The rows of a video's prediction, and of the challenger's in its shadow."""
     common = {"video_id": found.video_id, "created_at": now}
     common |= {name: getattr(found, name) for name in READ}
-    row = {**common, **_columns(found.prediction), "kind": "answer", "doubt": found.unsure}
+    row = {**common, **found.prediction.columns(), "kind": "answer", "doubt": found.unsure}
     if found.shadow is None or found.shadow.model_id == found.prediction.model_id:
         return [row]
-    return [row, {**common, **_columns(found.shadow), "kind": "shadow", "doubt": None}]
-
-
-def _columns(prediction: ModelPrediction) -> dict[str, Any]:
-    columns = dict(vars(prediction))
-    columns["class"] = columns.pop("class_name")
-    return columns
+    return [row, {**common, **found.shadow.columns(), "kind": "shadow", "doubt": None}]

@@ -214,6 +214,37 @@ predictions = Table(
 )
 
 
+# The windows of long videos, each with the prediction of a model. A video whose windows are all
+# here has its prediction in `predictions`, too: it is drawn from them.
+windows = Table(
+    "windows",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("video_id", Integer, ForeignKey("videos.id", ondelete="CASCADE"), nullable=False),
+    Column("model_id", Integer, ForeignKey("models.id"), nullable=False),
+    # Its place among the windows of the video, from 0. One without a frame has no row.
+    Column("number", Integer, nullable=False),
+    # In seconds from the first picture of the video.
+    Column("start_s", Float, nullable=False),
+    Column("end_s", Float, nullable=False),
+    # As in `predictions`.
+    Column("class", Text, nullable=False),
+    Column("class_index", Integer, nullable=False),
+    Column("probability", Float, nullable=False),
+    Column("logits", JSON, nullable=False),
+    # How many different frames were decoded.
+    Column("frames_read", Integer, nullable=False),
+    # As in `predictions`.
+    Column("doubt", Text),
+    Column("familiarity", Float),
+    # As in `videos`; only of the model that is in use.
+    Column("fingerprint", LargeBinary),
+    Column("created_at", Utc, nullable=False),
+    UniqueConstraint("video_id", "model_id", "number"),
+    CheckConstraint(one_of("doubt", DOUBTS), name="doubt"),
+)
+
+
 # The newest label of a video counts, unless it is taken back. Older ones are kept.
 labels = Table(
     "labels",

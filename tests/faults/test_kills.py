@@ -18,7 +18,7 @@ STEPS = [
         "daemon.database.queue:Queue.enqueue",
         "daemon.labels.class_folders:ClassFolders.notice",
         "daemon.database.queue:Queue.claim",
-        "daemon.classify.decoding:Decoders.decode",
+        "daemon.classify.decoding:Decoders.read",
         "daemon.classify.reading:read",  # in a decoder: the daemon goes on
         "daemon.classify.reply:send_arrays",  # between the head of a reply and its frames
         "daemon.classify.inference:Inference.__call__",
