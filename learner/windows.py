@@ -15,7 +15,7 @@ import av.error
 
 from learner.cutting import Cut, Shown, Window
 from learner.files import sha256_of_open
-from learner.frames import running_time, to_the_first_error, whole_frames
+from learner.frames import Times, running_time, to_the_first_error, whole_frames
 from learner.read_share import There, bytes_there
 from learner.recording import NOT_STATED, Recording, by_container
 from learner.safe_open import MAX_PIXELS, File, open_container, refuse_huge
@@ -27,6 +27,8 @@ from learner.window_plan import MOST_WINDOWS, WindowPlan
 # nobody needs.
 FARTHEST_KEY = 120  # seconds
 FIRST_STEP_BACK = 1  # second
+# Where the last packets are looked for: FLV finds none at the end itself.
+BEFORE_THE_END = (0.0, 2.0, 30.0)  # seconds
 # How far the times of frames may go back: they are rounded. A larger step is another clock.
 SLACK = 1  # second
 
@@ -198,8 +200,7 @@ def _measured(file: File, from_seconds: float = 0.0) -> _Measured:
                 what = "it is short" if stated else "its container states no running time"
                 raise NotCutError(what)
             start = stream.start_time or 0
-            container.seek(start + round(stated / stream.time_base), stream=stream)
-            times = running_time(container, stream, there.stated)
+            times = _times_at_the_end(container, stream, there.stated, stated)
             recording = by_container(container.metadata, stream.metadata)
             seconds = times.last - float(start * stream.time_base)
     except av.error.FFmpegError as error:
@@ -211,6 +212,20 @@ def _measured(file: File, from_seconds: float = 0.0) -> _Measured:
         there = There(there.stated, times.reached / times.stated, missing)
     length = Fraction(round(seconds * av.time_base), av.time_base)
     return _Measured(start, length, there, recording or NOT_STATED)
+
+
+def _times_at_the_end(
+    container: Any, stream: Any, stated_size: int, stated_seconds: float
+) -> Times:
+    """The running time, by the last packets. Some containers find none if they look at the end."""
+    start = stream.start_time or 0
+    for back in BEFORE_THE_END:
+        at = start + round(max(stated_seconds - back, 0) / stream.time_base)
+        container.seek(at, stream=stream)
+        times = running_time(container, stream, stated_size)
+        if times.last > 0:
+            break
+    return times
 
 
 def _prepared(container: Any) -> Any:

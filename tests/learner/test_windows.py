@@ -31,6 +31,7 @@ ENCODED = {
     "a.avi": ("-c:v", "mjpeg", "-q:v", "4"),
     "a.ts": OPEN_GOPS,
     "a.webm": ("-c:v", "libvpx", "-b:v", "500k", "-g", "50", "-deadline", "realtime"),
+    "a.flv": OPEN_GOPS,
     "late.mp4": (*OPEN_GOPS, "-output_ts_offset", "100"),
     "late.ts": (*OPEN_GOPS, "-output_ts_offset", "3600"),
     "intra.mp4": ("-c:v", "mjpeg", "-q:v", "4"),
