@@ -15,7 +15,7 @@ import av.error
 
 from learner.cutting import Cut, Shown, Window
 from learner.files import sha256_of_open
-from learner.frames import running_time, to_the_first_error, whole_frames
+from learner.frames import Times, running_time, to_the_first_error, whole_frames
 from learner.read_share import There, bytes_there
 from learner.recording import NOT_STATED, Recording, by_container
 from learner.safe_open import MAX_PIXELS, File, open_container, refuse_huge
@@ -27,6 +27,8 @@ from learner.window_plan import MOST_WINDOWS, WindowPlan
 # nobody needs.
 FARTHEST_KEY = 120  # seconds
 FIRST_STEP_BACK = 1  # second
+# Where the last packets are looked for: FLV finds none at the end itself.
+BEFORE_THE_END = (0.0, 2.0, 30.0)  # seconds
 # How far the times of frames may go back: they are rounded. A larger step is another clock.
 SLACK = 1  # second
 
@@ -60,6 +62,17 @@ class Piece:
     windows: tuple[Window, ...]
     is_last: bool
     """Whether there is no later window."""
+
+
+class Windows(NamedTuple):
+    """The windows of a video, as they are read."""
+
+    windows: Iterator[Window]
+    """Those without a frame are left out. It raises `NotCutError`, too."""
+    total: int
+    """How many there are, by the video's running time."""
+    read_share: float
+    """1 if the file is whole; else its end is missing."""
 
 
 class _Measured(NamedTuple):
@@ -102,9 +115,10 @@ def long_video(
         length = measured.length
         if length <= max(from_seconds, plan.seconds):
             return None
-        middle = plan.count(length) // 2
+        last = plan.count(length) - 1
         # Whether it can be sought in, before hours of it are read.
-        next(_shown(file, measured, plan.begin(middle)), None)
+        for number in (last // 2, last):
+            next(_shown(file, measured, plan.begin(number)), None)
     except NotCutError:
         return None
     measured.there.require(reading.min_read_share)
@@ -130,30 +144,44 @@ def read_piece(file: File, spec: ClipSpec, plan: WindowPlan, first: int, sha256:
         NotCutError: the video cannot be read in windows.
         OSError: the file may not be read.
     """
-    windows, count = read_windows(file, spec, plan, first, sha256)
-    found = tuple(itertools.islice(windows, plan.at_once))
-    is_last = len(found) < plan.at_once or found[-1].number == count - 1
+    read = read_windows(file, spec, plan, first, sha256)
+    found = tuple(itertools.islice(read.windows, plan.at_once))
+    is_last = len(found) < plan.at_once or found[-1].number == read.total - 1
     return Piece(found, is_last)
 
 
 def read_windows(
-    file: File, spec: ClipSpec, plan: WindowPlan, first: int = 0, sha256: str = ""
-) -> tuple[Iterator[Window], int]:
-    """The windows of a video from number `first` on, as they are read, and how many there are.
+    file: File,
+    spec: ClipSpec,
+    plan: WindowPlan,
+    first: int = 0,
+    sha256: str = "",
+    *,
+    least: float = 0.0,
+) -> Windows:
+    """The windows of a video from number `first` on. Each frame is decoded once.
 
-    Each frame is decoded once. Windows without a frame are left out.
+    Args:
+        file: The open file.
+        spec: Which frames each window gives.
+        plan: The windows.
+        first: The number of the first window that is wanted.
+        sha256: Of the file's content.
+        least: The share of the file that has to be there.
 
     Raises:
-        NotCutError: the video cannot be read in windows. The iterator raises it, too.
+        NotCutError: the video cannot be read in windows.
+        VideoError: less of it is there.
         OSError: the file may not be read.
     """
     measured = _measured(file)
+    measured.there.require(least)
     count = plan.count(measured.length)
     if count > MOST_WINDOWS:
         raise NotCutError(f"it would have {count} windows")
     frames = _shown(file, measured, plan.begin(first))
     cut = Cut(spec, plan, first, measured.length, measured.recording, sha256)
-    return cut.windows(frames), count
+    return Windows(cut.windows(frames), count, measured.there.share)
 
 
 def _measured(file: File, from_seconds: float = 0.0) -> _Measured:
@@ -169,10 +197,10 @@ def _measured(file: File, from_seconds: float = 0.0) -> _Measured:
             stream = _prepared(container)
             stated = (container.duration or 0) / av.time_base
             if stated <= from_seconds:
-                raise NotCutError("it is short")
+                what = "it is short" if stated else "its container states no running time"
+                raise NotCutError(what)
             start = stream.start_time or 0
-            container.seek(start + round(stated / stream.time_base), stream=stream)
-            times = running_time(container, stream, there.stated)
+            times = _times_at_the_end(container, stream, there.stated, stated)
             recording = by_container(container.metadata, stream.metadata)
             seconds = times.last - float(start * stream.time_base)
     except av.error.FFmpegError as error:
@@ -184,6 +212,20 @@ def _measured(file: File, from_seconds: float = 0.0) -> _Measured:
         there = There(there.stated, times.reached / times.stated, missing)
     length = Fraction(round(seconds * av.time_base), av.time_base)
     return _Measured(start, length, there, recording or NOT_STATED)
+
+
+def _times_at_the_end(
+    container: Any, stream: Any, stated_size: int, stated_seconds: float
+) -> Times:
+    """The running time, by the last packets. Some containers find none if they look at the end."""
+    start = stream.start_time or 0
+    for back in BEFORE_THE_END:
+        at = start + round(max(stated_seconds - back, 0) / stream.time_base)
+        container.seek(at, stream=stream)
+        times = running_time(container, stream, stated_size)
+        if times.last > 0:
+            break
+    return times
 
 
 def _prepared(container: Any) -> Any:
@@ -213,12 +255,13 @@ def _shown(file: File, measured: _Measured, begin: Fraction) -> Iterator[Shown]:
     back = Fraction(0)
     while True:
         is_first = begin - back <= 0
-        if back > FARTHEST_KEY and not is_first:
-            raise NotCutError(f"it has no key frame in {FARTHEST_KEY} seconds")
         with open_container(file) as container:
             frames = _from(container, measured, None if is_first else begin - back)
             first = next(frames, None)
-            if is_first or (first and first[0] <= begin):
+            found = first[0] if first else begin - back
+            if begin - found > FARTHEST_KEY:
+                raise NotCutError(f"it has no key frame in {FARTHEST_KEY} seconds")
+            if is_first or (first and found <= begin):
                 yield from itertools.chain([first] if first else [], frames)
                 return
         back = max(2 * back, Fraction(FIRST_STEP_BACK))

@@ -20,9 +20,15 @@ from daemon.database.connection import new_id
 from daemon.database.contents import First, firsts_in, hand_label_over, take_place
 from daemon.database.expressions import is_stated, own_group, stands, that_counts
 from daemon.database.places import Label, Places, new_names
-from daemon.database.records import FREED, Copy, ModelPrediction, VideoPrediction
+from daemon.database.records import (
+    FREED,
+    Copy,
+    ModelPrediction,
+    VideoPrediction,
+    WindowPrediction,
+)
 from daemon.database.tables import labels, models, predictions, videos
-from daemon.database.windows import forget_windows
+from daemon.database.windows import add_windows, forget_windows
 from daemon.home.folders import Folders
 from learner.likeness import COMPARED, alike
 
@@ -196,8 +202,16 @@ class Predictions:
         _for_each(connection, _CHANGE_VIDEO, changes)
         return recent
 
-    def rescore(self, later: Mapping[int, ModelPrediction], now: datetime) -> None:
-        """Write what a later model predicts beside the first predictions, by the videos' ids."""
+    def rescore(
+        self,
+        later: Mapping[int, ModelPrediction],
+        now: datetime,
+        of_windows: Sequence[WindowPrediction] = (),
+    ) -> None:
+        """Write what a later model predicts beside the first predictions, by the videos' ids.
+
+        `of_windows` are the predictions of the windows of those videos that have any.
+        """
         with self._begin() as connection:
             for video_id, prediction in later.items():
                 of_video = select(predictions).where(predictions.c.video_id == video_id)
@@ -208,6 +222,8 @@ class Predictions:
                 row = {"video_id": video_id, "kind": "rescored", "created_at": now}
                 row |= {name: first[name] for name in READ}
                 connection.execute(insert(predictions).values(**row, **prediction.columns()))
+                own = [window for window in of_windows if window.video_id == video_id]
+                add_windows(connection, own, now)
 
 
 # Built once: they run for each batch, and building one takes longer than running it.

@@ -61,9 +61,7 @@ class Windows:
         claimed = select(videos.c.id).where(videos.c.id.in_(ids), videos.c.state == "claimed")
         with self._writer.begin() as connection:
             in_hand = set(connection.execute(claimed).scalars())
-            rows = [row for found in batch if found.video_id in in_hand for row in _rows(found)]
-            if rows:
-                connection.execute(insert(windows), [{**row, "created_at": now} for row in rows])
+            add_windows(connection, [one for one in batch if one.video_id in in_hand], now)
 
     def forget(self, video_id: int) -> None:
         """Remove all windows of a video: it is predicted as one clip after all."""
@@ -103,6 +101,13 @@ def windows_of(
         )
         model_id = connection.scalar(counts)
     return [_window(row) for row in connection.execute(_of(video_id, model_id)).mappings()]
+
+
+def add_windows(connection: Connection, batch: Sequence[WindowPrediction], now: datetime) -> None:
+    """Write predicted windows."""
+    rows = [{**row, "created_at": now} for found in batch for row in _rows(found)]
+    if rows:
+        connection.execute(insert(windows), rows)
 
 
 def forget_windows(connection: Connection, video_ids: Collection[int]) -> None:
