@@ -14,7 +14,7 @@ from learner.neighbours import Neighbours
 from learner.recording import Recording
 from learner.spec import ClipSpec
 from learner.video import DECODER, Clip, Picture
-from learner.window_plan import WindowPlan
+from learner.window_plan import Cuts
 
 Shown = tuple[Fraction, Any]
 """When a frame is shown, in seconds from the video's first picture, and the frame."""
@@ -37,7 +37,7 @@ class Cut:
     def __init__(
         self,
         spec: ClipSpec,
-        plan: WindowPlan,
+        plan: Cuts,
         first: int,
         length: Fraction,
         recording: Recording,

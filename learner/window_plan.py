@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from math import floor
-from typing import Self
+from typing import Protocol, Self
 
 from learner.errors import VidwatchError
 
@@ -88,6 +88,50 @@ class WindowPlan:
     @cached_property
     def _step(self) -> Fraction:
         return _exact(self.step)
+
+
+def part_name(sha256: str, start: float, end: float) -> str:
+    """What a part of a content is called where contents are called by their SHA-256."""
+    return f"{sha256}@{start:.3f}-{end:.3f}"
+
+
+def content_of(name: str) -> str:
+    """The SHA-256 of a content, or of the content that a part is of, by `part_name`."""
+    return name.partition("@")[0]
+
+
+class Cuts(Protocol):
+    """How a video is cut: a `WindowPlan`, or `OnePart`."""
+
+    def count(self, length: Fraction) -> int:
+        """How many windows a video of `length` seconds has."""
+
+    def begin(self, number: int) -> Fraction:
+        """When a window begins, in seconds from the video's first picture."""
+
+    def end(self, number: int, length: Fraction) -> Fraction:
+        """When a window of a video of `length` seconds ends."""
+
+
+@dataclass(frozen=True)
+class OnePart:
+    """A part of a video as window 0: what comes after it is a window that nobody reads."""
+
+    start: float
+    """Seconds from the video's first picture, as `end`."""
+    end_: float
+
+    def count(self, length: Fraction) -> int:
+        """One if it reaches to the end of the video, else two."""
+        return 1 if _exact(self.end_) >= length else 2
+
+    def begin(self, number: int) -> Fraction:
+        """When the part begins, and when what comes after it."""
+        return _exact(self.end_ if number else self.start)
+
+    def end(self, number: int, length: Fraction) -> Fraction:
+        """When the part ends; what comes after it ends with the video."""
+        return length if number else min(_exact(self.end_), length)
 
 
 def _exact(value: float) -> Fraction:

@@ -18,10 +18,10 @@ from learner.files import sha256_of_open
 from learner.frames import Times, running_time, to_the_first_error, whole_frames
 from learner.read_share import There, bytes_there
 from learner.recording import NOT_STATED, Recording, by_container
-from learner.safe_open import MAX_PIXELS, File, open_container, refuse_huge
+from learner.safe_open import MAX_PIXELS, File, VideoError, open_container, refuse_huge
 from learner.spec import ClipSpec, ReadOptions
-from learner.video import DECODER
-from learner.window_plan import MOST_WINDOWS, WindowPlan
+from learner.video import DECODER, Clip
+from learner.window_plan import MOST_WINDOWS, OnePart, WindowPlan
 
 # If there is no key frame in so many seconds before a window, each piece would decode too much that
 # nobody needs.
@@ -184,6 +184,34 @@ def read_windows(
     return Windows(cut.windows(frames), count, measured.there.share)
 
 
+def read_part(file: File, spec: ClipSpec, start: float, end: float, sha256: str = "") -> Clip:
+    """A part of a video as a clip of its own: the same frames as a window from `start` to `end`.
+
+    Args:
+        file: The open file.
+        spec: Which frames it gives.
+        start: When it begins, in seconds from the video's first picture.
+        end: When it ends.
+        sha256: Of the file's content.
+
+    Raises:
+        VideoError: the video cannot be read in parts, or has no whole frame there.
+        OSError: the file may not be read.
+    """
+    plan = OnePart(start, end)
+    try:
+        measured = _measured(file)
+        shown = _shown(file, measured, plan.begin(0))
+        frames = _to_the_first_after(plan.end(0, measured.length), shown)
+        cut = Cut(spec, plan, 0, measured.length, measured.recording, sha256)
+        found = next(cut.windows(frames), None)
+    except NotCutError as error:
+        raise VideoError(f"no part of it can be read alone, since {error}") from error
+    if found is None or found.number:
+        raise VideoError(f"has no whole frame from {start:g} to {end:g} s")
+    return found
+
+
 def _measured(file: File, from_seconds: float = 0.0) -> _Measured:
     """Where the video begins and ends, by its packets, and how much of it is there.
 
@@ -265,6 +293,14 @@ def _shown(file: File, measured: _Measured, begin: Fraction) -> Iterator[Shown]:
                 yield from itertools.chain([first] if first else [], frames)
                 return
         back = max(2 * back, Fraction(FIRST_STEP_BACK))
+
+
+def _to_the_first_after(end: Fraction, frames: Iterator[Shown]) -> Iterator[Shown]:
+    """The frames before a time and the one that follows: motion is measured with that one."""
+    for shown in frames:
+        yield shown
+        if shown[0] >= end:
+            return
 
 
 def _from(container: Any, measured: _Measured, begin: Fraction | None) -> Iterator[Shown]:

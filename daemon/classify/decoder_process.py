@@ -26,6 +26,7 @@ REPLIES: dict[str, tuple[type, ...]] = {
     "decode": (Clip,),
     "video": (Clip, Long),
     "windows": (Piece, Clip),
+    "part": (Clip,),
     "hash": (str,),
 }
 

@@ -141,6 +141,13 @@ class Decoders:
         """
         return self._begin(Job("windows", path, identity, sha256, first))
 
+    def part(self, path: bytes, start: float, end: float) -> Future[Clip]:
+        """Start to decode a part of a video, in seconds from its first picture.
+
+        `outcome` gives the result.
+        """
+        return self._begin(Job("part", path, None, part=(start, end)))
+
     def _begin(self, job: Job) -> Future[Any]:
         future: Future[Any] = Future()
         with self._lock:

@@ -50,9 +50,9 @@ class Orders:
 class Job:
     """What is to be read of a file."""
 
-    what: Literal["decode", "video", "windows", "hash"]
+    what: Literal["decode", "video", "windows", "part", "hash"]
     """"decode": a clip. "video": a clip, or that it is long, and is to be read in windows.
-    "windows": some of these. "hash": its SHA-256 alone."""
+    "windows": some of these. "part": a part of a video, as a clip. "hash": its SHA-256 alone."""
     path: bytes
     identity: Identity | None
     """The file is read only if this is its identity; any file if it is None."""
@@ -60,13 +60,16 @@ class Job:
     """Of the content of a file to decode; None if it has to be hashed, too."""
     first: int = 0
     """The number of the first window that is wanted."""
+    part: tuple[float, float] = (0.0, 0.0)
+    """When the part begins and ends that is wanted, in seconds."""
     token: int = field(default_factory=lambda: secrets.randbits(64))
     """The reply has to repeat it."""
 
     def to_line(self) -> bytes:
         """As a line."""
         path = os.fsdecode(self.path)
-        return _line([self.what, path, self.identity, self.sha256, self.first, self.token])
+        what = [self.what, path, self.identity, self.sha256, self.first, self.part, self.token]
+        return _line(what)
 
     @classmethod
     def from_line(cls, line: bytes) -> Self:

@@ -12,7 +12,7 @@ from learner.files import sha256_of_open
 from learner.safe_open import File, open_regular
 from learner.video import Clip, read_open
 from learner.window_plan import WindowPlan
-from learner.windows import Long, NotCutError, Piece, long_video, read_piece
+from learner.windows import Long, NotCutError, Piece, long_video, read_part, read_piece
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,8 @@ def read(job: Job, orders: Orders) -> Clip | Long | Piece | str:
     with _opened(job.path, job.identity) as file:
         if job.what == "hash":
             return sha256_of_open(file)
+        if job.what == "part":
+            return read_part(file, orders.spec, *job.part, job.sha256 or sha256_of_open(file))
         if job.what != "decode" and orders.windows:
             try:
                 if found := _long(file, job, orders, orders.windows):

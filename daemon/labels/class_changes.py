@@ -18,6 +18,7 @@ from daemon.database.tables import PREDICTED, class_names, labels, models, renam
 from daemon.home.folders import Folders
 from daemon.labels.classes import changed_names, labelled_classes, offered_classes
 from daemon.labels.labels import Label, move_to
+from daemon.labels.parts import give_again
 from daemon.labels.queries import find, newest
 from learner.classes import class_named, why_not_a_class
 from learner.errors import VidwatchError
@@ -93,6 +94,7 @@ class ClassChanges:
         if new is not None and (reason := why_not_a_class(new)):
             raise VidwatchError(f"class {new!r}: {reason}")
         n = self._change_labels(connection, old, new, now)
+        give_again(connection, old, new, self._who, now)
         self._note(connection, old, new, now)
         if new is not None:
             self._move_classified(connection, old, new)

@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 
 from daemon.database.connection import new_id
+from daemon.database.expressions import part_stands
 from daemon.database.tables import part_labels, videos, windows
 from daemon.home.texts import clock
 from daemon.labels.classes import require_class_names
@@ -121,9 +122,9 @@ def counting(label: FromClause = part_labels) -> ColumnElement[bool]:
         later.c.id > label.c.id,
         later.c.start_s < label.c.start_s + ROUNDING,
         later.c.end_s > label.c.end_s - ROUNDING,
-        _stands(later),
+        part_stands(later),
     )
-    return and_(_stands(label), not_(select(later.c.id).where(covers).exists()))
+    return and_(part_stands(label), not_(select(later.c.id).where(covers).exists()))
 
 
 def labels_of_parts(
@@ -169,8 +170,8 @@ def give_again(connection: Connection, old: str, new: str | None, who: str, now:
     If `new` is None, they are taken back. All labels of their videos are given again, since their
     order says which ones count. Who gave them, how and when stays.
     """
-    has_it = select(part_labels.c.video_id).where(part_labels.c["class"] == old, _stands())
-    query = select(part_labels).where(part_labels.c.video_id.in_(has_it), _stands())
+    has_it = select(part_labels.c.video_id).where(part_labels.c["class"] == old, part_stands())
+    query = select(part_labels).where(part_labels.c.video_id.in_(has_it), part_stands())
     rows = connection.execute(query.order_by(part_labels.c.id)).mappings().all()
     given = [_label(row) for row in rows]
     for label in given:
@@ -201,13 +202,6 @@ def video_length(connection: Connection, content: int) -> float | None:
     ends = select(func.max(windows.c.end_s)).where(windows.c.video_id == content)
     length: float | None = connection.scalar(ends)
     return length
-
-
-def _stands(label: FromClause = part_labels) -> ColumnElement[bool]:
-    """Whether it is a label, and nobody has taken it back."""
-    withdrawal = part_labels.alias()
-    taken_back = select(withdrawal.c.id).where(withdrawal.c.takes_back == label.c.id).exists()
-    return and_(label.c.takes_back.is_(None), not_(taken_back))
 
 
 def _require_content(connection: Connection, video: int) -> int:

@@ -26,6 +26,8 @@ class LabelledFile:
     """Whether it may have been labelled because of its prediction, as in `LabelledVideo`."""
     guessed: bool = False
     """Nobody named its group: it was guessed, as `learner.groups.find_groups` does."""
+    part: tuple[float, float] | None = None
+    """If it is a part of a video: when it begins and ends, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,10 @@ class Job:
         """The job. It is not read by pydantic, which refuses names of files that are not UTF-8."""
         fields = json.loads(text)
         for side in ("training", "holdout"):
-            fields[side] = tuple(LabelledFile(**clip) for clip in fields[side])
+            fields[side] = tuple(
+                LabelledFile(**{**clip, "part": clip.get("part") and tuple(clip["part"])})
+                for clip in fields[side]
+            )
         fields["forgotten"] = tuple(fields["forgotten"])
         return cls(**fields)
 
@@ -82,6 +87,7 @@ def labelled_files(clips: "Sequence[LabelledVideo]") -> tuple[LabelledFile, ...]
             sha256=clip.sha256,
             biased=clip.biased,
             guessed=is_guessed(clip.group),
+            part=clip.part,
         )
         for clip in clips
     )

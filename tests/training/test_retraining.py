@@ -21,7 +21,7 @@ from daemon.report.next_training import in_words
 from daemon.training.forecast import count_new_labels, forecast
 from daemon.training.holdout import labelled_videos
 from daemon.training.job import Job
-from daemon.training.records import Decision, Training
+from daemon.training.records import Decision, KnownLabels, Training
 from daemon.training.retraining import Retraining, request
 from daemon.training.trainer import choose_clips, head_recipe, work
 from learner.catalogue import manifest_path
@@ -193,7 +193,7 @@ def test_a_training_that_failed_while_the_clock_was_ahead_is_tried_again_in_minu
     lab.history.request_training("a test", ahead)
     training = lab.history.requested_training()
     assert training
-    lab.history.begin(training, 12, ahead)
+    lab.history.begin(training, KnownLabels(12), ahead)
     lab.history.end(training, "failed", "no memory", ahead)
     lab.retraining.tend(ahead)
     for _ in range(12):
@@ -273,7 +273,7 @@ def test_a_challenger_whose_checkpoint_is_damaged_is_refused_when_it_is_compared
     lab.history.request_training("10 new labels", lab.now)
     training = lab.history.requested_training()
     assert training
-    lab.history.begin(training, 10**6, lab.now)
+    lab.history.begin(training, KnownLabels(10**6), lab.now)
     lab.history.end(training, "failed", "for this test", lab.now)
     (lab.home.models / "auto-1.json").write_text((lab.home.models / "tiny.json").read_text())
     (lab.home.models / "auto-1.safetensors").write_bytes(b"damaged")
@@ -353,7 +353,7 @@ def test_labels_that_are_given_again_are_not_new(lab: Lab) -> None:
     (row,) = lab.trainings()
     training = lab.history.requested_training() or Training(row.id, row.name)
     lab.retraining.stop()
-    lab.history.begin(training, 12, lab.now)
+    lab.history.begin(training, KnownLabels(12), lab.now)
     lab.history.end(training, "trained", None, lab.now)
     with lab.engine.begin() as read:
         before = labelled_videos(read)
