@@ -179,7 +179,7 @@ def read_windows(
     count = plan.count(measured.length)
     if count > MOST_WINDOWS:
         raise NotCutError(f"it would have {count} windows")
-    frames = _shown(file, measured, plan.begin(first))
+    frames = _shown(file, measured, plan.begin(first)) if first < count else iter(())
     cut = Cut(spec, plan, first, measured.length, measured.recording, sha256)
     return Windows(cut.windows(frames), count, measured.there.share)
 

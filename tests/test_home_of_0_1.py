@@ -39,6 +39,7 @@ def test_a_home_of_0_1_keeps_its_rows_and_takes_what_comes(old: Daemon) -> None:
     assert old.names("inbox") == []
 
 
+@pytest.mark.slow
 def test_a_home_of_0_1_is_checked_labelled_and_rolled_back(old: Daemon) -> None:
     assert old.command("run", "--once").returncode == 0
     checked = old.command("check", "--json")

@@ -96,6 +96,7 @@ class Cautious:
         return self.decoders.outcome(future)
 
 
+@pytest.mark.slow
 def test_a_long_video_has_all_windows_and_a_prediction_that_is_their_mean(
     house: LongHouse,
 ) -> None:
@@ -115,6 +116,7 @@ def test_a_long_video_has_all_windows_and_a_prediction_that_is_their_mean(
         assert [one.number for one in windows_of(connection, 1)] == list(range(SECONDS))
 
 
+@pytest.mark.slow
 def test_short_videos_have_no_windows_and_do_not_wait_for_long_ones(house: LongHouse) -> None:
     house.drop_long()
     house.drop_long("long-2.avi", shade=3)
@@ -144,6 +146,7 @@ def test_a_video_goes_on_at_the_first_window_that_is_not_recorded(
     assert house.windows() == list(range(SECONDS))
 
 
+@pytest.mark.slow
 def test_windows_of_another_content_or_another_plan_do_not_count(
     house: LongHouse, decoders: Decoders
 ) -> None:
@@ -166,6 +169,7 @@ def test_windows_of_another_content_or_another_plan_do_not_count(
     assert house.windows(2) == []
 
 
+@pytest.mark.slow
 def test_windows_of_a_model_that_never_finished_go_when_another_one_predicts(
     house: LongHouse, decoders: Decoders
 ) -> None:
@@ -193,6 +197,7 @@ def test_a_video_that_cannot_be_cut_after_all_is_one_clip_without_windows(
     assert (found.frames_asked, found.frames_read) == (4, 4)
 
 
+@pytest.mark.slow
 def test_a_duplicate_of_a_long_video_is_a_copy_also_while_that_is_read(house: LongHouse) -> None:
     house.drop_long("first.avi")
     house.drop_long("second.avi")
@@ -205,6 +210,7 @@ def test_a_duplicate_of_a_long_video_is_a_copy_also_while_that_is_read(house: Lo
     assert house.windows() == list(range(SECONDS))
 
 
+@pytest.mark.slow
 def test_a_label_that_is_given_meanwhile_decides_where_the_video_is_filed(
     house: LongHouse,
 ) -> None:
@@ -216,6 +222,7 @@ def test_a_label_that_is_given_meanwhile_decides_where_the_video_is_filed(
     assert house.windows() == list(range(SECONDS))
 
 
+@pytest.mark.slow
 def test_a_video_that_fails_keeps_no_windows(house: LongHouse, decoders: Decoders) -> None:
     class Crashing(Cautious):
         def outcome(self, future: Future[Any]) -> Any:
@@ -231,6 +238,7 @@ def test_a_video_that_fails_keeps_no_windows(house: LongHouse, decoders: Decoder
     assert house.windows() == []
 
 
+@pytest.mark.slow
 def test_the_device_being_busy_costs_no_window(house: LongHouse) -> None:
     house.drop_long()
     house.rounds_until(2)
@@ -240,6 +248,7 @@ def test_the_device_being_busy_costs_no_window(house: LongHouse) -> None:
     assert house.row(1)["state"] == "filed"
 
 
+@pytest.mark.slow
 def test_a_long_video_that_is_cut_short_waits_like_any_other(house: LongHouse) -> None:
     path = write_video(house.root / "made.avi", frames=25 * SECONDS)
     data = path.read_bytes()
@@ -256,6 +265,7 @@ def test_a_long_video_that_is_cut_short_waits_like_any_other(house: LongHouse) -
     assert len(house.windows()) in (9, 10)
 
 
+@pytest.mark.slow
 def test_few_windows_are_in_memory_however_many_videos_are_long(house: LongHouse) -> None:
     for number in range(6):
         house.drop_long(f"{number}.avi", shade=number)

@@ -97,6 +97,7 @@ def test_it_costs_its_own_file_an_attempt_and_holds_up_no_other(
     assert outcome(deed) == expected
 
 
+@pytest.mark.slow
 def test_what_would_never_end_holds_up_no_other_and_ends_in_time(
     tmp_path: Path, decoders: Decoders
 ) -> None:
@@ -154,6 +155,7 @@ def test_nothing_that_it_sends_is_unpickled(tmp_path: Path, outcome: Decode) -> 
     assert not (tmp_path / "went-off").exists()
 
 
+@pytest.mark.slow
 def test_all_deeds_at_once_end_in_time_and_leave_no_process_and_nothing_open(
     tmp_path: Path, decoders: Decoders
 ) -> None:

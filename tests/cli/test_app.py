@@ -126,6 +126,7 @@ def test_a_wrong_setting_stops_the_daemon_at_once_with_one_line(tmp_path: Path) 
     assert "batch_sise" in done.stderr
 
 
+@pytest.mark.slow
 def test_classify_needs_no_home_and_goes_on_after_a_bad_file(tmp_path: Path) -> None:
     good = write_video(tmp_path / "good.avi", frames=5)
     strange = tmp_path / os.fsdecode(b"new\nline\xff.avi")
@@ -160,6 +161,7 @@ def test_classify_needs_no_home_and_goes_on_after_a_bad_file(tmp_path: Path) -> 
     assert re.fullmatch(expected + "\n", plain.stdout)
 
 
+@pytest.mark.slow
 def test_classify_prints_each_window_before_the_prediction_of_the_file(tmp_path: Path) -> None:
     video = write_video(tmp_path / "a.avi", frames=90)
     done = vidwatch("classify", "--json", "--windows", "1", video)
@@ -186,6 +188,7 @@ def test_classify_prints_each_window_before_the_prediction_of_the_file(tmp_path:
     assert "SECONDS/STEP" in wrong.stderr
 
 
+@pytest.mark.slow
 def test_a_device_that_is_asked_for_counts_more_than_the_setting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,6 +200,7 @@ def test_a_device_that_is_asked_for_counts_more_than_the_setting(
     assert "device is 'cuda', but this machine has no usable GPU" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_model_is_trained_listed_evaluated_and_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -237,6 +241,7 @@ def scenes(root: Path, count: int = 5) -> Path:
     return root
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["damaged", "missing"])
 @pytest.mark.parametrize("command", ["rollback", "promote tiny"])
 def test_a_model_that_cannot_be_loaded_does_not_become_the_champion(
@@ -306,6 +311,7 @@ def test_what_is_known_of_the_reports_figures_stands_below_them() -> None:
     assert "custom-100-epochs: the report's run may have had three LSTM layers" in shown
 
 
+@pytest.mark.slow
 def test_a_model_is_trained_on_another_image_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -346,6 +352,7 @@ def test_a_model_is_trained_on_another_image_network(
     assert first == second
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -367,6 +374,7 @@ def test_a_backbone_that_cannot_be_used_is_named_in_one_line(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_the_cache_is_shown_and_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("VIDWATCH_CACHE_GIGABYTES", "1.5")
@@ -392,6 +400,7 @@ def test_the_starter_is_evaluated_without_a_home(real_clips: Path) -> None:
     assert set(measured) >= {"n", "accuracy", "interval", "loss", "per_class", "baseline"}
 
 
+@pytest.mark.slow
 def test_labels_are_given_accepted_and_taken_back_by_command(tmp_path: Path) -> None:
     home = tmp_path / "home"
     vidwatch("init", home)
@@ -436,6 +445,7 @@ def test_a_class_that_is_nearly_another_one_is_asked_about_in_one_line(tmp_path:
     assert [row[2] for row in home.given_labels()] == ["Zebra", "Zebar", "ZEBRA", "Lion"]
 
 
+@pytest.mark.slow
 def test_classes_are_listed_renamed_merged_and_retired_by_command(tmp_path: Path) -> None:
     home = MadeHome(tmp_path / "home")
     for name in "abc":
@@ -459,6 +469,7 @@ def test_classes_are_listed_renamed_merged_and_retired_by_command(tmp_path: Path
     assert "there is no class 'Tiger'" in wrong.stderr
 
 
+@pytest.mark.slow
 def test_a_model_is_promoted_and_rolled_back_by_command(tmp_path: Path) -> None:
     home = tmp_path / "home"
     vidwatch("init", home)
@@ -481,6 +492,7 @@ def test_a_model_is_promoted_and_rolled_back_by_command(tmp_path: Path) -> None:
     assert back.stdout == "starter is the champion from now on, instead of mine\n"
 
 
+@pytest.mark.slow
 def test_a_later_model_predicts_earlier_videos_by_command(tmp_path: Path) -> None:
     home = tmp_path / "home"
     vidwatch("init", home)

@@ -62,6 +62,7 @@ def test_it_says_what_was_found_why_figures_flatter_and_how_to_name_groups(home:
     assert document["classes"][0] == {"class": "bench", "clips": 6, "groups": 6, "how": "clips"}
 
 
+@pytest.mark.slow
 def test_the_command_that_it_advises_shows_groups_and_then_sets_them(home: MadeHome) -> None:
     """Its advice is followed to the end: a dry run, then for good, then there is nothing to say."""
     advised = re.search(r"vidwatch groups --pattern '(.*)' --dry-run", run(home).stdout)

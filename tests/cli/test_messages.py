@@ -50,6 +50,7 @@ def run_in_terminal(home: MadeHome, *words: str) -> str:
     return seen.decode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command", ["models promote none", "rescore --model none", "classify --model none x.avi"]
 )
@@ -73,6 +74,7 @@ def test_what_several_models_share_is_said_once(home: MadeHome) -> None:
     assert sum(why in line for line in lines) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "what"),
     [

@@ -77,6 +77,7 @@ def reviewed(tmp_path: Path) -> ReviewedHome:
 # `train`
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["models/", "elsewhere"])
 def test_the_last_line_of_train_makes_the_model_the_champion(
     reviewed: ReviewedHome, tmp_path: Path, where: str
@@ -94,6 +95,7 @@ def test_the_last_line_of_train_makes_the_model_the_champion(
     assert status(reviewed.root)["model"] == expected
 
 
+@pytest.mark.slow
 def test_the_last_line_of_train_works_in_a_home_where_no_daemon_has_run(
     reviewed: ReviewedHome, tmp_path: Path
 ) -> None:
@@ -106,6 +108,7 @@ def test_the_last_line_of_train_works_in_a_home_where_no_daemon_has_run(
     assert Decisions(with_model.engine).apply_setting("starter", NOW) == "other"
 
 
+@pytest.mark.slow
 def test_without_a_home_the_last_line_of_train_classifies(
     reviewed: ReviewedHome, tmp_path: Path
 ) -> None:
@@ -175,6 +178,7 @@ def test_the_command_for_a_model_at_chance_trains_another_one(
 # Models
 
 
+@pytest.mark.slow
 def test_a_setting_that_names_a_model_elsewhere_says_what_works(
     reviewed: ReviewedHome, tmp_path: Path
 ) -> None:
@@ -211,6 +215,7 @@ def test_a_model_is_never_copied_over_another_one(reviewed: ReviewedHome, tmp_pa
     assert weights.read_bytes() == b"of another model"
 
 
+@pytest.mark.slow
 def test_in_a_home_classify_takes_the_champion_and_says_so(
     reviewed: ReviewedHome, tmp_path: Path
 ) -> None:
@@ -261,6 +266,7 @@ def put_labelled(home: MadeHome, label: str, count: int, first: int = 0) -> None
     home.predict_and_file()
 
 
+@pytest.mark.slow
 def test_labels_and_status_say_the_same_and_what_they_say_helps(tmp_path: Path) -> None:
     home = MadeHome(tmp_path)
     Decisions(home.engine).apply_setting("starter", NOW)
@@ -328,6 +334,7 @@ def test_a_refused_name_is_offered_as_it_has_to_be(tmp_path: Path) -> None:
 # `doctor`
 
 
+@pytest.mark.slow
 def test_what_doctor_says_of_folders_and_backups_is_followed(tmp_path: Path) -> None:
     home = MadeHome(tmp_path)
     put_labelled(home, "Disc", 2)

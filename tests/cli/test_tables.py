@@ -117,6 +117,7 @@ def test_grep_finds_a_whole_row_in_a_pipe(made: MadeHome, columns: str) -> None:
     assert any(str(made.root) in line for line in lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "more",
     [
@@ -147,6 +148,7 @@ def test_what_an_encoding_cannot_show_is_escaped(
             assert rb"B\xe4r.avi" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_file_name_that_is_no_text_is_shown_by_all_commands(tmp_path: Path) -> None:
     with_bytes = tmp_path / os.fsdecode(b"\xff [b]")
     made = MadeHome(with_bytes)

@@ -156,6 +156,7 @@ def test_each_step_of_dropping_is_a_function_of_the_program(step: str) -> None:
     assert callable(attrgetter(function)(importlib.import_module(module)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "step", ["daemon.home.doors:Doors.rename:after", "daemon.home.doors:Doors.remove:after"]
 )

@@ -102,9 +102,6 @@ def kill_and_start_again(ordeal: Ordeal) -> None:
     go_on(ordeal)
 
 
-SLOW_KILL = pytest.param(kill_and_start_again, marks=pytest.mark.slow)
-
-
 def require(ordeal: Ordeal, labels: list[tuple[Any, ...]], *places: str) -> None:
     """These are all labels and the places of all files, and the home is well."""
     assert ordeal.given_labels() == labels, ordeal.end_of_log()
@@ -113,7 +110,8 @@ def require(ordeal: Ordeal, labels: list[tuple[Any, ...]], *places: str) -> None
 
 
 @pytest.mark.parametrize(
-    "give", [by_command, pytest.param(by_csv, marks=pytest.mark.slow), on_the_page]
+    "give",
+    [by_command, *(pytest.param(by, marks=pytest.mark.slow) for by in (by_csv, on_the_page))],
 )
 def test_a_label_given_while_its_file_is_being_moved_counts(
     ordeal: Ordeal, give: Callable[[Ordeal, int], str]
@@ -125,6 +123,7 @@ def test_a_label_given_while_its_file_is_being_moved_counts(
     require(ordeal, [(1, "labelled", "Skiing", source)], "labelled/Skiing/1.avi")
 
 
+@pytest.mark.slow
 def test_a_clip_that_was_dropped_and_labelled_meanwhile_is_filed_once(ordeal: Ordeal) -> None:
     ordeal.drop(1, "inbox/1.avi")
     ordeal.start(MOVED, hold=True)
@@ -156,7 +155,8 @@ def test_a_label_given_at_any_step_of_a_move_counts(
     require(ordeal, [(1, "labelled", "Skiing", "command")], "labelled/Skiing/1.avi")
 
 
-@pytest.mark.parametrize("then", [go_on, SLOW_KILL])
+@pytest.mark.slow
+@pytest.mark.parametrize("then", [go_on, kill_and_start_again])
 def test_a_file_that_a_person_moves_on_meanwhile_is_a_label(
     ordeal: Ordeal, then: Callable[[Ordeal], None]
 ) -> None:
@@ -243,7 +243,8 @@ def elsewhere(ordeal: Ordeal) -> Iterator[Ordeal]:
             ordeal.process.wait()
 
 
-@pytest.mark.parametrize("then", [go_on, SLOW_KILL])
+@pytest.mark.slow
+@pytest.mark.parametrize("then", [go_on, kill_and_start_again])
 @pytest.mark.parametrize("step", ["daemon.home.moving:copy_beside:before:2", MOVED])
 def test_a_copy_to_another_file_system_is_no_label_and_a_correction_of_it_counts(
     elsewhere: Ordeal, step: str, then: Callable[[Ordeal], None]
@@ -268,15 +269,10 @@ def _locked(ordeal: Ordeal, seconds: float) -> "subprocess.Popen[str]":
 SIDECARS = "daemon.home.sidecars:Sidecars."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("home", ["ordeal", "elsewhere"])
 @pytest.mark.parametrize(
-    "step",
-    [
-        "follow:before",
-        pytest.param("_rename:before:2", marks=pytest.mark.slow),
-        pytest.param("_rename:after", marks=pytest.mark.slow),
-        "follow:after",
-    ],
+    "step", ["follow:before", "_rename:before:2", "_rename:after", "follow:after"]
 )
 def test_sidecars_follow_their_clip_if_a_daemon_is_killed_between_the_moves(
     request: pytest.FixtureRequest, home: str, step: str

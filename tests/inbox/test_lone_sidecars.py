@@ -76,6 +76,7 @@ def test_a_picture_of_a_filed_clip_whose_name_is_not_utf8_stays(watched: Watched
     assert watched.names() == {r"caf\xe9.mp4", "alone.jpg"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("clip", "sidecar"),
     [("C0001.MP4", "C0001M01.XML"), ("GX010001.MP4", "GL010001.JPG"), ("A.MP4", "A.JPG")],

@@ -62,6 +62,7 @@ def test_a_copy_that_keeps_the_date_of_its_original_is_whole_soon(
     assert took(inbox, found, "plain.mp4") >= SETTLE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "beside"),
     [

@@ -168,6 +168,7 @@ def test_names_that_are_not_utf8_are_found(inbox: Path, found: Taken, watcher: W
     wait_for(lambda: list(found.files) == [path])
 
 
+@pytest.mark.slow
 def test_a_failure_of_its_thread_is_noted_and_it_begins_again(inbox: Path, found: Taken) -> None:
     enqueue = found.enqueue
     failures = [RuntimeError("a bug"), OSError("another")]

@@ -165,6 +165,7 @@ def test_a_custom_network_has_no_stages() -> None:
         backbone("custom_3conv", 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "setting", [{"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"}]
 )

@@ -215,6 +215,7 @@ def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path: Path, cache: P
     )
 
 
+@pytest.mark.slow
 def test_more_clips_than_a_process_may_open_files_are_read(tmp_path: Path, cache: Path) -> None:
     """In a process of its own, which may open 40."""
     root = class_folders(tmp_path / "data", groups=30)

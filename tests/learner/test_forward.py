@@ -140,6 +140,7 @@ def test_a_cpu_without_instructions_for_bf16_computes_in_float32() -> None:
     )
 
 
+@pytest.mark.slow
 def test_where_a_gpu_was_promised_its_tests_fail_instead_of_skipping() -> None:
     run = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-m", "gpu", __file__]
     hidden = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}

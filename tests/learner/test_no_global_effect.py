@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 # What others change when they are imported is theirs: all of them are imported first.
 PROGRAM = """
 import ctypes, logging, os, signal, sys, threading, warnings
@@ -93,6 +95,7 @@ print("as it was")
 """
 
 
+@pytest.mark.slow
 def test_a_model_is_used_and_trained_and_the_process_is_as_it_was(tmp_path: Path) -> None:
     from tiny import class_folders
 

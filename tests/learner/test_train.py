@@ -260,6 +260,7 @@ def test_a_checkpoint_of_a_run_is_a_model_like_any_other(tmp_path: Path, cache: 
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["whole", "head"])
 @pytest.mark.parametrize("ended_at", [1, 3])
 def test_a_run_that_was_ended_goes_on_to_the_same_result(
@@ -288,6 +289,7 @@ def test_a_run_that_was_ended_goes_on_to_the_same_result(
     assert again.score == straight.score
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_to_the_same_result(tmp_path: Path, cache: Path) -> None:
     """From outside, at whatever moment SIGKILL hits."""
     root = class_folders(tmp_path / "data", groups=5)
@@ -446,6 +448,7 @@ def test_an_unreadable_clip_is_named_and_skipped(tmp_path: Path, cache: Path) ->
     assert len(checkpoint.load(result.path).manifest.trained_on) == 12
 
 
+@pytest.mark.slow
 def test_training_leaves_the_model_it_starts_from_as_it_was(tmp_path: Path, trained: Path) -> None:
     before = trained.read_bytes()
     train(

@@ -111,7 +111,11 @@ def require_shown_in_the_middle(path: Path, windows: Sequence[Window]) -> None:
             assert distances.min() < 16
 
 
-@pytest.mark.parametrize("name", ENCODED)
+FAST = ("a.mp4", "late.ts")
+EACH = [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in ENCODED]
+
+
+@pytest.mark.parametrize("name", EACH)
 def test_windows_have_the_frames_of_the_command_wherever_reading_begins(
     name: str, tmp_path: Path
 ) -> None:
@@ -136,6 +140,7 @@ def test_the_windows_of_a_piece_are_few(tmp_path: Path) -> None:
         assert read_piece(file, SPEC, PLAN, 12, "").is_last
 
 
+@pytest.mark.slow
 def test_overlapping_windows_are_those_of_each_by_itself(tmp_path: Path) -> None:
     path = make(tmp_path / "a.mp4", *OPEN_GOPS, seconds=9)
     plan = WindowPlan(2, 0.5)
@@ -222,6 +227,7 @@ def test_a_variable_rate_shows_the_frame_that_is_there_at_the_time(tmp_path: Pat
     require_equal(in_pieces(path), windows)
 
 
+@pytest.mark.slow
 def test_an_edit_list_cuts_what_it_hides(tmp_path: Path) -> None:
     make(tmp_path / "all.mp4", *OPEN_GOPS)
     path = tmp_path / "a.mp4"

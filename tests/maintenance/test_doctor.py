@@ -51,6 +51,7 @@ def test_a_setting_that_names_no_recipe_is_not_valid(home: Home) -> None:
     assert [state for state, _ in lines_about(home, "settings")] == ["ok"]
 
 
+@pytest.mark.slow
 def test_the_command_has_exit_status_1_if_there_is_a_problem(home: Home) -> None:
     def command(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -109,6 +110,7 @@ def test_a_damaged_database_is_a_problem(home: Home) -> None:
     assert "'vidwatch restore'" in text
 
 
+@pytest.mark.slow
 def test_failed_and_waiting_videos_are_counted(home: Home) -> None:
     (home.inbox / "text.mp4").write_text("no video")
     environment = {**os.environ, "VIDWATCH_SETTLE_SECONDS": "0.2"}

@@ -4,6 +4,7 @@ import json
 import time
 from pathlib import Path
 
+import pytest
 from installed import Daemon, drop
 from installed import daemon as daemon
 
@@ -45,6 +46,7 @@ def test_sidecars_travel_with_their_clips_and_are_no_failures(daemon: Daemon) ->
     assert checked["findings"] == []
 
 
+@pytest.mark.slow
 def test_sidecars_go_on_with_a_clip_that_is_labelled_and_those_left_are_named(
     daemon: Daemon,
 ) -> None:
@@ -72,6 +74,7 @@ def test_sidecars_go_on_with_a_clip_that_is_labelled_and_those_left_are_named(
     assert daemon.query("SELECT count(*) FROM labels") == [(2,)]
 
 
+@pytest.mark.slow
 def test_a_picture_waits_for_the_clip_that_a_camera_sends_after_it(daemon: Daemon) -> None:
     daemon.start()
     daemon.wait_for(lambda status: status["daemon"]["state"] == "running")

@@ -67,6 +67,7 @@ def wait_until(condition: Callable[[], bool], daemon: Daemon) -> None:
         time.sleep(0.2)
 
 
+@pytest.mark.slow
 def test_nothing_waits_for_the_years_that_the_clock_was_ahead(daemon: Daemon, ahead: Path) -> None:
     elsewhere = daemon.root.parent / "elsewhere"
     elsewhere.mkdir()

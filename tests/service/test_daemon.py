@@ -72,6 +72,7 @@ def test_a_running_daemon_files_new_videos_and_stops_when_asked(daemon: Daemon) 
     assert not daemon.status()["daemon"]["running"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_with_work_in_hand_leaves_the_rest_queued(daemon: Daemon) -> None:
     for number in range(30):
         drop(daemon.inbox, f"{number}.avi", number)
@@ -88,6 +89,7 @@ def test_ctrl_c_with_work_in_hand_leaves_the_rest_queued(daemon: Daemon) -> None
     assert daemon.query("SELECT count(*) FROM predictions") == [(status["filed"],)]
 
 
+@pytest.mark.slow
 def test_a_file_without_read_permission_fails_and_the_next_is_filed(daemon: Daemon) -> None:
     prefix: tuple[str, ...] = ()
     if os.geteuid() == 0:
@@ -118,6 +120,7 @@ def test_real_clips_get_the_right_classes(daemon: Daemon, real_clips: Path) -> N
     assert groups == [(clip.name.rpartition("_c")[0],) for clip in clips]
 
 
+@pytest.mark.slow
 def test_another_model_takes_over_between_two_batches_and_each_clip_has_one_prediction(
     daemon: Daemon,
 ) -> None:
@@ -144,6 +147,7 @@ def test_another_model_takes_over_between_two_batches_and_each_clip_has_one_pred
     assert daemon.query("SELECT DISTINCT attempts, state FROM videos") == [(0, "filed")]
 
 
+@pytest.mark.slow
 def test_labels_given_by_moving_files_while_the_daemon_is_down_are_noticed_at_its_start(
     daemon: Daemon,
 ) -> None:
@@ -164,6 +168,7 @@ def test_labels_given_by_moving_files_while_the_daemon_is_down_are_noticed_at_it
     assert daemon.query("SELECT count(*) FROM predictions") == [(2,)]
 
 
+@pytest.mark.slow
 def test_deep_folders_of_one_writer_keep_neither_a_daemon_nor_a_check_from_its_work(
     daemon: Daemon,
 ) -> None:
@@ -188,6 +193,7 @@ def test_deep_folders_of_one_writer_keep_neither_a_daemon_nor_a_check_from_its_w
         assert daemon.command("check", "--repair").returncode == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", ["vidwatch.db", "vidwatch.toml", "models/mine.json"])
 def test_links_that_others_put_where_it_writes_harm_nothing_and_lose_no_clip(
     daemon: Daemon, victim: str
@@ -229,6 +235,7 @@ def test_links_that_others_put_where_it_writes_harm_nothing_and_lose_no_clip(
         shutil.rmtree(shm)
 
 
+@pytest.mark.slow
 def test_a_class_folder_that_is_a_link_gets_no_clip_and_status_says_so(daemon: Daemon) -> None:
     elsewhere = daemon.root.parent / "elsewhere"
     elsewhere.mkdir()

@@ -37,6 +37,7 @@ def start_in_terminal(daemon: Daemon, log: Path | None) -> int:
     return ours
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to_a_file", [True, False], ids=["log in a file", "log in the terminal"])
 def test_a_terminal_that_is_closed_ends_the_daemon_cleanly(
     daemon: Daemon, tmp_path: Path, to_a_file: bool
@@ -55,6 +56,7 @@ def test_a_terminal_that_is_closed_ends_the_daemon_cleanly(
         assert "Traceback" not in text
 
 
+@pytest.mark.slow
 def test_a_service_logs_it_and_goes_on(daemon: Daemon) -> None:
     daemon.start()
     daemon.wait_for(lambda status: status["daemon"]["state"] == "running")
@@ -67,6 +69,7 @@ def test_a_service_logs_it_and_goes_on(daemon: Daemon) -> None:
     assert "SIGHUP changes nothing: restart the daemon to have settings read" in log
 
 
+@pytest.mark.slow
 def test_nohup_is_obeyed(daemon: Daemon, tmp_path: Path) -> None:
     """It has SIGHUP ignored: then the daemon outlives its terminal."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)

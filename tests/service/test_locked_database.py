@@ -55,6 +55,7 @@ sys.stdin.read()
         process.communicate()
 
 
+@pytest.mark.slow
 def test_a_program_that_keeps_the_database_is_shown_by_name_until_it_ends(daemon: Daemon) -> None:
     daemon.start()
     daemon.wait_for(lambda status: status["daemon"]["state"] == "running")
@@ -74,6 +75,7 @@ def test_a_program_that_keeps_the_database_is_shown_by_name_until_it_ends(daemon
     assert "database in use: no longer a problem" in log
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("zone", "shown"), [("UTC", "12:30 UTC"), ("EST5", "07:30 EST")])
 def test_since_when_it_is_locked_is_told_in_the_zone_of_the_people(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zone: str, shown: str
@@ -120,6 +122,7 @@ def test_that_a_program_has_the_database_is_told_by_one_notice(
         assert dict(lock.running.notices) == {}
 
 
+@pytest.mark.slow
 def test_a_status_that_is_watched_goes_on_in_a_home_whose_name_looks_like_markup(
     tmp_path: Path,
 ) -> None:
@@ -140,6 +143,7 @@ def test_a_status_that_is_watched_goes_on_in_a_home_whose_name_looks_like_markup
             os.close(leader)
 
 
+@pytest.mark.slow
 def test_a_database_that_nobody_can_read_is_shown_at_the_start_and_the_daemon_goes_on(
     daemon: Daemon,
 ) -> None:
@@ -155,6 +159,7 @@ def test_a_database_that_nobody_can_read_is_shown_at_the_start_and_the_daemon_go
     assert daemon.end(signal.SIGTERM)[0] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("statements", [WRITER, ALONE], ids=["writer", "alone"])
 def test_commands_that_waited_in_vain_say_who_has_the_database(
     daemon: Daemon, statements: str

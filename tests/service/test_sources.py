@@ -26,6 +26,7 @@ def drop_all(daemon: Daemon) -> None:
     again.write_bytes((daemon.inbox / "00.avi").read_bytes())
 
 
+@pytest.mark.slow
 def test_flat_files_of_two_cameras_have_their_source_in_the_row(daemon: Daemon) -> None:
     drop_all(daemon)
     assert daemon.command("run", "--once").returncode == 0
@@ -44,6 +45,7 @@ def test_flat_files_of_two_cameras_have_their_source_in_the_row(daemon: Daemon) 
     assert {video["source"] for video in listed} == {None, "cam1", "cam2/2024-01-31", "cam3"}
 
 
+@pytest.mark.slow
 def test_a_tree_is_kept_by_predictions_labels_duplicates_and_failures(daemon: Daemon) -> None:
     daemon.environment["VIDWATCH_FILED_AS"] = "tree"
     drop_all(daemon)
@@ -69,6 +71,7 @@ def test_a_tree_is_kept_by_predictions_labels_duplicates_and_failures(daemon: Da
     assert checked.returncode == 0, checked.stdout
 
 
+@pytest.mark.slow
 def test_a_correction_by_hand_in_a_tree_keeps_the_group_of_the_inbox(daemon: Daemon) -> None:
     """Pulled out of `classified/X/cam1/`, the clip is still one of camera 1."""
     daemon.environment["VIDWATCH_FILED_AS"] = "tree"
@@ -84,6 +87,7 @@ def test_a_correction_by_hand_in_a_tree_keeps_the_group_of_the_inbox(daemon: Dae
     assert (daemon.root / "labelled/Skiing/00.avi").is_file()
 
 
+@pytest.mark.slow
 def test_what_is_nested_as_deep_as_the_inbox_allows_is_filed_flat_in_a_tree(
     daemon: Daemon,
 ) -> None:
@@ -94,6 +98,7 @@ def test_what_is_nested_as_deep_as_the_inbox_allows_is_filed_flat_in_a_tree(
     assert len(path.relative_to(daemon.root).parts) == 3
 
 
+@pytest.mark.slow
 def test_a_shown_name_labels_and_an_ambiguous_one_is_listed(daemon: Daemon) -> None:
     drop(daemon.inbox / "cam1", "00.avi", 1)
     drop(daemon.inbox / "cam2", "00.avi", 2)

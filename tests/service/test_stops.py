@@ -119,6 +119,7 @@ def test_a_trainer_that_is_stopped_before_it_reads_its_job_holds_nobody_up(tmp_p
     assert started[0].wait(SLOWEST) == -signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_a_trainer_reads_a_large_job_to_its_end(tmp_path: Path) -> None:
     process = start(job(10_000), tmp_path)
     process.wait(SLOWEST)
@@ -127,6 +128,7 @@ def test_a_trainer_reads_a_large_job_to_its_end(tmp_path: Path) -> None:
     assert "JSONDecodeError" not in log
 
 
+@pytest.mark.slow
 def test_a_database_that_is_locked_by_others_keeps_no_daemon_from_its_end(stopped: Stopped) -> None:
     stopped.begin()
     stopped.wait_for(lambda status: status["daemon"]["state"] == "running")
@@ -248,6 +250,7 @@ watcher.stop()
 """
 
 
+@pytest.mark.slow
 def test_a_watcher_of_a_slow_share_shows_all_the_time_that_it_goes_on(tmp_path: Path) -> None:
     if not shutil.which("gcc"):
         pytest.skip("needs a compiler, to make a share slow")

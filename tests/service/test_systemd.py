@@ -163,6 +163,7 @@ def test_without_a_watchdog_nothing_is_pinged(tmp_path: Path) -> None:
     manager.socket.close()
 
 
+@pytest.mark.slow
 def test_the_daemon_sends_that_it_is_ready_alive_and_stopping(
     manager: Manager, tmp_path: Path
 ) -> None:

@@ -84,6 +84,7 @@ def test_a_champion_that_is_right_on_all_of_too_few_clips_stays_and_asks_for_no_
     assert lab.history.undecided().challenger == "auto-1"
 
 
+@pytest.mark.slow
 def test_a_challenger_learns_from_the_frames_that_the_daemon_reads(lab: Lab) -> None:
     lab.retraining = Retraining(
         lab.home, SETTINGS.model_copy(update={"exact_frames": True}), lab.history

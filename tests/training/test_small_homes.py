@@ -26,6 +26,7 @@ def label(lab: Lab, first: int, last: int, **classes: str) -> None:
         lab.label(shade, range(first, last), as_class=name, source="folder")
 
 
+@pytest.mark.slow
 def test_the_first_model_of_ones_own_takes_over_by_itself(small: Lab) -> None:
     label(small, 0, 5, day="bright", night="dark", dusk="grey")
     small.tend(small.decided)
