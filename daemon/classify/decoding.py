@@ -141,12 +141,15 @@ class Decoders:
         """
         return self._begin(Job("windows", path, identity, sha256, first))
 
-    def part(self, path: bytes, start: float, end: float) -> Future[Clip]:
-        """Start to decode a part of a video, in seconds from its first picture.
-
-        `outcome` gives the result.
-        """
-        return self._begin(Job("part", path, None, part=(start, end)))
+    def part(
+        self,
+        path: bytes,
+        identity: Identity | None,
+        part: tuple[float, float],
+        sha256: str | None = None,
+    ) -> Future[Clip]:
+        """As `decode`, of a part of a video: from when to when, in seconds from its beginning."""
+        return self._begin(Job("part", path, identity, sha256, part=part))
 
     def _begin(self, job: Job) -> Future[Any]:
         future: Future[Any] = Future()

@@ -34,7 +34,8 @@ def read(job: Job, orders: Orders) -> Clip | Long | Piece | str:
         if job.what == "hash":
             return sha256_of_open(file)
         if job.what == "part":
-            return read_part(file, orders.spec, *job.part, job.sha256 or sha256_of_open(file))
+            sha256 = job.sha256 or sha256_of_open(file)
+            return read_part(file, orders.spec, *job.part, sha256)
         if job.what != "decode" and orders.windows:
             try:
                 if found := _long(file, job, orders, orders.windows):

@@ -48,6 +48,14 @@ def clock(seconds: float) -> str:
     return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
 
 
+def exact_clock(seconds: float) -> str:
+    """As `clock`, with the fraction of a second if there is one."""
+    milliseconds = round(1000 * seconds)
+    rest = milliseconds % 1000
+    fraction = f".{rest:03}".rstrip("0") if rest else ""
+    return f"{clock(milliseconds / 1000)}{fraction}"
+
+
 def familiarity_in_words(familiarity: float | None) -> str:
     """How familiar a clip looks, for people; empty if that is not known, or nothing is strange.
 

@@ -36,6 +36,8 @@ class Span:
     class_name: str
     probability: float
     is_unsure: bool = False
+    number: int = 0
+    """Its place among the windows of the video."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from sqlalchemy import Connection, select
 
 from daemon.database.expressions import that_counts
 from daemon.database.tables import predictions, videos, windows
-from daemon.database.windows import windows_of
 from daemon.labels.classes import changed_names
 from daemon.labels.parts import PartLabel, labels_of_parts
 from daemon.report.events import Event, Labelled, Span, find_events
@@ -41,19 +40,26 @@ def read_timeline(connection: Connection, content: int) -> Timeline:
         connection: To the database.
         content: The video; no duplicate.
     """
-    found = windows_of(connection, content)
-    if not found:
+    counts = select(predictions.c.model_id).where(predictions.c.video_id == content, that_counts())
+    # Not their logits: of a month of windows, these are millions of numbers.
+    names = ("number", "start_s", "end_s", "class", "probability", "doubt")
+    query = select(*(windows.c[name] for name in names)).where(
+        windows.c.video_id == content, windows.c.model_id == counts.scalar_subquery()
+    )
+    rows = connection.execute(query.order_by(windows.c.number)).mappings().all()
+    if not rows:
         return Timeline()
     renamed = changed_names(connection)
     spans = [
         Span(
-            start=window.start,
-            end=window.end,
-            class_name=renamed.get(window.prediction.class_name) or window.prediction.class_name,
-            probability=window.prediction.probability,
-            is_unsure=window.unsure is not None,
+            start=row["start_s"],
+            end=row["end_s"],
+            class_name=renamed.get(row["class"]) or row["class"],
+            probability=row["probability"],
+            is_unsure=row["doubt"] is not None,
+            number=row["number"],
         )
-        for window in found
+        for row in rows
     ]
     return Timeline(tuple(spans), tuple(labels_of_parts(connection, content)))
 
