@@ -74,8 +74,9 @@ class Job:
     @classmethod
     def from_line(cls, line: bytes) -> Self:
         """The job that a line holds."""
-        what, path, identity, *rest = json.loads(line)
-        return cls(what, os.fsencode(path), identity and Identity(*identity), *rest)
+        what, path, identity, sha256, first, part, token = json.loads(line)
+        file = identity and Identity(*identity)
+        return cls(what, os.fsencode(path), file, sha256, first, tuple(part), token)
 
 
 def _line(value: object) -> bytes:

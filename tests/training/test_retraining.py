@@ -231,7 +231,7 @@ def test_a_class_with_too_few_clips_waits_and_its_labels_do_not_count(lab: Lab) 
     lab.label("grey", range(10, 12))
     lab.label("dark", range(10, 11), clips=4, as_class="black")
     with lab.engine.begin() as read:
-        found = count_new_labels(read, SETTINGS, 0, TINY)
+        found = count_new_labels(read, SETTINGS, KnownLabels(0), TINY)
     assert (found.new, found.is_due) == (5, False)
     assert found.short == {
         "grey": "2 of 3 clips to learn from",
@@ -365,7 +365,7 @@ def test_labels_that_are_given_again_are_not_new(lab: Lab) -> None:
         lab.now,
     )
     with lab.engine.begin() as read:
-        assert count_new_labels(read, SETTINGS, 12, TINY).new == 0
+        assert count_new_labels(read, SETTINGS, KnownLabels(12), TINY).new == 0
 
 
 def test_clips_without_a_label_now_are_not_rehearsed_and_a_class_can_be_renamed(lab: Lab) -> None:
