@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from learner.errors import VidwatchError
@@ -78,7 +79,11 @@ class Job:
 
 
 def labelled_files(clips: "Sequence[LabelledVideo]") -> tuple[LabelledFile, ...]:
-    """Labelled videos, as the process that trains reads them."""
+    """Labelled videos, as the process that trains reads them.
+
+    Parts whose video is gone are left out: people remove long recordings. A model that learned from
+    them learns them again by their features, which are stored.
+    """
     return tuple(
         LabelledFile(
             path=os.fsdecode(clip.path),
@@ -90,6 +95,7 @@ def labelled_files(clips: "Sequence[LabelledVideo]") -> tuple[LabelledFile, ...]
             part=clip.part,
         )
         for clip in clips
+        if clip.part is None or Path(os.fsdecode(clip.path)).exists()
     )
 
 

@@ -11,19 +11,22 @@ from homes import CLASSES
 from long_home import LongHome
 from sqlalchemy import select
 
+from daemon.database import copying
 from daemon.database.contents import take_place
 from daemon.database.tables import labels, part_labels, videos
 from daemon.home.settings import Settings
-from daemon.labels.class_changes import ClassChanges
+from daemon.labels.class_changes import ClassChanges, known_classes
 from daemon.labels.classes import DidYouMeanError, offered_classes
 from daemon.labels.groups import labelled_groups
 from daemon.labels.labels import Origin
 from daemon.labels.parts import Part, PartLabels, labels_of_parts, parse_time
 from daemon.labels.quality import examine
+from daemon.maintenance.reconcile import count_lost_labels
 from daemon.maintenance.retention import _may_go
 from daemon.report.timeline import read_timeline
 from daemon.training.forecast import Known, count_new_labels
 from daemon.training.holdout import count_training_clips, labelled_videos
+from daemon.training.job import labelled_files
 from daemon.training.records import KnownLabels
 from learner.errors import VidwatchError
 
@@ -116,6 +119,8 @@ def test_a_class_of_a_part_is_a_class_like_any_other(home: LongHome, video: int)
     give(home, video, 2, 4, SKIING)
     with home.engine.begin() as connection:
         assert "Rowing" in offered_classes(connection)
+        known = {one.name: one.labels for one in known_classes(connection)}
+    assert known == {BIKING: 0, SKIING: 1, "Rowing": 1}
     changes = ClassChanges(home.engine, home.folders, "ann")
     changes.rename("Rowing", "Sculling", home.tick())
     assert counting(home) == [(0, 2, "Sculling"), (2, 4, SKIING)]
@@ -141,6 +146,24 @@ def test_a_part_teaches_in_the_group_of_its_video(home: LongHome, video: int) ->
         (BIKING, 1, 0),
         (SKIING, 0, 1),
     ]
+
+
+def test_a_part_whose_video_is_gone_is_not_read_for_training(home: LongHome, video: int) -> None:
+    home.give_label(video, BIKING)
+    give(home, video, 2, 4, SKIING)
+    with home.engine.begin() as connection:
+        clips = labelled_videos(connection)
+    assert [file.part for file in labelled_files(clips)] == [None, (2, 4)]
+    home.path(video).unlink()
+    assert [file.part for file in labelled_files(clips)] == [None]
+
+
+def test_a_restore_says_that_labels_of_parts_are_lost(home: LongHome, video: int) -> None:
+    give(home, video, 0, 2, SKIING)
+    copying.copy(home.home.database, home.root / "before.db")
+    assert count_lost_labels(home.root / "before.db", home.engine) == 0
+    take_back(home, video, 0, 2)
+    assert count_lost_labels(home.root / "before.db", home.engine) == 1
 
 
 def test_labels_of_parts_alone_give_a_video_a_group(home: LongHome, video: int) -> None:
