@@ -25,6 +25,22 @@ from learner.windows import read_piece
 
 MINUTES = float(os.environ.get("VIDWATCH_BENCH_MINUTES", "10"))
 PLAN = WindowPlan(10, 10)
+# Without torch, as a decoder. Not by getrusage, which counts what the process was before.
+READ_ALL = """
+import sys
+from learner.safe_open import open_regular
+from learner.spec import ClipSpec
+from learner.window_plan import WindowPlan
+from learner.windows import read_piece
+first = 0
+with open_regular(sys.argv[1]) as file:
+    while True:
+        piece = read_piece(file, ClipSpec(16, 224), WindowPlan(10, 10), first, "")
+        if piece.is_last:
+            break
+        first = piece.windows[-1].number + 1
+print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
+"""
 TURN = 2  # minutes that are encoded; they are repeated
 
 
@@ -111,14 +127,7 @@ def _ffmpeg(*arguments: str) -> None:
 
 def _peak(path: Path) -> float:
     """Of a process that reads all windows of a file as a decoder does, in MB."""
-    code = (
-        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
-        "import windows; from types import SimpleNamespace; from learner.spec import ClipSpec\n"
-        "for _ in windows._read(Path(sys.argv[1]), SimpleNamespace(spec=ClipSpec(16, 224))): pass\n"
-        "print(next(l for l in open('/proc/self/status') if l.startswith('VmHWM')).split()[1])"
-    )
-    beside = str(Path(__file__).parent)
     done = subprocess.run(
-        [sys.executable, "-c", code, path, beside], capture_output=True, text=True, check=True
+        [sys.executable, "-c", READ_ALL, path], capture_output=True, text=True, check=True
     )
     return int(done.stdout) * 1024 / 1e6

@@ -1,11 +1,13 @@
 """Long videos in windows: against the `ffmpeg` command, and against one reading from the start."""
 
+import gc
 import json
 import subprocess
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -127,6 +129,17 @@ def test_windows_have_the_frames_of_the_command_wherever_reading_begins(
     require_equal(in_pieces(path), windows)
     for first in (1, 5, 11):
         require_equal(in_sequence(path, first=first), windows[first:])
+
+
+def test_no_frame_waits_for_pythons_search_for_cycles(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.mp4", *OPEN_GOPS, seconds=5)
+    gc.collect()
+    gc.disable()
+    try:
+        in_sequence(path)
+        assert sum(isinstance(left, av.VideoFrame) for left in gc.get_objects()) == 0
+    finally:
+        gc.enable()
 
 
 def test_the_windows_of_a_piece_are_few(tmp_path: Path) -> None:
