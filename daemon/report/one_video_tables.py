@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.table import Table
 from rich.text import Text
 
 from daemon.home.texts import clock, familiarity_in_words, printable, shown_path
@@ -24,8 +25,8 @@ TIME = "%d %b %Y %H:%M:%S %Z"
 def render(report: VideoReport) -> RenderableType:
     """Everything that is known of a video."""
     parts: list[RenderableType] = [_about(report)]
-    parts += [_predictions(report.predictions)] if report.predictions else []
-    parts += [_labels(report.labels)] if report.labels else []
+    parts += [Text(), _predictions(report.predictions)] if report.predictions else []
+    parts += [Text(), _labels(report.labels)] if report.labels else []
     if report.timeline.windows:
         events = report.timeline.events
         parts += [Text(), Bars(report.timeline, events), Text(), _events(events)]
@@ -50,7 +51,9 @@ def render_found(class_name: str, found: Sequence[InVideo]) -> RenderableType:
 
 
 def _about(report: VideoReport) -> RenderableType:
-    table = FittingTable("", (Column("", "dim"), Column("", wraps=True)))
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
     rows = {
         "video": f"{report.id}, {report.name}",
         "file": shown_path(report.path),
@@ -65,7 +68,7 @@ def _about(report: VideoReport) -> RenderableType:
     }
     for name, value in rows.items():
         if value:
-            table.add_row(name, value)
+            table.add_row(name, Text(printable(value)))
     return table
 
 
@@ -83,7 +86,7 @@ def _predictions(predictions: Sequence[Predicted]) -> RenderableType:
         Column("logits", "dim", wraps=True),
         Column("", "yellow", wraps=True),
     )
-    table = FittingTable("\nPredictions", columns, style="bold", n_keys=3)
+    table = FittingTable("Predictions", columns, style="bold", n_keys=3)
     for one in predictions:
         best = list(one.logits.items())
         logits = ", ".join(f"{name} {logit:.2f}" for name, logit in best[:LIKELIEST])
@@ -112,7 +115,7 @@ def _labels(labels: Sequence[Given]) -> RenderableType:
         Column("at"),
         Column("", wraps=True),
     )
-    table = FittingTable("\nLabels of the video, the newest first", columns, style="bold")
+    table = FittingTable("Labels of the video, the newest first", columns, style="bold")
     for one in labels:
         name = one.class_name or one.verdict
         at = one.at.astimezone().strftime(TIME)
