@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from learner.movement import movement
 from learner.neighbours import Neighbours
 from learner.recording import Recording
 from learner.spec import ClipSpec
@@ -96,8 +97,9 @@ class Cut:
         numbers = window.numbers
         neighbours = window.neighbours
         recording = self._recording
+        frames = np.stack([window.images[number] for number in numbers])
         return Window(
-            frames=np.stack([window.images[number] for number in numbers]),
+            frames=frames,
             frames_asked=self._spec.frames,
             frames_read=len(window.images),
             decoder=DECODER,
@@ -105,6 +107,8 @@ class Cut:
             motion=neighbours.motion(numbers) if neighbours else None,
             recorded=recording.at,
             camera=recording.camera,
+            colours=self._picture.colours,
+            movement=movement(frames) if len(window.images) > 1 else None,
             number=window.number,
             start=float(window.begin),
             end=float(self._length if window.end is None else window.end),

@@ -8,6 +8,7 @@ import av.error
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
+from learner.colours import take_nearest
 from learner.motion import SIDE, motion
 from learner.safe_open import VideoError
 from learner.upright import upright
@@ -80,6 +81,7 @@ class Neighbours:
         return motion(np.stack([self._pairs[number] for number in numbers]))
 
     def _grey(self, frame: Any) -> Array:
+        take_nearest(frame)
         with converting(frame):
             small = self._scaler.reformat(
                 frame, SIDE, SIDE, "gray8", interpolation=Interpolation.AREA, threads=1

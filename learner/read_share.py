@@ -4,12 +4,12 @@ import os
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import av
 import av.error
 
 from learner.container import stated_size
 from learner.frames import Times, running_time
 from learner.safe_open import File, VideoError, open_container
+from learner.streams import film, is_still
 
 # Of the frames that are stored, the share that may give no picture: VP8 stores some that are never
 # shown.
@@ -70,8 +70,8 @@ def frames_there(file: File, count: int, claimed: int, there: There) -> There:
         return there
     try:
         with open_container(file) as container:
-            stream = container.streams.best("video")
-            if stream.disposition & av.stream.Disposition.attached_pic:
+            stream = film(container, file).stream
+            if is_still(stream):
                 raise VideoError("not a video: sound with a cover picture")
             if container.metadata.get("major_brand") in PICTURE_BRANDS:
                 raise VideoError("not a video: a picture (HEIF or AVIF)")

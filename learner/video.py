@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
+from learner import colours
+from learner.colours import Remark
 from learner.container import lacks_index
 from learner.files import sha256_of_open
 from learner.frames import (
@@ -20,6 +22,7 @@ from learner.frames import (
     to_the_first_error,
     whole_frames,
 )
+from learner.movement import movement
 from learner.neighbours import Neighbours, converting
 from learner.read_share import There, bytes_there, frames_there
 from learner.recording import NOT_STATED, Recording, by_container
@@ -34,6 +37,7 @@ from learner.safe_open import (
     why_no_frames,
 )
 from learner.spec import ClipSpec, ReadOptions
+from learner.streams import film
 from learner.upright import upright
 
 DECODER = "pyav"
@@ -59,6 +63,12 @@ class Clip:
     """When it was recorded, by its container, in seconds since 1970 in UTC; None if not stated."""
     camera: str | None = None
     """The make and the model of the camera, by its container; None if not stated."""
+    stream: int | None = None
+    """As `Film.number`: of several films in the container, the one that the frames are of."""
+    colours: Remark | None = None
+    """What was done to its colours, beside converting them; None if nothing was."""
+    movement: float | None = None
+    """As `learner.movement.movement`; None of a single frame."""
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         return np.array(self.frames, dtype=dtype, copy=copy)
@@ -113,8 +123,9 @@ def read_open(
         there = frames_there(file, read.count, read.claimed, there)
         there.require(reading.min_read_share)
     indices = sample_indices(read.count, spec.frames)
+    frames = np.stack([read.images[index] for index in indices])
     return Clip(
-        frames=np.stack([read.images[index] for index in indices]),
+        frames=frames,
         frames_asked=spec.frames,
         frames_read=len(read.images),
         decoder=DECODER,
@@ -123,6 +134,9 @@ def read_open(
         motion=read.neighbours.motion(indices) if read.neighbours else None,
         recorded=read.recording.at,
         camera=read.recording.camera,
+        stream=read.stream,
+        colours=read.colours,
+        movement=movement(frames) if len(read.images) > 1 else None,
     )
 
 
@@ -140,6 +154,8 @@ class _Read:
     neighbours: Neighbours | None = None
     """If motion is to be measured."""
     recording: Recording = NOT_STATED
+    stream: int | None = None
+    colours: Remark | None = None
 
 
 def _sample(file: File, spec: ClipSpec, there: There, *, exact: bool) -> _Read:
@@ -188,18 +204,20 @@ def _scan(
     """
     images: dict[int, Any] = {}
     neighbours = Neighbours() if spec.motion else None
+    picture = Picture(spec)
     found = claimed = 0
     recording = NOT_STATED
+    number = None
     with to_the_first_error(), open_container(file) as container:
-        stream = container.streams.best("video")
+        stream, number = film(container, file)
         if stream:
             refuse_huge(stream)
             claimed = stream.frames
             recording = by_container(container.metadata, stream.metadata)
         if stream and stream.codec_context:
-            picture = Picture(spec)
             stream.codec_context.thread_count = 1
             stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+            colours.take_stated_depth(container, stream, file)
             if seek_in and is_long(container, stream):
                 size = seek_in.stated
                 pairs = sought(container, stream, spec.frames, exact, size, with_next=spec.motion)
@@ -207,7 +225,8 @@ def _scan(
                     images[part] = picture.of(frame)
                     if neighbours:
                         neighbours.add(part, frame, following)
-                return _Read(images, spec.frames, 0, True, neighbours, recording)
+                count = spec.frames
+                return _Read(images, count, 0, True, neighbours, recording, number, picture.colours)
             wanted = set(sample_indices(count or claimed or _stored(file), spec.frames))
             for frame in whole_frames(container, stream, whole=not from_key):
                 if found in wanted:
@@ -217,7 +236,7 @@ def _scan(
                 found += 1
     if neighbours:
         neighbours.end()
-    return _Read(images, found, claimed, False, neighbours, recording)
+    return _Read(images, found, claimed, False, neighbours, recording, number, picture.colours)
 
 
 def _stored(file: File) -> int:
@@ -227,7 +246,7 @@ def _stored(file: File) -> int:
     whole: one that is cut short has fewer.
     """
     with to_the_first_error(), open_container(file) as container:
-        found = packets(container, container.streams.best("video"))
+        found = packets(container, film(container, file).stream)
         are_keys = [packet.is_keyframe for packet in found if packet.size]
         return len(are_keys) - (are_keys.index(True) if True in are_keys else 0)
     return 0
@@ -244,29 +263,42 @@ class Picture:
         self._spec = spec
         self._scaler = VideoReformatter()
         self._converter = VideoReformatter()
+        self.colours: Remark | None = None
+        """What was done to the colours of a frame; None if they are as ever."""
 
     def of(self, frame: Any) -> Any:
         """The picture of a frame, turned and mirrored as the recorder states."""
+        is_hdr = colours.is_hdr(frame)
+        if is_hdr and not self.colours:
+            self.colours = "hdr"
+        if colours.take_nearest(frame):
+            self.colours = "nearest"
+        rgb = "rgb48le" if is_hdr else "rgb24"
         with converting(frame):
-            image = self._cropped(frame) if self._spec.fit == "crop" else self._squashed(frame)
-        return upright(image, frame)
+            make = self._cropped if self._spec.fit == "crop" else self._squashed
+            image = make(frame, rgb)
+        return upright(colours.mapped(image, frame) if is_hdr else image, frame)
 
-    def _squashed(self, frame: Any) -> Any:
+    def _squashed(self, frame: Any, rgb: str) -> Any:
         """By the mean of the area of each pixel.
 
         It is scaled in the video's own colours: to convert the small picture costs less. Only
         planes of luma and chroma, since FFmpeg cannot always write other formats.
         """
         has_planes = frame.format.is_planar and not frame.format.is_rgb
-        colours = None if has_planes else "rgb24"
         size = self._spec.size
         small = self._scaler.reformat(
-            frame, size, size, colours, interpolation=Interpolation.AREA, threads=1
+            frame,
+            size,
+            size,
+            None if has_planes else rgb,
+            interpolation=Interpolation.AREA,
+            threads=1,
         )
-        return self._converter.reformat(small, format="rgb24", threads=1).to_ndarray()
+        return self._converter.reformat(small, format=rgb, threads=1).to_ndarray()
 
-    def _cropped(self, frame: Any) -> Any:
-        image = self._converter.reformat(frame, format="rgb24", threads=1).to_ndarray()
+    def _cropped(self, frame: Any, rgb: str) -> Any:
+        image = self._converter.reformat(frame, format=rgb, threads=1).to_ndarray()
         side = min(image.shape[:2])
         size = self._spec.size
         top, left = ((length - side) // 2 for length in image.shape[:2])

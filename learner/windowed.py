@@ -36,6 +36,8 @@ class PredictedWindow:
     frames_read: int
     read_share: float
     """Of the file, as in `Classified`."""
+    movement: float | None
+    """As in `Clip`."""
 
     def to_json(self) -> dict[str, Any]:
         """One flat object: that of a file, and which window it is."""
@@ -73,6 +75,7 @@ def predict_windows(
                         window.frames_asked,
                         window.frames_read,
                         read.read_share,
+                        window.movement,
                     )
         except NotCutError as error:
             raise _cannot_be_cut(error) from error

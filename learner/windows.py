@@ -13,14 +13,16 @@ from typing import Any, NamedTuple
 import av
 import av.error
 
+from learner.colours import Remark, take_stated_depth
 from learner.cutting import Cut, Shown, Window
 from learner.files import sha256_of_open
 from learner.frames import Times, running_time, to_the_first_error, whole_frames
 from learner.read_share import There, bytes_there
-from learner.recording import NOT_STATED, Recording, by_container
+from learner.recording import Recording, by_container
 from learner.safe_open import MAX_PIXELS, File, VideoError, open_container, refuse_huge
 from learner.spec import ClipSpec, ReadOptions
-from learner.video import DECODER, Clip
+from learner.streams import Film, film, is_still
+from learner.video import DECODER, Clip, Picture
 from learner.window_plan import MOST_WINDOWS, OnePart, WindowPlan
 
 # If there is no key frame in so many seconds before a window, each piece would decode too much that
@@ -53,6 +55,8 @@ class Long:
     """As in `Clip`."""
     camera: str | None = None
     decoder: str = DECODER
+    stream: int | None = None
+    colours: Remark | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,8 @@ class _Measured(NamedTuple):
     """Its running time, in seconds."""
     there: There
     recording: Recording
+    stream: int | None
+    """As `Film.number`."""
 
 
 def long_video(
@@ -117,8 +123,10 @@ def long_video(
             return None
         last = plan.count(length) - 1
         # Whether it can be sought in, before hours of it are read.
+        picture = Picture(spec)
         for number in (last // 2, last):
-            next(_shown(file, measured, plan.begin(number)), None)
+            if shown := next(_shown(file, measured, plan.begin(number)), None):
+                picture.of(shown[1])  # it says what is done to the colours
     except NotCutError:
         return None
     measured.there.require(reading.min_read_share)
@@ -127,7 +135,16 @@ def long_video(
         sha256 = sha256_of_open(file)
     recording = measured.recording
     share = measured.there.share
-    return Long(sha256, float(length), spec.frames, share, recording.at, recording.camera)
+    return Long(
+        sha256,
+        float(length),
+        spec.frames,
+        share,
+        recording.at,
+        recording.camera,
+        stream=measured.stream,
+        colours=picture.colours,
+    )
 
 
 def read_piece(file: File, spec: ClipSpec, plan: WindowPlan, first: int, sha256: str) -> Piece:
@@ -222,7 +239,7 @@ def _measured(file: File, from_seconds: float = 0.0) -> _Measured:
     there = bytes_there(file)
     try:
         with open_container(file) as container:
-            stream = _prepared(container)
+            stream, number = _prepared(container, file)
             stated = (container.duration or 0) / av.time_base
             if stated <= from_seconds:
                 what = "it is short" if stated else "its container states no running time"
@@ -239,7 +256,7 @@ def _measured(file: File, from_seconds: float = 0.0) -> _Measured:
         missing = f"it should run for {times.stated:.1f} s, but ends after {times.reached:.1f} s"
         there = There(there.stated, times.reached / times.stated, missing)
     length = Fraction(round(seconds * av.time_base), av.time_base)
-    return _Measured(start, length, there, recording or NOT_STATED)
+    return _Measured(start, length, there, recording, number)
 
 
 def _times_at_the_end(
@@ -256,22 +273,24 @@ def _times_at_the_end(
     return times
 
 
-def _prepared(container: Any) -> Any:
+def _prepared(container: Any, file: File) -> Film:
     """The stream of pictures, ready to be decoded with one thread.
 
     Raises:
         NotCutError: there is none whose frames have times.
         VideoError: its pictures are too large.
     """
-    stream = container.streams.best("video")
+    found = film(container, file)
+    stream = found.stream
     if not stream or not stream.codec_context:
         raise NotCutError("it has no pictures that can be decoded")
-    if stream.disposition & av.stream.Disposition.attached_pic:
+    if is_still(stream):
         raise NotCutError("it is a picture")
     refuse_huge(stream)
     stream.codec_context.thread_count = 1
     stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-    return stream
+    take_stated_depth(container, stream, file)
+    return found
 
 
 def _shown(file: File, measured: _Measured, begin: Fraction) -> Iterator[Shown]:
@@ -284,7 +303,7 @@ def _shown(file: File, measured: _Measured, begin: Fraction) -> Iterator[Shown]:
     while True:
         is_first = begin - back <= 0
         with open_container(file) as container:
-            frames = _from(container, measured, None if is_first else begin - back)
+            frames = _from(container, file, measured, None if is_first else begin - back)
             first = next(frames, None)
             found = first[0] if first else begin - back
             if begin - found > FARTHEST_KEY:
@@ -303,14 +322,16 @@ def _to_the_first_after(end: Fraction, frames: Iterator[Shown]) -> Iterator[Show
             return
 
 
-def _from(container: Any, measured: _Measured, begin: Fraction | None) -> Iterator[Shown]:
+def _from(
+    container: Any, file: File, measured: _Measured, begin: Fraction | None
+) -> Iterator[Shown]:
     """The whole frames from the key frame on that the container finds for a time.
 
     It may find a later one: MP4 goes by when frames are decoded, and a transport stream knows no
     key frames. A frame that is shown before that key frame refers to what was not read:
     `whole_frames` leaves it out.
     """
-    stream = _prepared(container)
+    stream = _prepared(container, file).stream
     base = stream.time_base
     with to_the_first_error():
         if begin is not None:

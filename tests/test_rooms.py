@@ -29,6 +29,7 @@ HEAVY_DAEMON = {
     "classify/decoding.py",
     "classify/decoder.py",
     "classify/decoder_process.py",
+    "classify/head.py",
     "classify/reading.py",
     "classify/reply.py",
     "training/trainer.py",

@@ -10,9 +10,10 @@ import sys
 import cv2
 
 from daemon.classify.confinement import confine
+from daemon.classify.head import Failure
 from daemon.classify.job import Job, Orders
 from daemon.classify.reading import read
-from daemon.classify.reply import Failure, Reply, send
+from daemon.classify.reply import Reply, send
 from learner.process import die_with, keep_freed_memory
 
 

@@ -8,8 +8,9 @@ import time
 from contextlib import suppress
 from fcntl import F_SETPIPE_SZ, fcntl
 
+from daemon.classify.head import BadReplyError, Failure
 from daemon.classify.job import Job, Orders
-from daemon.classify.reply import BadReplyError, Failure, Reply, receive
+from daemon.classify.reply import Reply, receive
 from learner.video import Clip
 from learner.windows import Long, Piece
 

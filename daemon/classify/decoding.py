@@ -15,8 +15,9 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from daemon.classify.decoder_process import DecoderProcess, EndedError, SlowError
+from daemon.classify.head import BadReplyError, Failure, Kind
 from daemon.classify.job import Job, Orders
-from daemon.classify.reply import BadReplyError, Failure, Kind, Reply
+from daemon.classify.reply import Reply
 from daemon.home.identity import Identity
 from learner.spec import ClipSpec, ReadOptions
 from learner.video import Clip

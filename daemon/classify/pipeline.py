@@ -266,6 +266,7 @@ def _prediction(video: Claimed, clip: Clip, outcome: Outcome, model_id: int) -> 
             unsure=outcome.unsure,
             fingerprint=outcome.fingerprint,
             shadow=shadow,
+            movement=clip.movement,
         )
     return VideoPrediction(
         video_id=video.id,
@@ -280,6 +281,9 @@ def _prediction(video: Claimed, clip: Clip, outcome: Outcome, model_id: int) -> 
         shadow=shadow,
         read_share=clip.read_share,
         recording=recorded(clip.recorded, clip.camera, video.path, video.identity.mtime_ns),
+        stream=clip.stream,
+        colours=clip.colours,
+        movement=clip.movement,
     )
 
 
@@ -300,5 +304,8 @@ def _long_prediction(
         fingerprint=outcome.fingerprint,
         shadow=model_prediction(*outcome.shadow) if outcome.shadow else None,
         read_share=long.read_share,
+        stream=long.stream,
+        colours=long.colours,
+        movement=max((one.movement for one in windows if one.movement is not None), default=None),
         recording=recorded(long.recorded, long.camera, video.path, video.identity.mtime_ns),
     )

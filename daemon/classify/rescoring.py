@@ -146,5 +146,6 @@ def _window(video_id: int, model_id: int, found: PredictedWindow) -> WindowPredi
         end=found.end,
         prediction=model_prediction(model_id, found.prediction),
         frames_read=found.frames_read,
+        movement=found.movement,
         unsure=None if found.prediction.known else "unknown",
     )

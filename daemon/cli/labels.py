@@ -214,6 +214,24 @@ def labels(context: typer.Context, as_json: Json = False) -> None:
 
 
 @app.command()
+def still(
+    context: typer.Context,
+    most: Annotated[int, typer.Option(min=1, help="How many at most.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """List the videos without a label in which least moves: perhaps nothing is there."""
+    from daemon.labels.still import still_videos
+    from daemon.report.labels import render_still
+
+    with database(context.obj) as engine, engine.begin() as connection:
+        found = still_videos(connection, most)
+    if as_json:
+        print(json.dumps([video.to_json() for video in found]))
+        return
+    console().print(render_still(found))
+
+
+@app.command()
 def review(
     context: typer.Context,
     host: Annotated[

@@ -32,7 +32,7 @@ from daemon.database.windows import add_windows, forget_windows
 from daemon.home.folders import Folders
 from learner.likeness import COMPARED, alike
 
-READ = ("frames_asked", "frames_read", "decoder", "read_share")
+READ = ("frames_asked", "frames_read", "decoder", "read_share", "stream", "colours")
 
 
 class Predictions:
@@ -162,6 +162,8 @@ class Predictions:
                 "recorded_at": found.recording.at,
                 "recorded_by": found.recording.by,
                 "camera": found.recording.camera,
+                # A copy was not decoded.
+                "movement": None if isinstance(found, Copy) else found.movement,
                 "video": found.video_id,
                 "sha256": found.sha256,
                 "duplicate_of": original,

@@ -70,6 +70,8 @@ class WindowPrediction:
     fingerprint: bytes | None = None
     shadow: ModelPrediction | None = None
     """What the challenger predicts for the same window."""
+    movement: float | None = None
+    """As `learner.movement.movement`."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,12 @@ class VideoPrediction:
     """The share of the clip that was there to be read."""
     recording: Recorded = NOT_KNOWN
     """When it was recorded, and by which camera."""
+    stream: int | None = None
+    """Of several films in the file, the stream that it is of."""
+    colours: str | None = None
+    """What was done to the colours: one of `learner.colours.Remark`."""
+    movement: float | None = None
+    """As `learner.movement.movement`."""
 
 
 @dataclass(frozen=True)

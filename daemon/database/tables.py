@@ -122,6 +122,9 @@ videos = Table(
     Column("recorded_by", Text),
     # The make and the model of the camera. NULL if the container does not name them.
     Column("camera", Text),
+    # The share of the picture that changes between sampled frames, from 0 to 1: near 0 if nothing
+    # moves. NULL if it was not measured.
+    Column("movement", Float),
     CheckConstraint(one_of("state", STATES), name="state"),
     Index("ix_videos_state_id", "state", "id"),
 )
@@ -175,6 +178,10 @@ predictions = Table(
     Column("created_at", Utc, nullable=False),
     # The share of the clips known to the model that look stranger. NULL if the model cannot say.
     Column("familiarity", Float),
+    # Of several films in the file, the stream that it is of, counted from 0. NULL if there is one.
+    Column("stream", Integer),
+    # What was done to the colours, beside converting them. NULL if nothing was.
+    Column("colours", Text),
     UniqueConstraint("video_id", "model_id"),
     CheckConstraint(one_of("kind", KINDS), name="kind"),
     CheckConstraint(one_of("doubt", DOUBTS), name="doubt"),
@@ -200,13 +207,12 @@ windows = Table(
     Column("class_index", Integer, nullable=False),
     Column("probability", Float, nullable=False),
     Column("logits", JSON, nullable=False),
-    # How many different frames were decoded.
     Column("frames_read", Integer, nullable=False),
-    # As in `predictions`.
     Column("doubt", Text),
     Column("familiarity", Float),
-    # As in `videos`; only of the model that is in use.
+    # As in `videos`; the fingerprint only of the model that is in use.
     Column("fingerprint", LargeBinary),
+    Column("movement", Float),
     Column("created_at", Utc, nullable=False),
     UniqueConstraint("video_id", "model_id", "number"),
     CheckConstraint(one_of("doubt", DOUBTS), name="doubt"),

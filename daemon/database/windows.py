@@ -128,6 +128,7 @@ def _rows(found: WindowPrediction) -> list[dict[str, Any]]:
         "start_s": found.start,
         "end_s": found.end,
         "frames_read": found.frames_read,
+        "movement": found.movement,
     }
     row = {**common, **found.prediction.columns(), "doubt": found.unsure}
     row["fingerprint"] = found.fingerprint
@@ -153,4 +154,5 @@ def _window(row: Any) -> WindowPrediction:
         frames_read=row["frames_read"],
         unsure=row["doubt"],
         fingerprint=row["fingerprint"],
+        movement=row["movement"],
     )

@@ -103,7 +103,7 @@ def by_need(short: Collection[str], limit: int | None) -> Select[Any]:
         probability.label("probability"),
         rank.label("rank"),
     )
-    waiting = reviewable(*columns).where(not_(videos.c.sampled), _is_unlabelled()).subquery()
+    waiting = reviewable(*columns).where(not_(videos.c.sampled), is_unlabelled()).subquery()
     ranked = (
         waiting.c.plenty,
         waiting.c.sure,
@@ -123,7 +123,7 @@ def count_unsure(connection: Connection, folders: Folders) -> int:
     They are found by their folder: there is an index of the paths.
     """
     is_there = lies_below(videos.c.path, folders.unsure())
-    unlabelled = select(func.count()).select_from(videos).where(is_there, _is_unlabelled())
+    unlabelled = select(func.count()).select_from(videos).where(is_there, is_unlabelled())
     return connection.scalar(unlabelled) or 0
 
 
@@ -136,7 +136,7 @@ def reviewable(*columns: ColumnElement[Any]) -> Select[Any]:
     return query.join(predictions, prediction).where(is_predicted, is_first)
 
 
-def _is_unlabelled() -> ColumnElement[bool]:
+def is_unlabelled() -> ColumnElement[bool]:
     """Whether a video has no label that counts."""
     given = and_(labels.c.video_id == videos.c.id, stands())
     return not_(select(labels.c.id).where(given).exists())

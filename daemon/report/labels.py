@@ -8,8 +8,10 @@ from rich.text import Text
 from daemon.home.texts import printable
 from daemon.labels.balance import Balance
 from daemon.labels.quality import DoubtfulLabel, LabelQuality
+from daemon.labels.still import StillVideo
 from daemon.report.fitting import Column, FittingTable
 from daemon.report.next_training import Suggestion
+from learner.classes import EMPTY
 
 SHOWN = 20  # labels in each table, at most
 _ODD = "Worth a look: other clips of the same recording are labelled otherwise"
@@ -51,6 +53,30 @@ def render_suggestions(suggested: Sequence[Suggestion]) -> RenderableType:
     if any(one.video for one in suggested):
         parts.append(Text("label clips that are here: vidwatch label ID CLASS, or vidwatch review"))
     return Group(*parts, Text())
+
+
+def render_still(found: Sequence[StillVideo]) -> RenderableType:
+    """The videos in which least moves, with how to label those that are empty."""
+    if not found:
+        return Text("no video without a label whose movement was measured")
+    columns = (
+        Column("id", justify="right"),
+        Column("video"),
+        Column("class", "bold"),
+        Column("probability", justify="right"),
+        Column("changes", justify="right"),
+    )
+    title = "Least movement: the share of the picture that changes"
+    table = FittingTable(title, columns, style="bold", n_keys=2)
+    for video in found:
+        table.add_row(
+            str(video.id),
+            printable(video.name),
+            printable(video.predicted),
+            f"{video.probability:.1%}",
+            f"{video.movement:.1%}",
+        )
+    return Group(table, Text(f"if nothing is there: vidwatch label ID… {EMPTY}"))
 
 
 def _balance_table(balance: Sequence[Balance]) -> FittingTable:

@@ -65,6 +65,10 @@ class VideoReport:
     recorded_at: datetime | None
     recorded_by: str | None
     camera: str | None
+    stream: int | None
+    """As in the table `videos`, like the next two."""
+    colours: str | None
+    movement: float | None
     predictions: tuple[Predicted, ...]
     """That which counts first."""
     labels: tuple[Given, ...]
@@ -120,6 +124,9 @@ def read_video(connection: Connection, video: int) -> VideoReport:
         recorded_at=row["recorded_at"],
         recorded_by=row["recorded_by"],
         camera=row["camera"],
+        stream=row["stream"],
+        colours=row["colours"],
+        movement=row["movement"],
         predictions=tuple(_predictions(connection, content)),
         labels=tuple(_labels(connection, content)),
         timeline=read_timeline(connection, content),

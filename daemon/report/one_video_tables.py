@@ -63,6 +63,9 @@ def _about(report: VideoReport) -> RenderableType:
         "arrived": report.arrived_at.astimezone().strftime(TIME),
         "recorded": _recorded(report),
         "camera": report.camera,
+        "stream": None if report.stream is None else str(report.stream),
+        "colours": report.colours,
+        "movement": None if report.movement is None else f"{report.movement:.1%}",
         "group": report.group,
         "length": clock(report.timeline.seconds) if report.timeline.windows else None,
     }

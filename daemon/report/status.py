@@ -79,6 +79,12 @@ class RecentVideo:
     """What says when it was recorded: "container", "name" or "file"."""
     camera: str | None
     """Its make and model; None if the container does not name them."""
+    movement: float | None
+    """The share of the picture that changes; None if it was not measured."""
+    stream: int | None
+    """Of several films in the file, the stream that was predicted, from 0; None if there is one."""
+    colours: str | None
+    """What was done to the colours: "hdr" or "nearest"; None if nothing was."""
 
     def to_json(self) -> dict[str, Any]:
         """One object; the time in ISO 8601."""
@@ -102,6 +108,9 @@ class RecentVideo:
             "recorded_at": self.recorded_at.isoformat() if self.recorded_at else None,
             "recorded_by": self.recorded_by,
             "camera": self.camera,
+            "movement": self.movement,
+            "stream": self.stream,
+            "colours": self.colours,
         }
 
 
@@ -323,6 +332,9 @@ def _recent(connection: Connection) -> list[RecentVideo]:
             recorded_at=row[videos.c.recorded_at],
             recorded_by=row[videos.c.recorded_by],
             camera=row[videos.c.camera],
+            movement=row[videos.c.movement],
+            stream=row[predictions.c.stream],
+            colours=row[predictions.c.colours],
         )
         found.append(video)
     return found

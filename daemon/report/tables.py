@@ -166,6 +166,10 @@ def _training(training: TrainingStatus, *, is_running: bool) -> Text:
     return Text(f"{name} {training.verdict or 'trained'}, {labels}")
 
 
+# By what was done to the colours of a video.
+_COLOURS = {"hdr": "HDR, shown as SDR", "nearest": "colours are about right"}
+
+
 def _recent_table(recent: list[RecentVideo], now: datetime) -> FittingTable:
     columns = (Column("class", "bold"), Column("probability", justify="right"), Column())
     table = _video_table("Last predictions", "bold", *columns)
@@ -198,6 +202,10 @@ def _remarks(video: RecentVideo, now: datetime) -> str:
         remarks.append(strange)
     if video.read_share is not None and video.read_share < 1:
         remarks.append(f"cut short ({video.read_share:.0%} was there)")
+    if video.stream is not None:
+        remarks.append(f"stream {video.stream} of several")
+    if video.colours:
+        remarks.append(_COLOURS[video.colours])
     remarks.append(f"{_span(now - video.at)} ago")
     return ", ".join(remarks)
 

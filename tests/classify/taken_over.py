@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from daemon.classify import decoder
+from daemon.classify.head import Failure, Head, Kind
 from daemon.classify.job import Job, Orders
 from daemon.classify.reading import read
-from daemon.classify.reply import Failure, Head, Kind
 from learner.spec import ClipSpec
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -47,9 +47,14 @@ token = 0
 
 
 def head(
-    kind: int, text: int = 0, frames_read: int = 1, share: float = 1.0, code: int = 0
+    kind: int,
+    text: int = 0,
+    frames_read: int = 1,
+    share: float = 1.0,
+    code: int = 0,
+    **more: Any,
 ) -> bytes:
-    return Head(token, kind, 0, text, code, frames_read, share).to_bytes()
+    return Head(token, kind, 0, text, code, frames_read, share, **more).to_bytes()
 
 
 def send(pipe: int, data: bytes) -> None:
@@ -143,6 +148,15 @@ DEEDS: dict[str, Deed] = {
         pipe, head(Kind.CLIP, share=float("nan")) + FRAMES
     ),
     "a share of two": lambda pipe, folder: send(pipe, head(Kind.CLIP, share=2.0) + FRAMES),
+    "a stream of a billion": lambda pipe, folder: send(
+        pipe, head(Kind.CLIP, stream=10**9) + FRAMES
+    ),
+    "a stream below none": lambda pipe, folder: send(pipe, head(Kind.CLIP, stream=-2) + FRAMES),
+    "colours of no name": lambda pipe, folder: send(pipe, head(Kind.CLIP, colours=200) + FRAMES),
+    "movement of two": lambda pipe, folder: send(pipe, head(Kind.CLIP, movement=2.0) + FRAMES),
+    "movement of no number": lambda pipe, folder: send(
+        pipe, head(Kind.CLIP, movement=float("nan")) + FRAMES
+    ),
     "a reason with control characters": lambda pipe, folder: send(
         pipe, head(Kind.REFUSED, 18) + b"\x1b[2Jred\nnew line\xff\0"
     ),

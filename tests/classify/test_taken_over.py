@@ -78,6 +78,11 @@ def outcome(tmp_path: Path, decoders: Decoders) -> Decode:
                 "no share",
                 "a share of no number",
                 "a share of two",
+                "a stream of a billion",
+                "a stream below none",
+                "colours of no name",
+                "movement of two",
+                "movement of no number",
             )
         ],
         ("killed while it sends", Undecoded("crashed", "its decoder crashed (signal SIGKILL)")),

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from daemon.classify.head import BadReplyError, Head, Kind
 from daemon.classify.job import Job, Orders
-from daemon.classify.reply import BadReplyError, Head, Kind, receive, send
+from daemon.classify.reply import receive, send
 from learner.cutting import Window
 from learner.spec import ClipSpec, ReadOptions
 from learner.window_plan import AT_ONCE, MOST_WINDOWS, WindowPlan
@@ -16,7 +17,7 @@ from learner.windows import Long, Piece
 
 SPEC = ClipSpec(frames=2, size=4)
 ORDERS = Orders(1, 1.0, SPEC, ReadOptions(), WindowPlan(10, 10), 60.0)
-LONG = Long("ab" * 32, 3600.0, SPEC.frames, 0.75, 12, "a camera")
+LONG = Long("ab" * 32, 3600.0, SPEC.frames, 0.75, 12, "a camera", stream=2, colours="hdr")
 
 
 def window(number: int, **more: object) -> Window:
@@ -52,11 +53,12 @@ def received(reply: Long | Piece, orders: Orders = ORDERS, first: int = 0) -> ob
 
 def test_a_long_video_and_its_pieces_come_as_they_were_sent() -> None:
     assert received(LONG) == LONG
-    piece = received(Piece((window(3), window(5, end=63.0)), True), first=3)
+    piece = received(Piece((window(3), window(5, end=63.0, movement=0.25)), True), first=3)
     assert isinstance(piece, Piece)
     assert piece.is_last
     spans = [(one.number, one.start, one.end, one.frames_read) for one in piece.windows]
     assert spans == [(3, 30, 40, 2), (5, 50, 63, 2)]
+    assert [one.movement for one in piece.windows] == [None, 0.25]
     assert [int(one.frames.max()) for one in piece.windows] == [3, 5]
     empty = received(Piece((), True))
     assert isinstance(empty, Piece)
@@ -71,6 +73,9 @@ def test_a_long_video_and_its_pieces_come_as_they_were_sent() -> None:
         replace(LONG, seconds=math.inf),
         replace(LONG, read_share=0.0),
         replace(LONG, read_share=math.nan),
+        replace(LONG, stream=5000),
+        Piece((window(3, movement=1.5),), True),
+        Piece((window(3, movement=math.nan),), True),
         Piece((), False),
         Piece((window(2),), True),
         Piece((window(4), window(4)), True),

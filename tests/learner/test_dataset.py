@@ -12,6 +12,7 @@ from conftest import write_video
 from tiny import SPEC, class_folders, untrained
 from tiny import cache as cache
 
+from learner.classes import EMPTY
 from learner.dataset import class_names, extract, find_clips, read_frames
 from learner.errors import VidwatchError
 from learner.video import read_clip
@@ -263,3 +264,9 @@ def test_a_class_folder_may_be_a_link(tmp_path: Path) -> None:
     (root / "dark").rename(tmp_path / "elsewhere")
     (root / "dark").symlink_to(tmp_path / "elsewhere")
     assert class_names(find_clips(root)) == ("bright", "dark")
+
+
+def test_clips_of_empty_scenes_are_of_a_class_to_learn(tmp_path: Path) -> None:
+    root = class_folders(tmp_path / "data")
+    next(path for path in sorted(root.iterdir()) if path.is_dir()).rename(root / EMPTY)
+    assert EMPTY in {clip.label for clip in find_clips(root)}

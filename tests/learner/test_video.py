@@ -326,18 +326,6 @@ def test_a_recording_cut_into_segments_is_whole_in_each(tmp_path: Path) -> None:
     assert read_clip(tmp_path / "b.mkv", SPEC).frames_read == 8
 
 
-def test_colours_that_cannot_be_converted_are_refused(tmp_path: Path) -> None:
-    with av.open(str(tmp_path / "a.mp4"), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"colormatrix": "ycgco"})
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        stream.codec_context.colorspace = 8  # YCgCo
-        for _ in range(12):
-            container.mux(stream.encode(av.VideoFrame(64, 48, "yuv420p")))
-        container.mux(stream.encode(None))
-    with pytest.raises(VideoError, match="colours cannot be converted"):
-        read_clip(tmp_path / "a.mp4", SPEC)
-
-
 def test_a_script_that_names_a_real_video_is_not_followed(tmp_path: Path) -> None:
     """The frames would be another file's."""
     encode(tmp_path / "a.ts", "mpeg4")

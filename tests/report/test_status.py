@@ -65,6 +65,15 @@ def predict_unsure(home: Home) -> None:
         made.predict_and_file(biking, unsure="probability", shadow=shadow, read_share=0.7)
 
 
+def test_the_stream_the_colours_and_the_movement_of_a_video_are_shown(home: Home) -> None:
+    with made_at(home) as made:
+        made.arrive("thermal.mp4")
+        made.predict_and_file(stream=1, colours="hdr", movement=0.25)
+    (recent,) = read_status(home, NOW).to_json()["recent"]
+    assert (recent["stream"], recent["colours"], recent["movement"]) == (1, "hdr", 0.25)
+    assert "stream 1 of several, HDR, shown as SDR, 0 s ago" in shown(home)
+
+
 def shown(home: Home) -> str:
     console = Console(file=io.StringIO(), width=120, force_terminal=False)
     console.print(render(read_status(home, NOW), NOW))

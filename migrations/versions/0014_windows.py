@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0013"
-down_revision = "0012"
+revision = "0014"
+down_revision = "0013"
 
 DOUBT = "doubt IN ('probability', 'unknown')"
 
@@ -26,6 +26,7 @@ def upgrade() -> None:
         sa.Column("doubt", sa.Text),
         sa.Column("familiarity", sa.Float),
         sa.Column("fingerprint", sa.LargeBinary),
+        sa.Column("movement", sa.Float),
         sa.Column("created_at", sa.DateTime, nullable=False),
         sa.CheckConstraint(DOUBT, name=op.f("ck_windows_doubt")),
         sa.ForeignKeyConstraint(
