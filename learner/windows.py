@@ -254,7 +254,7 @@ def _measured(file: File, from_seconds: float = 0.0) -> _Measured:
         raise NotCutError("it does not say when its pictures are shown")
     if times.are_short and times.reached / times.stated < there.share:
         missing = f"it should run for {times.stated:.1f} s, but ends after {times.reached:.1f} s"
-        there = There(there.stated, times.reached / times.stated, missing)
+        there = There(there.stated, there.size, times.reached / times.stated, missing)
     length = Fraction(round(seconds * av.time_base), av.time_base)
     return _Measured(start, length, there, recording, number)
 
