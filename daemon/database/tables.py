@@ -188,7 +188,6 @@ predictions = Table(
     Index("ix_predictions_created_at", "created_at"),
 )
 
-
 # The windows of long videos, each with the prediction of a model. A video whose windows are all
 # here has its prediction in `predictions`, too: it is drawn from them.
 windows = Table(

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -24,13 +25,15 @@ A_PART = (
 EMPTY = "the file is empty"  # so begins the reason why an empty file failed
 CUT_SHORT = "cut short"  # and why one failed of which too little is there
 NO_VIDEO = "not a video"  # so begins the reason why a text, a picture or a sound failed
+_PART = re.compile(rb"\.vidwatch-[0-9a-f]{16}\.part")
 
 
 def write_reason(path: bytes, reason: str, root: bytes) -> None:
     """Write a text file beside `path` that says why it was not classified.
 
     It replaces an earlier text about that file. Nothing is written if the file itself is such a
-    text, which came back to the inbox with its video. `root` is the home.
+    text, which came back to the inbox with its video. What a crash left of such texts in the folder
+    is removed. `root` is the home.
     """
     doors = Doors(root)
     folder, name = os.path.split(path)
@@ -40,6 +43,7 @@ def write_reason(path: bytes, reason: str, root: bytes) -> None:
     text = opening + b"\n" + reason.encode("utf-8", "backslashreplace") + b"\n\n"
     text += _advice(reason)
     first = folder + b"/" + fit(name, b".txt")
+    _sweep(doors, folder)
     part = folder + b"/" + os.fsencode(new_name())
     with doors.create(part) as file:
         file.write(text)
@@ -57,6 +61,15 @@ def write_reason(path: bytes, reason: str, root: bytes) -> None:
         with contextlib.suppress(OSError):
             doors.remove(part)
         raise
+
+
+def _sweep(doors: Doors, folder: bytes) -> None:
+    """Remove the texts in a folder that were not completed. Only one daemon writes there."""
+    for name in doors.names(folder):
+        path = folder + b"/" + name
+        if _PART.fullmatch(name) and _begins(doors, path, REASON, or_is_empty=True):
+            with contextlib.suppress(OSError):  # somebody else's file
+                doors.remove(path)
 
 
 def _advice(reason: str) -> bytes:
@@ -99,12 +112,13 @@ def our_files(
             yield [file for file in files_there if file.path not in own]
 
 
-def _begins(doors: Doors, path: bytes, opening: bytes) -> bool:
+def _begins(doors: Doors, path: bytes, opening: bytes, *, or_is_empty: bool = False) -> bool:
     if doors.identify(path) is None:
         return False
     try:
         with doors.open(path) as file:
-            return file.read(len(opening)) == opening
+            begin = file.read(len(opening))
+            return begin == opening or (or_is_empty and not begin)
     except OSError:  # a failed video that this user may not read
         return False
 

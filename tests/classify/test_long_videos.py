@@ -112,6 +112,7 @@ def test_a_long_video_has_all_windows_and_a_prediction_that_is_their_mean(
     assert found.logits == pytest.approx(means)
     assert (found.frames_asked, found.frames_read, found.read_share) == (48, 48, 1)
     assert house.row(1)["state"] == "filed"
+    assert house.row(1)["movement"] == max(row.movement for row in rows)
     with house.engine.begin() as connection:
         assert [one.number for one in windows_of(connection, 1)] == list(range(SECONDS))
 

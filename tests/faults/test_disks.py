@@ -246,7 +246,7 @@ def test_a_kill_while_files_are_copied_from_another_file_system(
     for fault in (
         "daemon.home.moving:copy_beside:before",
         "daemon.home.moving:copy_beside:after",
-        "shutil:copystat:before:2",
+        "daemon.home.moving:_copy_attributes:before:2",
     ):
         ordeal.start(fault)
         assert ordeal.wait_for(ordeal.reached.exists), ordeal.end_of_log()

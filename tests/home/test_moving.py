@@ -17,7 +17,7 @@ from daemon.home import doors, moving
 from daemon.home.folders import Folders
 from daemon.home.identity import Identity, identify
 from daemon.home.moving import move_file
-from daemon.home.reasons import write_reason
+from daemon.home.reasons import REASON, write_reason
 
 
 def dropped(path: Path, content: bytes = b"video") -> tuple[bytes, Identity]:
@@ -235,6 +235,17 @@ def test_a_reason_never_replaces_a_failed_file_of_that_name(tmp_path: Path) -> N
     write_reason(path, "cut short", bytes(tmp_path))
     assert (tmp_path / "a.mp4.txt").read_bytes() == b"a text that someone dropped"
     assert b"cut short" in reasons(tmp_path)["a.mp4-2.txt"]
+
+
+def test_texts_that_a_crash_left_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    path, _ = dropped(tmp_path / "a.mp4")
+    left = {"0123456789abcdef": b"", "1123456789abcdef": REASON + b"a.mp4 was no"}
+    others = {"2123456789abcdef": b"somebody's", "short": b""}
+    for token, text in (left | others).items():
+        (tmp_path / f".vidwatch-{token}.part").write_bytes(text)
+    write_reason(path, "cut short", bytes(tmp_path))
+    parts = {part.name for part in tmp_path.glob(".vidwatch-*")}
+    assert parts == {f".vidwatch-{token}.part" for token in others}
 
 
 @given(st.binary(min_size=1, max_size=300), st.sampled_from([b".txt", b"-12.mp4"]))

@@ -137,7 +137,7 @@ def test_no_frame_waits_for_pythons_search_for_cycles(tmp_path: Path) -> None:
     gc.disable()
     try:
         in_sequence(path)
-        assert sum(isinstance(left, av.VideoFrame) for left in gc.get_objects()) == 0
+        assert sum(type(left) is av.VideoFrame for left in gc.get_objects()) == 0
     finally:
         gc.enable()
 
