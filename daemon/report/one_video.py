@@ -30,6 +30,9 @@ class Predicted:
     familiarity: float | None
     read_share: float | None
     frames_read: int
+    stream: int | None
+    """As in the table `predictions`, like `colours`."""
+    colours: str | None
     logits: dict[str, float]
     """By the model's own names of the classes, the largest first."""
     at: datetime
@@ -65,10 +68,8 @@ class VideoReport:
     recorded_at: datetime | None
     recorded_by: str | None
     camera: str | None
-    stream: int | None
-    """As in the table `videos`, like the next two."""
-    colours: str | None
     movement: float | None
+    """The share of the picture that changes; None if that was not measured."""
     predictions: tuple[Predicted, ...]
     """That which counts first."""
     labels: tuple[Given, ...]
@@ -124,8 +125,6 @@ def read_video(connection: Connection, video: int) -> VideoReport:
         recorded_at=row["recorded_at"],
         recorded_by=row["recorded_by"],
         camera=row["camera"],
-        stream=row["stream"],
-        colours=row["colours"],
         movement=row["movement"],
         predictions=tuple(_predictions(connection, content)),
         labels=tuple(_labels(connection, content)),
@@ -152,6 +151,8 @@ def _predictions(connection: Connection, content: int) -> Iterator[Predicted]:
             familiarity=row["familiarity"],
             read_share=row["read_share"],
             frames_read=row["frames_read"],
+            stream=row["stream"],
+            colours=row["colours"],
             logits=dict(sorted(logits, key=lambda item: -item[1])),
             at=row["created_at"],
         )

@@ -13,6 +13,7 @@ from daemon.report.by_class import InVideo
 from daemon.report.events import UNSURE, Event, seconds_of
 from daemon.report.fitting import Column, FittingTable
 from daemon.report.one_video import Given, Predicted, VideoReport
+from daemon.report.tables import COLOURS
 from daemon.report.timeline import Timeline
 
 LIKELIEST = 5  # classes whose logits are shown
@@ -63,9 +64,7 @@ def _about(report: VideoReport) -> RenderableType:
         "arrived": report.arrived_at.astimezone().strftime(TIME),
         "recorded": _recorded(report),
         "camera": report.camera,
-        "stream": None if report.stream is None else str(report.stream),
-        "colours": report.colours,
-        "movement": None if report.movement is None else f"{report.movement:.1%}",
+        "movement": None if report.movement is None else f"{report.movement:.1%} of the picture",
         "group": report.group,
         "length": clock(report.timeline.seconds) if report.timeline.windows else None,
     }
@@ -107,6 +106,10 @@ def _remarks(one: Predicted) -> str:
         remarks.append(strange)
     if one.read_share is not None and one.read_share < 1:
         remarks.append(f"{one.read_share:.0%} of it could be read")
+    if one.stream is not None:
+        remarks.append(f"stream {one.stream} of several")
+    if one.colours:
+        remarks.append(COLOURS[one.colours])
     return ", ".join(remarks)
 
 

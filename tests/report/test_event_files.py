@@ -12,7 +12,7 @@ WINDOWS = (Span(0, 3599.5, "<b>up & down --> 3</b>", 0.876), Span(3599.5, 3661.0
 
 
 def report() -> VideoReport:
-    nothing = dict.fromkeys(("group", "error", "recorded_at", "recorded_by", "camera"))
+    nothing = dict.fromkeys(("group", "error", "recorded_at", "recorded_by", "camera", "movement"))
     return VideoReport(
         id=1,
         name="a.mp4",
