@@ -26,7 +26,7 @@ SYSTEM_FOLDERS = frozenset(
 SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
 # Endings of the files that a camera writes beside a clip, under the clip's name. A person never
 # brings one of the first kind for itself.
-ONLY_SIDECARS = frozenset({".thm", ".lrv", ".lrf", ".ctg", ".srt", ".gpx", ".xmp"})
+ONLY_SIDECARS = frozenset({".thm", ".lrv", ".lrf", ".ctg", ".srt", ".vtt", ".gpx", ".xmp"})
 SIDECARS = ONLY_SIDECARS | {".jpg", ".jpeg", ".xml", ".wav"}
 SHORTEST_MISSPELT = 4  # letters: of shorter names, too many differ by one letter
 

@@ -33,7 +33,7 @@ _LIKE_BT2020 = frozenset({10, 11, 14, 15})
 _DERIVED = frozenset({12, 13})
 _MATRIX_OF = {1: 1, 4: 4, 5: 5, 6: 6, 7: 7, 9: _BT2020}
 
-_SER_DEPTH = 38  # where it stands in the header, in bytes
+_SER_DEPTH = 34  # where it stands in the header, in bytes
 
 WHITE = 203.0
 """Of HDR, in cd/m2: it becomes the white of a picture, nearly."""

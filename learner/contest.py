@@ -10,7 +10,6 @@ from threadpoolctl import threadpool_limits
 from torch import nn
 
 from learner.calibration import Calibration, calibrate, crossed, losses
-from learner.dataset import release_pages
 from learner.errors import VidwatchError
 from learner.evaluate import HeadScore
 from learner.familiarity import Reference, Scale, axes_for, energies
@@ -23,6 +22,7 @@ from learner.network import ClipNetwork
 from learner.pooling import ORDER_FREE, Statistics
 from learner.rounds import BY_FOLDS, Judged, Outcome, Task, fit_round, judged_by
 from learner.splits import Fold, Indices, Split, folds
+from learner.stored import release_pages
 
 Array = np.ndarray[Any, Any]
 Kind = Literal["pooled", "lstm", "both"]

@@ -1,11 +1,10 @@
 """Labelled clips in class folders, their groups, and their frames or features, computed once."""
 
 import logging
-import mmap
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,13 @@ from learner.classifier import Classifier, decoded
 from learner.errors import VidwatchError
 from learner.folders import walk
 from learner.groups import GROUP_PATTERN, compile_pattern, group_of
+from learner.safe_open import open_regular
 from learner.shelves import features_shelf, frames_shelf
 from learner.spec import ClipSpec, ReadOptions
+from learner.stored import Table
 from learner.video import Clip, read_clip
+from learner.window_plan import content_of
+from learner.windows import read_part
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +33,6 @@ Progress = Callable[[int, int], None]
 
 # The share of the clips that may be unreadable: if there are more, something else is wrong.
 TOLERATED_UNREADABLE = 0.1
-# Values that take more bytes than this lie in a file.
-IN_MEMORY = 500_000_000
-ROWS_TO_RELEASE = 2000
 
 
 def silent(done: int, of: int) -> None:
@@ -48,6 +48,13 @@ class LabelledClip:
     group: str
     """Its recording, camera or scene: clips of one group are never on both sides of a split."""
     sha256: str
+    """Of its content. What `part_name` gives if it is a part of a video."""
+    part: tuple[float, float] | None = None
+    """If it is a part of a long video: when it begins and ends there, in seconds."""
+
+    def __str__(self) -> str:
+        where = f" ({self.part[0]:g} to {self.part[1]:g} s)" if self.part else ""
+        return f"{self.path}{where}"
 
 
 @dataclass(frozen=True)
@@ -134,7 +141,7 @@ def read_frames(
     cache = cache or Cache()
     return _compute(
         clips,
-        lambda path: read_clip(path, spec, ReadOptions(exact=exact)),
+        lambda clip: _read(clip, spec, ReadOptions(exact=exact)),
         frames_shelf(spec, cache, exact=exact),
         lambda batch: [clip.frames for clip in batch],
         progress,
@@ -171,7 +178,7 @@ def extract(
     reading = replace(classifier.reading, min_read_share=1.0)
     return _compute(
         clips,
-        lambda path: read_clip(path, classifier.spec, reading),
+        lambda clip: _read(clip, classifier.spec, reading),
         shelf,
         compute,
         progress,
@@ -182,7 +189,7 @@ def extract(
 
 def _compute(
     clips: list[LabelledClip],
-    read: Callable[[str], Clip],
+    read: Callable[[LabelledClip], Clip],
     shelf: Shelf,
     compute: Callable[[list[Clip]], list[Array]],
     progress: Progress,
@@ -193,7 +200,7 @@ def _compute(
 
     Args:
         clips: in the order of the result.
-        read: decodes a file.
+        read: decodes a clip.
         shelf: where values are kept.
         compute: a batch of clips to a value of each.
         progress: called with the clips done, and of how many.
@@ -203,28 +210,28 @@ def _compute(
     Raises:
         VidwatchError: a larger share of the clips than `tolerated` cannot be read.
     """
-    stored = _Table(len(clips), folder)
+    stored = Table(len(clips), folder)
     for clip in clips:
         values = shelf.get(clip.sha256)
         if values is not None:
             stored.add(clip.sha256, values)
         progress(len(stored), len(clips))
-    missing = {os.fspath(clip.path): clip.sha256 for clip in clips if clip.sha256 not in stored}
+    missing = {clip.sha256: clip for clip in clips if clip.sha256 not in stored}
     skipped: dict[str, str] = {}
-    for batch in decoded(missing, read):
-        skipped |= {path: reason for path, reason in batch if isinstance(reason, str)}
-        clips_read = [(path, clip) for path, clip in batch if isinstance(clip, Clip)]
-        # Values of one content under the hash of another one would be used for ever.
-        skipped |= {
-            path: "changed while it was read"
-            for path, clip in clips_read
-            if clip.sha256 != missing[path]
-        }
-        usable = [(path, clip) for path, clip in clips_read if path not in skipped]
-        computed = compute([clip for _, clip in usable]) if usable else []
-        for (path, _), values in zip(usable, computed, strict=True):
-            shelf.put(missing[path], values)
-            stored.add(missing[path], values)
+    for batch in decoded(missing, lambda name: read(missing[name])):
+        clips_read = {}
+        for name, result in batch:
+            if isinstance(result, str):
+                skipped[str(missing[name])] = result
+            elif result.sha256 != content_of(name):
+                # Values of one content under the hash of another one would be used for ever.
+                skipped[str(missing[name])] = "changed while it was read"
+            else:
+                clips_read[name] = result
+        computed = compute(list(clips_read.values())) if clips_read else []
+        for name, values in zip(clips_read, computed, strict=True):
+            shelf.put(name, values)
+            stored.add(name, values)
         if len(skipped) > len(clips) * tolerated:
             raise VidwatchError(_unreadable(skipped, len(clips)))
         progress(len(stored) + len(skipped), len(clips))
@@ -232,61 +239,25 @@ def _compute(
     return Samples(kept, [stored[clip.sha256] for clip in kept], skipped)
 
 
-class _Table:
-    """Arrays of one shape by name, in memory or, if they need much of it, in an unnamed file.
+def _read(clip: LabelledClip, spec: ClipSpec, reading: ReadOptions) -> Clip:
+    """Decode a clip: a whole file, or the part of a video.
 
-    It is one file for all: mapped one by one, they would use up the files that a process may open.
+    Raises:
+        VideoError: as `read_clip` and `read_part`.
+        OSError: as `read_clip`.
     """
-
-    def __init__(self, count: int, folder: Path) -> None:
-        self._count = count
-        self._folder = folder
-        self._rows: dict[str, int] = {}
-        self._values: Array | None = None
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._rows
-
-    def __getitem__(self, name: str) -> Array:
-        assert self._values is not None
-        return self._values[self._rows[name]]  # type: ignore[no-any-return]
-
-    def add(self, name: str, values: Array) -> None:
-        if self._values is None:
-            self._values = self._room(values)
-        row = self._rows.setdefault(name, len(self._rows))
-        self._values[row] = values
-        if row % ROWS_TO_RELEASE == 0:
-            release_pages(self._values)
-
-    def _room(self, like: Array) -> Array:
-        shape = (self._count, *like.shape)
-        size = self._count * like.nbytes
-        if size <= IN_MEMORY:
-            return np.empty(shape, like.dtype)
-        folder = self._folder if os.access(self._folder, os.W_OK) else None
-        with tempfile.TemporaryFile(dir=folder) as file:
-            try:
-                # A full disk is an error now, not in the middle of training.
-                os.posix_fallocate(file.fileno(), 0, size)
-            except OSError as error:
-                where = folder or tempfile.gettempdir()
-                raise VidwatchError(
-                    f"frames or features need {size / 1e9:.1f} GB in {where} ({error.strerror})"
-                ) from error
-            return np.memmap(file, like.dtype, "r+", shape=shape)
+    if clip.part is None:
+        return read_clip(clip.path, spec, reading)
+    with open_regular(clip.path) as file:
+        info = os.fstat(file.fileno())
+        sha256 = _sha256_once(str(clip.path), info.st_ino, info.st_size, info.st_mtime_ns)
+        return read_part(file, spec, *clip.part, sha256)
 
 
-def release_pages(values: Any) -> None:
-    """Let the memory go that was used for values which lie in a file: they stay in the file."""
-    first = values[0] if len(values) else None
-    while first is not None and not isinstance(first, np.memmap):
-        first = getattr(first, "base", None)
-    if first is not None:
-        first._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
+@lru_cache(maxsize=1000)
+def _sha256_once(path: str, *version: int) -> str:
+    """Of a file's content; of many parts of an hour, the file is read once for it."""
+    return files.sha256_of(path)
 
 
 def _unreadable(skipped: dict[str, str], count: int) -> str:

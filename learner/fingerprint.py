@@ -1,5 +1,6 @@
 """A clip's features in 64 bytes: they find clips of one scene without reading any again."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -24,3 +25,12 @@ def fingerprint(features: Array) -> bytes:
 @cache
 def _planes(features: int) -> Array:
     return np.random.default_rng(0).standard_normal((features, BITS)).astype(np.float32)
+
+
+def majority(fingerprints: Sequence[bytes]) -> bytes | None:
+    """Of each bit the value that most of these fingerprints have; None if there are none."""
+    if not fingerprints:
+        return None
+    bits = np.unpackbits(np.frombuffer(b"".join(fingerprints), np.uint8))
+    votes = bits.reshape(len(fingerprints), BITS).sum(0)
+    return np.packbits(2 * votes > len(fingerprints)).tobytes()

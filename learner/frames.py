@@ -8,24 +8,27 @@ from typing import Any, NamedTuple
 import av
 import av.error
 
+from learner.cost import is_dear, saves
 from learner.safe_open import packets
 
 # Of the running time that a container states, the share that may be missing before the file counts
 # as cut short.
 TOLERATED_GAP = 0.05
-# Of a clip with at most so many frames, all are decoded: a minute of 25 a second. The clips that
-# the starter learned from are shorter.
-LONG = 1500
-# Containers with an index of key frames. Transport, program and raw streams have none. The names
-# are FFmpeg's whole name strings, as `container.format.name` gives them.
+# Containers with an index of key frames. Of others, see `learner.packet_index`. The names are
+# FFmpeg's whole name strings, as `container.format.name` gives them.
 INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi")
 
 
 class NotSoughtError(Exception):
-    """The index and the frames do not agree, or there is less than is stated.
+    """The index and the frames do not agree, there is less than is stated, or it saves nothing.
 
     Then all of the clip has to be read.
     """
+
+    def __init__(self, count: int = 0) -> None:
+        super().__init__()
+        self.count = count
+        """How many packets of pictures there are, from the first key frame on; 0 if not known."""
 
 
 class Times(NamedTuple):
@@ -163,14 +166,28 @@ def _counts_from_zero(container: Any, stream: Any) -> bool:
     return is_of_fragments or container.format.name.startswith(("matroska", "asf"))
 
 
+def has_index(container: Any, stream: Any) -> bool:
+    """Whether the container says where its key frames are, and how long it runs."""
+    is_indexed = container.format.name in INDEXED and len(stream.index_entries)
+    return bool(is_indexed and (container.duration or stream.duration))
+
+
+def is_cover(stream: Any) -> bool:
+    """Whether it is a picture beside sound, and no film."""
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
 def is_long(container: Any, stream: Any) -> bool:
-    """Whether it is long by its container, and seeking a few frames is faster than decoding all."""
+    """Whether it costs much to decode all, by what the container states; false if it does not."""
+    return is_dear(stated_count(container, stream), stream)
+
+
+def stated_count(container: Any, stream: Any) -> float:
+    """How many frames a clip has by its container: often wrong. 0 if that does not say."""
     seconds = (container.duration or 0) / av.time_base
     if stream.duration:
         seconds = stream.duration * stream.time_base
-    count = stream.frames or seconds * (stream.average_rate or 0)
-    is_cover = stream.disposition & av.stream.Disposition.attached_pic
-    return bool(container.format.name in INDEXED and count > LONG and not is_cover)
+    return float(stream.frames or seconds * (stream.average_rate or 0))
 
 
 def sought(
@@ -213,43 +230,76 @@ def _sought(
     container.seek(stated_end, stream=stream)
     times = running_time(container, stream, stated_size)
     # Not the count of the header, which may claim a billion; and a recording may begin at one hour.
-    real = (times.last - start * stream.time_base) * (stream.average_rate or 0)
-    if times.are_short or real <= LONG or not len(index):
+    rate = float(stream.average_rate or 0)
+    real = (times.last - start * float(stream.time_base)) * rate
+    if times.are_short or not is_dear(real, stream) or not len(index):
         raise NotSoughtError
     # MP4's index has the times at which frames are decoded, Matroska's the times at which they are
     # shown.
     delay = 0 if container.format.name.startswith("matroska") else start - index[0].timestamp
     shown = _shown(container, stream) if exact else []
     at = _times_of_parts(stream, 2 * count, delay, shown, round(times.last / stream.time_base))
+    goals = [
+        _goal(index, delay, [at(2 * part + half) for half in range(3)], exact)
+        for part in range(count)
+    ]
+    if not saves(*_jumps_and_frames(goals, rate * float(stream.time_base)), real):
+        raise NotSoughtError
     frames: Iterator[tuple[Any, Any]] = iter(())
     reached = None
-    for part in range(count):
-        # Each part is two halves: its middle is where the second half begins.
-        begin, middle, end = (at(2 * part + half) for half in range(3))
-        goal = middle
-        if not exact:
-            goal = _nearest(index, begin - delay, middle - delay, end - delay) + delay
-        key = index[max(0, index.search_timestamp(goal - delay))].timestamp + delay
-        if reached is None or key > reached:
-            container.seek(start if exact and reached is None else key, stream=stream)
+    for goal in goals:
+        if reached is None or goal.key > reached:
+            container.seek(start if exact and reached is None else goal.key, stream=stream)
             found = whole_frames(container, stream)
             # To know the frame after one, it has to be decoded.
-            frames = _with_next(found) if with_next else ((frame, None) for frame in found)
+            frames = with_next_of(found) if with_next else ((frame, None) for frame in found)
         if exact and reached is None:
             # By its number and not by its time: so a packet that gives no frame is noticed.
             frames = itertools.islice(frames, len(shown) // (2 * count), None)
-        later = (pair for pair in frames if pair[0].pts is not None and pair[0].pts >= goal)
+        later = (pair for pair in frames if pair[0].pts is not None and pair[0].pts >= goal.time)
         frame, following = next(later, (None, None))
-        if frame is None:
-            raise NotSoughtError
-        latest = goal if exact else max(end, goal)
-        if frame.pts > latest:
+        if frame is None or frame.pts > goal.latest:
             raise NotSoughtError
         yield frame, following
         reached = frame.pts
 
 
-def _with_next(frames: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
+class _Goal(NamedTuple):
+    """A frame that is wanted, by times in the time base of the stream."""
+
+    time: int
+    latest: int
+    """A frame that is shown after this is another one."""
+    key: int
+    """The key frame from which it is decoded."""
+
+
+def _goal(index: Any, delay: int, part: list[int], exact: bool) -> _Goal:
+    """What is wanted of a part, of which the beginning, the middle and the end are given."""
+    begin, middle, end = part
+    time = middle
+    if not exact:
+        time = _nearest(index, begin - delay, middle - delay, end - delay) + delay
+    key = index[max(0, index.search_timestamp(time - delay))].timestamp + delay
+    return _Goal(time, time if exact else max(end, time), key)
+
+
+def _jumps_and_frames(goals: list[_Goal], rate: float) -> tuple[int, float]:
+    """How often is jumped, and how many frames are decoded, of `rate` frames a unit of time."""
+    jumps = 0
+    decoded = 0.0
+    reached: int | None = None
+    for goal in goals:
+        if reached is None or goal.key > reached:
+            jumps += 1
+            decoded += 1 + max(goal.time - goal.key, 0) * rate
+        else:
+            decoded += max(goal.time - reached, 0) * rate
+        reached = goal.time
+    return jumps, decoded
+
+
+def with_next_of(frames: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
     """Each frame with the one after it, which is None at the end."""
     return itertools.pairwise(itertools.chain(frames, [None]))
 

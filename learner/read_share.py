@@ -27,6 +27,8 @@ class There:
     stated: int
     """The bytes that its container states; 0 if that does not say."""
 
+    size: int = 0
+    """The bytes that it has."""
     share: float = 1.0
     missing: str = ""
     """What says so."""
@@ -51,10 +53,9 @@ def bytes_there(file: File) -> There:
     stated = stated_size(file)
     size = os.fstat(file.fileno()).st_size
     if size >= stated:
-        return There(stated)
-    return There(
-        stated, size / stated, f"its container says that it has {stated} bytes, but it has {size}"
-    )
+        return There(stated, size)
+    missing = f"its container says that it has {stated} bytes, but it has {size}"
+    return There(stated, size, size / stated, missing)
 
 
 def frames_there(file: File, count: int, claimed: int, there: There) -> There:

@@ -11,30 +11,18 @@ from typing import Any
 import av
 import av.error
 
+from learner.demuxers import PICTURES, SOUND, VIDEO, names
 from learner.errors import VidwatchError
+from learner.jpeg import Film, film_in, is_motion_photo
+from learner.naming import lab_format, unknown_codec
 
-# Containers of moving pictures. FFmpeg would also open scripts that name other files (ffconcat,
-# HLS, DASH), containers that search for a second file (mlv, VobSub), pictures, text ("tty") and
-# devices: a prediction for those would be for something else than the file that arrived.
-#
-# Each name is that of a single demuxer, such as "matroska". `learner/frames.py:INDEXED` is
-# different: it takes FFmpeg's whole name string, "matroska,webm", as `container.format.name` gives
-# it.
-VIDEO_FORMATS = (
-    "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,vvc,av1,obu,ivf,flv,live_flv,"
-    "asf,asf_o,ogg,mjpeg,mjpeg_2000,mxf,nut,rm,dv,h261,h263,dirac,vc1,vc1test,yuv4mpegpipe,wtv,"
-    "nsv,gxf,swf,3dostr,avs,avs2,avs3,cavsvideo,film_cpk,flic,ipmovie,lvf,mtv,nuv,pmp,rpl,"
-    "smjpeg,smk,bink,roq,vmd,wc3movie,xmv,yop,dxa,ea,dsicin,idcin,msf"
-)
+# FFmpeg would also open scripts that name other files (ffconcat, HLS, DASH), containers that search
+# for a second file (mlv, VobSub), text ("tty") and devices: a prediction for those would be for
+# something else than the file that arrived.
+VIDEO_FORMATS = ",".join(names(VIDEO))
 # Only to say what a file is. None of them opens another file, as patterns of names (image2) and SVG
 # do.
-OTHER_FORMATS = (
-    "png_pipe,jpeg_pipe,jpegls_pipe,j2k_pipe,jpegxl_pipe,jpegxl_anim,bmp_pipe,gif,gif_pipe,"
-    "tiff_pipe,webp_pipe,apng,ico,psd_pipe,exr_pipe,dds_pipe,hdr_pipe,pam_pipe,"
-    "pbm_pipe,pgm_pipe,ppm_pipe,pgx_pipe,qoi_pipe,sgi_pipe,sunrast_pipe,pcx_pipe,xbm_pipe,"
-    "xpm_pipe,mp3,wav,w64,flac,aac,ac3,eac3,dts,amr,amrnb,amrwb,aiff,au,ape,caf,wv,tta,tak,"
-    "mpc,mpc8,dsf,oma,voc,truehd,loas"
-)
+OTHER_FORMATS = ",".join(names(PICTURES, SOUND))
 # Twice the largest that cameras record (8K). A few bytes can claim a picture of some gigabytes.
 MAX_PIXELS = 8192 * 8192
 FARTHEST = 2**62
@@ -88,12 +76,14 @@ class _Source:
     that: an exception would not reach it, and would end the reading as if the disk had failed.
     """
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, begin: int = 0) -> None:
         self._descriptor = descriptor
+        self._begin = begin
+        """Where the film begins in the file, in bytes."""
         self._at = 0
 
     def read(self, size: int) -> bytes:
-        data = os.pread(self._descriptor, size, self._at)
+        data = os.pread(self._descriptor, size, self._begin + self._at)
         self._at += len(data)
         return data
 
@@ -104,7 +94,7 @@ class _Source:
         starts = {
             os.SEEK_SET: 0,
             os.SEEK_CUR: self._at,
-            os.SEEK_END: os.fstat(self._descriptor).st_size,
+            os.SEEK_END: max(os.fstat(self._descriptor).st_size - self._begin, 0),
         }
         at = starts[whence] + offset
         if not 0 <= at < FARTHEST:
@@ -114,17 +104,34 @@ class _Source:
 
 
 def open_container(
-    file: File, formats: str = VIDEO_FORMATS, max_pixels: int | None = MAX_PIXELS
+    file: File,
+    formats: str = VIDEO_FORMATS,
+    max_pixels: int | None = MAX_PIXELS,
+    film: Film | None = None,
 ) -> Any:
     """FFmpeg on an open file.
 
     It has no protocol to open another file with, and if it asks for one, that is refused.
+
+    Args:
+        file: An open file.
+        formats: The demuxers that may read it.
+        max_pixels: The largest pictures; None for no limit.
+        film: Where the film is; if None, it is looked for.
+
+    Raises:
+        FFmpegError: none of the demuxers can read it.
     """
     options = {"format_whitelist": formats, "protocol_whitelist": ""}
     if max_pixels:
         options["max_pixels"] = str(max_pixels)
+    film = film or film_in(file)
     return av.open(
-        _Source(file.fileno()), options=options, metadata_errors="replace", io_open=_refuse_to_open
+        _Source(file.fileno(), film.begin),
+        format=film.format,
+        options=options,
+        metadata_errors="replace",
+        io_open=_refuse_to_open,
     )
 
 
@@ -159,18 +166,20 @@ def refuse_huge(stream: Any) -> None:
 
 def why_no_frames(file: File) -> str:
     """Says in plain words what a file is that gave no frame."""
-    for formats in (VIDEO_FORMATS, OTHER_FORMATS):
+    if known := lab_format(file):
+        return f"not a video: {known}"
+    found = film_in(file)
+    photo = found._replace(begin=0)
+    for formats, film in ((VIDEO_FORMATS, found), (OTHER_FORMATS, photo)):
         try:
-            with open_container(file, formats, max_pixels=None) as container:
-                name = container.format.long_name or container.format.name
+            with open_container(file, formats, max_pixels=None, film=film) as container:
                 if formats is VIDEO_FORMATS and container.streams.video:
-                    stream = container.streams.video[0]
-                    refuse_huge(stream)
-                    sized = stream.codec_context is None or stream.width
-                    hint = "" if sized else "; its pictures have no size, or too large a one"
-                    return f"no frame can be decoded ({name}, {_codec(container)}){hint}"
+                    return _why_not_decoded(file, container)
+                if container.streams.video and is_motion_photo(file):
+                    return "a motion photo, but its film is not in the file, or cannot be read"
                 if container.streams.video:
                     return f"not a video: a picture ({_codec(container)})"
+                name = container.format.long_name or container.format.name
                 if container.streams.audio:
                     return f"not a video: sound only ({name})"
                 return f"not a video: no pictures in it ({name})"
@@ -179,6 +188,21 @@ def why_no_frames(file: File) -> str:
         except (av.error.FFmpegError, ValueError, LookupError):
             continue
     return "not a video: no video format recognises it"
+
+
+def _why_not_decoded(file: File, container: Any) -> str:
+    stream = container.streams.video[0]
+    refuse_huge(stream)
+    name = container.format.long_name or container.format.name
+    codec = _codec(container)
+    hint = ""
+    if stream.codec_context is None:
+        fourcc = unknown_codec(file)
+        codec = f"unknown codec {fourcc}" if fourcc else "unknown codec"
+        hint = "; convert it to H.264 with the program or the camera's software that made it"
+    elif not stream.width:
+        hint = "; its pictures have no size, or too large a one"
+    return f"no frame can be decoded ({name}, {codec}){hint}"
 
 
 def _codec(container: Any) -> str:

@@ -15,7 +15,7 @@ from learner.weights import weights_digest
 
 # Raised whenever the same file may give other frames than before: cached values of the old ones are
 # not used any more.
-DECODING = 3
+DECODING = 4
 # Raised whenever the same frames may give other features than before.
 FORWARD = 1
 # The first FORWARD, and the version of OpenCV, which scales cropped frames, that made features

@@ -3,9 +3,10 @@
 from typing import Any
 
 import numpy as np
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideDataContainer, Type
 
 Array = np.ndarray[Any, Any]
+_side_data_of: Any = SideDataContainer  # its stub knows no argument
 
 
 def _unnamed(kind: type[Type], value: int) -> Type:
@@ -32,7 +33,9 @@ def upright(image: Array, frame: Any) -> Array:
         image: `(height, width)` or `(height, width, 3)`.
         frame: The frame that it was made of.
     """
-    stated = frame.side_data.get("DISPLAYMATRIX")
+    # Not `frame.side_data`: the frame keeps that, and it the frame. Such a cycle of a frame of full
+    # size stays in memory until Python looks for cycles, which it seldom does here.
+    stated = _side_data_of(frame).get("DISPLAYMATRIX")
     if stated is None:
         return image
     matrix = np.frombuffer(bytes(stated), np.int32)

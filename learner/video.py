@@ -15,13 +15,7 @@ from learner import colours
 from learner.colours import Remark
 from learner.container import lacks_index
 from learner.files import sha256_of_open
-from learner.frames import (
-    NotSoughtError,
-    is_long,
-    sought,
-    to_the_first_error,
-    whole_frames,
-)
+from learner.frames import NotSoughtError, to_the_first_error, whole_frames
 from learner.movement import movement
 from learner.neighbours import Neighbours, converting
 from learner.read_share import There, bytes_there, frames_there
@@ -36,6 +30,7 @@ from learner.safe_open import (
     refuse_huge,
     why_no_frames,
 )
+from learner.seeking import Wanted, pairs, seeks
 from learner.spec import ClipSpec, ReadOptions
 from learner.streams import film
 from learner.upright import upright
@@ -159,15 +154,15 @@ class _Read:
 
 
 def _sample(file: File, spec: ClipSpec, there: There, *, exact: bool) -> _Read:
-    """The frames that are sampled, and no others. They may be sought in a file that is all there.
+    """The frames that are sampled, and no others. They may be sought (`learner.seeking`).
 
     Raises:
         VideoError: the file gave other frames when it was read again.
     """
     try:
-        read = _scan(file, spec, seek_in=there if there.share == 1 else None, exact=exact)
-    except NotSoughtError:
-        read = _scan(file, spec)
+        read = _scan(file, spec, seek_in=there, exact=exact)
+    except NotSoughtError as error:
+        read = _scan(file, spec, error.count)
     # Some recordings have no key frame: each picture renews a part of it.
     has_key = read.count > 0
     if not has_key:
@@ -197,10 +192,10 @@ def _scan(
     If `count` is 0, the header's count is taken. If `from_key`, the first frame is a key frame. It
     decodes by FFmpeg itself, not by OpenCV: OpenCV 5.0 gives old pictures again, with no error, for
     interlaced video and for some colour matrices. With one thread, which is fastest for short clips
-    if several are read at once. If `seek_in`, the file is all there, and frames may be sought.
+    if several are read at once. If `seek_in`, frames may be sought.
 
     Raises:
-        NotSoughtError: it may seek, and the clip is long, but seeking is not possible.
+        NotSoughtError: it may seek, and the clip is long, but seeking fails or saves nothing.
     """
     images: dict[int, Any] = {}
     neighbours = Neighbours() if spec.motion else None
@@ -218,10 +213,10 @@ def _scan(
             stream.codec_context.thread_count = 1
             stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
             colours.take_stated_depth(container, stream, file)
-            if seek_in and is_long(container, stream):
-                size = seek_in.stated
-                pairs = sought(container, stream, spec.frames, exact, size, with_next=spec.motion)
-                for part, (frame, following) in enumerate(pairs):
+            if seek_in and seeks(container, stream, seek_in):
+                few = Wanted(spec.frames, exact, with_next=spec.motion)
+                found_few = pairs(container, stream, few, seek_in)
+                for part, (frame, following) in enumerate(found_few):
                     images[part] = picture.of(frame)
                     if neighbours:
                         neighbours.add(part, frame, following)

@@ -29,6 +29,7 @@ HEAVY_DAEMON = {
     "classify/decoding.py",
     "classify/decoder.py",
     "classify/decoder_process.py",
+    "classify/head.py",
     "classify/reading.py",
     "classify/reply.py",
     "training/trainer.py",
@@ -56,7 +57,11 @@ LIGHT_LEARNER = {
     "learner.classes",
     "learner.spec",
     "learner.texts",
+    "learner.window_plan",
 }
+# What decoders and models exchange, in modules that also decode.
+DATA = {"learner.video", "learner.video.Clip", "learner.cutting", "learner.cutting.Window"}
+DATA |= {"learner.windows", "learner.windows.Long", "learner.windows.Piece"}
 
 Import = ast.Import | ast.ImportFrom
 
@@ -154,7 +159,7 @@ def test_the_daemon_uses_the_heavy_learner_only_where_it_decodes_and_classifies(
     used = {name for name in within(imports(path), "learner") if name != "learner"}
     heavy = {name for name in used if not any(within({name}, light) for light in LIGHT_LEARNER)}
     if name_of(path) not in HEAVY_DAEMON:
-        assert heavy - {"learner.video", "learner.video.Clip"} == set()
+        assert heavy - DATA == set()
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,9 @@ class ChampionLoader:
             text = "setting 'thresholds': model %s has no class %s"
             log.warning(text, classifier.name, ", ".join(unknown))
         inference = Inference(classifier, self._thresholds(classifier), self.cache, shadow)
-        predictor = Predictor(decoders, inference, self._register(classifier, now))
+        model_id = self._register(classifier, now)
+        plan = self._settings.window_plan
+        predictor = Predictor(decoders, inference, model_id, inference.join, plan)
         self._models = (name, challenger)
         log.info("model %s runs on %s", classifier.name, classifier.device)
         if shadow:

@@ -10,11 +10,11 @@ import sys
 import cv2
 
 from daemon.classify.confinement import confine
+from daemon.classify.head import Failure
 from daemon.classify.job import Job, Orders
 from daemon.classify.reading import read
-from daemon.classify.reply import Failure, send
+from daemon.classify.reply import Reply, send
 from learner.process import die_with, keep_freed_memory
-from learner.video import Clip
 
 
 def main() -> None:
@@ -41,7 +41,7 @@ def _prepare(orders: Orders) -> None:
     confine(orders.gigabytes)
 
 
-def _reply(job: Job, orders: Orders) -> Clip | str | Failure:
+def _reply(job: Job, orders: Orders) -> Reply:
     try:
         return read(job, orders)
     except Exception as error:  # it goes to the daemon, and the row of the video records it

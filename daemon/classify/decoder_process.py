@@ -7,17 +7,32 @@ import sys
 import time
 from contextlib import suppress
 from fcntl import F_SETPIPE_SZ, fcntl
+from pathlib import Path
 
+from daemon.classify.head import BadReplyError, Failure
 from daemon.classify.job import Job, Orders
-from daemon.classify.reply import BadReplyError, Failure, receive
+from daemon.classify.reply import Reply, receive
 from learner.video import Clip
+from learner.windows import Long, Piece
 
 PROGRAM = (sys.executable, "-P", "-m", "daemon.classify.decoder")
 START = 120.0  # seconds; on a slow disk, loading the libraries takes long
+# A process that computed for this share of its time was not waiting: the file takes so long.
+BUSY = 0.1
 ENDING = 2.0  # seconds in which a process that closed its pipe, or was killed, ends
 PIPE = 1 << 20  # bytes: the frames of a clip in few pieces
 # A decoder computes in one thread. The threads that numpy would make reserve much memory.
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
+
+# What a decoder may send for a job, besides a failure.
+REPLIES: dict[str, tuple[type, ...]] = {
+    "decode": (Clip,),
+    "video": (Clip, Long),
+    "windows": (Piece, Clip),
+    "part": (Clip,),
+    "hash": (str,),
+}
 
 
 class EndedError(Exception):
@@ -30,7 +45,11 @@ class EndedError(Exception):
 
 
 class SlowError(Exception):
-    """The process took too long."""
+    """The process took too long. `is_busy`: it computed, and did not wait for a disk or a share."""
+
+    def __init__(self, is_busy: bool = False) -> None:
+        super().__init__(is_busy)
+        self.is_busy = is_busy
 
 
 class DecoderProcess:
@@ -46,7 +65,7 @@ class DecoderProcess:
         Raises:
             OSError: it cannot be started.
         """
-        self._spec = orders.spec
+        self._orders = orders
         self._deadline = time.monotonic() + START
         self.clips = 0
         """How many files it was given."""
@@ -74,10 +93,10 @@ class DecoderProcess:
             EndedError, SlowError, BadReplyError: it will never be.
         """
         self._send(self._first_line)
-        if receive(self._read, 0, self._spec) is not None:
+        if receive(self._read, 0, self._orders) is not None:
             raise BadReplyError
 
-    def read(self, job: Job, seconds: float) -> Clip | str | Failure:
+    def read(self, job: Job, seconds: float) -> Reply:
         """What the process makes of a file, within so many seconds.
 
         Raises:
@@ -85,11 +104,16 @@ class DecoderProcess:
         """
         self._deadline = time.monotonic() + seconds
         self.clips += 1
-        self._send(job.to_line())
-        reply = receive(self._read, job.token, self._spec)
+        computed = self._computed()
+        try:
+            self._send(job.to_line())
+            reply = receive(self._read, job.token, self._orders, job.first)
+        except SlowError:
+            is_busy = self._computed() - computed > BUSY * seconds
+            raise SlowError(is_busy) from None
         if reply is None or self._events() & select.POLLIN:
             raise BadReplyError
-        if not isinstance(reply, Failure) and isinstance(reply, str) != (job.what == "hash"):
+        if not isinstance(reply, (Failure, *REPLIES[job.what])):
             raise BadReplyError
         return reply
 
@@ -144,6 +168,16 @@ class DecoderProcess:
         poll = select.poll()
         poll.register(self._replies, select.POLLIN)
         return sum(events for _, events in poll.poll(0))
+
+    def _computed(self) -> float:
+        """The seconds for which it has computed; 0 if it has ended."""
+        try:
+            text = Path(f"/proc/{self._process.pid}/stat").read_text()
+        except OSError:
+            return 0.0
+        # Behind the program's name: 11 other fields, then the ticks in the program and the kernel.
+        fields = text.rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def _exit_code(self) -> int | None:
         with suppress(subprocess.TimeoutExpired):

@@ -15,11 +15,14 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from daemon.classify.decoder_process import DecoderProcess, EndedError, SlowError
+from daemon.classify.head import BadReplyError, Failure, Kind
 from daemon.classify.job import Job, Orders
-from daemon.classify.reply import BadReplyError, Failure, Kind
+from daemon.classify.reply import Reply
 from daemon.home.identity import Identity
 from learner.spec import ClipSpec, ReadOptions
 from learner.video import Clip
+from learner.window_plan import WindowPlan
+from learner.windows import Long, Piece
 
 if TYPE_CHECKING:  # the review page loads its settings by itself
     from daemon.home.settings import Settings
@@ -31,7 +34,7 @@ log = logging.getLogger(__name__)
 CLIPS_A_PROCESS = 1000
 # Seconds for all processes to end. The kernel cannot end one that waits for a share that is away.
 LONGEST_END = 4.0
-Result = TypeVar("Result", Clip, str)
+Result = TypeVar("Result", bound=Clip | Long | Piece | str)
 PERMANENT = (errno.EACCES, errno.EPERM, errno.ELOOP)
 
 
@@ -40,9 +43,9 @@ class Undecoded:
     """Why a file gave no frames."""
 
     kind: Literal["failed", "crashed", "later", "again"]
-    """"failed": it can never be decoded. "crashed": its decoder died of it, or it took too much
-    time or memory. "later": something prevents it that will pass. "again": the decoder was ended,
-    and not because of this file."""
+    """"failed": it can never be decoded, or not in the time that it has. "crashed": its decoder
+    died of it, waited for too long, or took too much memory. "later": something prevents it that
+    will pass. "again": the decoder was ended, and not because of this file."""
     reason: str
     cut_short: bool = False
     """It failed, and its end is missing: it may still be being written."""
@@ -73,6 +76,10 @@ class DecoderSettings:
     """The most memory for one process, besides what it needs itself."""
     reading: ReadOptions = field(default_factory=ReadOptions)
     """How strictly files are read."""
+    windows: WindowPlan | None = None
+    """How long videos are cut into windows; None if they are not."""
+    windows_from: float = 60.0
+    """A video is long if it runs for more seconds than this."""
 
     @classmethod
     def of(cls, spec: ClipSpec, workers: int, settings: "Settings") -> Self:
@@ -83,6 +90,8 @@ class DecoderSettings:
             seconds=settings.decode_seconds,
             gigabytes=settings.decode_gigabytes,
             reading=settings.reading,
+            windows=settings.window_plan,
+            windows_from=settings.windows_from_seconds,
         )
 
 
@@ -117,6 +126,31 @@ class Decoders:
         `outcome` gives the result.
         """
         return self._begin(Job("hash", path, identity))
+
+    def read(
+        self, path: bytes, identity: Identity, sha256: str | None = None
+    ) -> Future[Clip | Long]:
+        """As `decode`. But of a long video no frames are read yet, if it is cut into windows."""
+        return self._begin(Job("video", path, identity, sha256))
+
+    def windows(
+        self, path: bytes, identity: Identity, sha256: str, first: int
+    ) -> Future[Clip | Piece]:
+        """Start to read the next windows of a long video from number `first` on.
+
+        `outcome` gives the result: a clip of all of it if it cannot be read in windows after all.
+        """
+        return self._begin(Job("windows", path, identity, sha256, first))
+
+    def part(
+        self,
+        path: bytes,
+        identity: Identity | None,
+        part: tuple[float, float],
+        sha256: str | None = None,
+    ) -> Future[Clip]:
+        """As `decode`, of a part of a video: from when to when, in seconds from its beginning."""
+        return self._begin(Job("part", path, identity, sha256, part=part))
 
     def _begin(self, job: Job) -> Future[Any]:
         future: Future[Any] = Future()
@@ -173,7 +207,7 @@ class _Slot:
         self._lock = threading.Lock()
         self._is_closed = False
 
-    def read(self, job: Job) -> Clip | str | Undecoded:
+    def read(self, job: Job) -> Clip | Long | Piece | str | Undecoded:
         """What becomes of a file."""
         process = self.prepared()
         if isinstance(process, Undecoded):
@@ -182,8 +216,13 @@ class _Slot:
             return self._outcome(process.read(job, self._settings.seconds))
         except EndedError as error:
             reason = f"its decoder crashed ({_described(error.code)})"
-        except SlowError:
-            reason = f"decoding took longer than {self._settings.seconds:g} s (decode_seconds)"
+        except SlowError as error:
+            limit = f"{self._settings.seconds:g} s"
+            if error.is_busy:
+                self.end_process()
+                hint = "raise decode_seconds, or convert the video"
+                return Undecoded("failed", f"decoding took longer than {limit}: {hint}")
+            reason = f"decoding took longer than {limit} (decode_seconds)"
         except BadReplyError:
             reason = "its decoder sent something that is no clip"
             if process.clips > 1:  # a file before may have taken it over
@@ -205,7 +244,14 @@ class _Slot:
 
     def _started(self) -> DecoderProcess | Undecoded:
         settings = self._settings
-        orders = Orders(os.getpid(), settings.gigabytes, settings.spec, settings.reading)
+        orders = Orders(
+            os.getpid(),
+            settings.gigabytes,
+            settings.spec,
+            settings.reading,
+            settings.windows,
+            settings.windows_from,
+        )
         try:
             with self._lock:
                 if self._is_closed:
@@ -242,7 +288,7 @@ class _Slot:
             if self._process:
                 self._process.kill()
 
-    def _outcome(self, reply: Clip | str | Failure) -> Clip | str | Undecoded:
+    def _outcome(self, reply: Reply) -> Clip | Long | Piece | str | Undecoded:
         if not isinstance(reply, Failure):
             return reply
         if reply.kind == Kind.REFUSED:

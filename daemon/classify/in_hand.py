@@ -13,17 +13,21 @@ from typing import Any
 
 from daemon.classify.decoding import Result, Undecoded
 from daemon.classify.incomplete import CUT_SHORT, complete_at, seen_change
-from daemon.classify.predictor import Reader
+from daemon.classify.long_videos import LongVideo, LongVideos
+from daemon.classify.predictor import Predictor
 from daemon.classify.versions import READ_AGAIN, Versions
 from daemon.database.contents import Contents
 from daemon.database.queue import ATTEMPTS, Queue
 from daemon.database.records import Claimed, Copy
+from daemon.database.windows import Windows
 from daemon.home.folders import Folders
 from daemon.home.identity import Identity
 from daemon.home.texts import shown
 from learner.video import Clip
+from learner.windows import Long, Piece
 
 log = logging.getLogger(__name__)
+Read = Clip | Long | Piece | str
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class InHand:
     def __init__(
         self,
         queue: Queue,
-        reader: Reader,
+        predictor: Predictor,
         folders: Folders,
         patience: Patience,
         progress: Callable[[], None],
@@ -52,25 +56,37 @@ class InHand:
 
         Args:
             queue: Where each change of a video's state is written.
-            reader: Decodes and hashes.
+            predictor: Decodes and hashes, for a model.
             folders: The home's folders.
             patience: How long files are waited for.
             progress: Called during long work. An exception from it ends that.
         """
-        self.reader = reader
+        self._reader = predictor.reader
         self._queue = queue
         self._folders = folders
         self._patience = patience
         self._progress = progress
         self._contents = Contents(queue.engine)
         self._versions = Versions(queue, patience.grace)
-        self._decoding: dict[Future[Clip], Claimed] = {}
+        self._long = LongVideos(Windows(queue.engine), predictor)
+        self._decoding: dict[Future[Clip | Long], Claimed] = {}
         self._hashing: dict[Future[str], Claimed] = {}
         # Those whose hash is known, and that are neither decoded nor found to be copies yet.
         self._hashed: list[Claimed] = []
+        self._windows_turn = False
 
     def __len__(self) -> int:
-        return len(self._decoding) + len(self._hashing) + len(self._hashed)
+        return len(self._decoding) + len(self._hashing) + len(self._hashed) + len(self._long)
+
+    @property
+    def slots(self) -> int:
+        """How many places are taken: some long videos take none."""
+        return len(self) - len(self._long) + self._long.slots
+
+    def use(self, predictor: Predictor) -> None:
+        """Read for another model from now on."""
+        self._reader = predictor.reader
+        self._long.predictor = predictor
 
     def begin(self, videos: Sequence[Claimed], now: datetime) -> None:
         """Begin to read these videos."""
@@ -83,13 +99,15 @@ class InHand:
         for video in there:
             size = video.identity.size
             if size in known or sizes.count(size) > 1:
-                self._hashing[self.reader.hash(video.path, _now(video))] = video
+                self._hashing[self._reader.hash(video.path, _now(video))] = video
             else:
                 self._decode(video)
 
     def wait(self, seconds: float) -> None:
         """Wait until something is read, for at most so long."""
-        futures: list[Future[Any]] = [*self._decoding, *self._hashing]
+        if self._long.has_windows:
+            return
+        futures: list[Future[Any]] = [*self._decoding, *self._hashing, *self._long.pieces()]
         wait(futures, timeout=seconds, return_when=FIRST_COMPLETED)
 
     def copies(self, now: datetime) -> list[Copy]:
@@ -112,7 +130,8 @@ class InHand:
             assert video.sha256
             path = paths[video.id]
             first = firsts.get(video.sha256)
-            if any(video.sha256 == other.sha256 for other in self._decoding.values()):
+            being_read = (*self._decoding.values(), *self._long.all())
+            if any(video.sha256 == other.sha256 for other in being_read):
                 continue
             if not (first and first.was_whole) or not first.is_there(
                 self._folders, {path}, self._progress
@@ -127,11 +146,51 @@ class InHand:
         return copies
 
     def clips(self, limit: int, now: datetime) -> list[tuple[Claimed, Clip]]:
-        """At most so many videos that are decoded by now, in the order in which they came."""
-        clips: list[tuple[Claimed, Clip]] = []
-        for video, path, outcome in self._done(self._decoding, limit):
-            if clip := self._checked(video, path, outcome, now):
-                clips.append((replace(video, path=path), clip))
+        """At most so many videos and windows that are decoded by now.
+
+        The videos are in the order in which they came. Windows are at most half of a batch if
+        there are enough videos: neither waits for all of the others.
+        """
+        clips: list[tuple[Claimed, Clip]] = self._pieces(now)
+        self._windows_turn = not self._windows_turn
+        n_videos = sum(future.done() for future in self._decoding)
+        n_windows = max((limit + self._windows_turn) // 2, limit - n_videos)
+        clips += self._long.take(n_windows - len(clips))
+        for video, path, outcome in self._done(self._decoding, limit - len(clips)):
+            found = self._checked(video, path, outcome, now)
+            if isinstance(found, Long):
+                self._long.begin(replace(video, path=path), found)
+            elif isinstance(found, Clip):
+                clips.append((replace(video, path=path), found))
+        self._long.read_on(limit)
+        return clips
+
+    def recorded(self, video_ids: Sequence[int]) -> None:
+        """Note that a window of each of these videos was recorded."""
+        self._long.recorded(video_ids)
+
+    def whole_videos(self) -> list[LongVideo]:
+        """The long videos of which all windows are recorded; they are not in hand any more."""
+        return self._long.done()
+
+    def drop(self, video: Claimed) -> None:
+        """A video's state has changed: it is not in hand any more."""
+        self._long.drop(video.id)
+
+    def _pieces(self, now: datetime) -> list[tuple[Claimed, Clip]]:
+        """Take the pieces that were read; gives clips of videos that cannot be read in windows."""
+        clips = []
+        pieces = self._long.pieces()
+        for video, path, outcome in self._done(pieces, len(pieces)):
+            found = self._checked(video, path, outcome, now)
+            here = replace(video, path=path)
+            if isinstance(found, Piece):
+                self._long.put(here, found)
+            elif isinstance(found, Clip):
+                self._long.become_clip(here)
+                clips.append((here, found))
+            else:
+                self._long.drop(video.id)
         return clips
 
     def release(self) -> None:
@@ -147,17 +206,24 @@ class InHand:
         self._decoding.clear()
         self._hashing.clear()
         self._hashed.clear()
+        self._long.clear()
 
     def fail(self, video: Claimed, reason: str) -> None:
         """Note that there will be no prediction of a video."""
         log.warning("%s: failed, %s (id=%d)", shown(video.path), reason, video.id)
+        self._long.drop(video.id)
         self._queue.fail(video.id, reason, self._folders.failed(video.path))
 
     def _all(self) -> list[Claimed]:
-        return [*self._decoding.values(), *self._hashing.values(), *self._hashed]
+        return [
+            *self._decoding.values(),
+            *self._hashing.values(),
+            *self._hashed,
+            *self._long.all(),
+        ]
 
     def _decode(self, video: Claimed) -> None:
-        future = self.reader.decode(video.path, _now(video), video.sha256)
+        future = self._reader.read(video.path, _now(video), video.sha256)
         self._decoding[future] = video
 
     def _done(
@@ -170,7 +236,7 @@ class InHand:
         paths = self._queue.paths(futures[future].id for future in batch) if batch else {}
         for future in batch:
             video = futures.pop(future)
-            yield video, paths[video.id], self.reader.outcome(future)
+            yield video, paths[video.id], self._reader.outcome(future)
 
     def _checked(
         self, video: Claimed, path: bytes, outcome: Result | Undecoded, now: datetime
@@ -181,7 +247,7 @@ class InHand:
             return None
         if isinstance(outcome, Undecoded) and path != video.path:
             self._queue.release([video.id])  # it was renamed before it could be opened
-        elif not self._versions.is_settled(video, version, _gave(outcome)):
+        elif not self._versions.is_settled(video, version, _gave(video, outcome)):
             text = "%s: touched while it was read, is read again (id=%d)"
             log.info(text, shown(path), video.id)
             self._queue.hold(video.id, now + READ_AGAIN)
@@ -220,14 +286,16 @@ def _now(video: Claimed) -> Identity:
     return video.version.identity if video.version else video.identity
 
 
-def _gave(outcome: Clip | str | Undecoded) -> str:
+def _gave(video: Claimed, outcome: Read | Undecoded) -> str:
     """What a reading gave, in a word: two readings of one content give the same."""
     if isinstance(outcome, Undecoded):
         return outcome.reason
-    return outcome.sha256 if isinstance(outcome, Clip) else outcome
+    if isinstance(outcome, Piece):
+        return video.sha256 or ""
+    return outcome if isinstance(outcome, str) else outcome.sha256
 
 
-def _is_short(outcome: Clip | str | Undecoded) -> bool:
+def _is_short(outcome: Read | Undecoded) -> bool:
     if isinstance(outcome, Undecoded):
         return outcome.cut_short
-    return isinstance(outcome, Clip) and outcome.read_share < 1
+    return isinstance(outcome, (Clip, Long)) and outcome.read_share < 1

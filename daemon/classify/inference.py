@@ -7,13 +7,16 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
 from daemon.classify.predictor import BusyError, Outcome
+from daemon.database.records import WindowPrediction
 from learner.cache import Cache
 from learner.classifier import Classifier
+from learner.cutting import Window
 from learner.errors import VidwatchError
-from learner.fingerprint import fingerprint
+from learner.fingerprint import fingerprint, majority
 from learner.prediction import Prediction
 from learner.shelves import features_shelf
 from learner.video import Clip
@@ -94,6 +97,26 @@ class Inference:
                 self._good_passes = 0
         return outcomes
 
+    def join(self, windows: Mapping[int, Sequence[WindowPrediction]], model_id: int) -> Outcome:
+        """The outcome of a long video, from its windows.
+
+        Its logits are the means of theirs, its familiarity the median. It is unknown if more than
+        half of them are. The challenger's prediction is drawn from its own windows.
+
+        Args:
+            windows: All windows of the video, by the ids of the models that predicted them.
+            model_id: The model in use.
+        """
+        own = windows[model_id]
+        prediction = _joined(self._model, own)
+        shadow = None
+        if self._shadow and self._shadow[0] in windows:
+            challenger_id, challenger = self._shadow
+            shadow = challenger_id, _joined(challenger, windows[challenger_id])
+        unsure = self._thresholds.unsure_because(prediction)
+        scene = majority([window.fingerprint for window in own if window.fingerprint])
+        return Outcome(prediction, unsure, scene, shadow)
+
     def _outcomes(self, clips: Sequence[Clip]) -> list[Outcome]:
         features = self._model.features(clips)
         predictions = self._model.judge(features)
@@ -103,7 +126,8 @@ class Inference:
         for clip, values, prediction, shadow in zip(
             clips, features.numpy(), predictions, shadows, strict=True
         ):
-            if clip.read_share == 1:  # training learns only from complete clips
+            # Training learns only from complete clips, and the features of one have its hash.
+            if clip.read_share == 1 and not isinstance(clip, Window):
                 self._shelf.put(clip.sha256, values)
             unsure = self._thresholds.unsure_because(prediction)
             scene = fingerprint(values[:, :appearance])
@@ -133,3 +157,13 @@ class Inference:
         """Motion may be missing in one of both: the decoders measure it if either needs it."""
         own = self._model.spec
         return replace(challenger.spec, motion=own.motion) == own
+
+
+def _joined(model: Classifier, windows: Sequence[WindowPrediction]) -> Prediction:
+    found = [window.prediction for window in windows]
+    unknown = sum(window.unsure == "unknown" for window in windows)
+    return model.joined(
+        np.array([prediction.logits for prediction in found], np.float32),
+        [one.familiarity for one in found if one.familiarity is not None],
+        known=2 * unknown <= len(windows),
+    )

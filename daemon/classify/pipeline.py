@@ -13,19 +13,23 @@ from datetime import datetime, timedelta
 from daemon.classify.batch_size import BatchSize
 from daemon.classify.filing import Filing
 from daemon.classify.in_hand import InHand, Patience
+from daemon.classify.long_videos import LongVideo
 from daemon.classify.predictor import BusyError, Outcome, Predictor, model_prediction
 from daemon.database.contents import Contents, First
 from daemon.database.predictions import Predictions
 from daemon.database.queue import Queue
-from daemon.database.records import Claimed, Copy, VideoPrediction
+from daemon.database.records import Claimed, Copy, VideoPrediction, WindowPrediction
+from daemon.database.windows import Windows
 from daemon.home.folders import Folders
 from daemon.home.identity import is_there
 from daemon.home.texts import shown
+from learner.cutting import Window
 from learner.errors import VidwatchError
 from learner.recording import recorded
 from learner.video import Clip
 
 log = logging.getLogger(__name__)
+Predicted = VideoPrediction | WindowPrediction
 
 LONGEST_WAIT = 0.2  # seconds for a decoder, in one round
 
@@ -84,7 +88,8 @@ class Pipeline:
         self._settings = settings
         self._batch_size = BatchSize(settings.batch_size)
         patience = Patience(settings.grace, settings.patience)
-        self._in_hand = InHand(queue, predictor.reader, folders, patience, settings.progress)
+        self._in_hand = InHand(queue, predictor, folders, patience, settings.progress)
+        self._windows = Windows(queue.engine)
         self._contents = Contents(queue.engine)
         self._filing = Filing(
             queue,
@@ -111,10 +116,11 @@ class Pipeline:
         clips = self._in_hand.clips(self._batch_size.now, now)
         predicting = self._device.submit(self._predict, clips) if clips else None
         self._record_copies(copies, now)
-        self._claim(2 * self._batch_size.now - len(self._in_hand) - len(clips), now)
+        self._claim(2 * self._batch_size.now - self._in_hand.slots - len(clips), now)
         self._filing.file(moves, now)
         if predicting:
             self._record(clips, predicting, now)
+        self._record_whole(now)
         if (copies or predicting) and not self._in_hand:
             self.file(now)  # nothing else could be done while they are filed
         return True
@@ -127,7 +133,7 @@ class Pipeline:
         """Go on with another model. Clips in hand were read for the one before: read them again."""
         self.release()
         self._predictor = predictor
-        self._in_hand.reader = predictor.reader
+        self._in_hand.use(predictor)
 
     def release(self) -> None:
         """Put what is in hand back into the queue."""
@@ -165,18 +171,44 @@ class Pipeline:
     def _record(
         self,
         clips: list[tuple[Claimed, Clip]],
-        predicting: Future[list[VideoPrediction | VidwatchError]],
+        predicting: Future[list[Predicted | VidwatchError]],
         now: datetime,
     ) -> None:
         predicted = []
+        windows = []
         try:
             for (video, _), result in zip(clips, predicting.result(), strict=True):
                 if isinstance(result, VidwatchError):
                     self._in_hand.fail(video, str(result))
+                elif isinstance(result, WindowPrediction):
+                    windows.append(result)
                 else:
                     predicted.append(result)
         except BusyError as error:
             self._queue.postpone([video.id for video, _ in clips], str(error), now)
+            for video, _ in clips:
+                self._in_hand.drop(video)
+            return
+        if windows:
+            self._windows.record(windows, now)
+            self._in_hand.recorded([window.video_id for window in windows])
+        self._record_videos(predicted, now)
+
+    def _record_whole(self, now: datetime) -> None:
+        """Record the predictions of long videos whose windows are all recorded."""
+        predicted = []
+        for one in self._in_hand.whole_videos():
+            model_id = self._predictor.model_id
+            windows = self._windows.complete(one.video.id, model_id)
+            if model_id not in windows:
+                self._in_hand.fail(one.video, "damaged: no frame of it can be decoded")
+                continue
+            outcome = self._predictor.join(windows, model_id)
+            predicted.append(_long_prediction(one, windows[model_id], outcome, self._predictor))
+        self._record_videos(predicted, now)
+
+    def _record_videos(self, predicted: Sequence[VideoPrediction], now: datetime) -> None:
+        if not predicted:
             return
         gone = self._gone(predicted)
         for found, original in self._predictions.record(predicted, self._folders, now, gone):
@@ -195,7 +227,7 @@ class Pipeline:
             first for first in firsts.values() if not first.is_there(folders, arrived, progress)
         ]
 
-    def _predict(self, clips: list[tuple[Claimed, Clip]]) -> list[VideoPrediction | VidwatchError]:
+    def _predict(self, clips: list[tuple[Claimed, Clip]]) -> list[Predicted | VidwatchError]:
         """The predictions in order; for a clip that the model refuses, why."""
         began = time.monotonic()
         try:
@@ -206,7 +238,7 @@ class Pipeline:
                 return [result for clip in clips for result in self._predict([clip])]
             return [error]
         return [
-            _video_prediction(video, clip, outcome, self._predictor.model_id)
+            _prediction(video, clip, outcome, self._predictor.model_id)
             for (video, clip), outcome in zip(clips, outcomes, strict=True)
         ]
 
@@ -221,12 +253,21 @@ def _described(found: VideoPrediction) -> str:
     return f"{text}, unsure" if found.unsure else text
 
 
-def _video_prediction(
-    video: Claimed, clip: Clip, outcome: Outcome, model_id: int
-) -> VideoPrediction:
-    shadow = None
-    if outcome.shadow:
-        shadow = model_prediction(*outcome.shadow)
+def _prediction(video: Claimed, clip: Clip, outcome: Outcome, model_id: int) -> Predicted:
+    shadow = model_prediction(*outcome.shadow) if outcome.shadow else None
+    if isinstance(clip, Window):
+        return WindowPrediction(
+            video_id=video.id,
+            number=clip.number,
+            start=clip.start,
+            end=clip.end,
+            prediction=model_prediction(model_id, outcome.prediction),
+            frames_read=clip.frames_read,
+            unsure=outcome.unsure,
+            fingerprint=outcome.fingerprint,
+            shadow=shadow,
+            movement=clip.movement,
+        )
     return VideoPrediction(
         video_id=video.id,
         path=video.path,
@@ -243,4 +284,28 @@ def _video_prediction(
         stream=clip.stream,
         colours=clip.colours,
         movement=clip.movement,
+    )
+
+
+def _long_prediction(
+    one: LongVideo, windows: Sequence[WindowPrediction], outcome: Outcome, predictor: Predictor
+) -> VideoPrediction:
+    video = one.video
+    long = one.long
+    return VideoPrediction(
+        video_id=video.id,
+        path=video.path,
+        sha256=long.sha256,
+        prediction=model_prediction(predictor.model_id, outcome.prediction),
+        frames_asked=long.frames_asked * len(windows),
+        frames_read=sum(window.frames_read for window in windows),
+        decoder=long.decoder,
+        unsure=outcome.unsure,
+        fingerprint=outcome.fingerprint,
+        shadow=model_prediction(*outcome.shadow) if outcome.shadow else None,
+        read_share=long.read_share,
+        stream=long.stream,
+        colours=long.colours,
+        movement=max((one.movement for one in windows if one.movement is not None), default=None),
+        recording=recorded(long.recorded, long.camera, video.path, video.identity.mtime_ns),
     )

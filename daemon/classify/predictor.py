@@ -1,14 +1,16 @@
 """What the pipeline needs of the decoders and of a model, and what a model predicts for a clip."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
 from daemon.classify.decoding import Result, Undecoded
-from daemon.database.records import ModelPrediction
+from daemon.database.records import ModelPrediction, WindowPrediction
 from daemon.home.identity import Identity
 from learner.video import Clip
+from learner.window_plan import WindowPlan
+from learner.windows import Long, Piece
 
 
 class Prediction(Protocol):
@@ -41,9 +43,12 @@ class Outcome:
 class Reader(Protocol):
     """Decodes and hashes in the background."""
 
-    def decode(  # noqa: D102
+    def read(  # noqa: D102
         self, path: bytes, identity: Identity, sha256: str | None
-    ) -> Future[Clip]: ...
+    ) -> Future[Clip | Long]: ...
+    def windows(  # noqa: D102
+        self, path: bytes, identity: Identity, sha256: str, first: int
+    ) -> Future[Clip | Piece]: ...
     def hash(self, path: bytes, identity: Identity) -> Future[str]: ...  # noqa: D102
     def outcome(self, future: Future[Result]) -> Result | Undecoded: ...  # noqa: D102
 
@@ -61,6 +66,11 @@ class Predictor:
     """One outcome a clip, from frames as `reader` gives them."""
     model_id: int
     """The model's id in the database."""
+    join: Callable[[Mapping[int, Sequence[WindowPrediction]], int], Outcome]
+    """The outcome of a long video: from its windows, by the ids of the models that predicted them,
+    and the id of the one in use."""
+    plan: WindowPlan | None = None
+    """How long videos are cut into windows, as `reader` knows it; None if they are not."""
 
 
 def model_prediction(model_id: int, prediction: Prediction) -> ModelPrediction:

@@ -6,133 +6,49 @@ takes no size from a decoder but that of a short text; all other sizes follow fr
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import IntEnum
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, Protocol
 
 import numpy as np
 
+from daemon.classify.head import (
+    COLOURS,
+    FAILURES,
+    HEAD_SIZE,
+    MOST_TEXT,
+    NO_MOVEMENT,
+    NO_STREAM,
+    NO_TIME,
+    BadReplyError,
+    Failure,
+    Head,
+    Kind,
+)
+from daemon.classify.job import Orders
 from daemon.home.texts import shortened
-from learner.colours import Remark
-from learner.errors import VidwatchError
+from learner.cutting import Window
 from learner.motion import MOTION_FEATURES
 from learner.recording import LONGEST_TEXT
-from learner.safe_open import VideoError
 from learner.spec import ClipSpec
 from learner.video import DECODER, Clip
+from learner.window_plan import MOST_WINDOWS, WindowPlan
+from learner.windows import Long, Piece
 
-_HEAD = struct.Struct("<8sQBBHiIdqiBd32s")
-# Another one whenever what is sent changes: an upgrade may come while the daemon runs.
-_MAGIC = b"vwreply2"
-_NO_TIME = -(2**63)
-_NO_STREAM = -1
+_SECONDS = struct.Struct("<d")
+_PIECE = struct.Struct("<HB")  # how many windows, and whether they are the last ones
+# Its number, when it ends, how many frames were read, and its movement.
+_WINDOW = struct.Struct("<IdHd")
 _MOST_STREAMS = 1000  # FFmpeg opens no file with more
-_NO_MOVEMENT = -1.0
-# What was done to colours, by the number that is sent.
-_COLOURS: tuple[Remark | None, ...] = (None, "hdr", "nearest")
-_MOST_TEXT = 2000  # bytes
 _MOST_SHOWN = 1000  # characters
 
-
-class Kind(IntEnum):
-    """What a reply says."""
-
-    READY = 0
-    """The process is prepared. Its first reply, and never another one."""
-    CLIP = 1
-    HASH = 2
-    """The SHA-256 of a file, and nothing else."""
-    REFUSED = 3
-    """A `VidwatchError`."""
-    NOT_READ = 4
-    """An `OSError`."""
-    NO_MEMORY = 5
-    ERROR = 6
-    """Any other error."""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a file gave neither a clip nor a hash."""
-
-    kind: Kind
-    """One of the last four."""
-    text: str = ""
-    errno: int = 0
-    """Of an `OSError`; 0 if it has none."""
-    cut_short: bool = False
-    """As `VideoError.cut_short`."""
-
-    @classmethod
-    def of(cls, error: Exception) -> "Failure":
-        """The failure that an error in a decoder is."""
-        if isinstance(error, VidwatchError):
-            is_cut_short = isinstance(error, VideoError) and error.cut_short
-            return cls(Kind.REFUSED, str(error), cut_short=is_cut_short)
-        if isinstance(error, OSError):
-            number = error.errno if isinstance(error.errno, int) else 0
-            number = number if abs(number) < 2**31 else 0
-            return cls(Kind.NOT_READ, str(error.strerror or error), number)
-        if isinstance(error, MemoryError):
-            return cls(Kind.NO_MEMORY)
-        return cls(Kind.ERROR, f"{type(error).__name__}: {error}")
-
-
-class Head(NamedTuple):
-    """What a reply begins with. A field that its kind does not need has its default."""
-
-    token: int
-    """Of the job."""
-    kind: int
-    cut_short: int = 0
-    """0 or 1."""
-    length: int = 0
-    """Bytes of the text that follows."""
-    errno: int = 0
-    frames_read: int = 0
-    read_share: float = 0.0
-    recorded: int = _NO_TIME
-    """As `Clip.recorded`; `_NO_TIME` if that is not known."""
-    stream: int = _NO_STREAM
-    """As `Clip.stream`; `_NO_STREAM` if that is None."""
-    colours: int = 0
-    """As `Clip.colours`, by its place in `_COLOURS`."""
-    movement: float = _NO_MOVEMENT
-    """As `Clip.movement`; `_NO_MOVEMENT` if that is None."""
-    sha256: bytes = b""
-
-    def to_bytes(self) -> bytes:
-        """As it is sent."""
-        return _HEAD.pack(_MAGIC, *self)
-
-    @classmethod
-    def from_bytes(cls, data: bytes | bytearray) -> Self:
-        """A head that was sent.
-
-        Raises:
-            BadReplyError: it is none.
-        """
-        magic, *fields = _HEAD.unpack(data)
-        head = cls(*fields)
-        if magic != _MAGIC or head.kind not in list(Kind) or head.cut_short > 1:
-            raise BadReplyError
-        if head.length > (0 if head.kind in (Kind.READY, Kind.HASH) else _MOST_TEXT):
-            raise BadReplyError
-        is_failure = head.kind not in (Kind.READY, Kind.CLIP, Kind.HASH)
-        if not is_failure and (head.cut_short or head.errno):
-            raise BadReplyError
-        return head
-
-
-class BadReplyError(Exception):
-    """A decoder sent something else than a reply."""
+Reply = Clip | Long | Piece | str | Failure
+"""What a decoder sends of a file; a text is a SHA-256."""
 
 
 class _Pipe(Protocol):
     def write(self, data: Any, /) -> int | None: ...
 
 
-def send(pipe: _Pipe, token: int, reply: Clip | str | Failure | None) -> None:
+def send(pipe: _Pipe, token: int, reply: Reply | None) -> None:
     """Write a reply, in the decoder.
 
     Args:
@@ -148,22 +64,48 @@ def send(pipe: _Pipe, token: int, reply: Clip | str | Failure | None) -> None:
         _write(pipe, head.to_bytes() + text)
     elif isinstance(reply, str):
         _write(pipe, Head(token, Kind.HASH, sha256=bytes.fromhex(reply)).to_bytes())
+    elif isinstance(reply, Piece):
+        _send_piece(pipe, token, reply)
+    elif isinstance(reply, Long):
+        _send_head(pipe, token, Kind.LONG, reply)
+        _write(pipe, _SECONDS.pack(reply.seconds))
     else:
-        camera = _cut(reply.camera or "")
-        head = Head(
-            token,
-            Kind.CLIP,
-            length=len(camera),
-            frames_read=reply.frames_read,
-            read_share=reply.read_share,
-            recorded=_NO_TIME if reply.recorded is None else reply.recorded,
-            stream=_NO_STREAM if reply.stream is None else reply.stream,
-            colours=_COLOURS.index(reply.colours),
-            movement=_NO_MOVEMENT if reply.movement is None else reply.movement,
-            sha256=bytes.fromhex(reply.sha256),
-        )
-        _write(pipe, head.to_bytes() + camera)
+        _send_head(pipe, token, Kind.CLIP, reply, reply.frames_read, reply.movement)
         send_arrays(pipe, reply)
+
+
+def _send_head(
+    pipe: _Pipe,
+    token: int,
+    kind: Kind,
+    reply: Clip | Long,
+    frames_read: int = 0,
+    movement: float | None = None,
+) -> None:
+    """Write what a clip and a long video have in common, and two numbers of a clip."""
+    camera = _cut(reply.camera or "")
+    head = Head(
+        token,
+        kind,
+        length=len(camera),
+        frames_read=frames_read,
+        read_share=reply.read_share,
+        recorded=NO_TIME if reply.recorded is None else reply.recorded,
+        stream=NO_STREAM if reply.stream is None else reply.stream,
+        colours=COLOURS.index(reply.colours),
+        movement=NO_MOVEMENT if movement is None else movement,
+        sha256=bytes.fromhex(reply.sha256),
+    )
+    _write(pipe, head.to_bytes() + camera)
+
+
+def _send_piece(pipe: _Pipe, token: int, piece: Piece) -> None:
+    head = Head(token, Kind.PIECE).to_bytes()
+    _write(pipe, head + _PIECE.pack(len(piece.windows), piece.is_last))
+    for window in piece.windows:
+        movement = NO_MOVEMENT if window.movement is None else window.movement
+        _write(pipe, _WINDOW.pack(window.number, window.end, window.frames_read, movement))
+        send_arrays(pipe, window)
 
 
 def send_arrays(pipe: _Pipe, clip: Clip) -> None:
@@ -174,41 +116,43 @@ def send_arrays(pipe: _Pipe, clip: Clip) -> None:
 
 
 def receive(
-    read: Callable[[memoryview], None], token: int, spec: ClipSpec
-) -> Clip | str | Failure | None:
+    read: Callable[[memoryview], None], token: int, orders: Orders, first: int = 0
+) -> Reply | None:
     """The next reply of a decoder; a text is a SHA-256. None says that it is ready.
 
     Args:
         read: Fills a buffer with the next bytes.
         token: Of the job that was given: a reply to another one does not count.
-        spec: Which frames were asked for. No reply is larger than it says.
+        orders: Which frames were asked for, and which windows. No reply is larger than they say.
+        first: The first window that was asked for.
 
     Raises:
         BadReplyError: it is none.
     """
-    data = bytearray(_HEAD.size)
-    read(memoryview(data))
-    head = Head.from_bytes(data)
+    head = Head.from_bytes(_received(read, HEAD_SIZE))
+    spec = orders.spec
     if head.token != token:
         raise BadReplyError
     if head.kind == Kind.READY:
         return None
     if head.kind == Kind.HASH:
         return head.sha256.hex()
-    text = bytearray(head.length)
-    read(memoryview(text))
+    if head.kind == Kind.PIECE:
+        return _receive_piece(read, spec, orders.windows, first)
+    text = _received(read, head.length)
     shown = shortened(text.decode("utf-8", "replace"), _MOST_SHOWN)
-    if head.kind != Kind.CLIP:
+    camera = shown[:LONGEST_TEXT] or None
+    if head.kind in FAILURES:
         return Failure(
             Kind(head.kind), shown or "no reason given", head.errno, bool(head.cut_short)
         )
-    is_count = 1 <= head.frames_read <= spec.frames
     is_share = 0 < head.read_share <= 1  # not if it is no number
-    is_stream = _NO_STREAM <= head.stream < _MOST_STREAMS
-    is_movement = head.movement == _NO_MOVEMENT or 0 <= head.movement <= 1
-    if not (is_count and is_share and is_stream and is_movement):
+    is_stream = NO_STREAM <= head.stream < _MOST_STREAMS
+    if not is_share or not is_stream or head.colours >= len(COLOURS):
         raise BadReplyError
-    if head.colours >= len(_COLOURS):
+    if head.kind == Kind.LONG:
+        return _receive_long(read, head, camera, orders)
+    if not 1 <= head.frames_read <= spec.frames:
         raise BadReplyError
     frames, motion = _receive_arrays(read, spec)
     return Clip(
@@ -219,12 +163,81 @@ def receive(
         sha256=head.sha256.hex(),
         read_share=head.read_share,
         motion=motion,
-        recorded=None if head.recorded == _NO_TIME else head.recorded,
-        camera=shown[:LONGEST_TEXT] or None,
-        stream=None if head.stream == _NO_STREAM else head.stream,
-        colours=_COLOURS[head.colours],
-        movement=None if head.movement == _NO_MOVEMENT else head.movement,
+        recorded=_recorded(head),
+        camera=camera,
+        stream=None if head.stream == NO_STREAM else head.stream,
+        colours=COLOURS[head.colours],
+        movement=_movement(head.movement),
     )
+
+
+def _receive_long(
+    read: Callable[[memoryview], None], head: Head, camera: str | None, orders: Orders
+) -> Long:
+    (seconds,) = _SECONDS.unpack(_received(read, _SECONDS.size))
+    if orders.windows is None or not orders.windows_from < seconds < np.inf:
+        raise BadReplyError
+    return Long(
+        head.sha256.hex(),
+        seconds,
+        orders.spec.frames,
+        head.read_share,
+        _recorded(head),
+        camera,
+        stream=None if head.stream == NO_STREAM else head.stream,
+        colours=COLOURS[head.colours],
+    )
+
+
+def _recorded(head: Head) -> int | None:
+    return None if head.recorded == NO_TIME else head.recorded
+
+
+def _movement(sent: float) -> float | None:
+    if sent == NO_MOVEMENT:
+        return None
+    if not 0 <= sent <= 1:  # also if it is no number
+        raise BadReplyError
+    return sent
+
+
+def _receive_piece(
+    read: Callable[[memoryview], None], spec: ClipSpec, plan: WindowPlan | None, first: int
+) -> Piece:
+    count, is_last = _PIECE.unpack(_received(read, _PIECE.size))
+    if plan is None or is_last > 1 or count > plan.at_once or (not count and not is_last):
+        raise BadReplyError
+    windows: list[Window] = []
+    for _ in range(count):
+        number, end, frames_read, movement = _WINDOW.unpack(_received(read, _WINDOW.size))
+        least = windows[-1].number + 1 if windows else first
+        start = float(plan.begin(number))
+        longest = plan.seconds + plan.step
+        is_number = least <= number < MOST_WINDOWS
+        # Also if the end is no number.
+        if not is_number or not 0 <= end - start <= longest or not 1 <= frames_read <= spec.frames:
+            raise BadReplyError
+        frames, motion = _receive_arrays(read, spec)
+        window = Window(
+            frames,
+            frames_asked=spec.frames,
+            frames_read=frames_read,
+            decoder=DECODER,
+            sha256="",
+            motion=motion,
+            movement=_movement(movement),
+            number=number,
+            start=start,
+            end=end,
+        )
+        windows.append(window)
+    return Piece(tuple(windows), bool(is_last))
+
+
+def _received(read: Callable[[memoryview], None], size: int) -> bytearray:
+    data = bytearray(size)
+    read(memoryview(data))
+    return data
 
 
 def _receive_arrays(
@@ -249,4 +262,4 @@ def _write(pipe: _Pipe, data: Any) -> None:
 
 def _cut(text: str) -> bytes:
     """The text in UTF-8; not all of a very long one."""
-    return text.encode("utf-8", "backslashreplace")[:_MOST_TEXT]
+    return text.encode("utf-8", "backslashreplace")[:MOST_TEXT]

@@ -1,6 +1,6 @@
 """Has a later model predict earlier videos. Its predictions stand beside the first ones.
 
-No file is moved.
+No file is moved. A video that has windows gets windows of this model, too.
 """
 
 import os
@@ -10,12 +10,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, and_, exists, select
+from sqlalchemy import Engine, and_, case, exists, select
 
 from daemon.classify.predictor import model_prediction
 from daemon.database.expressions import that_counts
 from daemon.database.predictions import Predictions
-from daemon.database.tables import predictions, videos
+from daemon.database.records import WindowPrediction
+from daemon.database.tables import predictions, videos, windows
 from daemon.home import settings
 from daemon.home.folder import Home
 from daemon.training.decisions import Decisions
@@ -23,7 +24,10 @@ from learner.cache import Cache
 from learner.classifier import Classifier
 from learner.dataset import LabelledClip, extract
 from learner.errors import VidwatchError
+from learner.files import sha256_of
 from learner.prediction import Prediction
+from learner.window_plan import WindowPlan
+from learner.windowed import PredictedWindow, joined, predict_windows
 
 BATCH = 64  # videos
 
@@ -67,6 +71,7 @@ def rescore(
     if name is None:
         raise VidwatchError("there is no champion yet; start the daemon first")
     loaded = settings.load(home.settings)
+    plan = loaded.window_plan
     model = Classifier.load(home.model_or_starter(name), device or loaded.device, loaded.reading)
     recorded = Predictions(engine)
     model_id = recorded.register_model(
@@ -77,9 +82,14 @@ def rescore(
     changed = 0
     for first in range(0, len(rows), BATCH):
         batch = rows[first : first + BATCH]
-        new = _predict(batch, model, cache)
+        new = _predict([row for row in batch if not (plan and row.is_long)], model, cache)
+        of_windows: list[WindowPrediction] = []
+        for row in batch:
+            if plan and row.is_long and (found := _in_windows(row, model, plan)):
+                new[row.id] = joined(model, found).prediction
+                of_windows += [_window(row.id, model_id, one) for one in found]
         later = {video_id: model_prediction(model_id, found) for video_id, found in new.items()}
-        recorded.rescore(later, now)
+        recorded.rescore(later, now, of_windows)
         predicted += len(new)
         for row in batch:
             if row.id in new and new[row.id].class_name != row.predicted:
@@ -95,7 +105,9 @@ def _not_predicted_by(engine: Engine, model_id: int) -> Sequence[Any]:
     is_predicted = exists().where(of_video, by_model.c.model_id == model_id)
     first = and_(predictions.c.video_id == videos.c.id, that_counts())
     predicted = predictions.c["class"].label("predicted")
-    query = select(videos.c.id, videos.c.path, videos.c.sha256, predicted)
+    has_windows = exists().where(windows.c.video_id == videos.c.id)
+    is_long = case((has_windows, True), else_=False).label("is_long")
+    query = select(videos.c.id, videos.c.path, videos.c.sha256, predicted, is_long)
     query = query.join(predictions, first).where(~is_predicted).order_by(videos.c.id)
     with engine.begin() as connection:
         return connection.execute(query).all()
@@ -113,3 +125,27 @@ def _predict(rows: Sequence[Any], model: Classifier, cache: Cache) -> dict[int, 
     found = model.judge(samples.tensor())
     by_content = {clip.sha256: one for clip, one in zip(samples.clips, found, strict=True)}
     return {row.id: by_content[row.sha256] for row in rows if row.sha256 in by_content}
+
+
+def _in_windows(row: Any, model: Classifier, plan: WindowPlan) -> list[PredictedWindow]:
+    """The windows of a video; none if its file is gone, is another one now, or cannot be read."""
+    path = os.fsdecode(row.path)
+    try:
+        if sha256_of(row.path, follow_links=False) != row.sha256:
+            return []
+        return list(predict_windows(model, path, plan))
+    except (OSError, VidwatchError):
+        return []
+
+
+def _window(video_id: int, model_id: int, found: PredictedWindow) -> WindowPrediction:
+    return WindowPrediction(
+        video_id=video_id,
+        number=found.number,
+        start=found.start,
+        end=found.end,
+        prediction=model_prediction(model_id, found.prediction),
+        frames_read=found.frames_read,
+        movement=found.movement,
+        unsure=None if found.prediction.known else "unknown",
+    )

@@ -22,10 +22,15 @@ from daemon.cli.shared import (
 )
 from daemon.home.texts import familiarity_in_words, printable
 from learner.errors import VidwatchError
+from learner.window_plan import WindowPlan
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from learner.classifier import Classifier
     from learner.evaluate import Unknowns
-    from learner.prediction import Prediction
+    from learner.prediction import Classified, Prediction, Unread
+    from learner.windowed import PredictedWindow
 
 app = typer.Typer()
 
@@ -40,6 +45,14 @@ def classify(
     logits: Annotated[
         bool, typer.Option("--logits", help="Print the class and the logits of all classes.")
     ] = False,
+    windows: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SECONDS[/STEP]",
+            help="Cut each video into windows of so many seconds, one every STEP seconds, and "
+            "predict each; the video's own prediction is drawn from them.",
+        ),
+    ] = None,
 ) -> None:
     """Classify video files, without daemon or database.
 
@@ -49,16 +62,23 @@ def classify(
         raise VidwatchError("classify: --json has the logits already; leave --logits out")
     from learner.prediction import Unread
     from learner.process import keep_freed_memory
+    from learner.windowed import PredictedWindow
 
+    plan = None if windows is None else WindowPlan.parse(windows)
     keep_freed_memory()
     has_unread = False
     classifier = load_model(context.obj, model, device)
     if not as_json:
         print(f"model {printable(classifier.name)}", file=sys.stderr)
-    for result in classifier.results(files):
+    results = classifier.results(files) if plan is None else _in_windows(classifier, files, plan)
+    for result in results:
         if isinstance(result, Unread):
             has_unread = True
             print(f"{printable(result.file)}: {result.error}", file=sys.stderr)
+        elif isinstance(result, PredictedWindow) and not as_json:
+            line = _logits(result.prediction) if logits else _described(result.prediction)
+            span = f"{_clock(result.start)}-{_clock(result.end)}"
+            print(f"{printable(result.file)} {span}: {line}", flush=True)
         elif as_json:
             print(json.dumps(result.to_json()), flush=True)
         else:
@@ -66,6 +86,33 @@ def classify(
             print(f"{printable(result.file)}: {line}", flush=True)
     if has_unread:
         raise typer.Exit(1)
+
+
+def _in_windows(
+    classifier: "Classifier", files: list[str], plan: WindowPlan
+) -> "Iterator[PredictedWindow | Classified | Unread]":
+    """The windows of each file, as they come, then the file's own prediction."""
+    from learner.prediction import Unread
+    from learner.windowed import joined, predict_windows
+
+    for file in files:
+        found = []
+        try:
+            for window in predict_windows(classifier, file, plan):
+                found.append(window)
+                yield window
+            yield joined(classifier, found)
+        except OSError as error:
+            yield Unread(file, f"cannot be read ({error.strerror})")
+        except VidwatchError as error:
+            yield Unread(file, str(error))
+
+
+def _clock(seconds: float) -> str:
+    """A time in a video: hours, minutes, seconds, and tenths if there are any."""
+    tenths = round(10 * seconds)
+    text = f"{tenths // 36000}:{tenths // 600 % 60:02}:{tenths // 10 % 60:02}"
+    return f"{text}.{tenths % 10}" if tenths % 10 else text
 
 
 def _described(prediction: "Prediction") -> str:

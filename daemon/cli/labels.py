@@ -42,14 +42,28 @@ def label(
         bool,
         typer.Option("--new-class", help="A name that is nearly another class's is a new class."),
     ] = False,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", metavar="TIME", help="Label a part alone: its begin, such as 1:15."),
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", metavar="TIME", help="The end of the part, such as 2:30.")
+    ] = None,
 ) -> None:
-    """Label videos with their class, so that the model can learn from them."""
+    """Label videos with their class, so that the model can learn from them.
+
+    With --from and --to, label a part of a long video. This moves no file.
+    """
     from daemon.labels.classes import DidYouMeanError
 
     words = videos or []
     _require_arguments(words, accept=accept, undo=undo, csv=csv)
+    is_of_part = _require_part(words, start, end, accept=accept, undo=undo, csv=csv)
     home: Home = context.obj
     try:
+        if start and end and is_of_part:
+            print(_label_part(home, words, (start, end), undo=undo, new_class=new_class))
+            return
         if csv:
             count = _import(home, csv, new_class=new_class)
         elif accept or undo:
@@ -72,6 +86,48 @@ def _require_arguments(words: Sequence[str], *, accept: bool, undo: bool, csv: P
     if not csv and len(words) < needed:
         hint = "or --accept, --undo or --csv FILE"
         raise VidwatchError(f"label: give videos, and then the class; {hint}")
+
+
+def _require_part(
+    words: Sequence[str],
+    start: str | None,
+    end: str | None,
+    *,
+    accept: bool,
+    undo: bool,
+    csv: Path | None,
+) -> bool:
+    """Whether a part is to be labelled; checks that all that this needs is given."""
+    if start is None and end is None:
+        return False
+    if not start or not end:
+        raise VidwatchError("label: give both --from and --to, or neither")
+    if accept or csv:
+        raise VidwatchError("label: a part is given a class; leave --accept and --csv out")
+    if len(words) != (1 if undo else 2):
+        raise VidwatchError("label: with --from and --to, give one video, and its class")
+    return True
+
+
+def _label_part(
+    home: Home, words: Sequence[str], times: tuple[str, str], *, undo: bool, new_class: bool
+) -> str:
+    """Label a part of a video, or take its label back; gives what was done, for the person."""
+    from daemon.home.texts import printable
+    from daemon.labels.labels import Origin, current_user
+    from daemon.labels.lookup import find_videos
+    from daemon.labels.parts import Part, PartLabels, parse_time
+
+    part = Part(*map(parse_time, times))
+    origin = Origin("command", current_user(), now())
+    with database(home) as engine:
+        (video,) = find_videos(words[:1], Path(), engine)
+        labels_of_parts = PartLabels(engine)
+        if undo:
+            done = labels_of_parts.undo(video, part, origin)
+            return f"{done.part}: label {printable(done.class_name)} taken back"
+        done = labels_of_parts.add(video, part, words[1], origin, new_class=new_class)
+        return f"{done.part}: labelled {printable(done.class_name)}"
 
 
 def _label(home: Home, words: Sequence[str], class_name: str, *, new_class: bool) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine, bindparam, or_, select, update
 
 from daemon.database.expressions import own_group, stands, that_counts
-from daemon.database.tables import PREDICTED, labels, predictions, videos
+from daemon.database.tables import PREDICTED, labels, part_labels, predictions, videos
 from daemon.home.folders import Folders
 from daemon.home.identity import identify
 from learner import files
@@ -153,6 +153,8 @@ def take_place(connection: Connection, first: int, new: int) -> None:
     by_folder = of_first.where(labels.c.source == "folder")
     connection.execute(by_folder.values(source="moved"))
     connection.execute(of_first.values(video_id=new))
+    of_parts = update(part_labels).where(part_labels.c.video_id == first)
+    connection.execute(of_parts.values(video_id=new))
 
 
 def hand_label_over(connection: Connection, copy: int, original: int, folders: Folders) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy import (
     select,
 )
 
-from daemon.database.tables import class_names, labels, predictions, videos
+from daemon.database.tables import class_names, labels, part_labels, predictions, videos
 
 
 def that_counts(prediction: FromClause = predictions) -> ColumnElement[bool]:
@@ -35,6 +35,13 @@ def stands(label: FromClause = labels) -> ColumnElement[bool]:
     later = labels.alias()
     taken_back = select(later.c.id).where(later.c.takes_back == label.c.id).exists()
     return and_(label.c.verdict != "withdrawn", not_(taken_back))
+
+
+def part_stands(label: FromClause = part_labels) -> ColumnElement[bool]:
+    """Whether a row of the labels of parts is a label, and nobody has taken it back."""
+    withdrawal = part_labels.alias()
+    taken_back = select(withdrawal.c.id).where(withdrawal.c.takes_back == label.c.id).exists()
+    return and_(label.c.takes_back.is_(None), not_(taken_back))
 
 
 def content_of_video() -> ColumnElement[int]:

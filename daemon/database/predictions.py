@@ -20,8 +20,15 @@ from daemon.database.connection import new_id
 from daemon.database.contents import First, firsts_in, hand_label_over, take_place
 from daemon.database.expressions import is_stated, own_group, stands, that_counts
 from daemon.database.places import Label, Places, new_names
-from daemon.database.records import FREED, Copy, ModelPrediction, VideoPrediction
+from daemon.database.records import (
+    FREED,
+    Copy,
+    ModelPrediction,
+    VideoPrediction,
+    WindowPrediction,
+)
 from daemon.database.tables import labels, models, predictions, videos
+from daemon.database.windows import add_windows, forget_windows
 from daemon.home.folders import Folders
 from learner.likeness import COMPARED, alike
 
@@ -105,6 +112,8 @@ class Predictions:
             ]
             recent = self._find_groups(connection, without_group)
             _hand_labels_over(connection, batch, originals, folders)
+            if originals:
+                forget_windows(connection, originals)
         self._recent = recent  # only now is it committed
         return recorded
 
@@ -195,8 +204,16 @@ class Predictions:
         _for_each(connection, _CHANGE_VIDEO, changes)
         return recent
 
-    def rescore(self, later: Mapping[int, ModelPrediction], now: datetime) -> None:
-        """Write what a later model predicts beside the first predictions, by the videos' ids."""
+    def rescore(
+        self,
+        later: Mapping[int, ModelPrediction],
+        now: datetime,
+        of_windows: Sequence[WindowPrediction] = (),
+    ) -> None:
+        """Write what a later model predicts beside the first predictions, by the videos' ids.
+
+        `of_windows` are the predictions of the windows of those videos that have any.
+        """
         with self._begin() as connection:
             for video_id, prediction in later.items():
                 of_video = select(predictions).where(predictions.c.video_id == video_id)
@@ -206,7 +223,9 @@ class Predictions:
                 first = connection.execute(of_video.where(that_counts())).mappings().one()
                 row = {"video_id": video_id, "kind": "rescored", "created_at": now}
                 row |= {name: first[name] for name in READ}
-                connection.execute(insert(predictions).values(**row, **_columns(prediction)))
+                connection.execute(insert(predictions).values(**row, **prediction.columns()))
+                own = [window for window in of_windows if window.video_id == video_id]
+                add_windows(connection, own, now)
 
 
 # Built once: they run for each batch, and building one takes longer than running it.
@@ -309,13 +328,7 @@ def _rows(found: VideoPrediction, now: datetime) -> list[dict[str, Any]]:
     """The rows of a video's prediction, and of the challenger's in its shadow."""
     common = {"video_id": found.video_id, "created_at": now}
     common |= {name: getattr(found, name) for name in READ}
-    row = {**common, **_columns(found.prediction), "kind": "answer", "doubt": found.unsure}
+    row = {**common, **found.prediction.columns(), "kind": "answer", "doubt": found.unsure}
     if found.shadow is None or found.shadow.model_id == found.prediction.model_id:
         return [row]
-    return [row, {**common, **_columns(found.shadow), "kind": "shadow", "doubt": None}]
-
-
-def _columns(prediction: ModelPrediction) -> dict[str, Any]:
-    columns = dict(vars(prediction))
-    columns["class"] = columns.pop("class_name")
-    return columns
+    return [row, {**common, **found.shadow.columns(), "kind": "shadow", "doubt": None}]

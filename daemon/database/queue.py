@@ -25,6 +25,7 @@ from daemon.database.filed import note_move
 from daemon.database.files import RESTING, Row, other_names, rests
 from daemon.database.records import FREED, Claimed, Move, Moved
 from daemon.database.tables import videos
+from daemon.database.windows import forget_windows
 from daemon.home.clock import latest
 from daemon.home.folders import Found
 from daemon.home.identity import Identity
@@ -176,9 +177,9 @@ class Queue:
         """The file that this video waited for did not come back."""
         waiting = update(videos).where(videos.c.id == video_id, videos.c.state == "waiting")
         with self._begin() as connection:
-            connection.execute(
-                waiting.values(state="failed", error=error, finished_at=now, **FREED)
-            )
+            failed = waiting.values(state="failed", error=error, finished_at=now, **FREED)
+            if connection.execute(failed).rowcount:
+                forget_windows(connection, [video_id])
 
     def postpone(self, ids: Iterable[int], trouble: str, now: datetime) -> None:
         """Temporary trouble prevents a prediction: try again, after a pause that grows."""
@@ -230,7 +231,8 @@ class Queue:
         change = {"state": "failed", "error": error, "destination": destination, **FREED}
         with self._begin() as connection:
             this = update(videos).where(videos.c.id == video_id, unpredicted)
-            connection.execute(this.values(**change))
+            if connection.execute(this.values(**change)).rowcount:
+                forget_windows(connection, [video_id])
 
     def moves(self, now: datetime) -> list[Move]:
         """Take the files into hand that are to be moved now.

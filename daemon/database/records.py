@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from daemon.home.identity import Identity, Version
 from learner.recording import NOT_KNOWN, Recorded
@@ -43,6 +44,34 @@ class ModelPrediction:
     logits: list[float]
     familiarity: float | None = None
     """The share of the model's known clips that look stranger; None if it cannot say."""
+
+    def columns(self) -> dict[str, Any]:
+        """As columns of a row."""
+        columns = dict(vars(self))
+        columns["class"] = columns.pop("class_name")
+        return columns
+
+
+@dataclass(frozen=True)
+class WindowPrediction:
+    """The prediction of one window of a long video."""
+
+    video_id: int
+    number: int
+    """Its place, from 0."""
+    start: float
+    """Seconds from the first picture of the video, as `end`."""
+    end: float
+    prediction: ModelPrediction
+    frames_read: int
+    """How many different frames were decoded."""
+    unsure: str | None = None
+    """Why the prediction is unsure: one of `tables.DOUBTS`. None if it is not."""
+    fingerprint: bytes | None = None
+    shadow: ModelPrediction | None = None
+    """What the challenger predicts for the same window."""
+    movement: float | None = None
+    """As `learner.movement.movement`."""
 
 
 @dataclass(frozen=True)

@@ -21,52 +21,20 @@ from sqlalchemy import (
 )
 
 from daemon.database.columns import NAMING, Utc, one_of
+from daemon.database.values import (
+    DECISIONS,
+    DOUBTS,
+    KINDS,
+    SIDES,
+    SOURCES,
+    TRAINING_STATES,
+    VERDICTS,
+)
+from daemon.database.values import PREDICTED as PREDICTED
+from daemon.database.values import STATES as STATES
 
 metadata = MetaData(naming_convention=NAMING)
 
-# A video is first `queued`, then `claimed` by a daemon, `classified` (it has a prediction), and
-# `filed` (its file was moved, too).
-# `waiting`: the file changed after it was queued, and has to become whole again.
-# `failed`: there is no prediction, and the column `error` says why.
-STATES = ("waiting", "queued", "claimed", "classified", "filed", "failed")
-# The states of videos that have a prediction.
-PREDICTED = ("classified", "filed")
-
-# `answer`: made when the clip came. It decides where the file goes, and is shown for the video.
-# `shadow`: by a challenger, on the same frames.
-# `rescored`: by a later model.
-KINDS = ("answer", "shadow", "rescored")
-
-# Why a prediction is unsure.
-# `probability`: it is below the threshold of its class.
-# `unknown`: the clip looks like none of the model's classes.
-DOUBTS = ("probability", "unknown")
-
-# What a person says of a video.
-# `labelled`: it is of this class.
-# `unsure`: the person cannot tell.
-# `withdrawn`: an earlier label is taken back.
-VERDICTS = ("labelled", "unsure", "withdrawn")
-
-# How a label was given.
-# `folder`: a file that was never seen before was put into a class folder.
-# `moved`: a file with a prediction was moved into a class folder.
-# `command`: by `vidwatch label`.
-# `accepted`: a person accepted the prediction.
-# `csv`: it was imported.
-# `page`: on the review page.
-SOURCES = ("folder", "moved", "command", "accepted", "csv", "page")
-
-SIDES = ("training", "holdout")
-
-# `stopped`: it ended because the daemon ended, for no reason of its own.
-TRAINING_STATES = ("asked", "training", "trained", "failed", "stopped")
-
-# `promoted`, `refused`, `undecided`: how a comparison of two models ended.
-# `set`: the model was set in vidwatch.toml.
-# `chosen`, `rolled back`: by command.
-# The challenger is the champion from its row on, unless that is `refused` or `undecided`.
-DECISIONS = ("promoted", "refused", "undecided", "set", "chosen", "rolled back")
 
 models = Table(
     "models",
@@ -220,6 +188,37 @@ predictions = Table(
     Index("ix_predictions_created_at", "created_at"),
 )
 
+# The windows of long videos, each with the prediction of a model. A video whose windows are all
+# here has its prediction in `predictions`, too: it is drawn from them.
+windows = Table(
+    "windows",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("video_id", Integer, ForeignKey("videos.id", ondelete="CASCADE"), nullable=False),
+    Column("model_id", Integer, ForeignKey("models.id"), nullable=False),
+    # Its place among the windows of the video, from 0. One without a frame has no row.
+    Column("number", Integer, nullable=False),
+    # In seconds from the first picture of the video.
+    Column("start_s", Float, nullable=False),
+    Column("end_s", Float, nullable=False),
+    # As in `predictions`.
+    Column("class", Text, nullable=False),
+    Column("class_index", Integer, nullable=False),
+    Column("probability", Float, nullable=False),
+    Column("logits", JSON, nullable=False),
+    Column("frames_read", Integer, nullable=False),
+    Column("doubt", Text),
+    Column("familiarity", Float),
+    # As in `videos`; the fingerprint only of the model that is in use.
+    Column("fingerprint", LargeBinary),
+    Column("movement", Float),
+    Column("created_at", Utc, nullable=False),
+    UniqueConstraint("video_id", "model_id", "number"),
+    CheckConstraint(one_of("doubt", DOUBTS), name="doubt"),
+    # To find videos by what is in them.
+    Index("ix_windows_class", "class", "video_id"),
+)
+
 
 # The newest label of a video counts, unless it is taken back. Older ones are kept.
 labels = Table(
@@ -244,6 +243,29 @@ labels = Table(
     CheckConstraint("(verdict = 'withdrawn') = (takes_back IS NOT NULL)", name="takes_back"),
 )
 
+
+# What people say of parts of long videos. A label of a part is none of its video: it moves no file,
+# and counts in no figure of accuracy. It counts unless it is taken back, or a newer one covers all
+# of its part.
+part_labels = Table(
+    "part_labels",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("video_id", Integer, ForeignKey("videos.id"), nullable=False, index=True),
+    # In seconds from the first picture of the video.
+    Column("start_s", Float, nullable=False),
+    Column("end_s", Float, nullable=False),
+    # NULL if it takes another one back.
+    Column("class", Text),
+    # As in `labels`.
+    Column("source", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("takes_back", Integer, ForeignKey("part_labels.id"), unique=True),
+    Column("created_at", Utc, nullable=False),
+    CheckConstraint(one_of("source", SOURCES), name="source"),
+    CheckConstraint("start_s < end_s", name="part"),
+    CheckConstraint("(class IS NULL) = (takes_back IS NOT NULL)", name="takes_back"),
+)
 
 # The classes that a person has renamed or merged. Models that know the old name keep it: what they
 # predict counts as the new class. Labels have the new name.
@@ -293,6 +315,8 @@ trainings = Table(
     Column("why", Text, nullable=False),
     # The newest label that it could use.
     Column("last_label", Integer, nullable=False),
+    # The newest label of a part that it could use.
+    Column("last_part_label", Integer, nullable=False, server_default="0"),
     # How far it is, for people.
     Column("progress", Text),
     # Why it failed, and where its log is.

@@ -21,6 +21,7 @@ from learner.classes import CLASS_NAME_RULE, is_class_name
 from learner.errors import VidwatchError
 from learner.groups import GROUP_PATTERN, compile_pattern
 from learner.spec import ReadOptions
+from learner.window_plan import WindowPlan
 
 
 def _valid_pattern(text: str) -> str:
@@ -41,6 +42,18 @@ def _valid_thresholds(thresholds: dict[str, float]) -> dict[str, float]:
 def _valid_ignore(patterns: tuple[str, ...]) -> tuple[str, ...]:
     compiled(patterns)
     return patterns
+
+
+def _valid_windows(text: str) -> str:
+    try:
+        _window_plan(text)
+    except VidwatchError as error:
+        raise ValueError(f"{error}; 'off' for none") from error
+    return text
+
+
+def _window_plan(text: str) -> WindowPlan | None:
+    return None if text in ("off", "") else WindowPlan.parse(text)
 
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -67,6 +80,8 @@ class Settings(BaseSettings):
     decode_gigabytes: Annotated[float, Field(ge=0.25, le=1000)] = 2.0
     exact_frames: bool = False
     min_read_share: Share = 0.5
+    windows: Annotated[str, AfterValidator(_valid_windows)] = "10"
+    windows_from_seconds: Annotated[float, Field(ge=1, le=1_000_000)] = 60.0
     unsure_below: Share = 0.5
     unsure_target: Share = 0.0
     thresholds: Annotated[dict[str, Share], AfterValidator(_valid_thresholds)] = {}
@@ -92,6 +107,11 @@ class Settings(BaseSettings):
     def reading(self) -> ReadOptions:
         """How clips are read for a prediction."""
         return ReadOptions(self.min_read_share, self.exact_frames)
+
+    @property
+    def window_plan(self) -> WindowPlan | None:
+        """How long videos are cut into windows; None if they are not."""
+        return _window_plan(self.windows)
 
     def folders(self, root: Path) -> Folders:
         """Where files belong in the home at `root`."""

@@ -1,5 +1,6 @@
 """Text for people, also of unknown origin."""
 
+import os
 from contextlib import suppress
 
 from daemon.home.identity import display_name
@@ -22,6 +23,11 @@ def shown(path: bytes) -> str:
     return printable(display_name(path))
 
 
+def shown_path(path: bytes) -> str:
+    """A path for people, as `printable`."""
+    return printable(os.fsdecode(path))
+
+
 def with_source(name: str, source: str | None) -> str:
     """The name of a video, with the folder of the inbox that it came from, if it is known."""
     return f"{source}/{name}" if source else name
@@ -34,6 +40,20 @@ def shortened(text: str, length: int = 120) -> str:
         return text
     half = (length - 1) // 2
     return f"{text[:half]}…{text[-half:]}"
+
+
+def clock(seconds: float) -> str:
+    """A time in a video, as h:mm:ss. Rounded down, so that it is never after the video's end."""
+    whole = int(seconds + 1e-6)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+
+
+def exact_clock(seconds: float) -> str:
+    """As `clock`, with the fraction of a second if there is one."""
+    milliseconds = round(1000 * seconds)
+    rest = milliseconds % 1000
+    fraction = f".{rest:03}".rstrip("0") if rest else ""
+    return f"{clock(milliseconds / 1000)}{fraction}"
 
 
 def familiarity_in_words(familiarity: float | None) -> str:

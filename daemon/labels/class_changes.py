@@ -5,7 +5,7 @@ as it was.
 """
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +18,7 @@ from daemon.database.tables import PREDICTED, class_names, labels, models, renam
 from daemon.home.folders import Folders
 from daemon.labels.classes import changed_names, labelled_classes, offered_classes
 from daemon.labels.labels import Label, move_to
+from daemon.labels.parts import give_again, labels_of_parts
 from daemon.labels.queries import find, newest
 from learner.classes import class_named, why_not_a_class
 from learner.errors import VidwatchError
@@ -31,7 +32,7 @@ class KnownClass:
 
     name: str
     labels: int
-    """How many clips have it as their newest label."""
+    """How many clips, and parts of long videos, have it as their newest label."""
     models: tuple[str, ...]
     """The models that know it, also by a former name."""
     former: tuple[str, ...]
@@ -93,6 +94,7 @@ class ClassChanges:
         if new is not None and (reason := why_not_a_class(new)):
             raise VidwatchError(f"class {new!r}: {reason}")
         n = self._change_labels(connection, old, new, now)
+        give_again(connection, old, new, self._who, now)
         self._note(connection, old, new, now)
         if new is not None:
             self._move_classified(connection, old, new)
@@ -192,7 +194,8 @@ def known_classes(connection: Connection) -> list[KnownClass]:
     changed = changed_names(connection)
     counts = newest().where(labels.c.verdict == "labelled").subquery()
     query = select(counts.c["class"], func.count()).group_by(counts.c["class"])
-    n_labels = {row[0]: row[1] for row in connection.execute(query)}
+    n_labels = Counter({row[0]: row[1] for row in connection.execute(query)})
+    n_labels.update(one.class_name for one in labels_of_parts(connection))
     of_models: dict[str, list[str]] = defaultdict(list)
     newest_first = select(models.c.name, models.c.classes).order_by(models.c.used_at.desc())
     for model, names in connection.execute(newest_first):
@@ -207,7 +210,7 @@ def known_classes(connection: Connection) -> list[KnownClass]:
     return [
         KnownClass(
             name=name,
-            labels=n_labels.get(name, 0),
+            labels=n_labels[name],
             models=tuple(dict.fromkeys(of_models[name])),
             former=tuple(former[name]),
             is_retired=name in retired,

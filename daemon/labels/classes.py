@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping
 
 from sqlalchemy import Connection, func, select
 
-from daemon.database.expressions import stands
-from daemon.database.tables import class_names, labels, models
+from daemon.database.expressions import part_stands, stands
+from daemon.database.tables import class_names, labels, models, part_labels
 from learner.catalogue import starter_classes
 from learner.classes import (
     class_named,
@@ -31,9 +31,10 @@ class DidYouMeanError(VidwatchError):
 
 
 def labelled_classes(connection: Connection) -> set[str]:
-    """The classes of all labels that nobody has taken back."""
+    """The classes of all labels that nobody has taken back, of videos and of their parts."""
     given = select(labels.c["class"]).where(labels.c.verdict == "labelled", stands()).distinct()
-    return set(connection.scalars(given))
+    of_parts = select(part_labels.c["class"]).where(part_stands()).distinct()
+    return {*connection.scalars(given), *connection.scalars(of_parts)}
 
 
 def starter_is_outgrown(connection: Connection) -> bool:

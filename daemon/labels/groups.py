@@ -7,16 +7,17 @@ import logging
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Engine, and_, bindparam, delete, select, update
+from sqlalchemy import Connection, Engine, and_, bindparam, delete, null, select, update
 
 from daemon.database.expressions import is_stated, that_counts
 from daemon.database.tables import groups, labels, predictions, videos
 from daemon.home.folder import Home
 from daemon.home.folders import group_at, sub_folder
 from daemon.home.identity import display_name
+from daemon.labels.parts import PartLabel, labels_of_parts
 from daemon.labels.queries import newest
 from learner import files
 from learner.groups import (
@@ -34,12 +35,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LabelledGroups:
-    """The groups of the predicted videos whose newest label is a class."""
+    """The groups of the predicted videos whose newest label is a class.
+
+    So, too, of those that have no such label, and parts of which have one.
+    """
 
     names: Mapping[int, str]
     """The group of each video, by its id."""
     classes: Mapping[int, str]
-    """The class of each video, by its id."""
+    """The class of each video, by its id; of those that have a label as a whole."""
+    parts: Sequence[PartLabel]
+    """The labels of parts of videos. A part is of the group of its video."""
     found: Grouping
     """How the groups were found."""
 
@@ -53,20 +59,30 @@ class LabelledGroups:
 
 
 def labelled_groups(connection: Connection) -> LabelledGroups:
-    """Find the groups of all labelled videos, as `vidwatch train` finds those of a folder."""
+    """Find the groups of all labelled videos, as `vidwatch train` finds those of a folder.
+
+    A video of which only parts have labels counts for the class of the first of these.
+    """
     label = newest().where(labels.c.verdict == "labelled").subquery()
     prediction = and_(predictions.c.video_id == videos.c.id, that_counts())
-    columns = ("id", "group", "fingerprint", "sha256", "mtime_ns")
-    query = (
-        select(label.c["class"].label("class_name"), *(videos.c[name] for name in columns))
-        .join(videos, videos.c.id == label.c.video_id)
-        .join(predictions, prediction)
-        .order_by(label.c.id)
+    names = ("id", "group", "fingerprint", "sha256", "mtime_ns")
+    columns = [videos.c[name] for name in names]
+    query = select(label.c["class"].label("class_name"), *columns).join(
+        videos, videos.c.id == label.c.video_id
     )
-    rows = connection.execute(query).all()
+    rows = list(connection.execute(query.join(predictions, prediction).order_by(label.c.id)))
+    classes = {row.id: row.class_name for row in rows}
+    parts = labels_of_parts(connection)
+    of_parts: dict[int, str] = {}
+    for part in parts:
+        of_parts.setdefault(part.video_id, part.class_name)
+    without = [video for video in of_parts if video not in classes]
+    if without:
+        query = select(null().label("class_name"), *columns).join(predictions, prediction)
+        rows += connection.execute(query.where(videos.c.id.in_(without)).order_by(videos.c.id))
     clips = [
         ClipFacts(
-            label=row.class_name,
+            label=row.class_name or of_parts[row.id],
             own=str(row.id),
             content=row.sha256,
             stated=row.group if is_stated(row.group) else None,
@@ -78,7 +94,8 @@ def labelled_groups(connection: Connection) -> LabelledGroups:
     found = find_groups(clips)
     return LabelledGroups(
         names={row.id: group for row, group in zip(rows, found.groups, strict=True)},
-        classes={row.id: row.class_name for row in rows},
+        classes=classes,
+        parts=parts,
         found=found,
     )
 

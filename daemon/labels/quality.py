@@ -20,10 +20,10 @@ from daemon.database.expressions import (
     shown_name,
     stands,
 )
-from daemon.database.tables import groups, labels, videos
+from daemon.database.tables import labels, videos
 from daemon.home.folders import Folders
-from daemon.labels.enough import what_is_missing
-from daemon.labels.groups import labelled_groups
+from daemon.labels.balance import Balance, balance, labelled_parts, sides_of_groups
+from daemon.labels.groups import LabelledGroups, labelled_groups
 from daemon.labels.label_errors import HeldOut, find_label_errors, newest_held_out
 from learner.classes import normal_name
 from learner.groups import is_found_by_likeness, is_guessed
@@ -58,25 +58,14 @@ class LabelledContent:
     """All its labels that nobody has taken back, the newest last."""
 
     @property
+    def source(self) -> str:
+        """How the newest label was given."""
+        return self.given[-1].source
+
+    @property
     def is_settled(self) -> bool:
         """Whether the newest label was given twice in a row."""
         return len(self.given) > 1 and self.given[-2].class_name == self.class_name
-
-
-@dataclass(frozen=True)
-class Balance:
-    """How many labelled clips a class has."""
-
-    class_name: str
-    clips: int
-    groups: int
-    holdout: int
-    """How many of the clips judge new models."""
-    holdout_groups: int
-    sources: dict[str, int]
-    """How many labels came from each source."""
-    short: str | None
-    """What the class lacks before a model can learn it; None if it has enough."""
 
 
 @dataclass(frozen=True)
@@ -138,10 +127,11 @@ def examine(connection: Connection, folders: Folders, models: Path, min_clips: i
     Raises:
         VidwatchError: a file that a training left in `models` is damaged.
     """
-    clips = labelled_contents(connection)
+    grouped = labelled_groups(connection)
+    clips = labelled_contents(connection, grouped)
     held_out = newest_held_out(models)
     return LabelQuality(
-        balance=balance(clips, min_clips),
+        balance=balance(clips, min_clips, labelled_parts(connection, grouped)),
         judge=held_out.model if held_out else None,
         doubted=likely_errors(clips, held_out) if held_out else [],
         two_ways=labelled_two_ways(clips, _class_folders(connection, folders)),
@@ -149,10 +139,15 @@ def examine(connection: Connection, folders: Folders, models: Path, min_clips: i
     )
 
 
-def labelled_contents(connection: Connection) -> list[LabelledContent]:
-    """The contents whose newest label is a class, by the ids of their first videos."""
-    sides = {row.name: row.side for row in connection.execute(select(groups))}
-    names = labelled_groups(connection).names
+def labelled_contents(
+    connection: Connection, grouped: LabelledGroups | None = None
+) -> list[LabelledContent]:
+    """The contents whose newest label is a class, by the ids of their first videos.
+
+    `grouped` are their groups, if these were found already.
+    """
+    sides = sides_of_groups(connection)
+    names = (grouped or labelled_groups(connection)).names
     of_content = (videos.c.id, shown_name(), videos.c.sha256, videos.c.group, labels.c.verdict)
     # The time as text: to make a million datetimes takes seconds, and they are only compared.
     at = cast(labels.c.created_at, String)
@@ -172,33 +167,6 @@ def labelled_contents(connection: Connection) -> list[LabelledContent]:
         side = sides.get(group) or sides.get(own_group(video))
         found.append(LabelledContent(video, name, sha256, group, side, class_name, given))
     return found
-
-
-def balance(clips: Sequence[LabelledContent], min_clips: int) -> list[Balance]:
-    """How many clips each class has, in alphabetical order."""
-    by_class = defaultdict(list)
-    for clip in clips:
-        by_class[clip.class_name].append(clip)
-    return [_balance(name, by_class[name], min_clips) for name in sorted(by_class)]
-
-
-def _balance(name: str, clips: Sequence[LabelledContent], min_clips: int) -> Balance:
-    holdout = [clip for clip in clips if clip.side == "holdout"]
-    training = [clip for clip in clips if clip.side != "holdout"]
-    sources = Counter(clip.given[-1].source for clip in clips)
-    return Balance(
-        class_name=name,
-        clips=len(clips),
-        groups=_count_groups(clips),
-        holdout=len(holdout),
-        holdout_groups=_count_groups(holdout),
-        sources=dict(sources.most_common()),
-        short=what_is_missing(len(training), _count_groups(training), min_clips),
-    )
-
-
-def _count_groups(clips: Sequence[LabelledContent]) -> int:
-    return len({clip.group for clip in clips})
 
 
 def likely_errors(clips: Sequence[LabelledContent], held_out: HeldOut) -> list[LikelyError]:

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, func, select, update
 from daemon.database.connection import opened
 from daemon.database.expressions import content_of_video
 from daemon.database.files import in_its_place, other_names, predicted_row, unexplained
-from daemon.database.tables import labels, videos
+from daemon.database.tables import labels, part_labels, videos
 from daemon.home import settings
 from daemon.home.folder import Home
 from daemon.home.folders import Folders, Found, files_below, group_at
@@ -24,6 +24,7 @@ from daemon.home.settings import load_left_alone
 from daemon.home.sidecars import Sidecars, is_sidecar
 from daemon.labels.class_folders import ClassFolders
 from daemon.labels.labels import newest_label
+from daemon.labels.parts import counting
 from daemon.labels.queries import newest
 from learner.errors import VidwatchError
 
@@ -83,16 +84,29 @@ def note_labels(engine: Engine, home: Home, pattern: re.Pattern[str]) -> int:
 
 
 def count_lost_labels(kept: Path | None, engine: Engine) -> int | None:
-    """How many labels of the database before have no file any more that has the same label now."""
+    """How many labels of the database before have no file any more that has the same label now.
+
+    Labels of parts have no file: they are lost if the database does not have them now.
+    """
     if kept is None:
         return None
     try:
         with opened(kept, read_only=True) as engine_before:
             before = _labelled_files(engine_before)
+            parts_before = _labelled_parts(engine_before)
     except VidwatchError:  # damaged, or of an older vidwatch
         return None
     now_labelled = set[Any]().union(*_labelled_files(engine))
-    return sum(1 for files in before if not files & now_labelled)
+    lost = sum(1 for files in before if not files & now_labelled)
+    return lost + len(parts_before - _labelled_parts(engine))
+
+
+def _labelled_parts(engine: Engine) -> set[tuple[Any, ...]]:
+    """The content, the times and the class of each label of a part that counts."""
+    names = ("start_s", "end_s", "class")
+    query = select(videos.c.sha256, *(part_labels.c[name] for name in names)).join(part_labels)
+    with engine.begin() as connection:
+        return {tuple(row) for row in connection.execute(query.where(counting()))}
 
 
 def _follow(engine: Engine, folders: Folders, files: Sequence[Found]) -> tuple[list[Found], int]:

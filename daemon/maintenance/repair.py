@@ -12,6 +12,7 @@ from daemon.database.files import in_its_place
 from daemon.database.queue import Queue
 from daemon.database.records import FREED
 from daemon.database.tables import predictions, videos
+from daemon.database.windows import forget_windows
 from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.folders import Found
@@ -69,6 +70,7 @@ class Repair:
         with self._writer.begin() as connection:
             # A model predicts a video once: what is left of a prediction would be in the way.
             connection.execute(delete(predictions).where(predictions.c.video_id == row.id))
+            forget_windows(connection, [row.id])
             _change(connection, row, **queued, **placed._asdict())
         self._follow(place, path)
 

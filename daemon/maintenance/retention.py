@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 
 from daemon.database.expressions import lies_below, that_counts
-from daemon.database.tables import labels, predictions, videos
+from daemon.database.tables import labels, part_labels, predictions, videos
 from daemon.home.folder import Home
 from daemon.home.settings import Settings
 from daemon.labels.queries import came_labelled
@@ -220,10 +220,11 @@ class Retention:
 
 
 def _may_go() -> ColumnElement[bool]:
-    """Whether a video may go, by its row alone: it is done, and has no label."""
+    """Whether a video may go, by its row alone: it is done, and nothing of it is labelled."""
     label = select(labels.c.id).where(labels.c.video_id == videos.c.id)
+    of_part = select(part_labels.c.id).where(part_labels.c.video_id == videos.c.id)
     is_done = and_(videos.c.finished_at.is_not(None), videos.c.destination.is_(None))
-    return and_(is_done, not_(label.exists()))
+    return and_(is_done, not_(label.exists()), not_(of_part.exists()))
 
 
 def _near_labels(connection: Connection, below: int) -> set[int]:

@@ -6,7 +6,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from daemon.home.texts import printable
-from daemon.labels.quality import Balance, DoubtfulLabel, LabelQuality
+from daemon.labels.balance import Balance
+from daemon.labels.quality import DoubtfulLabel, LabelQuality
 from daemon.labels.still import StillVideo
 from daemon.report.fitting import Column, FittingTable
 from daemon.report.next_training import Suggestion
@@ -79,9 +80,11 @@ def render_still(found: Sequence[StillVideo]) -> RenderableType:
 
 
 def _balance_table(balance: Sequence[Balance]) -> FittingTable:
+    has_parts = any(row.parts for row in balance)  # of long videos; most homes have none
     columns = (
         Column("class", "bold"),
         Column("clips", justify="right"),
+        *([Column("parts", justify="right")] if has_parts else []),
         Column("groups", justify="right"),
         Column("holdout"),
         Column("sources"),
@@ -93,7 +96,8 @@ def _balance_table(balance: Sequence[Balance]) -> FittingTable:
         if row.holdout:
             holdout = f"{row.holdout} clips, {row.holdout_groups} groups"
         sources = ", ".join(f"{source} {n}" for source, n in row.sources.items())
-        counts = (str(row.clips), str(row.groups))
+        parts = [str(row.parts)] if has_parts else []
+        counts = (str(row.clips), *parts, str(row.groups))
         table.add_row(row.class_name, *counts, holdout, sources, row.short or "")
     return table
 

@@ -167,7 +167,7 @@ def _training(training: TrainingStatus, *, is_running: bool) -> Text:
 
 
 # By what was done to the colours of a video.
-_COLOURS = {"hdr": "HDR, shown as SDR", "nearest": "colours are about right"}
+COLOURS = {"hdr": "HDR, shown as SDR", "nearest": "colours are about right"}
 
 
 def _recent_table(recent: list[RecentVideo], now: datetime) -> FittingTable:
@@ -205,7 +205,7 @@ def _remarks(video: RecentVideo, now: datetime) -> str:
     if video.stream is not None:
         remarks.append(f"stream {video.stream} of several")
     if video.colours:
-        remarks.append(_COLOURS[video.colours])
+        remarks.append(COLOURS[video.colours])
     remarks.append(f"{_span(now - video.at)} ago")
     return ", ".join(remarks)
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, select
 
-from daemon.database.tables import labels, trainings
+from daemon.database.tables import trainings
 from daemon.home.folder import Home
+from daemon.labels.labels import newest_label
+from daemon.labels.parts import newest_part_label
 from daemon.training.records import NO_TAKEOVER, newest_decision
 from learner.catalogue import model_name
 from learner.errors import VidwatchError
@@ -80,7 +82,7 @@ def read_forecast(engine: Engine, home: Home) -> "Forecast | None":
     elsewhere.
     """
     with engine.begin() as connection:
-        if connection.scalar(select(labels.c.id).limit(1)) is None:
+        if not newest_label(connection) and not newest_part_label(connection):
             return None
     settings = load_settings(home)
     if settings is None:

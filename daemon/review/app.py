@@ -21,12 +21,13 @@ from daemon.labels.labels import newest_label
 from daemon.labels.next_clips import count_unsure
 from daemon.labels.renamed_folders import questions
 from daemon.report.next_training import in_words
-from daemon.review import pages
-from daemon.review.cards import LIKELIEST, Card, read_cards, read_spec
+from daemon.review import pages, video
+from daemon.review.cards import LIKELIEST, Card, read_cards
 from daemon.review.drawing import draw
 from daemon.review.forms import is_id, read_submission
 from daemon.review.guard import Guard
 from daemon.review.queue import in_order, read_waiting
+from daemon.review.requests import CACHED, frames_of, requested_card
 from daemon.review.reviewers import LONGEST_NAME, typed_cookie_name
 from daemon.review.site import Site, StalePageError
 from learner.classes import EMPTY
@@ -35,8 +36,6 @@ from learner.errors import VidwatchError
 SHOWN = 12  # clips on one page
 MOST_BUTTONS = 40  # of classes on a card; if there are more, the class is typed
 SECONDS_PER_FRAME = 0.15
-# A browser may keep what has this header: the address names the content and the model.
-CACHED = {"Cache-Control": "private, max-age=86400"}
 
 
 def make_app(site: Site, host: str, token: str | None = None) -> Guard:
@@ -53,6 +52,9 @@ def make_app(site: Site, host: str, token: str | None = None) -> Guard:
         Route("/strip/{id}.jpg", strip),
         Route("/frames-{count}.css", frames_style),
         Route("/evidence/{id}", evidence),
+        Route("/video/{id}", video.page),
+        Route("/video/{id}", video.label, methods=["POST"]),
+        Route("/video/{id}/{number}.jpg", video.strip),
         Route("/failures", pages.failures),
         Route("/models", pages.models),
         Route("/models/{name}/{file}", pages.run_file),
@@ -135,6 +137,7 @@ def _queue(request: Request, refusal: Refusal | None = None) -> Response:
         renamed = questions(connection, site.home.root)
         unsure = count_unsure(connection, Folders(site.home.root))
         can_undo = site.page_labels.can_undo(connection, session, reviewer)
+        timelines = video.drawings(connection, cards)
     message = session.message
     session.message = ""
     return site.render(
@@ -144,6 +147,7 @@ def _queue(request: Request, refusal: Refusal | None = None) -> Response:
         message=message,
         can_undo=can_undo,
         cards=[(card, site.clips.problem(card)) for card in cards],
+        timelines=timelines,
         waiting=waiting,
         unsure=unsure,
         skipped=len(session.skipped),
@@ -155,7 +159,7 @@ def _queue(request: Request, refusal: Refusal | None = None) -> Response:
         outlook=in_words(coming) if coming and newest else "",
         empty=EMPTY,
         model=champion,
-        frames=_frames(site, champion),
+        frames=frames_of(site, champion),
         error=refusal.reason if refusal else "",
         error_card=_card_of(refusal, cards) if refusal else None,
         selected=[int(one) for one in refusal.ids if is_id(one)] if refusal else [],
@@ -239,7 +243,7 @@ async def show_skipped(request: Request) -> Response:
 def strip(request: Request) -> Response:
     """The frames side by side, as a picture; if they cannot be shown, the reason as text."""
     site = Site.of(request)
-    card = _requested_card(request)
+    card = requested_card(request)
     try:
         if problem := site.clips.problem(card):
             raise VidwatchError(problem)
@@ -272,7 +276,7 @@ def frames_style(request: Request) -> Response:
 def evidence(request: Request) -> Response:
     """The evidence of each frame for the likeliest classes. Loads the model the first time."""
     site = Site.of(request)
-    card = _requested_card(request)
+    card = requested_card(request)
     try:
         if card.is_blind:
             raise VidwatchError("it is shown when the clip is labelled")
@@ -281,23 +285,6 @@ def evidence(request: Request) -> Response:
         shown = {"problem": str(error), "drawing": None}
         return site.render(request, "evidence.html", 404, card=card, **shown)
     return site.render(request, "evidence.html", card=card, problem="", drawing=draw(found))
-
-
-def _requested_card(request: Request) -> Card:
-    site = Site.of(request)
-    video = request.path_params["id"]
-    with site.reader.begin() as connection:
-        cards = read_cards(connection, site.home, [int(video)] if is_id(video) else [])
-    if not cards:
-        raise HTTPException(404, f"There is no video {video[:20]} with a prediction.")
-    return cards[0]
-
-
-def _frames(site: Site, model: str) -> int:
-    try:
-        return read_spec(site.home, model).frames
-    except VidwatchError:  # each card then shows why it has no strip
-        return 1
 
 
 def _vidwatch_error(request: Request, error: Exception) -> Response:

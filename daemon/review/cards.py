@@ -72,6 +72,8 @@ class Card:
     """How strange it looks to the model, in words; empty if it looks usual."""
     recorded_at: datetime | None
     """When it was recorded; None if nothing says so, or only the date of its file does."""
+    version: tuple[int, int]
+    """The size of its file, in bytes, and its date, in nanoseconds, when it was filed."""
     camera: str
     """Its make and model; empty if the container does not name them."""
     problem: str | None
@@ -192,6 +194,7 @@ def _card(
         by_outgrown_starter=is_by_outgrown_starter,
         strangeness=familiarity_in_words(row[predictions.c.familiarity]),
         recorded_at=None if row["recorded_by"] == "file" else row["recorded_at"],
+        version=(row[videos.c.size], row[videos.c.mtime_ns]),
         camera=printable(row["camera"] or ""),
         problem=_problem(row[videos.c.path]),
     )

@@ -17,6 +17,7 @@ from daemon.home.space import GIGABYTE
 from daemon.review.cards import Card, read_spec
 from learner.errors import VidwatchError
 from learner.spec import ClipSpec, NetworkArgs
+from learner.window_plan import part_name
 
 if TYPE_CHECKING:
     from daemon.classify.decoding import Decoders, Undecoded
@@ -29,6 +30,9 @@ HIGHEST = 224  # pixels
 QUALITY = 85  # of a JPEG
 WORKERS = 2
 MOST_UNREADABLE = 1000
+
+Part = tuple[float, float]
+"""When a part of a video begins and ends, in seconds."""
 
 StepMeaning = Literal["mean", "so far", ""]
 
@@ -72,8 +76,8 @@ class Clips:
         problem = card.problem or self._unreadable.get(_file(card))
         return card.unnamed(problem) if problem else None
 
-    def strip(self, card: Card, model: str) -> bytes:
-        """The frames that `model` takes of a clip, side by side, as a JPEG.
+    def strip(self, card: Card, model: str, part: Part | None = None) -> bytes:
+        """The frames that `model` takes of a clip, or of a part of it, side by side, as a JPEG.
 
         Raises:
             VidwatchError: the file cannot be read any more, or holds something else now.
@@ -84,10 +88,11 @@ class Clips:
         exact = self._settings.exact_frames
         key = (spec.frames, spec.size, spec.fit, exact, version("vidwatch"), QUALITY)
         shelf = self._cache().shelf("strips", repr(key))
-        cached = shelf.get(card.sha256)
+        name = part_name(card.sha256, *part) if part else card.sha256
+        cached = shelf.get(name)
         if cached is None:
-            cached = np.frombuffer(_jpeg(self._read(card, spec).frames), np.uint8)
-            shelf.put(card.sha256, cached)
+            cached = np.frombuffer(_jpeg(self._read(card, spec, part).frames), np.uint8)
+            shelf.put(name, cached)
         return cached.tobytes()
 
     def evidence(self, card: Card, model: str, limit: int) -> Evidence:
@@ -136,16 +141,19 @@ class Clips:
                 self._model = (name, classifier, shelf)
             return self._model[1:]
 
-    def _read(self, card: Card, spec: ClipSpec) -> "Clip":
-        """Decode a card's clip, and require that it is still the one that was classified."""
+    def _read(self, card: Card, spec: ClipSpec, part: Part | None = None) -> "Clip":
+        """Decode a card's clip or a part of it.
+
+        It is required that the file is still the one that was classified.
+        """
         from daemon.classify.decoding import Undecoded
 
-        clip = self._decode(card.path, spec)
+        clip = self._decode(card, spec, part)
         if isinstance(clip, Undecoded) and clip.kind == "again":
-            clip = self._decode(card.path, spec)
+            clip = self._decode(card, spec, part)
         if isinstance(clip, Undecoded):
             # It is not tried again each time that the page asks.
-            lasts = clip.kind in ("failed", "crashed")
+            lasts = clip.kind in ("failed", "crashed") and part is None
             if lasts and len(self._unreadable) < MOST_UNREADABLE:
                 self._unreadable[_file(card)] = clip.reason
             raise VidwatchError(clip.reason)
@@ -153,11 +161,13 @@ class Clips:
             raise VidwatchError("the file is no longer the one that was classified")
         return clip
 
-    def _decode(self, path: bytes, spec: ClipSpec) -> "Clip | Undecoded":
-        decoders, future = self._begin(path, spec)
+    def _decode(self, card: Card, spec: ClipSpec, part: Part | None) -> "Clip | Undecoded":
+        decoders, future = self._begin(card, spec, part)
         return decoders.outcome(future)
 
-    def _begin(self, path: bytes, spec: ClipSpec) -> "tuple[Decoders, Future[Clip]]":
+    def _begin(
+        self, card: Card, spec: ClipSpec, part: Part | None
+    ) -> "tuple[Decoders, Future[Clip]]":
         """Begin to decode, with other decoders if other frames are needed."""
         with self._decoders_lock:
             if self._decoders is None or self._decoders.settings.spec != spec:
@@ -166,7 +176,13 @@ class Clips:
                 if self._decoders:
                     self._decoders.close()
                 self._decoders = Decoders(DecoderSettings.of(spec, WORKERS, self._settings))
-            return self._decoders, self._decoders.decode(path)
+            if part is None:
+                return self._decoders, self._decoders.decode(card.path)
+            # Hours of video are not hashed for ten seconds of them.
+            file = identify(card.path)
+            is_unchanged = file is not None and (file.size, file.mtime_ns) == card.version
+            sha256 = card.sha256 if is_unchanged else None
+            return self._decoders, self._decoders.part(card.path, file, part, sha256)
 
     def _cache(self) -> "Cache":
         from learner.cache import Cache

@@ -13,7 +13,14 @@ from sqlalchemy import Connection, Engine, Select, case, func, insert, select, u
 
 from daemon.database.expressions import that_counts
 from daemon.database.tables import decisions, models, predictions, trainings
-from daemon.training.records import NO_TAKEOVER, WATCH, Decision, DecisionRow, Training
+from daemon.training.records import (
+    NO_TAKEOVER,
+    WATCH,
+    Decision,
+    DecisionRow,
+    KnownLabels,
+    Training,
+)
 from learner.catalogue import model_name
 from learner.errors import VidwatchError
 
@@ -246,9 +253,10 @@ class Decisions:
             row = connection.execute(requested).first()
         return Training(row.id, row.name) if row else None
 
-    def begin(self, training: Training, last_label: int, now: datetime) -> None:
-        """Note that a training begins, with all labels up to the label `last_label`."""
-        self._change(training.id, state="training", last_label=last_label, started_at=now)
+    def begin(self, training: Training, known: KnownLabels, now: datetime) -> None:
+        """Note that a training begins, with all labels up to those."""
+        last = {"last_label": known.label, "last_part_label": known.part}
+        self._change(training.id, state="training", started_at=now, **last)
 
     def note_progress(self, training: Training, progress: str) -> None:
         """Note how far a training is, for people."""
@@ -281,11 +289,12 @@ class Decisions:
             name: str | None = connection.scalar(trained.order_by(trainings.c.id.desc()).limit(1))
         return name
 
-    def last_label(self, state: str = "trained") -> int:
-        """The newest label that a training knew, of those in this state."""
-        newest = select(func.max(trainings.c.last_label)).where(trainings.c.state == state)
+    def last_labels(self, state: str = "trained") -> KnownLabels:
+        """The newest labels that a training knew, of those in this state."""
+        newest = func.max(trainings.c.last_label), func.max(trainings.c.last_part_label)
         with self.engine.begin() as connection:
-            return connection.scalar(newest) or 0
+            row = connection.execute(select(*newest).where(trainings.c.state == state)).one()
+        return KnownLabels(row[0] or 0, row[1] or 0)
 
     def last_failure(self) -> datetime | None:
         """When the newest training that failed ended; None if none failed."""

@@ -145,4 +145,4 @@ def _predicted_classes(
 
 def learner_clip(file: LabelledFile) -> LabelledClip:
     """The clip as training reads it."""
-    return LabelledClip(Path(file.path), file.label, file.group, file.sha256)
+    return LabelledClip(Path(file.path), file.label, file.group, file.sha256, file.part)

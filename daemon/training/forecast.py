@@ -1,7 +1,8 @@
 """How many new labels there are, and whether they start the next training. Only reads."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from math import ceil
 from typing import Any
@@ -12,10 +13,17 @@ from daemon.database.tables import labels, trainings, videos
 from daemon.home.folder import Home
 from daemon.home.settings import Settings
 from daemon.labels.enough import LEAST_CLASSES, what_is_missing
+from daemon.labels.labels import newest_label
+from daemon.labels.parts import (
+    labels_of_parts,
+    new_parts_since,
+    newest_part_label,
+    parts_taken_back_since,
+)
 from daemon.labels.queries import new_since, newest, taken_back_since
 from daemon.training.decisions import Decisions
-from daemon.training.holdout import count_training_clips
-from daemon.training.records import NO_TAKEOVER, newest_decision
+from daemon.training.holdout import count_training_clips, ever_labelled
+from daemon.training.records import NO_TAKEOVER, KnownLabels, newest_decision
 from learner.catalogue import starter_classes
 from learner.errors import VidwatchError
 from learner.texts import counted
@@ -81,14 +89,30 @@ def forecast(engine: Engine, home: Home, settings: Settings) -> Forecast:
     decisions = Decisions(engine)
     champion = decisions.champion()
     trained = decisions.newest_trained()
-    last_label = decisions.last_label()
+    last = decisions.last_labels()
     with engine.begin() as connection:
         known = Known(
             champion=home.manifest(champion) if champion else {},
             trained=_manifest_if_there(home, trained),
             asked=_asked_labels(connection, trained) if trained else None,
         )
-        return count_new_labels(connection, settings, last_label, known)
+        return count_new_labels(connection, settings, last, known)
+
+
+def newest_labels(connection: Connection) -> KnownLabels:
+    """The newest labels of all, also those that take others back."""
+    return KnownLabels(newest_label(connection), newest_part_label(connection))
+
+
+def last_read_labels(connection: Connection) -> KnownLabels:
+    """As `newest_labels`, but of videos, only those before the first of a video that is unread.
+
+    A video of which a part has a label was read before.
+    """
+    unread = select(labels.c.id).join(videos).where(videos.c.state.in_(UNREAD))
+    first = connection.scalar(unread.order_by(labels.c.id).limit(1))
+    newest = newest_labels(connection)
+    return newest if first is None else replace(newest, label=min(newest.label, first - 1))
 
 
 def _asked_labels(connection: Connection, challenger: str) -> int | None:
@@ -107,7 +131,7 @@ def _manifest_if_there(home: Home, name: str | None) -> dict[str, Any]:
 
 
 def count_new_labels(
-    connection: Connection, settings: Settings, last_label: int, known: Known
+    connection: Connection, settings: Settings, last: KnownLabels, known: Known
 ) -> Forecast:
     """Count the new labels, and say whether it is time to train.
 
@@ -119,7 +143,7 @@ def count_new_labels(
     Args:
         connection: To the database.
         settings: Say how many labels and clips are enough.
-        last_label: The newest label that a training knew which made a model.
+        last: The newest labels that a training knew which made a model.
         known: For the champion's classes, any number of clips is enough.
     """
     short = {}
@@ -130,12 +154,13 @@ def count_new_labels(
             short[name] = missing
         else:
             learnable.add(name)
-    new = {row.name: row.n for row in connection.execute(new_since(last_label))}
+    new = _new(connection, last)
     n_new = sum(n for name, n in new.items() if name not in short)
-    removed = connection.scalar(taken_back_since(last_label)) or 0
+    removed = connection.scalar(taken_back_since(last.label)) or 0
+    removed += connection.scalar(parts_taken_back_since(last.part)) or 0
     labelled = learnable | set(short)
     enough = learnable | _kept(known, labelled)
-    needed = _needed(connection, settings, last_label)
+    needed = _needed(connection, settings, last)
     if known.asked is not None:
         needed = min(needed, max(LEAST_NEW, known.asked))
     # A class that only the champion knows lost its labels before the last training, and has them
@@ -164,6 +189,15 @@ def count_new_labels(
     )
 
 
+def _new(connection: Connection, last: KnownLabels) -> Counter[str]:
+    """How many new labels each class has, of videos and of parts."""
+    new = Counter[str]()
+    for query in (new_since(last.label), new_parts_since(last.part)):
+        for row in connection.execute(query):
+            new[row.name] += row.n
+    return new
+
+
 def _count_unread(connection: Connection) -> int:
     unread = select(labels.c.video_id).join(videos).where(videos.c.state.in_(UNREAD)).distinct()
     return connection.scalar(select(func.count()).select_from(unread.subquery())) or 0
@@ -185,7 +219,11 @@ def _count_failed(connection: Connection) -> int:
     last = connection.scalar(trained) or 0
     newest_label = connection.scalar(newest_read) or 0
     failed = select(func.count()).select_from(trainings).where(trainings.c.state == "failed")
-    failed = failed.where(trainings.c.id > last, trainings.c.last_label >= newest_label)
+    knew_all = (
+        trainings.c.last_label >= newest_label,
+        trainings.c.last_part_label >= newest_part_label(connection),
+    )
+    failed = failed.where(trainings.c.id > last, *knew_all)
     return connection.scalar(failed) or 0
 
 
@@ -195,12 +233,13 @@ def _news(new: int, removed: int) -> str:
     return ", ".join(texts)
 
 
-def _needed(connection: Connection, settings: Settings, last_label: int) -> int:
+def _needed(connection: Connection, settings: Settings, last: KnownLabels) -> int:
     """How many new labels start a training."""
-    if not last_label:
+    if last == KnownLabels():
         return settings.min_new_labels
-    of_before = newest().where(labels.c.id <= last_label, labels.c.verdict == "labelled")
+    of_before = newest().where(labels.c.id <= last.label, labels.c.verdict == "labelled")
     count = connection.scalar(select(func.count()).select_from(of_before.subquery())) or 0
+    count += sum(one.id <= last.part for one in labels_of_parts(connection))
     return min(settings.min_new_labels, max(LEAST_NEW, ceil(count / 2)))
 
 
@@ -219,8 +258,7 @@ def _lost(connection: Connection, known: Known, labelled: Collection[str]) -> se
     By the model that was trained last: it lacks what was lost before.
     """
     model = known.trained or known.champion
-    once = select(videos.c.sha256).join(labels).where(videos.c.sha256.is_not(None)).distinct()
-    once_labelled = set(connection.execute(once).scalars())
+    once_labelled = ever_labelled(connection)
     contents: dict[str, set[str]] = {name: set() for name in model.get("classes", ())}
     for sha256, label, _ in model.get("trained_on", ()):
         if label in contents:

@@ -15,10 +15,11 @@ from typing import NamedTuple
 from sqlalchemy import Connection, Engine, and_, insert, not_, select
 
 from daemon.database.expressions import own_group, that_counts
-from daemon.database.tables import groups, predictions, videos
+from daemon.database.tables import groups, labels, part_labels, predictions, videos
 from daemon.labels.enough import HOLDOUT_CLIPS, HOLDOUT_GROUPS, LEAST_GROUPS
 from daemon.labels.groups import LabelledGroups, labelled_groups
 from daemon.labels.queries import came_labelled, newest
+from learner.window_plan import part_name
 
 TrainingClip = tuple[str, str, str]
 """A clip that a model was trained on: its SHA-256, label and group, as in the model's manifest."""
@@ -31,11 +32,13 @@ LABELLED_SHARE = 0.9
 
 @dataclass(frozen=True)
 class LabelledVideo:
-    """A predicted video whose newest label is a class."""
+    """A predicted video whose newest label is a class, or a part of one that has a label."""
 
     video_id: int
     label_id: int
+    """The id of its label, of a video or of a part."""
     sha256: str
+    """Of its content; of a part, as `part_name` gives it."""
     path: bytes
     group: str
     class_name: str
@@ -45,8 +48,11 @@ class LabelledVideo:
     People correct wrong predictions, and review first what the model was unsure of. Such labels
     train models, but say little of how good the model is that predicted: they must not judge
     classes that the champion knows. A label is not biased if its clip came with it, if the clip was
-    drawn at random for review, or if nearly all clips that came around it are labelled, too.
+    drawn at random for review, or if nearly all clips that came around it are labelled, too. A part
+    always is: people choose parts by what was predicted.
     """
+    part: tuple[float, float] | None = None
+    """When it begins and ends, in seconds, if it is a part of a video."""
 
 
 class ClassCount(NamedTuple):
@@ -98,13 +104,16 @@ def _sides(connection: Connection) -> dict[str, str]:
 def labelled_videos(
     connection: Connection, found: LabelledGroups | None = None
 ) -> list[LabelledVideo]:
-    """The predicted videos whose newest label is a class, the oldest labels first.
+    """The predicted videos whose newest label is a class, the oldest labels first; then the parts.
+
+    A part is a clip of its own in the group of its video, so that both are always on one side.
 
     Args:
         connection: To the database.
         found: Their groups, if these were found already in the same transaction.
     """
-    group_names = (found or labelled_groups(connection)).names
+    grouped = found or labelled_groups(connection)
+    group_names = grouped.names
     label = newest().subquery()
     prediction = and_(predictions.c.video_id == videos.c.id, that_counts())
     columns = (label.c[name] for name in ("id", "video_id", "verdict", "class", "source"))
@@ -116,7 +125,7 @@ def labelled_videos(
     )
     rows = connection.execute(query).mappings().all()
     unbiased = _among_labelled(connection, {row["video_id"] for row in rows})
-    return [
+    whole = [
         LabelledVideo(
             video_id=row["video_id"],
             label_id=row["id"],
@@ -129,20 +138,54 @@ def labelled_videos(
         for row in rows
         if row["verdict"] == "labelled"
     ]
+    return whole + _labelled_parts(connection, grouped)
+
+
+def _labelled_parts(connection: Connection, grouped: LabelledGroups) -> list[LabelledVideo]:
+    """The parts that have labels, the oldest first."""
+    ids = {one.video_id for one in grouped.parts if one.video_id in grouped.names}
+    if not ids:
+        return []
+    files = select(videos.c.id, videos.c.path, videos.c.sha256).where(videos.c.id.in_(ids))
+    rows = {row.id: row for row in connection.execute(files)}
+    return [
+        LabelledVideo(
+            video_id=one.video_id,
+            label_id=one.id,
+            sha256=part_name(rows[one.video_id].sha256, one.part.start, one.part.end),
+            path=rows[one.video_id].path,
+            group=grouped.names[one.video_id],
+            class_name=one.class_name,
+            biased=True,
+            part=(one.part.start, one.part.end),
+        )
+        for one in grouped.parts
+        if one.video_id in rows
+    ]
 
 
 def count_training_clips(connection: Connection) -> list[ClassCount]:
-    """Count the labelled clips of each class that are not on the holdout side."""
+    """Count the labelled clips and parts of each class that are not on the holdout side."""
     found = labelled_groups(connection)
     is_holdout = groups.c.side == "holdout"
     held_out = set(connection.execute(select(groups.c.name).where(is_holdout)).scalars())
     clips = Counter[str]()
     of_class = defaultdict(set)
-    for video, class_name in found.classes.items():
-        if held_out.isdisjoint((found.names[video], own_group(video))):
+    of_parts = [(one.video_id, one.class_name) for one in found.parts]
+    for video, class_name in (*found.classes.items(), *of_parts):
+        if video in found.names and held_out.isdisjoint((found.names[video], own_group(video))):
             clips[class_name] += 1
             of_class[class_name].add(found.names[video])
     return [ClassCount(name, n, len(of_class[name])) for name, n in clips.items()]
+
+
+def ever_labelled(connection: Connection) -> set[str]:
+    """SHA-256 of all content that has or had a label; of a part, as `part_name` gives it."""
+    whole = select(videos.c.sha256).join(labels).where(videos.c.sha256.is_not(None)).distinct()
+    columns = (videos.c.sha256, part_labels.c.start_s, part_labels.c.end_s)
+    parts = select(*columns).join(part_labels).where(videos.c.sha256.is_not(None)).distinct()
+    found = set(connection.scalars(whole))
+    return found | {part_name(*row) for row in connection.execute(parts)}
 
 
 def _among_labelled(connection: Connection, labelled: set[int]) -> set[int]:

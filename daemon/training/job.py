@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from learner.errors import VidwatchError
@@ -26,6 +27,8 @@ class LabelledFile:
     """Whether it may have been labelled because of its prediction, as in `LabelledVideo`."""
     guessed: bool = False
     """Nobody named its group: it was guessed, as `learner.groups.find_groups` does."""
+    part: tuple[float, float] | None = None
+    """If it is a part of a video: when it begins and ends, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +70,20 @@ class Job:
         """The job. It is not read by pydantic, which refuses names of files that are not UTF-8."""
         fields = json.loads(text)
         for side in ("training", "holdout"):
-            fields[side] = tuple(LabelledFile(**clip) for clip in fields[side])
+            fields[side] = tuple(
+                LabelledFile(**{**clip, "part": clip.get("part") and tuple(clip["part"])})
+                for clip in fields[side]
+            )
         fields["forgotten"] = tuple(fields["forgotten"])
         return cls(**fields)
 
 
 def labelled_files(clips: "Sequence[LabelledVideo]") -> tuple[LabelledFile, ...]:
-    """Labelled videos, as the process that trains reads them."""
+    """Labelled videos, as the process that trains reads them.
+
+    Parts whose video is gone are left out: people remove long recordings. A model that learned from
+    them learns them again by their features, which are stored.
+    """
     return tuple(
         LabelledFile(
             path=os.fsdecode(clip.path),
@@ -82,8 +92,10 @@ def labelled_files(clips: "Sequence[LabelledVideo]") -> tuple[LabelledFile, ...]
             sha256=clip.sha256,
             biased=clip.biased,
             guessed=is_guessed(clip.group),
+            part=clip.part,
         )
         for clip in clips
+        if clip.part is None or Path(os.fsdecode(clip.path)).exists()
     )
 
 

@@ -22,6 +22,20 @@ def newest_decision(challenger: str) -> Select[Any]:
 
 
 @dataclass(frozen=True)
+class KnownLabels:
+    """The newest labels that a training knows; 0 if there is none."""
+
+    label: int = 0
+    """The id of a label of a video."""
+    part: int = 0
+    """The id of a label of a part of a video."""
+
+    def include(self, other: "KnownLabels") -> bool:
+        """Whether a training that knows these knows the others, too."""
+        return self.label >= other.label and self.part >= other.part
+
+
+@dataclass(frozen=True)
 class Training:
     """A training that was requested, or has begun."""
 

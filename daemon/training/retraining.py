@@ -18,15 +18,26 @@ from daemon.home.settings import Settings
 from daemon.home.space import GIGABYTE
 from daemon.labels.enough import how_to_begin
 from daemon.labels.groups import labelled_groups
-from daemon.labels.labels import newest_label
 from daemon.training import watch
 from daemon.training.choice import choose
 from daemon.training.decisions import Decisions
-from daemon.training.forecast import RETRY_AFTER, UNREAD, Forecast, forecast
-from daemon.training.holdout import LabelledVideo, assign_sides, labelled_videos
+from daemon.training.forecast import (
+    RETRY_AFTER,
+    UNREAD,
+    Forecast,
+    forecast,
+    last_read_labels,
+    newest_labels,
+)
+from daemon.training.holdout import (
+    LabelledVideo,
+    assign_sides,
+    ever_labelled,
+    labelled_videos,
+)
 from daemon.training.job import Job, can_judge, labelled_files, require_recipe
 from daemon.training.process import LOG, Messages, Running, how_it_ended, start
-from daemon.training.records import Decision, Training
+from daemon.training.records import Decision, KnownLabels, Training
 from learner.catalogue import starter_contents
 from learner.errors import VidwatchError
 
@@ -74,7 +85,7 @@ class Retraining:
         self._note = note
         self._engine: Engine = decisions.engine
         self._running: Running | None = None
-        self._newest_label = 0
+        self._newest = KnownLabels()
         self._is_pending = False  # whether labelled videos are still to be read
         # When the new labels are counted: a while after the newest label, but never later than
         # `_check_by`, although labels still come.
@@ -108,13 +119,13 @@ class Retraining:
             VidwatchError: it cannot be trained: there are too few labels.
         """
         with self._engine.begin() as connection:
-            newest = newest_label(connection)
+            newest = newest_labels(connection)
         clips = self._clips(now)
         if not clips.training and not clips.holdout:
             raise VidwatchError(f"retrain: no labels to learn from: {how_to_begin(self._home)}")
-        if newest <= self._decisions.last_label():
+        if self._decisions.last_labels().include(newest):
             return "nothing was labelled since the last training: nothing to learn"
-        if newest <= self._decisions.last_label(state="training"):
+        if self._decisions.last_labels(state="training").include(newest):
             return "a training with all labels is under way: 'vidwatch status' shows how far it is"
         # What cannot be made is refused before a process starts for it.
         champion = self._champion()
@@ -137,14 +148,14 @@ class Retraining:
         """
         unread = select(labels.c.id).join(videos).where(videos.c.state.in_(UNREAD)).limit(1)
         with self._engine.begin() as connection:
-            newest = newest_label(connection)
+            newest = newest_labels(connection)
             self._is_pending = connection.execute(unread).first() is not None
-            source = connection.scalar(select(labels.c.source).where(labels.c.id == newest))
+            source = connection.scalar(select(labels.c.source).where(labels.c.id == newest.label))
         # So too if the clock was set back: else both would be far in the future.
         self._check_by = min(self._check_by, now + self._longest_wait())
         self._check_at = min(self._check_at, self._check_by)
-        if newest != self._newest_label or self._is_pending:
-            self._newest_label = newest
+        if newest != self._newest or self._is_pending:
+            self._newest = newest
             times = SETTLE_TIMES_AFTER_TABLE if source == "csv" else SETTLE_TIMES_WITHOUT_LABEL
             pause = times * self._settings.settle_seconds
             self._check_at = min(now + timedelta(seconds=pause), self._check_by)
@@ -190,22 +201,15 @@ class Retraining:
 
     def _begin(self, training: Training, now: datetime) -> None:
         try:
-            last_label = self._last_read_label()
+            with self._engine.begin() as connection:
+                last = last_read_labels(connection)
             clips = self._clips(now)
-            self._decisions.begin(training, last_label, now)
+            self._decisions.begin(training, last, now)
             self._start(training.name, training, clips, now)
         except (VidwatchError, OSError) as error:
             log.warning("%s cannot be trained: %s", training.name, error)
             self._decisions.end(training, "failed", str(error), now)
             self._check_at = now
-
-    def _last_read_label(self) -> int:
-        """The newest label, also one that takes another back; before the first of unread clips."""
-        unread = select(labels.c.id).join(videos).where(videos.c.state.in_(UNREAD))
-        with self._engine.begin() as connection:
-            first = connection.scalar(unread.order_by(labels.c.id).limit(1))
-            newest = newest_label(connection)
-        return newest if first is None else min(newest, first - 1)
 
     def _clips(self, now: datetime) -> _Clips:
         """All labelled videos; each group that has no side gets one."""
@@ -263,9 +267,8 @@ class Retraining:
 
     def _forgotten(self, labelled: Collection[str]) -> tuple[str, ...]:
         """The content that had a label once, and has none now: no model learns from it again."""
-        query = select(videos.c.sha256).join(labels).where(videos.c.sha256.is_not(None)).distinct()
         with self._engine.begin() as connection:
-            once_labelled = set(connection.execute(query).scalars())
+            once_labelled = ever_labelled(connection)
         return tuple(sorted(once_labelled.difference(labelled)))
 
     def _follow(self, running: Running, now: datetime) -> None:
@@ -309,7 +312,7 @@ class Retraining:
             return decision
         before, after = (self._home.manifest(name)["classes"] for name in (champion, challenger))
         with self._engine.begin() as connection:
-            labelled = set(labelled_groups(connection).classes.values())
+            labelled = {one.class_name for one in labelled_videos(connection)}
         back = sorted(labelled.intersection(before) - set(after))
         if not back:
             return decision

@@ -18,6 +18,7 @@ from rich.table import Table
 BENCHMARKS = (
     "decode",
     "forward",
+    "windows",
     "report",
     "pipeline",
     "duplicates",

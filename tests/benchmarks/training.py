@@ -20,12 +20,13 @@ from learner.batches import Data
 from learner.cache import Cache
 from learner.classifier import Classifier
 from learner.contest import compete
-from learner.dataset import LabelledClip, class_names, extract, find_clips, release_pages
+from learner.dataset import LabelledClip, class_names, extract, find_clips
 from learner.fit import fit
 from learner.rounds import Task, Watch
 from learner.run import Run
 from learner.spec import Augment
 from learner.splits import folds
+from learner.stored import release_pages
 from learner.video import read_clip
 
 LEARNED = 8  # clips of the report's network: seconds each

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from daemon.classify import decoder
+from daemon.classify.head import Failure, Head, Kind
 from daemon.classify.job import Job, Orders
 from daemon.classify.reading import read
-from daemon.classify.reply import Failure, Head, Kind
 from learner.spec import ClipSpec
 
 libc = ctypes.CDLL(None, use_errno=True)

@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import psutil
 import pytest
@@ -163,6 +164,18 @@ def test_decoders_that_are_stopped_while_idle_cost_their_file_an_attempt_and_are
     outcome = decoders.outcome(decoders.decode(path))
     assert outcome == Undecoded("crashed", "decoding took longer than 2 s (decode_seconds)")
     assert isinstance(decoders.outcome(decoders.decode(path)), Clip)
+    decoders.close()
+
+
+def test_a_file_that_takes_too_long_to_compute_fails_at_once(tmp_path: Path) -> None:
+    """Another attempt would take as long. What is to be done is said."""
+    noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    picture = cv2.imencode(".jpg", noise, [cv2.IMWRITE_JPEG_QUALITY, 30])[1].tobytes()
+    (tmp_path / "a.mjpeg").write_bytes(370 * picture)  # fewer than are sought in
+    decoders = Decoders(DecoderSettings(SPEC, workers=1, seconds=0.5))
+    outcome = decoders.outcome(decoders.decode(bytes(tmp_path / "a.mjpeg")))
+    hint = "raise decode_seconds, or convert the video"
+    assert outcome == Undecoded("failed", f"decoding took longer than 0.5 s: {hint}")
     decoders.close()
 
 

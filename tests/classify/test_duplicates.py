@@ -21,6 +21,7 @@ from daemon.classify.decoding import Decoders, Result, Undecoded
 from daemon.database.tables import videos
 from daemon.home.identity import Identity
 from learner.video import Clip
+from learner.windows import Long, Piece
 
 
 class Counting:
@@ -32,9 +33,16 @@ class Counting:
         self.hashed: list[str] = []
         self.during: Callable[[Path], object] = lambda path: None
 
-    def decode(self, path: bytes, identity: Identity, sha256: str | None = None) -> Future[Clip]:
+    def read(
+        self, path: bytes, identity: Identity, sha256: str | None = None
+    ) -> Future[Clip | Long]:
         self.decoded.append(Path(os.fsdecode(path)).name)
-        return self._decoders.decode(path, identity, sha256)
+        return self._decoders.read(path, identity, sha256)
+
+    def windows(
+        self, path: bytes, identity: Identity, sha256: str, first: int
+    ) -> Future[Clip | Piece]:
+        return self._decoders.windows(path, identity, sha256, first)
 
     def hash(self, path: bytes, identity: Identity) -> Future[str]:
         self.hashed.append(Path(os.fsdecode(path)).name)

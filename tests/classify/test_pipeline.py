@@ -2,7 +2,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -23,12 +23,13 @@ from daemon.classify.pipeline import Pipeline, PipelineSettings
 from daemon.classify.predictor import BusyError, Outcome, Predictor, Result
 from daemon.database.connection import connect
 from daemon.database.predictions import Predictions
-from daemon.database.records import Move
+from daemon.database.records import Move, WindowPrediction
 from daemon.database.tables import predictions
 from daemon.home.identity import Identity, identify
 from learner.errors import VidwatchError
 from learner.spec import ClipSpec, ReadOptions
 from learner.video import Clip
+from learner.windows import Long, Piece
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,14 @@ class Brightness:
             for value in red
         ]
 
+    def join(self, windows: Mapping[int, Sequence[WindowPrediction]], model_id: int) -> Outcome:
+        """By the mean of the windows' logits."""
+        found = [window.prediction.logits for window in windows[model_id]]
+        logits = [sum(column) / len(found) for column in zip(*found, strict=True)]
+        index = logits.index(max(logits))
+        names = ("dark", "red")
+        return Outcome(Predicted(names[index], index, 0.8, dict(zip(names, logits, strict=True))))
+
 
 @pytest.fixture(scope="module")
 def decoders() -> Iterator[Decoders]:
@@ -89,7 +98,7 @@ class House(MadeHome):
         self.classify = Brightness()
         self.may_begin = True
         self.stopping = False
-        self.predictor = Predictor(decoders, self.classify, self.model)
+        self.predictor = Predictor(decoders, self.classify, self.model, self.classify.join)
         self.pipeline = Pipeline(
             self.queue,
             self.predictions,
@@ -218,7 +227,8 @@ def test_modified_during_check_a_file_waits_until_it_is_whole_again(
     class WrittenMeanwhile:
         """Reads for real, while someone goes on writing the file."""
 
-        decode = staticmethod(decoders.decode)
+        read = staticmethod(decoders.read)
+        windows = staticmethod(decoders.windows)
         hash = staticmethod(decoders.hash)
 
         def outcome(self, future: Future[Clip]) -> Clip | Undecoded:
@@ -323,7 +333,14 @@ def test_a_clip_that_the_model_refuses_fails_and_the_others_go_on(house: House) 
 class Crashing:
     """A reader whose decoder crashes on every file."""
 
-    def decode(self, path: bytes, identity: Identity, sha256: str | None = None) -> Future[Clip]:
+    def read(
+        self, path: bytes, identity: Identity, sha256: str | None = None
+    ) -> Future[Clip | Long]:
+        return self._crashed()
+
+    def windows(
+        self, path: bytes, identity: Identity, sha256: str, first: int
+    ) -> Future[Clip | Piece]:
         return self._crashed()
 
     def hash(self, path: bytes, identity: Identity) -> Future[str]:
@@ -587,8 +604,15 @@ class Touching:
         self.touch = touch
         self.times = 0
 
-    def decode(self, path: bytes, identity: Identity, sha256: str | None = None) -> Future[Clip]:
-        return self._touched(self.decoders.decode(path, identity, sha256), path)
+    def read(
+        self, path: bytes, identity: Identity, sha256: str | None = None
+    ) -> Future[Clip | Long]:
+        return self._touched(self.decoders.read(path, identity, sha256), path)
+
+    def windows(
+        self, path: bytes, identity: Identity, sha256: str, first: int
+    ) -> Future[Clip | Piece]:
+        return self._touched(self.decoders.windows(path, identity, sha256, first), path)
 
     def hash(self, path: bytes, identity: Identity) -> Future[str]:
         return self._touched(self.decoders.hash(path, identity), path)

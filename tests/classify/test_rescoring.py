@@ -8,7 +8,9 @@ from sqlalchemy import select
 from tiny import untouchable_gpu as untouchable_gpu
 
 from daemon.classify.rescoring import Rescored, rescore
-from daemon.database.tables import predictions, videos
+from daemon.database.records import ModelPrediction, WindowPrediction
+from daemon.database.tables import models, predictions, videos
+from daemon.database.windows import add_windows, windows_of
 from learner.cache import Cache
 from learner.checkpoint import load, save
 from learner.errors import VidwatchError
@@ -83,3 +85,28 @@ def test_it_runs_on_the_device_of_the_settings_or_on_the_one_that_is_asked_for(
         again(lab)
     lab.home.settings.write_text('device = "cpu"\n')
     assert again(lab) == Rescored("auto-1", 1, 1, 0)
+
+
+def test_a_video_that_has_windows_gets_windows_of_the_later_model(lab: Lab) -> None:
+    long, short = lab.clip("bright", 1), lab.clip("dark", 1)
+    lab.home.settings.write_text('windows = "0.5"\n')
+    first = WindowPrediction(long, 0, 0.0, 0.5, ModelPrediction(lab.model, "bright", 0, 0.9, []), 4)
+    with lab.writing() as connection:
+        add_windows(connection, [first], lab.now)
+    later_model(lab)
+    assert again(lab) == Rescored("auto-1", 2, 2, 0)
+    with lab.engine.begin() as connection:
+        query = select(models.c.id).where(models.c.name == "auto-1")
+        later = windows_of(connection, long, connection.execute(query).scalar_one())
+        assert windows_of(connection, short, 2) == []
+        assert [(one.number, one.start) for one in later] == [
+            (number, number / 2) for number in range(len(later))
+        ]
+        kind = predictions.c.kind == "rescored"
+        of_video = select(predictions).where(kind, predictions.c.video_id == long)
+        row = connection.execute(of_video).mappings().one()
+    means = [
+        sum(column) / len(later)
+        for column in zip(*(one.prediction.logits for one in later), strict=True)
+    ]
+    assert row["logits"] == pytest.approx(means, abs=1e-4)

@@ -162,6 +162,33 @@ def test_classify_needs_no_home_and_goes_on_after_a_bad_file(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
+def test_classify_prints_each_window_before_the_prediction_of_the_file(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "a.avi", frames=90)
+    done = vidwatch("classify", "--json", "--windows", "1", video)
+    *windows, whole = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(row["number"], row["start"], row["end"]) for row in windows] == [
+        (0, 0, 1),
+        (1, 1, 2),
+        (2, 2, 3),
+        (3, 3, 3.6),
+    ]
+    for name, logit in whole["logits"].items():
+        assert logit == pytest.approx(sum(row["logits"][name] for row in windows) / 4, abs=1e-4)
+    assert set(windows[0]) - set(whole) == {"number", "start", "end"}
+    assert (whole["frames_asked"], whole["frames_read"]) == (64, 63)
+    (tmp_path / "bad.mp4").write_text("text")
+    plain = vidwatch("classify", "--windows", "2/1", video, tmp_path / "bad.mp4")
+    assert plain.returncode == 1
+    assert "bad.mp4: not a video" in plain.stderr
+    spans = [line.split(": ")[0] for line in plain.stdout.splitlines()]
+    assert spans[0] == f"{video} 0:00:00-0:00:02"
+    assert spans[-2:] == [f"{video} 0:00:02-0:00:03.6", f"{video}"]
+    wrong = vidwatch("classify", "--windows", "ten", video)
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
+    assert "SECONDS/STEP" in wrong.stderr
+
+
+@pytest.mark.slow
 def test_a_device_that_is_asked_for_counts_more_than_the_setting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

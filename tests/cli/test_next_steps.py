@@ -30,6 +30,7 @@ from daemon.home.folder import Home
 from daemon.home.models import adopt
 from daemon.labels.lookup import import_csv
 from daemon.training.decisions import Decision, Decisions
+from daemon.training.records import KnownLabels
 from learner.catalogue import Entry, describe
 from learner.errors import VidwatchError
 
@@ -236,7 +237,7 @@ def test_undecided_and_refused_carry_their_reason_and_next_step(reviewed: Review
     history.request_training("20 new labels", NOW)
     training = history.requested_training()
     assert training
-    history.begin(training, 0, NOW)
+    history.begin(training, KnownLabels(0), NOW)
     figures = {"next": "Label 7 more of dark.", "missing": {"clips": 7}}
     decision = Decision("undecided", "Too few clips judge.", figures)
     history.conclude("auto-1", "tiny", decision, NOW, training)

@@ -2,8 +2,10 @@
 nothing is doubled.
 """
 
+import hashlib
 import importlib
 import random
+import subprocess
 from operator import attrgetter
 
 import pytest
@@ -18,7 +20,7 @@ STEPS = [
         "daemon.database.queue:Queue.enqueue",
         "daemon.labels.class_folders:ClassFolders.notice",
         "daemon.database.queue:Queue.claim",
-        "daemon.classify.decoding:Decoders.decode",
+        "daemon.classify.decoding:Decoders.read",
         "daemon.classify.reading:read",  # in a decoder: the daemon goes on
         "daemon.classify.reply:send_arrays",  # between the head of a reply and its frames
         "daemon.classify.inference:Inference.__call__",
@@ -174,3 +176,42 @@ def test_a_kill_at_a_step_of_dropping(ordeal: Ordeal, step: str) -> None:
 @pytest.mark.parametrize("step", [step for step in DROPPING if "_remove" in step or "oors" in step])
 def test_a_kill_at_a_step_of_dropping_one_of_several(ordeal: Ordeal, step: str, times: int) -> None:
     kill_while_dropping(ordeal, step, times)
+
+
+def write_long_clip(ordeal: Ordeal, seconds: int) -> None:
+    """A long video with changing frames, moved into the inbox whole."""
+    made = ordeal.root / ".made" / "long.mp4"
+    source = f"testsrc2=size=320x240:rate=25:duration={seconds}"
+    ffmpeg = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", source, "-pix_fmt", "yuv420p"]
+    subprocess.run([*ffmpeg, "-c:v", "libx264", "-preset", "veryfast", str(made)], check=True)
+    content = hashlib.sha256(made.read_bytes()).hexdigest()
+    ordeal.dropped[content] += 1
+    ordeal.videos.add(content)
+    made.rename(ordeal.home.inbox / "long.mp4")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("all_of_it", [False, True], ids=["alone", "with its children"])
+def test_a_long_video_that_is_killed_again_and_again_has_each_window_once(
+    ordeal: Ordeal, all_of_it: bool
+) -> None:
+    ordeal.environment |= {
+        "VIDWATCH_WINDOWS": "2/1",
+        "VIDWATCH_WINDOWS_FROM_SECONDS": "10",
+        "VIDWATCH_BATCH_SIZE": "2",
+    }
+    write_long_clip(ordeal, 120)
+    numbers = "SELECT number FROM windows ORDER BY id"
+    for _ in range(4):
+        before = ordeal.query(numbers)
+        ordeal.start()
+        enough = len(before) + 5
+        assert ordeal.wait_for(lambda n=enough: len(ordeal.query(numbers)) >= n)
+        ordeal.kill(all_of_it=all_of_it)
+        after = ordeal.query(numbers)
+        assert after[: len(before)] == before, "windows were predicted again"
+        assert ordeal.query("SELECT count(*) FROM predictions") == [(0,)]
+    ordeal.work_off()
+    spans = ordeal.query("SELECT number, start_s, end_s FROM windows ORDER BY id")
+    assert spans == [(number, number, number + 2) for number in range(119)]
+    ordeal.require_well()

@@ -24,7 +24,9 @@ import pytest
 from conftest import write_video
 from test_corpus import small_daemon
 
-from learner.safe_open import VideoError
+from learner.demuxers import VIDEO, names
+from learner.jpeg import Film
+from learner.safe_open import VideoError, open_container, open_regular
 from learner.spec import ClipSpec
 from learner.video import read_clip
 
@@ -152,6 +154,21 @@ HEADS = {
 }
 
 
+# The beginnings of files of cameras, as FFmpeg recognises them.
+HEADS_OF = {
+    "dhav": b"DAHUA" + bytes(27) + b"DHAV\xf1\0\0\0",
+    "cine": b"CI" + b"\x2c\0\0\0\1\0",
+    "ser": b"LUCAM-RECORDER",
+    "mpjpeg": b"--frame\r\nContent-Type: image/jpeg\r\n\r\n",
+    "hxvs": b"HXVS" + bytes(12),
+    "ifv": bytes.fromhex("11d2d3abbaa9cf118ee600c00c205365"),
+    "luodat": b"luo " + bytes(60),
+    "iv8": bytes.fromhex("0102000000000000"),
+    "r3d": b"\0\0\1\0RED1",
+}
+NO_VIDEO = (av.error.FFmpegError, ValueError, LookupError, VideoError)
+
+
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("kind", SCRIPTS)
 def test_what_a_script_names_is_not_opened(room: Room, kind: str, ending: str) -> None:
@@ -164,6 +181,30 @@ def test_what_a_script_names_is_not_opened(room: Room, kind: str, ending: str) -
         with pytest.raises(VideoError):
             read_clip(path, SPEC)
         assert not room.touched(), (name, head)
+
+
+@pytest.mark.parametrize(
+    "demuxer",
+    [
+        name if name in HEADS_OF else pytest.param(name, marks=pytest.mark.slow)
+        for name in names(VIDEO)
+    ],
+)
+def test_no_demuxer_opens_what_a_file_names(room: Room, demuxer: str) -> None:
+    """Each that is used for videos, even if it is made to take a file for its own."""
+    path = room.inbox / "script.mp4"
+    films = [Film(format=demuxer), Film()]
+    for script, film in itertools.product(SCRIPTS.values(), films):
+        for name in room.names[:5]:
+            path.write_bytes(HEADS_OF.get(demuxer, b"") + script(name).encode() + bytes(600))
+            with (
+                contextlib.suppress(*NO_VIDEO),
+                open_regular(path) as file,
+                open_container(file, film=film) as container,
+            ):
+                for _ in itertools.islice(container.demux(), 20):
+                    pass
+            assert not room.touched(), (demuxer, name)
 
 
 @pytest.mark.parametrize("kind", SCRIPTS)

@@ -49,6 +49,8 @@ def test_the_environment_counts_more_than_the_file(
         ("ignore = ['[z-a]']", ["ignore", "'[z-a]'", "is no pattern"]),
         ("ignore = ['a', '']", ["ignore", "the pattern '' can match nothing"]),
         ("ignore = ['#recycle']", ["ignore", "'#recycle' can match nothing", r"'\#recycle'"]),
+        ("windows = '10/20'", ["windows", "'10/20'", "SECONDS/STEP", "'off'"]),
+        ("windows_from_seconds = 0", ["windows_from_seconds", "0", "greater than or equal to 1"]),
         ("batch_size = ]", ["not valid TOML", "line 1"]),
     ],
 )

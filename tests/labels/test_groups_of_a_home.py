@@ -25,6 +25,7 @@ from daemon.labels.groups import (
 )
 from daemon.training.forecast import Known, count_new_labels
 from daemon.training.holdout import assign_sides, count_training_clips, labelled_videos
+from daemon.training.records import KnownLabels
 from learner.dataset import extract, find_clips
 from learner.fingerprint import fingerprint
 from learner.groups import GROUP_PATTERN, compile_pattern
@@ -109,7 +110,7 @@ def test_clips_of_one_fixed_camera_that_were_copied_in_one_go_are_learned(
         assert sorted(count_training_clips(connection)) == [
             (name, clips, clips) for name in CLASSES
         ]
-        assert count_new_labels(connection, Settings(), 0, Known()).short == {}
+        assert count_new_labels(connection, Settings(), KnownLabels(0), Known()).short == {}
 
 
 def test_few_clips_all_train_and_of_twelve_some_judge(camera: Camera) -> None:
@@ -189,7 +190,7 @@ def test_two_classes_of_one_stated_group_each_are_short_of_recordings(camera: Ca
     camera.take(*(f"{label}/cam_{label}/{n}.mp4" for label in CLASSES[:2] for n in range(5)))
     assert camera.groups().found.how == "stated"
     with camera.engine.begin() as connection:
-        short = count_new_labels(connection, Settings(), 0, Known()).short
+        short = count_new_labels(connection, Settings(), KnownLabels(0), Known()).short
     text = "all of one group: one more recording is needed"
     assert short == dict.fromkeys(CLASSES[:2], text)
 
@@ -197,7 +198,7 @@ def test_two_classes_of_one_stated_group_each_are_short_of_recordings(camera: Ca
 def test_one_clip_of_a_class_is_too_few_whatever_another_class_has(camera: Camera) -> None:
     camera.take("red_box/one.mp4", *(f"blue_disc/{n}.mp4" for n in range(200)))
     with camera.engine.begin() as connection:
-        short = count_new_labels(connection, Settings(), 0, Known()).short
+        short = count_new_labels(connection, Settings(), KnownLabels(0), Known()).short
     assert short == {"red_box": "1 of 3 clips to learn from"}
 
 

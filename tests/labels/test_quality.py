@@ -298,6 +298,7 @@ def test_the_command_prints_json_and_a_table(it: Labelling) -> None:
             {
                 "class": "Biking",
                 "clips": 1,
+                "parts": 0,
                 "groups": 1,
                 "holdout": 0,
                 "holdout_groups": 0,

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from learner.colours import Array, take_nearest
-from learner.safe_open import VIDEO_FORMATS
 from learner.spec import ClipSpec
 from learner.video import read_clip
 
@@ -166,7 +165,6 @@ def test_greys_of_more_bits_alpha_palettes_and_bayer_are_as_ffmpeg_shows_them(
     assert psnr(read_clip(path, SPEC).frames, by_ffmpeg(path, "format=rgb24")) > 40
 
 
-@pytest.mark.skipif("ser" not in VIDEO_FORMATS.split(","), reason="SER is not opened")
 def test_greys_of_a_ser_file_are_stretched_by_the_depth_that_its_header_states(
     tmp_path: Path,
 ) -> None:

@@ -13,7 +13,8 @@ import av
 import numpy as np
 import pytest
 
-from learner.frames import LONG, NotSoughtError, is_long, sought
+from learner.cost import LONG
+from learner.frames import NotSoughtError, is_long, sought
 from learner.safe_open import open_container, open_regular
 from learner.spec import ClipSpec, ReadOptions
 from learner.video import VideoError, read_clip, sample_indices
@@ -51,13 +52,13 @@ def numbers(images: np.ndarray[Any, Any]) -> list[int]:
     return [int(sum(int(level > 127) << bit for bit, level in enumerate(row))) for row in centres]
 
 
-def encode(path: Path, codec: str, count: int = COUNT, **options: str) -> Path:
+def encode(path: Path, codec: str, count: int = COUNT, begin: int = 0, **options: str) -> Path:
     with av.open(
         str(path), "w", options={"movflags": "faststart"} if path.suffix == ".mp4" else {}
     ) as container:
         stream = container.add_stream(codec, rate=25, options={"g": str(GROUP), **options})
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for index in range(count):
+        for index in range(begin, begin + count):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(numbered(index), "rgb24")))
         container.mux(stream.encode(None))
     return path
@@ -155,15 +156,6 @@ def test_frames_at_uneven_times_are_found_by_their_number_where_the_index_has_it
         middles = [6500 * (part + 0.5) / PARTS for part in range(PARTS)]  # in frames of 40 ms
         shown = [index + 9 * max(0, index - 1500) for index in near]
         assert np.abs(np.subtract(shown, middles)).max() <= 6500 / PARTS / 2
-
-
-@pytest.mark.parametrize("name", ["a.ts", "a.mpg", "a.flv", "a.h264"])
-def test_without_an_index_all_is_read(folder: Path, name: str) -> None:
-    codec = {"mpg": "mpeg2video", "flv": "flv"}.get(name[2:], "libx264")
-    path = encode(folder / name, codec, b="2M")
-    with opened(path) as (container, stream):
-        assert not is_long(container, stream)
-    assert numbers(read_clip(path, SPEC, NEAR).frames) == sample_indices(COUNT, PARTS)
 
 
 def test_of_a_short_video_all_is_read(folder: Path) -> None:

@@ -22,6 +22,7 @@ from daemon.report.status import read_status
 from daemon.report.tables import render
 from daemon.training.decisions import Decision, Decisions
 from daemon.training.forecast import forecast
+from daemon.training.records import KnownLabels
 from learner.errors import VidwatchError
 
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -315,7 +316,7 @@ def test_status_shows_how_far_training_is_and_how_it_ended(home: Home) -> None:
     history.request_training("20 new labels", NOW)
     training = history.requested_training()
     assert training
-    history.begin(training, 0, NOW)
+    history.begin(training, KnownLabels(0), NOW)
     history.note_progress(training, "48%, loss 0.224")
     assert "auto-1 ended with the daemon" in shown(home)
     with home.lock():

@@ -6,6 +6,7 @@ import pytest
 from homes import MadeHome
 
 from daemon.training.decisions import BY_ITSELF, Decision, Decisions
+from daemon.training.records import KnownLabels
 from learner.errors import VidwatchError
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -56,10 +57,10 @@ def test_a_training_ends_together_with_its_comparison(decisions: Decisions) -> N
     assert decisions.request_training("20 new labels", NOW) == "auto-1"
     training = decisions.requested_training()
     assert training
-    decisions.begin(training, 20, NOW)
-    assert (decisions.requested_training(), decisions.last_label()) == (None, 0)
+    decisions.begin(training, KnownLabels(20), NOW)
+    assert (decisions.requested_training(), decisions.last_labels().label) == (None, 0)
     decisions.conclude("auto-1", "starter", WORSE, NOW, training)
-    assert decisions.last_label() == 20
+    assert decisions.last_labels().label == 20
 
 
 def test_one_training_is_requested_at_a_time(decisions: Decisions) -> None:
@@ -74,9 +75,9 @@ def test_a_training_that_ended_with_the_daemon_is_done_again(decisions: Decision
     decisions.request_training("20 new labels", NOW)
     training = decisions.requested_training()
     assert training
-    decisions.begin(training, 20, NOW)
+    decisions.begin(training, KnownLabels(20), NOW)
     decisions.stop_all(NOW)
-    assert decisions.last_label() == 0
+    assert decisions.last_labels().label == 0
     assert decisions.request_training("20 new labels", NOW, {"auto-2"}) == "auto-3"
 
 
@@ -84,10 +85,10 @@ def test_the_labels_of_a_failed_training_count_again(decisions: Decisions) -> No
     decisions.request_training("20 new labels", NOW)
     training = decisions.requested_training()
     assert training
-    decisions.begin(training, 20, NOW)
+    decisions.begin(training, KnownLabels(20), NOW)
     assert decisions.last_failure() is None
     decisions.end(training, "failed", "signal 9", NOW)
-    assert (decisions.last_label(), decisions.last_failure()) == (0, NOW)
+    assert (decisions.last_labels().label, decisions.last_failure()) == (0, NOW)
 
 
 def test_comparisons_are_counted_anew_with_each_champion(decisions: Decisions) -> None:

@@ -12,7 +12,7 @@ from lab import lab as lab
 from daemon.labels.labels import Label
 from daemon.training.forecast import Forecast, Known, count_new_labels
 from daemon.training.forecast import forecast as whole_forecast
-from daemon.training.records import Decision
+from daemon.training.records import Decision, KnownLabels
 from daemon.training.retraining import request
 from learner.catalogue import STARTER, read_manifest
 from learner.errors import VidwatchError
@@ -23,7 +23,7 @@ MANY = SETTINGS.model_copy(update={"min_new_labels": 20})
 
 def forecast(lab: Lab, known: Known, last_label: int = 0) -> Forecast:
     with lab.engine.begin() as connection:
-        return count_new_labels(connection, MANY, last_label, known)
+        return count_new_labels(connection, MANY, KnownLabels(last_label), known)
 
 
 def newest(lab: Lab) -> int:
@@ -141,7 +141,7 @@ def test_the_comparison_of_the_last_trained_model_says_how_many_it_asked_for(lab
     lab.history.request_training("12 new labels", lab.now)
     training = lab.history.requested_training()
     assert training
-    lab.history.begin(training, newest(lab), lab.now)
+    lab.history.begin(training, KnownLabels(newest(lab)), lab.now)
     whole = whole_forecast(lab.engine, lab.home, MANY)
     assert (whole.in_training, whole.unread) == ("auto-1", 0)
     (lab.home.models / "auto-1.json").write_text((lab.home.models / "tiny.json").read_text())
@@ -158,7 +158,7 @@ def test_retrain_during_a_training_that_knows_all_labels_asks_for_no_other(lab: 
     assert request(lab.engine, lab.home, SETTINGS, lab.now) == "asked for: auto-1"
     training = lab.history.requested_training()
     assert training
-    lab.history.begin(training, newest(lab), lab.now)
+    lab.history.begin(training, KnownLabels(newest(lab)), lab.now)
     assert "is under way" in request(lab.engine, lab.home, SETTINGS, lab.now)
     lab.label("dark", range(6, 7))
     assert request(lab.engine, lab.home, SETTINGS, lab.now) == "asked for: auto-2"
@@ -196,7 +196,7 @@ def test_retrain_after_a_label_was_taken_back_has_something_to_learn(lab: Lab) -
     request(lab.engine, lab.home, SETTINGS, lab.now)
     training = lab.history.requested_training()
     assert training
-    lab.history.begin(training, newest(lab), lab.now)
+    lab.history.begin(training, KnownLabels(newest(lab)), lab.now)
     lab.history.end(training, "trained", None, lab.now)
     nothing = "nothing was labelled since the last training: nothing to learn"
     assert request(lab.engine, lab.home, SETTINGS, lab.now) == nothing

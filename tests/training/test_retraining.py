@@ -21,7 +21,7 @@ from daemon.report.next_training import in_words
 from daemon.training.forecast import count_new_labels, forecast
 from daemon.training.holdout import labelled_videos
 from daemon.training.job import Job
-from daemon.training.records import Decision, Training
+from daemon.training.records import Decision, KnownLabels, Training
 from daemon.training.retraining import Retraining, request
 from daemon.training.trainer import choose_clips, head_recipe, work
 from learner.catalogue import manifest_path
@@ -194,7 +194,7 @@ def test_a_training_that_failed_while_the_clock_was_ahead_is_tried_again_in_minu
     lab.history.request_training("a test", ahead)
     training = lab.history.requested_training()
     assert training
-    lab.history.begin(training, 12, ahead)
+    lab.history.begin(training, KnownLabels(12), ahead)
     lab.history.end(training, "failed", "no memory", ahead)
     lab.retraining.tend(ahead)
     for _ in range(12):
@@ -231,7 +231,7 @@ def test_a_class_with_too_few_clips_waits_and_its_labels_do_not_count(lab: Lab) 
     lab.label("grey", range(10, 12))
     lab.label("dark", range(10, 11), clips=4, as_class="black")
     with lab.engine.begin() as read:
-        found = count_new_labels(read, SETTINGS, 0, TINY)
+        found = count_new_labels(read, SETTINGS, KnownLabels(0), TINY)
     assert (found.new, found.is_due) == (5, False)
     assert found.short == {
         "grey": "2 of 3 clips to learn from",
@@ -274,7 +274,7 @@ def test_a_challenger_whose_checkpoint_is_damaged_is_refused_when_it_is_compared
     lab.history.request_training("10 new labels", lab.now)
     training = lab.history.requested_training()
     assert training
-    lab.history.begin(training, 10**6, lab.now)
+    lab.history.begin(training, KnownLabels(10**6), lab.now)
     lab.history.end(training, "failed", "for this test", lab.now)
     (lab.home.models / "auto-1.json").write_text((lab.home.models / "tiny.json").read_text())
     (lab.home.models / "auto-1.safetensors").write_bytes(b"damaged")
@@ -354,7 +354,7 @@ def test_labels_that_are_given_again_are_not_new(lab: Lab) -> None:
     (row,) = lab.trainings()
     training = lab.history.requested_training() or Training(row.id, row.name)
     lab.retraining.stop()
-    lab.history.begin(training, 12, lab.now)
+    lab.history.begin(training, KnownLabels(12), lab.now)
     lab.history.end(training, "trained", None, lab.now)
     with lab.engine.begin() as read:
         before = labelled_videos(read)
@@ -365,7 +365,7 @@ def test_labels_that_are_given_again_are_not_new(lab: Lab) -> None:
         lab.now,
     )
     with lab.engine.begin() as read:
-        assert count_new_labels(read, SETTINGS, 12, TINY).new == 0
+        assert count_new_labels(read, SETTINGS, KnownLabels(12), TINY).new == 0
 
 
 def test_clips_without_a_label_now_are_not_rehearsed_and_a_class_can_be_renamed(lab: Lab) -> None:

@@ -1,0 +1,126 @@
+"""The commands about what is in videos: `show`, `find`, `events`.
+
+Slow imports stand in the commands that need them.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from daemon.cli.shared import Json, console, database
+from daemon.home.folder import Home
+from daemon.home.texts import printable
+from learner.errors import VidwatchError
+from learner.texts import counted
+
+if TYPE_CHECKING:
+    from daemon.report.one_video import VideoReport
+
+app = typer.Typer()
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    video: Annotated[str, typer.Argument(metavar="FILE|ID", help="By id, path or name.")],
+    as_json: Json = False,
+) -> None:
+    """Show all that is known of one video, and what is in it, when."""
+    from daemon.report.one_video_tables import render
+
+    (report,) = _reports(context.obj, [video])
+    if as_json:
+        print(json.dumps(report.to_json()))
+        return
+    console().print(render(report))
+
+
+@app.command()
+def find(
+    context: typer.Context,
+    class_name: Annotated[str, typer.Argument(metavar="CLASS", help="The class to look for.")],
+    as_json: Json = False,
+) -> None:
+    """List the videos in which a class was found, also beside others, and for how long."""
+    from daemon.labels.classes import KnownClasses, did_you_mean
+    from daemon.report.by_class import find_class
+    from daemon.report.events import UNSURE
+    from daemon.report.one_video_tables import render_found
+    from learner.classes import likely_meant
+
+    home: Home = context.obj
+    with database(home) as engine, engine.begin() as connection:
+        known = KnownClasses(connection)
+        name = class_name if class_name == UNSURE else known.named(class_name)
+        found = list(find_class(connection, name))
+    if not found and (meant := likely_meant(name, known.existing)):
+        raise VidwatchError(did_you_mean(name, meant))
+    if as_json:
+        print(json.dumps([video.to_json() for video in found]))
+    elif found:
+        console().print(render_found(name, found))
+    else:
+        print(f"no video with {printable(name)}; 'vidwatch classes' lists the classes")
+
+
+@app.command()
+def events(
+    context: typer.Context,
+    videos: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FILE|ID…]", help="By id, path or name; all if none is given."),
+    ] = None,
+    webvtt: Annotated[
+        bool, typer.Option("--webvtt", help="Write a subtitle file beside each video instead.")
+    ] = False,
+) -> None:
+    """Print what was found in long videos, and when, as CSV; or write it as subtitles (WebVTT)."""
+    from daemon.report.event_files import write_csv
+
+    home: Home = context.obj
+    reports = _reports(home, videos)
+    if webvtt:
+        _write_subtitles(home, reports)
+    else:
+        write_csv(sys.stdout, reports)
+
+
+def _reports(home: Home, words: Sequence[str] | None) -> "list[VideoReport]":
+    """What is known of these videos; of all that were cut into windows if `words` is None."""
+    from daemon.labels.lookup import find_videos
+    from daemon.report.one_video import read_video
+    from daemon.report.timeline import with_windows
+
+    with database(home) as engine:
+        ids = find_videos(words, Path(), engine) if words else None
+        with engine.begin() as connection:
+            chosen = with_windows(connection) if ids is None else ids
+            return [read_video(connection, video) for video in chosen]
+
+
+def _write_subtitles(home: Home, reports: "Sequence[VideoReport]") -> None:
+    from daemon.home.doors import Doors
+    from daemon.home.subtitles import write_subtitles
+    from daemon.report.event_files import mark_of, webvtt
+
+    doors = Doors(os.fsencode(home.root))
+    problems = []
+    for report in reports:
+        name = printable(report.name)
+        found = report.timeline.events
+        if not found:
+            problems.append(f"{name} was not cut into windows, and has no events")
+            continue
+        try:
+            path = write_subtitles(doors, report.path, webvtt(found, report), mark_of(report))
+        except (VidwatchError, OSError) as error:
+            problems.append(f"{name}: no subtitles beside it ({error})")
+            continue
+        print(f"{printable(os.fsdecode(path))}: {counted(len(found), 'event')}")
+    if problems:
+        raise VidwatchError("; ".join(problems))

@@ -1,0 +1,59 @@
+"""Events as text for other programs: CSV, and WebVTT, which players show as subtitles.
+
+WebVTT: https://www.w3.org/TR/webvtt1/
+"""
+
+import csv
+import os
+from collections.abc import Iterable, Sequence
+from typing import TextIO
+
+from daemon.home.texts import printable
+from daemon.report.events import UNSURE, Event
+from daemon.report.one_video import VideoReport
+
+COLUMNS = ("id", "path", "class", "start", "end", "probability", "model")
+
+
+def write_csv(file: TextIO, reports: Iterable[VideoReport]) -> None:
+    """Write a line for each event of these videos.
+
+    `start` and `end` are in seconds. What a person labelled has neither probability nor model.
+    """
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for report in reports:
+        path = printable(os.fsdecode(report.path))
+        for event in report.timeline.events:
+            times = (f"{event.start:g}", f"{event.end:g}")
+            model = "" if event.is_labelled else report.model
+            probability = "" if event.probability is None else f"{event.probability:.4f}"
+            writer.writerow((report.id, path, event.class_name, *times, probability, model))
+
+
+def mark_of(report: VideoReport) -> str:
+    """What our file of subtitles of a video begins with. It is known again by the content."""
+    return f"WEBVTT - made by vidwatch\n\nNOTE content {report.sha256}\n"
+
+
+def webvtt(events: Sequence[Event], report: VideoReport) -> str:
+    """The events of a video, in order, as a file of subtitles."""
+    cues = [
+        f"{_timestamp(event.start)} --> {_timestamp(event.end)}\n{_cue(event)}\n"
+        for event in events
+    ]
+    return "\n".join([mark_of(report), *cues])
+
+
+def _cue(event: Event) -> str:
+    name = "unsure" if event.class_name == UNSURE else printable(event.class_name)
+    if event.probability is not None and event.class_name != UNSURE:
+        name = f"{name} {event.probability:.0%}"
+    # A name may have what WebVTT reads as a tag, or as the arrow between two times.
+    return name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _timestamp(seconds: float) -> str:
+    milliseconds = round(1000 * seconds)
+    minutes, rest = divmod(milliseconds, 60_000)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}.{rest % 1000:03}"

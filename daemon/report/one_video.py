@@ -1,0 +1,175 @@
+"""All that is known of one video: its row, its predictions, its labels. Only reads."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from daemon.database.expressions import as_now, shown_name, stands
+from daemon.database.tables import labels, models, predictions, videos
+from daemon.home.texts import printable
+from daemon.report.events import seconds_of
+from daemon.report.timeline import Timeline, event_fields, fields_of, read_timeline
+from learner.errors import VidwatchError
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What one model predicts for a video."""
+
+    model: str
+    class_name: str
+    """By the name that the class has now."""
+    probability: float
+    kind: str
+    """"answer": it decided where the video was filed. "shadow", "rescored": as in the database."""
+    unsure: str | None
+    familiarity: float | None
+    read_share: float | None
+    frames_read: int
+    stream: int | None
+    """As in the table `predictions`, like `colours`."""
+    colours: str | None
+    logits: dict[str, float]
+    """By the model's own names of the classes, the largest first."""
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Given:
+    """A label that a person gave."""
+
+    verdict: str
+    class_name: str | None
+    source: str
+    who: str
+    at: datetime
+    counts: bool
+    """Whether it is the one that counts."""
+
+
+@dataclass(frozen=True)
+class VideoReport:
+    """All that is known of one video."""
+
+    id: int
+    name: str
+    path: bytes
+    state: str
+    content: int
+    """The first video with the same content: itself if it is the first."""
+    sha256: str | None
+    group: str | None
+    error: str | None
+    arrived_at: datetime
+    recorded_at: datetime | None
+    recorded_by: str | None
+    camera: str | None
+    movement: float | None
+    """The share of the picture that changes; None if that was not measured."""
+    predictions: tuple[Predicted, ...]
+    """That which counts first."""
+    labels: tuple[Given, ...]
+    """The newest first, those that were taken back included."""
+    timeline: Timeline
+
+    @property
+    def model(self) -> str | None:
+        """The model whose prediction counts; None if there is none."""
+        return next((one.model for one in self.predictions if one.kind == "answer"), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """One object; times of day in ISO 8601, those in the video in seconds."""
+        row = fields_of(self)
+        timeline = row.pop("timeline")
+        row["path"] = printable(os.fsdecode(self.path))
+        row["duplicate_of"] = None if self.content == self.id else self.content
+        del row["content"]
+        row["predictions"] = [fields_of(one) for one in self.predictions]
+        row["labels"] = [fields_of(one) for one in self.labels]
+        row["seconds"] = timeline.seconds or None
+        row["classes"] = seconds_of(timeline.events)
+        row["events"] = [event_fields(event) for event in timeline.events]
+        row["windows"] = [fields_of(window) for window in timeline.windows]
+        row["part_labels"] = [
+            {**fields_of(one), **fields_of(one.part), "part": str(one.part)}
+            for one in timeline.labels
+        ]
+        return row
+
+
+def read_video(connection: Connection, video: int) -> VideoReport:
+    """All that is known of a video.
+
+    Raises:
+        VidwatchError: there is no such video.
+    """
+    query = select(videos, shown_name()).where(videos.c.id == video)
+    row = connection.execute(query).mappings().first()
+    if row is None:
+        raise VidwatchError(f"there is no video {video}; 'vidwatch status' shows the ids")
+    content = row["duplicate_of"] or row["id"]
+    return VideoReport(
+        id=row["id"],
+        name=row["shown_name"],
+        path=row["path"],
+        state=row["state"],
+        content=content,
+        sha256=row["sha256"],
+        group=row["group"],
+        error=row["error"],
+        arrived_at=row["arrived_at"],
+        recorded_at=row["recorded_at"],
+        recorded_by=row["recorded_by"],
+        camera=row["camera"],
+        movement=row["movement"],
+        predictions=tuple(_predictions(connection, content)),
+        labels=tuple(_labels(connection, content)),
+        timeline=read_timeline(connection, content),
+    )
+
+
+def _predictions(connection: Connection, content: int) -> Iterator[Predicted]:
+    query = (
+        select(predictions, models.c.name, models.c.classes)
+        .add_columns(as_now(predictions.c["class"]).label("class_now"))
+        .join(models, models.c.id == predictions.c.model_id)
+        .where(predictions.c.video_id == content)
+        .order_by(predictions.c.kind != "answer", predictions.c.id.desc())
+    )
+    for row in connection.execute(query).mappings():
+        logits = zip(row["classes"], row["logits"], strict=False)
+        yield Predicted(
+            model=row["name"],
+            class_name=row["class_now"],
+            probability=row["probability"],
+            kind=row["kind"],
+            unsure=row["doubt"],
+            familiarity=row["familiarity"],
+            read_share=row["read_share"],
+            frames_read=row["frames_read"],
+            stream=row["stream"],
+            colours=row["colours"],
+            logits=dict(sorted(logits, key=lambda item: -item[1])),
+            at=row["created_at"],
+        )
+
+
+def _labels(connection: Connection, content: int) -> list[Given]:
+    query = select(labels, stands().label("stands")).where(labels.c.video_id == content)
+    rows = connection.execute(query.order_by(labels.c.id.desc())).mappings().all()
+    counts = next((row["id"] for row in rows if row["stands"]), None)
+    return [
+        Given(
+            verdict=row["verdict"],
+            class_name=row["class"],
+            source=row["source"],
+            who=row["who"],
+            at=row["created_at"],
+            counts=row["id"] == counts,
+        )
+        for row in rows
+    ]

@@ -1,0 +1,100 @@
+"""A few frames of a long clip, by the index of its container or by its packets."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import av.error
+
+from learner.cost import is_dear, saves
+from learner.frames import (
+    NotSoughtError,
+    has_index,
+    is_cover,
+    is_long,
+    running_time,
+    sought,
+    stated_count,
+)
+from learner.packet_index import frames_at, is_placed_by_bytes, packet_index
+from learner.read_share import There
+
+# To read the packets of a smaller file for nothing costs little: it may be long if it does not say
+# how long it is, or if its clock jumps.
+LARGE = 32_000_000  # bytes
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is wanted of a long clip."""
+
+    frames: int
+    """One frame of each of so many equal parts."""
+    exact: bool
+    """The middle frame of each part, not the key frame that is nearest to it."""
+    with_next: bool
+    """The frame after each is decoded, too."""
+
+
+def seeks(container: Any, stream: Any, there: There) -> bool:
+    """Whether a few frames are to be sought, as far as that is known before its packets are read.
+
+    A file that is cut short is read whole, unless it is a stream without a beginning and an end.
+    """
+    if is_cover(stream) or (there.share < 1 and not is_placed_by_bytes(container)):
+        return False
+    if has_index(container, stream):
+        return is_long(container, stream)
+    count = stated_count(container, stream)
+    return not count or is_dear(count, stream) or there.size > LARGE
+
+
+def pairs(container: Any, stream: Any, wanted: Wanted, there: There) -> Iterator[tuple[Any, Any]]:
+    """One frame of each part, and the frame after it; see `learner.frames.sought`.
+
+    Raises:
+        NotSoughtError: all of the clip has to be read. Frames that were given before may be wrong.
+    """
+    if has_index(container, stream):
+        yield from sought(
+            container,
+            stream,
+            wanted.frames,
+            wanted.exact,
+            there.stated,
+            with_next=wanted.with_next,
+        )
+    else:
+        yield from _by_packets(container, stream, wanted, there)
+
+
+def _by_packets(
+    container: Any, stream: Any, wanted: Wanted, there: There
+) -> Iterator[tuple[Any, Any]]:
+    index = packet_index(container, stream)
+    if not index.keys:
+        raise NotSoughtError
+    if not is_dear(index.count, stream):
+        raise NotSoughtError(index.count)
+    numbers = index.middles(wanted.frames) if wanted.exact else index.near(wanted.frames)
+    if not saves(*index.jumps_and_frames(numbers), index.count):
+        raise NotSoughtError(index.count)
+    if not is_placed_by_bytes(container):
+        _require_all(container, stream, there)
+    yield from frames_at(
+        container, stream, index, numbers, is_exact=wanted.exact, with_next=wanted.with_next
+    )
+
+
+def _require_all(container: Any, stream: Any, there: There) -> None:
+    """Check that a clip runs as long as its container states.
+
+    Raises:
+        NotSoughtError: it does not.
+    """
+    try:
+        container.seek(stream.start_time or 0, stream=stream)
+    except av.error.FFmpegError as error:
+        raise NotSoughtError from error
+    if running_time(container, stream, there.stated).are_short:
+        raise NotSoughtError

@@ -1,0 +1,54 @@
+"""A home with long videos: their files are real, their windows are written as the pipeline does."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from conftest import write_video
+from homes import MadeHome
+
+from daemon.database.records import WindowPrediction
+from daemon.database.windows import Windows
+
+Window = tuple[float, float, str, float] | tuple[float, float, str, float, str]
+"""Start, end, class, probability, and why it is unsure if it is."""
+
+
+class LongHome(MadeHome):
+    """`CLASSES` of a made home; windows are given by each test."""
+
+    def long_video(
+        self,
+        name: str,
+        windows: Sequence[Window],
+        main: str | None = None,
+        *,
+        shade: int = 0,
+    ) -> int:
+        """A video of 25 frames a second, of as many seconds as its windows, filed; gives its id."""
+        seconds = max(window[1] for window in windows)
+        path = self.inbox / name
+        made = write_video(self.root / f"made{path.suffix}", round(25 * seconds), shade=shade)
+        made.rename(path)
+        self.enqueue(path)
+        (claimed,) = self.claim()
+        rows = [self._window(claimed.id, n, window) for n, window in enumerate(windows)]
+        Windows(self.engine).record(rows, self.now)
+        self.record(self.prediction(claimed.id, self.model_prediction(main or windows[0][2])))
+        self.file()
+        return claimed.id
+
+    def _window(self, video: int, number: int, window: Window) -> WindowPrediction:
+        start, end, class_name, probability, *unsure = window
+        return WindowPrediction(
+            video_id=video,
+            number=number,
+            start=start,
+            end=end,
+            prediction=self.model_prediction(class_name, probability),
+            frames_read=16,
+            unsure=unsure[0] if unsure else None,
+        )
+
+    def subtitles(self) -> list[Path]:
+        """All files of subtitles in the home."""
+        return sorted(self.root.rglob("*.vtt"))
