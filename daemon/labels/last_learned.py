@@ -35,11 +35,16 @@ class LastLearned:
 
 
 def last_learned(connection: Connection) -> LastLearned | None:
-    """What class folders gave last; None if they gave no label that counts."""
+    """What class folders gave last; None if they gave no label that counts.
+
+    The times count, not the ids: the labels of a class that was renamed get new ids, and keep
+    their times.
+    """
     given = newest().where(labels.c.source.in_(BY_FOLDERS)).add_columns(shown_name())
-    given = given.join(videos, videos.c.id == labels.c.video_id).order_by(labels.c.id.desc())
+    given = given.join(videos, videos.c.id == labels.c.video_id)
+    given = given.order_by(labels.c.created_at.desc(), labels.c.id.desc())
     run: list[Any] = []
-    with connection.execute(given) as rows:  # the rest of many labels is never read
+    with connection.execute(given) as rows:  # the rest of many labels is never fetched
         for row in rows.mappings():
             if run and not _belong_together(run[-1], row):
                 break

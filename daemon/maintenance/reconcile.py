@@ -66,7 +66,7 @@ def note_labels(engine: Engine, home: Home, pattern: re.Pattern[str]) -> int:
 
     The daemon would note them, too. But it would take each unknown file for a clip that came with
     its label, and such clips judge models. Here it may be a correction of a prediction that the
-    backup does not know, and corrections do not judge.
+    backup does not know, and corrections do not judge. Sidecars are no clips, as for the daemon.
     """
     class_folders = ClassFolders(engine, settings.load_folders(home.settings))
     root = os.fsencode(home.root)
@@ -74,7 +74,8 @@ def note_labels(engine: Engine, home: Home, pattern: re.Pattern[str]) -> int:
         last = newest_label(connection)
     left_alone = load_left_alone(home.settings)
     for files in files_below(home.root / "labelled", left_alone=left_alone):
-        grouped = [file._replace(group=group_at(file.path, root, pattern)) for file in files]
+        clips = [file for file in files if not is_sidecar(file.path)]
+        grouped = [file._replace(group=group_at(file.path, root, pattern)) for file in clips]
         class_folders.notice(grouped, datetime.now(UTC))
     is_new = labels.c.id > last
     with engine.execution_options(writes=True).begin() as connection:

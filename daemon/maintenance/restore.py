@@ -99,7 +99,11 @@ def restore(
         source = None if new else (file or _newest_whole(home, now))
         fresh = home.database.with_name(home.database.name + RESTORING)
         _prepare(fresh, source, home)
-        kept = _set_aside(home.database, now)
+        try:
+            kept = _set_aside(home.database, now)
+        except VidwatchError:  # the database stays where it is, and nothing was begun
+            _remove(fresh)
+            raise
         try:
             restored = _reconcile(home, fresh, pattern, source, kept, progress)
             _set_aside(home.database, now)  # a command that ran meanwhile has made an empty one
@@ -131,8 +135,7 @@ def _newest_whole(home: Home, now: datetime) -> Path:
 
 def _prepare(fresh: Path, source: Path | None, home: Home) -> None:
     """Make the database at `fresh`: of the backup, or an empty one, and up to date."""
-    for path in _with_beside(fresh):
-        path.unlink(missing_ok=True)
+    _remove(fresh)
     if source:
         _copy_backup(source, fresh, home)
     migrate(fresh)
@@ -224,6 +227,11 @@ def _is_damaged(database: Path) -> bool:
 
 def _with_beside(database: Path) -> list[Path]:
     return [database, *(database.with_name(database.name + suffix) for suffix in _BESIDE)]
+
+
+def _remove(database: Path) -> None:
+    for path in _with_beside(database):
+        path.unlink(missing_ok=True)
 
 
 def _reconcile(

@@ -8,6 +8,7 @@ import pytest
 from homes import MadeHome
 
 from daemon.home.folders import files_below
+from daemon.labels.class_changes import ClassChanges
 from daemon.labels.last_learned import LastLearned, last_learned
 
 
@@ -87,3 +88,22 @@ def test_clips_that_came_in_a_class_folder_lose_their_labels_before_they_are_rea
     search(home)
     with home.engine.begin() as connection:
         assert last_learned(connection) is None
+
+
+def test_what_was_learned_last_stays_so_when_another_class_gets_a_new_name(home: MadeHome) -> None:
+    """The labels of the renamed class were taken back, though they had come long before."""
+    ids = [home.arrive(f"{name}.avi") for name in "abcd"]
+    home.predict_and_file()
+    move_to(home, "labelled/Rowing", ids[0])
+    home.now += timedelta(minutes=5)
+    move_to(home, "labelled/Sailing", ids[1])
+    home.now += timedelta(minutes=5)
+    move_to(home, "labelled/Skiing", *ids[2:])
+    changes = ClassChanges(home.engine, home.folders, "ann")
+    changes.rename("Rowing", "Boats", home.tick())
+    found = last(home)
+    assert (found.class_name, set(found.names)) == ("Skiing", {"c.avi", "d.avi"})
+    changes.merge("Sailing", "Boats", home.tick())
+    undo(home)
+    found = last(home)
+    assert (found.class_name, found.names) == ("Boats", ("b.avi",))

@@ -434,6 +434,7 @@ def test_a_database_that_is_open_elsewhere_is_not_replaced(home: Home) -> None:
     assert done.returncode == 2
     assert "end what has it open" in done.stderr
     assert not list(home.root.glob("vidwatch.db.replaced-*"))
+    assert not list(home.root.glob("vidwatch.db.restoring*"))
     assert restored(home).returncode == 0
 
 
