@@ -129,6 +129,11 @@ class FirstModel:
         is_better = self.total["challenger"] > self.total["champion"]
         return is_better and self._is_shown(self.p, self.p_groups)
 
+    @property
+    def _lacks_groups(self) -> bool:
+        """Whether there are enough clips, if they were not of so few groups."""
+        return self.p <= self.level and not self.is_shown
+
     @cached_property
     def fallen(self) -> list[str]:
         """The classes of labels on which the champion is right, and the challenger is not."""
@@ -249,7 +254,7 @@ class FirstModel:
             return f"class {self.fallen[0]} falls apart"
         if self.outcome == "refused":
             return "it is no better than guessing"
-        if self.p <= self.level:
+        if self._lacks_groups:
             return "better, but too few recordings to rule out chance"
         return "too few to rule out chance"
 
@@ -274,8 +279,12 @@ class FirstModel:
             return NextStep(f"{text}: {names}.", dict.fromkeys(fewest, MORE_CLIPS))
         share = -(-self.missing // max(1, len(fewest)))
         text = f"Label about {counted(self.missing, 'more clip')}, of other recordings"
-        text += f", above all of {', '.join(fewest[:3])}"
-        return NextStep(f"{text}.", dict.fromkeys(fewest[:3], share))
+        text += f", above all of {', '.join(fewest[:3])}."
+        if self._lacks_groups:  # more clips of the same cameras would never be enough
+            recordings = counted(len(set(self._groups)), "recording")
+            text += f" The clips so far count as {recordings}: 'vidwatch groups' shows which, and"
+            text += " how to tell recordings apart."
+        return NextStep(text, dict.fromkeys(fewest[:3], share))
 
     def _more_of_the_weakest(self) -> NextStep:
         if self.weakest is None:

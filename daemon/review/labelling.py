@@ -54,7 +54,7 @@ class PageLabels:
             session.skip(Skip(submission.ids, datetime.now(UTC)))
             return f"{counted(len(submission.ids), 'clip')} skipped for now"
         with self._reader.begin() as connection:
-            found = read_cards(connection, self._home, submission.ids)
+            found = [_as_shown(card) for card in read_cards(connection, self._home, submission.ids)]
             meanwhile = _labels_since(connection, submission)
         cards = {card.id: card for card in found}
         new = [_label(submission, video, cards.get(video)) for video in submission.ids]
@@ -136,6 +136,14 @@ class PageLabels:
         with self._reader.begin() as connection:
             names = {row.id: printable(row.shown_name) for row in connection.execute(query)}
         return _listed([names.get(video, f"video {video}") for video in ids])
+
+
+def _as_shown(card: Card) -> Card:
+    """The card as this person saw it: a clip of the random share is only ever shown blind.
+
+    It is not blind in the database any more if someone else has reviewed it since.
+    """
+    return replace(card, awaits_random_review=card.in_random_share)
 
 
 def _label(submission: Submission, video: int, card: Card | None) -> Label:

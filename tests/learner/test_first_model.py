@@ -66,6 +66,7 @@ def test_two_classes_of_three_clips_take_over_only_if_all_are_right() -> None:
         "too few to rule out chance. The weakest class is a, right on 2 of 3."
     )
     assert one_wrong.figures["next"].startswith("Label about ")
+    assert "recordings:" not in one_wrong.figures["next"]
 
 
 def test_its_accuracy_is_said_plainly_with_the_weakest_class() -> None:
@@ -91,6 +92,10 @@ def test_groups_that_somebody_named_count_as_far_as_their_clips_are_alike() -> N
     verdict = first(few)
     assert (verdict.verdict, verdict.figures["first"]["p"] < LEVEL) == ("undecided", True)
     assert "too few recordings" in verdict.reason
+    assert verdict.figures["next"].endswith(
+        "The clips so far count as 4 recordings: 'vidwatch groups' shows which, and how to tell "
+        "recordings apart."
+    )
     guessed = [*clips("a", 8, 10, 5, guessed=True), *clips("b", 8, 10, 5, guessed=True)]
     assert first(guessed).verdict == "promoted"
     camera = [*clips("a", 8, 10, 10), *clips("b", 8, 10, 10)]  # a single one: it shows nothing

@@ -112,6 +112,26 @@ def test_a_question_about_a_blind_clip_tells_neither_its_name_nor_a_class(
     assert [row[2] for row in home.given_labels()] == ["grey", "red"]
 
 
+def test_a_clip_stays_blind_to_a_reviewer_when_another_one_has_reviewed_it_meanwhile(
+    home: ReviewedHome, browser: Browser
+) -> None:
+    video = home.clip("v_Biking_g08.avi", sampled=True)
+    page = browser.get("/").text
+    home.give_label(video, "grey", source="page", who="bob", sampled=True)
+    form = {"secret": hidden(page, "secret"), "seen": hidden(page, "seen"), "id": video}
+    shown = browser.post("/say", data={**form, "class": "red"}).text
+    asked = shown[shown.index('class="asked"') : shown.index("</section>")]
+    report = f"bob labelled clip {video} otherwise (page)"
+    assert f"{report}. You said: clip {video}: red." in asked
+    for text in (asked, message_on(shown)):
+        assert "grey" not in text
+        assert "Biking" not in text
+    answer = {"secret": hidden(shown, "secret"), "question": hidden(shown, "question")}
+    after = message_on(browser.post("/answer", data={**answer, "answer": "label"}).text)
+    assert after.startswith("v_Biking_g08.avi: red. tiny had predicted bright (")
+    assert [row[2] for row in home.given_labels()] == ["grey", "red"]
+
+
 def test_live_accuracy_counts_blind_labels_and_none_that_was_given_beside_the_prediction(
     home: ReviewedHome, browser: Browser
 ) -> None:

@@ -326,8 +326,10 @@ def test_a_colleagues_newer_label_is_shown_before_another_one_is_given(
     page = ann.get("/").text
     bob.submit(video, **{"class": "dark"})
     asked = say_late(ann, page, video, **{"class": "red"})
-    assert "Meanwhile\n  bob labelled a.avi dark (page). You said: a.avi: red." in asked
-    assert "nothing is labelled yet, since meanwhile bob labelled a.avi dark" in message_on(asked)
+    title = f"clip {video}" if drawn else "a.avi"
+    report = f"bob labelled {title} {'otherwise' if drawn else 'dark'} (page)"
+    assert f"Meanwhile\n  {report}. You said: {title}: red." in asked
+    assert f"nothing is labelled yet, since meanwhile {report}" in message_on(asked)
     assert home.who() == ["bob"]
     assert reply(ann, asked, "label").startswith("a.avi: red")
     assert [row[2] for row in home.given_labels()] == ["dark", "red"]
