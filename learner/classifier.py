@@ -1,7 +1,7 @@
 """A checkpoint and a device: uint8 frames in, logits out. For the daemon and for notebooks."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import cached_property
@@ -228,16 +228,18 @@ class Classifier:
         ]
 
     def joined(
-        self, logits: np.ndarray[Any, Any], familiarity: Sequence[float], *, known: bool
+        self, logits: list[list[float]], familiarity: list[float | None], known: list[bool]
     ) -> Prediction:
-        """The prediction of a long video, from the `(N, C)` float32 logits of its N windows.
+        """The prediction of a long video, from the `(N, C)` logits of its N windows.
 
-        Its logits are the mean of these, its familiarity is the median, or None if there is none.
+        By mean logits and the median familiarity; unknown if more than half of the windows are.
         """
-        mean = logits.mean(0, keepdims=True)
+        mean = np.array(logits, np.float32).mean(0, keepdims=True)
         probabilities = softmax(self.manifest.calibration.calibrated(mean), axis=1)
-        median = float(np.median(familiarity)) if len(familiarity) else None
-        return self._prediction(mean[0], probabilities[0], known=known, familiarity=median)
+        figures = [figure for figure in familiarity if figure is not None]
+        median = float(np.median(figures)) if figures else None
+        is_known = 2 * sum(known) >= len(known)
+        return self._prediction(mean[0], probabilities[0], known=is_known, familiarity=median)
 
     def familiar(self, features: Tensor, logits: np.ndarray[Any, Any]) -> Familiar:
         """How much clips are like those of the known classes.

@@ -172,11 +172,6 @@ def has_index(container: Any, stream: Any) -> bool:
     return bool(is_indexed and (container.duration or stream.duration))
 
 
-def is_cover(stream: Any) -> bool:
-    """Whether it is a picture beside sound, and no film."""
-    return bool(stream.disposition & av.stream.Disposition.attached_pic)
-
-
 def is_long(container: Any, stream: Any) -> bool:
     """Whether it costs much to decode all, by what the container states; false if it does not."""
     return is_dear(stated_count(container, stream), stream)

@@ -170,15 +170,6 @@ def frames_at(
         yield pair
 
 
-def frames_from(container: Any, stream: Any, key: Key) -> Iterator[Any]:
-    """The frames from a key frame on, to the end of the file.
-
-    Raises:
-        NotSoughtError: the file is damaged there, or its demuxer does not find the place.
-    """
-    return _Run(container, stream, key).frames()
-
-
 class _Run:
     """Decodes from a key frame on, without a jump."""
 

@@ -96,11 +96,17 @@ def frames_there(file: File, count: int, claimed: int, there: There) -> There:
     return there
 
 
-def _by_time_and_frames(there: There, times: Times, count: int, claimed: int) -> There:
-    """The share that is there: by running time or by frames, if that is less than by bytes."""
+def by_time(there: There, times: Times) -> There:
+    """The share that is there: by running time, if that is less."""
     if times.are_short and times.reached / times.stated < there.share:
         missing = f"it should run for {times.stated:.1f} s, but ends after {times.reached:.1f} s"
-        there = replace(there, share=times.reached / times.stated, missing=missing)
+        return replace(there, share=times.reached / times.stated, missing=missing)
+    return there
+
+
+def _by_time_and_frames(there: There, times: Times, count: int, claimed: int) -> There:
+    """The share that is there: by running time or by frames, if that is less than by bytes."""
+    there = by_time(there, times)
     if there.share < 1 and claimed and count / claimed < there.share:
         missing = f"it should have {claimed} frames, but has {count}"
         there = replace(there, share=count / claimed, missing=missing)

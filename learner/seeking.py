@@ -10,7 +10,6 @@ from learner.cost import is_dear, saves
 from learner.frames import (
     NotSoughtError,
     has_index,
-    is_cover,
     is_long,
     running_time,
     sought,
@@ -18,6 +17,7 @@ from learner.frames import (
 )
 from learner.packet_index import frames_at, is_placed_by_bytes, packet_index
 from learner.read_share import There
+from learner.streams import is_still
 
 # To read the packets of a smaller file for nothing costs little: it may be long if it does not say
 # how long it is, or if its clock jumps.
@@ -41,7 +41,7 @@ def seeks(container: Any, stream: Any, there: There) -> bool:
 
     A file that is cut short is read whole, unless it is a stream without a beginning and an end.
     """
-    if is_cover(stream) or (there.share < 1 and not is_placed_by_bytes(container)):
+    if is_still(stream) or (there.share < 1 and not is_placed_by_bytes(container)):
         return False
     if has_index(container, stream):
         return is_long(container, stream)

@@ -210,9 +210,7 @@ def _scan(
             claimed = stream.frames
             recording = by_container(container.metadata, stream.metadata)
         if stream and stream.codec_context:
-            stream.codec_context.thread_count = 1
-            stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-            colours.take_stated_depth(container, stream, file)
+            prepare(container, stream, file)
             if seek_in and seeks(container, stream, seek_in):
                 few = Wanted(spec.frames, exact, with_next=spec.motion)
                 found_few = pairs(container, stream, few, seek_in)
@@ -232,6 +230,19 @@ def _scan(
     if neighbours:
         neighbours.end()
     return _Read(images, found, claimed, False, neighbours, recording, number, picture.colours)
+
+
+def prepare(container: Any, stream: Any, file: File) -> None:
+    """Set how a stream is decoded, before its first packet: with one thread, and no huge pictures.
+
+    Args:
+        container: An open container.
+        stream: Its stream of pictures, which has a decoder.
+        file: What the container was opened on.
+    """
+    stream.codec_context.thread_count = 1
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+    colours.take_stated_depth(container, stream, file)
 
 
 def _stored(file: File) -> int:

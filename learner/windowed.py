@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-import numpy as np
-
 from learner.classifier import Classifier
 from learner.cutting import Window
 from learner.errors import VidwatchError
@@ -93,10 +91,11 @@ def joined(classifier: Classifier, windows: Sequence[PredictedWindow]) -> Classi
     if not windows:
         raise VideoError("damaged: no frame of it can be decoded")
     found = [window.prediction for window in windows]
-    logits = np.array([list(one.logits.values()) for one in found], np.float32)
-    familiarity = [one.familiarity for one in found if one.familiarity is not None]
-    known = 2 * sum(not one.known for one in found) <= len(found)
-    prediction = classifier.joined(logits, familiarity, known=known)
+    prediction = classifier.joined(
+        [list(one.logits.values()) for one in found],
+        [one.familiarity for one in found],
+        [one.known for one in found],
+    )
     frames_read = sum(window.frames_read for window in windows)
     return _classified(windows[0], prediction, len(windows), frames_read)
 

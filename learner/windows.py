@@ -13,16 +13,16 @@ from typing import Any, NamedTuple
 import av
 import av.error
 
-from learner.colours import Remark, take_stated_depth
+from learner.colours import Remark
 from learner.cutting import Cut, Shown, Window
 from learner.files import sha256_of_open
 from learner.frames import Times, running_time, to_the_first_error, whole_frames
-from learner.read_share import There, bytes_there
+from learner.read_share import There, by_time, bytes_there
 from learner.recording import Recording, by_container
-from learner.safe_open import MAX_PIXELS, File, VideoError, open_container, refuse_huge
+from learner.safe_open import File, VideoError, open_container, refuse_huge
 from learner.spec import ClipSpec, ReadOptions
 from learner.streams import Film, film, is_still
-from learner.video import DECODER, Clip, Picture
+from learner.video import DECODER, Clip, Picture, prepare
 from learner.window_plan import MOST_WINDOWS, OnePart, WindowPlan
 
 # If there is no key frame in so many seconds before a window, each piece would decode too much that
@@ -252,9 +252,7 @@ def _measured(file: File, from_seconds: float = 0.0) -> _Measured:
         raise NotCutError(f"its end cannot be found ({error.strerror})") from error
     if seconds <= 0:
         raise NotCutError("it does not say when its pictures are shown")
-    if times.are_short and times.reached / times.stated < there.share:
-        missing = f"it should run for {times.stated:.1f} s, but ends after {times.reached:.1f} s"
-        there = There(there.stated, there.size, times.reached / times.stated, missing)
+    there = by_time(there, times)
     length = Fraction(round(seconds * av.time_base), av.time_base)
     return _Measured(start, length, there, recording, number)
 
@@ -287,9 +285,7 @@ def _prepared(container: Any, file: File) -> Film:
     if is_still(stream):
         raise NotCutError("it is a picture")
     refuse_huge(stream)
-    stream.codec_context.thread_count = 1
-    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-    take_stated_depth(container, stream, file)
+    prepare(container, stream, file)
     return found
 
 

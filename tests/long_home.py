@@ -1,8 +1,9 @@
 """A home with long videos: their files are real, their windows are written as the pipeline does."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pytest
 from conftest import write_video
 from homes import MadeHome
 
@@ -52,3 +53,11 @@ class LongHome(MadeHome):
     def subtitles(self) -> list[Path]:
         """All files of subtitles in the home."""
         return sorted(self.root.rglob("*.vtt"))
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[LongHome]:
+    """A home with long videos."""
+    found = LongHome(tmp_path / "home")
+    yield found
+    found.close()

@@ -21,7 +21,6 @@ from daemon.database.queue import ATTEMPTS, Queue
 from daemon.database.records import Claimed, Copy
 from daemon.database.windows import Windows
 from daemon.home.folders import Folders
-from daemon.home.identity import Identity
 from daemon.home.texts import shown
 from learner.video import Clip
 from learner.windows import Long, Piece
@@ -99,7 +98,7 @@ class InHand:
         for video in there:
             size = video.identity.size
             if size in known or sizes.count(size) > 1:
-                self._hashing[self._reader.hash(video.path, _now(video))] = video
+                self._hashing[self._reader.hash(video.path, video.found)] = video
             else:
                 self._decode(video)
 
@@ -223,7 +222,7 @@ class InHand:
         ]
 
     def _decode(self, video: Claimed) -> None:
-        future = self._reader.read(video.path, _now(video), video.sha256)
+        future = self._reader.read(video.path, video.found, video.sha256)
         self._decoding[future] = video
 
     def _done(
@@ -279,11 +278,6 @@ class InHand:
             self._queue.postpone([video.id], reason, now)
         elif outcome.kind == "again":
             self._queue.release([video.id])
-
-
-def _now(video: Claimed) -> Identity:
-    """The file as it was found when the video came into hand: its device may be another one."""
-    return video.version.identity if video.version else video.identity
 
 
 def _gave(video: Claimed, outcome: Read | Undecoded) -> str:

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 
 from daemon.classify.predictor import BusyError, Outcome
@@ -161,9 +160,8 @@ class Inference:
 
 def _joined(model: Classifier, windows: Sequence[WindowPrediction]) -> Prediction:
     found = [window.prediction for window in windows]
-    unknown = sum(window.unsure == "unknown" for window in windows)
     return model.joined(
-        np.array([prediction.logits for prediction in found], np.float32),
-        [one.familiarity for one in found if one.familiarity is not None],
-        known=2 * unknown <= len(windows),
+        [prediction.logits for prediction in found],
+        [prediction.familiarity for prediction in found],
+        [window.unsure != "unknown" for window in windows],
     )

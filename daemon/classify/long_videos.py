@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from daemon.classify.predictor import Predictor
 from daemon.database.records import Claimed
 from daemon.database.windows import Windows
-from daemon.home.identity import Identity
 from learner.cutting import Window
 from learner.video import Clip
 from learner.window_plan import WindowPlan
@@ -138,7 +137,7 @@ class LongVideos:
             video = one.video
             assert video.sha256
             one.reading = self.predictor.reader.windows(
-                video.path, _now(video), video.sha256, one.next
+                video.path, video.found, video.sha256, one.next
             )
 
     def recorded(self, video_ids: Sequence[int]) -> None:
@@ -153,7 +152,3 @@ class LongVideos:
         for one in done:
             self.drop(one.video.id)
         return done
-
-
-def _now(video: Claimed) -> Identity:
-    return video.version.identity if video.version else video.identity

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from daemon.classify.batch_size import BatchSize
@@ -18,7 +18,13 @@ from daemon.classify.predictor import BusyError, Outcome, Predictor, model_predi
 from daemon.database.contents import Contents, First
 from daemon.database.predictions import Predictions
 from daemon.database.queue import Queue
-from daemon.database.records import Claimed, Copy, VideoPrediction, WindowPrediction
+from daemon.database.records import (
+    Claimed,
+    Copy,
+    ModelPrediction,
+    VideoPrediction,
+    WindowPrediction,
+)
 from daemon.database.windows import Windows
 from daemon.home.folders import Folders
 from daemon.home.identity import is_there
@@ -27,6 +33,7 @@ from learner.cutting import Window
 from learner.errors import VidwatchError
 from learner.recording import recorded
 from learner.video import Clip
+from learner.windows import Long
 
 log = logging.getLogger(__name__)
 Predicted = VideoPrediction | WindowPrediction
@@ -204,7 +211,7 @@ class Pipeline:
                 self._in_hand.fail(one.video, "damaged: no frame of it can be decoded")
                 continue
             outcome = self._predictor.join(windows, model_id)
-            predicted.append(_long_prediction(one, windows[model_id], outcome, self._predictor))
+            predicted.append(_long_prediction(one, windows[model_id], outcome, model_id))
         self._record_videos(predicted, now)
 
     def _record_videos(self, predicted: Sequence[VideoPrediction], now: datetime) -> None:
@@ -254,7 +261,6 @@ def _described(found: VideoPrediction) -> str:
 
 
 def _prediction(video: Claimed, clip: Clip, outcome: Outcome, model_id: int) -> Predicted:
-    shadow = model_prediction(*outcome.shadow) if outcome.shadow else None
     if isinstance(clip, Window):
         return WindowPrediction(
             video_id=video.id,
@@ -265,47 +271,45 @@ def _prediction(video: Claimed, clip: Clip, outcome: Outcome, model_id: int) -> 
             frames_read=clip.frames_read,
             unsure=outcome.unsure,
             fingerprint=outcome.fingerprint,
-            shadow=shadow,
+            shadow=_shadow(outcome),
             movement=clip.movement,
         )
-    return VideoPrediction(
-        video_id=video.id,
-        path=video.path,
-        sha256=clip.sha256,
-        prediction=model_prediction(model_id, outcome.prediction),
-        frames_asked=clip.frames_asked,
-        frames_read=clip.frames_read,
-        decoder=clip.decoder,
-        unsure=outcome.unsure,
-        fingerprint=outcome.fingerprint,
-        shadow=shadow,
-        read_share=clip.read_share,
-        recording=recorded(clip.recorded, clip.camera, video.path, video.identity.mtime_ns),
-        stream=clip.stream,
-        colours=clip.colours,
-        movement=clip.movement,
-    )
+    found = _video_prediction(video, clip, outcome, model_id)
+    return replace(found, frames_read=clip.frames_read, movement=clip.movement)
 
 
 def _long_prediction(
-    one: LongVideo, windows: Sequence[WindowPrediction], outcome: Outcome, predictor: Predictor
+    one: LongVideo, windows: Sequence[WindowPrediction], outcome: Outcome, model_id: int
 ) -> VideoPrediction:
-    video = one.video
-    long = one.long
+    return replace(
+        _video_prediction(one.video, one.long, outcome, model_id),
+        frames_asked=one.long.frames_asked * len(windows),
+        frames_read=sum(window.frames_read for window in windows),
+        movement=max((one.movement for one in windows if one.movement is not None), default=None),
+    )
+
+
+def _video_prediction(
+    video: Claimed, read: Clip | Long, outcome: Outcome, model_id: int
+) -> VideoPrediction:
+    """What is predicted of a video, without what was read of its frames."""
     return VideoPrediction(
         video_id=video.id,
         path=video.path,
-        sha256=long.sha256,
-        prediction=model_prediction(predictor.model_id, outcome.prediction),
-        frames_asked=long.frames_asked * len(windows),
-        frames_read=sum(window.frames_read for window in windows),
-        decoder=long.decoder,
+        sha256=read.sha256,
+        prediction=model_prediction(model_id, outcome.prediction),
+        frames_asked=read.frames_asked,
+        frames_read=0,
+        decoder=read.decoder,
         unsure=outcome.unsure,
         fingerprint=outcome.fingerprint,
-        shadow=model_prediction(*outcome.shadow) if outcome.shadow else None,
-        read_share=long.read_share,
-        stream=long.stream,
-        colours=long.colours,
-        movement=max((one.movement for one in windows if one.movement is not None), default=None),
-        recording=recorded(long.recorded, long.camera, video.path, video.identity.mtime_ns),
+        shadow=_shadow(outcome),
+        read_share=read.read_share,
+        recording=recorded(read.recorded, read.camera, video.path, video.identity.mtime_ns),
+        stream=read.stream,
+        colours=read.colours,
     )
+
+
+def _shadow(outcome: Outcome) -> ModelPrediction | None:
+    return model_prediction(*outcome.shadow) if outcome.shadow else None

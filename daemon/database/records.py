@@ -32,6 +32,11 @@ class Claimed:
     sha256: str | None = None
     """Of its content, if it was hashed before it is decoded."""
 
+    @property
+    def found(self) -> Identity:
+        """The file as it was found when the video came into hand: its device may be another one."""
+        return self.version.identity if self.version else self.identity
+
 
 @dataclass(frozen=True)
 class ModelPrediction:

@@ -13,7 +13,7 @@ from daemon.report.by_class import InVideo
 from daemon.report.events import UNSURE, Event, seconds_of
 from daemon.report.fitting import Column, FittingTable
 from daemon.report.one_video import Given, Predicted, VideoReport
-from daemon.report.tables import COLOURS
+from daemon.report.tables import picture_remarks
 from daemon.report.timeline import Timeline
 
 LIKELIEST = 5  # classes whose logits are shown
@@ -106,11 +106,7 @@ def _remarks(one: Predicted) -> str:
         remarks.append(strange)
     if one.read_share is not None and one.read_share < 1:
         remarks.append(f"{one.read_share:.0%} of it could be read")
-    if one.stream is not None:
-        remarks.append(f"stream {one.stream} of several")
-    if one.colours:
-        remarks.append(COLOURS[one.colours])
-    return ", ".join(remarks)
+    return ", ".join(remarks + picture_remarks(one.stream, one.colours))
 
 
 def _labels(labels: Sequence[Given]) -> RenderableType:

@@ -202,12 +202,15 @@ def _remarks(video: RecentVideo, now: datetime) -> str:
         remarks.append(strange)
     if video.read_share is not None and video.read_share < 1:
         remarks.append(f"cut short ({video.read_share:.0%} was there)")
-    if video.stream is not None:
-        remarks.append(f"stream {video.stream} of several")
-    if video.colours:
-        remarks.append(COLOURS[video.colours])
+    remarks += picture_remarks(video.stream, video.colours)
     remarks.append(f"{_span(now - video.at)} ago")
     return ", ".join(remarks)
+
+
+def picture_remarks(stream: int | None, colours: str | None) -> list[str]:
+    """Of which film of a file the frames are, if it has several, and what was done to colours."""
+    remarks = [] if stream is None else [f"stream {stream} of several"]
+    return [*remarks, COLOURS[colours]] if colours else remarks
 
 
 def _wait_table(waits: list[Wait], now: datetime) -> FittingTable:

@@ -7,23 +7,16 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from homes import CLASSES
 from long_home import LongHome
+from long_home import home as home
 
 VIDWATCH = Path(sys.executable).with_name("vidwatch")
 BIKING, SKIING = CLASSES
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[LongHome]:
-    found = LongHome(tmp_path / "home")
-    yield found
-    found.close()
 
 
 @pytest.fixture

@@ -3,12 +3,12 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from homes import CLASSES
 from long_home import LongHome
+from long_home import home as home
 from sqlalchemy import select
 
 from daemon.database import copying
@@ -31,13 +31,6 @@ from daemon.training.records import KnownLabels
 from learner.errors import VidwatchError
 
 BIKING, SKIING = CLASSES
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[LongHome]:
-    found = LongHome(tmp_path / "home")
-    yield found
-    found.close()
 
 
 @pytest.fixture

@@ -170,6 +170,6 @@ def test_from_a_key_frame_on_frames_come_as_in_sequence(stream_of_h264: Path) ->
         stream = container.streams.video[0]
         index = packet_index.packet_index(container, stream)
         assert [key.number for key in index.keys] == list(range(0, COUNT, GROUP))
-        after = packet_index.frames_from(container, stream, index.keys[-2])
+        after = packet_index._Run(container, stream, index.keys[-2]).frames()
         images = [frame.to_ndarray(format="rgb24") for frame in after]
     assert numbers(np.stack(images)) == list(range(COUNT - 2 * GROUP, COUNT))
