@@ -222,6 +222,7 @@ def _sought(
     start = stream.start_time or 0
     index = stream.index_entries
     stated_end = start + round((container.duration or 0) / av.time_base / stream.time_base)
+    delay = _delay(container, stream)
     container.seek(stated_end, stream=stream)
     times = running_time(container, stream, stated_size)
     # Not the count of the header, which may claim a billion; and a recording may begin at one hour.
@@ -229,9 +230,6 @@ def _sought(
     real = (times.last - start * float(stream.time_base)) * rate
     if times.are_short or not is_dear(real, stream) or not len(index):
         raise NotSoughtError
-    # MP4's index has the times at which frames are decoded, Matroska's the times at which they are
-    # shown.
-    delay = 0 if container.format.name.startswith("matroska") else start - index[0].timestamp
     shown = _shown(container, stream) if exact else []
     at = _times_of_parts(stream, 2 * count, delay, shown, round(times.last / stream.time_base))
     goals = [
@@ -310,6 +308,23 @@ def _shown(container: Any, stream: Any) -> list[int]:
     return sorted(shown)
 
 
+def _delay(container: Any, stream: Any) -> int:
+    """How much later a frame is shown than the index of its container has it.
+
+    MP4's index has the times at which frames are decoded, Matroska's those at which they are shown.
+    The container has to be at its beginning.
+    """
+    if container.format.name.startswith("matroska"):
+        return 0
+    if not container.format.name.startswith("mov"):
+        return (stream.start_time or 0) - int(stream.index_entries[0].timestamp)
+    # Not the first frame that is shown: an edit list may hide those before it.
+    first = next(packets(container, stream), None)
+    if first is None or first.pts is None or first.dts is None:
+        raise NotSoughtError
+    return int(first.pts - first.dts)
+
+
 def _times_of_parts(
     stream: Any, parts: int, delay: int, shown: list[int], end: int
 ) -> Callable[[int], int]:
@@ -322,7 +337,12 @@ def _times_of_parts(
     if shown:
         return lambda part: shown[min(part * len(shown) // parts, len(shown) - 1)]
     if len(index) == stream.frames:
-        return lambda part: index[min(part * len(index) // parts, len(index) - 1)].timestamp + delay
+        # Those before are hidden by an edit list.
+        hidden = max(index.search_timestamp(start - delay, backward=False, any_frame=True), 0)
+        count = len(index) - hidden
+        return lambda part: (
+            index[hidden + min(part * count // parts, count - 1)].timestamp + delay
+        )
     return lambda part: start + part * (end - start) // parts
 
 
