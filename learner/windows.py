@@ -20,6 +20,7 @@ from learner.frames import Times, running_time, to_the_first_error, whole_frames
 from learner.read_share import There, by_time, bytes_there
 from learner.recording import Recording, by_container
 from learner.safe_open import File, VideoError, open_container, refuse_huge
+from learner.seeking import finds_times
 from learner.spec import ClipSpec, ReadOptions
 from learner.streams import Film, film, is_still
 from learner.video import DECODER, Clip, Picture, prepare
@@ -244,6 +245,8 @@ def _measured(file: File, from_seconds: float = 0.0) -> _Measured:
             if stated <= from_seconds:
                 what = "it is short" if stated else "its container states no running time"
                 raise NotCutError(what)
+            if not finds_times(container, stream):
+                raise NotCutError("its index is missing")
             start = stream.start_time or 0
             times = _times_at_the_end(container, stream, there.stated, stated)
             recording = by_container(container.metadata, stream.metadata)

@@ -267,6 +267,18 @@ def test_a_part_that_cannot_be_decoded_is_left_out_and_the_rest_is_there(tmp_pat
         assert np.array_equal(window.frames, whole[window.number].frames)
 
 
+def test_an_mxf_whose_index_is_missing_is_not_cut(tmp_path: Path) -> None:
+    """FFmpeg guesses places in it by the bit rate, and gives the frames there wrong times."""
+    path = make(tmp_path / "a.mxf", "-c:v", "mpeg2video", "-g", "12", "-bf", "2", "-q:v", "4")
+    require_equal(in_pieces(path), in_sequence(path))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 7 // 10])
+    with open_regular(path) as file:
+        assert long_video(file, SPEC, PLAN, 5, LENIENT, "aa") is None
+        with pytest.raises(NotCutError, match="index"):
+            read_piece(file, SPEC, PLAN, 8, "aa")
+    assert read_clip(path, SPEC, LENIENT).read_share == pytest.approx(0.7, abs=0.02)
+
+
 def test_a_video_without_times_or_key_frames_is_not_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
