@@ -54,7 +54,7 @@ def seeks(container: Any, stream: Any, there: There) -> bool:
 
 
 def finds_times(container: Any, stream: Any) -> bool:
-    """Whether the frames after a jump have the times that they have if read in sequence.
+    """Whether jumps lead to where the container says: else frames get wrong times there.
 
     MXF has its index at the end. If that is missing, FFmpeg guesses places by the bit rate.
 
@@ -66,11 +66,12 @@ def finds_times(container: Any, stream: Any) -> bool:
         return True
     first = itertools.islice(packets(container, stream), SOME)
     keys = [packet for packet in first if packet.is_keyframe and packet.pts is not None]
-    if not keys:
-        return False
-    container.seek(keys[-1].pts, stream=stream)
-    found = next(packets(container, stream), None)
-    return found is not None and found.pos == keys[-1].pos
+    for key in keys:
+        container.seek(key.pts, stream=stream)
+        found = next(packets(container, stream), None)
+        if found is None or found.pos != key.pos:
+            return False
+    return bool(keys)
 
 
 def pairs(container: Any, stream: Any, wanted: Wanted, there: There) -> Iterator[tuple[Any, Any]]:
