@@ -115,6 +115,8 @@ def running_time(container: Any, stream: Any, stated_end: int) -> Times:
         stated_end: Where the file ends by its container, in bytes; 0 if that does not say.
     """
     own = float(stream.duration * stream.time_base) if stream.duration else 0.0
+    if container.format.name == "asf":
+        own = 0.0  # FFmpeg gives each stream the time of the file
     # Some formats do not say how long a picture is shown.
     shown = float(1 / stream.average_rate) if stream.average_rate else 0.0
     first = float("inf")
