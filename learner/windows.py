@@ -126,8 +126,8 @@ def long_video(
         # Whether it can be sought in, before hours of it are read.
         picture = Picture(spec)
         for number in (last // 2, last):
-            if shown := next(_shown(file, measured, plan.begin(number)), None):
-                picture.of(shown[1])  # it says what is done to the colours
+            _, frame = next(_shown(file, measured, plan.begin(number)))
+            picture.of(frame)  # it says what is done to the colours
     except NotCutError:
         return None
     measured.there.require(reading.min_read_share)
@@ -307,9 +307,11 @@ def _shown(file: File, measured: _Measured, begin: Fraction) -> Iterator[Shown]:
             found = first[0] if first else begin - back
             if begin - found > FARTHEST_KEY:
                 raise NotCutError(f"it has no key frame in {FARTHEST_KEY} seconds")
-            if is_first or (first and found <= begin):
-                yield from itertools.chain([first] if first else [], frames)
+            if first and (is_first or found <= begin):
+                yield from itertools.chain([first], frames)
                 return
+            if is_first:
+                raise NotCutError("it has no whole key frame")
         back = max(2 * back, Fraction(FIRST_STEP_BACK))
 
 

@@ -267,6 +267,19 @@ def test_a_part_that_cannot_be_decoded_is_left_out_and_the_rest_is_there(tmp_pat
         assert np.array_equal(window.frames, whole[window.number].frames)
 
 
+def test_a_recording_without_key_frames_is_read_as_a_clip(tmp_path: Path) -> None:
+    """Each of its pictures renews a part, and what came before the first one is not there."""
+    renewed = ("-c:v", "libx264", "-preset", "veryfast", "-x264-params", "intra-refresh=1")
+    path = make(tmp_path / "a.ts", *renewed)
+    data = path.read_bytes()
+    path.write_bytes(data[len(data) // 188 // 5 * 188 :])
+    with open_regular(path) as file:
+        assert long_video(file, SPEC, PLAN, 5, LENIENT, "aa") is None
+    with pytest.raises(NotCutError, match="key frame"):
+        in_sequence(path)
+    assert read_clip(path, SPEC).frames_read == SPEC.frames
+
+
 def test_an_mxf_whose_index_is_missing_is_not_cut(tmp_path: Path) -> None:
     """FFmpeg guesses places in it by the bit rate, and gives the frames there wrong times."""
     path = make(tmp_path / "a.mxf", "-c:v", "mpeg2video", "-g", "12", "-bf", "2", "-q:v", "4")
