@@ -342,9 +342,7 @@ def _times_of_parts(
         # Those before are hidden by an edit list.
         hidden = max(index.search_timestamp(start - delay, backward=False, any_frame=True), 0)
         count = len(index) - hidden
-        return lambda part: (
-            index[hidden + min(part * count // parts, count - 1)].timestamp + delay
-        )
+        return lambda part: index[hidden + min(part * count // parts, count - 1)].timestamp + delay
     return lambda part: start + part * (end - start) // parts
 
 

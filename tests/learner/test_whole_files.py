@@ -144,7 +144,9 @@ def test_a_film_that_ends_before_its_sound_is_whole(tmp_path: Path, ending: str)
     film = encode(tmp_path / "film.avi", "mpeg4", seconds=2)
     path = tmp_path / f"a.{ending}"
     command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "sine=d=20", "-i", film]
-    subprocess.run([*command, "-c:v", "wmv2" if ending == "wmv" else "mpeg2video", path], check=True)
+    subprocess.run(
+        [*command, "-c:v", "wmv2" if ending == "wmv" else "mpeg2video", path], check=True
+    )
     assert share(path) == 1
 
 

@@ -224,7 +224,21 @@ def test_windows_cover_all_of_a_video(
 
 @pytest.mark.parametrize(
     "text",
-    ["", "0", "-1", "ten", "10/", "10/20", "10/0", "10/0.4", "600/1", "1e1", "nan", "4000", "10/5/2"],
+    [
+        "",
+        "0",
+        "-1",
+        "ten",
+        "10/",
+        "10/20",
+        "10/0",
+        "10/0.4",
+        "600/1",
+        "1e1",
+        "nan",
+        "4000",
+        "10/5/2",
+    ],
 )
 def test_what_gives_no_windows_is_an_error(text: str) -> None:
     with pytest.raises(VidwatchError, match="SECONDS/STEP"):
