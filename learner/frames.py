@@ -214,7 +214,7 @@ def sought(
         yield from _sought(container, stream, count, exact, stated_size, with_next)
     except MemoryError:
         raise
-    except (av.error.FFmpegError, ArithmeticError, IndexError) as error:
+    except (av.error.FFmpegError, ArithmeticError, IndexError, TypeError) as error:
         raise NotSoughtError from error
 
 
@@ -311,20 +311,18 @@ def _shown(container: Any, stream: Any) -> list[int]:
 
 
 def _delay(container: Any, stream: Any) -> int:
-    """How much later a frame is shown than the index of its container has it.
+    """How much later a frame is shown than the index of a container, at its beginning, has it.
 
     MP4's index has the times at which frames are decoded, Matroska's those at which they are shown.
-    The container has to be at its beginning.
     """
     if container.format.name.startswith("matroska"):
         return 0
-    if not container.format.name.startswith("mov"):
+    if container.format.name == "avi":
         return (stream.start_time or 0) - int(stream.index_entries[0].timestamp)
     # Not the first frame that is shown: an edit list may hide those before it.
-    first = next(packets(container, stream), None)
-    if first is None or first.pts is None or first.dts is None:
-        raise NotSoughtError
-    return int(first.pts - first.dts)
+    for packet in packets(container, stream):
+        return int(packet.pts - packet.dts)
+    raise NotSoughtError
 
 
 def _times_of_parts(
@@ -339,7 +337,6 @@ def _times_of_parts(
     if shown:
         return lambda part: shown[min(part * len(shown) // parts, len(shown) - 1)]
     if len(index) == stream.frames:
-        # Those before are hidden by an edit list.
         hidden = max(index.search_timestamp(start - delay, backward=False, any_frame=True), 0)
         count = len(index) - hidden
         return lambda part: index[hidden + min(part * count // parts, count - 1)].timestamp + delay

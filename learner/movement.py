@@ -30,10 +30,10 @@ def movement(frames: Array) -> float:
 
     Of each two that follow each other, the change is taken that is left if the whole picture became
     brighter, gained contrast and was shifted: these four numbers by least squares over the pixels
-    that agree, with the derivatives of brightness in space (Lucas and Kanade, 1981). A pixel counts if what is left is
-    more than noise, whose deviation is that of the median (Huber, Robust Statistics, 1981), and
-    more than a shift by half a pixel. Of all pairs, a tenth has more than what is given: something
-    may cross the scene for a moment.
+    that agree, with the derivatives of brightness in space (Lucas and Kanade, 1981). A pixel counts
+    if what is left is more than noise, whose deviation is that of the median (Huber, Robust
+    Statistics, 1981), and more than a shift by half a pixel. Of all pairs, a tenth has more than
+    what is given: something may cross the scene for a moment.
 
     Args:
         frames: `(T, height, width, 3)` uint8, RGB.

@@ -11,8 +11,8 @@ from learner.errors import VidwatchError
 
 LONGEST = 3600.0  # seconds
 SHORTEST = 0.5
-# Each moment lies in so many windows, at most. Their pictures are in memory together, and each piece
-# decodes again what its windows have in common with those before.
+# Each moment lies in so many windows, at most. Their pictures are in memory together, and each
+# piece decodes again what its windows have in common with those before.
 MOST_OVERLAP = 20
 # Over a month of windows of ten seconds. A file may claim any length.
 MOST_WINDOWS = 300_000
