@@ -115,6 +115,8 @@ def running_time(container: Any, stream: Any, stated_end: int) -> Times:
         stated_end: Where the file ends by its container, in bytes; 0 if that does not say.
     """
     own = float(stream.duration * stream.time_base) if stream.duration else 0.0
+    if container.format.name == "asf":
+        own = 0.0  # FFmpeg gives each stream the time of the file
     # Some formats do not say how long a picture is shown.
     shown = float(1 / stream.average_rate) if stream.average_rate else 0.0
     first = float("inf")
@@ -212,7 +214,7 @@ def sought(
         yield from _sought(container, stream, count, exact, stated_size, with_next)
     except MemoryError:
         raise
-    except (av.error.FFmpegError, ArithmeticError, IndexError) as error:
+    except (av.error.FFmpegError, ArithmeticError, IndexError, TypeError) as error:
         raise NotSoughtError from error
 
 
@@ -222,6 +224,7 @@ def _sought(
     start = stream.start_time or 0
     index = stream.index_entries
     stated_end = start + round((container.duration or 0) / av.time_base / stream.time_base)
+    delay = _delay(container, stream)
     container.seek(stated_end, stream=stream)
     times = running_time(container, stream, stated_size)
     # Not the count of the header, which may claim a billion; and a recording may begin at one hour.
@@ -229,9 +232,6 @@ def _sought(
     real = (times.last - start * float(stream.time_base)) * rate
     if times.are_short or not is_dear(real, stream) or not len(index):
         raise NotSoughtError
-    # MP4's index has the times at which frames are decoded, Matroska's the times at which they are
-    # shown.
-    delay = 0 if container.format.name.startswith("matroska") else start - index[0].timestamp
     shown = _shown(container, stream) if exact else []
     at = _times_of_parts(stream, 2 * count, delay, shown, round(times.last / stream.time_base))
     goals = [
@@ -310,6 +310,21 @@ def _shown(container: Any, stream: Any) -> list[int]:
     return sorted(shown)
 
 
+def _delay(container: Any, stream: Any) -> int:
+    """How much later a frame is shown than the index of a container, at its beginning, has it.
+
+    MP4's index has the times at which frames are decoded, Matroska's those at which they are shown.
+    """
+    if container.format.name.startswith("matroska"):
+        return 0
+    if container.format.name == "avi":
+        return (stream.start_time or 0) - int(stream.index_entries[0].timestamp)
+    # Not the first frame that is shown: an edit list may hide those before it.
+    for packet in packets(container, stream):
+        return int(packet.pts - packet.dts)
+    raise NotSoughtError
+
+
 def _times_of_parts(
     stream: Any, parts: int, delay: int, shown: list[int], end: int
 ) -> Callable[[int], int]:
@@ -322,7 +337,9 @@ def _times_of_parts(
     if shown:
         return lambda part: shown[min(part * len(shown) // parts, len(shown) - 1)]
     if len(index) == stream.frames:
-        return lambda part: index[min(part * len(index) // parts, len(index) - 1)].timestamp + delay
+        hidden = max(index.search_timestamp(start - delay, backward=False, any_frame=True), 0)
+        count = len(index) - hidden
+        return lambda part: index[hidden + min(part * count // parts, count - 1)].timestamp + delay
     return lambda part: start + part * (end - start) // parts
 
 

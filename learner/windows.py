@@ -20,6 +20,7 @@ from learner.frames import Times, running_time, to_the_first_error, whole_frames
 from learner.read_share import There, by_time, bytes_there
 from learner.recording import Recording, by_container
 from learner.safe_open import File, VideoError, open_container, refuse_huge
+from learner.seeking import finds_times
 from learner.spec import ClipSpec, ReadOptions
 from learner.streams import Film, film, is_still
 from learner.video import DECODER, Clip, Picture, prepare
@@ -125,8 +126,8 @@ def long_video(
         # Whether it can be sought in, before hours of it are read.
         picture = Picture(spec)
         for number in (last // 2, last):
-            if shown := next(_shown(file, measured, plan.begin(number)), None):
-                picture.of(shown[1])  # it says what is done to the colours
+            _, frame = next(_shown(file, measured, plan.begin(number)))
+            picture.of(frame)  # it says what is done to the colours
     except NotCutError:
         return None
     measured.there.require(reading.min_read_share)
@@ -244,6 +245,8 @@ def _measured(file: File, from_seconds: float = 0.0) -> _Measured:
             if stated <= from_seconds:
                 what = "it is short" if stated else "its container states no running time"
                 raise NotCutError(what)
+            if not finds_times(container, stream):
+                raise NotCutError("its index is missing")
             start = stream.start_time or 0
             times = _times_at_the_end(container, stream, there.stated, stated)
             recording = by_container(container.metadata, stream.metadata)
@@ -304,9 +307,11 @@ def _shown(file: File, measured: _Measured, begin: Fraction) -> Iterator[Shown]:
             found = first[0] if first else begin - back
             if begin - found > FARTHEST_KEY:
                 raise NotCutError(f"it has no key frame in {FARTHEST_KEY} seconds")
-            if is_first or (first and found <= begin):
-                yield from itertools.chain([first] if first else [], frames)
+            if first and (is_first or found <= begin):
+                yield from itertools.chain([first], frames)
                 return
+            if is_first:
+                raise NotCutError("it has no whole key frame")
         back = max(2 * back, Fraction(FIRST_STEP_BACK))
 
 
