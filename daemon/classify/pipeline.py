@@ -286,6 +286,7 @@ def _long_prediction(
         frames_asked=one.long.frames_asked * len(windows),
         frames_read=sum(window.frames_read for window in windows),
         movement=max((one.movement for one in windows if one.movement is not None), default=None),
+        has_windows=True,
     )
 
 

@@ -112,8 +112,9 @@ class Predictions:
             ]
             recent = self._find_groups(connection, without_group)
             _hand_labels_over(connection, batch, originals, folders)
-            if originals:
-                forget_windows(connection, originals)
+            # Of a copy, or of one that was cut before it was stopped, and is not cut any more.
+            keep = {found.video_id for found in new if found.has_windows}
+            forget_windows(connection, {found.video_id for found in in_hand} - keep)
         self._recent = recent  # only now is it committed
         return recorded
 
@@ -141,6 +142,7 @@ class Predictions:
             self._change_videos(connection, copies, folders, now)
             originals = {copy.video_id: original for copy, original in copies}
             _hand_labels_over(connection, batch, originals, folders)
+            forget_windows(connection, originals)
         return recorded
 
     def _change_videos(

@@ -120,6 +120,8 @@ class VideoPrediction:
     """What was done to the colours: one of `learner.colours.Remark`."""
     movement: float | None = None
     """As `learner.movement.movement`."""
+    has_windows: bool = False
+    """Whether it is drawn from windows. Those that the video has otherwise do not count."""
 
 
 @dataclass(frozen=True)

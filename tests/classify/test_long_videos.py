@@ -198,6 +198,18 @@ def test_a_video_that_cannot_be_cut_after_all_is_one_clip_without_windows(
     assert (found.frames_asked, found.frames_read) == (4, 4)
 
 
+def test_a_video_that_is_not_cut_any_more_keeps_no_windows_of_before(house: LongHouse) -> None:
+    house.drop_long()
+    house.rounds_until(3)
+    settings = DecoderSettings(ClipSpec(frames=4, size=16), 1, 30, reading=ReadOptions(0.5))
+    without = Decoders(settings)
+    house.use(without)  # windows = "off", and the daemon is started again
+    house.work()
+    without.close()
+    assert len(house.prediction_rows()) == 1
+    assert house.windows() == []
+
+
 @pytest.mark.slow
 def test_a_duplicate_of_a_long_video_is_a_copy_also_while_that_is_read(house: LongHouse) -> None:
     house.drop_long("first.avi")
