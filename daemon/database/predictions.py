@@ -214,7 +214,7 @@ class Predictions:
     ) -> None:
         """Write what a later model predicts beside the first predictions, by the videos' ids.
 
-        `of_windows` are the predictions of the windows of those videos that have any.
+        `of_windows` are the predictions of the windows of the only video, if it has any.
         """
         with self._begin() as connection:
             for video_id, prediction in later.items():
@@ -226,8 +226,7 @@ class Predictions:
                 row = {"video_id": video_id, "kind": "rescored", "created_at": now}
                 row |= {name: first[name] for name in READ}
                 connection.execute(insert(predictions).values(**row, **prediction.columns()))
-                own = [window for window in of_windows if window.video_id == video_id]
-                add_windows(connection, own, now)
+                add_windows(connection, of_windows, now)
 
 
 # Built once: they run for each batch, and building one takes longer than running it.

@@ -1,5 +1,6 @@
 """What goes into the queue and comes out of it, as data."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -46,7 +47,7 @@ class ModelPrediction:
     class_name: str
     class_index: int
     probability: float
-    logits: list[float]
+    logits: Sequence[float]
     familiarity: float | None = None
     """The share of the model's known clips that look stranger; None if it cannot say."""
 
@@ -54,6 +55,7 @@ class ModelPrediction:
         """As columns of a row."""
         columns = dict(vars(self))
         columns["class"] = columns.pop("class_name")
+        columns["logits"] = list(self.logits)
         return columns
 
 

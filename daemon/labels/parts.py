@@ -129,6 +129,10 @@ def counting(label: FromClause = part_labels) -> ColumnElement[bool]:
     return and_(part_stands(label), not_(select(later.c.id).where(covers).exists()))
 
 
+# Built once: `vidwatch find` and `vidwatch events` run it for each long video.
+_COUNTING: Select[Any] = select(part_labels).where(counting())
+
+
 def labels_of_parts(
     connection: Connection, content: int | None = None, class_name: str | None = None
 ) -> list[PartLabel]:
@@ -139,7 +143,7 @@ def labels_of_parts(
         content: The video that they are of, no duplicate; None for all.
         class_name: The class that they have; None for any.
     """
-    query: Select[Any] = select(part_labels).where(counting())
+    query = _COUNTING
     if content is not None:
         query = query.where(part_labels.c.video_id == content)
     if class_name is not None:
