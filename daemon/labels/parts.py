@@ -115,6 +115,16 @@ class PartLabels:
             _take_back(connection, nearest, origin)
             return nearest
 
+    def undo_given(self, label: int, origin: Origin) -> bool:
+        """Take one label back, by its id; False if it is taken back already."""
+        with self._writer.begin() as connection:
+            query = select(part_labels).where(part_labels.c.id == label, part_stands())
+            row = connection.execute(query).mappings().first()
+            if row is None:
+                return False
+            _take_back(connection, _label(row), origin)
+            return True
+
 
 def counting(label: FromClause = part_labels) -> ColumnElement[bool]:
     """Whether a label of a part counts: not taken back, and not covered by a newer one."""
@@ -150,6 +160,14 @@ def labels_of_parts(
         query = query.where(part_labels.c["class"] == class_name)
     rows = connection.execute(query.order_by(part_labels.c.id)).mappings()
     return [_label(row) for row in rows]
+
+
+def last_part_given(connection: Connection, who: str, source: Source) -> PartLabel | None:
+    """The last label that a person gave in this way, and nobody has taken back; None if none."""
+    given = and_(part_labels.c.who == who, part_labels.c.source == source, part_stands())
+    query = select(part_labels).where(given).order_by(part_labels.c.id.desc()).limit(1)
+    row = connection.execute(query).mappings().first()
+    return _label(row) if row else None
 
 
 def newest_part_label(connection: Connection) -> int:
