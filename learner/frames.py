@@ -75,18 +75,26 @@ def to_the_first_error() -> Iterator[None]:
         pass
 
 
-def whole_frames(container: Any, stream: Any, whole: bool = False) -> Iterator[Any]:
+def whole_frames(
+    container: Any,
+    stream: Any,
+    whole: bool = False,
+    note: Callable[[Any], None] | None = None,
+) -> Iterator[Any]:
     """The frames that are as they were recorded, from the first key frame on.
 
     Those between a damaged frame and the next key frame refer to it, and are left out. So are those
     that lead up to the first key frame of a recording that begins between two: some decoders give
-    grey pictures for them. If `whole` is true, the first frame need not be a key frame.
+    grey pictures for them. If `whole` is true, the first frame need not be a key frame. `note` gets
+    each packet that has a frame, before it is decoded.
     """
     for packet in packets(container, stream):
         # An empty packet: some containers repeat the picture before in this way. FFmpeg's decoders
         # refuse it.
         if not packet.size and packet.pts is not None:
             continue
+        if note and packet.size and not packet.is_discard:
+            note(packet)
         try:
             frames = packet.decode()
         except av.error.InvalidDataError:

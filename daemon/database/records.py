@@ -79,6 +79,8 @@ class WindowPrediction:
     """What the challenger predicts for the same window."""
     movement: float | None = None
     """As `learner.movement.movement`."""
+    read_share: float = 1.0
+    """As in `learner.cutting.Window`."""
 
 
 @dataclass(frozen=True)

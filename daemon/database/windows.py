@@ -130,6 +130,7 @@ def _rows(found: WindowPrediction) -> list[dict[str, Any]]:
         "end_s": found.end,
         "frames_read": found.frames_read,
         "movement": found.movement,
+        "read_share": found.read_share,
     }
     row = {**common, **found.prediction.columns(), "doubt": found.unsure}
     row["fingerprint"] = found.fingerprint
@@ -158,4 +159,5 @@ def _window(row: Any) -> WindowPrediction:
         unsure=row["doubt"],
         fingerprint=row["fingerprint"],
         movement=row["movement"],
+        read_share=row["read_share"],
     )
