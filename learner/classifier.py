@@ -1,7 +1,7 @@
 """A checkpoint and a device: uint8 frames in, logits out. For the daemon and for notebooks."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
@@ -228,7 +228,7 @@ class Classifier:
         ]
 
     def joined(
-        self, logits: list[list[float]], familiarity: list[float | None], known: list[bool]
+        self, logits: Sequence[Sequence[float]], familiarity: list[float | None], known: list[bool]
     ) -> Prediction:
         """The prediction of a long video, from the `(N, C)` logits of its N windows.
 

@@ -7,15 +7,9 @@ from typing import Any
 
 import av.error
 
+from learner.container_index import has_index, is_long, sought
 from learner.cost import is_dear, saves
-from learner.frames import (
-    NotSoughtError,
-    has_index,
-    is_long,
-    running_time,
-    sought,
-    stated_count,
-)
+from learner.frames import NotSoughtError, running_time, stated_count
 from learner.packet_index import frames_at, is_placed_by_bytes, packet_index
 from learner.read_share import There
 from learner.safe_open import packets
@@ -75,7 +69,7 @@ def finds_times(container: Any, stream: Any) -> bool:
 
 
 def pairs(container: Any, stream: Any, wanted: Wanted, there: There) -> Iterator[tuple[Any, Any]]:
-    """One frame of each part, and the frame after it; see `learner.frames.sought`.
+    """One frame of each part, and the frame after it; see `learner.container_index.sought`.
 
     Raises:
         NotSoughtError: all of the clip has to be read. Frames that were given before may be wrong.

@@ -34,7 +34,8 @@ class LongHome(MadeHome):
         (claimed,) = self.claim()
         rows = [self._window(claimed.id, n, window) for n, window in enumerate(windows)]
         Windows(self.engine).record(rows, self.now)
-        self.record(self.prediction(claimed.id, self.model_prediction(main or windows[0][2])))
+        predicted = self.model_prediction(main or windows[0][2])
+        self.record(self.prediction(claimed.id, predicted, has_windows=True))
         self.file()
         return claimed.id
 

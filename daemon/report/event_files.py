@@ -25,10 +25,15 @@ def write_csv(file: TextIO, reports: Iterable[VideoReport]) -> None:
     for report in reports:
         path = printable(os.fsdecode(report.path))
         for event in report.timeline.events:
-            times = (f"{event.start:g}", f"{event.end:g}")
+            times = (_seconds(event.start), _seconds(event.end))
             model = "" if event.is_labelled else report.model
             probability = "" if event.probability is None else f"{event.probability:.4f}"
             writer.writerow((report.id, path, event.class_name, *times, probability, model))
+
+
+def _seconds(seconds: float) -> str:
+    """To a thousandth, as WebVTT has it."""
+    return f"{seconds:.3f}".rstrip("0").rstrip(".")
 
 
 def mark_of(report: VideoReport) -> str:

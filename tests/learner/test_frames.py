@@ -13,8 +13,9 @@ import av
 import numpy as np
 import pytest
 
+from learner.container_index import is_long, sought
 from learner.cost import LONG
-from learner.frames import NotSoughtError, is_long, sought
+from learner.frames import NotSoughtError
 from learner.safe_open import open_container, open_regular
 from learner.spec import ClipSpec, ReadOptions
 from learner.video import VideoError, read_clip, sample_indices

@@ -13,11 +13,12 @@ import pytest
 
 from learner.cutting import Window
 from learner.errors import VidwatchError
+from learner.measured import NotCutError
 from learner.safe_open import open_regular
 from learner.spec import ClipSpec, ReadOptions
 from learner.video import read_clip
 from learner.window_plan import AT_ONCE, WindowPlan
-from learner.windows import NotCutError, long_video, read_piece, read_windows
+from learner.windows import long_video, read_piece, read_windows
 
 SPEC = ClipSpec(frames=4, size=32)
 PLAN = WindowPlan(2, 2)
@@ -319,3 +320,26 @@ def test_a_video_without_times_or_key_frames_is_not_cut(
     monkeypatch.setattr("learner.windows.FARTHEST_KEY", 10)
     with open_regular(far) as file:
         assert long_video(file, SPEC, PLAN, 5, LENIENT, "aa") is None
+
+
+WHOLE = {
+    "fields.ts": ("-c:v", "mpeg2video", "-flags", "+ilme+ildct", "-bf", "2", "-g", "40"),
+    "hidden.webm": ("-c:v", "libvpx", "-auto-alt-ref", "1", "-lag-in-frames", "16", "-b:v", "90k"),
+    "reordered.avi": ("-c:v", "libx264", "-bf", "3"),
+    "begun.ts": OPEN_GOPS,
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("plan", [PLAN, WindowPlan(0.5, 0.5)], ids=["2 s", "0.5 s"])
+def test_nothing_of_a_whole_video_counts_as_lost(
+    tmp_path: Path, name: str, plan: WindowPlan
+) -> None:
+    path = make(tmp_path / name, *WHOLE[name], seconds=8)
+    if name == "begun.ts":  # between two key frames
+        data = path.read_bytes()
+        path.write_bytes(data[188 * (len(data) // 188 // 5) :])
+    with open_regular(path) as file:
+        read = read_windows(file, SPEC, plan, least=0.5)
+        assert {window.read_share for window in read.windows} == {1.0}
+    assert not read.cut.is_rest_lost
