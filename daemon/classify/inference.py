@@ -100,7 +100,9 @@ class Inference:
         """The outcome of a long video, from its windows.
 
         Its logits are the means of theirs, its familiarity the median. It is unknown if more than
-        half of them are. The challenger's prediction is drawn from its own windows.
+        half of them are, and its probability makes it unsure only if more than half of them are
+        unsure: where windows differ, their mean is near none of them. The challenger's prediction
+        is drawn from its own windows.
 
         Args:
             windows: All windows of the video, by the ids of the models that predicted them.
@@ -113,6 +115,8 @@ class Inference:
             challenger_id, challenger = self._shadow
             shadow = challenger_id, _joined(challenger, windows[challenger_id])
         unsure = self._thresholds.unsure_because(prediction)
+        if 2 * sum(window.unsure is not None for window in own) <= len(own):
+            unsure = None
         scene = majority([window.fingerprint for window in own if window.fingerprint])
         return Outcome(prediction, unsure, scene, shadow)
 
