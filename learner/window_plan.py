@@ -16,10 +16,11 @@ SHORTEST = 0.5
 MOST_OVERLAP = 20
 # Over a month of windows of ten seconds. A file may claim any length.
 MOST_WINDOWS = 300_000
-# Windows that are read at once: their pictures are in memory together. If windows overlap, more of
-# them, since each piece decodes again what the one before has in common with it.
-AT_ONCE = 8
-AT_ONCE_IF_THEY_OVERLAP = 32
+# Windows that are read at once: their pictures are in memory together. If windows are short or
+# overlap, more of them: each piece decodes again from the key frame before it on, and what the one
+# before has in common with it.
+MOST_AT_ONCE = 32
+PIECE = 60  # seconds
 RULE = (
     f"windows are given as SECONDS or SECONDS/STEP, such as '10' or '10/5': from {SHORTEST:g} to "
     f"{LONGEST:g} seconds, and a step that is no longer than a window and no shorter than 1/"
@@ -65,8 +66,8 @@ class WindowPlan:
     @property
     def at_once(self) -> int:
         """How many windows are read at once, at most."""
-        four_windows = floor(4 * self.seconds / self.step)
-        return min(max(AT_ONCE, four_windows), AT_ONCE_IF_THEY_OVERLAP)
+        most = floor((PIECE + 4 * (self.seconds - self.step)) / self.step)
+        return min(max(most, 1), MOST_AT_ONCE)
 
     def count(self, length: Fraction) -> int:
         """How many windows a video of `length` seconds has."""

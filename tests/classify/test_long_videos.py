@@ -21,7 +21,7 @@ from learner.window_plan import WindowPlan
 from learner.windows import Piece
 
 PLAN = WindowPlan(1, 1)
-SECONDS = 12
+SECONDS = 40
 # At 25 frames a second, each 8 brighter than the one before: a window of one second is as red as
 # any other, so the shade of the video says its class.
 
@@ -110,7 +110,11 @@ def test_a_long_video_has_all_windows_and_a_prediction_that_is_their_mean(
     (found,) = house.prediction_rows()
     means = [sum(row.logits[index] for row in rows) / len(rows) for index in range(2)]
     assert found.logits == pytest.approx(means)
-    assert (found.frames_asked, found.frames_read, found.read_share) == (48, 48, 1)
+    assert (found.frames_asked, found.frames_read, found.read_share) == (
+        4 * SECONDS,
+        4 * SECONDS,
+        1,
+    )
     assert house.row(1)["state"] == "filed"
     assert house.row(1)["movement"] == max(row.movement for row in rows)
     with house.engine.begin() as connection:
@@ -212,7 +216,7 @@ def damage(path: Path, first: float, last: float) -> None:
 
 @pytest.mark.parametrize(
     ("first", "last", "recorded"),
-    [(0.3, 0.6, [0, 1, 2, 8, 9, 10, 11]), (0.7, 1, [0, 1, 2, 3, 4, 5, 6, 7])],
+    [(0.3, 0.6, [*range(11), *range(25, 40)]), (0.7, 1, [*range(27)])],
     ids=["middle", "end"],
 )
 def test_damage_within_a_long_video_is_noted(
@@ -227,7 +231,7 @@ def test_damage_within_a_long_video_is_noted(
     (found,) = house.prediction_rows()
     assert found.read_share == pytest.approx(1 - (last - first), abs=0.06)
     assert set(recorded) <= set(house.windows())
-    assert len(house.windows()) <= len(recorded) + 1
+    assert len(house.windows()) <= len(recorded) + 3
 
 
 def test_a_long_video_fails_if_too_little_of_it_can_be_read(house: LongHouse) -> None:
@@ -321,7 +325,7 @@ def test_a_long_video_that_is_cut_short_waits_like_any_other(house: LongHouse) -
     house.work()
     (found,) = house.prediction_rows()
     assert 0.7 < found.read_share < 0.9
-    assert len(house.windows()) in (9, 10)
+    assert 30 <= len(house.windows()) <= 34
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from daemon.classify.job import Job, Orders
 from daemon.classify.reply import receive, send
 from learner.cutting import Window
 from learner.spec import ClipSpec, ReadOptions
-from learner.window_plan import AT_ONCE, MOST_WINDOWS, WindowPlan
+from learner.window_plan import MOST_AT_ONCE, MOST_WINDOWS, WindowPlan
 from learner.windows import Long, Piece
 
 SPEC = ClipSpec(frames=2, size=4)
@@ -86,7 +86,7 @@ def test_a_long_video_and_its_pieces_come_as_they_were_sent() -> None:
         Piece((window(3, end=math.nan),), True),
         Piece((window(3, frames_read=0),), True),
         Piece((window(3, frames_read=3),), True),
-        Piece(tuple(map(window, range(3, 4 + AT_ONCE))), True),
+        Piece(tuple(map(window, range(3, 4 + MOST_AT_ONCE))), True),
     ],
     ids=str,
 )

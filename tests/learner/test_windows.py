@@ -11,13 +11,14 @@ import av
 import numpy as np
 import pytest
 
+from learner import window_plan
 from learner.cutting import Window
 from learner.errors import VidwatchError
 from learner.measured import NotCutError
 from learner.safe_open import open_regular
 from learner.spec import ClipSpec, ReadOptions
 from learner.video import read_clip
-from learner.window_plan import AT_ONCE, WindowPlan
+from learner.window_plan import WindowPlan
 from learner.windows import long_video, read_piece, read_windows
 
 SPEC = ClipSpec(frames=4, size=32)
@@ -143,11 +144,12 @@ def test_no_frame_waits_for_pythons_search_for_cycles(tmp_path: Path) -> None:
         gc.enable()
 
 
-def test_the_windows_of_a_piece_are_few(tmp_path: Path) -> None:
+def test_the_windows_of_a_piece_are_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(window_plan, "MOST_AT_ONCE", 8)
     path = make(tmp_path / "a.mp4", *OPEN_GOPS)
     with open_regular(path) as file:
         piece = read_piece(file, SPEC, PLAN, 2, "")
-        assert [window.number for window in piece.windows] == list(range(2, 2 + AT_ONCE))
+        assert [window.number for window in piece.windows] == list(range(2, 10))
         assert not piece.is_last
         assert read_piece(file, SPEC, PLAN, 4, "").is_last
         assert read_piece(file, SPEC, PLAN, 12, "") == read_piece(file, SPEC, PLAN, 99, "")
@@ -343,3 +345,11 @@ def test_nothing_of_a_whole_video_counts_as_lost(
         read = read_windows(file, SPEC, plan, least=0.5)
         assert {window.read_share for window in read.windows} == {1.0}
     assert not read.cut.is_rest_lost
+
+
+@pytest.mark.parametrize(
+    ("plan", "expected"),
+    [("10", 6), ("4/2", 32), ("1", 32), ("20/10", 10), ("600", 1), ("600/60", 32)],
+)
+def test_a_piece_has_a_minute_of_windows_and_more_if_they_overlap(plan: str, expected: int) -> None:
+    assert WindowPlan.parse(plan).at_once == expected
