@@ -15,6 +15,7 @@ from daemon.report.fitting import Column, FittingTable
 from daemon.report.one_video import Given, Predicted, VideoReport
 from daemon.report.tables import picture_remarks
 from daemon.report.timeline import Timeline
+from learner.texts import share_in_words
 
 LIKELIEST = 5  # classes whose logits are shown
 WIDEST = 60  # cells of a bar
@@ -58,7 +59,7 @@ def _about(report: VideoReport) -> RenderableType:
     rows = {
         "video": f"{report.id}, {report.name}",
         "file": shown_path(report.path),
-        "state": report.state,
+        "state": _state(report),
         "why": report.error,
         "the same as": None if report.content == report.id else f"video {report.content}",
         "arrived": report.arrived_at.astimezone().strftime(TIME),
@@ -72,6 +73,12 @@ def _about(report: VideoReport) -> RenderableType:
         if value:
             table.add_row(name, Text(printable(value)))
     return table
+
+
+def _state(report: VideoReport) -> str:
+    if report.predicted_until is None:
+        return report.state
+    return f"{report.state}: its first {clock(report.predicted_until)} are predicted"
 
 
 def _recorded(report: VideoReport) -> str | None:
@@ -105,7 +112,7 @@ def _remarks(one: Predicted) -> str:
     if strange := familiarity_in_words(one.familiarity):
         remarks.append(strange)
     if one.read_share is not None and one.read_share < 1:
-        remarks.append(f"{one.read_share:.0%} of it could be read")
+        remarks.append(f"{share_in_words(one.read_share)} of it could be read")
     return ", ".join(remarks + picture_remarks(one.stream, one.colours))
 
 

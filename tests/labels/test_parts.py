@@ -225,10 +225,10 @@ def command(home: LongHome, *words: str) -> subprocess.CompletedProcess[str]:
 def test_the_command_labels_a_part_and_takes_that_back(home: LongHome, video: int) -> None:
     times = ("--from", "0:02", "--to", "0:00:04")
     done = command(home, "a.mp4", SKIING, *times)
-    assert done.stdout == f"0:00:02 to 0:00:04: labelled {SKIING}\n"
+    assert done.stdout == f"video {video}, 0:00:02 to 0:00:04: labelled {SKIING}\n"
     assert counting(home) == [(2, 4, SKIING)]
     done = command(home, str(video), "--undo", *times)
-    assert done.stdout == f"0:00:02 to 0:00:04: label {SKIING} taken back\n"
+    assert done.stdout == f"video {video}, 0:00:02 to 0:00:04: label {SKIING} taken back\n"
     assert counting(home) == []
     for wrong, reason in (
         ((str(video), SKIING, "--from", "1"), "give both --from and --to"),
