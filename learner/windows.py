@@ -17,7 +17,7 @@ from learner.colours import Remark
 from learner.cutting import Cut, Shown, Window
 from learner.files import sha256_of_open
 from learner.frames import Times, running_time, to_the_first_error, whole_frames
-from learner.read_share import There, by_time, bytes_there
+from learner.read_share import There, before_what_is_missing, by_time, bytes_there
 from learner.recording import Recording, by_container
 from learner.safe_open import File, VideoError, open_container, refuse_huge
 from learner.spec import ClipSpec, ReadOptions
@@ -245,7 +245,7 @@ def _measured(file: File, from_seconds: float = 0.0) -> _Measured:
                 what = "it is short" if stated else "its container states no running time"
                 raise NotCutError(what)
             start = stream.start_time or 0
-            times = _times_at_the_end(container, stream, there.stated, stated)
+            times = _times_at_the_end(container, stream, there, stated)
             recording = by_container(container.metadata, stream.metadata)
             seconds = times.last - float(start * stream.time_base)
     except av.error.FFmpegError as error:
@@ -257,15 +257,13 @@ def _measured(file: File, from_seconds: float = 0.0) -> _Measured:
     return _Measured(start, length, there, recording, number)
 
 
-def _times_at_the_end(
-    container: Any, stream: Any, stated_size: int, stated_seconds: float
-) -> Times:
+def _times_at_the_end(container: Any, stream: Any, there: There, stated_seconds: float) -> Times:
     """The running time, by the last packets. Some containers find none if they look at the end."""
     start = stream.start_time or 0
-    for back in BEFORE_THE_END:
+    for back in (*BEFORE_THE_END, *before_what_is_missing(there.share, stated_seconds)):
         at = start + round(max(stated_seconds - back, 0) / stream.time_base)
         container.seek(at, stream=stream)
-        times = running_time(container, stream, stated_size)
+        times = running_time(container, stream, there.stated)
         if times.last > 0:
             break
     return times
