@@ -115,9 +115,9 @@ def test_a_class_of_a_part_is_a_class_like_any_other(home: LongHome, video: int)
         known = {one.name: one.labels for one in known_classes(connection)}
     assert known == {BIKING: 0, SKIING: 1, "Rowing": 1}
     changes = ClassChanges(home.engine, home.folders, "ann")
-    changes.rename("Rowing", "Sculling", home.tick())
+    assert changes.rename("Rowing", "Sculling", home.tick()) == ("Sculling", 1)
     assert counting(home) == [(0, 2, "Sculling"), (2, 4, SKIING)]
-    changes.retire("Sculling", home.tick())
+    assert changes.retire("Sculling", home.tick()) == 1
     assert counting(home) == [(2, 4, SKIING)]
 
 
