@@ -8,6 +8,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
+from daemon.home.identity import is_there
 from daemon.home.texts import clock, familiarity_in_words, printable, shown_path
 from daemon.report.by_class import InVideo
 from daemon.report.events import UNSURE, Event, seconds_of
@@ -58,7 +59,7 @@ def _about(report: VideoReport) -> RenderableType:
     table.add_column(overflow="fold")
     rows = {
         "video": f"{report.id}, {report.name}",
-        "file": shown_path(report.path),
+        "file": shown_path(report.path) + ("" if is_there(report.path) else ", not there any more"),
         "state": _state(report),
         "why": report.error,
         "the same as": None if report.content == report.id else f"video {report.content}",

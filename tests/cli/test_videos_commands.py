@@ -80,7 +80,11 @@ def test_show_of_a_short_video_and_of_none(home: LongHome) -> None:
     report = json.loads(run(home, "show", str(short), "--json").stdout)
     assert report["events"] == []
     assert report["seconds"] is None
-    assert "What is in it" not in run(home, "show", str(short)).stdout
+    text = run(home, "show", str(short)).stdout
+    assert "What is in it" not in text
+    assert "not there any more" not in text
+    home.path(short).unlink()
+    assert "b.mp4, not there any more" in run(home, "show", str(short)).stdout
     assert "no video '99'" in run(home, "show", "99", code=2).stderr
 
 
