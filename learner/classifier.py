@@ -1,11 +1,9 @@
 """A checkpoint and a device: uint8 frames in, logits out. For the daemon and for notebooks."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -15,7 +13,9 @@ from scipy.special import softmax
 from torch import Tensor, nn
 
 from learner import checkpoint
+from learner.ahead import decoded
 from learner.catalogue import STARTER
+from learner.cutting import Window
 from learner.errors import VidwatchError
 from learner.familiarity import PREFIX, Reference, energies
 from learner.forward import Forward
@@ -26,7 +26,6 @@ from learner.prediction import LEAST_FAMILIARITY, Classified, Prediction, Unread
 from learner.spec import ClipSpec, NetworkArgs, ReadOptions
 from learner.video import Clip, read_clip
 
-BATCH = 8
 AT_ONCE = 64
 DEFAULT_READING = ReadOptions(min_read_share=0.5)
 
@@ -160,9 +159,10 @@ class Classifier:
             VidwatchError: motion is asked for, and a clip has none.
         """
         clips = list(clips)
-        features = self._forward(
-            [torch.from_numpy(clip.frames if isinstance(clip, Clip) else clip) for clip in clips]
-        )
+        arrays = [clip.frames if isinstance(clip, Clip) else clip for clip in clips]
+        has_windows = any(isinstance(clip, Window) for clip in clips)
+        forward = self._forward.of_windows if has_windows else self._forward
+        features = forward([torch.from_numpy(array) for array in arrays])
         if not self.spec.motion:
             return features
         motion = torch.from_numpy(np.stack([self._motion(clip) for clip in clips]))
@@ -228,7 +228,7 @@ class Classifier:
         ]
 
     def joined(
-        self, logits: list[list[float]], familiarity: list[float | None], known: list[bool]
+        self, logits: Sequence[Sequence[float]], familiarity: list[float | None], known: list[bool]
     ) -> Prediction:
         """The prediction of a long video, from the `(N, C)` logits of its N windows.
 
@@ -320,31 +320,3 @@ class Classifier:
 def _own_random_numbers() -> AbstractContextManager[None]:
     """Within it random numbers are drawn, and the caller's stay as they were. No GPU is touched."""
     return torch.random.fork_rng(devices=[])
-
-
-def decoded(
-    paths: Iterable[str | os.PathLike[str]], read: Callable[[str], Clip]
-) -> Iterator[list[tuple[str, Clip | str]]]:
-    """Batches of (file, clip or the reason why there is none).
-
-    While one batch is in use, the next one is decoded.
-    """
-
-    def attempt(path: str) -> tuple[str, Clip | str]:
-        try:
-            return path, read(path)
-        except OSError as error:
-            return path, f"cannot be read ({error.strerror})"
-        except VidwatchError as error:
-            return path, str(error)
-
-    names = (os.fspath(path) for path in paths)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        waiting: list[Future[tuple[str, Clip | str]]] = []
-        while True:
-            ahead = [pool.submit(attempt, name) for name in islice(names, BATCH)]
-            if waiting:
-                yield [future.result() for future in waiting]
-            if not ahead:
-                return
-            waiting = ahead

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 
 from learner import files
+from learner.ahead import decoded
 from learner.cache import Cache, Shelf
 from learner.classes import class_named, is_no_class, is_no_clip, normal_name, why_not_a_class
-from learner.classifier import Classifier, decoded
+from learner.classifier import Classifier
 from learner.errors import VidwatchError
 from learner.folders import walk
 from learner.groups import GROUP_PATTERN, compile_pattern, group_of

@@ -1,8 +1,8 @@
 """Every demuxer of FFmpeg, judged: whether it is used for videos, and if not, why.
 
 A test fails if the installed FFmpeg has one that is not judged here. Each name is that of a single
-demuxer, such as "matroska". `learner/frames.py:INDEXED` is different: it takes FFmpeg's whole name
-string, "matroska,webm", as `container.format.name` gives it.
+demuxer, such as "matroska". `learner/container_index.py:INDEXED` is different: it takes FFmpeg's
+whole name string, "matroska,webm", as `container.format.name` gives it.
 """
 
 # What holds moving pictures and opens no other file.

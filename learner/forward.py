@@ -4,6 +4,7 @@ Knows no checkpoint and no head.
 """
 
 import copy
+import hashlib
 import logging
 import threading
 from collections.abc import Callable
@@ -69,6 +70,25 @@ class Forward:
         parts = [torch.split(clip, self._at_once) for clip in clips]
         coming = [[self._workers.submit(self._on_cpu, part) for part in clip] for clip in parts]
         return torch.stack([torch.cat([part.result() for part in clip]) for clip in coming])
+
+    def of_windows(self, windows: list[Tensor]) -> Tensor:
+        """As a call, of windows that may overlap: a frame that they share is computed once."""
+        at = 2 if self._backbone.args.differences else 1  # so many frames give a row of features
+        parts = [part for window in windows for part in torch.split(window, at)]
+        places: dict[bytes, int] = {}
+        new: list[Tensor] = []
+        index = []
+        for part in parts:
+            digest = hashlib.blake2b(part.numpy().data, digest_size=16).digest()
+            if digest not in places:
+                places[digest] = len(new)
+                new.append(part)
+            index.append(places[digest])
+        rows = len(windows[0]) // at
+        new += new[-1:] * (-len(new) % rows)
+        clips = [torch.cat(new[first : first + rows]) for first in range(0, len(new), rows)]
+        features: Tensor = self(clips)
+        return features.flatten(0, 1)[index].view(len(windows), rows, -1)
 
     @torch.inference_mode()
     def _on_cpu(self, frames: Tensor) -> Tensor:

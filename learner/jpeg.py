@@ -14,6 +14,7 @@ SIZES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 # By Google (two versions) and by Samsung.
 MOTION_PHOTO = re.compile(rb"MotionPhoto|MicroVideo")
+FIRST_BOX = re.compile(rb"(?P<size>\0\0..)ftyp", re.DOTALL)  # of an MP4
 FIRST_BYTES = 1 << 18  # the XMP data of a photo lie in these
 LARGEST = 1 << 26  # bytes of one JPEG
 CHUNK = 1 << 20
@@ -98,13 +99,9 @@ def _mp4_behind(file: BinaryIO, end: int) -> int:
     while True:
         file.seek(at)
         data = file.read(CHUNK)
-        found = data.find(b"ftyp", 4)
-        if found >= 4:
-            size = int.from_bytes(data[found - 4 : found], "big")
-            if 16 <= size <= 1024:
-                return at + found - 4
-            at += found + 4
-            continue
+        for found in FIRST_BOX.finditer(data):
+            if 16 <= int.from_bytes(found["size"], "big") <= 1024:
+                return at + found.start()
         if len(data) < CHUNK:
             return 0
         at += CHUNK - 8

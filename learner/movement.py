@@ -21,17 +21,19 @@ DEVIATIONS = 4.0
 MOST_NOISE = 4.0
 # A change that a shift by so many pixels explains is none, either: edges shake.
 SHIFT = 0.5
+# Of the search for what most of the picture has in common.
+STEPS = 2
 
 
 def movement(frames: Array) -> float:
     """The share of the picture that changes, from 0 to 1, between the sampled frames of a clip.
 
     Of each two that follow each other, the change is taken that is left if the whole picture became
-    brighter, gained contrast and was shifted: these four numbers by least squares, with the
-    derivatives of brightness in space (Lucas and Kanade, 1981). A pixel counts if what is left is
-    more than noise, whose deviation is that of the median (Huber, Robust Statistics, 1981), and
-    more than a shift by half a pixel. Of all pairs, a tenth has more than what is given: something
-    may cross the scene for a moment.
+    brighter, gained contrast and was shifted: these four numbers by least squares over the pixels
+    that agree, with the derivatives of brightness in space (Lucas and Kanade, 1981). A pixel counts
+    if what is left is more than noise, whose deviation is that of the median (Huber, Robust
+    Statistics, 1981), and more than a shift by half a pixel. Of all pairs, a tenth has more than
+    what is given: something may cross the scene for a moment.
 
     Args:
         frames: `(T, height, width, 3)` uint8, RGB.
@@ -47,11 +49,21 @@ def movement(frames: Array) -> float:
     pixels = grey[:, inside, inside].reshape(len(grey), -1)
     change = pixels[1:] - pixels[:-1]
     explained = np.stack([np.ones_like(change), (pixels[1:] + pixels[:-1]) / 2, right, down], 1)
-    change = _without(explained, change)
-    size = np.abs(change)
+    edges = SHIFT * (np.abs(right) + np.abs(down))
+    # What is large at first counts for nothing: else more contrast explains a bright thing that
+    # comes into a dark scene. If the whole scene has more contrast, each step explains more of it.
+    size = np.abs(change - np.median(change, 1, keepdims=True))
+    for _ in range(STEPS):
+        is_like_most = size <= _least(size, edges)
+        size = np.abs(_without(explained, change, is_like_most))
+    return float(np.quantile((size > _least(size, edges)).mean(1), 0.9))
+
+
+def _least(size: Array, edges: Array) -> Array:
+    """The changes that are no noise, and no shift of `edges`, are larger than this."""
     noise = np.minimum(np.median(size[:, ::4], 1, keepdims=True) * 1.4826, MOST_NOISE)
-    least = np.maximum(noise * DEVIATIONS, LEAST) + SHIFT * (np.abs(right) + np.abs(down))
-    return float(np.quantile((size > least).mean(1), 0.9))
+    least: Array = np.maximum(noise * DEVIATIONS, LEAST) + edges
+    return least
 
 
 def _grey(frames: Array) -> Array:
@@ -72,11 +84,15 @@ def _between(values: Array) -> Array:
     return ((values[1:] + values[:-1]) / 2).reshape(len(values) - 1, -1)
 
 
-def _without(explained: Array, change: Array) -> Array:
-    """The change `(T, pixels)` without what `explained`, `(T, n, pixels)`, accounts for."""
-    products = explained @ explained.transpose(0, 2, 1)
+def _without(explained: Array, change: Array, counts: Array) -> Array:
+    """The change `(T, pixels)` without what `explained`, `(T, n, pixels)`, accounts for.
+
+    By least squares over the pixels that count, `(T, pixels)` bool.
+    """
+    weighted = explained * counts[:, None]
+    products = weighted @ explained.transpose(0, 2, 1)
     # Without this, a picture of one grey gives no solution.
     products += np.eye(explained.shape[1], dtype=np.float32)
-    factors = np.linalg.solve(products, explained @ change[..., None])
+    factors = np.linalg.solve(products, weighted @ change[..., None])
     rest: Array = change - (factors.transpose(0, 2, 1) @ explained)[:, 0]
     return rest

@@ -1,7 +1,6 @@
 """How much of a clip is there: by its bytes, its running time, and the frames that were decoded."""
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -58,23 +57,6 @@ def bytes_there(file: File) -> There:
         return There(stated, size)
     missing = f"its container says that it has {stated} bytes, but it has {size}"
     return There(stated, size, size / stated, missing)
-
-
-def before_what_is_missing(share: float, stated_seconds: float) -> Iterator[float]:
-    """Where else to look for the last packets of a file that is cut short: earlier and earlier.
-
-    An MP4 with its index at the front leads to where nothing is any more.
-
-    Args:
-        share: Of its bytes that are there.
-        stated_seconds: Its running time, by its container.
-    """
-    back = 1.1 * (1 - share) * stated_seconds
-    while 0 < back < stated_seconds:
-        yield back
-        back *= 2
-    if share < 1:
-        yield stated_seconds
 
 
 def frames_there(file: File, count: int, claimed: int, there: There) -> There:

@@ -1,27 +1,25 @@
 """A few frames of a long clip, by the index of its container or by its packets."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import av.error
 
+from learner.container_index import has_index, is_long, sought
 from learner.cost import is_dear, saves
-from learner.frames import (
-    NotSoughtError,
-    has_index,
-    is_long,
-    running_time,
-    sought,
-    stated_count,
-)
+from learner.frames import NotSoughtError, running_time, stated_count
 from learner.packet_index import frames_at, is_placed_by_bytes, packet_index
 from learner.read_share import There
+from learner.safe_open import packets
 from learner.streams import is_still
 
 # To read the packets of a smaller file for nothing costs little: it may be long if it does not say
 # how long it is, or if its clock jumps.
 LARGE = 32_000_000  # bytes
+# So many packets are read to see whether MXF finds them again.
+SOME = 100
 
 
 @dataclass(frozen=True)
@@ -49,8 +47,29 @@ def seeks(container: Any, stream: Any, there: There) -> bool:
     return not count or is_dear(count, stream) or there.size > LARGE
 
 
+def finds_times(container: Any, stream: Any) -> bool:
+    """Whether jumps lead to where the container says: else frames get wrong times there.
+
+    MXF has its index at the end. If that is missing, FFmpeg guesses places by the bit rate.
+
+    Args:
+        container: An open container at its beginning; it is moved.
+        stream: Its stream of pictures.
+    """
+    if container.format.name != "mxf":
+        return True
+    first = itertools.islice(packets(container, stream), SOME)
+    keys = [packet for packet in first if packet.is_keyframe and packet.pts is not None]
+    for key in keys:
+        container.seek(key.pts, stream=stream)
+        found = next(packets(container, stream), None)
+        if found is None or found.pos != key.pos:
+            return False
+    return bool(keys)
+
+
 def pairs(container: Any, stream: Any, wanted: Wanted, there: There) -> Iterator[tuple[Any, Any]]:
-    """One frame of each part, and the frame after it; see `learner.frames.sought`.
+    """One frame of each part, and the frame after it; see `learner.container_index.sought`.
 
     Raises:
         NotSoughtError: all of the clip has to be read. Frames that were given before may be wrong.

@@ -85,7 +85,7 @@ class ReadOptions:
     exact: bool = False
     """Of a long clip, the middle frame of each part, not the key frame that is nearest to it.
 
-    Slower. See `learner.frames.sought`.
+    Slower. See `learner.container_index.sought`.
     """
 
 

@@ -83,7 +83,7 @@ def read_clip(
 ) -> Clip:
     """Decode the frames that `spec` asks for. The content says what a file is, not its name.
 
-    Of a long clip a few frames are sought (see `learner.frames`), so that not all are decoded.
+    Of a long clip a few frames are sought (see `learner.seeking`), so that not all are decoded.
 
     Raises:
         VideoError: not a video, damaged, without a frame that can be decoded, or less of it is

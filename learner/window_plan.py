@@ -11,7 +11,9 @@ from learner.errors import VidwatchError
 
 LONGEST = 3600.0  # seconds
 SHORTEST = 0.5
-SHORTEST_STEP = 0.1
+# Each moment lies in so many windows, at most. Their pictures are in memory together, and each
+# piece decodes again what its windows have in common with those before.
+MOST_OVERLAP = 20
 # Over a month of windows of ten seconds. A file may claim any length.
 MOST_WINDOWS = 300_000
 # Windows that are read at once: their pictures are in memory together. If windows overlap, more of
@@ -20,8 +22,8 @@ AT_ONCE = 8
 AT_ONCE_IF_THEY_OVERLAP = 32
 RULE = (
     f"windows are given as SECONDS or SECONDS/STEP, such as '10' or '10/5': from {SHORTEST:g} to "
-    f"{LONGEST:g} seconds, and a step of at least {SHORTEST_STEP:g} seconds that is no longer than "
-    "a window"
+    f"{LONGEST:g} seconds, and a step that is no longer than a window and no shorter than 1/"
+    f"{MOST_OVERLAP} of it"
 )
 
 
@@ -42,7 +44,8 @@ class WindowPlan:
 
     def __post_init__(self) -> None:
         is_length = SHORTEST <= self.seconds <= LONGEST  # false if it is no number
-        if not is_length or not SHORTEST_STEP <= self.step <= self.seconds:
+        is_step = self.seconds <= MOST_OVERLAP * self.step and self.step <= self.seconds
+        if not is_length or not is_step:
             raise VidwatchError(RULE)
 
     @classmethod

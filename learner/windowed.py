@@ -10,11 +10,12 @@ from typing import Any
 from learner.classifier import Classifier
 from learner.cutting import Window
 from learner.errors import VidwatchError
+from learner.measured import NotCutError
 from learner.prediction import Classified, Prediction
 from learner.safe_open import File, VideoError, open_regular
 from learner.video import read_open
 from learner.window_plan import WindowPlan
-from learner.windows import NotCutError, Windows, read_windows
+from learner.windows import Windows, read_windows
 
 BATCH = 8  # windows
 

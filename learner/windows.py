@@ -10,33 +10,22 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-import av
-import av.error
-
 from learner.colours import Remark
-from learner.cutting import Cut, Shown, Window
+from learner.cutting import Cut, Shown, Stored, Window
 from learner.files import sha256_of_open
-from learner.frames import Times, running_time, to_the_first_error, whole_frames
-from learner.read_share import There, before_what_is_missing, by_time, bytes_there
-from learner.recording import Recording, by_container
-from learner.safe_open import File, VideoError, open_container, refuse_huge
+from learner.frames import to_the_first_error, whole_frames
+from learner.measured import Measured, NotCutError, measure, prepared
+from learner.safe_open import File, VideoError, open_container
 from learner.spec import ClipSpec, ReadOptions
-from learner.streams import Film, film, is_still
-from learner.video import DECODER, Clip, Picture, prepare
+from learner.video import DECODER, Clip, Picture
 from learner.window_plan import MOST_WINDOWS, OnePart, WindowPlan
 
 # If there is no key frame in so many seconds before a window, each piece would decode too much that
 # nobody needs.
 FARTHEST_KEY = 120  # seconds
 FIRST_STEP_BACK = 1  # second
-# Where the last packets are looked for: FLV finds none at the end itself.
-BEFORE_THE_END = (0.0, 2.0, 30.0)  # seconds
 # How far the times of frames may go back: they are rounded. A larger step is another clock.
 SLACK = 1  # second
-
-
-class NotCutError(Exception):
-    """The video cannot be read in windows; its text says why."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +55,8 @@ class Piece:
     windows: tuple[Window, ...]
     is_last: bool
     """Whether there is no later window."""
+    is_rest_lost: bool = False
+    """Whether what comes after them is damaged."""
 
 
 class Windows(NamedTuple):
@@ -77,19 +68,8 @@ class Windows(NamedTuple):
     """How many there are, by the video's running time."""
     read_share: float
     """1 if the file is whole; else its end is missing."""
-
-
-class _Measured(NamedTuple):
-    """What the packets of a video say of it."""
-
-    start: int
-    """When its first picture is shown, in the stream's time base."""
-    length: Fraction
-    """Its running time, in seconds."""
-    there: There
-    recording: Recording
-    stream: int | None
-    """As `Film.number`."""
+    cut: Cut
+    """Makes them."""
 
 
 def long_video(
@@ -117,7 +97,7 @@ def long_video(
         OSError: the file may not be read.
     """
     try:
-        measured = _measured(file, from_seconds)
+        measured = measure(file, from_seconds)
         length = measured.length
         if length <= max(from_seconds, plan.seconds):
             return None
@@ -125,8 +105,8 @@ def long_video(
         # Whether it can be sought in, before hours of it are read.
         picture = Picture(spec)
         for number in (last // 2, last):
-            if shown := next(_shown(file, measured, plan.begin(number)), None):
-                picture.of(shown[1])  # it says what is done to the colours
+            _, frame = next(_shown(file, measured, plan.begin(number)))
+            picture.of(frame)  # it says what is done to the colours
     except NotCutError:
         return None
     measured.there.require(reading.min_read_share)
@@ -147,7 +127,14 @@ def long_video(
     )
 
 
-def read_piece(file: File, spec: ClipSpec, plan: WindowPlan, first: int, sha256: str) -> Piece:
+def read_piece(
+    file: File,
+    spec: ClipSpec,
+    plan: WindowPlan,
+    first: int,
+    sha256: str,
+    least: float = 0.0,
+) -> Piece:
     """The next windows of a long video from number `first` on, at most `plan.at_once`.
 
     Args:
@@ -156,15 +143,16 @@ def read_piece(file: File, spec: ClipSpec, plan: WindowPlan, first: int, sha256:
         plan: The windows.
         first: The number of the first window that is wanted.
         sha256: Of the file's content.
+        least: The share of a window's frames that have to be whole.
 
     Raises:
         NotCutError: the video cannot be read in windows.
         OSError: the file may not be read.
     """
-    read = read_windows(file, spec, plan, first, sha256)
+    read = _windows(file, measure(file), spec, plan, first, sha256, least)
     found = tuple(itertools.islice(read.windows, plan.at_once))
     is_last = len(found) < plan.at_once or found[-1].number == read.total - 1
-    return Piece(found, is_last)
+    return Piece(found, is_last, read.cut.is_rest_lost)
 
 
 def read_windows(
@@ -184,21 +172,34 @@ def read_windows(
         plan: The windows.
         first: The number of the first window that is wanted.
         sha256: Of the file's content.
-        least: The share of the file that has to be there.
+        least: The share of the file that has to be there, and of a window's frames.
 
     Raises:
         NotCutError: the video cannot be read in windows.
         VideoError: less of it is there.
         OSError: the file may not be read.
     """
-    measured = _measured(file)
+    measured = measure(file)
     measured.there.require(least)
+    return _windows(file, measured, spec, plan, first, sha256, least)
+
+
+def _windows(
+    file: File,
+    measured: Measured,
+    spec: ClipSpec,
+    plan: WindowPlan,
+    first: int,
+    sha256: str,
+    least: float,
+) -> Windows:
     count = plan.count(measured.length)
     if count > MOST_WINDOWS:
         raise NotCutError(f"it would have {count} windows")
-    frames = _shown(file, measured, plan.begin(first)) if first < count else iter(())
-    cut = Cut(spec, plan, first, measured.length, measured.recording, sha256)
-    return Windows(cut.windows(frames), count, measured.there.share)
+    stored = Stored(measured.rate)
+    frames = _shown(file, measured, plan.begin(first), stored) if first < count else iter(())
+    cut = Cut(spec, plan, first, measured.length, measured.recording, sha256, stored, least)
+    return Windows(cut.windows(frames), count, measured.there.share, cut)
 
 
 def read_part(file: File, spec: ClipSpec, start: float, end: float, sha256: str = "") -> Clip:
@@ -217,7 +218,7 @@ def read_part(file: File, spec: ClipSpec, start: float, end: float, sha256: str 
     """
     plan = OnePart(start, end)
     try:
-        measured = _measured(file)
+        measured = measure(file)
         shown = _shown(file, measured, plan.begin(0))
         frames = _to_the_first_after(plan.end(0, measured.length), shown)
         cut = Cut(spec, plan, 0, measured.length, measured.recording, sha256)
@@ -229,65 +230,9 @@ def read_part(file: File, spec: ClipSpec, start: float, end: float, sha256: str 
     return found
 
 
-def _measured(file: File, from_seconds: float = 0.0) -> _Measured:
-    """Where the video begins and ends, by its packets, and how much of it is there.
-
-    Raises:
-        NotCutError: that cannot be found out, or its container says that it is no longer than
-            `from_seconds`.
-    """
-    there = bytes_there(file)
-    try:
-        with open_container(file) as container:
-            stream, number = _prepared(container, file)
-            stated = (container.duration or 0) / av.time_base
-            if stated <= from_seconds:
-                what = "it is short" if stated else "its container states no running time"
-                raise NotCutError(what)
-            start = stream.start_time or 0
-            times = _times_at_the_end(container, stream, there, stated)
-            recording = by_container(container.metadata, stream.metadata)
-            seconds = times.last - float(start * stream.time_base)
-    except av.error.FFmpegError as error:
-        raise NotCutError(f"its end cannot be found ({error.strerror})") from error
-    if seconds <= 0:
-        raise NotCutError("it does not say when its pictures are shown")
-    there = by_time(there, times)
-    length = Fraction(round(seconds * av.time_base), av.time_base)
-    return _Measured(start, length, there, recording, number)
-
-
-def _times_at_the_end(container: Any, stream: Any, there: There, stated_seconds: float) -> Times:
-    """The running time, by the last packets. Some containers find none if they look at the end."""
-    start = stream.start_time or 0
-    for back in (*BEFORE_THE_END, *before_what_is_missing(there.share, stated_seconds)):
-        at = start + round(max(stated_seconds - back, 0) / stream.time_base)
-        container.seek(at, stream=stream)
-        times = running_time(container, stream, there.stated)
-        if times.last > 0:
-            break
-    return times
-
-
-def _prepared(container: Any, file: File) -> Film:
-    """The stream of pictures, ready to be decoded with one thread.
-
-    Raises:
-        NotCutError: there is none whose frames have times.
-        VideoError: its pictures are too large.
-    """
-    found = film(container, file)
-    stream = found.stream
-    if not stream or not stream.codec_context:
-        raise NotCutError("it has no pictures that can be decoded")
-    if is_still(stream):
-        raise NotCutError("it is a picture")
-    refuse_huge(stream)
-    prepare(container, stream, file)
-    return found
-
-
-def _shown(file: File, measured: _Measured, begin: Fraction) -> Iterator[Shown]:
+def _shown(
+    file: File, measured: Measured, begin: Fraction, stored: Stored | None = None
+) -> Iterator[Shown]:
     """The whole frames from a key frame at or before `begin` on, and perhaps some before.
 
     Raises:
@@ -297,14 +242,18 @@ def _shown(file: File, measured: _Measured, begin: Fraction) -> Iterator[Shown]:
     while True:
         is_first = begin - back <= 0
         with open_container(file) as container:
-            frames = _from(container, file, measured, None if is_first else begin - back)
+            if stored:
+                stored.clear()
+            frames = _from(container, file, measured, None if is_first else begin - back, stored)
             first = next(frames, None)
             found = first[0] if first else begin - back
             if begin - found > FARTHEST_KEY:
                 raise NotCutError(f"it has no key frame in {FARTHEST_KEY} seconds")
-            if is_first or (first and found <= begin):
-                yield from itertools.chain([first] if first else [], frames)
+            if first and (is_first or found <= begin):
+                yield from itertools.chain([first], frames)
                 return
+            if is_first:
+                raise NotCutError("it has no whole key frame")
         back = max(2 * back, Fraction(FIRST_STEP_BACK))
 
 
@@ -317,7 +266,11 @@ def _to_the_first_after(end: Fraction, frames: Iterator[Shown]) -> Iterator[Show
 
 
 def _from(
-    container: Any, file: File, measured: _Measured, begin: Fraction | None
+    container: Any,
+    file: File,
+    measured: Measured,
+    begin: Fraction | None,
+    stored: Stored | None,
 ) -> Iterator[Shown]:
     """The whole frames from the key frame on that the container finds for a time.
 
@@ -325,13 +278,22 @@ def _from(
     key frames. A frame that is shown before that key frame refers to what was not read:
     `whole_frames` leaves it out.
     """
-    stream = _prepared(container, file).stream
+    stream = prepared(container, file).stream
     base = stream.time_base
+    has_key = False
+
+    def note(packet: Any) -> None:
+        nonlocal has_key
+        has_key = has_key or packet.is_keyframe  # what leads up to it is no damage
+        when = packet.dts if packet.pts is None else packet.pts
+        if stored and has_key and when is not None:
+            stored.add(float((when - measured.start) * base))
+
     with to_the_first_error():
         if begin is not None:
             container.seek(measured.start + int(begin / base), stream=stream)
         last = None
-        for frame in whole_frames(container, stream):
+        for frame in whole_frames(container, stream, note=note):
             if frame.pts is None:
                 raise NotCutError("its frames have no times")
             when = (frame.pts - measured.start) * base

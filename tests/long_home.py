@@ -32,9 +32,8 @@ class LongHome(MadeHome):
         made = write_video(self.root / f"made{path.suffix}", round(25 * seconds), shade=shade)
         made.rename(path)
         video = self._begin(path, windows)
-        self.record(
-            self.prediction(video, self.model_prediction(main or windows[0][2], probability))
-        )
+        predicted = self.model_prediction(main or windows[0][2], probability)
+        self.record(self.prediction(video, predicted, has_windows=True))
         self.file()
         return video
 

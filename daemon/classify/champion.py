@@ -141,7 +141,8 @@ class ChampionLoader:
         inference = Inference(classifier, self._thresholds(classifier), self.cache, shadow)
         model_id = self._register(classifier, now)
         plan = self._settings.window_plan
-        predictor = Predictor(decoders, inference, model_id, inference.join, plan)
+        least = self._settings.min_read_share
+        predictor = Predictor(decoders, inference, model_id, inference.join, plan, least)
         self._models = (name, challenger)
         log.info("model %s runs on %s", classifier.name, classifier.device)
         if shadow:

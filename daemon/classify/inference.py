@@ -45,18 +45,6 @@ class Thresholds:
             threshold = max(threshold, self.below)
         return "probability" if prediction.probability < threshold else None
 
-    def unsure_as_a_whole(
-        self, prediction: Prediction, windows: Sequence[WindowPrediction]
-    ) -> str | None:
-        """Why the prediction of a long video is unsure; None unless most of its windows are.
-
-        Its own probability says how much of the video its class has, not how sure that is: if two
-        classes share a video, no class has much more than half.
-        """
-        if 2 * sum(window.unsure is not None for window in windows) <= len(windows):
-            return None
-        return "probability" if prediction.known else "unknown"
-
 
 class Inference:
     """Predicts clips. Keeps the features that it computes: later trainings learn from them.
@@ -111,8 +99,10 @@ class Inference:
     def join(self, windows: Mapping[int, Sequence[WindowPrediction]], model_id: int) -> Outcome:
         """The outcome of a long video, from its windows.
 
-        Its logits are the means of theirs, its familiarity the median. It is unknown, or unsure, if
-        more than half of them are. The challenger's prediction is drawn from its own windows.
+        Its logits are the means of theirs, its familiarity the median. It is unknown if more than
+        half of them are, and its probability makes it unsure only if more than half of them are
+        unsure: where windows differ, their mean is near none of them. The challenger's prediction
+        is drawn from its own windows.
 
         Args:
             windows: All windows of the video, by the ids of the models that predicted them.
@@ -124,7 +114,9 @@ class Inference:
         if self._shadow and self._shadow[0] in windows:
             challenger_id, challenger = self._shadow
             shadow = challenger_id, _joined(challenger, windows[challenger_id])
-        unsure = self._thresholds.unsure_as_a_whole(prediction, own)
+        unsure = self._thresholds.unsure_because(prediction)
+        if 2 * sum(window.unsure is not None for window in own) <= len(own):
+            unsure = None
         scene = majority([window.fingerprint for window in own if window.fingerprint])
         return Outcome(prediction, unsure, scene, shadow)
 

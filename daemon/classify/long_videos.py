@@ -7,9 +7,10 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 
 from daemon.classify.predictor import Predictor
-from daemon.database.records import Claimed
+from daemon.database.records import Claimed, WindowPrediction
 from daemon.database.windows import Windows
 from learner.cutting import Window
 from learner.video import Clip
@@ -35,6 +36,20 @@ class LongVideo:
     n_predicting: int = 0
     """How many the device has, or are not recorded yet."""
     reading: Future[Clip | Piece] | None = None
+    is_rest_lost: bool = False
+    """As in `Piece`, of the last one."""
+
+    def read_share(self, windows: Sequence[WindowPrediction]) -> float:
+        """The share of it that was read, from all of its windows."""
+        count = self.plan.count(Fraction(round(self.long.seconds * 1_000_000), 1_000_000))
+        done = 0
+        total = 0.0
+        for window in windows:
+            total += (window.number + 1 - done) * window.read_share
+            done = window.number + 1
+        if not self.is_rest_lost:
+            total += count - done
+        return self.long.read_share * min(total / count, 1.0)
 
     @property
     def is_done(self) -> bool:
@@ -102,6 +117,7 @@ class LongVideos:
         one.reading = None
         one.video = video
         one.waiting.extend(piece.windows)
+        one.is_rest_lost = piece.is_rest_lost
         one.next = None if piece.is_last else piece.windows[-1].number + 1
 
     def become_clip(self, video: Claimed) -> None:

@@ -210,6 +210,11 @@ class Pipeline:
             if model_id not in windows:
                 self._in_hand.fail(one.video, "damaged: no frame of it can be decoded")
                 continue
+            share = one.read_share(windows[model_id])
+            if share < (least := self._predictor.min_read_share):
+                reason = f"damaged: {share:.0%} of it can be read, and {least:.0%} is the least"
+                self._in_hand.fail(one.video, reason)
+                continue
             outcome = self._predictor.join(windows, model_id)
             predicted.append(_long_prediction(one, windows[model_id], outcome, model_id))
         self._record_videos(predicted, now)
@@ -273,6 +278,7 @@ def _prediction(video: Claimed, clip: Clip, outcome: Outcome, model_id: int) -> 
             fingerprint=outcome.fingerprint,
             shadow=_shadow(outcome),
             movement=clip.movement,
+            read_share=clip.read_share,
         )
     found = _video_prediction(video, clip, outcome, model_id)
     return replace(found, frames_read=clip.frames_read, movement=clip.movement)
@@ -283,9 +289,11 @@ def _long_prediction(
 ) -> VideoPrediction:
     return replace(
         _video_prediction(one.video, one.long, outcome, model_id),
+        read_share=one.read_share(windows),
         frames_asked=one.long.frames_asked * len(windows),
         frames_read=sum(window.frames_read for window in windows),
         movement=max((one.movement for one in windows if one.movement is not None), default=None),
+        has_windows=True,
     )
 
 

@@ -71,6 +71,8 @@ class Predictor:
     and the id of the one in use."""
     plan: WindowPlan | None = None
     """How long videos are cut into windows, as `reader` knows it; None if they are not."""
+    min_read_share: float = 0.0
+    """The share of a long video that has to be read."""
 
 
 def model_prediction(model_id: int, prediction: Prediction) -> ModelPrediction:

@@ -9,10 +9,11 @@ from daemon.classify.job import Job, Orders
 from daemon.home.identity import Identity, version_of_open
 from daemon.home.texts import shown
 from learner.files import sha256_of_open
+from learner.measured import NotCutError
 from learner.safe_open import File, open_regular
 from learner.video import Clip, read_open
 from learner.window_plan import WindowPlan
-from learner.windows import Long, NotCutError, Piece, long_video, read_part, read_piece
+from learner.windows import Long, Piece, long_video, read_part, read_piece
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,8 @@ def read(job: Job, orders: Orders) -> Clip | Long | Piece | str:
 
 def _long(file: File, job: Job, orders: Orders, plan: WindowPlan) -> Long | Piece | None:
     if job.what == "windows":
-        return read_piece(file, orders.spec, plan, job.first, job.sha256 or "")
+        least = orders.reading.min_read_share
+        return read_piece(file, orders.spec, plan, job.first, job.sha256 or "", least)
     return long_video(file, orders.spec, plan, orders.windows_from, orders.reading, job.sha256)
 
 

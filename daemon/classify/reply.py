@@ -34,9 +34,10 @@ from learner.window_plan import MOST_WINDOWS, WindowPlan
 from learner.windows import Long, Piece
 
 _SECONDS = struct.Struct("<d")
-_PIECE = struct.Struct("<HB")  # how many windows, and whether they are the last ones
-# Its number, when it ends, how many frames were read, and its movement.
-_WINDOW = struct.Struct("<IdHd")
+# How many windows, whether they are the last ones, and whether the rest is damaged.
+_PIECE = struct.Struct("<HBB")
+# Its number, when it ends, how many frames were read, its movement, and its share that was read.
+_WINDOW = struct.Struct("<IdHdd")
 _MOST_STREAMS = 1000  # FFmpeg opens no file with more
 _MOST_SHOWN = 1000  # characters
 
@@ -101,10 +102,11 @@ def _send_head(
 
 def _send_piece(pipe: _Pipe, token: int, piece: Piece) -> None:
     head = Head(token, Kind.PIECE).to_bytes()
-    _write(pipe, head + _PIECE.pack(len(piece.windows), piece.is_last))
+    _write(pipe, head + _PIECE.pack(len(piece.windows), piece.is_last, piece.is_rest_lost))
     for window in piece.windows:
         movement = NO_MOVEMENT if window.movement is None else window.movement
-        _write(pipe, _WINDOW.pack(window.number, window.end, window.frames_read, movement))
+        numbers = (window.number, window.end, window.frames_read, movement, window.read_share)
+        _write(pipe, _WINDOW.pack(*numbers))
         send_arrays(pipe, window)
 
 
@@ -204,18 +206,29 @@ def _movement(sent: float) -> float | None:
 def _receive_piece(
     read: Callable[[memoryview], None], spec: ClipSpec, plan: WindowPlan | None, first: int
 ) -> Piece:
-    count, is_last = _PIECE.unpack(_received(read, _PIECE.size))
-    if plan is None or is_last > 1 or count > plan.at_once or (not count and not is_last):
+    count, is_last, is_lost = _PIECE.unpack(_received(read, _PIECE.size))
+    if (
+        plan is None
+        or max(is_last, is_lost) > 1
+        or count > plan.at_once
+        or (not count and not is_last)
+    ):
         raise BadReplyError
     windows: list[Window] = []
     for _ in range(count):
-        number, end, frames_read, movement = _WINDOW.unpack(_received(read, _WINDOW.size))
+        number, end, frames_read, movement, share = _WINDOW.unpack(_received(read, _WINDOW.size))
         least = windows[-1].number + 1 if windows else first
         start = float(plan.begin(number))
         longest = plan.seconds + plan.step
         is_number = least <= number < MOST_WINDOWS
-        # Also if the end is no number.
-        if not is_number or not 0 <= end - start <= longest or not 1 <= frames_read <= spec.frames:
+        # Also if the end or the share is no number.
+        is_time = 0 < end - start <= longest
+        if (
+            not is_number
+            or not is_time
+            or not 1 <= frames_read <= spec.frames
+            or not 0 < share <= 1
+        ):
             raise BadReplyError
         frames, motion = _receive_arrays(read, spec)
         window = Window(
@@ -226,12 +239,13 @@ def _receive_piece(
             sha256="",
             motion=motion,
             movement=_movement(movement),
+            read_share=share,
             number=number,
             start=start,
             end=end,
         )
         windows.append(window)
-    return Piece(tuple(windows), bool(is_last))
+    return Piece(tuple(windows), bool(is_last), bool(is_lost))
 
 
 def _received(read: Callable[[memoryview], None], size: int) -> bytearray:

@@ -4,7 +4,7 @@ No file is moved. A video that has windows gets windows of this model, too.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -80,22 +80,36 @@ def rescore(
     rows = _not_predicted_by(engine, model_id)
     predicted = 0
     changed = 0
-    for first in range(0, len(rows), BATCH):
-        batch = rows[first : first + BATCH]
-        new = _predict([row for row in batch if not (plan and row.is_long)], model, cache)
+    done = 0
+    for batch in _batches(rows, plan):
         of_windows: list[WindowPrediction] = []
-        for row in batch:
-            if plan and row.is_long and (found := _in_windows(row, model, plan)):
-                new[row.id] = joined(model, found).prediction
-                of_windows += [_window(row.id, model_id, one) for one in found]
-        later = {video_id: model_prediction(model_id, found) for video_id, found in new.items()}
+        if plan and batch[0].is_long:
+            (row,) = batch
+            found = _in_windows(row, model, plan)
+            new = {row.id: joined(model, found).prediction} if found else {}
+            of_windows = [_window(row.id, model_id, one) for one in found]
+        else:
+            new = _predict(batch, model, cache)
+        later = {video_id: model_prediction(model_id, one) for video_id, one in new.items()}
         recorded.rescore(later, now, of_windows)
         predicted += len(new)
-        for row in batch:
-            if row.id in new and new[row.id].class_name != row.predicted:
-                changed += 1
-        progress(first + len(batch), len(rows))
+        changed += sum(row.id in new and new[row.id].class_name != row.predicted for row in batch)
+        done += len(batch)
+        progress(done, len(rows))
     return Rescored(model.name, predicted, changed, len(rows) - predicted)
+
+
+def _batches(rows: Sequence[Any], plan: WindowPlan | None) -> Iterator[Sequence[Any]]:
+    """The videos that are predicted and recorded together; one with windows alone.
+
+    So a stop does not lose hours of windows, and no more than those of one video are in memory.
+    """
+    alone = [row for row in rows if plan and row.is_long]
+    others = [row for row in rows if not (plan and row.is_long)]
+    for first in range(0, len(others), BATCH):
+        yield others[first : first + BATCH]
+    for row in alone:
+        yield [row]
 
 
 def _not_predicted_by(engine: Engine, model_id: int) -> Sequence[Any]:

@@ -6,7 +6,7 @@ Slow imports stand in the commands that need them.
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -91,20 +91,32 @@ def events(
         raise VidwatchError("; ".join(without))
 
 
-def _reports(home: Home, words: Sequence[str] | None) -> "list[VideoReport]":
-    """What is known of these videos; of all that were cut into windows if `words` is None."""
+def _reports(home: Home, words: Sequence[str] | None) -> "Iterator[VideoReport]":
+    """What is known of these videos; of all that were cut into windows if `words` is None.
+
+    One after the other: the windows of all of them may need much memory.
+    """
     from daemon.labels.lookup import find_videos
-    from daemon.report.one_video import read_video
     from daemon.report.timeline import with_windows
 
     with database(home) as engine:
-        ids = find_videos(words, Path(), engine) if words else None
+        if words:
+            return _each(home, find_videos(words, Path(), engine))
         with engine.begin() as connection:
-            chosen = with_windows(connection) if ids is None else ids
-            return [read_video(connection, video) for video in chosen]
+            return _each(home, with_windows(connection))
 
 
-def _write_subtitles(home: Home, reports: "Sequence[VideoReport]") -> None:
+def _each(home: Home, ids: Sequence[int]) -> "Iterator[VideoReport]":
+    from daemon.report.one_video import read_video
+
+    with database(home) as engine:
+        for video in ids:
+            with engine.begin() as connection:
+                report = read_video(connection, video)
+            yield report
+
+
+def _write_subtitles(home: Home, reports: "Iterable[VideoReport]") -> None:
     from daemon.home.doors import Doors
     from daemon.home.subtitles import write_subtitles
     from daemon.report.event_files import mark_of, webvtt, why_no_events

@@ -112,8 +112,9 @@ class Predictions:
             ]
             recent = self._find_groups(connection, without_group)
             _hand_labels_over(connection, batch, originals, folders)
-            if originals:
-                forget_windows(connection, originals)
+            # Of a copy, or of one that was cut before it was stopped, and is not cut any more.
+            keep = {found.video_id for found in new if found.has_windows}
+            forget_windows(connection, {found.video_id for found in in_hand} - keep)
         self._recent = recent  # only now is it committed
         return recorded
 
@@ -141,6 +142,7 @@ class Predictions:
             self._change_videos(connection, copies, folders, now)
             originals = {copy.video_id: original for copy, original in copies}
             _hand_labels_over(connection, batch, originals, folders)
+            forget_windows(connection, originals)
         return recorded
 
     def _change_videos(
@@ -212,7 +214,7 @@ class Predictions:
     ) -> None:
         """Write what a later model predicts beside the first predictions, by the videos' ids.
 
-        `of_windows` are the predictions of the windows of those videos that have any.
+        `of_windows` are the predictions of the windows of the only video, if it has any.
         """
         with self._begin() as connection:
             for video_id, prediction in later.items():
@@ -224,8 +226,7 @@ class Predictions:
                 row = {"video_id": video_id, "kind": "rescored", "created_at": now}
                 row |= {name: first[name] for name in READ}
                 connection.execute(insert(predictions).values(**row, **prediction.columns()))
-                own = [window for window in of_windows if window.video_id == video_id]
-                add_windows(connection, own, now)
+                add_windows(connection, of_windows, now)
 
 
 # Built once: they run for each batch, and building one takes longer than running it.

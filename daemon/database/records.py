@@ -1,5 +1,6 @@
 """What goes into the queue and comes out of it, as data."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -46,7 +47,7 @@ class ModelPrediction:
     class_name: str
     class_index: int
     probability: float
-    logits: list[float]
+    logits: Sequence[float]
     familiarity: float | None = None
     """The share of the model's known clips that look stranger; None if it cannot say."""
 
@@ -54,6 +55,7 @@ class ModelPrediction:
         """As columns of a row."""
         columns = dict(vars(self))
         columns["class"] = columns.pop("class_name")
+        columns["logits"] = list(self.logits)
         return columns
 
 
@@ -77,6 +79,8 @@ class WindowPrediction:
     """What the challenger predicts for the same window."""
     movement: float | None = None
     """As `learner.movement.movement`."""
+    read_share: float = 1.0
+    """As in `learner.cutting.Window`."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,8 @@ class VideoPrediction:
     """What was done to the colours: one of `learner.colours.Remark`."""
     movement: float | None = None
     """As `learner.movement.movement`."""
+    has_windows: bool = False
+    """Whether it is drawn from windows. Those that the video has otherwise do not count."""
 
 
 @dataclass(frozen=True)

@@ -213,6 +213,8 @@ windows = Table(
     Column("fingerprint", LargeBinary),
     Column("movement", Float),
     Column("created_at", Utc, nullable=False),
+    # Of the frames that are stored for it, and for the windows before it that have no row.
+    Column("read_share", Float, nullable=False, server_default="1"),
     UniqueConstraint("video_id", "model_id", "number"),
     CheckConstraint(one_of("doubt", DOUBTS), name="doubt"),
     # To find videos by what is in them.

@@ -1,5 +1,6 @@
 """The windows of long videos: each is recorded when it is predicted, so that a stop loses few."""
 
+from array import array
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from fractions import Fraction
@@ -129,6 +130,7 @@ def _rows(found: WindowPrediction) -> list[dict[str, Any]]:
         "end_s": found.end,
         "frames_read": found.frames_read,
         "movement": found.movement,
+        "read_share": found.read_share,
     }
     row = {**common, **found.prediction.columns(), "doubt": found.unsure}
     row["fingerprint"] = found.fingerprint
@@ -148,11 +150,14 @@ def _window(row: Any) -> WindowPrediction:
             row["class"],
             row["class_index"],
             row["probability"],
-            row["logits"],
+            # A day of windows by hundreds of classes: as Python's numbers, they take eight times
+            # the memory.
+            array("f", row["logits"]),
             row["familiarity"],
         ),
         frames_read=row["frames_read"],
         unsure=row["doubt"],
         fingerprint=row["fingerprint"],
         movement=row["movement"],
+        read_share=row["read_share"],
     )

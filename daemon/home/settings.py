@@ -80,7 +80,7 @@ class Settings(BaseSettings):
     decode_gigabytes: Annotated[float, Field(ge=0.25, le=1000)] = 2.0
     exact_frames: bool = False
     min_read_share: Share = 0.5
-    windows: Annotated[str, AfterValidator(_valid_windows)] = "10"
+    windows: Annotated[str, AfterValidator(_valid_windows)] = "4/2"
     windows_from_seconds: Annotated[float, Field(ge=1, le=1_000_000)] = 60.0
     unsure_below: Share = 0.5
     unsure_target: Share = 0.0

@@ -34,6 +34,8 @@ from learner.errors import VidwatchError
 
 # Times that differ by less are the same: they are stored as floats of exact fractions.
 ROUNDING = 1e-4  # seconds
+# People give times as they are shown: to a thousandth, or to a second, rounded down.
+SHOWN_TO = 1e-3  # seconds
 SHORTEST = 0.1  # seconds
 # People give times as they are shown, without fractions of a second.
 UNDO_WITHIN = 1.0  # seconds
@@ -113,6 +115,16 @@ class PartLabels:
             _take_back(connection, nearest, origin)
             return nearest
 
+    def undo_given(self, label: int, origin: Origin) -> bool:
+        """Take one label back, by its id; False if it is taken back already."""
+        with self._writer.begin() as connection:
+            query = select(part_labels).where(part_labels.c.id == label, part_stands())
+            row = connection.execute(query).mappings().first()
+            if row is None:
+                return False
+            _take_back(connection, _label(row), origin)
+            return True
+
 
 def counting(label: FromClause = part_labels) -> ColumnElement[bool]:
     """Whether a label of a part counts: not taken back, and not covered by a newer one."""
@@ -127,6 +139,10 @@ def counting(label: FromClause = part_labels) -> ColumnElement[bool]:
     return and_(part_stands(label), not_(select(later.c.id).where(covers).exists()))
 
 
+# Built once: `vidwatch find` and `vidwatch events` run it for each long video.
+_COUNTING: Select[Any] = select(part_labels).where(counting())
+
+
 def labels_of_parts(
     connection: Connection, content: int | None = None, class_name: str | None = None
 ) -> list[PartLabel]:
@@ -137,13 +153,21 @@ def labels_of_parts(
         content: The video that they are of, no duplicate; None for all.
         class_name: The class that they have; None for any.
     """
-    query: Select[Any] = select(part_labels).where(counting())
+    query = _COUNTING
     if content is not None:
         query = query.where(part_labels.c.video_id == content)
     if class_name is not None:
         query = query.where(part_labels.c["class"] == class_name)
     rows = connection.execute(query.order_by(part_labels.c.id)).mappings()
     return [_label(row) for row in rows]
+
+
+def last_part_given(connection: Connection, who: str, source: Source) -> PartLabel | None:
+    """The last label that a person gave in this way, and nobody has taken back; None if none."""
+    given = and_(part_labels.c.who == who, part_labels.c.source == source, part_stands())
+    query = select(part_labels).where(given).order_by(part_labels.c.id.desc()).limit(1)
+    row = connection.execute(query).mappings().first()
+    return _label(row) if row else None
 
 
 def newest_part_label(connection: Connection) -> int:
@@ -153,15 +177,36 @@ def newest_part_label(connection: Connection) -> int:
 
 
 def new_parts_since(last: int) -> Select[Any]:
-    """The classes of the labels that count and are newer than `last`: `name`, and `n` of each."""
+    """The classes of the labels that count and are new: `name`, and `n` of each.
+
+    A label is new if it is newer than the label `last`, and its part did not have that class then.
+    A class that gets another name gives the labels of its videos anew: most are as before.
+    """
+    before = part_labels.alias()
+    withdrawal = part_labels.alias()
+    was_taken_back = and_(withdrawal.c.takes_back == before.c.id, withdrawal.c.id <= last)
+    had_it = and_(
+        _is_same_part(before, part_labels),
+        before.c["class"] == part_labels.c["class"],
+        before.c.id <= last,
+        not_(select(withdrawal.c.id).where(was_taken_back).exists()),
+    )
+    is_new = and_(part_labels.c.id > last, not_(select(before.c.id).where(had_it).exists()))
     new = select(part_labels.c["class"].label("name"), func.count().label("n"))
-    return new.where(counting(), part_labels.c.id > last).group_by(part_labels.c["class"])
+    return new.where(counting(), is_new).group_by(part_labels.c["class"])
 
 
 def parts_taken_back_since(last: int) -> Select[Any]:
-    """How many labels of parts, which were there at the label `last`, were taken back since."""
-    withdrawal = part_labels.c.id > last, part_labels.c.takes_back <= last
-    return select(func.count()).select_from(part_labels).where(*withdrawal)
+    """How many labels of parts were there at the label `last`, and are taken back since.
+
+    Those do not count whose part has a label again.
+    """
+    withdrawal = part_labels.alias()
+    now = part_labels.alias()
+    has_one = select(now.c.id).where(_is_same_part(now, part_labels), counting(now)).exists()
+    query = select(func.count()).select_from(part_labels)
+    query = query.join(withdrawal, withdrawal.c.takes_back == part_labels.c.id)
+    return query.where(withdrawal.c.id > last, part_labels.c.id <= last, not_(has_one))
 
 
 def give_again(connection: Connection, old: str, new: str | None, who: str, now: datetime) -> None:
@@ -217,11 +262,36 @@ def _require_part(connection: Connection, content: int, video: int, part: Part) 
     if length is None:
         hint = "only parts of long videos have labels of their own; label it as a whole"
         raise VidwatchError(f"video {video} was not cut into windows: {hint}")
-    within = Part(max(part.start, 0.0), min(part.end, length))
+    start = _border(connection, content, max(part.start, 0.0))
+    end = _border(connection, content, part.end)
+    is_last_second = part.end == int(length)
+    within = Part(start, length if is_last_second else min(end, length))
     if within.end - within.start < SHORTEST:
         hint = f"it runs from 0:00:00 to {clock(length)}, and a part begins before it ends"
         raise VidwatchError(f"video {video} has no part from {part}; {hint}")
     return within
+
+
+def _border(connection: Connection, content: int, time: float) -> float:
+    """When the window begins or ends that is shown to do so at a time; else the time itself.
+
+    Else there would be an event of a few microseconds between a label and the next window.
+    """
+    of_video = windows.c.video_id == content
+    for border in (windows.c.start_s, windows.c.end_s):
+        is_near = border.between(time - SHOWN_TO, time + SHOWN_TO)
+        found: float | None = connection.scalar(select(border).where(of_video, is_near).limit(1))
+        if found is not None:
+            return found
+    return time
+
+
+def _is_same_part(one: FromClause, other: FromClause) -> ColumnElement[bool]:
+    return and_(
+        one.c.video_id == other.c.video_id,
+        one.c.start_s == other.c.start_s,
+        one.c.end_s == other.c.end_s,
+    )
 
 
 def _take_back(connection: Connection, label: PartLabel, origin: Origin) -> None:

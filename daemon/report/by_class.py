@@ -17,7 +17,7 @@ from daemon.labels.classes import changed_names
 from daemon.labels.parts import counting
 from daemon.labels.queries import newest
 from daemon.report.events import UNSURE, Event
-from daemon.report.timeline import event_fields, read_timeline
+from daemon.report.timeline import Timeline, event_fields, read_timeline
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def find_class(connection: Connection, class_name: str) -> Iterator[InVideo]:
     is unsure.
     """
     for row in connection.execute(_candidates(connection, class_name)).all():
-        timeline = read_timeline(connection, row.id)
+        timeline = read_timeline(connection, row.id) if row.is_cut else Timeline()
         events = tuple(one for one in timeline.events if one.class_name == class_name)
         if events or row.main == class_name:
             seconds = sum(one.seconds for one in events) if timeline.windows else None
@@ -73,8 +73,9 @@ def _candidates(connection: Connection, class_name: str) -> Select[Any]:
     by_window = select(windows.c.video_id).where(is_it)
     by_part = select(part_labels.c.video_id).where(part_labels.c["class"] == class_name, counting())
     has_it = or_(main == class_name, videos.c.id.in_(by_window), videos.c.id.in_(by_part))
+    is_cut = select(windows.c.id).where(windows.c.video_id == videos.c.id).exists()
     query = (
-        select(videos.c.id, videos.c.path, shown_name(), main.label("main"))
+        select(videos.c.id, videos.c.path, shown_name(), main.label("main"), is_cut.label("is_cut"))
         .join(predictions, and_(predictions.c.video_id == videos.c.id, that_counts()))
         .outerjoin(label, label.c.video_id == videos.c.id)
     )

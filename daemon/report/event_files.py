@@ -29,7 +29,7 @@ def write_csv(file: TextIO, reports: Iterable[VideoReport]) -> list[str]:
         if not events:
             without.append(why_no_events(report))
         for event in events:
-            times = (f"{event.start:g}", f"{event.end:g}")
+            times = (_seconds(event.start), _seconds(event.end))
             model = "" if event.is_labelled else report.model
             probability = "" if event.probability is None else f"{event.probability:.4f}"
             writer.writerow((report.id, path, event.class_name, *times, probability, model))
@@ -42,6 +42,11 @@ def why_no_events(report: VideoReport) -> str:
     if not report.predictions and not report.error:
         return f"{name} is not predicted yet, and has no events"
     return f"{name} was not cut into windows, and has no events"
+
+
+def _seconds(seconds: float) -> str:
+    """To a thousandth, as WebVTT has it."""
+    return f"{seconds:.3f}".rstrip("0").rstrip(".")
 
 
 def mark_of(report: VideoReport) -> str:

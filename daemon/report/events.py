@@ -6,8 +6,10 @@ The rules:
   class whose windows there have the highest sum of probabilities, which is the highest mean over
   all windows there if a window counts as 0 for the classes that it does not predict. If two
   classes have the same, the one that the earlier window predicts has it.
-- A window whose prediction is unsure speaks for no class. A moment that only such windows cover is
-  `_unsure`.
+- A window whose prediction is unsure counts if a sure window of the class that it predicts overlaps
+  or adjoins it: weak signs count beside strong ones (hysteresis, as in the edge detector of Canny,
+  1986, IEEE PAMI 8, doi:10.1109/TPAMI.1986.4767851). Else it speaks for no class. A moment that
+  only such windows cover is `_unsure`.
 - Neighbouring moments of one class are one event. Its probability is the mean of those of its
   windows. What a person labelled is an event of its own, without a probability.
 - A moment that no window covers, since its frames could not be decoded, belongs to no event. No
@@ -15,15 +17,18 @@ The rules:
 """
 
 import itertools
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import itemgetter
 from statistics import fmean
 from typing import NamedTuple
 
 UNSURE = "_unsure"
 """What stands for the class of an event whose windows are all unsure. No class has this name."""
 PRECISION = 6  # decimals of a second: times are stored as floats of exact fractions
+ROUNDING = 10**-PRECISION
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,7 @@ def find_events(windows: Sequence[Span], labels: Sequence[Labelled] = ()) -> lis
         windows: Its windows, in any order, which may overlap.
         labels: What people labelled of it, the oldest first.
     """
-    spans = sorted(windows, key=lambda span: (span.start, span.end))
+    spans = _with_support(sorted(windows, key=lambda span: (span.start, span.end)))
     return [_event(run, spans) for run in _runs(_moments(spans, labels))]
 
 
@@ -100,6 +105,31 @@ def seconds_of(events: Iterable[Event]) -> dict[str, float]:
     for event in events:
         total[event.class_name] += event.seconds  # type: ignore[assignment]
     return {name: round(seconds, PRECISION) for name, seconds in total.most_common()}
+
+
+def _with_support(spans: Sequence[Span]) -> list[Span]:
+    """The windows, in order; those that a sure window of their class supports are not unsure."""
+    sure: dict[str, list[list[float]]] = defaultdict(list)  # what sure windows cover, by class
+    for span in spans:
+        if span.is_unsure:
+            continue
+        covered = sure[span.class_name]
+        if covered and span.start <= covered[-1][1] + ROUNDING:
+            covered[-1][1] = max(covered[-1][1], span.end)
+        else:
+            covered.append([span.start, span.end])
+    return [
+        replace(span, is_unsure=False)
+        if span.is_unsure and _touches(span, sure[span.class_name])
+        else span
+        for span in spans
+    ]
+
+
+def _touches(span: Span, covered: Sequence[Sequence[float]]) -> bool:
+    """Whether a window overlaps or adjoins one of these stretches of time, which are in order."""
+    after = bisect_right(covered, span.end + ROUNDING, key=itemgetter(0))
+    return after > 0 and covered[after - 1][1] >= span.start - ROUNDING
 
 
 def _moments(spans: Sequence[Span], labels: Sequence[Labelled]) -> Iterator[_Moment]:

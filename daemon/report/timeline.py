@@ -40,17 +40,29 @@ def read_timeline(connection: Connection, content: int) -> Timeline:
         connection: To the database.
         content: The video; no duplicate.
     """
+    spans = _spans(connection, content)
+    if not spans:
+        return Timeline()
+    return Timeline(tuple(spans), tuple(labels_of_parts(connection, content)))
+
+
+def read_window(connection: Connection, content: int, number: int) -> Span | None:
+    """One window of a video, by its number; None if there is none. As `read_timeline`."""
+    return next(iter(_spans(connection, content, number)), None)
+
+
+def _spans(connection: Connection, content: int, number: int | None = None) -> list[Span]:
     counts = select(predictions.c.model_id).where(predictions.c.video_id == content, that_counts())
     # Not their logits: of a month of windows, these are millions of numbers.
     names = ("number", "start_s", "end_s", "class", "probability", "doubt")
     query = select(*(windows.c[name] for name in names)).where(
         windows.c.video_id == content, windows.c.model_id == counts.scalar_subquery()
     )
+    if number is not None:
+        query = query.where(windows.c.number == number)
     rows = connection.execute(query.order_by(windows.c.number)).mappings().all()
-    if not rows:
-        return Timeline()
-    renamed = changed_names(connection)
-    spans = [
+    renamed = changed_names(connection) if rows else {}
+    return [
         Span(
             start=row["start_s"],
             end=row["end_s"],
@@ -61,7 +73,6 @@ def read_timeline(connection: Connection, content: int) -> Timeline:
         )
         for row in rows
     ]
-    return Timeline(tuple(spans), tuple(labels_of_parts(connection, content)))
 
 
 def with_windows(connection: Connection) -> list[int]:

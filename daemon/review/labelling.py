@@ -15,7 +15,8 @@ from daemon.database.tables import labels, videos
 from daemon.home import settings
 from daemon.home.folder import Home
 from daemon.home.texts import printable
-from daemon.labels.labels import Label, Labels, OtherLabel, OthersLabelledError
+from daemon.labels.labels import Label, Labels, Origin, OtherLabel, OthersLabelledError
+from daemon.labels.parts import PartLabel, PartLabels, last_part_given
 from daemon.review.cards import Card, read_cards
 from daemon.review.forms import Submission
 from daemon.review.sessions import Question, Session, Skip
@@ -33,6 +34,7 @@ class PageLabels:
         self._home = home
         self._reader = reader
         self._labels = Labels(writer, settings.load_folders(home.settings))
+        self._parts = PartLabels(writer)
 
     def apply(self, submission: Submission, session: Session, who: str) -> str:
         """Do what a form asks for, all of it or nothing; gives a message for the person.
@@ -100,21 +102,27 @@ class PageLabels:
 
     def can_undo(self, connection: Connection, session: Session, who: str) -> bool:
         """Whether there is an action to undo."""
-        return bool(session.skips) or last_given(connection, who, session.passed) is not None
+        if session.skips or last_given(connection, who, session.passed) is not None:
+            return True
+        return last_part_given(connection, who, "page") is not None
 
     def undo(self, session: Session, who: str) -> str:
         """Undo the last action of a person; gives a message for the person.
 
-        The labels of that action are taken back, each for itself. If a label does not count any
-        more, its video keeps its labels, and the message names it.
+        The labels of that action are taken back, each for itself; so is the label of a part. If a
+        label does not count any more, its video keeps its labels, and the message names it.
 
         Raises:
             DatabaseError: the database cannot be written. The action can still be undone.
         """
         with self._reader.begin() as connection:
             last = last_given(connection, who, session.passed)
-        if session.skips and (last is None or last.at < session.skips[-1].at):
+            of_part = last_part_given(connection, who, "page")
+        times = [one.at for one in (last, of_part) if one]
+        if session.skips and all(at < session.skips[-1].at for at in times):
             return f"{counted(len(session.undo_skip().ids), 'clip')} shown again"
+        if of_part and (last is None or last.at < of_part.at):
+            return self._undo_part(of_part, who)
         if last is None:
             return f"there is nothing to undo for {who}"
         undone = self._labels.undo_given(list(last.labels), "page", who, datetime.now(UTC))
@@ -129,6 +137,15 @@ class PageLabels:
             return taken_back
         reason = "someone has labelled it anew since then, or taken your label back"
         return f"{taken_back}. Left as it is, since {reason}: {self._named(kept)}"
+
+    def _undo_part(self, given: PartLabel, who: str) -> str:
+        origin = Origin("page", who, datetime.now(UTC))
+        what = (
+            f"label {printable(given.class_name)} of {self._named([given.video_id])}, {given.part}"
+        )
+        if self._parts.undo_given(given.id, origin):
+            return f"{what}: taken back"
+        return f"{what}: left as it is, since it was taken back meanwhile"
 
     def _named(self, ids: Sequence[int]) -> str:
         """The names of these videos."""

@@ -17,7 +17,7 @@ from daemon.labels.classes import DidYouMeanError, offered_classes
 from daemon.labels.labels import Origin
 from daemon.labels.parts import Part, PartLabels, parse_time
 from daemon.report.events import UNSURE, Span
-from daemon.report.timeline import Timeline, read_timeline
+from daemon.report.timeline import Timeline, read_timeline, read_window
 from daemon.review.bars import TimeDrawing, draw_timeline
 from daemon.review.cards import Card
 from daemon.review.forms import is_id
@@ -42,8 +42,10 @@ def page(request: Request) -> Response:
 def strip(request: Request) -> Response:
     """The frames of a window side by side; if they cannot be shown, the reason as text."""
     site = Site.of(request)
-    card, timeline = _requested(request)
-    window = _window(timeline, request.path_params["number"])
+    card = _requested_card(request)
+    number = request.path_params["number"]
+    with site.reader.begin() as connection:
+        window = read_window(connection, card.id, int(number)) if is_id(number) else None
     if window is None:
         raise HTTPException(404, "There is no such window.")
     try:
@@ -139,18 +141,28 @@ def _requested(request: Request) -> tuple[Card, Timeline]:
     """The video that the address names, and what is in it.
 
     Raises:
-        HTTPException: there is no such video, it was not cut into windows, or it is to be reviewed
-            without knowing what was predicted.
+        HTTPException: as `_requested_card`, or it was not cut into windows.
     """
-    card = requested_card(request)
-    if card.is_blind:
-        reason = "is shown when the clip is labelled: it is of the random share"
-        raise HTTPException(404, f"What is in {card.title} {reason}.")
+    card = _requested_card(request)
     with Site.of(request).reader.begin() as connection:
         timeline = read_timeline(connection, card.id)
     if not timeline.windows:
         raise HTTPException(404, f"{card.name} was not cut into windows.")
     return card, timeline
+
+
+def _requested_card(request: Request) -> Card:
+    """The video that the address names.
+
+    Raises:
+        HTTPException: there is no such video, or it is to be reviewed without knowing what was
+            predicted.
+    """
+    card = requested_card(request)
+    if card.is_blind:
+        reason = "is shown when the clip is labelled: it is of the random share"
+        raise HTTPException(404, f"What is in {card.title} {reason}.")
+    return card
 
 
 def _window(timeline: Timeline, number: str) -> Span | None:

@@ -110,3 +110,21 @@ def test_a_device_without_memory_for_one_clip_is_busy(model: Small, inference: I
     model.room = 0
     with pytest.raises(BusyError):
         inference(clips(model, 2))
+
+
+@pytest.mark.parametrize(("n_unsure", "expected"), [(0, None), (2, None), (3, "probability")])
+def test_a_long_video_of_several_classes_is_unsure_only_if_most_windows_are(
+    model: Small, inference: Inference, n_unsure: int, expected: str | None
+) -> None:
+    windows = []
+    for number in range(4):
+        logits = [0.0] * len(model.classes)
+        logits[number] = 9.0
+        predicted = ModelPrediction(1, model.classes[number], number, 0.99, logits)
+        unsure = "probability" if number < n_unsure else None
+        windows.append(
+            WindowPrediction(1, number, 4 * number, 4 * number + 4, predicted, 16, unsure)
+        )
+    outcome = inference.join({1: windows}, 1)
+    assert outcome.prediction.probability < 0.5
+    assert outcome.unsure == expected

@@ -198,6 +198,64 @@ def test_a_video_that_cannot_be_cut_after_all_is_one_clip_without_windows(
     assert (found.frames_asked, found.frames_read) == (4, 4)
 
 
+def damage(path: Path, first: float, last: float) -> None:
+    """Break each picture of an AVI of MJPEG between two shares of its pictures."""
+    data = bytearray(path.read_bytes())
+    begin, end = (round(share * data.rfind(b"idx1")) for share in (first, last))
+    at = data.find(b"00dc", begin)
+    while 0 <= at < end:
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        data[at + 8 : at + 8 + size] = bytes(size)
+        at = data.find(b"00dc", at + 8 + size)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "recorded"),
+    [(0.3, 0.6, [0, 1, 2, 8, 9, 10, 11]), (0.7, 1, [0, 1, 2, 3, 4, 5, 6, 7])],
+    ids=["middle", "end"],
+)
+def test_damage_within_a_long_video_is_noted(
+    house: LongHouse, first: float, last: float, recorded: list[int]
+) -> None:
+    path = house.drop_long()
+    damage(path, first, last)
+    house.enqueue(path)
+    house.rounds_until(2)
+    house.pipeline.start_over()  # what was recorded is not read again
+    house.work()
+    (found,) = house.prediction_rows()
+    assert found.read_share == pytest.approx(1 - (last - first), abs=0.06)
+    assert set(recorded) <= set(house.windows())
+    assert len(house.windows()) <= len(recorded) + 1
+
+
+def test_a_long_video_fails_if_too_little_of_it_can_be_read(house: LongHouse) -> None:
+    house.predictor = replace(house.predictor, min_read_share=0.5)
+    house.pipeline.use(replace(house.predictor, reader=house.predictor.reader, plan=PLAN))
+    path = house.drop_long()
+    damage(path, 0.2, 0.8)
+    house.enqueue(path)
+    house.work()
+    row = house.row(1)
+    assert row["state"] == "failed"
+    assert row["error"].startswith("damaged: 3")
+    assert row["error"].endswith("of it can be read, and 50% is the least")
+    assert house.windows() == []
+
+
+def test_a_video_that_is_not_cut_any_more_keeps_no_windows_of_before(house: LongHouse) -> None:
+    house.drop_long()
+    house.rounds_until(3)
+    settings = DecoderSettings(ClipSpec(frames=4, size=16), 1, 30, reading=ReadOptions(0.5))
+    without = Decoders(settings)
+    house.use(without)  # windows = "off", and the daemon is started again
+    house.work()
+    without.close()
+    assert len(house.prediction_rows()) == 1
+    assert house.windows() == []
+
+
 @pytest.mark.slow
 def test_a_duplicate_of_a_long_video_is_a_copy_also_while_that_is_read(house: LongHouse) -> None:
     house.drop_long("first.avi")

@@ -110,3 +110,23 @@ def test_a_video_that_has_windows_gets_windows_of_the_later_model(lab: Lab) -> N
         for column in zip(*(one.prediction.logits for one in later), strict=True)
     ]
     assert row["logits"] == pytest.approx(means, abs=1e-4)
+
+
+def test_a_stop_costs_no_long_video_whose_windows_are_all_predicted(lab: Lab) -> None:
+    ids = [lab.clip("bright", number) for number in range(3)]
+    lab.home.settings.write_text('windows = "0.5"\n')
+    prediction = ModelPrediction(lab.model, "bright", 0, 0.9, [])
+    with lab.writing() as connection:
+        own = [WindowPrediction(video, 0, 0.0, 0.5, prediction, 4) for video in ids]
+        add_windows(connection, own, lab.now)
+    later_model(lab)
+
+    def stop(done: int, of: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rescore(lab.home, lab.engine, "auto-1", Cache(), lab.now, stop)
+    rescored = [row.video_id for row in lab.rows(predictions) if row.kind == "rescored"]
+    assert rescored == ids[:2]
+    assert again(lab) == Rescored("auto-1", 1, 1, 0)

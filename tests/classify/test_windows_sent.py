@@ -101,7 +101,7 @@ def test_nothing_of_windows_comes_if_none_were_asked_for(reply: Long | Piece) ->
         received(reply, replace(ORDERS, windows=None))
 
 
-@pytest.mark.parametrize("tail", [struct.pack("<HB", 0xFFFF, 0), struct.pack("<HB", 1, 2)])
+@pytest.mark.parametrize("tail", [struct.pack("<HBB", 0xFFFF, 0, 0), struct.pack("<HBB", 1, 2, 0)])
 def test_a_count_of_windows_takes_no_memory(tail: bytes) -> None:
     pipe = Pipe()
     pipe.data = Head(7, Kind.PIECE).to_bytes() + tail

@@ -191,9 +191,9 @@ def write_long_clip(ordeal: Ordeal, seconds: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("all_of_it", [False, True], ids=["alone", "with its children"])
-def test_a_long_video_that_is_killed_again_and_again_has_each_window_once(
-    ordeal: Ordeal, all_of_it: bool
+@pytest.mark.parametrize("how", ["killed alone", "killed with its children", "stopped"])
+def test_a_long_video_whose_daemon_ends_again_and_again_has_each_window_once(
+    ordeal: Ordeal, how: str
 ) -> None:
     ordeal.environment |= {
         "VIDWATCH_WINDOWS": "2/1",
@@ -207,7 +207,10 @@ def test_a_long_video_that_is_killed_again_and_again_has_each_window_once(
         ordeal.start()
         enough = len(before) + 5
         assert ordeal.wait_for(lambda n=enough: len(ordeal.query(numbers)) >= n)
-        ordeal.kill(all_of_it=all_of_it)
+        if how == "stopped":
+            ordeal.stop()  # SIGTERM
+        else:
+            ordeal.kill(all_of_it=how == "killed with its children")
         after = ordeal.query(numbers)
         assert after[: len(before)] == before, "windows were predicted again"
         assert ordeal.query("SELECT count(*) FROM predictions") == [(0,)]

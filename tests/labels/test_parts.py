@@ -15,6 +15,7 @@ from daemon.database import copying
 from daemon.database.contents import take_place
 from daemon.database.tables import labels, part_labels, videos
 from daemon.home.settings import Settings
+from daemon.home.texts import exact_clock
 from daemon.labels.class_changes import ClassChanges, known_classes
 from daemon.labels.classes import DidYouMeanError, offered_classes
 from daemon.labels.groups import labelled_groups
@@ -88,6 +89,29 @@ def test_the_newest_label_of_a_part_counts_and_one_of_more_replaces_those_within
     with pytest.raises(VidwatchError, match="has no label of 0:00:04 to 0:00:06; it has labels of"):
         take_back(home, video, 4, 6)
     assert len(home.rows(part_labels)) == 6
+
+
+def test_a_part_that_is_given_as_it_is_shown_ends_where_its_window_does(home: LongHome) -> None:
+    third = 10 / 3
+    length = 10.0104167
+    windows = [(0, third, BIKING, 0.9), (third, 2 * third, BIKING, 0.9)]
+    video = home.long_video("thirds.mp4", [*windows, (2 * third, length, BIKING, 0.9)])
+    for start, end, _, _ in (windows[1], (2 * third, length, BIKING, 0.9)):
+        shown = (exact_clock(start), exact_clock(end))
+        give(home, video, *map(parse_time, shown), SKIING)
+    with home.engine.begin() as connection:
+        events = read_timeline(connection, video).events
+    assert [(one.start, one.end, one.class_name) for one in events] == [
+        (0, pytest.approx(third), BIKING),
+        (pytest.approx(third), pytest.approx(length), SKIING),
+    ]
+
+
+def test_a_part_to_the_last_second_that_is_shown_ends_with_the_video(home: LongHome) -> None:
+    video = home.long_video("a.mp4", [(0, 10, BIKING, 0.9), (10, 21.48, BIKING, 0.9)])
+    give(home, video, 10, 21, SKIING)
+    give(home, video, 3, 9.9995, SKIING)
+    assert counting(home) == [(10, 21.48, SKIING), (3, 10, SKIING)]
 
 
 def test_only_parts_of_videos_with_windows_have_labels(home: LongHome, video: int) -> None:
@@ -181,6 +205,23 @@ def test_new_labels_of_parts_count_for_the_next_training(home: LongHome, video: 
     with home.engine.begin() as connection:
         removed = count_new_labels(connection, Settings(), KnownLabels(part=2), known)
     assert (removed.new, removed.removed) == (0, 1)
+
+
+def test_a_class_that_gets_another_name_makes_no_other_label_new(
+    home: LongHome, video: int
+) -> None:
+    for start, name in ((0, SKIING), (2, BIKING), (4, BIKING)):
+        give(home, video, start, start + 2, name)
+    ClassChanges(home.engine, home.folders, "ann").rename(SKIING, "Snow", home.tick())
+    known = Known(champion={"classes": [*CLASSES, "Snow"]})
+    with home.engine.begin() as connection:
+        found = count_new_labels(connection, Settings(), KnownLabels(part=3), known)
+    assert (found.new, found.removed) == (1, 0)
+    take_back(home, video, 2, 4)
+    give(home, video, 4, 6, BIKING)
+    with home.engine.begin() as connection:
+        found = count_new_labels(connection, Settings(), KnownLabels(part=3), known)
+    assert (found.new, found.removed) == (1, 1)
 
 
 def test_a_content_that_comes_again_keeps_the_labels_of_its_parts(

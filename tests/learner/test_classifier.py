@@ -11,8 +11,9 @@ from tiny import ARGS, SPEC
 
 from daemon.home.settings import Settings
 from learner import Classifier, checkpoint
+from learner.ahead import BATCH, decoded
 from learner.catalogue import STARTER
-from learner.classifier import BATCH, DEFAULT_READING, decoded
+from learner.classifier import DEFAULT_READING
 from learner.errors import VidwatchError
 from learner.network import ClipNetwork
 from learner.prediction import Classified, Prediction, Unread

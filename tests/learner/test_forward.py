@@ -130,6 +130,24 @@ def test_features_are_of_half_precision_and_a_clips_own(count: int) -> None:
         torch.testing.assert_close(forward([clip])[0], own, atol=2e-2, rtol=0)
 
 
+@pytest.mark.parametrize(("name", "differences"), [("test_efficientnet", 0), ("compact", 1)])
+def test_a_frame_that_windows_share_is_computed_once_with_the_same_features(
+    name: str, differences: int
+) -> None:
+    forward = Forward(trained(name, differences=bool(differences)), CPU)
+    video = torch.randint(0, 256, (10, 32, 32, 3), dtype=torch.uint8)
+    windows = [video[first : first + 4] for first in (0, 2, 4, 6)]
+    computed = []
+    body = forward._backbone.extract
+    forward._backbone.extract = lambda images: computed.append(len(images)) or body(images)
+    expected = forward(windows)
+    alone = sum(computed)
+    computed.clear()
+    torch.testing.assert_close(forward.of_windows(windows), expected, atol=2e-2, rtol=0)
+    assert alone == 16 // (1 + differences)
+    assert sum(computed) == 12 // (1 + differences)  # 10 frames, filled up to whole clips
+
+
 def test_a_cpu_without_instructions_for_bf16_computes_in_float32() -> None:
     """Emulated, it took four hundred times as long."""
     able = torch.cpu.get_capabilities()

@@ -13,8 +13,9 @@ import av
 import numpy as np
 import pytest
 
+from learner.container_index import is_long, sought
 from learner.cost import LONG
-from learner.frames import NotSoughtError, is_long, sought
+from learner.frames import NotSoughtError
 from learner.safe_open import open_container, open_regular
 from learner.spec import ClipSpec, ReadOptions
 from learner.video import VideoError, read_clip, sample_indices
@@ -127,8 +128,20 @@ def test_what_an_edit_list_hides_is_not_counted(folder: Path, b_frames: Path) ->
     ffmpeg("-ss", "10.2", "-i", b_frames, "-c", "copy", path)
     middles = [255 + index for index in sample_indices(COUNT - 255, PARTS)]
     assert numbers(read_clip(path, SPEC, EXACT).frames) == middles
-    near = numbers(read_clip(path, SPEC, NEAR).frames)
-    assert np.abs(np.subtract(near, middles)).max() <= GAP
+    near = found(path, exact=False)
+    assert np.abs(np.subtract(near, middles)).max() <= GROUP / 2
+    assert all(number % GROUP == 0 for number in near)  # key frames: each costs one decoding
+
+
+def test_a_clip_cut_out_between_far_key_frames_gives_a_frame_of_each_of_its_parts(
+    folder: Path,
+) -> None:
+    """Most of what an edit list hides is in front: a third as long as what is shown."""
+    whole = encode(folder / "far.mp4", **H264 | {"g": "900"}, count=3500)
+    path = folder / "cut-out.mp4"
+    ffmpeg("-ss", "32", "-i", whole, "-c", "copy", path)
+    near = found(path, exact=False)
+    assert np.abs(np.subtract(near, [800 + at for at in sample_indices(2700, PARTS)])).max() <= 169
 
 
 @pytest.mark.parametrize("name", ["uneven.mp4", "uneven.mkv"])

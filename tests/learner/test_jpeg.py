@@ -1,5 +1,6 @@
 """Films of JPEGs, and photos with a film behind them."""
 
+import time
 from pathlib import Path
 
 import av
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from conftest import write_video
 
+from learner.jpeg import Film, film_in
 from learner.safe_open import VideoError
 from learner.spec import ClipSpec
 from learner.video import read_clip
@@ -71,6 +73,15 @@ def test_the_film_behind_a_photo_is_read(tmp_path: Path, photo: bytes) -> None:
     clip = read_clip(tmp_path / "a.jpg", SPEC)
     assert np.array_equal(clip.frames, expected.frames)
     assert clip.frames_read == expected.frames_read
+
+
+def test_a_photo_with_many_beginnings_of_a_film_takes_no_longer(tmp_path: Path) -> None:
+    data = jpeg(90, (1, XMP)) + b"ftyp" * (1 << 18)
+    (tmp_path / "a.jpg").write_bytes(data)
+    begin = time.process_time()
+    with (tmp_path / "a.jpg").open("rb") as file:
+        assert film_in(file) == Film()
+    assert time.process_time() - begin < 1
 
 
 @pytest.mark.parametrize("share", [0, 0.5])

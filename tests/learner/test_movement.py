@@ -56,6 +56,19 @@ def test_a_thing_that_is_there_in_few_frames_is_noticed() -> None:
     assert movement(with_thing(clip(scene()), 48, range(5, 8))) > 0.015
 
 
+@pytest.mark.parametrize("level", [0, 220])
+def test_a_thing_that_stands_still_in_a_dark_scene_is_noticed(level: int) -> None:
+    """As in infrared light: it comes and goes, which more contrast must not explain."""
+    frames = clip(scene() // 12, noise=2)
+    frames[5:9, 90:138, 90:138] = np.maximum(frames[5:9, 90:138, 90:138], level)
+    assert (movement(frames) > 0.015) is bool(level)
+
+
+def test_more_contrast_is_no_movement() -> None:
+    frames = [clip(scene() * (0.6 + at % 3 / 5), noise=3)[at] for at in range(FRAMES)]
+    assert movement(np.stack(frames)) < 0.01
+
+
 def test_a_camera_that_turns_to_another_scene_moves_all() -> None:
     frames = clip(scene())
     frames[1::2] = clip(scene(5))[1::2]

@@ -1,6 +1,8 @@
 """Whole files are taken for whole whatever their clocks say, and cut ones for what is there."""
 
+import shutil
 import struct
+import subprocess
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -134,6 +136,18 @@ def test_a_last_frame_that_is_held_is_no_gap(tmp_path: Path, name: str, codec: s
     assert share(path) == 1
     assert share(cut(path, 0.5)) < 0.6
     assert share(cut(path, 0.5, fill=True)) < 0.6
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
+@pytest.mark.parametrize("ending", ["wmv", "mkv", "mp4", "ts", "avi"])
+def test_a_film_that_ends_before_its_sound_is_whole(tmp_path: Path, ending: str) -> None:
+    film = encode(tmp_path / "film.avi", "mpeg4", seconds=2)
+    path = tmp_path / f"a.{ending}"
+    command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "sine=d=20", "-i", film]
+    subprocess.run(
+        [*command, "-c:v", "wmv2" if ending == "wmv" else "mpeg2video", path], check=True
+    )
+    assert share(path) == 1
 
 
 def test_an_avi_whose_header_counts_too_many_frames_is_cut_short_by_its_bytes(

@@ -13,11 +13,12 @@ import pytest
 
 from learner.cutting import Window
 from learner.errors import VidwatchError
+from learner.measured import NotCutError
 from learner.safe_open import open_regular
 from learner.spec import ClipSpec, ReadOptions
 from learner.video import read_clip
 from learner.window_plan import AT_ONCE, WindowPlan
-from learner.windows import NotCutError, long_video, read_piece, read_windows
+from learner.windows import long_video, read_piece, read_windows
 
 SPEC = ClipSpec(frames=4, size=32)
 PLAN = WindowPlan(2, 2)
@@ -223,7 +224,22 @@ def test_windows_cover_all_of_a_video(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "0", "-1", "ten", "10/", "10/20", "10/0.01", "1e1", "nan", "4000", "10/5/2"]
+    "text",
+    [
+        "",
+        "0",
+        "-1",
+        "ten",
+        "10/",
+        "10/20",
+        "10/0",
+        "10/0.4",
+        "600/1",
+        "1e1",
+        "nan",
+        "4000",
+        "10/5/2",
+    ],
 )
 def test_what_gives_no_windows_is_an_error(text: str) -> None:
     with pytest.raises(VidwatchError, match="SECONDS/STEP"):
@@ -290,6 +306,31 @@ def test_a_part_that_cannot_be_decoded_is_left_out_and_the_rest_is_there(tmp_pat
         assert np.array_equal(window.frames, whole[window.number].frames)
 
 
+def test_a_recording_without_key_frames_is_read_as_a_clip(tmp_path: Path) -> None:
+    """Each of its pictures renews a part, and what came before the first one is not there."""
+    renewed = ("-c:v", "libx264", "-preset", "veryfast", "-x264-params", "intra-refresh=1")
+    path = make(tmp_path / "a.ts", *renewed)
+    data = path.read_bytes()
+    path.write_bytes(data[len(data) // 188 // 5 * 188 :])
+    with open_regular(path) as file:
+        assert long_video(file, SPEC, PLAN, 5, LENIENT, "aa") is None
+    with pytest.raises(NotCutError, match="key frame"):
+        in_sequence(path)
+    assert read_clip(path, SPEC).frames_read == SPEC.frames
+
+
+def test_an_mxf_whose_index_is_missing_is_not_cut(tmp_path: Path) -> None:
+    """FFmpeg guesses places in it by the bit rate, and gives the frames there wrong times."""
+    path = make(tmp_path / "a.mxf", "-c:v", "mpeg2video", "-g", "12", "-bf", "2", "-q:v", "4")
+    require_equal(in_pieces(path), in_sequence(path))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 7 // 10])
+    with open_regular(path) as file:
+        assert long_video(file, SPEC, PLAN, 5, LENIENT, "aa") is None
+        with pytest.raises(NotCutError, match="index"):
+            read_piece(file, SPEC, PLAN, 8, "aa")
+    assert read_clip(path, SPEC, LENIENT).read_share == pytest.approx(0.7, abs=0.02)
+
+
 def test_a_video_without_times_or_key_frames_is_not_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -302,3 +343,26 @@ def test_a_video_without_times_or_key_frames_is_not_cut(
     monkeypatch.setattr("learner.windows.FARTHEST_KEY", 10)
     with open_regular(far) as file:
         assert long_video(file, SPEC, PLAN, 5, LENIENT, "aa") is None
+
+
+WHOLE = {
+    "fields.ts": ("-c:v", "mpeg2video", "-flags", "+ilme+ildct", "-bf", "2", "-g", "40"),
+    "hidden.webm": ("-c:v", "libvpx", "-auto-alt-ref", "1", "-lag-in-frames", "16", "-b:v", "90k"),
+    "reordered.avi": ("-c:v", "libx264", "-bf", "3"),
+    "begun.ts": OPEN_GOPS,
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("plan", [PLAN, WindowPlan(0.5, 0.5)], ids=["2 s", "0.5 s"])
+def test_nothing_of_a_whole_video_counts_as_lost(
+    tmp_path: Path, name: str, plan: WindowPlan
+) -> None:
+    path = make(tmp_path / name, *WHOLE[name], seconds=8)
+    if name == "begun.ts":  # between two key frames
+        data = path.read_bytes()
+        path.write_bytes(data[188 * (len(data) // 188 // 5) :])
+    with open_regular(path) as file:
+        read = read_windows(file, SPEC, plan, least=0.5)
+        assert {window.read_share for window in read.windows} == {1.0}
+    assert not read.cut.is_rest_lost

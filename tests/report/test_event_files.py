@@ -1,8 +1,10 @@
-"""Files of events: what a name may not do in them."""
+"""Files of events: what a name may not do in them, and that no time is rounded away."""
 
+import csv
+import io
 from datetime import UTC, datetime
 
-from daemon.report.event_files import mark_of, webvtt
+from daemon.report.event_files import mark_of, webvtt, write_csv
 from daemon.report.events import Event, Span
 from daemon.report.one_video import VideoReport
 from daemon.report.timeline import Timeline
@@ -11,7 +13,7 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
 WINDOWS = (Span(0, 3599.5, "<b>up & down --> 3</b>", 0.876), Span(3599.5, 3661.04, "b", 0.2, True))
 
 
-def report() -> VideoReport:
+def report(windows: tuple[Span, ...] = WINDOWS) -> VideoReport:
     nothing = dict.fromkeys(("group", "error", "recorded_at", "recorded_by", "camera", "movement"))
     return VideoReport(
         id=1,
@@ -23,7 +25,7 @@ def report() -> VideoReport:
         arrived_at=NOW,
         predictions=(),
         labels=(),
-        timeline=Timeline(WINDOWS),
+        timeline=Timeline(windows),
         **nothing,  # type: ignore[arg-type]
     )
 
@@ -47,3 +49,12 @@ def test_what_a_person_labelled_has_no_probability() -> None:
     text = webvtt([Event(0, 1, "a", None)], report())
     assert text.startswith(mark_of(report()))
     assert text.endswith("00:00:00.000 --> 00:00:01.000\na\n")
+
+
+def test_the_times_of_days_of_video_are_exact() -> None:
+    windows = (Span(0, 123_456.04, "a", 0.5), Span(123_456.04, 2_592_015, "b", 0.5))
+    file = io.StringIO()
+    write_csv(file, [report(windows)])
+    rows = list(csv.DictReader(io.StringIO(file.getvalue())))
+    times = [(float(row["start"]), float(row["end"])) for row in rows]
+    assert times == [(0, 123_456.04), (123_456.04, 2_592_015)]

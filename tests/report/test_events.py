@@ -42,6 +42,17 @@ def test_unsure_windows_stay_unsure_and_give_way_to_those_that_are_not() -> None
     assert found(windows) == [(0, 10, "a", 0.9), (10, 25, UNSURE, 0.25)]
 
 
+def test_an_unsure_window_counts_beside_a_sure_one_of_its_class() -> None:
+    windows = [
+        Span(0, 10, "a", 0.9),
+        Span(10, 20, "a", 0.4, True),
+        Span(20, 30, "a", 0.4, True),
+        Span(30, 40, "b", 0.4, True),
+        Span(40, 50, "a", 0.8),
+    ]
+    assert found(windows) == [(0, 20, "a", 0.65), (20, 40, UNSURE, 0.4), (40, 50, "a", 0.8)]
+
+
 def test_a_gap_is_never_bridged() -> None:
     windows = spans((0, 10, "a", 0.9), (20, 30, "a", 0.9))
     assert found(windows) == [(0, 10, "a", 0.9), (20, 30, "a", 0.9)]
@@ -87,8 +98,18 @@ def test_events_are_what_the_rules_say_of_each_moment(seed: int) -> None:
         there = [span for span in windows if span.start <= moment + 0.5 < span.end]
         votes: dict[str, float] = defaultdict(float)
         for span in there:
-            votes[UNSURE if span.is_unsure else span.class_name] += span.probability
+            votes[span.class_name if _counts(span, windows) else UNSURE] += span.probability
         sure = {name: votes[name] for name in votes if name != UNSURE} or votes
         expected = max(sure, key=sure.__getitem__) if there else None
         own = [one.class_name for one in events if one.start <= moment + 0.5 < one.end]
         assert own == ([expected] if expected else [])
+
+
+def _counts(span: Span, windows: list[Span]) -> bool:
+    return not span.is_unsure or any(
+        not other.is_unsure
+        and other.class_name == span.class_name
+        and other.start <= span.end
+        and other.end >= span.start
+        for other in windows
+    )

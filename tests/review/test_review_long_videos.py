@@ -14,7 +14,7 @@ from reviewed import browser as browser
 from reviewed import site as site
 from tiny import SPEC, cache
 
-from daemon.database.tables import labels
+from daemon.database.tables import labels, part_labels
 from daemon.labels.parts import labels_of_parts
 from daemon.report.events import Event, Span
 from daemon.report.timeline import Timeline
@@ -111,6 +111,24 @@ def test_a_part_is_labelled_on_the_page_and_taken_back(
     status, page = send(browser, video, action="undo", **times)
     assert (status, message_on(page)) == (200, "0:00:02 to 0:00:04: label grey taken back")
     assert parts(home) == []
+
+
+def test_undo_takes_back_what_was_labelled_last_a_part_or_a_clip(
+    home: LongReviewedHome, browser: Browser
+) -> None:
+    video = home.long()
+    clip = home.clip()
+    times = {"from": "0:00:02", "to": "0:00:04"}
+    send(browser, video, action="label", other="grey", **times)
+    browser.submit(clip, **{"class": "dark"})
+    send(browser, video, action="label", other="red", **times)
+    assert browser.undo() == "label red of long.mp4, 0:00:02 to 0:00:04: taken back"
+    assert [name for *_, name, _ in parts(home)] == ["grey"]
+    assert browser.undo().startswith("1 label taken back")
+    assert browser.undo() == "label grey of long.mp4, 0:00:02 to 0:00:04: taken back"
+    assert parts(home) == []
+    assert browser.undo() == "there is nothing to undo for rita"
+    assert len(home.rows(part_labels)) == 4
 
 
 def test_what_is_wrong_is_said_beside_the_form_which_keeps_what_was_typed(

@@ -1,9 +1,12 @@
 """What a person with few clips sees: real labels, a real process that trains, default rules."""
 
 import json
+import os
+import subprocess
 
 import pytest
-from lab import SETTINGS, Lab
+from installed import VIDWATCH
+from lab import SETTINGS, SHADES, Lab
 from lab import champion as champion
 from lab import lab as lab
 
@@ -42,6 +45,21 @@ def test_the_first_model_of_ones_own_takes_over_by_itself(small: Lab) -> None:
         "dusk",
         "night",
     ]
+
+
+@pytest.mark.slow
+def test_that_nothing_is_there_is_learned_and_predicted_like_any_class(small: Lab) -> None:
+    label(small, 0, 5, day="bright", night="dark", _empty="grey")
+    small.tend(small.decided)
+    assert small.history.champion() == "auto-1", small.history.newest_first()
+    small.put_video("inbox/nothing.avi", frames=7, shade=SHADES["grey"] + 6)
+    home = {"VIDWATCH_HOME": str(small.root), "VIDWATCH_SETTLE_SECONDS": "0.2"}
+    run = [VIDWATCH, "run", "--once"]
+    subprocess.run(run, env={**os.environ, **home}, check=True, timeout=300)
+    assert (small.root / "classified/_empty/nothing.avi").exists()
+    find = [VIDWATCH, "find", "_empty", "--json"]
+    found = subprocess.run(find, env={**os.environ, **home}, check=True, capture_output=True)
+    assert "nothing.avi" in [one["name"] for one in json.loads(found.stdout)]
 
 
 @pytest.mark.slow

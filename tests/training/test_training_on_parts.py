@@ -53,7 +53,8 @@ def long_clip(home: MadeHome, group: int, label: str, other: str) -> int:
         for number in range(2)
     ]
     Windows(home.engine).record(windows, home.now)
-    home.record(home.prediction(claimed.id, home.model_prediction("dark")))
+    predicted = home.model_prediction("dark")
+    home.record(home.prediction(claimed.id, predicted, has_windows=True))
     home.file()
     return claimed.id
 
