@@ -1,5 +1,6 @@
 """Where a long video begins and ends, by its packets, before any of it is decoded."""
 
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -55,7 +56,7 @@ def measure(file: File, from_seconds: float = 0.0) -> Measured:
             if not finds_times(container, stream):
                 raise NotCutError("its index is missing")
             start = stream.start_time or 0
-            times = _times_at_the_end(container, stream, there.stated, stated)
+            times = _times_at_the_end(container, stream, there, stated)
             recording = by_container(container.metadata, stream.metadata)
             seconds = times.last - float(start * stream.time_base)
             rate = float(stream.average_rate or 0)
@@ -68,18 +69,33 @@ def measure(file: File, from_seconds: float = 0.0) -> Measured:
     return Measured(start, length, there, recording, number, rate)
 
 
-def _times_at_the_end(
-    container: Any, stream: Any, stated_size: int, stated_seconds: float
-) -> Times:
+def _times_at_the_end(container: Any, stream: Any, there: There, stated_seconds: float) -> Times:
     """The running time, by the last packets. Some containers find none if they look at the end."""
     start = stream.start_time or 0
-    for back in BEFORE_THE_END:
+    for back in (*BEFORE_THE_END, *_before_what_is_missing(there.share, stated_seconds)):
         at = start + round(max(stated_seconds - back, 0) / stream.time_base)
         container.seek(at, stream=stream)
-        times = running_time(container, stream, stated_size)
+        times = running_time(container, stream, there.stated)
         if times.last > 0:
             break
     return times
+
+
+def _before_what_is_missing(share: float, stated_seconds: float) -> Iterator[float]:
+    """Where else to look for the last packets of a file that is cut short: earlier and earlier.
+
+    An MP4 with its index at the front leads to where nothing is any more.
+
+    Args:
+        share: Of its bytes that are there.
+        stated_seconds: Its running time, by its container.
+    """
+    back = 1.1 * (1 - share) * stated_seconds
+    while 0 < back < stated_seconds:
+        yield back
+        back *= 2
+    if share < 1:
+        yield stated_seconds
 
 
 def prepared(container: Any, file: File) -> Film:

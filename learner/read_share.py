@@ -10,6 +10,7 @@ from learner.container import stated_size
 from learner.frames import Times, running_time
 from learner.safe_open import File, VideoError, open_container
 from learner.streams import film, is_still
+from learner.texts import share_in_words
 
 # Of the frames that are stored, the share that may give no picture: VP8 stores some that are never
 # shown.
@@ -44,7 +45,7 @@ class There:
             return
         rule = ""
         if least < 1:
-            rule = f"; {self.share:.0%} of it is there, and {least:.0%} is the least"
+            rule = f"; {share_in_words(self.share)} of it is there, and {least:.0%} is the least"
         raise VideoError(f"{self.what}: {self.missing}{rule}", cut_short=self.what == "cut short")
 
 

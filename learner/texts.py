@@ -1,11 +1,17 @@
 """Text for people."""
 
 from collections.abc import Sequence
+from math import floor
 
 
 def counted(n: int, noun: str) -> str:
     """A number and its noun: "1 label", "2 labels"."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def share_in_words(share: float) -> str:
+    """A share in whole percent, rounded down: 100% is said of what is whole alone."""
+    return f"{floor(100 * share + 1e-6)}%"
 
 
 def listed(names: Sequence[str], most: int, noun: str = "") -> str:

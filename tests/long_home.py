@@ -24,19 +24,28 @@ class LongHome(MadeHome):
         main: str | None = None,
         *,
         shade: int = 0,
+        probability: float = 0.9,
     ) -> int:
         """A video of 25 frames a second, of as many seconds as its windows, filed; gives its id."""
         seconds = max(window[1] for window in windows)
         path = self.inbox / name
         made = write_video(self.root / f"made{path.suffix}", round(25 * seconds), shade=shade)
         made.rename(path)
+        video = self._begin(path, windows)
+        predicted = self.model_prediction(main or windows[0][2], probability)
+        self.record(self.prediction(video, predicted, has_windows=True))
+        self.file()
+        return video
+
+    def begin_long_video(self, name: str, windows: Sequence[Window]) -> int:
+        """A video in hand whose first windows are recorded; gives its id. Its file is short."""
+        return self._begin(write_video(self.inbox / name, 25, shade=99), windows)
+
+    def _begin(self, path: Path, windows: Sequence[Window]) -> int:
         self.enqueue(path)
         (claimed,) = self.claim()
         rows = [self._window(claimed.id, n, window) for n, window in enumerate(windows)]
         Windows(self.engine).record(rows, self.now)
-        predicted = self.model_prediction(main or windows[0][2])
-        self.record(self.prediction(claimed.id, predicted, has_windows=True))
-        self.file()
         return claimed.id
 
     def _window(self, video: int, number: int, window: Window) -> WindowPrediction:

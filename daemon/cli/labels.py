@@ -125,9 +125,9 @@ def _label_part(
         labels_of_parts = PartLabels(engine)
         if undo:
             done = labels_of_parts.undo(video, part, origin)
-            return f"{done.part}: label {printable(done.class_name)} taken back"
+            return f"video {video}, {done.part}: label {printable(done.class_name)} taken back"
         done = labels_of_parts.add(video, part, words[1], origin, new_class=new_class)
-        return f"{done.part}: labelled {printable(done.class_name)}"
+        return f"video {video}, {done.part}: labelled {printable(done.class_name)}"
 
 
 def _label(home: Home, words: Sequence[str], class_name: str, *, new_class: bool) -> int:

@@ -86,8 +86,9 @@ def events(
     reports = _reports(home, videos)
     if webvtt:
         _write_subtitles(home, reports)
-    else:
-        write_csv(sys.stdout, reports)
+    elif without := write_csv(sys.stdout, reports):
+        sys.stdout.flush()
+        raise VidwatchError("; ".join(without))
 
 
 def _reports(home: Home, words: Sequence[str] | None) -> "Iterator[VideoReport]":
@@ -118,20 +119,19 @@ def _each(home: Home, ids: Sequence[int]) -> "Iterator[VideoReport]":
 def _write_subtitles(home: Home, reports: "Iterable[VideoReport]") -> None:
     from daemon.home.doors import Doors
     from daemon.home.subtitles import write_subtitles
-    from daemon.report.event_files import mark_of, webvtt
+    from daemon.report.event_files import mark_of, webvtt, why_no_events
 
     doors = Doors(os.fsencode(home.root))
     problems = []
     for report in reports:
-        name = printable(report.name)
         found = report.timeline.events
         if not found:
-            problems.append(f"{name} was not cut into windows, and has no events")
+            problems.append(why_no_events(report))
             continue
         try:
             path = write_subtitles(doors, report.path, webvtt(found, report), mark_of(report))
         except (VidwatchError, OSError) as error:
-            problems.append(f"{name}: no subtitles beside it ({error})")
+            problems.append(f"{printable(report.name)}: no subtitles beside it ({error})")
             continue
         print(f"{printable(os.fsdecode(path))}: {counted(len(found), 'event')}")
     if problems:

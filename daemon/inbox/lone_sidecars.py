@@ -137,7 +137,7 @@ class LoneSidecars:
             self._note(None)
             return
         names = listed([shortened(os.fsdecode(base_name(path))) for path in alone], NAMED)
-        what = f"{counted(len(alone), 'file')} of a camera without the clip ({names})"
+        what = f"{counted(len(alone), 'side file')} without the clip ({names})"
         self._note(f"{what}: put each beside its clip, or remove it")
 
 

@@ -53,7 +53,8 @@ class ClassChanges:
     def rename(self, old: str, new: str, now: datetime) -> tuple[str, int]:
         """Give a class a name that no other class has.
 
-        Returns its name in the form that it has now, and how many clips have it.
+        Returns its name in the form that it has now, and how many labels have it. Those of parts
+        count.
 
         Raises:
             VidwatchError: there is no class `old`, or `new` is another class, or can be none.
@@ -67,7 +68,7 @@ class ClassChanges:
             return name, self._change(connection, old, name, now)
 
     def merge(self, old: str, into: str, now: datetime) -> int:
-        """Make a class part of another one. Returns how many clips it had.
+        """Make a class part of another one. Returns how many labels had it, also of parts.
 
         Raises:
             VidwatchError: one of them is no class.
@@ -79,7 +80,7 @@ class ClassChanges:
     def retire(self, name: str, now: datetime) -> int:
         """Take all labels of a class back: it is offered no more, and the next model drops it.
 
-        Returns how many clips had it.
+        Returns how many labels had it, those of parts included.
 
         Raises:
             VidwatchError: there is no such class.
@@ -93,7 +94,8 @@ class ClassChanges:
             raise VidwatchError(f"class {old!r} has this name already")
         if new is not None and (reason := why_not_a_class(new)):
             raise VidwatchError(f"class {new!r}: {reason}")
-        n = self._change_labels(connection, old, new, now)
+        n = len(labels_of_parts(connection, class_name=old))
+        n += self._change_labels(connection, old, new, now)
         give_again(connection, old, new, self._who, now)
         self._note(connection, old, new, now)
         if new is not None:

@@ -1,7 +1,8 @@
 """Which unlabelled clips should be labelled next, and in what order. Only reads.
 
 First the clips that may be of a class that is short of labelled clips, then those of which the
-model is least certain.
+model is least certain. The probability of a long video says how much of it its class has, so those
+of which the model is sure come last.
 """
 
 from collections.abc import Collection
@@ -19,7 +20,7 @@ from daemon.database.expressions import (
     stands,
     that_counts,
 )
-from daemon.database.tables import PREDICTED, class_names, labels, predictions, videos
+from daemon.database.tables import PREDICTED, class_names, labels, predictions, videos, windows
 from daemon.home.folders import Folders
 from daemon.home.identity import is_there
 from daemon.home.texts import printable
@@ -36,6 +37,8 @@ class NextClip:
     is_unsure: bool
     is_of_short_class: bool
     """Whether it is predicted as a class that is short of labelled clips."""
+    is_long: bool
+    """Whether it was cut into windows."""
 
 
 def next_clips(connection: Connection, short: Collection[str], most: int) -> list[NextClip]:
@@ -57,6 +60,7 @@ def next_clips(connection: Connection, short: Collection[str], most: int) -> lis
         as_now(predictions.c["class"]).label("predicted"),
         predictions.c.probability,
         predictions.c.doubt,
+        order.c.is_long,
     )
     query = query.join(videos, videos.c.id == order.c.id).join(predictions, prediction)
     # Read only as far as needed: many files may be gone, and many more clips wait.
@@ -70,6 +74,7 @@ def next_clips(connection: Connection, short: Collection[str], most: int) -> lis
             probability=row.probability,
             is_unsure=row.doubt is not None,
             is_of_short_class=row.predicted in short,
+            is_long=row.is_long,
         )
         for row in islice(there, most)
     ]
@@ -82,12 +87,13 @@ def by_need(short: Collection[str], limit: int | None) -> Select[Any]:
 
     All of them if `limit` is None.
 
-    Each row has `id`, `group`, `place` from 1, and `total`, how many clips there are in all.
+    Each row has `id`, `group`, `is_long`, `place` from 1, and `total`, how many clips there are in
+    all.
 
     Clips that are predicted as a class in `short` come first, then unsure predictions, then the
-    least probable ones. The second clip of a group comes after the first clip of each other group,
-    so that one long scene cannot fill the page. For that every row that waits is ranked: 0.3 s for
-    a hundred thousand.
+    least probable ones, and long videos last. The second clip of a group comes after the first clip
+    of each other group, so that one long scene cannot fill the page. For that every row that waits
+    is ranked: 0.3 s for a hundred thousand.
     """
     former = select(class_names.c.old).where(class_names.c.new.in_(list(short)))
     is_short = or_(predictions.c["class"].in_(list(short)), predictions.c["class"].in_(former))
@@ -95,11 +101,15 @@ def by_need(short: Collection[str], limit: int | None) -> Select[Any]:
     plenty = not_(is_wanted)
     sure = predictions.c.doubt.is_(None)
     probability = predictions.c.probability
-    order = (plenty, sure, probability, videos.c.id)
+    is_long = select(windows.c.id).where(windows.c.video_id == videos.c.id).exists()
+    comes_last = and_(sure, is_long)
+    order = (plenty, sure, comes_last, probability, videos.c.id)
     rank = func.row_number().over(partition_by=group_of_video(), order_by=order)
     columns = (
         plenty.label("plenty"),
         sure.label("sure"),
+        is_long.label("is_long"),
+        comes_last.label("comes_last"),
         probability.label("probability"),
         rank.label("rank"),
     )
@@ -107,13 +117,14 @@ def by_need(short: Collection[str], limit: int | None) -> Select[Any]:
     ranked = (
         waiting.c.plenty,
         waiting.c.sure,
+        waiting.c.comes_last,
         waiting.c.rank,
         waiting.c.probability,
         waiting.c.id,
     )
     place = func.row_number().over(order_by=ranked).label("place")
     total = func.count().over().label("total")
-    query = select(waiting.c.id, waiting.c.group, place, total)
+    query = select(waiting.c.id, waiting.c.group, waiting.c.is_long, place, total)
     return query.order_by(place).limit(limit)
 
 

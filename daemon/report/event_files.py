@@ -15,20 +15,33 @@ from daemon.report.one_video import VideoReport
 COLUMNS = ("id", "path", "class", "start", "end", "probability", "model")
 
 
-def write_csv(file: TextIO, reports: Iterable[VideoReport]) -> None:
-    """Write a line for each event of these videos.
+def write_csv(file: TextIO, reports: Iterable[VideoReport]) -> list[str]:
+    """Write a line for each event of these videos; gives why others have no line.
 
     `start` and `end` are in seconds. What a person labelled has neither probability nor model.
     """
+    without = []
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(COLUMNS)
     for report in reports:
         path = printable(os.fsdecode(report.path))
-        for event in report.timeline.events:
+        events = report.timeline.events
+        if not events:
+            without.append(why_no_events(report))
+        for event in events:
             times = (_seconds(event.start), _seconds(event.end))
             model = "" if event.is_labelled else report.model
             probability = "" if event.probability is None else f"{event.probability:.4f}"
             writer.writerow((report.id, path, event.class_name, *times, probability, model))
+    return without
+
+
+def why_no_events(report: VideoReport) -> str:
+    """Why a video has no events, in words."""
+    name = printable(report.name)
+    if not report.predictions and not report.error:
+        return f"{name} is not predicted yet, and has no events"
+    return f"{name} was not cut into windows, and has no events"
 
 
 def _seconds(seconds: float) -> str:

@@ -87,6 +87,9 @@ def what_is_missing(forecast: Forecast) -> str:
 
 
 def _why(clip: NextClip) -> str:
+    if clip.is_long:
+        what = "unsure" if clip.is_unsure else f"mainly {clip.predicted}"
+        return f"{clip.name}: long, {what}; label parts of it: 'vidwatch show {clip.id}'"
     if clip.is_of_short_class:
         return f"{clip.name}: perhaps {clip.predicted}, of which more are needed"
     if clip.is_unsure:

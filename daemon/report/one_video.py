@@ -12,6 +12,7 @@ from daemon.database.expressions import as_now, shown_name, stands
 from daemon.database.tables import labels, models, predictions, videos
 from daemon.home.texts import printable
 from daemon.report.events import seconds_of
+from daemon.report.long_in_hand import predicted_until
 from daemon.report.timeline import Timeline, event_fields, fields_of, read_timeline
 from learner.errors import VidwatchError
 
@@ -75,6 +76,8 @@ class VideoReport:
     labels: tuple[Given, ...]
     """The newest first, those that were taken back included."""
     timeline: Timeline
+    predicted_until: float | None = None
+    """How far the windows of a video in hand are predicted, in seconds; None of any other."""
 
     @property
     def model(self) -> str | None:
@@ -129,6 +132,7 @@ def read_video(connection: Connection, video: int) -> VideoReport:
         predictions=tuple(_predictions(connection, content)),
         labels=tuple(_labels(connection, content)),
         timeline=read_timeline(connection, content),
+        predicted_until=predicted_until(connection, video),
     )
 
 

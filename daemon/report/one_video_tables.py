@@ -8,6 +8,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
+from daemon.home.identity import is_there
 from daemon.home.texts import clock, familiarity_in_words, printable, shown_path
 from daemon.report.by_class import InVideo
 from daemon.report.events import UNSURE, Event, seconds_of
@@ -15,6 +16,7 @@ from daemon.report.fitting import Column, FittingTable
 from daemon.report.one_video import Given, Predicted, VideoReport
 from daemon.report.tables import picture_remarks
 from daemon.report.timeline import Timeline
+from learner.texts import share_in_words
 
 LIKELIEST = 5  # classes whose logits are shown
 WIDEST = 60  # cells of a bar
@@ -57,8 +59,8 @@ def _about(report: VideoReport) -> RenderableType:
     table.add_column(overflow="fold")
     rows = {
         "video": f"{report.id}, {report.name}",
-        "file": shown_path(report.path),
-        "state": report.state,
+        "file": shown_path(report.path) + ("" if is_there(report.path) else ", not there any more"),
+        "state": _state(report),
         "why": report.error,
         "the same as": None if report.content == report.id else f"video {report.content}",
         "arrived": report.arrived_at.astimezone().strftime(TIME),
@@ -72,6 +74,12 @@ def _about(report: VideoReport) -> RenderableType:
         if value:
             table.add_row(name, Text(printable(value)))
     return table
+
+
+def _state(report: VideoReport) -> str:
+    if report.predicted_until is None:
+        return report.state
+    return f"{report.state}: its first {clock(report.predicted_until)} are predicted"
 
 
 def _recorded(report: VideoReport) -> str | None:
@@ -105,7 +113,7 @@ def _remarks(one: Predicted) -> str:
     if strange := familiarity_in_words(one.familiarity):
         remarks.append(strange)
     if one.read_share is not None and one.read_share < 1:
-        remarks.append(f"{one.read_share:.0%} of it could be read")
+        remarks.append(f"{share_in_words(one.read_share)} of it could be read")
     return ", ".join(remarks + picture_remarks(one.stream, one.colours))
 
 

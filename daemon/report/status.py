@@ -21,18 +21,9 @@ from daemon.labels.classes import starter_is_outgrown
 from daemon.labels.odd_names import odd_names
 from daemon.labels.queries import label_of
 from daemon.report.accuracy import Quality, quality
-from daemon.report.model_in_use import (
-    entry_of,
-    fallback,
-    first_model,
-    has_run,
-    unsure_rule_of,
-)
-from daemon.report.training import (
-    TrainingStatus,
-    read_forecast,
-    read_training,
-)
+from daemon.report.long_in_hand import LongInHand, long_in_hand
+from daemon.report.model_in_use import entry_of, fallback, first_model, has_run, unsure_rule_of
+from daemon.report.training import TrainingStatus, read_forecast, read_training
 from daemon.report.waits import Wait, waits
 from daemon.training.decisions import Decisions
 from learner.catalogue import model_name
@@ -150,6 +141,7 @@ class Status:
     """Why the daemon went back to an earlier model by itself; None if it did not."""
     counts: dict[str, int]
     """The number of videos in each state, and `in_hand`: those claimed or not moved yet."""
+    long_in_hand: list[LongInHand]
     duplicates: int
     clips_a_minute: float
     """How many were filed, on average over `RATE_WINDOW`."""
@@ -195,6 +187,7 @@ class Status:
             "unsure_rule": self.unsure_rule.to_json() if self.unsure_rule else None,
             "fallback": self.fallback,
             **self.counts,
+            "long_in_hand": [asdict(video) for video in self.long_in_hand],
             "duplicates": self.duplicates,
             "clips_a_minute": self.clips_a_minute,
             **self.quality.to_json(),
@@ -235,6 +228,7 @@ def read_status(home: Home, now: datetime) -> Status:
                 unsure_rule=unsure_rule_of(home, champion),
                 fallback=fallback(connection),
                 counts=counts(connection),
+                long_in_hand=long_in_hand(connection, SHOWN),
                 duplicates=_duplicates(connection),
                 clips_a_minute=_clips_a_minute(connection, now),
                 quality=quality(connection, Folders(home.root), model, now),

@@ -8,13 +8,13 @@ from rich.table import Table
 from rich.text import Text
 
 from daemon.home.folder import Home, Running
-from daemon.home.texts import familiarity_in_words, printable, with_source
+from daemon.home.texts import clock, familiarity_in_words, printable, with_source
 from daemon.report.accuracy import Quality
 from daemon.report.fitting import Column, FittingTable
 from daemon.report.status import SHOWN, Problem, RecentVideo, Status
 from daemon.report.training import TrainingStatus
 from daemon.report.waits import Wait
-from learner.texts import counted
+from learner.texts import counted, share_in_words
 
 
 def render(status: Status, now: datetime) -> RenderableType:
@@ -107,6 +107,10 @@ def _add_counts(grid: Table, status: Status) -> None:
     waiting = f", and {count['waiting']} waiting to be whole" if count["waiting"] else ""
     grid.add_row("queued", f"{count['queued']}{waiting}")
     grid.add_row("in hand", str(count["in_hand"]))
+    for video in status.long_in_hand:
+        name = with_source(video.name, video.source)
+        done = f"its first {clock(video.predicted_until)} are predicted"
+        grid.add_row("", Text(f"{printable(name)}: {done}", "dim"))
     duplicates = f", {status.duplicates} of them duplicates" if status.duplicates else ""
     grid.add_row("filed", f"{count['filed']}{duplicates}")
     grid.add_row("failed", Text(str(count["failed"]), "red" if count["failed"] else ""))
@@ -201,7 +205,7 @@ def _remarks(video: RecentVideo, now: datetime) -> str:
     if strange := familiarity_in_words(video.familiarity):
         remarks.append(strange)
     if video.read_share is not None and video.read_share < 1:
-        remarks.append(f"cut short ({video.read_share:.0%} was there)")
+        remarks.append(f"cut short ({share_in_words(video.read_share)} was there)")
     remarks += picture_remarks(video.stream, video.colours)
     remarks.append(f"{_span(now - video.at)} ago")
     return ", ".join(remarks)

@@ -82,6 +82,30 @@ def test_after_a_while_the_device_gets_more_clips_again(model: Small, inference:
     assert inference._most == 4
 
 
+def window(number: int, logits: list[float], unsure: str | None = None) -> WindowPrediction:
+    prediction = ModelPrediction(1, "", 0, 0.0, logits, familiarity=0.5)
+    return WindowPrediction(1, number, number, number + 1, prediction, 16, unsure)
+
+
+@pytest.mark.parametrize(
+    ("unsure", "expected"),
+    [
+        ([None, None, None, None], None),
+        (["probability", "unknown", None, None], None),
+        (["probability", "unknown", "probability", None], "probability"),
+        (["unknown", "unknown", "unknown", None], "unknown"),
+    ],
+)
+def test_a_video_that_shows_several_classes_is_unsure_only_if_most_of_its_windows_are(
+    model: Small, inference: Inference, unsure: list[str | None], expected: str | None
+) -> None:
+    logits = 8 * np.eye(len(model.classes))[:4]  # a class for each window
+    windows = [window(n, list(logits[n]), unsure[n]) for n in range(4)]
+    outcome = inference.join({1: windows}, 1)
+    assert outcome.prediction.probability < 0.5
+    assert outcome.unsure == expected
+
+
 def test_a_device_without_memory_for_one_clip_is_busy(model: Small, inference: Inference) -> None:
     model.room = 0
     with pytest.raises(BusyError):

@@ -265,12 +265,14 @@ def test_a_duplicate_of_a_long_video_is_a_copy_also_while_that_is_read(house: Lo
     house.drop_long("first.avi")
     house.drop_long("second.avi")
     house.work()
-    assert [row.duplicate_of for row in house.rows()] == [None, 1]
-    assert {row.video_id for row in house.rows(windows)} == {1}
+    first, copy = sorted(house.rows(), key=lambda row: row.duplicate_of or 0)
+    # Two decoders read them: either may be done first.
+    assert (first.duplicate_of, copy.duplicate_of) == (None, first.id)
+    assert {row.video_id for row in house.rows(windows)} == {first.id}
     house.drop_long("third.avi")
     house.work()
-    assert house.row(3)["duplicate_of"] == 1
-    assert house.windows() == list(range(SECONDS))
+    assert house.row(3)["duplicate_of"] == first.id
+    assert house.windows(first.id) == list(range(SECONDS))
 
 
 @pytest.mark.slow

@@ -80,8 +80,31 @@ def test_show_of_a_short_video_and_of_none(home: LongHome) -> None:
     report = json.loads(run(home, "show", str(short), "--json").stdout)
     assert report["events"] == []
     assert report["seconds"] is None
-    assert "What is in it" not in run(home, "show", str(short)).stdout
+    text = run(home, "show", str(short)).stdout
+    assert "What is in it" not in text
+    assert "not there any more" not in text
+    home.path(short).unlink()
+    assert "b.mp4, not there any more" in run(home, "show", str(short)).stdout
     assert "no video '99'" in run(home, "show", "99", code=2).stderr
+
+
+def test_events_of_a_video_without_windows_are_an_empty_table_and_a_reason(home: LongHome) -> None:
+    home.arrive("b.mp4")
+    home.predict_and_file()
+    home.arrive("c.mp4")
+    done = run(home, "events", "b.mp4", "c.mp4", code=2)
+    assert done.stdout == "id,path,class,start,end,probability,model\n"
+    assert "b.mp4 was not cut into windows, and has no events" in done.stderr
+    assert "c.mp4 is not predicted yet, and has no events" in done.stderr
+
+
+def test_how_far_a_long_video_is_predicted_is_shown(home: LongHome, video: int) -> None:
+    later = home.begin_long_video("day.mp4", [(0, 600, BIKING, 0.9), (600, 1240, BIKING, 0.9)])
+    assert "claimed: its first 0:20:40 are predicted" in run(home, "show", "day.mp4").stdout
+    assert "day.mp4: its first 0:20:40 are predicted" in run(home, "status").stdout
+    (in_hand,) = json.loads(run(home, "status", "--json").stdout)["long_in_hand"]
+    assert (in_hand["id"], in_hand["predicted_until"]) == (later, 1240)
+    assert "are predicted" not in run(home, "show", str(video)).stdout
 
 
 def test_a_video_is_found_by_any_class_in_it_and_for_how_long(home: LongHome, video: int) -> None:

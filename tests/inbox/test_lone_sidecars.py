@@ -157,6 +157,6 @@ def test_a_home_of_many_lone_side_files_stops_at_once(watched: Watched) -> None:
     for number in range(2000):
         (watched.home.inbox / f"{number}.THM").touch()
     watched.watcher.start()
-    wait_for(lambda: "2000 files" in (watched.notes.get("side files in inbox") or ""))
+    wait_for(lambda: "2000 side files" in (watched.notes.get("side files in inbox") or ""))
     watched.watcher.stop()
     assert watched.watcher.failure is None

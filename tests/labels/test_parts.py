@@ -139,9 +139,9 @@ def test_a_class_of_a_part_is_a_class_like_any_other(home: LongHome, video: int)
         known = {one.name: one.labels for one in known_classes(connection)}
     assert known == {BIKING: 0, SKIING: 1, "Rowing": 1}
     changes = ClassChanges(home.engine, home.folders, "ann")
-    changes.rename("Rowing", "Sculling", home.tick())
+    assert changes.rename("Rowing", "Sculling", home.tick()) == ("Sculling", 1)
     assert counting(home) == [(0, 2, "Sculling"), (2, 4, SKIING)]
-    changes.retire("Sculling", home.tick())
+    assert changes.retire("Sculling", home.tick()) == 1
     assert counting(home) == [(2, 4, SKIING)]
 
 
@@ -266,10 +266,10 @@ def command(home: LongHome, *words: str) -> subprocess.CompletedProcess[str]:
 def test_the_command_labels_a_part_and_takes_that_back(home: LongHome, video: int) -> None:
     times = ("--from", "0:02", "--to", "0:00:04")
     done = command(home, "a.mp4", SKIING, *times)
-    assert done.stdout == f"0:00:02 to 0:00:04: labelled {SKIING}\n"
+    assert done.stdout == f"video {video}, 0:00:02 to 0:00:04: labelled {SKIING}\n"
     assert counting(home) == [(2, 4, SKIING)]
     done = command(home, str(video), "--undo", *times)
-    assert done.stdout == f"0:00:02 to 0:00:04: label {SKIING} taken back\n"
+    assert done.stdout == f"video {video}, 0:00:02 to 0:00:04: label {SKIING} taken back\n"
     assert counting(home) == []
     for wrong, reason in (
         ((str(video), SKIING, "--from", "1"), "give both --from and --to"),

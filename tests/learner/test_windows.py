@@ -248,6 +248,29 @@ def test_what_gives_no_windows_is_an_error(text: str) -> None:
         WindowPlan.parse(text)
 
 
+@pytest.mark.parametrize("share", [0.52, 0.65, 0.98])
+def test_a_video_with_its_index_at_the_front_that_is_cut_short_has_windows_up_to_there(
+    tmp_path: Path, share: float
+) -> None:
+    # Its bytes say little of its time: the first minute is still, and takes few of them.
+    moving = SOURCE.replace("25", "5")
+    source = f"color=gray:size=96x72:rate=5:d=60[a];{moving}[b];[a][b]concat"
+    options = (*OPEN_GOPS, "-movflags", "+faststart")
+    whole = make(tmp_path / "a.mp4", *options, seconds=180, source=source)
+    windows = in_sequence(whole)
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(whole.read_bytes()[: round(share * whole.stat().st_size)])
+    with open_regular(cut) as file:
+        found = long_video(file, SPEC, PLAN, 1, LENIENT)
+    assert found
+    assert 60 < found.seconds < 180
+    assert 0.5 < found.read_share < 1
+    there = in_sequence(cut)
+    # The last one lacks what was cut off.
+    require_equal(there[:-1], windows[: len(there) - 1])
+    assert len(there) - 1 >= found.seconds // 2 - 1
+
+
 def test_a_variable_rate_shows_the_frame_that_is_there_at_the_time(tmp_path: Path) -> None:
     # Ten frames a second, then one, then all.
     chosen = "select='if(lt(t,8),not(mod(n,2)),if(lt(t,16),not(mod(n,25)),1))'"

@@ -24,6 +24,7 @@ from daemon.training.decisions import Decision, Decisions
 from daemon.training.forecast import forecast
 from daemon.training.records import KnownLabels
 from learner.errors import VidwatchError
+from learner.texts import share_in_words
 
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
@@ -253,6 +254,19 @@ def test_an_unsure_prediction_is_marked_and_that_of_a_shadow_is_not_shown(home: 
     (recent,) = read_status(home, NOW).to_json()["recent"]
     assert (recent["class"], recent["doubt"]) == ("Biking", "probability")
     assert "unsure, cut short (70% was there), 0 s ago" in shown(home)
+
+
+def test_of_a_clip_that_is_cut_short_not_all_was_there(home: Home) -> None:
+    with made_at(home) as made:
+        made.arrive("cut.ts")
+        made.predict_and_file(read_share=0.9996)
+    assert "cut short (99% was there)" in shown(home)
+    assert [share_in_words(share) for share in (0.29, 0.496, 0.7, 1)] == [
+        "29%",
+        "49%",
+        "70%",
+        "100%",
+    ]
 
 
 def test_unsure_predictions_are_counted_until_they_are_reviewed(home: Home) -> None:
