@@ -24,7 +24,7 @@ from learner.window_plan import WindowPlan
 from learner.windows import read_piece
 
 MINUTES = float(os.environ.get("VIDWATCH_BENCH_MINUTES", "10"))
-PLAN = WindowPlan(10, 10)
+PLAN = WindowPlan(4, 2)
 # Without torch, as a decoder. Not by getrusage, which counts what the process was before.
 READ_ALL = """
 import sys
@@ -35,7 +35,7 @@ from learner.windows import read_piece
 first = 0
 with open_regular(sys.argv[1]) as file:
     while True:
-        piece = read_piece(file, ClipSpec(16, 224), WindowPlan(10, 10), first, "")
+        piece = read_piece(file, ClipSpec(16, 224), WindowPlan(4, 2), first, "")
         if piece.is_last:
             break
         first = piece.windows[-1].number + 1
@@ -51,7 +51,7 @@ def rows(clips: Path) -> Iterator[Row]:
         path = _made(clips, MINUTES, Path(scratch, "long.mp4"))
         model = Classifier.load(device="cpu")
         windows = list(islice(_read(path, model), 8))
-        n = round(MINUTES * 60 / PLAN.seconds)
+        n = round(MINUTES * 60 / PLAN.step)
         rounds = 1 if MINUTES > 5 else 3
 
         def forward() -> None:

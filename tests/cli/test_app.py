@@ -392,6 +392,7 @@ def scenes_of_the_starters_classes(root: Path) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_the_starter_is_evaluated_without_a_home(real_clips: Path) -> None:
     done = vidwatch("evaluate", real_clips / "ucf10-original", "--json")
     measured = json.loads(done.stdout)

@@ -98,6 +98,7 @@ def test_the_sub_folders_that_it_advises_make_groups(home: MadeHome) -> None:
     assert document["how"] == "stated"
 
 
+@pytest.mark.slow
 def test_a_pattern_that_fits_no_name_or_is_none_changes_nothing(home: MadeHome) -> None:
     settings = home.home.settings.read_bytes()
     for pattern, text in [
@@ -182,6 +183,7 @@ def test_a_pattern_that_makes_one_group_of_all_names_is_refused_with_what_to_do(
     assert load(settings).group_pattern == "^([^_]+)_"
 
 
+@pytest.mark.slow
 def test_a_pattern_that_leaves_classes_one_group_is_refused(numbered: MadeHome) -> None:
     pattern = r"^(clip\d|fresh_\d)"
     text = "bench would have 1 group, box would have 1 group; a class needs at least 2"
@@ -195,6 +197,7 @@ def test_a_pattern_that_leaves_classes_one_group_is_refused(numbered: MadeHome) 
     assert load(numbered.home.settings).group_pattern == GROUP_PATTERN
 
 
+@pytest.mark.slow
 def test_it_says_how_to_go_back_which_is_never_refused(home: MadeHome) -> None:
     done = run(home, "--pattern", "^([^_]+)_")
     assert "bench would have 3 groups" in done.stdout

@@ -111,7 +111,7 @@ def require(ordeal: Ordeal, labels: list[tuple[Any, ...]], *places: str) -> None
 
 @pytest.mark.parametrize(
     "give",
-    [by_command, *(pytest.param(by, marks=pytest.mark.slow) for by in (by_csv, on_the_page))],
+    [pytest.param(by, marks=pytest.mark.slow) for by in (by_command, by_csv, on_the_page)],
 )
 def test_a_label_given_while_its_file_is_being_moved_counts(
     ordeal: Ordeal, give: Callable[[Ordeal, int], str]

@@ -234,6 +234,7 @@ def test_a_recording_that_is_shorter_than_its_header_states_is_an_error(folder: 
         read_clip(folder / "stopped.mkv", SPEC, NEAR)
 
 
+@pytest.mark.slow
 def test_frames_that_are_stored_and_not_shown_are_not_counted(folder: Path) -> None:
     """VP8 has some to which others refer."""
     path = encode(

@@ -61,6 +61,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_motion_comes_last_in_half_precision(tmp_path: Path, folders: Path) -> None:
     (clip, *_) = find_clips(folders / "learned")
     moving = made_by_hand(tmp_path, MOVING)
@@ -141,6 +142,7 @@ def test_played_backwards_motion_changes_its_sign() -> None:
     assert np.array_equal(data.batch(np.arange(2)).numpy(), values)
 
 
+@pytest.mark.slow
 def test_a_model_with_motion_tells_directions_that_one_without_cannot(
     tmp_path: Path, cache: Path, folders: Path
 ) -> None:

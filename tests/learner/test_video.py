@@ -132,6 +132,7 @@ def test_every_real_clip_is_read_in_full(real_clips: Path) -> None:
         assert read_clip(path, SPEC).frames_read == 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fit", ["squash", "crop"])
 def test_pictures_are_as_near_as_can_be_to_whole_ones_made_smaller_in_rgb(
     real_clips: Path, fit: Literal["squash", "crop"]

@@ -18,6 +18,7 @@ def notices(daemon: Daemon) -> dict[str, str]:
     return dict(daemon.status()["daemon"]["notices"])
 
 
+@pytest.mark.slow
 def test_sidecars_travel_with_their_clips_and_are_no_failures(daemon: Daemon) -> None:
     daemon.environment["VIDWATCH_UNSURE_BELOW"] = "1"  # all clips go to one folder
     for camera, shade in (("cam1", 1), ("cam2", 2)):

@@ -16,6 +16,7 @@ from learner.catalogue import STARTER, starter_classes
 from learner.checkpoint import load, save
 
 
+@pytest.mark.slow
 def test_once_does_all_that_is_there_and_succeeds_even_if_files_fail(daemon: Daemon) -> None:
     drop(daemon.inbox / "cam1", "001.avi", 1)
     drop(daemon.inbox / "cam2", "001.avi", 2)
@@ -107,6 +108,7 @@ def test_a_file_without_read_permission_fails_and_the_next_is_filed(daemon: Daem
     assert "Permission denied" in (daemon.root / "failed/a.avi.txt").read_text()
 
 
+@pytest.mark.slow
 def test_real_clips_get_the_right_classes(daemon: Daemon, real_clips: Path) -> None:
     clips = sorted((real_clips / "ucf10-original").glob("*/*.avi"))[::10]
     for clip in clips:
