@@ -48,6 +48,8 @@ def test_times_and_weeks_are_those_of_the_browser_and_its_zone_is_named(
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(address)
+        page.fill("#name", "Ada")
+        page.keyboard.press("Enter")
         page.wait_for_selector("time[title]")
         assert page.locator("time").first.inner_text() == shown
         page.locator(".card").first.locator("[value=accept]").click()
