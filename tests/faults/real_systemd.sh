@@ -106,7 +106,7 @@ expect "... and its stacks are in the journal" "yes" "$(logged --priority err --
 kill -KILL "$(show MainPID)"
 within 300 has_restarted 1
 expect "one that is killed is started again" "2 active" "$(show NRestarts) $(systemctl is-active vidwatch)"
-expect "... and none of its processes is left" "0" "$(($(systemctl show --property ControlGroup --value vidwatch | xargs -I{} cat /sys/fs/cgroup{}/cgroup.procs | wc -l) - 1))"
+expect "... and none of its processes is left" "0" "$(($(systemctl show --property ControlGroup --value vidwatch | xargs -I{} cat /sys/fs/cgroup{}/cgroup.procs /sys/fs/cgroup/unified{}/cgroup.procs 2>/dev/null | wc -l) - 1))"
 
 before=$(filed)
 as_alice cp "$(find "$clips" -type f | sort -r | sed -n 3p)" "$home/inbox/after.avi"
