@@ -31,7 +31,7 @@ class Read:
     """It is classified: on the frames from `first` to `end`, of a clip of which `share` is there.
 
     `white` is the corner in which the white quarter is seen; empty where the pictures are too small
-    to tell anything.
+    to tell anything. If `is_hdr`, its greys are bent, and only their order is known.
     """
 
     end: int = FRAMES
@@ -39,6 +39,7 @@ class Read:
     share: float = 1.0
     white: str = "top left"
     step: int = 8
+    is_hdr: bool = False
 
 
 @dataclass(frozen=True)
@@ -253,7 +254,7 @@ KINDS_OF_PICTURES = [
     Odd("full-range.mp4", Read(), video("-c:v libx264 -pix_fmt yuvj420p")),
     Odd(
         "hdr.mkv",
-        Read(),
+        Read(is_hdr=True),
         video(f"{X265} -pix_fmt yuv420p10le -color_primaries bt2020 -color_trc smpte2084"),
     ),
     Odd("alpha.mov", Read(), video("-c:v prores_ks -profile:v 4444 -pix_fmt yuva444p10le")),

@@ -1,5 +1,6 @@
 """What becomes of each odd file, alone and all together in the inbox of a real daemon."""
 
+import os
 import re
 import signal
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from installed import Daemon
 from tiny import class_folders, trained_on
 
 from daemon.classify.decoding import Decoders, DecoderSettings, Undecoded
+from daemon.home.sidecars import is_sidecar
 from learner.spec import ClipSpec, ReadOptions
 from learner.video import Clip, sample_indices
 
@@ -72,7 +74,11 @@ def check(clip: Clip, expected: Read) -> None:
         for x, column in enumerate(("left", "right"))
     }
     assert quarters.pop(expected.white).min() > WHITE
-    shown = np.mean(list(quarters.values()), axis=0) * 219 / 255 / expected.step
+    greys = np.mean(list(quarters.values()), axis=0)
+    if expected.is_hdr:
+        assert (np.diff(greys) > 0).all()
+        return
+    shown = greys * 219 / 255 / expected.step
     assert np.abs(shown - expected.first - indices).max() < (0.5 if whole else 0.1 * expected.end)
 
 
@@ -97,6 +103,8 @@ def test_all_odd_files_at_once_leave_an_empty_inbox_and_a_daemon_that_runs(tmp_p
     (tmp_path / "files").mkdir()
     made = {}
     for odd in CORPUS:
+        if is_sidecar(os.fsencode(odd.name)):
+            continue  # left alone: see tests/inbox/test_lone_sidecars.py
         with suppress(NeedsError):
             odd.make(tmp_path / "files" / odd.name)
             made[odd.name] = odd.expected
