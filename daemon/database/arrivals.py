@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Integer, and_, bindparam, insert, select, update
 
 from daemon.database.connection import new_id
+from daemon.database.events import Event, note_events
 from daemon.database.files import NUMBERS, Row, in_its_place, is_other_name, rests, row_of
 from daemon.database.records import FREED
 from daemon.database.tables import videos
@@ -93,7 +94,9 @@ def fail_others_at(connection: Connection, path: bytes, video_id: int, now: date
         videos.c.state.in_(("waiting", "queued")),
     )
     failed = {"state": "failed", "error": "another file was put in its place", "finished_at": now}
+    ids = connection.scalars(select(videos.c.id).where(replaced)).all()
     connection.execute(update(videos).where(replaced).values(**failed, **FREED))
+    note_events(connection, "failed", [Event(each, each) for each in ids], now)
 
 
 def _is_left(row: Row, file: Found) -> bool:

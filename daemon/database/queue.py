@@ -21,11 +21,13 @@ from sqlalchemy import (
 )
 
 from daemon.database.arrivals import add_file
+from daemon.database.events import Event, note_events
 from daemon.database.filed import note_move
 from daemon.database.files import RESTING, Row, other_names, rests
 from daemon.database.records import FREED, Claimed, Move, Moved
 from daemon.database.tables import videos
 from daemon.database.windows import forget_windows
+from daemon.home import clock
 from daemon.home.clock import latest
 from daemon.home.folders import Found
 from daemon.home.identity import Identity
@@ -180,6 +182,7 @@ class Queue:
             failed = waiting.values(state="failed", error=error, finished_at=now, **FREED)
             if connection.execute(failed).rowcount:
                 forget_windows(connection, [video_id])
+                note_events(connection, "failed", [Event(video_id, video_id)], now)
 
     def postpone(self, ids: Iterable[int], trouble: str, now: datetime) -> None:
         """Temporary trouble prevents a prediction: try again, after a pause that grows."""
@@ -233,6 +236,8 @@ class Queue:
             this = update(videos).where(videos.c.id == video_id, unpredicted)
             if connection.execute(this.values(**change)).rowcount:
                 forget_windows(connection, [video_id])
+                event = Event(video_id, video_id)
+                note_events(connection, "failed", [event], clock.now())
 
     def moves(self, now: datetime) -> list[Move]:
         """Take the files into hand that are to be moved now.

@@ -13,14 +13,16 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     Table,
     Text,
     UniqueConstraint,
     text,
 )
 
-from daemon.database.columns import NAMING, Utc, one_of
+from daemon.database.columns import Utc, one_of
+from daemon.database.columns import metadata as metadata
+from daemon.database.event_tables import outbox as outbox
+from daemon.database.event_tables import receivers as receivers
 from daemon.database.values import (
     DECISIONS,
     DOUBTS,
@@ -32,9 +34,6 @@ from daemon.database.values import (
 )
 from daemon.database.values import PREDICTED as PREDICTED
 from daemon.database.values import STATES as STATES
-
-metadata = MetaData(naming_convention=NAMING)
-
 
 models = Table(
     "models",
