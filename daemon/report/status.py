@@ -23,6 +23,7 @@ from daemon.labels.queries import label_of
 from daemon.report.accuracy import Quality, quality
 from daemon.report.long_in_hand import LongInHand, long_in_hand
 from daemon.report.model_in_use import entry_of, fallback, first_model, has_run, unsure_rule_of
+from daemon.report.receivers import ReceiverStatus, read_receivers
 from daemon.report.training import TrainingStatus, read_forecast, read_training
 from daemon.report.waits import Wait, waits
 from daemon.training.decisions import Decisions
@@ -160,6 +161,7 @@ class Status:
     """The videos in temporary trouble, which are tried again."""
     waits: list[Wait]
     """The videos that are read again later, although nothing is wrong."""
+    receivers: list[ReceiverStatus]
 
     @property
     def state(self) -> str:
@@ -199,6 +201,7 @@ class Status:
             "failures": [asdict(problem) for problem in self.failed],
             "troubles": [asdict(problem) for problem in self.troubled],
             "waits": [wait.to_json() for wait in self.waits],
+            "receivers": [receiver.to_json() for receiver in self.receivers],
         }
 
 
@@ -240,6 +243,7 @@ def read_status(home: Home, now: datetime) -> Status:
                 failed=_problems(connection, videos.c.error),
                 troubled=_problems(connection, videos.c.trouble),
                 waits=waits(connection, SHOWN),
+                receivers=read_receivers(connection),
             )
 
 
