@@ -140,8 +140,9 @@ class CommandSender:
         text = one_line(printed.decode(errors="replace"), self.secrets())
         return f"{one_line(problem, self.secrets())}: {text}" if text else problem
 
-    def tend(self) -> None:
+    def tend(self) -> bool:
         """Nothing: there is nobody to reach."""
+        return False
 
     def abort(self) -> None:
         """End the command that runs."""

@@ -103,12 +103,17 @@ class Delivery:
             now: The time of the monotonic clock.
         """
         self._trim(now)
+        try:
+            self._tend(now)
+        except NotDeliveredError as error:
+            return self._fail(error)
         if (wait := self._wait_for_rate(now)) > 0:
             self.has_settled.set()
             return min(wait, IDLE)
         waiting = self._outbox.oldest(BUNDLED if self._sender.bundles else AT_ONCE)
         if not waiting:
-            return self._idle(now)
+            self.has_settled.set()
+            return IDLE
         self.has_settled.clear()
         try:
             return self._send_bundle(waiting) if self._sender.bundles else self._send(waiting)
@@ -118,18 +123,13 @@ class Delivery:
         finally:
             self._note_sent()
 
-    def _idle(self, now: float) -> float:
-        if now >= self._tended + TENDING:
-            self._tended = now
-            try:
-                self._sender.tend()
-            except NotDeliveredError as error:
-                return self._fail(error)
-            if self._tries:
-                self._outbox.reached()
-                self._well()
-        self.has_settled.set()
-        return IDLE
+    def _tend(self, now: float) -> None:
+        if now < self._tended + TENDING:
+            return
+        self._tended = now
+        if self._sender.tend() and self._tries:
+            self._outbox.reached()
+            self._well()
 
     def _send(self, waiting: Sequence[Waiting]) -> float:
         """Send events one by one, as many as the limit lets through."""

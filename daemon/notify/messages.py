@@ -83,8 +83,9 @@ class MessageSender:
                 return ""
         return f"{kind}: {log.text or 'the notification was not sent'}"
 
-    def tend(self) -> None:
+    def tend(self) -> bool:
         """Nothing: there is nobody to reach."""
+        return False
 
     def abort(self) -> None:
         """Nothing: the library gives up by itself after some seconds."""

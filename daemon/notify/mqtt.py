@@ -28,7 +28,6 @@ from learner.errors import VidwatchError
 TIMEOUT = 10.0  # seconds, for a connection and for each message
 KEEP_ALIVE = 30  # seconds; after one and a half of these, the broker says that we are gone
 WAITING = 0.2  # seconds between two looks whether the connection is there
-REFRESH = 10.0  # seconds between two looks at the state of the home
 EXPECTED_PORTS = {False: 1883, True: 8883}
 logging.getLogger("paho").setLevel(logging.CRITICAL)
 
@@ -56,7 +55,6 @@ class MqttSender:
         self._refused = ""
         self._is_over = False
         self._published: bytes | None = None  # the state
-        self._looked_at = -REFRESH
         self._client_id = f"vidwatch-{uuid4().hex[:12]}"
         self._id = hashlib.sha256(f"{socket.gethostname()}:{home}".encode()).hexdigest()[:12]
 
@@ -70,18 +68,16 @@ class MqttSender:
         self._require_connection()
         self._publish(f"event/{event['event']}", as_json(event), is_kept=False)
 
-    def tend(self) -> None:
+    def tend(self) -> bool:
         """Keep the connection, by which the broker knows that we are there, and the state."""
         self._require_connection()
-        if time.monotonic() < self._looked_at + REFRESH:
-            return
         if self._state is None:
-            return
-        self._looked_at = time.monotonic()
+            return True
         state = json.dumps(self._state()).encode()
         if state != self._published:
             self._publish("state", state)
             self._published = state
+        return True
 
     def _require_connection(self) -> None:
         if self._client is not None and self._client.is_connected():
@@ -91,7 +87,6 @@ class MqttSender:
         port = self._mqtt.port or EXPECTED_PORTS[self._mqtt.tls]
         self._refused = ""
         self._published = None
-        self._looked_at = -REFRESH
         try:
             client.connect(self._mqtt.host, port, KEEP_ALIVE)
             self._client = client

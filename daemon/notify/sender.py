@@ -39,8 +39,8 @@ class Sender(Protocol):
             NotDeliveredError: the receiver has not said that it has them.
         """
 
-    def tend(self) -> None:
-        """Called every few seconds when nothing waits.
+    def tend(self) -> bool:
+        """Called every few seconds; gives whether the receiver was reached by that.
 
         Raises:
             NotDeliveredError: the receiver cannot be reached.

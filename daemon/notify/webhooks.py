@@ -118,6 +118,8 @@ class WebhookSender:
                 # The Host has no port if it is the usual one, as servers expect it.
                 connection.request("POST", target, body, {"Host": _host(parts), **headers})
                 reply = connection.getresponse()
+                if time.monotonic() >= deadline:  # its head may be cut short by us
+                    raise TimeoutError
                 return reply.status, reply.getheader("Retry-After")
             finally:
                 connection.close()
@@ -136,8 +138,9 @@ class WebhookSender:
             self._open.close()
             self._open = None
 
-    def tend(self) -> None:
+    def tend(self) -> bool:
         """Nothing: an address is not asked unless there is something to tell it."""
+        return False
 
     def abort(self) -> None:
         """Shut the connection."""
