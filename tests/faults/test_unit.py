@@ -18,16 +18,17 @@ def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["systemd-analyze", *arguments], capture_output=True, text=True)
 
 
-@pytest.fixture(params=["as it is", "with a GPU"])
+@pytest.fixture(params=["as it is", "with a GPU", "with the network"])
 def unit(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """The unit with a program that is there, since verify looks for it."""
     unit = tmp_path / "vidwatch.service"
     text = (DEPLOY / unit.name).read_text()
     assert "ExecStart=/opt/vidwatch/venv/bin/vidwatch run\n" in text
     unit.write_text(text.replace("/opt/vidwatch/venv/bin/vidwatch", str(VIDWATCH)))
-    if request.param == "with a GPU":
+    drop_ins = {"with a GPU": "gpu.conf", "with the network": "network.conf"}
+    if request.param in drop_ins:
         (tmp_path / "vidwatch.service.d").mkdir()
-        shutil.copy(DEPLOY / "gpu.conf", tmp_path / "vidwatch.service.d")
+        shutil.copy(DEPLOY / drop_ins[request.param], tmp_path / "vidwatch.service.d")
     return unit
 
 
