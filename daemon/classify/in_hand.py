@@ -5,6 +5,7 @@ while they are decoded: so no file is hashed twice.
 """
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
@@ -16,12 +17,14 @@ from daemon.classify.incomplete import CUT_SHORT, complete_at, seen_change
 from daemon.classify.long_videos import LongVideo, LongVideos
 from daemon.classify.predictor import Predictor
 from daemon.classify.versions import READ_AGAIN, Versions
-from daemon.database.contents import Contents
+from daemon.database.contents import Contents, First
 from daemon.database.queue import ATTEMPTS, Queue
 from daemon.database.records import Claimed, Copy
 from daemon.database.windows import Windows
 from daemon.home.folders import Folders
-from daemon.home.texts import shown
+from daemon.home.sources import is_reachable
+from daemon.home.texts import shown, shown_path
+from learner.texts import counted
 from learner.video import Clip
 from learner.windows import Long, Piece
 
@@ -90,7 +93,7 @@ class InHand:
     def begin(self, videos: Sequence[Claimed], now: datetime) -> None:
         """Begin to read these videos."""
         there = []
-        for video in videos:
+        for video in self._reachable(videos, now):
             if version := self._versions.of(video, video.path, now):
                 there.append(replace(video, version=version))
         sizes = [video.identity.size for video in (*self._all(), *there)]
@@ -101,6 +104,21 @@ class InHand:
                 self._hashing[self._reader.hash(video.path, video.found)] = video
             else:
                 self._decode(video)
+
+    def _reachable(self, videos: Sequence[Claimed], now: datetime) -> list[Claimed]:
+        """Those whose archive or source is there. The others are tried again later."""
+        of_origin: dict[bytes, list[Claimed]] = defaultdict(list)
+        for video in videos:
+            of_origin[video.origin or b""].append(video)
+        found = []
+        for origin, those in of_origin.items():
+            if not origin or is_reachable(origin, those[0].on_filed):
+                found += those
+                continue
+            trouble = f"{shown_path(origin)} is empty or not there: mount it"
+            log.warning("%s: %s waits", trouble, counted(len(those), "clip"))
+            self._queue.postpone([video.id for video in those], trouble, now)
+        return sorted(found, key=lambda video: video.id)
 
     def wait(self, seconds: float) -> None:
         """Wait until something is read, for at most so long."""
@@ -132,6 +150,10 @@ class InHand:
             being_read = (*self._decoding.values(), *self._long.all())
             if any(video.sha256 == other.sha256 for other in being_read):
                 continue
+            if first and video.on_filed == "leave" and first.has_moved_to(path):
+                self._hashed.remove(video)
+                self._follow(first, replace(video, path=path), now)
+                continue
             if not (first and first.was_whole) or not first.is_there(
                 self._folders, {path}, self._progress
             ):
@@ -143,6 +165,14 @@ class InHand:
                 recording = first.recording_of_copy(path, video.identity.mtime_ns)
                 copies.append(Copy(video.id, path, video.sha256, recording))
         return copies
+
+    def _follow(self, first: First, video: Claimed, now: datetime) -> None:
+        """Let the first video of a content follow its file, which a person has moved or mounted
+        elsewhere: what was predicted of it stays.
+        """
+        if self._checked(video, video.path, video.sha256 or "", now):
+            self._contents.follow(first.id, video.id, self._folders)
+            log.info("%s: found again (id=%d)", shown(video.path), first.id)
 
     def clips(self, limit: int, now: datetime) -> list[tuple[Claimed, Clip]]:
         """At most so many videos and windows that are decoded by now.
@@ -207,11 +237,13 @@ class InHand:
         self._hashed.clear()
         self._long.clear()
 
-    def fail(self, video: Claimed, reason: str) -> None:
+    def fail(self, video: Claimed, reason: str, now: datetime) -> None:
         """Note that there will be no prediction of a video."""
         log.warning("%s: failed, %s (id=%d)", shown(video.path), reason, video.id)
         self._long.drop(video.id)
-        self._queue.fail(video.id, reason, self._folders.failed(video.path))
+        stays = video.on_filed == "leave"
+        destination = None if stays else self._folders.failed(video.path)
+        self._queue.fail(video.id, reason, destination, now)
 
     def _all(self) -> list[Claimed]:
         return [
@@ -266,12 +298,12 @@ class InHand:
     def _give_up(self, video: Claimed, outcome: Undecoded, now: datetime) -> None:
         reason = outcome.reason
         if outcome.kind == "failed":
-            self.fail(video, reason)
+            self.fail(video, reason, now)
             return
         if outcome.kind == "crashed":
             attempts = self._queue.count_crash(video.id, reason, now)
             if attempts >= ATTEMPTS:
-                self.fail(video, f"{reason}; given up after {ATTEMPTS} attempts")
+                self.fail(video, f"{reason}; given up after {ATTEMPTS} attempts", now)
                 return
         log.warning("%s: %s, is tried again (id=%d)", shown(video.path), reason, video.id)
         if outcome.kind == "later":

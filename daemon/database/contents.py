@@ -7,12 +7,13 @@ long as its file is there. If it is gone, the next video of that content takes i
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Engine, bindparam, or_, select, update
+from sqlalchemy import Connection, Engine, bindparam, delete, or_, select, update
 
 from daemon.database.expressions import own_group, stands, that_counts
 from daemon.database.tables import PREDICTED, labels, part_labels, predictions, videos
+from daemon.database.windows import forget_windows
 from daemon.home.folders import Folders
-from daemon.home.identity import identify
+from daemon.home.identity import Identity, identify
 from learner import files
 from learner.recording import Recorded, recorded
 
@@ -46,6 +47,22 @@ class First:
     """Whether all of the clip was there when it was predicted."""
     recording: Recorded
     """When it was recorded, and by which camera."""
+    stays: bool
+    """Whether its file stays where it is."""
+
+    def has_moved_to(self, path: bytes) -> bool:
+        """Whether a person may have moved its file to `path`, or it lies there as before.
+
+        Only a file that stays where it is, is moved by people alone.
+        """
+        if not self.stays:
+            return False
+        if self.path == path:
+            return True
+        try:
+            return identify(self.path) is None
+        except OSError:  # it cannot be found out now
+            return False
 
     def recording_of_copy(self, path: bytes, mtime_ns: int) -> Recorded:
         """When a copy was recorded, and by which camera.
@@ -94,7 +111,7 @@ class First:
 
 
 class Contents:
-    """What the database says of contents. Only reads."""
+    """What the database says of contents."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -116,6 +133,31 @@ class Contents:
         with self._engine.begin() as connection:
             return firsts_in(connection, contents)
 
+    def follow(self, first: int, found: int, folders: Folders) -> None:
+        """Let a first video have the file of a video in hand, whose row goes.
+
+        Args:
+            first: The id of the first video, whose file is not where it was.
+            found: The id of the video in hand, with the same content.
+            folders: The home's folders.
+        """
+        with self._engine.execution_options(writes=True).begin() as connection:
+            _follow(connection, first, found, folders)
+
+
+_PLACE = ("name", "path", "source", "origin", *Identity._fields)
+
+
+def _follow(connection: Connection, first: int, found: int, folders: Folders) -> None:
+    row = connection.execute(select(videos).where(videos.c.id == found)).mappings().one()
+    if row["state"] != "claimed":
+        return
+    hand_label_over(connection, found, first, folders)
+    forget_windows(connection, [found])
+    connection.execute(delete(videos).where(videos.c.id == found))
+    place = {name: row[name] for name in _PLACE}
+    connection.execute(update(videos).where(videos.c.id == first).values(**place, error=None))
+
 
 def firsts_in(connection: Connection, contents: Iterable[str]) -> dict[str, First]:
     """As `Contents.firsts`, in a transaction."""
@@ -131,6 +173,7 @@ def firsts_in(connection: Connection, contents: Iterable[str]) -> dict[str, Firs
             others=tuple(path for path in others if path is not None),
             was_whole=row["read_share"] == 1,
             recording=Recorded(row["recorded_at"], row["recorded_by"], row["camera"]),
+            stays=row["on_filed"] == "leave",
         )
         found.setdefault(first.sha256, first)
     return found
@@ -169,7 +212,7 @@ def hand_label_over(connection: Connection, copy: int, original: int, folders: F
     connection.execute(of_copy.values(video_id=original))
     row = connection.execute(select(videos).where(videos.c.id == original)).one()
     label = _newest_label(connection, original)
-    if row.state not in PREDICTED or label is None:
+    if row.state not in PREDICTED or row.on_filed == "leave" or label is None:
         return
     at = row.moving_to or row.path
     if row.destination is None and folders.class_folder(at) is None:
