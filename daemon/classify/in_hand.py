@@ -5,7 +5,6 @@ while they are decoded: so no file is hashed twice.
 """
 
 import logging
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
@@ -16,14 +15,13 @@ from daemon.classify.decoding import Result, Undecoded
 from daemon.classify.incomplete import CUT_SHORT, complete_at, seen_change
 from daemon.classify.long_videos import LongVideo, LongVideos
 from daemon.classify.predictor import Predictor
-from daemon.classify.versions import READ_AGAIN, Versions
+from daemon.classify.versions import READ_AGAIN, Versions, why_away
 from daemon.database.contents import Contents, First
 from daemon.database.queue import ATTEMPTS, Queue
 from daemon.database.records import Claimed, Copy
 from daemon.database.windows import Windows
 from daemon.home.folders import Folders
-from daemon.home.sources import is_reachable
-from daemon.home.texts import shown, shown_path
+from daemon.home.texts import shown
 from learner.texts import counted
 from learner.video import Clip
 from learner.windows import Long, Piece
@@ -107,18 +105,13 @@ class InHand:
 
     def _reachable(self, videos: Sequence[Claimed], now: datetime) -> list[Claimed]:
         """Those whose archive or source is there. The others are tried again later."""
-        of_origin: dict[bytes, list[Claimed]] = defaultdict(list)
-        for video in videos:
-            of_origin[video.origin or b""].append(video)
-        found = []
-        for origin, those in of_origin.items():
-            if not origin or is_reachable(origin, those[0].on_filed):
-                found += those
-                continue
-            trouble = f"{shown_path(origin)} is empty or not there: mount it"
-            log.warning("%s: %s waits", trouble, counted(len(those), "clip"))
-            self._queue.postpone([video.id for video in those], trouble, now)
-        return sorted(found, key=lambda video: video.id)
+        why = {video.origin: why_away(video) for video in videos}
+        for origin, trouble in why.items():
+            if trouble:
+                ids = [video.id for video in videos if video.origin == origin]
+                log.warning("%s (%s)", trouble, counted(len(ids), "clip"))
+                self._queue.postpone(ids, trouble, now)
+        return [video for video in videos if not why[video.origin]]
 
     def wait(self, seconds: float) -> None:
         """Wait until something is read, for at most so long."""
@@ -150,9 +143,8 @@ class InHand:
             being_read = (*self._decoding.values(), *self._long.all())
             if any(video.sha256 == other.sha256 for other in being_read):
                 continue
-            if first and video.on_filed == "leave" and first.has_moved_to(path):
+            if first and self._has_followed(first, replace(video, path=path), now):
                 self._hashed.remove(video)
-                self._follow(first, replace(video, path=path), now)
                 continue
             if not (first and first.was_whole) or not first.is_there(
                 self._folders, {path}, self._progress
@@ -166,13 +158,20 @@ class InHand:
                 copies.append(Copy(video.id, path, video.sha256, recording))
         return copies
 
-    def _follow(self, first: First, video: Claimed, now: datetime) -> None:
-        """Let the first video of a content follow its file, which a person has moved or mounted
-        elsewhere: what was predicted of it stays.
+    def _has_followed(self, first: First, video: Claimed, now: datetime) -> bool:
+        """Whether a known video follows its file, which a person has moved or mounted elsewhere.
+
+        What was predicted of it stays. `first` is the first video of its content.
         """
+        if video.on_filed != "leave":
+            return False
+        known = self._contents.moved(first, video.path)
+        if known is None:
+            return False
         if self._checked(video, video.path, video.sha256 or "", now):
-            self._contents.follow(first.id, video.id, self._folders)
-            log.info("%s: found again (id=%d)", shown(video.path), first.id)
+            self._contents.follow(known, video.id, self._folders)
+            log.info("%s: found again (id=%d)", shown(video.path), known)
+        return True
 
     def clips(self, limit: int, now: datetime) -> list[tuple[Claimed, Clip]]:
         """At most so many videos and windows that are decoded by now.

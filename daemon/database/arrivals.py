@@ -28,6 +28,13 @@ _PLACED = ("path", "group", "source", "origin", "on_filed")
 _KNOWN = select(
     *(videos.c[name] for name in ("path", "finished_at", *RESTING, *Identity._fields))
 ).where(videos.c.inode.in_(bindparam("inodes", expanding=True)))
+# Nothing else is known of the content of a file that failed.
+_FAILED = select(videos).where(
+    videos.c.name == bindparam("named"),
+    *(videos.c[name] == bindparam(name) for name in ("size", "mtime_ns")),
+    videos.c.state == "failed",
+    videos.c.on_filed == "leave",
+)
 _AT_PATH = select(videos.c.id, videos.c.state).where(
     videos.c.path == bindparam("at"), videos.c.finished_at.is_(None)
 )
@@ -89,13 +96,8 @@ def add_file(
         return _find_again(connection, same, file, known)
     if any(is_other_name(row, file) or _is_left(row, file) for row in alike):
         return False
-    if file.on_filed is not None and left_here(connection, [file]):
-        return False
-    if file.on_filed == "leave" and (moved := _that_moved(alike, file)):
-        place = {"name": known["name"], "path": file.path, "source": file.source}
-        place |= {"origin": file.origin}
-        connection.execute(update(videos).where(videos.c.id == moved["id"]).values(**place))
-        return False
+    if (was_queued := _follow_left(connection, alike, file)) is not None:
+        return was_queued
     # Checked under the write lock: a file that was filed a moment ago is no new arrival.
     try:
         if identify(file.path) != file.identity:
@@ -122,6 +124,15 @@ def add_to_queue(
     forget_device(connection, file.identity)
     new = insert(videos).values(**row, state="queued", arrived_at=now, changed_at=now)
     return new_id(connection.execute(new))
+
+
+def queue_again(connection: Connection, video_id: int, file: Found) -> None:
+    """Queue a video again that failed, and whose file was left where it was, or was moved since."""
+    forget_device(connection, file.identity, video_id)
+    this = update(videos).where(videos.c.id == video_id, videos.c.state == "failed")
+    anew = {**_columns(file), **file.identity._asdict(), **FREED, "state": "queued"}
+    anew |= {"error": None, "attempts": 0, "tries": 0, "finished_at": None}
+    connection.execute(this.values(**anew, background=True))
 
 
 def _columns(file: Found) -> dict[str, Any]:
@@ -154,6 +165,34 @@ def fail_others_at(connection: Connection, path: bytes, video_id: int, now: date
 def _is_left(row: Row, file: Found) -> bool:
     """Whether a file was left where it came: it is not looked at again."""
     return rests(row) and row["path"] == file.path
+
+
+def _follow_left(connection: Connection, alike: Iterable[Row], file: Found) -> bool | None:
+    """Let the row of a file that stays where it is follow it, if a person has moved the file.
+
+    Args:
+        connection: In a transaction that writes.
+        alike: The rows with the numbers of the file.
+        file: The file.
+
+    Returns:
+        Whether it was queued again; None if it is no such file.
+    """
+    if file.on_filed is not None and left_here(connection, [file]):
+        return False
+    if file.on_filed != "leave":
+        return None
+    known = _columns(file)
+    if moved := _that_moved(alike, file):
+        place = {name: known[name] for name in ("name", "path", "source", "origin")}
+        connection.execute(update(videos).where(videos.c.id == moved["id"]).values(**place))
+        return False
+    same = {**file.identity._asdict(), "named": known["name"]}
+    failed = connection.execute(_FAILED, same).mappings()
+    if moved := next((row for row in failed if in_its_place(row) is None), None):
+        queue_again(connection, moved["id"], file)
+        return True
+    return None
 
 
 def _that_moved(rows: Iterable[Row], file: Found) -> Row | None:

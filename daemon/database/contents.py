@@ -5,17 +5,20 @@ long as its file is there. If it is gone, the next video of that content takes i
 """
 
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, bindparam, delete, or_, select, update
 
-from daemon.database.expressions import own_group, stands, that_counts
+from daemon.database.expressions import content_of_video, own_group, stands, that_counts
 from daemon.database.tables import PREDICTED, labels, part_labels, predictions, videos
 from daemon.database.windows import forget_windows
 from daemon.home.folders import Folders
 from daemon.home.identity import Identity, identify
 from learner import files
 from learner.recording import Recorded, recorded
+
+COMPARED = 100  # videos of one content that are looked for
 
 # Built once: they run for each batch, and building one takes longer than running it.
 _SAME_SIZE = (
@@ -47,22 +50,6 @@ class First:
     """Whether all of the clip was there when it was predicted."""
     recording: Recorded
     """When it was recorded, and by which camera."""
-    stays: bool
-    """Whether its file stays where it is."""
-
-    def has_moved_to(self, path: bytes) -> bool:
-        """Whether a person may have moved its file to `path`, or it lies there as before.
-
-        Only a file that stays where it is, is moved by people alone.
-        """
-        if not self.stays:
-            return False
-        if self.path == path:
-            return True
-        try:
-            return identify(self.path) is None
-        except OSError:  # it cannot be found out now
-            return False
 
     def recording_of_copy(self, path: bytes, mtime_ns: int) -> Recorded:
         """When a copy was recorded, and by which camera.
@@ -133,30 +120,49 @@ class Contents:
         with self._engine.begin() as connection:
             return firsts_in(connection, contents)
 
-    def follow(self, first: int, found: int, folders: Folders) -> None:
-        """Let a first video have the file of a video in hand, whose row goes.
+    def moved(self, first: First, path: bytes) -> int | None:
+        """The video that a file at `path` is of, if it was moved there, or lies there as before.
+
+        Only of files that stay where they are: all others are moved by us, too. `first` is the
+        first video of that content. None if the file is none of these.
+        """
+        is_it = or_(videos.c.id == first.id, videos.c.duplicate_of == first.id)
+        stayed = select(videos.c.id, videos.c.path).where(
+            is_it, videos.c.on_filed == "leave", videos.c.state == "filed"
+        )
+        with self._engine.begin() as connection:
+            rows = connection.execute(stayed.order_by(videos.c.id).limit(COMPARED)).all()
+        for row in rows:
+            with suppress(OSError):  # it cannot be found out now
+                if row.path == path or identify(row.path) is None:
+                    return int(row.id)
+        return None
+
+    def follow(self, known: int, found: int, folders: Folders) -> None:
+        """Let a video have the file of a video in hand, whose row goes.
 
         Args:
-            first: The id of the first video, whose file is not where it was.
+            known: The id of the video, whose file is not where it was.
             found: The id of the video in hand, with the same content.
             folders: The home's folders.
         """
         with self._engine.execution_options(writes=True).begin() as connection:
-            _follow(connection, first, found, folders)
+            _follow(connection, known, found, folders)
 
 
 _PLACE = ("name", "path", "source", "origin", *Identity._fields)
 
 
-def _follow(connection: Connection, first: int, found: int, folders: Folders) -> None:
+def _follow(connection: Connection, known: int, found: int, folders: Folders) -> None:
     row = connection.execute(select(videos).where(videos.c.id == found)).mappings().one()
     if row["state"] != "claimed":
         return
-    hand_label_over(connection, found, first, folders)
+    content = connection.scalar(select(content_of_video()).where(videos.c.id == known))
+    hand_label_over(connection, found, content or known, folders)
     forget_windows(connection, [found])
     connection.execute(delete(videos).where(videos.c.id == found))
     place = {name: row[name] for name in _PLACE}
-    connection.execute(update(videos).where(videos.c.id == first).values(**place, error=None))
+    connection.execute(update(videos).where(videos.c.id == known).values(**place, error=None))
 
 
 def firsts_in(connection: Connection, contents: Iterable[str]) -> dict[str, First]:
@@ -173,7 +179,6 @@ def firsts_in(connection: Connection, contents: Iterable[str]) -> dict[str, Firs
             others=tuple(path for path in others if path is not None),
             was_whole=row["read_share"] == 1,
             recording=Recorded(row["recorded_at"], row["recorded_by"], row["camera"]),
-            stays=row["on_filed"] == "leave",
         )
         found.setdefault(first.sha256, first)
     return found
