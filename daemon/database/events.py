@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Table, bindparam, func, insert
 from daemon.database.expressions import that_counts
 from daemon.database.records import Copy, VideoPrediction
 from daemon.database.tables import labels, outbox, part_labels, predictions, receivers
+from daemon.home import clock
 from daemon.home.folders import UNSURE
 
 UNSURE_FOLDER = os.fsdecode(UNSURE)
@@ -55,6 +56,11 @@ def note_events(connection: Connection, kind: str, found: Sequence[Event], now: 
         now: The time.
     """
     _note(connection, kind, found, _who_wants(connection, kind), now)
+
+
+def note_failed(connection: Connection, ids: Sequence[int]) -> None:
+    """Note that these videos will have no prediction. The connection is in a transaction."""
+    note_events(connection, "failed", [Event(each, each) for each in ids], clock.now())
 
 
 def note_classified(
