@@ -39,7 +39,8 @@ outbox = Table(
     # The row that it is about: in `videos`, `labels`, `part_labels`, `decisions` or `trainings`.
     # NULL for trouble, which has a text instead.
     Column("subject", Integer),
-    # The video's row is not removed before the event was sent. NULL if it is about none.
+    # The video's row is not removed before the event was sent. NULL if it is about none, or about a
+    # label: what has one is never removed.
     Column("video_id", Integer, ForeignKey("videos.id")),
     Column("text", Text),
     Column("created_at", Utc, nullable=False),

@@ -37,7 +37,7 @@ class Event:
     subject: int | None
     """The row that it is about; None for trouble."""
     video_id: int | None = None
-    """The video that it is about, if it is about one."""
+    """The video whose row has to stay until the event was sent; None if no row may go."""
     class_name: str | None = None
     """The class that it is about: its folder, so "_unsure" if the prediction is unsure. None if it
     is about no class: then all receivers get it, whichever classes they want.
@@ -116,10 +116,10 @@ def note_labels(
         return
     before = table.alias()
     name = func.coalesce(table.c["class"], before.c["class"]).label("name")
-    query = select(table.c.id, table.c.video_id, name)
+    query = select(table.c.id, name)
     query = query.outerjoin(before, before.c.id == table.c.takes_back).where(which)
     events = [
-        Event(row.id, row.video_id, row.name or UNSURE_FOLDER)
+        Event(row.id, class_name=row.name or UNSURE_FOLDER)
         for row in connection.execute(query.order_by(table.c.id))
     ]
     _note(connection, kind, events, wanting, now)

@@ -96,7 +96,7 @@ class Deliveries:
         for delivery in self._all:
             delivery.has_settled.clear()
         while time.monotonic() < deadline and not is_over():
-            if all(delivery.has_settled.is_set() for delivery in self._all):
+            if all(one.has_settled.is_set() or one.is_failing for one in self._all):
                 return
             time.sleep(0.05)
 

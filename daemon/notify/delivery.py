@@ -211,6 +211,11 @@ class Delivery:
         self._note(self.subject, f"cannot be told of events, and is tried again ({reason})")
 
     @property
+    def is_failing(self) -> bool:
+        """Whether the receiver could not be reached at the last try."""
+        return self._tries > 0
+
+    @property
     def subject(self) -> str:
         """Of its notices."""
         return f"receiver {self.name}"

@@ -1,6 +1,7 @@
 """Events at a real broker, and what it keeps for those that come later."""
 
 import json
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -131,6 +132,30 @@ def test_a_wrong_password_is_one_clear_line(told: ToldHome, tmp_path: Path) -> N
     assert "the broker refused: not authorized; check username and password" in failure
     assert "wrong-one" not in f"{failure} {told.notices}"
     told.put("password", "right-one\n")
+    wait_until(lambda: told.waiting() == 0)
+    broker.stop()
+
+
+def test_a_broker_with_tls_is_known_by_its_certificate(told: ToldHome, tmp_path: Path) -> None:
+    broker = Broker(tmp_path / "broker")
+    key, certificate = tmp_path / "key.pem", told.root / "ca.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost", "-days", "2"]
+    command += ["-keyout", str(key), "-out", str(certificate)]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("needs openssl")
+    with broker.config.open("a") as file:
+        file.write(f"certfile {certificate}\nkeyfile {key}\n")
+    broker.start()
+    tls = f'[mqtt]\nhost = "localhost"\nport = {broker.port}\ntls = true\n'
+    told.tell(tls)
+    told.classify("a.avi")
+    wait_until(lambda: told.receiver("mqtt").failure)
+    assert "its certificate is not valid" in told.receiver("mqtt").failure
+    told.stop()
+    told.tell(tls + 'ca_file = "ca.pem"')
     wait_until(lambda: told.waiting() == 0)
     broker.stop()
 
