@@ -37,6 +37,8 @@ class Source:
     """The group of all its videos. None: their names and folders say it."""
     ignore: tuple[str, ...] | None = None
     """What is left alone in it. None: what the settings say."""
+    model: str | None = None
+    """The model that predicts its videos. None: the champion."""
 
     @property
     def stays(self) -> bool:
@@ -124,6 +126,7 @@ class SourceTable(BaseModel):
     group: Annotated[str, Field(min_length=1)] | None = None
     filed_as: Literal["flat", "tree"] | None = None
     ignore: tuple[str, ...] | None = None
+    model: Annotated[str, Field(min_length=1)] | None = None
 
 
 def why_not(home: Path, tables: Sequence[SourceTable]) -> str | None:
