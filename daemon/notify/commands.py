@@ -68,9 +68,11 @@ class CommandSender:
             self._end(process)
         if is_late:
             limit = f"{self._seconds:g} s (command_seconds)"
-            raise NotDeliveredError(self._explained(f"took longer than {limit}", printed))
+            reason = self._explained(f"took longer than {limit}", printed)
+            raise NotDeliveredError(reason, is_refusal=True)
         if process.returncode != 0:
-            raise NotDeliveredError(self._explained(_status(process.returncode), printed))
+            reason = self._explained(_status(process.returncode), printed)
+            raise NotDeliveredError(reason, is_refusal=True)
 
     def _require_program(self) -> None:
         program = self._words[0]

@@ -1,8 +1,8 @@
 """Sends what waits for one receiver, in the order in which it came.
 
 A receiver that cannot be reached keeps all its events waiting, and is asked again after pauses that
-grow. If an event fails some times while the one after it is taken, the fault lies with that event:
-it is given up, so that the others do not wait for ever.
+grow. If a receiver refuses an event some times and takes the one after it, the fault lies with that
+event: it is given up, so that the others do not wait for ever.
 """
 
 import logging
@@ -72,6 +72,7 @@ class Delivery:
         self._trimmed = -TRIMMING
         self._tended = -TENDING
         self._is_noted = False
+        self._was_reached = False
         self.is_over = threading.Event()
         self.has_settled = threading.Event()
         """Whether nothing waits that could be sent now."""
@@ -87,7 +88,8 @@ class Delivery:
                 log.debug("%s: the database cannot be used now: %s", self.name, error.orig)
                 pause = LOCKED
             except Exception as error:
-                pause = self._note_bug(error)
+                self._log_bug(error)
+                pause = LOCKED
         with suppress(OperationalError):
             self._note_sent()
         self._sender.close()
@@ -127,8 +129,9 @@ class Delivery:
         if now < self._tended + TENDING:
             return
         self._tended = now
-        if self._sender.tend() and self._tries:
+        if self._sender.tend() and (self._tries or not self._was_reached):
             self._outbox.reached()
+            self._was_reached = True
             self._well()
 
     def _send(self, waiting: Sequence[Waiting]) -> float:
@@ -140,8 +143,7 @@ class Delivery:
             if is_moved:
                 return MOVED
             if content is not None:
-                self._sender.send([content], 0)
-                self._count()
+                self._hand_over([content], 0)
             self._add_sent([event])
         return 0.0
 
@@ -157,10 +159,20 @@ class Delivery:
                 listed.append(content)
             known.append(event)
         if listed:
-            self._sender.send(listed, len(waiting) - len(known))
-            self._count()
+            self._hand_over(listed, len(waiting) - len(known))
         self._add_sent(waiting)
         return 0.0
+
+    def _hand_over(self, contents: Sequence[Content], more: int) -> None:
+        try:
+            self._sender.send(contents, more)
+        except NotDeliveredError:
+            raise
+        except Exception as error:  # a bug, of ours or of a library: others must not wait for ever
+            self._log_bug(error)
+            raise NotDeliveredError(type(error).__name__, is_refusal=True) from None
+        if self._rate:
+            self._sent_at.append(time.monotonic())
 
     def _content(self, event: Waiting) -> tuple[Content | None, bool]:
         """What an event says, and whether its file is being moved now."""
@@ -174,14 +186,16 @@ class Delivery:
 
     def _fail(self, error: NotDeliveredError) -> float:
         """Note a failure; gives the pause until the next try."""
+        if self.is_over.is_set():  # we have ended it ourselves
+            return 0.0
         self._tries += 1
         self._note_failure(error.reason, clock_now())
         waiting = self._outbox.oldest(2)
         if waiting:
             head = waiting[0].id
             self._head = (head, self._head[1] + 1 if self._head[0] == head else 1)
-        may_skip = self._head[1] >= TRIES and len(waiting) > 1 and not self._sender.bundles
-        if may_skip and self._give_up(*waiting):
+        is_often = self._head[1] >= TRIES and len(waiting) > 1
+        if is_often and error.is_refusal and not self._sender.bundles and self._give_up(*waiting):
             return 0.0
         self.has_settled.set()
         return max(min(2.0 ** min(self._tries - 1, 20), LONGEST_PAUSE), error.pause)
@@ -198,6 +212,8 @@ class Delivery:
         try:
             self._send([head])  # it may have been the receiver, after all
         except NotDeliveredError as error:
+            if not error.is_refusal:
+                return False
             text = "%s: event %s is given up, since it fails again and again (%s)"
             reason = one_line(error.reason, self._sender.secrets())
             log.warning(text, self.name, head.event_id, reason)
@@ -240,10 +256,6 @@ class Delivery:
             self._sent = []
             self._well()
 
-    def _count(self) -> None:
-        if self._rate:
-            self._sent_at.append(time.monotonic())
-
     def _wait_for_rate(self, now: float) -> float:
         """The seconds until one more may be sent."""
         if not self._rate:
@@ -260,12 +272,7 @@ class Delivery:
         if n := self._outbox.trim():
             log.warning("%s: the oldest %s are given up", self.name, counted(n, "event"))
 
-    def _note_bug(self, error: Exception) -> float:
-        """Note an error that nobody expected: a library's text may hold a secret."""
-        text = "".join(traceback.format_exception(error))
-        for line in text.splitlines():
+    def _log_bug(self, error: Exception) -> None:
+        """Log an error that nobody expected: a library's text may hold a secret."""
+        for line in "".join(traceback.format_exception(error)).splitlines():
             log.error("%s: %s", self.name, one_line(line, self._sender.secrets()))
-        with suppress(OperationalError):
-            self._note_failure(type(error).__name__, clock_now())
-        self._tries += 1
-        return min(2.0 ** min(self._tries, 20), LONGEST_PAUSE)

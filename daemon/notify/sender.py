@@ -18,9 +18,11 @@ _CREDENTIALS = re.compile(r"([a-z][a-z0-9+.-]*://)[^\s/@]*@", re.IGNORECASE)
 class NotDeliveredError(Exception):
     """An event was not delivered. The text says why in one line, and holds no secret."""
 
-    def __init__(self, reason: str, *, pause: float = 0.0) -> None:
+    def __init__(self, reason: str, *, pause: float = 0.0, is_refusal: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.is_refusal = is_refusal
+        """Whether the receiver was reached, so that the fault may lie with the event."""
         self.pause = pause
         """After so many seconds the receiver wants to be asked again."""
 

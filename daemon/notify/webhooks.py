@@ -65,7 +65,8 @@ class WebhookSender:
                 reason = f"{parts.hostname}: {_reason(error)}"
             raise NotDeliveredError(reason) from None
         if not 200 <= status < 300:
-            raise NotDeliveredError(_refusal(parts, status), pause=_pause(retry_after))
+            pause = _pause(retry_after)
+            raise NotDeliveredError(_refusal(parts, status), pause=pause, is_refusal=True)
 
     def _address(self) -> SplitResult:
         url = self._webhook.url.read(self._home)

@@ -134,7 +134,7 @@ def test_a_stop_ends_a_command_that_hangs_and_its_event_waits(
     told.classify("a.avi")
     wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
     assert told.stop() < 5
-    assert told.waiting() == 1
+    assert (told.waiting(), told.receiver("on_classified").failure) == (1, None)
     child = int((tmp_path / "pid").read_text())
     wait_until(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == "zombie")
 
