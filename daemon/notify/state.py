@@ -7,7 +7,7 @@ from sqlalchemy import Connection, func, select
 
 from daemon.database.expressions import that_counts
 from daemon.database.tables import predictions, videos
-from daemon.report.status import counts
+from daemon.report.counts import counts
 
 
 def state_of(connection: Connection, now: datetime) -> dict[str, Any]:
