@@ -1,12 +1,14 @@
-"""What a process of ours does to itself: it ends with its parent, and keeps memory that it freed.
+"""What a process of ours does to itself: it ends with its parent, keeps memory, takes few cores.
 
 Each function changes the whole process. The daemon and its commands call them; the rest of the
 library never does, since a notebook that uses it must stay as it was.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 
@@ -38,3 +40,27 @@ def keep_freed_memory() -> None:
         mallopt(M_MMAP_THRESHOLD, KEPT)
         mallopt(M_TRIM_THRESHOLD, KEPT)
         mallopt(M_ARENA_MAX, 1)
+
+
+def limit_cores(most: int) -> None:
+    """Let this process and its children run on so many processor cores at most; 0: on all.
+
+    Called before libraries count the cores. The last ones are taken: the system does more of its
+    own work on the first.
+    """
+    allowed = sorted(os.sched_getaffinity(0))
+    if 0 < most < len(allowed):
+        for thread in Path("/proc/self/task").iterdir():
+            with contextlib.suppress(ProcessLookupError):  # it has ended
+                os.sched_setaffinity(int(thread.name), allowed[-most:])
+
+
+def usable_cores() -> int:
+    """How many processor cores this process may use: not those that a limit keeps from it.
+
+    Such are `limit_cores`, `taskset` and the limits of a container.
+    """
+    from joblib import cpu_count
+
+    count: int = cpu_count()
+    return count

@@ -4,7 +4,6 @@ Notices when another model becomes the champion.
 """
 
 import logging
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -22,6 +21,7 @@ from daemon.training.decisions import BY_ITSELF, Decisions
 from learner.cache import Cache
 from learner.classifier import Classifier, choose_device
 from learner.errors import VidwatchError
+from learner.process import usable_cores
 from learner.spec import ClipSpec
 
 Note = Callable[[str, str | None], None]
@@ -174,7 +174,7 @@ class ChampionLoader:
     def _decoders_for(self, spec: ClipSpec) -> Decoders:
         """The decoders in use, or new ones if other frames are needed."""
         if not self._decoders or self._decoders[-1].settings.spec != spec:
-            workers = self._settings.decoders or os.cpu_count() or 1
+            workers = self._settings.decoders or usable_cores()
             settings = DecoderSettings.of(spec, workers, self._settings)
             self._decoders.append(Decoders(settings))
         return self._decoders[-1]

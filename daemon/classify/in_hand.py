@@ -161,8 +161,22 @@ class InHand:
                 self._long.begin(replace(video, path=path), found)
             elif isinstance(found, Clip):
                 clips.append((replace(video, path=path), found))
-        self._long.read_on(limit)
         return clips
+
+    def read_on(self, limit: int) -> None:
+        """Begin to read the next pieces of long videos, while at most so many windows wait."""
+        self._long.read_on(limit)
+
+    def release_long(self) -> None:
+        """Put the long videos back into the queue of which nothing is being read or predicted.
+
+        What is recorded of them stays: they go on there.
+        """
+        if idle := self._long.idle():
+            self._queue.release(video.id for video in idle)
+            for video in idle:
+                log.info("%s: goes on later (id=%d)", shown(video.path), video.id)
+                self._long.drop(video.id)
 
     def recorded(self, video_ids: Sequence[int]) -> None:
         """Note that a window of each of these videos was recorded."""

@@ -60,6 +60,8 @@ class PipelineSettings:
     """Called during long work; raises `StoppedError` to end it."""
     drop_duplicates: bool = False
     """Whether duplicates in the inbox are removed."""
+    may_go_on: Callable[[], bool] = lambda: True
+    """Whether the next pieces of long videos in hand may be read."""
 
 
 class Pipeline:
@@ -121,6 +123,10 @@ class Pipeline:
         self._in_hand.wait(0 if moves else LONGEST_WAIT)
         copies = self._in_hand.copies(now)
         clips = self._in_hand.clips(self._batch_size.now, now)
+        if self._settings.may_go_on():
+            self._in_hand.read_on(self._batch_size.now)
+        else:
+            self._in_hand.release_long()
         predicting = self._device.submit(self._predict, clips) if clips else None
         self._record_copies(copies, now)
         self._claim(2 * self._batch_size.now - self._in_hand.slots - len(clips), now)

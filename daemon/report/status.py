@@ -16,6 +16,7 @@ from daemon.home.folders import Folders
 from daemon.home.left_alone import LeftAlone
 from daemon.home.links import links_in
 from daemon.home.loose_files import loose_files_in_words
+from daemon.home.pause import Pause, read_pause
 from daemon.home.unsure import UnsureRule
 from daemon.labels.classes import starter_is_outgrown
 from daemon.labels.odd_names import odd_names
@@ -123,6 +124,8 @@ class Status:
     home: Home
     running: Running | None
     """The daemon; None if it does not run."""
+    pause: Pause | None
+    """None if no person has asked for one, or if it is over."""
     settings_are_newer: bool
     """Whether vidwatch.toml was changed after the daemon started."""
     model: str | None
@@ -170,6 +173,7 @@ class Status:
 
     def to_json(self) -> dict[str, Any]:
         """One object; times in ISO 8601."""
+        closed_until = self.running.closed_until if self.running else None
         daemon = {
             "running": self.running is not None,
             "state": self.state,
@@ -177,10 +181,12 @@ class Status:
             "since": self.running.since.isoformat() if self.running else None,
             "notices": dict(self.running.notices) if self.running else {},
             "settings_are_newer": self.settings_are_newer,
+            "closed_until": closed_until.isoformat() if closed_until else None,
         }
         return {
             "home": str(self.home.root),
             "daemon": daemon,
+            "paused": self.pause.to_json() if self.pause else None,
             "model": self.model,
             "guessing": self.guessing or None,
             "optimistic": self.optimistic or None,
@@ -220,6 +226,7 @@ def read_status(home: Home, now: datetime) -> Status:
             return Status(
                 home=home,
                 running=running,
+                pause=read_pause(home.pause, now),
                 settings_are_newer=running is not None and _changed(home, running.since, now),
                 model=model,
                 model_has_run=has_run(connection, model),

@@ -7,7 +7,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from daemon.home.clock import local_time
 from daemon.home.folder import Home, Running
+from daemon.home.pause import Pause, read_pause
 from daemon.home.texts import clock, familiarity_in_words, printable, with_source
 from daemon.report.accuracy import Quality
 from daemon.report.fitting import Column, FittingTable
@@ -35,13 +37,16 @@ def render(status: Status, now: datetime) -> RenderableType:
 def render_without_database(home: Home, now: datetime) -> RenderableType:
     """What is known of a home whose database cannot be read now: the daemon and its notices."""
     grid = _grid(home)
-    _add_daemon(grid, home.running(), now)
+    running = home.running()
+    _add_daemon(grid, running, now)
+    _add_rest(grid, read_pause(home.pause, now), running)
     return _panel(grid)
 
 
 def _overview(status: Status, now: datetime) -> Panel:
     grid = _grid(status.home)
     _add_daemon(grid, status.running, now)
+    _add_rest(grid, status.pause, status.running)
     if status.settings_are_newer:
         grid.add_row("", Text("vidwatch.toml was changed since it started: restart it", "yellow"))
     _add_model(grid, status)
@@ -82,6 +87,16 @@ def _add_daemon(grid: Table, running: Running | None, now: datetime) -> None:
         grid.add_row("daemon", text)
         for subject, notice in running.notices.items():
             grid.add_row("", Text(f"{subject}: {notice}", "yellow"))
+
+
+def _add_rest(grid: Table, pause: Pause | None, running: Running | None) -> None:
+    """Why no new clip begins, and until when."""
+    if pause:
+        hint = "; 'vidwatch resume' ends it" if pause.until else ""
+        grid.add_row("paused", Text(f"{pause.in_words()}{hint}", "bold yellow"))
+    if running and running.closed_until:
+        text = f"outside of them: no new clip begins until {local_time(running.closed_until)}"
+        grid.add_row("working hours", Text(text, "yellow"))
 
 
 def _add_model(grid: Table, status: Status) -> None:
