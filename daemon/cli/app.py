@@ -20,6 +20,7 @@ import typer
 from daemon.cli import (
     classes,
     classify,
+    clean,
     groups,
     labels,
     maintenance,
@@ -41,7 +42,18 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for family in (classify, videos, models, training, labels, classes, groups, maintenance, running):
+for family in (
+    classify,
+    videos,
+    models,
+    training,
+    labels,
+    classes,
+    groups,
+    maintenance,
+    clean,
+    running,
+):
     app.add_typer(family.app)
 
 

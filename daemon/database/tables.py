@@ -35,7 +35,6 @@ from daemon.database.values import STATES as STATES
 
 metadata = MetaData(naming_convention=NAMING)
 
-
 models = Table(
     "models",
     metadata,
@@ -125,6 +124,9 @@ videos = Table(
     # The share of the picture that changes between sampled frames, from 0 to 1: near 0 if nothing
     # moves. NULL if it was not measured.
     Column("movement", Float),
+    # When it was decided that its file goes into the trash, and when it was deleted there.
+    Column("trashed_at", Utc),
+    Column("removed_at", Utc),
     CheckConstraint(one_of("state", STATES), name="state"),
     Index("ix_videos_state_id", "state", "id"),
 )
@@ -151,6 +153,7 @@ Index("ix_videos_size", videos.c.size, **_where("sha256 IS NOT NULL"))
 # Each for a few rows among millions, which are looked up often.
 for _name in ("destination", "moving_to", "error", "trouble", "held", "fingerprint"):
     Index(f"ix_videos_{_name}", videos.c.id, **_where(f"{_name} IS NOT NULL"))
+Index("ix_videos_trash", videos.c.id, **_where("trashed_at IS NOT NULL AND removed_at IS NULL"))
 # An index of the column's values: they are looked up for each row that is removed.
 Index("ix_videos_duplicate_of", videos.c.duplicate_of, **_where("duplicate_of IS NOT NULL"))
 

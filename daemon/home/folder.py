@@ -62,6 +62,11 @@ class Home:
         """Where copies of the database lie. Made with the first copy."""
         return self.root / "backups"
 
+    @property
+    def trash(self) -> Path:
+        """Where files lie before they are deleted for good. Made with the first one."""
+        return self.root / "trash"
+
     def model(self, name: str) -> Path:
         """The path of a model: in `models/` by its name, or anywhere by its path.
 

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from daemon.home.folders import Folders, below
 from daemon.home.hours import WorkingHours
 from daemon.home.left_alone import IGNORED, LeftAlone, compiled
+from daemon.home.remove_rules import RemoveRule
 from learner import files
 from learner.classes import CLASS_NAME_RULE, is_class_name
 from learner.errors import VidwatchError
@@ -109,6 +110,8 @@ class Settings(BaseSettings):
     backups_kept: Annotated[int, Field(ge=1, le=10_000)] = 7
     keep_days: Annotated[float, Field(ge=0, le=100_000)] = 0.0
     keep_videos: Annotated[int, Field(ge=0)] = 0
+    trash_days: Annotated[float, Field(ge=0, le=100_000)] = 30.0
+    remove: tuple[RemoveRule, ...] = ()
     group_pattern: Annotated[str, AfterValidator(_valid_pattern)] = GROUP_PATTERN
 
     @property
@@ -247,7 +250,7 @@ def _explained(path: Path, problem: Any) -> str:
     key = ".".join(map(str, problem["loc"]))
     where = _where(path, key)
     if problem["type"] == "extra_forbidden":
-        known = ", ".join(Settings.model_fields)
+        known = ", ".join(RemoveRule.model_fields if "." in key else Settings.model_fields)
         return f"{where} (value {problem['input']!r}) is unknown; the settings are: {known}"
     rule = problem["msg"].removeprefix("Value error, ")
     return f"{where} is {problem['input']!r}: {rule[:1].lower() + rule[1:]}"

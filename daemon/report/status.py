@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, select
+from sqlalchemy import Connection, and_, func, select
 
 from daemon.database.connection import opened
 from daemon.database.expressions import as_now, content_of_video, that_counts
@@ -24,7 +24,9 @@ from daemon.labels.queries import label_of
 from daemon.report.accuracy import Quality, quality
 from daemon.report.long_in_hand import LongInHand, long_in_hand
 from daemon.report.model_in_use import entry_of, fallback, first_model, has_run, unsure_rule_of
+from daemon.report.problems import Problem, problems
 from daemon.report.training import TrainingStatus, read_forecast, read_training
+from daemon.report.trash import TrashContent, removed_in_words, trash_content
 from daemon.report.waits import Wait, waits
 from daemon.training.decisions import Decisions
 from learner.catalogue import model_name
@@ -57,6 +59,8 @@ class RecentVideo:
     """The first video with the same content, whose prediction this is; None if it is its own."""
     dropped: bool
     """Whether its file was removed, since another one has the same content."""
+    removed: str | None
+    """"trash" if its file lies there, "deleted" if it was deleted from there; None else."""
     at: datetime
     """When the video was finished."""
     model: str
@@ -93,6 +97,7 @@ class RecentVideo:
             "corrected": self.is_corrected,
             "duplicate_of": self.duplicate_of,
             "dropped": self.dropped,
+            "removed": self.removed,
             "at": self.at.isoformat(),
             "model": self.model,
             "starter": self.starter,
@@ -104,17 +109,6 @@ class RecentVideo:
             "stream": self.stream,
             "colours": self.colours,
         }
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A video that failed, or is in temporary trouble."""
-
-    id: int
-    name: str
-    source: str | None
-    """The folder of the inbox that it came from; None if it lay in the inbox itself."""
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -146,6 +140,7 @@ class Status:
     """The number of videos in each state, and `in_hand`: those claimed or not moved yet."""
     long_in_hand: list[LongInHand]
     duplicates: int
+    trash: TrashContent
     clips_a_minute: float
     """How many were filed, on average over `RATE_WINDOW`."""
     quality: Quality
@@ -195,6 +190,7 @@ class Status:
             **self.counts,
             "long_in_hand": [asdict(video) for video in self.long_in_hand],
             "duplicates": self.duplicates,
+            "trash": asdict(self.trash),
             "clips_a_minute": self.clips_a_minute,
             **self.quality.to_json(),
             "training": asdict(self.training),
@@ -237,6 +233,7 @@ def read_status(home: Home, now: datetime) -> Status:
                 counts=counts(connection),
                 long_in_hand=long_in_hand(connection, SHOWN),
                 duplicates=_duplicates(connection),
+                trash=trash_content(connection, home),
                 clips_a_minute=_clips_a_minute(connection, now),
                 quality=quality(connection, Folders(home.root), model, now),
                 training=read_training(connection, forecast),
@@ -244,8 +241,8 @@ def read_status(home: Home, now: datetime) -> Status:
                 links=links_in(home.root),
                 loose_files=loose_files_in_words(home.root, partial(_left_alone, home)),
                 recent=_recent(connection),
-                failed=_problems(connection, videos.c.error),
-                troubled=_problems(connection, videos.c.trouble),
+                failed=problems(connection, videos.c.error, SHOWN),
+                troubled=problems(connection, videos.c.trouble, SHOWN),
                 waits=waits(connection, SHOWN),
             )
 
@@ -326,6 +323,7 @@ def _recent(connection: Connection) -> list[RecentVideo]:
             is_corrected=label not in (None, row["predicted"]),
             duplicate_of=row[videos.c.duplicate_of],
             dropped=row[videos.c.dropped_at] is not None,
+            removed=removed_in_words(connection, row),
             at=row[videos.c.finished_at],
             model=row["model"],
             starter=is_outgrown and row["model"] == "starter",
@@ -339,11 +337,3 @@ def _recent(connection: Connection) -> list[RecentVideo]:
         )
         found.append(video)
     return found
-
-
-def _problems(connection: Connection, reason: ColumnElement[Any]) -> list[Problem]:
-    """The newest videos that have something in the column `reason`."""
-    columns = (videos.c.id, videos.c.name, videos.c.source)
-    query = select(*columns, reason.label("reason")).where(reason.is_not(None))
-    rows = connection.execute(query.order_by(videos.c.id.desc()).limit(SHOWN))
-    return [Problem(*row) for row in rows]

@@ -10,10 +10,12 @@ from rich.text import Text
 from daemon.home.clock import local_time
 from daemon.home.folder import Home, Running
 from daemon.home.pause import Pause, read_pause
+from daemon.home.space import GIGABYTE
 from daemon.home.texts import clock, familiarity_in_words, printable, with_source
 from daemon.report.accuracy import Quality
 from daemon.report.fitting import Column, FittingTable
-from daemon.report.status import SHOWN, Problem, RecentVideo, Status
+from daemon.report.problems import Problem
+from daemon.report.status import SHOWN, RecentVideo, Status
 from daemon.report.training import TrainingStatus
 from daemon.report.waits import Wait
 from learner.texts import counted, share_in_words
@@ -128,6 +130,9 @@ def _add_counts(grid: Table, status: Status) -> None:
         grid.add_row("", Text(f"{printable(name)}: {done}", "dim"))
     duplicates = f", {status.duplicates} of them duplicates" if status.duplicates else ""
     grid.add_row("filed", f"{count['filed']}{duplicates}")
+    if status.trash.files:
+        size = f"{status.trash.bytes / GIGABYTE:.1f} GB"
+        grid.add_row("in the trash", f"{counted(status.trash.files, 'file')}, {size}")
     grid.add_row("failed", Text(str(count["failed"]), "red" if count["failed"] else ""))
     grid.add_row("clips a minute", f"{status.clips_a_minute:.1f} over the last 5 minutes")
 
@@ -215,6 +220,8 @@ def _remarks(video: RecentVideo, now: datetime) -> str:
         remarks.append(f"as video {video.duplicate_of}")
     if video.dropped:
         remarks.append("dropped")
+    if video.removed:
+        remarks.append("in the trash" if video.removed == "trash" else "deleted")
     if video.unsure:
         remarks.append("unsure")
     if strange := familiarity_in_words(video.familiarity):
