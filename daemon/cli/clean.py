@@ -14,7 +14,7 @@ from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.space import GIGABYTE
 from daemon.home.texts import printable
-from learner.errors import VidwatchError
+from learner.errors import PassingError, VidwatchError
 from learner.texts import counted
 
 if TYPE_CHECKING:
@@ -75,7 +75,9 @@ def _clean(home: Home, engine: "Engine", loaded: "Settings", n: int, *, is_quiet
     from daemon.cli import progress
     from daemon.database.queue import Queue
 
-    if n and home.running() is None:
+    if not n:
+        return
+    try:
         with home.lock(), progress.working("moving files"):
             queue = Queue(engine, "clean")
             is_there = home.why_no_inbox() is None
@@ -83,8 +85,11 @@ def _clean(home: Home, engine: "Engine", loaded: "Settings", n: int, *, is_quiet
             filing = Filing(queue, folders, lambda: is_there, lambda: None, drop_duplicates=False)
             while moves := queue.moves(now()):
                 filing.file(moves, now())
-    elif n and not is_quiet:
-        print("the daemon moves them now")
+    except PassingError:
+        if home.running() is None:
+            raise
+        if not is_quiet:
+            print("the daemon moves them now")
 
 
 def _print_plan(going: "Sequence[Going]", deleted: "Sequence[Trashed]", loaded: "Settings") -> None:

@@ -1,6 +1,7 @@
 """Deletes a file for good, and never another one that somebody has put in its place."""
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 
 from daemon.home.doors import Doors
@@ -8,11 +9,14 @@ from daemon.home.identity import Identity
 from learner.folders import new_name
 
 
-def delete_file(doors: Doors, path: bytes, identity: Identity) -> bool:
+def delete_file(
+    doors: Doors, path: bytes, identity: Identity, besides: Iterable[bytes] = ()
+) -> bool:
     """Delete the file with this identity at `path`; False if it is not there.
 
     It first gets a hidden name, which nobody else knows, and is looked at once more under it. If
-    that was begun before a crash, it is completed.
+    that was begun before a crash, it is completed. The files `besides` are deleted before it, so
+    that they go, too, if this is ended in between; one that cannot be deleted stays.
 
     Raises:
         OSError: it cannot be deleted now.
@@ -29,6 +33,9 @@ def delete_file(doors: Doors, path: bytes, identity: Identity) -> bool:
     is_deleted = False
     for name in hidden:
         if is_file(doors, name, identity):
+            for other in besides:
+                with suppress(OSError):
+                    doors.remove(other)
             doors.remove(name)
             is_deleted = True
         else:

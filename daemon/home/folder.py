@@ -63,6 +63,11 @@ class Home:
         return self.root / "backups"
 
     @property
+    def logs(self) -> Path:
+        """Where the daemon writes its log. Made with the first line."""
+        return self.root / "logs"
+
+    @property
     def trash(self) -> Path:
         """Where files lie before they are deleted for good. Made with the first one."""
         return self.root / "trash"

@@ -197,11 +197,8 @@ class Cleaning:
     def _delete(self, video: Trashed) -> bool:
         """Delete a file with its sidecars; False if it was not there any more."""
         sidecars = self._sidecars.beside(video.path)
-        if not delete_file(self._doors, video.path, video.identity):
+        if not delete_file(self._doors, video.path, video.identity, sidecars):
             return False
-        for path in sidecars:
-            with suppress(OSError):
-                self._doors.remove(path)
         log.info("%s: deleted from the trash (id=%d)", shown(video.path), video.id)
         return True
 
