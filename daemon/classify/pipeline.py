@@ -5,10 +5,12 @@ Knows neither how files are found nor any model.
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from daemon.classify.batch_size import BatchSize
 from daemon.classify.filing import Filing
@@ -26,8 +28,9 @@ from daemon.database.records import (
     WindowPrediction,
 )
 from daemon.database.windows import Windows
-from daemon.home.folders import Folders
-from daemon.home.identity import is_there
+from daemon.home.folders import Folders, Found
+from daemon.home.identity import identify, is_there
+from daemon.home.sources import is_reachable
 from daemon.home.texts import shown
 from learner.cutting import Window
 from learner.errors import VidwatchError
@@ -62,6 +65,8 @@ class PipelineSettings:
     """Whether duplicates in the inbox are removed."""
     may_go_on: Callable[[], bool] = lambda: True
     """Whether the next pieces of long videos in hand may be read."""
+    model: str | None = None
+    """The model whose videos are taken: one that sources have alone. None: the champion."""
 
 
 class Pipeline:
@@ -123,10 +128,7 @@ class Pipeline:
         self._in_hand.wait(0 if moves else LONGEST_WAIT)
         copies = self._in_hand.copies(now)
         clips = self._in_hand.clips(self._batch_size.now, now)
-        if self._settings.may_go_on():
-            self._in_hand.read_on(self._batch_size.now)
-        else:
-            self._in_hand.release_long()
+        self._in_hand.go_on(self._batch_size.now, may_read=self._settings.may_go_on())
         predicting = self._device.submit(self._predict, clips) if clips else None
         self._record_copies(copies, now)
         self._claim(2 * self._batch_size.now - self._in_hand.slots - len(clips), now)
@@ -157,20 +159,41 @@ class Pipeline:
 
         What the device may still be working on is predicted again, too.
         """
-        self._in_hand.forget()
+        self.forget()
         self._must_recover = True
+
+    def forget(self) -> None:
+        """Drop all work, without a change in the queue."""
+        self._in_hand.forget()
 
     def settle_missing(self, now: datetime) -> None:
         """Give up the files that stayed away for their whole grace, while the inbox was there."""
-        for video_id, path in self._queue.missing(now, self._settings.grace):
-            if self._settings.inbox_is_there() and not is_there(path):
+        for row in self._queue.missing(now, self._settings.grace):
+            if row["on_filed"] == "leave" and self._is_found_again(row, now):
+                continue
+            if self._may_be_known(row) and not is_there(row["path"]):
                 reason = "vanished before it could be read"
-                log.warning("%s: %s (id=%d)", shown(path), reason, video_id)
-                self._queue.give_up(video_id, reason, now)
+                log.warning("%s: %s (id=%d)", shown(row["path"]), reason, row["id"])
+                self._queue.give_up(row["id"], reason, now)
+
+    def _is_found_again(self, row: Mapping[Any, Any], now: datetime) -> bool:
+        """Whether the file of an archive, which nobody watches, is there and was queued again."""
+        with suppress(OSError):
+            if identity := identify(row["path"]):
+                names = ("group", "source", "origin", "on_filed")
+                found = Found(row["path"], identity, **{name: row[name] for name in names})
+                return self._queue.enqueue([found], now, background=row["background"]) > 0
+        return False
+
+    def _may_be_known(self, row: Mapping[Any, Any]) -> bool:
+        """Whether the folder that a video came from is there: else nobody knows what is in it."""
+        if row["origin"] is None:
+            return self._settings.inbox_is_there()
+        return is_reachable(row["origin"], row["on_filed"])
 
     def _claim(self, free_slots: int, now: datetime) -> None:
         if free_slots > 0 and self._settings.may_begin():
-            self._in_hand.begin(self._queue.claim(free_slots, now), now)
+            self._in_hand.begin(self._queue.claim(free_slots, now, self._settings.model), now)
 
     def _record_copies(self, copies: Sequence[Copy], now: datetime) -> None:
         if not copies:
@@ -192,7 +215,7 @@ class Pipeline:
         try:
             for (video, _), result in zip(clips, predicting.result(), strict=True):
                 if isinstance(result, VidwatchError):
-                    self._in_hand.fail(video, str(result))
+                    self._in_hand.fail(video, str(result), now)
                 elif isinstance(result, WindowPrediction):
                     windows.append(result)
                 else:
@@ -214,15 +237,15 @@ class Pipeline:
             model_id = self._predictor.model_id
             windows = self._windows.complete(one.video.id, model_id)
             if model_id not in windows:
-                self._in_hand.fail(one.video, "damaged: no frame of it can be decoded")
+                self._in_hand.fail(one.video, "damaged: no frame of it can be decoded", now)
                 continue
             share = one.read_share(windows[model_id])
             if share < (least := self._predictor.min_read_share):
                 reason = f"damaged: {share:.0%} of it can be read, and {least:.0%} is the least"
-                self._in_hand.fail(one.video, reason)
+                self._in_hand.fail(one.video, reason, now)
                 continue
-            outcome = self._predictor.join(windows, model_id)
-            predicted.append(_long_prediction(one, windows[model_id], outcome, model_id))
+            joined = self._predictor.join(windows, model_id)
+            predicted.append(_long_prediction(one, windows[model_id], joined, model_id))
         self._record_videos(predicted, now)
 
     def _record_videos(self, predicted: Sequence[VideoPrediction], now: datetime) -> None:
@@ -239,11 +262,8 @@ class Pipeline:
         """The first videos of these contents whose files are gone."""
         arrived = {found.path for found in predicted}
         firsts = self._contents.firsts(found.sha256 for found in predicted)
-        progress = self._settings.progress
-        folders = self._folders
-        return [
-            first for first in firsts.values() if not first.is_there(folders, arrived, progress)
-        ]
+        around = (self._folders, arrived, self._settings.progress)
+        return [first for first in firsts.values() if not first.is_there(*around)]
 
     def _predict(self, clips: list[tuple[Claimed, Clip]]) -> list[Predicted | VidwatchError]:
         """The predictions in order; for a clip that the model refuses, why."""

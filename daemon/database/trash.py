@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 from daemon.database.expressions import as_now, content_of_video, lies_below, that_counts
-from daemon.database.files import RESTING, rests_here
+from daemon.database.files import rests_here
 from daemon.database.tables import home, labels, part_labels, predictions, videos, windows
 from daemon.home.folders import Folders
 from daemon.home.identity import Identity
@@ -149,7 +149,8 @@ class Trash:
                 # Neither by the index of states nor in the order of another one: nearly all rows
                 # would be read.
                 videos.c.state.concat("") == "filed",
-                *(videos.c[name].is_(None) for name in RESTING if name != "state"),
+                *(videos.c[name].is_(None) for name in ("destination", "moving_to", "dropped_at")),
+                videos.c.on_filed.is_distinct_from("leave"),
                 not_(videos.c.sampled),
                 not_(first.c.sampled),
                 not_(_is_labelled()),
