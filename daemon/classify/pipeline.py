@@ -244,8 +244,8 @@ class Pipeline:
                 reason = f"damaged: {share:.0%} of it can be read, and {least:.0%} is the least"
                 self._in_hand.fail(one.video, reason, now)
                 continue
-            joined = self._predictor.join(windows, model_id)
-            predicted.append(_long_prediction(one, windows[model_id], joined, model_id))
+            outcome = self._predictor.join(windows, model_id)
+            predicted.append(_long_prediction(one, windows[model_id], outcome, model_id))
         self._record_videos(predicted, now)
 
     def _record_videos(self, predicted: Sequence[VideoPrediction], now: datetime) -> None:

@@ -87,6 +87,7 @@ class Settings(BaseSettings):
     working_hours: Annotated[tuple[str, ...], AfterValidator(_valid_hours)] = ()
     cores: Annotated[int, Field(ge=0, le=65536)] = 0
     decoders: Annotated[int, Field(ge=0, le=256)] = 0
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
     decode_seconds: Annotated[float, Field(ge=1, le=86400)] = 300.0
     decode_gigabytes: Annotated[float, Field(ge=0.25, le=1000)] = 2.0
     exact_frames: bool = False

@@ -52,7 +52,7 @@ from daemon.training.decisions import Decisions
 from daemon.training.process import names_in_use
 from daemon.training.retraining import BY_COMMAND, Retraining
 from learner.errors import PassingError
-from learner.process import keep_freed_memory
+from learner.process import keep_freed_memory, usable_cores
 
 if TYPE_CHECKING:
     from daemon.classify.champion import ChampionLoader
@@ -243,6 +243,8 @@ def build(
         schedule_care(schedule, home, settings, lock, queue, retraining, partial(_end_if, stop))
     schedule.start()
     stack.callback(schedule.stop)
+    if settings.metrics_port:
+        stack.callback(_serve_metrics(home, settings, lock, loader.champion.device))
     lock.starts(is_starting=False)
     notifier.ready()
     stack.callback(notifier.stopping)
@@ -297,6 +299,16 @@ def _pipeline_settings(
         progress=progress,
         drop_duplicates=settings.duplicates == "drop",
     )
+
+
+def _serve_metrics(
+    home: Home, settings: Settings, lock: Lock, device: object
+) -> Callable[[], None]:
+    from daemon.report.metrics import Worker
+    from daemon.service.metrics import serve_metrics
+
+    worker = Worker(str(device), settings.decoders or usable_cores(), lock.running.since)
+    return serve_metrics(home, settings.metrics_port, worker, partial(lock.note, "metrics"))
 
 
 def _go_on(stop: Stop, monitor: LoopMonitor) -> None:
