@@ -180,7 +180,7 @@ class Pipeline:
         """Whether the file of an archive, which nobody watches, is there and was queued again."""
         with suppress(OSError):
             if identity := identify(row["path"]):
-                names = ("group", "source", "origin", "on_filed")
+                names = ("group", "source", "origin", "on_filed", "own_model")
                 found = Found(row["path"], identity, **{name: row[name] for name in names})
                 return self._queue.enqueue([found], now, background=row["background"]) > 0
         return False

@@ -22,7 +22,7 @@ def oldest_due(connection: Connection, limit: int, now: datetime, model: str | N
     """
     # Written out, so that SQLite uses the index of those that are not in the background.
     queued = videos.c.state == literal_column("'queued'")
-    by_it = videos.c.model.is_(None) if model is None else videos.c.model == model
+    by_it = videos.c.own_model.is_(None) if model is None else videos.c.own_model == model
     due = select(videos).where(queued, by_it, is_due(now)).order_by(videos.c.id)
     rows = list(connection.execute(due.where(~videos.c.background).limit(limit)))
     if len(rows) < limit:

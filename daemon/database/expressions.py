@@ -30,7 +30,7 @@ def is_for_champion(video_id: ColumnElement[int]) -> ColumnElement[bool]:
     Videos of a source with a model of its own are not for it.
     """
     video = videos.alias()
-    has_own = and_(video.c.id == video_id, video.c.model.is_not(None))
+    has_own = and_(video.c.id == video_id, video.c.own_model.is_not(None))
     return not_(select(video.c.id).where(has_own).exists())
 
 

@@ -115,10 +115,10 @@ class Queue:
 
         `models` are those that sources have for themselves now.
         """
-        is_other = and_(videos.c.model.is_not(None), videos.c.model.not_in(list(models)))
+        is_other = and_(videos.c.own_model.is_not(None), videos.c.own_model.not_in(list(models)))
         these = update(videos).where(videos.c.finished_at.is_(None), is_other)
         with self._begin() as connection:
-            connection.execute(these.values(model=None))
+            connection.execute(these.values(own_model=None))
 
     def renew_leases(self, now: datetime) -> None:
         """Note that what is in hand is still being worked on."""

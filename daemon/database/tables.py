@@ -132,7 +132,7 @@ videos = Table(
     # Where it was copied or linked from: that file is still there. NULL if it was not.
     Column("left_at", LargeBinary),
     # The model that its source has for itself. NULL: the champion predicts it.
-    Column("model", Text),
+    Column("own_model", Text),
     # Whether it waits as long as others do, as the files of an archive.
     Column("background", Boolean, nullable=False, server_default="0"),
     # When it was decided that its file goes into the trash, and when it was deleted there.

@@ -31,6 +31,7 @@ from daemon.home.clock import now
 from daemon.home.folder import Home, Lock
 from daemon.home.hours import WorkingHours
 from daemon.home.settings import Settings
+from daemon.home.sources import require_apart
 from daemon.home.space import GIGABYTE, Space
 from daemon.inbox.watcher import Watcher
 from daemon.labels.groups import follow_setting
@@ -195,6 +196,7 @@ def build(
         VidwatchError: the model or the database cannot be used.
         StoppedError: it was told to stop.
     """
+    require_apart(home.root, settings.source)
     notifier = Notifier.from_environment()
     monitor = LoopMonitor(notifier, SILENCE, time.monotonic())
     lock_watch = LockWatch(home.database, lock.note)

@@ -20,6 +20,7 @@ from daemon.home.folders import Folders
 from daemon.home.settings import Settings
 from daemon.home.sources import OnFiled, Source
 from daemon.labels.labels import Labels
+from daemon.maintenance.sources import check_sources
 from daemon.service.adding import Added, Adding, archives
 from learner.errors import VidwatchError
 from learner.groups import GROUP_PATTERN, compile_pattern
@@ -394,3 +395,28 @@ def test_a_link_in_a_source_does_not_lead_us_to_move_another_file(lab: Lab) -> N
         lab.pipeline.step(lab.tick())
     assert (lab.outside / "elsewhere/a.avi").is_file()
     assert lab.files() == set()
+
+
+def test_doctor_names_what_is_wrong_with_sources(lab: Lab) -> None:
+    def problems(*tables: dict[str, object], **more: object) -> list[str]:
+        settings = Settings.model_validate({"source": list(tables), **more})
+        return [line.text for line in check_sources(lab.home, settings) if line.state == "problem"]
+
+    barn = {"name": "barn", "folder": str(lab.outside)}
+    assert problems(barn) == []
+    (away,) = problems({"name": "old", "folder": "/nowhere/old", "in_place": True})
+    assert "'old' cannot be read (No such file or directory): mount it" in away
+    (model,) = problems({**barn, "model": "owls"})
+    assert "'barn'" in model
+    assert "vidwatch models" in model
+    (lab.root.parent / "link").symlink_to(lab.outside)
+    overlap = problems(barn, {"name": "again", "folder": str(lab.root.parent / "link")})
+    assert ["overlap" in line for line in overlap] == [True]
+
+
+def test_doctor_says_that_a_link_cannot_reach_another_disk(lab: Lab, mount: Mount) -> None:
+    mount(lab.outside / "disk")
+    source = {"name": "barn", "folder": str(lab.outside / "disk")}
+    settings = Settings.model_validate({"source": [source], "on_filed": "hardlink"})
+    (line,) = check_sources(lab.home, settings)
+    assert "are on two disks" in line.text

@@ -203,6 +203,26 @@ def test_a_file_that_is_not_the_one_of_its_row_stays(full: Full) -> None:
     assert (inside.is_symlink(), elsewhere.read_text()) == (True, "b.mp4")
 
 
+def test_of_files_that_stay_where_they_are_only_the_copies_go(full: Full) -> None:
+    archive = full.root.parent / "archive"
+    archive.mkdir()
+    for name, on_filed in (("left", "leave"), ("copied", "copy"), ("linked", "hardlink")):
+        path = archive / f"{name}.mp4"
+        path.write_text(name)
+        file = full.found(path)._replace(on_filed=on_filed, origin=bytes(archive))
+        assert full.queue.enqueue([file], full.now) == 1
+    full.predict(full.model_prediction("Biking"))
+    full.move()
+    before = {path.name: path.read_text() for path in archive.iterdir()}
+    assert len(before) == 3
+    full.now = LATER
+    assert full.clean(AFTER_30_DAYS) == ["trash/Biking/copied.mp4", "trash/Biking/linked.mp4"]
+    full.now += 100 * DAY
+    assert full.clean(trash_days=1) == []
+    assert {path.name: path.read_text() for path in archive.iterdir()} == before
+    assert [bool(full.row(video)["removed_at"]) for video in (1, 2, 3)] == [False, True, True]
+
+
 def test_the_oldest_go_if_the_files_take_too_much_space(full: Full) -> None:
     for number in range(5):
         full.clip(f"{number}.mp4", content=f"{number}" * 100)
