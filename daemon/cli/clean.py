@@ -12,7 +12,6 @@ import typer
 from daemon.cli.shared import Json, console, database
 from daemon.home.clock import now
 from daemon.home.folder import Home
-from daemon.home.space import GIGABYTE
 from daemon.home.texts import printable
 from learner.errors import PassingError, VidwatchError
 from learner.texts import counted
@@ -93,6 +92,8 @@ def _clean(home: Home, engine: "Engine", loaded: "Settings", n: int, *, is_quiet
 
 
 def _print_plan(going: "Sequence[Going]", deleted: "Sequence[Trashed]", loaded: "Settings") -> None:
+    from rich.filesize import decimal
+
     from daemon.report.fitting import Column, FittingTable
 
     if not loaded.remove:
@@ -103,7 +104,7 @@ def _print_plan(going: "Sequence[Going]", deleted: "Sequence[Trashed]", loaded: 
         columns = (
             Column("class", "bold"),
             Column("files", justify="right"),
-            Column("GB", justify="right"),
+            Column("size", justify="right"),
             Column("filed first", justify="right"),
             Column("why", wraps=True),
         )
@@ -112,14 +113,14 @@ def _print_plan(going: "Sequence[Going]", deleted: "Sequence[Trashed]", loaded: 
         for one in going:
             groups.setdefault((one.video.class_name, one.why), []).append(one)
         for (name, why), files in groups.items():
-            gigabytes = sum(one.video.size for one in files) / GIGABYTE
+            size = decimal(sum(one.video.size for one in files))
             first = f"{files[0].video.filed_at.astimezone():%Y-%m-%d}"
-            table.add_row(name, str(len(files)), f"{gigabytes:.3f}", first, why)
+            table.add_row(name, str(len(files)), size, first, why)
         console().print(table)
     if deleted:
-        gigabytes = sum(video.identity.size for video in deleted) / GIGABYTE
+        size = decimal(sum(video.identity.size for video in deleted))
         why = f"in the trash for more than {loaded.trash_days:g} days"
-        print(f"deleted for good, {why}: {counted(len(deleted), 'file')}, {gigabytes:.3f} GB")
+        print(f"deleted for good, {why}: {counted(len(deleted), 'file')}, {size}")
 
 
 def _to_json(

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from rich.console import Group, RenderableType
+from rich.filesize import decimal
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -10,7 +11,6 @@ from rich.text import Text
 from daemon.home.clock import local_time
 from daemon.home.folder import Home, Running
 from daemon.home.pause import Pause, read_pause
-from daemon.home.space import GIGABYTE
 from daemon.home.texts import clock, familiarity_in_words, printable, with_source
 from daemon.report.accuracy import Quality
 from daemon.report.fitting import Column, FittingTable
@@ -131,8 +131,8 @@ def _add_counts(grid: Table, status: Status) -> None:
     duplicates = f", {status.duplicates} of them duplicates" if status.duplicates else ""
     grid.add_row("filed", f"{count['filed']}{duplicates}")
     if status.trash.files:
-        size = f"{status.trash.bytes / GIGABYTE:.1f} GB"
-        grid.add_row("in the trash", f"{counted(status.trash.files, 'file')}, {size}")
+        files = counted(status.trash.files, "file")
+        grid.add_row("in the trash", f"{files}, {decimal(status.trash.bytes)}")
     grid.add_row("failed", Text(str(count["failed"]), "red" if count["failed"] else ""))
     grid.add_row("clips a minute", f"{status.clips_a_minute:.1f} over the last 5 minutes")
 

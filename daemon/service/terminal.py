@@ -19,8 +19,10 @@ from rich.logging import RichHandler
 from rich.text import Text
 
 from daemon.database.queue import Queue
+from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.logs import LogFile, note_unit, own_unit
+from daemon.home.pause import read_pause
 from daemon.report.status import counts
 from daemon.service.systemd import Notifier
 from learner.errors import VidwatchError
@@ -59,7 +61,7 @@ def _printed(home: Home) -> Iterator[Show]:
         with _live_line(home) as show:
             yield show
     else:
-        yield _log_lines()
+        yield _log_lines(home)
 
 
 @contextmanager
@@ -88,7 +90,7 @@ def _kept(home: Home) -> Iterator[None]:
         raise
 
 
-def _log_lines() -> Show:
+def _log_lines(home: Home) -> Show:
     """Set up the log for a file, a pipe or the journal."""
     handler = logging.StreamHandler()
     plain = logging.Formatter(f"%(asctime)s {LINE}")
@@ -97,7 +99,7 @@ def _log_lines() -> Show:
     notifier = Notifier.from_environment()
     if not notifier.address:
         return lambda queue: None
-    return _at_most_every(INTERVAL_OF_SYSTEMD, lambda count: notifier.status(_summary(count)))
+    return _at_most_every(INTERVAL_OF_SYSTEMD, lambda count: notifier.status(_summary(home, count)))
 
 
 @contextmanager
@@ -169,10 +171,11 @@ def _at_most_every(seconds: float, show: Callable[[dict[str, int]], None]) -> Sh
 
 def _line(home: Home, count: dict[str, int]) -> Text:
     style = "bold green" if count["in_hand"] else "green"
-    state = f"{home.inbox}  {_summary(count)}"
+    state = f"{home.inbox}  {_summary(home, count)}"
     return Text.assemble(("● ", style), state, ("   Ctrl-C ends it", "dim"))
 
 
-def _summary(count: dict[str, int]) -> str:
+def _summary(home: Home, count: dict[str, int]) -> str:
+    paused = "paused  " if read_pause(home.pause, now()) else ""
     waiting = f"{count['queued']} queued  {count['in_hand']} in hand"
-    return f"{waiting}  {count['filed']} filed  {count['failed']} failed"
+    return f"{paused}{waiting}  {count['filed']} filed  {count['failed']} failed"
