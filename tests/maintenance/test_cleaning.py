@@ -1,7 +1,10 @@
 """Which files go into the trash, which never do, and how they come back: real files and rows."""
 
+import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
@@ -26,6 +29,7 @@ from daemon.report.one_video import read_video
 from daemon.report.status import read_status
 from learner.errors import VidwatchError
 
+VIDWATCH = Path(sys.executable).with_name("vidwatch")
 DAY = timedelta(days=1)
 LATER = START + 40 * DAY
 AFTER_30_DAYS = {"classes": ["Biking"], "after_days": 30}
@@ -445,3 +449,25 @@ def test_the_query_reads_only_the_rows_of_the_classes(full: Full) -> None:
     assert [
         step for step in of_videos if "ix_videos_path" not in step and "PRIMARY" not in step
     ] == []
+
+
+def test_the_command_says_what_would_go_and_why_and_then_does_it(full: Full) -> None:
+    full.clip("a.mp4")
+    with full.home.settings.open("a") as settings:
+        settings.write('[[remove]]\nclasses = ["Biking"]\nafter_days = 1\n')
+
+    def clean(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [VIDWATCH, "--home", str(full.root), "clean", *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    planned = json.loads(clean("--dry-run", "--json").stdout)
+    assert planned["done"] is False
+    (going,) = planned["to_trash"]
+    assert (going["id"], going["class"], going["bytes"]) == (1, "Biking", 5)
+    assert going["why"] == "filed more than 1 days ago"
+    assert "filed more than 1 days ago" in clean("--dry-run").stdout
+    assert full.trash() == []
+    done = clean()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert full.trash() == ["trash/Biking/a.mp4"]
+    assert "no file is to go into the trash" in clean().stdout
