@@ -17,6 +17,7 @@ M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
 M_ARENA_MAX = -8
 
+GROUPS = Path("/sys/fs/cgroup")
 KEPT = 24 << 20  # bytes
 
 
@@ -58,9 +59,27 @@ def limit_cores(most: int) -> None:
 def usable_cores() -> int:
     """How many processor cores this process may use: not those that a limit keeps from it.
 
-    Such are `limit_cores`, `taskset` and the limits of a container.
+    Such are `limit_cores`, `taskset`, and the limit of a container or of a service's CPUQuota.
     """
-    from joblib import cpu_count
+    allowed = len(os.sched_getaffinity(0))
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            if line.startswith("0::/"):
+                return min(allowed, cores_of_group(GROUPS, line.removeprefix("0::/")) or allowed)
+    return allowed
 
-    count: int = cpu_count()
-    return count
+
+def cores_of_group(groups: Path, own: str) -> int | None:
+    """How many cores' time a control group (version 2) gives, rounded up; None: no limit.
+
+    Args:
+        groups: Where the groups are.
+        own: The path of the group there; a group above it may give less.
+    """
+    limits = []
+    for folder in (groups / own, *(groups / own).parents):
+        if folder.is_relative_to(groups):
+            with contextlib.suppress(OSError, ValueError):  # none: "max 100000"
+                quota, period = map(int, (folder / "cpu.max").read_text().split())
+                limits.append(max(1, -(-quota // period)))
+    return min(limits, default=None)

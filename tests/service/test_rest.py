@@ -17,6 +17,7 @@ from installed import daemon as daemon
 from daemon.home.hours import WorkingHours
 from daemon.home.pause import Pause, end_pause, write_pause
 from daemon.service.rest import Rest
+from learner.process import cores_of_group
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)  # a Monday
 
@@ -141,6 +142,18 @@ def test_the_cores_that_may_be_used_are_those_of_the_limit_with_all_children() -
 def test_a_limit_from_outside_counts_and_is_never_widened() -> None:
     one = str(min(os.sched_getaffinity(0)))
     assert cores(64, "taskset", "-c", one)[0] == 1
+
+
+def test_the_time_that_a_container_or_a_service_gets_counts_as_cores(tmp_path: Path) -> None:
+    own = tmp_path / "system.slice/vidwatch.service"
+    own.mkdir(parents=True)
+    assert cores_of_group(tmp_path, "system.slice/vidwatch.service") is None
+    (own / "cpu.max").write_text("max 100000\n")
+    assert cores_of_group(tmp_path, "system.slice/vidwatch.service") is None
+    (own / "cpu.max").write_text("250000 100000\n")
+    assert cores_of_group(tmp_path, "system.slice/vidwatch.service") == 3
+    (own.parent / "cpu.max").write_text("5000 100000\n")
+    assert cores_of_group(tmp_path, "system.slice/vidwatch.service") == 1
 
 
 @pytest.mark.slow
