@@ -21,8 +21,10 @@ from pydantic_settings import (
 
 from daemon.home import receivers
 from daemon.home.folders import Folders, below
+from daemon.home.hours import WorkingHours
 from daemon.home.left_alone import IGNORED, LeftAlone, compiled
 from daemon.home.receivers import CommandLine, Mqtt, Notify, Webhook
+from daemon.home.remove_rules import RemoveRule
 from daemon.home.sources import Source, SourceTable, why_not
 from learner import files
 from learner.classes import CLASS_NAME_RULE, is_class_name
@@ -64,6 +66,11 @@ def _window_plan(text: str) -> WindowPlan | None:
     return None if text in ("off", "") else WindowPlan.parse(text)
 
 
+def _valid_hours(entries: tuple[str, ...]) -> tuple[str, ...]:
+    WorkingHours.parse(entries)
+    return entries
+
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -84,7 +91,10 @@ class Settings(BaseSettings):
     empty_folder_minutes: Annotated[float, Field(ge=0, le=1_000_000)] = 0.0
     min_free_gigabytes: Annotated[float, Field(ge=0, le=1_000_000)] = 1.0
     duplicates: Literal["keep", "drop", "leave"] = "keep"
+    working_hours: Annotated[tuple[str, ...], AfterValidator(_valid_hours)] = ()
+    cores: Annotated[int, Field(ge=0, le=65536)] = 0
     decoders: Annotated[int, Field(ge=0, le=256)] = 0
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
     decode_seconds: Annotated[float, Field(ge=1, le=86400)] = 300.0
     decode_gigabytes: Annotated[float, Field(ge=0.25, le=1000)] = 2.0
     exact_frames: bool = False
@@ -110,6 +120,8 @@ class Settings(BaseSettings):
     backups_kept: Annotated[int, Field(ge=1, le=10_000)] = 7
     keep_days: Annotated[float, Field(ge=0, le=100_000)] = 0.0
     keep_videos: Annotated[int, Field(ge=0)] = 0
+    trash_days: Annotated[float, Field(ge=0, le=100_000)] = 30.0
+    remove: tuple[RemoveRule, ...] = ()
     group_pattern: Annotated[str, AfterValidator(_valid_pattern)] = GROUP_PATTERN
     on_classified: CommandLine = ""
     on_failed: CommandLine = ""

@@ -10,6 +10,7 @@ from daemon.home.settings import Settings
 from daemon.maintenance.finding import Line
 
 UNITS = Path("/etc/systemd/system")
+LOOPBACK_ALONE = "metrics.conf"  # it lets in, and reaches nobody
 DROP_IN = "vidwatch.service.d/network.conf"
 
 
@@ -24,7 +25,9 @@ def check_network(home: Home, loaded: Settings, units: Path = UNITS) -> Iterator
     if not _is_of_service(home, units):
         return
     names = [name for name, receiver in loaded.receivers.items() if needs_network(receiver)]
-    may_reach = any("PrivateNetwork=no" in text for text in _drop_ins(units))
+    texts = _drop_ins(units)
+    texts.pop(LOOPBACK_ALONE, None)
+    may_reach = any("PrivateNetwork=no" in text for text in texts.values())
     drop_in = units / DROP_IN
     if names and not may_reach:
         problem = f"the service has no network, which {', '.join(names)} needs"
@@ -39,13 +42,14 @@ def check_network(home: Home, loaded: Settings, units: Path = UNITS) -> Iterator
 
 
 def _is_of_service(home: Home, units: Path) -> bool:
-    texts = [_read(units / "vidwatch.service"), *_drop_ins(units)]
+    texts = [_read(units / "vidwatch.service"), *_drop_ins(units).values()]
     homes = re.findall(r"VIDWATCH_HOME=([^\s\"]+)", "\n".join(texts))
     return str(home.root) in homes
 
 
-def _drop_ins(units: Path) -> list[str]:
-    return [_read(path) for path in sorted((units / DROP_IN).parent.glob("*.conf"))]
+def _drop_ins(units: Path) -> dict[str, str]:
+    """The texts of all drop-ins, by name."""
+    return {path.name: _read(path) for path in (units / DROP_IN).parent.glob("*.conf")}
 
 
 def _read(path: Path) -> str:

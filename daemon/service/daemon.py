@@ -29,6 +29,7 @@ from daemon.database.root import follow_home
 from daemon.database.upgrade import is_begun, upgrade
 from daemon.home.clock import now
 from daemon.home.folder import Home, Lock
+from daemon.home.hours import WorkingHours
 from daemon.home.settings import Settings
 from daemon.home.sources import require_apart
 from daemon.home.space import GIGABYTE, Space
@@ -36,6 +37,7 @@ from daemon.inbox.watcher import Watcher
 from daemon.labels.groups import follow_setting
 from daemon.notify.deliveries import Deliveries
 from daemon.service.jobs import schedule_care, schedule_work
+from daemon.service.rest import Rest
 from daemon.service.schedule import Schedule
 from daemon.service.stopping import Stop
 from daemon.service.systemd import LoopMonitor, Notifier
@@ -49,9 +51,10 @@ from daemon.service.trouble import (
 )
 from daemon.service.watchers import patience_of, watchers
 from daemon.training.decisions import Decisions
-from daemon.training.retraining import BY_COMMAND, Retraining, names_in_use
+from daemon.training.process import names_in_use
+from daemon.training.retraining import BY_COMMAND, Retraining
 from learner.errors import PassingError
-from learner.process import keep_freed_memory
+from learner.process import keep_freed_memory, usable_cores
 
 if TYPE_CHECKING:
     from daemon.classify.champion import ChampionLoader
@@ -100,6 +103,7 @@ class Daemon:
     pipeline: Pipelines
     watching: list[Watcher]
     space: Space
+    rest: Rest
     schedule: Schedule
     deliveries: Deliveries
     monitor: LoopMonitor
@@ -169,6 +173,8 @@ class Daemon:
                 if not self.space.is_enough():
                     reason = "too little space is free (min_free_gigabytes)"
                     raise PassingError(f"clips stay in the inbox: {reason}")
+                if why := self.rest.why:
+                    raise PassingError(f"clips stay in the inbox: {why}")
                 return False
             self.pipeline.settle_missing(datetime.max.replace(tzinfo=UTC))
             return True
@@ -214,7 +220,8 @@ def build(
     disks = [home.root, home.root / "classified"]
     least = settings.min_free_gigabytes * GIGABYTE
     space = Space(disks, least, partial(lock.note, "disk"))
-    how = _pipeline_settings(home, settings, space, lambda: _go_on(stop, monitor))
+    rest = Rest(home.pause, WorkingHours.parse(settings.working_hours), lock.close_until)
+    how = _pipeline_settings(home, settings, space, rest, lambda: _go_on(stop, monitor))
 
     def made(predictor: "Predictor", model: str | None = None) -> Pipeline:
         folders = settings.folders(home.root)
@@ -237,7 +244,8 @@ def build(
         stack.callback(watcher.stop)
     schedule = Schedule(lock.note)
     schedule_work(schedule, home, lock, lock_watch, queue, pipeline, loader.cache.trim)
-    retraining = Retraining(home, settings, decisions, partial(lock.note, "training"))
+    note = partial(lock.note, "training")
+    retraining = Retraining(home, settings, decisions, note, may_begin=lambda: not rest.is_on)
     stack.callback(retraining.stop)
     if not once:
         schedule_care(schedule, home, settings, lock, queue, retraining, partial(_end_if, stop))
@@ -245,6 +253,8 @@ def build(
     stack.callback(schedule.stop)
     deliveries.start()
     stack.callback(deliveries.stop)
+    if settings.metrics_port:
+        stack.callback(_serve_metrics(home, settings, lock, loader.champion.device))
     lock.starts(is_starting=False)
     notifier.ready()
     stack.callback(notifier.stopping)
@@ -257,6 +267,7 @@ def build(
         pipeline=pipeline,
         watching=watching,
         space=space,
+        rest=rest,
         schedule=schedule,
         deliveries=deliveries,
         monitor=monitor,
@@ -298,17 +309,28 @@ def _loader(
 
 
 def _pipeline_settings(
-    home: Home, settings: Settings, space: Space, progress: Callable[[], None]
+    home: Home, settings: Settings, space: Space, rest: Rest, progress: Callable[[], None]
 ) -> PipelineSettings:
     return PipelineSettings(
         batch_size=settings.batch_size,
         grace=timedelta(seconds=settings.rescan_seconds + 2 * settings.settle_seconds),
         patience=timedelta(seconds=patience_of(settings)),
         inbox_is_there=lambda: home.why_no_inbox() is None,
-        may_begin=space.is_enough,
+        may_begin=lambda: not rest.is_on and space.is_enough(),
+        may_go_on=lambda: not rest.is_on,
         progress=progress,
         drop_duplicates=settings.duplicates == "drop",
     )
+
+
+def _serve_metrics(
+    home: Home, settings: Settings, lock: Lock, device: object
+) -> Callable[[], None]:
+    from daemon.report.metrics import Worker
+    from daemon.service.metrics import serve_metrics
+
+    worker = Worker(str(device), settings.decoders or usable_cores(), lock.running.since)
+    return serve_metrics(home, settings.metrics_port, worker, partial(lock.note, "metrics"))
 
 
 def _go_on(stop: Stop, monitor: LoopMonitor) -> None:

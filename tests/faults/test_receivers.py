@@ -82,15 +82,24 @@ def listener() -> Iterator[Listener]:
     listener.close()
 
 
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    broker = Broker(tmp_path / "broker")
+    broker.start()
+    yield broker
+    broker.stop()
+
+
 @pytest.mark.slow
 def test_receivers_that_go_away_while_the_daemon_is_killed_again_and_again(
-    ordeal: Ordeal, tmp_path: Path, record_property: Callable[[str, object], None]
+    ordeal: Ordeal,
+    broker: Broker,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
 ) -> None:
     """A command, a webhook and a broker, each there at first, then away, then back."""
     rng = random.Random(20)
     command = Command(tmp_path)
-    broker = Broker(tmp_path / "broker")
-    broker.start()
     port = free_port()
     listeners = [Listener(port)]
     subscribers = [Subscriber(broker)]
@@ -144,7 +153,6 @@ def test_receivers_that_go_away_while_the_daemon_is_killed_again_and_again(
     record_property("sent again", again)
     subscribers[1].close()
     listeners[1].close()
-    broker.stop()
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

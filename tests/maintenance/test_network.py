@@ -32,7 +32,7 @@ def units(tmp_path: Path, home: Home) -> Path:
 
 def allow(units: Path) -> None:
     drop_in = units / "vidwatch.service.d/network.conf"
-    drop_in.parent.mkdir()
+    drop_in.parent.mkdir(exist_ok=True)
     drop_in.write_text((DEPLOY / "network.conf").read_text())
 
 
@@ -51,6 +51,13 @@ def test_a_service_without_the_network_that_it_needs_is_a_problem(home: Home, un
     assert "S3CRET" not in text
     allow(units)
     assert [state for state, _ in lines(home, units, WEBHOOK)] == ["ok"]
+
+
+def test_the_loopback_of_the_metrics_is_no_network(home: Home, units: Path) -> None:
+    (units / "vidwatch.service.d").mkdir()
+    (units / "vidwatch.service.d/metrics.conf").write_text((DEPLOY / "metrics.conf").read_text())
+    assert lines(home, units, "") == []
+    assert [state for state, _ in lines(home, units, WEBHOOK)] == ["problem"]
 
 
 def test_a_network_that_nothing_needs_is_named(home: Home, units: Path) -> None:

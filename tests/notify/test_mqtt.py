@@ -120,8 +120,11 @@ def test_the_broker_says_that_the_daemon_is_gone_if_it_is_killed(
     subscriber.close()
 
 
-def test_a_wrong_password_is_one_clear_line(told: ToldHome, tmp_path: Path) -> None:
+def test_a_wrong_password_is_one_clear_line(
+    told: ToldHome, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     broker = Broker(tmp_path / "closed", "vidwatch", "right-one")
+    request.addfinalizer(broker.stop)
     broker.start()
     told.put("password", "wrong-one")
     more = 'username = "vidwatch"\npassword = { file = "password" }'
@@ -136,8 +139,11 @@ def test_a_wrong_password_is_one_clear_line(told: ToldHome, tmp_path: Path) -> N
     broker.stop()
 
 
-def test_a_broker_with_tls_is_known_by_its_certificate(told: ToldHome, tmp_path: Path) -> None:
+def test_a_broker_with_tls_is_known_by_its_certificate(
+    told: ToldHome, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     broker = Broker(tmp_path / "broker")
+    request.addfinalizer(broker.stop)
     key, certificate = tmp_path / "key.pem", told.root / "ca.pem"
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"]
     command += ["-addext", "subjectAltName=DNS:localhost", "-days", "2"]
