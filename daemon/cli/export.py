@@ -3,6 +3,7 @@
 Slow imports stand in the commands that need them.
 """
 
+import json
 import sys
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daemon.cli.shared import database
+from daemon.cli.shared import Json, console, database
 from daemon.home.folder import Home
 from daemon.home.texts import printable
 from learner.errors import VidwatchError
@@ -110,6 +111,45 @@ def export(
     _report(outcome, request.filters, file, since_last=since_last)
 
 
+@app.command()
+def search(
+    context: typer.Context,
+    text: Annotated[
+        str | None,
+        typer.Argument(metavar="[TEXT]", help="A part of the name, or a pattern: 'cam1/*.mp4'."),
+    ] = None,
+    classes: Classes = None,
+    since: Since = None,
+    until: Until = None,
+    sources: Sources = None,
+    states: States = None,
+    models: Models = None,
+    most: Annotated[int, typer.Option(min=1, help="How many at most.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Find videos by name, class, date, source, state or model; the newest come first."""
+    from daemon.export.search import render
+    from daemon.export.search import search as search_videos
+
+    filters = _Given(text, classes, since, until, sources, states, models).filters()
+    with database(context.obj) as engine, engine.begin() as connection:
+        found = search_videos(connection, filters, most + 1)
+    shown = found[:most]
+    if as_json:
+        print(json.dumps(shown))
+    elif shown:
+        console().print(render(shown))
+    else:
+        print(printable(_nothing(filters)))
+    if len(found) > most:
+        print(f"there are more: --most {10 * most} shows them", file=sys.stderr)
+
+
+def _nothing(filters: "Filters") -> str:
+    words = filters.words()
+    return f"no video matches {words}" if words else "there is no video yet"
+
+
 @dataclass(frozen=True)
 class _Given:
     """The filters as they were given."""
@@ -145,11 +185,10 @@ def _report(outcome: "Outcome", filters: "Filters", file: Path | None, *, since_
     from learner.texts import counted
 
     if not outcome.videos:
-        words = filters.words()
-        which = f"no video matches {words}" if words else "there is no video"
+        which = _nothing(filters)
         if since_last:
-            which = f"nothing is new or changed since the last export to {file}"
-            which += f" ({words})" if words else ""
+            words = f" ({filters.words()})" if filters.words() else ""
+            which = f"nothing is new or changed since the last export to {file}{words}"
         print(printable(which), file=sys.stderr)
     if outcome.target is not None:
         of_videos = counted(outcome.videos, "video")

@@ -1,6 +1,6 @@
 """One export: which table, in which format, to which place."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +12,9 @@ from daemon.export import destination
 from daemon.export.columns import EVENTS, TABLES, VIDEOS, WINDOWS
 from daemon.export.filters import Filters
 from daemon.export.parts import event_rows, timeline_of, window_rows
-from daemon.export.rows import Found, Scores, find_videos, video_fields, video_rows
+from daemon.export.rows import Found, Scores, find_videos, video_line, video_rows
 from daemon.export.since import Marks, marks_of
-from daemon.export.tables import CsvTable, JsonLines, ParquetTable, SqliteTables
+from daemon.export.tables import CsvTable, ParquetTable, SqliteTables
 from daemon.home.folder import Home
 from daemon.labels.classes import changed_names
 from daemon.report.events import seconds_of
@@ -32,6 +32,7 @@ ENDINGS = {
     "zip": "camtrap",
 }
 """The format, by the ending of a file's name."""
+NO_PARTS: Mapping[str, Any] = {"seconds_by_class": {}, "events": [], "windows": []}
 FORMATS = ("csv", "jsonl", "parquet", "sqlite", "camtrap")
 
 
@@ -182,30 +183,34 @@ def _write_file(file: IO[bytes], request: Request, source: _Source) -> None:
         columns = table.columns if table is EVENTS else scores.columns(table)
         with kind(file, columns) as writer:
             for rows in source.batches(connection, with_parts=table is not VIDEOS):
-                for batch in _rows(request.what, connection, rows, scores):
+                for batch in _rows(request.what, connection, rows, scores, kind is CsvTable):
                     source.n_rows += len(batch)
                     writer.write(batch)
 
 
 def _rows(
-    what: str, connection: Connection, rows: Sequence[Found], scores: Scores
+    what: str, connection: Connection, rows: Sequence[Found], scores: Scores, as_text: bool
 ) -> Iterator[list[Any]]:
-    """The rows of a table that these videos have, in batches."""
+    """The rows of a table that these videos have, in batches.
+
+    `as_text` is as for `Scores.spread`.
+    """
     if what == VIDEOS.name:
-        yield video_rows(rows, scores)
+        yield video_rows(rows, scores, as_text=as_text)
     elif what == EVENTS.name:
         yield event_rows(connection, rows)
     else:
-        yield from window_rows(connection, rows, scores)
+        yield from window_rows(connection, rows, scores, as_text=as_text)
 
 
 def _write_lines(file: IO[bytes], connection: Connection, source: _Source) -> None:
+    """JSON Lines: an object for each video, in UTF-8."""
     scores = source.scores(connection)
-    with JsonLines(file) as writer:
-        for rows in source.batches(connection, with_parts=True):
-            for batch in _in_pieces(rows):
-                writer.write([_object(connection, found, scores) for found in batch])
-            source.n_rows += len(rows)
+    for rows in source.batches(connection, with_parts=True):
+        for batch in _in_pieces(rows):
+            lines = (video_line(each, scores, _parts(connection, each)) for each in batch)
+            file.write("".join(f"{line}\n" for line in lines).encode())
+        source.n_rows += len(rows)
 
 
 def _in_pieces(rows: Sequence[Found]) -> Iterator[Sequence[Found]]:
@@ -223,15 +228,17 @@ def _in_pieces(rows: Sequence[Found]) -> Iterator[Sequence[Found]]:
         yield plain
 
 
-def _object(connection: Connection, found: Found, scores: Scores) -> dict[str, Any]:
-    """A line of JSON Lines: a row of videos, with its events and windows as `show --json`."""
-    row = video_fields(found, scores)
+def _parts(connection: Connection, found: Found) -> Mapping[str, Any]:
+    """What was found in a long video, when, as `show --json` has it."""
+    if not found.is_cut:
+        return NO_PARTS
     timeline = timeline_of(connection, found)
-    events = timeline.events if found.is_cut else []
-    row["seconds_by_class"] = seconds_of(events)
-    row["events"] = [event_fields(event) for event in events]
-    row["windows"] = [fields_of(window) for window in timeline.windows]
-    return row
+    events = timeline.events
+    return {
+        "seconds_by_class": seconds_of(events),
+        "events": [event_fields(event) for event in events],
+        "windows": [fields_of(window) for window in timeline.windows],
+    }
 
 
 def _write_sqlite(path: Path, source: _Source) -> None:
@@ -243,6 +250,6 @@ def _write_sqlite(path: Path, source: _Source) -> None:
             file.create(table.name, columns, key)
         for rows in source.batches(connection, with_parts=True):
             for table in keys:
-                for batch in _rows(table.name, connection, rows, scores):
+                for batch in _rows(table.name, connection, rows, scores, False):
                     file.write(table.name, batch)
             source.n_rows += len(rows)

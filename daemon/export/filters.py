@@ -19,7 +19,8 @@ from learner.classes import likely_meant
 from learner.errors import VidwatchError
 from learner.texts import listed
 
-NAMED = 5  # names that a message offers
+NAMED = 5  # names that a message lists
+SIMILAR = 3  # similar names that it offers
 WILD = "*?["
 
 
@@ -179,7 +180,7 @@ def _unknown(noun: str, name: str, existing: Collection[str]) -> str:
     trouble = f"there is no {noun} {name!r}"
     if meant := likely_meant(name, existing):
         return f"{trouble}: did you mean {meant!r}?"
-    if near := difflib.get_close_matches(name, sorted(existing), NAMED):
+    if near := difflib.get_close_matches(name, sorted(existing), SIMILAR):
         return f"{trouble}: did you mean {' or '.join(repr(one) for one in near)}?"
     if not existing:
         return f"{trouble}: there is none yet"

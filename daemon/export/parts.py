@@ -40,11 +40,11 @@ def event_rows(connection: Connection, rows: Iterable[Found]) -> list[list[Value
 
 
 def window_rows(
-    connection: Connection, rows: Iterable[Found], scores: Scores
+    connection: Connection, rows: Iterable[Found], scores: Scores, *, as_text: bool
 ) -> Iterator[list[list[Value]]]:
     """The rows of the table of windows of these videos, in batches.
 
-    A month of video has a million windows.
+    A month of video has a million windows. `as_text` is as for `Scores.spread`.
     """
     for found in rows:
         if not found.is_cut:
@@ -62,7 +62,7 @@ def window_rows(
                     row.doubt,
                     row.familiarity,
                     found.model,
-                    *scores.spread(found.model_id, row.logits),
+                    *scores.spread(found.model_id, row.logits, as_text=as_text),
                 ]
                 for row in batch
             ]

@@ -4,12 +4,13 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import Connection, select
 
-from daemon.database.tables import models
+from daemon.database.tables import models, videos
 from daemon.export.columns import VIDEOS, Column, ExportTable, Value, with_scores
 from daemon.export.filters import Filters
 from daemon.export.query import videos_query
@@ -17,6 +18,9 @@ from daemon.home.texts import printable
 from daemon.report.events import UNSURE
 
 AT_ONCE = 1000  # rows
+
+_NAMES = tuple(column.name for column in VIDEOS.columns)
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 Found = Any
 """A row of `query.videos_query`."""
@@ -28,9 +32,10 @@ class Scores:
 
     classes: tuple[str, ...]
     """All of them, in alphabetical order."""
-    of_models: Mapping[int, tuple[str, ...]]
-    """Those of each model, by its id, in the order of its logits."""
     _places: Mapping[int, tuple[int, ...]]
+    """Where those of each model are among them, by its id, in the order of its logits."""
+    _keys: Mapping[int, tuple[str, ...]]
+    """The names as JSON has them before a value."""
 
     @classmethod
     def read(cls, connection: Connection, names: Sequence[str] = ()) -> "Scores":
@@ -42,30 +47,40 @@ class Scores:
         found = sorted({name for own in of_models.values() for name in own}, key=_by_name)
         place = {name: at for at, name in enumerate(found)}
         places = {model: tuple(place[name] for name in own) for model, own in of_models.items()}
-        return cls(tuple(found), of_models, places)
+        keys = {
+            model: tuple(f"{json.dumps(name, ensure_ascii=False)}: " for name in own)
+            for model, own in of_models.items()
+        }
+        return cls(tuple(found), places, keys)
 
     def columns(self, table: ExportTable) -> tuple[Column, ...]:
         """The columns of a table, with those of the scores."""
         return with_scores(table, self.classes)
 
-    def spread(self, model: int | None, logits: str | None) -> list[Value]:
+    def spread(self, model: int | None, logits: str | None, *, as_text: bool) -> list[Value]:
         """The scores of a prediction, one for each class; None for classes unknown to its model.
 
         Args:
             model: The model's id.
             logits: JSON, as the database holds them.
+            as_text: Whether each number stays the text that it is in JSON: to make numbers of a
+                million rows, and texts of them again, takes ten seconds.
         """
         row: list[Value] = [None] * len(self.classes)
         if model is not None and logits is not None:
-            for place, logit in zip(self._places[model], json.loads(logits), strict=False):
-                row[place] = logit
+            numbers = logits[1:-1].split(", ") if as_text else json.loads(logits)
+            for place, number in zip(self._places[model], numbers, strict=False):
+                row[place] = number
         return row
 
-    def by_class(self, model: int | None, logits: str | None) -> dict[str, float]:
-        """The scores of a prediction by class. Arguments as for `spread`."""
+    def as_json(self, model: int | None, logits: str | None) -> str:
+        """The scores of a prediction by class, as a JSON object. Arguments as for `spread`."""
         if model is None or logits is None:
-            return {}
-        return dict(zip(self.of_models[model], json.loads(logits), strict=False))
+            return "{}"
+        if "N" in logits or "I" in logits:  # NaN and Infinity, which JSON does not have
+            logits = json.dumps([x if isfinite(x) else None for x in json.loads(logits)])
+        pairs = map(str.__add__, self._keys[model], logits[1:-1].split(", "))
+        return f"{{{', '.join(pairs)}}}"
 
 
 def find_videos(
@@ -78,56 +93,64 @@ def find_videos(
     """
     query = videos_query(filters.conditions(connection), with_parts=with_parts)
     streamed = connection.execution_options(yield_per=AT_ONCE)
-    return streamed.execute(query.order_by(query.selected_columns["id"])).partitions()
+    return streamed.execute(query.order_by(videos.c.id)).partitions()
 
 
 def video_values(found: Found) -> list[Value]:
     """A row of the table of videos, without scores."""
-    label = UNSURE if found.verdict == "unsure" else found.label
+    # To ask for each column by its name takes as long as to read the row.
+    (
+        (video, _, name, source, path, state, main),
+        (recorded_at, recorded_by, arrived_at, finished_at, camera, group, size),
+        (sha256, duplicate_of, error),
+        (predicted, probability, doubt, familiarity, _, model, predicted_at, read_share, movement),
+        (_, verdict, label, who, labelled_at, how, *_),
+    ) = found[:7], found[7:14], found[14:17], found[17:26], found[26:]
     return [
-        found.id,
-        printable(found.name),
-        found.source and printable(found.source),
-        path_text(found.path),
-        uri(found.path),
-        found.state,
-        found.main,
-        iso(found.recorded_at),
-        found.recorded_by,
-        iso(found.arrived_at),
-        iso(found.finished_at),
-        found.camera and printable(found.camera),
-        found.group and printable(found.group),
-        found.size,
-        found.sha256,
-        found.duplicate_of,
-        found.error and printable(found.error),
-        found.predicted,
-        found.probability,
-        found.doubt,
-        found.familiarity,
-        found.model,
-        iso(found.predicted_at),
-        found.read_share,
-        found.movement,
-        label,
-        found.who and printable(found.who),
-        iso(found.labelled_at),
-        found.labelled_how,
+        video,
+        printable(name),
+        source and printable(source),
+        path_text(path),
+        uri(path),
+        state,
+        main,
+        iso(recorded_at),
+        recorded_by,
+        iso(arrived_at),
+        iso(finished_at),
+        camera and printable(camera),
+        group and printable(group),
+        size,
+        sha256,
+        duplicate_of,
+        error and printable(error),
+        predicted,
+        probability,
+        doubt,
+        familiarity,
+        model,
+        iso(predicted_at),
+        read_share,
+        movement,
+        UNSURE if verdict == "unsure" else label,
+        who and printable(who),
+        iso(labelled_at),
+        how,
     ]
 
 
-def video_rows(rows: Iterable[Found], scores: Scores) -> list[list[Value]]:
-    """Rows of the table of videos."""
-    return [video_values(row) + scores.spread(row.model_id, row.logits) for row in rows]
+def video_rows(rows: Iterable[Found], scores: Scores, *, as_text: bool) -> list[list[Value]]:
+    """Rows of the table of videos; `as_text` is as for `Scores.spread`."""
+    return [
+        video_values(row) + scores.spread(row.model_id, row.logits, as_text=as_text) for row in rows
+    ]
 
 
-def video_fields(found: Found, scores: Scores) -> dict[str, Any]:
-    """A row of the table of videos as an object, with the scores by class."""
-    names = (column.name for column in VIDEOS.columns)
-    row: dict[str, Any] = dict(zip(names, video_values(found), strict=True))
-    row["scores"] = scores.by_class(found.model_id, found.logits)
-    return row
+def video_line(found: Found, scores: Scores, more: Mapping[str, Any]) -> str:
+    """A row of the table of videos as a JSON object, with the scores by class, and `more`."""
+    row = _encode(dict(zip(_NAMES, video_values(found), strict=True)))
+    own = scores.as_json(found.model_id, found.logits)
+    return f'{row[:-1]}, "scores": {own}, {_encode(more)[1:]}'
 
 
 def path_text(path: bytes) -> str:

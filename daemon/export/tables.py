@@ -1,9 +1,8 @@
-"""Writes tables as CSV, JSON Lines, Parquet and SQLite. Knows neither videos nor the database."""
+"""Writes tables as CSV, Parquet and SQLite. Knows neither videos nor the database."""
 
 import codecs
 import csv
 import io
-import json
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -45,7 +44,10 @@ class TableWriter(Protocol):
 
 
 class CsvTable:
-    """CSV as RFC 4180 has it, in UTF-8 with a mark of that (BOM): Excel needs the mark."""
+    """CSV as RFC 4180 has it, in UTF-8 with a mark of that (BOM): Excel needs the mark.
+
+    Numbers may come as texts.
+    """
 
     def __init__(self, file: IO[bytes], columns: Sequence[Column]) -> None:
         file.write(codecs.BOM_UTF8)
@@ -82,41 +84,6 @@ def without_formula(text: str) -> str:
     """
     is_like_one = text[:1] == "'" and text[1:2] in FORMULAS | {"'"} and len(text) > 1
     return f"'{text}" if text[:1] in FORMULAS or is_like_one else text
-
-
-class JsonLines:
-    """One object a line, in UTF-8."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        pass
-
-    def write(self, objects: Sequence[dict[str, Any]]) -> None:
-        """Write objects, a line for each."""
-        lines = "\n".join(map(self._line, objects))
-        self._file.write(f"{lines}\n".encode())
-
-    def _line(self, one: dict[str, Any]) -> str:
-        try:
-            return self._encode(one)
-        except ValueError:  # a score that is no number: JSON has none of these
-            return self._encode(_finite(one))
-
-
-def _finite(value: Any) -> Any:
-    """The same, with None for each float that is infinite or no number."""
-    if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
-    is_wrong = isinstance(value, float) and (value != value or abs(value) == float("inf"))
-    return None if is_wrong else value
 
 
 class ParquetTable:
