@@ -105,7 +105,7 @@ def export(
     filters = _Given(name, classes, since, until, sources, states, models).filters()
     chosen = format_of(file, form)
     home: Home = context.obj
-    request = Request(chosen, file, what, filters, since_last)
+    request = Request(chosen, file, what, filters, since_last, metadata)
     with database(home) as engine:
         outcome = export_videos(home, engine, request)
     _report(outcome, request.filters, file, since_last=since_last)
@@ -193,4 +193,4 @@ def _report(outcome: "Outcome", filters: "Filters", file: Path | None, *, since_
     if outcome.target is not None:
         of_videos = counted(outcome.videos, "video")
         rows = "" if outcome.rows == outcome.videos else f", {counted(outcome.rows, 'row')}"
-        print(printable(f"{outcome.target}: {of_videos}{rows}"))
+        print(printable(f"{outcome.target}: {of_videos}{rows}{outcome.left_out}"))

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, Any
 
 from sqlalchemy import Connection, Engine
@@ -49,6 +50,8 @@ class Request:
     filters: Filters = field(default_factory=Filters)
     since_last: bool = False
     """Only what was not exported to the same target before as it is now."""
+    metadata: Path | None = None
+    """For Camtrap DP: the file that says what vidwatch does not know."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,8 @@ class Outcome:
     rows: int
     target: Path | None
     """The file; None if there is none, since nothing has changed or it is the standard output."""
+    left_out: str = ""
+    """Which videos were left out, and why, as the end of a line."""
 
 
 def format_of(target: Path | None, given: str | None) -> str:
@@ -87,6 +92,8 @@ def export(home: Home, engine: Engine, request: Request) -> Outcome:
     """
     _check(request)
     target = request.target and destination.require_free(request.target, home)
+    if request.format == "camtrap" and target is not None:
+        return _write_camtrap(target, engine, request)
     with ExitStack() as stack:
         marks: Marks | None = None
         if request.since_last and target is not None:
@@ -108,11 +115,15 @@ def export(home: Home, engine: Engine, request: Request) -> Outcome:
 
 def _check(request: Request) -> None:
     where = request.format
-    if request.target is None and (request.since_last or where in ("parquet", "sqlite")):
+    if request.target is None and (request.since_last or where not in ("csv", "jsonl")):
         asked = "--since-last" if request.since_last else where
         raise VidwatchError(f"{asked} needs a FILE to write to: name one")
     if request.what != "videos" and where not in ("csv", "parquet"):
         raise VidwatchError(f"--what goes with csv and parquet: {where} has all tables in one")
+    if request.since_last and where == "camtrap":
+        raise VidwatchError("--since-last does not go with camtrap: a package is a whole")
+    if request.metadata is not None and where != "camtrap":
+        raise VidwatchError(f"--metadata goes with camtrap alone: {where} has no place for it")
 
 
 class _NothingChanged(Exception):  # noqa: N818 (no error)
@@ -253,3 +264,26 @@ def _write_sqlite(path: Path, source: _Source) -> None:
                 for batch in _rows(table.name, connection, rows, scores, False):
                     file.write(table.name, batch)
             source.n_rows += len(rows)
+
+
+def _write_camtrap(target: Path, engine: Engine, request: Request) -> Outcome:
+    """A Camtrap DP package: a folder, or a file if the name ends in `.zip`."""
+    from daemon.export import camtrap
+    from daemon.export.camtrap_metadata import read_metadata
+
+    metadata = read_metadata(request.metadata)
+    with ExitStack() as stack:
+        if target.suffix.lower() == ".zip":
+            file = stack.enter_context(destination.new_file(target))
+            folder = Path(
+                stack.enter_context(TemporaryDirectory(prefix=".vidwatch-", dir=file.parent))
+            )
+        else:
+            folder = stack.enter_context(destination.new_folder(target, camtrap.is_ours))
+        with engine.begin() as connection:
+            of_package = (request.filters, metadata, request.metadata)
+            counts = camtrap.write_package(folder, connection, *of_package)
+        if target.suffix.lower() == ".zip":
+            camtrap.zipped(folder, file)
+        left_out = camtrap.left_out(counts)
+    return Outcome(counts.videos, counts.observations, target, left_out)
