@@ -4,6 +4,7 @@ Slow imports stand in the commands that need them.
 """
 
 import json
+import signal
 import sys
 from dataclasses import dataclass
 from enum import StrEnum
@@ -102,6 +103,7 @@ def export(
     from daemon.export.export import Request, format_of
     from daemon.export.export import export as export_videos
 
+    signal.signal(signal.SIGTERM, _end)
     filters = _Given(name, classes, since, until, sources, states, models).filters()
     chosen = format_of(file, form)
     home: Home = context.obj
@@ -143,6 +145,11 @@ def search(
         print(printable(_nothing(filters)))
     if len(found) > most:
         print(f"there are more: --most {10 * most} shows them", file=sys.stderr)
+
+
+def _end(number: int, frame: object) -> None:
+    """End as after Ctrl-C: what is not whole is removed."""
+    sys.exit(128 + number)
 
 
 def _nothing(filters: "Filters") -> str:
