@@ -156,3 +156,17 @@ def with_scores(table: ExportTable, classes: Sequence[str]) -> tuple[Column, ...
         taken.add(column.lower())
         columns.append(Column(column, "number", f"The raw score of {name}."))
     return tuple(columns)
+
+
+def documentation() -> str:
+    """All columns of all tables, as Markdown: the end of `README.md` beside this file."""
+    return "\n".join(_documented(table) for table in TABLES.values())
+
+
+def _documented(table: ExportTable) -> str:
+    rows = [f"| `{each.name}` | {each.kind} | {each.about} |" for each in table.columns]
+    if table is not EVENTS:
+        about = "The raw score (logit) of that class, by the model's own name for it; see above."
+        rows.append(f"| `{SCORE}<class>` | number | {about} |")
+    head = ["| column | holds | what it is |", "| --- | --- | --- |"]
+    return "\n".join([f"## `{table.name}`", "", table.about, "", *head, *rows, ""])

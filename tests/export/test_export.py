@@ -12,6 +12,7 @@ import pytest
 from exported import BIKING, FORMULA, ODD, SKIING, VIDWATCH, FullHome, run, table
 from exported import home as home
 
+from daemon.export import columns
 from daemon.export.columns import EVENTS, VIDEOS, WINDOWS
 from daemon.export.tables import without_formula
 from learner.errors import VidwatchError
@@ -264,6 +265,11 @@ def test_what_does_not_go_together_is_refused(
     with pytest.raises(VidwatchError, match=says):
         home.export(tmp_path / "a", form, **more)
     assert list(tmp_path.iterdir()) == [home.root]
+
+
+def test_the_documentation_has_each_column_as_it_is() -> None:
+    text = Path(columns.__file__).with_name("README.md").read_text(encoding="utf-8")
+    assert text.endswith(f"\n{columns.documentation()}")
 
 
 def test_no_two_columns_have_one_name() -> None:

@@ -21,6 +21,7 @@ from daemon.export.rows import find_videos
 from learner.errors import VidwatchError
 
 FORMATS = ["csv", "jsonl", "parquet", "sqlite"]
+SLOW = pytest.mark.slow
 MANY = """
 WITH RECURSIVE count(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM count WHERE i < 60000)
 INSERT INTO videos (id, name, path, inode, size, mtime_ns, state, arrived_at, finished_at)
@@ -56,6 +57,7 @@ def test_the_export_is_the_state_of_one_instant_and_does_not_hold_writers_up(
     assert {row.camera for row in rest} == {None}
 
 
+@pytest.mark.slow
 def test_a_daemon_that_writes_meanwhile_is_not_disturbed(many: FullHome, tmp_path: Path) -> None:
     is_over = threading.Event()
     slowest = 0.0
@@ -107,7 +109,7 @@ def test_a_reader_that_goes_away_is_no_error(many: FullHome) -> None:
     assert done.stdout.startswith("\ufeffid,name")
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", ["csv", *(pytest.param(form, marks=SLOW) for form in FORMATS[1:])])
 def test_a_full_disk_leaves_the_old_file_as_it_was(
     many: FullHome, tmp_path: Path, form: str
 ) -> None:
@@ -128,10 +130,10 @@ def test_a_full_disk_leaves_the_old_file_as_it_was(
     ("form", "sign"),
     [
         ("csv", signal.SIGINT),
-        ("jsonl", signal.SIGTERM),
-        ("parquet", signal.SIGINT),
-        ("sqlite", signal.SIGTERM),
-        ("camtrap", signal.SIGINT),
+        pytest.param("jsonl", signal.SIGTERM, marks=SLOW),
+        pytest.param("parquet", signal.SIGINT, marks=SLOW),
+        pytest.param("sqlite", signal.SIGTERM, marks=SLOW),
+        pytest.param("camtrap", signal.SIGINT, marks=SLOW),
     ],
 )
 def test_who_ends_it_midway_finds_nothing_half_done(
