@@ -153,7 +153,14 @@ class _Package:
         # Without a mark of UTF-8 and without apostrophes before formulas: this is for validators
         # and for R, and the standard has neither.
         file = (self._folder / f"{name}.csv").open("w", encoding="utf-8", newline="")
-        writer = csv.DictWriter(self._stack.enter_context(file), TABLES[name], lineterminator="\n")
+        columns = TABLES[name]
+        writer = csv.DictWriter(
+            self._stack.enter_context(file),
+            columns,
+            lineterminator="\n",
+            # To look for keys that are no columns takes a third of the time.
+            extrasaction="ignore",
+        )
         writer.writeheader()
         return writer
 
@@ -164,10 +171,9 @@ class _Package:
         media = dict(zip(MEDIA, _media(found, deployment), strict=True))
         self._media.writerow(media)
         observations = list(self._of_video(connection, found, start))
-        common = {"deploymentID": deployment}
-        self._observations.writerows({**common, **each} for each in observations)
-        last = max((each["eventEnd"] for each in observations), default=_time(start))
-        first = _time(start)
+        self._observations.writerows({"deploymentID": deployment, **each} for each in observations)
+        first = str(iso(found.recorded_at))
+        last = max(each["eventEnd"] for each in observations)
         before = self._times.get(deployment, (first, last))
         self._times[deployment] = (min(first, before[0]), max(last, before[1]))
         return len(observations)
@@ -175,7 +181,7 @@ class _Package:
     def _of_video(
         self, connection: Connection, found: Found, start: datetime
     ) -> Iterator[dict[str, Any]]:
-        events = timeline_of(connection, found).events
+        events = timeline_of(connection, found).events if found.is_cut else []
         for n, event in enumerate(events):
             yield {
                 "observationID": f"{found.id}-{n + 1}",
@@ -187,11 +193,12 @@ class _Package:
                 **_by(found, event),
             }
         if not events:
+            moment = iso(found.recorded_at)
             yield {
                 "observationID": str(found.id),
                 "mediaID": str(found.id),
-                "eventStart": _time(start),
-                "eventEnd": _time(start),
+                "eventStart": moment,
+                "eventEnd": moment,
                 "observationLevel": "media",
                 **(self._seen(found.main) if found.main else {"observationType": "unclassified"}),
                 **_by(found, None),
