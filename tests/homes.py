@@ -210,7 +210,7 @@ class MadeHome:
         video = self.arrive(name)
         (claimed,) = self.claim(1)
         assert claimed.id == video
-        self.queue.fail(video, reason, self.folders.failed(claimed.path))
+        self.queue.fail(video, reason, self.folders.failed(claimed.path), self.now)
         self.file()
         return video
 

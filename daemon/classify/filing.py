@@ -10,11 +10,14 @@ from daemon.classify.dropping import Dropping
 from daemon.database.drops import Drops
 from daemon.database.queue import Queue
 from daemon.database.records import Move, Moved
+from daemon.home.doors import Doors
 from daemon.home.folders import Folders
 from daemon.home.identity import identify, lies_at
 from daemon.home.moving import move_file, sync_folders
+from daemon.home.placing import place_second
 from daemon.home.reasons import write_reason
 from daemon.home.sidecars import Sidecars
+from daemon.home.sources import holds_any
 from daemon.home.texts import printable, shown
 
 log = logging.getLogger(__name__)
@@ -47,6 +50,7 @@ class Filing:
         """
         self._queue = queue
         self._root = folders.root
+        self._sources = [source.folder for source in folders.sources]
         self._inbox_is_there = inbox_is_there
         self._progress = progress
         self._drop_duplicates = drop_duplicates
@@ -59,7 +63,9 @@ class Filing:
         moves = [move for move in moves if move.dropped_at is None or move in there]
         is_dropped = self._drop_duplicates and self._dropping.may_drop
         # First all others: a duplicate goes only if the first file rests where it belongs.
-        duplicates = [move for move in moves if is_dropped and is_dropped(move)]
+        duplicates = [
+            move for move in moves if move.on_filed is None and is_dropped and is_dropped(move)
+        ]
         self._move_all([move for move in moves if move not in duplicates], now)
         try:
             if duplicates:
@@ -117,7 +123,8 @@ class Filing:
                 self._queue.postpone_move(move.id, trouble, now, is_begun=_may_be_gone(move))
                 continue
             if (path := moved[move.id].path) is not None:
-                touched |= {os.path.dirname(move.path), os.path.dirname(path)}
+                touched |= {os.path.dirname(path)}
+                touched |= set() if moved[move.id].left_at else {os.path.dirname(move.path)}
         if moved or unmoved:
             sync_folders(touched)
             self._queue.moved(moved, now, unmoved)
@@ -130,7 +137,19 @@ class Filing:
             self._queue.redirect(move.id, destination, path)
             destination = path
 
-        path = move_file(
+        stays = move.on_filed is not None
+        path = (self._place_second if stays else self._move_away)(move, redirect)
+        if path is None and not self._may_be_known(move):
+            raise OSError(errno.ENOENT, "the folder that it came from is not there")
+        if path and not stays:
+            self._sidecars.follow(move.path, path, self._progress)
+        if path and move.reason:
+            write_reason(path, move.reason, self._root)
+        left_at = move.path if path and stays else None
+        return Moved(path, destination, identify(path) if path else None, left_at)
+
+    def _move_away(self, move: Move, redirect: Callable[[bytes], None]) -> bytes | None:
+        return move_file(
             move.path,
             move.destination,
             move.identity,
@@ -138,14 +157,26 @@ class Filing:
             redirect,
             self._progress,
             root=self._root,
+            sources=self._sources,
         )
-        if path is None and not self._inbox_is_there():
-            raise OSError(errno.ENOENT, "the inbox is not there")
-        if path:
-            self._sidecars.follow(move.path, path, self._progress)
-        if path and move.reason:
-            write_reason(path, move.reason, self._root)
-        return Moved(path, destination, identify(path) if path else None)
+
+    def _place_second(self, move: Move, redirect: Callable[[bytes], None]) -> bytes | None:
+        origin = [move.origin] if move.origin else []
+        return place_second(
+            Doors(self._root, origin),
+            move.path,
+            move.destination,
+            move.identity,
+            move.sha256,
+            redirect,
+            self._progress,
+            as_link=move.on_filed == "hardlink",
+            is_begun=move.is_begun,
+        )
+
+    def _may_be_known(self, move: Move) -> bool:
+        """Whether the folder that a file came from is there: else nobody knows what is in it."""
+        return holds_any(move.origin) if move.origin else self._inbox_is_there()
 
 
 def _may_be_gone(move: Move) -> bool:

@@ -15,13 +15,14 @@ from daemon.classify.decoding import Result, Undecoded
 from daemon.classify.incomplete import CUT_SHORT, complete_at, seen_change
 from daemon.classify.long_videos import LongVideo, LongVideos
 from daemon.classify.predictor import Predictor
-from daemon.classify.versions import READ_AGAIN, Versions
-from daemon.database.contents import Contents
+from daemon.classify.versions import READ_AGAIN, Versions, why_away
+from daemon.database.contents import Contents, First
 from daemon.database.queue import ATTEMPTS, Queue
 from daemon.database.records import Claimed, Copy
 from daemon.database.windows import Windows
 from daemon.home.folders import Folders
 from daemon.home.texts import shown
+from learner.texts import counted
 from learner.video import Clip
 from learner.windows import Long, Piece
 
@@ -90,7 +91,7 @@ class InHand:
     def begin(self, videos: Sequence[Claimed], now: datetime) -> None:
         """Begin to read these videos."""
         there = []
-        for video in videos:
+        for video in self._reachable(videos, now):
             if version := self._versions.of(video, video.path, now):
                 there.append(replace(video, version=version))
         sizes = [video.identity.size for video in (*self._all(), *there)]
@@ -101,6 +102,16 @@ class InHand:
                 self._hashing[self._reader.hash(video.path, video.found)] = video
             else:
                 self._decode(video)
+
+    def _reachable(self, videos: Sequence[Claimed], now: datetime) -> list[Claimed]:
+        """Those whose archive or source is there. The others are tried again later."""
+        why = {video.origin: why_away(video) for video in videos}
+        for origin, trouble in why.items():
+            if trouble:
+                ids = [video.id for video in videos if video.origin == origin]
+                log.warning("%s (%s)", trouble, counted(len(ids), "clip"))
+                self._queue.postpone(ids, trouble, now)
+        return [video for video in videos if not why[video.origin]]
 
     def wait(self, seconds: float) -> None:
         """Wait until something is read, for at most so long."""
@@ -132,6 +143,9 @@ class InHand:
             being_read = (*self._decoding.values(), *self._long.all())
             if any(video.sha256 == other.sha256 for other in being_read):
                 continue
+            if first and self._has_followed(first, replace(video, path=path), now):
+                self._hashed.remove(video)
+                continue
             if not (first and first.was_whole) or not first.is_there(
                 self._folders, {path}, self._progress
             ):
@@ -143,6 +157,21 @@ class InHand:
                 recording = first.recording_of_copy(path, video.identity.mtime_ns)
                 copies.append(Copy(video.id, path, video.sha256, recording))
         return copies
+
+    def _has_followed(self, first: First, video: Claimed, now: datetime) -> bool:
+        """Whether a known video follows its file, which a person has moved or mounted elsewhere.
+
+        What was predicted of it stays. `first` is the first video of its content.
+        """
+        if video.on_filed != "leave":
+            return False
+        known = self._contents.moved(first, video.path)
+        if known is None:
+            return False
+        if self._checked(video, video.path, video.sha256 or "", now):
+            self._contents.follow(known, video.id, self._folders)
+            log.info("%s: found again (id=%d)", shown(video.path), known)
+        return True
 
     def clips(self, limit: int, now: datetime) -> list[tuple[Claimed, Clip]]:
         """At most so many videos and windows that are decoded by now.
@@ -207,11 +236,13 @@ class InHand:
         self._hashed.clear()
         self._long.clear()
 
-    def fail(self, video: Claimed, reason: str) -> None:
+    def fail(self, video: Claimed, reason: str, now: datetime) -> None:
         """Note that there will be no prediction of a video."""
         log.warning("%s: failed, %s (id=%d)", shown(video.path), reason, video.id)
         self._long.drop(video.id)
-        self._queue.fail(video.id, reason, self._folders.failed(video.path))
+        stays = video.on_filed == "leave"
+        destination = None if stays else self._folders.failed(video.path)
+        self._queue.fail(video.id, reason, destination, now)
 
     def _all(self) -> list[Claimed]:
         return [
@@ -266,12 +297,12 @@ class InHand:
     def _give_up(self, video: Claimed, outcome: Undecoded, now: datetime) -> None:
         reason = outcome.reason
         if outcome.kind == "failed":
-            self.fail(video, reason)
+            self.fail(video, reason, now)
             return
         if outcome.kind == "crashed":
             attempts = self._queue.count_crash(video.id, reason, now)
             if attempts >= ATTEMPTS:
-                self.fail(video, f"{reason}; given up after {ATTEMPTS} attempts")
+                self.fail(video, f"{reason}; given up after {ATTEMPTS} attempts", now)
                 return
         log.warning("%s: %s, is tried again (id=%d)", shown(video.path), reason, video.id)
         if outcome.kind == "later":

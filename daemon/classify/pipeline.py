@@ -5,10 +5,12 @@ Knows neither how files are found nor any model.
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from daemon.classify.batch_size import BatchSize
 from daemon.classify.filing import Filing
@@ -26,8 +28,9 @@ from daemon.database.records import (
     WindowPrediction,
 )
 from daemon.database.windows import Windows
-from daemon.home.folders import Folders
-from daemon.home.identity import is_there
+from daemon.home.folders import Folders, Found
+from daemon.home.identity import identify, is_there
+from daemon.home.sources import is_reachable
 from daemon.home.texts import shown
 from learner.cutting import Window
 from learner.errors import VidwatchError
@@ -60,6 +63,9 @@ class PipelineSettings:
     """Called during long work; raises `StoppedError` to end it."""
     drop_duplicates: bool = False
     """Whether duplicates in the inbox are removed."""
+    model: str | None = None
+    """The model whose videos are taken: one that sources have for themselves. None: the champion.
+    """
 
 
 class Pipeline:
@@ -151,20 +157,41 @@ class Pipeline:
 
         What the device may still be working on is predicted again, too.
         """
-        self._in_hand.forget()
+        self.forget()
         self._must_recover = True
+
+    def forget(self) -> None:
+        """Drop all work, without a change in the queue."""
+        self._in_hand.forget()
 
     def settle_missing(self, now: datetime) -> None:
         """Give up the files that stayed away for their whole grace, while the inbox was there."""
-        for video_id, path in self._queue.missing(now, self._settings.grace):
-            if self._settings.inbox_is_there() and not is_there(path):
+        for row in self._queue.missing(now, self._settings.grace):
+            if row["on_filed"] == "leave" and self._is_found_again(row, now):
+                continue
+            if self._may_be_known(row) and not is_there(row["path"]):
                 reason = "vanished before it could be read"
-                log.warning("%s: %s (id=%d)", shown(path), reason, video_id)
-                self._queue.give_up(video_id, reason, now)
+                log.warning("%s: %s (id=%d)", shown(row["path"]), reason, row["id"])
+                self._queue.give_up(row["id"], reason, now)
+
+    def _is_found_again(self, row: Mapping[Any, Any], now: datetime) -> bool:
+        """Whether the file of an archive, which nobody watches, is there and was queued again."""
+        with suppress(OSError):
+            if identity := identify(row["path"]):
+                names = ("group", "source", "origin", "on_filed", "own_model")
+                found = Found(row["path"], identity, **{name: row[name] for name in names})
+                return self._queue.enqueue([found], now, background=row["background"]) > 0
+        return False
+
+    def _may_be_known(self, row: Mapping[Any, Any]) -> bool:
+        """Whether the folder that a video came from is there: else nobody knows what is in it."""
+        if row["origin"] is None:
+            return self._settings.inbox_is_there()
+        return is_reachable(row["origin"], row["on_filed"])
 
     def _claim(self, free_slots: int, now: datetime) -> None:
         if free_slots > 0 and self._settings.may_begin():
-            self._in_hand.begin(self._queue.claim(free_slots, now), now)
+            self._in_hand.begin(self._queue.claim(free_slots, now, self._settings.model), now)
 
     def _record_copies(self, copies: Sequence[Copy], now: datetime) -> None:
         if not copies:
@@ -186,7 +213,7 @@ class Pipeline:
         try:
             for (video, _), result in zip(clips, predicting.result(), strict=True):
                 if isinstance(result, VidwatchError):
-                    self._in_hand.fail(video, str(result))
+                    self._in_hand.fail(video, str(result), now)
                 elif isinstance(result, WindowPrediction):
                     windows.append(result)
                 else:
@@ -208,12 +235,12 @@ class Pipeline:
             model_id = self._predictor.model_id
             windows = self._windows.complete(one.video.id, model_id)
             if model_id not in windows:
-                self._in_hand.fail(one.video, "damaged: no frame of it can be decoded")
+                self._in_hand.fail(one.video, "damaged: no frame of it can be decoded", now)
                 continue
             share = one.read_share(windows[model_id])
             if share < (least := self._predictor.min_read_share):
                 reason = f"damaged: {share:.0%} of it can be read, and {least:.0%} is the least"
-                self._in_hand.fail(one.video, reason)
+                self._in_hand.fail(one.video, reason, now)
                 continue
             outcome = self._predictor.join(windows, model_id)
             predicted.append(_long_prediction(one, windows[model_id], outcome, model_id))

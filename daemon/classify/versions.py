@@ -6,11 +6,19 @@ from datetime import datetime, timedelta
 from daemon.database.queue import Queue
 from daemon.database.records import Claimed
 from daemon.home.identity import Version, version_of
-from daemon.home.texts import shown
+from daemon.home.sources import is_reachable
+from daemon.home.texts import shown, shown_path
 
 log = logging.getLogger(__name__)
 
 READ_AGAIN = timedelta(seconds=1)  # after which a file is read again that was touched meanwhile
+
+
+def why_away(video: Claimed) -> str | None:
+    """What is said of a video whose archive or source is not there; None if it is there."""
+    if video.origin is None or is_reachable(video.origin, video.on_filed):
+        return None
+    return f"{shown_path(video.origin)} is empty or not there: mount it"
 
 
 class Versions:
@@ -34,6 +42,9 @@ class Versions:
             version = version_of(path)
         except OSError as error:
             self._queue.postpone([video.id], f"cannot be looked at ({error.strerror})", now)
+            return None
+        if version is None and (trouble := why_away(video)):
+            self._queue.postpone([video.id], trouble, now)
             return None
         if version is None or not version.identity.has_numbers_of(video.identity):
             text = "%s: gone or changed while in hand, waits to be found whole (id=%d)"

@@ -1,4 +1,4 @@
-"""The commands about what is in videos: `show`, `find`, `events`.
+"""The commands about videos, and what is in them: `add`, `show`, `find`, `events`.
 
 Slow imports stand in the commands that need them.
 """
@@ -16,12 +16,16 @@ from daemon.cli.shared import Json, console, database
 from daemon.home.folder import Home
 from daemon.home.texts import printable
 from learner.errors import VidwatchError
-from learner.texts import counted
+from learner.texts import counted, listed
 
 if TYPE_CHECKING:
+    from daemon.home.sources import OnFiled
     from daemon.report.one_video import VideoReport
+    from daemon.service.adding import Added
 
 app = typer.Typer()
+
+SHOWN_KINDS = 5  # of files that are no videos
 
 
 @app.command()
@@ -136,3 +140,44 @@ def _write_subtitles(home: Home, reports: "Iterable[VideoReport]") -> None:
         print(f"{printable(os.fsdecode(path))}: {counted(len(found), 'event')}")
     if problems:
         raise VidwatchError("; ".join(problems))
+
+
+@app.command()
+def add(
+    context: typer.Context,
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATHS…", help="Files and folders outside of the home.")
+    ],
+    in_place: Annotated[
+        bool,
+        typer.Option(
+            "--in-place", help="Only predict: copy no file into the home's class folders."
+        ),
+    ] = False,
+) -> None:
+    """Queue files and folders that stay as they are: they are classified after all others."""
+    from daemon.cli.progress import reading
+    from daemon.database.queue import Queue
+    from daemon.home import settings
+    from daemon.service.adding import Adding, archives
+
+    home: Home = context.obj
+    loaded = settings.load(home.settings)
+    found = archives(paths, home.root, loaded)
+    with database(home) as engine, reading() as progress:
+        on_filed: OnFiled = "leave" if in_place else "copy"
+        adding = Adding(Queue(engine, "add"), home.root, loaded, on_filed, progress)
+        for path, archive in zip(paths, found, strict=True):
+            adding.add(path, archive)
+    _print_added(adding.added)
+
+
+def _print_added(added: "Added") -> None:
+    again = f", {added.n_again} of them that failed before" if added.n_again else ""
+    known = f"; {added.n_known} were known" if added.n_known else ""
+    print(f"{counted(added.n_new + added.n_again, 'video')} queued{again}{known}")
+    if added.others:
+        kinds = [f"{n} {ending or 'without ending'}" for ending, n in added.others.most_common()]
+        print(f"left alone, as they are no videos: {listed(kinds, SHOWN_KINDS)}")
+    if added.troubles:
+        raise VidwatchError("; ".join(added.troubles))

@@ -1,20 +1,40 @@
 """How a file that comes becomes a row, or is found to be one that is known already."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Integer, and_, bindparam, insert, select, update
 
 from daemon.database.connection import new_id
-from daemon.database.files import NUMBERS, Row, in_its_place, is_other_name, rests, row_of
+from daemon.database.files import (
+    NUMBERS,
+    RESTING,
+    Row,
+    in_its_place,
+    is_other_name,
+    left_here,
+    rests,
+    row_of,
+)
 from daemon.database.records import FREED
 from daemon.database.tables import videos
 from daemon.home.folders import Found
-from daemon.home.identity import Identity, display_name, identify
+from daemon.home.identity import Identity, display_name, identify, is_there
 
 # Built once: they run for each file that comes, and building one takes longer than running it.
 _ALIKE = select(videos).where(*(videos.c[name] == bindparam(name) for name in NUMBERS))
+_PLACED = ("path", "group", "source", "origin", "on_filed", "own_model")
+_KNOWN = select(
+    *(videos.c[name] for name in ("path", "finished_at", *RESTING, *Identity._fields))
+).where(videos.c.inode.in_(bindparam("inodes", expanding=True)))
+# Nothing else is known of the content of a file that failed.
+_FAILED = select(videos).where(
+    videos.c.name == bindparam("named"),
+    *(videos.c[name] == bindparam(name) for name in ("size", "mtime_ns")),
+    videos.c.state == "failed",
+    videos.c.on_filed == "leave",
+)
 _AT_PATH = select(videos.c.id, videos.c.state).where(
     videos.c.path == bindparam("at"), videos.c.finished_at.is_(None)
 )
@@ -30,8 +50,41 @@ _FORGET = (
 )
 
 
-def add_file(connection: Connection, file: Found, now: datetime) -> bool:
-    """Queue a whole file; whether it is new to the queue, or was waited for."""
+def unknown(connection: Connection, files: Sequence[Found], *, stay: bool) -> list[Found]:
+    """As `Queue.unknown`, in a transaction."""
+    # Sorted out below: with a condition on the state, SQLite reads all rows of that state.
+    inodes = [file.identity.inode for file in files]
+    here = left_here(connection, files) if stay else set()
+    queued = set()
+    left = set()
+    for row in connection.execute(_KNOWN, {"inodes": inodes}).mappings():
+        identity = Identity(*(row[name] for name in Identity._fields))
+        if rests(row):
+            left.add((row["path"], *identity[1:]))  # a device gets another number by itself
+            if stay and is_there(row["path"]):
+                queued.add(identity)  # another name of the same file (a hard link)
+        elif row["finished_at"] is None and row["state"] != "waiting":
+            queued.add(identity)
+    return [
+        file
+        for file in files
+        if file.identity not in queued
+        and file.path not in here
+        and (file.path, *file.identity[1:]) not in left
+    ]
+
+
+def add_file(
+    connection: Connection, file: Found, now: datetime, *, background: bool = False
+) -> bool:
+    """Queue a whole file; whether it is new to the queue, or was waited for.
+
+    Args:
+        connection: In a transaction that writes.
+        file: The file.
+        now: The time.
+        background: Whether it waits as long as other videos do.
+    """
     identity = file.identity._asdict()
     known = _columns(file)
     alike = connection.execute(_ALIKE, file.identity._asdict()).mappings().all()
@@ -43,6 +96,8 @@ def add_file(connection: Connection, file: Found, now: datetime) -> bool:
         return _find_again(connection, same, file, known)
     if any(is_other_name(row, file) or _is_left(row, file) for row in alike):
         return False
+    if (was_queued := _follow_left(connection, alike, file)) is not None:
+        return was_queued
     # Checked under the write lock: a file that was filed a moment ago is no new arrival.
     try:
         if identify(file.path) != file.identity:
@@ -57,22 +112,33 @@ def add_file(connection: Connection, file: Found, now: datetime) -> bool:
         anew["changed_at"] = now
         connection.execute(update(videos).where(videos.c.id == other.id).values(**anew))
         return bool(other.state == "waiting")
-    add_to_queue(connection, file, now)
+    add_to_queue(connection, file, now, background=background)
     return True
 
 
-def add_to_queue(connection: Connection, file: Found, now: datetime) -> int:
+def add_to_queue(
+    connection: Connection, file: Found, now: datetime, *, background: bool = False
+) -> int:
     """Add a row for a file, in the state "queued". Returns the id of its video."""
-    row = _columns(file) | file.identity._asdict()
+    row = _columns(file) | file.identity._asdict() | {"background": background}
     forget_device(connection, file.identity)
     new = insert(videos).values(**row, state="queued", arrived_at=now, changed_at=now)
     return new_id(connection.execute(new))
 
 
+def queue_again(connection: Connection, video_id: int, file: Found) -> None:
+    """Queue a video again that failed, and whose file was left where it was, or was moved since."""
+    forget_device(connection, file.identity, video_id)
+    this = update(videos).where(videos.c.id == video_id, videos.c.state == "failed")
+    anew = {**_columns(file), **file.identity._asdict(), **FREED, "state": "queued"}
+    anew |= {"error": None, "attempts": 0, "tries": 0, "finished_at": None}
+    connection.execute(this.values(**anew, background=True))
+
+
 def _columns(file: Found) -> dict[str, Any]:
     """What the row of a file says of its place."""
-    known = {"name": display_name(file.path), "path": file.path}
-    return {**known, "group": file.group, "source": file.source}
+    known = {name: getattr(file, name) for name in _PLACED}
+    return {**known, "name": display_name(file.path)}
 
 
 def forget_device(connection: Connection, identity: Identity, video_id: int | None = None) -> None:
@@ -97,8 +163,45 @@ def fail_others_at(connection: Connection, path: bytes, video_id: int, now: date
 
 
 def _is_left(row: Row, file: Found) -> bool:
-    """Whether a file is a duplicate that was left in the inbox: it is not looked at again."""
+    """Whether a file was left where it came: it is not looked at again."""
     return rests(row) and row["path"] == file.path
+
+
+def _follow_left(connection: Connection, alike: Iterable[Row], file: Found) -> bool | None:
+    """Let the row of a file that stays where it is follow it, if a person has moved the file.
+
+    Args:
+        connection: In a transaction that writes.
+        alike: The rows with the numbers of the file.
+        file: The file.
+
+    Returns:
+        Whether it was queued again; None if it is no such file.
+    """
+    if file.on_filed is not None and left_here(connection, [file]):
+        return False
+    if file.on_filed != "leave":
+        return None
+    known = _columns(file)
+    if moved := _that_moved(alike, file):
+        place = {name: known[name] for name in ("name", "path", "source", "origin")}
+        connection.execute(update(videos).where(videos.c.id == moved["id"]).values(**place))
+        return False
+    same = {**file.identity._asdict(), "named": known["name"]}
+    failed = connection.execute(_FAILED, same).mappings()
+    if moved := next((row for row in failed if in_its_place(row) is None), None):
+        queue_again(connection, moved["id"], file)
+        return True
+    return None
+
+
+def _that_moved(rows: Iterable[Row], file: Found) -> Row | None:
+    """The finished row of a file that stays where it is, if a person has moved the file here."""
+    for row in rows:
+        stays = row["on_filed"] == "leave" and rests(row)
+        if stays and row["device"] == file.identity.device and in_its_place(row) is None:
+            return row
+    return None
 
 
 def _find_again(connection: Connection, row: Row, file: Found, known: Mapping[str, Any]) -> bool:

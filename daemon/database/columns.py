@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect, TypeDecorator
+from sqlalchemy import DateTime, Dialect, MetaData, TypeDecorator
 
 
 class Utc(TypeDecorator[datetime]):
@@ -29,6 +29,8 @@ NAMING = {
     "pk": "pk_%(table_name)s",
 }
 """How indexes and constraints are named."""
+
+metadata = MetaData(naming_convention=NAMING)
 
 
 def one_of(column: str, values: tuple[str, ...]) -> str:

@@ -5,16 +5,20 @@ long as its file is there. If it is gone, the next video of that content takes i
 """
 
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Engine, bindparam, or_, select, update
+from sqlalchemy import Connection, Engine, bindparam, delete, or_, select, update
 
-from daemon.database.expressions import own_group, stands, that_counts
+from daemon.database.expressions import content_of_video, own_group, stands, that_counts
 from daemon.database.tables import PREDICTED, labels, part_labels, predictions, videos
+from daemon.database.windows import forget_windows
 from daemon.home.folders import Folders
-from daemon.home.identity import identify
+from daemon.home.identity import Identity, identify
 from learner import files
 from learner.recording import Recorded, recorded
+
+COMPARED = 100  # videos of one content that are looked for
 
 # Built once: they run for each batch, and building one takes longer than running it.
 _SAME_SIZE = (
@@ -94,7 +98,7 @@ class First:
 
 
 class Contents:
-    """What the database says of contents. Only reads."""
+    """What the database says of contents."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -115,6 +119,50 @@ class Contents:
         """
         with self._engine.begin() as connection:
             return firsts_in(connection, contents)
+
+    def moved(self, first: First, path: bytes) -> int | None:
+        """The video that a file at `path` is of, if it was moved there, or lies there as before.
+
+        Only of files that stay where they are: all others are moved by us, too. `first` is the
+        first video of that content. None if the file is none of these.
+        """
+        is_it = or_(videos.c.id == first.id, videos.c.duplicate_of == first.id)
+        stayed = select(videos.c.id, videos.c.path).where(
+            is_it, videos.c.on_filed == "leave", videos.c.state == "filed"
+        )
+        with self._engine.begin() as connection:
+            rows = connection.execute(stayed.order_by(videos.c.id).limit(COMPARED)).all()
+        for row in rows:
+            with suppress(OSError):  # it cannot be found out now
+                if row.path == path or identify(row.path) is None:
+                    return int(row.id)
+        return None
+
+    def follow(self, known: int, found: int, folders: Folders) -> None:
+        """Let a video have the file of a video in hand, whose row goes.
+
+        Args:
+            known: The id of the video, whose file is not where it was.
+            found: The id of the video in hand, with the same content.
+            folders: The home's folders.
+        """
+        with self._engine.execution_options(writes=True).begin() as connection:
+            _follow(connection, known, found, folders)
+
+
+_PLACE = ("name", "path", "source", "origin", *Identity._fields)
+
+
+def _follow(connection: Connection, known: int, found: int, folders: Folders) -> None:
+    row = connection.execute(select(videos).where(videos.c.id == found)).mappings().one()
+    if row["state"] != "claimed":
+        return
+    content = connection.scalar(select(content_of_video()).where(videos.c.id == known))
+    hand_label_over(connection, found, content or known, folders)
+    forget_windows(connection, [found])
+    connection.execute(delete(videos).where(videos.c.id == found))
+    place = {name: row[name] for name in _PLACE}
+    connection.execute(update(videos).where(videos.c.id == known).values(**place, error=None))
 
 
 def firsts_in(connection: Connection, contents: Iterable[str]) -> dict[str, First]:
@@ -169,7 +217,7 @@ def hand_label_over(connection: Connection, copy: int, original: int, folders: F
     connection.execute(of_copy.values(video_id=original))
     row = connection.execute(select(videos).where(videos.c.id == original)).one()
     label = _newest_label(connection, original)
-    if row.state not in PREDICTED or label is None:
+    if row.state not in PREDICTED or row.on_filed == "leave" or label is None:
         return
     at = row.moving_to or row.path
     if row.destination is None and folders.class_folder(at) is None:

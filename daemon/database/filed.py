@@ -30,6 +30,7 @@ def note_move(connection: Connection, video_id: int, file: Moved, now: datetime)
         change["error"] = case((is_predicted, error), else_=videos.c.error)
     else:
         change |= {"path": file.path, "name": display_name(file.path)}
+        change |= {"left_at": file.left_at} if file.left_at else {}
         change |= file.identity._asdict() if file.identity else {}
         change["state"] = case((is_predicted, "filed"), else_=videos.c.state)
     in_hand = and_(videos.c.id == video_id, videos.c.moving_to.is_not(None))

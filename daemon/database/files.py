@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, select
+from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
 from daemon.database.tables import PREDICTED, videos
 from daemon.home.folders import Found
@@ -94,20 +94,44 @@ def in_its_place(row: Row) -> Identity | None:
     return None
 
 
-RESTING = ("state", "destination", "moving_to", "dropped_at")
+RESTING = ("state", "destination", "moving_to", "dropped_at", "on_filed")
 """The columns that say whether the file of a row rests at its path."""
 
 
 def rests(row: Row) -> bool:
     """As `rests_here`, for a row that has been read."""
-    state, *elsewhere = (row[name] for name in RESTING)
-    return state == "filed" and elsewhere == [None, None, None]
+    state, *elsewhere, on_filed = (row[name] for name in RESTING)
+    is_finished = state == "filed" or (state == "failed" and on_filed == "leave")
+    return is_finished and elsewhere == [None, None, None]
 
 
 def rests_here() -> ColumnElement[bool]:
     """Whether the file of a row rests at its path, for good."""
     is_unmoved = and_(videos.c.destination.is_(None), videos.c.moving_to.is_(None))
-    return and_(videos.c.state == "filed", is_unmoved, videos.c.dropped_at.is_(None))
+    is_left = and_(videos.c.state == "failed", videos.c.on_filed == "leave")
+    is_finished = or_(videos.c.state == "filed", is_left)
+    return and_(is_finished, is_unmoved, videos.c.dropped_at.is_(None))
+
+
+def left_here(connection: Connection, files: Sequence[Found]) -> set[bytes]:
+    """The paths of those of the files that stay where they are, and are known.
+
+    A file of an archive is known by its place, size and date: it may have another inode and another
+    device since its disk was mounted elsewhere. So is one that was copied or linked from here.
+    """
+    at = {file.path: file.identity for file in files}
+    found = set()
+    columns = (videos.c.size, videos.c.mtime_ns)
+    left = select(videos.c.left_at.label("at"), *columns).where(videos.c.left_at.in_(list(at)))
+    stayed = select(videos.c.path.label("at"), *columns).where(
+        videos.c.path.in_(list(at)), videos.c.on_filed == "leave", videos.c.state != "waiting"
+    )
+    for query in (left.where(videos.c.left_at.is_not(None)), stayed):
+        for row in connection.execute(query):
+            identity = at[row.at]
+            if (row.size, row.mtime_ns) == (identity.size, identity.mtime_ns):
+                found.add(row.at)
+    return found
 
 
 def other_names(connection: Connection, files: Sequence[Found]) -> list[Found]:

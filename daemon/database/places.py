@@ -9,6 +9,7 @@ from sqlalchemy import Connection, select
 from daemon.database.records import Copy, VideoPrediction
 from daemon.database.tables import class_names
 from daemon.home.folders import Folders
+from daemon.home.sources import OnFiled
 from learner.classes import normal_name
 
 BY_FOLDER = ("folder", "moved")  # sources of labels
@@ -28,7 +29,11 @@ class Places:
     """Whether a file in the inbox stays there if its content was predicted before."""
 
     def rests(
-        self, found: VideoPrediction | Copy, original: int | None, label: Label | None
+        self,
+        found: VideoPrediction | Copy,
+        original: int | None,
+        label: Label | None,
+        on_filed: OnFiled | None,
     ) -> bool:
         """Whether a file stays where it is: a person has put it there, or it is left as a copy.
 
@@ -36,7 +41,10 @@ class Places:
             found: The prediction, or that it is a copy.
             original: The first video with the same content; None if there is none.
             label: The video's newest label; None if there is none.
+            on_filed: What becomes of its file if it is not moved.
         """
+        if on_filed == "leave":
+            return True
         folder = self.folders.class_folder(found.path)
         if folder is not None:
             return self._stays(folder[1], label)

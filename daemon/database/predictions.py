@@ -97,18 +97,18 @@ class Predictions:
             earlier prediction counts in its place. None if its own counts.
         """
         with self._begin() as connection:
-            groups = _groups_in_hand(connection, batch)
-            in_hand = [found for found in batch if found.video_id in groups]
+            rows = _in_hand(connection, batch)
+            in_hand = [found for found in batch if found.video_id in rows]
             successors = _take_places(connection, in_hand, gone)
-            originals = _originals(connection, batch, groups)
+            originals = _originals(connection, batch, rows)
             recorded = [(found, originals.get(found.video_id)) for found in in_hand]
-            self._change_videos(connection, recorded, folders, now)
+            self._change_videos(connection, recorded, rows, folders, now)
             new = [found for found, original in recorded if original is None]
             _for_each(connection, _INSERT, [row for found in new for row in _rows(found, now)])
             without_group = [
                 found
                 for found in new
-                if groups[found.video_id] is None and found.video_id not in successors
+                if rows[found.video_id].group is None and found.video_id not in successors
             ]
             recent = self._find_groups(connection, without_group)
             _hand_labels_over(connection, batch, originals, folders)
@@ -133,13 +133,13 @@ class Predictions:
             there is none any more: then nothing is written, and the copy has to be read.
         """
         with self._begin() as connection:
-            in_hand = _groups_in_hand(connection, batch)
+            in_hand = _in_hand(connection, batch)
             firsts = _first_ids(connection, batch)
             recorded = [
                 (copy, firsts.get(copy.sha256)) for copy in batch if copy.video_id in in_hand
             ]
             copies = [(copy, original) for copy, original in recorded if original is not None]
-            self._change_videos(connection, copies, folders, now)
+            self._change_videos(connection, copies, in_hand, folders, now)
             originals = {copy.video_id: original for copy, original in copies}
             _hand_labels_over(connection, batch, originals, folders)
             forget_windows(connection, originals)
@@ -149,6 +149,7 @@ class Predictions:
         self,
         connection: Connection,
         recorded: Sequence[tuple[VideoPrediction | Copy, int | None]],
+        rows: Mapping[int, Any],
         folders: Folders,
         now: datetime,
     ) -> None:
@@ -172,7 +173,7 @@ class Predictions:
                 "tries": 0,
                 "sampled": is_sampled,
             }
-            if places.rests(found, original, label):
+            if places.rests(found, original, label, rows[found.video_id].on_filed):
                 change |= {"state": "filed", "finished_at": now, "destination": None}
             else:
                 destination = places.destination(found, original, label)
@@ -231,7 +232,7 @@ class Predictions:
 
 # Built once: they run for each batch, and building one takes longer than running it.
 _THESE: BindParameter[Any] = bindparam("ids", expanding=True)
-_IN_HAND = select(videos.c.id, videos.c.group).where(
+_IN_HAND = select(videos.c.id, videos.c.group, videos.c.on_filed).where(
     videos.c.id.in_(_THESE), videos.c.state == "claimed"
 )
 _LABELS = (
@@ -245,12 +246,10 @@ _CHANGE_VIDEO = update(videos).where(videos.c.id == bindparam("video"))
 _INSERT = insert(predictions)
 
 
-def _groups_in_hand(
-    connection: Connection, batch: Sequence[VideoPrediction | Copy]
-) -> dict[int, str | None]:
-    """The group of each video that is still claimed, by its id."""
+def _in_hand(connection: Connection, batch: Sequence[VideoPrediction | Copy]) -> dict[int, Any]:
+    """The `group` and `on_filed` of each video that is still claimed, by its id."""
     ids = {"ids": [found.video_id for found in batch]}
-    return {row.id: row.group for row in connection.execute(_IN_HAND, ids)}
+    return {row.id: row for row in connection.execute(_IN_HAND, ids)}
 
 
 def _labels(connection: Connection, batch: Sequence[VideoPrediction | Copy]) -> dict[int, Label]:

@@ -4,9 +4,10 @@ Predictions are recorded by `predictions.py`. What people do in class folders is
 `daemon/labels/class_folders.py`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -15,26 +16,23 @@ from sqlalchemy import (
     Update,
     and_,
     case,
-    or_,
     select,
     update,
 )
 
-from daemon.database.arrivals import add_file
+from daemon.database.arrivals import add_file, unknown
+from daemon.database.due import LONGEST_PAUSE, is_due, is_over, oldest_due
 from daemon.database.filed import note_move
-from daemon.database.files import RESTING, Row, other_names, rests
+from daemon.database.files import Row, other_names
 from daemon.database.records import FREED, Claimed, Move, Moved
 from daemon.database.tables import videos
 from daemon.database.windows import forget_windows
-from daemon.home.clock import latest
 from daemon.home.folders import Found
 from daemon.home.identity import Identity
 
 LEASE = timedelta(minutes=10)
 ATTEMPTS = 3
 MOVES_AT_ONCE = 200
-LONGEST_PAUSE = timedelta(minutes=5)  # before a file that is in trouble is tried again
-_OF_KNOWN = [videos.c[name] for name in ("path", "finished_at", *RESTING, *Identity._fields)]
 
 
 class Queue:
@@ -52,37 +50,27 @@ class Queue:
     def _begin(self) -> AbstractContextManager[Connection]:
         return self._writer.begin()
 
-    def unknown(self, files: Sequence[Found]) -> list[Found]:
+    def unknown(self, files: Sequence[Found], *, stay: bool = False) -> list[Found]:
         """Those of the files in the inbox that are not queued yet, or wait to be whole.
 
-        A duplicate that was left in the inbox is known.
+        A file that was left in the inbox is known. `stay` says whether files stay where they come.
         """
-        # Sorted out below: with a condition on the state, SQLite reads all rows of that state.
-        inodes = [file.identity.inode for file in files]
-        query = select(*_OF_KNOWN).where(videos.c.inode.in_(inodes))
-        queued = set()
-        left = set()
         with self.engine.begin() as connection:
-            for row in connection.execute(query).mappings():
-                identity = _identity(row)
-                if rests(row):
-                    left.add((row["path"], *identity[1:]))  # a device gets another number by itself
-                elif row["finished_at"] is None and row["state"] != "waiting":
-                    queued.add(identity)
-        return [
-            file
-            for file in files
-            if file.identity not in queued and (file.path, *file.identity[1:]) not in left
-        ]
+            return unknown(connection, files, stay=stay)
 
-    def enqueue(self, files: Sequence[Found], now: datetime) -> int:
+    def enqueue(self, files: Sequence[Found], now: datetime, *, background: bool = False) -> int:
         """Queue whole files; gives how many were new: not queued before, and still there.
 
         A row that is not in hand yet follows its file: to another name, or to other content under
         its name. A second name of a file that has its first one is nothing new.
+
+        Args:
+            files: The files.
+            now: The time.
+            background: Whether they wait as long as other videos do.
         """
         with self._begin() as connection:
-            return sum(add_file(connection, file, now) for file in files)
+            return sum(add_file(connection, file, now, background=background) for file in files)
 
     def other_names(self, files: Sequence[Found]) -> list[Found]:
         """Those of the files that are only second names of finished videos' files (hard links)."""
@@ -97,22 +85,40 @@ class Queue:
         with self.engine.begin() as connection:
             return connection.execute(found).first() is not None
 
-    def claim(self, limit: int, now: datetime) -> list[Claimed]:
-        """Take the oldest queued videos into hand."""
-        is_due = and_(videos.c.state == "queued", _is_due(now))
-        oldest = select(videos).where(is_due).order_by(videos.c.id).limit(limit)
+    def claim(self, limit: int, now: datetime, model: str | None = None) -> list[Claimed]:
+        """Take the oldest queued videos into hand, those in the background last.
+
+        Only those that `model` predicts; None: the champion.
+        """
         with self.engine.begin() as connection:
-            if connection.execute(oldest.limit(1)).first() is None:
+            if not oldest_due(connection, 1, now, model):
                 return []
         claim = {"state": "claimed", "claimed_by": self.owner, "lease_until": now + LEASE}
         with self._begin() as connection:
-            rows = connection.execute(oldest).all()
+            rows = oldest_due(connection, limit, now, model)
             these = videos.c.id.in_([row.id for row in rows])
             connection.execute(update(videos).where(these).values(**claim))
         return [
-            Claimed(row.id, row.path, _identity(row._mapping), row.changed_at or row.arrived_at)
+            Claimed(
+                row.id,
+                row.path,
+                _identity(row._mapping),
+                row.changed_at or row.arrived_at,
+                origin=row.origin,
+                on_filed=row.on_filed,
+            )
             for row in rows
         ]
+
+    def keep_models(self, models: Collection[str]) -> None:
+        """Let the champion predict the queued videos whose source had another model before.
+
+        `models` are those that sources have for themselves now.
+        """
+        is_other = and_(videos.c.own_model.is_not(None), videos.c.own_model.not_in(list(models)))
+        these = update(videos).where(videos.c.finished_at.is_(None), is_other)
+        with self._begin() as connection:
+            connection.execute(these.values(own_model=None))
 
     def renew_leases(self, now: datetime) -> None:
         """Note that what is in hand is still being worked on."""
@@ -161,17 +167,16 @@ class Queue:
             change = {**FREED, "retry_at": until, "held": why, **more}
             connection.execute(_claimed(video_id).values(state="queued", **change))
 
-    def missing(self, now: datetime, longest: timedelta) -> list[tuple[int, bytes]]:
-        """The ids and paths of the videos whose file should have been found whole again by now.
+    def missing(self, now: datetime, longest: timedelta) -> list[Row]:
+        """The rows of the videos whose file should have been found whole again by now.
 
         Args:
             now: The time.
             longest: How long a video waits for its file at most.
         """
-        is_over = _is_over(now, max(longest, LONGEST_PAUSE))
-        late = and_(videos.c.state == "waiting", is_over)
+        late = and_(videos.c.state == "waiting", is_over(now, max(longest, LONGEST_PAUSE)))
         with self.engine.begin() as connection:
-            return [(row.id, row.path) for row in connection.execute(select(videos).where(late))]
+            return list(connection.execute(select(videos).where(late)).mappings())
 
     def give_up(self, video_id: int, error: str, now: datetime) -> None:
         """The file that this video waited for did not come back."""
@@ -224,11 +229,16 @@ class Queue:
             connection.execute(_claimed(video_id).values(state="queued", **{**FREED, **later}))
             return attempts
 
-    def fail(self, video_id: int, error: str, destination: bytes) -> None:
-        """There will be no prediction: the file is to be moved to `destination`."""
+    def fail(self, video_id: int, error: str, destination: bytes | None, now: datetime) -> None:
+        """There will be no prediction: the file is to be moved to `destination`.
+
+        If that is None, it stays where it is.
+        """
         # "queued": a video that `count_crash` has just put back.
         unpredicted = videos.c.state.in_(("claimed", "queued"))
-        change = {"state": "failed", "error": error, "destination": destination, **FREED}
+        change: dict[str, Any] = {"state": "failed", "error": error, **FREED}
+        change["destination"] = destination
+        change["finished_at"] = None if destination else now
         with self._begin() as connection:
             this = update(videos).where(videos.c.id == video_id, unpredicted)
             if connection.execute(this.values(**change)).rowcount:
@@ -243,7 +253,7 @@ class Queue:
 
         At most `MOVES_AT_ONCE`: with more, nothing else would be done until all are moved.
         """
-        pending = select(videos).where(videos.c.destination.is_not(None), _is_due(now))
+        pending = select(videos).where(videos.c.destination.is_not(None), is_due(now))
         first = pending.order_by(videos.c.id).limit(MOVES_AT_ONCE)
         with self.engine.begin() as connection:
             if connection.execute(first.limit(1)).first() is None:
@@ -262,6 +272,9 @@ class Queue:
                 row.error,
                 row.duplicate_of,
                 row.dropped_at,
+                row.origin,
+                None if row.left_at else row.on_filed,
+                is_begun=row.moving_to is not None,
             )
             for row in rows
         ]
@@ -308,19 +321,6 @@ class Queue:
         left = select(videos.c.id).where(videos.c.finished_at.is_(None), untroubled).limit(1)
         with self.engine.begin() as connection:
             return connection.execute(left).first() is not None
-
-
-def _is_due(now: datetime) -> ColumnElement[bool]:
-    """Whether no pause is left."""
-    return or_(videos.c.retry_at.is_(None), _is_over(now, LONGEST_PAUSE))
-
-
-def _is_over(now: datetime, longest: timedelta) -> ColumnElement[bool]:
-    """Whether a pause is over.
-
-    One that seems longer than the longest began before the clock was set back.
-    """
-    return or_(videos.c.retry_at <= now, videos.c.retry_at > latest(now, longest))
 
 
 def _claimed(*ids: int) -> Update:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from daemon.home.identity import Identity, Version
+from daemon.home.sources import OnFiled
 from learner.recording import NOT_KNOWN, Recorded
 
 FREED = {
@@ -32,6 +33,9 @@ class Claimed:
     """Its file as it was when a decoder got it."""
     sha256: str | None = None
     """Of its content, if it was hashed before it is decoded."""
+    origin: bytes | None = None
+    """As in `Found`, and so is `on_filed`."""
+    on_filed: OnFiled | None = None
 
     @property
     def found(self) -> Identity:
@@ -145,6 +149,12 @@ class Move:
     """The first video with the same content."""
     dropped_at: datetime | None = None
     """When its file was to be removed instead: perhaps it was."""
+    origin: bytes | None = None
+    """As in `Found`."""
+    on_filed: OnFiled | None = None
+    """"copy" or "hardlink" if that is to be done instead, and was not yet."""
+    is_begun: bool = False
+    """Whether this may have been done before, and not been noted."""
 
 
 @dataclass(frozen=True)
@@ -155,3 +165,5 @@ class Moved:
     tried: bytes
     identity: Identity | None = None
     """Of the file there: a copy on another file system is another file. None if it is as before."""
+    left_at: bytes | None = None
+    """Where the file that it was copied or linked from still is. None if it was moved."""

@@ -13,28 +13,28 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     Table,
     Text,
     UniqueConstraint,
     text,
 )
 
-from daemon.database.columns import NAMING, Utc, one_of
+from daemon.database.columns import Utc, one_of
+from daemon.database.columns import metadata as metadata
+from daemon.database.label_tables import class_names as class_names
+from daemon.database.label_tables import labels as labels
+from daemon.database.label_tables import part_labels as part_labels
+from daemon.database.label_tables import renamed_folders as renamed_folders
 from daemon.database.values import (
     DECISIONS,
     DOUBTS,
     KINDS,
+    ON_FILED,
     SIDES,
-    SOURCES,
     TRAINING_STATES,
-    VERDICTS,
 )
 from daemon.database.values import PREDICTED as PREDICTED
 from daemon.database.values import STATES as STATES
-
-metadata = MetaData(naming_convention=NAMING)
-
 
 models = Table(
     "models",
@@ -125,7 +125,18 @@ videos = Table(
     # The share of the picture that changes between sampled frames, from 0 to 1: near 0 if nothing
     # moves. NULL if it was not measured.
     Column("movement", Float),
+    # The folder of the archive or of the source that it came from. NULL if that is the inbox.
+    Column("origin", LargeBinary),
+    # What becomes of its file: it is copied, linked or left where it is. NULL if it is moved.
+    Column("on_filed", Text),
+    # Where it was copied or linked from: that file is still there. NULL if it was not.
+    Column("left_at", LargeBinary),
+    # The model that its source has for itself. NULL: the champion predicts it.
+    Column("own_model", Text),
+    # Whether it waits as long as others do, as the files of an archive.
+    Column("background", Boolean, nullable=False, server_default="0"),
     CheckConstraint(one_of("state", STATES), name="state"),
+    CheckConstraint(one_of("on_filed", ON_FILED), name="on_filed"),
     Index("ix_videos_state_id", "state", "id"),
 )
 
@@ -148,6 +159,9 @@ Index("ix_videos_name", videos.c.name)
 Index("ix_videos_sha256", videos.c.sha256, videos.c.duplicate_of)
 # Whether a video of the same size is known: only then a file is hashed before it is decoded.
 Index("ix_videos_size", videos.c.size, **_where("sha256 IS NOT NULL"))
+# The queue, without what waits for it.
+Index("ix_videos_foreground", videos.c.id, **_where("state = 'queued' AND background = 0"))
+Index("ix_videos_left_at", videos.c.left_at, **_where("left_at IS NOT NULL"))
 # Each for a few rows among millions, which are looked up often.
 for _name in ("destination", "moving_to", "error", "trouble", "held", "fingerprint"):
     Index(f"ix_videos_{_name}", videos.c.id, **_where(f"{_name} IS NOT NULL"))
@@ -219,79 +233,6 @@ windows = Table(
     CheckConstraint(one_of("doubt", DOUBTS), name="doubt"),
     # To find videos by what is in them.
     Index("ix_windows_class", "class", "video_id"),
-)
-
-
-# The newest label of a video counts, unless it is taken back. Older ones are kept.
-labels = Table(
-    "labels",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("video_id", Integer, ForeignKey("videos.id"), nullable=False, index=True),
-    Column("verdict", Text, nullable=False),
-    # NULL unless the verdict is "labelled".
-    Column("class", Text),
-    Column("source", Text, nullable=False),
-    # The user who gave it, or who owns the file.
-    Column("who", Text, nullable=False),
-    # Whether it was given while the random share was reviewed.
-    Column("sampled", Boolean, nullable=False, server_default="0"),
-    # The label that a "withdrawn" one takes back.
-    Column("takes_back", Integer, ForeignKey("labels.id"), unique=True),
-    Column("created_at", Utc, nullable=False),
-    CheckConstraint(one_of("verdict", VERDICTS), name="verdict"),
-    CheckConstraint(one_of("source", SOURCES), name="source"),
-    CheckConstraint("(verdict = 'labelled') = (class IS NOT NULL)", name="class"),
-    CheckConstraint("(verdict = 'withdrawn') = (takes_back IS NOT NULL)", name="takes_back"),
-)
-
-
-# What people say of parts of long videos. A label of a part is none of its video: it moves no file,
-# and counts in no figure of accuracy. It counts unless it is taken back, or a newer one covers all
-# of its part.
-part_labels = Table(
-    "part_labels",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("video_id", Integer, ForeignKey("videos.id"), nullable=False, index=True),
-    # In seconds from the first picture of the video.
-    Column("start_s", Float, nullable=False),
-    Column("end_s", Float, nullable=False),
-    # NULL if it takes another one back.
-    Column("class", Text),
-    # As in `labels`.
-    Column("source", Text, nullable=False),
-    Column("who", Text, nullable=False),
-    Column("takes_back", Integer, ForeignKey("part_labels.id"), unique=True),
-    Column("created_at", Utc, nullable=False),
-    CheckConstraint(one_of("source", SOURCES), name="source"),
-    CheckConstraint("start_s < end_s", name="part"),
-    CheckConstraint("(class IS NULL) = (takes_back IS NOT NULL)", name="takes_back"),
-)
-
-# The classes that a person has renamed or merged. Models that know the old name keep it: what they
-# predict counts as the new class. Labels have the new name.
-class_names = Table(
-    "class_names",
-    metadata,
-    Column("old", Text, primary_key=True),
-    # NULL: the class was retired.
-    Column("new", Text),
-    Column("who", Text, nullable=False),
-    Column("changed_at", Utc, nullable=False),
-)
-
-# Class folders that a person has renamed, and has not said yet whether that renames the class.
-renamed_folders = Table(
-    "renamed_folders",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    # `classified` or `labelled`.
-    Column("kind", Text, nullable=False),
-    Column("old", Text, nullable=False),
-    Column("new", Text, nullable=False),
-    Column("seen_at", Utc, nullable=False),
-    UniqueConstraint("kind", "old", "new"),
 )
 
 

@@ -8,6 +8,10 @@ STATES = ("waiting", "queued", "claimed", "classified", "filed", "failed")
 # The states of videos that have a prediction.
 PREDICTED = ("classified", "filed")
 
+# What becomes of a file whose video is predicted, if it is not moved: it is copied or hard-linked
+# to where it belongs, or left where it is, whatever becomes known of its video.
+ON_FILED = ("copy", "hardlink", "leave")
+
 # `answer`: made when the clip came. It decides where the file goes, and is shown for the video.
 # `shadow`: by a challenger, on the same frames.
 # `rescored`: by a later model.

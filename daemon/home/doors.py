@@ -10,7 +10,7 @@ import errno
 import io
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from daemon.home.identity import Identity, identify
 from learner.folders import create_in, opened_folder
@@ -25,8 +25,16 @@ class Doors:
     is what the owner wants. Below these folders, no link is followed.
     """
 
-    def __init__(self, root: bytes) -> None:
+    def __init__(self, root: bytes, sources: Sequence[bytes] = ()) -> None:
+        """The doors of a home.
+
+        Args:
+            root: The home.
+            sources: Folders outside of it that videos come from: below them, too, no link is
+                followed.
+        """
         self._root = root
+        self._sources = sources
 
     @contextlib.contextmanager
     def folder(self, path: bytes, *, create: bool = False) -> Iterator[int]:
@@ -44,6 +52,9 @@ class Doors:
     def _parts(self, path: bytes) -> tuple[bytes, bytes]:
         """The part of a path in which links are trusted, and the rest."""
         if not path.startswith(self._root + b"/"):
+            for source in self._sources:
+                if path.startswith(source + b"/"):
+                    return source, path[len(source) + 1 :]
             return path, b""
         top, _, inner = path[len(self._root) + 1 :].partition(b"/")
         return self._root + b"/" + top, inner
@@ -135,6 +146,16 @@ class Doors:
             except OSError:
                 os.unlink(wanted, dir_fd=new)
                 raise
+
+    def link(self, source: bytes, target: bytes) -> None:
+        """Give a file a second name, never over another file.
+
+        Raises:
+            FileExistsError: something has the name `target`.
+            OSError: it cannot have one: it lies on another file system, or is somebody else's.
+        """
+        with self._parent(source) as (old, name), self._parent(target) as (new, wanted):
+            os.link(name, wanted, src_dir_fd=old, dst_dir_fd=new, follow_symlinks=False)
 
     def replace(self, source: bytes, target: bytes) -> None:
         """Rename a file over another one.

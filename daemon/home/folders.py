@@ -5,13 +5,14 @@ Paths of videos are bytes here, which pathlib does not take.
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from daemon.home.identity import Identity, base_name, identify
 from daemon.home.left_alone import LeftAlone
+from daemon.home.sources import OnFiled, Source, holds_any
 from learner.folders import fits, walk
 from learner.groups import group_of
 
@@ -23,19 +24,48 @@ ClassFolder = tuple[str, str]
 """`classified` or `labelled`, and the folder in it."""
 
 
+class Found(NamedTuple):
+    """A file that lies in a home."""
+
+    path: bytes
+    identity: Identity
+    group: str | None = None
+    """Its group, if its name or its folder names one."""
+    source: str | None = None
+    """The folder in the inbox that it lies in; None if it lies in none. Of another source, its name
+    with the folder in it."""
+    origin: bytes | None = None
+    """The folder of the source or archive that it lies in; None if that is the inbox."""
+    on_filed: OnFiled | None = None
+    """What becomes of it when its video is predicted; None: it is moved."""
+    own_model: str | None = None
+    """The model that its source has for itself; None: the champion predicts it."""
+
+
 class Folders:
     """The places in a home where files belong. All paths are bytes, below `root`."""
 
-    def __init__(self, root: Path, *, tree: bool = False) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        tree: bool = False,
+        sources: Sequence[Source] = (),
+        on_filed: OnFiled | None = None,
+    ) -> None:
         """The places in the home at `root`.
 
         Args:
             root: The home.
             tree: Whether files keep the sub-folders of the inbox, or of a class folder, that they
                 lie in (`filed_as = "tree"`).
+            sources: The folders that videos come from beside the inbox.
+            on_filed: What becomes of the files of the inbox; None: they are moved.
         """
         self.root = os.fsencode(root)
+        self.sources = sources
         self._tree = tree
+        self.on_filed = on_filed
 
     def resting_place(
         self,
@@ -91,6 +121,27 @@ class Folders:
         """Whether a path lies below the inbox."""
         return path.startswith(self.root + b"/inbox/")
 
+    def source_at(self, path: bytes) -> Source | None:
+        """The source that a path lies below; None if it lies below none."""
+        return next((source for source in self.sources if source.holds(path)), None)
+
+    def placed(self, file: Found, pattern: re.Pattern[str]) -> Found:
+        """A file that was found, with its group, its source, and what becomes of it."""
+        source = self.source_at(file.path)
+        if source is not None:
+            return file._replace(
+                group=source.group_of(file.path, pattern),
+                source=source.source_of(file.path),
+                origin=source.folder,
+                on_filed=source.on_filed,
+                own_model=source.model,
+            )
+        return file._replace(
+            group=group_at(file.path, self.root, pattern),
+            source=source_of(file.path, self.root),
+            on_filed=self.on_filed if self.is_in_inbox(file.path) else None,
+        )
+
     def class_folder(self, path: bytes) -> ClassFolder | None:
         """`classified` or `labelled`, and the folder in it that `path` lies below. Else None."""
         if not path.startswith(self.root + b"/"):
@@ -111,10 +162,10 @@ class Folders:
             return False
         top, *inner = path[len(self.root) + 1 :].split(b"/")[:-1]
         folder = os.path.join(self.root, top)
-        if not _holds_any(folder):
+        if not holds_any(folder):
             return True
         class_folder = os.path.join(folder, *inner[:1])
-        return os.path.islink(class_folder) and not _holds_any(class_folder)
+        return os.path.islink(class_folder) and not holds_any(class_folder)
 
     def still_wanted(self, row: Mapping[Any, Any], path: bytes) -> bytes | None:
         """Where a file that was found at `path` is still to be moved to.
@@ -143,7 +194,11 @@ class Folders:
         return before[: len(before) - len(path) + len(self.root)]
 
     def _at(self, path: bytes, top: bytes, *folders: bytes) -> bytes:
-        kept = folders_of(path, self.root) if self._tree else []
+        source = self.source_at(path)
+        if source is not None:
+            kept = [os.fsencode(source.name), *source.folders_of(path)] if source.tree else []
+        else:
+            kept = folders_of(path, self.root) if self._tree else []
         # A class folder is a step more than the inbox: what would be nested too deep stays flat.
         for inner in (b"/".join((*folders, *kept)), b"/".join(folders)):
             if fits(self.root + b"/" + top, inner):
@@ -175,17 +230,6 @@ BATCH = 200  # files
 DEFAULT = LeftAlone()  # compiles its patterns when they are first needed
 
 
-class Found(NamedTuple):
-    """A file that lies in a home."""
-
-    path: bytes
-    identity: Identity
-    group: str | None = None
-    """Its group, if its name or its folder names one."""
-    source: str | None = None
-    """The folder in the inbox that it lies in; None if it lies in none."""
-
-
 def files_below(
     folder: Path,
     trouble: Callable[[OSError], object] = lambda error: None,
@@ -213,12 +257,6 @@ def _found_below(
                 continue
             if identity := identify(name, opened):
                 yield Found(path, identity)
-
-
-def placed(file: Found, root: bytes, pattern: re.Pattern[str]) -> Found:
-    """A file in the home at `root`, with its group and its source."""
-    group = group_at(file.path, root, pattern)
-    return file._replace(group=group, source=source_of(file.path, root))
 
 
 def group_at(path: bytes, root: bytes, pattern: re.Pattern[str]) -> str | None:
@@ -250,14 +288,6 @@ def folders_of(path: bytes, root: bytes) -> list[bytes]:
         return []
     top, *folders, _ = path[len(root) + 1 :].split(b"/")
     return folders[1:] if top in (b"classified", b"labelled") else folders
-
-
-def _holds_any(folder: bytes) -> bool:
-    try:
-        with os.scandir(folder) as entries:
-            return next(entries, None) is not None
-    except (FileNotFoundError, NotADirectoryError):
-        return False
 
 
 def _as_text(folders: list[bytes]) -> list[str]:

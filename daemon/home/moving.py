@@ -8,7 +8,7 @@ import errno
 import itertools
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from daemon.home.doors import Doors
@@ -33,6 +33,7 @@ def move_file(
     progress: Callable[[], None] = lambda: None,
     *,
     root: bytes,
+    sources: Sequence[bytes] = (),
 ) -> bytes | None:
     """Move a file to `target`, or to a numbered name beside it if that name is taken.
 
@@ -47,6 +48,7 @@ def move_file(
         redirect: Gets the numbered name before anything moves, to record it.
         progress: Called now and then while the file is copied. An exception from it ends that.
         root: The home. Links are followed in its path and in its own folders, and nowhere below.
+        sources: The folders beside it that the file may come from.
 
     Returns:
         Where the file is now; None if a person has taken it away or changed it.
@@ -54,7 +56,7 @@ def move_file(
     Raises:
         OSError: it cannot be moved now.
     """
-    doors = Doors(root)
+    doors = Doors(root, sources)
     found = doors.identify(source)
     # Its file system may have another number by now.
     is_there = found is not None and found.has_numbers_of(identity)
@@ -64,10 +66,10 @@ def move_file(
         # A file that goes to another file system is copied: the copy is whole before the original
         # is removed.
         copies = _copies(doors, target, identity)
-        whole = (copy for copy in copies if _is_copy(doors, copy, identity, sha256, progress))
+        whole = (copy for copy in copies if is_copy(doors, copy, identity, sha256, progress))
         if part := next(whole, None):
             source = part
-        elif _is_copy(doors, target, identity, sha256, progress):
+        elif is_copy(doors, target, identity, sha256, progress):
             return target
         else:
             return None
@@ -164,7 +166,7 @@ def sweep_copies(
     for left in _copies(doors, target, identity):
         there = doors.identify(left)
         is_whole = there is not None and there.size == identity.size
-        if not is_whole or (sha256 and _is_copy(doors, left, identity, sha256, progress)):
+        if not is_whole or (sha256 and is_copy(doors, left, identity, sha256, progress)):
             with contextlib.suppress(OSError):  # somebody else's folder may have such a name
                 doors.remove(left)
 
@@ -178,13 +180,17 @@ def _copies(doors: Doors, target: bytes, identity: Identity) -> list[bytes]:
     return [folder + b"/" + name for name in names]
 
 
-def _is_copy(
+def is_copy(
     doors: Doors,
     path: bytes,
     identity: Identity,
     sha256: str | None,
     progress: Callable[[], None],
 ) -> bool:
+    """Whether the file at a path is a copy of the one with this identity and content.
+
+    If the content is not known, its date has to be the same.
+    """
     there = doors.identify(path)
     if there is None or there.size != identity.size:
         return False

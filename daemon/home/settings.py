@@ -7,15 +7,16 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast, get_args
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from daemon.home.folders import Folders, below
 from daemon.home.left_alone import IGNORED, LeftAlone, compiled
+from daemon.home.sources import Source, SourceTable, why_not
 from learner import files
 from learner.classes import CLASS_NAME_RULE, is_class_name
 from learner.errors import VidwatchError
@@ -72,6 +73,7 @@ class Settings(BaseSettings):
     ignore: Annotated[tuple[str, ...], AfterValidator(_valid_ignore)] = IGNORED
     watch: Literal["auto", "events", "polling"] = "auto"
     filed_as: Literal["flat", "tree"] = "flat"
+    on_filed: Literal["move", "copy", "hardlink", "leave"] = "move"
     empty_folder_minutes: Annotated[float, Field(ge=0, le=1_000_000)] = 0.0
     min_free_gigabytes: Annotated[float, Field(ge=0, le=1_000_000)] = 1.0
     duplicates: Literal["keep", "drop", "leave"] = "keep"
@@ -102,6 +104,7 @@ class Settings(BaseSettings):
     keep_days: Annotated[float, Field(ge=0, le=100_000)] = 0.0
     keep_videos: Annotated[int, Field(ge=0)] = 0
     group_pattern: Annotated[str, AfterValidator(_valid_pattern)] = GROUP_PATTERN
+    source: tuple[SourceTable, ...] = ()
 
     @property
     def reading(self) -> ReadOptions:
@@ -115,7 +118,25 @@ class Settings(BaseSettings):
 
     def folders(self, root: Path) -> Folders:
         """Where files belong in the home at `root`."""
-        return Folders(root, tree=self.filed_as == "tree")
+        on_filed = None if self.on_filed == "move" else self.on_filed
+        return Folders(root, tree=self.filed_as == "tree", sources=self.sources, on_filed=on_filed)
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The folders that videos come from beside the inbox."""
+        on_filed = None if self.on_filed == "move" else self.on_filed
+        return tuple(
+            Source(
+                folder=os.fsencode(table.folder),
+                name=table.name,
+                on_filed="leave" if table.in_place else on_filed,
+                tree=(table.filed_as or self.filed_as) == "tree",
+                group=table.group,
+                ignore=table.ignore,
+                model=table.model,
+            )
+            for table in self.source
+        )
 
     def unknown_thresholds(self, classes: Collection[str]) -> list[str]:
         """The names in `thresholds` that are none of these classes of a model.
@@ -150,10 +171,13 @@ def load(path: Path) -> Settings:
         problems = [_explained(path, problem) for problem in error.errors()]
         raise VidwatchError("; ".join(problems)) from error
     folder = Path(os.path.realpath(path.parent))
-    for key, value in (("model", settings.model), ("retrain", settings.retrain)):
-        if "/" in value and below(folder, Path(value).expanduser().absolute()) is None:
+    if reason := why_not(folder, settings.source):
+        raise VidwatchError(f"{_where(path, 'source')}: {reason}")
+    of_sources = ((f"source.{at}.model", one.model) for at, one in enumerate(settings.source))
+    for key, value in (("model", settings.model), ("retrain", settings.retrain), *of_sources):
+        if value and "/" in value and below(folder, Path(value).expanduser().absolute()) is None:
             hint = "it must lie in the home; copy it there"
-            if key == "model":
+            if key != "retrain":
                 hint = "it must lie in the home; 'vidwatch models promote' copies it there"
             raise VidwatchError(f"{_where(path, key)} is {value!r}: {hint}")
     return settings
@@ -205,8 +229,10 @@ def toml_text(value: str) -> str:
 def _with_value(text: str, key: str, value: str) -> str | None:
     """The text of a settings file with another value; None if a person should write that."""
     line = f"{key} = {toml_text(value)}"
+    # A table may have a key of the same name.
+    top = re.split(r"^[ \t]*\[", text, maxsplit=1, flags=re.MULTILINE)[0]
     active, shown = (
-        list(re.finditer(rf"^{mark}[ \t]*{re.escape(key)}[ \t]*=.*$", text, re.MULTILINE))
+        list(re.finditer(rf"^{mark}[ \t]*{re.escape(key)}[ \t]*=.*$", top, re.MULTILINE))
         for mark in ("", "#")
     )
     places = active or shown
@@ -239,10 +265,18 @@ def _explained(path: Path, problem: Any) -> str:
     key = ".".join(map(str, problem["loc"]))
     where = _where(path, key)
     if problem["type"] == "extra_forbidden":
-        known = ", ".join(Settings.model_fields)
+        known = ", ".join(_known_keys(problem["loc"]))
         return f"{where} (value {problem['input']!r}) is unknown; the settings are: {known}"
     rule = problem["msg"].removeprefix("Value error, ")
     return f"{where} is {problem['input']!r}: {rule[:1].lower() + rule[1:]}"
+
+
+def _known_keys(place: Sequence[Any]) -> Collection[str]:
+    """The keys beside an unknown one: of all settings, or of a table in them."""
+    if len(place) == 1:
+        return Settings.model_fields
+    of_table = get_args(Settings.model_fields[place[0]].annotation)[0]
+    return cast("type[BaseModel]", of_table).model_fields
 
 
 def _where(path: Path, key: str) -> str:

@@ -64,6 +64,8 @@ class WatcherSettings:
     """Called as long as the watcher goes on."""
     left_alone: LeftAlone = field(default_factory=LeftAlone)
     """Which files and folders are no clips."""
+    subject: str = ""
+    """What notices call the folders. Their names, if it is empty."""
 
 
 class _StoppedError(Exception):
@@ -80,7 +82,7 @@ class Watcher:
         self._settings = settings
         self._left_alone = settings.left_alone
         names = [os.path.basename(os.fsdecode(folder)) for folder in folders]
-        self._subject = ", ".join(map(printable, names))
+        self._subject = settings.subject or ", ".join(map(printable, names))
         self._next_search = 0.0
         self._touched: queue.SimpleQueue[tuple[bytes, Done | None]] = queue.SimpleQueue()
         self._stop = threading.Event()

@@ -307,7 +307,7 @@ def move_to(connection: Connection, folders: Folders, row: Any, label: Label) ->
     """
     if row["duplicate_of"] is not None:
         row = find(connection, videos.c.id == row["content"])[row["content"]]
-    if row["state"] not in PREDICTED:
+    if row["state"] not in PREDICTED or row["on_filed"] == "leave":
         return
     moving_to = row["moving_to"]
     destination = folders.resting_place(

@@ -7,17 +7,16 @@ way: what is found then counts if it is still so a moment later, or is left out.
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, func, select
-from sqlalchemy.exc import DatabaseError
 
 from daemon.database.connection import explaining, opened
 from daemon.database.expressions import content_of_video, shown_name, that_counts
 from daemon.database.files import PLACES, other_names, predicted_row, unexplained
-from daemon.database.integrity import SHOWN, damage
+from daemon.database.integrity import SHOWN
 from daemon.database.root import follow_home
 from daemon.database.tables import PREDICTED, predictions, videos
 from daemon.home.folder import Home
@@ -29,12 +28,14 @@ from daemon.home.moving import sha256_if_readable
 from daemon.home.reasons import our_files, reason_texts
 from daemon.home.settings import load_left_alone
 from daemon.home.sidecars import is_sidecar
-from daemon.home.texts import shortened
+from daemon.home.sources import is_reachable
+from daemon.home.texts import shortened, shown_path
 from daemon.labels.class_folders import is_label
 from daemon.labels.classes import KnownClasses
 from daemon.maintenance.finding import Finding
 from daemon.maintenance.leftovers import leftovers
 from daemon.maintenance.repair import Repair
+from daemon.maintenance.schema import why_unusable
 from daemon.maintenance.stored import check_backups, check_models
 
 BATCH = 500
@@ -68,6 +69,9 @@ class Check:
         self._engine: Engine
         self._repair: Repair
         self.gone: list[str] = []
+        self._away: set[bytes] = set()
+        """Archives and sources that are not there."""
+        self._is_reachable = cache(is_reachable)
 
     def findings(self) -> Iterator[Finding]:
         """All that does not fit, as it is found.
@@ -77,7 +81,7 @@ class Check:
         """
         self._home.require()
         with explaining(self._home.database):
-            unusable = self._check_database()
+            unusable = why_unusable(self._home.database, quick=self._quick)
         if unusable:
             yield unusable
             return
@@ -88,30 +92,14 @@ class Check:
                 follow_home(engine, self._home.root)
             yield from self._check_references()
             yield from self._check_rows()
+            for folder in sorted(self._away):
+                problem = "is empty or not there: mount it; its videos were not checked"
+                yield Finding("archive", shown_path(folder), problem, harmless=True)
             yield from self._check_files()
             yield from leftovers(self._home, engine, is_running=self._is_running)
             yield from check_models(self._home, engine, quick=self._quick)
         if not self._quick:
             yield from check_backups(self._home)
-
-    def _check_database(self) -> Finding | None:
-        """Why the database cannot be used; None if it can."""
-        path = self._home.database
-        hint = "'vidwatch restore' brings the newest backup back"
-        if not path.stat().st_size:
-            return Finding("database", str(path), f"is empty; {hint}")
-        if problems := damage(path, thorough=not self._quick):
-            return Finding("database", str(path), f"is damaged ({'; '.join(problems)}); {hint}")
-        from daemon.database.upgrade import head
-
-        schema = _schema(path)
-        if schema != head():
-            hint = (
-                "'vidwatch init' brings an older one up to date; for a newer one, upgrade vidwatch"
-            )
-            problem = f"has the schema {schema} instead of {head()}; {hint}"
-            return Finding("database", str(path), problem)
-        return None
 
     def _check_references(self) -> Iterator[Finding]:
         with self._engine.begin() as connection:
@@ -159,7 +147,8 @@ class Check:
         original = videos.alias()
         content = content_of_video()
         own = select(func.count()).where(predictions.c.video_id == content, that_counts())
-        names = ("id", "name", "inode", "size", "mtime_ns", "sha256", "state")
+        names = ["id", "name", "inode", "size", "mtime_ns", "sha256", "state"]
+        names += ["origin", "on_filed", "left_at"]
         query = select(
             *(videos.c[name] for name in names),
             *(videos.c.duplicate_of, videos.c.dropped_at, *PLACES),
@@ -178,7 +167,10 @@ class Check:
 
     def _check_row(self, row: Any) -> Iterator[Finding]:
         where = f"video {row.id} ({row.shown_name})"
-        if row.state in PREDICTED:
+        is_outside = row.origin is not None and row.left_at is None
+        if is_outside and not self._is_reachable(row.origin, row.on_filed):
+            self._away.add(row.origin)
+        elif row.state in PREDICTED:
             yield from self._check_prediction(row, where)
             # A duplicate that was dropped has no file, and none is missed.
             if row.is_finished and row.destination is None and row.dropped_at is None:
@@ -332,15 +324,3 @@ class Check:
 def _needless_text(path: Path) -> Finding:
     problem = "says why a file failed that is not there any more"
     return Finding("text", str(path), problem, "remove it", path.unlink, harmless=True)
-
-
-def _schema(path: Path) -> str | None:
-    """The schema of the database at `path`; None if it has none."""
-    with opened(path, read_only=True) as engine:
-        try:
-            with engine.connect() as connection:
-                query = "SELECT version_num FROM alembic_version"
-                found: str | None = connection.exec_driver_sql(query).scalar()
-                return found
-        except DatabaseError:
-            return None

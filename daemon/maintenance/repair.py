@@ -38,9 +38,9 @@ class Repair:
             Path(os.fsdecode(text)).unlink(missing_ok=True)
 
     def predict_again(self, row: Any) -> None:
-        """Queue a video again, with its file in the inbox. It fails if its file is gone.
+        """Queue a video again, with its file in the inbox, or where it stays.
 
-        It fails, too, if another video has the file and is on its way.
+        It fails if its file is gone, or if another video has the file and is on its way.
         """
         place = row.path
         if identify(place) is None and row.moving_to is not None:
@@ -52,7 +52,8 @@ class Repair:
         if (other := self._on_its_way(identity, row)) is not None:
             self._yield(row, other, Found(place, identity))
             return
-        path = put_back(Found(place, identity), self._home.inbox)
+        stays = row.on_filed is not None and row.left_at is None
+        path = place if stays else put_back(Found(place, identity), self._home.inbox)
         placed = identify(path) if path else None
         if path is None or placed is None:
             self._fail(row, "its file is gone, and it has no prediction")

@@ -30,6 +30,7 @@ from daemon.database.expressions import lies_below, that_counts
 from daemon.database.tables import labels, part_labels, predictions, videos
 from daemon.home.folder import Home
 from daemon.home.settings import Settings
+from daemon.home.sources import is_reachable
 from daemon.labels.queries import came_labelled
 from daemon.training.holdout import AROUND
 from learner.errors import VidwatchError
@@ -40,7 +41,9 @@ YOUNG = timedelta(days=7)  # a database in which nothing is older is new, or was
 READ_AT_ONCE = 1000
 REMOVED = 100  # in one transaction: the daemon waits for it
 PAUSE = 0.05  # seconds between transactions
-_FILE = (videos.c.id, videos.c.path, videos.c.size, videos.c.dropped_at)
+_FILE = tuple(
+    videos.c[name] for name in ("id", "path", "size", "dropped_at", "origin", "on_filed", "left_at")
+)
 _FOLDERS = ("classified", "labelled", "duplicates", "failed")
 
 
@@ -244,8 +247,16 @@ def _near_labels(connection: Connection, below: int) -> set[int]:
 
 
 def _has_no_file(row: Any) -> bool:
-    """Whether a video's file is gone; another one may lie where a duplicate was that we dropped."""
-    return row.dropped_at is not None or _is_gone(row.path, row.size)
+    """Whether a video's file is gone; another one may lie where a duplicate was that we dropped.
+
+    The disk of a file that stays where it is may be away.
+    """
+    if row.dropped_at is not None:
+        return True
+    stays = row.origin is not None and row.left_at is None
+    if stays and not is_reachable(row.origin, row.on_filed):
+        return False
+    return _is_gone(row.path, row.size)
 
 
 def _is_gone(path: bytes, size: int) -> bool:

@@ -1,9 +1,10 @@
-"""Builds the two watchers of a home: one queues new files, one reads labels from class folders."""
+"""Builds the watchers of a home: of the inbox and other sources, and one that reads labels."""
 
 import math
 import os
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -13,11 +14,13 @@ from daemon.database.connection import is_locked
 from daemon.database.queue import Queue
 from daemon.home.clock import now
 from daemon.home.folder import Home
-from daemon.home.folders import Found, placed
+from daemon.home.folders import Found
+from daemon.home.identity import base_name
 from daemon.home.left_alone import LeftAlone
 from daemon.home.mounts import filesystem_of, is_network
 from daemon.home.names import OtherNames
 from daemon.home.settings import Settings
+from daemon.home.sources import Source, may_be_video
 from daemon.inbox.lone_sidecars import LoneSidecars
 from daemon.inbox.watcher import Take, Unknown, Watcher, WatcherSettings
 from daemon.labels.class_folders import ClassFolders
@@ -45,7 +48,7 @@ def watchers(
     *,
     once: bool = False,
 ) -> list[Watcher]:
-    """Both watchers, not started yet.
+    """All watchers, not started yet: of the inbox, of the class folders, and of each source.
 
     Args:
         home: The home.
@@ -57,22 +60,19 @@ def watchers(
         once: Whether the daemon only does what is there. Then nothing waits for a clip to come.
     """
     pattern = compile_pattern(settings.group_pattern)
-    left_alone = LeftAlone(settings.ignore)
-    root = os.fsencode(home.root)
-    folders_of_home = settings.folders(home.root)
-
-    def go_on() -> None:
-        of_labels.go_on()
-
-    class_folders = ClassFolders(queue.engine, folders_of_home, go_on)
-    set_aside = OtherNames(folders_of_home).set_aside
+    folders = settings.folders(home.root)
+    class_folders = ClassFolders(queue.engine, folders, lambda: of_labels.go_on())
+    set_aside = OtherNames(folders).set_aside
 
     def grouped(files: Sequence[Found]) -> list[Found]:
-        return [placed(file, root, pattern) for file in files]
+        return [folders.placed(file, pattern) for file in files]
 
     def enqueue(files: Sequence[Found]) -> None:
         if queue.enqueue(grouped(files), now()):
             arrived.set()
+
+    def enqueue_and_tidy(files: Sequence[Found]) -> None:
+        enqueue(files)
         for file in queue.other_names(files):
             set_aside(file)
 
@@ -80,32 +80,80 @@ def watchers(
         if class_folders.notice(grouped(files), now()):
             arrived.set()
 
-    def watcher(names: list[str], unknown: Unknown, take: Take, patience: float) -> Watcher:
-        folders = [home.root / name for name in names]
-        subject = f"side files in {', '.join(names)}"
-        sidecars = LoneSidecars(
-            patience, queue.has_clip, partial(note, subject), lambda: made.go_on()
+    def made(source: Source, loop: str | None = None) -> Watcher:
+        """The watcher of a folder that videos come from."""
+        unknown = partial(queue.unknown, stay=source.on_filed is not None)
+        place = _Place(
+            source.name,
+            [source.folder],
+            settings.ignore if source.ignore is None else source.ignore,
+            0 if once else patience_of(settings),
+            (lambda: beat(loop)) if loop else (lambda: None),
         )
-        watcher_settings = WatcherSettings(
-            settle=settings.settle_seconds,
-            rescan=settings.rescan_seconds,
-            polling=_is_polled(folders, settings, note),
-            unknown=lambda files: sidecars.clips(unknown(files) if files else []),
-            take=lambda files: take(sidecars.clips(files)),
-            trouble=OperationalError,
-            shown_elsewhere=_is_locked,
-            note=note,
-            beat=lambda: beat(names[0]),
-            left_alone=left_alone,
-        )
-        made = Watcher([os.fsencode(folder) for folder in folders], watcher_settings)
-        return made
+        if source.stays:  # what is no video is left alone, too
+            place = replace(place, patience=math.inf)
+            return _watcher(
+                place, settings, queue, note, lambda files: unknown(_videos(files)), enqueue
+            )
+        take = enqueue if source.on_filed else enqueue_and_tidy
+        return _watcher(place, settings, queue, note, unknown, take)
 
-    of_inbox = watcher(["inbox"], queue.unknown, enqueue, 0 if once else patience_of(settings))
+    of_inbox = made(Source(os.fsencode(home.inbox), "inbox", folders.on_filed), "inbox")
     # A person labels clips by folders, never pictures or sounds.
+    names = ("labelled", "classified")
+    class_folders_place = _Place(
+        ", ".join(names),
+        [os.fsencode(home.root / name) for name in names],
+        settings.ignore,
+        math.inf,
+        lambda: beat("labelled"),
+    )
     known = class_folders.not_put_by_us
-    of_labels = watcher(["labelled", "classified"], known, notice, math.inf)
-    return [of_inbox, of_labels]
+    of_labels = _watcher(class_folders_place, settings, queue, note, known, notice)
+    return [of_inbox, of_labels, *(made(source) for source in folders.sources)]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """What is watched."""
+
+    name: str
+    """What notices call it."""
+    folders: list[bytes]
+    ignore: Sequence[str]
+    """Patterns of what is left alone in it."""
+    patience: float
+    """How many seconds a picture or a sound waits for its clip, before it counts as one."""
+    beat: Callable[[], None]
+    """Called as long as its watcher goes on."""
+
+
+def _watcher(
+    place: _Place, settings: Settings, queue: Queue, note: Note, unknown: Unknown, take: Take
+) -> Watcher:
+    subject = f"side files in {place.name}"
+    sidecars = LoneSidecars(
+        place.patience, queue.has_clip, partial(note, subject), lambda: made.go_on()
+    )
+    watcher_settings = WatcherSettings(
+        settle=settings.settle_seconds,
+        rescan=settings.rescan_seconds,
+        polling=_is_polled(place, settings, note),
+        unknown=lambda files: sidecars.clips(unknown(files) if files else []),
+        take=lambda files: take(sidecars.clips(files)),
+        trouble=OperationalError,
+        shown_elsewhere=_is_locked,
+        note=note,
+        beat=place.beat,
+        left_alone=LeftAlone(place.ignore),
+        subject=place.name,
+    )
+    made = Watcher(place.folders, watcher_settings)
+    return made
+
+
+def _videos(files: Sequence[Found]) -> list[Found]:
+    return [file for file in files if may_be_video(base_name(file.path))]
 
 
 def _is_locked(error: Exception) -> bool:
@@ -113,18 +161,19 @@ def _is_locked(error: Exception) -> bool:
     return isinstance(error, DBAPIError) and is_locked(error)
 
 
-def _is_polled(folders: list[Path], settings: Settings, note: Note) -> bool:
+def _is_polled(place: _Place, settings: Settings, note: Note) -> bool:
     """Whether new files are found only by searching.
 
     On a network share, the kernel sends no events for what other machines write.
     """
     if settings.watch != "auto":
         return settings.watch == "polling"
-    for folder in folders:
+    for path in place.folders:
+        folder = Path(os.fsdecode(path))
         kind = filesystem_of(folder)
         if is_network(kind):
             search = f"new files are found by searching, every {settings.rescan_seconds:g} s"
             reason = f"{folder} is on a network share, {kind}"
-            note(f"events of {folder.name}", f"none ({reason}): {search}")
+            note(f"events of {place.name}", f"none ({reason}): {search}")
             return True
     return False

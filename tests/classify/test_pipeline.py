@@ -25,6 +25,7 @@ from daemon.database.connection import connect
 from daemon.database.predictions import Predictions
 from daemon.database.records import Move, WindowPrediction
 from daemon.database.tables import predictions
+from daemon.home.folders import Folders
 from daemon.home.identity import Identity, identify
 from learner.errors import VidwatchError
 from learner.spec import ClipSpec, ReadOptions
@@ -99,21 +100,23 @@ class House(MadeHome):
         self.may_begin = True
         self.stopping = False
         self.predictor = Predictor(decoders, self.classify, self.model, self.classify.join)
-        self.pipeline = Pipeline(
-            self.queue,
-            self.predictions,
-            self.predictor,
-            self.folders,
-            PipelineSettings(
-                batch_size=4,
-                grace=timedelta(minutes=1),
-                patience=timedelta(minutes=1),
-                inbox_is_there=self.inbox.exists,
-                may_begin=lambda: self.may_begin,
-                progress=self.progress,
-                drop_duplicates=duplicates == "drop",
-            ),
+        self.drops_duplicates = duplicates == "drop"
+        self.pipeline = self.made_pipeline(self.folders)
+
+    def pipeline_settings(self) -> PipelineSettings:
+        return PipelineSettings(
+            batch_size=4,
+            grace=timedelta(minutes=1),
+            patience=timedelta(minutes=1),
+            inbox_is_there=self.inbox.exists,
+            may_begin=lambda: self.may_begin,
+            progress=self.progress,
+            drop_duplicates=self.drops_duplicates,
         )
+
+    def made_pipeline(self, folders: Folders) -> Pipeline:
+        settings = self.pipeline_settings()
+        return Pipeline(self.queue, self.predictions, self.predictor, folders, settings)
 
     def progress(self) -> None:
         """Ends what takes long, if the daemon is to stop."""

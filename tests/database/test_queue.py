@@ -130,7 +130,7 @@ def test_content_seen_before_gets_no_second_prediction_even_within_one_batch(
 def test_the_same_content_that_failed_before_is_tried_again(home: MadeHome, tmp_path: Path) -> None:
     home.queue.enqueue([arrive(home, "a.mp4")], NOW)
     (video,) = home.queue.claim(1, NOW)
-    home.queue.fail(video.id, "not a video", bytes(tmp_path / "failed/a.mp4"))
+    home.queue.fail(video.id, "not a video", bytes(tmp_path / "failed/a.mp4"), NOW)
     home.queue.moves(NOW)
     home.queue.moved(
         {video.id: Moved(bytes(tmp_path / "failed/a.mp4"), bytes(tmp_path / "failed/a.mp4"))}, NOW
@@ -196,7 +196,7 @@ def test_a_missing_file_is_given_up_after_its_grace_and_not_when_it_came_back(
     for video in home.queue.claim(2, NOW):
         home.queue.wait(video.id, LATER)
     assert home.queue.missing(NOW, LATER - NOW) == []
-    assert [video_id for video_id, _ in home.queue.missing(LATER, LATER - NOW)] == [1, 2]
+    assert [row["id"] for row in home.queue.missing(LATER, LATER - NOW)] == [1, 2]
     home.queue.enqueue([home.found(tmp_path / "1.mp4")], NOW)
     for video_id in (1, 2):
         home.queue.give_up(video_id, "vanished", LATER)
@@ -220,7 +220,7 @@ def test_what_became_of_a_row_that_is_no_longer_in_hand_stands(
 ) -> None:
     home.queue.enqueue([arrive(home, "a.mp4")], NOW)
     (video,) = home.queue.claim(1, NOW)
-    home.queue.fail(video.id, "not a video", bytes(tmp_path / "failed/a.mp4"))
+    home.queue.fail(video.id, "not a video", bytes(tmp_path / "failed/a.mp4"), NOW)
     home.record(home.prediction(video.id))
     home.queue.release([video.id])
     home.queue.wait(video.id, NOW)
@@ -232,7 +232,7 @@ def test_what_became_of_a_row_that_is_no_longer_in_hand_stands(
 def test_a_clip_that_failed_is_not_postponed_with_its_batch(home: MadeHome, tmp_path: Path) -> None:
     home.queue.enqueue([arrive(home, f"{n}.mp4") for n in range(2)], NOW)
     first, second = home.queue.claim(2, NOW)
-    home.queue.fail(first.id, "not a video", bytes(tmp_path / "failed/0.mp4"))
+    home.queue.fail(first.id, "not a video", bytes(tmp_path / "failed/0.mp4"), NOW)
     home.queue.postpone([first.id, second.id], "the device is out of memory", NOW)
     assert [(row.state, row.trouble) for row in home.rows()] == [
         ("failed", None),
@@ -322,9 +322,9 @@ def test_a_file_that_is_waited_for_under_a_clock_that_was_ahead_is_given_up(
     grace = timedelta(seconds=14)
     home.queue.wait(video.id, ahead + grace)
     assert home.queue.missing(ahead, grace) == []
-    assert [found for found, _ in home.queue.missing(NOW, grace)] == [video.id]
+    assert [row["id"] for row in home.queue.missing(NOW, grace)] == [video.id]
     forever = datetime.max.replace(tzinfo=UTC)  # at the end of `run --once`
-    assert [found for found, _ in home.queue.missing(forever, grace)] == [video.id]
+    assert [row["id"] for row in home.queue.missing(forever, grace)] == [video.id]
 
 
 def test_a_file_that_is_held_is_claimed_again_in_time_and_is_in_no_trouble(

@@ -23,9 +23,9 @@ def test_every_key_has_a_default_and_the_file_shows_just_these(tmp_path: Path) -
         re.sub(r"^# (\w+ = |  '|\])", r"\1", home.settings.read_text(), flags=re.MULTILINE),
     )
     assert load(shown) == Settings()
-    assert set(re.findall(r"^(\w+) = ", shown.read_text(), flags=re.MULTILINE)) == set(
-        Settings.model_fields
-    )
+    keys = re.findall(r"^(\w+) = ", shown.read_text(), flags=re.MULTILINE)
+    tables = re.findall(r"^#   \[+(\w+)\]+$", shown.read_text(), flags=re.MULTILINE)
+    assert {*keys, *tables} == set(Settings.model_fields)
 
 
 def test_the_environment_counts_more_than_the_file(
@@ -90,6 +90,7 @@ def test_models_and_recipes_outside_the_home_are_refused(
         "# group_pattern = 'shown'\nbatch_size = 4\n",
         "group_pattern = 'old'  # why\n[thresholds]\nBiking = 0.8\n",
         "[thresholds]\nBiking = 0.8\n",
+        "[thresholds]\n# group_pattern = 'a'\n",
     ],
 )
 @pytest.mark.parametrize("pattern", [r"^(\w+)_\d", r"^(it's \"so\")", "é+"])
@@ -108,7 +109,6 @@ def test_a_setting_is_written_and_the_others_stay(
     "before",
     [
         "# group_pattern = 'a'\n# group_pattern = 'b'\n",
-        "[thresholds]\n# group_pattern = 'a'\n",
         'model = """\n# group_pattern = x\n"""\n',
         "no TOML\n",
     ],
@@ -117,3 +117,69 @@ def test_a_file_that_cannot_be_edited_safely_stays_as_it_is(tmp_path: Path, befo
     path = written(tmp_path, before)
     assert not write_setting(path, "group_pattern", "^x")
     assert path.read_text() == before
+
+
+SOURCES = """
+on_filed = "copy"
+filed_as = "tree"
+[[source]]
+name = "barn"
+folder = "/srv/barn"
+group = "all"
+[[source]]
+name = "old"
+folder = "/mnt/old/"
+in_place = true
+filed_as = "flat"
+ignore = ["x/"]
+"""
+
+
+def test_sources_are_folders_beside_the_inbox(tmp_path: Path) -> None:
+    settings = load(written(tmp_path, SOURCES))
+    barn, old = settings.sources
+    assert (barn.name, barn.folder, barn.on_filed) == ("barn", b"/srv/barn", "copy")
+    assert (barn.tree, barn.group, barn.ignore) == (True, "all", None)
+    assert (old.folder, old.on_filed, old.stays) == (b"/mnt/old", "leave", True)
+    assert (old.tree, old.group, old.ignore) == (False, None, ("x/",))
+    pattern = re.compile(r"^(cam\d+)_")
+    assert old.source_of(b"/mnt/old/a/b/c.mp4") == "old/a/b"
+    assert old.group_of(b"/mnt/old/c.mp4", pattern) is None
+    assert old.group_of(b"/mnt/old/a/c.mp4", pattern) == "old/a"
+    assert old.group_of(b"/mnt/old/a/cam1_c.mp4", pattern) == "cam1"
+
+
+@pytest.mark.parametrize(
+    ("tables", "words"),
+    [
+        ([("a", "/x"), ("a", "/y")], ["two of them are named 'a'"]),
+        ([("a", "/x"), ("b", "/x/y")], ["/x/y", "'b'", "/x", "'a'", "overlap"]),
+        ([("a", "HOME/inbox/a")], ["'a'", "this home", "overlap"]),
+        ([("a", "/")], ["this home", "overlap"]),
+        ([("a", "x")], ["source.0.folder", "'x'", "whole path"]),
+        ([("a/b", "/x")], ["source.0.name", "'a/b'"]),
+    ],
+)
+def test_sources_that_cannot_be_are_refused(
+    tmp_path: Path, tables: list[tuple[str, str]], words: list[str]
+) -> None:
+    lines = [
+        f'[[source]]\nname = "{name}"\nfolder = "{folder.replace("HOME", str(tmp_path))}"'
+        for name, folder in tables
+    ]
+    with pytest.raises(VidwatchError) as caught:
+        load(written(tmp_path, "\n".join(lines)))
+    assert all(word in str(caught.value) for word in words), caught.value
+
+
+def test_a_misspelt_key_of_a_source_is_named_with_those_that_there_are(tmp_path: Path) -> None:
+    text = '[[source]]\nname = "a"\nfolder = "/x"\nin_palce = true'
+    with pytest.raises(VidwatchError, match=r"source\.0\.in_palce.*in_place"):
+        load(written(tmp_path, text))
+
+
+def test_a_key_of_a_table_is_not_taken_for_a_setting(tmp_path: Path) -> None:
+    path = written(tmp_path, '[[source]]\nname = "a"\nfolder = "/x"\ngroup = "g"\n')
+    assert write_setting(path, "model", "mine")
+    assert load(path).model == "mine"
+    assert load(path).source[0].group == "g"

@@ -217,7 +217,7 @@ def test_a_label_for_an_unknown_or_failed_video_changes_nothing(desk: Desk) -> N
     desk.predict_and_file()
     bad = desk.arrive("b.avi")
     desk.queue.claim(1, NOW)
-    desk.queue.fail(bad, "not a video", desk.folders.failed(b"b.avi"))
+    desk.queue.fail(bad, "not a video", desk.folders.failed(b"b.avi"), desk.now)
     for wrong in (99, bad):
         with pytest.raises(VidwatchError, match=f"video {wrong}"):
             desk.labels.add(
@@ -242,7 +242,7 @@ def test_a_clip_that_was_taken_away_from_elsewhere_can_be_labelled(desk: Desk) -
 def test_a_failed_file_put_into_a_class_folder_is_tried_again(desk: Desk) -> None:
     bad = desk.arrive("b.avi")
     desk.queue.claim(1, NOW)
-    desk.queue.fail(bad, "not a video", bytes(desk.root / "failed/b.avi"))
+    desk.queue.fail(bad, "not a video", bytes(desk.root / "failed/b.avi"), desk.now)
     desk.file()
     assert desk.notice(desk.move(desk.root / "failed/b.avi", "labelled/Skiing")) == 1
     with desk.engine.begin() as read:
@@ -385,7 +385,7 @@ def test_a_clip_moved_while_it_waits_to_be_whole_is_queued_again(desk: Desk) -> 
 def test_a_failed_file_moved_before_we_could_waits_for_us_to_notice(desk: Desk) -> None:
     bad = desk.arrive("b.avi")
     desk.queue.claim(1, NOW)
-    desk.queue.fail(bad, "not a video", bytes(desk.root / "failed/b.avi"))
+    desk.queue.fail(bad, "not a video", bytes(desk.root / "failed/b.avi"), desk.now)
     moved = desk.move(desk.root / "inbox/b.avi", "labelled/Skiing")
     desk.queue.moves(NOW)
     assert desk.notice(moved) == 0

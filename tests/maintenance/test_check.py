@@ -74,7 +74,7 @@ def moved_and_not_noted(room: ReviewedHome) -> list[int]:
     bad = room.arrive("e.avi", "two")
     room.claim()
     room.record(room.prediction(good))
-    room.queue.fail(bad, "no video", room.folders.failed(room.queue.paths([bad])[bad]))
+    room.queue.fail(bad, "no video", room.folders.failed(room.queue.paths([bad])[bad]), room.now)
     for move in room.queue.moves(NOW):
         room.path(move.id).rename(os.fsdecode(move.destination))
     room.give_label(good, "dark")

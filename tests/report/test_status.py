@@ -51,7 +51,7 @@ def fill(home: Home) -> None:
         made.now = NOW - timedelta(minutes=1)
         made.file()
         made.now = NOW
-        made.queue.fail(text.id, "not a video", made.folders.failed(text.path))
+        made.queue.fail(text.id, "not a video", made.folders.failed(text.path), made.now)
         made.file()
         made.queue.postpone([troubled.id], "the share is gone", NOW)
 
@@ -181,7 +181,7 @@ def test_what_could_not_be_read_is_no_new_label(home: Home) -> None:
         assert read_status(home, NOW).training.new_labels == 0
         *good, text = made.claim(4)
         made.record(*(made.prediction(video.id) for video in good))
-        made.queue.fail(text.id, "not a video", b"/failed")
+        made.queue.fail(text.id, "not a video", b"/failed", made.now)
         assert read_status(home, NOW).training.new_labels == 3
 
 

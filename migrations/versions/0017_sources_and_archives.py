@@ -1,0 +1,30 @@
+"""Videos of other folders than the inbox: where they came from, and whether their files stay."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0017"
+down_revision = "0016"
+
+
+def upgrade() -> None:
+    op.add_column("videos", sa.Column("origin", sa.LargeBinary))
+    words = "on_filed IN ('copy', 'hardlink', 'leave')"
+    op.execute(
+        f"ALTER TABLE videos ADD COLUMN on_filed TEXT CONSTRAINT ck_videos_on_filed CHECK ({words})"
+    )
+    op.add_column("videos", sa.Column("left_at", sa.LargeBinary))
+    op.add_column("videos", sa.Column("background", sa.Boolean, nullable=False, server_default="0"))
+    op.add_column("videos", sa.Column("own_model", sa.Text))
+    queued = "state = 'queued' AND "
+    op.create_index(
+        "ix_videos_foreground",
+        "videos",
+        ["id"],
+        sqlite_where=sa.text(queued + "background = 0"),
+        postgresql_where=sa.text(queued + "NOT background"),
+    )
+    known = sa.text("left_at IS NOT NULL")
+    op.create_index(
+        "ix_videos_left_at", "videos", ["left_at"], sqlite_where=known, postgresql_where=known
+    )
