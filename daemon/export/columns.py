@@ -43,6 +43,12 @@ VIDEOS = ExportTable(
         Column("path", "text", "Where the file is now, written as `name` is.", is_ours=True),
         Column("uri", "text", "The same as an exact `file://` address (RFC 8089).", is_ours=True),
         Column(
+            "copied_from",
+            "text",
+            "The file of an archive or a source that it is a copy or a hard link of.",
+            is_ours=True,
+        ),
+        Column(
             "state",
             "text",
             "`waiting`, `queued`, `claimed`, `classified`, `filed` or `failed`.",

@@ -47,6 +47,7 @@ def videos_query(conditions: Iterable[ColumnElement[bool]], *, with_parts: bool)
         videos.c.name,
         videos.c.source,
         videos.c.path,
+        videos.c.left_at,
         videos.c.state,
         CLASS.label("main"),
         as_stored(videos.c.recorded_at),

@@ -100,18 +100,19 @@ def video_values(found: Found) -> list[Value]:
     """A row of the table of videos, without scores."""
     # To ask for each column by its name takes as long as to read the row.
     (
-        (video, _, name, source, path, state, main),
+        (video, _, name, source, path, left_at, state, main),
         (recorded_at, recorded_by, arrived_at, finished_at, camera, group, size),
         (sha256, duplicate_of, error),
         (predicted, probability, doubt, familiarity, _, model, predicted_at, read_share, movement),
         (_, verdict, label, who, labelled_at, how, *_),
-    ) = found[:7], found[7:14], found[14:17], found[17:26], found[26:]
+    ) = found[:8], found[8:15], found[15:18], found[18:27], found[27:]
     return [
         video,
         printable(name),
         source and printable(source),
         path_text(path),
         uri(path),
+        left_at and path_text(left_at),
         state,
         main,
         iso(recorded_at),

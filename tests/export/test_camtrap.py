@@ -116,6 +116,17 @@ def test_the_schemas_of_the_standard_itself_accept_a_package(
     assert report["valid"], report
 
 
+def test_another_implementation_of_the_standard_reads_a_package(
+    home: FullHome, tmp_path: Path, metadata: Path
+) -> None:
+    pytest.importorskip("trap_schema", reason="needs trap-schema, for Python 3.12")
+    from trap_schema.dataset import Dataset
+
+    home.export(tmp_path / "package", "camtrap", metadata=metadata)
+    read = Dataset.load(tmp_path / "package")
+    assert (len(read.media), len(read.observations), len(read.deployments)) == (4, 8, 3)
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [

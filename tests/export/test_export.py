@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 import pytest
-from exported import BIKING, FORMULA, ODD, SKIING, VIDWATCH, FullHome, run, table
+from exported import BIKING, FORMULA, LATIN, ODD, SKIING, VIDWATCH, FullHome, run, table
 from exported import home as home
 
 from daemon.export import columns
@@ -96,8 +96,10 @@ def test_the_apostrophe_before_a_formula_can_be_taken_away_again(text: str) -> N
 def test_names_in_other_encodings_are_readable_and_their_bytes_can_be_made_again(
     home: FullHome, tmp_path: Path
 ) -> None:
+    home.change("latin", left_at=b"/archive/" + LATIN)
     home.export(tmp_path / "a.csv")
     rows = by_kind(home, tmp_path / "a.csv")
+    assert rows["latin"]["copied_from"] == r"/archive/caf\xe9.mp4"
     assert rows["latin"]["name"] == r"caf\xe9.mp4"
     assert rows["odd"]["name"] == ODD.replace("\n", r"\n")
     for kind, row in rows.items():
