@@ -73,9 +73,11 @@ def test_an_archive_survives_kills_untouched_and_each_file_has_one_row(
         adding = add(ordeal, archive)
         ordeal.wait_for(ordeal.home.running)
         time.sleep(rng.uniform(0, 6))
-        ordeal.kill(all_of_it=rng.random() < 0.5)
+        assert ordeal.process
+        ordeal.process.kill()
         n_kills += 1
         assert adding.wait() == 0
+        ordeal.kill()
     ordeal.drop(60_000, "inbox/new.avi")
     n_all = FILES + COPIES + BAD + 1
     ordeal.start()
