@@ -50,6 +50,7 @@ LIGHT_LEARNER = {
     "learner.groups",
     "learner.likeness",
     "learner.prediction",
+    "learner.process",
     "learner.catalogue",
     "learner.recipe",
     "learner.recording",
