@@ -21,6 +21,7 @@ from daemon.cli import (
     classes,
     classify,
     clean,
+    export,
     groups,
     labels,
     maintenance,
@@ -45,6 +46,7 @@ app = typer.Typer(
 for family in (
     classify,
     videos,
+    export,
     models,
     training,
     labels,
