@@ -21,6 +21,7 @@ from daemon.cli import (
     classes,
     classify,
     clean,
+    export,
     groups,
     labels,
     maintenance,
@@ -46,6 +47,7 @@ app = typer.Typer(
 for family in (
     classify,
     videos,
+    export,
     models,
     training,
     labels,
