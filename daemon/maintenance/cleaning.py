@@ -95,7 +95,7 @@ class Cleaning:
         for rule in self._rules:
             for one in self._due(rule, now, planned, freed):
                 planned.add(one.video.id)
-                freed += one.video.size
+                freed += one.video.frees
                 yield one
 
     def put_in(self, going: Sequence[Going], now: datetime) -> int:
@@ -149,7 +149,7 @@ class Cleaning:
             rule: The rule.
             now: The time.
             planned: The videos that other rules let go.
-            freed: The bytes of their files.
+            freed: The bytes that are free without their files.
         """
         total = sum(video.size for video in self._there(rule, planned)) if _by_size(rule) else 0
         surplus = total - rule.at_most_gigabytes * GIGABYTE if rule.at_most_gigabytes else 0.0
@@ -164,12 +164,14 @@ class Cleaning:
                 why = f"filed more than {rule.after_days:g} days ago"
             elif surplus > 0:
                 why = f"they take more than {rule.at_most_gigabytes:g} GB"
+            elif missing > 0 and video.is_link:
+                continue
             elif missing > 0:
                 why = f"less than {rule.keep_free_gigabytes:g} GB are free"
             else:
                 return  # all others are newer
             surplus -= video.size
-            missing -= video.size
+            missing -= video.frees
             yield Going(video, rule, why)
 
     def _there(self, rule: RemoveRule, planned: set[int]) -> Iterator[Removable]:
@@ -180,14 +182,14 @@ class Cleaning:
                 yield video
 
     def _free(self) -> int:
-        """Bytes that are free, or will be when the trash is empty."""
+        """Bytes that are free, or will be when all files are moved and the trash is empty."""
         classified = self._home.root / "classified"
         info = os.statvfs(classified)
-        free = info.f_bavail * info.f_frsize
+        is_one_disk = False
         with suppress(OSError):
-            if classified.stat().st_dev == self._home.trash.stat().st_dev:
-                free += sum(video.identity.size for video in self._trash.contents())
-        return free
+            is_one_disk = classified.stat().st_dev == self._home.trash.stat().st_dev
+        coming = self._trash.bytes_that_will_be_free(also_in_trash=is_one_disk)
+        return info.f_bavail * info.f_frsize + coming
 
     def _may_be_away(self) -> bool:
         """Whether the trash is a link to another disk that may not be mounted."""
