@@ -62,7 +62,7 @@ def schedule_work(
         lambda: lock.note("inbox", home.why_no_inbox()),
         subject="looking whether the inbox is there",
     )
-    trouble = TroubleWatch(queue.engine, lambda: lock.running.notices)
+    trouble = TroubleWatch(queue.engine, lambda: lock.running.notices, home.trouble)
     schedule.every(TROUBLE, as_job(trouble.tend), subject="telling of trouble")
     schedule.every(TRIMMING, trim_cache, subject="trimming the cache", longest=LONGEST_CARE)
 
