@@ -17,7 +17,17 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli import classes, classify, groups, labels, maintenance, models, training, videos
+from daemon.cli import (
+    classes,
+    classify,
+    groups,
+    importing,
+    labels,
+    maintenance,
+    models,
+    training,
+    videos,
+)
 from daemon.cli.shared import Json, command_of, console
 from daemon.home.clock import now
 from daemon.home.folder import Home
@@ -30,7 +40,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for family in (classify, videos, models, training, labels, classes, groups, maintenance):
+for family in (classify, videos, models, training, labels, importing, classes, groups, maintenance):
     app.add_typer(family.app)
 
 

@@ -126,6 +126,17 @@ def add_to_queue(
     return new_id(connection.execute(new))
 
 
+def add_many(connection: Connection, files: Sequence[Found], now: datetime) -> list[int]:
+    """As `add_to_queue`, for many files in the background. Returns their ids, in this order."""
+    identities = [file.identity._asdict() for file in files]
+    these = [{f"its_{key}": one[key] for key in one} | {"itself": None} for one in identities]
+    connection.execute(_FORGET, these)
+    more = {"background": True, "state": "queued", "arrived_at": now, "changed_at": now}
+    rows = [_columns(file) | one | more for file, one in zip(files, identities, strict=True)]
+    new = insert(videos).returning(videos.c.id, sort_by_parameter_order=True)
+    return list(connection.scalars(new, rows))
+
+
 def queue_again(connection: Connection, video_id: int, file: Found) -> None:
     """Queue a video again that failed, and whose file was left where it was, or was moved since."""
     forget_device(connection, file.identity, video_id)
