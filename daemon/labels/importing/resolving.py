@@ -97,10 +97,9 @@ class Resolving:
         if _ADDRESS.match(entry.file):
             what = f"{printable(entry.file)!r} is an address; download the file, and give its path"
             raise VidwatchError(what)
-        name = base_name(os.fsencode(entry.file.replace("\\", "/")))
-        if is_sidecar(name) or not may_be_video(name):
-            ending = printable(Path(os.fsdecode(name)).suffix.lower()) or "without ending"
-            self.skipped[f"{NO_VIDEO} ({ending})"] += 1
+        ending = os.path.splitext(entry.file)[1].lower()
+        if not _may_be_video(ending):
+            self.skipped[f"{NO_VIDEO} ({printable(ending)})"] += 1
             return
         path = _path_of(os.fsencode(folder), entry.file)
         class_name = self._class(entry.class_name)
@@ -148,7 +147,7 @@ class Resolving:
         if is_ours or self._folders.source_at(path) is not None:
             return self._folders.placed(file, self._pattern)
         above = folder if path.startswith(folder.rstrip(b"/") + b"/") else os.path.dirname(path)
-        source = Source(above, printable(Path(os.fsdecode(above)).name), self._on_filed)
+        source = _source(above, self._on_filed)
         return file._replace(
             group=self._group(source, path, {entry.class_name, class_name}),
             source=source.source_of(path),
@@ -162,8 +161,8 @@ class Resolving:
         All clips of a class are not one recording, and neither are those of "train" and "test".
         """
         inner = [os.fsdecode(name) for name in source.folders_of(path)]
-        forms = {normal_name(name) for name in names}
-        at = next((i for i, name in enumerate(inner) if normal_name(name) in forms), None)
+        forms = {_normal(name) for name in names}
+        at = next((i for i, name in enumerate(inner) if _normal(name) in forms), None)
         if at is not None:
             inner = inner[at + 1 :]
         text = [os.fsencode(name).decode("utf-8", "backslashreplace") for name in inner]
@@ -200,6 +199,20 @@ def _forms(word: str) -> Iterator[str]:
         for form in ("NFC", "NFD"):
             yield unicodedata.normalize(form, text)
         yield text
+
+
+_normal = lru_cache(maxsize=1024)(normal_name)
+
+
+@lru_cache(maxsize=1024)
+def _may_be_video(ending: str) -> bool:
+    name = os.fsencode(f"a{ending}")
+    return not is_sidecar(name) and may_be_video(name)
+
+
+@lru_cache(maxsize=1024)
+def _source(folder: bytes, on_filed: OnFiled) -> Source:
+    return Source(folder, printable(Path(os.fsdecode(folder)).name), on_filed)
 
 
 @lru_cache(maxsize=1024)
