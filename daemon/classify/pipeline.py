@@ -336,6 +336,7 @@ def _video_prediction(
         recording=recorded(read.recorded, read.camera, video.path, video.identity.mtime_ns),
         stream=read.stream,
         colours=read.colours,
+        uncut=read.uncut if isinstance(read, Clip) else None,
     )
 
 

@@ -32,7 +32,7 @@ from daemon.database.windows import add_windows, forget_windows
 from daemon.home.folders import Folders
 from learner.likeness import COMPARED, alike
 
-READ = ("frames_asked", "frames_read", "decoder", "read_share", "stream", "colours")
+READ = ("frames_asked", "frames_read", "decoder", "read_share", "stream", "colours", "uncut")
 
 
 class Predictions:
