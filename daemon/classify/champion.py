@@ -60,7 +60,9 @@ class ChampionLoader:
         self._note = note
         self.cache = Cache(round(settings.cache_gigabytes * GIGABYTE))
         self._models: tuple[str, str | None] | None = None  # champion and challenger
-        self._decoders: list[Decoders] = []
+        self._spec: ClipSpec | None = None  # of the frames that they take
+        self._decoders: dict[ClipSpec, Decoders] = {}
+        self._of_sources: set[ClipSpec] = set()
         self.champion: Classifier
 
     def first(self, now: datetime) -> Predictor:
@@ -108,16 +110,29 @@ class ChampionLoader:
                 self._roll_back(str(error), now)
             return None
 
+    def of_source(self, name: str, now: datetime) -> Predictor:
+        """The predictor of a model that sources have for themselves; it does not change.
+
+        Raises:
+            VidwatchError: it cannot be loaded.
+        """
+        try:
+            classifier = self._load(name)
+        except VidwatchError as error:
+            hint = "'vidwatch models' lists the models"
+            raise VidwatchError(f"setting 'source': model {name!r}: {error}; {hint}") from error
+        self._of_sources.add(classifier.spec)
+        return self._made(classifier, classifier.spec, None, now)
+
     def close(self) -> None:
         """End all decoders."""
-        for decoders in self._decoders:
+        for decoders in self._decoders.values():
             decoders.close()
 
     def close_old(self) -> None:
         """End the decoders that no predictor uses any more."""
-        for decoders in self._decoders[:-1]:
-            decoders.close()
-        del self._decoders[:-1]
+        for spec in self._decoders.keys() - {self._spec, *self._of_sources}:
+            self._decoders.pop(spec).close()
 
     def _roll_back(self, problem: str, now: datetime) -> str:
         back, bad = self._decisions.roll_back(now, problem + BY_ITSELF)
@@ -134,20 +149,31 @@ class ChampionLoader:
         spec = classifier.spec
         if shadow and shadow[1].spec.motion:
             spec = replace(spec, motion=True)
-        decoders = self._decoders_for(spec)
         if unknown := self._settings.unknown_thresholds(classifier.classes):
             text = "setting 'thresholds': model %s has no class %s"
             log.warning(text, classifier.name, ", ".join(unknown))
+        predictor = self._made(classifier, spec, shadow, now)
+        self._spec = spec
+        self._models = (name, challenger)
+        if shadow:
+            log.info("challenger %s predicts beside it", challenger)
+        return predictor
+
+    def _made(
+        self,
+        classifier: Classifier,
+        spec: ClipSpec,
+        shadow: tuple[int, Classifier] | None,
+        now: datetime,
+    ) -> Predictor:
+        """A predictor of a loaded model, with decoders that give frames as `spec` says."""
+        decoders = self._decoders_for(spec)
         inference = Inference(classifier, self._thresholds(classifier), self.cache, shadow)
         model_id = self._register(classifier, now)
         plan = self._settings.window_plan
         least = self._settings.min_read_share
-        predictor = Predictor(decoders, inference, model_id, inference.join, plan, least)
-        self._models = (name, challenger)
         log.info("model %s runs on %s", classifier.name, classifier.device)
-        if shadow:
-            log.info("challenger %s predicts beside it", challenger)
-        return predictor
+        return Predictor(decoders, inference, model_id, inference.join, plan, least)
 
     def _thresholds(self, classifier: Classifier) -> Thresholds:
         settings = self._settings
@@ -172,12 +198,12 @@ class ChampionLoader:
         return self._register(model, now), model
 
     def _decoders_for(self, spec: ClipSpec) -> Decoders:
-        """The decoders in use, or new ones if other frames are needed."""
-        if not self._decoders or self._decoders[-1].settings.spec != spec:
+        """The decoders of these frames, or new ones."""
+        if spec not in self._decoders:
             workers = self._settings.decoders or os.cpu_count() or 1
             settings = DecoderSettings.of(spec, workers, self._settings)
-            self._decoders.append(Decoders(settings))
-        return self._decoders[-1]
+            self._decoders[spec] = Decoders(settings)
+        return self._decoders[spec]
 
     def _register(self, model: Classifier, now: datetime) -> int:
         return self._predictions.register_model(

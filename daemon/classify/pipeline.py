@@ -63,6 +63,9 @@ class PipelineSettings:
     """Called during long work; raises `StoppedError` to end it."""
     drop_duplicates: bool = False
     """Whether duplicates in the inbox are removed."""
+    model: str | None = None
+    """The model whose videos are taken: one that sources have for themselves. None: the champion.
+    """
 
 
 class Pipeline:
@@ -154,8 +157,12 @@ class Pipeline:
 
         What the device may still be working on is predicted again, too.
         """
-        self._in_hand.forget()
+        self.forget()
         self._must_recover = True
+
+    def forget(self) -> None:
+        """Drop all work, without a change in the queue."""
+        self._in_hand.forget()
 
     def settle_missing(self, now: datetime) -> None:
         """Give up the files that stayed away for their whole grace, while the inbox was there."""
@@ -171,7 +178,7 @@ class Pipeline:
         """Whether the file of an archive, which nobody watches, is there and was queued again."""
         with suppress(OSError):
             if identity := identify(row["path"]):
-                names = ("group", "source", "origin", "on_filed")
+                names = ("group", "source", "origin", "on_filed", "own_model")
                 found = Found(row["path"], identity, **{name: row[name] for name in names})
                 return self._queue.enqueue([found], now, background=row["background"]) > 0
         return False
@@ -184,7 +191,7 @@ class Pipeline:
 
     def _claim(self, free_slots: int, now: datetime) -> None:
         if free_slots > 0 and self._settings.may_begin():
-            self._in_hand.begin(self._queue.claim(free_slots, now), now)
+            self._in_hand.begin(self._queue.claim(free_slots, now, self._settings.model), now)
 
     def _record_copies(self, copies: Sequence[Copy], now: datetime) -> None:
         if not copies:
@@ -301,7 +308,7 @@ def _prediction(video: Claimed, clip: Clip, outcome: Outcome, model_id: int) -> 
             read_share=clip.read_share,
         )
     found = _video_prediction(video, clip, outcome, model_id)
-    return replace(found, frames_read=clip.frames_read, movement=clip.movement)
+    return replace(found, frames_read=clip.frames_read, movement=clip.movement, uncut=clip.uncut)
 
 
 def _long_prediction(
@@ -336,7 +343,6 @@ def _video_prediction(
         recording=recorded(read.recorded, read.camera, video.path, video.identity.mtime_ns),
         stream=read.stream,
         colours=read.colours,
-        uncut=read.uncut if isinstance(read, Clip) else None,
     )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daemon.cli.shared import Json, console, database
+from daemon.cli.shared import Json, command_of, console, database
 from daemon.home.folder import Home
 from daemon.home.texts import printable
 from learner.errors import VidwatchError
@@ -170,6 +170,8 @@ def add(
         for path, archive in zip(paths, found, strict=True):
             adding.add(path, archive)
     _print_added(adding.added)
+    if adding.added.n_new and home.running() is None:
+        print(f"no daemon is running that classifies them: {command_of(home, 'run')}")
 
 
 def _print_added(added: "Added") -> None:

@@ -24,7 +24,7 @@ from daemon.home.identity import Identity, display_name, identify, is_there
 
 # Built once: they run for each file that comes, and building one takes longer than running it.
 _ALIKE = select(videos).where(*(videos.c[name] == bindparam(name) for name in NUMBERS))
-_PLACED = ("path", "group", "source", "origin", "on_filed")
+_PLACED = ("path", "group", "source", "origin", "on_filed", "own_model")
 _KNOWN = select(
     *(videos.c[name] for name in ("path", "finished_at", *RESTING, *Identity._fields))
 ).where(videos.c.inode.in_(bindparam("inodes", expanding=True)))

@@ -24,6 +24,16 @@ def that_counts(prediction: FromClause = predictions) -> ColumnElement[bool]:
     return prediction.c.kind == "answer"
 
 
+def is_for_champion(video_id: ColumnElement[int]) -> ColumnElement[bool]:
+    """Whether the champion predicts a video, and later ones learn from its labels.
+
+    Videos of a source with a model of its own are not for it.
+    """
+    video = videos.alias()
+    has_own = and_(video.c.id == video_id, video.c.own_model.is_not(None))
+    return not_(select(video.c.id).where(has_own).exists())
+
+
 def as_now(class_name: ColumnElement[str]) -> ColumnElement[str]:
     """The name that a predicted class has now: another one if it was renamed."""
     new = select(class_names.c.new).where(class_names.c.old == class_name).scalar_subquery()

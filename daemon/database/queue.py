@@ -4,7 +4,7 @@ Predictions are recorded by `predictions.py`. What people do in class folders is
 `daemon/labels/class_folders.py`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,26 +16,23 @@ from sqlalchemy import (
     Update,
     and_,
     case,
-    literal_column,
-    or_,
     select,
     update,
 )
 
 from daemon.database.arrivals import add_file, unknown
+from daemon.database.due import LONGEST_PAUSE, is_due, is_over, oldest_due
 from daemon.database.filed import note_move
 from daemon.database.files import Row, other_names
 from daemon.database.records import FREED, Claimed, Move, Moved
 from daemon.database.tables import videos
 from daemon.database.windows import forget_windows
-from daemon.home.clock import latest
 from daemon.home.folders import Found
 from daemon.home.identity import Identity
 
 LEASE = timedelta(minutes=10)
 ATTEMPTS = 3
 MOVES_AT_ONCE = 200
-LONGEST_PAUSE = timedelta(minutes=5)  # before a file that is in trouble is tried again
 
 
 class Queue:
@@ -88,14 +85,17 @@ class Queue:
         with self.engine.begin() as connection:
             return connection.execute(found).first() is not None
 
-    def claim(self, limit: int, now: datetime) -> list[Claimed]:
-        """Take the oldest queued videos into hand, those in the background last."""
+    def claim(self, limit: int, now: datetime, model: str | None = None) -> list[Claimed]:
+        """Take the oldest queued videos into hand, those in the background last.
+
+        Only those that `model` predicts; None: the champion.
+        """
         with self.engine.begin() as connection:
-            if not _oldest_due(connection, 1, now):
+            if not oldest_due(connection, 1, now, model):
                 return []
         claim = {"state": "claimed", "claimed_by": self.owner, "lease_until": now + LEASE}
         with self._begin() as connection:
-            rows = _oldest_due(connection, limit, now)
+            rows = oldest_due(connection, limit, now, model)
             these = videos.c.id.in_([row.id for row in rows])
             connection.execute(update(videos).where(these).values(**claim))
         return [
@@ -109,6 +109,16 @@ class Queue:
             )
             for row in rows
         ]
+
+    def keep_models(self, models: Collection[str]) -> None:
+        """Let the champion predict the queued videos whose source had another model before.
+
+        `models` are those that sources have for themselves now.
+        """
+        is_other = and_(videos.c.own_model.is_not(None), videos.c.own_model.not_in(list(models)))
+        these = update(videos).where(videos.c.finished_at.is_(None), is_other)
+        with self._begin() as connection:
+            connection.execute(these.values(own_model=None))
 
     def renew_leases(self, now: datetime) -> None:
         """Note that what is in hand is still being worked on."""
@@ -164,8 +174,7 @@ class Queue:
             now: The time.
             longest: How long a video waits for its file at most.
         """
-        is_over = _is_over(now, max(longest, LONGEST_PAUSE))
-        late = and_(videos.c.state == "waiting", is_over)
+        late = and_(videos.c.state == "waiting", is_over(now, max(longest, LONGEST_PAUSE)))
         with self.engine.begin() as connection:
             return list(connection.execute(select(videos).where(late)).mappings())
 
@@ -244,7 +253,7 @@ class Queue:
 
         At most `MOVES_AT_ONCE`: with more, nothing else would be done until all are moved.
         """
-        pending = select(videos).where(videos.c.destination.is_not(None), _is_due(now))
+        pending = select(videos).where(videos.c.destination.is_not(None), is_due(now))
         first = pending.order_by(videos.c.id).limit(MOVES_AT_ONCE)
         with self.engine.begin() as connection:
             if connection.execute(first.limit(1)).first() is None:
@@ -312,30 +321,6 @@ class Queue:
         left = select(videos.c.id).where(videos.c.finished_at.is_(None), untroubled).limit(1)
         with self.engine.begin() as connection:
             return connection.execute(left).first() is not None
-
-
-def _oldest_due(connection: Connection, limit: int, now: datetime) -> list[Any]:
-    """The rows that are to be claimed next, the oldest first, those in the background last."""
-    # Written out, so that SQLite uses the index of those that are not in the background.
-    queued = videos.c.state == literal_column("'queued'")
-    due = select(videos).where(queued, _is_due(now)).order_by(videos.c.id)
-    rows = list(connection.execute(due.where(~videos.c.background).limit(limit)))
-    if len(rows) < limit:
-        rows += connection.execute(due.where(videos.c.background).limit(limit - len(rows)))
-    return rows
-
-
-def _is_due(now: datetime) -> ColumnElement[bool]:
-    """Whether no pause is left."""
-    return or_(videos.c.retry_at.is_(None), _is_over(now, LONGEST_PAUSE))
-
-
-def _is_over(now: datetime, longest: timedelta) -> ColumnElement[bool]:
-    """Whether a pause is over.
-
-    One that seems longer than the longest began before the clock was set back.
-    """
-    return or_(videos.c.retry_at <= now, videos.c.retry_at > latest(now, longest))
 
 
 def _claimed(*ids: int) -> Update:

@@ -57,7 +57,7 @@ def follow_home(engine: Engine, root: Path) -> None:
 
 def _move_paths(connection: Connection, old: bytes, new: bytes) -> None:
     last = connection.scalar(select(func.max(happenings.c.id))) or 0
-    for column in PLACES:
+    for column in (*PLACES, videos.c.left_at):
         rest = func.substr(column, len(old) + 1)
         # To SQLite, joined bytes are text until they are cast.
         moved = cast(literal(new, LargeBinary).concat(rest), LargeBinary)

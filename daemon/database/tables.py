@@ -132,6 +132,8 @@ videos = Table(
     Column("on_filed", Text),
     # Where it was copied or linked from: that file is still there. NULL if it was not.
     Column("left_at", LargeBinary),
+    # The model that its source has for itself. NULL: the champion predicts it.
+    Column("own_model", Text),
     # Whether it waits as long as others do, as the files of an archive.
     Column("background", Boolean, nullable=False, server_default="0"),
     CheckConstraint(one_of("state", STATES), name="state"),

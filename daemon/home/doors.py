@@ -51,13 +51,17 @@ class Doors:
 
     def _parts(self, path: bytes) -> tuple[bytes, bytes]:
         """The part of a path in which links are trusted, and the rest."""
-        if not path.startswith(self._root + b"/"):
+        if not self.is_inside(path):
             for source in self._sources:
                 if path.startswith(source + b"/"):
                     return source, path[len(source) + 1 :]
             return path, b""
         top, _, inner = path[len(self._root) + 1 :].partition(b"/")
         return self._root + b"/" + top, inner
+
+    def is_inside(self, path: bytes) -> bool:
+        """Whether a path lies in the home."""
+        return path.startswith(self._root + b"/")
 
     def identify(self, path: bytes) -> Identity | None:
         """The identity of the regular file at `path`; None if there is no regular file.

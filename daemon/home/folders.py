@@ -38,6 +38,8 @@ class Found(NamedTuple):
     """The folder of the source or archive that it lies in; None if that is the inbox."""
     on_filed: OnFiled | None = None
     """What becomes of it when its video is predicted; None: it is moved."""
+    own_model: str | None = None
+    """The model that its source has for itself; None: the champion predicts it."""
 
 
 class Folders:
@@ -132,6 +134,7 @@ class Folders:
                 source=source.source_of(file.path),
                 origin=source.folder,
                 on_filed=source.on_filed,
+                own_model=source.model,
             )
         return file._replace(
             group=group_at(file.path, self.root, pattern),

@@ -133,6 +133,7 @@ class Settings(BaseSettings):
                 tree=(table.filed_as or self.filed_as) == "tree",
                 group=table.group,
                 ignore=table.ignore,
+                model=table.model,
             )
             for table in self.source
         )
@@ -172,10 +173,11 @@ def load(path: Path) -> Settings:
     folder = Path(os.path.realpath(path.parent))
     if reason := why_not(folder, settings.source):
         raise VidwatchError(f"{_where(path, 'source')}: {reason}")
-    for key, value in (("model", settings.model), ("retrain", settings.retrain)):
-        if "/" in value and below(folder, Path(value).expanduser().absolute()) is None:
+    of_sources = ((f"source.{at}.model", one.model) for at, one in enumerate(settings.source))
+    for key, value in (("model", settings.model), ("retrain", settings.retrain), *of_sources):
+        if value and "/" in value and below(folder, Path(value).expanduser().absolute()) is None:
             hint = "it must lie in the home; copy it there"
-            if key == "model":
+            if key != "retrain":
                 hint = "it must lie in the home; 'vidwatch models promote' copies it there"
             raise VidwatchError(f"{_where(path, key)} is {value!r}: {hint}")
     return settings

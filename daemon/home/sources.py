@@ -3,7 +3,7 @@
 import mimetypes
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from daemon.home.identity import base_name
 from learner.classes import CLASS_NAME_RULE, is_class_name
+from learner.errors import VidwatchError
 from learner.groups import group_of
 
 OnFiled = Literal["copy", "hardlink", "leave"]
@@ -37,6 +38,8 @@ class Source:
     """The group of all its videos. None: their names and folders say it."""
     ignore: tuple[str, ...] | None = None
     """What is left alone in it. None: what the settings say."""
+    model: str | None = None
+    """The model that predicts its videos. None: the champion."""
 
     @property
     def stays(self) -> bool:
@@ -124,20 +127,40 @@ class SourceTable(BaseModel):
     group: Annotated[str, Field(min_length=1)] | None = None
     filed_as: Literal["flat", "tree"] | None = None
     ignore: tuple[str, ...] | None = None
+    model: Annotated[str, Field(min_length=1)] | None = None
 
 
-def why_not(home: Path, tables: Sequence[SourceTable]) -> str | None:
-    """Why these sources cannot be used in a home; None if they can."""
+def why_not(
+    home: Path, tables: Sequence[SourceTable], real: Callable[[Path], Path] = lambda path: path
+) -> str | None:
+    """Why these sources cannot be used in a home; None if they can.
+
+    Args:
+        home: The home's folder.
+        tables: The sources.
+        real: Where a folder is; by following links, which looks at disks that may be away.
+    """
     seen: dict[str, Path] = {}
     for table in tables:
         if table.name in seen:
             return f"two of them are named {table.name!r}; give each its own name"
+        here = real(table.folder)
         for name, folder in (("this home", home), *seen.items()):
-            if table.folder.is_relative_to(folder) or folder.is_relative_to(table.folder):
-                what = f"folder {table.folder} of {table.name!r} and {folder} of {name!r} overlap"
+            if here.is_relative_to(folder) or folder.is_relative_to(here):
+                what = f"folder {here} of {table.name!r} and {folder} of {name!r} overlap"
                 return f"{what}: each file may have one source alone"
-        seen[table.name] = table.folder
+        seen[table.name] = here
     return None
+
+
+def require_apart(home: Path, tables: Sequence[SourceTable]) -> None:
+    """Check that no source leads by links into another one or into the home.
+
+    Raises:
+        VidwatchError: one does.
+    """
+    if reason := why_not(home, tables, lambda path: Path(os.path.realpath(path))):
+        raise VidwatchError(f"setting 'source': {reason}")
 
 
 def _as_text(folders: list[bytes]) -> list[str]:

@@ -29,9 +29,12 @@ def write_subtitles(doors: Doors, video: bytes, text: str, is_ours: str) -> byte
         is_ours: What a file of ours of this video begins with.
 
     Raises:
-        VidwatchError: both names are taken by files of somebody else.
+        VidwatchError: both names are taken by files of somebody else, or the video lies outside of
+            the home, where nothing is written.
         OSError: the video is not there, or nothing can be written beside it.
     """
+    if not doors.is_inside(video):
+        raise VidwatchError("it lies outside of the home, where nothing is written beside it")
     if doors.identify(video) is None:
         raise FileNotFoundError(errno.ENOENT, "the video is not there")
     folder = os.path.dirname(video) + b"/"

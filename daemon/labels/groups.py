@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, and_, bindparam, delete, null, select, update
 
-from daemon.database.expressions import is_stated, that_counts
+from daemon.database.expressions import is_for_champion, is_stated, that_counts
 from daemon.database.tables import groups, labels, predictions, videos
 from daemon.home.folder import Home
 from daemon.home.folders import group_at, sub_folder
@@ -70,6 +70,7 @@ def labelled_groups(connection: Connection) -> LabelledGroups:
     query = select(label.c["class"].label("class_name"), *columns).join(
         videos, videos.c.id == label.c.video_id
     )
+    query = query.where(is_for_champion(videos.c.id))
     rows = list(connection.execute(query.join(predictions, prediction).order_by(label.c.id)))
     classes = {row.id: row.class_name for row in rows}
     parts = labels_of_parts(connection)
@@ -79,6 +80,7 @@ def labelled_groups(connection: Connection) -> LabelledGroups:
     without = [video for video in of_parts if video not in classes]
     if without:
         query = select(null().label("class_name"), *columns).join(predictions, prediction)
+        query = query.where(is_for_champion(videos.c.id))
         rows += connection.execute(query.where(videos.c.id.in_(without)).order_by(videos.c.id))
     clips = [
         ClipFacts(

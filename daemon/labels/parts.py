@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from daemon.database.connection import new_id
-from daemon.database.expressions import part_stands
+from daemon.database.expressions import is_for_champion, part_stands
 from daemon.database.tables import part_labels, videos, windows
 from daemon.home.texts import clock
 from daemon.labels.classes import require_class_names
@@ -193,7 +193,8 @@ def new_parts_since(last: int) -> Select[Any]:
     )
     is_new = and_(part_labels.c.id > last, not_(select(before.c.id).where(had_it).exists()))
     new = select(part_labels.c["class"].label("name"), func.count().label("n"))
-    return new.where(counting(), is_new).group_by(part_labels.c["class"])
+    is_learned = is_for_champion(part_labels.c.video_id)
+    return new.where(counting(), is_new, is_learned).group_by(part_labels.c["class"])
 
 
 def parts_taken_back_since(last: int) -> Select[Any]:

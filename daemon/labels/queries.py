@@ -4,7 +4,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, func, not_, or_, select
 
-from daemon.database.expressions import as_now, content_of_video, stands, that_counts
+from daemon.database.expressions import (
+    as_now,
+    content_of_video,
+    is_for_champion,
+    stands,
+    that_counts,
+)
 from daemon.database.tables import labels, predictions, videos
 
 
@@ -28,7 +34,8 @@ def new_since(last_label: int) -> Select[Any]:
     own = select(predictions.c.id).where(predictions.c.video_id == labels.c.video_id, that_counts())
     is_predicted = own.exists()  # joined, SQLite would begin with all the predictions
     is_recent = and_(labels.c.id > last_label, labels.c.verdict == "labelled")
-    recent = newest().where(is_recent, is_predicted).subquery()
+    learned = (is_predicted, is_for_champion(labels.c.video_id))
+    recent = newest().where(is_recent, *learned).subquery()
     before = labels.alias()
     was_before = and_(before.c.video_id == recent.c.video_id, before.c.id <= last_label)
     withdrawn = labels.alias()
@@ -55,6 +62,7 @@ def taken_back_since(last_label: int) -> Select[Any]:
         withdrawn.c.id > last_label,
         labels.c.id <= last_label,
         labels.c.verdict == "labelled",
+        is_for_champion(labels.c.video_id),
         now.c["class"].is_distinct_from(labels.c["class"]),
     )
 

@@ -31,6 +31,7 @@ from daemon.maintenance.machine import (
     check_open_files,
     list_versions,
 )
+from daemon.maintenance.sources import check_sources
 from daemon.report.status import counts
 from daemon.training.decisions import Decisions
 from daemon.training.job import require_recipe
@@ -58,6 +59,7 @@ def examine(home: Home) -> Iterator[Line]:
     except VidwatchError as error:
         yield Line("settings", "problem", str(error))
     yield from _check_folders(home)
+    yield from check_sources(home, loaded)
     yield from _check_space(home, loaded)
     yield from _check_filesystems(home, loaded)
     yield from check_file_events(home)

@@ -161,7 +161,7 @@ class Retention:
         while rows := self._read_rows(end, oldest):
             for row in rows:
                 self._progress()
-                if row.id in near_labels or not _has_no_file(row):
+                if row.id in near_labels or not has_no_file(row):
                     continue
                 n += 1
                 is_too_many = bool(self._keep_videos) and n > self._keep_videos
@@ -195,7 +195,7 @@ class Retention:
 
         Gives how many were removed.
         """
-        paths = {row.id: row.path for row in self._files(ids) if _has_no_file(row)}
+        paths = {row.id: row.path for row in self._files(ids) if has_no_file(row)}
         due = select(videos.c.id, videos.c.path).where(videos.c.id.in_(list(paths)), _may_go())
         copy = videos.alias()
         has_copy = select(copy.c.id).where(copy.c.duplicate_of == videos.c.id).exists()
@@ -246,7 +246,7 @@ def _near_labels(connection: Connection, below: int) -> set[int]:
     return set(connection.execute(near.execution_options(yield_per=READ_AT_ONCE)).scalars())
 
 
-def _has_no_file(row: Any) -> bool:
+def has_no_file(row: Any) -> bool:
     """Whether a video's file is gone; another one may lie where a duplicate was that we dropped.
 
     The disk of a file that stays where it is may be away.

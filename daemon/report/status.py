@@ -140,7 +140,7 @@ class Status:
     fallback: str | None
     """Why the daemon went back to an earlier model by itself; None if it did not."""
     counts: dict[str, int]
-    """The number of videos in each state, and `in_hand`: those claimed or not moved yet."""
+    """As `counts` gives them."""
     long_in_hand: list[LongInHand]
     duplicates: int
     clips_a_minute: float
@@ -251,7 +251,10 @@ def _left_alone(home: Home) -> LeftAlone:
 
 
 def counts(connection: Connection) -> dict[str, int]:
-    """The number of videos in each state, and `in_hand`: those claimed or not moved yet."""
+    """The number of videos in each state, and of two kinds more.
+
+    `in_hand`: those claimed or not moved yet. `background`: those queued that wait for all others.
+    """
     # Of millions of videos, nearly all are filed: only the others are counted one by one.
     not_filed = [state for state in STATES if state != "filed"]
     by_state = select(videos.c.state, func.count().label("n")).group_by(videos.c.state)
@@ -261,7 +264,10 @@ def counts(connection: Connection) -> dict[str, int]:
     found["filed"] = total - sum(found.values())
     unmoved = connection.scalar(select(func.count()).where(videos.c.destination.is_not(None))) or 0
     in_hand = found.get("claimed", 0) + unmoved
-    return {**{state: found.get(state, 0) for state in STATES}, "in_hand": in_hand}
+    last = and_(videos.c.state == "queued", videos.c.background)
+    background = connection.scalar(select(func.count()).where(last)) if found.get("queued") else 0
+    more = {"in_hand": in_hand, "background": background or 0}
+    return {**{state: found.get(state, 0) for state in STATES}, **more}
 
 
 def _changed(home: Home, since: datetime, now: datetime) -> bool:

@@ -105,7 +105,8 @@ def _add_model(grid: Table, status: Status) -> None:
 def _add_counts(grid: Table, status: Status) -> None:
     count = status.counts
     waiting = f", and {count['waiting']} waiting to be whole" if count["waiting"] else ""
-    grid.add_row("queued", f"{count['queued']}{waiting}")
+    last = f", {count['background']} of them after all others" if count["background"] else ""
+    grid.add_row("queued", f"{count['queued']}{last}{waiting}")
     grid.add_row("in hand", str(count["in_hand"]))
     for video in status.long_in_hand:
         name = with_source(video.name, video.source)

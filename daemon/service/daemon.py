@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 
 from daemon.classify.filing import StoppedError
 from daemon.classify.pipeline import Pipeline, PipelineSettings
+from daemon.classify.pipelines import Pipelines
 from daemon.database.connection import connect, damaged, is_damage
 from daemon.database.devices import follow_devices
 from daemon.database.integrity import require_local, require_whole
@@ -29,6 +30,7 @@ from daemon.database.upgrade import is_begun, upgrade
 from daemon.home.clock import now
 from daemon.home.folder import Home, Lock
 from daemon.home.settings import Settings
+from daemon.home.sources import require_apart
 from daemon.home.space import GIGABYTE, Space
 from daemon.inbox.watcher import Watcher
 from daemon.labels.groups import follow_setting
@@ -52,6 +54,7 @@ from learner.process import keep_freed_memory
 
 if TYPE_CHECKING:
     from daemon.classify.champion import ChampionLoader
+    from daemon.classify.predictor import Predictor
 
 log = logging.getLogger(__name__)
 Show = Callable[[Queue], None]
@@ -93,7 +96,7 @@ class Daemon:
     lock: Lock
     queue: Queue
     loader: "ChampionLoader"
-    pipeline: Pipeline
+    pipeline: Pipelines
     watching: list[Watcher]
     space: Space
     schedule: Schedule
@@ -187,6 +190,7 @@ def build(
         VidwatchError: the model or the database cannot be used.
         StoppedError: it was told to stop.
     """
+    require_apart(home.root, settings.source)
     notifier = Notifier.from_environment()
     monitor = LoopMonitor(notifier, SILENCE, time.monotonic())
     lock_watch = LockWatch(home.database, lock.note)
@@ -204,12 +208,16 @@ def build(
     disks = [home.root, home.root / "classified"]
     least = settings.min_free_gigabytes * GIGABYTE
     space = Space(disks, least, partial(lock.note, "disk"))
-    pipeline = Pipeline(
-        queue,
-        predictions,
-        predictor,
-        settings.folders(home.root),
-        _pipeline_settings(home, settings, space, lambda: _go_on(stop, monitor)),
+    how = _pipeline_settings(home, settings, space, lambda: _go_on(stop, monitor))
+
+    def made(predictor: "Predictor", model: str | None = None) -> Pipeline:
+        folders = settings.folders(home.root)
+        return Pipeline(queue, predictions, predictor, folders, replace(how, model=model))
+
+    own = sorted({source.model for source in settings.sources if source.model})
+    patiently(lambda: queue.keep_models(own), stop, lock)
+    pipeline = Pipelines(
+        made(predictor), [made(loader.of_source(name, now()), name) for name in own]
     )
     stack.callback(unless_locked, pipeline.release)
     arrived = threading.Event()

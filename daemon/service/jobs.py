@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
-from daemon.classify.pipeline import Pipeline
+from daemon.classify.pipelines import Pipelines
 from daemon.database.queue import Queue
 from daemon.home.folder import Home, Lock
 from daemon.home.left_alone import LeftAlone
@@ -34,7 +34,7 @@ def schedule_work(
     lock: Lock,
     lock_watch: LockWatch,
     queue: Queue,
-    pipeline: Pipeline,
+    pipeline: Pipelines,
     trim_cache: Callable[[], None],
 ) -> None:
     """Schedule what belongs to the work itself.

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select
 
+from daemon.database.expressions import is_for_champion
 from daemon.database.tables import labels, trainings, videos
 from daemon.home.folder import Home
 from daemon.home.settings import Settings
@@ -237,7 +238,11 @@ def _needed(connection: Connection, settings: Settings, last: KnownLabels) -> in
     """How many new labels start a training."""
     if last == KnownLabels():
         return settings.min_new_labels
-    of_before = newest().where(labels.c.id <= last.label, labels.c.verdict == "labelled")
+    of_before = newest().where(
+        labels.c.id <= last.label,
+        labels.c.verdict == "labelled",
+        is_for_champion(labels.c.video_id),
+    )
     count = connection.scalar(select(func.count()).select_from(of_before.subquery())) or 0
     count += sum(one.id <= last.part for one in labels_of_parts(connection))
     return min(settings.min_new_labels, max(LEAST_NEW, ceil(count / 2)))

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, and_, insert, not_, select
 
-from daemon.database.expressions import own_group, that_counts
+from daemon.database.expressions import is_for_champion, own_group, that_counts
 from daemon.database.tables import groups, labels, part_labels, predictions, videos
 from daemon.labels.enough import HOLDOUT_CLIPS, HOLDOUT_GROUPS, LEAST_GROUPS
 from daemon.labels.groups import LabelledGroups, labelled_groups
@@ -122,6 +122,7 @@ def labelled_videos(
         select(*columns, with_it, videos.c.sha256, videos.c.path)
         .join(videos, videos.c.id == label.c.video_id)
         .join(predictions, prediction)
+        .where(is_for_champion(videos.c.id))
         .order_by(label.c.id)
     )
     rows = connection.execute(query).mappings().all()

@@ -15,6 +15,7 @@ def upgrade() -> None:
     )
     op.add_column("videos", sa.Column("left_at", sa.LargeBinary))
     op.add_column("videos", sa.Column("background", sa.Boolean, nullable=False, server_default="0"))
+    op.add_column("videos", sa.Column("own_model", sa.Text))
     queued = "state = 'queued' AND "
     op.create_index(
         "ix_videos_foreground",

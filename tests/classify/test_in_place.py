@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import write_video
@@ -15,11 +16,17 @@ from test_pipeline import House
 from test_pipeline import decoders as decoders
 
 from daemon.classify.decoding import Decoders
+from daemon.database.root import follow_home
 from daemon.database.tables import labels
+from daemon.home.doors import Doors
 from daemon.home.folders import Folders
 from daemon.home.settings import Settings
 from daemon.home.sources import OnFiled, Source
+from daemon.home.subtitles import write_subtitles
 from daemon.labels.labels import Labels
+from daemon.maintenance.repair import Repair
+from daemon.maintenance.retention import has_no_file
+from daemon.maintenance.sources import check_sources
 from daemon.service.adding import Added, Adding, archives
 from learner.errors import VidwatchError
 from learner.groups import GROUP_PATTERN, compile_pattern
@@ -33,6 +40,9 @@ class Lab(House):
     def __init__(self, root: Path, decoders: Decoders, outside: Path) -> None:
         super().__init__(root, decoders)
         self.outside = outside
+
+    def row_of(self, video: int) -> Any:
+        return next(row for row in self.rows() if row.id == video)
 
     def film(self, name: str, shade: int = 0, frames: int = 8) -> Path:
         """A video outside of the home."""
@@ -394,3 +404,71 @@ def test_a_link_in_a_source_does_not_lead_us_to_move_another_file(lab: Lab) -> N
         lab.pipeline.step(lab.tick())
     assert (lab.outside / "elsewhere/a.avi").is_file()
     assert lab.files() == set()
+
+
+def test_doctor_names_what_is_wrong_with_sources(lab: Lab) -> None:
+    def problems(*tables: dict[str, object], **more: object) -> list[str]:
+        settings = Settings.model_validate({"source": list(tables), **more})
+        return [line.text for line in check_sources(lab.home, settings) if line.state == "problem"]
+
+    barn = {"name": "barn", "folder": str(lab.outside)}
+    assert problems(barn) == []
+    (away,) = problems({"name": "old", "folder": "/nowhere/old", "in_place": True})
+    assert "'old' cannot be read (No such file or directory): mount it" in away
+    (model,) = problems({**barn, "model": "owls"})
+    assert "'barn'" in model
+    assert "vidwatch models" in model
+    (lab.root.parent / "link").symlink_to(lab.outside)
+    overlap = problems(barn, {"name": "again", "folder": str(lab.root.parent / "link")})
+    assert ["overlap" in line for line in overlap] == [True]
+
+
+def test_doctor_says_that_a_link_cannot_reach_another_disk(lab: Lab, mount: Mount) -> None:
+    mount(lab.outside / "disk")
+    source = {"name": "barn", "folder": str(lab.outside / "disk")}
+    settings = Settings.model_validate({"source": [source], "on_filed": "hardlink"})
+    (line,) = check_sources(lab.home, settings)
+    assert "are on two disks" in line.text
+
+
+def test_no_subtitles_are_written_beside_a_file_of_an_archive(lab: Lab) -> None:
+    path = lab.film("old/a.avi")
+    with pytest.raises(VidwatchError, match="outside of the home"):
+        write_subtitles(Doors(bytes(lab.root)), bytes(path), "WEBVTT", "mark")
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_repair_predicts_a_file_of_an_archive_again_where_it_lies(lab: Lab) -> None:
+    path = lab.film("old/a.avi")
+    lab.add(lab.outside / "old")
+    lab.work()
+    Repair(lab.home, lab.engine).predict_again(lab.row_of(1))
+    assert [(row.state, row.path) for row in lab.rows()] == [("queued", bytes(path))]
+    lab.work()
+    assert [(row.state, row.path) for row in lab.rows()] == [("filed", bytes(path))]
+    assert len(lab.prediction_rows()) == 1
+
+
+def test_rows_of_an_archive_that_is_away_are_kept(lab: Lab) -> None:
+    lab.film("old/a.avi")
+    lab.add(lab.outside / "old")
+    lab.work()
+    (row,) = lab.rows()
+    assert not has_no_file(row)
+    (lab.outside / "old").rename(lab.outside / "away")
+    assert not has_no_file(row)
+    (lab.outside / "old").mkdir()
+    assert not has_no_file(row)
+    (lab.outside / "old/other.avi").write_text("another file: the disk is there")
+    assert has_no_file(row)
+
+
+def test_where_a_file_was_left_follows_a_home_that_was_moved(lab: Lab) -> None:
+    folders = Folders(lab.root, on_filed="copy")
+    lab.arrive_from(folders, lab.put_video("inbox/a.avi"))
+    lab.work()
+    follow_home(lab.engine, lab.root)
+    new = lab.root.parent / "moved"
+    lab.root.rename(new)
+    follow_home(lab.engine, new)
+    assert [row.left_at for row in lab.rows()] == [bytes(new / "inbox/a.avi")]

@@ -103,22 +103,20 @@ class House(MadeHome):
         self.drops_duplicates = duplicates == "drop"
         self.pipeline = self.made_pipeline(self.folders)
 
-    def made_pipeline(self, folders: Folders) -> Pipeline:
-        return Pipeline(
-            self.queue,
-            self.predictions,
-            self.predictor,
-            folders,
-            PipelineSettings(
-                batch_size=4,
-                grace=timedelta(minutes=1),
-                patience=timedelta(minutes=1),
-                inbox_is_there=self.inbox.exists,
-                may_begin=lambda: self.may_begin,
-                progress=self.progress,
-                drop_duplicates=self.drops_duplicates,
-            ),
+    def pipeline_settings(self) -> PipelineSettings:
+        return PipelineSettings(
+            batch_size=4,
+            grace=timedelta(minutes=1),
+            patience=timedelta(minutes=1),
+            inbox_is_there=self.inbox.exists,
+            may_begin=lambda: self.may_begin,
+            progress=self.progress,
+            drop_duplicates=self.drops_duplicates,
         )
+
+    def made_pipeline(self, folders: Folders) -> Pipeline:
+        settings = self.pipeline_settings()
+        return Pipeline(self.queue, self.predictions, self.predictor, folders, settings)
 
     def progress(self) -> None:
         """Ends what takes long, if the daemon is to stop."""
