@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 
 from learner.errors import VidwatchError
+from learner.process import usable_cores
 from learner.video import Clip
 
 BATCH = 8  # files
@@ -28,7 +29,7 @@ def decoded(
             return path, str(error)
 
     names = (os.fspath(path) for path in paths)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         waiting: list[Future[tuple[str, Clip | str]]] = []
         while True:
             ahead = [pool.submit(attempt, name) for name in islice(names, BATCH)]

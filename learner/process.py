@@ -1,12 +1,14 @@
-"""What a process of ours does to itself: it ends with its parent, and keeps memory that it freed.
+"""What a process of ours does to itself: it ends with its parent, keeps memory, takes few cores.
 
 Each function changes the whole process. The daemon and its commands call them; the rest of the
 library never does, since a notebook that uses it must stay as it was.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 
@@ -15,6 +17,7 @@ M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
 M_ARENA_MAX = -8
 
+GROUPS = Path("/sys/fs/cgroup")
 KEPT = 24 << 20  # bytes
 
 
@@ -38,3 +41,45 @@ def keep_freed_memory() -> None:
         mallopt(M_MMAP_THRESHOLD, KEPT)
         mallopt(M_TRIM_THRESHOLD, KEPT)
         mallopt(M_ARENA_MAX, 1)
+
+
+def limit_cores(most: int) -> None:
+    """Let this process and its children run on so many processor cores at most; 0: on all.
+
+    Called before libraries count the cores. The last ones are taken: the system does more of its
+    own work on the first.
+    """
+    allowed = sorted(os.sched_getaffinity(0))
+    if 0 < most < len(allowed):
+        for thread in Path("/proc/self/task").iterdir():
+            with contextlib.suppress(ProcessLookupError):  # it has ended
+                os.sched_setaffinity(int(thread.name), allowed[-most:])
+
+
+def usable_cores() -> int:
+    """How many processor cores this process may use: not those that a limit keeps from it.
+
+    Such are `limit_cores`, `taskset`, and the limit of a container or of a service's CPUQuota.
+    """
+    allowed = len(os.sched_getaffinity(0))
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            if line.startswith("0::/"):
+                return min(allowed, cores_of_group(GROUPS, line.removeprefix("0::/")) or allowed)
+    return allowed
+
+
+def cores_of_group(groups: Path, own: str) -> int | None:
+    """How many cores' time a control group (version 2) gives, rounded up; None: no limit.
+
+    Args:
+        groups: Where the groups are.
+        own: The path of the group there; a group above it may give less.
+    """
+    limits = []
+    for folder in (groups / own, *(groups / own).parents):
+        if folder.is_relative_to(groups):
+            with contextlib.suppress(OSError, ValueError):  # none: "max 100000"
+                quota, period = map(int, (folder / "cpu.max").read_text().split())
+                limits.append(max(1, -(-quota // period)))
+    return min(limits, default=None)

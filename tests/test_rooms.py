@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 ORDER = [
     ["cli"],
     ["service"],
-    ["maintenance", "review"],
+    ["maintenance", "review", "export"],
     ["classify", "report"],
     ["training"],
     ["labels"],
@@ -50,6 +50,7 @@ LIGHT_LEARNER = {
     "learner.groups",
     "learner.likeness",
     "learner.prediction",
+    "learner.process",
     "learner.catalogue",
     "learner.recipe",
     "learner.recording",

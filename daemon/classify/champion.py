@@ -4,7 +4,6 @@ Notices when another model becomes the champion.
 """
 
 import logging
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -22,6 +21,7 @@ from daemon.training.decisions import BY_ITSELF, Decisions
 from learner.cache import Cache
 from learner.classifier import Classifier, choose_device
 from learner.errors import VidwatchError
+from learner.process import usable_cores
 from learner.spec import ClipSpec
 
 Note = Callable[[str, str | None], None]
@@ -200,7 +200,7 @@ class ChampionLoader:
     def _decoders_for(self, spec: ClipSpec) -> Decoders:
         """The decoders of these frames, or new ones."""
         if spec not in self._decoders:
-            workers = self._settings.decoders or os.cpu_count() or 1
+            workers = self._settings.decoders or usable_cores()
             settings = DecoderSettings.of(spec, workers, self._settings)
             self._decoders[spec] = Decoders(settings)
         return self._decoders[spec]

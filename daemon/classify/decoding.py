@@ -19,6 +19,7 @@ from daemon.classify.head import BadReplyError, Failure, Kind
 from daemon.classify.job import Job, Orders
 from daemon.classify.reply import Reply
 from daemon.home.identity import Identity
+from daemon.home.stages import timed
 from learner.spec import ClipSpec, ReadOptions
 from learner.video import Clip
 from learner.window_plan import WindowPlan
@@ -207,6 +208,7 @@ class _Slot:
         self._lock = threading.Lock()
         self._is_closed = False
 
+    @timed("decode")
     def read(self, job: Job) -> Clip | Long | Piece | str | Undecoded:
         """What becomes of a file."""
         process = self.prepared()

@@ -124,7 +124,11 @@ class Dropping:
         """Read both files, and give how they were; None if they differ, or cannot be read now."""
         assert move.copy_of is not None
         first = self._drops.first_at(move.copy_of)
-        if first is None or not lies_at(move.path, move.identity):
+        if (
+            first is None
+            or self._folders.is_in_trash(first)
+            or not lies_at(move.path, move.identity)
+        ):
             return None
         try:
             with ExitStack() as stack:

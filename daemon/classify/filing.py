@@ -18,6 +18,7 @@ from daemon.home.placing import place_second
 from daemon.home.reasons import write_reason
 from daemon.home.sidecars import Sidecars
 from daemon.home.sources import holds_any
+from daemon.home.stages import timed
 from daemon.home.texts import printable, shown
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class Filing:
         self._sidecars = Sidecars(folders.root)
         self._dropping = Dropping(Drops(queue.engine), folders, progress)
 
+    @timed("file")
     def file(self, moves: Sequence[Move], now: datetime) -> None:
         """Move these files, as the queue gave them, or drop them."""
         there, dropped = self._finish([move for move in moves if move.dropped_at is not None], now)

@@ -190,8 +190,21 @@ class InHand:
                 self._long.begin(replace(video, path=path), found)
             elif isinstance(found, Clip):
                 clips.append((replace(video, path=path), found))
-        self._long.read_on(limit)
         return clips
+
+    def go_on(self, limit: int, *, may_read: bool) -> None:
+        """Begin to read the next pieces of long videos, while at most so many windows wait.
+
+        If that may not be now, those of which nothing is being read or predicted go back into the
+        queue. What is recorded of them stays: they go on there.
+        """
+        if may_read:
+            self._long.read_on(limit)
+        elif idle := self._long.idle():
+            self._queue.release(video.id for video in idle)
+            for video in idle:
+                log.info("%s: goes on later (id=%d)", shown(video.path), video.id)
+                self._long.drop(video.id)
 
     def recorded(self, video_ids: Sequence[int]) -> None:
         """Note that a window of each of these videos was recorded."""

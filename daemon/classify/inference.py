@@ -11,6 +11,7 @@ import torch
 
 from daemon.classify.predictor import BusyError, Outcome
 from daemon.database.records import WindowPrediction
+from daemon.home.stages import timed
 from learner.cache import Cache
 from learner.classifier import Classifier
 from learner.cutting import Window
@@ -69,6 +70,7 @@ class Inference:
             shadow is not None and features_shelf(shadow[1], cache).key == self._shelf.key
         )
 
+    @timed("predict")
     def __call__(self, clips: Sequence[Clip]) -> list[Outcome]:
         """Give one outcome for each clip.
 

@@ -156,6 +156,14 @@ class LongVideos:
                 video.path, video.found, video.sha256, one.next
             )
 
+    def idle(self) -> list[Claimed]:
+        """The videos that wait for their next piece to be read: else nothing of them is in hand."""
+        return [
+            one.video
+            for one in self._videos.values()
+            if one.next is not None and not (one.reading or one.waiting or one.n_predicting)
+        ]
+
     def recorded(self, video_ids: Sequence[int]) -> None:
         """Note that windows were recorded, one of each of these videos; ids may repeat."""
         for video_id in video_ids:

@@ -63,9 +63,10 @@ class PipelineSettings:
     """Called during long work; raises `StoppedError` to end it."""
     drop_duplicates: bool = False
     """Whether duplicates in the inbox are removed."""
+    may_go_on: Callable[[], bool] = lambda: True
+    """Whether the next pieces of long videos in hand may be read."""
     model: str | None = None
-    """The model whose videos are taken: one that sources have for themselves. None: the champion.
-    """
+    """The model whose videos are taken: one that sources have alone. None: the champion."""
 
 
 class Pipeline:
@@ -127,6 +128,7 @@ class Pipeline:
         self._in_hand.wait(0 if moves else LONGEST_WAIT)
         copies = self._in_hand.copies(now)
         clips = self._in_hand.clips(self._batch_size.now, now)
+        self._in_hand.go_on(self._batch_size.now, may_read=self._settings.may_go_on())
         predicting = self._device.submit(self._predict, clips) if clips else None
         self._record_copies(copies, now)
         self._claim(2 * self._batch_size.now - self._in_hand.slots - len(clips), now)
@@ -260,11 +262,8 @@ class Pipeline:
         """The first videos of these contents whose files are gone."""
         arrived = {found.path for found in predicted}
         firsts = self._contents.firsts(found.sha256 for found in predicted)
-        progress = self._settings.progress
-        folders = self._folders
-        return [
-            first for first in firsts.values() if not first.is_there(folders, arrived, progress)
-        ]
+        around = (self._folders, arrived, self._settings.progress)
+        return [first for first in firsts.values() if not first.is_there(*around)]
 
     def _predict(self, clips: list[tuple[Claimed, Clip]]) -> list[Predicted | VidwatchError]:
         """The predictions in order; for a clip that the model refuses, why."""

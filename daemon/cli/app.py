@@ -20,11 +20,14 @@ import typer
 from daemon.cli import (
     classes,
     classify,
+    clean,
+    export,
     groups,
     importing,
     labels,
     maintenance,
     models,
+    running,
     training,
     videos,
 )
@@ -33,6 +36,7 @@ from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.texts import printable
 from learner.errors import PassingError, VidwatchError
+from learner.process import limit_cores
 
 app = typer.Typer(
     help="Drop a video into a folder, read its class in a table.",
@@ -40,7 +44,20 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for family in (classify, videos, models, training, labels, importing, classes, groups, maintenance):
+for family in (
+    classify,
+    videos,
+    export,
+    models,
+    training,
+    labels,
+    importing,
+    classes,
+    groups,
+    maintenance,
+    clean,
+    running,
+):
     app.add_typer(family.app)
 
 
@@ -130,6 +147,7 @@ def run(
     home: Home = context.obj
     home.create()
     loaded = settings.load(home.settings)
+    limit_cores(loaded.cores)  # before libraries begin threads, and count the cores
     with terminal.shown(home) as show:
         from daemon.service.daemon import run as run_daemon
 

@@ -28,18 +28,18 @@ def working(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def reading() -> Iterator[Callable[[int, int | None], None]]:
-    """A bar of the clips that are read, if there is a terminal.
+def reading(what: str = "reading clips") -> Iterator[Callable[[int, int | None], None]]:
+    """A bar of the clips that are read, or of `what` is done, if there is a terminal.
 
     It gets how many were read, and of how many; None if that is not known.
     """
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not sys.stderr.isatty()) as bars:
-        bar = bars.add_task("reading clips", total=None)
+        bar = bars.add_task(what, total=None)
 
         def show(done: int, total: int | None) -> None:
             known = "" if total is not None else f", {done} so far"
-            bars.update(bar, completed=done, total=total, description=f"reading clips{known}")
+            bars.update(bar, completed=done, total=total, description=f"{what}{known}")
 
         yield show
 

@@ -164,7 +164,7 @@ def add(
     home: Home = context.obj
     loaded = settings.load(home.settings)
     found = archives(paths, home.root, loaded)
-    with database(home) as engine, reading() as progress:
+    with database(home) as engine, reading("looking at files") as progress:
         on_filed: OnFiled = "leave" if in_place else "copy"
         adding = Adding(Queue(engine, "add"), home.root, loaded, on_filed, progress)
         for path, archive in zip(paths, found, strict=True):

@@ -69,17 +69,18 @@ class First:
     ) -> bool:
         """Whether its file is there, with the same content; True if it cannot be found out now.
 
+        A file that rests in the trash is not: it will be deleted.
+
         Args:
             folders: The home's folders: a disk that they lie on may be away.
             besides: Paths that do not count: other videos' files lie there now.
             progress: Called now and then while the file is read. It is read if its date has
                 changed, as after a copy of the whole home.
         """
-        return any(
-            self._lies_at(path, folders, progress)
-            for path in (self.path, *self.others)
-            if path not in besides
-        )
+        places = (self.path, *self.others)
+        if all(folders.is_in_trash(path) for path in places):
+            return False
+        return any(self._lies_at(path, folders, progress) for path in places if path not in besides)
 
     def _lies_at(self, path: bytes, folders: Folders, progress: Callable[[], None]) -> bool:
         try:

@@ -30,6 +30,7 @@ from daemon.database.records import (
 from daemon.database.tables import labels, models, predictions, videos
 from daemon.database.windows import add_windows, forget_windows
 from daemon.home.folders import Folders
+from daemon.home.stages import timed
 from learner.likeness import COMPARED, alike
 
 READ = ("frames_asked", "frames_read", "decoder", "read_share", "stream", "colours", "uncut")
@@ -74,6 +75,7 @@ class Predictions:
             connection.execute(update(models).where(models.c.id == found).values(**row))
             return int(found)
 
+    @timed("record")
     def record(
         self,
         batch: Sequence[VideoPrediction],

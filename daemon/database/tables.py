@@ -136,6 +136,9 @@ videos = Table(
     Column("own_model", Text),
     # Whether it waits as long as others do, as the files of an archive.
     Column("background", Boolean, nullable=False, server_default="0"),
+    # When it was decided that its file goes into the trash, and when it was deleted there.
+    Column("trashed_at", Utc),
+    Column("removed_at", Utc),
     CheckConstraint(one_of("state", STATES), name="state"),
     CheckConstraint(one_of("on_filed", ON_FILED), name="on_filed"),
     Index("ix_videos_state_id", "state", "id"),
@@ -166,6 +169,7 @@ Index("ix_videos_left_at", videos.c.left_at, **_where("left_at IS NOT NULL"))
 # Each for a few rows among millions, which are looked up often.
 for _name in ("destination", "moving_to", "error", "trouble", "held", "fingerprint"):
     Index(f"ix_videos_{_name}", videos.c.id, **_where(f"{_name} IS NOT NULL"))
+Index("ix_videos_trash", videos.c.id, **_where("trashed_at IS NOT NULL AND removed_at IS NULL"))
 # An index of the column's values: they are looked up for each row that is removed.
 Index("ix_videos_duplicate_of", videos.c.duplicate_of, **_where("duplicate_of IS NOT NULL"))
 

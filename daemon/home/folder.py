@@ -5,31 +5,24 @@ Knows no settings.
 
 import errno
 import fcntl
-import json
-import logging
 import os
-import threading
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from daemon.home.clock import local_time
-from daemon.home.texts import printable
+from daemon.home.lock import Lock as Lock
+from daemon.home.lock import Running as Running
+from daemon.home.lock import flock_within, read_running
 from learner.catalogue import STARTER, read_manifest
 from learner.errors import PassingError, VidwatchError
 from learner.files import open_own, write
 
-log = logging.getLogger(__name__)
-
 FOLDERS = ("inbox", "classified", "labelled", "failed", "duplicates", "models")
 LONGEST_NAME = 200  # bytes of a model's name: with an ending and a number it is a file's name
-LOCK_BYTES = 16384
-LONGEST_NOTICE = 300  # bytes
 # The disk is full, read-only after a fault, or away.
 PASSING = (
     errno.ENOSPC,
@@ -40,73 +33,6 @@ PASSING = (
     errno.ENOTCONN,
     errno.ENODEV,
 )
-
-
-@dataclass(frozen=True)
-class Running:
-    """The daemon that holds a home."""
-
-    pid: int
-    since: datetime
-    """When it took the home's lock."""
-    notices: Mapping[str, str] = field(default_factory=dict)
-    """What `vidwatch status` shows to people, by subject."""
-    is_starting: bool = False
-    """Whether it does not take clips yet: it loads its model, or waits for its database."""
-
-
-class Lock:
-    """A home that this process holds. The lock's file contains the daemon's notices.
-
-    The file gets its full size at once and is then overwritten in place: a notice can be about a
-    full disk, on which no file can grow.
-    """
-
-    def __init__(self, descriptor: int) -> None:
-        self.running = Running(os.getpid(), datetime.now(UTC))
-        self._descriptor = descriptor
-        self._writing = threading.Lock()
-        os.truncate(descriptor, LOCK_BYTES)
-        self._write()
-
-    def starts(self, *, is_starting: bool) -> None:
-        """Note that the daemon starts, or that its start is over."""
-        with self._writing:
-            self.running = replace(self.running, is_starting=is_starting)
-            self._write()
-
-    def note(self, subject: str, text: str | None) -> None:
-        """Show a notice in `vidwatch status`, until it is None. A new notice is logged, too."""
-        with self._writing:
-            notices = dict(self.running.notices)
-            before = notices.pop(subject, None)
-            if text == before:
-                return
-            if text:
-                notices[subject] = text
-            self.running = replace(self.running, notices=notices)
-            self._write()
-        if text:
-            log.warning("%s: %s", subject, printable(text))
-        else:
-            log.info("%s: no longer a problem (it was: %s)", subject, printable(before or ""))
-
-    def _write(self) -> None:
-        longest = LONGEST_NOTICE
-        while len(data := self._content(longest)) > LOCK_BYTES:
-            longest //= 2
-        os.pwrite(self._descriptor, data.ljust(LOCK_BYTES), 0)
-
-    def _content(self, longest: int) -> bytes:
-        """The file's content, with at most so many bytes of each notice."""
-        notices = {key: _shortened(text, longest) for key, text in self.running.notices.items()}
-        content = {
-            "pid": self.running.pid,
-            "since": self.running.since.isoformat(),
-            "notices": notices,
-            "starting": self.running.is_starting,
-        }
-        return json.dumps(content, ensure_ascii=False).encode()
 
 
 @dataclass(frozen=True)
@@ -135,6 +61,16 @@ class Home:
     def backups(self) -> Path:
         """Where copies of the database lie. Made with the first copy."""
         return self.root / "backups"
+
+    @property
+    def logs(self) -> Path:
+        """Where the daemon writes its log. Made with the first line."""
+        return self.root / "logs"
+
+    @property
+    def trash(self) -> Path:
+        """Where files lie before they are deleted for good. Made with the first one."""
+        return self.root / "trash"
 
     def model(self, name: str) -> Path:
         """The path of a model: in `models/` by its name, or anywhere by its path.
@@ -186,6 +122,11 @@ class Home:
     def review_key(self) -> Path:
         """Holds the key of the review page, which its owner alone may read."""
         return self.root / ".review-key"
+
+    @property
+    def pause(self) -> Path:
+        """Holds the pause that a person has asked for; see `pause.py`."""
+        return self.root / ".paused"
 
     @property
     def _lock(self) -> Path:
@@ -260,8 +201,8 @@ class Home:
         except OSError as error:
             raise self._explained(error, cannot_write) from error
         try:
-            if not _flock_within(descriptor, fcntl.LOCK_EX, seconds=1):
-                holder = _holder(_read_running(descriptor))
+            if not flock_within(descriptor, fcntl.LOCK_EX, seconds=1):
+                holder = _holder(read_running(descriptor))
                 trouble = f"a daemon works on {self.root} already ({holder})"
                 raise PassingError(f"{trouble}; stop that one first")
             try:
@@ -283,9 +224,9 @@ class Home:
         except OSError:
             return None
         try:
-            if _flock_within(descriptor, fcntl.LOCK_SH, seconds=0):
+            if flock_within(descriptor, fcntl.LOCK_SH, seconds=0):
                 return None
-            return _read_running(descriptor)
+            return read_running(descriptor)
         finally:
             os.close(descriptor)
 
@@ -302,37 +243,3 @@ def _holder(running: Running | None) -> str:
     if running is None:
         return "another process"
     return f"process {running.pid}, since {local_time(running.since)}"
-
-
-def _shortened(text: str, longest: int) -> str:
-    """The text in at most so many bytes."""
-    return printable(text).encode()[:longest].decode(errors="ignore")
-
-
-def _flock_within(descriptor: int, kind: int, seconds: float) -> bool:
-    """Take the lock; False if another process holds it for so many seconds.
-
-    `vidwatch status` holds it for an instant. A daemon that starts just then must wait for that,
-    not give up.
-    """
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(0.05)
-
-
-def _read_running(descriptor: int) -> Running | None:
-    for _ in range(10):
-        try:
-            content = json.loads(os.pread(descriptor, 4 * LOCK_BYTES, 0))
-            since = datetime.fromisoformat(content["since"])
-            is_starting = bool(content.get("starting", False))
-            return Running(content["pid"], since, content["notices"], is_starting)
-        except (ValueError, KeyError):  # the daemon is writing it
-            time.sleep(0.01)
-    return None

@@ -16,7 +16,7 @@ from daemon.home.sources import OnFiled, Source, holds_any
 from learner.folders import fits, walk
 from learner.groups import group_of
 
-OUR_FOLDERS = ("classified", "duplicates", "failed")  # only we put files there
+OUR_FOLDERS = ("classified", "duplicates", "failed", "trash")  # only we put files there
 UNSURE = b"_unsure"  # no class can have this name
 
 
@@ -109,6 +109,10 @@ class Folders:
         """The folder of the unsure files."""
         return b"/".join((self.root, b"classified", UNSURE))
 
+    def class_folder_of(self, name: str) -> bytes:
+        """The folder of the files that are predicted as a class; `_unsure` is one, too."""
+        return b"/".join((self.root, b"classified", os.fsencode(name)))
+
     def duplicates(self) -> bytes:
         """The folder of files whose content was predicted before."""
         return self.root + b"/duplicates"
@@ -116,6 +120,25 @@ class Folders:
     def labelled(self) -> bytes:
         """The folder that holds a folder for each class that people gave."""
         return self.root + b"/labelled"
+
+    def trash(self) -> bytes:
+        """The folder of files that are to be deleted."""
+        return self.root + b"/trash"
+
+    def is_in_trash(self, path: bytes) -> bool:
+        """Whether a path lies below the trash."""
+        return path.startswith(self.trash() + b"/")
+
+    def trashed(self, path: bytes) -> bytes | None:
+        """The place in the trash of a file in `classified/` or `duplicates/`. Else None.
+
+        The first has its class's folder there, too.
+        """
+        for top, place in ((b"classified", b"/trash"), (b"duplicates", b"/trash/duplicates")):
+            above = b"/".join((self.root, top))
+            if path.startswith(above + b"/"):
+                return self.root + place + path[len(above) :]
+        return None
 
     def is_in_inbox(self, path: bytes) -> bool:
         """Whether a path lies below the inbox."""
@@ -287,7 +310,7 @@ def folders_of(path: bytes, root: bytes) -> list[bytes]:
     if not path.startswith(root + b"/"):
         return []
     top, *folders, _ = path[len(root) + 1 :].split(b"/")
-    return folders[1:] if top in (b"classified", b"labelled") else folders
+    return folders[1:] if top in (b"classified", b"labelled", b"trash") else folders
 
 
 def _as_text(folders: list[bytes]) -> list[str]:

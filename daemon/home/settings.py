@@ -15,7 +15,9 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from daemon.home.folders import Folders, below
+from daemon.home.hours import WorkingHours
 from daemon.home.left_alone import IGNORED, LeftAlone, compiled
+from daemon.home.remove_rules import RemoveRule
 from daemon.home.sources import Source, SourceTable, why_not
 from learner import files
 from learner.classes import CLASS_NAME_RULE, is_class_name
@@ -57,6 +59,11 @@ def _window_plan(text: str) -> WindowPlan | None:
     return None if text in ("off", "") else WindowPlan.parse(text)
 
 
+def _valid_hours(entries: tuple[str, ...]) -> tuple[str, ...]:
+    WorkingHours.parse(entries)
+    return entries
+
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -77,7 +84,10 @@ class Settings(BaseSettings):
     empty_folder_minutes: Annotated[float, Field(ge=0, le=1_000_000)] = 0.0
     min_free_gigabytes: Annotated[float, Field(ge=0, le=1_000_000)] = 1.0
     duplicates: Literal["keep", "drop", "leave"] = "keep"
+    working_hours: Annotated[tuple[str, ...], AfterValidator(_valid_hours)] = ()
+    cores: Annotated[int, Field(ge=0, le=65536)] = 0
     decoders: Annotated[int, Field(ge=0, le=256)] = 0
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
     decode_seconds: Annotated[float, Field(ge=1, le=86400)] = 300.0
     decode_gigabytes: Annotated[float, Field(ge=0.25, le=1000)] = 2.0
     exact_frames: bool = False
@@ -103,6 +113,8 @@ class Settings(BaseSettings):
     backups_kept: Annotated[int, Field(ge=1, le=10_000)] = 7
     keep_days: Annotated[float, Field(ge=0, le=100_000)] = 0.0
     keep_videos: Annotated[int, Field(ge=0)] = 0
+    trash_days: Annotated[float, Field(ge=0, le=100_000)] = 30.0
+    remove: tuple[RemoveRule, ...] = ()
     group_pattern: Annotated[str, AfterValidator(_valid_pattern)] = GROUP_PATTERN
     source: tuple[SourceTable, ...] = ()
 

@@ -99,6 +99,11 @@ class Sidecars:
             text = "%s: its sidecars are left where they are (%s)"
             log.warning(text, printable(display_name(source)), error.strerror)
 
+    def beside(self, clip: bytes) -> list[bytes]:
+        """The paths of a clip's sidecars, where the clip lies or lay."""
+        folder = os.path.dirname(clip)
+        return [folder + b"/" + name for name in self._names(folder, base_name(clip))]
+
     def _names(self, folder: bytes, clip: bytes) -> list[bytes]:
         """The names of a clip's sidecars in a folder; none if it cannot be read."""
         try:

@@ -12,6 +12,8 @@ def printable(text: str) -> str:
 
     Shown like this, it cannot send control characters to a terminal or forge a line of a log.
     """
+    if text.isprintable():  # nearly all names: a million of them are exported at once
+        return text
     with suppress(UnicodeEncodeError):  # half a character, which is escaped below
         # As bytes of a path, whatever the locale's encoding is: not by `os.fsencode`.
         text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

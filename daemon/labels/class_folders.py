@@ -192,6 +192,7 @@ class ClassFolders:
         is_label = self._is_label(connection, row, path, folder, now)
         change: dict[str, Any] = {"path": path, "name": display_name(path), "moving_to": None}
         change |= {"device": file.identity.device, "dropped_at": None}
+        change |= {"trashed_at": None, "removed_at": None}
         # An earlier label is still to move the file, unless there is a new one now.
         change["destination"] = None if is_label else self._folders.still_wanted(row, path)
         if row["state"] == "classified":

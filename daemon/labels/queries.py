@@ -2,7 +2,18 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, func, not_, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    ScalarSelect,
+    Select,
+    and_,
+    func,
+    not_,
+    or_,
+    select,
+)
 
 from daemon.database.expressions import (
     as_now,
@@ -22,6 +33,13 @@ def newest() -> Select[Any]:
     # Not the greatest id of each video: for the labels of one video, or of today, SQLite would
     # read all labels.
     return select(labels).where(stands(), not_(newer.exists()))
+
+
+def newest_id(content: ColumnElement[int]) -> ScalarSelect[int]:
+    """The label that counts of a content: its id; NULL if it has none. As `newest`."""
+    own = labels.alias()
+    standing = select(func.max(own.c.id)).where(own.c.video_id == content, stands(own))
+    return standing.scalar_subquery()
 
 
 def new_since(last_label: int) -> Select[Any]:

@@ -151,7 +151,7 @@ class Check:
         names += ["origin", "on_filed", "left_at"]
         query = select(
             *(videos.c[name] for name in names),
-            *(videos.c.duplicate_of, videos.c.dropped_at, *PLACES),
+            *(videos.c.duplicate_of, videos.c.dropped_at, videos.c.removed_at, *PLACES),
             shown_name(),
             videos.c.finished_at.is_not(None).label("is_finished"),
             own.scalar_subquery().label("n_predictions"),
@@ -172,8 +172,9 @@ class Check:
             self._away.add(row.origin)
         elif row.state in PREDICTED:
             yield from self._check_prediction(row, where)
-            # A duplicate that was dropped has no file, and none is missed.
-            if row.is_finished and row.destination is None and row.dropped_at is None:
+            # A file that we have removed is not missed.
+            is_removed = row.dropped_at is not None or row.removed_at is not None
+            if row.is_finished and row.destination is None and not is_removed:
                 yield from self._check_file(row, where)
         elif not self._is_running:
             yield from self._check_unpredicted(row, where)

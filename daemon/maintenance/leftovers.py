@@ -28,7 +28,7 @@ YOUNG = 600  # seconds: a daemon at work may still need what was changed within 
 # In versions before, names of files that are not whole yet had no part that nobody can guess.
 _COPY_NAME = re.compile(rb"\.vidwatch-(-?\d+)-(\d+)(?:-[0-9a-f]{16})?\.part")
 _NEW_NAME = re.compile(rb"\.vidwatch-[0-9a-f]{16}\.part")
-_TOPS = ("inbox", "classified", "labelled", "duplicates", "failed")
+_TOPS = ("inbox", "classified", "labelled", "duplicates", "failed", "trash")
 
 
 def leftovers(home: Home, engine: Engine, *, is_running: bool) -> Iterator[Finding]:

@@ -17,6 +17,8 @@ from daemon.home.folder import Home
 from daemon.home.settings import Settings
 from daemon.maintenance.finding import Line
 from learner.folders import walk
+from learner.process import usable_cores
+from learner.texts import counted
 
 INOTIFY = Path("/proc/sys/fs/inotify")
 FILES = 1024  # that a daemon may have open: a log, the database, decoders and what they read
@@ -109,7 +111,9 @@ def check_device(loaded: Settings) -> Iterator[Line]:
         text = f"PyTorch cannot use the NVIDIA card, so the processor is used; {hint}"
         yield Line("device", "warning", text)
     else:
-        yield Line("device", "ok", f"no GPU: {os.cpu_count()} processor cores are used")
+        usable = usable_cores()
+        cores = counted(min(loaded.cores or usable, usable), "processor core")
+        yield Line("device", "ok", f"no GPU; the daemon may use {cores}")
 
 
 def list_versions() -> Iterator[Line]:

@@ -23,6 +23,7 @@ from sqlalchemy import (
     delete,
     func,
     not_,
+    or_,
     select,
 )
 
@@ -106,8 +107,8 @@ class Retention:
         gone = list(self._gone(now))
         gone_twice = [video for video in gone if video in self._gone_before]
         self._gone_before = frozenset(gone)
-        # Duplicates that were dropped say nothing of a disk that may be away.
-        taken = len(gone) - self._n_dropped(gone)
+        # Files that we have removed say nothing of a disk that may be away.
+        taken = len(gone) - self._n_removed(gone)
         if taken > total / 2:
             hint = "raise keep_days or keep_videos, and lower it again step by step"
             raise VidwatchError(f"{taken} of {total} would go, which is more than half; {hint}")
@@ -123,9 +124,10 @@ class Retention:
         log.info(text, removed)
         return removed
 
-    def _n_dropped(self, ids: Sequence[int]) -> int:
-        """How many of these videos are duplicates whose files vidwatch has removed itself."""
-        count = select(func.count()).where(videos.c.dropped_at.is_not(None))
+    def _n_removed(self, ids: Sequence[int]) -> int:
+        """The files of how many of these videos vidwatch has removed itself."""
+        is_removed = or_(videos.c.dropped_at.is_not(None), videos.c.removed_at.is_not(None))
+        count = select(func.count()).where(is_removed)
         with self._engine.begin() as connection:
             return sum(
                 connection.scalar(count.where(videos.c.id.in_(ids[first : first + READ_AT_ONCE])))

@@ -8,7 +8,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, case, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    and_,
+    case,
+    or_,
+    select,
+)
 
 from daemon.database.expressions import as_now, shown_name, that_counts
 from daemon.database.tables import part_labels, predictions, videos, windows
@@ -60,13 +69,24 @@ def find_class(connection: Connection, class_name: str) -> Iterator[InVideo]:
             yield InVideo(row.id, row.shown_name, row.path, row.main, seconds, events)
 
 
+def main_class(label: FromClause) -> ColumnElement[str]:
+    """The class that a video is filed by: of its label, else of its prediction, or `UNSURE`.
+
+    Args:
+        label: Rows of `labels`, the one that counts joined to each video; `predictions` likewise.
+    """
+    return case(
+        (label.c.verdict == "unsure", UNSURE),
+        (label.c["class"].is_not(None), label.c["class"]),
+        (predictions.c.doubt.is_not(None), UNSURE),
+        else_=as_now(predictions.c["class"]),
+    )
+
+
 def _candidates(connection: Connection, class_name: str) -> Select[Any]:
     """The videos that have the class somewhere, if only in a window that others outvote."""
     label = newest().subquery()
-    predicted = case(
-        (predictions.c.doubt.is_not(None), UNSURE), else_=as_now(predictions.c["class"])
-    )
-    main = func.coalesce(label.c["class"], predicted)
+    main = main_class(label)
     is_it = windows.c["class"].in_(_names(connection, class_name))
     if class_name == UNSURE:
         is_it = windows.c.doubt.is_not(None)

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select
 
 from daemon.database.expressions import as_now, shown_name, stands
 from daemon.database.tables import labels, models, predictions, videos
+from daemon.database.trash import is_in_trash
 from daemon.home.calibration import probabilities, read_calibration
 from daemon.home.folder import Home
 from daemon.home.texts import printable
@@ -91,6 +92,10 @@ class VideoReport:
     """The newest first, those that were taken back included."""
     timeline: Timeline
     story: Story | None = None
+    trashed_at: datetime | None = None
+    """When its file was put into the trash; None if it was not, or was taken out."""
+    removed_at: datetime | None = None
+    """When its file was deleted from the trash."""
     predicted_until: float | None = None
     """How far the windows of a video in hand are predicted, in seconds; None of any other."""
 
@@ -136,6 +141,7 @@ def read_video(connection: Connection, video: int, home: Home | None = None) -> 
     if row is None:
         raise VidwatchError(f"there is no video {video}; 'vidwatch status' shows the ids")
     content = row["duplicate_of"] or row["id"]
+    is_trashed = is_in_trash(connection, row["path"])
     return VideoReport(
         id=row["id"],
         name=row["shown_name"],
@@ -154,6 +160,8 @@ def read_video(connection: Connection, video: int, home: Home | None = None) -> 
         labels=tuple(_labels(connection, content)),
         timeline=read_timeline(connection, content),
         story=read_story(connection, row),
+        trashed_at=row["trashed_at"] if is_trashed else None,
+        removed_at=row["removed_at"] if is_trashed else None,
         predicted_until=predicted_until(connection, video),
     )
 

@@ -75,6 +75,8 @@ def _about(report: VideoReport) -> RenderableType:
         "video": f"{report.id}, {report.name}",
         "file": shown_path(report.path) + ("" if is_there(report.path) else ", not there any more"),
         "state": _state(report),
+        "in the trash": report.trashed_at and report.trashed_at.astimezone().strftime(TIME),
+        "deleted": report.removed_at and report.removed_at.astimezone().strftime(TIME),
         "why": report.error,
         "the same as": None if report.content == report.id else f"video {report.content}",
         "arrived": moment(report.arrived_at),

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, select
+from sqlalchemy import Connection, and_, func, select
 
 from daemon.database.connection import opened
 from daemon.database.expressions import as_now, content_of_video, that_counts
@@ -16,6 +16,7 @@ from daemon.home.folders import Folders
 from daemon.home.left_alone import LeftAlone
 from daemon.home.links import links_in
 from daemon.home.loose_files import loose_files_in_words
+from daemon.home.pause import Pause, read_pause
 from daemon.home.unsure import UnsureRule
 from daemon.labels.classes import starter_is_outgrown
 from daemon.labels.odd_names import odd_names
@@ -23,7 +24,9 @@ from daemon.labels.queries import label_of
 from daemon.report.accuracy import Quality, quality
 from daemon.report.long_in_hand import LongInHand, long_in_hand
 from daemon.report.model_in_use import entry_of, fallback, first_model, has_run, unsure_rule_of
+from daemon.report.problems import Problem, problems
 from daemon.report.training import TrainingStatus, read_forecast, read_training
+from daemon.report.trash import TrashContent, removed_in_words, trash_content
 from daemon.report.waits import Wait, waits
 from daemon.training.decisions import Decisions
 from learner.catalogue import model_name
@@ -56,6 +59,8 @@ class RecentVideo:
     """The first video with the same content, whose prediction this is; None if it is its own."""
     dropped: bool
     """Whether its file was removed, since another one has the same content."""
+    removed: str | None
+    """"trash" if its file lies there, "deleted" if it was deleted from there; None else."""
     at: datetime
     """When the video was finished."""
     model: str
@@ -92,6 +97,7 @@ class RecentVideo:
             "corrected": self.is_corrected,
             "duplicate_of": self.duplicate_of,
             "dropped": self.dropped,
+            "removed": self.removed,
             "at": self.at.isoformat(),
             "model": self.model,
             "starter": self.starter,
@@ -106,23 +112,14 @@ class RecentVideo:
 
 
 @dataclass(frozen=True)
-class Problem:
-    """A video that failed, or is in temporary trouble."""
-
-    id: int
-    name: str
-    source: str | None
-    """The folder of the inbox that it came from; None if it lay in the inbox itself."""
-    reason: str
-
-
-@dataclass(frozen=True)
 class Status:
     """Everything that `vidwatch status` shows."""
 
     home: Home
     running: Running | None
     """The daemon; None if it does not run."""
+    pause: Pause | None
+    """None if no person has asked for one, or if it is over."""
     settings_are_newer: bool
     """Whether vidwatch.toml was changed after the daemon started."""
     model: str | None
@@ -143,6 +140,7 @@ class Status:
     """As `counts` gives them."""
     long_in_hand: list[LongInHand]
     duplicates: int
+    trash: TrashContent
     clips_a_minute: float
     """How many were filed, on average over `RATE_WINDOW`."""
     quality: Quality
@@ -170,6 +168,7 @@ class Status:
 
     def to_json(self) -> dict[str, Any]:
         """One object; times in ISO 8601."""
+        closed_until = self.running.closed_until if self.running else None
         daemon = {
             "running": self.running is not None,
             "state": self.state,
@@ -177,10 +176,12 @@ class Status:
             "since": self.running.since.isoformat() if self.running else None,
             "notices": dict(self.running.notices) if self.running else {},
             "settings_are_newer": self.settings_are_newer,
+            "closed_until": closed_until.isoformat() if closed_until else None,
         }
         return {
             "home": str(self.home.root),
             "daemon": daemon,
+            "paused": self.pause.to_json() if self.pause else None,
             "model": self.model,
             "guessing": self.guessing or None,
             "optimistic": self.optimistic or None,
@@ -189,6 +190,7 @@ class Status:
             **self.counts,
             "long_in_hand": [asdict(video) for video in self.long_in_hand],
             "duplicates": self.duplicates,
+            "trash": asdict(self.trash),
             "clips_a_minute": self.clips_a_minute,
             **self.quality.to_json(),
             "training": asdict(self.training),
@@ -220,6 +222,7 @@ def read_status(home: Home, now: datetime) -> Status:
             return Status(
                 home=home,
                 running=running,
+                pause=read_pause(home.pause, now),
                 settings_are_newer=running is not None and _changed(home, running.since, now),
                 model=model,
                 model_has_run=has_run(connection, model),
@@ -230,6 +233,7 @@ def read_status(home: Home, now: datetime) -> Status:
                 counts=counts(connection),
                 long_in_hand=long_in_hand(connection, SHOWN),
                 duplicates=_duplicates(connection),
+                trash=trash_content(connection, home),
                 clips_a_minute=_clips_a_minute(connection, now),
                 quality=quality(connection, Folders(home.root), model, now),
                 training=read_training(connection, forecast),
@@ -237,8 +241,8 @@ def read_status(home: Home, now: datetime) -> Status:
                 links=links_in(home.root),
                 loose_files=loose_files_in_words(home.root, partial(_left_alone, home)),
                 recent=_recent(connection),
-                failed=_problems(connection, videos.c.error),
-                troubled=_problems(connection, videos.c.trouble),
+                failed=problems(connection, videos.c.error, SHOWN),
+                troubled=problems(connection, videos.c.trouble, SHOWN),
                 waits=waits(connection, SHOWN),
             )
 
@@ -325,6 +329,7 @@ def _recent(connection: Connection) -> list[RecentVideo]:
             is_corrected=label not in (None, row["predicted"]),
             duplicate_of=row[videos.c.duplicate_of],
             dropped=row[videos.c.dropped_at] is not None,
+            removed=removed_in_words(connection, row),
             at=row[videos.c.finished_at],
             model=row["model"],
             starter=is_outgrown and row["model"] == "starter",
@@ -338,11 +343,3 @@ def _recent(connection: Connection) -> list[RecentVideo]:
         )
         found.append(video)
     return found
-
-
-def _problems(connection: Connection, reason: ColumnElement[Any]) -> list[Problem]:
-    """The newest videos that have something in the column `reason`."""
-    columns = (videos.c.id, videos.c.name, videos.c.source)
-    query = select(*columns, reason.label("reason")).where(reason.is_not(None))
-    rows = connection.execute(query.order_by(videos.c.id.desc()).limit(SHOWN))
-    return [Problem(*row) for row in rows]

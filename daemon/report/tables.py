@@ -3,15 +3,19 @@
 from datetime import datetime, timedelta
 
 from rich.console import Group, RenderableType
+from rich.filesize import decimal
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from daemon.home.clock import local_time
 from daemon.home.folder import Home, Running
+from daemon.home.pause import Pause, read_pause
 from daemon.home.texts import clock, familiarity_in_words, printable, with_source
 from daemon.report.accuracy import Quality
 from daemon.report.fitting import Column, FittingTable
-from daemon.report.status import SHOWN, Problem, RecentVideo, Status
+from daemon.report.problems import Problem
+from daemon.report.status import SHOWN, RecentVideo, Status
 from daemon.report.training import TrainingStatus
 from daemon.report.waits import Wait
 from learner.texts import counted, share_in_words
@@ -35,13 +39,16 @@ def render(status: Status, now: datetime) -> RenderableType:
 def render_without_database(home: Home, now: datetime) -> RenderableType:
     """What is known of a home whose database cannot be read now: the daemon and its notices."""
     grid = _grid(home)
-    _add_daemon(grid, home.running(), now)
+    running = home.running()
+    _add_daemon(grid, running, now)
+    _add_rest(grid, read_pause(home.pause, now), running)
     return _panel(grid)
 
 
 def _overview(status: Status, now: datetime) -> Panel:
     grid = _grid(status.home)
     _add_daemon(grid, status.running, now)
+    _add_rest(grid, status.pause, status.running)
     if status.settings_are_newer:
         grid.add_row("", Text("vidwatch.toml was changed since it started: restart it", "yellow"))
     _add_model(grid, status)
@@ -84,6 +91,16 @@ def _add_daemon(grid: Table, running: Running | None, now: datetime) -> None:
             grid.add_row("", Text(f"{subject}: {notice}", "yellow"))
 
 
+def _add_rest(grid: Table, pause: Pause | None, running: Running | None) -> None:
+    """Why no new clip begins, and until when."""
+    if pause:
+        hint = "; 'vidwatch resume' ends it" if pause.until else ""
+        grid.add_row("paused", Text(f"{pause.in_words()}{hint}", "bold yellow"))
+    if running and running.closed_until:
+        text = f"outside of them: no new clip begins until {local_time(running.closed_until)}"
+        grid.add_row("working hours", Text(text, "yellow"))
+
+
 def _add_model(grid: Table, status: Status) -> None:
     model = Text(status.model or "none yet")
     if status.model and not status.running:
@@ -114,6 +131,9 @@ def _add_counts(grid: Table, status: Status) -> None:
         grid.add_row("", Text(f"{printable(name)}: {done}", "dim"))
     duplicates = f", {status.duplicates} of them duplicates" if status.duplicates else ""
     grid.add_row("filed", f"{count['filed']}{duplicates}")
+    if status.trash.files:
+        files = counted(status.trash.files, "file")
+        grid.add_row("in the trash", f"{files}, {decimal(status.trash.bytes)}")
     grid.add_row("failed", Text(str(count["failed"]), "red" if count["failed"] else ""))
     grid.add_row("clips a minute", f"{status.clips_a_minute:.1f} over the last 5 minutes")
 
@@ -201,6 +221,8 @@ def _remarks(video: RecentVideo, now: datetime) -> str:
         remarks.append(f"as video {video.duplicate_of}")
     if video.dropped:
         remarks.append("dropped")
+    if video.removed:
+        remarks.append("in the trash" if video.removed == "trash" else "deleted")
     if video.unsure:
         remarks.append("unsure")
     if strange := familiarity_in_words(video.familiarity):

@@ -29,12 +29,14 @@ from daemon.database.root import follow_home
 from daemon.database.upgrade import is_begun, upgrade
 from daemon.home.clock import now
 from daemon.home.folder import Home, Lock
+from daemon.home.hours import WorkingHours
 from daemon.home.settings import Settings
 from daemon.home.sources import require_apart
 from daemon.home.space import GIGABYTE, Space
 from daemon.inbox.watcher import Watcher
 from daemon.labels.groups import follow_setting
 from daemon.service.jobs import schedule_care, schedule_work
+from daemon.service.rest import Rest
 from daemon.service.schedule import Schedule
 from daemon.service.stopping import Stop
 from daemon.service.systemd import LoopMonitor, Notifier
@@ -48,9 +50,10 @@ from daemon.service.trouble import (
 )
 from daemon.service.watchers import patience_of, watchers
 from daemon.training.decisions import Decisions
-from daemon.training.retraining import BY_COMMAND, Retraining, names_in_use
+from daemon.training.process import names_in_use
+from daemon.training.retraining import BY_COMMAND, Retraining
 from learner.errors import PassingError
-from learner.process import keep_freed_memory
+from learner.process import keep_freed_memory, usable_cores
 
 if TYPE_CHECKING:
     from daemon.classify.champion import ChampionLoader
@@ -99,6 +102,7 @@ class Daemon:
     pipeline: Pipelines
     watching: list[Watcher]
     space: Space
+    rest: Rest
     schedule: Schedule
     monitor: LoopMonitor
     arrived: threading.Event
@@ -165,6 +169,8 @@ class Daemon:
                 if not self.space.is_enough():
                     reason = "too little space is free (min_free_gigabytes)"
                     raise PassingError(f"clips stay in the inbox: {reason}")
+                if why := self.rest.why:
+                    raise PassingError(f"clips stay in the inbox: {why}")
                 return False
             self.pipeline.settle_missing(datetime.max.replace(tzinfo=UTC))
             return True
@@ -208,7 +214,8 @@ def build(
     disks = [home.root, home.root / "classified"]
     least = settings.min_free_gigabytes * GIGABYTE
     space = Space(disks, least, partial(lock.note, "disk"))
-    how = _pipeline_settings(home, settings, space, lambda: _go_on(stop, monitor))
+    rest = Rest(home.pause, WorkingHours.parse(settings.working_hours), lock.close_until)
+    how = _pipeline_settings(home, settings, space, rest, lambda: _go_on(stop, monitor))
 
     def made(predictor: "Predictor", model: str | None = None) -> Pipeline:
         folders = settings.folders(home.root)
@@ -231,17 +238,20 @@ def build(
         stack.callback(watcher.stop)
     schedule = Schedule(lock.note)
     schedule_work(schedule, home, lock, lock_watch, queue, pipeline, loader.cache.trim)
-    retraining = Retraining(home, settings, decisions, partial(lock.note, "training"))
+    note = partial(lock.note, "training")
+    retraining = Retraining(home, settings, decisions, note, may_begin=lambda: not rest.is_on)
     stack.callback(retraining.stop)
     if not once:
         schedule_care(schedule, home, settings, lock, queue, retraining, partial(_end_if, stop))
     schedule.start()
     stack.callback(schedule.stop)
+    if settings.metrics_port:
+        stack.callback(_serve_metrics(home, settings, lock, loader.champion.device))
     lock.starts(is_starting=False)
     notifier.ready()
     stack.callback(notifier.stopping)
     return Daemon(
-        home, stop, lock, queue, loader, pipeline, watching, space, schedule, monitor, arrived
+        home, stop, lock, queue, loader, pipeline, watching, space, rest, schedule, monitor, arrived
     )
 
 
@@ -279,17 +289,28 @@ def _loader(
 
 
 def _pipeline_settings(
-    home: Home, settings: Settings, space: Space, progress: Callable[[], None]
+    home: Home, settings: Settings, space: Space, rest: Rest, progress: Callable[[], None]
 ) -> PipelineSettings:
     return PipelineSettings(
         batch_size=settings.batch_size,
         grace=timedelta(seconds=settings.rescan_seconds + 2 * settings.settle_seconds),
         patience=timedelta(seconds=patience_of(settings)),
         inbox_is_there=lambda: home.why_no_inbox() is None,
-        may_begin=space.is_enough,
+        may_begin=lambda: not rest.is_on and space.is_enough(),
+        may_go_on=lambda: not rest.is_on,
         progress=progress,
         drop_duplicates=settings.duplicates == "drop",
     )
+
+
+def _serve_metrics(
+    home: Home, settings: Settings, lock: Lock, device: object
+) -> Callable[[], None]:
+    from daemon.report.metrics import Worker
+    from daemon.service.metrics import serve_metrics
+
+    worker = Worker(str(device), settings.decoders or usable_cores(), lock.running.since)
+    return serve_metrics(home, settings.metrics_port, worker, partial(lock.note, "metrics"))
 
 
 def _go_on(stop: Stop, monitor: LoopMonitor) -> None:

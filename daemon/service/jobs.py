@@ -6,12 +6,14 @@ from functools import partial
 
 from daemon.classify.pipelines import Pipelines
 from daemon.database.queue import Queue
+from daemon.home.clock import now
 from daemon.home.folder import Home, Lock
 from daemon.home.left_alone import LeftAlone
 from daemon.home.settings import Settings
 from daemon.inbox.empty_folders import EmptyFolders
 from daemon.labels.removal import Removal
 from daemon.maintenance.backup import Backups
+from daemon.maintenance.cleaning import Cleaning
 from daemon.maintenance.retention import Retention
 from daemon.service.schedule import Schedule
 from daemon.service.trouble import LockWatch, as_job
@@ -24,6 +26,8 @@ TRIMMING = timedelta(minutes=10)
 EMPTY_FOLDERS = timedelta(seconds=30)
 BACKUP_CHECK = timedelta(minutes=1)
 RETENTION = timedelta(hours=6)
+CLEANING = timedelta(hours=1)
+FIRST_CLEANING = timedelta(minutes=1)  # a daemon that is started each day must come to it
 # A slow disk takes so long for a database of many gigabytes, or for looking at millions of files.
 LONGEST_CARE = timedelta(hours=2)
 
@@ -84,6 +88,7 @@ def schedule_care(
     retention = Retention(home, queue.engine, settings, backups.make, note, progress)
     grace = 2 * timedelta(seconds=settings.rescan_seconds + settings.settle_seconds)
     removal = Removal(queue.engine, settings.folders(home.root), grace, lock.note, progress)
+    cleaning = Cleaning(home, queue.engine, settings, partial(lock.note, "trash"), progress)
     if settings.empty_folder_minutes:
         empty_folders = EmptyFolders(
             home.inbox, settings.empty_folder_minutes, progress, LeftAlone(settings.ignore)
@@ -101,4 +106,11 @@ def schedule_care(
     )
     schedule.every(
         RETENTION, as_job(retention.tend), subject="removing old rows", longest=LONGEST_CARE
+    )
+    schedule.every(
+        CLEANING,
+        as_job(cleaning.tend),
+        subject="cleaning",
+        longest=LONGEST_CARE,
+        first=now() + FIRST_CLEANING,
     )

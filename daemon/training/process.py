@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from daemon.home.folder import Home
 from daemon.training.job import Job
 from daemon.training.records import Training
 from learner.files import open_own
@@ -39,6 +40,11 @@ def start(job: Job, folder: Path) -> subprocess.Popen[bytes]:
             stdout=messages,
             stderr=log,
         )
+
+
+def names_in_use(home: Home) -> set[str]:
+    """The names of models in the home that a new one must not have."""
+    return {path.stem for path in home.models.glob("auto-*")}
 
 
 def how_it_ended(process: subprocess.Popen[bytes]) -> str:

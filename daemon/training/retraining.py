@@ -36,7 +36,7 @@ from daemon.training.holdout import (
     labelled_videos,
 )
 from daemon.training.job import Job, can_judge, labelled_files, require_recipe
-from daemon.training.process import LOG, Messages, Running, how_it_ended, start
+from daemon.training.process import LOG, Messages, Running, how_it_ended, names_in_use, start
 from daemon.training.records import Decision, KnownLabels, Training
 from learner.catalogue import starter_contents
 from learner.errors import VidwatchError
@@ -76,13 +76,15 @@ class Retraining:
         settings: Settings,
         decisions: Decisions,
         note: Callable[[str | None], None] = lambda text: None,
+        may_begin: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Make it; nothing is trained yet. `note` shows why none can be, or takes that back."""
+        """Nothing is trained yet. `note` shows why none can be; one begins if `may_begin`."""
         require_recipe(settings.retrain)  # a wrong name is an error now, not at the first training
         self._home = home
         self._settings = settings
         self._decisions = decisions
         self._note = note
+        self._may_begin = may_begin
         self._engine: Engine = decisions.engine
         self._running: Running | None = None
         self._newest = KnownLabels()
@@ -97,6 +99,8 @@ class Retraining:
         try:
             if self._running:
                 self._follow(self._running, now)
+                return
+            if not self._may_begin():
                 return
             is_time = self._is_time_to_check(now)
             if is_time:
@@ -334,11 +338,6 @@ class Retraining:
     def _why_failed(self, running: Running) -> str:
         file = f"{self._home.model(running.challenger)}.run/{LOG}"
         return f"{how_it_ended(running.process)}; {file} may show why"
-
-
-def names_in_use(home: Home) -> set[str]:
-    """The names of models in the home that a new one must not have."""
-    return {path.stem for path in home.models.glob("auto-*")}
 
 
 def request(engine: Engine, home: Home, settings: Settings, now: datetime) -> str:

@@ -24,6 +24,7 @@ BENCHMARKS = (
     "duplicates",
     "training",
     "store",
+    "exporting",
     "start",
 )
 

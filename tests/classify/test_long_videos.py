@@ -180,6 +180,25 @@ def test_a_video_goes_on_at_the_first_window_that_is_not_recorded(
     assert house.windows() == list(range(SECONDS))
 
 
+def test_in_a_pause_a_long_video_stops_at_its_next_piece_and_goes_on_there_later(
+    house: LongHouse, decoders: Decoders
+) -> None:
+    house.drop_long()
+    house.rounds_until(3)
+    house.may_begin = False
+    house.work()
+    assert (house.row(1)["state"], house.row(1)["claimed_by"]) == ("queued", None)
+    recorded = house.windows()
+    assert 3 <= len(recorded) < SECONDS
+    reader = Cautious(decoders)
+    house.use(reader)
+    house.may_begin = True
+    house.work()
+    assert reader.firsts[0] == len(recorded)
+    assert house.windows() == list(range(SECONDS))
+    assert house.row(1)["state"] == "filed"
+
+
 @pytest.mark.slow
 def test_windows_of_another_content_or_another_plan_do_not_count(
     house: LongHouse, decoders: Decoders

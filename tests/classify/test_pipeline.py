@@ -110,6 +110,7 @@ class House(MadeHome):
             patience=timedelta(minutes=1),
             inbox_is_there=self.inbox.exists,
             may_begin=lambda: self.may_begin,
+            may_go_on=lambda: self.may_begin,
             progress=self.progress,
             drop_duplicates=self.drops_duplicates,
         )

@@ -18,16 +18,19 @@ def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["systemd-analyze", *arguments], capture_output=True, text=True)
 
 
-@pytest.fixture(params=["as it is", "with a GPU"])
+DROP_INS = {"with a GPU": "gpu.conf", "with metrics": "metrics.conf"}
+
+
+@pytest.fixture(params=["as it is", *DROP_INS])
 def unit(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """The unit with a program that is there, since verify looks for it."""
     unit = tmp_path / "vidwatch.service"
     text = (DEPLOY / unit.name).read_text()
     assert "ExecStart=/opt/vidwatch/venv/bin/vidwatch run\n" in text
     unit.write_text(text.replace("/opt/vidwatch/venv/bin/vidwatch", str(VIDWATCH)))
-    if request.param == "with a GPU":
+    if drop_in := DROP_INS.get(request.param):
         (tmp_path / "vidwatch.service.d").mkdir()
-        shutil.copy(DEPLOY / "gpu.conf", tmp_path / "vidwatch.service.d")
+        shutil.copy(DEPLOY / drop_in, tmp_path / "vidwatch.service.d")
     return unit
 
 

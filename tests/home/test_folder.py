@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.home.folder import FOLDERS, LOCK_BYTES, Home
+from daemon.home.folder import FOLDERS, Home
+from daemon.home.lock import LOCK_BYTES
 from learner.errors import PassingError, VidwatchError
 
 

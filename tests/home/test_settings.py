@@ -51,6 +51,11 @@ def test_the_environment_counts_more_than_the_file(
         ("ignore = ['#recycle']", ["ignore", "'#recycle' can match nothing", r"'\#recycle'"]),
         ("windows = '10/20'", ["windows", "'10/20'", "SECONDS/STEP", "'off'"]),
         ("windows_from_seconds = 0", ["windows_from_seconds", "0", "greater than or equal to 1"]),
+        (
+            "working_hours = ['Mon-Fri']",
+            ["working_hours", "'Mon-Fri' names no times", "20:00-07:00"],
+        ),
+        ("cores = -1", ["cores", "-1", "greater than or equal to 0"]),
         ("batch_size = ]", ["not valid TOML", "line 1"]),
     ],
 )

@@ -104,6 +104,7 @@ def test_json_gives_counts_model_daemon_and_predictions(home: Home) -> None:
         "since": None,
         "notices": {},
         "settings_are_newer": False,
+        "closed_until": None,
     }
     assert status["daemon"] == nobody
     assert [

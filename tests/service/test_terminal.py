@@ -24,6 +24,7 @@ with shown(Home.at("home")):
 
 
 def logged(path: Path, is_journal: bool) -> list[str]:
+    (path.parent / "home").mkdir()
     with path.open("wb") as file:
         where = os.fstat(file.fileno())
         stream = f"{where.st_dev}:{where.st_ino if is_journal else 1}"
@@ -31,6 +32,7 @@ def logged(path: Path, is_journal: bool) -> list[str]:
             [sys.executable, "-c", PROGRAM],
             stderr=file,
             check=True,
+            cwd=path.parent,
             env={**os.environ, "JOURNAL_STREAM": stream},
         )
     return path.read_text().splitlines()
@@ -51,3 +53,15 @@ def test_in_a_file_each_line_has_its_time(tmp_path: Path) -> None:
     lines = logged(tmp_path / "log", is_journal=False)
     assert lines[0].endswith(" INFO watching")
     assert lines[0][:2] == "20"
+
+
+def test_the_home_keeps_the_log_unless_the_journal_has_it(tmp_path: Path) -> None:
+    logged(tmp_path / "log", is_journal=False)
+    kept = (tmp_path / "home/logs/vidwatch.log").read_text().splitlines()
+    assert kept[0].endswith(" INFO watching")
+    assert kept[-1].endswith(" CRITICAL the end")
+    assert "    ZeroDivisionError: division by zero" in kept
+    other = tmp_path / "other"
+    other.mkdir()
+    logged(other / "journal", is_journal=True)
+    assert not (other / "home/logs/vidwatch.log").exists()

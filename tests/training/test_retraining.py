@@ -96,6 +96,18 @@ def test_a_challenger_learns_from_the_frames_that_the_daemon_reads(lab: Lab) -> 
     assert settings["recipe"]["clip"]["exact"] is True
 
 
+def test_no_training_begins_while_the_daemon_rests(lab: Lab) -> None:
+    rests = True
+    lab.retraining = Retraining(lab.home, SETTINGS, lab.history, may_begin=lambda: not rests)
+    lab.label("bright", range(10, 16))
+    lab.label("dark", range(10, 16))
+    for _ in range(5):
+        lab.idle()
+    assert lab.trainings() == []
+    rests = False
+    lab.tend(lambda: [row.state for row in lab.trainings()] == ["training"])
+
+
 @pytest.mark.parametrize("file", ["tiny", "tiny.json", "tiny.safetensors"])
 def test_the_setting_may_name_the_model_by_either_of_its_files(lab: Lab, file: str) -> None:
     lab.history.apply_setting(str(lab.home.models / file), lab.now)

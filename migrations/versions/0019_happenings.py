@@ -7,8 +7,8 @@ anew has to make them again.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0018"
-down_revision = "0017"
+revision = "0019"
+down_revision = "0018"
 
 NOW = "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
 TRIGGERS = (

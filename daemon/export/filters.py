@@ -1,0 +1,187 @@
+"""Which videos are meant: by name, class, date, source, state and model. Only reads."""
+
+import difflib
+import unicodedata
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select
+
+from daemon.database.expressions import shown_name
+from daemon.database.tables import models, videos
+from daemon.database.values import STATES
+from daemon.export.query import CLASS
+from daemon.home.clock import local_time
+from daemon.labels.classes import KnownClasses, changed_names
+from daemon.report.events import UNSURE
+from learner.classes import likely_meant
+from learner.errors import VidwatchError
+from learner.texts import listed
+
+NAMED = 5  # names that a message lists
+SIMILAR = 3  # similar names that it offers
+WILD = "*?["
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What a person asks for. Several values of one kind mean any of them."""
+
+    name: str | None = None
+    """A part of the name with its source, or a pattern such as `cam1/*.mp4`."""
+    classes: tuple[str, ...] = ()
+    """What the video counts as."""
+    start: datetime | None = None
+    """Recorded then or later; arrived, if it is not known when it was recorded."""
+    end: datetime | None = None
+    """Recorded before that, as `start`."""
+    sources: tuple[str, ...] = ()
+    """A source, or a folder of the inbox, with the folders in it."""
+    states: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    """The model whose prediction counts."""
+
+    def words(self) -> str:
+        """The filters in words; empty if there are none."""
+        parts = [f"name {self.name!r}"] if self.name else []
+        for noun, values in self._named():
+            if values:
+                parts.append(f"{noun} {' or '.join(repr(value) for value in values)}")
+        if self.start:
+            parts.append(f"from {local_time(self.start)}")
+        if self.end:
+            parts.append(f"before {local_time(self.end)}")
+        return ", ".join(parts)
+
+    def _named(self) -> Iterable[tuple[str, tuple[str, ...]]]:
+        return (
+            ("class", self.classes),
+            ("source", self.sources),
+            ("state", self.states),
+            ("model", self.models),
+        )
+
+    def conditions(self, connection: Connection) -> list[ColumnElement[bool]]:
+        """The conditions on rows of `query.videos_query`.
+
+        Raises:
+            VidwatchError: a class, source, state or model does not exist; names similar ones.
+        """
+        found: list[ColumnElement[bool]] = []
+        if self.name:
+            found.append(_has_name(self.name))
+        if self.classes:
+            found.append(CLASS.in_(_classes(connection, self.classes)))
+        when = func.coalesce(videos.c.recorded_at, videos.c.arrived_at)
+        if self.start:
+            found.append(when >= self.start)
+        if self.end:
+            found.append(when < self.end)
+        if self.sources:
+            found.append(or_(*(_is_from(source) for source in self.sources)))
+            _require_sources(connection, self.sources)
+        if self.states:
+            _require("state", self.states, STATES)
+            found.append(videos.c.state.in_(self.states))
+        if self.models:
+            _require("model", self.models, set(connection.scalars(select(models.c.name))))
+            found.append(models.c.name.in_(self.models))
+        return found
+
+
+def moment(text: str, *, is_end: bool) -> datetime:
+    """The time that a person gave, as `2026-01-31` or `2026-01-31T18:00`.
+
+    Without a zone, it is in this machine's zone. A date alone, as an end, includes that day.
+
+    Raises:
+        VidwatchError: it is none.
+    """
+    option = "--to" if is_end else "--from"
+    try:
+        given = datetime.fromisoformat(text)
+        is_date = len(text) <= len("2026-01-31") and _is_date(text)
+        if is_date and is_end:
+            given += timedelta(days=1)
+        return given.astimezone()
+    except (ValueError, OverflowError) as error:
+        hint = "give a date such as 2026-01-31, or a time such as 2026-01-31T18:00"
+        raise VidwatchError(f"{option} {text!r} is no date: {hint}") from error
+
+
+def _is_date(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _has_name(text: str) -> ColumnElement[bool]:
+    """Whether the name has a text in it, or matches a pattern, whatever the case of its letters.
+
+    An "ö" may be one character or, as macOS writes names, two.
+    """
+    name = func.lower(shown_name())
+    forms = {unicodedata.normalize(form, text) for form in ("NFC", "NFD")}
+    if any(sign in text for sign in WILD):
+        patterns = [func.lower(literal(form)) for form in sorted(forms)]
+        own = func.lower(videos.c.name)
+        return or_(*(or_(name.op("GLOB")(one), own.op("GLOB")(one)) for one in patterns))
+    return or_(*(func.instr(name, func.lower(literal(form))) > 0 for form in sorted(forms)))
+
+
+def _is_from(source: str) -> ColumnElement[bool]:
+    source = source.rstrip("/")
+    below = and_(videos.c.source > source + "/", videos.c.source < source + "0")
+    return or_(videos.c.source == source, below)
+
+
+def _classes(connection: Connection, names: Collection[str]) -> list[str]:
+    """The present names of classes.
+
+    Raises:
+        VidwatchError: there is no such class.
+    """
+    known = KnownClasses(connection)
+    changed = changed_names(connection)
+    existing = {*known.existing, UNSURE}
+    for classes in connection.scalars(select(models.c.classes)):
+        existing |= {changed.get(name) or name for name in classes}
+    found = [name if name in existing else known.named(name) for name in names]
+    _require("class", found, existing)
+    return found
+
+
+def _require_sources(connection: Connection, sources: Collection[str]) -> None:
+    missing = [
+        source
+        for source in sources
+        if connection.scalar(select(videos.c.id).where(_is_from(source)).limit(1)) is None
+    ]
+    if missing:
+        used = select(videos.c.source).where(videos.c.source.is_not(None)).distinct()
+        _require("source", missing, set(connection.scalars(used)))
+
+
+def _require(noun: str, names: Collection[str], existing: Collection[str]) -> None:
+    """Check that names are among those that there are.
+
+    Raises:
+        VidwatchError: one is not; offers similar names.
+    """
+    unknown = [name for name in names if name not in existing]
+    if unknown:
+        raise VidwatchError("; ".join(_unknown(noun, name, existing) for name in unknown))
+
+
+def _unknown(noun: str, name: str, existing: Collection[str]) -> str:
+    trouble = f"there is no {noun} {name!r}"
+    if meant := likely_meant(name, existing):
+        return f"{trouble}: did you mean {meant!r}?"
+    if near := difflib.get_close_matches(name, sorted(existing), SIMILAR):
+        return f"{trouble}: did you mean {' or '.join(repr(one) for one in near)}?"
+    if not existing:
+        return f"{trouble}: there is none yet"
+    return f"{trouble}: there are {listed(sorted(existing, key=str.casefold), NAMED)}"

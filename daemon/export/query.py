@@ -1,0 +1,94 @@
+"""The videos with the prediction and the label that count, as one query. Only reads."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Text,
+    and_,
+    func,
+    null,
+    select,
+    type_coerce,
+)
+
+from daemon.database.expressions import as_now, content_of_video, that_counts
+from daemon.database.tables import labels, models, part_labels, predictions, videos, windows
+from daemon.labels.queries import newest_id
+from daemon.report.by_class import main_class
+
+CLASS = main_class(labels)
+"""What a video counts as."""
+
+
+def videos_query(conditions: Iterable[ColumnElement[bool]], *, with_parts: bool) -> Select[Any]:
+    """Rows of videos, with the prediction and the label that count of their content.
+
+    Times are as they are stored, in UTC; logits are JSON: to make objects of them takes longer
+    than all the rest.
+
+    Args:
+        conditions: On the videos, their predictions, models and labels.
+        with_parts: Whether to find out if the video was cut into windows (`is_cut`), and its newest
+            label of a part (`part_label`). Both are NULL otherwise.
+    """
+    content = content_of_video()
+    is_cut: ColumnElement[Any] = null()
+    part_label: ColumnElement[Any] = null()
+    if with_parts:
+        is_cut = select(windows.c.id).where(windows.c.video_id == content).exists()
+        own = select(func.max(part_labels.c.id)).where(part_labels.c.video_id == content)
+        part_label = own.scalar_subquery()
+    columns = (
+        videos.c.id,
+        content.label("content"),
+        videos.c.name,
+        videos.c.source,
+        videos.c.path,
+        videos.c.left_at,
+        videos.c.state,
+        CLASS.label("main"),
+        as_stored(videos.c.recorded_at),
+        videos.c.recorded_by,
+        as_stored(videos.c.arrived_at),
+        as_stored(videos.c.finished_at),
+        videos.c.camera,
+        videos.c.group,
+        videos.c.size,
+        videos.c.sha256,
+        videos.c.duplicate_of,
+        videos.c.error,
+        as_now(predictions.c["class"]).label("predicted"),
+        predictions.c.probability,
+        predictions.c.doubt,
+        predictions.c.familiarity,
+        predictions.c.model_id,
+        models.c.name.label("model"),
+        as_stored(predictions.c.created_at).label("predicted_at"),
+        predictions.c.read_share,
+        videos.c.movement,
+        as_stored(predictions.c.logits),
+        labels.c.verdict,
+        labels.c["class"].label("label"),
+        labels.c.who,
+        as_stored(labels.c.created_at).label("labelled_at"),
+        labels.c.source.label("labelled_how"),
+        is_cut.label("is_cut"),
+        part_label.label("part_label"),
+    )
+    return (
+        select(*columns)
+        .select_from(videos)
+        .outerjoin(predictions, and_(predictions.c.video_id == content, that_counts()))
+        .outerjoin(models, models.c.id == predictions.c.model_id)
+        .outerjoin(labels, labels.c.id == newest_id(content))
+        .where(*conditions)
+    )
+
+
+def as_stored(column: ColumnElement[Any]) -> ColumnElement[str]:
+    """A column's value as the database holds it, whatever it stands for."""
+    named = getattr(column, "name", None)
+    return type_coerce(column, Text).label(named)
