@@ -64,7 +64,7 @@ def import_labels(
     tables = read_tables(paths, files, column, loaded.ignore)
     on_filed: OnFiled = "copy" if copy else "leave"
     try:
-        with database(home) as engine, reading() as progress:
+        with database(home) as engine, reading("looking at files") as progress:
             one = Import(engine, home.root, loaded, on_filed, progress)
             imported = one.add(tables, current_user(), now(), new_class=new_class, dry_run=dry_run)
     except WrongLinesError as error:

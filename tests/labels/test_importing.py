@@ -379,6 +379,17 @@ def test_the_tables_of_camtrap_dp(shelf: Shelf, name: str) -> None:
     }
 
 
+def test_a_package_of_our_own_is_read_and_what_machines_said_is_no_label(shelf: Shelf) -> None:
+    path = shelf.film("two words.avi")
+    shelf.text("pack/media.csv", f"mediaID,filePath\n1,{path.as_uri()}\n")
+    rows = "mediaID,observationType,classificationMethod,observationTags\n"
+    rows += "1,unknown,human,state:filed | class:Biking\n1,unknown,machine,class:Skiing\n"
+    shelf.text("pack/observations.csv", rows)
+    done = shelf.bring(shelf.archive / "pack")
+    assert shelf.given() == {"two words.avi": "Biking"}
+    assert dict(done.skipped) == {"observations by machines": 1}
+
+
 def test_wrong_lines_of_camtrap_dp(shelf: Shelf) -> None:
     package(shelf)
     media = MEDIA.replace("clips/a.avi", "https://example.org/a.avi").replace("c.avi", "x.avi")

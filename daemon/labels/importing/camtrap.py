@@ -23,6 +23,7 @@ from learner.errors import VidwatchError
 MEDIA = "media.csv"
 OBSERVATIONS = "observations.csv"
 PACKAGE = "datapackage.json"
+CLASS_TAG = "class:"
 _MEDIA_COLUMNS = ("mediaID", "filePath")
 _OBSERVATION_COLUMNS = ("mediaID", "observationType")
 
@@ -114,7 +115,9 @@ def _read(path: Path, folder: Path, texts: Mapping[str, str]) -> Table:
         name = row["mediaID"]
         class_name = _class_of(row)
         medium = media.get(name) if name else _only_one(row, in_time)
-        if class_name is None:
+        if row.get("classificationMethod") == "machine":
+            table.skipped["observations by machines"] += 1
+        elif class_name is None:
             kind = row["observationType"] or "unclassified"
             table.skipped[f"observations of the type {kind!r} without a class"] += 1
         elif medium is not None:
@@ -166,14 +169,20 @@ def _rows(table: Table, name: str, text: str, needed: Sequence[str]) -> Rows:
 def _class_of(row: Mapping[str, str]) -> str | None:
     """The class that an observation gives; None if it gives none."""
     kind = row["observationType"]
-    name = row.get("scientificName", "")
+    name = row.get("scientificName", "") or _tagged(row.get("observationTags", ""))
     if kind == "blank":
         return EMPTY
     if kind in ("animal", ""):
         return name or None
     if kind in ("human", "vehicle"):
         return name or kind
-    return None
+    return name if kind == "unknown" and name else None
+
+
+def _tagged(tags: str) -> str:
+    """The class that our own export wrote as a tag, since it is no species; empty if none."""
+    found = (tag.strip() for tag in tags.split("|"))
+    return next((tag.removeprefix(CLASS_TAG) for tag in found if tag.startswith(CLASS_TAG)), "")
 
 
 def _only_one(row: Mapping[str, str], in_time: Mapping[str, InTime]) -> _Medium | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from urllib.parse import unquote
 
 from daemon.home.folders import Folders, Found
 from daemon.home.identity import base_name, identify
@@ -21,6 +22,7 @@ from learner.errors import VidwatchError
 from learner.groups import group_of
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_LOCAL = "file://"
 NO_VIDEO = "no videos by their names"
 
 Key = tuple[int | None, int] | str
@@ -94,6 +96,9 @@ class Resolving:
         return list(self._found.values())
 
     def _take(self, table: Table, folder: Path, entry: Entry) -> None:
+        if entry.file.startswith(_LOCAL):
+            local = unquote(entry.file.removeprefix(_LOCAL), errors="surrogateescape")
+            entry = entry._replace(file=local)
         if _ADDRESS.match(entry.file):
             what = f"{printable(entry.file)!r} is an address; download the file, and give its path"
             raise VidwatchError(what)
