@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Integer, and_, bindparam, func, insert, select, update
 
 from daemon.database.connection import new_id
+from daemon.database.events import note_failed
 from daemon.database.files import (
     NUMBERS,
     RESTING,
@@ -178,7 +179,9 @@ def fail_others_at(connection: Connection, path: bytes, video_id: int, now: date
         videos.c.state.in_(("waiting", "queued")),
     )
     failed = {"state": "failed", "error": "another file was put in its place", "finished_at": now}
+    ids = connection.scalars(select(videos.c.id).where(replaced)).all()
     connection.execute(update(videos).where(replaced).values(**failed, **FREED))
+    note_failed(connection, ids)
 
 
 def _is_left(row: Row, file: Found) -> bool:

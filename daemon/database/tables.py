@@ -21,6 +21,8 @@ from sqlalchemy import (
 
 from daemon.database.columns import Utc, one_of
 from daemon.database.columns import metadata as metadata
+from daemon.database.event_tables import outbox as outbox
+from daemon.database.event_tables import receivers as receivers
 from daemon.database.label_tables import class_names as class_names
 from daemon.database.label_tables import labels as labels
 from daemon.database.label_tables import part_labels as part_labels

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from conftest import write_video
 from homes import MadeHome
+from sqlalchemy import insert
 
+from daemon.database.tables import outbox, receivers
 from daemon.home.settings import Settings
 from daemon.home.sources import OnFiled
 from daemon.labels.importing.applying import Imported
@@ -441,3 +443,16 @@ def test_imported_labels_judge_and_corrections_by_table_do_not(shelf: Shelf) -> 
     with shelf.engine.begin() as connection:
         found = {clip.video_id: clip.biased for clip in labelled_videos(connection)}
     assert found == {1: True, 2: False, 3: True}
+
+
+def test_receivers_are_told_of_imported_labels(shelf: Shelf) -> None:
+    shelf.film("a.avi")
+    shelf.film("b.avi", shade=90)
+    with shelf.writing() as connection:
+        row = {"name": "hook", "events": ["labelled"], "classes": [], "since": shelf.now}
+        connection.execute(insert(receivers).values(row))
+    shelf.bring(shelf.text("labels.csv", "file,label\na.avi,Fox\nb.avi,Deer\n"))
+    assert [(one.event, one.subject) for one in shelf.rows(outbox)] == [
+        ("labelled", 1),
+        ("labelled", 2),
+    ]

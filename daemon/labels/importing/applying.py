@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from daemon.database.arrivals import add_file, add_many
+from daemon.database.events import note_labels
 from daemon.database.tables import labels, videos
 from daemon.home.folders import Folders, Found
 from daemon.home.identity import is_there
@@ -125,6 +126,7 @@ class Applying:
             for video, one in zip(new, labelled, strict=True)
         ]
         self._connection.execute(insert(labels), given)
+        note_labels(self._connection, labels.c.video_id.in_(new), self._origin.at)
         self.imported.n_videos += len(new)
         self.imported.n_labels += len(new)
 

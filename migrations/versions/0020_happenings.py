@@ -7,8 +7,8 @@ anew has to make them again.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0019"
-down_revision = "0018"
+revision = "0020"
+down_revision = "0019"
 
 NOW = "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
 TRIGGERS = (

@@ -1,0 +1,25 @@
+"""How many videos are in which state. Only reads."""
+
+from sqlalchemy import Connection, and_, func, select
+
+from daemon.database.tables import STATES, videos
+
+
+def counts(connection: Connection) -> dict[str, int]:
+    """The number of videos in each state, and of two kinds more.
+
+    `in_hand`: those claimed or not moved yet. `background`: those queued that wait for all others.
+    """
+    # Of millions of videos, nearly all are filed: only the others are counted one by one.
+    not_filed = [state for state in STATES if state != "filed"]
+    by_state = select(videos.c.state, func.count().label("n")).group_by(videos.c.state)
+    rows = connection.execute(by_state.where(videos.c.state.in_(not_filed)))
+    found: dict[str, int] = {row.state: row.n for row in rows}
+    total = connection.scalar(select(func.count()).select_from(videos)) or 0
+    found["filed"] = total - sum(found.values())
+    unmoved = connection.scalar(select(func.count()).where(videos.c.destination.is_not(None))) or 0
+    in_hand = found.get("claimed", 0) + unmoved
+    last = and_(videos.c.state == "queued", videos.c.background)
+    background = connection.scalar(select(func.count()).where(last)) if found.get("queued") else 0
+    more = {"in_hand": in_hand, "background": background or 0}
+    return {**{state: found.get(state, 0) for state in STATES}, **more}
