@@ -34,7 +34,7 @@ from daemon.home.folders import Folders
 from daemon.home.stages import count, timed
 from learner.likeness import COMPARED, alike
 
-READ = ("frames_asked", "frames_read", "decoder", "read_share", "stream", "colours")
+READ = ("frames_asked", "frames_read", "decoder", "read_share", "stream", "colours", "uncut")
 
 
 class Predictions:

@@ -62,3 +62,10 @@ EVENTS = (
     "training_failed",
     "trouble",
 )
+
+# What befell a video.
+# `moved`: its file was moved, or had another name when it was filed; `path` is where it was.
+# `trouble`: it is tried again later. `held`: it is read again later. `text` says why.
+# `failed`: `text` says why; `path` is where the file was.
+# `again`: it is tried again after it had failed.
+HAPPENINGS = ("moved", "trouble", "held", "failed", "again")
