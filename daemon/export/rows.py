@@ -1,7 +1,6 @@
 """Makes the rows of exported tables of what the database holds. Only reads."""
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,7 +14,7 @@ from daemon.database.tables import models, videos
 from daemon.export.columns import VIDEOS, Column, ExportTable, Value, with_scores
 from daemon.export.filters import Filters
 from daemon.export.query import videos_query
-from daemon.home.texts import printable
+from daemon.home.texts import printable, shown_path
 from daemon.report.events import UNSURE
 
 AT_ONCE = 1000  # rows
@@ -111,9 +110,9 @@ def video_values(found: Found) -> list[Value]:
         video,
         printable(name),
         source and printable(source),
-        path_text(path),
+        shown_path(path),
         uri(path),
-        left_at and path_text(left_at),
+        left_at and shown_path(left_at),
         state,
         main,
         iso(recorded_at),
@@ -156,11 +155,6 @@ def video_line(found: Found, scores: Scores, more: str) -> str:
     row = as_json(dict(zip(_NAMES, video_values(found), strict=True)))
     own = scores.as_json(found.model_id, found.logits)
     return f'{row[:-1]}, "scores": {own}, {more[1:]}'
-
-
-def path_text(path: bytes) -> str:
-    r"""A path as people read it. Bytes that are not UTF-8 are shown as `\xff`."""
-    return printable(os.fsdecode(path))
 
 
 def uri(path: bytes) -> str:
