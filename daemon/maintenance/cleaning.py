@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 # At one visit: they are moved between other clips, whose turn must come soon.
 MOVED = 2000
+VISITS = timedelta(hours=1)  # between two visits, if there was not more to do
 WRITTEN = 100  # rows in one transaction, for which others wait
 DELETED = 10  # files in one transaction: a large one may take a second
 PAUSE = 0.05  # seconds between transactions
@@ -46,7 +47,7 @@ class Going:
 
 
 class Cleaning:
-    """Follows the rules; tended every hour."""
+    """Follows the rules, every hour; more often while more is to go than at one visit."""
 
     def __init__(
         self,
@@ -74,17 +75,26 @@ class Cleaning:
         self._trash = Trash(engine, self._folders)
         self._doors = Doors(os.fsencode(home.root))
         self._sidecars = Sidecars(os.fsencode(home.root))
+        self._visited: datetime | None = None
+        self._has_more = False
 
     def tend(self, now: datetime) -> None:
         """Have files moved into the trash that are due, and delete those that lay there for long.
 
         Not more of them than the pipeline moves until the next visit.
         """
+        is_early = self._visited is not None and abs(now - self._visited) < VISITS
+        if is_early and not self._has_more:
+            return
+        self._visited = now
+        self._has_more = False
         if self._rules and not (left := self._trash.n_to_move()):
             going = list(islice(self.plan(now), MOVED))
+            self._has_more = len(going) == MOVED
             if moved := self.put_in(going, now):
                 log.info("going into the trash (remove): %s", counted(moved, "file"))
         elif self._rules:
+            self._has_more = True
             log.info("still to be moved into the trash: %s", counted(left, "file"))
         self.delete(now)
 

@@ -275,6 +275,31 @@ def test_what_is_still_to_be_moved_into_the_trash_counts_as_free(
     assert (len(full.trash()), list(cleaning.plan(full.now))) == (2, [])
 
 
+def test_it_goes_on_soon_while_more_is_to_go_and_else_every_hour(
+    full: Full, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.maintenance.cleaning.MOVED", 2)
+    for number in range(3):
+        full.clip(f"{number}.mp4")
+    full.now = LATER
+    cleaning = full.cleaning(AFTER_30_DAYS)
+    for expected in (2, 3, 3):
+        cleaning.tend(full.now)
+        full.move()
+        assert len(full.trash()) == expected
+        full.now += timedelta(minutes=5)
+    full.clip("new.mp4")
+    with full.queue.engine.begin() as connection:
+        connection.execute(update(videos).where(videos.c.id == 4).values(finished_at=START))
+    cleaning.tend(full.now)
+    full.move()
+    assert len(full.trash()) == 3
+    full.now += timedelta(hours=1)
+    cleaning.tend(full.now)
+    full.move()
+    assert len(full.trash()) == 4
+
+
 def test_hard_links_do_not_go_to_make_space(full: Full, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(3):
         full.clip(f"{number}.mp4")
