@@ -59,9 +59,7 @@ def text_of(home: MadeHome) -> str:
 
 
 def test_the_state_of_a_home_is_told_in_numbers(home: MadeHome) -> None:
-    follow_settings(
-        home.engine, {"on_failed": Settings(on_failed="true").receivers["on_failed"]}, START
-    )
+    follow_settings(home.engine, Settings(on_failed="true").receivers, START)
     before = values(text_of(home))
     home.arrive("before.mp4")
     home.predict_and_file()
@@ -128,6 +126,7 @@ def test_they_are_served_on_loopback_alone(home: MadeHome) -> None:
 
 
 def test_the_dashboard_shows_what_there_is(home: MadeHome) -> None:
+    follow_settings(home.engine, Settings(on_failed="true").receivers, START)
     home.arrive("a.mp4")
     (video,) = home.predict_and_file()
     home.give_label(video, "Biking", "page", sampled=True)
