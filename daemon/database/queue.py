@@ -4,7 +4,7 @@ Predictions are recorded by `predictions.py`. What people do in class folders is
 `daemon/labels/class_folders.py`.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Any
@@ -109,16 +109,6 @@ class Queue:
             )
             for row in rows
         ]
-
-    def keep_models(self, models: Collection[str]) -> None:
-        """Let the champion predict the queued videos whose source had another model before.
-
-        `models` are those that sources have for themselves now.
-        """
-        is_other = and_(videos.c.own_model.is_not(None), videos.c.own_model.not_in(list(models)))
-        these = update(videos).where(videos.c.finished_at.is_(None), is_other)
-        with self._begin() as connection:
-            connection.execute(these.values(own_model=None))
 
     def renew_leases(self, now: datetime) -> None:
         """Note that what is in hand is still being worked on."""

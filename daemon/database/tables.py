@@ -131,6 +131,9 @@ videos = Table(
     Column("on_filed", Text),
     # Where it was copied or linked from: that file is still there. NULL if it was not.
     Column("left_at", LargeBinary),
+    # The size and the date of that file, whatever becomes of the copy.
+    Column("left_size", BigInteger),
+    Column("left_mtime_ns", BigInteger),
     # The model that its source has for itself. NULL: the champion predicts it.
     Column("own_model", Text),
     # Whether it waits as long as others do, as the files of an archive.

@@ -14,6 +14,8 @@ def upgrade() -> None:
         f"ALTER TABLE videos ADD COLUMN on_filed TEXT CONSTRAINT ck_videos_on_filed CHECK ({words})"
     )
     op.add_column("videos", sa.Column("left_at", sa.LargeBinary))
+    op.add_column("videos", sa.Column("left_size", sa.BigInteger))
+    op.add_column("videos", sa.Column("left_mtime_ns", sa.BigInteger))
     op.add_column("videos", sa.Column("background", sa.Boolean, nullable=False, server_default="0"))
     op.add_column("videos", sa.Column("own_model", sa.Text))
     queued = "state = 'queued' AND "
