@@ -20,7 +20,7 @@ from daemon.database.files import (
 from daemon.database.records import FREED
 from daemon.database.tables import videos
 from daemon.home.folders import Found
-from daemon.home.identity import Identity, display_name, identify, is_there
+from daemon.home.identity import Identity, display_name, identify
 
 # Built once: they run for each file that comes, and building one takes longer than running it.
 _ALIKE = select(videos).where(*(videos.c[name] == bindparam(name) for name in NUMBERS))
@@ -61,7 +61,7 @@ def unknown(connection: Connection, files: Sequence[Found], *, stay: bool) -> li
         identity = Identity(*(row[name] for name in Identity._fields))
         if rests(row):
             left.add((row["path"], *identity[1:]))  # a device gets another number by itself
-            if stay and is_there(row["path"]):
+            if stay and _may_lie_there(row["path"], identity):
                 queued.add(identity)  # another name of the same file (a hard link)
         elif row["finished_at"] is None and row["state"] != "waiting":
             queued.add(identity)
@@ -72,6 +72,14 @@ def unknown(connection: Connection, files: Sequence[Found], *, stay: bool) -> li
         and file.path not in here
         and (file.path, *file.identity[1:]) not in left
     ]
+
+
+def _may_lie_there(path: bytes, identity: Identity) -> bool:
+    """Whether the file with this identity lies at a path; True if it cannot be found out now."""
+    try:
+        return identity.has_numbers_of(identify(path))
+    except OSError:
+        return True
 
 
 def add_file(

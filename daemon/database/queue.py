@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from daemon.database.arrivals import add_file, unknown
-from daemon.database.due import LONGEST_PAUSE, is_due, is_over, oldest_due
+from daemon.database.due import ALL, LONGEST_PAUSE, Which, is_due, is_over, oldest_due
 from daemon.database.filed import note_move
 from daemon.database.files import Row, other_names
 from daemon.database.records import FREED, Claimed, Move, Moved
@@ -85,17 +85,14 @@ class Queue:
         with self.engine.begin() as connection:
             return connection.execute(found).first() is not None
 
-    def claim(self, limit: int, now: datetime, model: str | None = None) -> list[Claimed]:
-        """Take the oldest queued videos into hand, those in the background last.
-
-        Only those that `model` predicts; None: the champion.
-        """
+    def claim(self, limit: int, now: datetime, which: Which = ALL) -> list[Claimed]:
+        """Take the oldest of these queued videos into hand, those in the background last."""
         with self.engine.begin() as connection:
-            if not oldest_due(connection, 1, now, model):
+            if not oldest_due(connection, 1, now, which):
                 return []
         claim = {"state": "claimed", "claimed_by": self.owner, "lease_until": now + LEASE}
         with self._begin() as connection:
-            rows = oldest_due(connection, limit, now, model)
+            rows = oldest_due(connection, limit, now, which)
             these = videos.c.id.in_([row.id for row in rows])
             connection.execute(update(videos).where(these).values(**claim))
         return [

@@ -1,5 +1,7 @@
 """Lets the videos that are not done yet follow the settings of the sources that they came from."""
 
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +11,7 @@ from daemon.database.expressions import lies_below
 from daemon.database.records import FREED
 from daemon.database.tables import videos
 from daemon.database.windows import forget_windows
+from daemon.home.answering import Answers
 from daemon.home.folders import Folders
 from daemon.home.identity import Identity, lies_at
 from daemon.home.sources import Source
@@ -78,17 +81,26 @@ def _keep(
 ) -> None:
     """Let the files stay that were to be moved out of a source, and lie there still.
 
-    Those that were to be copied are copied: that touches none.
+    Those that were to be copied are copied: that touches none. So is one that may have been moved,
+    if it was not.
     """
     is_to_move = and_(videos.c.destination.is_not(None), videos.c.on_filed.is_(None))
     pending = select(videos).where(is_its, is_to_move, _lies_in(source))
+    answers = Answers()
     for row in connection.execute(pending).mappings().all():
-        identity = Identity(*(row[name] for name in Identity._fields))
-        if not lies_at(row["path"], identity):
-            continue  # it was moved, and that was not noted
-        change: dict[str, Any] = {**FREED, "on_filed": source.on_filed, "moving_to": None}
-        if source.stays:
-            state = "filed" if row["state"] == "classified" else row["state"]
-            change |= {"destination": None, "state": state, "finished_at": now}
+        change: dict[str, Any] = {**FREED, "on_filed": source.on_filed}
+        if row["moving_to"] is None or _is_there(answers, source, row):
+            change["moving_to"] = None
+            if source.stays:
+                state = "filed" if row["state"] == "classified" else row["state"]
+                change |= {"destination": None, "state": state, "finished_at": now}
         this = update(videos).where(videos.c.id == row["id"])
         connection.execute(this.values(**change))
+
+
+def _is_there(answers: Answers, source: Source, row: Mapping[Any, Any]) -> bool:
+    """Whether the file of a row lies in its source; False if that cannot be found out now."""
+    identity = Identity(*(row[name] for name in Identity._fields))
+    with suppress(TimeoutError):
+        return answers.of(source.folder, lambda: lies_at(row["path"], identity))
+    return False

@@ -18,13 +18,13 @@ def upgrade() -> None:
     op.add_column("videos", sa.Column("left_mtime_ns", sa.BigInteger))
     op.add_column("videos", sa.Column("background", sa.Boolean, nullable=False, server_default="0"))
     op.add_column("videos", sa.Column("own_model", sa.Text))
-    queued = "state = 'queued' AND "
+    queued = sa.text("state = 'queued'")
     op.create_index(
-        "ix_videos_foreground",
+        "ix_videos_queue",
         "videos",
-        ["id"],
-        sqlite_where=sa.text(queued + "background = 0"),
-        postgresql_where=sa.text(queued + "NOT background"),
+        ["background", "own_model", "id", "retry_at", "origin", "state"],
+        sqlite_where=queued,
+        postgresql_where=queued,
     )
     known = sa.text("left_at IS NOT NULL")
     op.create_index(

@@ -11,6 +11,7 @@ from test_pipeline import decoders as decoders
 
 from daemon.classify.decoding import Decoders
 from daemon.classify.pipelines import Pipelines
+from daemon.database.due import Which
 from daemon.database.sources import follow_sources
 from daemon.database.tables import predictions
 from daemon.home.folders import Folders
@@ -94,11 +95,11 @@ def test_queued_videos_follow_the_model_that_their_source_has_now(zoo: Zoo) -> N
     zoo.arrive_from(zoo.folders, zoo.film("barn/owl.avi", shade=180))
     assert zoo.queue.claim(9, zoo.now) == []
     follow("mice")
-    assert zoo.queue.claim(9, zoo.now) == zoo.queue.claim(9, zoo.now, "owls") == []
-    assert [video.id for video in zoo.queue.claim(9, zoo.now, "mice")] == [1]
+    assert zoo.queue.claim(9, zoo.now) == zoo.queue.claim(9, zoo.now, Which("owls")) == []
+    assert [video.id for video in zoo.queue.claim(9, zoo.now, Which("mice"))] == [1]
     zoo.queue.recover()
     follow(None)
     assert [video.id for video in zoo.queue.claim(9, zoo.now)] == [1]
     zoo.queue.recover()
     follow("owls")
-    assert [video.id for video in zoo.queue.claim(9, zoo.now, "owls")] == [1]
+    assert [video.id for video in zoo.queue.claim(9, zoo.now, Which("owls"))] == [1]
