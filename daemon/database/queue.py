@@ -20,7 +20,7 @@ from sqlalchemy import (
     update,
 )
 
-from daemon.database.arrivals import add_file, unknown
+from daemon.database.arrivals import add_files, unknown
 from daemon.database.due import ALL, LONGEST_PAUSE, Which, is_due, is_over, oldest_due
 from daemon.database.filed import note_move
 from daemon.database.files import Row, other_names
@@ -70,7 +70,7 @@ class Queue:
             background: Whether they wait as long as other videos do.
         """
         with self._begin() as connection:
-            return sum(add_file(connection, file, now, background=background) for file in files)
+            return add_files(connection, files, now, background=background)
 
     def other_names(self, files: Sequence[Found]) -> list[Found]:
         """Those of the files that are only second names of finished videos' files (hard links)."""
