@@ -177,7 +177,7 @@ END
 remove() {
     if is_booted; then systemctl --quiet stop vidwatch 2>/dev/null || true; fi
     systemctl --quiet disable vidwatch 2>/dev/null || true
-    rm -f "$units/vidwatch.service" "$units/vidwatch.service.d/gpu.conf"
+    rm -f "$units/vidwatch.service" "$units/vidwatch.service.d/gpu.conf" "$units/vidwatch.service.d/network.conf"
     if is_ours /usr/local/bin/vidwatch; then rm -f /usr/local/bin/vidwatch; fi
     rm -f /etc/sysusers.d/vidwatch.conf /etc/tmpfiles.d/vidwatch.conf
     rmdir "$units/vidwatch.service.d" 2>/dev/null || true

@@ -23,6 +23,10 @@ class NotCutError(Exception):
     """The video cannot be read in windows; its text says why."""
 
 
+class ShortError(NotCutError):
+    """Its container says that the video is too short to be cut."""
+
+
 class Measured(NamedTuple):
     """What the packets of a video say of it."""
 
@@ -42,8 +46,8 @@ def measure(file: File, from_seconds: float = 0.0) -> Measured:
     """Where the video begins and ends, by its packets, and how much of it is there.
 
     Raises:
-        NotCutError: that cannot be found out, or its container says that it is no longer than
-            `from_seconds`.
+        NotCutError: that cannot be found out.
+        ShortError: its container says that it is no longer than `from_seconds`.
     """
     there = bytes_there(file)
     try:
@@ -51,8 +55,9 @@ def measure(file: File, from_seconds: float = 0.0) -> Measured:
             stream, number = prepared(container, file)
             stated = (container.duration or 0) / av.time_base
             if stated <= from_seconds:
-                what = "it is short" if stated else "its container states no running time"
-                raise NotCutError(what)
+                if stated:
+                    raise ShortError("it is short")
+                raise NotCutError("its container states no running time")
             if not finds_times(container, stream):
                 raise NotCutError("its index is missing")
             start = stream.start_time or 0

@@ -64,6 +64,8 @@ class Clip:
     """What was done to its colours, beside converting them; None if nothing was."""
     movement: float | None = None
     """As `learner.movement.movement`; None of a single frame."""
+    uncut: str | None = None
+    """Why it could not be cut into windows, if that was tried, however long it is."""
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         return np.array(self.frames, dtype=dtype, copy=copy)

@@ -14,7 +14,7 @@ from learner.colours import Remark
 from learner.cutting import Cut, Shown, Stored, Window
 from learner.files import sha256_of_open
 from learner.frames import to_the_first_error, whole_frames
-from learner.measured import Measured, NotCutError, measure, prepared
+from learner.measured import Measured, NotCutError, ShortError, measure, prepared
 from learner.safe_open import File, VideoError, open_container
 from learner.spec import ClipSpec, ReadOptions
 from learner.video import DECODER, Clip, Picture
@@ -82,8 +82,6 @@ def long_video(
 ) -> Long | None:
     """What is known of a video that is longer than `from_seconds`; None of any other file.
 
-    None, too, if it cannot be read in windows: then it is read as any clip.
-
     Args:
         file: The open file.
         spec: Which frames each window will give.
@@ -93,22 +91,23 @@ def long_video(
         sha256: Of its content; if None, the file is read for it.
 
     Raises:
+        NotCutError: it cannot be read in windows, however long it is: it is read as any clip then.
         VideoError: less of it is there than `reading` requires.
         OSError: the file may not be read.
     """
     try:
         measured = measure(file, from_seconds)
-        length = measured.length
-        if length <= max(from_seconds, plan.seconds):
-            return None
-        last = plan.count(length) - 1
-        # Whether it can be sought in, before hours of it are read.
-        picture = Picture(spec)
-        for number in (last // 2, last):
-            _, frame = next(_shown(file, measured, plan.begin(number)))
-            picture.of(frame)  # it says what is done to the colours
-    except NotCutError:
+    except ShortError:
         return None
+    length = measured.length
+    if length <= max(from_seconds, plan.seconds):
+        return None
+    last = plan.count(length) - 1
+    # Whether it can be sought in, before hours of it are read.
+    picture = Picture(spec)
+    for number in (last // 2, last):
+        _, frame = next(_shown(file, measured, plan.begin(number)))
+        picture.of(frame)  # it says what is done to the colours
     measured.there.require(reading.min_read_share)
     if sha256 is None:
         file.seek(0)

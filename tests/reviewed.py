@@ -13,9 +13,9 @@ from tiny import ARGS, SPEC, write_weights
 
 from daemon.database.predictions import Predictions
 from daemon.database.tables import labels
+from daemon.home.calibration import Calibration, probabilities
 from daemon.home.settings import load
 from daemon.review.app import make_app
-from daemon.review.cards import Calibration, probabilities
 from daemon.review.key import kept_key
 from daemon.review.reviewers import Reviewers, typed_cookie_name
 from daemon.review.site import Site

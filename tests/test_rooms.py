@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 ORDER = [
     ["cli"],
     ["service"],
-    ["maintenance", "review", "export"],
+    ["maintenance", "review", "export", "notify"],
     ["classify", "report"],
     ["training"],
     ["labels"],

@@ -9,9 +9,9 @@ from learner.colours import Remark
 from learner.errors import VidwatchError
 from learner.safe_open import VideoError
 
-_HEAD = struct.Struct("<8sQBBHiIdqiBd32s")
+_HEAD = struct.Struct("<8sQBBHiIdqiBd32sH")
 # Another one whenever what is sent changes: an upgrade may come while the daemon runs.
-_MAGIC = b"vwreply3"
+_MAGIC = b"vwreply4"
 HEAD_SIZE = _HEAD.size  # bytes
 NO_TIME = -(2**63)
 NO_STREAM = -1
@@ -94,6 +94,8 @@ class Head(NamedTuple):
     movement: float = NO_MOVEMENT
     """As `Clip.movement`; `NO_MOVEMENT` if that is None."""
     sha256: bytes = b""
+    uncut: int = 0
+    """So many bytes at the end of the text say why the clip was not cut into windows."""
 
     def to_bytes(self) -> bytes:
         """As it is sent."""
@@ -112,6 +114,8 @@ class Head(NamedTuple):
             raise BadReplyError
         has_text = head.kind not in (Kind.READY, Kind.HASH, Kind.PIECE)
         if head.length > (MOST_TEXT if has_text else 0):
+            raise BadReplyError
+        if head.uncut > (head.length if head.kind == Kind.CLIP else 0):
             raise BadReplyError
         if head.kind not in FAILURES and (head.cut_short or head.errno):
             raise BadReplyError

@@ -286,7 +286,7 @@ def _prediction(video: Claimed, clip: Clip, outcome: Outcome, model_id: int) -> 
             read_share=clip.read_share,
         )
     found = _video_prediction(video, clip, outcome, model_id)
-    return replace(found, frames_read=clip.frames_read, movement=clip.movement)
+    return replace(found, frames_read=clip.frames_read, movement=clip.movement, uncut=clip.uncut)
 
 
 def _long_prediction(

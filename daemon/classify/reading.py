@@ -4,6 +4,7 @@ import errno
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from daemon.classify.job import Job, Orders
 from daemon.home.identity import Identity, version_of_open
@@ -37,13 +38,16 @@ def read(job: Job, orders: Orders) -> Clip | Long | Piece | str:
         if job.what == "part":
             sha256 = job.sha256 or sha256_of_open(file)
             return read_part(file, orders.spec, *job.part, sha256)
+        uncut = None
         if job.what != "decode" and orders.windows:
             try:
                 if found := _long(file, job, orders, orders.windows):
                     return found
             except NotCutError as error:
-                log.warning("%s: is predicted as one clip, %s", shown(job.path), error)
-        return read_open(file, orders.spec, orders.reading, job.sha256)
+                uncut = str(error)
+                if job.what == "windows":
+                    log.warning("%s: is predicted as one clip, %s", shown(job.path), error)
+        return replace(read_open(file, orders.spec, orders.reading, job.sha256), uncut=uncut)
 
 
 def _long(file: File, job: Job, orders: Orders, plan: WindowPlan) -> Long | Piece | None:

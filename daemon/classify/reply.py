@@ -84,11 +84,12 @@ def _send_head(
     movement: float | None = None,
 ) -> None:
     """Write what a clip and a long video have in common, and two numbers of a clip."""
-    camera = _cut(reply.camera or "")
+    camera = _cut(reply.camera or "", MOST_TEXT // 2)
+    uncut = _cut((reply.uncut if isinstance(reply, Clip) else None) or "", MOST_TEXT // 2)
     head = Head(
         token,
         kind,
-        length=len(camera),
+        length=len(camera) + len(uncut),
         frames_read=frames_read,
         read_share=reply.read_share,
         recorded=NO_TIME if reply.recorded is None else reply.recorded,
@@ -96,8 +97,9 @@ def _send_head(
         colours=COLOURS.index(reply.colours),
         movement=NO_MOVEMENT if movement is None else movement,
         sha256=bytes.fromhex(reply.sha256),
+        uncut=len(uncut),
     )
-    _write(pipe, head.to_bytes() + camera)
+    _write(pipe, head.to_bytes() + camera + uncut)
 
 
 def _send_piece(pipe: _Pipe, token: int, piece: Piece) -> None:
@@ -141,7 +143,8 @@ def receive(
         return head.sha256.hex()
     if head.kind == Kind.PIECE:
         return _receive_piece(read, spec, orders.windows, first)
-    text = _received(read, head.length)
+    text = _received(read, head.length - head.uncut)
+    uncut = _received(read, head.uncut)
     shown = shortened(text.decode("utf-8", "replace"), _MOST_SHOWN)
     camera = shown[:LONGEST_TEXT] or None
     if head.kind in FAILURES:
@@ -170,6 +173,7 @@ def receive(
         stream=None if head.stream == NO_STREAM else head.stream,
         colours=COLOURS[head.colours],
         movement=_movement(head.movement),
+        uncut=shortened(uncut.decode("utf-8", "replace")) or None,
     )
 
 
@@ -274,6 +278,6 @@ def _write(pipe: _Pipe, data: Any) -> None:
         left = left[pipe.write(left) or 0 :]
 
 
-def _cut(text: str) -> bytes:
+def _cut(text: str, most: int = MOST_TEXT) -> bytes:
     """The text in UTF-8; not all of a very long one."""
-    return text.encode("utf-8", "backslashreplace")[:MOST_TEXT]
+    return text.encode("utf-8", "backslashreplace")[:most]

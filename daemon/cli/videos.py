@@ -116,7 +116,7 @@ def _each(home: Home, ids: Sequence[int]) -> "Iterator[VideoReport]":
     with database(home) as engine:
         for video in ids:
             with engine.begin() as connection:
-                report = read_video(connection, video)
+                report = read_video(connection, video, home)
             yield report
 
 

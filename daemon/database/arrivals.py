@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Integer, and_, bindparam, insert, select, update
+from sqlalchemy import Connection, Integer, and_, bindparam, func, insert, select, update
 
 from daemon.database.connection import new_id
+from daemon.database.events import note_failed
 from daemon.database.files import (
     NUMBERS,
     RESTING,
@@ -183,6 +184,25 @@ def add_to_queue(
     return new_id(connection.execute(new))
 
 
+def add_many(connection: Connection, files: Sequence[Found], now: datetime) -> list[int]:
+    """As `add_to_queue`, for many files in the background. Returns their ids, in this order.
+
+    The ids are chosen here: to have SQLite choose them, each row would be a statement of its own.
+    """
+    identities = [file.identity._asdict() for file in files]
+    these = [{f"its_{key}": one[key] for key in one} | {"itself": None} for one in identities]
+    connection.execute(_FORGET, these)
+    last = connection.scalar(select(func.max(videos.c.id))) or 0
+    ids = list(range(last + 1, last + 1 + len(files)))
+    more = {"background": True, "state": "queued", "arrived_at": now, "changed_at": now}
+    rows = [
+        {"id": new, **_columns(file), **identity, **more}
+        for new, file, identity in zip(ids, files, identities, strict=True)
+    ]
+    connection.execute(insert(videos), rows)
+    return ids
+
+
 def queue_again(connection: Connection, video_id: int, file: Found) -> None:
     """Queue a video again that failed, and whose file was left where it was, or was moved since."""
     forget_device(connection, file.identity, video_id)
@@ -216,7 +236,9 @@ def fail_others_at(connection: Connection, path: bytes, video_id: int, now: date
         videos.c.state.in_(("waiting", "queued")),
     )
     failed = {"state": "failed", "error": "another file was put in its place", "finished_at": now}
+    ids = connection.scalars(select(videos.c.id).where(replaced)).all()
     connection.execute(update(videos).where(replaced).values(**failed, **FREED))
+    note_failed(connection, ids)
 
 
 def _is_left(row: Row, file: Found) -> bool:

@@ -31,6 +31,7 @@ NAMING = {
 """How indexes and constraints are named."""
 
 metadata = MetaData(naming_convention=NAMING)
+"""All tables of the database."""
 
 
 def one_of(column: str, values: tuple[str, ...]) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine, bindparam, delete, or_, select, update
 
 from daemon.database.expressions import content_of_video, own_group, stands, that_counts
-from daemon.database.tables import PREDICTED, labels, part_labels, predictions, videos
+from daemon.database.tables import PREDICTED, labels, outbox, part_labels, predictions, videos
 from daemon.database.windows import forget_windows
 from daemon.home.folders import Folders
 from daemon.home.identity import Identity, identify
@@ -161,6 +161,8 @@ def _follow(connection: Connection, known: int, found: int, folders: Folders) ->
     content = connection.scalar(select(content_of_video()).where(videos.c.id == known))
     hand_label_over(connection, found, content or known, folders)
     forget_windows(connection, [found])
+    # Such as that it failed before it was added again.
+    connection.execute(delete(outbox).where(outbox.c.video_id == found))
     connection.execute(delete(videos).where(videos.c.id == found))
     place = {name: row[name] for name in _PLACE}
     connection.execute(update(videos).where(videos.c.id == known).values(**place, error=None))
@@ -216,6 +218,8 @@ def hand_label_over(connection: Connection, copy: int, original: int, folders: F
     given = of_copy.where(labels.c.verdict != "withdrawn")
     connection.execute(given.values(video_id=original, source="moved"))
     connection.execute(of_copy.values(video_id=original))
+    of_parts = update(part_labels).where(part_labels.c.video_id == copy)
+    connection.execute(of_parts.values(video_id=original))
     row = connection.execute(select(videos).where(videos.c.id == original)).one()
     label = _newest_label(connection, original)
     if row.state not in PREDICTED or row.on_filed == "leave" or label is None:

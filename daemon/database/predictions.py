@@ -18,6 +18,7 @@ from sqlalchemy import (
 
 from daemon.database.connection import new_id
 from daemon.database.contents import First, firsts_in, hand_label_over, take_place
+from daemon.database.events import note_classified
 from daemon.database.expressions import is_stated, own_group, stands, that_counts
 from daemon.database.places import Label, Places, new_names
 from daemon.database.records import (
@@ -33,7 +34,7 @@ from daemon.home.folders import Folders
 from daemon.home.stages import timed
 from learner.likeness import COMPARED, alike
 
-READ = ("frames_asked", "frames_read", "decoder", "read_share", "stream", "colours")
+READ = ("frames_asked", "frames_read", "decoder", "read_share", "stream", "colours", "uncut")
 
 
 class Predictions:
@@ -104,9 +105,10 @@ class Predictions:
             successors = _take_places(connection, in_hand, gone)
             originals = _originals(connection, batch, rows)
             recorded = [(found, originals.get(found.video_id)) for found in in_hand]
-            self._change_videos(connection, recorded, rows, folders, now)
+            names = self._change_videos(connection, recorded, rows, folders, now)
             new = [found for found, original in recorded if original is None]
             _for_each(connection, _INSERT, [row for found in new for row in _rows(found, now)])
+            note_classified(connection, recorded, names, now)
             without_group = [
                 found
                 for found in new
@@ -141,7 +143,8 @@ class Predictions:
                 (copy, firsts.get(copy.sha256)) for copy in batch if copy.video_id in in_hand
             ]
             copies = [(copy, original) for copy, original in recorded if original is not None]
-            self._change_videos(connection, copies, in_hand, folders, now)
+            names = self._change_videos(connection, copies, in_hand, folders, now)
+            note_classified(connection, copies, names, now)
             originals = {copy.video_id: original for copy, original in copies}
             _hand_labels_over(connection, batch, originals, folders)
             forget_windows(connection, originals)
@@ -154,8 +157,11 @@ class Predictions:
         rows: Mapping[int, Any],
         folders: Folders,
         now: datetime,
-    ) -> None:
-        """Write into the rows of videos what is known of them now."""
+    ) -> Mapping[str, str]:
+        """Write into the rows of videos what is known of them now.
+
+        Gives the new names of renamed classes, by the old ones.
+        """
         given = _labels(connection, [found for found, _ in recorded])
         places = Places(folders, new_names(connection), self._leave_duplicates)
         changes = []
@@ -182,6 +188,7 @@ class Predictions:
                 change |= {"state": "classified", "finished_at": None, "destination": destination}
             changes.append(change)
         _for_each(connection, _CHANGE_VIDEO, changes)
+        return places.new_names
 
     def _is_drawn(self, sha256: str) -> bool:
         return int(sha256[:8], 16) < self._review_share * 2**32

@@ -22,6 +22,7 @@ from sqlalchemy import (
 
 from daemon.database.arrivals import add_files, unknown
 from daemon.database.due import ALL, LONGEST_PAUSE, Which, is_due, is_over, oldest_due
+from daemon.database.events import note_failed
 from daemon.database.filed import note_move
 from daemon.database.files import Row, other_names
 from daemon.database.records import FREED, Claimed, Move, Moved
@@ -172,6 +173,7 @@ class Queue:
             failed = waiting.values(state="failed", error=error, finished_at=now, **FREED)
             if connection.execute(failed).rowcount:
                 forget_windows(connection, [video_id])
+                note_failed(connection, [video_id])
 
     def postpone(self, ids: Iterable[int], trouble: str, now: datetime) -> None:
         """Temporary trouble prevents a prediction: try again, after a pause that grows."""
@@ -230,6 +232,7 @@ class Queue:
             this = update(videos).where(videos.c.id == video_id, unpredicted)
             if connection.execute(this.values(**change)).rowcount:
                 forget_windows(connection, [video_id])
+                note_failed(connection, [video_id])
 
     def moves(self, now: datetime) -> list[Move]:
         """Take the files into hand that are to be moved now.

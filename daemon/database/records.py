@@ -128,6 +128,8 @@ class VideoPrediction:
     """What was done to the colours: one of `learner.colours.Remark`."""
     movement: float | None = None
     """As `learner.movement.movement`."""
+    uncut: str | None = None
+    """Why it could not be cut into windows, if that was tried."""
     has_windows: bool = False
     """Whether it is drawn from windows. Those that the video has otherwise do not count."""
 

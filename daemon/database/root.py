@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from daemon.database.expressions import lies_below
 from daemon.database.files import PLACES
-from daemon.database.tables import home, videos
+from daemon.database.tables import happenings, home, videos
 from daemon.home.identity import identify
 
 log = logging.getLogger(__name__)
@@ -56,11 +56,14 @@ def follow_home(engine: Engine, root: Path) -> None:
 
 
 def _move_paths(connection: Connection, old: bytes, new: bytes) -> None:
+    last = connection.scalar(select(func.max(happenings.c.id))) or 0
     for column in (*PLACES, videos.c.left_at):
         rest = func.substr(column, len(old) + 1)
         # To SQLite, joined bytes are text until they are cast.
         moved = cast(literal(new, LargeBinary).concat(rest), LargeBinary)
         connection.execute(update(videos).where(lies_below(column, old)).values({column: moved}))
+    # In the home, the files are where they were.
+    connection.execute(delete(happenings).where(happenings.c.id > last))
 
 
 def _former_roots(connection: Connection, new: bytes) -> list[bytes]:

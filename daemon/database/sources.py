@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, and_, not_, select, update
 
+from daemon.database.events import note_failed
 from daemon.database.expressions import lies_below
 from daemon.database.records import FREED
 from daemon.database.tables import videos
@@ -71,8 +72,10 @@ def _let_go(
     """End what is to be done with the files of a source that is not in the settings any more."""
     these = and_(is_its, videos.c.state.in_(_UNPREDICTED))
     failed = {**FREED, "state": "failed", "error": REMOVED, "finished_at": now}
-    forget_windows(connection, connection.scalars(select(videos.c.id).where(these)).all())
+    ids = connection.scalars(select(videos.c.id).where(these)).all()
+    forget_windows(connection, ids)
     connection.execute(update(videos).where(these).values(**failed))
+    note_failed(connection, ids)
     _keep(connection, Source(origin, "", "leave"), is_its, now)
 
 

@@ -21,10 +21,13 @@ from sqlalchemy import (
 
 from daemon.database.columns import Utc, one_of
 from daemon.database.columns import metadata as metadata
+from daemon.database.event_tables import outbox as outbox
+from daemon.database.event_tables import receivers as receivers
 from daemon.database.label_tables import class_names as class_names
 from daemon.database.label_tables import labels as labels
 from daemon.database.label_tables import part_labels as part_labels
 from daemon.database.label_tables import renamed_folders as renamed_folders
+from daemon.database.story_tables import happenings as happenings
 from daemon.database.values import (
     DECISIONS,
     DOUBTS,
@@ -204,6 +207,8 @@ predictions = Table(
     Column("stream", Integer),
     # What was done to the colours, beside converting them. NULL if nothing was.
     Column("colours", Text),
+    # Why it could not be cut into windows. NULL if it is short, was cut, or was not to be cut.
+    Column("uncut", Text),
     UniqueConstraint("video_id", "model_id"),
     CheckConstraint(one_of("kind", KINDS), name="kind"),
     CheckConstraint(one_of("doubt", DOUBTS), name="doubt"),

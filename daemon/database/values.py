@@ -47,3 +47,25 @@ TRAINING_STATES = ("asked", "training", "trained", "failed", "stopped")
 # `chosen`, `rolled back`: by command.
 # The challenger is the champion from its row on, unless that is `refused` or `undecided`.
 DECISIONS = ("promoted", "refused", "undecided", "set", "chosen", "rolled back")
+
+# What other programs are told of.
+# `classified`: a video has its prediction. `failed`: it will have none.
+# `labelled`, `labelled_part`: a person gave a label of a video or of a part, or took one back.
+# `promoted`: another model is the champion. `training_failed`: a training ended without a model.
+# `trouble`: a notice of the daemon stays, or is over.
+EVENTS = (
+    "classified",
+    "failed",
+    "labelled",
+    "labelled_part",
+    "promoted",
+    "training_failed",
+    "trouble",
+)
+
+# What befell a video.
+# `moved`: its file was moved, or had another name when it was filed; `path` is where it was.
+# `trouble`: it is tried again later. `held`: it is read again later. `text` says why.
+# `failed`: `text` says why; `path` is where the file was.
+# `again`: it is tried again after it had failed.
+HAPPENINGS = ("moved", "trouble", "held", "failed", "again")

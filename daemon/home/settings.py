@@ -12,11 +12,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
+from daemon.home import receivers
 from daemon.home.folders import Folders, below
 from daemon.home.hours import WorkingHours
 from daemon.home.left_alone import IGNORED, LeftAlone, compiled
+from daemon.home.receivers import CommandLine, Mqtt, Notify, Webhook
 from daemon.home.remove_rules import RemoveRule
 from daemon.home.sources import Source, SourceTable, why_not
 from learner import files
@@ -116,6 +123,16 @@ class Settings(BaseSettings):
     trash_days: Annotated[float, Field(ge=0, le=100_000)] = 30.0
     remove: tuple[RemoveRule, ...] = ()
     group_pattern: Annotated[str, AfterValidator(_valid_pattern)] = GROUP_PATTERN
+    on_classified: CommandLine = ""
+    on_failed: CommandLine = ""
+    on_labelled: CommandLine = ""
+    on_promoted: CommandLine = ""
+    on_training_failed: CommandLine = ""
+    on_trouble: CommandLine = ""
+    command_seconds: Annotated[float, Field(ge=0.1, le=86400)] = 60.0
+    webhook: tuple[Webhook, ...] = ()
+    mqtt: Mqtt = Mqtt()
+    notify: tuple[Notify, ...] = ()
     source: tuple[SourceTable, ...] = ()
 
     @property
@@ -127,6 +144,18 @@ class Settings(BaseSettings):
     def window_plan(self) -> WindowPlan | None:
         """How long videos are cut into windows; None if they are not."""
         return _window_plan(self.windows)
+
+    @property
+    def receivers(self) -> dict[str, receivers.AnyReceiver]:
+        """Who is told of events, by name.
+
+        Raises:
+            VidwatchError: two of them have the same name.
+        """
+        lines = {event: getattr(self, f"on_{event}") for event in receivers.EVENT_NAMES}
+        mqtt = [self.mqtt] if self.mqtt.host else []
+        commands = receivers.commands(lines, self.command_seconds)
+        return receivers.named([*commands, *self.webhook, *mqtt, *self.notify])
 
     def folders(self, root: Path) -> Folders:
         """Where files belong in the home at `root`."""
@@ -179,9 +208,15 @@ def load(path: Path) -> Settings:
     """
     try:
         settings = Settings(**_read(path))
+    except SettingsError as error:
+        raise VidwatchError(f"{error}: it must be JSON") from None
     except ValidationError as error:
         problems = [_explained(path, problem) for problem in error.errors()]
         raise VidwatchError("; ".join(problems)) from error
+    try:
+        _ = settings.receivers
+    except VidwatchError as error:
+        raise VidwatchError(f"settings {path}: {error}") from error
     folder = Path(os.path.realpath(path.parent))
     if reason := why_not(folder, settings.source):
         raise VidwatchError(f"{_where(path, 'source')}: {reason}")
@@ -277,10 +312,16 @@ def _explained(path: Path, problem: Any) -> str:
     key = ".".join(map(str, problem["loc"]))
     where = _where(path, key)
     if problem["type"] == "extra_forbidden":
-        known = ", ".join(_known_keys(problem["loc"]))
-        return f"{where} (value {problem['input']!r}) is unknown; the settings are: {known}"
+        known = ", ".join(receivers.keys_of(problem["loc"]) or _known_keys(problem["loc"]))
+        # A text may be a secret whose key is misspelt.
+        is_shown = isinstance(problem["input"], int | float)
+        value = f" (value {problem['input']!r})" if is_shown else ""
+        return f"{where}{value} is unknown; the settings are: {known}"
     rule = problem["msg"].removeprefix("Value error, ")
-    return f"{where} is {problem['input']!r}: {rule[:1].lower() + rule[1:]}"
+    rule = rule[:1].lower() + rule[1:]
+    if receivers.may_be_secret(problem["loc"]):
+        return f"{where} is wrong: {rule}"
+    return f"{where} is {problem['input']!r}: {rule}"
 
 
 def _known_keys(place: Sequence[Any]) -> Collection[str]:
@@ -292,6 +333,7 @@ def _known_keys(place: Sequence[Any]) -> Collection[str]:
 
 
 def _where(path: Path, key: str) -> str:
-    if f"VIDWATCH_{key}".upper() in os.environ:
-        return f"environment variable VIDWATCH_{key.upper()}"
+    variable = f"VIDWATCH_{key.partition('.')[0]}".upper()
+    if variable in os.environ:
+        return f"environment variable {variable}"
     return f"setting {key!r} in {path}"

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Engine, insert, select, update
 
 from daemon.database.connection import new_id
+from daemon.database.events import note_labels
 from daemon.database.tables import PREDICTED, labels, videos
 from daemon.home.folders import Folders
 from daemon.home.texts import with_source
@@ -187,6 +188,8 @@ class Labels:
         contents = [label.video_id for label in counting]
         withdrawals = [_withdrawal(label.video_id, label.id, origin) for label in counting]
         connection.execute(insert(labels), withdrawals)
+        taken_back = labels.c.takes_back.in_([label.id for label in counting])
+        note_labels(connection, taken_back, origin.at)
         rows = find(connection, videos.c.id.in_(contents))
         before = _counting_labels(connection, contents)
         for content in contents:
@@ -219,6 +222,7 @@ def add_label(
         "created_at": origin.at,
     }
     new = new_id(connection.execute(insert(labels).values(**columns)))
+    note_labels(connection, labels.c.id == new, origin.at)
     move_to(connection, folders, row, label)
     return new
 
@@ -244,6 +248,7 @@ def _take_back(connection: Connection, row: Any, origin: Origin) -> Label:
     if last is None:
         raise VidwatchError(f"video {row['id']} has no label that could be taken back")
     connection.execute(insert(labels), [_withdrawal(row["content"], last.id, origin)])
+    note_labels(connection, labels.c.takes_back == last.id, origin.at)
     return _counting_labels(connection, [row["content"]])[row["content"]]
 
 

@@ -75,7 +75,7 @@ def import_csv(path: Path, engine: Engine, *, new_class: bool = False) -> list[L
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file, engine.begin() as connection:
-            classes = _Classes(KnownClasses(connection), new_class)
+            classes = TableClasses(KnownClasses(connection), new_class)
             labels, errors = _read_table(path, file, classes, connection)
     except OSError as error:
         raise VidwatchError(f"{path}: cannot be read ({error.strerror})") from error
@@ -90,7 +90,7 @@ def import_csv(path: Path, engine: Engine, *, new_class: bool = False) -> list[L
 
 
 @dataclass(frozen=True)
-class _Classes:
+class TableClasses:
     """The classes of a table, and those that there are."""
 
     known: KnownClasses
@@ -100,7 +100,11 @@ class _Classes:
     """The classes that were probably meant, by the names in the table."""
 
     def named(self, name: str) -> str:
-        """The class that a name means; from then on, there is that class."""
+        """The class that a name means; from then on, there is that class.
+
+        Raises:
+            VidwatchError: it can be no class, or is nearly another one.
+        """
         existing = self.known.existing
         class_name = self.known.named(name)
         if reason := why_not_a_class(class_name):
@@ -114,7 +118,7 @@ class _Classes:
 
 
 def _read_table(
-    path: Path, file: IO[str], classes: _Classes, connection: Connection
+    path: Path, file: IO[str], classes: TableClasses, connection: Connection
 ) -> tuple[list[Label], list[str]]:
     """The labels of the right lines, and what is wrong with the others."""
     # In countries with a decimal comma, Excel separates columns by semicolons.
@@ -135,7 +139,7 @@ def _read_table(
 
 
 def _read_row(
-    row: dict[str, str | None], folder: Path, classes: _Classes, connection: Connection
+    row: dict[str, str | None], folder: Path, classes: TableClasses, connection: Connection
 ) -> Label:
     """The label of one line."""
     name = (row["file"] or "").strip()

@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 
 from daemon.database.connection import new_id
+from daemon.database.events import note_labels
 from daemon.database.expressions import is_for_champion, part_stands
 from daemon.database.tables import part_labels, videos, windows
 from daemon.home.texts import clock
@@ -95,6 +96,7 @@ class PartLabels:
             names = require_class_names(connection, {class_name}, may_be_new=new_class)
             columns = _columns(content, within, names[class_name], origin)
             new = new_id(connection.execute(insert(part_labels).values(**columns)))
+            note_labels(connection, part_labels.c.id == new, origin.at, part_labels)
             where_from = (origin.who, origin.source, origin.at)
             return PartLabel(new, content, within, names[class_name], *where_from)
 
@@ -113,6 +115,7 @@ class PartLabels:
                 hint = f"it has labels of {has}" if has else "none of its parts has one"
                 raise VidwatchError(f"video {video} has no label of {part}; {hint}")
             _take_back(connection, nearest, origin)
+            _note_undone(connection, nearest, origin)
             return nearest
 
     def undo_given(self, label: int, origin: Origin) -> bool:
@@ -123,6 +126,7 @@ class PartLabels:
             if row is None:
                 return False
             _take_back(connection, _label(row), origin)
+            _note_undone(connection, _label(row), origin)
             return True
 
 
@@ -298,6 +302,10 @@ def _is_same_part(one: FromClause, other: FromClause) -> ColumnElement[bool]:
 def _take_back(connection: Connection, label: PartLabel, origin: Origin) -> None:
     columns = _columns(label.video_id, label.part, None, origin)
     connection.execute(insert(part_labels).values(**columns, takes_back=label.id))
+
+
+def _note_undone(connection: Connection, label: PartLabel, origin: Origin) -> None:
+    note_labels(connection, part_labels.c.takes_back == label.id, origin.at, part_labels)
 
 
 def _columns(video: int, part: Part, class_name: str | None, origin: Origin) -> dict[str, Any]:

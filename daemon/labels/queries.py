@@ -5,11 +5,13 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    FromClause,
     ScalarSelect,
     Select,
     and_,
     func,
     not_,
+    or_,
     select,
 )
 
@@ -108,7 +110,19 @@ def find(connection: Connection, condition: Any) -> dict[int, Any]:
     return {row["id"]: row for row in rows}
 
 
+def came_with_video(label: FromClause = labels) -> ColumnElement[bool]:
+    """Whether a label came with its video: nobody had seen a prediction of it.
+
+    A person put the file straight into a class folder, or imported it with its label: then both
+    have the same time.
+    """
+    of_label = videos.alias()
+    arrived = select(of_label.c.arrived_at).where(of_label.c.id == label.c.video_id)
+    is_imported = label.c.created_at == arrived.scalar_subquery()
+    return or_(label.c.source == "folder", and_(label.c.source == "csv", is_imported))
+
+
 def came_labelled(video_id: ColumnElement[int]) -> ColumnElement[bool]:
-    """Whether a person put a new video straight into a class folder, not into the inbox."""
-    by_folder = and_(labels.c.video_id == video_id, labels.c.source == "folder")
-    return select(labels.c.id).where(by_folder).exists()
+    """Whether a new video came with its label, and did not arrive by itself."""
+    with_it = and_(labels.c.video_id == video_id, came_with_video())
+    return select(labels.c.id).where(with_it).exists()

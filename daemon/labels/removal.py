@@ -22,6 +22,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, insert, not_, select, true
 
+from daemon.database.connection import new_id
+from daemon.database.events import note_labels
 from daemon.database.expressions import content_of_video, lies_below, stands
 from daemon.database.tables import class_names, labels, videos
 from daemon.home.clock import is_waiting
@@ -207,7 +209,9 @@ class Removal:
             for content in back.keys() & still.keys():
                 label = still[content]
                 again = {name: label[name] for name in columns}
-                connection.execute(insert(labels).values(**again, created_at=now))
+                again_at = {**again, "created_at": now}
+                new = new_id(connection.execute(insert(labels).values(**again_at)))
+                note_labels(connection, labels.c.id == new, now)
                 if label["class"] != label["former"]:
                     row = find(connection, videos.c.id == content)[content]
                     given = Label(content, label["verdict"], label["class"])
@@ -301,7 +305,8 @@ def _withdraw(connection: Connection, content: int, now: datetime) -> None:
     With the newest alone, the label before it would count again.
     """
     given = select(labels.c.id).where(labels.c.video_id == content, stands()).order_by(labels.c.id)
-    for label_id in connection.scalars(given).all():
+    given_labels = connection.scalars(given).all()
+    for label_id in given_labels:
         columns = {
             "video_id": content,
             "verdict": "withdrawn",
@@ -311,3 +316,5 @@ def _withdraw(connection: Connection, content: int, now: datetime) -> None:
             "created_at": now,
         }
         connection.execute(insert(labels).values(**columns))
+    if given_labels:  # the newest one counted
+        note_labels(connection, labels.c.takes_back == given_labels[-1], now)

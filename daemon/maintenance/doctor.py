@@ -31,6 +31,7 @@ from daemon.maintenance.machine import (
     check_open_files,
     list_versions,
 )
+from daemon.maintenance.network import check_network
 from daemon.maintenance.sources import check_sources
 from daemon.report.status import counts
 from daemon.training.decisions import Decisions
@@ -70,6 +71,7 @@ def examine(home: Home) -> Iterator[Line]:
     for problem in links_in(home.root):
         yield Line("links", "warning", problem)
     yield from _check_backup(home, loaded)
+    yield from check_network(home, loaded)
     yield from check_device(loaded)
     yield from _check_models(home, loaded)
     yield from list_versions()

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, and_, delete, func, or_, select, update
 
+from daemon.database.events import note_failed
 from daemon.database.expressions import that_counts
 from daemon.database.files import in_its_place
 from daemon.database.queue import Queue
@@ -103,6 +104,7 @@ class Repair:
         finished_at = func.coalesce(videos.c.finished_at, now())
         with self._writer.begin() as connection:
             _change(connection, row, **failed, finished_at=finished_at)
+            note_failed(connection, [row.id])
 
     def give_up(self, row: Any) -> None:
         """Mark a video as failed: its file does not come back."""

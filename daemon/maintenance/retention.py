@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 
 from daemon.database.expressions import lies_below, that_counts
-from daemon.database.tables import labels, part_labels, predictions, videos
+from daemon.database.tables import labels, outbox, part_labels, predictions, videos
 from daemon.home.folder import Home
 from daemon.home.settings import Settings
 from daemon.home.sources import is_reachable
@@ -225,11 +225,15 @@ class Retention:
 
 
 def _may_go() -> ColumnElement[bool]:
-    """Whether a video may go, by its row alone: it is done, and nothing of it is labelled."""
+    """Whether a video may go, by its row alone.
+
+    It is done, nothing of it is labelled, and all receivers were told of it.
+    """
     label = select(labels.c.id).where(labels.c.video_id == videos.c.id)
     of_part = select(part_labels.c.id).where(part_labels.c.video_id == videos.c.id)
+    waiting = select(outbox.c.id).where(outbox.c.video_id == videos.c.id)
     is_done = and_(videos.c.finished_at.is_not(None), videos.c.destination.is_(None))
-    return and_(is_done, not_(label.exists()), not_(of_part.exists()))
+    return and_(is_done, *(not_(rows.exists()) for rows in (label, of_part, waiting)))
 
 
 def _near_labels(connection: Connection, below: int) -> set[int]:

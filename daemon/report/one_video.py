@@ -1,7 +1,7 @@
 """All that is known of one video: its row, its predictions, its labels. Only reads."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,11 +11,16 @@ from sqlalchemy import Connection, select
 from daemon.database.expressions import as_now, shown_name, stands
 from daemon.database.tables import labels, models, predictions, videos
 from daemon.database.trash import is_in_trash
+from daemon.home.calibration import probabilities, read_calibration
+from daemon.home.folder import Home
 from daemon.home.texts import printable
 from daemon.report.events import seconds_of
 from daemon.report.long_in_hand import predicted_until
+from daemon.report.story import Story, read_story
 from daemon.report.timeline import Timeline, event_fields, fields_of, read_timeline
 from learner.errors import VidwatchError
+
+ROUNDING = 1e-3  # of a probability, which may have been computed on another device
 
 
 @dataclass(frozen=True)
@@ -31,13 +36,19 @@ class Predicted:
     unsure: str | None
     familiarity: float | None
     read_share: float | None
+    frames_asked: int
     frames_read: int
+    decoder: str
     stream: int | None
     """As in the table `predictions`, like `colours`."""
     colours: str | None
     logits: dict[str, float]
     """By the model's own names of the classes, the largest first."""
     at: datetime
+    uncut: str | None = None
+    """Why it could not be cut into windows, however long it is."""
+    probabilities: dict[str, float] | None = None
+    """As `logits`. None if the model's calibration is not known any more."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,9 @@ class Given:
     at: datetime
     counts: bool
     """Whether it is the one that counts."""
+    taken_back_by: str | None = None
+    """Who took it back; None if nobody did."""
+    taken_back_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +91,7 @@ class VideoReport:
     labels: tuple[Given, ...]
     """The newest first, those that were taken back included."""
     timeline: Timeline
+    story: Story | None = None
     trashed_at: datetime | None = None
     """When its file was put into the trash; None if it was not, or was taken out."""
     removed_at: datetime | None = None
@@ -93,6 +108,7 @@ class VideoReport:
         """One object; times of day in ISO 8601, those in the video in seconds."""
         row = fields_of(self)
         timeline = row.pop("timeline")
+        story = row.pop("story")
         row["path"] = printable(os.fsdecode(self.path))
         row["duplicate_of"] = None if self.content == self.id else self.content
         del row["content"]
@@ -106,11 +122,16 @@ class VideoReport:
             {**fields_of(one), **fields_of(one.part), "part": str(one.part)}
             for one in timeline.labels
         ]
-        return row
+        return row | (story.to_json() if story else {})
 
 
-def read_video(connection: Connection, video: int) -> VideoReport:
+def read_video(connection: Connection, video: int, home: Home | None = None) -> VideoReport:
     """All that is known of a video.
+
+    Args:
+        connection: To the database.
+        video: The video.
+        home: Where the models are; None if the probabilities of all classes are no question.
 
     Raises:
         VidwatchError: there is no such video.
@@ -135,16 +156,17 @@ def read_video(connection: Connection, video: int) -> VideoReport:
         recorded_by=row["recorded_by"],
         camera=row["camera"],
         movement=row["movement"],
-        predictions=tuple(_predictions(connection, content)),
+        predictions=tuple(_predictions(connection, content, home)),
         labels=tuple(_labels(connection, content)),
         timeline=read_timeline(connection, content),
+        story=read_story(connection, row),
         trashed_at=row["trashed_at"] if is_trashed else None,
         removed_at=row["removed_at"] if is_trashed else None,
         predicted_until=predicted_until(connection, video),
     )
 
 
-def _predictions(connection: Connection, content: int) -> Iterator[Predicted]:
+def _predictions(connection: Connection, content: int, home: Home | None) -> Iterator[Predicted]:
     query = (
         select(predictions, models.c.name, models.c.classes)
         .add_columns(as_now(predictions.c["class"]).label("class_now"))
@@ -153,7 +175,7 @@ def _predictions(connection: Connection, content: int) -> Iterator[Predicted]:
         .order_by(predictions.c.kind != "answer", predictions.c.id.desc())
     )
     for row in connection.execute(query).mappings():
-        logits = zip(row["classes"], row["logits"], strict=False)
+        logits = dict(zip(row["classes"], row["logits"], strict=False))
         yield Predicted(
             model=row["name"],
             class_name=row["class_now"],
@@ -162,16 +184,43 @@ def _predictions(connection: Connection, content: int) -> Iterator[Predicted]:
             unsure=row["doubt"],
             familiarity=row["familiarity"],
             read_share=row["read_share"],
+            frames_asked=row["frames_asked"],
             frames_read=row["frames_read"],
+            decoder=row["decoder"],
             stream=row["stream"],
             colours=row["colours"],
-            logits=dict(sorted(logits, key=lambda item: -item[1])),
+            logits=_largest_first(logits),
             at=row["created_at"],
+            uncut=row["uncut"],
+            probabilities=_probabilities(row, home) if home else None,
         )
 
 
+def _probabilities(row: Mapping[Any, Any], home: Home) -> dict[str, float] | None:
+    """The probabilities of all classes; None if the model is gone, or another one has its name."""
+    calibration = read_calibration(home, row["name"])
+    if calibration is None or len(calibration.bias) not in (0, len(row["logits"])):
+        return None
+    found = probabilities(row["logits"], calibration) if row["logits"] else []
+    if len(found) != len(row["classes"]):
+        return None
+    if abs(found[row["class_index"]] - row["probability"]) > ROUNDING:
+        return None
+    return _largest_first(dict(zip(row["classes"], found, strict=True)))
+
+
+def _largest_first(values: Mapping[str, float]) -> dict[str, float]:
+    return dict(sorted(values.items(), key=lambda item: -item[1]))
+
+
 def _labels(connection: Connection, content: int) -> list[Given]:
-    query = select(labels, stands().label("stands")).where(labels.c.video_id == content)
+    later = labels.alias()
+    taken_back = (later.c.who.label("taken_back_by"), later.c.created_at.label("taken_back_at"))
+    query = (
+        select(labels, stands().label("stands"), *taken_back)
+        .outerjoin(later, later.c.takes_back == labels.c.id)
+        .where(labels.c.video_id == content)
+    )
     rows = connection.execute(query.order_by(labels.c.id.desc())).mappings().all()
     counts = next((row["id"] for row in rows if row["stands"]), None)
     return [
@@ -182,6 +231,8 @@ def _labels(connection: Connection, content: int) -> list[Given]:
             who=row["who"],
             at=row["created_at"],
             counts=row["id"] == counts,
+            taken_back_by=row["taken_back_by"],
+            taken_back_at=row["taken_back_at"],
         )
         for row in rows
     ]

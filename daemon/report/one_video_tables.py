@@ -14,6 +14,14 @@ from daemon.report.by_class import InVideo
 from daemon.report.events import UNSURE, Event, seconds_of
 from daemon.report.fitting import Column, FittingTable
 from daemon.report.one_video import Given, Predicted, VideoReport
+from daemon.report.story_tables import (
+    TIME,
+    ProbabilityBars,
+    copies_table,
+    happenings_table,
+    moment,
+    way,
+)
 from daemon.report.tables import picture_remarks
 from daemon.report.timeline import Timeline
 from learner.texts import share_in_words
@@ -22,14 +30,20 @@ LIKELIEST = 5  # classes whose logits are shown
 WIDEST = 60  # cells of a bar
 NARROWEST = 10
 FULL = 0.5  # share of a cell's time from which on it is drawn as full
-TIME = "%d %b %Y %H:%M:%S %Z"
 
 
 def render(report: VideoReport) -> RenderableType:
     """Everything that is known of a video."""
     parts: list[RenderableType] = [_about(report)]
     parts += [Text(), _predictions(report.predictions)] if report.predictions else []
+    for one in report.predictions:
+        if one.probabilities is not None:
+            parts += [Text(), ProbabilityBars(one.model, one.probabilities)]
     parts += [Text(), _labels(report.labels)] if report.labels else []
+    if report.story and report.story.copies:
+        parts += [Text(), copies_table(report.story.copies)]
+    if report.story and report.story.happenings:
+        parts += [Text(), happenings_table(report.story.happenings)]
     if report.timeline.windows:
         events = report.timeline.events
         parts += [Text(), Bars(report.timeline, events), Text(), _events(events)]
@@ -65,17 +79,25 @@ def _about(report: VideoReport) -> RenderableType:
         "deleted": report.removed_at and report.removed_at.astimezone().strftime(TIME),
         "why": report.error,
         "the same as": None if report.content == report.id else f"video {report.content}",
-        "arrived": report.arrived_at.astimezone().strftime(TIME),
+        "arrived": moment(report.arrived_at),
+        **(way(report.story) if report.story else {}),
         "recorded": _recorded(report),
         "camera": report.camera,
         "movement": None if report.movement is None else f"{report.movement:.1%} of the picture",
         "group": report.group,
+        "windows": _why_no_windows(report),
         "length": clock(report.timeline.seconds) if report.timeline.windows else None,
     }
     for name, value in rows.items():
         if value:
             table.add_row(name, Text(printable(value)))
     return table
+
+
+def _why_no_windows(report: VideoReport) -> str | None:
+    """Why a video that may be long has none."""
+    why = next((one.uncut for one in report.predictions if one.kind == "answer"), None)
+    return f"none, however long it is: {why}" if why else None
 
 
 def _state(report: VideoReport) -> str:
@@ -110,6 +132,7 @@ def _predictions(predictions: Sequence[Predicted]) -> RenderableType:
 
 def _remarks(one: Predicted) -> str:
     remarks = [] if one.kind == "answer" else [one.kind]
+    remarks.append(f"{one.frames_read} frames")
     if one.unsure:
         remarks.append("unsure")
     if strange := familiarity_in_words(one.familiarity):
@@ -131,8 +154,16 @@ def _labels(labels: Sequence[Given]) -> RenderableType:
     for one in labels:
         name = one.class_name or one.verdict
         at = one.at.astimezone().strftime(TIME)
-        table.add_row(name, one.who, one.source, at, "counts" if one.counts else "")
+        table.add_row(name, one.who, one.source, at, _fate(one))
     return table
+
+
+def _fate(label: Given) -> str:
+    if label.counts:
+        return "counts"
+    if label.taken_back_at is None:
+        return ""
+    return f"taken back by {label.taken_back_by}, {moment(label.taken_back_at)}"
 
 
 def _events(events: Sequence[Event]) -> RenderableType:

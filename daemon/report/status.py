@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, literal_column, select
+from sqlalchemy import Connection, and_, func, select
 
 from daemon.database.connection import opened
 from daemon.database.expressions import as_now, content_of_video, that_counts
-from daemon.database.tables import STATES, models, predictions, videos
+from daemon.database.tables import models, predictions, videos
 from daemon.home.folder import Home, Running
 from daemon.home.folders import Folders
 from daemon.home.left_alone import LeftAlone
@@ -22,9 +22,11 @@ from daemon.labels.classes import starter_is_outgrown
 from daemon.labels.odd_names import odd_names
 from daemon.labels.queries import label_of
 from daemon.report.accuracy import Quality, quality
+from daemon.report.counts import counts as counts
 from daemon.report.long_in_hand import LongInHand, long_in_hand
 from daemon.report.model_in_use import entry_of, fallback, first_model, has_run, unsure_rule_of
 from daemon.report.problems import Problem, problems
+from daemon.report.receivers import ReceiverStatus, read_receivers
 from daemon.report.training import TrainingStatus, read_forecast, read_training
 from daemon.report.trash import TrashContent, removed_in_words, trash_content
 from daemon.report.waits import Wait, waits
@@ -158,6 +160,7 @@ class Status:
     """The videos in temporary trouble, which are tried again."""
     waits: list[Wait]
     """The videos that are read again later, although nothing is wrong."""
+    receivers: list[ReceiverStatus]
 
     @property
     def state(self) -> str:
@@ -201,6 +204,7 @@ class Status:
             "failures": [asdict(problem) for problem in self.failed],
             "troubles": [asdict(problem) for problem in self.troubled],
             "waits": [wait.to_json() for wait in self.waits],
+            "receivers": [receiver.to_json() for receiver in self.receivers],
         }
 
 
@@ -244,6 +248,7 @@ def read_status(home: Home, now: datetime) -> Status:
                 failed=problems(connection, videos.c.error, SHOWN),
                 troubled=problems(connection, videos.c.trouble, SHOWN),
                 waits=waits(connection, SHOWN),
+                receivers=read_receivers(connection),
             )
 
 
@@ -252,29 +257,6 @@ def _left_alone(home: Home) -> LeftAlone:
     from daemon.home.settings import load_left_alone
 
     return load_left_alone(home.settings)
-
-
-def counts(connection: Connection) -> dict[str, int]:
-    """The number of videos in each state, and of two kinds more.
-
-    `in_hand`: those claimed or not moved yet. `background`: those queued that wait for all others.
-    """
-    # Of millions of videos, nearly all are filed: only the others are counted one by one.
-    not_filed = [state for state in STATES if state != "filed"]
-    by_state = select(videos.c.state, func.count().label("n")).group_by(videos.c.state)
-    rows = connection.execute(by_state.where(videos.c.state.in_(not_filed)))
-    found: dict[str, int] = {row.state: row.n for row in rows}
-    total = connection.scalar(select(func.count()).select_from(videos)) or 0
-    found["filed"] = total - sum(found.values())
-    unmoved = connection.scalar(select(func.count()).where(videos.c.destination.is_not(None))) or 0
-    in_hand = found.get("claimed", 0) + unmoved
-    # Written out, as in the index of queued videos: no row is read.
-    is_queued = videos.c.state == literal_column("'queued'")
-    is_last = videos.c.background == literal_column("1")
-    last = select(func.count(videos.c.background)).where(is_queued, is_last)
-    background = connection.scalar(last)
-    more = {"in_hand": in_hand, "background": background or 0}
-    return {**{state: found.get(state, 0) for state in STATES}, **more}
 
 
 def _changed(home: Home, since: datetime, now: datetime) -> bool:

@@ -15,6 +15,7 @@ from daemon.home.texts import clock, familiarity_in_words, printable, with_sourc
 from daemon.report.accuracy import Quality
 from daemon.report.fitting import Column, FittingTable
 from daemon.report.problems import Problem
+from daemon.report.receivers import ReceiverStatus
 from daemon.report.status import SHOWN, RecentVideo, Status
 from daemon.report.training import TrainingStatus
 from daemon.report.waits import Wait
@@ -55,6 +56,8 @@ def _overview(status: Status, now: datetime) -> Panel:
     _add_counts(grid, status)
     _add_quality(grid, status.quality)
     _add_training(grid, status.training, is_running=status.running is not None)
+    for at, receiver in enumerate(status.receivers):
+        grid.add_row("" if at else "told", _receiver(receiver, now))
     notes = (
         ("classes", status.odd_names),
         ("links", status.links),
@@ -189,6 +192,18 @@ def _training(training: TrainingStatus, *, is_running: bool) -> Text:
     if training.state == "stopped":
         return Text(f"{name} stopped with the daemon, {labels}")
     return Text(f"{name} {training.verdict or 'trained'}, {labels}")
+
+
+def _receiver(receiver: ReceiverStatus, now: datetime) -> Text:
+    """Whether a receiver of events can be reached."""
+    when = "nothing sent yet"
+    if receiver.delivered_at:
+        when = f"last sent {_span(now - receiver.delivered_at)} ago"
+    words = receiver.in_words()
+    text = f"{receiver.name}: {when}" + (f"; {words}" if words else "")
+    if receiver.failing_since:
+        text += f" (for {_span(now - receiver.failing_since)})"
+    return Text(printable(text), "yellow" if receiver.failure else "")
 
 
 # By what was done to the colours of a video.

@@ -3,18 +3,18 @@
 Opens no video and loads no model.
 """
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Connection, and_, select
 
 from daemon.database.expressions import as_now, shown_name, that_counts
 from daemon.database.tables import labels, models, predictions, videos
+from daemon.home.calibration import Calibration, probabilities, read_calibration
 from daemon.home.folder import Home
 from daemon.home.texts import familiarity_in_words, printable
 from daemon.labels.classes import changed_names, commonest_classes, starter_is_outgrown
@@ -23,14 +23,6 @@ from learner.errors import VidwatchError
 from learner.spec import ClipSpec
 
 LIKELIEST = 3
-
-
-class Calibration(NamedTuple):
-    """As `learner.calibration` has it, which loads too much for a page that is there at once."""
-
-    temperature: float
-    bias: tuple[float, ...] = ()
-    """Of each class; empty if there is none."""
 
 
 @dataclass(frozen=True)
@@ -126,17 +118,6 @@ def read_cards(connection: Connection, home: Home, ids: Sequence[int]) -> list[C
     return [_card(found[video], calibrations, own, renamed) for video in ids if video in found]
 
 
-def read_calibration(home: Home, model: str) -> Calibration | None:
-    """What makes probabilities of a model's logits; None if it cannot be read."""
-    try:
-        manifest = home.manifest(model)
-        bias = tuple(map(float, manifest.get("bias", ())))
-        is_whole = len(bias) in (0, len(manifest["classes"]))
-        return Calibration(float(manifest["temperature"]), bias) if is_whole else None
-    except (VidwatchError, KeyError, TypeError, ValueError):
-        return None
-
-
 def read_spec(home: Home, model: str) -> ClipSpec:
     """Which frames a model takes.
 
@@ -148,16 +129,6 @@ def read_spec(home: Home, model: str) -> ClipSpec:
     except (KeyError, TypeError, AttributeError) as error:
         text = f"model {model}: its manifest is not one that vidwatch wrote"
         raise VidwatchError(text) from error
-
-
-def probabilities(logits: Sequence[float], calibration: Calibration) -> list[float]:
-    """The softmax of one clip's calibrated logits."""
-    temperature, bias = calibration
-    added = bias or (0.0,) * len(logits)
-    calibrated = [logit / temperature + more for logit, more in zip(logits, added, strict=True)]
-    highest = max(calibrated)
-    exponents = [math.exp(logit - highest) for logit in calibrated]
-    return [exponent / sum(exponents) for exponent in exponents]
 
 
 def _card(

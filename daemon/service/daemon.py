@@ -36,6 +36,7 @@ from daemon.home.sources import require_apart
 from daemon.home.space import GIGABYTE, Space
 from daemon.inbox.watcher import Watcher
 from daemon.labels.groups import follow_setting
+from daemon.notify.deliveries import Deliveries
 from daemon.service.jobs import schedule_care, schedule_work
 from daemon.service.rest import Rest
 from daemon.service.schedule import Schedule
@@ -105,6 +106,7 @@ class Daemon:
     space: Space
     rest: Rest
     schedule: Schedule
+    deliveries: Deliveries
     monitor: LoopMonitor
     arrived: threading.Event
     """Set when a watcher has found something to do."""
@@ -123,6 +125,8 @@ class Daemon:
                     break
                 self.arrived.wait(IDLE)
                 self.arrived.clear()
+        if once:
+            self.deliveries.finish(lambda: self.stop.asked)
         log.info("stopping")
         unless_locked(lambda: self.pipeline.file(now()))
 
@@ -205,6 +209,8 @@ def build(
     queue = _open(home, stop, lock, lock_watch)
     stack.callback(queue.close)
     patiently(lambda: follow_setting(queue.engine, home, settings.group_pattern), stop, lock)
+    deliveries = Deliveries(home, settings.receivers, lock.note)
+    patiently(lambda: deliveries.follow(queue.engine), stop, lock)
     decisions = Decisions(queue.engine)
     _resume_training(home, decisions, stop, lock, once=once)
     leaves = settings.duplicates == "leave"
@@ -246,13 +252,27 @@ def build(
         schedule_care(schedule, home, settings, lock, queue, retraining, partial(_end_if, stop))
     schedule.start()
     stack.callback(schedule.stop)
+    deliveries.start()
+    stack.callback(deliveries.stop)
     if settings.metrics_port:
         stack.callback(_serve_metrics(home, settings, lock, loader.champion.device))
     lock.starts(is_starting=False)
     notifier.ready()
     stack.callback(notifier.stopping)
     return Daemon(
-        home, stop, lock, queue, loader, pipeline, watching, space, rest, schedule, monitor, arrived
+        home=home,
+        stop=stop,
+        lock=lock,
+        queue=queue,
+        loader=loader,
+        pipeline=pipeline,
+        watching=watching,
+        space=space,
+        rest=rest,
+        schedule=schedule,
+        deliveries=deliveries,
+        monitor=monitor,
+        arrived=arrived,
     )
 
 

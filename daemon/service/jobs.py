@@ -15,6 +15,7 @@ from daemon.labels.removal import Removal
 from daemon.maintenance.backup import Backups
 from daemon.maintenance.cleaning import Cleaning
 from daemon.maintenance.retention import Retention
+from daemon.notify.trouble import TroubleWatch
 from daemon.service.schedule import Schedule
 from daemon.service.trouble import LockWatch, as_job
 from daemon.training.retraining import Retraining
@@ -28,6 +29,7 @@ BACKUP_CHECK = timedelta(minutes=1)
 RETENTION = timedelta(hours=6)
 CLEANING = timedelta(hours=1)
 FIRST_CLEANING = timedelta(minutes=1)  # a daemon that is started each day must come to it
+TROUBLE = timedelta(seconds=15)
 # A slow disk takes so long for a database of many gigabytes, or for looking at millions of files.
 LONGEST_CARE = timedelta(hours=2)
 
@@ -60,6 +62,8 @@ def schedule_work(
         lambda: lock.note("inbox", home.why_no_inbox()),
         subject="looking whether the inbox is there",
     )
+    trouble = TroubleWatch(queue.engine, lambda: lock.running.notices)
+    schedule.every(TROUBLE, as_job(trouble.tend), subject="telling of trouble")
     schedule.every(TRIMMING, trim_cache, subject="trimming the cache", longest=LONGEST_CARE)
 
 

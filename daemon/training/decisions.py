@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, case, func, insert, select, update
 
+from daemon.database.events import Event, note_events
 from daemon.database.expressions import that_counts
 from daemon.database.tables import decisions, models, predictions, trainings
 from daemon.training.records import (
@@ -20,6 +21,7 @@ from daemon.training.records import (
     DecisionRow,
     KnownLabels,
     Training,
+    add_decision,
 )
 from learner.catalogue import model_name
 from learner.errors import VidwatchError
@@ -62,7 +64,7 @@ class Decisions:
             before = row.challenger if row else None
             reason = "vidwatch.toml says so" if before else "the model at the start"
             new = DecisionRow("set", setting, before, reason, {}, now)
-            _insert(connection, new, setting)
+            add_decision(connection, new, setting)
             return setting
 
     def is_new_setting(self, setting: str) -> bool:
@@ -83,7 +85,7 @@ class Decisions:
                 raise VidwatchError(f"model {name!r} is the champion already")
             reason = "vidwatch models promote"
             new = DecisionRow("chosen", name, row.challenger, reason, {}, now)
-            _insert(connection, new, row.setting)
+            add_decision(connection, new, row.setting)
 
     def previous(self) -> tuple[str, str]:
         """The champion before this one, and this one.
@@ -105,7 +107,7 @@ class Decisions:
             row = _require_takeover(connection)
             previous = _previous(connection, row)
             new = DecisionRow("rolled back", previous, row.challenger, reason, {}, now)
-            _insert(connection, new, row.setting)
+            add_decision(connection, new, row.setting)
             return previous, str(row.challenger)
 
     def conclude(
@@ -139,7 +141,7 @@ class Decisions:
             new = DecisionRow(
                 challenger=challenger, champion=champion, created_at=now, **vars(decision)
             )
-            _insert(connection, new, row.setting)
+            add_decision(connection, new, row.setting)
             return True
 
     def count_comparisons(self) -> int:
@@ -210,7 +212,7 @@ class Decisions:
                 figures={WATCH: figures},
                 created_at=now,
             )
-            _insert(connection, new, row.setting)
+            add_decision(connection, new, row.setting)
             return True
 
     def agreement(self, name: str) -> tuple[int, int]:
@@ -264,7 +266,12 @@ class Decisions:
 
     def end(self, training: Training, state: str, error: str | None, now: datetime) -> None:
         """Note that a training ended: as "trained", "failed", or "stopped" with the daemon."""
-        self._change(training.id, state=state, error=error, progress=None, ended_at=now)
+        ended = {"state": state, "error": error, "progress": None, "ended_at": now}
+        with self._writer.begin() as connection:
+            this = update(trainings).where(trainings.c.id == training.id)
+            connection.execute(this.values(**ended))
+            if state == "failed":
+                note_events(connection, "training_failed", [Event(training.id)], now)
 
     def stop_all(self, now: datetime) -> list[str]:
         """Note that the trainings that had begun ended with the daemon before.
@@ -341,9 +348,3 @@ def _previous(connection: Connection, takeover: Any) -> str:
     if earlier is None or earlier.champion is None:
         raise VidwatchError(f"there is no model before {takeover.challenger!r} to go back to")
     return str(earlier.champion)
-
-
-def _insert(connection: Connection, decision: DecisionRow, setting: str) -> None:
-    """Store a decision, with the setting `model` of that time."""
-    columns = {**vars(decision), "figures": dict(decision.figures), "setting": setting}
-    connection.execute(insert(decisions).values(**columns))

@@ -18,7 +18,7 @@ from daemon.database.expressions import is_for_champion, own_group, that_counts
 from daemon.database.tables import groups, labels, part_labels, predictions, videos
 from daemon.labels.enough import HOLDOUT_CLIPS, HOLDOUT_GROUPS, LEAST_GROUPS
 from daemon.labels.groups import LabelledGroups, labelled_groups
-from daemon.labels.queries import came_labelled, newest
+from daemon.labels.queries import came_labelled, came_with_video, newest
 from learner.window_plan import part_name
 
 TrainingClip = tuple[str, str, str]
@@ -116,9 +116,10 @@ def labelled_videos(
     group_names = grouped.names
     label = newest().subquery()
     prediction = and_(predictions.c.video_id == videos.c.id, that_counts())
-    columns = (label.c[name] for name in ("id", "video_id", "verdict", "class", "source"))
+    columns = (label.c[name] for name in ("id", "video_id", "verdict", "class", "sampled"))
+    with_it = came_with_video(label).label("came_with_it")
     query = (
-        select(*columns, label.c.sampled, videos.c.sha256, videos.c.path)
+        select(*columns, with_it, videos.c.sha256, videos.c.path)
         .join(videos, videos.c.id == label.c.video_id)
         .join(predictions, prediction)
         .where(is_for_champion(videos.c.id))
@@ -134,7 +135,7 @@ def labelled_videos(
             path=row["path"],
             group=group_names[row["video_id"]],
             class_name=row["class"],
-            biased=not (row["sampled"] or row["source"] == "folder" or row["video_id"] in unbiased),
+            biased=not (row["sampled"] or row["came_with_it"] or row["video_id"] in unbiased),
         )
         for row in rows
         if row["verdict"] == "labelled"

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Connection, Select, insert, select
 
+from daemon.database.connection import new_id
+from daemon.database.events import Event, note_events
 from daemon.database.tables import decisions
 
 NO_TAKEOVER = ("refused", "undecided")
@@ -77,3 +79,12 @@ class DecisionRow:
     def to_json(self) -> dict[str, Any]:
         """One object; the time in ISO 8601."""
         return {**vars(self), "created_at": self.created_at.isoformat()}
+
+
+def add_decision(connection: Connection, decision: DecisionRow, setting: str) -> None:
+    """Store a decision, with the setting `model` of that time."""
+    columns = {**vars(decision), "figures": dict(decision.figures), "setting": setting}
+    new = new_id(connection.execute(insert(decisions).values(**columns)))
+    # The first champion of a home replaces none.
+    if decision.verdict not in NO_TAKEOVER and decision.champion is not None:
+        note_events(connection, "promoted", [Event(new)], decision.created_at)

@@ -1,6 +1,8 @@
 """Long videos on their way: windows recorded one after the other, and what interrupts that."""
 
+import io
 import shutil
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import replace
@@ -9,12 +11,15 @@ from typing import Any
 
 import pytest
 from conftest import write_video
+from rich.console import Console
 from test_pipeline import House
 
 from daemon.classify.decoding import Decoders, DecoderSettings, Undecoded
 from daemon.database.tables import windows
 from daemon.database.windows import windows_of
 from daemon.home.identity import Identity
+from daemon.report.one_video import read_video
+from daemon.report.one_video_tables import render
 from learner.spec import ClipSpec, ReadOptions
 from learner.video import Clip
 from learner.window_plan import WindowPlan
@@ -135,6 +140,30 @@ def test_short_videos_have_no_windows_and_do_not_wait_for_long_ones(house: LongH
             break
     assert set(order[:6]) == set(range(3, 9))
     assert {row.video_id for row in house.rows(windows)} == {1, 2}
+
+
+def test_it_is_noted_why_a_video_without_times_has_no_windows(house: LongHouse) -> None:
+    path = house.root / "made.h264"
+    source = "testsrc=duration=5:size=64x64:rate=25"
+    command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", source, "-c:v", "libx264", path]
+    subprocess.run(command, check=True)
+    house.enqueue(path.rename(house.inbox / "a.h264"))
+    house.drop("short.avi")
+    house.work()
+    without_times, short = house.prediction_rows()
+    assert house.rows(windows) == []
+    assert without_times.uncut
+    assert short.uncut is None
+    with house.engine.begin() as connection:
+        report = read_video(connection, 1)
+    (shown,) = [line for line in text_of(render(report)) if line.startswith("windows")]
+    assert without_times.uncut in shown
+
+
+def text_of(renderable: Any) -> list[str]:
+    console = Console(width=300, file=io.StringIO(), record=True)
+    console.print(renderable)
+    return console.export_text().splitlines()
 
 
 def test_a_video_goes_on_at_the_first_window_that_is_not_recorded(

@@ -8,7 +8,7 @@ from homes import MadeHome
 
 from daemon.database.contents import Contents
 from daemon.database.due import Which
-from daemon.report.status import counts
+from daemon.report.counts import counts
 
 
 @pytest.fixture

@@ -314,8 +314,8 @@ def test_a_recording_without_key_frames_is_read_as_a_clip(tmp_path: Path) -> Non
     path = make(tmp_path / "a.ts", *renewed)
     data = path.read_bytes()
     path.write_bytes(data[len(data) // 188 // 5 * 188 :])
-    with open_regular(path) as file:
-        assert long_video(file, SPEC, PLAN, 5, LENIENT, "aa") is None
+    with open_regular(path) as file, pytest.raises(NotCutError, match="key frame"):
+        long_video(file, SPEC, PLAN, 5, LENIENT, "aa")
     with pytest.raises(NotCutError, match="key frame"):
         in_sequence(path)
     assert read_clip(path, SPEC).frames_read == SPEC.frames
@@ -327,7 +327,8 @@ def test_an_mxf_whose_index_is_missing_is_not_cut(tmp_path: Path) -> None:
     require_equal(in_pieces(path), in_sequence(path))
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 7 // 10])
     with open_regular(path) as file:
-        assert long_video(file, SPEC, PLAN, 5, LENIENT, "aa") is None
+        with pytest.raises(NotCutError, match="index"):
+            long_video(file, SPEC, PLAN, 5, LENIENT, "aa")
         with pytest.raises(NotCutError, match="index"):
             read_piece(file, SPEC, PLAN, 8, "aa")
     assert read_clip(path, SPEC, LENIENT).read_share == pytest.approx(0.7, abs=0.02)
@@ -338,13 +339,14 @@ def test_a_video_without_times_or_key_frames_is_not_cut(
 ) -> None:
     path = make(tmp_path / "a.h264", *OPEN_GOPS)
     with open_regular(path) as file:
-        assert long_video(file, SPEC, PLAN, 5, LENIENT, "aa") is None
+        with pytest.raises(NotCutError):
+            long_video(file, SPEC, PLAN, 5, LENIENT, "aa")
         with pytest.raises(NotCutError):
             read_windows(file, SPEC, PLAN)
     far = make(tmp_path / "far.mp4", "-c:v", "libx264", "-g", "9999", "-sc_threshold", "0")
     monkeypatch.setattr("learner.windows.FARTHEST_KEY", 10)
-    with open_regular(far) as file:
-        assert long_video(file, SPEC, PLAN, 5, LENIENT, "aa") is None
+    with open_regular(far) as file, pytest.raises(NotCutError, match="key frame"):
+        long_video(file, SPEC, PLAN, 5, LENIENT, "aa")
 
 
 WHOLE = {

@@ -15,8 +15,8 @@ from reviewed import site as site
 from scipy.special import softmax
 from tiny import cache
 
+from daemon.home.calibration import Calibration, probabilities
 from daemon.labels.labels import Label
-from daemon.review.cards import Calibration, probabilities
 from daemon.review.site import Site
 from daemon.training.decisions import Decisions
 from learner import calibration

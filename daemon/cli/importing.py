@@ -1,0 +1,96 @@
+"""The command `import`: labels that were given elsewhere.
+
+Slow imports stand in the command.
+"""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from daemon.cli.shared import database
+from daemon.home.clock import now
+from daemon.home.folder import Home
+from learner.errors import VidwatchError
+from learner.texts import counted, listed
+
+if TYPE_CHECKING:
+    from daemon.home.sources import OnFiled
+    from daemon.labels.importing.applying import Imported
+
+app = typer.Typer()
+
+SHOWN_ERRORS = 20
+SHOWN = 5  # files that a line names
+
+
+@app.command("import")
+def import_labels(
+    context: typer.Context,
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATH…", help="Tables, split files, folders of class folders."),
+    ],
+    files: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where the files are; beside the table if not given."),
+    ] = None,
+    column: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The column of the classes, if it has another name."),
+    ] = None,
+    copy: Annotated[
+        bool,
+        typer.Option("--copy", help="Copy new files into labelled/; else they are left in place."),
+    ] = False,
+    new_class: Annotated[
+        bool,
+        typer.Option("--new-class", help="A name that is nearly another class's is a new class."),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be imported.")
+    ] = False,
+) -> None:
+    """Import labels with their files, all or none: CSV, UCF101 lists, class folders, Camtrap DP."""
+    from daemon.cli.progress import reading
+    from daemon.home import settings
+    from daemon.labels.importing.formats import read_tables
+    from daemon.labels.importing.importing import Import, WrongLinesError
+    from daemon.labels.labels import current_user
+
+    home: Home = context.obj
+    loaded = settings.load(home.settings)
+    tables = read_tables(paths, files, column, loaded.ignore)
+    on_filed: OnFiled = "copy" if copy else "leave"
+    try:
+        with database(home) as engine, reading("looking at files") as progress:
+            one = Import(engine, home.root, loaded, on_filed, progress)
+            imported = one.add(tables, current_user(), now(), new_class=new_class, dry_run=dry_run)
+    except WrongLinesError as error:
+        for line in error.lines[:SHOWN_ERRORS]:
+            print(line, file=sys.stderr)
+        if (more := len(error.lines) - SHOWN_ERRORS) > 0:
+            print(f"and {counted(more, 'error')} more", file=sys.stderr)
+        hint = "; give --new-class if a class is meant that is nearly another one"
+        raise VidwatchError(f"import: {error}{hint if error.meant else ''}") from error
+    _print(imported, [table.kind for table in tables], dry_run=dry_run)
+
+
+def _print(imported: "Imported", kinds: list[str], *, dry_run: bool) -> None:
+    would = "would be " if dry_run else ""
+    labels = f"{counted(imported.n_labels, 'label')} {would}noted"
+    queued = f"{counted(imported.n_videos, 'video')} {would}queued"
+    known = f"; {imported.n_known} were known" if imported.n_known else ""
+    print(f"{', '.join(dict.fromkeys(kinds))}: {labels}, {queued}{known}")
+    if imported.kept:
+        what = counted(len(imported.kept), "label")
+        print(f"{what} of people stay as they are: {listed(imported.kept, SHOWN)}")
+    if imported.unread:
+        what = counted(len(imported.unread), "file")
+        print(f"{what} could not be read, and got no label: {listed(imported.unread, SHOWN)}")
+    if imported.several:
+        what = counted(len(imported.several), "file")
+        print(f"{what} with several classes got no label: {listed(imported.several, SHOWN)}")
+    for reason, n in imported.skipped.most_common():
+        print(f"left out: {n} {reason}")

@@ -1,0 +1,1 @@
+"""Labels that were given elsewhere: tables, lists and folders, with the files that they name."""

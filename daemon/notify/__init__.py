@@ -1,0 +1,1 @@
+"""Tells other programs what happens: commands, webhooks, an MQTT broker, notifications."""
