@@ -102,6 +102,11 @@ def holds_any(folder: bytes) -> bool:
         return False
 
 
+def lies_in(origin: bytes | None, path: bytes) -> bool:
+    """Whether a file lies in the source or archive that it came from, and not in the home."""
+    return origin is not None and path.startswith(origin + b"/")
+
+
 def is_reachable(origin: bytes, on_filed: OnFiled | None) -> bool:
     """Whether the folder of a source or of an archive is there, as far as that can be told.
 

@@ -536,3 +536,15 @@ def test_rows_follow_files_of_an_archive_that_changed_their_names_with_each_othe
     assert (added.n_new, added.n_known) == (0, 2)
     lab.work()
     assert [Path(os.fsdecode(row.path)).name for row in lab.rows()] == ["c.avi", "a.avi"]
+
+
+def test_a_file_that_was_moved_into_the_home_needs_its_source_no_more(lab: Lab) -> None:
+    folders = Folders(lab.root, sources=[Source(bytes(lab.outside / "barn"), "barn")])
+    lab.pipeline = lab.made_pipeline(folders)
+    lab.arrive_from(folders, lab.film("barn/a.avi"))
+    lab.work()
+    shutil.rmtree(lab.outside / "barn")
+    (row,) = lab.rows()
+    assert not has_no_file(row)
+    Path(os.fsdecode(row.path)).unlink()
+    assert has_no_file(row)
