@@ -9,7 +9,7 @@ from datetime import datetime
 from daemon.classify.dropping import Dropping
 from daemon.database.drops import Drops
 from daemon.database.queue import Queue
-from daemon.database.records import Move, Moved
+from daemon.database.records import Left, Move, Moved
 from daemon.home.doors import Doors
 from daemon.home.folders import Folders
 from daemon.home.identity import identify, lies_at
@@ -55,7 +55,7 @@ class Filing:
         self._inbox_is_there = inbox_is_there
         self._progress = progress
         self._drop_duplicates = drop_duplicates
-        self._sidecars = Sidecars(folders.root)
+        self._sidecars = Sidecars(folders.root, self._sources)
         self._dropping = Dropping(Drops(queue.engine), folders, progress)
 
     @timed("file")
@@ -126,7 +126,7 @@ class Filing:
                 continue
             if (path := moved[move.id].path) is not None:
                 touched |= {os.path.dirname(path)}
-                touched |= set() if moved[move.id].left_at else {os.path.dirname(move.path)}
+                touched |= set() if moved[move.id].left else {os.path.dirname(move.path)}
         if moved or unmoved:
             sync_folders(touched)
             self._queue.moved(moved, now, unmoved)
@@ -147,8 +147,8 @@ class Filing:
             self._sidecars.follow(move.path, path, self._progress)
         if path and move.reason:
             write_reason(path, move.reason, self._root)
-        left_at = move.path if path and stays else None
-        return Moved(path, destination, identify(path) if path else None, left_at)
+        left = Left(move.path, move.identity) if path and stays else None
+        return Moved(path, destination, identify(path) if path else None, left)
 
     def _move_away(self, move: Move, redirect: Callable[[bytes], None]) -> bytes | None:
         return move_file(

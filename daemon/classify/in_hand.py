@@ -14,15 +14,15 @@ from typing import Any
 from daemon.classify.decoding import Result, Undecoded
 from daemon.classify.incomplete import CUT_SHORT, complete_at, seen_change
 from daemon.classify.long_videos import LongVideo, LongVideos
+from daemon.classify.origins import Origins
 from daemon.classify.predictor import Predictor
-from daemon.classify.versions import READ_AGAIN, Versions, why_away
+from daemon.classify.versions import READ_AGAIN, Versions
 from daemon.database.contents import Contents, First
 from daemon.database.queue import ATTEMPTS, Queue
 from daemon.database.records import Claimed, Copy
 from daemon.database.windows import Windows
 from daemon.home.folders import Folders
 from daemon.home.texts import shown
-from learner.texts import counted
 from learner.video import Clip
 from learner.windows import Long, Piece
 
@@ -67,7 +67,8 @@ class InHand:
         self._patience = patience
         self._progress = progress
         self._contents = Contents(queue.engine)
-        self._versions = Versions(queue, patience.grace)
+        self._origins = Origins(queue)
+        self._versions = Versions(queue, self._origins, patience.grace)
         self._long = LongVideos(Windows(queue.engine), predictor)
         self._decoding: dict[Future[Clip | Long], Claimed] = {}
         self._hashing: dict[Future[str], Claimed] = {}
@@ -88,10 +89,14 @@ class InHand:
         self._reader = predictor.reader
         self._long.predictor = predictor
 
+    def away(self, now: datetime) -> list[bytes]:
+        """The archives and sources whose videos are not worth a try now."""
+        return self._origins.away(now)
+
     def begin(self, videos: Sequence[Claimed], now: datetime) -> None:
         """Begin to read these videos."""
         there = []
-        for video in self._reachable(videos, now):
+        for video in self._origins.reachable(videos, now):
             if version := self._versions.of(video, video.path, now):
                 there.append(replace(video, version=version))
         sizes = [video.identity.size for video in (*self._all(), *there)]
@@ -102,16 +107,6 @@ class InHand:
                 self._hashing[self._reader.hash(video.path, video.found)] = video
             else:
                 self._decode(video)
-
-    def _reachable(self, videos: Sequence[Claimed], now: datetime) -> list[Claimed]:
-        """Those whose archive or source is there. The others are tried again later."""
-        why = {video.origin: why_away(video) for video in videos}
-        for origin, trouble in why.items():
-            if trouble:
-                ids = [video.id for video in videos if video.origin == origin]
-                log.warning("%s (%s)", trouble, counted(len(ids), "clip"))
-                self._queue.postpone(ids, trouble, now)
-        return [video for video in videos if not why[video.origin]]
 
     def wait(self, seconds: float) -> None:
         """Wait until something is read, for at most so long."""

@@ -5,19 +5,19 @@ Knows neither how files are found nor any model.
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from daemon.classify.batch_size import BatchSize
 from daemon.classify.filing import Filing
 from daemon.classify.in_hand import InHand, Patience
 from daemon.classify.long_videos import LongVideo
+from daemon.classify.missing import Missing
 from daemon.classify.predictor import BusyError, Outcome, Predictor, model_prediction
 from daemon.database.contents import Contents, First
+from daemon.database.due import Which
 from daemon.database.predictions import Predictions
 from daemon.database.queue import Queue
 from daemon.database.records import (
@@ -28,9 +28,7 @@ from daemon.database.records import (
     WindowPrediction,
 )
 from daemon.database.windows import Windows
-from daemon.home.folders import Folders, Found
-from daemon.home.identity import identify, is_there
-from daemon.home.sources import is_reachable
+from daemon.home.folders import Folders
 from daemon.home.texts import shown
 from learner.cutting import Window
 from learner.errors import VidwatchError
@@ -112,6 +110,7 @@ class Pipeline:
             settings.progress,
             drop_duplicates=settings.drop_duplicates,
         )
+        self._missing = Missing(queue, settings.grace, settings.inbox_is_there)
         self._device = ThreadPoolExecutor(1, "device")
         self._must_recover = False
 
@@ -167,33 +166,13 @@ class Pipeline:
         self._in_hand.forget()
 
     def settle_missing(self, now: datetime) -> None:
-        """Give up the files that stayed away for their whole grace, while the inbox was there."""
-        for row in self._queue.missing(now, self._settings.grace):
-            if row["on_filed"] == "leave" and self._is_found_again(row, now):
-                continue
-            if self._may_be_known(row) and not is_there(row["path"]):
-                reason = "vanished before it could be read"
-                log.warning("%s: %s (id=%d)", shown(row["path"]), reason, row["id"])
-                self._queue.give_up(row["id"], reason, now)
-
-    def _is_found_again(self, row: Mapping[Any, Any], now: datetime) -> bool:
-        """Whether the file of an archive, which nobody watches, is there and was queued again."""
-        with suppress(OSError):
-            if identity := identify(row["path"]):
-                names = ("group", "source", "origin", "on_filed", "own_model")
-                found = Found(row["path"], identity, **{name: row[name] for name in names})
-                return self._queue.enqueue([found], now, background=row["background"]) > 0
-        return False
-
-    def _may_be_known(self, row: Mapping[Any, Any]) -> bool:
-        """Whether the folder that a video came from is there: else nobody knows what is in it."""
-        if row["origin"] is None:
-            return self._settings.inbox_is_there()
-        return is_reachable(row["origin"], row["on_filed"])
+        """Give up the files that stayed away for their whole grace."""
+        self._missing.settle(now)
 
     def _claim(self, free_slots: int, now: datetime) -> None:
         if free_slots > 0 and self._settings.may_begin():
-            self._in_hand.begin(self._queue.claim(free_slots, now, self._settings.model), now)
+            which = Which(self._settings.model, tuple(self._in_hand.away(now)))
+            self._in_hand.begin(self._queue.claim(free_slots, now, which), now)
 
     def _record_copies(self, copies: Sequence[Copy], now: datetime) -> None:
         if not copies:

@@ -3,22 +3,15 @@
 import logging
 from datetime import datetime, timedelta
 
+from daemon.classify.origins import Origins
 from daemon.database.queue import Queue
 from daemon.database.records import Claimed
 from daemon.home.identity import Version, version_of
-from daemon.home.sources import is_reachable
-from daemon.home.texts import shown, shown_path
+from daemon.home.texts import shown
 
 log = logging.getLogger(__name__)
 
 READ_AGAIN = timedelta(seconds=1)  # after which a file is read again that was touched meanwhile
-
-
-def why_away(video: Claimed) -> str | None:
-    """What is said of a video whose archive or source is not there; None if it is there."""
-    if video.origin is None or is_reachable(video.origin, video.on_filed):
-        return None
-    return f"{shown_path(video.origin)} is empty or not there: mount it"
 
 
 class Versions:
@@ -27,8 +20,9 @@ class Versions:
     `grace` is how long a file that is gone or has changed may take to be found again.
     """
 
-    def __init__(self, queue: Queue, grace: timedelta) -> None:
+    def __init__(self, queue: Queue, origins: Origins, grace: timedelta) -> None:
         self._queue = queue
+        self._origins = origins
         self._grace = grace
         # What the last reading gave of the videos that were touched meanwhile, by id.
         self._gave: dict[int, str] = {}
@@ -39,11 +33,11 @@ class Versions:
         If it is not there, that is noted in the queue, and None is returned.
         """
         try:
-            version = version_of(path)
+            version = self._origins.ask(video, lambda: version_of(path))
         except OSError as error:
             self._queue.postpone([video.id], f"cannot be looked at ({error.strerror})", now)
             return None
-        if version is None and (trouble := why_away(video)):
+        if version is None and (trouble := self._origins.why_away(video)):
             self._queue.postpone([video.id], trouble, now)
             return None
         if version is None or not version.identity.has_numbers_of(video.identity):

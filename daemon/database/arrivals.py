@@ -21,7 +21,7 @@ from daemon.database.files import (
 from daemon.database.records import FREED
 from daemon.database.tables import videos
 from daemon.home.folders import Found
-from daemon.home.identity import Identity, display_name, identify, is_there
+from daemon.home.identity import Identity, display_name, identify, lies_at
 
 # Built once: they run for each file that comes, and building one takes longer than running it.
 _ALIKE = select(videos).where(*(videos.c[name] == bindparam(name) for name in NUMBERS))
@@ -62,7 +62,7 @@ def unknown(connection: Connection, files: Sequence[Found], *, stay: bool) -> li
         identity = Identity(*(row[name] for name in Identity._fields))
         if rests(row):
             left.add((row["path"], *identity[1:]))  # a device gets another number by itself
-            if stay and is_there(row["path"]):
+            if stay and _may_lie_there(row["path"], identity):
                 queued.add(identity)  # another name of the same file (a hard link)
         elif row["finished_at"] is None and row["state"] != "waiting":
             queued.add(identity)
@@ -73,6 +73,63 @@ def unknown(connection: Connection, files: Sequence[Found], *, stay: bool) -> li
         and file.path not in here
         and (file.path, *file.identity[1:]) not in left
     ]
+
+
+def _may_lie_there(path: bytes, identity: Identity) -> bool:
+    """Whether the file with this identity lies at a path; True if it cannot be found out now."""
+    try:
+        return identity.has_numbers_of(identify(path))
+    except OSError:
+        return True
+
+
+def add_files(
+    connection: Connection, files: Sequence[Found], now: datetime, *, background: bool = False
+) -> int:
+    """Queue whole files; gives how many are new to the queue, or were waited for.
+
+    An archive has many of which nothing is known: these are written in one go.
+    """
+    unheard = _unheard_of(connection, files)
+    rows = [
+        _columns(file)
+        | file.identity._asdict()
+        | {"background": background, "state": "queued", "arrived_at": now, "changed_at": now}
+        for file in unheard
+        # As in `add_file`: one that has changed meanwhile is found again later.
+        if lies_at(file.path, file.identity)
+    ]
+    if rows:
+        connection.execute(insert(videos), rows)
+    others = [file for file in files if file not in unheard]
+    n_others = sum(add_file(connection, file, now, background=background) for file in others)
+    return len(rows) + n_others
+
+
+def _unheard_of(connection: Connection, files: Sequence[Found]) -> dict[Found, None]:
+    """Those of the files that no row may be of, by its inode, its path or its name."""
+    known: dict[str, set[Any]] = {}
+    asked: dict[str, tuple[Any, list[Any]]] = {
+        "inode": (videos.c.inode, [file.identity.inode for file in files]),
+        "path": (videos.c.path, [file.path for file in files]),
+        "left_at": (videos.c.left_at, [file.path for file in files]),
+        "name": (videos.c.name, [display_name(file.path) for file in files]),
+    }
+    for which, (column, values) in asked.items():
+        query = select(column).where(column.in_(values), column.is_not(None))
+        if which == "name":  # of a file that failed, nothing else may be known
+            query = query.where(videos.c.state == "failed", videos.c.on_filed == "leave")
+        known[which] = set(connection.scalars(query))
+    paths = known["path"] | known["left_at"]
+    unheard: dict[Found, None] = {}
+    for file in files:
+        inode = file.identity.inode
+        name = display_name(file.path)
+        if inode not in known["inode"] and file.path not in paths and name not in known["name"]:
+            known["inode"].add(inode)  # of two names of one file, one is new
+            paths.add(file.path)
+            unheard[file] = None
+    return unheard
 
 
 def add_file(

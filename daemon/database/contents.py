@@ -218,6 +218,8 @@ def hand_label_over(connection: Connection, copy: int, original: int, folders: F
     given = of_copy.where(labels.c.verdict != "withdrawn")
     connection.execute(given.values(video_id=original, source="moved"))
     connection.execute(of_copy.values(video_id=original))
+    of_parts = update(part_labels).where(part_labels.c.video_id == copy)
+    connection.execute(of_parts.values(video_id=original))
     row = connection.execute(select(videos).where(videos.c.id == original)).one()
     label = _newest_label(connection, original)
     if row.state not in PREDICTED or row.on_filed == "leave" or label is None:

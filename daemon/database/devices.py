@@ -3,6 +3,8 @@
 import logging
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
 
 from sqlalchemy import (
     ColumnElement,
@@ -18,6 +20,7 @@ from sqlalchemy import (
 
 from daemon.database.files import in_its_place
 from daemon.database.tables import videos
+from daemon.home.answering import Answers
 
 log = logging.getLogger(__name__)
 
@@ -80,9 +83,11 @@ def _device_now(connection: Connection, device: int, among: ColumnElement[bool])
     """
     these = select(videos).where(among, videos.c.device == device).order_by(videos.c.id)
     numbers = Counter[int | None]()
+    answers = Answers()
     for row in connection.execute(these.limit(LOOKED_AT)).mappings():
-        if found := in_its_place(row):
-            numbers.update([found.device])
+        with suppress(TimeoutError):  # of a share that is away, nothing can be known now
+            if found := answers.of(row["origin"] or b"the home", partial(in_its_place, row)):
+                numbers.update([found.device])
     return next((number for number, _ in numbers.most_common(1)), None)
 
 

@@ -1,9 +1,10 @@
 """Which videos wait for their turn, and which of them is next."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, literal_column, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, literal_column, or_, select
 
 from daemon.database.tables import videos
 from daemon.home.clock import latest
@@ -11,23 +12,51 @@ from daemon.home.clock import latest
 LONGEST_PAUSE = timedelta(minutes=5)  # before a file that is in trouble is tried again
 
 
-def oldest_due(connection: Connection, limit: int, now: datetime, model: str | None) -> list[Any]:
+@dataclass(frozen=True)
+class Which:
+    """Which of the videos are meant."""
+
+    model: str | None = None
+    """Those that this model predicts; None: the champion."""
+    without: tuple[bytes, ...] = ()
+    """None of these archives and sources."""
+
+
+ALL = Which()
+"""All those of the champion."""
+
+
+def oldest_due(connection: Connection, limit: int, now: datetime, which: Which) -> list[Any]:
     """The rows that are to be claimed next, the oldest first, those in the background last.
 
     Args:
         connection: To the database.
         limit: How many at most.
         now: The time.
-        model: Only of those that this model predicts; None: the champion.
+        which: Only these.
     """
-    # Written out, so that SQLite uses the index of those that are not in the background.
-    queued = videos.c.state == literal_column("'queued'")
-    by_it = videos.c.own_model.is_(None) if model is None else videos.c.own_model == model
-    due = select(videos).where(queued, by_it, is_due(now)).order_by(videos.c.id)
-    rows = list(connection.execute(due.where(~videos.c.background).limit(limit)))
-    if len(rows) < limit:
-        rows += connection.execute(due.where(videos.c.background).limit(limit - len(rows)))
+    rows: list[Any] = []
+    for background in (False, True):
+        if len(rows) < limit:
+            ids = _due(now, which, background=background).limit(limit - len(rows))
+            these = select(videos).where(videos.c.id.in_(ids.scalar_subquery()))
+            rows += connection.execute(these.order_by(videos.c.id))
     return rows
+
+
+def _due(now: datetime, which: Which, *, background: bool) -> Select[int]:
+    """The ids of the queued videos that are due, by an index that has all that is asked."""
+    # Written out, as in the index of queued videos.
+    conditions = [
+        videos.c.state == literal_column("'queued'"),
+        videos.c.own_model.is_(None) if which.model is None else videos.c.own_model == which.model,
+        videos.c.background == literal_column("1" if background else "0"),
+        is_due(now),
+    ]
+    if which.without:
+        is_other = videos.c.origin.not_in(which.without)
+        conditions.append(or_(videos.c.origin.is_(None), is_other))
+    return select(videos.c.id).where(*conditions).order_by(videos.c.id)
 
 
 def is_due(now: datetime) -> ColumnElement[bool]:

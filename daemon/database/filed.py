@@ -5,9 +5,10 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, case, func, null, update
 
-from daemon.database.records import FREED, Moved
+from daemon.database.files import Row
+from daemon.database.records import FREED, Left, Moved
 from daemon.database.tables import videos
-from daemon.home.identity import display_name
+from daemon.home.identity import Identity, display_name, lies_at
 
 
 def note_move(connection: Connection, video_id: int, file: Moved, now: datetime) -> None:
@@ -30,8 +31,20 @@ def note_move(connection: Connection, video_id: int, file: Moved, now: datetime)
         change["error"] = case((is_predicted, error), else_=videos.c.error)
     else:
         change |= {"path": file.path, "name": display_name(file.path)}
-        change |= {"left_at": file.left_at} if file.left_at else {}
+        change |= file.left.columns() if file.left else {}
         change |= file.identity._asdict() if file.identity else {}
         change["state"] = case((is_predicted, "filed"), else_=videos.c.state)
     in_hand = and_(videos.c.id == video_id, videos.c.moving_to.is_not(None))
     connection.execute(update(videos).where(in_hand).values(**change))
+
+
+def of_the_home(row: Row) -> dict[str, Any]:
+    """What changes in the row of a file that was to stay where it came, and is in the home now.
+
+    If the file has its former name, too, that one is left as it is, and is known.
+    """
+    if row["on_filed"] is None or row["left_at"] is not None:
+        return {}
+    identity = Identity(*(row[name] for name in Identity._fields))
+    left = Left(row["path"], identity).columns() if lies_at(row["path"], identity) else {}
+    return {"on_filed": None, **left}

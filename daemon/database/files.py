@@ -121,16 +121,15 @@ def left_here(connection: Connection, files: Sequence[Found]) -> set[bytes]:
     """
     at = {file.path: file.identity for file in files}
     found = set()
-    columns = (videos.c.size, videos.c.mtime_ns)
-    left = select(videos.c.left_at.label("at"), *columns).where(videos.c.left_at.in_(list(at)))
-    stayed = select(videos.c.path.label("at"), *columns).where(
+    left = select(videos.c.left_at, videos.c.left_size, videos.c.left_mtime_ns)
+    left = left.where(videos.c.left_at.in_(list(at)), videos.c.left_at.is_not(None))
+    stayed = select(videos.c.path, videos.c.size, videos.c.mtime_ns).where(
         videos.c.path.in_(list(at)), videos.c.on_filed == "leave", videos.c.state != "waiting"
     )
-    for query in (left.where(videos.c.left_at.is_not(None)), stayed):
-        for row in connection.execute(query):
-            identity = at[row.at]
-            if (row.size, row.mtime_ns) == (identity.size, identity.mtime_ns):
-                found.add(row.at)
+    for query in (left, stayed):
+        for path, *numbers in connection.execute(query):
+            if numbers == list(at[path][2:]):
+                found.add(path)
     return found
 
 

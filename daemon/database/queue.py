@@ -4,7 +4,7 @@ Predictions are recorded by `predictions.py`. What people do in class folders is
 `daemon/labels/class_folders.py`.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,8 +20,8 @@ from sqlalchemy import (
     update,
 )
 
-from daemon.database.arrivals import add_file, unknown
-from daemon.database.due import LONGEST_PAUSE, is_due, is_over, oldest_due
+from daemon.database.arrivals import add_files, unknown
+from daemon.database.due import ALL, LONGEST_PAUSE, Which, is_due, is_over, oldest_due
 from daemon.database.events import note_failed
 from daemon.database.filed import note_move
 from daemon.database.files import Row, other_names
@@ -72,7 +72,7 @@ class Queue:
             background: Whether they wait as long as other videos do.
         """
         with self._begin() as connection:
-            return sum(add_file(connection, file, now, background=background) for file in files)
+            return add_files(connection, files, now, background=background)
 
     def other_names(self, files: Sequence[Found]) -> list[Found]:
         """Those of the files that are only second names of finished videos' files (hard links)."""
@@ -87,17 +87,14 @@ class Queue:
         with self.engine.begin() as connection:
             return connection.execute(found).first() is not None
 
-    def claim(self, limit: int, now: datetime, model: str | None = None) -> list[Claimed]:
-        """Take the oldest queued videos into hand, those in the background last.
-
-        Only those that `model` predicts; None: the champion.
-        """
+    def claim(self, limit: int, now: datetime, which: Which = ALL) -> list[Claimed]:
+        """Take the oldest of these queued videos into hand, those in the background last."""
         with self.engine.begin() as connection:
-            if not oldest_due(connection, 1, now, model):
+            if not oldest_due(connection, 1, now, which):
                 return []
         claim = {"state": "claimed", "claimed_by": self.owner, "lease_until": now + LEASE}
         with self._begin() as connection:
-            rows = oldest_due(connection, limit, now, model)
+            rows = oldest_due(connection, limit, now, which)
             these = videos.c.id.in_([row.id for row in rows])
             connection.execute(update(videos).where(these).values(**claim))
         return [
@@ -111,16 +108,6 @@ class Queue:
             )
             for row in rows
         ]
-
-    def keep_models(self, models: Collection[str]) -> None:
-        """Let the champion predict the queued videos whose source had another model before.
-
-        `models` are those that sources have for themselves now.
-        """
-        is_other = and_(videos.c.own_model.is_not(None), videos.c.own_model.not_in(list(models)))
-        these = update(videos).where(videos.c.finished_at.is_(None), is_other)
-        with self._begin() as connection:
-            connection.execute(these.values(own_model=None))
 
     def renew_leases(self, now: datetime) -> None:
         """Note that what is in hand is still being worked on."""

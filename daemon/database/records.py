@@ -160,6 +160,19 @@ class Move:
 
 
 @dataclass(frozen=True)
+class Left:
+    """A file that stays where it is, while a copy of it or a link to it was filed."""
+
+    path: bytes
+    identity: Identity
+
+    def columns(self) -> dict[str, Any]:
+        """As columns of a row of `videos`."""
+        size, mtime_ns = self.identity[2:]
+        return {"left_at": self.path, "left_size": size, "left_mtime_ns": mtime_ns}
+
+
+@dataclass(frozen=True)
 class Moved:
     """Where a file is after it was to be moved to `tried`; None if a person took it away first."""
 
@@ -167,5 +180,5 @@ class Moved:
     tried: bytes
     identity: Identity | None = None
     """Of the file there: a copy on another file system is another file. None if it is as before."""
-    left_at: bytes | None = None
-    """Where the file that it was copied or linked from still is. None if it was moved."""
+    left: Left | None = None
+    """The file that it was copied or linked from, which is still there. None if it was moved."""

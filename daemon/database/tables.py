@@ -134,6 +134,9 @@ videos = Table(
     Column("on_filed", Text),
     # Where it was copied or linked from: that file is still there. NULL if it was not.
     Column("left_at", LargeBinary),
+    # The size and the date of that file, whatever becomes of the copy.
+    Column("left_size", BigInteger),
+    Column("left_mtime_ns", BigInteger),
     # The model that its source has for itself. NULL: the champion predicts it.
     Column("own_model", Text),
     # Whether it waits as long as others do, as the files of an archive.
@@ -165,8 +168,9 @@ Index("ix_videos_name", videos.c.name)
 Index("ix_videos_sha256", videos.c.sha256, videos.c.duplicate_of)
 # Whether a video of the same size is known: only then a file is hashed before it is decoded.
 Index("ix_videos_size", videos.c.size, **_where("sha256 IS NOT NULL"))
-# The queue, without what waits for it.
-Index("ix_videos_foreground", videos.c.id, **_where("state = 'queued' AND background = 0"))
+# What is next, with all that is asked of it: of many that wait, no row is read.
+_asked = ("background", "own_model", "id", "retry_at", "origin", "state")
+Index("ix_videos_queue", *(videos.c[name] for name in _asked), **_where("state = 'queued'"))
 Index("ix_videos_left_at", videos.c.left_at, **_where("left_at IS NOT NULL"))
 # Each for a few rows among millions, which are looked up often.
 for _name in ("destination", "moving_to", "error", "trouble", "held", "fingerprint"):

@@ -50,7 +50,7 @@ def _set_aside(file: Found, folders: Folders) -> bool:
     Raises:
         OSError: it cannot be moved, or the folder is on another file system.
     """
-    doors = Doors(folders.root)
+    doors = Doors(folders.root, [source.folder for source in folders.sources])
     target = folders.duplicate(file.path)
     folder = os.path.dirname(target)
     with doors.folder(folder, create=True):

@@ -9,7 +9,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from daemon.home.doors import Doors
 from daemon.home.identity import base_name, display_name
@@ -50,8 +50,14 @@ def stems_of_sidecar(name: bytes) -> set[bytes]:
 class Sidecars:
     """Moves sidecars after their clips, in the home at `root`."""
 
-    def __init__(self, root: bytes) -> None:
-        self._doors = Doors(root)
+    def __init__(self, root: bytes, sources: Sequence[bytes] = ()) -> None:
+        """Make it.
+
+        Args:
+            root: The home.
+            sources: The folders beside it that clips come from.
+        """
+        self._doors = Doors(root, sources)
         # A folder, until when its listing counts, and its sidecars by their stems.
         self._listed: tuple[bytes, float, dict[bytes, list[bytes]]] | None = None
 
@@ -65,7 +71,7 @@ class Sidecars:
         cannot be moved stays, too: the clip is where it belongs, and does not wait for it.
 
         Args:
-            source: Where the clip was, in the home.
+            source: Where the clip was.
             target: Where it is.
             progress: Called now and then. An exception from it ends this.
 

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from daemon.home.answering import Answers
 from daemon.home.identity import base_name
 from learner.classes import CLASS_NAME_RULE, is_class_name
 from learner.errors import VidwatchError
@@ -20,6 +21,18 @@ OnFiled = Literal["copy", "hardlink", "leave"]
 
 # The types of files by their endings, whatever the machine's own list says.
 _TYPES = mimetypes.MimeTypes()
+# The lists of some versions of Python call these sounds. Phones write films so.
+_OF_BOTH = (b".3gp", b".3gpp", b".3g2", b".3gpp2", b".ogg", b".ogx")
+# These types say nothing, or are of films, too.
+_ANYTHING = (
+    "application/octet-stream",
+    "application/mxf",
+    "application/mp4",
+    "application/ogg",
+    "application/x-shockwave-flash",
+    "application/vnd.rn-realmedia",
+    "application/vnd.rn-realmedia-vbr",
+)
 
 
 @dataclass(frozen=True)
@@ -70,8 +83,10 @@ class Source:
 
 def may_be_video(name: bytes) -> bool:
     """Whether the ending of a name does not say that the file is a text, a picture or the like."""
+    if name.lower().endswith(_OF_BOTH):
+        return True
     kind, _ = _TYPES.guess_type(os.fsdecode(name))
-    return kind is None or kind.startswith("video/")
+    return kind is None or kind.startswith("video/") or kind in _ANYTHING
 
 
 def holds_any(folder: bytes) -> bool:
@@ -85,6 +100,11 @@ def holds_any(folder: bytes) -> bool:
             return next(entries, None) is not None
     except (FileNotFoundError, NotADirectoryError):
         return False
+
+
+def lies_in(origin: bytes | None, path: bytes) -> bool:
+    """Whether a file lies in the source or archive that it came from, and not in the home."""
+    return origin is not None and path.startswith(origin + b"/")
 
 
 def is_reachable(origin: bytes, on_filed: OnFiled | None) -> bool:
@@ -159,7 +179,15 @@ def require_apart(home: Path, tables: Sequence[SourceTable]) -> None:
     Raises:
         VidwatchError: one does.
     """
-    if reason := why_not(home, tables, lambda path: Path(os.path.realpath(path))):
+    answers = Answers()
+
+    def real(path: Path) -> Path:
+        try:
+            return Path(answers.of(os.fsencode(path), lambda: os.path.realpath(path)))
+        except TimeoutError:  # a share that is away must not hold up the start
+            return path
+
+    if reason := why_not(home, tables, real):
         raise VidwatchError(f"setting 'source': {reason}")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, update
 
 from daemon.database.arrivals import add_to_queue, fail_others_at, forget_device
+from daemon.database.filed import of_the_home
 from daemon.database.files import has_numbers, in_its_place, row_of, rows_at
 from daemon.database.records import FREED
 from daemon.database.tables import PREDICTED, videos
@@ -192,7 +193,7 @@ class ClassFolders:
         is_label = self._is_label(connection, row, path, folder, now)
         change: dict[str, Any] = {"path": path, "name": display_name(path), "moving_to": None}
         change |= {"device": file.identity.device, "dropped_at": None}
-        change |= {"trashed_at": None, "removed_at": None}
+        change |= {"trashed_at": None, "removed_at": None, **of_the_home(row)}
         # An earlier label is still to move the file, unless there is a new one now.
         change["destination"] = None if is_label else self._folders.still_wanted(row, path)
         if row["state"] == "classified":
@@ -203,7 +204,8 @@ class ClassFolders:
         fail_others_at(connection, path, row["id"], now)
         connection.execute(update(videos).where(videos.c.id == row["id"]).values(**change))
         self._follow_group(connection, row, file)
-        self._moved.append((row["path"], path))
+        if row["on_filed"] is None or row["left_at"] is not None:
+            self._moved.append((row["path"], path))
         if not is_label:
             return bool(row["state"] == "waiting" or change["destination"])
         label = self._label_of(row["id"], folder)

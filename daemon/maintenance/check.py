@@ -28,7 +28,7 @@ from daemon.home.moving import sha256_if_readable
 from daemon.home.reasons import our_files, reason_texts
 from daemon.home.settings import load_left_alone
 from daemon.home.sidecars import is_sidecar
-from daemon.home.sources import is_reachable
+from daemon.home.sources import is_reachable, lies_in
 from daemon.home.texts import shortened, shown_path
 from daemon.labels.class_folders import is_label
 from daemon.labels.classes import KnownClasses
@@ -167,7 +167,7 @@ class Check:
 
     def _check_row(self, row: Any) -> Iterator[Finding]:
         where = f"video {row.id} ({row.shown_name})"
-        is_outside = row.origin is not None and row.left_at is None
+        is_outside = lies_in(row.origin, row.path)
         if is_outside and not self._is_reachable(row.origin, row.on_filed):
             self._away.add(row.origin)
         elif row.state in PREDICTED:

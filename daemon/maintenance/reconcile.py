@@ -12,6 +12,7 @@ from sqlalchemy import Engine, func, select, update
 
 from daemon.database.connection import opened
 from daemon.database.expressions import content_of_video
+from daemon.database.filed import of_the_home
 from daemon.database.files import in_its_place, other_names, predicted_row, unexplained
 from daemon.database.tables import labels, part_labels, videos
 from daemon.home import settings
@@ -134,6 +135,7 @@ def _follow(engine: Engine, folders: Folders, files: Sequence[Found]) -> tuple[l
                 "name": display_name(file.path),
                 "destination": destination,
                 "moving_to": None,
+                **of_the_home(row),
             }
             connection.execute(update(videos).where(videos.c.id == row["id"]).values(**change))
             if destination is not None:

@@ -31,7 +31,7 @@ from daemon.database.expressions import lies_below, that_counts
 from daemon.database.tables import labels, outbox, part_labels, predictions, videos
 from daemon.home.folder import Home
 from daemon.home.settings import Settings
-from daemon.home.sources import is_reachable
+from daemon.home.sources import is_reachable, lies_in
 from daemon.labels.queries import came_labelled
 from daemon.training.holdout import AROUND
 from learner.errors import VidwatchError
@@ -259,8 +259,7 @@ def has_no_file(row: Any) -> bool:
     """
     if row.dropped_at is not None:
         return True
-    stays = row.origin is not None and row.left_at is None
-    if stays and not is_reachable(row.origin, row.on_filed):
+    if lies_in(row.origin, row.path) and not is_reachable(row.origin, row.on_filed):
         return False
     return _is_gone(row.path, row.size)
 

@@ -1,6 +1,6 @@
 """How many videos are in which state. Only reads."""
 
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, func, literal_column, select
 
 from daemon.database.tables import STATES, videos
 
@@ -19,7 +19,9 @@ def counts(connection: Connection) -> dict[str, int]:
     found["filed"] = total - sum(found.values())
     unmoved = connection.scalar(select(func.count()).where(videos.c.destination.is_not(None))) or 0
     in_hand = found.get("claimed", 0) + unmoved
-    last = and_(videos.c.state == "queued", videos.c.background)
-    background = connection.scalar(select(func.count()).where(last)) if found.get("queued") else 0
-    more = {"in_hand": in_hand, "background": background or 0}
+    # Written out, as in the index of queued videos: no row is read.
+    is_queued = videos.c.state == literal_column("'queued'")
+    is_last = videos.c.background == literal_column("1")
+    last = select(func.count(videos.c.background)).where(is_queued, is_last)
+    more = {"in_hand": in_hand, "background": connection.scalar(last) or 0}
     return {**{state: found.get(state, 0) for state in STATES}, **more}

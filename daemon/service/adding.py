@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from daemon.home.sources import OnFiled, Source, may_be_video
 from daemon.home.texts import printable, shown_path
 from learner.errors import VidwatchError
 from learner.groups import compile_pattern
+
+PAUSE = 0.02  # seconds between transactions, in which the daemon has its turn
 
 
 @dataclass
@@ -131,7 +134,9 @@ class Adding:
                 found.append(folders.placed(file, self._pattern))
         unknown = self._queue.unknown(found, stay=True)
         n_new = self._queue.enqueue(unknown, now(), background=True)
-        n_again = self._try_again([file for file in found if file not in unknown])
+        new = set(unknown)
+        n_again = self._try_again([file for file in found if file not in new])
+        time.sleep(PAUSE)
         self.added.n_new += n_new
         self.added.n_again += n_again
         self.added.n_known += len(found) - n_new - n_again

@@ -26,6 +26,7 @@ from daemon.database.integrity import require_local, require_whole
 from daemon.database.predictions import Predictions
 from daemon.database.queue import Queue
 from daemon.database.root import follow_home
+from daemon.database.sources import follow_sources
 from daemon.database.upgrade import is_begun, upgrade
 from daemon.home.clock import now
 from daemon.home.folder import Home, Lock
@@ -224,11 +225,11 @@ def build(
     how = _pipeline_settings(home, settings, space, rest, lambda: _go_on(stop, monitor))
 
     def made(predictor: "Predictor", model: str | None = None) -> Pipeline:
-        folders = settings.folders(home.root)
-        return Pipeline(queue, predictions, predictor, folders, replace(how, model=model))
+        return Pipeline(queue, predictions, predictor, of_home, replace(how, model=model))
 
     own = sorted({source.model for source in settings.sources if source.model})
-    patiently(lambda: queue.keep_models(own), stop, lock)
+    of_home = settings.folders(home.root)
+    patiently(lambda: follow_sources(queue.engine, of_home, now()), stop, lock)
     pipeline = Pipelines(
         made(predictor), [made(loader.of_source(name, now()), name) for name in own]
     )

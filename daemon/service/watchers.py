@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from daemon.database.connection import is_locked
 from daemon.database.queue import Queue
+from daemon.home.answering import Answers
 from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.folders import Found
@@ -170,10 +171,13 @@ def _is_polled(place: _Place, settings: Settings, note: Note) -> bool:
         return settings.watch == "polling"
     for path in place.folders:
         folder = Path(os.fsdecode(path))
-        kind = filesystem_of(folder)
-        if is_network(kind):
+        try:
+            kind = Answers().of(path, partial(filesystem_of, folder))
+        except TimeoutError:
+            kind = None
+        if kind is None or is_network(kind):
             search = f"new files are found by searching, every {settings.rescan_seconds:g} s"
-            reason = f"{folder} is on a network share, {kind}"
+            reason = f"{folder} is on a network share, {kind}" if kind else f"{folder}: no answer"
             note(f"events of {place.name}", f"none ({reason}): {search}")
             return True
     return False

@@ -14,15 +14,17 @@ def upgrade() -> None:
         f"ALTER TABLE videos ADD COLUMN on_filed TEXT CONSTRAINT ck_videos_on_filed CHECK ({words})"
     )
     op.add_column("videos", sa.Column("left_at", sa.LargeBinary))
+    op.add_column("videos", sa.Column("left_size", sa.BigInteger))
+    op.add_column("videos", sa.Column("left_mtime_ns", sa.BigInteger))
     op.add_column("videos", sa.Column("background", sa.Boolean, nullable=False, server_default="0"))
     op.add_column("videos", sa.Column("own_model", sa.Text))
-    queued = "state = 'queued' AND "
+    queued = sa.text("state = 'queued'")
     op.create_index(
-        "ix_videos_foreground",
+        "ix_videos_queue",
         "videos",
-        ["id"],
-        sqlite_where=sa.text(queued + "background = 0"),
-        postgresql_where=sa.text(queued + "NOT background"),
+        ["background", "own_model", "id", "retry_at", "origin", "state"],
+        sqlite_where=queued,
+        postgresql_where=queued,
     )
     known = sa.text("left_at IS NOT NULL")
     op.create_index(

@@ -21,7 +21,7 @@ from daemon.database.tables import labels
 from daemon.home.doors import Doors
 from daemon.home.folders import Folders
 from daemon.home.settings import Settings
-from daemon.home.sources import OnFiled, Source
+from daemon.home.sources import OnFiled, Source, may_be_video
 from daemon.home.subtitles import write_subtitles
 from daemon.labels.labels import Labels
 from daemon.maintenance.repair import Repair
@@ -472,3 +472,79 @@ def test_where_a_file_was_left_follows_a_home_that_was_moved(lab: Lab) -> None:
     lab.root.rename(new)
     follow_home(lab.engine, new)
     assert [row.left_at for row in lab.rows()] == [bytes(new / "inbox/a.avi")]
+
+
+@pytest.mark.parametrize(
+    ("name", "may_be"),
+    [
+        ("a.mp4", True),
+        ("a.3gp", True),  # a sound by the list of Python
+        ("a.3G2", True),
+        ("a.MTS", True),
+        ("a.ts", True),
+        ("a.dav", True),
+        ("a.bin", True),  # some recorders write so
+        ("a", True),
+        ("a.jpg", False),
+        ("a.txt", False),
+        ("a.mp3", False),
+        ("a.pdf", False),
+    ],
+)
+def test_an_ending_says_what_is_no_video(name: str, may_be: bool) -> None:
+    assert may_be_video(name.encode()) == may_be
+
+
+def test_a_file_of_an_archive_that_is_to_be_copied_is_found_again_when_it_changed(
+    lab: Lab,
+) -> None:
+    path = lab.film("old/a.avi")
+    lab.add(lab.outside / "old", "copy")
+    path.unlink()
+    lab.film("old/a.avi", shade=180, frames=12)
+    for _ in range(3):
+        lab.work()
+    assert lab.files() == {"classified/red/a.avi"}
+
+
+def test_a_video_whose_file_became_another_name_of_a_known_one_waits_no_longer(lab: Lab) -> None:
+    first = lab.film("old/a.avi")
+    lab.add(lab.outside / "old")
+    lab.work()
+    second = lab.film("old/b.avi", shade=180)
+    lab.add(lab.outside / "old")
+    second.unlink()
+    second.hardlink_to(first)
+    for _ in range(3):
+        lab.work()
+    states = [(row.name, row.state) for row in lab.rows()]
+    assert states == [("a.avi", "filed"), ("b.avi", "failed")]
+    assert "another video" in lab.rows()[1].error
+
+
+@pytest.mark.parametrize("size", ["same", "other"])
+def test_rows_follow_files_of_an_archive_that_changed_their_names_with_each_other(
+    lab: Lab, size: str
+) -> None:
+    a = lab.film("old/a.avi")
+    b = lab.film("old/b.avi", shade=180, frames=8 if size == "same" else 12)
+    lab.add(lab.outside / "old")
+    lab.work()
+    a.rename(lab.outside / "old/c.avi")
+    b.rename(a)
+    added = lab.add(lab.outside / "old")
+    assert (added.n_new, added.n_known) == (0, 2)
+    lab.work()
+    assert [Path(os.fsdecode(row.path)).name for row in lab.rows()] == ["c.avi", "a.avi"]
+
+
+def test_a_file_that_was_moved_into_the_home_needs_its_source_no_more(lab: Lab) -> None:
+    folders = Folders(lab.root, sources=[Source(bytes(lab.outside / "barn"), "barn")])
+    lab.pipeline = lab.made_pipeline(folders)
+    lab.arrive_from(folders, lab.film("barn/a.avi"))
+    lab.work()
+    shutil.rmtree(lab.outside / "barn")
+    (row,) = lab.rows()
+    assert not has_no_file(row)
+    Path(os.fsdecode(row.path)).unlink()
+    assert has_no_file(row)

@@ -11,6 +11,8 @@ from test_pipeline import decoders as decoders
 
 from daemon.classify.decoding import Decoders
 from daemon.classify.pipelines import Pipelines
+from daemon.database.due import Which
+from daemon.database.sources import follow_sources
 from daemon.database.tables import predictions
 from daemon.home.folders import Folders
 from daemon.home.sources import Source
@@ -85,10 +87,19 @@ def test_labels_of_a_source_with_a_model_of_its_own_train_no_champion(zoo: Zoo) 
         assert [tuple(row) for row in connection.execute(new_since(0))] == [("dark", 1)]
 
 
-def test_queued_videos_of_a_source_that_lost_its_model_are_the_champions(zoo: Zoo) -> None:
+def test_queued_videos_follow_the_model_that_their_source_has_now(zoo: Zoo) -> None:
+    def follow(model: str | None) -> None:
+        source = Source(bytes(zoo.outside / "barn"), "barn", model=model)
+        follow_sources(zoo.engine, Folders(zoo.root, sources=[source]), zoo.now)
+
     zoo.arrive_from(zoo.folders, zoo.film("barn/owl.avi", shade=180))
     assert zoo.queue.claim(9, zoo.now) == []
-    zoo.queue.keep_models(["owls"])
-    assert zoo.queue.claim(9, zoo.now) == []
-    zoo.queue.keep_models([])
+    follow("mice")
+    assert zoo.queue.claim(9, zoo.now) == zoo.queue.claim(9, zoo.now, Which("owls")) == []
+    assert [video.id for video in zoo.queue.claim(9, zoo.now, Which("mice"))] == [1]
+    zoo.queue.recover()
+    follow(None)
     assert [video.id for video in zoo.queue.claim(9, zoo.now)] == [1]
+    zoo.queue.recover()
+    follow("owls")
+    assert [video.id for video in zoo.queue.claim(9, zoo.now, Which("owls"))] == [1]
