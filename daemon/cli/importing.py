@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daemon.cli.shared import database
+from daemon.cli.shared import database, print_without_file
 from daemon.home.clock import now
 from daemon.home.folder import Home
 from learner.errors import VidwatchError
@@ -83,6 +83,7 @@ def _print(imported: "Imported", kinds: list[str], *, dry_run: bool) -> None:
     queued = f"{counted(imported.n_videos, 'video')} {would}queued"
     known = f"; {imported.n_known} were known" if imported.n_known else ""
     print(f"{', '.join(dict.fromkeys(kinds))}: {labels}, {queued}{known}")
+    print_without_file(imported.without_file)
     if imported.kept:
         what = counted(len(imported.kept), "label")
         print(f"{what} of people stay as they are: {listed(imported.kept, SHOWN)}")

@@ -409,6 +409,29 @@ def test_a_label_by_command_takes_a_file_out_of_the_trash(full: Full) -> None:
     assert full.path(1).is_file()
 
 
+def test_the_label_of_a_deleted_file_counts_and_nothing_is_moved(
+    full: Full, tmp_path: Path
+) -> None:
+    for name in ("a.mp4", "b.mp4"):
+        full.clip(name)
+    full.now = LATER
+    full.clean(AFTER_30_DAYS)
+    full.now += 40 * DAY
+    full.clean(AFTER_30_DAYS)
+    assert full.trash() == []
+    table = tmp_path / "table.csv"
+    table.write_text("file,label\na.mp4,Skiing\n")
+    for words, name in ((("label", "2", "Skiing"), "b.mp4"), (("import", table), "a.mp4")):
+        command = [VIDWATCH, "--home", full.root, *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        why = "deleted from the trash before, so no file is moved; the labels count"
+        assert f"{why}: {name}\n" in done.stdout
+    assert [full.row(video)["destination"] for video in (1, 2)] == [None, None]
+    assert list(full.queue.moves(full.now)) == []
+    assert {label[2] for label in full.given_labels()} == {"Skiing"}
+
+
 def test_only_the_file_that_was_put_into_the_trash_is_deleted(full: Full) -> None:
     for name in ("a", "b", "c"):
         full.clip(f"{name}.mp4")
