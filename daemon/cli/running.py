@@ -41,7 +41,8 @@ def pause(
 
     Files are noticed, queued and filed meanwhile. It may be given while no daemon runs.
     """
-    from daemon.home.pause import Pause, after, duration, next_time, write_pause
+    from daemon.home.pause import Pause, write_pause
+    from daemon.home.times import after, duration, next_time
     from daemon.labels.labels import current_user
 
     home: Home = context.obj
@@ -132,7 +133,7 @@ def _show_journal(unit: "Unit", most: int | None, begin: datetime | None, *, fol
 
 
 def _time_or_ago(text: str) -> datetime:
-    from daemon.home.pause import duration, moment_named
+    from daemon.home.times import duration, moment_named
 
     at = now()
     if text.strip()[-1:].isalpha() and not {"-", ":"} & set(text):

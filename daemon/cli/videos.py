@@ -170,7 +170,8 @@ def add(
         for path, archive in zip(paths, found, strict=True):
             adding.add(path, archive)
     _print_added(adding.added)
-    if adding.added.n_new and home.running() is None:
+    n_queued = adding.added.n_new + adding.added.n_again
+    if n_queued and home.running() is None:
         print(f"no daemon is running that classifies them: {command_of(home, 'run')}")
 
 

@@ -207,8 +207,11 @@ def queue_again(connection: Connection, video_id: int, file: Found) -> None:
     """Queue a video again that failed, and whose file was left where it was, or was moved since."""
     forget_device(connection, file.identity, video_id)
     this = update(videos).where(videos.c.id == video_id, videos.c.state == "failed")
-    anew = {**_columns(file), **file.identity._asdict(), **FREED, "state": "queued"}
+    anew = {**file.identity._asdict(), **FREED, "state": "queued"}
     anew |= {"error": None, "attempts": 0, "tries": 0, "finished_at": None}
+    before = connection.scalar(select(videos.c.path).where(videos.c.id == video_id))
+    if before != file.path:
+        anew |= _columns(file)  # else an archive above it would take it over
     connection.execute(this.values(**anew, background=True))
 
 

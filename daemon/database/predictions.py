@@ -31,7 +31,7 @@ from daemon.database.records import (
 from daemon.database.tables import labels, models, predictions, videos
 from daemon.database.windows import add_windows, forget_windows
 from daemon.home.folders import Folders
-from daemon.home.stages import timed
+from daemon.home.stages import count, timed
 from learner.likeness import COMPARED, alike
 
 READ = ("frames_asked", "frames_read", "decoder", "read_share", "stream", "colours", "uncut")
@@ -120,6 +120,8 @@ class Predictions:
             keep = {found.video_id for found in new if found.has_windows}
             forget_windows(connection, {found.video_id for found in in_hand} - keep)
         self._recent = recent  # only now is it committed
+        count("classified", len(new))
+        count("duplicate", len(recorded) - len(new))
         return recorded
 
     def record_copies(
@@ -148,6 +150,7 @@ class Predictions:
             originals = {copy.video_id: original for copy, original in copies}
             _hand_labels_over(connection, batch, originals, folders)
             forget_windows(connection, originals)
+        count("duplicate", len(copies))
         return recorded
 
     def _change_videos(

@@ -30,6 +30,7 @@ from daemon.database.tables import videos
 from daemon.database.windows import forget_windows
 from daemon.home.folders import Found
 from daemon.home.identity import Identity
+from daemon.home.stages import count
 
 LEASE = timedelta(minutes=10)
 ATTEMPTS = 3
@@ -171,9 +172,10 @@ class Queue:
         waiting = update(videos).where(videos.c.id == video_id, videos.c.state == "waiting")
         with self._begin() as connection:
             failed = waiting.values(state="failed", error=error, finished_at=now, **FREED)
-            if connection.execute(failed).rowcount:
+            if has_failed := connection.execute(failed).rowcount:
                 forget_windows(connection, [video_id])
                 note_failed(connection, [video_id])
+        count("failed", has_failed)
 
     def postpone(self, ids: Iterable[int], trouble: str, now: datetime) -> None:
         """Temporary trouble prevents a prediction: try again, after a pause that grows."""
@@ -230,9 +232,10 @@ class Queue:
         change["finished_at"] = None if destination else now
         with self._begin() as connection:
             this = update(videos).where(videos.c.id == video_id, unpredicted)
-            if connection.execute(this.values(**change)).rowcount:
+            if has_failed := connection.execute(this.values(**change)).rowcount:
                 forget_windows(connection, [video_id])
                 note_failed(connection, [video_id])
+        count("failed", has_failed)
 
     def moves(self, now: datetime) -> list[Move]:
         """Take the files into hand that are to be moved now.

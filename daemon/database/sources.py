@@ -1,11 +1,23 @@
 """Lets the videos that are not done yet follow the settings of the sources that they came from."""
 
+import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, not_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    and_,
+    bindparam,
+    func,
+    not_,
+    or_,
+    select,
+    update,
+)
 
 from daemon.database.events import note_failed
 from daemon.database.expressions import lies_below
@@ -16,6 +28,9 @@ from daemon.home.answering import Answers
 from daemon.home.folders import Folders
 from daemon.home.identity import Identity, lies_at
 from daemon.home.sources import Source
+from daemon.home.texts import printable
+
+log = logging.getLogger(__name__)
 
 _UNPREDICTED = ("waiting", "queued")
 REMOVED = "its source is not in the settings any more"
@@ -44,11 +59,37 @@ def follow_sources(engine: Engine, folders: Folders, now: datetime) -> None:
                 _follow(connection, sources[origin], is_its, now)
             else:
                 _let_go(connection, origin, is_its, now)
+        for source in folders.sources:
+            if source.stays:
+                _adopt(connection, source)
 
 
 def _of_sources() -> ColumnElement[bool]:
     is_unfinished = videos.c.finished_at.is_(None)
     return and_(is_unfinished, videos.c.origin.is_not(None), not_(videos.c.background))
+
+
+def _adopt(connection: Connection, source: Source) -> None:
+    """Let a source that is in place have the videos that are known of its folder.
+
+    They came by `vidwatch add`, or while the source had another name. What was predicted stays.
+    """
+    begin = source.name + "/"
+    has_name = func.coalesce(videos.c.source, "").concat("/")
+    is_other = or_(
+        videos.c.origin.is_distinct_from(source.folder),
+        func.substr(has_name, 1, len(begin)) != begin,
+    )
+    stays = and_(_lies_in(source), videos.c.on_filed == "leave", is_other)
+    rows = connection.execute(select(videos.c.id, videos.c.path).where(stays)).all()
+    if not rows:
+        return
+    this = update(videos).where(videos.c.id == bindparam("video"))
+    place = {"origin": source.folder, "source": bindparam("named")}
+    names = [{"video": row.id, "named": source.source_of(row.path)} for row in rows]
+    connection.execute(this.values(**place), names)
+    text = "source %s: %d videos in it are known, and keep their predictions"
+    log.info(text, printable(source.name), len(rows))
 
 
 def _lies_in(source: Source) -> ColumnElement[bool]:

@@ -12,6 +12,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    LargeBinary,
     Select,
     and_,
     case,
@@ -44,11 +45,18 @@ class Removable:
     class_name: str
     """As predicted, by the name that the class has now, or `UNSURE`."""
     filed_at: datetime
+    is_link: bool
+    """Whether the file has another name outside: without this one, no space is free."""
 
     @property
     def size(self) -> int:
         """Of its file, in bytes."""
         return self.identity.size
+
+    @property
+    def frees(self) -> int:
+        """How many bytes are free without it."""
+        return 0 if self.is_link else self.size
 
 
 @dataclass(frozen=True)
@@ -79,7 +87,15 @@ class Trash:
         with self._engine.begin() as connection:
             for row in connection.execute(query):
                 identity = Identity(*(getattr(row, name) for name in Identity._fields))
-                yield Removable(row.id, row.name, row.path, identity, row.main, row.finished_at)
+                yield Removable(
+                    id=row.id,
+                    name=row.name,
+                    path=row.path,
+                    identity=identity,
+                    class_name=row.main,
+                    filed_at=row.finished_at,
+                    is_link=row.on_filed == "hardlink",
+                )
 
     def put_in(self, going: Sequence[Removable], classes: Sequence[str], now: datetime) -> int:
         """Have these files moved into the trash, if they still may go; gives how many will be."""
@@ -100,17 +116,37 @@ class Trash:
 
     def n_to_move(self) -> int:
         """How many files are still to be moved into the trash."""
-        going = select(func.count()).where(
-            lies_below(videos.c.destination, self._folders.trash()),
-            videos.c.destination.is_not(None),
-        )
+        going = select(func.count()).where(_is_going_to(self._folders.trash()))
         with self._engine.begin() as connection:
             return connection.scalar(going) or 0
 
     def contents(self) -> list[Trashed]:
         """What is in the trash."""
         with self._engine.begin() as connection:
-            return list(in_trash(connection, self._folders.trash()))
+            query = select(
+                videos.c.id, videos.c.name, videos.c.path, videos.c.trashed_at, *_IDENTITY
+            )
+            query = query.where(_lies_in(self._folders.trash())).order_by(videos.c.id)
+            return [
+                Trashed(
+                    row.id,
+                    row.name,
+                    row.path,
+                    Identity(*(getattr(row, name) for name in Identity._fields)),
+                    row.trashed_at,
+                )
+                for row in connection.execute(query)
+            ]
+
+    def bytes_that_will_be_free(self, *, also_in_trash: bool) -> int:
+        """The size of the files that are still to be moved into the trash; or also of its files."""
+        going = _is_going_to(self._folders.trash())
+        size = select(func.coalesce(func.sum(videos.c.size), 0))
+        with self._engine.begin() as connection:
+            free = connection.scalar(size.where(going)) or 0
+            if also_in_trash:
+                free += size_of_trash(connection, self._folders.trash())[1]
+            return free
 
     def deleting(self) -> "Deleting":
         """Within it, nobody can label a video, and files can be deleted."""
@@ -139,6 +175,7 @@ class Trash:
                 videos.c.path,
                 *_IDENTITY,
                 videos.c.finished_at,
+                videos.c.on_filed,
                 main.label("main"),
             )
             .join(predictions, and_(predictions.c.video_id == content, that_counts()))
@@ -178,7 +215,14 @@ class Deleting:
         self._begun.__exit__(*error)
 
     def may_be_deleted(self, video: Trashed) -> bool:
-        """Whether the file of a video is still to be deleted: nobody has labelled or moved it."""
+        """Whether the file of a video is still to be deleted: nobody has labelled or moved it.
+
+        A file that a person took out, and that came into the trash again, is that of a newer row.
+        """
+        newer = videos.alias()
+        has_newer = select(newer.c.id).where(
+            newer.c.path == videos.c.path, newer.c.id > videos.c.id, newer.c.removed_at.is_(None)
+        )
         rests = select(videos.c.id).where(
             videos.c.id == video.id,
             videos.c.path == video.path,
@@ -186,6 +230,7 @@ class Deleting:
             videos.c.removed_at.is_(None),
             rests_here(),
             not_(_is_labelled()),
+            not_(has_newer.exists()),
         )
         return self._connection.execute(rests).first() is not None
 
@@ -195,15 +240,23 @@ class Deleting:
         self._connection.execute(this.values(removed_at=now))
 
 
-def in_trash(connection: Connection, trash: bytes) -> Iterator[Trashed]:
-    """What lies in the trash, which is this folder, the lowest id first."""
-    query = select(videos.c.id, videos.c.name, videos.c.path, videos.c.trashed_at, *_IDENTITY)
-    query = query.where(videos.c.trashed_at.is_not(None), videos.c.removed_at.is_(None))
-    for row in connection.execute(query.order_by(videos.c.id)):
-        # Not as a condition: by the index of paths, all that were ever deleted would be read.
-        if row.path.startswith(trash + b"/"):
-            identity = Identity(*(getattr(row, name) for name in Identity._fields))
-            yield Trashed(row.id, row.name, row.path, identity, row.trashed_at)
+def size_of_trash(connection: Connection, trash: bytes) -> tuple[int, int]:
+    """How many files lie in the trash, which is this folder, and how many bytes they have."""
+    size = func.coalesce(func.sum(videos.c.size), 0)
+    files, n_bytes = connection.execute(select(func.count(), size).where(_lies_in(trash))).one()
+    return files, n_bytes
+
+
+def _lies_in(trash: bytes) -> ColumnElement[bool]:
+    """Whether the file of a row lies in the trash, which is this folder."""
+    # No comparison of paths: by their index, all that were ever deleted would be read.
+    begin = func.substr(videos.c.path, 1, len(trash) + 1, type_=LargeBinary)
+    is_trashed = and_(videos.c.trashed_at.is_not(None), videos.c.removed_at.is_(None))
+    return and_(is_trashed, begin == trash + b"/")
+
+
+def _is_going_to(trash: bytes) -> ColumnElement[bool]:
+    return and_(lies_below(videos.c.destination, trash), videos.c.destination.is_not(None))
 
 
 def is_in_trash(connection: Connection, path: bytes) -> bool:

@@ -10,7 +10,7 @@ import sqlite3
 import stat
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,25 +24,37 @@ from learner.folders import create_in, new_name, opened_folder
 PIECE = 2**20  # bytes
 
 
-def require_free(target: Path, home: Home) -> Path:
+def require_free(target: Path, home: Home, sources: Iterable[Path] = ()) -> Path:
     """The place of a file or folder to be written, without links.
+
+    Args:
+        target: The place that a person asks for.
+        home: The home.
+        sources: Folders whose files are taken for videos, beside those of the home.
 
     Raises:
         VidwatchError: its folder is missing, it is something else than a file or a folder, or the
             daemon uses that place itself.
     """
-    place = Path(os.path.realpath(target.expanduser()))
+    place = _real(target.expanduser())
     if not place.parent.is_dir():
         raise VidwatchError(f"{target}: there is no folder {place.parent}; make it first")
     if place.exists() and not (place.is_file() or place.is_dir()):
         raise VidwatchError(f"{target} is neither a file nor a folder; choose another name")
-    if place == home.root or home.root in place.parents:
-        first = place.relative_to(home.root).parts[:1]
-        is_own = first[0] in (*FOLDERS, home.backups.name) if first else True
-        if is_own or place.parent == home.root:
-            where = "vidwatch keeps its own files there"
-            raise VidwatchError(f"{target}: {where}; write to a folder outside of {home.root}")
+    own = [home.root / name for name in FOLDERS]
+    own += [home.backups, home.logs, home.trash, home.root / ".exports"]
+    # Each of them may be a link to another disk.
+    is_own = any(place.is_relative_to(_real(folder)) for folder in own)
+    if is_own or home.root in (place, place.parent):
+        where = "vidwatch keeps its own files there"
+        raise VidwatchError(f"{target}: {where}; write to a folder outside of {home.root}")
+    if source := next((one for one in sources if place.is_relative_to(_real(one))), None):
+        raise VidwatchError(f"{target}: {source} is a source of videos; write to another folder")
     return place
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
 
 
 def new_file_in(folder: Path, ending: str) -> Path:
@@ -81,11 +93,13 @@ def new_folder(target: Path, is_ours: Callable[[Path], bool]) -> Iterator[Path]:
         is_ours: Whether a folder holds nothing but an earlier export.
 
     Raises:
-        VidwatchError: there is a folder that is no export; else as `new_file`.
+        VidwatchError: there is a file, or a folder that is no export; else as `new_file`.
         PassingError: as `new_file`.
     """
-    if target.exists() and not is_ours(target):
-        hint = "choose another folder, or remove that one"
+    with _explained(target):
+        is_free = not target.exists() or (target.is_dir() and is_ours(target))
+    if not is_free:
+        hint = "choose another name for a folder, or one that ends in .zip"
         raise VidwatchError(f"{target} is there, and is no export of vidwatch: {hint}")
     part = target.with_name(new_name("export-"))
     before = target.with_name(new_name("before-"))

@@ -1,6 +1,6 @@
 """One export: which table, in which format, to which place."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,13 +13,14 @@ from daemon.export import destination
 from daemon.export.columns import EVENTS, TABLES, VIDEOS, WINDOWS
 from daemon.export.filters import Filters
 from daemon.export.parts import event_rows, timeline_of, window_rows
-from daemon.export.rows import Found, Scores, find_videos, video_line, video_rows
+from daemon.export.rows import Found, Scores, as_json, find_videos, video_line, video_rows
 from daemon.export.since import Marks, marks_of
 from daemon.export.tables import CsvTable, ParquetTable, SqliteTables
 from daemon.home.folder import Home
 from daemon.labels.classes import changed_names
 from daemon.report.events import seconds_of
 from daemon.report.timeline import event_fields, fields_of
+from daemon.report.training import load_settings
 from learner.errors import VidwatchError
 
 ENDINGS = {
@@ -33,7 +34,7 @@ ENDINGS = {
     "zip": "camtrap",
 }
 """The format, by the ending of a file's name."""
-NO_PARTS: Mapping[str, Any] = {"seconds_by_class": {}, "events": [], "windows": []}
+NO_PARTS = as_json({"seconds_by_class": {}, "events": [], "windows": []})
 FORMATS = ("csv", "jsonl", "parquet", "sqlite", "camtrap")
 
 
@@ -91,7 +92,9 @@ def export(home: Home, engine: Engine, request: Request) -> Outcome:
         PassingError: the target cannot be written now.
     """
     _check(request)
-    target = request.target and destination.require_free(request.target, home)
+    settings = load_settings(home)
+    moved_from = [one.folder for one in settings.source if not one.in_place] if settings else []
+    target = request.target and destination.require_free(request.target, home, moved_from)
     if request.format == "camtrap" and target is not None:
         return _write_camtrap(target, engine, request)
     with ExitStack() as stack:
@@ -239,17 +242,18 @@ def _in_pieces(rows: Sequence[Found]) -> Iterator[Sequence[Found]]:
         yield plain
 
 
-def _parts(connection: Connection, found: Found) -> Mapping[str, Any]:
-    """What was found in a long video, when, as `show --json` has it."""
+def _parts(connection: Connection, found: Found) -> str:
+    """What was found in a long video, when, as `show --json` has it: a JSON object."""
     if not found.is_cut:
         return NO_PARTS
     timeline = timeline_of(connection, found)
     events = timeline.events
-    return {
+    more = {
         "seconds_by_class": seconds_of(events),
         "events": [event_fields(event) for event in events],
         "windows": [fields_of(window) for window in timeline.windows],
     }
+    return as_json(more)
 
 
 def _write_sqlite(path: Path, source: _Source) -> None:

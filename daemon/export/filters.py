@@ -12,7 +12,8 @@ from daemon.database.expressions import shown_name
 from daemon.database.tables import models, videos
 from daemon.database.values import STATES
 from daemon.export.query import CLASS
-from daemon.home.clock import local_time
+from daemon.home.clock import END, local_time, now
+from daemon.home.times import moment_named
 from daemon.labels.classes import KnownClasses, changed_names
 from daemon.report.events import UNSURE
 from learner.classes import likely_meant
@@ -91,31 +92,27 @@ class Filters:
 
 
 def moment(text: str, *, is_end: bool) -> datetime:
-    """The time that a person gave, as `2026-01-31` or `2026-01-31T18:00`.
+    """The time that a person gave, as `2026-01-31` or `2026-01-31 18:00`, or `18:00` of today.
 
     Without a zone, it is in this machine's zone. A date alone, as an end, includes that day.
 
     Raises:
         VidwatchError: it is none.
     """
-    option = "--to" if is_end else "--from"
     try:
-        given = datetime.fromisoformat(text)
-        is_date = len(text) <= len("2026-01-31") and _is_date(text)
-        if is_date and is_end:
-            given += timedelta(days=1)
-        return given.astimezone()
-    except (ValueError, OverflowError) as error:
-        hint = "give a date such as 2026-01-31, or a time such as 2026-01-31T18:00"
-        raise VidwatchError(f"{option} {text!r} is no date: {hint}") from error
+        day = _date_of(text) if is_end else None
+        if day == date.max:
+            return END
+        return moment_named((day + timedelta(days=1)).isoformat() if day else text, now())
+    except VidwatchError as error:
+        raise VidwatchError(f"{'--to' if is_end else '--from'}: {error}") from error
 
 
-def _is_date(text: str) -> bool:
+def _date_of(text: str) -> date | None:
     try:
-        date.fromisoformat(text)
+        return date.fromisoformat(text)
     except ValueError:
-        return False
-    return True
+        return None
 
 
 def _has_name(text: str) -> ColumnElement[bool]:
@@ -125,11 +122,12 @@ def _has_name(text: str) -> ColumnElement[bool]:
     """
     name = func.lower(shown_name())
     forms = {unicodedata.normalize(form, text) for form in ("NFC", "NFD")}
+    wanted = [func.lower(literal(form)) for form in sorted(forms)]
+    fits = [func.instr(name, one) > 0 for one in wanted]  # also of "clip [x].mp4"
     if any(sign in text for sign in WILD):
-        patterns = [func.lower(literal(form)) for form in sorted(forms)]
         own = func.lower(videos.c.name)
-        return or_(*(or_(name.op("GLOB")(one), own.op("GLOB")(one)) for one in patterns))
-    return or_(*(func.instr(name, func.lower(literal(form))) > 0 for form in sorted(forms)))
+        fits += [whole.op("GLOB")(one) for one in wanted for whole in (name, own)]
+    return or_(*fits)
 
 
 def _is_from(source: str) -> ColumnElement[bool]:

@@ -9,7 +9,8 @@ from daemon.database.expressions import as_now, that_counts
 from daemon.database.tables import predictions, windows
 from daemon.export.columns import Value
 from daemon.export.query import as_stored
-from daemon.export.rows import AT_ONCE, Found, Scores, path_text
+from daemon.export.rows import AT_ONCE, Found, Scores
+from daemon.home.texts import shown_path
 from daemon.report.timeline import Timeline, read_timeline
 
 
@@ -26,7 +27,7 @@ def event_rows(connection: Connection, rows: Iterable[Found]) -> list[list[Value
     return [
         [
             found.id,
-            path_text(found.path),
+            shown_path(found.path),
             event.start,
             event.end,
             event.class_name,
@@ -53,7 +54,7 @@ def window_rows(
             yield [
                 [
                     found.id,
-                    path_text(found.path),
+                    shown_path(found.path),
                     row.number,
                     row.start_s,
                     row.end_s,

@@ -1,9 +1,9 @@
 """Makes the rows of exported tables of what the database holds. Only reads."""
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import isfinite
 from typing import Any
 from urllib.parse import quote
@@ -14,13 +14,13 @@ from daemon.database.tables import models, videos
 from daemon.export.columns import VIDEOS, Column, ExportTable, Value, with_scores
 from daemon.export.filters import Filters
 from daemon.export.query import videos_query
-from daemon.home.texts import printable
+from daemon.home.texts import printable, shown_path
 from daemon.report.events import UNSURE
 
 AT_ONCE = 1000  # rows
 
 _NAMES = tuple(column.name for column in VIDEOS.columns)
-_encode = json.JSONEncoder(ensure_ascii=False).encode
+as_json = json.JSONEncoder(ensure_ascii=False).encode
 
 Found = Any
 """A row of `query.videos_query`."""
@@ -110,9 +110,9 @@ def video_values(found: Found) -> list[Value]:
         video,
         printable(name),
         source and printable(source),
-        path_text(path),
+        shown_path(path),
         uri(path),
-        left_at and path_text(left_at),
+        left_at and shown_path(left_at),
         state,
         main,
         iso(recorded_at),
@@ -147,21 +147,26 @@ def video_rows(rows: Iterable[Found], scores: Scores, *, as_text: bool) -> list[
     ]
 
 
-def video_line(found: Found, scores: Scores, more: Mapping[str, Any]) -> str:
-    """A row of the table of videos as a JSON object, with the scores by class, and `more`."""
-    row = _encode(dict(zip(_NAMES, video_values(found), strict=True)))
+def video_line(found: Found, scores: Scores, more: str) -> str:
+    """A row of the table of videos as a JSON object, with the scores by class.
+
+    `more` is a JSON object, whose keys follow.
+    """
+    row = as_json(dict(zip(_NAMES, video_values(found), strict=True)))
     own = scores.as_json(found.model_id, found.logits)
-    return f'{row[:-1]}, "scores": {own}, {_encode(more)[1:]}'
-
-
-def path_text(path: bytes) -> str:
-    r"""A path as people read it. Bytes that are not UTF-8 are shown as `\xff`."""
-    return printable(os.fsdecode(path))
+    return f'{row[:-1]}, "scores": {own}, {more[1:]}'
 
 
 def uri(path: bytes) -> str:
     """A path as an address (RFC 8089), from which its exact bytes can be made again."""
-    return f"file://{quote(path)}"
+    folder, slash, name = path.rpartition(b"/")
+    return f"file://{_quoted(folder + slash)}{quote(name)}"
+
+
+@lru_cache(1000)
+def _quoted(folder: bytes) -> str:
+    # To quote takes long, and many files lie in one folder.
+    return quote(folder)
 
 
 def iso(stored: str | None) -> str | None:

@@ -11,14 +11,12 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Protocol, Self
 
 from daemon.export.columns import Column, Kind, Value
+from daemon.home.texts import FORMULAS, without_formula
 from learner.errors import VidwatchError
 
 if TYPE_CHECKING:
     import pyarrow
 
-FORMULAS = frozenset("=+-@\t\r\uff1d\uff0b\uff0d\uff20")
-"""What a text begins with that spreadsheets run as a formula; the last four are full-width signs
-(https://owasp.org/www-community/attacks/CSV_Injection)."""
 ROWS_OF_A_GROUP = 50_000  # of Parquet
 MOST_COLUMNS = 1900  # SQLite takes 2000
 SQLITE_TYPES: dict[Kind, str] = {
@@ -74,16 +72,6 @@ class CsvTable:
             for at in self._booleans:
                 row[at] = "true" if row[at] else "false"  # type: ignore[index]
         self._writer.writerows(rows)
-
-
-def without_formula(text: str) -> str:
-    """A text that no spreadsheet runs: one that begins like a formula gets an apostrophe in front.
-
-    So does a text that begins with an apostrophe and what such a text would have after it: without
-    the first apostrophe before one of these signs, each text is what it was.
-    """
-    is_like_one = text[:1] == "'" and text[1:2] in FORMULAS | {"'"} and len(text) > 1
-    return f"'{text}" if text[:1] in FORMULAS or is_like_one else text
 
 
 class ParquetTable:

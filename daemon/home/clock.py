@@ -17,7 +17,11 @@ def local_time(moment: datetime, zone: tzinfo | None = None) -> str:
         moment: With a time zone.
         zone: The person's zone; None for that of this machine.
     """
-    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M %Z}"
+    try:
+        local = moment.astimezone(zone)
+    except OverflowError:  # the last day that there is, in a zone in which it is over
+        local = moment
+    return f"{local:%Y-%m-%d %H:%M %Z}"
 
 
 def latest(now: datetime, longest: timedelta) -> datetime:

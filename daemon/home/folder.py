@@ -129,6 +129,11 @@ class Home:
         return self.root / ".paused"
 
     @property
+    def trouble(self) -> Path:
+        """Holds the notices that receivers were told of, and whose end they were not told of."""
+        return self.root / ".trouble"
+
+    @property
     def _lock(self) -> Path:
         return self.root / "daemon.lock"
 

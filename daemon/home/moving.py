@@ -135,11 +135,8 @@ def _copy_and_remove(
     None if a program wrote to the file meanwhile. If the file cannot be removed, the copy is.
     """
     require_removable(source)
-    before = doors.identify(source)
-    sweep_copies(doors, target, identity, sha256, progress)
-    part = copy_beside(doors, source, target, identity, progress)
-    if doors.identify(source) != before:
-        doors.remove(part)
+    part = copied(doors, source, target, identity, sha256, progress)
+    if part is None:
         return None
     try:
         doors.remove(source)
@@ -149,6 +146,27 @@ def _copy_and_remove(
         doors.remove(part)
         raise
     return part
+
+
+def copied(
+    doors: Doors,
+    source: bytes,
+    target: bytes,
+    identity: Identity,
+    sha256: str | None,
+    progress: Callable[[], None],
+) -> bytes | None:
+    """Copy a file into the folder of `target`, under a name of ours; gives the path of the copy.
+
+    None if a program wrote to the file meanwhile.
+    """
+    before = doors.identify(source)
+    sweep_copies(doors, target, identity, sha256, progress)
+    part = copy_beside(doors, source, target, identity, progress)
+    if doors.identify(source) == before:
+        return part
+    doors.remove(part)
+    return None
 
 
 def sweep_copies(

@@ -3,12 +3,11 @@
 As with a move, no file is overwritten, and what a crash has interrupted is completed.
 """
 
-import contextlib
 from collections.abc import Callable
 
 from daemon.home.doors import Doors
 from daemon.home.identity import Identity
-from daemon.home.moving import copy_beside, is_copy, numbered, sweep_copies
+from daemon.home.moving import copied, is_copy, numbered
 
 
 def place_second(
@@ -50,7 +49,7 @@ def place_second(
         return None
     with doors.folder(target.rpartition(b"/")[0], create=True):
         pass
-    made = source if as_link else _copied(doors, source, target, identity, sha256, progress)
+    made = source if as_link else copied(doors, source, target, identity, sha256, progress)
     if made is None:
         return None
     while True:
@@ -63,22 +62,3 @@ def place_second(
         except FileExistsError:
             target = next(name for name in numbered(target) if not doors.is_taken(name))
             redirect(target)
-
-
-def _copied(
-    doors: Doors,
-    source: bytes,
-    target: bytes,
-    identity: Identity,
-    sha256: str | None,
-    progress: Callable[[], None],
-) -> bytes | None:
-    """A copy in the folder of `target`; None if a program wrote to the file meanwhile."""
-    before = doors.identify(source)
-    sweep_copies(doors, target, identity, sha256, progress)
-    part = copy_beside(doors, source, target, identity, progress)
-    if doors.identify(source) == before:
-        return part
-    with contextlib.suppress(OSError):
-        doors.remove(part)
-    return None

@@ -102,12 +102,15 @@ class Secret(_Table):
             if not (value := os.environ.get(self.env)):
                 raise VidwatchError(f"the environment variable {self.env} is not set")
             return value
-        path = home / Path(self.file or "").expanduser()
         try:
+            path = home / Path(self.file or "").expanduser()
             return path.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is no text"
-            raise PassingError(f"{path} cannot be read ({reason})") from None
+        except OSError as error:
+            raise PassingError(f"{path} cannot be read ({error.strerror})") from None
+        except UnicodeDecodeError:
+            raise PassingError(f"{path} cannot be read (it is no text)") from None
+        except (RuntimeError, ValueError):  # "~nobody/", a zero byte
+            raise VidwatchError(f"{self.file!r} is no path of a file") from None
 
 
 class Wanted(_Table):

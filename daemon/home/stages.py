@@ -1,4 +1,7 @@
-"""How long this process has spent in each stage of the way of its videos."""
+"""How long this process has spent in each stage of the way of its videos, and what became of them.
+
+Counted here and not in the database: to count the rows of millions of videos takes seconds.
+"""
 
 import threading
 import time
@@ -19,7 +22,10 @@ class Spent(NamedTuple):
     """In all. Stages run side by side, and so do several files in one."""
 
 
+OUTCOMES = ("classified", "duplicate", "failed")
+
 _spent: dict[str, Spent] = {}
+_outcomes = dict.fromkeys(OUTCOMES, 0)
 _adding = threading.Lock()
 
 
@@ -44,6 +50,18 @@ def spent() -> dict[str, Spent]:
     """What was spent in each stage since this process began."""
     with _adding:
         return dict(_spent)
+
+
+def count(outcome: str, n: int) -> None:
+    """Count what became of videos: one of `OUTCOMES`. May be called by any thread."""
+    with _adding:
+        _outcomes[outcome] += n
+
+
+def outcomes() -> dict[str, int]:
+    """What became of videos since this process began."""
+    with _adding:
+        return dict(_outcomes)
 
 
 def _add(stage: str, seconds: float) -> None:

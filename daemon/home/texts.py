@@ -6,6 +6,10 @@ from contextlib import suppress
 from daemon.home.identity import display_name
 from learner.prediction import LEAST_FAMILIARITY
 
+FORMULAS = frozenset("=+-@\t\r\uff1d\uff0b\uff0d\uff20")
+"""What a text begins with that spreadsheets run as a formula; the last four are full-width signs
+(https://owasp.org/www-community/attacks/CSV_Injection)."""
+
 
 def printable(text: str) -> str:
     """Text of unknown origin, with its control characters escaped.
@@ -33,6 +37,16 @@ def shown_path(path: bytes) -> str:
 def with_source(name: str, source: str | None) -> str:
     """The name of a video, with the folder of the inbox that it came from, if it is known."""
     return f"{source}/{name}" if source else name
+
+
+def without_formula(text: str) -> str:
+    """A text that no spreadsheet runs: one that begins like a formula gets an apostrophe in front.
+
+    So does a text that begins with an apostrophe and what such a text would have after it: without
+    the first apostrophe before one of these signs, each text is what it was.
+    """
+    is_like_one = text[:1] == "'" and text[1:2] in FORMULAS | {"'"} and len(text) > 1
+    return f"'{text}" if text[:1] in FORMULAS or is_like_one else text
 
 
 def shortened(text: str, length: int = 120) -> str:

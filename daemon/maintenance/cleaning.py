@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 # At one visit: they are moved between other clips, whose turn must come soon.
 MOVED = 2000
+VISITS = timedelta(hours=1)  # between two visits, if there was not more to do
 WRITTEN = 100  # rows in one transaction, for which others wait
 DELETED = 10  # files in one transaction: a large one may take a second
 PAUSE = 0.05  # seconds between transactions
@@ -46,7 +47,7 @@ class Going:
 
 
 class Cleaning:
-    """Follows the rules; tended every hour."""
+    """Follows the rules, every hour; more often while more is to go than at one visit."""
 
     def __init__(
         self,
@@ -74,17 +75,26 @@ class Cleaning:
         self._trash = Trash(engine, self._folders)
         self._doors = Doors(os.fsencode(home.root))
         self._sidecars = Sidecars(os.fsencode(home.root))
+        self._visited: datetime | None = None
+        self._has_more = False
 
     def tend(self, now: datetime) -> None:
         """Have files moved into the trash that are due, and delete those that lay there for long.
 
         Not more of them than the pipeline moves until the next visit.
         """
+        is_early = self._visited is not None and abs(now - self._visited) < VISITS
+        if is_early and not self._has_more:
+            return
+        self._visited = now
+        self._has_more = False
         if self._rules and not (left := self._trash.n_to_move()):
             going = list(islice(self.plan(now), MOVED))
+            self._has_more = len(going) == MOVED
             if moved := self.put_in(going, now):
                 log.info("going into the trash (remove): %s", counted(moved, "file"))
         elif self._rules:
+            self._has_more = True
             log.info("still to be moved into the trash: %s", counted(left, "file"))
         self.delete(now)
 
@@ -95,7 +105,7 @@ class Cleaning:
         for rule in self._rules:
             for one in self._due(rule, now, planned, freed):
                 planned.add(one.video.id)
-                freed += one.video.size
+                freed += one.video.frees
                 yield one
 
     def put_in(self, going: Sequence[Going], now: datetime) -> int:
@@ -149,7 +159,7 @@ class Cleaning:
             rule: The rule.
             now: The time.
             planned: The videos that other rules let go.
-            freed: The bytes of their files.
+            freed: The bytes that are free without their files.
         """
         total = sum(video.size for video in self._there(rule, planned)) if _by_size(rule) else 0
         surplus = total - rule.at_most_gigabytes * GIGABYTE if rule.at_most_gigabytes else 0.0
@@ -164,12 +174,14 @@ class Cleaning:
                 why = f"filed more than {rule.after_days:g} days ago"
             elif surplus > 0:
                 why = f"they take more than {rule.at_most_gigabytes:g} GB"
+            elif missing > 0 and video.is_link:
+                continue
             elif missing > 0:
                 why = f"less than {rule.keep_free_gigabytes:g} GB are free"
             else:
                 return  # all others are newer
             surplus -= video.size
-            missing -= video.size
+            missing -= video.frees
             yield Going(video, rule, why)
 
     def _there(self, rule: RemoveRule, planned: set[int]) -> Iterator[Removable]:
@@ -180,14 +192,14 @@ class Cleaning:
                 yield video
 
     def _free(self) -> int:
-        """Bytes that are free, or will be when the trash is empty."""
+        """Bytes that are free, or will be when all files are moved and the trash is empty."""
         classified = self._home.root / "classified"
         info = os.statvfs(classified)
-        free = info.f_bavail * info.f_frsize
+        is_one_disk = False
         with suppress(OSError):
-            if classified.stat().st_dev == self._home.trash.stat().st_dev:
-                free += sum(video.identity.size for video in self._trash.contents())
-        return free
+            is_one_disk = classified.stat().st_dev == self._home.trash.stat().st_dev
+        coming = self._trash.bytes_that_will_be_free(also_in_trash=is_one_disk)
+        return info.f_bavail * info.f_frsize + coming
 
     def _may_be_away(self) -> bool:
         """Whether the trash is a link to another disk that may not be mounted."""

@@ -215,13 +215,12 @@ class Delivery:
             if not error.is_refusal:
                 return False
             text = "%s: event %s is given up, since it fails again and again (%s)"
-            reason = one_line(error.reason, self._sender.secrets())
-            log.warning(text, self.name, head.event_id, reason)
+            log.warning(text, self.name, head.event_id, self._shown(error.reason))
             self._outbox.give_up([head.id])
         return True
 
     def _note_failure(self, reason: str, now: datetime) -> None:
-        reason = one_line(reason, self._sender.secrets())
+        reason = self._shown(reason)
         self._outbox.failed(reason, now)
         self._is_noted = True
         self._note(self.subject, f"cannot be told of events, and is tried again ({reason})")
@@ -275,4 +274,11 @@ class Delivery:
     def _log_bug(self, error: Exception) -> None:
         """Log an error that nobody expected: a library's text may hold a secret."""
         for line in "".join(traceback.format_exception(error)).splitlines():
-            log.error("%s: %s", self.name, one_line(line, self._sender.secrets()))
+            log.error("%s: %s", self.name, self._shown(line))
+
+    def _shown(self, text: str) -> str:
+        """A text for people, without secrets; if these cannot be read, nothing of it is shown."""
+        try:
+            return one_line(text, self._sender.secrets())
+        except Exception as error:
+            return f"{type(error).__name__}, while secrets were taken out of a text"

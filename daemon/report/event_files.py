@@ -4,11 +4,10 @@ WebVTT: https://www.w3.org/TR/webvtt1/
 """
 
 import csv
-import os
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
-from daemon.home.texts import printable
+from daemon.home.texts import printable, shown_path, without_formula
 from daemon.report.events import UNSURE, Event
 from daemon.report.one_video import VideoReport
 
@@ -24,15 +23,16 @@ def write_csv(file: TextIO, reports: Iterable[VideoReport]) -> list[str]:
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(COLUMNS)
     for report in reports:
-        path = printable(os.fsdecode(report.path))
+        path = shown_path(report.path)
         events = report.timeline.events
         if not events:
             without.append(why_no_events(report))
         for event in events:
             times = (_seconds(event.start), _seconds(event.end))
-            model = "" if event.is_labelled else report.model
+            model = "" if event.is_labelled else report.model or ""
             probability = "" if event.probability is None else f"{event.probability:.4f}"
-            writer.writerow((report.id, path, event.class_name, *times, probability, model))
+            name = without_formula(event.class_name)
+            writer.writerow((report.id, path, name, *times, probability, without_formula(model)))
     return without
 
 

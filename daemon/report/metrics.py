@@ -21,11 +21,22 @@ from sqlalchemy import Connection, func, select
 from daemon.database.connection import opened
 from daemon.database.tables import STATES, videos
 from daemon.home.folder import Home
-from daemon.home.stages import spent
-from daemon.report.status import Status, read_status
+from daemon.home.folders import Folders
+from daemon.home.pause import read_pause
+from daemon.home.stages import outcomes, spent
+from daemon.report.accuracy import Quality, quality
+from daemon.report.counts import counts
+from daemon.report.model_in_use import first_model
+from daemon.report.receivers import ReceiverStatus, read_receivers
+from daemon.report.trash import trash_content
+from daemon.training.decisions import Decisions
+from learner.catalogue import model_name
 from learner.errors import VidwatchError
 
 KEPT = 5.0  # seconds for which what was read counts: several servers may ask
+# Seconds for which accuracy and drift count: they change slowly, and of a million videos they take
+# half a second.
+QUALITY_KEPT = 60.0
 FOLDERS = ("inbox", "classified", "trash")
 
 
@@ -49,6 +60,8 @@ class HomeMetrics(Collector):
         self._reading = threading.Lock()
         self._read_at = float("-inf")
         self._metrics: list[Metric] = []
+        self._quality: Quality
+        self._quality_read_at = float("-inf")
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: the home is not read before a server asks."""
@@ -92,80 +105,103 @@ class HomeMetrics(Collector):
                 info_of_disk = os.statvfs(self._home.root / folder)
                 free.add_metric([folder], info_of_disk.f_bavail * info_of_disk.f_frsize)
         yield free
+        clips = CounterMetricFamily(
+            "vidwatch_clips",
+            "What became of the videos that were read since the daemon started.",
+            labels=["outcome"],
+        )
+        for outcome, n in outcomes().items():
+            clips.add_metric([outcome], n)
+        yield clips
+        yield from self._of_daemon()
+
+    def _of_daemon(self) -> Iterator[Metric]:
+        now = self._now()
+        running = self._home.running()
+        is_closed = running is not None and running.closed_until is not None
+        is_paused = is_closed or read_pause(self._home.pause, now) is not None
+        text = "Whether no new clip begins: paused, or outside of the working hours."
+        yield _gauge("vidwatch_paused", text, is_paused)
+        notices = GaugeMetricFamily(
+            "vidwatch_notice",
+            "Always 1: something that 'vidwatch status' shows.",
+            labels=["subject"],
+        )
+        for subject in running.notices if running else ():
+            notices.add_metric([subject], 1)
+        yield notices
 
     def _of_database(self) -> list[Metric]:
         text = "Whether the database could be read just now."
         try:
-            status = read_status(self._home, self._now())
-            with (
-                opened(self._home.database, read_only=True) as engine,
-                engine.begin() as connection,
-            ):
-                finished = _finished(connection, self._worker.since)
+            # Whoever asks waits for some seconds at most, and asks again.
+            with opened(self._home.database, read_only=True, patience=KEPT) as engine:
+                champion = Decisions(engine).champion()
+                with engine.begin() as connection:
+                    first = None if champion else first_model(connection, self._home)
+                    model = model_name(champion) if champion else first
+                    of_home = [*_of_videos(connection, self._home)]
+                    of_home += _of_receivers(read_receivers(connection))
+                    of_home += _of_quality(self._quality_of(connection, model))
         except VidwatchError:
             return [_gauge("vidwatch_database_readable", text, 0)]
-        readable = _gauge("vidwatch_database_readable", text, 1)
-        return [readable, finished, *_of_status(status)]
+        return [_gauge("vidwatch_database_readable", text, 1), *of_home]
+
+    def _quality_of(self, connection: Connection, model: str | None) -> Quality:
+        if time.monotonic() >= self._quality_read_at + QUALITY_KEPT:
+            folders = Folders(self._home.root)
+            self._quality = quality(connection, folders, model, self._now())
+            self._quality_read_at = time.monotonic()
+        return self._quality
 
 
-def _of_status(status: Status) -> Iterator[Metric]:
+def _of_videos(connection: Connection, home: Home) -> Iterator[Metric]:
+    count = counts(connection)
     by_state = GaugeMetricFamily(
         "vidwatch_videos", "How many videos are in each state.", labels=["state"]
     )
     for state in STATES:
-        by_state.add_metric([state], status.counts[state])
+        by_state.add_metric([state], count[state])
     yield by_state
     text = "How many videos are decoded, predicted or moved just now."
-    yield _gauge("vidwatch_in_hand", text, status.counts["in_hand"])
-    is_paused = status.pause is not None or bool(status.running and status.running.closed_until)
-    text = "Whether no new clip begins: paused, or outside of the working hours."
-    yield _gauge("vidwatch_paused", text, is_paused)
-    notices = GaugeMetricFamily(
-        "vidwatch_notice", "Always 1: something that 'vidwatch status' shows.", labels=["subject"]
-    )
-    for subject in status.running.notices if status.running else ():
-        notices.add_metric([subject], 1)
-    yield notices
-    text = "How many videos are in trouble, and are tried again by themselves (10 at most)."
-    yield _gauge("vidwatch_troubled", text, len(status.troubled))
-    yield _gauge("vidwatch_trash_files", "How many files are in the trash.", status.trash.files)
-    yield _gauge("vidwatch_trash_bytes", "How large they are.", status.trash.bytes)
-    quality = status.quality
+    yield _gauge("vidwatch_in_hand", text, count["in_hand"])
+    troubled = select(func.count()).where(videos.c.trouble.is_not(None))
+    text = "How many videos are in trouble, and are tried again by themselves."
+    yield _gauge("vidwatch_troubled", text, connection.scalar(troubled) or 0)
+    trash = trash_content(connection, home)
+    yield _gauge("vidwatch_trash_files", "How many files are in the trash.", trash.files)
+    yield _gauge("vidwatch_trash_bytes", "How large they are.", trash.bytes)
+
+
+def _of_receivers(receivers: Iterable[ReceiverStatus]) -> Iterator[Metric]:
+    families = [
+        GaugeMetricFamily(f"vidwatch_receiver_{name}", text, labels=["receiver"])
+        for name, text in (
+            ("waiting", "How many events wait to be sent to a receiver."),
+            ("failing", "Whether a receiver could not be reached at the last try."),
+            ("given_up", "How many events were never sent to a receiver."),
+        )
+    ]
+    for receiver in receivers:
+        values = (receiver.waiting, receiver.failure is not None, receiver.given_up)
+        for family, value in zip(families, values, strict=True):
+            family.add_metric([receiver.name], float(value))
+    yield from families
+
+
+def _of_quality(found: Quality) -> Iterator[Metric]:
     text = "Unsure predictions of the last 7 days, and all of them."
     unsure = GaugeMetricFamily("vidwatch_recent_predictions", text, labels=["kind"])
-    unsure.add_metric(["unsure"], quality.unsure)
-    unsure.add_metric(["all"], quality.counted)
+    unsure.add_metric(["unsure"], found.unsure)
+    unsure.add_metric(["all"], found.counted)
     yield unsure
-    if quality.live and quality.live.n:
+    if found.live and found.live.n:
         text = "The share of the reviewed clips of the random share on which the model is right."
-        yield _gauge("vidwatch_live_accuracy_ratio", text, quality.live.right / quality.live.n)
+        yield _gauge("vidwatch_live_accuracy_ratio", text, found.live.right / found.live.n)
         text = "How many clips these are."
-        yield _gauge("vidwatch_live_accuracy_clips", text, quality.live.n)
+        yield _gauge("vidwatch_live_accuracy_clips", text, found.live.n)
     text = "How many things show that clips or predictions have changed (drift)."
-    yield _gauge("vidwatch_drift_warnings", text, len(quality.drift))
-
-
-def _finished(connection: Connection, since: datetime) -> CounterMetricFamily:
-    """What became of the videos that were finished since the daemon started."""
-    of_state = (
-        select(videos.c.state, videos.c.duplicate_of.is_not(None).label("is_copy"), func.count())
-        .where(videos.c.finished_at >= since)
-        .group_by(videos.c.state, "is_copy")
-    )
-    counts = {"filed": 0, "failed": 0, "duplicate": 0}
-    for state, is_copy, n in connection.execute(of_state):
-        if is_copy:
-            counts["duplicate"] += n
-        elif state in counts:
-            counts[state] += n
-    family = CounterMetricFamily(
-        "vidwatch_clips",
-        "What became of the videos that were finished since the daemon started.",
-        labels=["outcome"],
-    )
-    for outcome, n in counts.items():
-        family.add_metric([outcome], n)
-    return family
+    yield _gauge("vidwatch_drift_warnings", text, len(found.drift))
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

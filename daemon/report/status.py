@@ -25,7 +25,7 @@ from daemon.report.accuracy import Quality, quality
 from daemon.report.counts import counts as counts
 from daemon.report.long_in_hand import LongInHand, long_in_hand
 from daemon.report.model_in_use import entry_of, fallback, first_model, has_run, unsure_rule_of
-from daemon.report.problems import Problem, problems
+from daemon.report.problems import Problem, problems, troubles
 from daemon.report.receivers import ReceiverStatus, read_receivers
 from daemon.report.training import TrainingStatus, read_forecast, read_training
 from daemon.report.trash import TrashContent, removed_in_words, trash_content
@@ -246,7 +246,7 @@ def read_status(home: Home, now: datetime) -> Status:
                 loose_files=loose_files_in_words(home.root, partial(_left_alone, home)),
                 recent=_recent(connection),
                 failed=problems(connection, videos.c.error, SHOWN),
-                troubled=problems(connection, videos.c.trouble, SHOWN),
+                troubled=troubles(connection, SHOWN),
                 waits=waits(connection, SHOWN),
                 receivers=read_receivers(connection),
             )

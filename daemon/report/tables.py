@@ -267,7 +267,9 @@ def _wait_table(waits: list[Wait], now: datetime) -> FittingTable:
 def _problem_table(title: str, problems: list[Problem], style: str) -> FittingTable:
     table = _video_table(title, f"bold {style}", Column("why", wraps=True))
     for problem in problems:
-        table.add_row(str(problem.id), with_source(problem.name, problem.source), problem.reason)
+        others = f" and {problem.n_more} more" if problem.n_more else ""
+        name = with_source(problem.name, problem.source)
+        table.add_row(str(problem.id), f"{name}{others}", problem.reason)
     return table
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from daemon.database.tables import videos
-from daemon.database.trash import in_trash, is_in_trash
+from daemon.database.trash import is_in_trash, size_of_trash
 from daemon.home.folder import Home
 
 
@@ -22,8 +22,7 @@ class TrashContent:
 
 def trash_content(connection: Connection, home: Home) -> TrashContent:
     """How much lies in the trash of a home, by the rows of the videos."""
-    sizes = [video.identity.size for video in in_trash(connection, os.fsencode(home.trash))]
-    return TrashContent(len(sizes), sum(sizes))
+    return TrashContent(*size_of_trash(connection, os.fsencode(home.trash)))
 
 
 def removed_in_words(connection: Connection, row: Mapping[Any, Any]) -> str | None:

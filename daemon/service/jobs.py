@@ -27,7 +27,7 @@ TRIMMING = timedelta(minutes=10)
 EMPTY_FOLDERS = timedelta(seconds=30)
 BACKUP_CHECK = timedelta(minutes=1)
 RETENTION = timedelta(hours=6)
-CLEANING = timedelta(hours=1)
+CLEANING = timedelta(minutes=5)  # it visits the files every hour, if not much is to go
 FIRST_CLEANING = timedelta(minutes=1)  # a daemon that is started each day must come to it
 TROUBLE = timedelta(seconds=15)
 # A slow disk takes so long for a database of many gigabytes, or for looking at millions of files.
@@ -62,7 +62,7 @@ def schedule_work(
         lambda: lock.note("inbox", home.why_no_inbox()),
         subject="looking whether the inbox is there",
     )
-    trouble = TroubleWatch(queue.engine, lambda: lock.running.notices)
+    trouble = TroubleWatch(queue.engine, lambda: lock.running.notices, home.trouble)
     schedule.every(TROUBLE, as_job(trouble.tend), subject="telling of trouble")
     schedule.every(TRIMMING, trim_cache, subject="trimming the cache", longest=LONGEST_CARE)
 

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from test_pipeline import decoders as decoders
 
 from daemon.classify.decoding import Decoders
 from daemon.database.root import follow_home
+from daemon.database.sources import follow_sources
 from daemon.database.tables import labels
 from daemon.home.doors import Doors
 from daemon.home.folders import Folders
@@ -548,3 +550,29 @@ def test_a_file_that_was_moved_into_the_home_needs_its_source_no_more(lab: Lab) 
     assert not has_no_file(row)
     Path(os.fsdecode(row.path)).unlink()
     assert has_no_file(row)
+
+
+def test_an_archive_that_becomes_a_source_is_the_sources_and_keeps_its_predictions(
+    lab: Lab,
+) -> None:
+    lab.film("old/a.avi")
+    lab.film("old/cam1/b.avi", shade=180)
+    lab.add(lab.outside / "old")
+    lab.work()
+    source = Source(bytes(lab.outside / "old"), "nests", on_filed="leave", model="owls")
+    for name in ("nests", "boxes"):
+        renamed = replace(source, name=name)
+        follow_sources(lab.engine, Folders(lab.root, sources=[renamed]), lab.now)
+        assert [row.source for row in lab.rows()] == [name, f"{name}/cam1"]
+    assert [(row.state, row.own_model) for row in lab.rows()] == [("filed", None)] * 2
+    assert len(lab.prediction_rows()) == 2
+
+
+def test_what_is_tried_again_by_a_folder_above_stays_of_its_archive(lab: Lab) -> None:
+    bad = lab.outside / "all/old/bad.mp4"
+    bad.parent.mkdir(parents=True)
+    bad.write_text("no video")
+    lab.add(lab.outside / "all/old")
+    lab.work()
+    assert lab.add(lab.outside / "all").n_again == 1
+    assert [(row.source, row.state) for row in lab.rows()] == [("old", "queued")]

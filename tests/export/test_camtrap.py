@@ -313,7 +313,10 @@ def test_only_a_package_of_ours_is_replaced(home: FullHome, tmp_path: Path, meta
     (package / "datapackage.json").write_text('{"sources": [{"title": "Agouti"}]}')
     with pytest.raises(VidwatchError, match="is no export of vidwatch"):
         home.export(package, "camtrap", metadata=metadata)
-    assert {path.name for path in tmp_path.iterdir()} == {"home", "meta.toml", "p"}
+    (tmp_path / "a.csv").write_text("mine")
+    with pytest.raises(VidwatchError, match="is no export of vidwatch"):
+        home.export(tmp_path / "a.csv", "camtrap", metadata=metadata)
+    assert {path.name for path in tmp_path.iterdir()} == {"home", "meta.toml", "p", "a.csv"}
 
 
 def test_no_video_is_no_package(home: FullHome, tmp_path: Path, metadata: Path) -> None:

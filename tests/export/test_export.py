@@ -14,7 +14,7 @@ from exported import home as home
 
 from daemon.export import columns
 from daemon.export.columns import EVENTS, VIDEOS, WINDOWS
-from daemon.export.tables import without_formula
+from daemon.home.texts import without_formula
 from learner.errors import VidwatchError
 
 

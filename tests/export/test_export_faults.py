@@ -174,11 +174,21 @@ def test_who_ends_it_midway_finds_nothing_half_done(
         ("home/vidwatch.db", "vidwatch keeps its own files there"),
         ("home/inbox/a.csv", "vidwatch keeps its own files there"),
         ("home", "vidwatch keeps its own files there"),
+        ("home/trash/a.csv", "vidwatch keeps its own files there"),
+        ("home/logs", "vidwatch keeps its own files there"),
+        ("share/a.csv", "vidwatch keeps its own files there"),
+        ("barn/day/a.csv", "is a source of videos"),
         ("pipe.csv", "neither a file nor a folder"),
     ],
 )
 def test_a_wrong_place_is_refused(home: FullHome, tmp_path: Path, where: str, says: str) -> None:
     os.mkfifo(tmp_path / "pipe.csv")
+    for name in ("home/trash", "home/logs", "barn/day"):
+        (tmp_path / name).mkdir(parents=True)
+    home.home.inbox.rename(tmp_path / "share")
+    home.home.inbox.symlink_to(tmp_path / "share")
+    source = f'[[source]]\nname = "barn"\nfolder = "{tmp_path / "barn"}"\n'
+    home.home.settings.write_text(source)
     before = home.home.database.stat()
     line = run(home, "export", tmp_path / where, "--format", "sqlite", code=2).stderr
     assert line.count("\n") == 1

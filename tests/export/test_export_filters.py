@@ -10,6 +10,7 @@ from exported import home as home
 from homes import START
 
 from daemon.export.filters import moment
+from daemon.home.clock import END
 from learner.errors import VidwatchError
 
 ALL = {"sure", "labelled", "odd", "cannot tell", "unsure", "latin", "duplicate", "failed", "long"}
@@ -94,9 +95,24 @@ def test_a_date_as_the_end_includes_its_day() -> None:
         "2026-01-31T18:00:00+00:00",
         moment("2026-01-31T18:00+00:00", is_end=True).isoformat(),
     )
-    for wrong in ("yesterday", "2026-13-01", "9999-12-31", ""):
-        with pytest.raises(VidwatchError, match="is no date"):
+    assert moment("9999-12-31", is_end=True) == END
+    for wrong in ("yesterday", "2026-13-01", ""):
+        with pytest.raises(VidwatchError, match=r"--to: .* is no time; examples"):
             moment(wrong, is_end=True)
+
+
+def test_times_are_as_in_other_commands() -> None:
+    assert moment("2026-01-31 8:00", is_end=False) == datetime(2026, 1, 31, 8).astimezone()
+    today = datetime.now().astimezone().replace(hour=8, minute=0, second=0, microsecond=0)
+    assert moment("8:00", is_end=True) == today
+
+
+def test_a_name_with_brackets_is_found_as_it_is(home: FullHome) -> None:
+    video = home.arrive("Bird [dQw4w9WgXcQ].mp4")
+    home.predict_and_file()
+    for text in ("Bird [dQw4w9WgXcQ].mp4", "[dqw4", "bird [[]dQw*"):
+        found = json.loads(run(home, "search", text, "--json").stdout)
+        assert [row["id"] for row in found] == [video]
 
 
 def test_a_period_that_ends_before_it_begins_is_refused(home: FullHome) -> None:

@@ -7,16 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.home.pause import (
-    Pause,
-    after,
-    duration,
-    end_pause,
-    moment_named,
-    next_time,
-    read_pause,
-    write_pause,
-)
+from daemon.home.pause import Pause, end_pause, read_pause, write_pause
+from daemon.home.times import after, duration, moment_named, next_time
 from learner.errors import VidwatchError
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -100,7 +92,22 @@ def test_a_pause_is_kept_until_it_is_over_or_ended(tmp_path: Path) -> None:
     assert read_pause(path, NOW) is None
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"since": "x", "until": null, "by": "ann"}'])
+def test_the_last_time_that_there_is_can_be_shown(berlin: None) -> None:
+    pause = Pause(NOW, after(NOW, duration("999999999d")), "ann")
+    assert "until 9999-12-31 23:59 UTC" in pause.in_words()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        100_000 * "[",
+        '{"since": "x", "until": null, "by": "ann"}',
+        '{"since": "0001-01-01T00:00:00+14:00", "until": null, "by": "ann"}',
+    ],
+)
 def test_a_file_that_cannot_be_read_pauses_and_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / ".paused"
     path.write_text(text)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.home.receivers import Mqtt, Notify, Webhook
+from daemon.home.receivers import Mqtt, Notify, Secret, Webhook
 from daemon.home.settings import load
 from learner.errors import VidwatchError
 
@@ -102,3 +102,9 @@ def test_a_table_may_come_from_the_environment(
     assert "S3CRET" not in str(caught.value)
     monkeypatch.setenv("VIDWATCH_MQTT", json.dumps({"host": "h"}))
     assert list(load(tmp_path / "missing.toml").receivers) == ["mqtt"]
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-this-name/token", "a\0b", "a" * 300])
+def test_a_file_that_can_be_none_is_an_error_of_ours(tmp_path: Path, name: str) -> None:
+    with pytest.raises(VidwatchError, match=r"no path of a file|cannot be read"):
+        Secret.model_validate({"file": name}).read(tmp_path)

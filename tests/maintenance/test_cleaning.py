@@ -1,6 +1,7 @@
 """Which files go into the trash, which never do, and how they come back: real files and rows."""
 
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -257,6 +258,59 @@ def test_the_oldest_go_until_enough_is_free_and_what_is_in_the_trash_counts_as_f
     assert abs(cleaning._free() - free) < 1e8
 
 
+def test_what_is_still_to_be_moved_into_the_trash_counts_as_free(
+    full: Full, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a second `vidwatch clean` would let more go, while the daemon moves the first ones."""
+    disk = os.statvfs_result((1, 1, 10_000, 10_000, 1000, 0, 0, 0, 0, 255))
+    monkeypatch.setattr(os, "statvfs", lambda path: disk)
+    for number in range(4):
+        full.clip(f"{number}.mp4", content=f"{number}" * 100)
+        full.tick()
+    cleaning = full.cleaning({"classes": ["Biking"], "keep_free_gigabytes": 1150e-9})
+    going = list(cleaning.plan(full.now))
+    assert cleaning.put_in(going, full.now) == 2
+    assert list(cleaning.plan(full.now)) == []
+    full.move()
+    assert (len(full.trash()), list(cleaning.plan(full.now))) == (2, [])
+
+
+def test_it_goes_on_soon_while_more_is_to_go_and_else_every_hour(
+    full: Full, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.maintenance.cleaning.MOVED", 2)
+    for number in range(3):
+        full.clip(f"{number}.mp4")
+    full.now = LATER
+    cleaning = full.cleaning(AFTER_30_DAYS)
+    for expected in (2, 3, 3):
+        cleaning.tend(full.now)
+        full.move()
+        assert len(full.trash()) == expected
+        full.now += timedelta(minutes=5)
+    full.clip("new.mp4")
+    with full.queue.engine.begin() as connection:
+        connection.execute(update(videos).where(videos.c.id == 4).values(finished_at=START))
+    cleaning.tend(full.now)
+    full.move()
+    assert len(full.trash()) == 3
+    full.now += timedelta(hours=1)
+    cleaning.tend(full.now)
+    full.move()
+    assert len(full.trash()) == 4
+
+
+def test_hard_links_do_not_go_to_make_space(full: Full, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3):
+        full.clip(f"{number}.mp4")
+    with full.queue.engine.begin() as connection:
+        connection.execute(update(videos).where(videos.c.id < 3).values(on_filed="hardlink"))
+    rule = {"classes": ["Biking"], "keep_free_gigabytes": 1150e-9}
+    cleaning = full.cleaning(rule)
+    monkeypatch.setattr(cleaning, "_free", lambda: 1000)
+    assert [one.video.id for one in cleaning.plan(full.now)] == [3]
+
+
 def test_copies_go_as_the_clip_that_they_are_copies_of(full: Full) -> None:
     full.clip("a.mp4", content="same")
     (copy,) = [full.arrive("copy.mp4", "same")]
@@ -317,6 +371,28 @@ def test_a_file_that_a_person_puts_back_into_the_inbox_is_new(full: Full) -> Non
     full.now += 100 * DAY
     assert full.clean(AFTER_30_DAYS, trash_days=1) == []
     assert (full.inbox / "a.mp4").is_file()
+
+
+def test_a_file_that_comes_into_the_trash_again_stays_there_for_as_long_again(full: Full) -> None:
+    full.clip("a.mp4")
+    full.now = LATER
+    full.clean(AFTER_30_DAYS, trash_days=60)
+    (full.root / "trash/Biking/a.mp4").rename(full.inbox / "a.mp4")
+    full.enqueue(full.inbox / "a.mp4")
+    (first,) = Contents(full.engine).firsts([full.row(1)["sha256"]]).values()
+    (again,) = full.claim()
+    found = full.prediction(again.id, full.model_prediction("Biking"))
+    full.predictions.record([found], full.folders, full.now, [first])
+    full.move()
+    full.now += 40 * DAY
+    assert full.clean(AFTER_30_DAYS, trash_days=60) == ["trash/Biking/a.mp4"]
+    assert full.row(1)["path"] == full.row(2)["path"]
+    full.now += 30 * DAY
+    assert full.clean(trash_days=60) == ["trash/Biking/a.mp4"]
+    full.now += 30 * DAY
+    assert full.clean(trash_days=60) == []
+    full.clean(trash_days=60)
+    assert full.row(1)["removed_at"] == full.row(2)["removed_at"] == full.now
 
 
 def test_a_label_by_command_takes_a_file_out_of_the_trash(full: Full) -> None:

@@ -194,3 +194,14 @@ def test_commands_wait_for_no_longer_than_they_take(told: ToldHome) -> None:
     told.tell()
     wait_until(lambda: told.waiting() == 0)
     assert time.monotonic() - began < 15
+
+
+def test_words_that_can_be_no_path_end_no_thread(told: ToldHome, tmp_path: Path) -> None:
+    """A script of a shell is such a word: with its length, no file could be looked for."""
+    script(tmp_path, "sys.exit(3)")
+    told.tell(f"on_failed = \"{tmp_path / 'hook'} '{'long ' * 100}'\"")
+    told.fail("a.txt")
+    wait_until(lambda: told.receiver("on_failed").failure)
+    assert told.receiver("on_failed").failure == "exit status 3"
+    script(tmp_path, "sys.exit(0)")
+    wait_until(lambda: told.waiting() == 0)

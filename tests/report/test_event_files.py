@@ -45,6 +45,13 @@ def test_a_name_is_neither_a_tag_nor_an_arrow_of_subtitles() -> None:
     ]
 
 
+def test_no_class_is_a_formula_of_a_spreadsheet() -> None:
+    file = io.StringIO()
+    write_csv(file, [report((Span(0, 4, "=1+1", 0.5),))])
+    (row,) = csv.DictReader(io.StringIO(file.getvalue()))
+    assert row["class"] == "'=1+1"
+
+
 def test_what_a_person_labelled_has_no_probability() -> None:
     text = webvtt([Event(0, 1, "a", None)], report())
     assert text.startswith(mark_of(report()))

@@ -8,7 +8,6 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from daemon.home.pause import Pause, write_pause
+from daemon.home.settings import Settings
+from daemon.home.stages import OUTCOMES
+from daemon.notify.outbox import follow_settings
 from daemon.report.metrics import HomeMetrics, Worker
 from daemon.service.metrics import serve_metrics
 
@@ -57,10 +59,10 @@ def text_of(home: MadeHome) -> str:
 
 
 def test_the_state_of_a_home_is_told_in_numbers(home: MadeHome) -> None:
+    follow_settings(home.engine, Settings(on_failed="true").receivers, START)
+    before = values(text_of(home))
     home.arrive("before.mp4")
-    home.now = START - timedelta(hours=1)
     home.predict_and_file()
-    home.now = START + timedelta(minutes=5)
     for name in ("a.mp4", "b.mp4"):
         home.arrive(name)
         (video,) = home.predict_and_file()
@@ -70,8 +72,6 @@ def test_the_state_of_a_home_is_told_in_numbers(home: MadeHome) -> None:
     write_pause(home.home.pause, Pause(START, None, "ann"))
     found = values(text_of(home))
     expected = {
-        "vidwatch_clips_total{filed}": 2,  # one was before the daemon started
-        "vidwatch_clips_total{failed}": 1,
         "vidwatch_videos{filed}": 3,
         "vidwatch_videos{queued}": 1,
         "vidwatch_live_accuracy_ratio": 1,
@@ -81,8 +81,14 @@ def test_the_state_of_a_home_is_told_in_numbers(home: MadeHome) -> None:
         "vidwatch_paused": 1,
         "vidwatch_database_readable": 1,
         "vidwatch_trash_files": 0,
+        "vidwatch_receiver_waiting{on_failed}": 1,
+        "vidwatch_receiver_failing{on_failed}": 0,
+        "vidwatch_receiver_given_up{on_failed}": 0,
     }
     assert {name: found[name] for name in expected} == expected
+    grown = {outcome: f"vidwatch_clips_total{{{outcome}}}" for outcome in OUTCOMES}
+    grown_by = {outcome: found[name] - before[name] for outcome, name in grown.items()}
+    assert grown_by == {"classified": 3, "duplicate": 0, "failed": 1}
     assert found["vidwatch_disk_free_bytes{classified}"] > 0
     assert found["vidwatch_stage_seconds_count{record}"] >= 3
 
@@ -120,6 +126,7 @@ def test_they_are_served_on_loopback_alone(home: MadeHome) -> None:
 
 
 def test_the_dashboard_shows_what_there_is(home: MadeHome) -> None:
+    follow_settings(home.engine, Settings(on_failed="true").receivers, START)
     home.arrive("a.mp4")
     (video,) = home.predict_and_file()
     home.give_label(video, "Biking", "page", sampled=True)

@@ -415,3 +415,14 @@ def test_clips_beside_the_class_folders_are_named(home: Home) -> None:
     home.settings.write_text('ignore = ["[a-d].avi", "x.*"]')
     (labelled,) = read_status(home, NOW).loose_files
     assert labelled.startswith("labelled/ has 1 file beside the class folders (e.avi)")
+
+
+def test_videos_with_one_trouble_are_one_line(home: Home) -> None:
+    made = MadeHome(home.root)
+    ids = [made.arrive(f"{number}.mp4") for number in range(30)]
+    made.claim(100)
+    made.queue.postpone(ids[:29], "/mnt/old is empty or not there: mount it", NOW)
+    made.queue.postpone(ids[29:], "something else", NOW)
+    status = read_status(home, NOW)
+    assert [(one.name, one.n_more) for one in status.troubled] == [("29.mp4", 0), ("28.mp4", 28)]
+    assert "28.mp4 and 28 more" in shown(home)
