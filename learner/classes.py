@@ -84,7 +84,9 @@ def class_named(name: str, existing: Collection[str] = ()) -> str:
     return next((other for other in sorted(existing) if normal_name(other) == normal), normal)
 
 
-def why_not_a_class(name: str, existing: Collection[str] = ()) -> str | None:
+def why_not_a_class(
+    name: str, existing: Collection[str] = (), *, is_folder: bool = False
+) -> str | None:
     """Why a class cannot have this name, as `class_named` gives it; None if it can.
 
     Two names that look the same to people would be two classes, each with half of the clips.
@@ -92,6 +94,7 @@ def why_not_a_class(name: str, existing: Collection[str] = ()) -> str | None:
     Args:
         name: The name.
         existing: The classes that there are.
+        is_folder: Whether it is the name of a folder, and not what a person writes.
     """
     if is_system_folder(name):
         return f"{name!r} is a folder that a file server or the system makes, and never a class"
@@ -100,7 +103,10 @@ def why_not_a_class(name: str, existing: Collection[str] = ()) -> str | None:
     if name in existing:
         return None
     if same := same_but_for_case(name, existing):
-        return f"there is a class {same!r}, which differs in case only; give {same!r}"
+        hint = f"give {same!r}"
+        if is_folder:
+            hint = f"rename the folder to {same!r}, or move its clips into that one"
+        return f"there is a class {same!r}, which differs in case only; {hint}"
     return None
 
 

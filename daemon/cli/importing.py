@@ -12,6 +12,7 @@ import typer
 from daemon.cli.shared import database, print_without_file
 from daemon.home.clock import now
 from daemon.home.folder import Home
+from daemon.home.texts import printable
 from learner.errors import VidwatchError
 from learner.texts import counted, listed
 
@@ -74,24 +75,39 @@ def import_labels(
             print(f"and {counted(more, 'error')} more", file=sys.stderr)
         hint = "; give --new-class if a class is meant that is nearly another one"
         raise VidwatchError(f"import: {error}{hint if error.meant else ''}") from error
-    _print(imported, [table.kind for table in tables], dry_run=dry_run)
+    has_changed = not dry_run and (imported.n_videos or imported.n_labels)
+    waits = bool(has_changed) and home.running() is None
+    _print(imported, [table.kind for table in tables], dry_run=dry_run, waits=waits)
 
 
-def _print(imported: "Imported", kinds: list[str], *, dry_run: bool) -> None:
+def _print(imported: "Imported", kinds: list[str], *, dry_run: bool, waits: bool) -> None:
     would = "would be " if dry_run else ""
     labels = f"{counted(imported.n_labels, 'label')} {would}noted"
     queued = f"{counted(imported.n_videos, 'video')} {would}queued"
     known = f"; {imported.n_known} were known" if imported.n_known else ""
-    print(f"{', '.join(dict.fromkeys(kinds))}: {labels}, {queued}{known}")
+    later = f"; {_later(imported)}" if waits else ""
+    print(f"{', '.join(dict.fromkeys(kinds))}: {labels}, {queued}{known}{later}")
     print_without_file(imported.without_file)
     if imported.kept:
-        what = counted(len(imported.kept), "label")
-        print(f"{what} of people stay as they are: {listed(imported.kept, SHOWN)}")
+        print(f"{_kept(len(imported.kept))}: {listed(imported.kept, SHOWN)}")
     if imported.unread:
         what = counted(len(imported.unread), "file")
         print(f"{what} could not be read, and got no label: {listed(imported.unread, SHOWN)}")
     if imported.several:
         what = counted(len(imported.several), "file")
         print(f"{what} with several classes got no label: {listed(imported.several, SHOWN)}")
-    for reason, n in imported.skipped.most_common():
-        print(f"left out: {n} {reason}")
+    for reason, names in sorted(imported.skipped.items(), key=lambda pair: -len(pair[1])):
+        print(printable(f"left out: {len(names)} {reason}: {listed(names, SHOWN)}"))
+
+
+def _later(imported: "Imported") -> str:
+    """What the daemon, which is not running, has to do."""
+    if not imported.n_videos:
+        return "the daemon is not running: it moves the files when it runs"
+    return "the daemon is not running: it classifies the videos when it runs"
+
+
+def _kept(n: int) -> str:
+    if n == 1:
+        return "1 label that a person gave stays as it is"
+    return f"{n} labels that people gave stay as they are"

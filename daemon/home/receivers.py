@@ -6,6 +6,7 @@ Their values may be secrets, so no error and no text of this module contains one
 import os
 import re
 import shlex
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -212,6 +213,20 @@ class Command(Wanted):
     def default_name(self) -> str:
         """The setting."""
         return f"on_{self.events[0]}"
+
+    def why_not_run(self, home: Path) -> str | None:
+        """Why its program cannot be run; None if it can. Its arguments are not shown.
+
+        Args:
+            home: The home, in which it is run.
+        """
+        program = shlex.split(self.line.get_secret_value())[0]
+        where = str(home / program) if "/" in program else program
+        if shutil.which(where) is not None:
+            return None
+        if "/" in program and Path(where).exists():
+            return f"{program} may not be run: is it executable?"
+        return f"{program} is not there"
 
 
 _TABLES: dict[str, type[BaseModel]] = {"webhook": Webhook, "mqtt": Mqtt, "notify": Notify}

@@ -7,11 +7,11 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -26,6 +26,7 @@ from daemon.home.left_alone import IGNORED, LeftAlone, compiled
 from daemon.home.receivers import CommandLine, Mqtt, Notify, Webhook
 from daemon.home.remove_rules import RemoveRule
 from daemon.home.sources import Source, SourceTable, why_not
+from daemon.home.wrong_settings import explained, where
 from learner import files
 from learner.classes import CLASS_NAME_RULE, is_class_name
 from learner.errors import VidwatchError
@@ -211,7 +212,7 @@ def load(path: Path) -> Settings:
     except SettingsError as error:
         raise VidwatchError(f"{error}: it must be JSON") from None
     except ValidationError as error:
-        problems = [_explained(path, problem) for problem in error.errors()]
+        problems = [explained(path, problem, Settings.model_fields) for problem in error.errors()]
         raise VidwatchError("; ".join(problems)) from error
     try:
         _ = settings.receivers
@@ -219,14 +220,14 @@ def load(path: Path) -> Settings:
         raise VidwatchError(f"settings {path}: {error}") from error
     folder = Path(os.path.realpath(path.parent))
     if reason := why_not(folder, settings.source):
-        raise VidwatchError(f"{_where(path, 'source')}: {reason}")
+        raise VidwatchError(f"{where(path, 'source')}: {reason}")
     of_sources = ((f"source.{at}.model", one.model) for at, one in enumerate(settings.source))
     for key, value in (("model", settings.model), ("retrain", settings.retrain), *of_sources):
         if value and "/" in value and below(folder, Path(value).expanduser().absolute()) is None:
             hint = "it must lie in the home; copy it there"
             if key != "retrain":
                 hint = "it must lie in the home; 'vidwatch models promote' copies it there"
-            raise VidwatchError(f"{_where(path, key)} is {value!r}: {hint}")
+            raise VidwatchError(f"{where(path, key)} is {value!r}: {hint}")
     return settings
 
 
@@ -306,34 +307,3 @@ def _read(path: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         hint = "each setting may be given only once, and a text needs quotes"
         raise VidwatchError(f"settings {path}: not valid TOML ({error}); {hint}") from error
-
-
-def _explained(path: Path, problem: Any) -> str:
-    key = ".".join(map(str, problem["loc"]))
-    where = _where(path, key)
-    if problem["type"] == "extra_forbidden":
-        known = ", ".join(receivers.keys_of(problem["loc"]) or _known_keys(problem["loc"]))
-        # A text may be a secret whose key is misspelt.
-        is_shown = isinstance(problem["input"], int | float)
-        value = f" (value {problem['input']!r})" if is_shown else ""
-        return f"{where}{value} is unknown; the settings are: {known}"
-    rule = problem["msg"].removeprefix("Value error, ")
-    rule = rule[:1].lower() + rule[1:]
-    if receivers.may_be_secret(problem["loc"]):
-        return f"{where} is wrong: {rule}"
-    return f"{where} is {problem['input']!r}: {rule}"
-
-
-def _known_keys(place: Sequence[Any]) -> Collection[str]:
-    """The keys beside an unknown one: of all settings, or of a table in them."""
-    if len(place) == 1:
-        return Settings.model_fields
-    of_table = get_args(Settings.model_fields[place[0]].annotation)[0]
-    return cast("type[BaseModel]", of_table).model_fields
-
-
-def _where(path: Path, key: str) -> str:
-    variable = f"VIDWATCH_{key.partition('.')[0]}".upper()
-    if variable in os.environ:
-        return f"environment variable {variable}"
-    return f"setting {key!r} in {path}"

@@ -139,7 +139,7 @@ class ClassFolders:
         if before is not None and not exists(self._folders, before):
             existing.discard(before[1])
         class_name = known_classes.named(name)
-        reason = why_not_a_class(class_name, existing)
+        reason = why_not_a_class(class_name, existing, is_folder=True)
         if reason is None:
             self._classes[name] = class_name
         return reason

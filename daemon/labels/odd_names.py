@@ -54,7 +54,7 @@ def refused_folders(
     known = KnownClasses(connection, used)
     refused = {}
     for name in _folders_with_files(labelled):
-        if reason := why_not_a_class(known.named(name), known.existing):
+        if reason := why_not_a_class(known.named(name), known.existing, is_folder=True):
             refused[name] = reason
     return refused
 

@@ -19,6 +19,7 @@ from daemon.home.clock import local_time, now
 from daemon.home.folder import FOLDERS, Home
 from daemon.home.links import links_in
 from daemon.home.mounts import filesystem_of, is_network
+from daemon.home.receivers import Command
 from daemon.home.settings import Settings
 from daemon.home.space import GIGABYTE
 from daemon.labels.odd_names import odd_names
@@ -60,6 +61,7 @@ def examine(home: Home) -> Iterator[Line]:
         yield Line("settings", "ok", f"{home.settings} is valid")
     except VidwatchError as error:
         yield Line("settings", "problem", str(error))
+    yield from _check_commands(home, loaded)
     yield from _check_folders(home)
     yield from check_sources(home, loaded)
     yield from _check_space(home, loaded)
@@ -87,6 +89,14 @@ def _check_daemon(home: Home) -> Iterator[Line]:
     yield Line("daemon", "ok", text)
     for subject, notice in running.notices.items():
         yield Line("daemon", "warning", f"{subject}: {notice}")
+
+
+def _check_commands(home: Home, loaded: Settings) -> Iterator[Line]:
+    """Whether the programs that are told of events can be run."""
+    for name, receiver in loaded.receivers.items():
+        if isinstance(receiver, Command) and (problem := receiver.why_not_run(home.root)):
+            hint = f"give the whole path of a program, or remove the setting {name}"
+            yield Line("settings", "problem", f"{name}: {problem}; {hint}")
 
 
 def _check_folders(home: Home) -> Iterator[Line]:

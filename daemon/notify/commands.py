@@ -4,7 +4,6 @@ import logging
 import os
 import select
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -40,11 +39,13 @@ class CommandSender:
     bundles = False
 
     def __init__(self, command: Command, home: Path) -> None:
+        self._command = command
         self._words = shlex.split(command.line.get_secret_value())
         self._seconds = command.seconds
         self._home = home
         self._process: subprocess.Popen[bytes] | None = None
         self._is_over = False
+        self._is_missing = False
 
     def send(self, events: Sequence[Content], more: int) -> None:
         """Run the command with an event.
@@ -75,12 +76,10 @@ class CommandSender:
             raise NotDeliveredError(reason, is_refusal=True)
 
     def _require_program(self) -> None:
-        program = self._words[0]
-        where = str(self._home / program) if "/" in program else program
-        if shutil.which(where) is None:
-            is_there = "/" in program and Path(where).exists()
-            problem = "may not be run: is it executable?" if is_there else "is not there"
-            raise NotDeliveredError(self._explained(f"{program} {problem}", b""))
+        problem = self._command.why_not_run(self._home)
+        self._is_missing = problem is not None
+        if problem is not None:
+            raise NotDeliveredError(self._explained(problem, b""))
 
     def _begin(self, given: int, event: Content) -> subprocess.Popen[bytes]:
         environment = {k: v for k, v in os.environ.items() if k not in NOT_PASSED_ON}
@@ -143,8 +142,16 @@ class CommandSender:
         return f"{one_line(problem, self.secrets())}: {text}" if text else problem
 
     def tend(self) -> bool:
-        """Nothing: there is nobody to reach."""
-        return False
+        """Look for the program: that it is missing is shown before the first event comes.
+
+        Gives whether it has come since. Whether it works is only known when it runs.
+
+        Raises:
+            NotDeliveredError: it is not there, or may not be run.
+        """
+        was_missing = self._is_missing
+        self._require_program()
+        return was_missing
 
     def abort(self) -> None:
         """End the command that runs."""

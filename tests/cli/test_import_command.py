@@ -38,16 +38,47 @@ def test_labels_are_imported_once_with_their_files(home: MadeHome, archive: Path
     text = run(home, archive, "--dry-run").stdout
     assert text == "class folders: 2 labels would be noted, 2 videos would be queued\n"
     assert home.rows() == []
-    assert run(home, archive).stdout == "class folders: 2 labels noted, 2 videos queued\n"
+    later = "; the daemon is not running: it classifies the videos when it runs"
+    done = f"class folders: 2 labels noted, 2 videos queued{later}\n"
+    assert run(home, archive).stdout == done
     again = "class folders: 0 labels noted, 0 videos queued; 2 were known\n"
     assert run(home, archive).stdout == again
     table = archive / "table.csv"
-    table.write_text("filepath,label\nFox/a.avi,Fox\nDeer/b.avi,Fox\nDeer/b.avi,Deer\nx.jpg,Fox\n")
+    table.write_text("filepath,label\nFox/a.avi,Fox\nDeer/b.avi,Fox\nDeer/b.avi,Deer\n")
     assert run(home, table).stdout.splitlines() == [
         "zamba: 0 labels noted, 0 videos queued; 1 were known",
         "1 file with several classes got no label: Deer/b.avi (Deer, Fox)",
-        "left out: 1 no videos by their names (.jpg)",
     ]
+
+
+def test_what_is_left_out_or_kept_is_named(home: MadeHome, archive: Path) -> None:
+    run(home, archive)
+    (archive / "two\nlines.avi").touch()
+    for number in range(7):
+        (archive / f"Fox/{number}.txt").touch()
+    assert run(home, archive).stdout.splitlines()[1:] == [
+        "left out: 7 no videos by their names (.txt): "
+        "Fox/0.txt, Fox/1.txt, Fox/2.txt, Fox/3.txt, Fox/4.txt and 2 more",
+        "left out: 1 in no class folder: two\\nlines.avi",
+    ]
+    (video,) = [row.id for row in home.rows() if row.name == "a.avi"]
+    home.give_label(video, "Hare")
+    table = archive / "table.csv"
+    table.write_text("file,label\nFox/a.avi,Deer\n")
+    assert run(home, table).stdout.splitlines() == [
+        "table with file and label: 0 labels noted, 0 videos queued",
+        "1 label that a person gave stays as it is: archive/Fox/a.avi (it is Hare, here Deer)",
+    ]
+    table.write_text("file,label\nDeer/b.avi,Fox\n")
+    later = "; the daemon is not running: it moves the files when it runs"
+    assert run(home, table).stdout == (
+        f"table with file and label: 1 label noted, 0 videos queued{later}\n"
+    )
+    with home.home.lock():
+        table.write_text("file,label\nDeer/b.avi,Deer\n")
+        assert run(home, table).stdout == (
+            "table with file and label: 1 label noted, 0 videos queued\n"
+        )
 
 
 def test_copies_go_into_the_home(home: MadeHome, archive: Path) -> None:

@@ -346,7 +346,7 @@ def test_what_doctor_says_of_folders_and_backups_is_followed(tmp_path: Path) -> 
 
     (names,) = lines("labels")
     folder = re.search(r"the clips in (\S+)/ get no label", names["said"])
-    name = re.search(r"give '(\w+)'", names["said"])
+    name = re.search(r"rename the folder to '(\w+)', or move its clips", names["said"])
     assert folder
     assert name
     (Path(folder[1]) / "x.avi").rename(home.root / "labelled" / name[1] / "x.avi")

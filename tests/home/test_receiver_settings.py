@@ -50,8 +50,11 @@ url = "https://example.org/"
     [
         ('[[webhook]]\nurl = "htp://S3CRET"', ["webhook.0", "http://"]),
         ('[[webhook]]\nurl = "http://u:S3CRET@h:99999/"', ["webhook.0", "http://"]),
-        ('[[webhook]]\nulr = "http://S3CRET"', ["webhook.0.ulr", "unknown", "url, headers"]),
-        ("[[webhook]]\n", ["webhook.0.url", "required"]),
+        ('[[webhook]]\nulr = "http://S3CRET"', ["webhook.0.ulr", "unknown", "did you mean 'url'?"]),
+        ('[[webhook]]\nxyz = "S3CRET"', ["webhook.0.xyz", "unknown", "url, headers"]),
+        ('[[webhook]]\nurl = "http://h/"\nbatch_size = 4', ["webhook.0.batch_size", "above the"]),
+        ("[[webhook]]\n", ["the [[webhook]] number 1 needs 'url'"]),
+        ('[[notify]]\nname = "us"', ["the [[notify]] 'us' needs 'urls'"]),
         ('[[webhook]]\nurl = { fil = "S3CRET" }', ["webhook.0.url", "{ file"]),
         ('[[webhook]]\nurl = "http://h/"\nevents = ["S3CRET"]', ["webhook.0.events.0", "'failed'"]),
         ('[[webhook]]\nurl = "http://h/"\nat_most = "S3CRET"', ["at_most", "'10/hour'"]),

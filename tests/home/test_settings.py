@@ -40,6 +40,11 @@ def test_the_environment_counts_more_than_the_file(
     ("text", "words"),
     [
         ("batch_sise = 4", ["batch_sise", "4", "unknown", "batch_size"]),
+        ("unsure_bellow = 0.4", ["unsure_bellow", "unknown: did you mean 'unsure_below'?"]),
+        ("cam = 4", ["'cam'", "unknown; the settings are: model, device"]),
+        ("[[source]]\nname = 'a'", ["'source' in", "the [[source]] 'a' needs 'folder'"]),
+        ("[[source]]\nfolder = '/srv'", ["the [[source]] number 1 needs 'name'"]),
+        ("[[remove]]\nafter_days = 1", ["the [[remove]] number 1 needs 'classes'"]),
         ("batch_size = 0", ["batch_size", "0", "greater than or equal to 1"]),
         ("device = 'gpu'", ["device", "gpu", "'cuda'"]),
         ("settle_seconds = 'long'", ["settle_seconds", "long", "number"]),

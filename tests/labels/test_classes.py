@@ -256,10 +256,11 @@ def test_a_folder_whose_name_differs_in_case_only_is_left_alone_and_named(
     spaced = home.put("labelled/Dog /c.avi")
     home.class_folders.notice([home.found(spaced)], home.tick())
     assert [row[2] for row in home.given_labels()] == ["Cat", "Dog"]
-    assert "give 'Cat'" in caplog.text
+    assert "rename the folder to 'Cat'" in caplog.text
     with home.engine.begin() as connection:
         refused = refused_folders(connection, home.root / "labelled", labelled_classes(connection))
-    assert set(refused) == {"cat"}
+    hint = "rename the folder to 'Cat', or move its clips into that one"
+    assert refused == {"cat": f"there is a class 'Cat', which differs in case only; {hint}"}
     assert wrong.exists()
 
 

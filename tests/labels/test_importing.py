@@ -120,10 +120,15 @@ def test_all_wrong_lines_are_named_and_nothing_is_applied(shelf: Shelf) -> None:
         "b.avi,",
         ",Fox",
         "https://example.org/c.avi,Fox",
+        "note.txt,Fox",
+        "nothere.jpg,Fox",
+        "empty.avi,Fox",
     ]
+    shelf.text("note.txt", "text")
+    shelf.text("empty.avi", "")
     table = shelf.text("labels.csv", "\n".join(lines))
     wrong = shelf.wrong(table)
-    assert [line.partition(":")[0] for line in wrong] == [f"line {n}" for n in range(3, 11)]
+    assert [line.partition(":")[0] for line in wrong] == [f"line {n}" for n in range(3, 14)]
     assert "no file 'missing.avi', and no video of that name" in wrong[0]
     assert "a class must be a folder's name" in wrong[1]
     assert "more columns" in wrong[2]
@@ -132,6 +137,9 @@ def test_all_wrong_lines_are_named_and_nothing_is_applied(shelf: Shelf) -> None:
     assert "has no class" in wrong[5]
     assert "names no file" in wrong[6]
     assert "is an address" in wrong[7]
+    assert "'note.txt' is no video, by its name" in wrong[8]
+    assert "'nothere.jpg' is no video, by its name" in wrong[9]
+    assert "'empty.avi' is empty" in wrong[10]
 
 
 def test_a_name_that_is_nearly_a_class_is_a_class_if_that_is_said(shelf: Shelf) -> None:
@@ -264,6 +272,7 @@ def test_a_tree_of_class_folders(shelf: Shelf) -> None:
     shelf.film("Skiing/y.avi", shade=80)
     shelf.film("loose.avi", shade=120)
     shelf.text("Biking/notes.txt", "text")
+    shelf.text("Skiing/cut.avi", "")
     shelf.text("@eaDir/z.avi", "of a file server")
     done = shelf.bring(shelf.archive)
     assert shelf.given() == {
@@ -276,7 +285,11 @@ def test_a_tree_of_class_folders(shelf: Shelf) -> None:
         "x.avi": "archive/rec7",
         "y.avi": None,
     }
-    assert dict(done.skipped) == {"in no class folder": 1, "no videos by their names (.txt)": 1}
+    assert dict(done.skipped) == {
+        "in no class folder": ["loose.avi"],
+        "no videos by their names (.txt)": ["Biking/notes.txt"],
+        "empty": ["Skiing/cut.avi"],
+    }
     (shelf.archive / "_wrong").mkdir()
     shelf.film("_wrong/a.avi")
     assert shelf.wrong(shelf.archive)[0].startswith("_wrong/a.avi: ")
@@ -294,11 +307,14 @@ def test_split_files_of_ucf101(shelf: Shelf) -> None:
     assert (done.n_videos, done.n_labels) == (3, 3)
     assert shelf.given() == {"v_a.avi": "Biking", "v_b.avi": "Skiing", "v_c.avi": "Skiing"}
     assert {row.group for row in shelf.rows()} == {None}
-    shelf.text("lists/trainlist03.txt", "Biking/v_a.avi 2\nno path\nBiking/v_x.avi\n")
+    shelf.text(
+        "lists/trainlist03.txt", "Biking/v_a.avi 2\nno path\nBiking/v_x.avi\nBiking/v_a.avi 9\n"
+    )
     wrong = shelf.wrong(shelf.archive / "lists/trainlist03.txt", files=files)
     assert "its folder is 'Biking', but class 2 is 'Skiing'" in wrong[0]
     assert "line 2" in wrong[1]
     assert "no file 'Biking/v_x.avi'" in wrong[2]
+    assert wrong[3:] == ["line 4: no class 9 in classInd.txt"]
     with pytest.raises(VidwatchError, match="it names classes alone"):
         shelf.bring(shelf.archive / "lists/classInd.txt")
 
@@ -332,7 +348,10 @@ def test_a_table_of_timelapse_asks_for_its_column(shelf: Shelf) -> None:
         shelf.bring(table, column="Art")
     done = shelf.bring(table, column="Species")
     assert shelf.given() == {"a.avi": "Fox"}
-    assert dict(done.skipped) == {"without a class": 1, "no videos by their names (.jpg)": 1}
+    assert dict(done.skipped) == {
+        "without a class": ["st1/b.avi"],
+        "no videos by their names (.jpg)": ["st1/p.jpg"],
+    }
 
 
 MEDIA = """mediaID,deploymentID,timestamp,filePath,filePublic,fileMediatype
@@ -375,9 +394,9 @@ def test_the_tables_of_camtrap_dp(shelf: Shelf, name: str) -> None:
     done = shelf.bring(path)
     assert shelf.given() == {"a.avi": "Vulpes vulpes", "b.avi": "_empty", "c.avi": "human"}
     assert dict(done.skipped) == {
-        "media of the type image/jpeg": 1,
-        "observations of events with several media, or none": 1,
-        "observations of the type 'unclassified' without a class": 1,
+        "media of the type image/jpeg": ["clips/p.jpg"],
+        "observations of events with several media, or none": ["observations.csv, line 5"],
+        "observations of the type 'unclassified' without a class": ["observations.csv, line 7"],
     }
 
 
@@ -389,7 +408,7 @@ def test_a_package_of_our_own_is_read_and_what_machines_said_is_no_label(shelf: 
     shelf.text("pack/observations.csv", rows)
     done = shelf.bring(shelf.archive / "pack")
     assert shelf.given() == {"two words.avi": "Biking"}
-    assert dict(done.skipped) == {"observations by machines": 1}
+    assert dict(done.skipped) == {"observations by machines": ["observations.csv, line 3"]}
 
 
 def test_wrong_lines_of_camtrap_dp(shelf: Shelf) -> None:

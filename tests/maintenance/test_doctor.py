@@ -51,6 +51,15 @@ def test_a_setting_that_names_no_recipe_is_not_valid(home: Home) -> None:
     assert [state for state, _ in lines_about(home, "settings")] == ["ok"]
 
 
+def test_a_command_that_cannot_be_run_is_named_without_its_arguments(home: Home) -> None:
+    home.settings.write_text('on_classified = "/no/such/program S3CRET"\non_failed = "true"\n')
+    (state, text) = lines_about(home, "settings")[-1]
+    assert state == "problem"
+    assert text.startswith("on_classified: /no/such/program is not there; ")
+    assert "S3CRET" not in text
+    assert "on_failed" not in text
+
+
 @pytest.mark.slow
 def test_the_command_has_exit_status_1_if_there_is_a_problem(home: Home) -> None:
     def command(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -12,6 +12,8 @@ import pytest
 from told import ToldHome, wait_until
 from told import told as told
 
+from daemon.notify import delivery
+
 
 def script(folder: Path, text: str, name: str = "hook") -> Path:
     path = folder / name
@@ -114,6 +116,21 @@ def test_one_that_is_missing_or_may_not_be_run_is_named(told: ToldHome, tmp_path
     assert "/no/such/program is not there" in told.notices["receiver on_classified"]
     assert "abcdefgh" not in str(told.notices)
     assert "may not be run: is it executable?" in told.notices["receiver on_failed"]
+
+
+def test_one_that_is_missing_is_named_at_the_start_until_it_is_there(
+    told: ToldHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "TENDING", 0.1)
+    hook = tmp_path / "hook"
+    told.tell(f'on_classified = "{hook}"')
+    wait_until(lambda: told.notices)
+    assert f"{hook} is not there" in told.notices["receiver on_classified"]
+    assert told.waiting() == 0
+    assert f"{hook} is not there" in told.receiver("on_classified").failure
+    script(tmp_path, "pass")
+    wait_until(lambda: not told.notices)
+    assert told.receiver("on_classified").failure is None
 
 
 def test_what_a_command_starts_ends_with_it_and_holds_nothing_up(

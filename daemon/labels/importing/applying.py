@@ -1,6 +1,5 @@
 """Adds the labels of tables, and queues their files: all in one transaction, or nothing."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,8 +36,8 @@ class Imported:
     """Files that could not be read as videos before."""
     several: list[str] = field(default_factory=list)
     """Files with several classes, which get no label."""
-    skipped: Counter[str] = field(default_factory=Counter)
-    """How many lines give no label, by the reason."""
+    skipped: dict[str, list[str]] = field(default_factory=dict)
+    """The lines or files that give no label, by the reason."""
 
 
 class Applying:

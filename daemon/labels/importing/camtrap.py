@@ -107,7 +107,7 @@ def _resources(path: Path, text: str) -> dict[str, str]:
 
 
 def _read(path: Path, folder: Path, texts: Mapping[str, str]) -> Table:
-    table = Table(path, "Camtrap DP", folder, may_have_several=True)
+    table = Table(path, "Camtrap DP", folder, may_have_several=True, may_name_others=True)
     media = _read_media(table, texts[MEDIA])
     in_time = _in_time(media.values())
     for number, row in _rows(table, OBSERVATIONS, texts[OBSERVATIONS], _OBSERVATION_COLUMNS):
@@ -116,17 +116,17 @@ def _read(path: Path, folder: Path, texts: Mapping[str, str]) -> Table:
         class_name = _class_of(row)
         medium = media.get(name) if name else _only_one(row, in_time)
         if row.get("classificationMethod") == "machine":
-            table.skipped["observations by machines"] += 1
+            table.skipped["observations by machines"].append(where)
         elif class_name is None:
             kind = row["observationType"] or "unclassified"
-            table.skipped[f"observations of the type {kind!r} without a class"] += 1
+            table.skipped[f"observations of the type {kind!r} without a class"].append(where)
         elif medium is not None:
             if medium.is_video:
                 table.entries.append(Entry(medium.file, class_name, where))
         elif name:
             table.errors.append(f"{where}: no media {name!r} in {MEDIA}")
         else:
-            table.skipped["observations of events with several media, or none"] += 1
+            table.skipped["observations of events with several media, or none"].append(where)
     return table
 
 
@@ -143,7 +143,7 @@ def _read_media(table: Table, text: str) -> dict[str, _Medium]:
         )
         media[row["mediaID"]] = medium
         if not medium.is_video:
-            table.skipped[f"media of the type {kind}"] += 1
+            table.skipped[f"media of the type {kind}"].append(medium.file)
     return media
 
 

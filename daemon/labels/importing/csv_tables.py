@@ -16,7 +16,7 @@ from learner.classes import EMPTY
 from learner.errors import VidwatchError
 from learner.texts import listed
 
-PATHS = {"file": "file,label", "filepath": "zamba", "clip_path": "UCF101"}
+PATHS = {"file": "table with file and label", "filepath": "zamba", "clip_path": "UCF101"}
 """The columns of files, in small letters, and the format that each belongs to."""
 LABEL = "label"
 TIMELAPSE = {"file", "relativepath"}
@@ -82,7 +82,7 @@ def read_csv(path: Path, text: str, column: str | None) -> Table | None:
     if by_name.keys() >= TIMELAPSE:
         own = [name for name in lines.columns if name.casefold() not in OF_TIMELAPSE]
         label = _class_column(path, column, own, own[0] if len(own) == 1 else None)
-        table = Table(path, "Timelapse", path.parent, may_have_several=True)
+        table = Table(path, "Timelapse", path.parent, may_have_several=True, may_name_others=True)
         files = (by_name["relativepath"], by_name["file"])
         _fill(table, lines, files, label, blank_is_none=True)
         return table
@@ -135,7 +135,7 @@ def _fill(
                 class_name = EMPTY
             table.entries.append(Entry(name, class_name, f"line {number}"))
         elif blank_is_none:
-            table.skipped[NO_CLASS] += 1
+            table.skipped[NO_CLASS].append(name)
         else:
             errors.append((number, f"{printable(name)!r} has no class"))
     errors = sorted([*errors, *lines.errors])

@@ -1,7 +1,7 @@
 """What is read of a table, list or folder of labels, before anything is looked up."""
 
 import re
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -36,10 +36,14 @@ class Table:
     entries: list[Entry] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     """What is wrong, each with its line."""
-    skipped: Counter[str] = field(default_factory=Counter)
-    """How many lines give no label, by the reason."""
+    skipped: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    """The lines or files that give no label, by the reason."""
     may_have_several: bool = False
     """Whether a file may have several classes in this format."""
+    may_name_others: bool = False
+    """Whether this format also names files that are no videos: they are left out."""
+    is_folder: bool = False
+    """Whether this is no table: nobody has chosen its files one by one."""
 
 
 def read_bytes(path: Path) -> bytes:

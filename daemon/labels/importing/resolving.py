@@ -3,7 +3,7 @@
 import os
 import re
 import unicodedata
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -24,6 +24,7 @@ from learner.groups import group_of
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _LOCAL = "file://"
 NO_VIDEO = "no videos by their names"
+IS_EMPTY = "empty"
 
 Key = tuple[int | None, int] | str
 """What tells a file: its device and inode; its name in the table if it is not there."""
@@ -66,7 +67,8 @@ class Resolving:
         """
         self.errors: list[str] = []
         """What is wrong, each with its line."""
-        self.skipped = Counter[str]()
+        self.skipped = defaultdict[str, list[str]](list)
+        """The lines or files that give no label, by the reason."""
         self._folders = folders
         self._pattern = pattern
         self._classes = classes
@@ -82,7 +84,8 @@ class Resolving:
         for table in tables:
             before = f"{printable(table.path.name)}, " if len(tables) > 1 else ""
             self.errors += [before + error for error in table.errors]
-            self.skipped.update(table.skipped)
+            for reason, names in table.skipped.items():
+                self.skipped[reason] += names
             real = Path(os.path.realpath(table.folder))
             for entry in table.entries:
                 where = before + entry.where
@@ -104,11 +107,18 @@ class Resolving:
             raise VidwatchError(what)
         ending = os.path.splitext(entry.file)[1].lower()
         if not _may_be_video(ending):
-            self.skipped[f"{NO_VIDEO} ({printable(ending)})"] += 1
+            if not table.may_name_others:
+                raise VidwatchError(f"{printable(entry.file)!r} is no video, by its name")
+            self.skipped[f"{NO_VIDEO} ({printable(ending)})"].append(entry.file)
             return
         path = _path_of(os.fsencode(folder), entry.file)
         class_name = self._class(entry.class_name)
         file = None if path is None else self._placed(path, os.fsencode(folder), entry, class_name)
+        if file is not None and not file.identity.size:
+            if not table.is_folder:
+                raise VidwatchError(f"{printable(entry.file)!r} is empty")
+            self.skipped[IS_EMPTY].append(entry.file)
+            return
         key = entry.file if file is None else file.identity[:2]
         before = self._found.setdefault(key, Labelled(entry.where, entry.file, class_name, file))
         if before.class_name == class_name:

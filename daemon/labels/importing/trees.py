@@ -20,7 +20,7 @@ def read_tree(path: Path, ignore: Sequence[str]) -> Table | None:
         path: The folder.
         ignore: What is left alone in it, as the setting `ignore` has it.
     """
-    table = Table(path, "class folders", path)
+    table = Table(path, "class folders", path, may_name_others=True, is_folder=True)
 
     def note(error: OSError) -> None:
         where = shown_path(os.fsencode(error.filename or b""))
@@ -32,7 +32,7 @@ def read_tree(path: Path, ignore: Sequence[str]) -> Table | None:
             inner = os.fsdecode(file.path[len(top.rstrip(b"/")) + 1 :])
             class_name, slash, _ = inner.partition("/")
             if not slash:
-                table.skipped[IN_NO_FOLDER] += 1
+                table.skipped[IN_NO_FOLDER].append(inner)
             elif not is_no_class(class_name):
                 table.entries.append(Entry(inner, class_name, shown_path(os.fsencode(inner))))
     return table if table.entries or table.errors else None

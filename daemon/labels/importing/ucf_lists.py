@@ -13,8 +13,8 @@ from daemon.labels.importing.entries import Entry, Table, as_text, read_bytes
 
 LIST_NAME = re.compile(r"(train|test)list\d*\.txt", re.ASCII)
 CLASSES = "classInd.txt"
-_LINE = re.compile(r"(?P<file>\S.*?\.\w+)(?:\s+(?P<number>\d+))?", re.ASCII)
-_CLASS = re.compile(r"(\d+)\s+(\S.*)", re.ASCII)
+_LINE = re.compile(r"(?P<file>\S.*?\.\w+)(?:\s+(?P<number>\d{1,9}))?", re.ASCII)
+_CLASS = re.compile(r"(\d{1,9})\s+(\S.*)", re.ASCII)
 
 
 def is_list(text: str) -> bool:
@@ -30,7 +30,8 @@ def is_class_list(text: str) -> bool:
 def read_list(path: Path, text: str) -> Table:
     """The labels of a split file. A `classInd.txt` beside it is compared with its numbers."""
     beside = path.with_name(CLASSES)
-    names = _class_names(as_text(read_bytes(beside), beside)) if beside.is_file() else {}
+    has_names = beside.is_file()
+    names = _class_names(as_text(read_bytes(beside), beside)) if has_names else {}
     table = Table(path, "UCF101 list", path.parent)
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
@@ -41,8 +42,10 @@ def read_list(path: Path, text: str) -> Table:
             continue
         file = found["file"]
         folder = PurePosixPath(file.replace("\\", "/")).parent.name
-        by_number = names.get(found["number"] or "")
-        if folder and by_number and folder != by_number:
+        by_number = names.get(int(found["number"] or 0))
+        if has_names and found["number"] and not by_number:
+            table.errors.append(f"line {number}: no class {found['number']} in {CLASSES}")
+        elif folder and by_number and folder != by_number:
             differs = f"its folder is {folder!r}, but class {found['number']} is {by_number!r}"
             table.errors.append(f"line {number}: {differs} in {CLASSES}")
         elif class_name := folder or by_number:
@@ -53,10 +56,10 @@ def read_list(path: Path, text: str) -> Table:
     return table
 
 
-def _class_names(text: str) -> Mapping[str, str]:
+def _class_names(text: str) -> Mapping[int, str]:
     """The names of the classes, by their numbers."""
     lines = (_CLASS.fullmatch(line.strip()) for line in text.splitlines())
-    return {found[1]: found[2] for found in lines if found}
+    return {int(found[1]): found[2] for found in lines if found}
 
 
 def _first_line(text: str) -> str:
