@@ -43,7 +43,8 @@ def test_a_home_of_0_1_keeps_its_rows_and_takes_what_comes(old: Daemon) -> None:
 def test_a_home_of_0_1_is_checked_labelled_and_rolled_back(old: Daemon) -> None:
     assert old.command("run", "--once").returncode == 0
     checked = old.command("check", "--json")
-    assert json.loads(checked.stdout) == {"findings": [], "files_taken_away": []}
+    nothing = {"findings": [], "files_taken_away": [], "files_replaced": []}
+    assert json.loads(checked.stdout) == nothing
     assert old.status()["model"] == "other"
     assert old.command("models", "rollback").returncode == 0
     assert old.status()["model"] == "tiny"

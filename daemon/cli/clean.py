@@ -14,7 +14,7 @@ from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.texts import printable
 from learner.errors import PassingError, VidwatchError
-from learner.texts import counted
+from learner.texts import counted, listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from daemon.database.trash import Trashed
     from daemon.home.settings import Settings
     from daemon.maintenance.cleaning import Going
+
+SHOWN = 5  # files that a line names
 
 app = typer.Typer()
 
@@ -41,6 +43,7 @@ def clean(
     The daemon does the same every hour. Labelled videos never go.
     """
     from daemon.cli import progress
+    from daemon.database.trash import KEPT
     from daemon.home import settings
     from daemon.maintenance.cleaning import Cleaning
 
@@ -57,10 +60,18 @@ def clean(
         with progress.working("looking for files that may go"):
             going = list(cleaning.plan(at))
             deleted = cleaning.to_delete(at)
+            kept = cleaning.kept()
+        wrong = cleaning.unknown_classes()
         if as_json:
-            print(json.dumps(_to_json(going, deleted, is_done=not dry_run)))
+            content = _to_json(going, deleted, is_done=not dry_run)
+            print(json.dumps({**content, "kept": kept, "problem": wrong}))
         else:
-            _print_plan(going, deleted, loaded)
+            _print_plan(going, deleted, loaded, is_dry=dry_run)
+            if kept:
+                reasons = ", ".join(f"{n} {KEPT[why]}" for why, n in kept.most_common())
+                print(f"stay in any case: {reasons}")
+            if wrong:
+                print(wrong)
         if not dry_run:
             _clean(home, engine, loaded, cleaning.put_in(going, at), is_quiet=as_json)
             cleaning.delete(at)
@@ -91,11 +102,14 @@ def _clean(home: Home, engine: "Engine", loaded: "Settings", n: int, *, is_quiet
             print("the daemon moves them now")
 
 
-def _print_plan(going: "Sequence[Going]", deleted: "Sequence[Trashed]", loaded: "Settings") -> None:
+def _print_plan(
+    going: "Sequence[Going]", deleted: "Sequence[Trashed]", loaded: "Settings", *, is_dry: bool
+) -> None:
     from rich.filesize import decimal
 
     from daemon.report.fitting import Column, FittingTable
 
+    would = "would be " if is_dry else ""
     if not loaded.remove:
         print("no file goes: vidwatch.toml has no table [[remove]]")
     elif not going:
@@ -117,10 +131,15 @@ def _print_plan(going: "Sequence[Going]", deleted: "Sequence[Trashed]", loaded: 
             first = f"{files[0].video.filed_at.astimezone():%Y-%m-%d}"
             table.add_row(name, str(len(files)), size, first, why)
         console().print(table)
+        for (name, _), files in groups.items():
+            names = listed([printable(one.video.name) for one in files], SHOWN)
+            print(f"{name}: {names}")
+        if not loaded.trash_days:
+            print(f"{would}deleted from the trash at once, for good: trash_days is 0")
     if deleted:
         size = decimal(sum(video.identity.size for video in deleted))
         why = f"in the trash for more than {loaded.trash_days:g} days"
-        print(f"deleted for good, {why}: {counted(len(deleted), 'file')}, {size}")
+        print(f"{would}deleted for good, {why}: {counted(len(deleted), 'file')}, {size}")
 
 
 def _to_json(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daemon.cli.shared import database
+from daemon.cli.shared import database, print_without_file
 from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.texts import printable
@@ -87,6 +87,7 @@ def _print(imported: "Imported", kinds: list[str], *, dry_run: bool, waits: bool
     known = f"; {imported.n_known} were known" if imported.n_known else ""
     later = f"; {_later(imported)}" if waits else ""
     print(f"{', '.join(dict.fromkeys(kinds))}: {labels}, {queued}{known}{later}")
+    print_without_file(imported.without_file)
     if imported.kept:
         print(f"{_kept(len(imported.kept))}: {listed(imported.kept, SHOWN)}")
     if imported.unread:

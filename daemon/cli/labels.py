@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli.shared import Json, console, database
+from daemon.cli.shared import Json, console, database, print_without_file
 from daemon.home.clock import now
 from daemon.home.folder import Home
 from learner.errors import VidwatchError
@@ -65,16 +65,25 @@ def label(
             print(_label_part(home, words, (start, end), undo=undo, new_class=new_class))
             return
         if csv:
-            count = _import(home, csv, new_class=new_class)
+            ids = _import(home, csv, new_class=new_class)
         elif accept or undo:
-            count = _accept_or_undo(home, words, undo=undo)
+            ids = _accept_or_undo(home, words, undo=undo)
         else:
-            count = _label(home, words[:-1], words[-1], new_class=new_class)
+            ids = _label(home, words[:-1], words[-1], new_class=new_class)
     except DidYouMeanError as error:
         raise VidwatchError(f"{error} Give --new-class for a class of its own") from error
     done = "taken back" if undo else "noted"
     later = "" if home.running() else "; the daemon is not running: it moves the files when it runs"
-    print(f"{counted(count, 'label')} {done}{later}")
+    print(f"{counted(len(ids), 'label')} {done}{later}")
+    _print_without_file(home, ids)
+
+
+def _print_without_file(home: Home, ids: Sequence[int]) -> None:
+    from daemon.labels.queries import without_file
+
+    with database(home) as engine, engine.begin() as connection:
+        names = without_file(connection, ids)
+    print_without_file(names)
 
 
 def _require_arguments(words: Sequence[str], *, accept: bool, undo: bool, csv: Path | None) -> None:
@@ -130,8 +139,8 @@ def _label_part(
         return f"video {video}, {done.part}: labelled {printable(done.class_name)}"
 
 
-def _label(home: Home, words: Sequence[str], class_name: str, *, new_class: bool) -> int:
-    """Label these videos; gives how many there are."""
+def _label(home: Home, words: Sequence[str], class_name: str, *, new_class: bool) -> list[int]:
+    """Label these videos; gives their ids."""
     from daemon.home import settings
     from daemon.labels.labels import Label, Labels, current_user
     from daemon.labels.lookup import find_videos, require_class
@@ -142,11 +151,11 @@ def _label(home: Home, words: Sequence[str], class_name: str, *, new_class: bool
         new = [Label(video_id, "labelled", class_name) for video_id in ids]
         all_labels = Labels(engine, settings.load_folders(home.settings))
         all_labels.add(new, "command", current_user(), now(), new_class=new_class)
-    return len(new)
+    return ids
 
 
-def _accept_or_undo(home: Home, words: Sequence[str], *, undo: bool) -> int:
-    """Accept these videos' predictions, or take their newest labels back; gives how many."""
+def _accept_or_undo(home: Home, words: Sequence[str], *, undo: bool) -> list[int]:
+    """Accept these videos' predictions, or take their newest labels back; gives their ids."""
     from daemon.home import settings
     from daemon.labels.labels import Labels, current_user
     from daemon.labels.lookup import find_videos
@@ -158,11 +167,11 @@ def _accept_or_undo(home: Home, words: Sequence[str], *, undo: bool) -> int:
             all_labels.undo(ids, "command", current_user(), now())
         else:
             all_labels.accept(ids, "accepted", current_user(), now())
-    return len(ids)
+    return ids
 
 
-def _import(home: Home, csv: Path, *, new_class: bool) -> int:
-    """Add the labels of a table; gives how many it has."""
+def _import(home: Home, csv: Path, *, new_class: bool) -> list[int]:
+    """Add the labels of a table; gives the ids of its videos."""
     from daemon.home import settings
     from daemon.labels.labels import Labels, current_user
     from daemon.labels.lookup import import_csv
@@ -171,7 +180,7 @@ def _import(home: Home, csv: Path, *, new_class: bool) -> int:
         new = import_csv(csv, engine, new_class=new_class)
         all_labels = Labels(engine, settings.load_folders(home.settings))
         all_labels.add(new, "csv", current_user(), now(), new_class=new_class)
-    return len(new)
+    return [label.video_id for label in new]
 
 
 @app.command()

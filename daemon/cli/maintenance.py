@@ -18,6 +18,7 @@ from learner.errors import VidwatchError
 from learner.texts import counted, listed
 
 if TYPE_CHECKING:
+    from daemon.maintenance.check import Check
     from daemon.maintenance.finding import Finding
     from daemon.maintenance.restore import Restored
 
@@ -118,9 +119,10 @@ def check(
             else:
                 print(_line(finding, repaired=repaired))
     if as_json:
-        print(json.dumps({"findings": listed, "files_taken_away": home_check.gone}))
+        files = {"files_taken_away": home_check.gone, "files_replaced": home_check.replaced}
+        print(json.dumps({"findings": listed, **files}))
     else:
-        _print_result(home_check.gone, wrong)
+        _print_result(home_check, wrong)
     if wrong:
         raise typer.Exit(1)
 
@@ -151,12 +153,16 @@ def _line(finding: "Finding", *, repaired: bool) -> str:
     return printable(text)
 
 
-def _print_result(gone: list[str], wrong: int) -> None:
-    if gone:
-        hint = " (--json names all)" if len(gone) > NAMED else ""
-        reason = "since people took them away or removed them"
-        text = f"the files of these filed videos are not here any more, {reason}"
-        print(printable(f"{text}: {listed(gone, NAMED)}{hint}"))
+def _print_result(done: "Check", wrong: int) -> None:
+    files = "the files of these filed videos"
+    reason = "since people took them away or removed them"
+    for text, names in (
+        (f"{files} are not here any more, {reason}", done.gone),
+        (f"{files} were replaced: other videos' files have their paths", done.replaced),
+    ):
+        if names:
+            hint = " (--json names all)" if len(names) > NAMED else ""
+            print(printable(f"{text}: {listed(names, NAMED)}{hint}"))
     if wrong == 0:
         print("all is well")
     elif wrong == 1:

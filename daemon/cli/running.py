@@ -136,6 +136,10 @@ def _time_or_ago(text: str) -> datetime:
     from daemon.home.times import duration, moment_named
 
     at = now()
-    if text.strip()[-1:].isalpha() and not {"-", ":"} & set(text):
-        return at - min(duration(text), at - datetime.min.replace(tzinfo=UTC))
-    return moment_named(text, at)
+    try:
+        if text.strip()[-1:].isalpha() and not {"-", ":"} & set(text):
+            return at - min(duration(text), at - datetime.min.replace(tzinfo=UTC))
+        return moment_named(text, at)
+    except VidwatchError:
+        forms = "20:00, 2026-12-24, '2026-12-24 08:00', or how long ago: 30m, 2h, 1h30m, 3d"
+        raise VidwatchError(f"--since: {text!r} is no time; examples: {forms}") from None

@@ -5,7 +5,7 @@ Slow imports stand in the functions that need them.
 
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +14,7 @@ import typer
 
 from daemon.home.folder import Home
 from daemon.home.texts import printable
+from learner.texts import listed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from learner.classifier import Classifier
     from learner.evaluate import Score
 
+NAMED = 5  # videos that a line names
 WIDE = 100_000  # cells: wider than every line
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -74,6 +76,13 @@ def database(home: Home) -> "Iterator[Engine]":
         if not is_running:
             follow_home(engine, home.root)
         yield engine
+
+
+def print_without_file(names: Sequence[str]) -> None:
+    """Say which labelled videos have no file any more."""
+    if names:
+        which = printable(listed(names, NAMED))
+        print(f"deleted from the trash before, so no file is moved; the labels count: {which}")
 
 
 def load_model(home: Home, name: str | None, device: str | None = None) -> "Classifier":

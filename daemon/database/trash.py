@@ -12,6 +12,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    FromClause,
     LargeBinary,
     Select,
     and_,
@@ -31,6 +32,12 @@ from daemon.home.identity import Identity
 from daemon.home.remove_rules import UNSURE
 
 READ_AT_ONCE = 1000
+KEPT = {
+    "random_share": "of the random share",
+    "labelled": "that a person has labelled",
+    "another_class": "in which another class was seen",
+}
+"""Why files stay, whatever the rules say: in words that follow a number."""
 _IDENTITY = [videos.c[name] for name in Identity._fields]
 
 
@@ -97,6 +104,21 @@ class Trash:
                     is_link=row.on_filed == "hardlink",
                 )
 
+    def kept(self, classes: Sequence[str]) -> dict[int, str]:
+        """Why files that lie in the folders of these classes stay, by video: keys of `KEPT`.
+
+        Whether they are there, and old enough to go, is not looked at.
+        """
+        first = videos.alias()
+        why = case(
+            (or_(videos.c.sampled, first.c.sampled), "random_share"),
+            (_is_labelled(), "labelled"),
+            (_shows_others(classes), "another_class"),
+        )
+        query = self._in_folders(classes, first).with_only_columns(videos.c.id, why.label("why"))
+        with self._engine.begin() as connection:
+            return {row.id: row.why for row in connection.execute(query) if row.why}
+
     def put_in(self, going: Sequence[Removable], classes: Sequence[str], now: datetime) -> int:
         """Have these files moved into the trash, if they still may go; gives how many will be."""
         n = 0
@@ -154,6 +176,24 @@ class Trash:
 
     def _removable(self, classes: Sequence[str]) -> Select[Any]:
         first = videos.alias()
+        return (
+            self._in_folders(classes, first)
+            .where(
+                not_(videos.c.sampled),
+                not_(first.c.sampled),
+                not_(_is_labelled()),
+                not_(_shows_others(classes)),
+            )
+            .order_by(func.coalesce(videos.c.finished_at, ""), videos.c.id)
+        )
+
+    def _in_folders(self, classes: Sequence[str], first: FromClause) -> Select[Any]:
+        """The videos of these classes whose files lie in their folders or among the copies.
+
+        Args:
+            classes: The classes.
+            first: An alias of the videos, for the first one with the same content.
+        """
         content = content_of_video()
         main = _main_class()
         folders = [
@@ -188,12 +228,7 @@ class Trash:
                 videos.c.state.concat("") == "filed",
                 *(videos.c[name].is_(None) for name in ("destination", "moving_to", "dropped_at")),
                 videos.c.on_filed.is_distinct_from("leave"),
-                not_(videos.c.sampled),
-                not_(first.c.sampled),
-                not_(_is_labelled()),
-                not_(_shows_others(classes)),
             )
-            .order_by(func.coalesce(videos.c.finished_at, ""), videos.c.id)
         )
 
 

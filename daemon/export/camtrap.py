@@ -1,8 +1,8 @@
 """Exports a Camtrap DP package: camera traps' deployments, media and observations.
 
 A source is a deployment. The observation of a video is its label, else its prediction; of a long
-video, each of its events is one. Left out are duplicates, failed files, and videos without a time
-of recording: a wrong time is worse than none.
+video, each of its events is one. Left out are duplicates, failed files, files that are known not to
+be there any more, and videos without a time of recording: a wrong time is worse than none.
 """
 
 import csv
@@ -24,9 +24,9 @@ from daemon.export.camtrap_columns import MEDIA, TABLES, URL
 from daemon.export.camtrap_metadata import Metadata, Places, as_json
 from daemon.export.filters import Filters
 from daemon.export.parts import timeline_of
-from daemon.export.query import videos_query
-from daemon.export.rows import Found, find_videos, iso, uri
-from daemon.home.texts import printable
+from daemon.export.query import NOT_THERE, videos_query, what_became_of_file
+from daemon.export.rows import Found, find_videos, iso
+from daemon.home.texts import printable, uri
 from daemon.report.events import UNSURE, Event
 from learner.errors import VidwatchError
 
@@ -118,6 +118,7 @@ def _sources(connection: Connection, filters: Filters) -> set[str | None]:
         videos.c.duplicate_of.is_(None),
         videos.c.recorded_at.is_not(None),
         videos.c.state != "failed",
+        what_became_of_file().not_in(NOT_THERE),
     )
     return set(connection.scalars(select(of_media.subquery().c.source).distinct()))
 
@@ -127,6 +128,8 @@ def _why_not(found: Found) -> str | None:
         return "the same as another one"
     if found.state == "failed":
         return "failed"
+    if found.file in NOT_THERE:
+        return f"whose file is {found.file}"
     return None if found.recorded_at else "without a time of recording"
 
 

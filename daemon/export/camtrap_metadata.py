@@ -153,7 +153,10 @@ class Places:
         if missing:
             where = str(path) if path else "a TOML file, given by --metadata FILE,"
             shown = listed([repr(one) for one in missing], NAMED)
-            first = f'[deployment."{missing[0]}"] with latitude = and longitude ='
+            top = missing[0].partition("/")[0]
+            first = f'[deployment."{top}"] with latitude = and longitude ='
+            if any("/" in one for one in missing):
+                first += "; it stands for all its folders"
             raise VidwatchError(f"Camtrap DP needs the place of {shown}: add to {where} {first}")
         return cls(metadata, path, {source: found for source, found in known.items() if found})
 

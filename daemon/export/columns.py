@@ -102,6 +102,14 @@ VIDEOS = ExportTable(
             "By a `folder`, `moved`, by `command`, `accepted`, from a `csv`, or on the `page`.",
             is_ours=True,
         ),
+        Column(
+            "file",
+            "text",
+            "What became of the file, as far as the database knows; see above. `there`, in the"
+            " `trash`, `deleted` from it, `dropped` as a duplicate, `replaced` by another file of"
+            " the same path, or `gone` before it was read.",
+            is_ours=True,
+        ),
     ),
 )
 

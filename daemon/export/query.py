@@ -5,22 +5,59 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    LargeBinary,
     Select,
     Text,
     and_,
+    case,
+    cast,
     func,
     null,
     select,
     type_coerce,
 )
 
+from daemon.classify.missing import GONE
 from daemon.database.expressions import as_now, content_of_video, that_counts
-from daemon.database.tables import labels, models, part_labels, predictions, videos, windows
+from daemon.database.tables import (
+    home,
+    labels,
+    models,
+    part_labels,
+    predictions,
+    videos,
+    windows,
+)
 from daemon.labels.queries import newest_id
 from daemon.report.by_class import main_class
 
 CLASS = main_class(labels)
 """What a video counts as."""
+
+
+NOT_THERE = ("deleted", "dropped", "replaced", "gone")
+"""What the column `file` says of a file that does not lie at its path."""
+
+
+def what_became_of_file() -> ColumnElement[str]:
+    """The column `file`: what became of a video's file, as far as the database knows."""
+    newer = videos.alias()
+    lies_there = and_(newer.c.removed_at.is_(None), newer.c.dropped_at.is_(None))
+    of_newer = and_(newer.c.path == videos.c.path, newer.c.id > videos.c.id, lies_there)
+    # In SQLite, what is put together is no bytes any more.
+    trash = type_coerce(home.c.root, Text).concat("/trash/")
+    length = func.length(cast(trash, LargeBinary))
+    begin = func.substr(videos.c.path, 1, length, type_=LargeBinary)
+    in_trash = select(begin == cast(trash, LargeBinary)).correlate(videos).scalar_subquery()
+    is_trashed = and_(videos.c.trashed_at.is_not(None), in_trash)
+    return case(
+        (videos.c.dropped_at.is_not(None), "dropped"),
+        (and_(is_trashed, videos.c.removed_at.is_not(None)), "deleted"),
+        (select(newer.c.id).where(of_newer).exists(), "replaced"),
+        (and_(videos.c.state == "failed", videos.c.error == GONE), "gone"),
+        (is_trashed, "trash"),
+        else_="there",
+    )
 
 
 def videos_query(conditions: Iterable[ColumnElement[bool]], *, with_parts: bool) -> Select[Any]:
@@ -77,6 +114,7 @@ def videos_query(conditions: Iterable[ColumnElement[bool]], *, with_parts: bool)
         labels.c.source.label("labelled_how"),
         is_cut.label("is_cut"),
         part_label.label("part_label"),
+        what_became_of_file().label("file"),
     )
     return (
         select(*columns)

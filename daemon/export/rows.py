@@ -3,10 +3,8 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from math import isfinite
 from typing import Any
-from urllib.parse import quote
 
 from sqlalchemy import Connection, select
 
@@ -14,7 +12,7 @@ from daemon.database.tables import models, videos
 from daemon.export.columns import VIDEOS, Column, ExportTable, Value, with_scores
 from daemon.export.filters import Filters
 from daemon.export.query import videos_query
-from daemon.home.texts import printable, shown_path
+from daemon.home.texts import printable, shown_path, uri
 from daemon.report.events import UNSURE
 
 AT_ONCE = 1000  # rows
@@ -104,7 +102,7 @@ def video_values(found: Found) -> list[Value]:
         (recorded_at, recorded_by, arrived_at, finished_at, camera, group, size),
         (sha256, duplicate_of, error),
         (predicted, probability, doubt, familiarity, _, model, predicted_at, read_share, movement),
-        (_, verdict, label, who, labelled_at, how, *_),
+        (_, verdict, label, who, labelled_at, how, *_, file),
     ) = found[:8], found[8:15], found[15:18], found[18:27], found[27:]
     return [
         video,
@@ -137,6 +135,7 @@ def video_values(found: Found) -> list[Value]:
         who and printable(who),
         iso(labelled_at),
         how,
+        file,
     ]
 
 
@@ -155,18 +154,6 @@ def video_line(found: Found, scores: Scores, more: str) -> str:
     row = as_json(dict(zip(_NAMES, video_values(found), strict=True)))
     own = scores.as_json(found.model_id, found.logits)
     return f'{row[:-1]}, "scores": {own}, {more[1:]}'
-
-
-def uri(path: bytes) -> str:
-    """A path as an address (RFC 8089), from which its exact bytes can be made again."""
-    folder, slash, name = path.rpartition(b"/")
-    return f"file://{_quoted(folder + slash)}{quote(name)}"
-
-
-@lru_cache(1000)
-def _quoted(folder: bytes) -> str:
-    # To quote takes long, and many files lie in one folder.
-    return quote(folder)
 
 
 def iso(stored: str | None) -> str | None:

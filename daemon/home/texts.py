@@ -2,6 +2,8 @@
 
 import os
 from contextlib import suppress
+from functools import lru_cache
+from urllib.parse import quote
 
 from daemon.home.identity import display_name
 from learner.prediction import LEAST_FAMILIARITY
@@ -32,6 +34,18 @@ def shown(path: bytes) -> str:
 def shown_path(path: bytes) -> str:
     """A path for people, as `printable`."""
     return printable(os.fsdecode(path))
+
+
+def uri(path: bytes) -> str:
+    """A path as an address (RFC 8089), from which its exact bytes can be made again."""
+    folder, slash, name = path.rpartition(b"/")
+    return f"file://{_quoted(folder + slash)}{quote(name)}"
+
+
+@lru_cache(1000)
+def _quoted(folder: bytes) -> str:
+    # To quote takes long, and many files lie in one folder.
+    return quote(folder)
 
 
 def with_source(name: str, source: str | None) -> str:

@@ -308,11 +308,14 @@ def _require_unchanged(
 def move_to(connection: Connection, folders: Folders, row: Any, label: Label) -> None:
     """Have the first file of a content moved to where its label puts it.
 
-    A file that is being moved belongs where that move ends, or is moved on from there.
+    A file that is being moved belongs where that move ends, or is moved on from there. One that was
+    deleted from the trash is not moved.
     """
     if row["duplicate_of"] is not None:
         row = find(connection, videos.c.id == row["content"])[row["content"]]
     if row["state"] not in PREDICTED or row["on_filed"] == "leave":
+        return
+    if row["removed_at"] is not None:
         return
     moving_to = row["moving_to"]
     destination = folders.resting_place(

@@ -1,5 +1,6 @@
 """Queries of labels that several rooms need. Only reads."""
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import (
@@ -23,6 +24,7 @@ from daemon.database.expressions import (
     that_counts,
 )
 from daemon.database.tables import labels, predictions, videos
+from daemon.home.texts import with_source
 
 
 def newest() -> Select[Any]:
@@ -108,6 +110,15 @@ def find(connection: Connection, condition: Any) -> dict[int, Any]:
     query = select(videos, *more).outerjoin(predictions, own).where(condition)
     rows = connection.execute(query.order_by(videos.c.id)).mappings()
     return {row["id"]: row for row in rows}
+
+
+def without_file(connection: Connection, ids: Collection[int]) -> list[str]:
+    """The names of those of these videos whose files were deleted from the trash."""
+    first = videos.alias()
+    query = select(videos.c.name, videos.c.source).join(first, first.c.id == content_of_video())
+    query = query.where(videos.c.id.in_(ids), first.c.removed_at.is_not(None))
+    rows = connection.execute(query.order_by(videos.c.id))
+    return [with_source(row.name, row.source) for row in rows]
 
 
 def came_with_video(label: FromClause = labels) -> ColumnElement[bool]:

@@ -40,15 +40,17 @@ from daemon.maintenance.stored import check_backups, check_models
 
 BATCH = 500
 GONE = "gone"  # no error: people take clips away after they were classified
+REPLACED = "replaced"  # no error either: another video's file has the path now
 AGAIN = 3.0  # seconds after which something found beside a running daemon is checked again
 
 Progress = Callable[[int, int | None], None]
 
 
 class Check:
-    """Checks all of a home. After `findings`, `gone` names the filed videos without a file.
+    """Checks all of a home.
 
-    People have taken these files away.
+    After `findings`, `gone` names the filed videos whose files people have taken away, and
+    `replaced` those with another video's file at their path.
     """
 
     def __init__(self, home: Home, *, quick: bool, may_repair: bool, progress: Progress) -> None:
@@ -69,6 +71,7 @@ class Check:
         self._engine: Engine
         self._repair: Repair
         self.gone: list[str] = []
+        self.replaced: list[str] = []
         self._away: set[bytes] = set()
         """Archives and sources that are not there."""
         self._is_reachable = cache(is_reachable)
@@ -117,6 +120,8 @@ class Check:
             for finding in self._lasting(rows, done, total):
                 if finding.what == GONE:
                     self.gone.append(finding.where)
+                elif finding.what == REPLACED:
+                    self.replaced.append(finding.where)
                 else:
                     yield finding
             last = rows[-1].id
@@ -131,7 +136,7 @@ class Check:
         for n, row in enumerate(rows, start=1):
             found += self._check_row(row)
             self._progress(done + n, total)
-        if not self._is_running or all(finding.what == GONE for finding in found):
+        if not self._is_running or all(one.what in (GONE, REPLACED) for one in found):
             return found
         time.sleep(AGAIN)
         rows = self._read_rows(videos.c.id.in_([row.id for row in rows]))
@@ -224,9 +229,12 @@ class Check:
             problem = f"lies in no class folder, and has no label: {where}; {HINT}"
             yield Finding("loose", str(loose), problem, harmless=True)
             return
-        if identity is None or (identity.size != row.size and self._is_explained(row, identity)):
+        if identity is None:
             problem = "was filed, and its file is not there any more"
             yield Finding(GONE, where, problem, harmless=True)
+        elif identity.size != row.size and self._is_explained(row, identity):
+            problem = "was filed, and another video's file has its path now"
+            yield Finding(REPLACED, where, problem, harmless=True)
         elif identity.size != row.size:
             yield Finding("content", path, f"is not the file that was classified: {where}")
         elif not self._quick and row.sha256:

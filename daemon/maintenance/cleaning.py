@@ -8,6 +8,7 @@ labelled never goes, nor the random share. The rows stay.
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from daemon.home.settings import Settings
 from daemon.home.sidecars import Sidecars
 from daemon.home.space import GIGABYTE
 from daemon.home.texts import shown
+from daemon.labels.unknown_classes import unknown_classes
 from learner.texts import counted
 
 log = logging.getLogger(__name__)
@@ -67,6 +69,7 @@ class Cleaning:
             progress: Called for each file that is looked at. An exception from it ends the work.
         """
         self._home = home
+        self._engine = engine
         self._rules = settings.remove
         self._trash_days = timedelta(days=settings.trash_days)
         self._note = note
@@ -107,6 +110,20 @@ class Cleaning:
                 planned.add(one.video.id)
                 freed += one.video.frees
                 yield one
+
+    def kept(self) -> Counter[str]:
+        """How many files of the rules' classes stay in any case, by why: keys of `trash.KEPT`."""
+        of_videos: dict[int, str] = {}
+        for rule in self._rules:
+            of_videos |= self._trash.kept(rule.classes)
+        return Counter(of_videos.values())
+
+    def unknown_classes(self) -> str | None:
+        """What is wrong with the classes of the rules; None if nothing is."""
+        names = {name for rule in self._rules for name in rule.classes}
+        with self._engine.begin() as connection:
+            wrong = unknown_classes(connection, names)
+        return f"setting 'remove': {'; '.join(wrong)}" if wrong else None
 
     def put_in(self, going: Sequence[Going], now: datetime) -> int:
         """Have these files moved into the trash; gives how many still may go."""

@@ -23,6 +23,7 @@ from daemon.home.receivers import Command
 from daemon.home.settings import Settings
 from daemon.home.space import GIGABYTE
 from daemon.labels.odd_names import odd_names
+from daemon.labels.unknown_classes import named_classes, unknown_classes
 from daemon.maintenance.backup import newest_backup_time
 from daemon.maintenance.finding import Line
 from daemon.maintenance.machine import (
@@ -69,7 +70,7 @@ def examine(home: Home) -> Iterator[Line]:
     yield from check_open_files()
     yield from check_clock(home)
     yield from _check_database(home)
-    yield from _check_names(home)
+    yield from _check_names(home, loaded)
     for problem in links_in(home.root):
         yield Line("links", "warning", problem)
     yield from _check_backup(home, loaded)
@@ -205,19 +206,22 @@ def _check_database(home: Home) -> Iterator[Line]:
         yield Line("videos", "warning", f"{text}: {hint}")
 
 
-def _check_names(home: Home) -> Iterator[Line]:
-    """Class folders that give no label, and classes that look the same."""
+def _check_names(home: Home, loaded: Settings) -> Iterator[Line]:
+    """Class folders that give no label, classes that look the same, unknown ones in settings."""
+    problems: list[Line] = []
     # A database that cannot be read is a problem of its own.
-    problems = []
     with suppress(VidwatchError), opened(home.database, read_only=True) as engine:
-        problems = _odd_names(engine, home)
-    for problem in problems:
-        yield Line("labels", "warning", problem)
+        problems = [*_odd_names(engine, home, loaded)]
+    yield from problems
 
 
-def _odd_names(engine: Engine, home: Home) -> list[str]:
+def _odd_names(engine: Engine, home: Home, loaded: Settings) -> Iterator[Line]:
     with engine.begin() as connection:
-        return odd_names(connection, home.root)
+        for problem in odd_names(connection, home.root):
+            yield Line("labels", "warning", problem)
+        for setting, names in named_classes(loaded).items():
+            for problem in unknown_classes(connection, names):
+                yield Line("settings", "warning", f"setting '{setting}': {problem}")
 
 
 def _check_backup(home: Home, loaded: Settings) -> Iterator[Line]:

@@ -3,7 +3,6 @@
 So a video's path is where the video lies then. The keys are those of `vidwatch status --json`.
 """
 
-import os
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,6 +19,7 @@ from daemon.database.tables import (
     trainings,
     videos,
 )
+from daemon.home.texts import uri
 from daemon.labels.queries import label_of
 from daemon.notify.outbox import Waiting
 
@@ -74,7 +74,9 @@ def _video(connection: Connection, video: int) -> Content | None:
         "id": row["id"],
         "name": row["name"],
         "source": row["source"],
-        "path": os.fsdecode(row["path"]),
+        # As JSON, half a character is refused by many programs.
+        "path": row["path"].decode("utf-8", "backslashreplace"),
+        "uri": uri(row["path"]),
         "size": row["size"],
         "sha256": row["sha256"],
         "duplicate_of": row["duplicate_of"],

@@ -21,7 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-from daemon.home.receivers import Webhook, is_http
+from daemon.home.receivers import Webhook, host_of, is_http
 from daemon.notify.content import Content
 from daemon.notify.sender import NotDeliveredError, as_json, parts_of_url
 from learner.errors import VidwatchError
@@ -60,9 +60,9 @@ class WebhookSender:
         except (OSError, http.client.HTTPException, ValueError) as error:
             if time.monotonic() >= deadline:
                 limit = f"{self._webhook.timeout_seconds:g} s (timeout_seconds)"
-                reason = f"{parts.hostname} did not reply within {limit}"
+                reason = f"{host_of(parts)} did not reply within {limit}"
             else:
-                reason = f"{parts.hostname}: {_reason(error)}"
+                reason = f"{host_of(parts)}: {_reason(error)}"
             raise NotDeliveredError(reason) from None
         if not 200 <= status < 300:
             pause = _pause(retry_after)
@@ -117,7 +117,7 @@ class WebhookSender:
                 connection.sock = self._tls.wrap_socket(plain, server_hostname=host)
             try:
                 # The Host has no port if it is the usual one, as servers expect it.
-                connection.request("POST", target, body, {"Host": _host(parts), **headers})
+                connection.request("POST", target, body, {"Host": host_of(parts), **headers})
                 reply = connection.getresponse()
                 if time.monotonic() >= deadline:  # its head may be cut short by us
                     raise TimeoutError
@@ -163,12 +163,6 @@ class WebhookSender:
                 yield from parts_of_url(text) if is_http(text) else [text]
 
 
-def _host(parts: SplitResult) -> str:
-    host = parts.hostname or ""
-    host = f"[{host}]" if ":" in host else host
-    return f"{host}:{parts.port}" if parts.port else host
-
-
 def _reason(error: Exception) -> str:
     """Why a request failed: never the text of an error that may quote the address."""
     if isinstance(error, socket.gaierror):
@@ -198,7 +192,7 @@ def _refusal(parts: SplitResult, status: int) -> str:
     except ValueError:
         phrase = ""
     hint = ": redirects are not followed, so give the new address" if 300 <= status < 400 else ""
-    return f"{parts.hostname} replied {status}{phrase}{hint}"
+    return f"{host_of(parts)} replied {status}{phrase}{hint}"
 
 
 def _pause(retry_after: str | None) -> float:

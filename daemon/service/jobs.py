@@ -1,7 +1,7 @@
 """What the daemon does at intervals, beside its rounds."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from daemon.classify.pipelines import Pipelines
@@ -93,6 +93,11 @@ def schedule_care(
     grace = 2 * timedelta(seconds=settings.rescan_seconds + settings.settle_seconds)
     removal = Removal(queue.engine, settings.folders(home.root), grace, lock.note, progress)
     cleaning = Cleaning(home, queue.engine, settings, partial(lock.note, "trash"), progress)
+
+    def tend_trash(at: datetime) -> None:
+        lock.note("remove", cleaning.unknown_classes())
+        cleaning.tend(at)
+
     if settings.empty_folder_minutes:
         empty_folders = EmptyFolders(
             home.inbox, settings.empty_folder_minutes, progress, LeftAlone(settings.ignore)
@@ -113,7 +118,7 @@ def schedule_care(
     )
     schedule.every(
         CLEANING,
-        as_job(cleaning.tend),
+        as_job(tend_trash),
         subject="cleaning",
         longest=LONGEST_CARE,
         first=now() + FIRST_CLEANING,

@@ -14,6 +14,7 @@ from camtrap_standard import TABLES, official, with_local_schemas
 from exported import BIKING, LATIN, SKIING, FullHome, run
 from exported import home as home
 
+from daemon.database.root import follow_home
 from daemon.export import camtrap_columns
 from learner.errors import VidwatchError
 
@@ -289,6 +290,34 @@ def test_wrong_metadata_are_one_line_that_names_the_key(
 def test_missing_metadata_are_one_line(home: FullHome, tmp_path: Path) -> None:
     with pytest.raises(VidwatchError, match=r"no\.toml: cannot be read"):
         home.export(tmp_path / "p", "camtrap", metadata=tmp_path / "no.toml")
+
+
+def test_a_place_stands_for_all_its_folders_and_files_that_are_gone_need_none(
+    home: FullHome, tmp_path: Path
+) -> None:
+    follow_home(home.engine, home.root)
+    home.change("labelled", source="old archive/2010/site 1")
+    home.change("long", source="far", trashed_at=home.now, removed_at=home.now)
+    path = home.root / "trash/Biking/long.mp4"
+    home.change("long", path=bytes(path))
+    meta = tmp_path / "meta.toml"
+    meta.write_text(PLACES.replace("[deployment.cam2]", "[deployment.other]"))
+    line = run(
+        home, "export", tmp_path / "p", "--format", "camtrap", "--metadata", meta, code=2
+    ).stderr
+    assert "the place of 'old archive/2010/site 1': add to" in line
+    hint = (
+        '[deployment."old archive"] with latitude = and longitude =; it stands for all its folders'
+    )
+    assert hint in line
+    place = "latitude = 1\nlongitude = 1\n"
+    with meta.open("a") as file:
+        file.write(f'[deployment."old archive"]\n{place}')
+    outcome = home.export(tmp_path / "p", "camtrap", metadata=meta)
+    assert "1 whose file is deleted" in outcome.left_out
+    media = of(home, rows(tmp_path / "p", "media"), "labelled")
+    assert [row["deploymentID"] for row in media] == ["old archive"]
+    assert of(home, rows(tmp_path / "p", "media"), "long") == []
 
 
 def test_a_zip_holds_the_package(home: FullHome, tmp_path: Path, metadata: Path) -> None:

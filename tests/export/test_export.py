@@ -12,6 +12,8 @@ import pytest
 from exported import BIKING, FORMULA, LATIN, ODD, SKIING, VIDWATCH, FullHome, run, table
 from exported import home as home
 
+from daemon.classify.missing import GONE
+from daemon.database.root import follow_home
 from daemon.export import columns
 from daemon.export.columns import EVENTS, VIDEOS, WINDOWS
 from daemon.home.texts import without_formula
@@ -58,6 +60,31 @@ def test_each_video_is_a_row_with_what_counts_for_it(home: FullHome, tmp_path: P
     assert rows["duplicate"]["duplicate_of"] == sure["id"]
     assert rows["duplicate"]["prediction"] == BIKING
     assert rows["queued"]["prediction"] == rows["queued"][f"score_{BIKING}"] == ""
+
+
+def files(home: FullHome, target: Path) -> dict[str, str]:
+    home.export(target)
+    return {kind: row["file"] for kind, row in by_kind(home, target).items()}
+
+
+def test_what_became_of_a_file_is_a_column(home: FullHome, tmp_path: Path) -> None:
+    follow_home(home.engine, home.root)
+    assert set(files(home, tmp_path / "a.csv").values()) == {"there"}
+    trash = os.fsencode(home.root / "trash/Biking") + b"/"
+    home.change("sure", path=trash + b"a.mp4", trashed_at=home.now)
+    home.change("unsure", path=trash + b"d.mp4", trashed_at=home.now, removed_at=home.now)
+    home.change("odd", trashed_at=home.now)  # a label has taken it out
+    home.change("duplicate", dropped_at=home.now)
+    home.change("failed", error=GONE)
+    home.change("labelled", path=bytes(home.path(home.ids["long"])))
+    changed = files(home, tmp_path / "a.csv")
+    assert {kind: file for kind, file in changed.items() if file != "there"} == {
+        "sure": "trash",
+        "unsure": "deleted",
+        "duplicate": "dropped",
+        "failed": "gone",
+        "labelled": "replaced",
+    }
 
 
 def test_csv_is_what_excel_opens_without_settings(home: FullHome, tmp_path: Path) -> None:

@@ -411,6 +411,18 @@ def test_second_names_of_known_files_are_no_strangers(room: ReviewedHome) -> Non
     assert check(room) == []
 
 
+def test_a_clip_that_another_one_has_replaced_was_not_taken_away(room: ReviewedHome) -> None:
+    (gone,) = (room.home.root / "classified").rglob("a.avi")
+    gone.unlink()
+    other = "(SELECT path FROM videos WHERE id = 2)"
+    change(room, f"UPDATE videos SET size = 7, path = {other} WHERE id = 1")
+    found = json.loads(command(room, "--quick", "--json").stdout)
+    assert found["files_replaced"] == ["video 1 (a.avi)"]
+    assert found["files_taken_away"] == []
+    text = "these filed videos were replaced: other videos' files have their paths: video 1 (a.avi)"
+    assert text in command(room, "--quick").stdout
+
+
 def test_a_clip_that_was_moved_beside_the_class_folders_is_not_gone(room: ReviewedHome) -> None:
     video = room.rows()[0].id
     room.path(video).rename(room.root / "labelled/here.avi")

@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -25,6 +25,7 @@ from daemon.labels.class_changes import ClassChanges
 from daemon.labels.lookup import find_videos
 from daemon.maintenance.check import Check
 from daemon.maintenance.cleaning import Cleaning
+from daemon.maintenance.doctor import examine
 from daemon.maintenance.reconcile import sort_files
 from daemon.report.one_video import read_video
 from daemon.report.status import read_status
@@ -408,6 +409,29 @@ def test_a_label_by_command_takes_a_file_out_of_the_trash(full: Full) -> None:
     assert full.path(1).is_file()
 
 
+def test_the_label_of_a_deleted_file_counts_and_nothing_is_moved(
+    full: Full, tmp_path: Path
+) -> None:
+    for name in ("a.mp4", "b.mp4"):
+        full.clip(name)
+    full.now = LATER
+    full.clean(AFTER_30_DAYS)
+    full.now += 40 * DAY
+    full.clean(AFTER_30_DAYS)
+    assert full.trash() == []
+    table = tmp_path / "table.csv"
+    table.write_text("file,label\na.mp4,Skiing\n")
+    for words, name in ((("label", "2", "Skiing"), "b.mp4"), (("import", table), "a.mp4")):
+        command = [VIDWATCH, "--home", full.root, *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        why = "deleted from the trash before, so no file is moved; the labels count"
+        assert f"{why}: {name}\n" in done.stdout
+    assert [full.row(video)["destination"] for video in (1, 2)] == [None, None]
+    assert list(full.queue.moves(full.now)) == []
+    assert {label[2] for label in full.given_labels()} == {"Skiing"}
+
+
 def test_only_the_file_that_was_put_into_the_trash_is_deleted(full: Full) -> None:
     for name in ("a", "b", "c"):
         full.clip(f"{name}.mp4")
@@ -527,15 +551,65 @@ def test_the_query_reads_only_the_rows_of_the_classes(full: Full) -> None:
     ] == []
 
 
-def test_the_command_says_what_would_go_and_why_and_then_does_it(full: Full) -> None:
-    full.clip("a.mp4")
-    with full.home.settings.open("a") as settings:
-        settings.write('[[remove]]\nclasses = ["Biking"]\nafter_days = 1\n')
+def clean_with(
+    full: Full, rule: str, settings: str = ""
+) -> "Callable[..., subprocess.CompletedProcess[str]]":
+    """The command with a rule in the settings."""
+    full.home.settings.write_text(f"{settings}\n[[remove]]\n{rule}\n")
 
     def clean(*words: str) -> subprocess.CompletedProcess[str]:
         command = [VIDWATCH, "--home", str(full.root), "clean", *words]
         return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
+    return clean
+
+
+def test_the_command_names_files_and_says_why_others_stay(full: Full) -> None:
+    for number in range(7):
+        full.clip(f"{number}.mp4")
+    drawn = full.clip("drawn.mp4")
+    labelled = full.clip("labelled.mp4")
+    full.give_label(labelled, "Biking")
+    full.labels.undo([labelled], "command", "ann", full.now)
+    full.move()
+    with full.writing() as connection:
+        connection.execute(update(videos).where(videos.c.id == drawn).values(sampled=True))
+    clean = clean_with(full, 'classes = ["Biking"]\nafter_days = 1')
+    shown = clean("--dry-run").stdout
+    assert "Biking: 0.mp4, 1.mp4, 2.mp4, 3.mp4, 4.mp4 and 2 more" in shown
+    stay = "stay in any case: 1 of the random share, 1 that a person has labelled"
+    assert stay in shown
+    kept = json.loads(clean("--dry-run", "--json").stdout)["kept"]
+    assert kept == {"random_share": 1, "labelled": 1}
+
+
+def test_a_misspelt_class_of_a_rule_is_named(full: Full) -> None:
+    full.clip("a.mp4")
+    clean = clean_with(full, 'classes = ["Bikng", "_unsure", "_empty"]\nafter_days = 1')
+    question = "setting 'remove': there is no class 'Bikng': did you mean 'Biking'?"
+    assert question in clean("--dry-run").stdout
+    warnings = [line.text for line in examine(full.home) if line.state == "warning"]
+    assert question in warnings
+    ClassChanges(full.engine, full.folders, "ann").rename("Biking", "Cycling", full.now)
+    renamed = full.cleaning(AFTER_30_DAYS).unknown_classes()
+    assert renamed == "setting 'remove': the class 'Biking' is named 'Cycling' now"
+    assert full.cleaning({"classes": ["Cycling"], "after_days": 1}).unknown_classes() is None
+
+
+def test_a_trash_that_keeps_nothing_is_announced(full: Full) -> None:
+    full.clip("a.mp4")
+    clean = clean_with(full, 'classes = ["Biking"]\nafter_days = 1', "trash_days = 0")
+    at_once = "deleted from the trash at once, for good: trash_days is 0"
+    assert f"would be {at_once}" in clean("--dry-run").stdout
+    done = clean()
+    assert at_once in done.stdout
+    assert "would" not in done.stdout
+    assert (full.trash(), bool(full.row(1)["removed_at"])) == ([], True)
+
+
+def test_the_command_says_what_would_go_and_why_and_then_does_it(full: Full) -> None:
+    full.clip("a.mp4")
+    clean = clean_with(full, 'classes = ["Biking"]\nafter_days = 1')
     planned = json.loads(clean("--dry-run", "--json").stdout)
     assert planned["done"] is False
     (going,) = planned["to_trash"]

@@ -1,9 +1,11 @@
 """What waits to be sent: what is noted of each event, and what stays in the database for it."""
 
 import json
+import os
 import time
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 import pytest
 from sqlalchemy import update
@@ -200,7 +202,11 @@ def test_a_name_that_is_no_text_is_told(told: ToldHome, waits: Outbox) -> None:
     told.enqueue(path)
     told.predict_and_file()
     (event,) = contents(told, waits)
-    assert json.loads(json.dumps(event))["path"].endswith("f\udcfcr.avi")
+    sent = json.loads(json.dumps(event).encode())
+    assert sent["path"].endswith("/f\\xfcr.avi")
+    assert unquote_to_bytes(sent["uri"].removeprefix("file://")) == os.fsencode(
+        told.path(sent["id"])
+    )
 
 
 def test_events_of_a_batch_cost_little(told: ToldHome) -> None:

@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 from homes import MadeHome
 
+from daemon.cli.running import _time_or_ago
 from daemon.home import logs
 from daemon.home.logs import LogFile, Unit, log_files, note_unit, read_unit
 from daemon.report.log import last_lines, new_lines
+from learner.errors import VidwatchError
 
 VIDWATCH = Path(sys.executable).with_name("vidwatch")
 
@@ -142,3 +144,11 @@ def test_the_command_shows_the_file_or_has_the_journal_shown(tmp_path: Path) -> 
     )
     missing = shown(home, PATH="/nowhere")
     assert (missing.returncode, "journalctl --unit=vidwatch.service" in missing.stderr) == (2, True)
+
+
+def test_what_is_no_time_is_answered_by_all_forms() -> None:
+    with pytest.raises(VidwatchError) as error:
+        _time_or_ago("yesterday")
+    text = "--since: 'yesterday' is no time; examples: 20:00, 2026-12-24"
+    assert str(error.value).startswith(text)
+    assert "or how long ago: 30m, 2h" in str(error.value)

@@ -15,7 +15,7 @@ from daemon.home.texts import printable, with_source
 from daemon.labels.importing.known import at_paths, by_content, by_names, by_numbers, chunks
 from daemon.labels.importing.resolving import Labelled, not_there
 from daemon.labels.labels import Label, Origin, add_label
-from daemon.labels.queries import find
+from daemon.labels.queries import find, without_file
 
 
 @dataclass
@@ -30,6 +30,8 @@ class Imported:
     """Files that had the label already."""
     kept: list[str] = field(default_factory=list)
     """Files that keep another label, which a person gave."""
+    without_file: list[str] = field(default_factory=list)
+    """Videos that got a label, whose files were deleted from the trash."""
     unread: list[str] = field(default_factory=list)
     """Files that could not be read as videos before."""
     several: list[str] = field(default_factory=list)
@@ -149,6 +151,7 @@ class Applying:
         """Add the labels of known videos, but for those that a person has labelled otherwise."""
         rows = find(self._connection, videos.c.id.in_([video for video, _ in pairs]))
         last = _last_labels(self._connection, {row["content"] for row in rows.values()})
+        labelled = []
         for video, one in pairs:
             row = rows[video]
             before = last.get(row["content"])
@@ -161,11 +164,13 @@ class Applying:
                 label = Label(video, "labelled", one.class_name)
                 add_label(self._connection, self._folders, row, label, self._origin)
                 self.imported.n_labels += 1
+                labelled.append(video)
                 last[row["content"]] = {"stands": True, "source": "csv", "class": one.class_name}
             elif before["stands"] and before["class"] == one.class_name:
                 self.imported.n_known += 1
             else:
                 self.imported.kept.append(_kept(row, before, one))
+        self.imported.without_file += without_file(self._connection, labelled)
 
 
 def _last_labels(connection: Connection, contents: set[int]) -> dict[int, dict[str, Any]]:
