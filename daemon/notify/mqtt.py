@@ -6,7 +6,6 @@ The library keeps no queue of its own that would count: what is not acknowledged
 import hashlib
 import json
 import logging
-import os
 import socket
 import ssl
 import time
@@ -21,6 +20,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from daemon.home.receivers import Mqtt
+from daemon.notify.connecting import why_not_reached
 from daemon.notify.content import Content
 from daemon.notify.sender import NotDeliveredError, as_json
 from learner.errors import VidwatchError
@@ -97,7 +97,9 @@ class MqttSender:
                     break
                 time.sleep(0.01)
         except (OSError, ValueError) as error:
-            raise NotDeliveredError(f"{self._mqtt.host}:{port}: {_reason(error)}") from None
+            raise NotDeliveredError(
+                f"{self._mqtt.host}:{port}: {why_not_reached(error) or 'cannot be reached'}"
+            ) from None
         if not client.is_connected():
             self._drop()
             reason = self._refused or f"does not answer within {TIMEOUT:g} s"
@@ -222,17 +224,3 @@ class MqttSender:
         if self._mqtt.password is not None:
             with suppress(VidwatchError):
                 yield self._mqtt.password.read(self._home)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, socket.gaierror):
-        return "the name of the host cannot be resolved"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not valid ({error.verify_message})"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS failed ({error.reason or 'the connection was closed'})"
-    if isinstance(error, TimeoutError):
-        return "does not answer"
-    if isinstance(error, OSError) and error.errno:
-        return os.strerror(error.errno).lower()
-    return "cannot be reached"

@@ -22,6 +22,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from daemon.home.receivers import Webhook, host_of, is_http
+from daemon.notify.connecting import why_not_reached
 from daemon.notify.content import Content
 from daemon.notify.sender import NotDeliveredError, as_json, parts_of_url
 from learner.errors import VidwatchError
@@ -165,25 +166,15 @@ class WebhookSender:
 
 def _reason(error: Exception) -> str:
     """Why a request failed: never the text of an error that may quote the address."""
-    if isinstance(error, socket.gaierror):
-        return "the name of the host cannot be resolved"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not valid ({error.verify_message})"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS failed ({error.reason or 'the connection was closed'})"
-    if isinstance(error, TimeoutError):
-        return "does not answer"
+    if reason := why_not_reached(error):
+        return reason
     if isinstance(error, http.client.RemoteDisconnected | ConnectionError):
-        return _text_of(error) or "closed the connection without a reply"
+        return "closed the connection without a reply"
     if isinstance(error, OSError):
-        return _text_of(error) or "cannot be reached"
+        return "cannot be reached"
     if isinstance(error, http.client.HTTPException):
         return "its reply is no HTTP"
     return "is no address that can be used"
-
-
-def _text_of(error: OSError) -> str:
-    return (error.strerror or "").lower()
 
 
 def _refusal(parts: SplitResult, status: int) -> str:

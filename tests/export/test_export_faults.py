@@ -150,7 +150,9 @@ def test_who_ends_it_midway_finds_nothing_half_done(
         )
     )
     target = tmp_path / f"a.{form}"
-    command = [VIDWATCH, "--home", many.root, "export", target, "--format", form]
+    # A shell starts what runs in the background with SIGINT ignored.
+    command = ["env", "--default-signal=INT", VIDWATCH, "--home", many.root]
+    command += ["export", target, "--format", form]
     command += ["--metadata", metadata] if form == "camtrap" else []
     for _ in range(10):  # on a busy machine, it may be done before the signal comes
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:

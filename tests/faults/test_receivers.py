@@ -155,7 +155,7 @@ def test_receivers_that_go_away_while_the_daemon_is_killed_again_and_again(
     listeners[1].close()
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("when", [pytest.param("before", marks=pytest.mark.slow), "after"])
 def test_a_kill_between_sending_and_noting_it(
     ordeal: Ordeal, listener: Listener, when: str
 ) -> None:
