@@ -25,7 +25,8 @@ from daemon.home.hours import WorkingHours
 from daemon.home.left_alone import IGNORED, LeftAlone, compiled
 from daemon.home.receivers import CommandLine, Mqtt, Notify, Webhook
 from daemon.home.remove_rules import RemoveRule
-from daemon.home.sources import Source, SourceTable, why_not
+from daemon.home.source_tables import SourceTable, why_not
+from daemon.home.sources import Source
 from daemon.home.wrong_settings import explained, where
 from learner import files
 from learner.classes import CLASS_NAME_RULE, is_class_name

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from daemon.home.folder import Home
 from daemon.home.settings import Settings
-from daemon.home.sources import Source, require_apart
+from daemon.home.source_tables import require_apart
+from daemon.home.sources import Source
 from daemon.maintenance.finding import Line
 from learner.errors import VidwatchError
 

@@ -32,7 +32,7 @@ from daemon.home.clock import now
 from daemon.home.folder import Home, Lock
 from daemon.home.hours import WorkingHours
 from daemon.home.settings import Settings
-from daemon.home.sources import require_apart
+from daemon.home.source_tables import require_apart
 from daemon.home.space import GIGABYTE, Space
 from daemon.inbox.watcher import Watcher
 from daemon.labels.groups import follow_setting
