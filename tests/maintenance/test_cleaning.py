@@ -524,7 +524,7 @@ def test_after_an_older_backup_the_rows_find_their_files_in_the_trash(full: Full
 @pytest.mark.parametrize(
     ("rule", "words"),
     [
-        ("after_days = 3", "remove.0.classes"),
+        ("after_days = 3", "[[remove]] number 1 needs 'classes'"),
         ("classes = []\nafter_days = 3", "remove.0.classes"),
         ("classes = ['a/b']\nafter_days = 3", "'a/b': a class must be a folder's name"),
         ("classes = ['a']", "give after_days, at_most_gigabytes or keep_free_gigabytes"),
