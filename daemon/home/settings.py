@@ -26,7 +26,7 @@ from daemon.home.left_alone import IGNORED, LeftAlone, compiled
 from daemon.home.receivers import CommandLine, Mqtt, Notify, Webhook
 from daemon.home.remove_rules import RemoveRule
 from daemon.home.source_tables import SourceTable, why_not
-from daemon.home.sources import Source
+from daemon.home.sources import OnFiled, Source
 from daemon.home.wrong_settings import explained, where
 from learner import files
 from learner.classes import CLASS_NAME_RULE, is_class_name
@@ -161,18 +161,26 @@ class Settings(BaseSettings):
 
     def folders(self, root: Path) -> Folders:
         """Where files belong in the home at `root`."""
-        on_filed = None if self.on_filed == "move" else self.on_filed
-        return Folders(root, tree=self.filed_as == "tree", sources=self.sources, on_filed=on_filed)
+        return Folders(
+            root,
+            tree=self.filed_as == "tree",
+            sources=self.sources,
+            on_filed=self.not_moved,
+        )
+
+    @property
+    def not_moved(self) -> OnFiled | None:
+        """What becomes of the files that are not moved; None if they are moved."""
+        return None if self.on_filed == "move" else self.on_filed
 
     @property
     def sources(self) -> tuple[Source, ...]:
         """The folders that videos come from beside the inbox."""
-        on_filed = None if self.on_filed == "move" else self.on_filed
         return tuple(
             Source(
                 folder=os.fsencode(table.folder),
                 name=table.name,
-                on_filed="leave" if table.in_place else on_filed,
+                on_filed="leave" if table.in_place else self.not_moved,
                 tree=(table.filed_as or self.filed_as) == "tree",
                 group=table.group,
                 ignore=table.ignore,

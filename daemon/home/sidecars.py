@@ -15,6 +15,7 @@ from daemon.home.doors import Doors
 from daemon.home.identity import base_name, display_name
 from daemon.home.moving import copy_beside, fit, sweep_copies, sync_folders
 from daemon.home.removable import require_removable
+from daemon.home.sources import may_be_video
 from daemon.home.texts import printable
 from learner import files
 from learner.classes import SIDECARS
@@ -33,6 +34,11 @@ _GOPRO_SMALL = re.compile(rb"gl\d{6}$", re.IGNORECASE)
 def is_sidecar(path: bytes) -> bool:
     """Whether a file has an ending of sidecars."""
     return os.fsdecode(os.path.splitext(path)[1]).lower() in SIDECARS
+
+
+def is_video_by_name(name: bytes) -> bool:
+    """Whether the ending of a name does not say that the file is something else than a video."""
+    return not is_sidecar(name) and may_be_video(name)
 
 
 def stems_of_sidecar(name: bytes) -> set[bytes]:

@@ -18,8 +18,8 @@ from daemon.home.folders import Folders, Found, files_below
 from daemon.home.identity import base_name, identify
 from daemon.home.left_alone import LeftAlone
 from daemon.home.settings import Settings
-from daemon.home.sidecars import is_sidecar
-from daemon.home.sources import OnFiled, Source, may_be_video
+from daemon.home.sidecars import is_video_by_name
+from daemon.home.sources import OnFiled, Source
 from daemon.home.texts import printable, shown_path
 from learner.errors import VidwatchError
 from learner.groups import compile_pattern
@@ -128,7 +128,7 @@ class Adding:
         found = []
         for file in files:
             name = base_name(file.path)
-            if is_sidecar(name) or not may_be_video(name):
+            if not is_video_by_name(name):
                 self.added.others[printable(Path(os.fsdecode(name)).suffix.lower())] += 1
             else:
                 found.append(folders.placed(file, self._pattern))

@@ -1,25 +1,13 @@
 """Archives and sources that are away, or do not answer, hold up nothing else."""
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
-import pytest
 from test_in_place import Lab
+from test_in_place import lab as lab
 from test_pipeline import decoders as decoders
 
-from daemon.classify.decoding import Decoders
 from daemon.home.folders import Folders
 from daemon.home.sources import Source
-
-
-@pytest.fixture
-def lab(tmp_path: Path, decoders: Decoders) -> Iterator[Lab]:
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    lab = Lab(tmp_path / "home", decoders, outside)
-    yield lab
-    lab.close()
 
 
 def step_until_filed(lab: Lab, name: str) -> None:

@@ -1,29 +1,19 @@
 """No way through the program touches a file that is to stay where it is."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from test_in_place import Lab, state_of
+from test_in_place import lab as lab
 from test_pipeline import decoders as decoders
 
-from daemon.classify.decoding import Decoders
 from daemon.database.sources import follow_sources
 from daemon.home.folders import Folders, Found
 from daemon.home.identity import identify
 from daemon.home.names import OtherNames
 from daemon.home.sidecars import Sidecars
 from daemon.home.sources import Source
-
-
-@pytest.fixture
-def lab(tmp_path: Path, decoders: Decoders) -> Iterator[Lab]:
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    lab = Lab(tmp_path / "home", decoders, outside)
-    yield lab
-    lab.close()
 
 
 def names_in(folder: Path) -> list[str]:

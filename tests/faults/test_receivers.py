@@ -18,6 +18,7 @@ from ordeal import Ordeal
 from ordeal import ordeal as ordeal
 from ordeal import tiny_model as tiny_model
 from told import Broker, Listener, Subscriber, free_port, odd_server
+from told import broker as broker
 
 HOOK = """#!{python}
 import json, os, sys
@@ -80,14 +81,6 @@ def listener() -> Iterator[Listener]:
     listener = Listener()
     yield listener
     listener.close()
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    broker = Broker(tmp_path / "broker")
-    broker.start()
-    yield broker
-    broker.stop()
 
 
 @pytest.mark.slow

@@ -3,20 +3,12 @@
 import json
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from told import Broker, Subscriber, ToldHome, free_port, odd_server, wait_until
+from told import broker as broker
 from told import told as told
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    broker = Broker(tmp_path / "broker")
-    broker.start()
-    yield broker
-    broker.stop()
 
 
 def mqtt(port: int, more: str = "") -> str:

@@ -12,8 +12,8 @@ from urllib.parse import unquote
 
 from daemon.home.folders import Folders, Found
 from daemon.home.identity import base_name, identify
-from daemon.home.sidecars import is_sidecar
-from daemon.home.sources import OnFiled, Source, may_be_video
+from daemon.home.sidecars import is_video_by_name
+from daemon.home.sources import OnFiled, Source
 from daemon.home.texts import printable
 from daemon.labels.importing.entries import Entry, Table, encoding_hint
 from daemon.labels.lookup import TableClasses
@@ -221,8 +221,7 @@ _normal = lru_cache(maxsize=1024)(normal_name)
 
 @lru_cache(maxsize=1024)
 def _may_be_video(ending: str) -> bool:
-    name = os.fsencode(f"a{ending}")
-    return not is_sidecar(name) and may_be_video(name)
+    return is_video_by_name(os.fsencode(f"a{ending}"))
 
 
 @lru_cache(maxsize=1024)
