@@ -14,7 +14,7 @@ from daemon.database.expressions import content_of_video, own_group, stands, tha
 from daemon.database.tables import PREDICTED, labels, outbox, part_labels, predictions, videos
 from daemon.database.windows import forget_windows
 from daemon.home.folders import Folders
-from daemon.home.identity import Identity, identify
+from daemon.home.identity import Identity, base_name, identify
 from learner import files
 from learner.recording import Recorded, recorded
 
@@ -125,7 +125,8 @@ class Contents:
         """The video that a file at `path` is of, if it was moved there, or lies there as before.
 
         Only of files that stay where they are: all others are moved by us, too. `first` is the
-        first video of that content. None if the file is none of these.
+        first video of that content. None if the file is none of these. Of several copies that were
+        moved, it is the one with its name, if there is one.
         """
         is_it = or_(videos.c.id == first.id, videos.c.duplicate_of == first.id)
         stayed = select(videos.c.id, videos.c.path).where(
@@ -133,6 +134,8 @@ class Contents:
         )
         with self._engine.begin() as connection:
             rows = connection.execute(stayed.order_by(videos.c.id).limit(COMPARED)).all()
+        name = base_name(path)
+        rows = sorted(rows, key=lambda row: (row.path != path, base_name(row.path) != name))
         for row in rows:
             with suppress(OSError):  # it cannot be found out now
                 if row.path == path or identify(row.path) is None:

@@ -185,6 +185,25 @@ def test_a_copied_archive_is_found_again_by_its_content_with_all_its_labels(lab:
     assert len(lab.prediction_rows()) == 2
 
 
+@pytest.mark.parametrize("names", [("a.avi", "same.avi"), ("same.avi", "a.avi")])
+def test_copies_in_a_moved_archive_keep_their_names_in_whatever_order_they_are_found(
+    lab: Lab, names: tuple[str, str]
+) -> None:
+    a = lab.film("old/a.avi")
+    shutil.copy2(a, lab.outside / "old/same.avi")
+    lab.add(lab.outside / "old")
+    lab.work()
+    before = [(row.id, row.name, row.duplicate_of) for row in lab.rows()]
+    (lab.outside / "new").mkdir()
+    for name in ("a.avi", "same.avi"):
+        shutil.copyfile(lab.outside / "old" / name, lab.outside / "new" / name)
+    shutil.rmtree(lab.outside / "old")
+    for name in names:
+        lab.add(lab.outside / "new" / name)
+    lab.work()
+    assert [(row.id, row.name, row.duplicate_of) for row in lab.rows()] == before
+
+
 def test_a_label_moves_no_file_of_an_archive(lab: Lab) -> None:
     path = lab.film("old/a.avi")
     lab.add(lab.outside / "old")
