@@ -1,11 +1,17 @@
 """Small real videos, written once a session."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
+import homes
 import numpy as np
 import pytest
+from postgres import TestServer, running_server
+
+# The rooms whose tests run on both kinds of database each time; those of others, by `-m ''`.
+BOTH = ("database", "classify", "labels")
 
 # Tests run side by side, a worker a core, and their networks are too small to be shared among
 # threads.
@@ -22,6 +28,33 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if os.environ.get("VIDWATCH_REQUIRE_GPU") == "1":
             pytest.fail("VIDWATCH_REQUIRE_GPU is 1, and there is no GPU that torch can use")
         pytest.skip("needs a GPU")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The tests that make homes run on both kinds of database."""
+    if "MadeHome" in vars(metafunc.module) and "only_sqlite" not in vars(metafunc.module):
+        room = metafunc.definition.path.parent.name
+        marks = [] if room in BOTH else [pytest.mark.slow]
+        kinds = ["sqlite", pytest.param("postgresql", marks=marks)]
+        metafunc.fixturenames.insert(0, "kind_of_database")
+        metafunc.parametrize("kind_of_database", kinds, indirect=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[TestServer]:
+    """A PostgreSQL server; skips by name where there is none."""
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def kind_of_database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Homes that are made have their database in a file, or on a server."""
+    kind: str = request.param
+    if kind == "postgresql":
+        server: TestServer = request.getfixturevalue("postgres")
+        monkeypatch.setattr(homes, "new_database", server.settings_of_new_home)
+    return kind
 
 
 def write_video(

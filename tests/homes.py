@@ -11,7 +11,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from conftest import write_video
 from sqlalchemy import Connection, Table, event, insert, select
 
 from daemon.database.connection import connect, new_id
@@ -29,6 +28,10 @@ from learner.files import sha256_of
 
 START = datetime(2026, 1, 2, tzinfo=UTC)
 CLASSES = ("Biking", "Skiing")
+
+
+# Gives the settings of a database on a server; None: homes have their database in a file.
+new_database: Callable[[], str] | None = None
 
 
 class MadeHome:
@@ -55,6 +58,9 @@ class MadeHome:
     ) -> None:
         self.home = Home.at(root)
         self.home.create()
+        if new_database and "database =" not in self.home.settings.read_text():
+            with self.home.settings.open("a") as file:
+                file.write(new_database())
         upgrade(self.home.database)
         self.root = self.home.root
         self.inbox = self.home.inbox
@@ -89,6 +95,8 @@ class MadeHome:
         """Write a real video, and move it into place whole. Its name may have any ending."""
         path = self.root / os.fsdecode(name)
         path.parent.mkdir(parents=True, exist_ok=True)
+        from conftest import write_video
+
         return write_video(self.root / "made.avi", frames=frames, shade=shade).rename(path)
 
     def put_model(self, checkpoint: Path) -> None:

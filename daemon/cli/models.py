@@ -153,11 +153,11 @@ class _History:
 
 def _read_history(home: Home) -> _History:
     """Empty if there is no database yet."""
-    if not home.database.is_file():
+    if not home.has_database():
         return _History()
     from sqlalchemy.exc import OperationalError
 
-    from daemon.database.connection import opened
+    from daemon.database.connection import is_outdated, opened
     from daemon.training.decisions import Decisions
 
     with opened(home.database, read_only=True) as engine:
@@ -173,7 +173,7 @@ def _read_history(home: Home) -> _History:
                 agreed = f"{same} of {n} new clips as the champion did"
                 shadow = f"{row.challenger} runs in the shadow: it classified {agreed}"
         except OperationalError as error:
-            if "no such table" in str(error.orig):  # no daemon of this version has run here yet
+            if is_outdated(error):  # no daemon of this version has run here yet
                 return _History()
             raise
     return _History(newest_first, name, shadow)

@@ -110,7 +110,7 @@ def model_of(home: Home) -> str:
     """
     from sqlalchemy.exc import OperationalError
 
-    from daemon.database.connection import opened
+    from daemon.database.connection import is_outdated, opened
     from daemon.home import settings
     from daemon.training.decisions import Decisions
 
@@ -118,7 +118,7 @@ def model_of(home: Home) -> str:
         return "starter"
     loaded = settings.load(home.settings)
     setting = loaded.model
-    if not home.database.is_file():
+    if not home.has_database():
         return setting
     with opened(home.database, read_only=True) as engine:
         decisions = Decisions(engine)
@@ -129,7 +129,7 @@ def model_of(home: Home) -> str:
                 return setting
             return decisions.champion() or setting
         except OperationalError as error:
-            if "no such table" in str(error.orig):  # no daemon of this version has run here yet
+            if is_outdated(error):  # no daemon of this version has run here yet
                 return setting
             raise
 

@@ -163,7 +163,7 @@ def next_steps(home: Home, model: "Entry", again: Sequence[str]) -> list[str]:
             "instead, put more clips, of several recordings, into each class folder, and then:",
             command_of(home, *again, "--out", _free_name(home, model.name)),
         ]
-    if home.database.is_file():
+    if home.has_database():
         return [f"to use it: {command_of(home, 'models', 'promote', model.name)}"]
     return [f"to use it: {command_of(home, 'classify', '--model', model.name)} FILES"]
 

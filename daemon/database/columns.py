@@ -3,7 +3,10 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect, MetaData, TypeDecorator
+from sqlalchemy import BigInteger, DateTime, Dialect, Integer, LargeBinary, MetaData, TypeDecorator
+
+Id = Integer().with_variant(BigInteger, "postgresql")
+"""The id of a row, or one that refers to a row. On a server, there may be billions."""
 
 
 class Utc(TypeDecorator[datetime]):
@@ -19,6 +22,50 @@ class Utc(TypeDecorator[datetime]):
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         """From UTC, with that time zone."""
         return value.replace(tzinfo=UTC) if value else None
+
+
+class HomePath(TypeDecorator[bytes]):
+    """Absolute paths, the exact bytes.
+
+    On a server, paths in the home are stored as `./inbox/a.mp4`, since each machine has the home at
+    a path of its own. The connection knows it: see `daemon/database/postgres.py`.
+    """
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def process_bind_param(self, value: bytes | None, dialect: Dialect) -> bytes | None:
+        """To the stored form."""
+        root: bytes | None = getattr(dialect, "home_root", None)
+        if root is None or value is None or not (value + b"/").startswith(root + b"/"):
+            return value
+        return b"." + value[len(root) :]
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> bytes | None:
+        """To an absolute path on this machine."""
+        root: bytes | None = getattr(dialect, "home_root", None)
+        if root is None or value is None or not (bytes(value) + b"/").startswith(b"./"):
+            return bytes(value) if value is not None else None
+        return root + bytes(value)[1:]
+
+
+class Below(HomePath):
+    """A folder, as the text that the paths of all files in it begin with: it ends in a slash."""
+
+    end = b"/"
+    cache_ok = True
+
+    def process_bind_param(self, value: bytes | None, dialect: Dialect) -> bytes | None:
+        """To the stored form, with its end."""
+        stored = super().process_bind_param(value, dialect)
+        return None if stored is None else stored + self.end
+
+
+class Behind(Below):
+    """A folder, as the first text after the paths of all files in it."""
+
+    end = b"0"  # "0" follows "/"
+    cache_ok = True
 
 
 NAMING = {

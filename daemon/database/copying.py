@@ -10,8 +10,8 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
-from daemon.database.connection import LOCKED, is_damage
 from daemon.database.holder import holder
+from daemon.database.sqlite import LOCKED, is_damage
 from daemon.home.moving import sync_folders
 from learner.errors import PassingError, VidwatchError
 from learner.folders import create_in, new_name, opened_folder

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, literal_column, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, false, literal_column, or_, select, true
 
 from daemon.database.tables import videos
 from daemon.home.clock import latest
@@ -50,7 +50,7 @@ def _due(now: datetime, which: Which, *, background: bool) -> Select[int]:
     conditions = [
         videos.c.state == literal_column("'queued'"),
         videos.c.own_model.is_(None) if which.model is None else videos.c.own_model == which.model,
-        videos.c.background == literal_column("1" if background else "0"),
+        videos.c.background == (true() if background else false()),
         is_due(now),
     ]
     if which.without:

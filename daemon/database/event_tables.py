@@ -2,7 +2,7 @@
 
 from sqlalchemy import JSON, CheckConstraint, Column, ForeignKey, Index, Integer, Table, Text
 
-from daemon.database.columns import Utc, metadata, one_of
+from daemon.database.columns import Id, Utc, metadata, one_of
 from daemon.database.values import EVENTS
 
 # The commands, addresses and brokers of the settings, which are told of events. The daemon writes
@@ -10,7 +10,7 @@ from daemon.database.values import EVENTS
 receivers = Table(
     "receivers",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Id, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
     # The events that it wants.
     Column("events", JSON, nullable=False),
@@ -31,17 +31,17 @@ receivers = Table(
 outbox = Table(
     "outbox",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("receiver_id", Integer, ForeignKey("receivers.id", ondelete="CASCADE"), nullable=False),
+    Column("id", Id, primary_key=True),
+    Column("receiver_id", Id, ForeignKey("receivers.id", ondelete="CASCADE"), nullable=False),
     Column("event", Text, nullable=False),
     # The same for all receivers, and at each try.
     Column("event_id", Text, nullable=False),
     # The row that it is about: in `videos`, `labels`, `part_labels`, `decisions` or `trainings`.
     # NULL for trouble, which has a text instead.
-    Column("subject", Integer),
+    Column("subject", Id),
     # The video's row is not removed before the event was sent. NULL if it is about none, or about a
     # label: what has one is never removed.
-    Column("video_id", Integer, ForeignKey("videos.id")),
+    Column("video_id", Id, ForeignKey("videos.id")),
     Column("text", Text),
     Column("created_at", Utc, nullable=False),
     CheckConstraint(one_of("event", EVENTS), name="event"),

@@ -16,6 +16,7 @@ from sqlalchemy import (
     select,
 )
 
+from daemon.database.columns import Behind, Below
 from daemon.database.tables import class_names, labels, part_labels, predictions, videos
 
 
@@ -89,4 +90,4 @@ def is_stated(group: str | None) -> TypeGuard[str]:
 
 def lies_below(path: ColumnElement[bytes], folder: bytes) -> ColumnElement[bool]:
     """Whether a path lies below a folder. SQLite can use an index of the paths for it."""
-    return and_(path > folder + b"/", path < folder + b"0")  # "0" follows "/"
+    return and_(path > literal(folder, Below), path < literal(folder, Behind))

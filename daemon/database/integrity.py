@@ -5,6 +5,7 @@ from pathlib import Path
 from sqlalchemy.exc import DatabaseError
 
 from daemon.database.connection import connect, damaged, is_damage
+from daemon.home.address import Database, Server
 from daemon.home.mounts import filesystem_of, is_network
 from learner.errors import VidwatchError
 
@@ -14,8 +15,8 @@ SHOWN = 5  # lines
 ROOTS = {"9p", "virtiofs"}
 
 
-def require_whole(path: Path) -> None:
-    """Check the database at `path` before it is used.
+def require_whole(path: Database) -> None:
+    """Check a database before it is used. A server checks its own files.
 
     A missing or empty file passes: it is no database yet.
 
@@ -23,6 +24,8 @@ def require_whole(path: Path) -> None:
         VidwatchError: it is damaged, or lies on a file system on which it would be damaged.
         OperationalError: it cannot be read now.
     """
+    if isinstance(path, Server):
+        return
     require_local(path.parent)
     if not path.exists() or not path.stat().st_size:
         return

@@ -6,21 +6,20 @@ from sqlalchemy import (
     Column,
     Float,
     ForeignKey,
-    Integer,
     Table,
     Text,
     UniqueConstraint,
 )
 
-from daemon.database.columns import Utc, metadata, one_of
+from daemon.database.columns import Id, Utc, metadata, one_of
 from daemon.database.values import SOURCES, VERDICTS
 
 # The newest label of a video counts, unless it is taken back. Older ones are kept.
 labels = Table(
     "labels",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("video_id", Integer, ForeignKey("videos.id"), nullable=False, index=True),
+    Column("id", Id, primary_key=True),
+    Column("video_id", Id, ForeignKey("videos.id"), nullable=False, index=True),
     Column("verdict", Text, nullable=False),
     # NULL unless the verdict is "labelled".
     Column("class", Text),
@@ -30,7 +29,7 @@ labels = Table(
     # Whether it was given while the random share was reviewed.
     Column("sampled", Boolean, nullable=False, server_default="0"),
     # The label that a "withdrawn" one takes back.
-    Column("takes_back", Integer, ForeignKey("labels.id"), unique=True),
+    Column("takes_back", Id, ForeignKey("labels.id"), unique=True),
     Column("created_at", Utc, nullable=False),
     CheckConstraint(one_of("verdict", VERDICTS), name="verdict"),
     CheckConstraint(one_of("source", SOURCES), name="source"),
@@ -45,8 +44,8 @@ labels = Table(
 part_labels = Table(
     "part_labels",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("video_id", Integer, ForeignKey("videos.id"), nullable=False, index=True),
+    Column("id", Id, primary_key=True),
+    Column("video_id", Id, ForeignKey("videos.id"), nullable=False, index=True),
     # In seconds from the first picture of the video.
     Column("start_s", Float, nullable=False),
     Column("end_s", Float, nullable=False),
@@ -55,7 +54,7 @@ part_labels = Table(
     # As in `labels`.
     Column("source", Text, nullable=False),
     Column("who", Text, nullable=False),
-    Column("takes_back", Integer, ForeignKey("part_labels.id"), unique=True),
+    Column("takes_back", Id, ForeignKey("part_labels.id"), unique=True),
     Column("created_at", Utc, nullable=False),
     CheckConstraint(one_of("source", SOURCES), name="source"),
     CheckConstraint("start_s < end_s", name="part"),
@@ -78,7 +77,7 @@ class_names = Table(
 renamed_folders = Table(
     "renamed_folders",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Id, primary_key=True),
     # `classified` or `labelled`.
     Column("kind", Text, nullable=False),
     Column("old", Text, nullable=False),

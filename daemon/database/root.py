@@ -40,6 +40,9 @@ def follow_home(engine: Engine, root: Path) -> None:
         root: Where the home lies now, without links in the path.
     """
     new = os.fsencode(root)
+    if engine.dialect.name != "sqlite":
+        _note_root(engine, new)
+        return
     with engine.begin() as connection:
         before = connection.scalar(select(home.c.root))
         if before == new:
@@ -53,6 +56,16 @@ def follow_home(engine: Engine, root: Path) -> None:
             _move_paths(connection, old, new)
         connection.execute(delete(home))
         connection.execute(insert(home).values(root=new))
+
+
+def _note_root(engine: Engine, root: bytes) -> None:
+    """Note that there is a home. Its paths are relative already: see `HomePath`."""
+    with engine.begin() as connection:
+        if connection.scalar(select(home.c.root)) is not None:
+            return
+    with engine.execution_options(writes=True).begin() as connection:
+        if connection.scalar(select(home.c.root)) is None:
+            connection.execute(insert(home).values(root=root))
 
 
 def _move_paths(connection: Connection, old: bytes, new: bytes) -> None:

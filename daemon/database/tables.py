@@ -19,7 +19,7 @@ from sqlalchemy import (
     text,
 )
 
-from daemon.database.columns import Utc, one_of
+from daemon.database.columns import HomePath, Id, Utc, one_of
 from daemon.database.columns import metadata as metadata
 from daemon.database.event_tables import outbox as outbox
 from daemon.database.event_tables import receivers as receivers
@@ -42,7 +42,7 @@ from daemon.database.values import STATES as STATES
 models = Table(
     "models",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Id, primary_key=True),
     Column("name", Text, nullable=False),
     # The SHA-256 of the weights.
     Column("digest", Text, nullable=False, unique=True),
@@ -59,16 +59,16 @@ home = Table(
     "home",
     metadata,
     # Absolute, the exact bytes, without links.
-    Column("root", LargeBinary, nullable=False),
+    Column("root", HomePath, nullable=False),
 )
 
 videos = Table(
     "videos",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Id, primary_key=True),
     Column("name", Text, nullable=False),
     # Absolute, the exact bytes.
-    Column("path", LargeBinary, nullable=False),
+    Column("path", HomePath, nullable=False),
     # The number of its file system. It may have changed since, at a reboot. NULL if not known.
     Column("device", BigInteger),
     Column("inode", BigInteger, nullable=False),
@@ -88,9 +88,9 @@ videos = Table(
     Column("sampled", Boolean, nullable=False, server_default="0"),
     # The first video with the same content. If its file was gone when this content came again, the
     # new video took its place: then it is a later one, and has the labels.
-    Column("duplicate_of", Integer, ForeignKey("videos.id")),
+    Column("duplicate_of", Id, ForeignKey("videos.id")),
     # Where the file is to be moved. NULL when it is there.
-    Column("destination", LargeBinary),
+    Column("destination", HomePath),
     # How often its decoder crashed or ran out of time.
     Column("attempts", Integer, nullable=False, server_default="0"),
     # Why it waits for another try. NULL if nothing is wrong.
@@ -107,7 +107,7 @@ videos = Table(
     # Where the file is being moved now, noted before it moves. NULL if it is not. Until the move is
     # noted, the file lies here or at `path`. `destination` is never NULL meanwhile, and is another
     # place if a person labels the video meanwhile: then the file is moved on.
-    Column("moving_to", LargeBinary),
+    Column("moving_to", HomePath),
     # When its file was removed from the inbox, since it holds what the first video's file holds
     # (`duplicates = drop`). Noted before it is removed. Then `path` is where it was.
     Column("dropped_at", Utc),
@@ -129,11 +129,11 @@ videos = Table(
     # moves. NULL if it was not measured.
     Column("movement", Float),
     # The folder of the archive or of the source that it came from. NULL if that is the inbox.
-    Column("origin", LargeBinary),
+    Column("origin", HomePath),
     # What becomes of its file: it is copied, linked or left where it is. NULL if it is moved.
     Column("on_filed", Text),
     # Where it was copied or linked from: that file is still there. NULL if it was not.
-    Column("left_at", LargeBinary),
+    Column("left_at", HomePath),
     # The size and the date of that file, whatever becomes of the copy.
     Column("left_size", BigInteger),
     Column("left_mtime_ns", BigInteger),
@@ -182,9 +182,9 @@ Index("ix_videos_duplicate_of", videos.c.duplicate_of, **_where("duplicate_of IS
 predictions = Table(
     "predictions",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("video_id", Integer, ForeignKey("videos.id"), nullable=False),
-    Column("model_id", Integer, ForeignKey("models.id"), nullable=False),
+    Column("id", Id, primary_key=True),
+    Column("video_id", Id, ForeignKey("videos.id"), nullable=False),
+    Column("model_id", Id, ForeignKey("models.id"), nullable=False),
     # The likeliest class, its place among the model's classes, and its probability.
     Column("class", Text, nullable=False),
     Column("class_index", Integer, nullable=False),
@@ -220,9 +220,9 @@ predictions = Table(
 windows = Table(
     "windows",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("video_id", Integer, ForeignKey("videos.id", ondelete="CASCADE"), nullable=False),
-    Column("model_id", Integer, ForeignKey("models.id"), nullable=False),
+    Column("id", Id, primary_key=True),
+    Column("video_id", Id, ForeignKey("videos.id", ondelete="CASCADE"), nullable=False),
+    Column("model_id", Id, ForeignKey("models.id"), nullable=False),
     # Its place among the windows of the video, from 0. One without a frame has no row.
     Column("number", Integer, nullable=False),
     # In seconds from the first picture of the video.
@@ -263,16 +263,16 @@ groups = Table(
 trainings = Table(
     "trainings",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Id, primary_key=True),
     # Of the model that is trained.
     Column("name", Text, nullable=False, unique=True),
     Column("state", Text, nullable=False),
     # Why it was asked for.
     Column("why", Text, nullable=False),
     # The newest label that it could use.
-    Column("last_label", Integer, nullable=False),
+    Column("last_label", Id, nullable=False),
     # The newest label of a part that it could use.
-    Column("last_part_label", Integer, nullable=False, server_default="0"),
+    Column("last_part_label", Id, nullable=False, server_default="0"),
     # How far it is, for people.
     Column("progress", Text),
     # Why it failed, and where its log is.
@@ -287,7 +287,7 @@ trainings = Table(
 decisions = Table(
     "decisions",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Id, primary_key=True),
     Column("verdict", Text, nullable=False),
     Column("challenger", Text, nullable=False),
     # The champion before; NULL for the first one.

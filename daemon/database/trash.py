@@ -13,7 +13,6 @@ from sqlalchemy import (
     Connection,
     Engine,
     FromClause,
-    LargeBinary,
     Select,
     and_,
     case,
@@ -284,10 +283,10 @@ def size_of_trash(connection: Connection, trash: bytes) -> tuple[int, int]:
 
 def _lies_in(trash: bytes) -> ColumnElement[bool]:
     """Whether the file of a row lies in the trash, which is this folder."""
-    # No comparison of paths: by their index, all that were ever deleted would be read.
-    begin = func.substr(videos.c.path, 1, len(trash) + 1, type_=LargeBinary)
+    # Not the column alone: by its index, all that were ever deleted would be read.
+    path = func.coalesce(videos.c.path, videos.c.path)
     is_trashed = and_(videos.c.trashed_at.is_not(None), videos.c.removed_at.is_(None))
-    return and_(is_trashed, begin == trash + b"/")
+    return and_(is_trashed, lies_below(path, trash))
 
 
 def _is_going_to(trash: bytes) -> ColumnElement[bool]:

@@ -10,8 +10,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
-from daemon.database.connection import connect, damaged, is_damage, is_passing
+from daemon.database.connection import connect, damaged, explained, is_damage, is_passing
 from daemon.database.copying import copy
+from daemon.home.address import Database, Server
 from daemon.home.folders import OUR_FOLDERS
 from learner.errors import VidwatchError
 from learner.folders import walk
@@ -20,8 +21,8 @@ RESTORING = ".restoring"  # ends the name of a database that is being restored
 # Only the daemon puts files there. If there are any, there was a database.
 
 
-def upgrade(path: Path) -> None:
-    """Copy the database at `path`, and run the migrations that it lacks.
+def upgrade(path: Database) -> None:
+    """Copy the database at `path`, and run the migrations that it lacks. A server is not copied.
 
     A home that never had a database gets a new one.
 
@@ -33,17 +34,19 @@ def upgrade(path: Path) -> None:
     if not is_begun(path):
         require_no_lost_database(path)
     current = revision_of(path)
-    if current not in (None, head()):
+    if isinstance(path, Path) and current not in (None, head()):
         copy(path, path.with_name(f"{path.name}.before-{current}"))
     migrate(path)
 
 
-def is_begun(path: Path) -> bool:
+def is_begun(path: Database) -> bool:
     """Whether there is a database at `path`. To SQLite, a file of one byte is empty."""
+    if isinstance(path, Server):
+        return revision_of(path) is not None
     return path.exists() and path.stat().st_size > 1
 
 
-def migrate(path: Path, revision: str = "head") -> None:
+def migrate(path: Database, revision: str = "head") -> None:
     """As `upgrade`, but without a copy, and without a look at the home."""
     if revision_of(path) == head():
         return
@@ -59,7 +62,7 @@ def migrate(path: Path, revision: str = "head") -> None:
         engine.dispose()
 
 
-def revision_of(path: Path) -> str | None:
+def revision_of(path: Database) -> str | None:
     """The schema of the database at `path`; None if the database is new.
 
     Raises:
@@ -75,7 +78,7 @@ def revision_of(path: Path) -> str | None:
             raise
         if is_damage(error.orig):
             raise damaged(path, str(error.orig)) from error
-        raise VidwatchError(f"database {path}: {error.orig}") from error
+        raise explained(error, path) from error
     finally:
         engine.dispose()
     scripts = ScriptDirectory.from_config(alembic_config())
@@ -91,7 +94,7 @@ def head() -> str | None:
     return ScriptDirectory.from_config(alembic_config()).get_current_head()
 
 
-def require_no_lost_database(path: Path) -> None:
+def require_no_lost_database(path: Database) -> None:
     """Check that a new database may be made at `path`: no traces of a lost one are in its folder.
 
     With a new database, the files that the daemon has put into class folders would count as labels
@@ -100,11 +103,12 @@ def require_no_lost_database(path: Path) -> None:
     Raises:
         VidwatchError: there was a database.
     """
-    used = [name for name in OUR_FOLDERS if _holds_files(path.parent / name)]
+    root = path.root if isinstance(path, Server) else path.parent
+    used = [name for name in OUR_FOLDERS if _holds_files(root / name)]
     traces = [f"there are files in {name}/" for name in used]
-    if any((path.parent / "backups").glob("vidwatch-*.db")):
+    if any((root / "backups").glob("vidwatch-*")):
         traces.append("there are backups of it")
-    if path.with_name(path.name + RESTORING).exists():
+    if isinstance(path, Path) and path.with_name(path.name + RESTORING).exists():
         traces.append("a restore was ended before it was done")
     if traces:
         restore = "'vidwatch restore' brings the newest backup back"

@@ -12,6 +12,7 @@ from sqlalchemy import (
     case,
     cast,
     func,
+    literal,
     null,
     select,
     type_coerce,
@@ -45,10 +46,10 @@ def what_became_of_file() -> ColumnElement[str]:
     lies_there = and_(newer.c.removed_at.is_(None), newer.c.dropped_at.is_(None))
     of_newer = and_(newer.c.path == videos.c.path, newer.c.id > videos.c.id, lies_there)
     # In SQLite, what is put together is no bytes any more.
-    trash = type_coerce(home.c.root, Text).concat("/trash/")
-    length = func.length(cast(trash, LargeBinary))
-    begin = func.substr(videos.c.path, 1, length, type_=LargeBinary)
-    in_trash = select(begin == cast(trash, LargeBinary)).correlate(videos).scalar_subquery()
+    joined = type_coerce(home.c.root, LargeBinary).concat(literal(b"/trash/", LargeBinary))
+    trash = cast(joined, LargeBinary)
+    begin = func.substr(videos.c.path, 1, func.length(trash), type_=LargeBinary)
+    in_trash = select(begin == trash).correlate(videos).scalar_subquery()
     is_trashed = and_(videos.c.trashed_at.is_not(None), in_trash)
     return case(
         (videos.c.dropped_at.is_not(None), "dropped"),

@@ -13,6 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from daemon.home.address import Database, Server, database_of
 from daemon.home.clock import local_time
 from daemon.home.lock import Lock as Lock
 from daemon.home.lock import Running as Running
@@ -104,9 +105,18 @@ class Home:
         return read_manifest(self.model_or_starter(name))
 
     @property
-    def database(self) -> Path:
-        """The SQLite file."""
-        return self.root / "vidwatch.db"
+    def database(self) -> Database:
+        """The SQLite file, or the server that the settings name.
+
+        Raises:
+            VidwatchError: the settings cannot be read, or name no database.
+        """
+        return database_of(self.root, self.settings)
+
+    def has_database(self) -> bool:
+        """Whether the SQLite file is there. Of a server, only a connection can tell: True."""
+        database = self.database
+        return isinstance(database, Server) or database.is_file()
 
     @property
     def settings(self) -> Path:
@@ -182,7 +192,7 @@ class Home:
         Raises:
             VidwatchError: it is none; the message names the command that makes one.
         """
-        if self.database.is_file():
+        if self.has_database():
             return
         command = f"vidwatch init {self.root}"
         if (self.root / "classified").is_dir():

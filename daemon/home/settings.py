@@ -20,6 +20,7 @@ from pydantic_settings import (
 )
 
 from daemon.home import receivers
+from daemon.home.address import parsed
 from daemon.home.folders import Folders, below
 from daemon.home.hours import WorkingHours
 from daemon.home.left_alone import IGNORED, LeftAlone, compiled
@@ -73,6 +74,14 @@ def _valid_hours(entries: tuple[str, ...]) -> tuple[str, ...]:
     return entries
 
 
+def _valid_database(url: str) -> str:
+    try:
+        _ = url and parsed(url)
+    except VidwatchError as error:
+        raise ValueError(str(error).removeprefix("setting database: ")) from error
+    return url
+
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -81,6 +90,8 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="VIDWATCH_", extra="forbid", frozen=True)
 
+    database: Annotated[str, AfterValidator(_valid_database)] = ""
+    database_password_file: str = ""
     model: Annotated[str, Field(min_length=1)] = "starter"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     batch_size: Annotated[int, Field(ge=1, le=1024)] = 64

@@ -1,6 +1,6 @@
 """How many videos are in which state. Only reads."""
 
-from sqlalchemy import Connection, func, literal_column, select
+from sqlalchemy import Connection, func, literal_column, select, true
 
 from daemon.database.tables import STATES, videos
 
@@ -21,7 +21,7 @@ def counts(connection: Connection) -> dict[str, int]:
     in_hand = found.get("claimed", 0) + unmoved
     # Written out, as in the index of queued videos: no row is read.
     is_queued = videos.c.state == literal_column("'queued'")
-    is_last = videos.c.background == literal_column("1")
+    is_last = videos.c.background == true()
     last = select(func.count(videos.c.background)).where(is_queued, is_last)
     more = {"in_hand": in_hand, "background": connection.scalar(last) or 0}
     return {**{state: found.get(state, 0) for state in STATES}, **more}

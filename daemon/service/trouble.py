@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
-from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from daemon.classify.filing import StoppedError
-from daemon.database.connection import connect, is_locked, is_passing
-from daemon.database.holder import holder, holding_processes
+from daemon.database.connection import connect, is_locked, is_passing, reason_of
+from daemon.database.holder import UNKNOWN, holder, holding_processes
+from daemon.home.address import Database, Server
 from daemon.home.clock import local_time, now
 from daemon.home.folder import Lock
 from daemon.service.schedule import NotNowError
@@ -42,7 +42,7 @@ def patiently(begin: Callable[[], T], stop: Stop, lock: Lock) -> T:
             result = begin()
         except OperationalError as error:
             if not is_passing(error):
-                raise PassingError(f"the database cannot be used: {error.orig}") from error
+                raise PassingError(f"the database cannot be used: {reason_of(error)}") from error
             note_trouble(lock, error)
             time.sleep(0 if is_locked(error) else PAUSE)
         else:
@@ -58,7 +58,7 @@ class LockWatch:
     first, and an idle daemon changes nothing.
     """
 
-    def __init__(self, database: Path, note: Callable[[str, str | None], None]) -> None:
+    def __init__(self, database: Database, note: Callable[[str, str | None], None]) -> None:
         """Make it; `note` shows a notice under a subject, or takes it back (None)."""
         self._path = database
         self._note = note
@@ -77,12 +77,17 @@ class LockWatch:
         except OperationalError as error:
             if not is_locked(error):
                 raise
-            if holding_processes(self._path) != {os.getpid()}:  # else one of our own changes
-                self._show(holder(self._path), now)
+            self._show_holder(now)
             return False
         self._noted = None
         self._note("database in use", None)
         return True
+
+    def _show_holder(self, now: datetime) -> None:
+        if isinstance(self._path, Server):
+            self._show(UNKNOWN, now)
+        elif holding_processes(self._path) != {os.getpid()}:  # else one of our own changes
+            self._show(holder(self._path), now)
 
     def _show(self, program: str, now: datetime) -> None:
         if self._noted is None or self._noted[0] != program:
@@ -108,13 +113,13 @@ def wait_while_locked(watch: LockWatch, stop: Stop) -> None:
 
 def note_trouble(lock: Lock, error: DatabaseError) -> None:
     """Show in `vidwatch status` why the database cannot be used."""
-    lock.note("database", f"cannot be used now, and is tried again ({error.orig})")
+    lock.note("database", f"cannot be used now, and is tried again ({reason_of(error)})")
 
 
 def note_unless_locked(lock: Lock, error: DatabaseError) -> None:
     """As `note_trouble`; a locked database is only logged: a `LockWatch` shows who has it."""
     if is_locked(error):
-        log.warning("the database cannot be used now: %s", error.orig)
+        log.warning("the database cannot be used now: %s", reason_of(error))
     else:
         note_trouble(lock, error)
 
@@ -124,7 +129,7 @@ def unless_locked(change: Callable[[], object]) -> None:
     try:
         change()
     except OperationalError as error:
-        log.warning("the database cannot be used now: %s", error.orig)
+        log.warning("the database cannot be used now: %s", reason_of(error))
 
 
 def as_job(job: Callable[[datetime], object]) -> Callable[[], None]:
@@ -142,7 +147,7 @@ def as_job(job: Callable[[datetime], object]) -> Callable[[], None]:
         except OperationalError as error:
             if not is_locked(error):
                 raise
-            log.warning("the database cannot be used now: %s", error.orig)
+            log.warning("the database cannot be used now: %s", reason_of(error))
             raise NotNowError from error
 
     return run

@@ -11,6 +11,12 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
+# The elements of two lists side by side. SQLite keeps this text, so it stays as it is.
+EACH = """JOIN json_each(m.classes) c
+        JOIN json_each(p.logits) l ON l.key = c.key"""
+ELEMENTS = """JOIN LATERAL json_array_elements_text(m.classes) WITH ORDINALITY c(value, key) ON true
+        JOIN LATERAL json_array_elements_text(p.logits) WITH ORDINALITY l(value, key) ON l.key = c.key"""
+
 
 def upgrade() -> None:
     op.create_table(
@@ -83,15 +89,15 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["model_id"], ["models.id"], name="fk_predictions_model_id_models"),
         sa.UniqueConstraint("video_id", "model_id", name="uq_predictions_video_id_model_id"),
     )
+    on_server = op.get_bind().dialect.name == "postgresql"
     op.execute(
-        """
+        f"""
         CREATE VIEW prediction_logits AS
-        SELECT p.id AS prediction_id, p.video_id, v.name, m.name AS model, c.value AS class, l.value AS logit
+        SELECT p.id AS prediction_id, p.video_id, v.name, m.name AS model, c.value AS class, {"l.value::double precision" if on_server else "l.value"} AS logit
         FROM predictions p
         JOIN videos v ON v.id = p.video_id
         JOIN models m ON m.id = p.model_id
-        JOIN json_each(m.classes) c
-        JOIN json_each(p.logits) l ON l.key = c.key
+        {ELEMENTS if on_server else EACH}
         """
     )
 

@@ -9,6 +9,12 @@ from alembic import op
 revision = "0002"
 down_revision = "0001"
 
+# The elements of two lists side by side. SQLite keeps this text, so it stays as it is.
+EACH = """JOIN json_each(m.classes) c
+        JOIN json_each(p.logits) l ON l.key = c.key"""
+ELEMENTS = """JOIN LATERAL json_array_elements_text(m.classes) WITH ORDINALITY c(value, key) ON true
+        JOIN LATERAL json_array_elements_text(p.logits) WITH ORDINALITY l(value, key) ON l.key = c.key"""
+
 
 def upgrade() -> None:
     op.add_column("videos", sa.Column("fingerprint", sa.LargeBinary))
@@ -36,15 +42,15 @@ def upgrade() -> None:
         f"ALTER TABLE predictions ADD COLUMN doubt TEXT CONSTRAINT ck_predictions_doubt CHECK ({doubts})"
     )
     op.create_index("ix_predictions_created_at", "predictions", ["created_at"])
+    on_server = op.get_bind().dialect.name == "postgresql"
     op.execute(
-        """
+        f"""
         CREATE VIEW prediction_logits AS
-        SELECT p.id AS prediction_id, p.video_id, v.name, m.name AS model, p.kind, c.value AS class, l.value AS logit
+        SELECT p.id AS prediction_id, p.video_id, v.name, m.name AS model, p.kind, c.value AS class, {"l.value::double precision" if on_server else "l.value"} AS logit
         FROM predictions p
         JOIN videos v ON v.id = p.video_id
         JOIN models m ON m.id = p.model_id
-        JOIN json_each(m.classes) c
-        JOIN json_each(p.logits) l ON l.key = c.key
+        {ELEMENTS if on_server else EACH}
         """
     )
     op.create_table(

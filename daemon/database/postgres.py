@@ -1,0 +1,145 @@
+"""What PostgreSQL alone knows: how a server is reached, and what its errors mean.
+
+psycopg is imported when a server is first connected to: a home with a SQLite file needs none.
+"""
+
+import os
+from importlib.util import find_spec
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import ExceptionContext, make_url
+from sqlalchemy.exc import DatabaseError, OperationalError
+
+from daemon.home.address import Server
+from learner.errors import PassingError, VidwatchError
+
+WRITER = 0x76696477
+"""The advisory lock of those that write: as in SQLite, one after the other."""
+
+# lock_not_available, deadlock_detected, serialization_failure
+LOCKED = ("55P03", "40P01", "40001")
+# Connections, resources (a full disk), operators (a shutdown, a start), the system (its disk).
+PASSING = ("08", "53", "57", "58")
+READ_ONLY = ("25006", "0A000")
+OUTDATED = ("42P01", "42703")
+REFUSED_CODES = ("28", "3D000", "42501")
+# libpq gives no code for these. They are in English unless the server is told otherwise; then a
+# wrong password counts as trouble that may pass, and is shown all the same.
+REFUSED = (
+    "password authentication failed",
+    "no password supplied",
+    "does not exist",
+    "no pg_hba.conf entry",
+    "authentication failed",
+    "definition of service",
+    "is not permitted to log in",
+    "could not translate host name",
+    "does not support SSL",
+)
+TIMEOUTS = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5}
+"""Seconds until a server that is away is noticed."""
+
+
+def connect_server(server: Server, *, read_only: bool, patience: float) -> Engine:
+    """As `connection.connect`, on a PostgreSQL server.
+
+    A transaction that writes waits until no other one does. One that writes with "shared" runs
+    beside others of its kind. A reader sees the state of one instant.
+
+    Raises:
+        VidwatchError: the extra `postgres` is not installed.
+    """
+    if find_spec("psycopg") is None:
+        hint = "pip install 'vidwatch[postgres]'"
+        raise VidwatchError(f"database {server}: psycopg is not installed: {hint}")
+    url = make_url(server.url)
+    if server.password is not None:
+        url = url.set(password=server.password)
+    options = f"-c timezone=UTC -c lock_timeout={round(patience * 1000)}"
+    engine = create_engine(
+        url,
+        connect_args={
+            "application_name": f"vidwatch {os.getpid()}",
+            "options": f"{url.query.get('options', '')} {options}".strip(),
+            **{name: value for name, value in TIMEOUTS.items() if name not in url.query},
+        },
+        pool_pre_ping=True,
+        hide_parameters=True,
+    )
+    # Read by the type of columns that hold paths.
+    vars(engine.dialect)["home_root"] = os.fsencode(server.root)
+    event.listen(engine, "handle_error", _as_operational)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("writes", False)
+        if not writes or read_only:
+            mode = "ISOLATION LEVEL REPEATABLE READ READ ONLY"
+            connection.exec_driver_sql(f"SET TRANSACTION {mode}")
+            return
+        connection.exec_driver_sql("SET TRANSACTION READ WRITE")  # refused by a replica
+        kind = "_shared" if writes == "shared" else ""
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock{kind}({WRITER})")
+
+    return engine
+
+
+def _as_operational(context: ExceptionContext) -> None:
+    """Let trouble of the server be one kind of error, as with SQLite.
+
+    psycopg has several: a closed connection, a replica and a missing table differ in class.
+    """
+    error: Any = context.original_exception
+    known = (*PASSING, *LOCKED, *READ_ONLY, *OUTDATED, *REFUSED_CODES)
+    if isinstance(context.sqlalchemy_exception, OperationalError):
+        return
+    if _code(error).startswith(known) or type(error).__name__ == "InterfaceError":
+        raise OperationalError(None, None, error) from error
+
+
+def explained(error: DatabaseError, server: Server) -> VidwatchError:
+    """What an error of a server means to people, and what to do about it."""
+    reason = one_line(error.orig)
+    if is_locked(error.orig):
+        return PassingError(f"database {server} is in use by another program; try again")
+    if _code(error.orig).startswith(READ_ONLY):
+        hint = "it is a replica, or is set to be read only; name the primary in 'database'"
+        return VidwatchError(f"database {server}: {reason}; {hint}")
+    if is_outdated(error.orig):
+        hint = f"it is not up to date: run vidwatch init {server.root}"
+        return VidwatchError(f"database {server}: {reason}; {hint}")
+    if is_passing(error.orig):
+        return PassingError(f"database {server}: {reason}; is the server running? Try again")
+    hint = "the setting 'database', PGPASSWORD, a service file or 'database_password_file' say how"
+    return VidwatchError(f"database {server}: {reason}; {hint}")
+
+
+def is_locked(error: BaseException | None) -> bool:
+    """Whether another program held what we wait for, or one of the two had to give way."""
+    return _code(error).startswith(LOCKED)
+
+
+def is_passing(error: BaseException | None) -> bool:
+    """Whether it may pass by itself: the server is away, stops, starts, or has no room."""
+    if not type(error).__module__.startswith("psycopg"):
+        return False
+    if code := _code(error):
+        return code.startswith((*PASSING, *LOCKED))
+    return not any(text in str(error) for text in REFUSED)
+
+
+def is_outdated(error: BaseException | None) -> bool:
+    """Whether a table or column is missing."""
+    return _code(error).startswith(OUTDATED)
+
+
+def one_line(error: BaseException | None) -> str:
+    """What the server or its client says, without the lines that explain it further."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].removeprefix("connection failed: ") if lines else type(error).__name__
+
+
+def _code(error: BaseException | None) -> str:
+    """The SQLSTATE; "" if there is none."""
+    return getattr(error, "sqlstate", None) or ""
