@@ -26,6 +26,7 @@ from daemon.cli import (
     importing,
     labels,
     maintenance,
+    migrating,
     models,
     notify,
     running,
@@ -57,6 +58,7 @@ for family in (
     groups,
     notify,
     maintenance,
+    migrating,
     clean,
     running,
 ):

@@ -42,7 +42,7 @@ from learner.groups import compile_pattern
 log = logging.getLogger(__name__)
 
 HEADER = b"SQLite format 3\0"
-# What SQLite keeps beside a database. The order matters, see `_set_aside`.
+# What SQLite keeps beside a database. The order matters, see `set_aside`.
 _BESIDE = ("-wal", "-shm", "-journal")
 
 
@@ -100,13 +100,13 @@ def restore(
         fresh = home.database.with_name(home.database.name + RESTORING)
         _prepare(fresh, source, home)
         try:
-            kept = _set_aside(home.database, now)
+            kept = set_aside(home.database, now)
         except VidwatchError:  # the database stays where it is, and nothing was begun
             _remove(fresh)
             raise
         try:
             restored = _reconcile(home, fresh, pattern, source, kept, progress)
-            _set_aside(home.database, now)  # a command that ran meanwhile has made an empty one
+            set_aside(home.database, now)  # a command that ran meanwhile has made an empty one
             fresh.replace(home.database)
             sync_folders({os.fsencode(home.root)})
         except OSError as error:
@@ -179,7 +179,7 @@ def _is_of_vidwatch(database: Path) -> bool:
         return {"videos", "alembic_version"} <= set(inspect(engine).get_table_names())
 
 
-def _set_aside(database: Path, now: datetime) -> Path | None:
+def set_aside(database: Path, now: datetime) -> Path | None:
     """Keep the database that is there under another name, with the files that belong to it.
 
     Gives that name; None if there is no database.
