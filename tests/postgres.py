@@ -102,8 +102,8 @@ class TestServer:
 
 
 @contextmanager
-def running_server() -> Iterator[TestServer]:
-    """A server, started; skips where PostgreSQL or psycopg is not installed.
+def running_server(*options: str) -> Iterator[TestServer]:
+    """A server, started with these options; skips where PostgreSQL or psycopg is not installed.
 
     Where VIDWATCH_REQUIRE_POSTGRES is 1, it fails instead.
     """
@@ -118,7 +118,7 @@ def running_server() -> Iterator[TestServer]:
     folder.chmod(0o755)
     try:
         server = TestServer(folder, programs)
-        server.start()
+        server.start(*options)
         try:
             yield server
         finally:
