@@ -66,7 +66,7 @@ class RowCopy:
             self._count.add(connection.scalar(select(func.count()).select_from(table)) or 0)
         for rows in _batches(self._old, table, last):
             with self._new.begin() as connection:
-                connection.execute(insert(table), [_without_later(table, row) for row in rows])
+                _write(connection, table, [_without_later(table, row) for row in rows])
             self._count.add(len(rows))
         if table is videos:
             self._refer_to_later()
@@ -172,6 +172,23 @@ def _without_later(table: Table, row: dict[str, Any]) -> dict[str, Any]:
     if table is videos and row["duplicate_of"] is not None and row["duplicate_of"] > row["id"]:
         return {**row, "duplicate_of": None}
     return row
+
+
+def _write(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Add rows. A server takes them as one stream: some times faster than as statements."""
+    if connection.dialect.name == "sqlite":
+        connection.execute(insert(table), rows)
+        return
+    dialect = connection.dialect
+    stored = [
+        (column.name, column.type.dialect_impl(dialect).bind_processor(dialect))
+        for column in table.columns
+    ]
+    names = ", ".join(f'"{name}"' for name, _ in stored)
+    cursor = connection.connection.cursor()
+    with cursor.copy(f'COPY "{table.name}" ({names}) FROM STDIN') as stream:
+        for row in rows:
+            stream.write_row([to(row[name]) if to else row[name] for name, to in stored])
 
 
 def _key(table: Table) -> Column[Any]:
