@@ -10,8 +10,9 @@ from contextlib import contextmanager
 
 from learner.errors import VidwatchError
 
-# In so many seconds torchrun has noticed that a process failed, and has ended the others.
-LATER = 5.0
+# In so many seconds torchrun has noticed that a process failed, and has ended the others. On a
+# machine with ten programs for two cores, 5 were not enough.
+LATER = 30.0
 
 
 def is_first() -> bool:
