@@ -57,20 +57,30 @@ class Data:
         for first in range(0, len(clips), JUDGED_AT_ONCE):
             yield self.batch(clips[first : first + JUDGED_AT_ONCE])
 
-    def varied(self, clips: Indices) -> Tensor:
-        """As `batch`, varied by the augmentation."""
-        if self.augment == Augment():
-            return self.batch(clips)
-        return torch.stack([self._varied(self.values[clip]) for clip in clips])
+    def varied(self, clips: Indices, own: Indices | None = None) -> Tensor:
+        """As `batch`, varied by the augmentation; if `own` is given, these rows of `clips` alone.
 
-    def _varied(self, values: Array) -> Tensor:
+        The others' random numbers are drawn all the same, so a clip is varied alike whichever rows
+        are wanted.
+        """
+        rows = np.arange(len(clips)) if own is None else own
+        if self.augment == Augment():
+            return self.batch(clips[rows])
+        wanted = set(rows % len(clips))
+        varied = [
+            self._varied(self.values[clip], in_full=row in wanted) for row, clip in enumerate(clips)
+        ]
+        return torch.stack([varied[row] for row in rows])
+
+    def _varied(self, values: Array, *, in_full: bool) -> Tensor:
         segments = self.augment.segments
         if segments:
             ends = np.linspace(0, len(values) // self.unit, segments + 1).round().astype(int)
             chosen = [int(torch.randint(low, high, ())) for low, high in pairwise(ends)]
             frames = np.add.outer(self.unit * np.array(chosen), np.arange(self.unit))
             values = values[frames.ravel()]
-        return vary(torch.tensor(values), self.augment)
+        # One frame draws as many random numbers as all of them.
+        return vary(torch.tensor(values if in_full else values[:1]), self.augment)
 
 
 def vary(frames: Tensor, augment: Augment) -> Tensor:

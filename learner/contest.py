@@ -129,7 +129,7 @@ def hold_out_contest(task: Task, split: Split, method: str) -> Outcome:
     except VidwatchError:  # too few groups; and the test judges, so that clips are enough here
         inner = folds([replace(clip, group=clip.sha256) for clip in clips], count, 0)
     outcome = compete(task, [(known[some], known[others]) for some, others in inner])
-    judged = judged_by(outcome.network, outcome.calibration, task.data, split.test, method)
+    judged = judged_by(task, outcome.network, outcome.calibration, split.test, method)
     return replace(outcome, judged=judged)
 
 

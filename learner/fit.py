@@ -1,6 +1,5 @@
 """The training loop: epochs over clips, as frames or as the features of a frozen backbone."""
 
-import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -13,8 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from learner.batches import Data, Indices, mix
+from learner.distributed import ALONE, Processes, Share
 from learner.errors import VidwatchError
 from learner.network import ClipNetwork
+from learner.optimizer import make_optimizer, make_schedule
+from learner.repeatable import deterministic, own_random_numbers, seed, threads
 from learner.spec import TrainSettings
 from learner.training_state import restore_state, save_state
 
@@ -54,50 +56,60 @@ class _Training:
     """A network while it learns, with all that an epoch needs."""
 
     network: ClipNetwork
+    model: nn.Module
+    """The same network, with gradients that are averaged if several processes train it."""
     data: Data
     settings: TrainSettings
     device: torch.device
     optimizer: torch.optim.Optimizer
     schedule: Any
-    criterion: nn.Module
+    criterion: nn.CrossEntropyLoss
     classes: int
     steps: int
     """Batches an epoch."""
+    processes: Processes
 
     def epoch(
         self, training: Indices, number: int, after_step: Callable[[int, float], None]
     ) -> tuple[float, float]:
         """Mean loss and accuracy over the clips of one epoch."""
         # The draws of an epoch do not depend on those of the epochs before it.
-        _seed(1_000_003 * self.settings.seed + number, self.device)
+        seed(self._seed(number), self.device)
         settings = self.settings
         parts = [self.network.head, self.network.baseline] if settings.freeze else [self.network]
         for part in parts:
             part.train()
         seen = 0
         loss_sum = 0.0
-        right = 0
+        right = 0.0
         batches = _batches(training, settings.batch, self.steps)
         for step, clips in enumerate(batches, start=1):
-            loss, right_of_batch = self._step(clips, f"step {step} of epoch {number}")
+            loss, right_of_batch = self._step(clips, number, step)
             seen += len(clips)
             loss_sum += loss * len(clips)
             right += right_of_batch
             after_step(step, loss_sum / seen)
         return loss_sum / seen, right / seen
 
-    def _step(self, clips: Indices, where: str) -> tuple[float, int]:
+    def _step(self, clips: Indices, number: int, step: int) -> tuple[float, float]:
         """The loss of a batch, and how many of its clips were predicted right."""
-        targets = self.data.truth[clips].to(self.device)
-        frames = self.data.varied(clips).to(self.device)
+        share = self.processes.share(len(clips), mixed=self.data.augment.mix > 0)
+        targets = self.data.truth[clips[share.rows]].to(self.device)
+        frames = self.data.varied(clips, share.rows).to(self.device)
         frames, aims = mix(frames, targets, self.classes, self.data.augment.mix)
-        logits, baseline = self.network(frames)
+        targets = targets[share.lead :]
+        aims = aims[share.lead :]
+        with self.processes.own_draws(1_000_003 * self._seed(number) + step, self.device):
+            logits, baseline = self.model(frames[share.lead :])
         # Head and baseline share no weight that learns from both: the sum trains each of them as if
         # it were alone.
         loss = self.criterion(logits, aims)
+        weight = self._weight(share, clips, targets, is_mixed=aims.dim() == 2)
         self.optimizer.zero_grad()
-        (loss + self.criterion(baseline, aims)).backward()
-        _require_finite(loss.item(), where)
+        (weight * (loss + self.criterion(baseline, aims))).backward()
+        right = int((logits.argmax(1) == targets).sum())
+        whole, right_of_all = self.processes.mean(weight * loss.item(), share.parts * right)
+        _require_finite(whole, f"step {step} of epoch {number}")
         if self.settings.clip_norm:
             own = [*self.network.backbone.parameters(), *self.network.head.parameters()]
             nn.utils.clip_grad_norm_(own, self.settings.clip_norm)
@@ -105,7 +117,25 @@ class _Training:
         self.optimizer.step()
         if self.settings.schedule == "one_cycle":
             self.schedule.step()
-        return loss.item(), int((logits.argmax(1) == targets).sum())
+        return whole, right_of_all
+
+    def _seed(self, number: int) -> int:
+        return 1_000_003 * self.settings.seed + number
+
+    def _weight(self, share: Share, clips: Indices, targets: Tensor, *, is_mixed: bool) -> float:
+        """With it, the mean of the losses of all shares is the loss of the whole batch.
+
+        The loss of n clips is the sum of theirs, over n; over the sum of their classes' weights if
+        classes are weighted and clips are not mixed. So a share that is divided by d counts for
+        d of the D of the batch, where the mean over P processes gives it 1 of P.
+        """
+        weights = self.criterion.weight
+        if share.parts == 1:
+            return 1.0
+        if weights is None or is_mixed:
+            return share.parts * len(targets) / len(clips)
+        of_batch = weights[self.data.truth[clips].to(self.device)]
+        return share.parts * float(weights[targets].sum() / of_batch.sum())
 
     @property
     def parts(self) -> dict[str, Any]:
@@ -135,6 +165,7 @@ def fit(
     state: Path | None = None,
     after_step: Callable[[int, int, float], None] = lambda step, steps, loss: None,
     after_epoch: Callable[[list[Epoch]], None] = lambda history: None,
+    processes: Processes = ALONE,
 ) -> list[Epoch]:
     """Train `network` in place, on its device; the same seed gives the same weights.
 
@@ -148,6 +179,7 @@ def fit(
         state: a file; a run that was ended goes on from there, to the same result.
         after_step: called with the steps done, of how many, and the mean loss of the epoch so far.
         after_epoch: called with the history.
+        processes: those that train it together: the first one writes the state.
 
     Returns:
         The history, an entry an epoch.
@@ -156,8 +188,8 @@ def fit(
         VidwatchError: the loss is not finite any more, or the state cannot be read or written.
     """
     device = next(network.parameters()).device
-    with _own_random_numbers(device), _threads(1 if settings.freeze else None), _deterministic():
-        made = _begin(network, data, training, settings, device)
+    with own_random_numbers(device), threads(1 if settings.freeze else None), deterministic():
+        made = _begin(network, data, training, settings, processes)
         history = [Epoch(**epoch) for epoch in restore_state(state, made.parts)] if state else []
         saved = time.monotonic()
         while len(history) < settings.epochs and not _has_stalled(history, settings.patience):
@@ -171,7 +203,7 @@ def fit(
                 after_step(before + step, of, loss)
 
             loss, accuracy = made.epoch(training, number, note)
-            validation_loss, validation_accuracy = _judge(network, data, validation)
+            validation_loss, validation_accuracy = _judge(network, data, validation, processes)
             _require_finite(validation_loss, f"validation after epoch {number}")
             seconds = time.monotonic() - began
             history.append(
@@ -183,7 +215,8 @@ def fit(
             made.end_epoch(loss, validation_loss)
             after_epoch(history)
             is_last = len(history) == settings.epochs
-            if state and (is_last or time.monotonic() - saved > SECONDS_BETWEEN_STATES):
+            is_due = is_last or time.monotonic() - saved > SECONDS_BETWEEN_STATES
+            if state and is_due and processes.is_first:
                 save_state(state, made.parts, [asdict(epoch) for epoch in history])
                 saved = time.monotonic()
     return history
@@ -194,42 +227,59 @@ def _begin(
     data: Data,
     training: Indices,
     settings: TrainSettings,
-    device: torch.device,
+    processes: Processes,
 ) -> _Training:
+    device = next(network.parameters()).device
     network.backbone.requires_grad_(not settings.freeze)
     network.eval()
+    model = processes.averaging(network)
     classes = network.classes
-    optimizer = _optimizer(network, settings)
+    optimizer = make_optimizer(network, settings)
     steps = settings.steps or _steps(len(training), settings)
     weights = _class_weights(data, training, classes, settings)
     criterion = nn.CrossEntropyLoss(weights, label_smoothing=settings.label_smoothing)
     criterion.to(device)
-    schedule = _schedule(optimizer, settings, steps)
+    schedule = make_schedule(optimizer, settings, steps)
     return _Training(
-        *(network, data, settings, device, optimizer, schedule, criterion, classes, steps)
+        network=network,
+        model=model,
+        data=data,
+        settings=settings,
+        device=device,
+        optimizer=optimizer,
+        schedule=schedule,
+        criterion=criterion,
+        classes=classes,
+        steps=steps,
+        processes=processes,
     )
 
 
-def judge(network: ClipNetwork, data: Data, clips: Indices) -> tuple[Array, Array]:
+def judge(
+    network: ClipNetwork, data: Data, clips: Indices, processes: Processes = ALONE
+) -> tuple[Array, Array]:
     """Logits of head and baseline for `clips`, `(N, C)` float32 each.
 
-    The network is in eval mode afterwards.
+    Each of the processes judges a part of them. The network is in eval mode afterwards.
     """
     for part in network.children():
         if part.training:
             part.eval()
     device = next(network.parameters()).device
     with torch.inference_mode():
-        found = [network(batch.to(device)) for batch in data.batches(clips)]
+        own = data.batches(processes.part(clips))
+        found = processes.gathered([network(batch.to(device)) for batch in own])
     head, baseline = (torch.cat(logits).cpu().numpy() for logits in zip(*found, strict=True))
     return head, baseline
 
 
-def _judge(network: ClipNetwork, data: Data, clips: Indices) -> tuple[float | None, float | None]:
+def _judge(
+    network: ClipNetwork, data: Data, clips: Indices, processes: Processes
+) -> tuple[float | None, float | None]:
     """Loss and accuracy of the head; None if there are no clips."""
     if not len(clips):
         return None, None
-    logits = torch.from_numpy(judge(network, data, clips)[0])
+    logits = torch.from_numpy(judge(network, data, clips, processes)[0])
     truth = data.truth[clips]
     loss = nn.functional.cross_entropy(logits, truth)
     accuracy = (logits.argmax(1) == truth).float().mean()
@@ -262,27 +312,6 @@ def _batches(training: Indices, batch: int, steps: int) -> Iterator[Indices]:
             steps -= 1
 
 
-def _optimizer(network: ClipNetwork, settings: TrainSettings) -> torch.optim.Optimizer:
-    kind = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    # Fused: one pass over weights and moments, not one for each term. It saved a fifteenth of a
-    # head's step on a CPU.
-    return kind(parameters, settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
-
-
-def _schedule(optimizer: torch.optim.Optimizer, settings: TrainSettings, steps: int) -> Any:
-    schedules = torch.optim.lr_scheduler
-    if settings.schedule == "one_cycle":
-        return schedules.OneCycleLR(
-            optimizer, settings.learning_rate, total_steps=settings.epochs * steps
-        )
-    if settings.schedule == "plateau":
-        return schedules.ReduceLROnPlateau(optimizer, factor=0.1, patience=3)
-    if settings.schedule == "cosine_restarts":
-        return schedules.CosineAnnealingWarmRestarts(optimizer, T_0=20, eta_min=1e-6)
-    return schedules.ConstantLR(optimizer, factor=1.0)
-
-
 def _class_weights(
     data: Data, training: Indices, classes: int, settings: TrainSettings
 ) -> Tensor | None:
@@ -300,43 +329,3 @@ def _has_stalled(history: list[Epoch], patience: int | None) -> bool:
         return False
     epochs_since_best = len(losses) - 1 - losses.index(min(losses))
     return epochs_since_best >= patience
-
-
-@contextlib.contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """A head's products are too small to be shared among threads.
-
-    On two busy cores, two threads took 30 times as long as one.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _own_random_numbers(device: torch.device) -> contextlib.AbstractContextManager[None]:
-    """Within it random numbers are drawn, and the caller's stay as they were.
-
-    A GPU that is not used is not touched.
-    """
-    devices = [device] if device.type == "cuda" else []
-    return torch.random.fork_rng(devices)
-
-
-def _seed(seed: int, device: torch.device) -> None:
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        with torch.cuda.device(device):
-            torch.cuda.manual_seed(seed)
-
-
-@contextlib.contextmanager
-def _deterministic() -> Iterator[None]:
-    before = torch.backends.cudnn.deterministic
-    torch.backends.cudnn.deterministic = True
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.deterministic = before

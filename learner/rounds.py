@@ -13,6 +13,7 @@ from learner import checkpoint
 from learner.batches import Data
 from learner.calibration import Calibration, calibrate, crossed
 from learner.dataset import LabelledClip, Progress, silent
+from learner.distributed import ALONE, Processes
 from learner.evaluate import HeadScore
 from learner.familiarity import Reference, Scale, energies
 from learner.fit import Epoch, fit, judge
@@ -54,6 +55,8 @@ class Task:
     """Each round begins with a copy of it."""
     run: Run
     watch: Watch
+    processes: Processes = ALONE
+    """Those that train together."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +102,11 @@ def cross_validate(task: Task, folds: list[Fold]) -> Outcome:
         some = held_out[:: math.ceil(len(held_out) / CURVE_CLIPS)]
         network, epochs = fit_round(task, known, some, number, len(folds) + 1)
         # Rounded as it would be stored, so that what is measured is what is shipped.
-        logits[held_out], baseline[held_out] = judge(network.half().float(), task.data, held_out)
-        backwards[held_out], _ = judge(network, task.data.played_backwards(), held_out)
+        network.half().float()
+        logits[held_out], baseline[held_out] = judge(network, task.data, held_out, task.processes)
+        backwards[held_out], _ = judge(
+            network, task.data.played_backwards(), held_out, task.processes
+        )
         history += epochs
     network, epochs = fit_round(task, everything, everything[:0], 0, len(folds) + 1)
     held_out_together = [held_out for _, held_out in folds]
@@ -120,8 +126,9 @@ def hold_out(task: Task, split: Split, method: str) -> Outcome:
     """One model: its checkpoint is chosen by validation, and judged by the test."""
     network, history = fit_round(task, split.training, split.validation, 0, 1)
     kept = task.run.folder / task.recipe.training.keep
+    task.processes.wait()  # until the first one has written it
     network.load_state_dict(checkpoint.load(kept).tensors)
-    known, _ = judge(network, task.data, split.validation)
+    known, _ = judge(network, task.data, split.validation, task.processes)
     truth = task.data.truth[split.validation].numpy()
     calibration = Calibration.fitted(known, truth)
     return Outcome(
@@ -129,17 +136,17 @@ def hold_out(task: Task, split: Split, method: str) -> Outcome:
         trained_on=np.concatenate([split.training, split.validation]),
         calibration=calibration,
         history=history,
-        judged=judged_by(network, calibration, task.data, split.test, method),
+        judged=judged_by(task, network, calibration, split.test, method),
         scale=Scale.of(energies(known)),
     )
 
 
 def judged_by(
-    network: ClipNetwork, calibration: Calibration, data: Data, clips: Indices, method: str
+    task: Task, network: ClipNetwork, calibration: Calibration, clips: Indices, method: str
 ) -> Judged:
     """What a network gives for `clips`, which neither it nor its calibration has seen."""
-    logits, baseline = judge(network, data, clips)
-    backwards, _ = judge(network, data.played_backwards(), clips)
+    logits, baseline = judge(network, task.data, clips, task.processes)
+    backwards, _ = judge(network, task.data.played_backwards(), clips, task.processes)
     return Judged(clips, logits, baseline, calibration.calibrated(logits), backwards, method)
 
 
@@ -173,6 +180,7 @@ def fit_round(
         task.run.state(fold),
         after_step,
         after_epoch,
+        task.processes,
     )
     return network, history
 

@@ -26,6 +26,8 @@ class Run:
     """Beside the model that the run gives."""
     manifest: checkpoint.Manifest
     """Of its checkpoints."""
+    writes: bool = True
+    """Whether this process writes: of several that train together, the first one does."""
 
     @contextmanager
     def opened(self, settings: dict[str, Any]) -> Iterator[None]:
@@ -35,6 +37,9 @@ class Run:
             VidwatchError: the folder holds a run with other settings, or another process is at work
                 in it.
         """
+        if not self.writes:
+            yield
+            return
         try:
             lock = self._begin(json.dumps(settings, indent=1) + "\n")
         except BlockingIOError as error:
@@ -69,6 +74,8 @@ class Run:
         Raises:
             VidwatchError: the run began with other groups.
         """
+        if not self.writes:
+            return
         path = self.folder / "groups"
         before = path.read_text() if path.is_file() else ""
         if digest == before:
@@ -84,6 +91,8 @@ class Run:
 
     def finish(self) -> None:
         """Remove the states: the run has ended, and there is nothing to go on with."""
+        if not self.writes:
+            return
         for path in self._states():
             path.unlink()
 
@@ -92,6 +101,8 @@ class Run:
 
         `clips` are their SHA-256.
         """
+        if not self.writes:
+            return
         rows = [[round(float(value), 6) for value in row] for row in probabilities]
         document = {"classes": self.manifest.classes, "clips": dict(zip(clips, rows, strict=True))}
         files.write(self.folder / "held_out.json", json.dumps(document).encode())
@@ -101,6 +112,8 @@ class Run:
 
         They are the course report's three: lowest validation loss, both accuracies best, and last.
         """
+        if not self.writes:
+            return
         report.write_history(self.folder, history)
         manifest = replace(self.manifest, created=datetime.now(UTC).isoformat(timespec="seconds"))
         losses = [epoch.validation_loss or 0.0 for epoch in history]

@@ -1,34 +1,30 @@
 """From folders of labelled clips and a recipe to a model, measured on clips it had not seen."""
 
 import hashlib
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from scipy.special import softmax
 
-from learner import checkpoint, evaluate, report, splits
+from learner import checkpoint, splits
 from learner.batches import Data
 from learner.cache import Cache
-from learner.calibration import automatic, reliability
 from learner.catalogue import weights_path
-from learner.checkpoint import TrainingClip
 from learner.classifier import Classifier
 from learner.contest import compete, hold_out_contest
 from learner.dataset import LabelledClip, Progress, Samples, class_names, extract, read_frames
+from learner.distributed import ALONE, Processes
 from learner.errors import VidwatchError
-from learner.evaluate import HeadScore, Order, Score, score
 from learner.fingerprint import fingerprint
 from learner.fit import HEAD_STEPS
-from learner.initial import Before, Start, initial_network
+from learner.initial import Start, initial_network
 from learner.recipe import Recipe
-from learner.rounds import Judged, Outcome, Task, Watch, cross_validate, hold_out
+from learner.rounds import Outcome, Task, Watch, cross_validate, hold_out
 from learner.run import Run
 from learner.spec import ReadOptions
 from learner.splits import Fold, Part, Sources, Split
+from learner.trained import Trained, finish
 from learner.weights import weights_digest
 
 __all__ = ["Start", "Trained", "Watch", "train"]
@@ -38,28 +34,6 @@ BY_TEST_FOLDER = "on the clips of the test folder"
 AT_RANDOM = (
     "on clips kept back at random: optimistic, since it learned from other clips of the same groups"
 )
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A saved model, with scores on clips that it had not seen."""
-
-    path: Path
-    """Of its weights."""
-    run: Path
-    """The folder beside it."""
-    method: str
-    """How it was measured, and what flatters it."""
-    score: Score
-    baseline: Score
-    """Of its baseline, which knows nothing of the order of frames, on the same clips."""
-    order: Order
-    heads: tuple[HeadScore, ...]
-    """The heads that competed, its own one first."""
-    clips: int
-    groups: int
-    skipped: dict[str, str]
-    """Files that could not be read, and why."""
 
 
 def train(
@@ -72,6 +46,7 @@ def train(
     *,
     device: str = "auto",
     exact: bool = False,
+    processes: Processes = ALONE,
 ) -> Trained:
     """Train `recipe` and save the model at `out`, with a folder `out`.run beside it.
 
@@ -86,29 +61,36 @@ def train(
         watch: functions that are called with the progress.
         device: "auto" (the GPU if there is one), "cpu" or "cuda".
         exact: how frames of long clips are read, as in `ReadOptions`.
+        processes: those that train it together; each of them calls this in the same way.
 
     Raises:
         VidwatchError: too few classes, groups or readable clips, a model at `out` already, an
-            unfinished run of something else there, a start that does not fit, no such device, or a
-            loss that is not finite any more.
+            unfinished run of something else there, a start that does not fit, no such device, a
+            recipe that several processes cannot train, or a loss that is not finite any more.
     """
     start = start or Start()
     cache = cache or Cache()
     watch = watch or Watch()
+    processes.require_learning(recipe)
     checkpoint.require_free(out)
     found, parts = splits.gather(sources)
     _split(recipe, sources, found, parts)  # too few groups are an error before anything is read
     classes = class_names(found)
     reading = ReadOptions(exact=exact)
     untrained, before = initial_network(recipe, classes, start, device, reading)
+    processes.require_shareable(untrained)
     manifest = replace(untrained.manifest, precision=untrained.precision)
-    run = Run(out.with_name(f"{weights_path(out).stem}.run"), manifest)
-    with run.opened(_described(recipe, sources, untrained, found, parts)):
-        samples = _read(found, recipe, untrained, cache, watch.reading)
+    folder = out.with_name(f"{weights_path(out).stem}.run")
+    run = Run(folder, manifest, writes=processes.is_first)
+    described = _described(recipe, sources, untrained, found, parts)
+    with run.opened(described):
+        with processes.in_turn():
+            samples = _read(found, recipe, untrained, cache, watch.reading)
         _require_whole(found, samples, parts)
         clips, optimistic = _grouped(
             recipe, sources, samples, parts, run, untrained.network.appearance
         )
+        processes.require_alike(f"{described} {clips}")
         truth = torch.tensor([classes.index(clip.label) for clip in clips])
         data = Data(
             samples.values,
@@ -117,10 +99,10 @@ def train(
             unit=2 if recipe.network.differences else 1,
             motion=untrained.network.motion,
         )
-        task = Task(recipe, clips, classes, data, untrained.network, run, watch)
+        task = Task(recipe, clips, classes, data, untrained.network, run, watch, processes)
         split = _split(recipe, sources, clips, parts)
         outcome = _fit(task, split, _method(sources))
-        return _finish(task, outcome, out, before, samples.skipped, optimistic)
+        return finish(task, outcome, out, before, samples.skipped, optimistic)
 
 
 def _grouped(
@@ -220,107 +202,3 @@ def _described(
         "precision": untrained.precision,
         "clips": hashlib.sha256(repr(dealt).encode()).hexdigest(),
     }
-
-
-def _finish(
-    task: Task,
-    outcome: Outcome,
-    out: Path,
-    before: Before,
-    skipped: dict[str, str],
-    optimistic: str | None,
-) -> Trained:
-    """Save the model, and write the report of its run.
-
-    Args:
-        task: What was trained.
-        outcome: The network and how it was judged.
-        out: The model's path.
-        before: What the weights that it began with were trained on.
-        skipped: Files that could not be read, and why.
-        optimistic: Why figures by the clips' groups are optimistic; None if they are not.
-    """
-    judged = outcome.judged
-    if not np.isfinite(judged.logits).all():
-        raise VidwatchError("its logits are not finite any more: try a smaller learning_rate")
-    truth = task.data.truth[judged.clips].numpy()
-    own = score(judged.logits, truth, task.classes, judged.calibrated)
-    baseline = score(judged.baseline_logits, truth, task.classes)
-    method = judged.method + _flattery(task, judged, before)
-    if optimistic:
-        method += f"; {optimistic}"
-    # All of them before calibration, which may have a bias for some class.
-    order = Order.of(
-        truth,
-        judged.logits.argmax(1),
-        judged.baseline_logits.argmax(1),
-        judged.backwards.argmax(1),
-    )
-    measured: dict[str, Any] = {
-        **evaluate.figures(own, baseline, method),
-        "order": asdict(order),
-        "heads": [asdict(head) for head in outcome.heads],
-        "reliability": reliability(judged.calibrated, truth),
-        "automatic": automatic(judged.calibrated, truth),
-    }
-    if optimistic:
-        measured["optimistic"] = optimistic
-    manifest = replace(
-        task.run.manifest,
-        network=outcome.network.args,
-        temperature=outcome.calibration.temperature,
-        bias=outcome.calibration.bias,
-        familiarity=outcome.scale,
-        trained_on=_trained_on([task.clips[i] for i in outcome.trained_on], before),
-        measured=measured,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-    judged_clips = [task.clips[i].sha256 for i in judged.clips]
-    task.run.keep_held_out(judged_clips, softmax(judged.calibrated, axis=1))
-    reference = outcome.reference.tensors() if outcome.reference else {}
-    path = checkpoint.save(out, manifest, outcome.network.state_dict() | reference)
-    results = report.Results(
-        method=method,
-        score=own,
-        baseline=baseline,
-        order=order,
-        heads=outcome.heads,
-        reliability=measured["reliability"],
-        history=outcome.history,
-        classes=task.classes,
-        skipped=skipped,
-    )
-    report.write(task.run.folder, task.recipe, results)
-    task.run.finish()
-    groups = len({clip.group for clip in task.clips})
-    return Trained(
-        path=path,
-        run=task.run.folder,
-        method=method,
-        score=own,
-        baseline=baseline,
-        order=order,
-        heads=outcome.heads,
-        clips=len(task.clips),
-        groups=groups,
-        skipped=skipped,
-    )
-
-
-def _flattery(task: Task, judged: Judged, before: Before) -> str:
-    """Says how many of the clips that judge had trained the model that it began with."""
-    seen = {clip.sha256 for clip in before.clips} if before.head else set[str]()
-    count = sum(task.clips[i].sha256 in seen for i in judged.clips)
-    if not count:
-        return ""
-    return f"; flattering, since the model that it began with was trained on {count} of these clips"
-
-
-def _trained_on(clips: list[LabelledClip], before: Before) -> tuple[TrainingClip, ...]:
-    """All clips that the model was trained on, or the one that it began with.
-
-    Of a clip in both, the newer label counts.
-    """
-    old = {clip.sha256: clip for clip in before.clips}
-    new = {clip.sha256: TrainingClip(clip.sha256, clip.label, clip.group) for clip in clips}
-    return tuple(sorted({**old, **new}.values()))

@@ -37,6 +37,7 @@ HEAVY_DAEMON = {
     "classify/rescoring.py",
     "cli/classify.py",
     "cli/models.py",
+    "cli/recipes.py",
     "cli/training.py",
     "cli/shared.py",
     "maintenance/stored.py",

@@ -1,4 +1,4 @@
-"""The commands that train: `train`, `recipes`, `cache`, `retrain`.
+"""The commands that train: `train`, `cache`, `retrain`.
 
 Slow imports stand in the commands that need them.
 """
@@ -6,19 +6,19 @@ Slow imports stand in the commands that need them.
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from daemon.cli import torchrun
 from daemon.cli.shared import (
     Device,
     Json,
     Pattern,
     command_of,
-    console,
     database,
     described,
     open_cache,
@@ -40,17 +40,6 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-# Below the figures of the course report: what is known of them.
-REPORT_NOTES = (
-    "-as-run: these repeat the steps, the schedule and the choice of weights of the report's "
-    "code. They do not repeat its BGR frames normalised as RGB, its choice and resizing of frames, "
-    "and its deal of clips to batches.",
-    "custom-64, pretrained-64: one line of the report says 64 frames. That is a slip: its code "
-    "never took more than 40, and these two took 30 frames of 64x64 pixels.",
-    "custom-100-epochs: the report's run may have had three LSTM layers; ours has two.",
-)
-
-
 class SplitKind(StrEnum):
     """How clips are chosen that the model is tested on."""
 
@@ -59,6 +48,7 @@ class SplitKind(StrEnum):
 
 
 @app.command()
+@torchrun.speaking_once()
 def train(
     context: typer.Context,
     folder: Annotated[
@@ -121,6 +111,7 @@ def train(
     out_path = home.model(name)
     from daemon.cli import progress
     from daemon.home import settings
+    from learner import distributed
     from learner import train as training
     from learner.process import keep_freed_memory
     from learner.splits import Sources
@@ -129,17 +120,23 @@ def train(
     loaded = settings.load(home.settings)
     sources = Sources(folder, validation, test, group_pattern, split.value)
     start = training.Start(weights, home.model_or_starter(init_from) if init_from else None)
-    with _interrupt_explained(), progress.training(quick=chosen.training.freeze) as watch:
-        trained = training.train(
-            sources,
-            out_path,
-            chosen,
-            start,
-            open_cache(home),
-            watch,
-            device=device or loaded.device,
-            exact=loaded.exact_frames,
-        )
+    wanted = device or loaded.device
+    with distributed.joined(wanted) as (processes, own_device), _interrupt_explained():
+        shown = progress.training(quick=chosen.training.freeze)
+        with shown if processes.is_first else nullcontext(training.Watch()) as watch:
+            trained = training.train(
+                sources,
+                out_path,
+                chosen,
+                start,
+                open_cache(home),
+                watch,
+                device=own_device,
+                exact=loaded.exact_frames,
+                processes=processes,
+            )
+    if not processes.is_first:
+        return
     _print_measured(trained)
     if chosen.report and not epochs:
         _print_report(chosen.report)
@@ -203,6 +200,8 @@ def _interrupt_explained() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
+        if not torchrun.is_first():
+            raise
         text = "interrupted: the same command continues from the last epoch that was saved"
         print(text, file=sys.stderr)
         raise
@@ -243,71 +242,6 @@ def heads_in_words(heads: Sequence["HeadScore"]) -> str:
 def _print_report(report: "Report") -> None:
     figures = f"{report.accuracy:.1%}, loss {report.loss:.3f}"
     print(f"the course report has {figures}, on its own 500 clips, split at random")
-
-
-@app.command()
-def recipes(as_json: Json = False) -> None:
-    """List the recipes that `train` knows, with the figures of the course report."""
-    from learner.recipe import load, names
-
-    found = [load(name) for name in names()]
-    if as_json:
-        print(json.dumps([recipe.to_json() for recipe in found]))
-        return
-    from rich.text import Text
-
-    from daemon.report.fitting import Column, FittingTable
-
-    figures = (Column(name, justify="right") for name in ("the report's accuracy", "loss"))
-    table = FittingTable("", [Column("recipe"), *figures, Column("what", wraps=True)])
-    for recipe in found:
-        accuracy = f"{recipe.report.accuracy:.2f}" if recipe.report else ""
-        loss = f"{recipe.report.loss:.3f}" if recipe.report else ""
-        table.add_row(recipe.name, accuracy, loss, recipe.about)
-    output = console()
-    output.print(table)
-    for note in REPORT_NOTES:
-        output.print(Text(note))
-
-
-@app.command()
-def backbones(as_json: Json = False) -> None:
-    """List the image networks whose weights are on this machine, or would be fetched."""
-    from learner.hub import image_networks
-
-    found = image_networks()
-    if as_json:
-        print(json.dumps([network.to_json() for network in found]))
-        return
-    from rich.filesize import decimal
-
-    from daemon.report.fitting import Column, FittingTable
-
-    names = ("network", "recipes", "parameters", "pixels", "licence", "weights")
-    table = FittingTable("", [Column(name) for name in names])
-    for network in found:
-        weights = {
-            "packaged": "come with vidwatch",
-            "cached": f"cached, {decimal(network.size)}",
-            "to fetch": f"{decimal(network.size)} to fetch",
-        }
-        table.add_row(
-            network.name,
-            _few(network.recipes),
-            f"{network.parameters / 1e6:.1f} M" if network.parameters else "?",
-            str(network.input_size or "?"),
-            network.licence or "?",
-            weights[network.weights],
-        )
-    console().print(table)
-    print("`vidwatch train DIR --backbone NAME` takes these, and all other networks of timm")
-
-
-def _few(names: tuple[str, ...]) -> str:
-    """The first name, and how many others there are."""
-    if len(names) <= 2:
-        return ", ".join(names)
-    return f"{names[0]} and {len(names) - 1} others"
 
 
 @app.command()

@@ -341,8 +341,8 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(
     chosen = recipe(replace(QUICK, folds=0, epochs=9))
     varied, poisoned = Data.varied, []
 
-    def overflowing(data: Data, clips: Indices) -> torch.Tensor:
-        return varied(data, clips) * (float("inf") if poisoned else 1)
+    def overflowing(data: Data, *clips: Indices) -> torch.Tensor:
+        return varied(data, *clips) * (float("inf") if poisoned else 1)
 
     def poison(epoch: Epoch) -> None:
         poisoned.extend([epoch] * (epoch.epoch == 3))
