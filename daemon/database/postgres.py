@@ -4,7 +4,9 @@ psycopg is imported when a server is first connected to: a home with a SQLite fi
 """
 
 import os
+from contextlib import suppress
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -12,6 +14,7 @@ from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from daemon.home.address import Server
+from daemon.home.clock import follow
 from learner.errors import PassingError, VidwatchError
 
 WRITER = 0x76696477
@@ -40,6 +43,9 @@ REFUSED = (
 TIMEOUTS = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5}
 """Seconds until a server that is away is noticed."""
 
+FOLDERS = ("", "inbox", "classified", "labelled", "failed", "duplicates")
+"""The home's folders, which may be file systems of their own; see `columns.FileSystem`."""
+
 
 def connect_server(server: Server, *, read_only: bool, patience: float) -> Engine:
     """As `connection.connect`, on a PostgreSQL server.
@@ -67,9 +73,11 @@ def connect_server(server: Server, *, read_only: bool, patience: float) -> Engin
         pool_pre_ping=True,
         hide_parameters=True,
     )
-    # Read by the type of columns that hold paths.
+    # Read by the types of columns.
     vars(engine.dialect)["home_root"] = os.fsencode(server.root)
+    vars(engine.dialect)["file_systems"] = _file_systems(server.root)
     event.listen(engine, "handle_error", _as_operational)
+    event.listen(engine, "connect", _follow_clock)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -83,6 +91,21 @@ def connect_server(server: Server, *, read_only: bool, patience: float) -> Engin
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock{kind}({WRITER})")
 
     return engine
+
+
+def _file_systems(root: Path) -> dict[int, int]:
+    """The numbers that are stored for the file systems of the home's folders, by their own."""
+    stored: dict[int, int] = {}
+    for number, name in enumerate(FOLDERS):
+        with suppress(OSError):
+            stored.setdefault((root / name).stat().st_dev, number)
+    return stored
+
+
+def _follow_clock(connection: Any, _: object) -> None:
+    (moment,) = connection.execute("SELECT clock_timestamp()").fetchone()
+    connection.rollback()
+    follow(moment)
 
 
 def _as_operational(context: ExceptionContext) -> None:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from daemon.database.connection import first_line
-from daemon.home.clock import now
+from daemon.home.clock import machine_time, now
 from learner.errors import VidwatchError
 from learner.texts import counted
 
@@ -94,7 +94,8 @@ class Schedule:
             latest_start += max((first - now()).total_seconds(), 0)
         job = _Job(subject, work, longest.total_seconds(), latest_start, time.monotonic())
         self._jobs.append(job)
-        start = {"next_run_time": first} if first else {}
+        # APScheduler has the clock of this machine.
+        start = {"next_run_time": first + (machine_time() - now())} if first else {}
         self._scheduler.add_job(self._run, "interval", (job,), seconds=seconds, **start)
 
     def start(self) -> None:
@@ -165,7 +166,7 @@ class Schedule:
         if ahead < self._ahead - JUMP:
             log.warning("the clock was set back by %.0f seconds", self._ahead - ahead)
             for job in self._scheduler.get_jobs():
-                job.modify(next_run_time=now())
+                job.modify(next_run_time=machine_time())
         self._ahead = ahead
 
 
