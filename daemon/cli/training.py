@@ -21,6 +21,7 @@ from daemon.cli.shared import (
     console,
     database,
     described,
+    is_running,
     open_cache,
     print_skipped,
     words_given,
@@ -345,5 +346,5 @@ def retrain(context: typer.Context) -> None:
     home: Home = context.obj
     with database(home) as engine:
         print(request(engine, home, settings.load(home.settings), now()))
-    if not home.running():
+    if not is_running(home):
         print("the daemon is not running: it trains when you start it")

@@ -69,7 +69,7 @@ class FileSystem(TypeDecorator[int]):
         """To the number on this machine, now."""
         stored: dict[int, int] | None = getattr(dialect, "file_systems", None)
         if stored is None or value is None:
-            return value
+            return None if value is None else int(value)
         return next((number for number, known in stored.items() if known == value), None)
 
 

@@ -4,12 +4,13 @@ psycopg is imported when a server is first connected to: a home with a SQLite fi
 """
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import DatabaseError, OperationalError
 
@@ -43,6 +44,15 @@ REFUSED = (
 TIMEOUTS = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5}
 """Seconds until a server that is away is noticed."""
 
+SILENCE = {
+    "idle_session_timeout": 30_000,  # ms: of a process that stands still
+    "tcp_keepalives_idle": 10,  # s, as the others: of a machine that is gone
+    "tcp_keepalives_interval": 5,
+    "tcp_keepalives_count": 3,
+}
+"""After what silence the server ends the session of a daemon, and its locks with it."""
+GIVEN_UP = 10_000  # ms after which the daemon counts the session as lost: sooner than the server
+
 FOLDERS = ("", "inbox", "classified", "labelled", "failed", "duplicates")
 """The home's folders, which may be file systems of their own; see `columns.FileSystem`."""
 
@@ -56,27 +66,11 @@ def connect_server(server: Server, *, read_only: bool, patience: float) -> Engin
     Raises:
         VidwatchError: the extra `postgres` is not installed.
     """
-    if find_spec("psycopg") is None:
-        hint = "pip install 'vidwatch[postgres]'"
-        raise VidwatchError(f"database {server}: psycopg is not installed: {hint}")
-    url = make_url(server.url)
-    if server.password is not None:
-        url = url.set(password=server.password)
-    options = f"-c timezone=UTC -c lock_timeout={round(patience * 1000)}"
-    engine = create_engine(
-        url,
-        connect_args={
-            "application_name": f"vidwatch {os.getpid()}",
-            "options": f"{url.query.get('options', '')} {options}".strip(),
-            **{name: value for name, value in TIMEOUTS.items() if name not in url.query},
-        },
-        pool_pre_ping=True,
-        hide_parameters=True,
-    )
+    options = {"lock_timeout": round(patience * 1000)}
+    engine = _engine(server, options, TIMEOUTS, pool_pre_ping=True)
     # Read by the types of columns.
     vars(engine.dialect)["home_root"] = os.fsencode(server.root)
     vars(engine.dialect)["file_systems"] = _file_systems(server.root)
-    event.listen(engine, "handle_error", _as_operational)
     event.listen(engine, "connect", _follow_clock)
 
     @event.listens_for(engine, "begin")
@@ -90,6 +84,39 @@ def connect_server(server: Server, *, read_only: bool, patience: float) -> Engin
         kind = "_shared" if writes == "shared" else ""
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock{kind}({WRITER})")
 
+    return engine
+
+
+def connect_session(server: Server) -> Engine:
+    """An engine whose connections the server ends when they are silent, as PostgreSQL 14 can.
+
+    Each statement is a transaction of its own.
+    """
+    timeouts = {**TIMEOUTS, "tcp_user_timeout": GIVEN_UP}
+    return _engine(server, SILENCE, timeouts, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+
+
+def _engine(
+    server: Server, options: Mapping[str, int], timeouts: Mapping[str, int], **more: Any
+) -> Engine:
+    if find_spec("psycopg") is None:
+        hint = "pip install 'vidwatch[postgres]'"
+        raise VidwatchError(f"database {server}: psycopg is not installed: {hint}")
+    url = make_url(server.url)
+    if server.password is not None:
+        url = url.set(password=server.password)
+    given = " ".join(f"-c {name}={value}" for name, value in options.items())
+    engine = create_engine(
+        url,
+        connect_args={
+            "application_name": f"vidwatch {os.getpid()}",
+            "options": f"{url.query.get('options', '')} -c timezone=UTC {given}".strip(),
+            **{name: value for name, value in timeouts.items() if name not in url.query},
+        },
+        hide_parameters=True,
+        **more,
+    )
+    event.listen(engine, "handle_error", _as_operational)
     return engine
 
 

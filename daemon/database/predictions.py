@@ -58,7 +58,6 @@ class Predictions:
         self._is_shared = engine.dialect.name != "sqlite"
         self._review_share = review_share
         self._leave_duplicates = leave_duplicates
-        # (group, fingerprint) of each; read once if nobody else writes fingerprints
         self._recent: list[tuple[str, bytes]] | None = None  # group, fingerprint of each
 
     def _begin(self) -> AbstractContextManager[Connection]:

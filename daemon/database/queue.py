@@ -43,7 +43,7 @@ class Queue:
     """The changes of a video's state on its way."""
 
     def __init__(self, engine: Engine, owner: str, machine: str | None = None) -> None:
-        """`owner` signs the claims. If other machines claim, too, it begins with `machine`, ours."""
+        """`owner` signs the claims, and begins with `machine` if those of others claim, too."""
         self.engine = engine
         self.owner = owner
         self.lease = SHARED_LEASE if machine else LEASE
