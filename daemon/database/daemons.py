@@ -1,7 +1,7 @@
 """The daemons that share a database on a server: each has a row, and renews it while it lives."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, delete, insert, inspect, select, upda
 
 from daemon.database.connection import opened
 from daemon.database.queue import SHARED_LEASE
+from daemon.database.session import without_daemons
 from daemon.database.tables import daemons
 from daemon.home.address import Server
 from daemon.home.clock import now
@@ -110,7 +111,9 @@ def alone(home: Home) -> Iterator[None]:
         if machines := running_elsewhere(home):
             trouble = f"daemons work on {home.root} on other machines ({', '.join(machines)})"
             raise PassingError(f"{trouble}; stop them first")
-        yield
+        server = home.database
+        with without_daemons(server) if isinstance(server, Server) else nullcontext():
+            yield
 
 
 def members(connection: Connection) -> list[Member]:

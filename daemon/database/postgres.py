@@ -87,13 +87,14 @@ def connect_server(server: Server, *, read_only: bool, patience: float) -> Engin
     return engine
 
 
-def connect_session(server: Server) -> Engine:
+def connect_session(server: Server, *, may_be_silent: bool = False) -> Engine:
     """An engine whose connections the server ends when they are silent, as PostgreSQL 14 can.
 
     Each statement is a transaction of its own.
     """
+    silence = {} if may_be_silent else SILENCE
     timeouts = {**TIMEOUTS, "tcp_user_timeout": GIVEN_UP}
-    return _engine(server, SILENCE, timeouts, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    return _engine(server, silence, timeouts, poolclass=NullPool, isolation_level="AUTOCOMMIT")
 
 
 def _engine(

@@ -21,10 +21,13 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import OperationalError
 
+from daemon.database.connection import is_outdated, opened
 from daemon.database.expressions import lies_below
 from daemon.database.files import PLACES
 from daemon.database.tables import happenings, home, videos
+from daemon.home.address import Server
 from daemon.home.identity import identify
 from daemon.home.mark import make_mark, require_mark
 
@@ -61,6 +64,26 @@ def follow_home(engine: Engine, root: Path) -> None:
             _move_paths(connection, old, new)
         connection.execute(delete(home))
         connection.execute(insert(home).values(root=new))
+
+
+def require_mounted(database: Server) -> None:
+    """Check, before a home's folders are made, that it is the one that the database belongs to.
+
+    A new database belongs to none yet.
+
+    Raises:
+        PassingError: its share is not mounted, or the server is away.
+        VidwatchError: it is another home.
+    """
+    with opened(database, read_only=True) as engine:
+        try:
+            mark = mark_of(engine)
+        except OperationalError as error:
+            if is_outdated(error):
+                return
+            raise
+    if mark:
+        require_mark(database.root, mark)
 
 
 def mark_of(engine: Engine) -> str | None:

@@ -6,11 +6,13 @@ the process stands still.
 
 import logging
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from daemon.database.connection import explaining
 from daemon.database.postgres import connect_session
 from daemon.home.address import Server
 from learner.errors import PassingError
@@ -22,8 +24,29 @@ NAMES = 0x76696478
 _NAME = text("SELECT pg_try_advisory_lock(:kind, hashtext(:machine))")
 _LEAD = text("SELECT pg_try_advisory_lock(:kind)")
 _RESIGN = text("SELECT pg_advisory_unlock(:kind)")
+_WORK = text("SELECT pg_try_advisory_lock_shared(:kind)")
+_ALONE = text("SELECT pg_try_advisory_lock(:kind)")
+WORK = 0x7669647A
+"""The advisory lock that daemons share, and that who needs the home alone has for itself."""
 LEADER = 0x76696479
 """The advisory lock of the one that leads."""
+
+
+@contextmanager
+def without_daemons(server: Server) -> Iterator[None]:
+    """Let no daemon begin, on no machine.
+
+    Raises:
+        PassingError: one works on the database.
+    """
+    engine = connect_session(server, may_be_silent=True)
+    try:
+        with explaining(server), engine.connect() as connection:
+            if not connection.scalar(_ALONE, {"kind": WORK}):
+                raise PassingError(f"daemons work on {server}; stop them on all machines first")
+            yield
+    finally:
+        engine.dispose()
 
 
 class Session:
@@ -49,6 +72,10 @@ class Session:
 
     def _open(self) -> None:
         connection = self._engine.connect()
+        if not connection.scalar(_WORK, {"kind": WORK}):
+            connection.close()
+            trouble = "a command needs the home for itself (restore, check --repair)"
+            raise PassingError(f"{trouble}: wait until it has ended")
         values = {"kind": NAMES, "machine": self._machine}
         if not connection.scalar(_NAME, values):
             connection.close()

@@ -16,7 +16,7 @@ from daemon.maintenance.backup import Backups
 from daemon.maintenance.cleaning import Cleaning
 from daemon.maintenance.retention import Retention
 from daemon.notify.trouble import TroubleWatch
-from daemon.service.membership import Membership
+from daemon.service.membership import Membership, notices_of_all
 from daemon.service.schedule import Schedule
 from daemon.service.trouble import LockWatch, as_job
 from daemon.training.retraining import Retraining
@@ -89,7 +89,8 @@ def schedule_following(
     schedule.every(TENDING, as_job(pipeline.settle_missing), subject="giving vanished files up")
     # The server must hear of this daemon also while it is at a step that takes long.
     schedule.every(TENDING, as_job(lambda _: leads()), subject="leading")
-    trouble = TroubleWatch(queue.engine, lambda: lock.running.notices, home.trouble)
+    notices = partial(notices_of_all, queue.engine, lock)
+    trouble = TroubleWatch(queue.engine, notices, home.trouble)
     schedule.every(TROUBLE, as_job(trouble.tend), subject="telling of trouble")
 
 

@@ -5,16 +5,16 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import datetime
 from functools import partial
 from importlib.metadata import version
 
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import func
+from sqlalchemy import Engine, func
 
-from daemon.database.daemons import Member, announce, leave
+from daemon.database.daemons import Member, announce, leave, members
 from daemon.database.queue import SHARED_LEASE, Queue
 from daemon.database.root import mark_of
 from daemon.database.session import Session
@@ -45,7 +45,7 @@ class Membership:
 
         Args:
             home: The home.
-            lock: Has the notices, and since when the daemon runs.
+            lock: Has the notices.
             queue: Its claims are renewed.
         """
         self.stood_still = threading.Event()
@@ -60,6 +60,7 @@ class Membership:
         self._model: Callable[[], tuple[str, str]] | None = None
         self._leading: Leading | None = None
         self._schema = head()
+        self._since = now()
         self._renewed_at: datetime | None = None
         self._counted: deque[tuple[float, int]] = deque(maxlen=COUNTED)
         self._answers = Answers()
@@ -135,13 +136,23 @@ class Membership:
             version=version("vidwatch"),
             model=model,
             device=device,
-            since=self._lock.running.since,
+            since=self._since,
             seen_at=at,
             clips=done,
             clips_a_minute=round((done - before) / minutes, 1) if minutes > 0.01 else 0.0,
             leads=self._leading is not None and self._leading.led is not None,
             notices=dict(self._lock.running.notices),
         )
+
+
+def notices_of_all(engine: Engine, lock: Lock) -> Mapping[str, str]:
+    """What all daemons show to people, by subject; of others with the machine's name before it."""
+    notices = dict(lock.running.notices)
+    with engine.begin() as connection:
+        for one in members(connection):
+            if one.is_alive(now()) and one.machine != machine_name():
+                notices |= {f"{one.machine}: {key}": text for key, text in one.notices.items()}
+    return notices
 
 
 def joined(home: Home, stop: Stop, lock: Lock, stack: ExitStack) -> Session | None:

@@ -123,6 +123,10 @@ class Share(MadeHome):
     def leader(self) -> str | None:
         return next((name for name, one in self.members().items() if one.leads), None)
 
+    def n(self) -> int:
+        """How many daemons are alive."""
+        return len(self.members())
+
     def query(self, sql: str) -> list[Any]:
         with self.engine.begin() as connection:
             return [tuple(row) for row in connection.exec_driver_sql(sql).all()]
