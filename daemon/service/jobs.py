@@ -69,12 +69,7 @@ def schedule_work(
 
 
 def schedule_following(
-    schedule: Schedule,
-    home: Home,
-    lock: Lock,
-    queue: Queue,
-    pipeline: Pipelines,
-    leads: Callable[[], bool],
+    schedule: Schedule, home: Home, lock: Lock, queue: Queue, pipeline: Pipelines
 ) -> None:
     """Schedule what only the daemon that leads does for the work.
 
@@ -84,11 +79,8 @@ def schedule_following(
         lock: Has the notices.
         queue: Has the database.
         pipeline: Gives up files that stayed away.
-        leads: Whether this daemon leads still.
     """
     schedule.every(TENDING, as_job(pipeline.settle_missing), subject="giving vanished files up")
-    # The server must hear of this daemon also while it is at a step that takes long.
-    schedule.every(TENDING, as_job(lambda _: leads()), subject="leading")
     notices = partial(notices_of_all, queue.engine, lock)
     trouble = TroubleWatch(queue.engine, notices, home.trouble)
     schedule.every(TROUBLE, as_job(trouble.tend), subject="telling of trouble")

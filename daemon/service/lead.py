@@ -90,8 +90,9 @@ def lead(common: Common, leads: Callable[[], bool], stack: ExitStack) -> Led:
     for watcher in watching:
         watcher.start()
         stack.callback(watcher.stop)
-    schedule = Schedule(lock.note)
-    schedule_following(schedule, home, lock, common.queue, common.pipeline, leads)
+    # Asked every other second: so the server hears of this daemon also during a long step.
+    schedule = Schedule(lock.note, may_run=leads)
+    schedule_following(schedule, home, lock, common.queue, common.pipeline)
     note = partial(lock.note, "training")
     may_begin = partial(_may_train, common.rest, leads)
     retraining = Retraining(home, settings, common.decisions, note, may_begin)

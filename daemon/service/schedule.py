@@ -58,13 +58,23 @@ class Schedule:
     them.
     """
 
-    def __init__(self, note: Note = lambda subject, text: None) -> None:
-        """Make it; nothing runs yet. `note` shows a notice under a subject, or takes it back."""
+    def __init__(
+        self,
+        note: Note = lambda subject, text: None,
+        may_run: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Make it; nothing runs yet.
+
+        Args:
+            note: Shows a notice under a subject, or takes it back (None).
+            may_run: Asked before each run of a job; without it, the job is left out.
+        """
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
         self._note = note
+        self._may_run = may_run
         self._ahead = time.time() - time.monotonic()
         self._jobs: list[_Job] = []
         self._at_work = 0  # jobs that run now
@@ -116,8 +126,9 @@ class Schedule:
             self._at_work += 1
             job.began = time.monotonic()
         try:
-            job.work()
-            self._note_failure(job, None)
+            if self._may_run():
+                job.work()
+                self._note_failure(job, None)
         except NotNowError:
             pass
         except Exception as error:
