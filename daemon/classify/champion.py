@@ -4,6 +4,7 @@ Notices when another model becomes the champion.
 """
 
 import logging
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -20,13 +21,16 @@ from daemon.home.unsure import SUBJECT, unsure_rule
 from daemon.training.decisions import BY_ITSELF, Decisions
 from learner.cache import Cache
 from learner.classifier import Classifier, choose_device
-from learner.errors import VidwatchError
+from learner.errors import PassingError, VidwatchError
 from learner.process import usable_cores
 from learner.spec import ClipSpec
 
 Note = Callable[[str, str | None], None]
 
 log = logging.getLogger(__name__)
+
+UNLOADED = "champion"
+RETRY = 5.0  # seconds
 
 
 class ChampionLoader:
@@ -42,6 +46,7 @@ class ChampionLoader:
         predictions: Predictions,
         decisions: Decisions,
         note: Note = lambda subject, text: None,
+        may_roll_back: Callable[[], bool] = lambda: True,
     ) -> None:
         """Make a loader; it loads nothing yet.
 
@@ -51,6 +56,8 @@ class ChampionLoader:
             predictions: Where the models in use are registered.
             decisions: Says which model is the champion.
             note: Shows a notice under a subject, or takes it back (None).
+            may_roll_back: Whether a champion that cannot be loaded here is none for the other
+                daemons either. If not, it is tried again: its files may still be on their way.
         """
         choose_device(settings.device)  # a GPU that is missing is an error now, not of a model
         self._home = home
@@ -58,6 +65,8 @@ class ChampionLoader:
         self._predictions = predictions
         self._decisions = decisions
         self._note = note
+        self._may_roll_back = may_roll_back
+        self._try_at = 0.0  # by the monotonic clock
         self.cache = Cache(round(settings.cache_gigabytes * GIGABYTE))
         self._models: tuple[str, str | None] | None = None  # champion and challenger
         self._spec: ClipSpec | None = None  # of the frames that they take
@@ -89,21 +98,33 @@ class ChampionLoader:
                 # setting, so a person has to decide.
                 if name == setting:
                     raise self._refusal(error) from error
+                if not self._may_roll_back():
+                    raise PassingError(f"the champion cannot be loaded: {error}") from error
                 name = self._roll_back(str(error), now)
 
     def _refusal(self, error: VidwatchError) -> VidwatchError:
         setting = f"setting 'model' is {self._settings.model!r}"
         return VidwatchError(f"{setting}: {error}; 'vidwatch models' lists them")
 
+    def in_use(self) -> tuple[str, str]:
+        """The name of the champion that is loaded, and the device that it runs on."""
+        return self.champion.name, str(self.champion.device)
+
     def predictor_if_changed(self, now: datetime) -> Predictor | None:
         """A new predictor if champion or challenger changed; else None."""
         name = self._decisions.champion()
         challenger = self._decisions.shadow()
-        if name is None or (name, challenger) == self._models:
+        if name is None or (name, challenger) == self._models or time.monotonic() < self._try_at:
             return None
         try:
-            return self._predictor(name, challenger, now)
+            predictor = self._predictor(name, challenger, now)
+            self._note(UNLOADED, None)
+            return predictor
         except VidwatchError as error:
+            if not self._may_roll_back():
+                self._try_at = time.monotonic() + RETRY
+                self._note(UNLOADED, f"model {name} cannot be loaded yet, is tried again: {error}")
+                return None
             self._models = (name, challenger)  # it is not tried again in every round
             # If there is no earlier champion, keep the model that is loaded.
             with suppress(VidwatchError):

@@ -28,6 +28,10 @@ class StoppedError(Exception):
     """The work at hand is to be left for the next start."""
 
 
+class NotLeadingError(Exception):
+    """Another daemon moves the files by now: nothing more may be moved or noted here."""
+
+
 class Filing:
     """Ends what is done with a video's file. What cannot be moved now is tried again later."""
 
@@ -46,7 +50,8 @@ class Filing:
             queue: Says what is to be moved, and where it is noted.
             folders: The home's folders.
             inbox_is_there: Whether the inbox is there: without it, no file counts as gone.
-            progress: Called while files are copied or compared; raises `StoppedError` to end it.
+            progress: Called before a file is moved, and while files are copied or compared; raises
+                `StoppedError` or `NotLeadingError` to end it.
             drop_duplicates: Whether duplicates in the inbox are removed.
         """
         self._queue = queue
@@ -111,6 +116,7 @@ class Filing:
         touched: set[bytes] = set()  # folders
         for done, move in enumerate(moves):
             try:
+                self._progress()
                 moved[move.id] = self._move(move)
             except StoppedError:
                 unmoved = [left.id for left in moves[done:] if not _may_be_gone(left)]

@@ -69,7 +69,7 @@ class InHand:
         self._contents = Contents(queue.engine)
         self._origins = Origins(queue)
         self._versions = Versions(queue, self._origins, patience.grace)
-        self._long = LongVideos(Windows(queue.engine), predictor)
+        self._long = LongVideos(Windows(queue.engine, queue.owner), predictor)
         self._decoding: dict[Future[Clip | Long], Claimed] = {}
         self._hashing: dict[Future[str], Claimed] = {}
         # Those whose hash is known, and that are neither decoded nor found to be copies yet.

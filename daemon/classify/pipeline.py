@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from daemon.classify.batch_size import BatchSize
-from daemon.classify.filing import Filing
+from daemon.classify.filing import Filing, NotLeadingError
 from daemon.classify.in_hand import InHand, Patience
 from daemon.classify.long_videos import LongVideo
 from daemon.classify.missing import Missing
@@ -24,6 +24,7 @@ from daemon.database.records import (
     Claimed,
     Copy,
     ModelPrediction,
+    Move,
     VideoPrediction,
     WindowPrediction,
 )
@@ -61,6 +62,8 @@ class PipelineSettings:
     """Called during long work; raises `StoppedError` to end it."""
     drop_duplicates: bool = False
     """Whether duplicates in the inbox are removed."""
+    may_file: Callable[[], bool] = lambda: True
+    """Whether this daemon is the one that moves files now."""
     may_go_on: Callable[[], bool] = lambda: True
     """Whether the next pieces of long videos in hand may be read."""
     model: str | None = None
@@ -101,13 +104,13 @@ class Pipeline:
         self._batch_size = BatchSize(settings.batch_size)
         patience = Patience(settings.grace, settings.patience)
         self._in_hand = InHand(queue, predictor, folders, patience, settings.progress)
-        self._windows = Windows(queue.engine)
+        self._windows = Windows(queue.engine, queue.owner)
         self._contents = Contents(queue.engine)
         self._filing = Filing(
             queue,
             folders,
             settings.inbox_is_there,
-            settings.progress,
+            self._go_on_filing,
             drop_duplicates=settings.drop_duplicates,
         )
         self._missing = Missing(queue, settings.grace, settings.inbox_is_there)
@@ -121,7 +124,7 @@ class Pipeline:
             self._must_recover = False
         if not self._in_hand:
             self._claim(2 * self._batch_size.now, now)
-        moves = self._queue.moves(now)
+        moves = self._queue.moves(now) if self._settings.may_file() else []
         if not self._in_hand and not moves:
             return False
         self._in_hand.wait(0 if moves else LONGEST_WAIT)
@@ -131,7 +134,7 @@ class Pipeline:
         predicting = self._device.submit(self._predict, clips) if clips else None
         self._record_copies(copies, now)
         self._claim(2 * self._batch_size.now - self._in_hand.slots - len(clips), now)
-        self._filing.file(moves, now)
+        self._file(moves, now)
         if predicting:
             self._record(clips, predicting, now)
         self._record_whole(now)
@@ -140,8 +143,9 @@ class Pipeline:
         return True
 
     def file(self, now: datetime) -> None:
-        """Move predicted videos to where they belong."""
-        self._filing.file(self._queue.moves(now), now)
+        """Move predicted videos to where they belong, if this daemon may."""
+        if self._settings.may_file():
+            self._file(self._queue.moves(now), now)
 
     def use(self, predictor: Predictor) -> None:
         """Go on with another model. Clips in hand were read for the one before: read them again."""
@@ -168,6 +172,17 @@ class Pipeline:
     def settle_missing(self, now: datetime) -> None:
         """Give up the files that stayed away for their whole grace."""
         self._missing.settle(now)
+
+    def _file(self, moves: Sequence[Move], now: datetime) -> None:
+        try:
+            self._filing.file(moves, now)
+        except NotLeadingError:
+            log.warning("another daemon files from now on")
+
+    def _go_on_filing(self) -> None:
+        self._settings.progress()
+        if not self._settings.may_file():
+            raise NotLeadingError
 
     def _claim(self, free_slots: int, now: datetime) -> None:
         if free_slots > 0 and self._settings.may_begin():

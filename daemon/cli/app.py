@@ -35,6 +35,7 @@ from daemon.cli import (
     videos,
 )
 from daemon.cli.shared import Json, command_of, console
+from daemon.home.address import Server
 from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.texts import printable
@@ -127,12 +128,27 @@ def init(
     from daemon.database.upgrade import upgrade
 
     home = Home.at(folder) if folder else context.obj
-    home.create()
+    _make(home)
     with explaining(home.database):
         upgrade(home.database)
+    if isinstance(home.database, Server):
+        from daemon.database.connection import opened
+        from daemon.database.root import follow_home
+
+        with opened(home.database) as engine:
+            follow_home(engine, home.root)
     ready = f"{home.root} is ready: put videos into {home.inbox}, and start the daemon with:"
     print(printable(ready))
     print(printable(command_of(home, "run")))
+
+
+def _make(home: Home) -> None:
+    """Make what is missing of a home, but not in the place of a share that is not mounted."""
+    if isinstance(home.database, Server):
+        from daemon.database.root import require_mounted
+
+        require_mounted(home.database)
+    home.create()
 
 
 @app.command()
@@ -151,7 +167,7 @@ def run(
     from daemon.service import terminal
 
     home: Home = context.obj
-    home.create()
+    _make(home)
     loaded = settings.load(home.settings)
     limit_cores(loaded.cores)  # before libraries begin threads, and count the cores
     with terminal.shown(home) as show:

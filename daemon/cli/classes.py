@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daemon.cli.shared import Json, console, database
+from daemon.cli.shared import Json, console, database, is_running
 from daemon.home.clock import local_time, now
 from daemon.home.folder import Home
 from daemon.home.texts import printable
@@ -142,4 +142,4 @@ def _changes(home: Home) -> "Iterator[ClassChanges]":
 
 def _labels(home: Home, count: int) -> str:
     text = f"{counted(count, 'label')} changed"
-    return text if home.running() else f"{text}; the daemon moves the files when it runs"
+    return text if is_running(home) else f"{text}; the daemon moves the files when it runs"

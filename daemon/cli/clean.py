@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from daemon.cli.shared import Json, console, database
+from daemon.cli.shared import Json, console, database, is_running
 from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.texts import printable
@@ -83,12 +83,13 @@ def _clean(home: Home, engine: "Engine", loaded: "Settings", n: int, *, is_quiet
     """Move the files, or leave that to the daemon, if one runs."""
     from daemon.classify.filing import Filing
     from daemon.cli import progress
+    from daemon.database.daemons import alone
     from daemon.database.queue import Queue
 
     if not n:
         return
     try:
-        with home.lock(), progress.working("moving files"):
+        with alone(home), progress.working("moving files"):
             queue = Queue(engine, "clean")
             is_there = home.why_no_inbox() is None
             folders = loaded.folders(home.root)
@@ -96,7 +97,7 @@ def _clean(home: Home, engine: "Engine", loaded: "Settings", n: int, *, is_quiet
             while moves := queue.moves(now()):
                 filing.file(moves, now())
     except PassingError:
-        if home.running() is None:
+        if not is_running(home):
             raise
         if not is_quiet:
             print("the daemon moves them now")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from daemon.cli.shared import Json, console, database
+from daemon.cli.shared import Json, console, database, is_running
 from daemon.home.folder import Home
 from daemon.home.texts import printable
 from learner.errors import VidwatchError
@@ -174,8 +174,8 @@ def _set_pattern(home: Home, pattern: str) -> str:
     from daemon.labels.groups import note_applied
 
     is_set = write_setting(home.settings, "group_pattern", pattern)
-    is_running = home.running() is not None
-    if not is_running:
+    runs = is_running(home)
+    if not runs:
         note_applied(home, pattern)
     variable = "VIDWATCH_GROUP_PATTERN"
     if os.environ.get(variable, pattern) != pattern:
@@ -183,7 +183,7 @@ def _set_pattern(home: Home, pattern: str) -> str:
     if not is_set:
         line = f"group_pattern = {toml_text(pattern)}"
         return f"write this line into {home.settings}, or the next start undoes this: {line}"
-    then = "; restart the daemon, so that new clips follow it, too" if is_running else ""
+    then = "; restart the daemon, so that new clips follow it, too" if runs else ""
     return f"group_pattern is set in {home.settings}{then}"
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daemon.cli.shared import database, print_without_file
+from daemon.cli.shared import database, is_running, print_without_file
 from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.texts import printable
@@ -76,7 +76,7 @@ def import_labels(
         hint = "; give --new-class if a class is meant that is nearly another one"
         raise VidwatchError(f"import: {error}{hint if error.meant else ''}") from error
     has_changed = not dry_run and (imported.n_videos or imported.n_labels)
-    waits = bool(has_changed) and home.running() is None
+    waits = bool(has_changed) and not is_running(home)
     _print(imported, [table.kind for table in tables], dry_run=dry_run, waits=waits)
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli.shared import Json, console, database, print_without_file
+from daemon.cli.shared import Json, console, database, is_running, print_without_file
 from daemon.home.clock import now
 from daemon.home.folder import Home
 from learner.errors import VidwatchError
@@ -73,7 +73,9 @@ def label(
     except DidYouMeanError as error:
         raise VidwatchError(f"{error} Give --new-class for a class of its own") from error
     done = "taken back" if undo else "noted"
-    later = "" if home.running() else "; the daemon is not running: it moves the files when it runs"
+    later = (
+        "" if is_running(home) else "; the daemon is not running: it moves the files when it runs"
+    )
     print(f"{counted(len(ids), 'label')} {done}{later}")
     _print_without_file(home, ids)
 

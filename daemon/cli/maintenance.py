@@ -100,12 +100,13 @@ def check(
 ) -> None:
     """Compare the files with the database. Exit status 1 if something is wrong."""
     from daemon.cli import progress
+    from daemon.database.daemons import alone
     from daemon.maintenance.check import Check
 
     home: Home = context.obj
     wrong = 0
     listed = []
-    with home.lock() if repair else nullcontext(), progress.reading() as bar:
+    with alone(home) if repair else nullcontext(), progress.reading() as bar:
         home_check = Check(home, quick=quick, may_repair=repair, progress=bar)
         for finding in home_check.findings():
             repaired = False

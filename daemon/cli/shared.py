@@ -68,14 +68,23 @@ def database(home: Home) -> "Iterator[Engine]":
     from daemon.database.upgrade import upgrade
 
     home.require()
-    is_running = home.running() is not None
-    if not is_running:
+    runs = is_running(home)
+    if not runs:
         with explaining(home.database):
             upgrade(home.database)
     with opened(home.database) as engine:
-        if not is_running:
+        if not runs:
             follow_home(engine, home.root)
         yield engine
+
+
+def is_running(home: Home) -> bool:
+    """Whether a daemon works on the home, on this machine or on another one."""
+    if home.running() is not None:
+        return True
+    from daemon.database.daemons import running_elsewhere
+
+    return bool(running_elsewhere(home))
 
 
 def print_without_file(names: Sequence[str]) -> None:
@@ -125,7 +134,7 @@ def model_of(home: Home) -> str:
         try:
             # A daemon reads the setting when it starts. One that is not given changes nothing.
             is_given = "model" in loaded.model_fields_set
-            if is_given and home.running() is None and decisions.is_new_setting(setting):
+            if is_given and not is_running(home) and decisions.is_new_setting(setting):
                 return setting
             return decisions.champion() or setting
         except OperationalError as error:

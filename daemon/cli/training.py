@@ -21,6 +21,7 @@ from daemon.cli.shared import (
     command_of,
     database,
     described,
+    is_running,
     open_cache,
     print_skipped,
     words_given,
@@ -279,5 +280,5 @@ def retrain(context: typer.Context) -> None:
     home: Home = context.obj
     with database(home) as engine:
         print(request(engine, home, settings.load(home.settings), now()))
-    if not home.running():
+    if not is_running(home):
         print("the daemon is not running: it trains when you start it")

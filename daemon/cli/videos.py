@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daemon.cli.shared import Json, command_of, console, database
+from daemon.cli.shared import Json, command_of, console, database, is_running
 from daemon.home.folder import Home
 from daemon.home.texts import printable
 from learner.errors import VidwatchError
@@ -171,7 +171,7 @@ def add(
             adding.add(path, archive)
     _print_added(adding.added)
     n_queued = adding.added.n_new + adding.added.n_again
-    if n_queued and home.running() is None:
+    if n_queued and not is_running(home):
         print(f"no daemon is running that classifies them: {command_of(home, 'run')}")
 
 

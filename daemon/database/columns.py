@@ -49,6 +49,30 @@ class HomePath(TypeDecorator[bytes]):
         return root + bytes(value)[1:]
 
 
+class FileSystem(TypeDecorator[int]):
+    """The number of a file system.
+
+    It differs from machine to machine. So on a server, those that the home's folders lie on have
+    numbers of their own, and no other has one. The connection knows them: see
+    `daemon/database/postgres.py`.
+    """
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> int | None:
+        """To the stored number."""
+        stored: dict[int, int] | None = getattr(dialect, "file_systems", None)
+        return value if stored is None or value is None else stored.get(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> int | None:
+        """To the number on this machine, now."""
+        stored: dict[int, int] | None = getattr(dialect, "file_systems", None)
+        if stored is None or value is None:
+            return None if value is None else int(value)
+        return next((number for number, known in stored.items() if known == value), None)
+
+
 class Below(HomePath):
     """A folder, as the text that the paths of all files in it begin with: it ends in a slash."""
 

@@ -26,8 +26,12 @@ ALL = Which()
 """All those of the champion."""
 
 
-def oldest_due(connection: Connection, limit: int, now: datetime, which: Which) -> list[Any]:
+def oldest_due(
+    connection: Connection, limit: int, now: datetime, which: Which, *, writes: bool = False
+) -> list[Any]:
     """The rows that are to be claimed next, the oldest first, those in the background last.
+
+    If the transaction `writes`, nobody else gets the same rows meanwhile.
 
     Args:
         connection: To the database.
@@ -39,8 +43,13 @@ def oldest_due(connection: Connection, limit: int, now: datetime, which: Which) 
     for background in (False, True):
         if len(rows) < limit:
             ids = _due(now, which, background=background).limit(limit - len(rows))
-            these = select(videos).where(videos.c.id.in_(ids.scalar_subquery()))
-            rows += connection.execute(these.order_by(videos.c.id))
+            if writes:  # SQLite needs no lock of rows, and leaves the words out
+                ids = ids.with_for_update(skip_locked=True)
+            # Two queries: as a part of another one, PostgreSQL may ask the first one several times,
+            # and lock more rows.
+            due = connection.scalars(ids).all()
+            these = select(videos).where(videos.c.id.in_(due)).order_by(videos.c.id)
+            rows += connection.execute(these) if due else []
     return rows
 
 

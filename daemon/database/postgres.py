@@ -4,14 +4,18 @@ psycopg is imported when a server is first connected to: a home with a SQLite fi
 """
 
 import os
+from collections.abc import Mapping
+from contextlib import suppress
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from daemon.home.address import Server
+from daemon.home.clock import follow
 from learner.errors import PassingError, VidwatchError
 
 WRITER = 0x76696477
@@ -40,6 +44,18 @@ REFUSED = (
 TIMEOUTS = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5}
 """Seconds until a server that is away is noticed."""
 
+SILENCE = {
+    "idle_session_timeout": 30_000,  # ms: of a process that stands still
+    "tcp_keepalives_idle": 10,  # s, as the others: of a machine that is gone
+    "tcp_keepalives_interval": 5,
+    "tcp_keepalives_count": 3,
+}
+"""After what silence the server ends the session of a daemon, and its locks with it."""
+GIVEN_UP = 10_000  # ms after which the daemon counts the session as lost: sooner than the server
+
+FOLDERS = ("", "inbox", "classified", "labelled", "failed", "duplicates")
+"""The home's folders, which may be file systems of their own; see `columns.FileSystem`."""
+
 
 def connect_server(server: Server, *, read_only: bool, patience: float) -> Engine:
     """As `connection.connect`, on a PostgreSQL server.
@@ -50,26 +66,12 @@ def connect_server(server: Server, *, read_only: bool, patience: float) -> Engin
     Raises:
         VidwatchError: the extra `postgres` is not installed.
     """
-    if find_spec("psycopg") is None:
-        hint = "pip install 'vidwatch[postgres]'"
-        raise VidwatchError(f"database {server}: psycopg is not installed: {hint}")
-    url = make_url(server.url)
-    if server.password is not None:
-        url = url.set(password=server.password)
-    options = f"-c timezone=UTC -c lock_timeout={round(patience * 1000)}"
-    engine = create_engine(
-        url,
-        connect_args={
-            "application_name": f"vidwatch {os.getpid()}",
-            "options": f"{url.query.get('options', '')} {options}".strip(),
-            **{name: value for name, value in TIMEOUTS.items() if name not in url.query},
-        },
-        pool_pre_ping=True,
-        hide_parameters=True,
-    )
-    # Read by the type of columns that hold paths.
+    options = {"lock_timeout": round(patience * 1000)}
+    engine = _engine(server, options, TIMEOUTS, pool_pre_ping=True)
+    # Read by the types of columns.
     vars(engine.dialect)["home_root"] = os.fsencode(server.root)
-    event.listen(engine, "handle_error", _as_operational)
+    vars(engine.dialect)["file_systems"] = _file_systems(server.root)
+    event.listen(engine, "connect", _follow_clock)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -83,6 +85,55 @@ def connect_server(server: Server, *, read_only: bool, patience: float) -> Engin
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock{kind}({WRITER})")
 
     return engine
+
+
+def connect_session(server: Server, *, may_be_silent: bool = False) -> Engine:
+    """An engine whose connections the server ends when they are silent, as PostgreSQL 14 can.
+
+    Each statement is a transaction of its own.
+    """
+    silence = {} if may_be_silent else SILENCE
+    timeouts = {**TIMEOUTS, "tcp_user_timeout": GIVEN_UP}
+    return _engine(server, silence, timeouts, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+
+
+def _engine(
+    server: Server, options: Mapping[str, int], timeouts: Mapping[str, int], **more: Any
+) -> Engine:
+    if find_spec("psycopg") is None:
+        hint = "pip install 'vidwatch[postgres]'"
+        raise VidwatchError(f"database {server}: psycopg is not installed: {hint}")
+    url = make_url(server.url)
+    if server.password is not None:
+        url = url.set(password=server.password)
+    given = " ".join(f"-c {name}={value}" for name, value in options.items())
+    engine = create_engine(
+        url,
+        connect_args={
+            "application_name": f"vidwatch {os.getpid()}",
+            "options": f"{url.query.get('options', '')} -c timezone=UTC {given}".strip(),
+            **{name: value for name, value in timeouts.items() if name not in url.query},
+        },
+        hide_parameters=True,
+        **more,
+    )
+    event.listen(engine, "handle_error", _as_operational)
+    return engine
+
+
+def _file_systems(root: Path) -> dict[int, int]:
+    """The numbers that are stored for the file systems of the home's folders, by their own."""
+    stored: dict[int, int] = {}
+    for number, name in enumerate(FOLDERS):
+        with suppress(OSError):
+            stored.setdefault((root / name).stat().st_dev, number)
+    return stored
+
+
+def _follow_clock(connection: Any, _: object) -> None:
+    (moment,) = connection.execute("SELECT clock_timestamp()").fetchone()
+    connection.rollback()
+    follow(moment)
 
 
 def _as_operational(context: ExceptionContext) -> None:

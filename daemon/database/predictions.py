@@ -23,10 +23,12 @@ from daemon.database.expressions import is_stated, own_group, stands, that_count
 from daemon.database.places import Label, Places, new_names
 from daemon.database.records import (
     FREED,
+    READ,
     Copy,
     ModelPrediction,
     VideoPrediction,
     WindowPrediction,
+    prediction_rows,
 )
 from daemon.database.tables import labels, models, predictions, videos
 from daemon.database.windows import add_windows, forget_windows
@@ -34,24 +36,29 @@ from daemon.home.folders import Folders
 from daemon.home.stages import count, timed
 from learner.likeness import COMPARED, alike
 
-READ = ("frames_asked", "frames_read", "decoder", "read_share", "stream", "colours", "uncut")
-
 
 class Predictions:
     """The predictions of all models.
 
     `review_share` of the new videos is drawn for people to review. With `leave_duplicates`, a file
-    in the inbox stays there if its content was predicted before.
+    in the inbox stays there if its content was predicted before. If an `owner` is named, only what
+    it still has in hand is recorded.
     """
 
     def __init__(
-        self, engine: Engine, review_share: float = 0.0, *, leave_duplicates: bool = False
+        self,
+        engine: Engine,
+        review_share: float = 0.0,
+        *,
+        leave_duplicates: bool = False,
+        owner: str | None = None,
     ) -> None:
         self._writer = engine.execution_options(writes=True)
+        self._owner = owner
+        self._is_shared = engine.dialect.name != "sqlite"
         self._review_share = review_share
         self._leave_duplicates = leave_duplicates
-        # (group, fingerprint) of each; read once, since nobody else writes fingerprints
-        self._recent: list[tuple[str, bytes]] | None = None
+        self._recent: list[tuple[str, bytes]] | None = None  # group, fingerprint of each
 
     def _begin(self) -> AbstractContextManager[Connection]:
         return self._writer.begin()
@@ -100,14 +107,16 @@ class Predictions:
             earlier prediction counts in its place. None if its own counts.
         """
         with self._begin() as connection:
-            rows = _in_hand(connection, batch)
+            rows = _in_hand(connection, batch, self._owner)
             in_hand = [found for found in batch if found.video_id in rows]
             successors = _take_places(connection, in_hand, gone)
             originals = _originals(connection, batch, rows)
             recorded = [(found, originals.get(found.video_id)) for found in in_hand]
             names = self._change_videos(connection, recorded, rows, folders, now)
             new = [found for found, original in recorded if original is None]
-            _for_each(connection, _INSERT, [row for found in new for row in _rows(found, now)])
+            _for_each(
+                connection, _INSERT, [row for found in new for row in prediction_rows(found, now)]
+            )
             note_classified(connection, recorded, names, now)
             without_group = [
                 found
@@ -139,7 +148,7 @@ class Predictions:
             there is none any more: then nothing is written, and the copy has to be read.
         """
         with self._begin() as connection:
-            in_hand = _in_hand(connection, batch)
+            in_hand = _in_hand(connection, batch, self._owner)
             firsts = _first_ids(connection, batch)
             recorded = [
                 (copy, firsts.get(copy.sha256)) for copy in batch if copy.video_id in in_hand
@@ -207,7 +216,9 @@ class Predictions:
         comparable = [found for found in without_group if found.fingerprint]
         if not comparable:
             return self._recent
-        recent = _recent(connection) if self._recent is None else self._recent
+        recent = self._recent
+        if recent is None or self._is_shared:
+            recent = _recent(connection)
         changes: list[dict[str, Any]] = []
         for found in comparable:
             assert found.fingerprint
@@ -247,6 +258,7 @@ _THESE: BindParameter[Any] = bindparam("ids", expanding=True)
 _IN_HAND = select(videos.c.id, videos.c.group, videos.c.on_filed).where(
     videos.c.id.in_(_THESE), videos.c.state == "claimed"
 )
+_OWN = _IN_HAND.where(videos.c.claimed_by == bindparam("owner"))
 _LABELS = (
     select(
         labels.c.video_id, labels.c.verdict, labels.c.source, labels.c["class"].label("class_name")
@@ -258,10 +270,12 @@ _CHANGE_VIDEO = update(videos).where(videos.c.id == bindparam("video"))
 _INSERT = insert(predictions)
 
 
-def _in_hand(connection: Connection, batch: Sequence[VideoPrediction | Copy]) -> dict[int, Any]:
-    """The `group` and `on_filed` of each video that is still claimed, by its id."""
-    ids = {"ids": [found.video_id for found in batch]}
-    return {row.id: row for row in connection.execute(_IN_HAND, ids)}
+def _in_hand(
+    connection: Connection, batch: Sequence[VideoPrediction | Copy], owner: str | None
+) -> dict[int, Any]:
+    """The `group` and `on_filed` of each video that `owner` still has in hand, by its id."""
+    values = {"ids": [found.video_id for found in batch], "owner": owner}
+    return {row.id: row for row in connection.execute(_OWN if owner else _IN_HAND, values)}
 
 
 def _labels(connection: Connection, batch: Sequence[VideoPrediction | Copy]) -> dict[int, Label]:
@@ -334,13 +348,3 @@ def _for_each(
     """One statement for many rows: one a row would cost more than the database's own work."""
     if rows:
         connection.execute(change, rows)
-
-
-def _rows(found: VideoPrediction, now: datetime) -> list[dict[str, Any]]:
-    """The rows of a video's prediction, and of the challenger's in its shadow."""
-    common = {"video_id": found.video_id, "created_at": now}
-    common |= {name: getattr(found, name) for name in READ}
-    row = {**common, **found.prediction.columns(), "kind": "answer", "doubt": found.unsure}
-    if found.shadow is None or found.shadow.model_id == found.prediction.model_id:
-        return [row]
-    return [row, {**common, **found.shadow.columns(), "kind": "shadow", "doubt": None}]

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Update,
     and_,
     case,
+    or_,
     select,
     update,
 )
@@ -33,17 +34,23 @@ from daemon.home.identity import Identity
 from daemon.home.stages import count
 
 LEASE = timedelta(minutes=10)
+SHARED_LEASE = timedelta(minutes=1)  # others wait for it if a daemon dies
 ATTEMPTS = 3
 MOVES_AT_ONCE = 200
 
 
 class Queue:
-    """The changes of a video's state on its way. `owner` signs this daemon's claims."""
+    """The changes of a video's state on its way."""
 
-    def __init__(self, engine: Engine, owner: str) -> None:
+    def __init__(self, engine: Engine, owner: str, machine: str | None = None) -> None:
+        """`owner` signs the claims, and begins with `machine` if those of others claim, too."""
         self.engine = engine
         self.owner = owner
+        self.lease = SHARED_LEASE if machine else LEASE
+        self._machine = machine
         self._writer = engine.execution_options(writes=True)
+        # What is changed by it concerns nobody else: it may run beside others of its kind.
+        self._beside = engine.execution_options(writes="shared")
 
     def close(self) -> None:
         """Close the database's file."""
@@ -92,9 +99,9 @@ class Queue:
         with self.engine.begin() as connection:
             if not oldest_due(connection, 1, now, which):
                 return []
-        claim = {"state": "claimed", "claimed_by": self.owner, "lease_until": now + LEASE}
-        with self._begin() as connection:
-            rows = oldest_due(connection, limit, now, which)
+        claim = {"state": "claimed", "claimed_by": self.owner, "lease_until": now + self.lease}
+        with self._beside.begin() as connection:
+            rows = oldest_due(connection, limit, now, which, writes=True)
             these = videos.c.id.in_([row.id for row in rows])
             connection.execute(update(videos).where(these).values(**claim))
         return [
@@ -112,15 +119,31 @@ class Queue:
     def renew_leases(self, now: datetime) -> None:
         """Note that what is in hand is still being worked on."""
         own = and_(videos.c.state == "claimed", videos.c.claimed_by == self.owner)
+        with self._beside.begin() as connection:
+            connection.execute(update(videos).where(own).values(lease_until=now + self.lease))
+
+    def put_back_overdue(self, now: datetime) -> int:
+        """Put the claims back that were not renewed in time; gives how many.
+
+        Whoever made them is gone, or has stood still: it does not record these videos any more.
+        """
+        overdue = and_(videos.c.state == "claimed", videos.c.lease_until < now)
+        with self.engine.begin() as connection:
+            if connection.execute(select(videos.c.id).where(overdue).limit(1)).first() is None:
+                return 0
         with self._begin() as connection:
-            connection.execute(update(videos).where(own).values(lease_until=now + LEASE))
+            put_back = update(videos).where(overdue).values(state="queued", **FREED)
+            return connection.execute(put_back).rowcount
 
     def recover(self) -> int:
         """Put all claims back, and end all pauses; gives how many claims there were.
 
-        The caller holds the home's lock, so whoever made the claims is gone.
+        The caller holds the home's lock, so whoever made the claims on this machine is gone.
         """
         claimed = update(videos).where(videos.c.state == "claimed")
+        if self._machine:
+            begins = f"{self._machine}:"
+            claimed = claimed.where(videos.c.claimed_by.startswith(begins, autoescape=True))
         paused = update(videos).where(videos.c.retry_at.is_not(None), videos.c.state != "waiting")
         with self._begin() as connection:
             put_back = connection.execute(claimed.values(state="queued", **FREED))
@@ -130,7 +153,7 @@ class Queue:
     def release(self, ids: Iterable[int]) -> None:
         """Put claimed videos back as they were."""
         with self._begin() as connection:
-            connection.execute(_claimed(*ids).values(state="queued", **FREED))
+            connection.execute(self._claimed(*ids).values(state="queued", **FREED))
 
     def wait(self, video_id: int, until: datetime) -> None:
         """The file changed after it was queued, or is gone.
@@ -139,7 +162,7 @@ class Queue:
         """
         with self._begin() as connection:
             change = {**FREED, "retry_at": until}
-            connection.execute(_claimed(video_id).values(state="waiting", **change))
+            connection.execute(self._claimed(video_id).values(state="waiting", **change))
 
     def hold(
         self, video_id: int, until: datetime, why: str | None = None, **more: datetime
@@ -154,7 +177,7 @@ class Queue:
         """
         with self._begin() as connection:
             change = {**FREED, "retry_at": until, "held": why, **more}
-            connection.execute(_claimed(video_id).values(state="queued", **change))
+            connection.execute(self._claimed(video_id).values(state="queued", **change))
 
     def missing(self, now: datetime, longest: timedelta) -> list[Row]:
         """The rows of the videos whose file should have been found whole again by now.
@@ -179,8 +202,7 @@ class Queue:
 
     def postpone(self, ids: Iterable[int], trouble: str, now: datetime) -> None:
         """Temporary trouble prevents a prediction: try again, after a pause that grows."""
-        claimed = and_(videos.c.id.in_(list(ids)), videos.c.state == "claimed")
-        self._try_later(claimed, trouble, now)
+        self._try_later(and_(videos.c.id.in_(list(ids)), self._is_own()), trouble, now)
 
     def postpone_move(self, video_id: int, trouble: str, now: datetime, *, is_begun: bool) -> None:
         """As `postpone`, for a file that cannot be moved now.
@@ -217,7 +239,7 @@ class Queue:
             attempts = int(connection.scalar(attempts_of_video) or 0) + 1
             retry_at = now + timedelta(seconds=2**attempts)
             later = {"attempts": attempts, "trouble": trouble, "retry_at": retry_at}
-            connection.execute(_claimed(video_id).values(state="queued", **{**FREED, **later}))
+            connection.execute(self._claimed(video_id).values(state="queued", **{**FREED, **later}))
             return attempts
 
     def fail(self, video_id: int, error: str, destination: bytes | None, now: datetime) -> None:
@@ -226,7 +248,7 @@ class Queue:
         If that is None, it stays where it is.
         """
         # "queued": a video that `count_crash` has just put back.
-        unpredicted = videos.c.state.in_(("claimed", "queued"))
+        unpredicted = or_(self._is_own(), videos.c.state == "queued")
         change: dict[str, Any] = {"state": "failed", "error": error, **FREED}
         change["destination"] = destination
         change["finished_at"] = None if destination else now
@@ -310,15 +332,17 @@ class Queue:
 
     def busy(self) -> bool:
         """Whether anything is left to do that no temporary trouble prevents."""
-        untroubled = and_(videos.c.state != "waiting", videos.c.tries == 0)
-        left = select(videos.c.id).where(videos.c.finished_at.is_(None), untroubled).limit(1)
+        untroubled = and_(videos.c.finished_at.is_(None), videos.c.state != "waiting")
+        left = select(videos.c.id).where(untroubled, videos.c.tries == 0).limit(1)
         with self.engine.begin() as connection:
             return connection.execute(left).first() is not None
 
+    def _claimed(self, *ids: int) -> Update:
+        """A change of videos in hand. What has happened to a row meanwhile is not undone."""
+        return update(videos).where(videos.c.id.in_(ids), self._is_own())
 
-def _claimed(*ids: int) -> Update:
-    """A change of videos in hand. What has happened to a row meanwhile is not undone."""
-    return update(videos).where(videos.c.id.in_(ids), videos.c.state == "claimed")
+    def _is_own(self) -> ColumnElement[bool]:
+        return and_(videos.c.state == "claimed", videos.c.claimed_by == self.owner)
 
 
 def _identity(row: Row) -> Identity:

@@ -18,6 +18,9 @@ FREED = {
 }
 """What a row says when nobody works on its video, and nothing is wrong with it."""
 
+READ = ("frames_asked", "frames_read", "decoder", "read_share", "stream", "colours", "uncut")
+"""What a prediction says of what was read for it."""
+
 
 @dataclass(frozen=True)
 class Claimed:
@@ -182,3 +185,13 @@ class Moved:
     """Of the file there: a copy on another file system is another file. None if it is as before."""
     left: Left | None = None
     """The file that it was copied or linked from, which is still there. None if it was moved."""
+
+
+def prediction_rows(found: VideoPrediction, now: datetime) -> list[dict[str, Any]]:
+    """The rows of a video's prediction, and of the challenger's in its shadow."""
+    common = {"video_id": found.video_id, "created_at": now}
+    common |= {name: getattr(found, name) for name in READ}
+    row = {**common, **found.prediction.columns(), "kind": "answer", "doubt": found.unsure}
+    if found.shadow is None or found.shadow.model_id == found.prediction.model_id:
+        return [row]
+    return [row, {**common, **found.shadow.columns(), "kind": "shadow", "doubt": None}]

@@ -21,11 +21,15 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import OperationalError
 
+from daemon.database.connection import is_outdated, opened
 from daemon.database.expressions import lies_below
 from daemon.database.files import PLACES
 from daemon.database.tables import happenings, home, videos
+from daemon.home.address import Server
 from daemon.home.identity import identify
+from daemon.home.mark import make_mark, require_mark
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +42,14 @@ def follow_home(engine: Engine, root: Path) -> None:
     Args:
         engine: Of the database.
         root: Where the home lies now, without links in the path.
+
+    Raises:
+        VidwatchError: the database, on a server, belongs to another home.
+        PassingError: the home's share is not mounted.
     """
     new = os.fsencode(root)
     if engine.dialect.name != "sqlite":
-        _note_root(engine, new)
+        _follow_mark(engine, root)
         return
     with engine.begin() as connection:
         before = connection.scalar(select(home.c.root))
@@ -58,14 +66,42 @@ def follow_home(engine: Engine, root: Path) -> None:
         connection.execute(insert(home).values(root=new))
 
 
-def _note_root(engine: Engine, root: bytes) -> None:
-    """Note that there is a home. Its paths are relative already: see `HomePath`."""
+def require_mounted(database: Server) -> None:
+    """Check, before a home's folders are made, that it is the one that the database belongs to.
+
+    A new database belongs to none yet.
+
+    Raises:
+        PassingError: its share is not mounted, or the server is away.
+        VidwatchError: it is another home.
+    """
+    with opened(database, read_only=True) as engine:
+        try:
+            mark = mark_of(engine)
+        except OperationalError as error:
+            if is_outdated(error):
+                return
+            raise
+    if mark:
+        require_mark(database.root, mark)
+
+
+def mark_of(engine: Engine) -> str | None:
+    """The mark of the home that a database on a server belongs to; None if none is noted yet."""
     with engine.begin() as connection:
-        if connection.scalar(select(home.c.root)) is not None:
-            return
-    with engine.execution_options(writes=True).begin() as connection:
-        if connection.scalar(select(home.c.root)) is None:
-            connection.execute(insert(home).values(root=root))
+        return connection.scalar(select(home.c.mark))
+
+
+def _follow_mark(engine: Engine, root: Path) -> None:
+    """Note which home it is that uses the database. Its paths are relative: see `HomePath`."""
+    mark = mark_of(engine)
+    if mark is None:
+        made = make_mark(root)
+        with engine.execution_options(writes=True).begin() as connection:
+            mark = connection.scalar(select(home.c.mark)) or made
+            connection.execute(delete(home))
+            connection.execute(insert(home).values(root=os.fsencode(root), mark=mark))
+    require_mark(root, mark)
 
 
 def _move_paths(connection: Connection, old: bytes, new: bytes) -> None:

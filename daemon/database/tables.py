@@ -19,8 +19,9 @@ from sqlalchemy import (
     text,
 )
 
-from daemon.database.columns import HomePath, Id, Utc, one_of
+from daemon.database.columns import FileSystem, HomePath, Id, Utc, one_of
 from daemon.database.columns import metadata as metadata
+from daemon.database.daemon_tables import daemons as daemons
 from daemon.database.event_tables import outbox as outbox
 from daemon.database.event_tables import receivers as receivers
 from daemon.database.label_tables import class_names as class_names
@@ -60,6 +61,8 @@ home = Table(
     metadata,
     # Absolute, the exact bytes, without links.
     Column("root", HomePath, nullable=False),
+    # On a server, what the mark in the home's folder says; see `daemon/home/mark.py`.
+    Column("mark", Text),
 )
 
 videos = Table(
@@ -70,7 +73,7 @@ videos = Table(
     # Absolute, the exact bytes.
     Column("path", HomePath, nullable=False),
     # The number of its file system. It may have changed since, at a reboot. NULL if not known.
-    Column("device", BigInteger),
+    Column("device", FileSystem),
     Column("inode", BigInteger, nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("mtime_ns", BigInteger, nullable=False),

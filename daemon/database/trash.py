@@ -164,7 +164,7 @@ class Trash:
         going = _is_going_to(self._folders.trash())
         size = select(func.coalesce(func.sum(videos.c.size), 0))
         with self._engine.begin() as connection:
-            free = connection.scalar(size.where(going)) or 0
+            free = int(connection.scalar(size.where(going)) or 0)
             if also_in_trash:
                 free += size_of_trash(connection, self._folders.trash())[1]
             return free
@@ -278,7 +278,7 @@ def size_of_trash(connection: Connection, trash: bytes) -> tuple[int, int]:
     """How many files lie in the trash, which is this folder, and how many bytes they have."""
     size = func.coalesce(func.sum(videos.c.size), 0)
     files, n_bytes = connection.execute(select(func.count(), size).where(_lies_in(trash))).one()
-    return files, n_bytes
+    return files, int(n_bytes)  # to PostgreSQL, the sum is a decimal number
 
 
 def _lies_in(trash: bytes) -> ColumnElement[bool]:

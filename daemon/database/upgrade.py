@@ -10,9 +10,18 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
-from daemon.database.connection import connect, damaged, explained, is_damage, is_passing
+from daemon.database.connection import (
+    connect,
+    damaged,
+    explained,
+    is_damage,
+    is_passing,
+    opened,
+)
 from daemon.database.copying import copy
+from daemon.database.daemons import require_none_older
 from daemon.home.address import Database, Server
+from daemon.home.clock import now
 from daemon.home.folders import OUR_FOLDERS
 from learner.errors import VidwatchError
 from learner.folders import walk
@@ -29,6 +38,7 @@ def upgrade(path: Database) -> None:
     Raises:
         VidwatchError: a newer vidwatch wrote it, it is no database, or it is missing in a home that
             had one.
+        PassingError: it is on a server, and daemons of an older vidwatch work on it.
         OperationalError: another program has locked it.
     """
     if not is_begun(path):
@@ -36,6 +46,9 @@ def upgrade(path: Database) -> None:
     current = revision_of(path)
     if isinstance(path, Path) and current not in (None, head()):
         copy(path, path.with_name(f"{path.name}.before-{current}"))
+    if isinstance(path, Server) and current not in (None, head()):
+        with opened(path, read_only=True) as engine:
+            require_none_older(engine, now())
     migrate(path)
 
 

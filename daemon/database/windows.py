@@ -18,10 +18,14 @@ ROUNDING = 1e-6  # seconds
 
 
 class Windows:
-    """The windows of long videos, by model."""
+    """The windows of long videos, by model.
 
-    def __init__(self, engine: Engine) -> None:
+    Only what `owner` has in hand is changed, if one is named: see `Predictions`.
+    """
+
+    def __init__(self, engine: Engine, owner: str | None = None) -> None:
         self._engine = engine
+        self._owner = owner
         self._writer = engine.execution_options(writes=True)
 
     def resume(
@@ -43,6 +47,8 @@ class Windows:
         length = Fraction(round(seconds * 1_000_000), 1_000_000)
         this = videos.c.id == video_id
         with self._writer.begin() as connection:
+            if not self._in_hand(connection, [video_id]):
+                return 0
             known = connection.scalar(select(videos.c.sha256).where(this))
             rows = connection.execute(_of(video_id, model_id)).all()
             fits = known == sha256 and all(
@@ -59,15 +65,14 @@ class Windows:
     def record(self, batch: Sequence[WindowPrediction], now: datetime) -> None:
         """Write predicted windows, those of videos that are still in hand."""
         ids = {found.video_id for found in batch}
-        claimed = select(videos.c.id).where(videos.c.id.in_(ids), videos.c.state == "claimed")
         with self._writer.begin() as connection:
-            in_hand = set(connection.execute(claimed).scalars())
+            in_hand = self._in_hand(connection, ids)
             add_windows(connection, [one for one in batch if one.video_id in in_hand], now)
 
     def forget(self, video_id: int) -> None:
         """Remove all windows of a video: it is predicted as one clip after all."""
         with self._writer.begin() as connection:
-            forget_windows(connection, [video_id])
+            forget_windows(connection, self._in_hand(connection, [video_id]))
 
     def complete(self, video_id: int, model_id: int) -> dict[int, list[WindowPrediction]]:
         """All windows of a video whose last window was recorded, by the model's id.
@@ -80,10 +85,16 @@ class Windows:
         with self._writer.begin() as connection:
             n = {row[0]: row[1] for row in connection.execute(counts.group_by(windows.c.model_id))}
             partial = [other for other, count in n.items() if count != n.get(model_id)]
-            if partial:
+            if partial and self._in_hand(connection, [video_id]):
                 connection.execute(delete(windows).where(of_video, windows.c.model_id.in_(partial)))
             whole = [model for model in n if model not in partial]
             return {model: windows_of(connection, video_id, model) for model in whole}
+
+    def _in_hand(self, connection: Connection, video_ids: Collection[int]) -> set[int]:
+        claimed = select(videos.c.id).where(videos.c.id.in_(video_ids), videos.c.state == "claimed")
+        if self._owner:
+            claimed = claimed.where(videos.c.claimed_by == self._owner)
+        return set(connection.execute(claimed).scalars())
 
 
 def windows_of(

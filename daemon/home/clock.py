@@ -1,13 +1,32 @@
-"""Gives the time now, in UTC, writes times for people, and judges times of another clock."""
+"""Gives the time now, in UTC, writes times for people, and judges times of another clock.
+
+Machines that share a database on a server have its clock: else the lease of a video, or a pause,
+would be over on one machine and not on another.
+"""
 
 from datetime import UTC, datetime, timedelta, tzinfo
 
 END = datetime.max.replace(tzinfo=UTC)
 
+_ahead = timedelta()
+"""How far the clock of the database's server is ahead of this machine's."""
+
 
 def now() -> datetime:
     """The time now in UTC, as a datetime that has the time zone UTC."""
+    return machine_time() + _ahead
+
+
+def machine_time() -> datetime:
+    """The time that the clock of this machine shows, in UTC."""
     return datetime.now(UTC)
+
+
+def follow(moment: datetime) -> timedelta:
+    """Let `now` follow another clock, which shows this moment; gives how far it is ahead."""
+    global _ahead
+    _ahead = moment - machine_time()
+    return _ahead
 
 
 def local_time(moment: datetime, zone: tzinfo | None = None) -> str:

@@ -18,6 +18,7 @@ from daemon.home.clock import local_time
 from daemon.home.lock import Lock as Lock
 from daemon.home.lock import Running as Running
 from daemon.home.lock import flock_within, read_running
+from daemon.home.machine import machine_name
 from learner.catalogue import STARTER, read_manifest
 from learner.errors import PassingError, VidwatchError
 from learner.files import open_own, write
@@ -65,8 +66,9 @@ class Home:
 
     @property
     def logs(self) -> Path:
-        """Where the daemon writes its log. Made with the first line."""
-        return self.root / "logs"
+        """Where the daemon of this machine writes its log. Made with the first line."""
+        logs = self.root / "logs"
+        return logs / machine_name() if isinstance(self.database, Server) else logs
 
     @property
     def trash(self) -> Path:
@@ -145,6 +147,8 @@ class Home:
 
     @property
     def _lock(self) -> Path:
+        if isinstance(self.database, Server):  # each machine has a daemon of its own
+            return self.root / f"daemon-{machine_name()}.lock"
         return self.root / "daemon.lock"
 
     @property

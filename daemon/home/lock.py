@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -80,7 +81,8 @@ class Lock:
         longest = LONGEST_NOTICE
         while len(data := self._content(longest)) > LOCK_BYTES:
             longest //= 2
-        os.pwrite(self._descriptor, data.ljust(LOCK_BYTES), 0)
+        with suppress(OSError):  # a share that is away; `vidwatch status` asks the database, too
+            os.pwrite(self._descriptor, data.ljust(LOCK_BYTES), 0)
 
     def _content(self, longest: int) -> bytes:
         """The file's content, with at most so many bytes of each notice."""

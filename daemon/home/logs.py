@@ -46,7 +46,7 @@ class LogFile(RotatingFileHandler):
         Raises:
             OSError: the folder cannot be made.
         """
-        folder.mkdir(exist_ok=True, mode=0o750)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o750)
         super().__init__(
             folder / "vidwatch.log",
             maxBytes=LARGEST,
@@ -67,7 +67,7 @@ def note_unit(folder: Path, unit: Unit | None) -> None:
         if unit is None:
             (folder / "unit").unlink(missing_ok=True)
             return
-        folder.mkdir(exist_ok=True, mode=0o750)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o750)
         prefix = "user:" if unit.is_of_user else ""
         write(folder / "unit", f"{prefix}{unit.name}\n".encode(), mode=0o644)
 

@@ -1,5 +1,6 @@
 """When a class has enough labelled clips to learn from, and how to begin without any."""
 
+from daemon.database.daemons import running_elsewhere
 from daemon.home.folder import Home
 from daemon.home.folders import files_below
 
@@ -30,6 +31,6 @@ def how_to_begin(home: Home) -> str:
     """What to do in a home in which no clip has a label that counts yet."""
     if next(files_below(home.root / "labelled"), None) is None:
         return "put clips into labelled/<class>/, or see vidwatch label"
-    if home.running():
+    if home.running() or running_elsewhere(home):
         return "the daemon has not read the clips in labelled/ yet: wait a little"
     return "the daemon reads the clips in labelled/: start it with 'vidwatch run'"

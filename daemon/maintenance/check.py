@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Engine, func, select
 
 from daemon.database.connection import explaining, opened
+from daemon.database.daemons import running_elsewhere
 from daemon.database.expressions import content_of_video, shown_name, that_counts
 from daemon.database.files import PLACES, other_names, predicted_row, unexplained
 from daemon.database.integrity import SHOWN
@@ -67,7 +68,7 @@ class Check:
         self._quick = quick
         self._may_repair = may_repair
         self._progress = progress
-        self._is_running = not may_repair and home.running() is not None
+        self._is_running = not may_repair and bool(home.running() or running_elsewhere(home))
         self._engine: Engine
         self._repair: Repair
         self.gone: list[str] = []

@@ -4,7 +4,6 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from daemon.database.filed import of_the_home
 from daemon.database.files import in_its_place, other_names, predicted_row, unexplained
 from daemon.database.tables import labels, part_labels, videos
 from daemon.home import settings
+from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.folders import Folders, Found, files_below, group_at
 from daemon.home.identity import display_name
@@ -77,7 +77,7 @@ def note_labels(engine: Engine, home: Home, pattern: re.Pattern[str]) -> int:
     for files in files_below(home.root / "labelled", left_alone=left_alone):
         clips = [file for file in files if not is_sidecar(file.path)]
         grouped = [file._replace(group=group_at(file.path, root, pattern)) for file in clips]
-        class_folders.notice(grouped, datetime.now(UTC))
+        class_folders.notice(grouped, now())
     is_new = labels.c.id > last
     with engine.execution_options(writes=True).begin() as connection:
         by_folder = update(labels).where(is_new, labels.c.source == "folder")

@@ -20,6 +20,7 @@ from sqlalchemy.exc import DatabaseError
 
 from daemon.database.connection import opened
 from daemon.database.copying import copy
+from daemon.database.daemons import alone
 from daemon.database.integrity import damage, require_local
 from daemon.database.root import follow_home
 from daemon.database.tables import labels, videos
@@ -95,7 +96,7 @@ def restore(
     """
     require_local(home.root)
     pattern = compile_pattern(settings.load(home.settings).group_pattern)
-    with home.lock():
+    with alone(home):
         source = None if new else (file or _newest_whole(home, now))
         fresh = home.database.with_name(home.database.name + RESTORING)
         _prepare(fresh, source, home)

@@ -9,8 +9,10 @@ from typing import Any
 from sqlalchemy import Connection, and_, func, select
 
 from daemon.database.connection import opened
+from daemon.database.daemons import Member, members
 from daemon.database.expressions import as_now, content_of_video, that_counts
 from daemon.database.tables import models, predictions, videos
+from daemon.home.address import Server
 from daemon.home.folder import Home, Running
 from daemon.home.folders import Folders
 from daemon.home.left_alone import LeftAlone
@@ -118,8 +120,12 @@ class Status:
     """Everything that `vidwatch status` shows."""
 
     home: Home
+    at: datetime
+    """When this was read."""
     running: Running | None
-    """The daemon; None if it does not run."""
+    """The daemon of this machine; None if it does not run."""
+    daemons: list[Member] | None
+    """All that share the database on a server; None if it is a file."""
     pause: Pause | None
     """None if no person has asked for one, or if it is over."""
     settings_are_newer: bool
@@ -163,6 +169,12 @@ class Status:
     receivers: list[ReceiverStatus]
 
     @property
+    def is_running(self) -> bool:
+        """Whether a daemon runs, on this machine or on another one."""
+        others = self.daemons or []
+        return self.running is not None or any(one.is_alive(self.at) for one in others)
+
+    @property
     def state(self) -> str:
         """Of the daemon: "running", "starting" or "not running"."""
         if self.running is None:
@@ -172,6 +184,7 @@ class Status:
     def to_json(self) -> dict[str, Any]:
         """One object; times in ISO 8601."""
         closed_until = self.running.closed_until if self.running else None
+        others = self.daemons
         daemon = {
             "running": self.running is not None,
             "state": self.state,
@@ -184,6 +197,7 @@ class Status:
         return {
             "home": str(self.home.root),
             "daemon": daemon,
+            **({"daemons": [one.to_json(self.at) for one in others]} if others is not None else {}),
             "paused": self.pause.to_json() if self.pause else None,
             "model": self.model,
             "guessing": self.guessing or None,
@@ -225,7 +239,9 @@ def read_status(home: Home, now: datetime) -> Status:
             entry = entry_of(home, champion)
             return Status(
                 home=home,
+                at=now,
                 running=running,
+                daemons=members(connection) if isinstance(home.database, Server) else None,
                 pause=read_pause(home.pause, now),
                 settings_are_newer=running is not None and _changed(home, running.since, now),
                 model=model,

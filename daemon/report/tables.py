@@ -10,9 +10,11 @@ from rich.text import Text
 
 from daemon.home.clock import local_time
 from daemon.home.folder import Home, Running
+from daemon.home.machine import machine_name
 from daemon.home.pause import Pause, read_pause
 from daemon.home.texts import clock, familiarity_in_words, printable, with_source
 from daemon.report.accuracy import Quality
+from daemon.report.daemons import add_daemons
 from daemon.report.fitting import Column, FittingTable
 from daemon.report.problems import Problem
 from daemon.report.receivers import ReceiverStatus
@@ -48,14 +50,17 @@ def render_without_database(home: Home, now: datetime) -> RenderableType:
 
 def _overview(status: Status, now: datetime) -> Panel:
     grid = _grid(status.home)
-    _add_daemon(grid, status.running, now)
+    if status.daemons is None:
+        _add_daemon(grid, status.running, now)
+    else:
+        add_daemons(grid, status.daemons, machine_name(), now)
     _add_rest(grid, status.pause, status.running)
     if status.settings_are_newer:
         grid.add_row("", Text("vidwatch.toml was changed since it started: restart it", "yellow"))
     _add_model(grid, status)
     _add_counts(grid, status)
     _add_quality(grid, status.quality)
-    _add_training(grid, status.training, is_running=status.running is not None)
+    _add_training(grid, status.training, is_running=status.is_running)
     for at, receiver in enumerate(status.receivers):
         grid.add_row("" if at else "told", _receiver(receiver, now))
     notes = (
@@ -106,7 +111,7 @@ def _add_rest(grid: Table, pause: Pause | None, running: Running | None) -> None
 
 def _add_model(grid: Table, status: Status) -> None:
     model = Text(status.model or "none yet")
-    if status.model and not status.running:
+    if status.model and not status.is_running:
         when = "when it last ran" if status.model_has_run else "from the next start on"
         model.append(f"  {when}", "dim")
     grid.add_row("model", model)

@@ -5,7 +5,6 @@ Knows neither requests nor templates.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, select
@@ -13,6 +12,7 @@ from sqlalchemy import Connection, Engine, select
 from daemon.database.expressions import shown_name
 from daemon.database.tables import labels, videos
 from daemon.home import settings
+from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.texts import printable
 from daemon.labels.labels import Label, Labels, Origin, OtherLabel, OthersLabelledError
@@ -53,14 +53,14 @@ class PageLabels:
             DatabaseError: the database cannot be written.
         """
         if submission.kind == "skip":
-            session.skip(Skip(submission.ids, datetime.now(UTC)))
+            session.skip(Skip(submission.ids, now()))
             return f"{counted(len(submission.ids), 'clip')} skipped for now"
         with self._reader.begin() as connection:
             found = [_as_shown(card) for card in read_cards(connection, self._home, submission.ids)]
             meanwhile = _labels_since(connection, submission)
         cards = {card.id: card for card in found}
         new = [_label(submission, video, cards.get(video)) for video in submission.ids]
-        at = datetime.now(UTC)
+        at = now()
         is_new = submission.new_class
         seen = submission.newest_label
         try:
@@ -125,7 +125,7 @@ class PageLabels:
             return self._undo_part(of_part, who)
         if last is None:
             return f"there is nothing to undo for {who}"
-        undone = self._labels.undo_given(list(last.labels), "page", who, datetime.now(UTC))
+        undone = self._labels.undo_given(list(last.labels), "page", who, now())
         session.passed.add(last.at)
         session.count = max(0, session.count - len(undone))
         changed = {last.labels[label] for label in undone}
@@ -139,7 +139,7 @@ class PageLabels:
         return f"{taken_back}. Left as it is, since {reason}: {self._named(kept)}"
 
     def _undo_part(self, given: PartLabel, who: str) -> str:
-        origin = Origin("page", who, datetime.now(UTC))
+        origin = Origin("page", who, now())
         what = (
             f"label {printable(given.class_name)} of {self._named([given.video_id])}, {given.part}"
         )

@@ -4,7 +4,6 @@ Who has to review a clip of the random share sees none of it before: it tells th
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
@@ -12,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
+from daemon.home.clock import now
 from daemon.home.texts import clock, exact_clock, printable
 from daemon.labels.classes import DidYouMeanError, offered_classes
 from daemon.labels.labels import Origin
@@ -72,7 +72,7 @@ def _label(request: Request, fields: Mapping[str, str]) -> Response:
     given = fields.get("new") or fields.get("class") or fields.get("other", "").strip()
     try:
         part = Part(parse_time(fields.get("from", "")), parse_time(fields.get("to", "")))
-        origin = Origin("page", who, datetime.now(UTC))
+        origin = Origin("page", who, now())
         labels = PartLabels(site.writer)
         if fields.get("action") == "undo":
             done = labels.undo(card.id, part, origin)

@@ -16,6 +16,7 @@ from daemon.maintenance.backup import Backups
 from daemon.maintenance.cleaning import Cleaning
 from daemon.maintenance.retention import Retention
 from daemon.notify.trouble import TroubleWatch
+from daemon.service.membership import Membership, notices_of_all
 from daemon.service.schedule import Schedule
 from daemon.service.trouble import LockWatch, as_job
 from daemon.training.retraining import Retraining
@@ -23,6 +24,7 @@ from daemon.training.retraining import Retraining
 TENDING = timedelta(seconds=2)
 RETRAINING = timedelta(seconds=0.5)  # a training is followed so closely, and takes few queries
 RENEWAL = timedelta(minutes=1)
+SHARED_RENEWAL = timedelta(seconds=15)  # four times within a lease
 TRIMMING = timedelta(minutes=10)
 EMPTY_FOLDERS = timedelta(seconds=30)
 BACKUP_CHECK = timedelta(minutes=1)
@@ -40,8 +42,8 @@ def schedule_work(
     lock: Lock,
     lock_watch: LockWatch,
     queue: Queue,
-    pipeline: Pipelines,
     trim_cache: Callable[[], None],
+    membership: Membership | None,
 ) -> None:
     """Schedule what belongs to the work itself.
 
@@ -51,20 +53,37 @@ def schedule_work(
         lock: Shows the notice about the inbox.
         lock_watch: Shows that another program has locked the database.
         queue: Its leases are renewed.
-        pipeline: Gives up files that stayed away.
         trim_cache: Keeps the cache within its limit.
+        membership: Renews them, and gives signs of life, if other daemons share the database.
     """
     schedule.every(TENDING, as_job(lock_watch.tend), subject="looking whether the database is free")
-    schedule.every(TENDING, as_job(pipeline.settle_missing), subject="giving vanished files up")
-    schedule.every(RENEWAL, as_job(queue.renew_leases), subject="renewing leases")
+    renew = membership.tend if membership else queue.renew_leases
+    interval = SHARED_RENEWAL if membership else RENEWAL
+    schedule.every(interval, as_job(renew), subject="renewing leases")
     schedule.every(
         TENDING,
         lambda: lock.note("inbox", home.why_no_inbox()),
         subject="looking whether the inbox is there",
     )
-    trouble = TroubleWatch(queue.engine, lambda: lock.running.notices, home.trouble)
-    schedule.every(TROUBLE, as_job(trouble.tend), subject="telling of trouble")
     schedule.every(TRIMMING, trim_cache, subject="trimming the cache", longest=LONGEST_CARE)
+
+
+def schedule_following(
+    schedule: Schedule, home: Home, lock: Lock, queue: Queue, pipeline: Pipelines
+) -> None:
+    """Schedule what only the daemon that leads does for the work.
+
+    Args:
+        schedule: Gets the jobs.
+        home: The home.
+        lock: Has the notices.
+        queue: Has the database.
+        pipeline: Gives up files that stayed away.
+    """
+    schedule.every(TENDING, as_job(pipeline.settle_missing), subject="giving vanished files up")
+    notices = partial(notices_of_all, queue.engine, lock)
+    trouble = TroubleWatch(queue.engine, notices, home.trouble)
+    schedule.every(TROUBLE, as_job(trouble.tend), subject="telling of trouble")
 
 
 def schedule_care(

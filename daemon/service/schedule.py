@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from daemon.database.connection import first_line
-from daemon.home.clock import now
+from daemon.home.clock import machine_time, now
 from learner.errors import VidwatchError
 from learner.texts import counted
 
@@ -58,13 +58,23 @@ class Schedule:
     them.
     """
 
-    def __init__(self, note: Note = lambda subject, text: None) -> None:
-        """Make it; nothing runs yet. `note` shows a notice under a subject, or takes it back."""
+    def __init__(
+        self,
+        note: Note = lambda subject, text: None,
+        may_run: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Make it; nothing runs yet.
+
+        Args:
+            note: Shows a notice under a subject, or takes it back (None).
+            may_run: Asked before each run of a job; without it, the job is left out.
+        """
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
         self._note = note
+        self._may_run = may_run
         self._ahead = time.time() - time.monotonic()
         self._jobs: list[_Job] = []
         self._at_work = 0  # jobs that run now
@@ -94,7 +104,8 @@ class Schedule:
             latest_start += max((first - now()).total_seconds(), 0)
         job = _Job(subject, work, longest.total_seconds(), latest_start, time.monotonic())
         self._jobs.append(job)
-        start = {"next_run_time": first} if first else {}
+        # APScheduler has the clock of this machine.
+        start = {"next_run_time": first + (machine_time() - now())} if first else {}
         self._scheduler.add_job(self._run, "interval", (job,), seconds=seconds, **start)
 
     def start(self) -> None:
@@ -115,8 +126,9 @@ class Schedule:
             self._at_work += 1
             job.began = time.monotonic()
         try:
-            job.work()
-            self._note_failure(job, None)
+            if self._may_run():
+                job.work()
+                self._note_failure(job, None)
         except NotNowError:
             pass
         except Exception as error:
@@ -165,7 +177,7 @@ class Schedule:
         if ahead < self._ahead - JUMP:
             log.warning("the clock was set back by %.0f seconds", self._ahead - ahead)
             for job in self._scheduler.get_jobs():
-                job.modify(next_run_time=now())
+                job.modify(next_run_time=machine_time())
         self._ahead = ahead
 
 

@@ -47,6 +47,7 @@ def watchers(
     note: Note,
     beat: Callable[[str], None],
     *,
+    leads: Callable[[], bool] = lambda: True,
     once: bool = False,
 ) -> list[Watcher]:
     """All watchers, not started yet: of the inbox, of the class folders, and of each source.
@@ -58,6 +59,7 @@ def watchers(
         arrived: Set when there is something to do.
         note: Shows a notice about a subject, or removes it (None).
         beat: Called with "inbox" or "labelled" as long as that watcher goes on.
+        leads: Whether this daemon leads still. Else another one watches.
         once: Whether the daemon only does what is there. Then nothing waits for a clip to come.
     """
     pattern = compile_pattern(settings.group_pattern)
@@ -69,16 +71,16 @@ def watchers(
         return [folders.placed(file, pattern) for file in files]
 
     def enqueue(files: Sequence[Found]) -> None:
-        if queue.enqueue(grouped(files), now()):
+        if leads() and queue.enqueue(grouped(files), now()):
             arrived.set()
 
     def enqueue_and_tidy(files: Sequence[Found]) -> None:
         enqueue(files)
-        for file in queue.other_names(files):
+        for file in queue.other_names(files) if leads() else ():
             set_aside(file)
 
     def notice(files: Sequence[Found]) -> None:
-        if class_folders.notice(grouped(files), now()):
+        if leads() and class_folders.notice(grouped(files), now()):
             arrived.set()
 
     def made(source: Source, loop: str | None = None) -> Watcher:

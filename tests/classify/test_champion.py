@@ -73,6 +73,24 @@ def test_a_promotion_gives_a_new_predictor_once(lab: Lab, engines: ChampionLoade
     assert engines.predictor_if_changed(lab.now) is None
 
 
+def test_a_champion_whose_files_come_late_is_waited_for_by_a_daemon_that_does_not_lead(
+    lab: Lab, engines: ChampionLoader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.classify.champion.RETRY", 0)
+    notices: dict[str, str | None] = {}
+    made = (lab.home, engines._settings, lab.predictions, lab.history, notices.__setitem__)
+    with closing(ChampionLoader(*made, may_roll_back=lambda: False)) as follower:
+        follower.first(lab.now)
+        lab.history.conclude("auto-1", "tiny", PROMOTED, lab.now)
+        assert follower.predictor_if_changed(lab.now) is None
+        assert "auto-1 cannot be loaded yet" in (notices["champion"] or "")
+        assert lab.history.champion() == "auto-1"
+        copy_of_tiny(lab, "auto-1")
+        assert follower.predictor_if_changed(lab.now)
+        assert notices["champion"] is None
+        assert follower.in_use()[0] == "auto-1"
+
+
 def test_a_new_champion_that_cannot_be_loaded_is_replaced_by_the_one_before(
     lab: Lab, engines: ChampionLoader
 ) -> None:

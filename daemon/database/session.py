@@ -1,0 +1,143 @@
+"""A connection of its own, on which a daemon holds PostgreSQL's locks: of its name, and as leader.
+
+The server lets go of them when the connection ends: when the process or its machine dies, or when
+the process stands still.
+"""
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from daemon.database.connection import explaining
+from daemon.database.postgres import connect_session
+from daemon.home.address import Server
+from learner.errors import PassingError
+
+log = logging.getLogger(__name__)
+
+NAMES = 0x76696478
+"""The advisory locks of the names of machines."""
+_NAME = text("SELECT pg_try_advisory_lock(:kind, hashtext(:machine))")
+_LEAD = text("SELECT pg_try_advisory_lock(:kind)")
+_RESIGN = text("SELECT pg_advisory_unlock(:kind)")
+_WORK = text("SELECT pg_try_advisory_lock_shared(:kind)")
+_ALONE = text("SELECT pg_try_advisory_lock(:kind)")
+WORK = 0x7669647A
+"""The advisory lock that daemons share, and that who needs the home alone has for itself."""
+LEADER = 0x76696479
+"""The advisory lock of the one that leads."""
+
+
+@contextmanager
+def without_daemons(server: Server) -> Iterator[None]:
+    """Let no daemon begin, on no machine.
+
+    Raises:
+        PassingError: one works on the database.
+    """
+    engine = connect_session(server, may_be_silent=True)
+    try:
+        with explaining(server), engine.connect() as connection:
+            if not connection.scalar(_ALONE, {"kind": WORK}):
+                raise PassingError(f"daemons work on {server}; stop them on all machines first")
+            yield
+    finally:
+        engine.dispose()
+
+
+class Session:
+    """Whether this daemon leads is asked at the server each time: it must stop at once if not."""
+
+    def __init__(self, server: Server, machine: str) -> None:
+        """Nothing is held yet."""
+        self._engine = connect_session(server)
+        self._machine = machine
+        self._connection: Connection | None = None
+        self._leads = False
+        self._using = threading.Lock()
+
+    def open(self) -> None:
+        """Connect, and hold the machine's name.
+
+        Raises:
+            PassingError: another daemon has it.
+            OperationalError: the server cannot be reached.
+        """
+        with self._using:
+            self._open()
+
+    def _open(self) -> None:
+        connection = self._engine.connect()
+        if not connection.scalar(_WORK, {"kind": WORK}):
+            connection.close()
+            trouble = "a command needs the home for itself (restore, check --repair)"
+            raise PassingError(f"{trouble}: wait until it has ended")
+        values = {"kind": NAMES, "machine": self._machine}
+        if not connection.scalar(_NAME, values):
+            connection.close()
+            hint = "stop that one, or set VIDWATCH_MACHINE to another name"
+            trouble = f"a daemon of the machine {self._machine} works on this database already"
+            raise PassingError(f"{trouble}; {hint}")
+        self._connection = connection
+
+    def lead(self) -> bool:
+        """Try to become the one that leads; gives whether this daemon does now."""
+        with self._using:
+            try:
+                if self._connection is None:
+                    self._open()
+                assert self._connection
+                if not self._leads:
+                    values = {"kind": LEADER}
+                    self._leads = bool(self._connection.scalar(_LEAD, values))
+            except DBAPIError as error:
+                self._lose(error)
+            except PassingError:  # the server has not noticed yet that our last connection ended
+                return False
+            return self._leads
+
+    def leads(self) -> bool:
+        """Whether this daemon leads still. Once it does not, `lead` may change that."""
+        with self._using:
+            if self._leads and self._connection is not None:
+                try:
+                    self._connection.scalar(text("SELECT 1"))
+                except DBAPIError as error:
+                    self._lose(error)
+            return self._leads
+
+    def resign(self) -> None:
+        """Let another daemon lead."""
+        with self._using:
+            if self._leads and self._connection is not None:
+                self._leads = False
+                try:
+                    self._connection.execute(_RESIGN, {"kind": LEADER})
+                except DBAPIError as error:
+                    self._lose(error)
+
+    def close(self) -> None:
+        """Let go of all."""
+        with self._using:
+            self._leads = False
+            if self._connection is not None:
+                with suppress(DBAPIError):
+                    self._connection.close()
+            self._connection = None
+            self._engine.dispose()
+
+    def _lose(self, error: DBAPIError) -> None:
+        if not isinstance(error, OperationalError):
+            raise error
+        if self._leads:
+            log.warning("the connection of the daemon that leads has ended (%s)", error.orig)
+        self._leads = False
+        if self._connection is not None:
+            self._connection.invalidate()
+            with suppress(DBAPIError):
+                self._connection.close()
+        self._connection = None
