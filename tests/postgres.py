@@ -138,7 +138,9 @@ def _programs() -> Path | None:
     if found := shutil.which("initdb"):
         return Path(found).parent
     folders = Path("/usr/lib/postgresql").glob("*/bin/initdb")
-    return max((path.parent for path in folders), key=lambda path: int(path.parts[-2]), default=None)
+    return max(
+        (path.parent for path in folders), key=lambda path: int(path.parts[-2]), default=None
+    )
 
 
 def _server_user() -> str:

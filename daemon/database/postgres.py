@@ -50,13 +50,13 @@ def connect_server(server: Server, *, read_only: bool, patience: float) -> Engin
     Raises:
         VidwatchError: the extra `postgres` is not installed.
     """
-    if find_spec("psycopg") is None:
-        hint = "pip install 'vidwatch[postgres]'"
-        raise VidwatchError(f"database {server}: psycopg is not installed: {hint}")
+    _require_driver(server)
     url = make_url(server.url)
     if server.password is not None:
         url = url.set(password=server.password)
     options = f"-c timezone=UTC -c lock_timeout={round(patience * 1000)}"
+    if server.schema:
+        options += f" -c search_path={server.schema}"
     engine = create_engine(
         url,
         connect_args={
@@ -83,6 +83,21 @@ def connect_server(server: Server, *, read_only: bool, patience: float) -> Engin
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock{kind}({WRITER})")
 
     return engine
+
+
+def conninfo(server: Server) -> str:
+    """How PostgreSQL's own programs reach the server: without the password.
+
+    Raises:
+        VidwatchError: the extra `postgres` is not installed.
+    """
+    _require_driver(server)
+    from psycopg.conninfo import make_conninfo
+
+    url = make_url(server.url)
+    dialect: Any = url.get_dialect()()
+    _, words = dialect.create_connect_args(url)
+    return make_conninfo(**words)
 
 
 def _as_operational(context: ExceptionContext) -> None:
@@ -126,7 +141,7 @@ def is_passing(error: BaseException | None) -> bool:
         return False
     if code := _code(error):
         return code.startswith((*PASSING, *LOCKED))
-    return not any(text in str(error) for text in REFUSED)
+    return not is_refusal(str(error))
 
 
 def is_outdated(error: BaseException | None) -> bool:
@@ -134,10 +149,21 @@ def is_outdated(error: BaseException | None) -> bool:
     return _code(error).startswith(OUTDATED)
 
 
+def is_refusal(reason: str) -> bool:
+    """Whether a text of the client library says that the server will never let us in."""
+    return any(text in reason for text in REFUSED)
+
+
 def one_line(error: BaseException | None) -> str:
     """What the server or its client says, without the lines that explain it further."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0].removeprefix("connection failed: ") if lines else type(error).__name__
+
+
+def _require_driver(server: Server) -> None:
+    if find_spec("psycopg") is None:
+        hint = "pip install 'vidwatch[postgres]'"
+        raise VidwatchError(f"database {server}: psycopg is not installed: {hint}")
 
 
 def _code(error: BaseException | None) -> str:

@@ -29,13 +29,20 @@ class Server:
     """Where the home lies on this machine: paths in it are stored without that."""
     password: str | None = field(default=None, repr=False)
     """None: the client library finds one, or needs none."""
+    schema: str | None = None
+    """Where in the database its tables are; None for where the server looks by itself."""
 
     def __str__(self) -> str:
-        return self.url
+        return f"{self.url} (schema {self.schema})" if self.schema else self.url
 
 
 Database = Path | Server
 """The SQLite file of a home, or its server."""
+
+
+def root_of(database: Database) -> Path:
+    """The home of a database, on this machine."""
+    return database.root if isinstance(database, Server) else database.parent
 
 
 def database_of(root: Path, settings: Path) -> Database:

@@ -13,6 +13,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DatabaseError, OperationalError
@@ -20,7 +21,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from daemon.classify.filing import StoppedError
 from daemon.classify.pipeline import Pipeline, PipelineSettings
 from daemon.classify.pipelines import Pipelines
-from daemon.database.connection import connect, damaged, is_damage
+from daemon.database.connection import connect, damaged, is_damage, reason_of
 from daemon.database.devices import follow_devices
 from daemon.database.integrity import require_local, require_whole
 from daemon.database.predictions import Predictions
@@ -180,7 +181,7 @@ class Daemon:
             self.pipeline.settle_missing(datetime.max.replace(tzinfo=UTC))
             return True
         except OperationalError as error:
-            log.warning("the database cannot be used now, trying again: %s", error.orig)
+            log.warning("the database cannot be used now, trying again: %s", reason_of(error))
             return False
 
 
@@ -278,8 +279,9 @@ def build(
 
 def _open(home: Home, stop: Stop, lock: Lock, lock_watch: LockWatch) -> Queue:
     """The queue, in a database that is whole and up to date. What was in hand is queued again."""
-    require_local(home.root)
-    if is_begun(home.database):
+    if isinstance(home.database, Path):
+        require_local(home.root)
+    if patiently(lambda: is_begun(home.database), stop, lock):
         wait_while_locked(lock_watch, stop)
     patiently(lambda: require_whole(home.database), stop, lock)
     patiently(lambda: upgrade(home.database), stop, lock)
