@@ -16,11 +16,13 @@ from sqlalchemy import (
     Update,
     and_,
     case,
+    literal,
     select,
     update,
 )
 
 from daemon.database.arrivals import add_files, unknown
+from daemon.database.columns import HomePath
 from daemon.database.due import ALL, LONGEST_PAUSE, Which, is_due, is_over, oldest_due
 from daemon.database.events import note_failed
 from daemon.database.filed import note_move
@@ -281,7 +283,7 @@ class Queue:
         wanted = videos.c.destination
         change = {
             "moving_to": destination,
-            "destination": case((wanted == taken, destination), else_=wanted),
+            "destination": case((wanted == taken, literal(destination, HomePath)), else_=wanted),
         }
         with self._begin() as connection:
             connection.execute(this.values(**change))
