@@ -60,6 +60,7 @@ def connect_server(server: Server, *, read_only: bool, patience: float) -> Engin
     engine = create_engine(
         url,
         connect_args={
+            "client_encoding": "utf8",  # also of a server whose own is none, which is then refused
             "application_name": f"vidwatch {os.getpid()}",
             "options": f"{url.query.get('options', '')} {options}".strip(),
             **{name: value for name, value in TIMEOUTS.items() if name not in url.query},
@@ -70,6 +71,7 @@ def connect_server(server: Server, *, read_only: bool, patience: float) -> Engin
     # Read by the type of columns that hold paths.
     vars(engine.dialect)["home_root"] = os.fsencode(server.root)
     event.listen(engine, "handle_error", _as_operational)
+    event.listen(engine, "connect", _without_nul)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -83,6 +85,20 @@ def connect_server(server: Server, *, read_only: bool, patience: float) -> Engin
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock{kind}({WRITER})")
 
     return engine
+
+
+def _without_nul(connection: Any, _: object) -> None:
+    """Let texts with a NUL be written, which PostgreSQL does not take: a sign stands for it.
+
+    They come from the tags of videos, and from programs that say what is wrong with one.
+    """
+    from psycopg.types.string import StrDumper
+
+    class Dumper(StrDumper):
+        def dump(self, obj: str) -> Any:
+            return super().dump(obj.replace("\0", "\N{SYMBOL FOR NULL}") if "\0" in obj else obj)
+
+    connection.adapters.register_dumper(str, Dumper)
 
 
 def conninfo(server: Server) -> str:

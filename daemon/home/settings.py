@@ -90,7 +90,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="VIDWATCH_", extra="forbid", frozen=True)
 
-    database: Annotated[str, AfterValidator(_valid_database)] = ""
+    database: Annotated[str, Field(repr=False), AfterValidator(_valid_database)] = ""
     database_password_file: str = ""
     model: Annotated[str, Field(min_length=1)] = "starter"
     device: Literal["auto", "cpu", "cuda"] = "auto"
