@@ -54,7 +54,7 @@ def connect_server(server: Server, *, read_only: bool, patience: float) -> Engin
     url = make_url(server.url)
     if server.password is not None:
         url = url.set(password=server.password)
-    options = f"-c timezone=UTC -c lock_timeout={round(patience * 1000)}"
+    options = f"-c timezone=UTC -c datestyle=ISO -c lock_timeout={round(patience * 1000)}"
     if server.schema:
         options += f" -c search_path={server.schema}"
     engine = create_engine(
