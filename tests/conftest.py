@@ -32,12 +32,24 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """The tests that make homes run on both kinds of database."""
-    if "MadeHome" in vars(metafunc.module) and "only_sqlite" not in vars(metafunc.module):
+    known = vars(metafunc.module).values()
+    if any(isinstance(one, type) and issubclass(one, homes.MadeHome) for one in known):
         room = metafunc.definition.path.parent.name
         marks = [] if room in BOTH else [pytest.mark.slow]
-        kinds = ["sqlite", pytest.param("postgresql", marks=marks)]
+        both = ("sqlite", pytest.param("postgresql", marks=marks))
+        kinds = getattr(metafunc.module, "KINDS_OF_DATABASE", both)
+        if metafunc.definition.get_closest_marker("of_sqlite"):
+            kinds = ("sqlite",)
         metafunc.fixturenames.insert(0, "kind_of_database")
         metafunc.parametrize("kind_of_database", kinds, indirect=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The kind of database is known before a fixture makes a home."""
+    for item in items:
+        names: list[str] = getattr(item, "fixturenames", [])
+        if "kind_of_database" in getattr(getattr(item, "callspec", None), "params", ()):
+            names[:] = ["kind_of_database", *(one for one in names if one != "kind_of_database")]
 
 
 @pytest.fixture(scope="session")

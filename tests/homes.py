@@ -58,7 +58,7 @@ class MadeHome:
     ) -> None:
         self.home = Home.at(root)
         self.home.create()
-        if new_database and "database =" not in self.home.settings.read_text():
+        if new_database and "\ndatabase =" not in self.home.settings.read_text():
             with self.home.settings.open("a") as file:
                 file.write(new_database())
         upgrade(self.home.database)

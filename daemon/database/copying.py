@@ -1,4 +1,7 @@
-"""Copies a database while others write to it."""
+"""Copies a database while others write to it.
+
+Of a server, `dumps.py` makes the copy; here it gets its name once it is whole.
+"""
 
 import errno
 import os
@@ -10,8 +13,11 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
+from daemon.database import dumps
 from daemon.database.holder import holder
+from daemon.database.schemas import schema_in_use
 from daemon.database.sqlite import LOCKED, is_damage
+from daemon.home.address import Database, Server
 from daemon.home.moving import sync_folders
 from learner.errors import PassingError, VidwatchError
 from learner.folders import create_in, new_name, opened_folder
@@ -22,7 +28,12 @@ PAUSE = 0.01
 STEPS = 100_000  # of SQLite's machine between two calls of `progress`: a few milliseconds
 
 
-def copy(source: Path, target: Path, progress: Callable[[], None] = lambda: None) -> None:
+def ending_of(database: Database) -> str:
+    """How the names of a database's copies end."""
+    return dumps.ENDING if isinstance(database, Server) else ".db"
+
+
+def copy(source: Database, target: Path, progress: Callable[[], None] = lambda: None) -> None:
     """Copy a database while others write to it. The copy is the state of one instant.
 
     The copy is checked before it replaces `target`.
@@ -33,7 +44,7 @@ def copy(source: Path, target: Path, progress: Callable[[], None] = lambda: None
         progress: Called several times a second. An exception from it ends the copying.
 
     Raises:
-        VidwatchError: the database is damaged; `target` is unchanged.
+        VidwatchError: the database is damaged, or pg_dump is missing; `target` is unchanged.
         PassingError: it cannot be read, or the copy cannot be written, now.
     """
     part = target.with_name(new_name())
@@ -42,13 +53,16 @@ def copy(source: Path, target: Path, progress: Callable[[], None] = lambda: None
         with opened_folder(target.parent) as folder:
             descriptor = create_in(folder, part.name)
         with os.fdopen(descriptor, "wb"):
-            _copy_pages(source, part, descriptor, progress)
+            if isinstance(source, Server):
+                _dump(source, part, descriptor, progress)
+            else:
+                _copy_pages(source, part, descriptor, progress)
             os.fsync(descriptor)
         part.replace(target)
         sync_folders({os.fsencode(target.parent)})
     except sqlite3.DatabaseError as error:
         part.unlink(missing_ok=True)
-        raise _explained(error, source, target) from error
+        raise _explained(error, Path(str(source)), target) from error
     except OSError as error:
         part.unlink(missing_ok=True)
         reason = error.strerror
@@ -56,6 +70,12 @@ def copy(source: Path, target: Path, progress: Callable[[], None] = lambda: None
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def _dump(server: Server, part: Path, descriptor: int, progress: Callable[[], None]) -> None:
+    dumps.write(server, schema_in_use(server), descriptor, progress)
+    if problem := dumps.problem_of(part, progress):
+        raise PassingError(f"database {server}: its copy is not whole ({problem}); try again")
 
 
 def _explained(error: sqlite3.DatabaseError, source: Path, target: Path) -> VidwatchError:
@@ -152,13 +172,17 @@ def _damaged(result: str) -> sqlite3.DatabaseError:
     return error
 
 
-def _require_room(source: Path, target: Path) -> None:
-    """Check that there is room for a copy.
+def _require_room(source: Database, target: Path) -> None:
+    """Check that there is room for a copy; on a server, for one as large as that made before.
 
     Without room, the copy would fill the disk before it fails, and stop the daemon's own writing.
     """
-    parts = [source, source.with_name(source.name + "-wal")]
-    needed = sum(path.stat().st_size for path in parts if path.exists())
+    if isinstance(source, Server):
+        before = target.parent.glob(f"*{dumps.ENDING}")
+        needed = max((path.stat().st_size for path in before), default=0)
+    else:
+        parts = [source, source.with_name(source.name + "-wal")]
+        needed = sum(path.stat().st_size for path in parts if path.exists())
     free = shutil.disk_usage(target.parent).free
     if free < needed:
         sizes = f"it needs {needed / 1e6:.0f} MB, and {free / 1e6:.0f} MB are free"

@@ -14,6 +14,7 @@ from sqlalchemy import (
     bindparam,
     case,
     func,
+    not_,
     select,
     update,
 )
@@ -111,7 +112,13 @@ def _renumber_unfinished(connection: Connection, changes: Changes) -> None:
     if not rows:
         return
     connection.execute(update(videos).where(these).values(device=None))
-    given = update(videos).prefix_with("OR IGNORE", dialect="sqlite")
-    given = given.where(videos.c.id == bindparam("video"))
+    other = videos.alias()
+    is_another = and_(
+        other.c.finished_at.is_(None),
+        other.c.device == bindparam("device"),
+        *(other.c[name] == videos.c[name] for name in ("inode", "size", "mtime_ns")),
+    )
+    is_free = not_(select(other.c.id).where(is_another).exists())
+    given = update(videos).where(videos.c.id == bindparam("video"), is_free)
     new = [{"video": row.id, "device": changes[row.device]} for row in rows]
     connection.execute(given.values(device=bindparam("device")), new)

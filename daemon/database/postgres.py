@@ -72,6 +72,7 @@ def connect_server(server: Server, *, read_only: bool, patience: float) -> Engin
     vars(engine.dialect)["home_root"] = os.fsencode(server.root)
     vars(engine.dialect)["file_systems"] = _file_systems(server.root)
     event.listen(engine, "connect", _follow_clock)
+    event.listen(engine, "connect", _without_nul)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -98,20 +99,22 @@ def connect_session(server: Server, *, may_be_silent: bool = False) -> Engine:
 
 
 def _engine(
-    server: Server, options: Mapping[str, int], timeouts: Mapping[str, int], **more: Any
+    server: Server, options: Mapping[str, object], timeouts: Mapping[str, int], **more: Any
 ) -> Engine:
-    if find_spec("psycopg") is None:
-        hint = "pip install 'vidwatch[postgres]'"
-        raise VidwatchError(f"database {server}: psycopg is not installed: {hint}")
+    _require_driver(server)
     url = make_url(server.url)
     if server.password is not None:
         url = url.set(password=server.password)
-    given = " ".join(f"-c {name}={value}" for name, value in options.items())
+    settings = {"timezone": "UTC", "datestyle": "ISO", **options}
+    if server.schema:
+        settings["search_path"] = server.schema
+    given = " ".join(f"-c {name}={value}" for name, value in settings.items())
     engine = create_engine(
         url,
         connect_args={
+            "client_encoding": "utf8",  # also of a server whose own is none, which is then refused
             "application_name": f"vidwatch {os.getpid()}",
-            "options": f"{url.query.get('options', '')} -c timezone=UTC {given}".strip(),
+            "options": f"{url.query.get('options', '')} {given}".strip(),
             **{name: value for name, value in timeouts.items() if name not in url.query},
         },
         hide_parameters=True,
@@ -134,6 +137,35 @@ def _follow_clock(connection: Any, _: object) -> None:
     (moment,) = connection.execute("SELECT clock_timestamp()").fetchone()
     connection.rollback()
     follow(moment)
+
+
+def _without_nul(connection: Any, _: object) -> None:
+    """Let texts with a NUL be written, which PostgreSQL does not take: a sign stands for it.
+
+    They come from the tags of videos, and from programs that say what is wrong with one.
+    """
+    from psycopg.types.string import StrDumper
+
+    class Dumper(StrDumper):
+        def dump(self, obj: str) -> Any:
+            return super().dump(obj.replace("\0", "\N{SYMBOL FOR NULL}") if "\0" in obj else obj)
+
+    connection.adapters.register_dumper(str, Dumper)
+
+
+def conninfo(server: Server) -> str:
+    """How PostgreSQL's own programs reach the server: without the password.
+
+    Raises:
+        VidwatchError: the extra `postgres` is not installed.
+    """
+    _require_driver(server)
+    from psycopg.conninfo import make_conninfo
+
+    url = make_url(server.url)
+    dialect: Any = url.get_dialect()()
+    _, words = dialect.create_connect_args(url)
+    return make_conninfo(**words)
 
 
 def _as_operational(context: ExceptionContext) -> None:
@@ -177,7 +209,7 @@ def is_passing(error: BaseException | None) -> bool:
         return False
     if code := _code(error):
         return code.startswith((*PASSING, *LOCKED))
-    return not any(text in str(error) for text in REFUSED)
+    return not is_refusal(str(error))
 
 
 def is_outdated(error: BaseException | None) -> bool:
@@ -185,10 +217,21 @@ def is_outdated(error: BaseException | None) -> bool:
     return _code(error).startswith(OUTDATED)
 
 
+def is_refusal(reason: str) -> bool:
+    """Whether a text of the client library says that the server will never let us in."""
+    return any(text in reason for text in REFUSED)
+
+
 def one_line(error: BaseException | None) -> str:
     """What the server or its client says, without the lines that explain it further."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0].removeprefix("connection failed: ") if lines else type(error).__name__
+
+
+def _require_driver(server: Server) -> None:
+    if find_spec("psycopg") is None:
+        hint = "pip install 'vidwatch[postgres]'"
+        raise VidwatchError(f"database {server}: psycopg is not installed: {hint}")
 
 
 def _code(error: BaseException | None) -> str:

@@ -16,12 +16,14 @@ from sqlalchemy import (
     Update,
     and_,
     case,
+    literal,
     or_,
     select,
     update,
 )
 
 from daemon.database.arrivals import add_files, unknown
+from daemon.database.columns import HomePath
 from daemon.database.due import ALL, LONGEST_PAUSE, Which, is_due, is_over, oldest_due
 from daemon.database.events import note_failed
 from daemon.database.filed import note_move
@@ -49,7 +51,6 @@ class Queue:
         self.lease = SHARED_LEASE if machine else LEASE
         self._machine = machine
         self._writer = engine.execution_options(writes=True)
-        # What is changed by it concerns nobody else: it may run beside others of its kind.
         self._beside = engine.execution_options(writes="shared")
 
     def close(self) -> None:
@@ -303,7 +304,7 @@ class Queue:
         wanted = videos.c.destination
         change = {
             "moving_to": destination,
-            "destination": case((wanted == taken, destination), else_=wanted),
+            "destination": case((wanted == taken, literal(destination, HomePath)), else_=wanted),
         }
         with self._begin() as connection:
             connection.execute(this.values(**change))

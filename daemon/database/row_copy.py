@@ -10,12 +10,12 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Engine, Table, delete, func, insert, select, update
 
-from daemon.database.tables import home, metadata, videos
+from daemon.database.tables import daemons, home, metadata, videos
 from learner.errors import VidwatchError
 
 BATCH = 5000  # rows
-TABLES = [table for table in metadata.sorted_tables if table is not home]
-"""All but that of the home. Each refers to rows of those before it, or to its own."""
+TABLES = [table for table in metadata.sorted_tables if table not in (home, daemons)]
+"""All that hold what a home knows. Each refers to rows of those before it, or to its own."""
 
 Progress = Callable[[int, int | None], None]
 

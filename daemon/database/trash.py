@@ -183,7 +183,7 @@ class Trash:
                 not_(_is_labelled()),
                 not_(_shows_others(classes)),
             )
-            .order_by(func.coalesce(videos.c.finished_at, ""), videos.c.id)
+            .order_by(videos.c.finished_at.nulls_first(), videos.c.id)
         )
 
     def _in_folders(self, classes: Sequence[str], first: FromClause) -> Select[Any]:

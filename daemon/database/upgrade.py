@@ -1,5 +1,6 @@
 """Brings a database to this program's schema. An older database is copied before."""
 
+import logging
 from importlib.resources import files
 from pathlib import Path
 
@@ -18,20 +19,23 @@ from daemon.database.connection import (
     is_passing,
     opened,
 )
-from daemon.database.copying import copy
+from daemon.database.copying import copy, ending_of
 from daemon.database.daemons import require_none_older
-from daemon.home.address import Database, Server
+from daemon.database.servers import require_no_restore, require_usable
+from daemon.home.address import Database, Server, root_of
 from daemon.home.clock import now
 from daemon.home.folders import OUR_FOLDERS
-from learner.errors import VidwatchError
+from learner.errors import PassingError, VidwatchError
 from learner.folders import walk
+
+log = logging.getLogger(__name__)
 
 RESTORING = ".restoring"  # ends the name of a database that is being restored
 # Only the daemon puts files there. If there are any, there was a database.
 
 
 def upgrade(path: Database) -> None:
-    """Copy the database at `path`, and run the migrations that it lacks. A server is not copied.
+    """Copy the database at `path`, and run the migrations that it lacks.
 
     A home that never had a database gets a new one.
 
@@ -41,15 +45,45 @@ def upgrade(path: Database) -> None:
         PassingError: it is on a server, and daemons of an older vidwatch work on it.
         OperationalError: another program has locked it.
     """
+    if isinstance(path, Server):
+        _require_restored(path)
     if not is_begun(path):
         require_no_lost_database(path)
     current = revision_of(path)
-    if isinstance(path, Path) and current not in (None, head()):
-        copy(path, path.with_name(f"{path.name}.before-{current}"))
     if isinstance(path, Server) and current not in (None, head()):
         with opened(path, read_only=True) as engine:
             require_none_older(engine, now())
+    if current not in (None, head()):
+        _keep_copy(path, f"before-{current}")
     migrate(path)
+
+
+def _require_restored(server: Server) -> None:
+    engine = connect(server, read_only=True)
+    try:
+        with engine.begin() as connection:
+            require_no_restore(connection, server)
+    except DatabaseError as error:
+        if is_passing(error):
+            raise
+        raise explained(error, server) from error
+    finally:
+        engine.dispose()
+
+
+def _keep_copy(path: Database, name: str) -> None:
+    """Copy a database before it is changed. A server's owner has backups, even without pg_dump."""
+    if isinstance(path, Path):
+        copy(path, path.with_name(f"{path.name}.{name}"))
+        return
+    target = path.root / f"vidwatch.{name}{ending_of(path)}"
+    try:
+        copy(path, target)
+        log.info("before the upgrade, the database was copied to %s", target)
+    except PassingError:
+        raise
+    except VidwatchError as error:
+        log.warning("the database is upgraded without a copy made before: %s", error)
 
 
 def is_begun(path: Database) -> bool:
@@ -85,6 +119,8 @@ def revision_of(path: Database) -> str | None:
     engine = connect(path)
     try:
         with engine.connect() as connection:
+            if isinstance(path, Server):
+                require_usable(connection, path)
             current = MigrationContext.configure(connection).get_current_revision()
     except DatabaseError as error:
         if is_passing(error):
@@ -94,12 +130,21 @@ def revision_of(path: Database) -> str | None:
         raise explained(error, path) from error
     finally:
         engine.dispose()
-    scripts = ScriptDirectory.from_config(alembic_config())
-    known = {script.revision for script in scripts.walk_revisions()}
-    if current is not None and current not in known:
-        reason = f"a newer vidwatch wrote it (schema {current})"
-        raise VidwatchError(f"database {path}: {reason}; upgrade vidwatch")
+    if current is not None:
+        require_known(current, f"database {path}")
     return current
+
+
+def require_known(revision: str, what: str) -> None:
+    """Check that this program knows the schema of `what`.
+
+    Raises:
+        VidwatchError: a newer one wrote it.
+    """
+    scripts = ScriptDirectory.from_config(alembic_config())
+    if revision not in {script.revision for script in scripts.walk_revisions()}:
+        reason = f"a newer vidwatch wrote it (schema {revision})"
+        raise VidwatchError(f"{what}: {reason}; upgrade vidwatch")
 
 
 def head() -> str | None:
@@ -116,7 +161,7 @@ def require_no_lost_database(path: Database) -> None:
     Raises:
         VidwatchError: there was a database.
     """
-    root = path.root if isinstance(path, Server) else path.parent
+    root = root_of(path)
     used = [name for name in OUR_FOLDERS if _holds_files(root / name)]
     traces = [f"there are files in {name}/" for name in used]
     if any((root / "backups").glob("vidwatch-*")):

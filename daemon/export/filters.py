@@ -1,12 +1,14 @@
 """Which videos are meant: by name, class, date, source, state and model. Only reads."""
 
 import difflib
+import re
+import string
 import unicodedata
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from daemon.database.expressions import shown_name
 from daemon.database.tables import models, videos
@@ -23,6 +25,7 @@ from learner.texts import listed
 NAMED = 5  # names that a message lists
 SIMILAR = 3  # similar names that it offers
 WILD = "*?["
+SMALL = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class Filters:
         """
         found: list[ColumnElement[bool]] = []
         if self.name:
-            found.append(_has_name(self.name))
+            found.append(_has_name(self.name, connection.dialect.name))
         if self.classes:
             found.append(CLASS.in_(_classes(connection, self.classes)))
         when = func.coalesce(videos.c.recorded_at, videos.c.arrived_at)
@@ -115,19 +118,34 @@ def _date_of(text: str) -> date | None:
         return None
 
 
-def _has_name(text: str) -> ColumnElement[bool]:
-    """Whether the name has a text in it, or matches a pattern, whatever the case of its letters.
+def _has_name(text: str, dialect: str) -> ColumnElement[bool]:
+    """Whether the name has a text in it, or matches a pattern, whatever the case of A to Z.
 
     An "ö" may be one character or, as macOS writes names, two.
     """
     name = func.lower(shown_name())
     forms = {unicodedata.normalize(form, text) for form in ("NFC", "NFD")}
-    wanted = [func.lower(literal(form)) for form in sorted(forms)]
-    fits = [func.instr(name, one) > 0 for one in wanted]  # also of "clip [x].mp4"
+    wanted = [form.translate(SMALL) for form in sorted(forms)]
+    fits = [name.contains(one, autoescape=True) for one in wanted]  # also of "clip [x].mp4"
     if any(sign in text for sign in WILD):
-        own = func.lower(videos.c.name)
-        fits += [whole.op("GLOB")(one) for one in wanted for whole in (name, own)]
+        for whole in (name, func.lower(videos.c.name)):
+            if dialect == "sqlite":
+                fits += [whole.op("GLOB")(one) for one in wanted]
+            else:
+                fits += [whole.regexp_match(_as_regex(one)) for one in wanted]
     return or_(*fits)
+
+
+def _as_regex(pattern: str) -> str:
+    """A pattern of SQLite's GLOB, as a regular expression of PostgreSQL."""
+    parts = re.findall(r"\[\^?\]?[^]]*\]|.", pattern, re.DOTALL)
+    regex = ""
+    for part in parts:
+        if len(part) > 1:
+            regex += part.replace("\\", r"\\")
+        else:
+            regex += {"*": ".*", "?": "."}.get(part) or re.escape(part)
+    return rf"\A{regex}\Z"
 
 
 def _is_from(source: str) -> ColumnElement[bool]:

@@ -17,6 +17,9 @@ from sqlalchemy import (
     select,
     type_coerce,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from daemon.classify.missing import GONE
 from daemon.database.expressions import as_now, content_of_video, that_counts
@@ -130,4 +133,21 @@ def videos_query(conditions: Iterable[ColumnElement[bool]], *, with_parts: bool)
 def as_stored(column: ColumnElement[Any]) -> ColumnElement[str]:
     """A column's value as the database holds it, whatever it stands for."""
     named = getattr(column, "name", None)
-    return type_coerce(column, Text).label(named)
+    return _Stored(column).label(named)
+
+
+class _Stored(FunctionElement[str]):
+    """A value that no type makes an object of. SQLite stores texts; a server is asked for them."""
+
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(_Stored)
+def _as_it_is(element: _Stored, compiler: SQLCompiler, **more: Any) -> str:
+    return compiler.process(element.clauses, **more)
+
+
+@compiles(_Stored, "postgresql")
+def _as_text(element: _Stored, compiler: SQLCompiler, **more: Any) -> str:
+    return f"CAST({compiler.process(element.clauses, **more)} AS TEXT)"

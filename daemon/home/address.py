@@ -8,12 +8,13 @@ import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from learner.errors import VidwatchError
 
 KINDS = ("postgresql+psycopg", "postgresql", "postgres")
 """How the address of a server begins. They mean the same."""
+WAYS = "name a file that holds it in 'database_password_file', or use PGPASSWORD or ~/.pgpass"
 EXAMPLE = "postgresql+psycopg://user@host/database"
 _SETTINGS = ("database", "database_password_file")
 _GIVEN = re.compile(rf"^[ \t]*({'|'.join(_SETTINGS)})[ \t]*=", re.MULTILINE)
@@ -29,13 +30,20 @@ class Server:
     """Where the home lies on this machine: paths in it are stored without that."""
     password: str | None = field(default=None, repr=False)
     """None: the client library finds one, or needs none."""
+    schema: str | None = None
+    """Where in the database its tables are; None for where the server looks by itself."""
 
     def __str__(self) -> str:
-        return self.url
+        return f"{self.url} (schema {self.schema})" if self.schema else self.url
 
 
 Database = Path | Server
 """The SQLite file of a home, or its server."""
+
+
+def root_of(database: Database) -> Path:
+    """The home of a database, on this machine."""
+    return database.root if isinstance(database, Server) else database.parent
 
 
 def database_of(root: Path, settings: Path) -> Database:
@@ -47,6 +55,11 @@ def database_of(root: Path, settings: Path) -> Database:
     url, password_file = (_setting(name, settings) for name in _SETTINGS)
     if not url:
         return root / "vidwatch.db"
+    if "VIDWATCH_DATABASE" not in os.environ and has_password(url):
+        problem = "it holds a password, and others may read that file; take it out of the address"
+        raise VidwatchError(f"setting 'database' in {settings}: {problem}, and {WAYS}")
+    if password_file:
+        password_file = str(root / Path(password_file).expanduser())
     return server_at(url, root, password_file)
 
 
@@ -64,10 +77,12 @@ def server_at(url: str, root: Path, password_file: str = "") -> Server:
     parts = parsed(url)
     where, at, host = parts.netloc.rpartition("@")
     user, colon, password = where.partition(":")
-    shown = urlunsplit(parts._replace(scheme=KINDS[0], netloc=f"{user}{at}{host}"))
+    asked = parse_qsl(parts.query, keep_blank_values=True)
+    query = urlencode([(name, value) for name, value in asked if name != "password"])
+    shown = urlunsplit(parts._replace(scheme=KINDS[0], netloc=f"{user}{at}{host}", query=query))
     if parts.netloc == "":  # a service file or the environment names the rest
-        shown = f"{KINDS[0]}://{parts.path or '/'}" + (f"?{parts.query}" if parts.query else "")
-    given = unquote(password) if colon else None
+        shown = f"{KINDS[0]}://{parts.path or '/'}" + (f"?{query}" if query else "")
+    given = dict(asked).get("password", unquote(password) if colon else None)
     return Server(shown, root, _password_in(password_file) if password_file else given)
 
 
@@ -80,8 +95,10 @@ def parsed(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         _ = parts.port
-    except ValueError as error:
-        raise VidwatchError(f"setting database: {error}; an example: {EXAMPLE}") from None
+    except ValueError:  # its text has a part of the address
+        hint = "signs such as @ : / in a password are written as %40 %3A %2F"
+        problem = f"it must be an address such as {EXAMPLE}"
+        raise VidwatchError(f"setting database: {problem}; {hint}") from None
     if parts.scheme not in KINDS:
         raise VidwatchError(f"setting database: it must be an address such as {EXAMPLE}")
     return parts
@@ -89,7 +106,8 @@ def parsed(url: str) -> SplitResult:
 
 def has_password(url: str) -> bool:
     """Whether an address holds a password."""
-    return parsed(url).password is not None or "password=" in parsed(url).query
+    parts = parsed(url)
+    return parts.password is not None or "password" in dict(parse_qsl(parts.query))
 
 
 def _setting(name: str, settings: Path) -> str:
@@ -111,7 +129,7 @@ def _setting(name: str, settings: Path) -> str:
 
 
 def _password_in(file: str) -> str:
-    path = Path(file).expanduser()
+    path = Path(file)
     try:
         return path.read_text(encoding="utf-8").partition("\n")[0].rstrip("\r")
     except (OSError, UnicodeDecodeError) as error:

@@ -90,8 +90,6 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="VIDWATCH_", extra="forbid", frozen=True)
 
-    database: Annotated[str, AfterValidator(_valid_database)] = ""
-    database_password_file: str = ""
     model: Annotated[str, Field(min_length=1)] = "starter"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     batch_size: Annotated[int, Field(ge=1, le=1024)] = 64
@@ -129,6 +127,8 @@ class Settings(BaseSettings):
     class_loss: Annotated[float, Field(gt=0, le=1)] = 0.2
     new_class_recall: Annotated[float, Field(gt=0, le=1)] = 0.7
     cache_gigabytes: Annotated[float, Field(ge=0, le=100_000)] = 20.0
+    database: Annotated[str, Field(repr=False), AfterValidator(_valid_database)] = ""
+    database_password_file: str = ""
     backup_hours: Annotated[float, Field(ge=0, le=10_000)] = 24.0
     backups_kept: Annotated[int, Field(ge=1, le=10_000)] = 7
     keep_days: Annotated[float, Field(ge=0, le=100_000)] = 0.0

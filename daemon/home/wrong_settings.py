@@ -37,7 +37,7 @@ def explained(path: Path, problem: Any, settings: Fields) -> str:
         return f"{where(path, str(place[0]))}: {_table(table, problem['input'])} needs {key!r}"
     rule = problem["msg"].removeprefix("Value error, ")
     rule = rule[:1].lower() + rule[1:]
-    if receivers.may_be_secret(place):
+    if receivers.may_be_secret(place) or place[0] == "database":  # it may hold a password
         return f"{place_in_file} is wrong: {rule}"
     return f"{place_in_file} is {problem['input']!r}: {rule}"
 

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from daemon.database.copying import copy
+from daemon.database.copying import copy, ending_of
+from daemon.home.address import Database, root_of
 from daemon.home.clock import is_waiting
 from daemon.home.folder import Home
 from daemon.home.settings import Settings
@@ -22,7 +23,7 @@ AGAIN = timedelta(minutes=10)  # the pause after a backup that could not be made
 CLOCKS_DIFFER = timedelta(minutes=1)
 YOUNG = 3600  # seconds: an incomplete copy that is younger may still be written
 _STAMP = "%Y%m%dT%H%M%SZ"
-_NAME = re.compile(r"vidwatch-(\d{8}T\d{6}Z)\.db")
+_NAME = re.compile(r"vidwatch-(\d{8}T\d{6}Z)\.(db|dump)")
 
 
 class Backups:
@@ -53,7 +54,7 @@ class Backups:
 
     def tend(self, now: datetime) -> None:
         """Make a backup if the newest is too old. If that fails, the next try is after `AGAIN`."""
-        newest = newest_backup_time(self._home.backups, now)
+        newest = newest_backup_time(self._home, now)
         is_fresh = newest is not None and now - newest < self._interval
         is_pause = is_waiting(now, self._not_before, AGAIN)
         if not self._interval or is_fresh or is_pause:
@@ -82,7 +83,7 @@ class Backups:
 
 
 def back_up(
-    database: Path,
+    database: Database,
     to: Path,
     now: datetime,
     *,
@@ -102,14 +103,15 @@ def back_up(
         The path of the copy.
 
     Raises:
-        VidwatchError: there is such a file, the copy cannot be written, or the database is damaged.
+        VidwatchError: there is such a file, the copy cannot be written, or the database is damaged
+            or on a server that cannot be copied.
     """
     target = to
-    if is_folder or to.is_dir() or to == database.parent / "backups":
-        target = to / _name_at(now)
+    if is_folder or to.is_dir() or to == root_of(database) / "backups":
+        target = to / _name_at(now, database)
         while target.exists():  # another was made within this second
             now += timedelta(seconds=1)
-            target = to / _name_at(now)
+            target = to / _name_at(now, database)
     if target.exists():
         hint = "give another name, or a folder"
         raise VidwatchError(f"backup {target}: there is such a file; {hint}")
@@ -123,14 +125,14 @@ def back_up(
     return target
 
 
-def backups_in(folder: Path, now: datetime) -> list[Path]:
-    """The backups in `folder` that we have made, the newest first.
+def backups_in(folder: Path, now: datetime, ending: str = "") -> list[Path]:
+    """The backups in `folder` that we have made, the newest first; those with an ending.
 
     Those with a time in the future were made while the clock was wrong. They count as the oldest:
     otherwise no other would ever be the newest.
     """
     times = {}
-    for path in folder.glob("vidwatch-*.db"):
+    for path in folder.glob(f"vidwatch-*{ending}"):
         if made := _time_of(path):
             times[path] = made
     return sorted(
@@ -140,9 +142,12 @@ def backups_in(folder: Path, now: datetime) -> list[Path]:
     )
 
 
-def newest_backup_time(folder: Path, now: datetime) -> datetime | None:
-    """When the newest backup was made; None if there is none but those with a future time."""
-    for path in backups_in(folder, now)[:1]:
+def newest_backup_time(home: Home, now: datetime) -> datetime | None:
+    """When the newest backup was made; None if there is none but those with a future time.
+
+    Copies of a SQLite file are no backups of a server, nor the other way round.
+    """
+    for path in backups_in(home.backups, now, ending_of(home.database))[:1]:
         made = _time_of(path)
         if made and not _is_in_future(made, now):
             return made
@@ -165,8 +170,8 @@ def surplus(folder: Path, made: Path, kept: int, now: datetime) -> list[Path]:
     return others[kept - 1 :] + old_parts
 
 
-def _name_at(now: datetime) -> str:
-    return f"vidwatch-{now.astimezone(UTC).strftime(_STAMP)}.db"
+def _name_at(now: datetime, database: Database) -> str:
+    return f"vidwatch-{now.astimezone(UTC).strftime(_STAMP)}{ending_of(database)}"
 
 
 def _is_in_future(made: datetime, now: datetime) -> bool:

@@ -17,7 +17,7 @@ from daemon.database.connection import explaining, opened
 from daemon.database.daemons import running_elsewhere
 from daemon.database.expressions import content_of_video, shown_name, that_counts
 from daemon.database.files import PLACES, other_names, predicted_row, unexplained
-from daemon.database.integrity import SHOWN
+from daemon.database.integrity import SHOWN, broken_references
 from daemon.database.root import follow_home
 from daemon.database.tables import PREDICTED, predictions, videos
 from daemon.home.folder import Home
@@ -107,8 +107,8 @@ class Check:
 
     def _check_references(self) -> Iterator[Finding]:
         with self._engine.begin() as connection:
-            rows = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(SHOWN)
-        for table, row, other, _ in rows:
+            rows = broken_references(connection, SHOWN)
+        for table, row, other in rows:
             problem = f"refers to a row of {other} that does not exist"
             yield Finding("reference", f"{table} {row}", problem)
 

@@ -34,6 +34,7 @@ from daemon.maintenance.machine import (
     list_versions,
 )
 from daemon.maintenance.network import check_network
+from daemon.maintenance.server import check_server
 from daemon.maintenance.sources import check_sources
 from daemon.report.status import counts
 from daemon.training.decisions import Decisions
@@ -153,7 +154,7 @@ def _disks(home: Home) -> dict[int, Path]:
 
 def _check_filesystems(home: Home, loaded: Settings) -> Iterator[Line]:
     kind = filesystem_of(home.root)
-    if is_network(kind):
+    if is_network(kind) and isinstance(home.database, Path):
         problem = "the database would be damaged sooner or later"
         hint = "put the home on a disk of this machine"
         text = f"the home is on {kind}, a network file system; {problem}: {hint}"
@@ -176,27 +177,24 @@ def _check_filesystems(home: Home, loaded: Settings) -> Iterator[Line]:
 
 
 def _check_database(home: Home) -> Iterator[Line]:
-    hint = "'vidwatch restore' brings the newest backup back"
+    database = home.database
+    if isinstance(database, Path):
+        problem = _why_unusable(database)
+    else:
+        problem = None
+        yield from check_server(database)
+    if problem:
+        yield Line("database", "problem", problem)
+        return
     try:
-        if not home.database.stat().st_size:
-            yield Line("database", "problem", f"{home.database} is empty; {hint}")
-            return
-        with explaining(home.database):
-            problems = damage(home.database)
-        if problems:
-            text = f"{home.database} is damaged ({'; '.join(problems)}); {hint}"
-            yield Line("database", "problem", text)
-            return
-        with opened(home.database, read_only=True) as engine, engine.begin() as connection:
+        with opened(database, read_only=True) as engine, engine.begin() as connection:
             count = counts(connection)
     except VidwatchError as error:
-        yield Line("database", "problem", str(error))
+        if isinstance(database, Path):  # of a server, that was said
+            yield Line("database", "problem", str(error))
         return
-    except OSError as error:
-        hint = "run this as the daemon's user"
-        yield Line("database", "problem", f"{home.database}: {error.strerror}; {hint}")
-        return
-    yield Line("database", "ok", f"{home.database} is whole: {count['filed']} videos filed")
+    state = "is whole" if isinstance(database, Path) else "can be read"
+    yield Line("database", "ok", f"{database} {state}: {count['filed']} videos filed")
     unfinished = sum(count[state] for state in ("waiting", "queued", "claimed", "classified"))
     if unfinished and not home.running():
         yield Line("videos", "warning", f"{unfinished} wait for a prediction, and no daemon runs")
@@ -204,6 +202,20 @@ def _check_database(home: Home) -> Iterator[Line]:
         text = f"{count['failed']} could not be classified"
         hint = "'vidwatch status' and the texts in failed/ say why"
         yield Line("videos", "warning", f"{text}: {hint}")
+
+
+def _why_unusable(database: Path) -> str | None:
+    hint = "'vidwatch restore' brings the newest backup back"
+    try:
+        if not database.stat().st_size:
+            return f"{database} is empty; {hint}"
+        with explaining(database):
+            problems = damage(database)
+    except VidwatchError as error:
+        return str(error)
+    except OSError as error:
+        return f"{database}: {error.strerror}; run this as the daemon's user"
+    return f"{database} is damaged ({'; '.join(problems)}); {hint}" if problems else None
 
 
 def _check_names(home: Home, loaded: Settings) -> Iterator[Line]:
@@ -225,7 +237,7 @@ def _odd_names(engine: Engine, home: Home, loaded: Settings) -> Iterator[Line]:
 
 
 def _check_backup(home: Home, loaded: Settings) -> Iterator[Line]:
-    made = newest_backup_time(home.backups, now())
+    made = newest_backup_time(home, now())
     if made is None:
         yield _no_backup(home, loaded)
         return

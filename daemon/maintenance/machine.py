@@ -77,7 +77,9 @@ def check_clock(home: Home) -> Iterator[Line]:
     If they are in the future, the clock was set back, or a camera has dated its clips wrongly.
     """
     latest = time.time() + AHEAD
-    ours = [path for path in (home.database, home.settings) if path.exists()]
+    database = home.database
+    written = [home.settings, *([database] if isinstance(database, Path) else [])]
+    ours = [path for path in written if path.exists()]
     if ahead := [path.name for path in ours if path.stat().st_mtime > latest]:
         hint = "is this machine's clock right? timedatectl shows it"
         text = f"{' and '.join(ahead)} were written in the future; {hint}"

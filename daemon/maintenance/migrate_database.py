@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, insert, select, update
 
 from daemon.database.connection import opened
+from daemon.database.daemons import alone
 from daemon.database.root import follow_home
 from daemon.database.row_copy import RowCopy, is_same, rows_of_all
 from daemon.database.tables import home as home_table
@@ -21,11 +22,12 @@ from daemon.home.address import Database, Server, has_password, server_at
 from daemon.home.folder import Home
 from daemon.home.moving import sync_folders
 from daemon.home.settings import load, write_setting
-from daemon.maintenance.restore import set_aside
+from daemon.maintenance.replaced_file import set_aside
 from learner.errors import VidwatchError
 
 SQLITE = "sqlite"
 """The name of the SQLite file, as a place to move to."""
+MOVED = "moved to a SQLite file"
 COPYING = ".copying"  # ends the name of a SQLite file that is not whole yet
 
 Progress = Callable[[int, int | None], None]
@@ -58,7 +60,7 @@ def migrate_database(home: Home, to: str, now: datetime, progress: Progress) -> 
         VidwatchError: the new place has another database, or the copy differs.
         PassingError: a daemon runs, or a server is away.
     """
-    with home.lock():
+    with alone(home):
         source = home.database
         target = _named(home, to)
         if str(source) == str(target):
@@ -69,7 +71,7 @@ def migrate_database(home: Home, to: str, now: datetime, progress: Progress) -> 
             follow_home(engine, home.root)
         migrate(place)
         with opened(source, read_only=True) as old, opened(place) as new:
-            rows = _copy(old, new, place, progress)
+            rows = _copy(old, new, home.root, place, progress)
         return _use(home, source, target, rows, now)
 
 
@@ -101,7 +103,7 @@ def _place_for_copy(target: Database) -> Database:
     return target.with_name(target.name + COPYING)
 
 
-def _copy(old: Engine, new: Engine, place: Database, progress: Progress) -> int:
+def _copy(old: Engine, new: Engine, root: Path, place: Database, progress: Progress) -> int:
     """Copy all rows, unless that was done before; gives how many there are.
 
     The row of the table `home` is written last: a database without it is no home's.
@@ -117,13 +119,22 @@ def _copy(old: Engine, new: Engine, place: Database, progress: Progress) -> int:
                 raise VidwatchError(f"database {place} belongs to a home; {hint}")
         if not is_whole:
             RowCopy(reading, new, progress).run()
-            _note_home(reading.scalar(select(home_table.c.root)), new)
+            _note_home(new, root)
         return rows_of_all(reading)
 
 
-def _note_home(root: bytes | None, new: Engine) -> None:
-    with new.execution_options(writes=True).begin() as connection:
-        connection.execute(insert(home_table).values(root=root))
+def _note_home(new: Engine, root: Path) -> None:
+    if new.dialect.name == "sqlite":
+        with new.execution_options(writes=True).begin() as connection:
+            connection.execute(insert(home_table).values(root=os.fsencode(root)))
+    else:
+        follow_home(new, root)  # with the mark that tells the home from others
+
+
+def _retire(server: Server) -> None:
+    """Let no daemon of another machine go on with a database that was moved away."""
+    with opened(server) as engine, engine.execution_options(writes=True).begin() as connection:
+        connection.execute(update(home_table).values(mark=MOVED))
 
 
 def _use(home: Home, source: Database, target: Database, rows: int, now: datetime) -> Migrated:
@@ -137,5 +148,7 @@ def _use(home: Home, source: Database, target: Database, rows: int, now: datetim
         sync_folders({os.fsencode(home.root)})
     url = str(target) if isinstance(target, Server) else ""
     is_set = home.database == target or write_setting(home.settings, "database", url)
+    if isinstance(source, Server):
+        _retire(source)
     kept = set_aside(source, now) if isinstance(source, Path) and is_set else None
     return Migrated(target, rows, kept, is_set and str(home.database) == str(target))

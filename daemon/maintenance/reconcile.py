@@ -15,6 +15,7 @@ from daemon.database.filed import of_the_home
 from daemon.database.files import in_its_place, other_names, predicted_row, unexplained
 from daemon.database.tables import labels, part_labels, videos
 from daemon.home import settings
+from daemon.home.address import Database
 from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.folders import Folders, Found, files_below, group_at
@@ -85,7 +86,7 @@ def note_labels(engine: Engine, home: Home, pattern: re.Pattern[str]) -> int:
         return connection.scalar(select(func.count()).where(is_new)) or 0
 
 
-def count_lost_labels(kept: Path | None, engine: Engine) -> int | None:
+def count_lost_labels(kept: Database | None, engine: Engine) -> int | None:
     """How many labels of the database before have no file any more that has the same label now.
 
     Labels of parts have no file: they are lost if the database does not have them now.

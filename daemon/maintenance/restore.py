@@ -8,26 +8,22 @@ are moved there again. `reconcile.py` does that.
 import logging
 import os
 import re
-import sqlite3
-from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from urllib.parse import quote
 
-from sqlalchemy import Connection, Table, func, inspect, select
+from sqlalchemy import Connection, Table, func, select
 from sqlalchemy.exc import DatabaseError
 
 from daemon.database.connection import opened
-from daemon.database.copying import copy
+from daemon.database.copying import ending_of
 from daemon.database.daemons import alone
-from daemon.database.integrity import damage, require_local
+from daemon.database.integrity import damage
 from daemon.database.root import follow_home
 from daemon.database.tables import labels, videos
-from daemon.database.upgrade import RESTORING, migrate, revision_of
 from daemon.home import settings
+from daemon.home.address import Database
 from daemon.home.folder import Home
-from daemon.home.moving import sync_folders
 from daemon.labels.groups import applied_pattern, apply_pattern
 from daemon.maintenance.backup import backups_in
 from daemon.maintenance.reconcile import (
@@ -36,15 +32,13 @@ from daemon.maintenance.reconcile import (
     note_labels,
     sort_files,
 )
+from daemon.maintenance.replaced_content import ContentReplacement
+from daemon.maintenance.replaced_file import FileReplacement
 from daemon.training.decisions import Decisions
 from learner.errors import VidwatchError
 from learner.groups import compile_pattern
 
 log = logging.getLogger(__name__)
-
-HEADER = b"SQLite format 3\0"
-# What SQLite keeps beside a database. The order matters, see `set_aside`.
-_BESIDE = ("-wal", "-shm", "-journal")
 
 
 @dataclass(frozen=True)
@@ -53,7 +47,7 @@ class Restored:
 
     source: Path | None
     """The backup; None for a new database."""
-    kept: Path | None
+    kept: Database | None
     """Where the database lies that was there before; None if there was none."""
     videos: int
     """How many videos the restored database has."""
@@ -94,22 +88,19 @@ def restore(
         VidwatchError: a daemon runs, there is no backup that can be used, or a file cannot be
             moved.
     """
-    require_local(home.root)
+    database = home.database
+    replacement: FileReplacement | ContentReplacement
+    if isinstance(database, Path):
+        replacement = FileReplacement(database)
+    else:
+        replacement = ContentReplacement(database)
     pattern = compile_pattern(settings.load(home.settings).group_pattern)
     with alone(home):
         source = None if new else (file or _newest_whole(home, now))
-        fresh = home.database.with_name(home.database.name + RESTORING)
-        _prepare(fresh, source, home)
+        kept = replacement.begin(source, now)
         try:
-            kept = set_aside(home.database, now)
-        except VidwatchError:  # the database stays where it is, and nothing was begun
-            _remove(fresh)
-            raise
-        try:
-            restored = _reconcile(home, fresh, pattern, source, kept, progress)
-            set_aside(home.database, now)  # a command that ran meanwhile has made an empty one
-            fresh.replace(home.database)
-            sync_folders({os.fsencode(home.root)})
+            restored = _reconcile(home, replacement.fresh, pattern, source, kept, progress)
+            replacement.finish(now)
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             hint = "repair that and give the same command again"
@@ -119,7 +110,7 @@ def restore(
 
 
 def _newest_whole(home: Home, now: datetime) -> Path:
-    for path in backups_in(home.backups, now):
+    for path in backups_in(home.backups, now, ending_of(home.database)):
         try:
             problems = damage(path, thorough=True)
         except DatabaseError as error:
@@ -134,113 +125,12 @@ def _newest_whole(home: Home, now: datetime) -> Path:
     raise VidwatchError(f"there is no backup in {home.backups} that can be used; {hint}")
 
 
-def _prepare(fresh: Path, source: Path | None, home: Home) -> None:
-    """Make the database at `fresh`: of the backup, or an empty one, and up to date."""
-    _remove(fresh)
-    if source:
-        _copy_backup(source, fresh, home)
-    migrate(fresh)
-
-
-def _copy_backup(source: Path, fresh: Path, home: Home) -> None:
-    """Copy a backup to `fresh`, if it is whole and a database of vidwatch."""
-    _require_sqlite(source)
-    if source.resolve() == home.database.resolve():
-        raise VidwatchError(f"backup {source} is the database itself; name a copy of it")
-    try:
-        copy(source, fresh)
-        if problems := damage(fresh, thorough=True):
-            raise VidwatchError(f"backup {source} is damaged ({problems[0]}); name another one")
-        if not _is_of_vidwatch(fresh):
-            problem = "is no database of vidwatch, but of another program"
-            raise VidwatchError(f"backup {source} {problem}; name another one")
-        revision_of(fresh)  # refuses a schema that this program does not know
-    except VidwatchError as error:
-        fresh.unlink(missing_ok=True)
-        raise VidwatchError(str(error).replace(str(fresh), str(source))) from error
-
-
-def _require_sqlite(source: Path) -> None:
-    if source.is_dir():
-        raise VidwatchError(f"backup {source} is a folder; name a file in it")
-    if not source.is_file():
-        raise VidwatchError(f"backup {source}: there is no such file")
-    try:
-        with source.open("rb") as file:
-            is_database = file.read(len(HEADER)) == HEADER
-    except OSError as error:
-        raise VidwatchError(f"backup {source}: cannot be read ({error.strerror})") from error
-    if not is_database:
-        problem = "is no database of vidwatch, nor any other"
-        raise VidwatchError(f"backup {source} {problem}; name another one")
-
-
-def _is_of_vidwatch(database: Path) -> bool:
-    with opened(database, read_only=True) as engine:
-        return {"videos", "alembic_version"} <= set(inspect(engine).get_table_names())
-
-
-def set_aside(database: Path, now: datetime) -> Path | None:
-    """Keep the database that is there under another name, with the files that belong to it.
-
-    Gives that name; None if there is no database.
-    """
-    kept = database.with_name(f"{database.name}.replaced-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}")
-    while kept.exists():
-        kept = kept.with_name(kept.name + "-2")
-    if not any(path.exists() for path in _with_beside(database)):
-        return None
-    if database.exists() and not _is_damaged(database):
-        _write_log_into(database)
-    # The database last: without it no daemon starts. A log that is left beside another database
-    # would be applied to that one.
-    for suffix in (*_BESIDE, ""):
-        path = database.with_name(database.name + suffix)
-        if path.exists():
-            path.rename(kept.with_name(kept.name + suffix))
-    sync_folders({os.fsencode(database.parent)})
-    return kept if kept.exists() else None
-
-
-def _write_log_into(database: Path) -> None:
-    """Write what is in SQLite's log into the database.
-
-    Raises:
-        VidwatchError: another program has it open.
-    """
-    try:
-        uri = f"file:{quote(os.fsencode(database))}?mode=rw"
-        with closing(sqlite3.connect(uri, uri=True, timeout=2, isolation_level=None)) as connection:
-            connection.execute("PRAGMA journal_mode = DELETE")
-    except sqlite3.OperationalError as error:
-        hint = "end what has it open (vidwatch review, a database browser), and try again"
-        problem = f"database {database} cannot be replaced now ({error})"
-        raise VidwatchError(f"{problem}; {hint}") from error
-
-
-def _is_damaged(database: Path) -> bool:
-    """Whether it is better kept as it is, with its log beside it."""
-    try:
-        return bool(damage(database))
-    except DatabaseError:
-        return True
-
-
-def _with_beside(database: Path) -> list[Path]:
-    return [database, *(database.with_name(database.name + suffix) for suffix in _BESIDE)]
-
-
-def _remove(database: Path) -> None:
-    for path in _with_beside(database):
-        path.unlink(missing_ok=True)
-
-
 def _reconcile(
     home: Home,
-    fresh: Path,
+    fresh: Database,
     pattern: re.Pattern[str],
     source: Path | None,
-    kept: Path | None,
+    kept: Database | None,
     progress: Progress,
 ) -> Restored:
     """Make files and rows fit together.

@@ -50,7 +50,11 @@ def check_models(home: Home, engine: Engine, *, quick: bool) -> Iterator[Finding
 def check_backups(home: Home) -> Iterator[Finding]:
     """The backups that are damaged."""
     for path in backups_in(home.backups, now()):
-        with explaining(path):
-            problems = damage(path)
+        try:
+            with explaining(path):
+                problems = damage(path)
+        except VidwatchError as error:  # the program that reads it is not installed
+            yield Finding("backup", str(path), f"cannot be checked: {error}", harmless=True)
+            continue
         if problems:
             yield Finding("backup", str(path), f"is damaged ({problems[0]}); remove it")

@@ -195,7 +195,7 @@ def _open(home: Home, stop: Stop, lock: Lock, lock_watch: LockWatch) -> Queue:
     """The queue, in a database that is whole and up to date. What was in hand is queued again."""
     if isinstance(home.database, Path):
         require_local(home.root)
-    if is_begun(home.database):
+    if patiently(lambda: is_begun(home.database), stop, lock):
         wait_while_locked(lock_watch, stop)
     patiently(lambda: require_whole(home.database), stop, lock)
     patiently(lambda: upgrade(home.database), stop, lock)

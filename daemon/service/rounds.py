@@ -13,7 +13,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 
 from daemon.classify.filing import StoppedError
 from daemon.classify.pipelines import Pipelines
-from daemon.database.connection import damaged, is_damage
+from daemon.database.connection import damaged, is_damage, reason_of
 from daemon.database.queue import Queue
 from daemon.home.clock import now
 from daemon.home.folder import Home, Lock
@@ -164,5 +164,5 @@ class Daemon:
             self.pipeline.settle_missing(datetime.max.replace(tzinfo=UTC))
             return True
         except OperationalError as error:
-            log.warning("the database cannot be used now, trying again: %s", error.orig)
+            log.warning("the database cannot be used now, trying again: %s", reason_of(error))
             return False

@@ -12,7 +12,7 @@ from datetime import datetime
 from itertools import accumulate
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Engine, and_, insert, not_, select
+from sqlalchemy import Connection, Engine, and_, bindparam, delete, insert, not_, select
 
 from daemon.database.expressions import is_for_champion, own_group, that_counts
 from daemon.database.tables import groups, labels, part_labels, predictions, videos
@@ -91,8 +91,9 @@ def assign_sides(
         new = sides_of_new_groups(clips, sides, share, trained_on, excluded)
         rows = [{"name": name, "side": side, "dealt_at": now} for name, side in new.items()]
         if rows:
-            replace = insert(groups).prefix_with("OR REPLACE")
-            connection.execute(replace, rows)
+            before = delete(groups).where(groups.c.name == bindparam("before"))
+            connection.execute(before, [{"before": name} for name in new])
+            connection.execute(insert(groups), rows)
     return sides | new
 
 

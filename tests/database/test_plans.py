@@ -10,6 +10,8 @@ from daemon.database.contents import Contents
 from daemon.database.due import Which
 from daemon.report.counts import counts
 
+pytestmark = pytest.mark.of_sqlite
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[MadeHome]:

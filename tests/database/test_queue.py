@@ -260,6 +260,7 @@ def test_a_file_that_someone_took_away_before_it_was_filed_keeps_its_answer(
     assert "taken away" in row.error
 
 
+@pytest.mark.of_sqlite
 def test_commits_last_through_a_power_cut_and_readers_do_not_wait(home: MadeHome) -> None:
     with home.engine.connect() as connection:
         pragmas = {

@@ -23,6 +23,7 @@ from learner.errors import VidwatchError
 
 FORMATS = ["csv", "jsonl", "parquet", "sqlite"]
 SLOW = pytest.mark.slow
+pytestmark = pytest.mark.of_sqlite  # what becomes of files is the same; many rows are made by SQL
 MANY = """
 WITH RECURSIVE count(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM count WHERE i < 60000)
 INSERT INTO videos (id, name, path, inode, size, mtime_ns, state, arrived_at, finished_at)

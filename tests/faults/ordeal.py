@@ -186,8 +186,20 @@ class Ordeal(MadeHome):
         return self.log.read_text(errors="replace")[-3000:]
 
     def query(self, sql: str) -> list[Any]:
-        with closing(sqlite3.connect(self.home.database, timeout=30)) as connection:
-            return connection.execute(sql).fetchall()
+        """Rows as they are stored, but for paths, which are whole."""
+        database = self.home.database
+        if isinstance(database, Path):
+            with closing(sqlite3.connect(database, timeout=30)) as connection:
+                return connection.execute(sql).fetchall()
+        root = os.fsencode(self.root)
+        with self.engine.connect() as connection:
+            return [
+                tuple(
+                    root + value[1:] if isinstance(value, bytes) and value[:2] == b"./" else value
+                    for value in row
+                )
+                for row in connection.exec_driver_sql(sql)
+            ]
 
     def is_worked_off(self) -> bool:
         """Whether each file that was dropped has a row, and each row has come to its end."""

@@ -649,6 +649,7 @@ def test_names_of_any_kind_are_looked_for(desk: Desk) -> None:
             find_videos([strange], desk.root, desk.engine)
 
 
+@pytest.mark.of_sqlite
 def test_no_search_for_moved_files_reads_the_whole_table(desk: Desk) -> None:
     statements: list[str] = []
     event.listen(desk.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))

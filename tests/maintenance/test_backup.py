@@ -27,6 +27,7 @@ from daemon.home.settings import Settings
 from daemon.maintenance.backup import Backups, back_up, backups_in, surplus
 from learner.errors import VidwatchError
 
+pytestmark = pytest.mark.of_sqlite
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 

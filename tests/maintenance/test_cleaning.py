@@ -541,6 +541,7 @@ def test_a_wrong_rule_is_one_line_that_names_its_key(tmp_path: Path, rule: str, 
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.of_sqlite
 def test_the_query_reads_only_the_rows_of_the_classes(full: Full) -> None:
     full.clip("a.mp4")
     plans = full.plans(lambda: list(full.cleaning(AFTER_30_DAYS).plan(full.now + 60 * DAY)))

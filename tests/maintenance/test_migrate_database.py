@@ -13,13 +13,13 @@ from sqlalchemy import select, update
 from daemon.database import row_copy
 from daemon.database.connection import connect
 from daemon.database.root import follow_home
-from daemon.database.tables import metadata, predictions, videos
+from daemon.database.tables import predictions, videos
 from daemon.home.address import Server
 from daemon.home.folder import Home
 from daemon.maintenance.migrate_database import Migrated, migrate_database
 from learner.errors import PassingError, VidwatchError
 
-only_sqlite = "the home begins with a file, whatever it becomes"
+KINDS_OF_DATABASE = ("sqlite",)  # it begins with a file, whatever it becomes
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +56,7 @@ def rows(home: Home) -> dict[str, list[Any]]:
     with engine.begin() as connection:
         found = {
             table.name: sorted(map(tuple, connection.execute(select(table))), key=repr)
-            for table in metadata.sorted_tables
+            for table in row_copy.TABLES
         }
     engine.dispose()
     return found

@@ -98,6 +98,7 @@ def test_skipped_clips_are_left_out(home: ReviewedHome) -> None:
     assert waiting(home, *clips) == ([], [])
 
 
+@pytest.mark.of_sqlite
 def test_no_table_is_read_from_end_to_end(home: ReviewedHome) -> None:
     """The queries read only videos in the states that are reviewed, and find them by an index."""
     with home.engine.begin() as connection:
