@@ -18,7 +18,15 @@ from learner.catalogue import weights_path
 from learner.checkpoint import TrainingClip
 from learner.classifier import Classifier
 from learner.contest import compete, hold_out_contest
-from learner.dataset import LabelledClip, Progress, Samples, class_names, extract, read_frames
+from learner.dataset import (
+    Fill,
+    LabelledClip,
+    Progress,
+    Samples,
+    class_names,
+    extract,
+    read_frames,
+)
 from learner.errors import VidwatchError
 from learner.evaluate import HeadScore, Order, Score, score
 from learner.fingerprint import fingerprint
@@ -72,6 +80,7 @@ def train(
     *,
     device: str = "auto",
     exact: bool = False,
+    fill: Fill | None = None,
 ) -> Trained:
     """Train `recipe` and save the model at `out`, with a folder `out`.run beside it.
 
@@ -86,6 +95,8 @@ def train(
         watch: functions that are called with the progress.
         device: "auto" (the GPU if there is one), "cpu" or "cuda".
         exact: how frames of long clips are read, as in `ReadOptions`.
+        fill: puts features into the cache first, for a recipe whose backbone stays as it is. What
+            it leaves out is computed here.
 
     Raises:
         VidwatchError: too few classes, groups or readable clips, a model at `out` already, an
@@ -104,6 +115,8 @@ def train(
     manifest = replace(untrained.manifest, precision=untrained.precision)
     run = Run(out.with_name(f"{weights_path(out).stem}.run"), manifest)
     with run.opened(_described(recipe, sources, untrained, found, parts)):
+        if fill and recipe.training.freeze:
+            fill(found, untrained, cache, watch.reading)
         samples = _read(found, recipe, untrained, cache, watch.reading)
         _require_whole(found, samples, parts)
         clips, optimistic = _grouped(

@@ -11,31 +11,27 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from daemon.backfill.passing import Block, Passing, listed, row_of, unpacked
-from daemon.backfill.steps import Decoding, Predicting, Read
-from daemon.classify.decoding import DecoderSettings
-from daemon.classify.inference import Thresholds
-from daemon.home.folders import Found
-from learner.checkpoint import Checkpoint
 from learner.errors import PassingError, VidwatchError
-from learner.spec import ReadOptions
 
-FILES = 8  # in a group
-Feed = Callable[[], Sequence[Found] | None]
+ITEMS = 8  # in a group
+Feed = Callable[[], Sequence[Any] | None]
 
 
-@dataclass(frozen=True)
-class Orders:
-    """What the workers have to know."""
+class Steps(Protocol):
+    """What is done with a stream of items, as data that goes to the workers."""
 
-    model: Checkpoint
-    device: str
-    reading: ReadOptions
-    thresholds: Thresholds
-    decoding: DecoderSettings
+    @property
+    def device(self) -> str:
+        """Where the second step computes: "auto", "cpu" or "cuda"."""
+
+    def first(self) -> Callable[[Sequence[Any]], Iterator[Any]]:
+        """Made in each worker of the first step: items to groups, which decodes."""
+
+    def second(self) -> Callable[[Any], Any]:
+        """Made in each worker of the second step: a group to its results, which computes."""
 
 
 @contextmanager
@@ -76,12 +72,12 @@ def cluster() -> Iterator[None]:
         ray.shutdown()
 
 
-def results(orders: Orders, feed: Feed) -> Iterator[list[Read]]:
-    """What the cluster makes of the files that a feed gives, in no order, as it comes.
+def results(steps: Steps, feed: Feed) -> Iterator[Any]:
+    """What the cluster makes of the items that a feed gives, in no order, as it comes.
 
     Args:
-        orders: What the workers have to know.
-        feed: Gives the next files, perhaps none; None at the end. Called by another thread.
+        steps: What is done with them.
+        feed: Gives the next items, perhaps none; None at the end. Called by another thread.
 
     Raises:
         PassingError: the cluster has lost too much, or is not there any more.
@@ -99,8 +95,8 @@ def results(orders: Orders, feed: Feed) -> Iterator[list[Read]]:
     feeding.start()
     resources = ray.cluster_resources()
     n_cpus = int(resources["CPU"])
-    n_gpus = int(resources.get("GPU", 0)) if orders.device != "cpu" else 0
-    known = ray.put(orders)
+    n_gpus = int(resources.get("GPU", 0)) if steps.device != "cpu" else 0
+    known = ray.put(steps)
     # With a single processor, both steps share it.
     share = 1.0 if n_cpus > 1 else 0.5
     on_device: dict[str, Any] = {"num_gpus": 1, "num_cpus": 0} if n_gpus else {"num_cpus": share}
@@ -111,15 +107,15 @@ def results(orders: Orders, feed: Feed) -> Iterator[list[Read]]:
         ray.data.from_items([{"group": 0}])
         .map_batches(listed, fn_kwargs={"passing": passing}, num_cpus=0, **one_row)
         .map_batches(
-            _Decode,
-            fn_constructor_kwargs={"orders": [known]},
+            _First,
+            fn_constructor_kwargs={"steps": [known]},
             compute=ActorPoolStrategy(min_size=1, max_size=n_decoding),
             num_cpus=share,
             **one_row,
         )
         .map_batches(
-            _Predict,
-            fn_constructor_kwargs={"orders": [known]},
+            _Second,
+            fn_constructor_kwargs={"steps": [known]},
             compute=ActorPoolStrategy(min_size=1, max_size=n_predicting),
             **on_device,
             **one_row,
@@ -164,8 +160,8 @@ class _Feeding(threading.Thread):
 
         try:
             while not self._is_stopped and (files := self._feed()) is not None:
-                for first in range(0, len(files), FILES):
-                    group = pickle.dumps(files[first : first + FILES])
+                for first in range(0, len(files), ITEMS):
+                    group = pickle.dumps(files[first : first + ITEMS])
                     ray.get(self._passing.put.remote(group))
         except Exception as error:  # raised where the results are read
             self.error = error
@@ -179,23 +175,22 @@ class _Feeding(threading.Thread):
         self._is_stopped = True
 
 
-class _Decode:
-    def __init__(self, orders: list[Any]) -> None:
+class _First:
+    def __init__(self, steps: list[Any]) -> None:
         import ray
 
-        self._decoding = Decoding(ray.get(orders[0]).decoding)
+        self._groups = ray.get(steps[0]).first()
 
     def __call__(self, block: Block) -> Iterator[Block]:
-        for group in self._decoding.groups(unpacked(block)):
+        for group in self._groups(unpacked(block)):
             yield row_of(pickle.dumps(group))
 
 
-class _Predict:
-    def __init__(self, orders: list[Any]) -> None:
+class _Second:
+    def __init__(self, steps: list[Any]) -> None:
         import ray
 
-        known = ray.get(orders[0])
-        self._predicting = Predicting(known.model, known.device, known.reading, known.thresholds)
+        self._results = ray.get(steps[0]).second()
 
     def __call__(self, block: Block) -> Block:
-        return row_of(pickle.dumps(self._predicting.predicted(unpacked(block))))
+        return row_of(pickle.dumps(self._results(unpacked(block))))

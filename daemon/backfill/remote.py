@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from daemon.backfill.archive_queue import ArchiveQueue
-from daemon.backfill.cluster import Orders, cluster, results
+from daemon.backfill.cluster import cluster, results
 from daemon.backfill.place import Place
 from daemon.backfill.recorder import Model, Recorder
+from daemon.backfill.steps import Orders
 from daemon.classify.champion import ChampionLoader
 from daemon.classify.decoding import DecoderSettings
 from daemon.classify.inference import Inference

@@ -3,7 +3,8 @@
 What goes from one step to the next is data. Knows neither Ray nor the database.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from daemon.backfill.fetching import fetched
-from daemon.classify.decoding import Decoders, DecoderSettings, Undecoded
+from daemon.classify.decoding import Decoders, DecoderSettings, Result, Undecoded
 from daemon.classify.inference import Inference, Thresholds
 from daemon.classify.predictor import Outcome
 from daemon.database.queue import ATTEMPTS
@@ -133,19 +134,21 @@ class Decoding:
             if found.is_last:
                 return
 
-    def _outcome(self, begin: Any) -> Any:
-        """What a reading gave. One that ended its decoder is tried again."""
-        for _ in range(ATTEMPTS):
-            future = begin()
-            future.exception()  # waits until it is done
-            outcome = self._decoders.outcome(future)
-            if not isinstance(outcome, Undecoded) or outcome.kind not in ("crashed", "again"):
-                return outcome
-        return Undecoded("failed", f"{outcome.reason}; given up after {ATTEMPTS} attempts")
+    def _outcome(self, begin: Callable[[], "Future[Result]"]) -> Result | Undecoded:
+        return outcome_of(self._decoders, begin)
 
-    def close(self) -> None:
-        """End the decoder."""
-        self._decoders.close()
+
+def outcome_of(decoders: Decoders, begin: Callable[[], "Future[Result]"]) -> Result | Undecoded:
+    """What a reading gave. One that ended its decoder is tried again."""
+    reason = ""
+    for _ in range(ATTEMPTS):
+        future = begin()
+        future.exception()  # waits until it is done
+        outcome = decoders.outcome(future)
+        if not isinstance(outcome, Undecoded) or outcome.kind not in ("crashed", "again"):
+            return outcome
+        reason = outcome.reason
+    return Undecoded("failed", f"{reason}; given up after {ATTEMPTS} attempts")
 
 
 class Predicting:
@@ -172,3 +175,22 @@ class Predicting:
             if len(clips) == 1:
                 return [str(error)]
         return [outcome for clip in clips for outcome in self._outcomes([clip])]
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What the workers of a backfill have to know."""
+
+    model: Checkpoint
+    device: str
+    reading: ReadOptions
+    thresholds: Thresholds
+    decoding: DecoderSettings
+
+    def first(self) -> Callable[[Sequence[Found]], Iterator[list[Read]]]:
+        """Decodes files."""
+        return Decoding(self.decoding).groups
+
+    def second(self) -> Callable[[Sequence[Read]], list[Read]]:
+        """Predicts clips."""
+        return Predicting(self.model, self.device, self.reading, self.thresholds).predicted

@@ -6,14 +6,13 @@ Slow imports stand in the command.
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daemon.cli.shared import database, model_of
+from daemon.cli.shared import EngineKind, RunsOn, database, model_of
 from daemon.cli.videos import print_left_alone
 from daemon.home.folder import Home
 from learner.errors import VidwatchError
@@ -32,13 +31,6 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-class EngineKind(StrEnum):
-    """What does the work."""
-
-    local = "local"
-    ray = "ray"
-
-
 @app.command()
 def backfill(
     context: typer.Context,
@@ -49,13 +41,7 @@ def backfill(
             help="Files and folders outside of the home, or addresses such as s3://bucket/folder.",
         ),
     ],
-    engine: Annotated[
-        EngineKind,
-        typer.Option(
-            "--engine",
-            help="This machine alone, or Ray: the cluster that RAY_ADDRESS names.",
-        ),
-    ] = EngineKind.local,
+    engine: RunsOn = EngineKind.local,
     out: Annotated[
         Path | None,
         typer.Option(

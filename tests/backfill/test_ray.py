@@ -15,8 +15,14 @@ import pandas as pd
 import pytest
 from backfilled import SETTINGS, command, logits, make_home, rows, write_archive, write_noise
 from installed import VIDWATCH
+from tiny import class_folders, untrained
 
+from daemon.backfill.features import fill_by_cluster
 from daemon.home.folder import Home
+from daemon.home.settings import Settings
+from learner.cache import Cache
+from learner.dataset import extract, find_clips
+from learner.shelves import features_shelf
 
 pytest.importorskip("ray", reason="needs ray: pip install 'vidwatch[cluster]'")
 pytestmark = pytest.mark.slow
@@ -112,6 +118,21 @@ def test_a_machine_that_dies_in_the_middle_costs_no_file(
     output, _ = process.communicate(timeout=280)
     assert process.returncode == 0, output
     require_each_once(home, 120)
+
+
+def test_features_of_a_training_are_the_same_to_the_last_bit(tmp_path: Path, home: Home) -> None:
+    folders = class_folders(tmp_path / "clips", groups=3)
+    clips = find_clips(folders)
+    model = untrained(tmp_path)
+    here = Cache(root=tmp_path / "here")
+    expected = extract(clips, model, here)
+    there = Cache(root=tmp_path / "there")
+    fill_by_cluster(Settings())(clips, model, there, lambda done, of: None)
+    shelf = features_shelf(model, there)
+    for clip, values in zip(expected.clips, expected.values, strict=True):
+        found = shelf.get(clip.sha256)
+        assert found is not None
+        assert np.array_equal(found, values)
 
 
 @pytest.fixture
