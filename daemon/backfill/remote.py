@@ -45,7 +45,7 @@ def classify_on_cluster(
         VidwatchError: the model cannot be used, or Ray is not installed.
         PassingError: the cluster cannot be reached, or has lost too much.
     """
-    orders, driver = _prepared(home, model, place)
+    orders, driver = prepared(home, model, place)
     n_known = None
     with cluster():
         for _ in range(PASSES):
@@ -68,7 +68,7 @@ def classify_on_cluster(
     return recorder.n_left, n_known or 0
 
 
-def _prepared(home: Home, model: str, place: Place) -> tuple[Orders, Model]:
+def prepared(home: Home, model: str, place: Place) -> tuple[Orders, Model]:
     """What the workers have to know of the model, and what the driver has to."""
     settings = place.settings
     found = checkpoint.load(home.model_or_starter(model))
