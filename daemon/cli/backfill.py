@@ -155,6 +155,8 @@ def _place(home: Home, loaded: "Settings", out: Path | None) -> "Iterator[Place]
         return
     from daemon.backfill.output import ParquetParts, opened_folder
 
+    if out.resolve().is_relative_to(home.root):
+        raise VidwatchError(f"--out {out}: the home is for videos; write to another folder")
     with opened_folder(out) as engine, alone(out):
         parts = ParquetParts(out, engine)
         # What has failed is in a part already: it is not tried again.

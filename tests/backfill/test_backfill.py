@@ -102,7 +102,7 @@ def test_parts_hold_each_video_once_and_a_second_run_adds_what_is_new(
 )
 def test_what_does_not_go_together_is_one_line(home: Home, words: list[str], message: str) -> None:
     done = command(home, "backfill", *words)
-    assert done.returncode == 2
+    assert done.returncode == 2, done.stderr
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
 
