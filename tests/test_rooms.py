@@ -24,6 +24,7 @@ VIDWATCH = Path(sys.executable).with_name("vidwatch")
 HEAVY = {"torch", "timm", "cv2", "av", "scipy", "sklearn", "torchvision", "matplotlib"}
 HEAVY_DAEMON = {
     "backfill/cluster.py",
+    "backfill/features.py",
     "backfill/remote.py",
     "backfill/steps.py",
     "service/daemon.py",
