@@ -56,9 +56,13 @@ def cluster() -> Iterator[None]:
     alone: dict[str, Any] = {} if address else {"include_dashboard": False}
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        ray.init(
-            address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **alone
-        )
+        with _silent():
+            ray.init(
+                address=address or "local",
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                **alone,
+            )
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise PassingError(f"no Ray cluster at {address or 'this machine'} ({reason})") from error
@@ -70,6 +74,20 @@ def cluster() -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Without what Ray's core writes to standard error when it starts; its errors are raised."""
+    before = os.dup(2)
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+        os.close(nothing)
 
 
 def results(steps: Steps, feed: Feed) -> Iterator[Any]:
