@@ -2,11 +2,13 @@
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import numpy as np
+import pytest
 from conftest import write_video
 from installed import SLOWEST, VIDWATCH
 from sqlalchemy import select
@@ -101,3 +103,34 @@ def _compared(row: Mapping[Any, Any]) -> dict[str, Any]:
 def logits(found: dict[bytes, Any]) -> Any:
     """All logits, in the order of paths."""
     return np.array([one["logits"] for path in sorted(found) for one in found[path][1]])
+
+
+@pytest.fixture
+def store() -> Iterator[dict[str, str]]:
+    """An S3 on loopback; gives the environment that leads there."""
+    pytest.importorskip("s3fs", reason="needs s3fs: pip install 'vidwatch[cluster]'")
+    server_module = pytest.importorskip(
+        "moto.server", reason="needs moto: pip install moto[server]"
+    )
+    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    # All servers of a process have the same buckets, and look at keys or do not.
+    _ask(f"http://{host}:{port}/moto-api/reset")
+    yield {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    refuse_wrong_keys(f"http://{host}:{port}", after="inf")
+    server.stop()
+
+
+def refuse_wrong_keys(address: str, after: str = "0") -> None:
+    """Let an S3 look at the keys, after so many requests."""
+    _ask(f"{address}/moto-api/reset-auth", after.encode())
+
+
+def _ask(address: str, data: bytes = b"") -> None:
+    urlopen(Request(address, data, {"Content-Type": "text/plain"}, method="POST")).close()

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from backfilled import SETTINGS, command, logits, make_home, rows, write_archive, write_noise
+from backfilled import store as store
 from installed import VIDWATCH
 from tiny import class_folders, untrained
 
@@ -133,23 +134,6 @@ def test_features_of_a_training_are_the_same_to_the_last_bit(tmp_path: Path, hom
         found = shelf.get(clip.sha256)
         assert found is not None
         assert np.array_equal(found, values)
-
-
-@pytest.fixture
-def store() -> Iterator[dict[str, str]]:
-    """An S3 on loopback; gives the environment that leads there."""
-    pytest.importorskip("s3fs", reason="needs s3fs: pip install 'vidwatch[cluster]'")
-    server_module = pytest.importorskip("moto.server", reason="needs moto[server]")
-    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    server.stop()
 
 
 def test_objects_of_a_store_are_classified_into_parts(
