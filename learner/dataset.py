@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 Array = np.ndarray[Any, Any]
 Progress = Callable[[int, int], None]
+Fill = Callable[["list[LabelledClip]", Classifier, Cache, Progress], None]
+"""Puts the features of clips into the cache, by a classifier's backbone."""
 
 # The share of the clips that may be unreadable: if there are more, something else is wrong.
 TOLERATED_UNREADABLE = 0.1

@@ -53,7 +53,7 @@ class Forward:
             self._at_once = FRAMES_AT_ONCE * torch.float32.itemsize // precision.itemsize
             self._workers = ThreadPoolExecutor(
                 torch.get_num_threads(),
-                initializer=_use_one_thread,
+                initializer=use_one_thread,
                 initargs=(ThreadpoolController(),),
             )
 
@@ -203,7 +203,7 @@ def _fits(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> bool:
     return conv.out_channels == norm.num_features and norm.running_mean is not None
 
 
-def _use_one_thread(controller: ThreadpoolController) -> None:
+def use_one_thread(controller: ThreadpoolController) -> None:
     """In this thread alone: `torch.set_num_threads` would change all threads that begin later."""
     # First torch has to set what is new in this thread: later, it would undo this.
     torch.get_num_threads()

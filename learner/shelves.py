@@ -33,10 +33,15 @@ def frames_shelf(spec: ClipSpec, cache: Cache, *, exact: bool = False) -> Shelf:
 
 
 def features_shelf(classifier: Classifier, cache: Cache, spec: ClipSpec | None = None) -> Shelf:
-    """Where the features lie that the classifier's backbone gave.
+    """Where the features lie that the backbone gave; `spec` is as for `features_key`."""
+    return cache.shelf("features", features_key(classifier, spec))
 
-    Its key is all that they depend on beside their clip: the backbone, its weights, the clip spec
-    (`spec` instead of the classifier's own), how clips are read, the precision, and what computes.
+
+def features_key(classifier: Classifier, spec: ClipSpec | None = None) -> str:
+    """All that features of the classifier's backbone depend on beside their clip.
+
+    That is the backbone, its weights, the clip spec (`spec` instead of the classifier's own), how
+    clips are read, the precision, and what computes.
     """
     spec = spec or classifier.spec
     network = classifier.manifest.network
@@ -58,5 +63,4 @@ def features_shelf(classifier: Classifier, cache: Cache, spec: ClipSpec | None =
     later = "" if computed_by == UNNAMED else f", {computed_by!r}"
     if spec.motion:
         later += f", motion={MOTION!r}"
-    key = f"({backbone!r}, {spec.identity()}, {exact!r}, {made_by!r}, {DECODING!r}{later})"
-    return cache.shelf("features", key)
+    return f"({backbone!r}, {spec.identity()}, {exact!r}, {made_by!r}, {DECODING!r}{later})"

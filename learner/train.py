@@ -13,7 +13,15 @@ from learner.cache import Cache
 from learner.catalogue import weights_path
 from learner.classifier import Classifier
 from learner.contest import compete, hold_out_contest
-from learner.dataset import LabelledClip, Progress, Samples, class_names, extract, read_frames
+from learner.dataset import (
+    Fill,
+    LabelledClip,
+    Progress,
+    Samples,
+    class_names,
+    extract,
+    read_frames,
+)
 from learner.distributed import ALONE, Processes
 from learner.errors import VidwatchError
 from learner.fingerprint import fingerprint
@@ -47,6 +55,7 @@ def train(
     device: str = "auto",
     exact: bool = False,
     processes: Processes = ALONE,
+    fill: Fill | None = None,
 ) -> Trained:
     """Train `recipe` and save the model at `out`, with a folder `out`.run beside it.
 
@@ -62,6 +71,8 @@ def train(
         device: "auto" (the GPU if there is one), "cpu" or "cuda".
         exact: how frames of long clips are read, as in `ReadOptions`.
         processes: those that train it together; each of them calls this in the same way.
+        fill: puts features into the cache first, for a recipe whose backbone stays as it is. What
+            it leaves out is computed here.
 
     Raises:
         VidwatchError: too few classes, groups or readable clips, a model at `out` already, an
@@ -85,6 +96,8 @@ def train(
     described = _described(recipe, sources, untrained, found, parts)
     with run.opened(described):
         with processes.in_turn():
+            if fill and recipe.training.freeze:
+                fill(found, untrained, cache, watch.reading)
             samples = _read(found, recipe, untrained, cache, watch.reading)
         _require_whole(found, samples, parts)
         clips, optimistic = _grouped(

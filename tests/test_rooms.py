@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 # A room imports only rooms of later lines; those of one line do not import each other.
 ORDER = [
     ["cli"],
-    ["service"],
+    ["service", "backfill"],
     ["maintenance", "review", "export", "notify"],
     ["classify", "report"],
     ["training"],
@@ -23,6 +23,10 @@ LONGEST_MODULE = 350  # lines
 VIDWATCH = Path(sys.executable).with_name("vidwatch")
 HEAVY = {"torch", "timm", "cv2", "av", "scipy", "sklearn", "torchvision", "matplotlib"}
 HEAVY_DAEMON = {
+    "backfill/cluster.py",
+    "backfill/features.py",
+    "backfill/remote.py",
+    "backfill/steps.py",
     "service/daemon.py",
     "classify/champion.py",
     "classify/inference.py",

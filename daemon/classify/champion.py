@@ -138,10 +138,18 @@ class ChampionLoader:
             VidwatchError: it cannot be loaded.
         """
         try:
-            classifier = self._load(name)
+            return self.alone(name, now)
         except VidwatchError as error:
             hint = "'vidwatch models' lists the models"
             raise VidwatchError(f"setting 'source': model {name!r}: {error}; {hint}") from error
+
+    def alone(self, name: str, now: datetime) -> Predictor:
+        """The predictor of a model that does not change, without a challenger beside it.
+
+        Raises:
+            VidwatchError: it cannot be loaded.
+        """
+        classifier = self._load(name)
         self._of_sources.add(classifier.spec)
         return self._made(classifier, classifier.spec, None, now)
 
@@ -189,14 +197,15 @@ class ChampionLoader:
     ) -> Predictor:
         """A predictor of a loaded model, with decoders that give frames as `spec` says."""
         decoders = self._decoders_for(spec)
-        inference = Inference(classifier, self._thresholds(classifier), self.cache, shadow)
+        inference = Inference(classifier, self.thresholds(classifier), self.cache, shadow)
         model_id = self._register(classifier, now)
         plan = self._settings.window_plan
         least = self._settings.min_read_share
         log.info("model %s runs on %s", classifier.name, classifier.device)
         return Predictor(decoders, inference, model_id, inference.join, plan, least)
 
-    def _thresholds(self, classifier: Classifier) -> Thresholds:
+    def thresholds(self, classifier: Classifier) -> Thresholds:
+        """Below which a model's predictions are unsure. A problem with that is noted."""
         settings = self._settings
         measured = classifier.manifest.measured
         rule = unsure_rule(settings.unsure_below, settings.unsure_target, measured, classifier.name)

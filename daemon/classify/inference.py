@@ -18,7 +18,7 @@ from learner.cutting import Window
 from learner.errors import VidwatchError
 from learner.fingerprint import fingerprint, majority
 from learner.prediction import Prediction
-from learner.shelves import features_shelf
+from learner.shelves import features_key, features_shelf
 from learner.video import Clip
 
 log = logging.getLogger(__name__)
@@ -57,17 +57,25 @@ class Inference:
         self,
         model: Classifier,
         thresholds: Thresholds,
-        cache: Cache,
+        cache: Cache | None,
         shadow: tuple[int, Classifier] | None = None,
     ) -> None:
+        """Make it ready to predict.
+
+        Args:
+            model: The model in use.
+            thresholds: Below which its predictions are unsure.
+            cache: Where features are kept; None to keep none.
+            shadow: The challenger's id, and the challenger.
+        """
         self._model = model
         self._thresholds = thresholds
-        self._shelf = features_shelf(model, cache)
+        self._shelf = features_shelf(model, cache) if cache else None
         self._most = MOST
         self._good_passes = 0
         self._shadow = shadow
-        self._shares_features = (
-            shadow is not None and features_shelf(shadow[1], cache).key == self._shelf.key
+        self._shares_features = shadow is not None and features_key(shadow[1]) == features_key(
+            model
         )
 
     @timed("predict")
@@ -132,7 +140,7 @@ class Inference:
             clips, features.numpy(), predictions, shadows, strict=True
         ):
             # Training learns only from complete clips, and the features of one have its hash.
-            if clip.read_share == 1 and not isinstance(clip, Window):
+            if self._shelf and clip.read_share == 1 and not isinstance(clip, Window):
                 self._shelf.put(clip.sha256, values)
             unsure = self._thresholds.unsure_because(prediction)
             scene = fingerprint(values[:, :appearance])

@@ -7,15 +7,15 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from daemon.classify.batch_size import BatchSize
 from daemon.classify.filing import Filing, NotLeadingError
 from daemon.classify.in_hand import InHand, Patience
-from daemon.classify.long_videos import LongVideo
 from daemon.classify.missing import Missing
-from daemon.classify.predictor import BusyError, Outcome, Predictor, model_prediction
+from daemon.classify.predicted import Predicted, long_prediction, recorded_prediction
+from daemon.classify.predictor import BusyError, Predictor
 from daemon.database.contents import Contents, First
 from daemon.database.due import Which
 from daemon.database.predictions import Predictions
@@ -23,7 +23,6 @@ from daemon.database.queue import Queue
 from daemon.database.records import (
     Claimed,
     Copy,
-    ModelPrediction,
     Move,
     VideoPrediction,
     WindowPrediction,
@@ -31,14 +30,10 @@ from daemon.database.records import (
 from daemon.database.windows import Windows
 from daemon.home.folders import Folders
 from daemon.home.texts import shown
-from learner.cutting import Window
 from learner.errors import VidwatchError
-from learner.recording import recorded
 from learner.video import Clip
-from learner.windows import Long
 
 log = logging.getLogger(__name__)
-Predicted = VideoPrediction | WindowPrediction
 
 LONGEST_WAIT = 0.2  # seconds for a decoder, in one round
 
@@ -239,7 +234,7 @@ class Pipeline:
                 self._in_hand.fail(one.video, reason, now)
                 continue
             outcome = self._predictor.join(windows, model_id)
-            predicted.append(_long_prediction(one, windows[model_id], outcome, model_id))
+            predicted.append(long_prediction(one, windows[model_id], outcome, model_id))
         self._record_videos(predicted, now)
 
     def _record_videos(self, predicted: Sequence[VideoPrediction], now: datetime) -> None:
@@ -270,7 +265,7 @@ class Pipeline:
                 return [result for clip in clips for result in self._predict([clip])]
             return [error]
         return [
-            _prediction(video, clip, outcome, self._predictor.model_id)
+            recorded_prediction(video, clip, outcome, self._predictor.model_id)
             for (video, clip), outcome in zip(clips, outcomes, strict=True)
         ]
 
@@ -283,61 +278,3 @@ def _log_copy(found: VideoPrediction | Copy, original: int) -> None:
 def _described(found: VideoPrediction) -> str:
     text = f"{found.prediction.class_name}, {found.prediction.probability:.1%}"
     return f"{text}, unsure" if found.unsure else text
-
-
-def _prediction(video: Claimed, clip: Clip, outcome: Outcome, model_id: int) -> Predicted:
-    if isinstance(clip, Window):
-        return WindowPrediction(
-            video_id=video.id,
-            number=clip.number,
-            start=clip.start,
-            end=clip.end,
-            prediction=model_prediction(model_id, outcome.prediction),
-            frames_read=clip.frames_read,
-            unsure=outcome.unsure,
-            fingerprint=outcome.fingerprint,
-            shadow=_shadow(outcome),
-            movement=clip.movement,
-            read_share=clip.read_share,
-        )
-    found = _video_prediction(video, clip, outcome, model_id)
-    return replace(found, frames_read=clip.frames_read, movement=clip.movement, uncut=clip.uncut)
-
-
-def _long_prediction(
-    one: LongVideo, windows: Sequence[WindowPrediction], outcome: Outcome, model_id: int
-) -> VideoPrediction:
-    return replace(
-        _video_prediction(one.video, one.long, outcome, model_id),
-        read_share=one.read_share(windows),
-        frames_asked=one.long.frames_asked * len(windows),
-        frames_read=sum(window.frames_read for window in windows),
-        movement=max((one.movement for one in windows if one.movement is not None), default=None),
-        has_windows=True,
-    )
-
-
-def _video_prediction(
-    video: Claimed, read: Clip | Long, outcome: Outcome, model_id: int
-) -> VideoPrediction:
-    """What is predicted of a video, without what was read of its frames."""
-    return VideoPrediction(
-        video_id=video.id,
-        path=video.path,
-        sha256=read.sha256,
-        prediction=model_prediction(model_id, outcome.prediction),
-        frames_asked=read.frames_asked,
-        frames_read=0,
-        decoder=read.decoder,
-        unsure=outcome.unsure,
-        fingerprint=outcome.fingerprint,
-        shadow=_shadow(outcome),
-        read_share=read.read_share,
-        recording=recorded(read.recorded, read.camera, video.path, video.identity.mtime_ns),
-        stream=read.stream,
-        colours=read.colours,
-    )
-
-
-def _shadow(outcome: Outcome) -> ModelPrediction | None:
-    return model_prediction(*outcome.shadow) if outcome.shadow else None

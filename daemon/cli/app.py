@@ -18,6 +18,7 @@ from typing import Annotated
 import typer
 
 from daemon.cli import (
+    backfill,
     classes,
     classify,
     clean,
@@ -51,6 +52,7 @@ app = typer.Typer(
 for family in (
     classify,
     videos,
+    backfill,
     export,
     models,
     training,

@@ -14,15 +14,19 @@ import typer
 
 from daemon.home.folder import Home
 from daemon.home.texts import printable
+from learner.errors import VidwatchError
 from learner.texts import listed
 
 if TYPE_CHECKING:
     from rich.console import Console
     from sqlalchemy import Engine
 
+    from daemon.home.settings import Settings
     from learner.cache import Cache
     from learner.classifier import Classifier
+    from learner.dataset import Fill
     from learner.evaluate import Score
+    from learner.recipe import Recipe
 
 NAMED = 5  # videos that a line names
 WIDE = 100_000  # cells: wider than every line
@@ -54,6 +58,21 @@ class DeviceKind(StrEnum):
 Device = Annotated[
     DeviceKind | None,
     typer.Option("--device", help="Where the model runs, instead of the setting 'device'."),
+]
+
+
+class EngineKind(StrEnum):
+    """What decodes and computes."""
+
+    local = "local"
+    ray = "ray"
+
+
+RunsOn = Annotated[
+    EngineKind,
+    typer.Option(
+        "--engine", help="This machine alone, or Ray: the cluster that RAY_ADDRESS names."
+    ),
 ]
 
 
@@ -186,6 +205,22 @@ def print_skipped(skipped: dict[str, str]) -> None:
     """Print the files that could not be read, and why."""
     for name, reason in skipped.items():
         print(f"skipped {printable(name)}: {reason}", file=sys.stderr)
+
+
+def features_by(engine: EngineKind, settings: "Settings", recipe: "Recipe") -> "Fill | None":
+    """What fills the cache before a training by a recipe; None if the training does that itself.
+
+    Raises:
+        VidwatchError: the recipe needs no features.
+    """
+    if engine is EngineKind.local:
+        return None
+    if not recipe.training.freeze:
+        why = f"recipe {recipe.name!r} trains its backbone, and has no features to compute before"
+        raise VidwatchError(f"train: {why}; leave --engine out")
+    from daemon.backfill.features import fill_by_cluster
+
+    return fill_by_cluster(settings)
 
 
 def open_cache(home: Home) -> "Cache":

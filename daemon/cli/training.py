@@ -16,11 +16,14 @@ import typer
 from daemon.cli import torchrun
 from daemon.cli.shared import (
     Device,
+    EngineKind,
     Json,
     Pattern,
+    RunsOn,
     command_of,
     database,
     described,
+    features_by,
     is_running,
     open_cache,
     print_skipped,
@@ -35,7 +38,7 @@ from learner.groups import GROUP_PATTERN, compile_pattern
 if TYPE_CHECKING:
     from learner.catalogue import Entry
     from learner.evaluate import HeadScore, Order
-    from learner.recipe import Recipe, Report
+    from learner.recipe import Recipe
     from learner.train import Trained
 
 app = typer.Typer()
@@ -100,6 +103,7 @@ def train(
     ] = None,
     group_pattern: Pattern = GROUP_PATTERN,
     device: Device = None,
+    engine: RunsOn = EngineKind.local,
 ) -> None:
     """Train a model on a folder of class folders, and measure it on groups it has not seen."""
     compile_pattern(group_pattern)
@@ -135,12 +139,14 @@ def train(
                 device=own_device,
                 exact=loaded.exact_frames,
                 processes=processes,
+                fill=features_by(engine, loaded, chosen),
             )
     if not processes.is_first:
         return
     _print_measured(trained)
     if chosen.report and not epochs:
-        _print_report(chosen.report)
+        figures = f"{chosen.report.accuracy:.1%}, loss {chosen.report.loss:.3f}"
+        print(f"the course report has {figures}, on its own 500 clips, split at random")
     print(f"saved as {trained.path}; {trained.run / 'report.html'} has all figures")
     model = str(trained.path.absolute().with_suffix("")) if "/" in name else name
     for line in next_steps(home, describe(model, trained.path), words_given(context)):
@@ -238,11 +244,6 @@ def heads_in_words(heads: Sequence["HeadScore"]) -> str:
         for head in others
     ]
     return f"{best.head} (loss {best.loss:.3f}) chosen before {', '.join(losses)}"
-
-
-def _print_report(report: "Report") -> None:
-    figures = f"{report.accuracy:.1%}, loss {report.loss:.3f}"
-    print(f"the course report has {figures}, on its own 500 clips, split at random")
 
 
 @app.command()

@@ -19,6 +19,8 @@ from learner.errors import VidwatchError
 from learner.texts import counted, listed
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     from daemon.home.sources import OnFiled
     from daemon.report.one_video import VideoReport
     from daemon.service.adding import Added
@@ -179,8 +181,17 @@ def _print_added(added: "Added") -> None:
     again = f", {added.n_again} of them that failed before" if added.n_again else ""
     known = f"; {added.n_known} were known" if added.n_known else ""
     print(f"{counted(added.n_new + added.n_again, 'video')} queued{again}{known}")
-    if added.others:
-        kinds = [f"{n} {ending or 'without ending'}" for ending, n in added.others.most_common()]
+    print_left_alone(added.others, added.troubles)
+
+
+def print_left_alone(others: "Counter[str]", troubles: "Sequence[str]") -> None:
+    """Say what is no video in archives, and what could not be looked at.
+
+    Raises:
+        VidwatchError: something could not be looked at.
+    """
+    if others:
+        kinds = [f"{n} {ending or 'without ending'}" for ending, n in others.most_common()]
         print(f"left alone, as they are no videos: {listed(kinds, SHOWN_KINDS)}")
-    if added.troubles:
-        raise VidwatchError("; ".join(added.troubles))
+    if troubles:
+        raise VidwatchError("; ".join(troubles))

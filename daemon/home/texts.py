@@ -37,9 +37,13 @@ def shown_path(path: bytes) -> str:
 
 
 def uri(path: bytes) -> str:
-    """A path as an address (RFC 8089), from which its exact bytes can be made again."""
+    """A path as an address (RFC 8089), from which its exact bytes can be made again.
+
+    An object of a store has its own address: `s3://bucket/clip.mp4`.
+    """
+    scheme, _, path = path.rpartition(b"://")
     folder, slash, name = path.rpartition(b"/")
-    return f"file://{_quoted(folder + slash)}{quote(name)}"
+    return f"{scheme.decode() or 'file'}://{_quoted(folder + slash)}{quote(name)}"
 
 
 @lru_cache(1000)

@@ -4,7 +4,7 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,6 +75,59 @@ def _why_no_archive(path: Path, home: Path, settings: Settings) -> str | None:
     return None
 
 
+class Listing:
+    """The videos that lie in archives, batch by batch: none of a batch is held once it is given."""
+
+    def __init__(self, home: Path, settings: Settings, on_filed: OnFiled) -> None:
+        """Nothing is listed yet.
+
+        Args:
+            home: The home's folder.
+            settings: How groups are named, and what is left alone.
+            on_filed: What becomes of the files.
+        """
+        self.others: Counter[str] = Counter()
+        """As in `Added`, and so are `troubles`."""
+        self.troubles: list[str] = []
+        self.n_seen = 0
+        """How many files were looked at."""
+        self._home = home
+        self._on_filed = on_filed
+        self._pattern: re.Pattern[str] = compile_pattern(settings.group_pattern)
+        self._left_alone = LeftAlone(settings.ignore)
+
+    def videos(self, path: Path, archive: Source) -> Iterator[list[Found]]:
+        """A file of an archive, or all files in it that are videos by their names.
+
+        Args:
+            path: The archive's folder, or a file in it.
+            archive: The archive.
+        """
+        source = Source(archive.folder, archive.name, self._on_filed)
+        folders = Folders(self._home, sources=[source])
+        real = Path(os.path.realpath(path))
+        if real.is_dir():
+            for batch in files_below(real, self._note_trouble, self._left_alone):
+                yield self._placed(batch, folders)
+        elif identity := identify(os.fsencode(real)):
+            yield self._placed([Found(os.fsencode(real), identity)], folders)
+
+    def _note_trouble(self, error: OSError) -> None:
+        where = shown_path(os.fsencode(error.filename or b""))
+        self.troubles.append(f"{where}: cannot be searched ({error.strerror})")
+
+    def _placed(self, files: Sequence[Found], folders: Folders) -> list[Found]:
+        found = []
+        for file in files:
+            name = base_name(file.path)
+            if not is_video_by_name(name):
+                self.others[printable(Path(os.fsdecode(name)).suffix.lower())] += 1
+            else:
+                found.append(folders.placed(file, self._pattern))
+        self.n_seen += len(files)
+        return found
+
+
 class Adding:
     """Queues what lies in archives. What is there already is not queued again."""
 
@@ -95,14 +148,10 @@ class Adding:
             on_filed: What becomes of the files.
             progress: Gets how many files were looked at.
         """
-        self.added = Added()
+        self._listing = Listing(home, settings, on_filed)
+        self.added = Added(others=self._listing.others, troubles=self._listing.troubles)
         self._queue = queue
-        self._home = home
-        self._on_filed = on_filed
-        self._pattern: re.Pattern[str] = compile_pattern(settings.group_pattern)
-        self._left_alone = LeftAlone(settings.ignore)
         self._progress = progress
-        self._n_seen = 0
 
     def add(self, path: Path, archive: Source) -> None:
         """Queue a file of an archive, or all videos in it.
@@ -111,27 +160,11 @@ class Adding:
             path: The archive's folder, or a file in it.
             archive: The archive.
         """
-        source = Source(archive.folder, archive.name, self._on_filed)
-        folders = Folders(self._home, sources=[source])
-        real = Path(os.path.realpath(path))
-        if real.is_dir():
-            for batch in files_below(real, self._note_trouble, self._left_alone):
-                self._take(batch, folders)
-        elif identity := identify(os.fsencode(real)):
-            self._take([Found(os.fsencode(real), identity)], folders)
+        for found in self._listing.videos(path, archive):
+            self._take(found)
+            self._progress(self._listing.n_seen, None)
 
-    def _note_trouble(self, error: OSError) -> None:
-        where = shown_path(os.fsencode(error.filename or b""))
-        self.added.troubles.append(f"{where}: cannot be searched ({error.strerror})")
-
-    def _take(self, files: Sequence[Found], folders: Folders) -> None:
-        found = []
-        for file in files:
-            name = base_name(file.path)
-            if not is_video_by_name(name):
-                self.added.others[printable(Path(os.fsdecode(name)).suffix.lower())] += 1
-            else:
-                found.append(folders.placed(file, self._pattern))
+    def _take(self, found: Sequence[Found]) -> None:
         unknown = self._queue.unknown(found, stay=True)
         n_new = self._queue.enqueue(unknown, now(), background=True)
         new = set(unknown)
@@ -140,8 +173,6 @@ class Adding:
         self.added.n_new += n_new
         self.added.n_again += n_again
         self.added.n_known += len(found) - n_new - n_again
-        self._n_seen += len(files)
-        self._progress(self._n_seen, None)
 
     def _try_again(self, files: Sequence[Found]) -> int:
         """Queue those again that failed; gives how many."""

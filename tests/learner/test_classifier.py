@@ -218,3 +218,21 @@ def test_the_starter_is_small_and_says_how_good_it_is() -> None:
     assert len(manifest.trained_on) == 350
     assert manifest.measured["accuracy"] >= 0.94
     assert manifest.measured["accuracy"] > manifest.measured["baseline_accuracy"]
+
+
+def test_logits_are_the_same_to_the_bit_in_any_batch_and_by_any_number_of_threads() -> None:
+    """Products of matrices are rounded otherwise for another number of rows or of threads."""
+    starter = Classifier.load(device="cpu")
+    network = starter.network
+    values = torch.randn(40, 16, network.appearance, generator=torch.Generator().manual_seed(0))
+    motion = torch.rand(40, 16, network.motion, generator=torch.Generator().manual_seed(1))
+    features = torch.cat([values, motion], -1).half()
+    alone = [starter.judge(clip)[0] for clip in torch.split(features, 1)]
+    threads = torch.get_num_threads()
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            assert starter.judge(features) == alone
+            assert starter.judge(features[:7]) == alone[:7]
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,125 @@
+"""A queue that gives out the files of archives as they are listed, and nothing else of a home."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import Engine, and_, select, update
+
+from daemon.database.due import ALL, Which
+from daemon.database.files import Row
+from daemon.database.queue import LEASE, Queue
+from daemon.database.records import FREED, Claimed, Move
+from daemon.database.tables import videos
+from daemon.database.taking import take, take_again, to_do
+from daemon.home.folders import Found
+
+SIGN = "backfill:"
+"""What the signature of a claim begins with."""
+PASSES = 50  # batches of known files that are passed over before what is in hand has its turn
+
+
+class ArchiveQueue(Queue):
+    """The files of a listing. A row is written when a file comes into hand, and no earlier.
+
+    What comes into the home by other ways stays in the queue, for the daemon.
+    """
+
+    def __init__(
+        self, engine: Engine, owner: str, files: Iterator[Sequence[Found]], now: datetime
+    ) -> None:
+        """Nothing is in hand yet.
+
+        Args:
+            engine: Of the database.
+            owner: Signs the claims, behind `SIGN`: the machine, and the process after a colon.
+            files: The files, batch by batch.
+            now: The time. What has failed before it is tried again.
+        """
+        super().__init__(engine, SIGN + owner)
+        self.n_known = 0
+        """How many files had been done before, or are left to the daemon."""
+        self.n_given = 0
+        """How many were to be done."""
+        self._files = files
+        self._began = now
+        self._next: list[Found] = []
+        self.is_listed = False
+        """Whether there are no more files."""
+        self._open: set[int] = set()  # videos that were in hand, and may have to come again
+
+    def claim(self, limit: int, now: datetime, which: Which = ALL) -> list[Claimed]:
+        """Take the next files into hand, at most so many, after those that have to come again."""
+        claimed = self._again(limit, now) if self._open else []
+        passed = 0
+        while len(claimed) < limit and passed < PASSES and (files := self.to_do()) is not None:
+            passed += 1
+            these = files[: limit - len(claimed)]
+            self._next = files[limit - len(claimed) :]
+            if these:
+                with self._begin() as connection:
+                    since = self._began
+                    taken = take(connection, these, self.owner, now, LEASE, since=since)
+                self.n_known += len(these) - len(taken)
+                claimed += taken
+        self._open.update(video.id for video in claimed)
+        return claimed
+
+    def _again(self, limit: int, now: datetime) -> list[Claimed]:
+        with self._begin() as connection:
+            return take_again(connection, self._open, limit, self.owner, now, LEASE)
+
+    def to_do(self) -> list[Found] | None:
+        """The next files that are to be done, perhaps none; None at the end of the listing."""
+        if self._next or self.is_listed:
+            return self._next or None
+        files = next(self._files, None)
+        if files is None:
+            self.is_listed = True
+            return None
+        with self.engine.begin() as connection:
+            found = to_do(connection, files, self._began)
+        self.n_known += len(files) - len(found)
+        self.n_given += len(found)
+        return found
+
+    def moves(self, now: datetime) -> list[Move]:
+        """None: the files of archives stay, and all others are moved by the daemon."""
+        return []
+
+    def recover(self) -> int:
+        """Put the claims back of this machine's backfills that were killed; gives how many.
+
+        The caller holds the lock of backfills on this home.
+        """
+        machine = self.owner.rpartition(":")[0] + ":"
+        is_ours = videos.c.claimed_by.startswith(machine, autoescape=True)
+        claimed = update(videos).where(videos.c.state == "claimed", is_ours)
+        with self._begin() as connection:
+            return connection.execute(claimed.values(state="queued", **FREED)).rowcount
+
+    def missing(self, now: datetime, longest: timedelta) -> list[Row]:
+        """The rows of the videos that were in hand, and whose files were gone or had changed."""
+        is_late = videos.c.retry_at <= now
+        is_open = and_(videos.c.id.in_(self._open), videos.c.state == "waiting", is_late)
+        with self.engine.begin() as connection:
+            return list(connection.execute(select(videos).where(is_open)).mappings())
+
+    @property
+    def n_open(self) -> int:
+        """How many videos were in hand, and are not done, when this was looked at last."""
+        return len(self._open)
+
+    def tend(self) -> int:
+        """Forget the videos that are done; gives how many are left that may be done now.
+
+        Those that temporary trouble prevents are left to the next backfill, or to the daemon.
+        """
+        if not self._open:
+            return 0
+        left = select(videos.c.id, videos.c.tries).where(
+            videos.c.id.in_(self._open), videos.c.finished_at.is_(None)
+        )
+        with self.engine.begin() as connection:
+            rows = connection.execute(left).all()
+        self._open = {row.id for row in rows}
+        return sum(not row.tries for row in rows)

@@ -1,0 +1,175 @@
+"""The command that classifies archives at once: `backfill`.
+
+Slow imports stand in the command.
+"""
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import chain, count
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from daemon.cli.shared import EngineKind, RunsOn, database, model_of
+from daemon.cli.videos import print_left_alone
+from daemon.home.folder import Home
+from learner.errors import VidwatchError
+from learner.process import keep_freed_memory, limit_cores
+from learner.texts import counted
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable, Iterator, Sequence
+
+    from daemon.backfill.backfill import Done
+    from daemon.backfill.place import Place
+    from daemon.home.folders import Found
+    from daemon.home.settings import Settings
+
+app = typer.Typer()
+
+
+@app.command()
+def backfill(
+    context: typer.Context,
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATHS…",
+            help="Files and folders outside of the home, or addresses such as s3://bucket/folder.",
+        ),
+    ],
+    engine: RunsOn = EngineKind.local,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Write Parquet files there, and nothing into the database."
+        ),
+    ] = None,
+) -> None:
+    """Classify files and folders where they lie, at once. A daemon may run meanwhile.
+
+    What is done already is passed over: a backfill that was stopped goes on where it was.
+    """
+    from daemon.service.stopping import Stop
+
+    stop = Stop()
+    stop.install()
+    from daemon.home import settings
+
+    home: Home = context.obj
+    loaded = settings.load(home.settings)
+    limit_cores(loaded.cores)
+    keep_freed_memory()
+    from daemon.backfill.backfill import backfill as work
+    from daemon.cli.progress import reading
+
+    is_remote = _is_remote(paths, engine, out)
+    sought = _stores(home, loaded, paths) if is_remote else _folders(home, loaded, paths)
+    with _place(home, loaded, out) as place, reading("classifying") as progress:
+        done = work(
+            home,
+            model_of(home),
+            place,
+            sought.files,
+            lambda: stop.asked,
+            progress,
+            on_cluster=engine is EngineKind.ray,
+        )
+    _print_done(done)
+    print_left_alone(sought.others, sought.troubles)
+
+
+def _is_remote(paths: "Sequence[str]", engine: EngineKind, out: Path | None) -> bool:
+    """Whether the paths are addresses of a store.
+
+    Raises:
+        VidwatchError: some are and some are not, or they do not go with the options.
+    """
+    remote = [path for path in paths if "://" in path]
+    if not remote:
+        return False
+    if len(remote) < len(paths):
+        raise VidwatchError("backfill: name paths or addresses of a store, not both")
+    if out is None:
+        why = "the database of a home holds files that its daemon can see"
+        raise VidwatchError(f"{remote[0]}: {why}; give --out FOLDER for Parquet files")
+    if engine is not EngineKind.ray:
+        raise VidwatchError(f"{remote[0]}: objects of a store are read by --engine ray alone")
+    return True
+
+
+@dataclass
+class _Sought:
+    """Files that are looked for, and what else was found."""
+
+    files: "Callable[[], Iterator[list[Found]]]"
+    others: "Counter[str]"
+    troubles: "Sequence[str]"
+
+
+def _folders(home: Home, loaded: "Settings", paths: "Sequence[str]") -> _Sought:
+    from daemon.service.adding import Listing, archives
+
+    local = [Path(path) for path in paths]
+    pairs = list(zip(local, archives(local, home.root, loaded), strict=True))
+    first = Listing(home.root, loaded, "leave")
+    listings = chain([first], (Listing(home.root, loaded, "leave") for _ in count()))
+
+    def files() -> "Iterator[list[Found]]":
+        listing = next(listings)
+        for path, archive in pairs:
+            yield from listing.videos(path, archive)
+
+    return _Sought(files, first.others, first.troubles)
+
+
+def _stores(home: Home, loaded: "Settings", paths: "Sequence[str]") -> _Sought:
+    from daemon.backfill.stores import StoreListing
+
+    first = StoreListing(home.root, loaded)
+    listings = chain([first], (StoreListing(home.root, loaded) for _ in count()))
+
+    def files() -> "Iterator[list[Found]]":
+        listing = next(listings)
+        for path in paths:
+            yield from listing.videos(path)
+
+    return _Sought(files, first.others, ())
+
+
+@contextmanager
+def _place(home: Home, loaded: "Settings", out: Path | None) -> "Iterator[Place]":
+    """The database of the home, or a folder of Parquet parts."""
+    from daemon.backfill.place import NoParts, Place, alone
+    from daemon.database.predictions import Predictions
+    from daemon.home.clock import now
+
+    folders = loaded.folders(home.root)
+    if out is None:
+        with database(home) as engine, alone(home.root):
+            predictions = Predictions(engine, loaded.review_share)
+            yield Place(engine, predictions, folders, loaded, NoParts(), now())
+        return
+    from daemon.backfill.output import ParquetParts, opened_folder
+
+    if out.resolve().is_relative_to(home.root):
+        raise VidwatchError(f"--out {out}: the home is for videos; write to another folder")
+    with opened_folder(out) as engine, alone(out):
+        parts = ParquetParts(out, engine)
+        # What has failed is in a part already: it is not tried again.
+        never = datetime.min.replace(tzinfo=UTC)
+        yield Place(engine, Predictions(engine), folders, loaded, parts, never)
+
+
+def _print_done(done: "Done") -> None:
+    more = f", {counted(done.duplicates, 'duplicate')}" if done.duplicates else ""
+    more += f", {done.failed} failed" if done.failed else ""
+    more += f"; {done.known} were known" if done.known else ""
+    print(f"{counted(done.classified, 'video')} classified{more}")
+    if done.left:
+        print(f"{counted(done.left, 'video')} wait for temporary trouble to pass")
+    if done.is_stopped:
+        print("stopped before all was done: the same command goes on")
