@@ -36,7 +36,7 @@ def names(url: str, listing: StoreListing | None = None) -> list[bytes]:
 def test_objects_are_listed_page_by_page_and_what_is_no_video_is_counted(bucket: Any) -> None:
     videos = [f"cam{number % 2}/v{number:04}.mp4" for number in range(1002)]
     others = ["notes.txt", ".hidden.mp4"]
-    bucket.pipe({f"clips/2019/{name}": b"x" for name in [*videos, *others]})
+    bucket.pipe({f"clips/2019/{name}": b"x" for name in [*videos, *others]}, batch_size=4)
     bucket.pipe("clips/20190.mp4", b"x")
     listing = StoreListing(Path("/home"), Settings())
     batches = list(listing.videos("s3://clips/2019"))
