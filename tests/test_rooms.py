@@ -21,7 +21,18 @@ ORDER = [
 ]
 LONGEST_MODULE = 350  # lines
 VIDWATCH = Path(sys.executable).with_name("vidwatch")
-HEAVY = {"torch", "timm", "cv2", "av", "scipy", "sklearn", "torchvision", "matplotlib"}
+HEAVY = {
+    "psycopg",
+    "sqlalchemy.dialects.postgresql",
+    "torch",
+    "timm",
+    "cv2",
+    "av",
+    "scipy",
+    "sklearn",
+    "torchvision",
+    "matplotlib",
+}
 HEAVY_DAEMON = {
     "backfill/cluster.py",
     "backfill/features.py",

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     Engine,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     Select,
     and_,
     case,
+    cast,
     func,
     not_,
     or_,
@@ -162,9 +164,9 @@ class Trash:
     def bytes_that_will_be_free(self, *, also_in_trash: bool) -> int:
         """The size of the files that are still to be moved into the trash; or also of its files."""
         going = _is_going_to(self._folders.trash())
-        size = select(func.coalesce(func.sum(videos.c.size), 0))
+        size = select(_size())
         with self._engine.begin() as connection:
-            free = int(connection.scalar(size.where(going)) or 0)
+            free = connection.scalar(size.where(going)) or 0
             if also_in_trash:
                 free += size_of_trash(connection, self._folders.trash())[1]
             return free
@@ -276,9 +278,14 @@ class Deleting:
 
 def size_of_trash(connection: Connection, trash: bytes) -> tuple[int, int]:
     """How many files lie in the trash, which is this folder, and how many bytes they have."""
-    size = func.coalesce(func.sum(videos.c.size), 0)
-    files, n_bytes = connection.execute(select(func.count(), size).where(_lies_in(trash))).one()
-    return files, int(n_bytes)  # to PostgreSQL, the sum is a decimal number
+    query = select(func.count(), _size()).where(_lies_in(trash))
+    files, n_bytes = connection.execute(query).one()
+    return files, n_bytes
+
+
+def _size() -> ColumnElement[int]:
+    """The size of all files of a query, in bytes. To a server, a sum is no whole number."""
+    return cast(func.coalesce(func.sum(videos.c.size), 0), BigInteger)
 
 
 def _lies_in(trash: bytes) -> ColumnElement[bool]:

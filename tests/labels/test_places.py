@@ -150,6 +150,7 @@ def test_a_home_is_one_by_whatever_links_it_is_reached(tmp_path: Path) -> None:
     again.close()
 
 
+@pytest.mark.of_sqlite
 def test_rows_of_an_older_vidwatch_by_two_names_of_one_home_come_together(tmp_path: Path) -> None:
     home = start(tmp_path / "real")
     first = home.arrive("a.avi")

@@ -97,7 +97,7 @@ def test_labels_of_parts_are_told_with_their_times(told: ToldHome, waits: Outbox
         " probability, logits, frames_read, created_at)"
         " VALUES (1, 1, 0, 0, 90, 'Biking', 0, 0.9, '[]', 1, '2026-01-01')"
     )
-    with told.engine.begin() as connection:
+    with told.writing() as connection:
         connection.exec_driver_sql(window)
     origin = Origin("command", "ann", told.now)
     parts = PartLabels(told.engine)
@@ -153,7 +153,7 @@ def test_an_event_waits_while_its_file_is_moved_but_not_for_long(
     assert is_moved(soon)
     assert not is_moved(event.created_at + timedelta(minutes=1))
     assert not is_moved(event.created_at - timedelta(days=1))  # the clock was set back
-    with told.engine.begin() as connection:
+    with told.writing() as connection:
         connection.execute(update(videos).values(trouble="read-only"))
     assert not is_moved(soon)
 
@@ -215,7 +215,8 @@ def test_events_of_a_batch_are_two_statements_and_one_if_nobody_wants_them(told:
     statements: list[str] = []
 
     def note(*call: Any) -> None:
-        statements.append(call[2].split()[0])
+        if "advisory" not in call[2]:  # a writer's turn, on a server
+            statements.append(call[2].split()[0])
 
     def n_statements() -> list[str]:
         statements.clear()

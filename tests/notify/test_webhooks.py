@@ -331,7 +331,7 @@ def test_an_event_is_sent_twice_with_one_id_if_the_end_comes_before_it_is_noted(
     told.tell()
     wait_until(lambda: told.waiting() == 0)
     told.stop()
-    with told.engine.begin() as again:
+    with told.writing() as again:
         marks = ", ".join("?" * len(rows[0]))
         again.exec_driver_sql(f"INSERT INTO outbox VALUES ({marks})", tuple(rows[0]))
     told.tell(webhook(listener.url))
