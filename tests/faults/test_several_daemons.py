@@ -23,7 +23,7 @@ def both(share: Share, **more: str) -> tuple[Machine, Machine]:
     one.start(**more)
     share.wait_for(share.leader)
     two.start(**more)
-    share.wait_for(lambda: all(by.model for by in share.members().values()) and share.n() == 2)
+    share.wait_for(lambda: share.n_at_work() == 2)
     assert share.leader() == "one"
     return one, two
 
@@ -127,7 +127,7 @@ def test_clocks_a_day_apart_take_no_clip_from_another_daemon(share: Share) -> No
     one, two = share.machine("one"), share.machine("two")
     one.start()
     two.start(VIDWATCH_TEST_AHEAD="86400")
-    share.wait_for(lambda: share.n() == 2 and all(by.model for by in share.members().values()))
+    share.wait_for(lambda: share.n_at_work() == 2)
     for number in range(100):
         share.drop(number, f"inbox/{number}.avi")
     share.wait_for(share.is_done)
