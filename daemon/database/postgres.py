@@ -23,8 +23,9 @@ WRITER = 0x76696477
 
 # lock_not_available, deadlock_detected, serialization_failure
 LOCKED = ("55P03", "40P01", "40001")
-# Connections, resources (a full disk), operators (a shutdown, a start), the system (its disk).
-PASSING = ("08", "53", "57", "58")
+# Connections, resources (a full disk), operators (a shutdown, a start), the system (its disk), and
+# a transaction in which this process stood still.
+PASSING = ("08", "53", "57", "58", "25P03")
 READ_ONLY = ("25006", "0A000")
 OUTDATED = ("42P01", "42703")
 REFUSED_CODES = ("28", "3D000", "42501")
