@@ -148,8 +148,10 @@ def _make(home: Home) -> None:
     """Make what is missing of a home, but not in the place of a share that is not mounted."""
     if isinstance(home.database, Server):
         from daemon.database.root import require_mounted
+        from daemon.home.mark import read_mark
 
-        require_mounted(home.database)
+        if read_mark(home.root) is None:
+            require_mounted(home.database)
     home.create()
 
 

@@ -52,7 +52,10 @@ class Member:
 
 
 def announce(connection: Connection, member: Member) -> None:
-    """Give a sign of life."""
+    """Give a sign of life. Who leads is the only one: another one has died, or has stopped to."""
+    if member.leads:
+        others = update(daemons).where(daemons.c.machine != member.machine, daemons.c.leads)
+        connection.execute(others.values(leads=False))
     row = dict(vars(member))
     this = update(daemons).where(daemons.c.machine == member.machine)
     if not connection.execute(this.values(**row)).rowcount:

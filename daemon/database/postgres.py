@@ -23,8 +23,9 @@ WRITER = 0x76696477
 
 # lock_not_available, deadlock_detected, serialization_failure
 LOCKED = ("55P03", "40P01", "40001")
-# Connections, resources (a full disk), operators (a shutdown, a start), the system (its disk).
-PASSING = ("08", "53", "57", "58")
+# Connections, resources (a full disk), operators (a shutdown, a start), the system (its disk), and
+# a transaction in which this process stood still.
+PASSING = ("08", "53", "57", "58", "25P03")
 READ_ONLY = ("25006", "0A000")
 OUTDATED = ("42P01", "42703")
 REFUSED_CODES = ("28", "3D000", "42501")
@@ -44,13 +45,12 @@ REFUSED = (
 TIMEOUTS = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5}
 """Seconds until a server that is away is noticed."""
 
-SILENCE = {
-    "idle_session_timeout": 30_000,  # ms: of a process that stands still
-    "tcp_keepalives_idle": 10,  # s, as the others: of a machine that is gone
-    "tcp_keepalives_interval": 5,
-    "tcp_keepalives_count": 3,
-}
-"""After what silence the server ends the session of a daemon, and its locks with it."""
+GONE = {"tcp_keepalives_idle": 10, "tcp_keepalives_interval": 5, "tcp_keepalives_count": 3}
+"""When the server ends the connection of a machine that is gone, and its locks with it: seconds."""
+STILL = 30_000
+"""After so many ms it ends that of a process that stands still while it holds locks."""
+SILENCE = {**GONE, "idle_session_timeout": STILL}
+"""The same for the session of a daemon, which holds its locks all the time."""
 GIVEN_UP = 10_000  # ms after which the daemon counts the session as lost: sooner than the server
 
 FOLDERS = ("", "inbox", "classified", "labelled", "failed", "duplicates")
@@ -66,7 +66,7 @@ def connect_server(server: Server, *, read_only: bool, patience: float) -> Engin
     Raises:
         VidwatchError: the extra `postgres` is not installed.
     """
-    options = {"lock_timeout": round(patience * 1000)}
+    options = {**GONE, "lock_timeout": round(patience * 1000)}
     engine = _engine(server, options, TIMEOUTS, pool_pre_ping=True)
     # Read by the types of columns.
     vars(engine.dialect)["home_root"] = os.fsencode(server.root)
@@ -83,7 +83,8 @@ def connect_server(server: Server, *, read_only: bool, patience: float) -> Engin
             return
         connection.exec_driver_sql("SET TRANSACTION READ WRITE")  # refused by a replica
         kind = "_shared" if writes == "shared" else ""
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock{kind}({WRITER})")
+        limit = f"set_config('idle_in_transaction_session_timeout', '{STILL}', true)"
+        connection.exec_driver_sql(f"SELECT {limit}, pg_advisory_xact_lock{kind}({WRITER})")
 
     return engine
 

@@ -77,6 +77,7 @@ class Membership:
         """
         self._model = model
         self._leading = leading
+        self._renewed_at = None  # nothing was claimed yet: the start may take as long as it likes
 
     def is_mounted(self) -> bool:
         """Whether the home lies where it should on this machine; shows it if not."""

@@ -9,6 +9,7 @@ import homes
 import pytest
 from homes import START, MadeHome
 from postgres import TestServer
+from sqlalchemy.exc import OperationalError
 
 from daemon.database.connection import connect
 from daemon.database.daemons import Member, alone, announce, leave, members, require_none_older
@@ -210,3 +211,19 @@ def test_file_systems_have_the_same_number_on_all_machines(home: MadeHome) -> No
     assert stored == 0
     vars(home.engine.dialect)["file_systems"] = {77: 0}  # on another machine
     assert home.row(video)["device"] == 77
+
+
+def test_one_that_stands_still_while_it_writes_does_not_hold_up_the_others_for_long(
+    home: MadeHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.database.postgres.STILL", 500)
+    video = home.arrive("a.mp4")
+    still = connect(home.home.database)
+    held = still.execution_options(writes=True).connect()
+    transaction = held.begin()
+    held.exec_driver_sql("UPDATE videos SET name = 'b.mp4'")
+    assert len(queue_of(home, "other").claim(1, START)) == 1
+    with pytest.raises(OperationalError):
+        transaction.commit()
+    assert home.row(video)["name"] == "a.mp4"
+    still.dispose()

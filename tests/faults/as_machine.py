@@ -17,6 +17,7 @@ clock.machine_time = lambda: datetime.now(UTC) + AHEAD
 if os.environ.get("VIDWATCH_TEST_HURRY"):  # before others import them
     queue.SHARED_LEASE = timedelta(seconds=6)
     postgres.SILENCE["idle_session_timeout"] = 4000
+    postgres.STILL = 4000
     from daemon.service import jobs
 
     jobs.SHARED_RENEWAL = timedelta(seconds=2)

@@ -123,9 +123,9 @@ class Share(MadeHome):
     def leader(self) -> str | None:
         return next((name for name, one in self.members().items() if one.leads), None)
 
-    def n(self) -> int:
-        """How many daemons are alive."""
-        return len(self.members())
+    def n_at_work(self) -> int:
+        """How many daemons are alive, and have loaded a model."""
+        return sum(one.model is not None for one in self.members().values())
 
     def query(self, sql: str) -> list[Any]:
         with self.engine.begin() as connection:
