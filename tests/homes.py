@@ -58,9 +58,12 @@ class MadeHome:
     ) -> None:
         self.home = Home.at(root)
         self.home.create()
-        if new_database and "\ndatabase =" not in self.home.settings.read_text():
-            with self.home.settings.open("a") as file:
-                file.write(new_database())
+        settings = self.home.settings.read_text()
+        lines = [line for line in settings.splitlines(keepends=True) if line.startswith("database")]
+        self._database = "".join(lines)
+        if new_database and not lines:
+            self._database = new_database()
+            self.write_settings(settings)
         upgrade(self.home.database)
         self.root = self.home.root
         self.inbox = self.home.inbox
@@ -76,6 +79,10 @@ class MadeHome:
 
     def close(self) -> None:
         self.engine.dispose()
+
+    def write_settings(self, settings: str) -> None:
+        """Write the settings file; the database stays where it is."""
+        self.home.settings.write_text(f"{self._database}{settings}")
 
     def tick(self) -> datetime:
         """Set the clock forward by a minute; gives the new time."""

@@ -36,9 +36,6 @@ class ToldHome(MadeHome):
         self.notices: dict[str, str] = {}
         self.deliveries: Deliveries | None = None
 
-    def write_settings(self, text: str) -> None:
-        self.home.settings.write_text(text)
-
     def configure(self, text: str) -> None:
         """As a start of the daemon with these settings, but nothing is sent yet."""
         self.write_settings(text)

@@ -71,14 +71,15 @@ def load(server: TestServer, scratch: Path, n_videos: int, n_daemons: int, kill:
     made = MadeHome(home.root, classes=CLASSES)
     made.register("starter")
     name = str(home.database).rpartition("/")[2]
+    empty = size(server, name)
     server.execute(name, FILLING.format(n=n_videos))
     server.execute(name, "ANALYZE")
-    before = size(server, name)
+    queued = size(server, name)
     began = time.monotonic()
     crew = Crew(home, scratch, n_daemons)
     crew.run(kill)
     seconds = time.monotonic() - began
-    per_row = (size(server, name) - before) / n_videos
+    per_row = (size(server, name) - queued) / n_videos
     figures = [np.load(path) for path in scratch.glob("*.npy")]
     twice = server.execute(
         name,
@@ -92,7 +93,9 @@ def load(server: TestServer, scratch: Path, n_videos: int, n_daemons: int, kill:
         taken = np.concatenate([one[row] for one in figures]) * 1000
         middle, high, most = np.percentile(taken, [50, 99, 100])
         print(f"{what} {BATCH}: median {middle:.1f} ms, 99 % {high:.1f} ms, longest {most:.0f} ms")
-    print(f"{per_row:.0f} bytes more a video; states {states}; recorded twice: {twice[0][0]}")
+    waiting = (queued - empty) / n_videos
+    print(f"{waiting:.0f} bytes a video that waits, {per_row:.0f} more with its prediction")
+    print(f"states {states}; recorded twice: {twice[0][0]}")
     if not kill:
         recorded = sum(int(json.loads(path.read_text())) for path in scratch.glob("*.json"))
         print(f"recorded, as the daemons counted: {recorded}")

@@ -83,13 +83,13 @@ def test_it_runs_on_the_device_of_the_settings_or_on_the_one_that_is_asked_for(
     later_model(lab)
     with pytest.raises(AssertionError, match="the GPU is used"):
         again(lab)
-    lab.home.settings.write_text('device = "cpu"\n')
+    lab.write_settings('device = "cpu"\n')
     assert again(lab) == Rescored("auto-1", 1, 1, 0)
 
 
 def test_a_video_that_has_windows_gets_windows_of_the_later_model(lab: Lab) -> None:
     long, short = lab.clip("bright", 1), lab.clip("dark", 1)
-    lab.home.settings.write_text('windows = "0.5"\n')
+    lab.write_settings('windows = "0.5"\n')
     first = WindowPrediction(long, 0, 0.0, 0.5, ModelPrediction(lab.model, "bright", 0, 0.9, []), 4)
     with lab.writing() as connection:
         add_windows(connection, [first], lab.now)
@@ -114,7 +114,7 @@ def test_a_video_that_has_windows_gets_windows_of_the_later_model(lab: Lab) -> N
 
 def test_a_stop_costs_no_long_video_whose_windows_are_all_predicted(lab: Lab) -> None:
     ids = [lab.clip("bright", number) for number in range(3)]
-    lab.home.settings.write_text('windows = "0.5"\n')
+    lab.write_settings('windows = "0.5"\n')
     prediction = ModelPrediction(lab.model, "bright", 0, 0.9, [])
     with lab.writing() as connection:
         own = [WindowPrediction(video, 0, 0.0, 0.5, prediction, 4) for video in ids]

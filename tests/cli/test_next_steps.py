@@ -183,10 +183,10 @@ def test_a_setting_that_names_a_model_elsewhere_says_what_works(
     reviewed: ReviewedHome, tmp_path: Path
 ) -> None:
     path = elsewhere(reviewed, tmp_path / "elsewhere")
-    reviewed.home.settings.write_text(f'model = "{path}"\n')
+    reviewed.write_settings(f'model = "{path}"\n')
     with pytest.raises(VidwatchError, match="must lie in the home") as refused:
         settings.load(reviewed.home.settings)
-    reviewed.home.settings.write_text("")
+    reviewed.write_settings("")
     command = command_in(str(refused.value))
     assert command == "vidwatch models promote"
     done = shell(f"{command} {shlex.quote(str(path))}", VIDWATCH_HOME=str(reviewed.root))
@@ -228,7 +228,7 @@ def test_in_a_home_classify_takes_the_champion_and_says_so(
     )
     other = shell(f"vidwatch --home {home} classify --json --model other {clip}")
     assert json.loads(other.stdout)["model"] == "other"
-    reviewed.home.settings.write_text('model = "other"\n')  # the next start will use it
+    reviewed.write_settings('model = "other"\n')  # the next start will use it
     assert shell(f"vidwatch --home {home} classify {clip}").stderr == "model other\n"
 
 

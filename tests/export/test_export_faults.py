@@ -191,7 +191,7 @@ def test_a_wrong_place_is_refused(home: FullHome, tmp_path: Path, where: str, sa
     home.home.inbox.rename(tmp_path / "share")
     home.home.inbox.symlink_to(tmp_path / "share")
     source = f'[[source]]\nname = "barn"\nfolder = "{tmp_path / "barn"}"\n'
-    home.home.settings.write_text(source)
+    home.write_settings(source)
     before = home.home.database.stat()
     line = run(home, "export", tmp_path / where, "--format", "sqlite", code=2).stderr
     assert line.count("\n") == 1

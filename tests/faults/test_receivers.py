@@ -64,7 +64,7 @@ def require_all(ordeal: Ordeal, events: Iterable[dict[str, Any]]) -> int:
 
 
 def settings(ordeal: Ordeal, *parts: str) -> None:
-    ordeal.home.settings.write_text("\n".join(parts))
+    ordeal.write_settings("\n".join(parts))
 
 
 def webhook(port: int, more: str = "") -> str:

@@ -93,6 +93,7 @@ def test_the_state_of_a_home_is_told_in_numbers(home: MadeHome) -> None:
     assert found["vidwatch_stage_seconds_count{record}"] >= 3
 
 
+@pytest.mark.of_sqlite
 def test_a_database_that_cannot_be_read_is_a_number_too(home: MadeHome) -> None:
     home.close()
     home.home.database.write_bytes(b"no database")

@@ -118,6 +118,7 @@ def test_json_gives_counts_model_daemon_and_predictions(home: Home) -> None:
     assert [row["reason"] for row in status["troubles"]] == ["the share is gone"]
 
 
+@pytest.mark.of_sqlite
 def test_the_table_shows_names_as_they_are_and_no_control_characters(home: Home) -> None:
     fill(home)
     text = shown(home)
@@ -134,6 +135,7 @@ def test_the_table_shows_names_as_they_are_and_no_control_characters(home: Home)
         assert expected in text
 
 
+@pytest.mark.of_sqlite
 def test_a_running_daemon_and_newer_settings_are_shown(home: Home) -> None:
     with home.lock() as lock:
         assert read_status(home, NOW).running == lock.running
@@ -150,6 +152,7 @@ def test_a_folder_that_is_no_home_is_named(tmp_path: Path) -> None:
         read_status(Home.at(tmp_path / "none"), NOW)
 
 
+@pytest.mark.of_sqlite
 def test_a_file_that_is_no_database_is_one_line(home: Home) -> None:
     home.database.write_bytes(
         b"junk, and enough of it to be looked at as a header of a database" * 20
@@ -214,6 +217,7 @@ def test_a_prediction_that_was_corrected_is_told_from_one_that_was_accepted(home
     assert "corrected to Skiing, " in text
 
 
+@pytest.mark.of_sqlite
 def test_before_the_first_start_the_model_is_the_one_that_it_begins_with(home: Home) -> None:
     assert read_status(home, NOW).model == "starter"
     home.settings.write_text('model = "mine"\n')
@@ -224,6 +228,7 @@ def test_before_the_first_start_the_model_is_the_one_that_it_begins_with(home: H
     assert "mine  when it last ran" in shown(home)
 
 
+@pytest.mark.of_sqlite
 def test_a_daemon_that_starts_is_no_daemon_that_takes_clips(home: Home) -> None:
     with home.lock() as lock:
         lock.starts(is_starting=True)
@@ -399,6 +404,7 @@ def test_a_clip_that_is_read_again_later_is_named_with_when_and_why(home: Home) 
         assert "read again" not in shown(home)
 
 
+@pytest.mark.of_sqlite
 def test_clips_beside_the_class_folders_are_named(home: Home) -> None:
     with made_at(home) as made:
         made.put("labelled/Skiing/a.avi")

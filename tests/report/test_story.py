@@ -103,6 +103,7 @@ def test_each_trouble_crash_and_failure_is_told_once(home: MadeHome) -> None:
     ]
 
 
+@pytest.mark.of_sqlite
 def test_a_home_that_is_moved_moves_no_video(home: MadeHome, tmp_path: Path) -> None:
     home.arrive("a.avi")
     home.predict_and_file()

@@ -77,13 +77,14 @@ def test_a_clip_that_looks_strange_is_told_in_words(
     assert words in shown(home)
 
 
+@pytest.mark.of_sqlite
 def test_status_shows_the_threshold_of_the_target_and_what_stays_automatic(
     home: MadeHome, tmp_path: Path, cache: Path
 ) -> None:
     made = trained_on(class_folders(tmp_path / "clips"), home.home.model("mine"))
     Decisions(home.engine).apply_setting("mine", START)
     assert read_status(home.home, START).unsure_rule is None
-    home.home.settings.write_text("unsure_target = 0.02\n")
+    home.write_settings("unsure_target = 0.02\n")
     manifest = made.path.with_suffix(".json")
     document = json.loads(manifest.read_text())
     document["measured"].pop("automatic", None)
@@ -94,7 +95,7 @@ def test_status_shows_the_threshold_of_the_target_and_what_stays_automatic(
     assert "unsure below 80.0%: 75.0% of the clips stay automatic" in shown(home)
     rule = read_status(home.home, START).to_json()["unsure_rule"]
     assert (rule["below"], rule["share"], rule["wrong"]) == (0.8, 0.75, 0.01)
-    home.home.settings.write_text("unsure_target = 0.001\n")
+    home.write_settings("unsure_target = 0.001\n")
     assert "all are unsure" in shown(home)
 
 
