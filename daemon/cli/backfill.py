@@ -143,6 +143,7 @@ def _stores(home: Home, loaded: "Settings", paths: "Sequence[str]") -> _Sought:
 @contextmanager
 def _place(home: Home, loaded: "Settings", out: Path | None) -> "Iterator[Place]":
     """The database of the home, or a folder of Parquet parts."""
+    from daemon.backfill.archive_queue import signature
     from daemon.backfill.place import NoParts, Place, alone
     from daemon.database.predictions import Predictions
     from daemon.home.clock import now
@@ -150,7 +151,7 @@ def _place(home: Home, loaded: "Settings", out: Path | None) -> "Iterator[Place]
     folders = loaded.folders(home.root)
     if out is None:
         with database(home) as engine, alone(home.root):
-            predictions = Predictions(engine, loaded.review_share)
+            predictions = Predictions(engine, loaded.review_share, owner=signature())
             yield Place(engine, predictions, folders, loaded, NoParts(), now())
         return
     from daemon.backfill.output import ParquetParts, opened_folder
@@ -161,7 +162,7 @@ def _place(home: Home, loaded: "Settings", out: Path | None) -> "Iterator[Place]
         parts = ParquetParts(out, engine)
         # What has failed is in a part already: it is not tried again.
         never = datetime.min.replace(tzinfo=UTC)
-        yield Place(engine, Predictions(engine), folders, loaded, parts, never)
+        yield Place(engine, Predictions(engine, owner=signature()), folders, loaded, parts, never)
 
 
 def _print_done(done: "Done") -> None:
