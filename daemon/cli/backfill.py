@@ -3,6 +3,7 @@
 Slow imports stand in the command.
 """
 
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -51,7 +52,8 @@ def backfill(
 ) -> None:
     """Classify files and folders where they lie, at once. A daemon may run meanwhile.
 
-    What is done already is passed over: a backfill that was stopped goes on where it was.
+    What is done already is passed over: a backfill that was stopped goes on where it was. Exit
+    status 75 if it was stopped, or if temporary trouble left videos undone.
     """
     from daemon.service.stopping import Stop
 
@@ -80,6 +82,8 @@ def backfill(
         )
     _print_done(done)
     print_left_alone(sought.others, sought.troubles)
+    if done.left or done.is_stopped:
+        raise typer.Exit(os.EX_TEMPFAIL)
 
 
 def _is_remote(paths: "Sequence[str]", engine: EngineKind, out: Path | None) -> bool:
