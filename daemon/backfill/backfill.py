@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from daemon.backfill.archive_queue import ArchiveQueue
+from daemon.backfill.archive_queue import ArchiveQueue, signature
 from daemon.backfill.local import classify_here
 from daemon.backfill.place import Place
 from daemon.backfill.remote import Files, classify_on_cluster
@@ -58,10 +58,10 @@ def backfill(
     if on_cluster:
         left, known = classify_on_cluster(home, model, place, files, stopped, show)
     else:
-        queue = ArchiveQueue(place.engine, place.owner, files(), place.since)
+        queue = ArchiveQueue(place.engine, signature(), files(), place.since)
         queue.recover()
         classify_here(home, model, place, queue, stopped, show)
-        left, known = queue.n_open, queue.n_known
+        left, known = queue.n_left, queue.n_known
     place.parts.write(is_last=True)
     counts = {name: n - before[name] for name, n in stages.outcomes().items()}
     return Done(

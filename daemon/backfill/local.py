@@ -15,6 +15,7 @@ from daemon.training.decisions import Decisions
 
 IDLE = 0.2  # seconds
 TENDING = 60.0  # seconds between two renewals of the leases
+MANY = 5000  # videos that are not known to be done
 TRIMMING = 600.0  # seconds between two looks at the size of the cache
 Asked = Callable[[], bool]
 
@@ -77,9 +78,10 @@ def _work(
         worked = pipeline.step(now())
         progress()
         place.parts.write(is_last=False)
-        if time.monotonic() - tended > TENDING:
+        if time.monotonic() - tended > TENDING or queue.n_open > MANY:
             queue.renew_leases(now())
-            queue.tend()
+            pipeline.settle_missing(now())
+            queue.tend(now())
             tended = time.monotonic()
         if time.monotonic() - trimmed > TRIMMING:
             trim()
@@ -87,8 +89,9 @@ def _work(
         if worked:
             continue
         pipeline.settle_missing(now())
-        if not queue.tend() and queue.is_listed:
+        if not queue.tend(now()) and queue.is_listed:
             break
         time.sleep(IDLE)
     pipeline.release()
+    queue.tend(now())
     trim()

@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,11 +46,6 @@ class Place:
     parts: Parts
     since: datetime
     """What has failed before is tried again."""
-
-    @property
-    def owner(self) -> str:
-        """What signs the claims of this process: the machine, and the process after a colon."""
-        return f"{socket.gethostname()}:{os.getpid()}"
 
 
 @contextmanager

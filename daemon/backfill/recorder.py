@@ -89,13 +89,13 @@ class Recorder:
             model: The model.
         """
         self.n_settled = 0
-        """How many files need not come again in this backfill."""
+        """How many files were written. Others may have been taken by the daemon, or come again."""
         self.n_left = 0
         """How many of them temporary trouble prevented."""
         self._place = place
         self._queue = queue
         self._model = model
-        self._windows = Windows(place.engine)
+        self._windows = Windows(place.engine, queue.owner)
         self._contents = Contents(place.engine)
         self._coming: dict[bytes, _Coming] = {}
         self._long_done: set[bytes] = set()
@@ -104,7 +104,6 @@ class Recorder:
         """Write the files of which all has come by now."""
         whole = [found for read in reads if (found := self._assembled(read))]
         there = {found.read.file.path: found for found in whole if _is_as_read(found.read)}
-        self.n_settled += len(there)
         if not there:
             return
         files = [found.read.file for found in there.values()]
@@ -118,6 +117,7 @@ class Recorder:
                 since=self._place.since,
                 is_remote=is_remote(files[0].path),
             )
+        self.n_settled += len(claimed)  # what comes twice is claimed once
         left = [(video, there[video.path]) for video in claimed]
         while left:
             contents = set[str]()

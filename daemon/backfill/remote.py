@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from daemon.backfill.archive_queue import ArchiveQueue
+from daemon.backfill.archive_queue import ArchiveQueue, signature
 from daemon.backfill.cluster import cluster, results
 from daemon.backfill.place import Place
 from daemon.backfill.recorder import Model, Recorder
@@ -47,9 +47,10 @@ def classify_on_cluster(
     """
     orders, driver = prepared(home, model, place)
     n_known = None
+    n_left = 0
     with cluster():
         for _ in range(PASSES):
-            queue = ArchiveQueue(place.engine, place.owner, files(), place.since)
+            queue = ArchiveQueue(place.engine, signature(), files(), place.since)
             queue.recover()
             recorder = Recorder(place, queue, driver)
 
@@ -63,9 +64,11 @@ def classify_on_cluster(
                 if stopped():
                     break
             n_known = queue.n_known if n_known is None else n_known
-            if stopped() or recorder.n_settled >= queue.n_given:
-                break
-    return recorder.n_left, n_known or 0
+            n_left += recorder.n_left
+            n_again = queue.n_given - recorder.n_settled
+            if stopped() or n_again <= 0:
+                return n_left, n_known
+    return n_left + n_again, n_known or 0
 
 
 def prepared(home: Home, model: str, place: Place) -> tuple[Orders, Model]:

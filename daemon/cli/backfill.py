@@ -3,6 +3,7 @@
 Slow imports stand in the command.
 """
 
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -51,7 +52,8 @@ def backfill(
 ) -> None:
     """Classify files and folders where they lie, at once. A daemon may run meanwhile.
 
-    What is done already is passed over: a backfill that was stopped goes on where it was.
+    What is done already is passed over: a backfill that was stopped goes on where it was. Exit
+    status 75 if it was stopped, or if temporary trouble left videos undone.
     """
     from daemon.service.stopping import Stop
 
@@ -80,6 +82,8 @@ def backfill(
         )
     _print_done(done)
     print_left_alone(sought.others, sought.troubles)
+    if done.left or done.is_stopped:
+        raise typer.Exit(os.EX_TEMPFAIL)
 
 
 def _is_remote(paths: "Sequence[str]", engine: EngineKind, out: Path | None) -> bool:
@@ -143,6 +147,7 @@ def _stores(home: Home, loaded: "Settings", paths: "Sequence[str]") -> _Sought:
 @contextmanager
 def _place(home: Home, loaded: "Settings", out: Path | None) -> "Iterator[Place]":
     """The database of the home, or a folder of Parquet parts."""
+    from daemon.backfill.archive_queue import signature
     from daemon.backfill.place import NoParts, Place, alone
     from daemon.database.predictions import Predictions
     from daemon.home.clock import now
@@ -150,7 +155,7 @@ def _place(home: Home, loaded: "Settings", out: Path | None) -> "Iterator[Place]
     folders = loaded.folders(home.root)
     if out is None:
         with database(home) as engine, alone(home.root):
-            predictions = Predictions(engine, loaded.review_share)
+            predictions = Predictions(engine, loaded.review_share, owner=signature())
             yield Place(engine, predictions, folders, loaded, NoParts(), now())
         return
     from daemon.backfill.output import ParquetParts, opened_folder
@@ -161,7 +166,7 @@ def _place(home: Home, loaded: "Settings", out: Path | None) -> "Iterator[Place]
         parts = ParquetParts(out, engine)
         # What has failed is in a part already: it is not tried again.
         never = datetime.min.replace(tzinfo=UTC)
-        yield Place(engine, Predictions(engine), folders, loaded, parts, never)
+        yield Place(engine, Predictions(engine, owner=signature()), folders, loaded, parts, never)
 
 
 def _print_done(done: "Done") -> None:

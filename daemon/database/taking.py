@@ -75,6 +75,8 @@ def take_again(
 ) -> list[Claimed]:
     """Take those of these videos into hand again that wait in the queue, and are due.
 
+    Those that temporary trouble prevents are not.
+
     Args:
         connection: In a transaction that writes.
         ids: The videos.
@@ -83,7 +85,8 @@ def take_again(
         now: The time.
         lease: How long the claims last.
     """
-    due = and_(videos.c.id.in_(list(ids)), videos.c.state == "queued", is_due(now))
+    is_queued = and_(videos.c.state == "queued", videos.c.tries == 0)
+    due = and_(videos.c.id.in_(list(ids)), is_queued, is_due(now))
     first = select(videos).where(due).order_by(videos.c.id).limit(limit)
     rows = connection.execute(first.with_for_update(skip_locked=True)).all()
     return _claimed(connection, rows, owner, now + lease)
@@ -108,7 +111,7 @@ def _same(connection: Connection, query: Select[Any], there: Mapping[bytes, Foun
 def _claimed(
     connection: Connection, rows: Sequence[Any], owner: str, until: datetime
 ) -> list[Claimed]:
-    claim = {"state": "claimed", "claimed_by": owner, "lease_until": until}
+    claim = {"state": "claimed", "claimed_by": owner, "lease_until": until, "tries": 0}
     these = videos.c.id.in_([row.id for row in rows])
     connection.execute(update(videos).where(these).values(**claim))
     return [

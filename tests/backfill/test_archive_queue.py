@@ -26,7 +26,7 @@ class Archive(MadeHome):
         return Found(bytes(path), identity, origin=bytes(path.parent), on_filed="leave")
 
     def archive_queue(self, *batches: list[Found], owner: str = "box:1") -> ArchiveQueue:
-        return ArchiveQueue(self.engine, owner, iter(batches), self.now)
+        return ArchiveQueue(self.engine, f"backfill:{owner}", iter(batches), self.now)
 
     def state(self, name: str) -> str:
         return str(self.row(self.root.parent / "archive" / name)["state"])
@@ -85,26 +85,43 @@ def test_a_video_that_was_put_back_comes_again_when_it_is_due(home: Archive) -> 
     queue = home.archive_queue([home.file("a")])
     (video,) = queue.claim(1, home.now)
     queue.count_crash(video.id, "its decoder crashed", home.now)
-    assert queue.tend() == 1
+    assert queue.tend(home.now) == 1
     assert queue.claim(1, home.now) == []
     assert [one.id for one in queue.claim(1, home.now + timedelta(minutes=1))] == [video.id]
 
 
-def test_what_temporary_trouble_prevents_is_not_waited_for(home: Archive) -> None:
+def test_what_temporary_trouble_prevents_is_left_and_keeps_nothing_waiting(home: Archive) -> None:
+    names = [f"{number:04}" for number in range(1200)]
+    queue = home.archive_queue([home.file(name) for name in names], [home.file("last")])
+    taken = queue.claim(1200, home.now)
+    queue.postpone([video.id for video in taken], "the share is away", home.now)
+    later = home.now + timedelta(hours=1)
+    (last,) = queue.claim(5, later)
+    assert last.path == home.file("last").path
+    assert (queue.tend(later), queue.n_left) == (1, 1200)
+    assert home.state("0000") == "queued"
+    (again,) = home.archive_queue([home.file("0000")]).claim(5, later)
+    assert again.id == taken[0].id
+
+
+def test_a_file_that_is_gone_with_its_archive_is_not_waited_for(home: Archive) -> None:
     queue = home.archive_queue([home.file("a")])
     (video,) = queue.claim(1, home.now)
-    queue.postpone([video.id], "the share is away", home.now)
-    assert (queue.tend(), queue.n_open) == (0, 1)
-    assert home.state("a") == "queued"
+    queue.wait(video.id, home.now + timedelta(seconds=5))
+    assert queue.tend(home.now) == 1
+    assert len(queue.missing(home.now + timedelta(seconds=5), timedelta(0))) == 1
+    assert (queue.tend(home.now + timedelta(seconds=5)), queue.n_left) == (0, 1)
 
 
-def test_the_claims_of_a_killed_backfill_of_this_machine_are_put_back(home: Archive) -> None:
-    files = [home.file("a"), home.file("b")]
+def test_the_claims_of_killed_backfills_are_put_back_wherever_they_ran(home: Archive) -> None:
+    files = [home.file("a"), home.file("b"), home.file("c")]
     home.archive_queue([files[0]]).claim(1, home.now)
     home.archive_queue([files[1]], owner="other:7").claim(1, home.now)
+    home.queue.enqueue([files[2]], home.now, background=True)
+    assert len(home.queue.claim(1, home.now)) == 1
     queue = home.archive_queue(files, owner="box:2")
-    assert queue.recover() == 1
-    assert [video.path for video in queue.claim(5, home.now)] == [files[0].path]
+    assert queue.recover() == 2
+    assert [video.path for video in queue.claim(5, home.now)] == [files[0].path, files[1].path]
 
 
 def test_what_another_process_took_meanwhile_is_not_taken(home: Archive) -> None:

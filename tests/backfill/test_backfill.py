@@ -52,17 +52,21 @@ def test_what_waits_in_the_queue_is_taken_over_and_nothing_else(archive: Path, h
     assert (home.inbox / "own.avi").exists()
 
 
+def _wait_for_a_prediction(home: Home) -> None:
+    with closing(sqlite3.connect(home.database)) as database:
+        deadline = time.monotonic() + 120
+        while not database.execute("SELECT count(*) FROM predictions").fetchone()[0]:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
 def test_after_a_kill_it_goes_on_and_each_file_is_done_once(tmp_path: Path, home: Home) -> None:
     archive = tmp_path / "many"
     for seed in range(40):
         write_noise(archive / f"v{seed:03}.avi", seed, frames=6 + seed)
     words = [VIDWATCH, "--home", str(home.root), "backfill", str(archive)]
     process = subprocess.Popen(words, env={**os.environ, **SETTINGS})
-    with closing(sqlite3.connect(home.database)) as database:
-        deadline = time.monotonic() + 120
-        while not database.execute("SELECT count(*) FROM predictions").fetchone()[0]:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+    _wait_for_a_prediction(home)
     process.send_signal(signal.SIGKILL)
     process.wait()
     n_before = sum(len(one[1]) for one in rows(home.database).values())
@@ -71,6 +75,40 @@ def test_after_a_kill_it_goes_on_and_each_file_is_done_once(tmp_path: Path, home
     found = rows(home.database)
     assert 0 < n_before
     assert len(found) == 40
+    assert {one[0]["state"] for one in found.values()} == {"filed"}
+    assert all(len(one[1]) == (one[0]["duplicate_of"] is None) for one in found.values())
+
+
+def test_after_a_stop_the_exit_status_says_that_not_all_is_done(tmp_path: Path, home: Home) -> None:
+    archive = tmp_path / "many"
+    for seed in range(40):
+        write_noise(archive / f"v{seed:03}.avi", seed, frames=6 + seed)
+    words = [VIDWATCH, "--home", str(home.root), "backfill", str(archive)]
+    process = subprocess.Popen(
+        words, env={**os.environ, **SETTINGS}, stdout=subprocess.PIPE, text=True
+    )
+    _wait_for_a_prediction(home)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate()
+    assert "stopped before all was done: the same command goes on" in output
+    assert process.returncode == os.EX_TEMPFAIL
+    assert {one[0]["state"] for one in rows(home.database).values()} <= {"filed", "queued"}
+
+
+def test_an_archive_that_a_daemon_classifies_at_the_same_time_is_done_once(
+    tmp_path: Path, home: Home
+) -> None:
+    archive = tmp_path / "many"
+    for seed in range(20):
+        write_noise(archive / f"v{seed:03}.avi", seed, frames=6 + seed)
+    (archive / os.fsdecode(b"\xff.avi")).write_bytes((archive / "v000.avi").read_bytes())
+    assert command(home, "add", "--in-place", archive).returncode == 0
+    words = [VIDWATCH, "--home", str(home.root), "run", "--once"]
+    daemon = subprocess.Popen(words, env={**os.environ, **SETTINGS})
+    done = command(home, "backfill", archive)
+    assert (done.returncode, daemon.wait()) == (0, 0), done.stderr
+    found = rows(home.database)
+    assert len(found) == 21
     assert {one[0]["state"] for one in found.values()} == {"filed"}
     assert all(len(one[1]) == (one[0]["duplicate_of"] is None) for one in found.values())
 

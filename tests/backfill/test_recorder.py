@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 from backfilled import SETTINGS, command, make_home, rows, write_archive, write_noise
+from sqlalchemy import update
 
-from daemon.backfill.archive_queue import ArchiveQueue
+from daemon.backfill.archive_queue import ArchiveQueue, signature
 from daemon.backfill.place import NoParts, Place
 from daemon.backfill.recorder import Recorder
 from daemon.backfill.remote import prepared
 from daemon.backfill.steps import Orders, Read
 from daemon.database.connection import connect
 from daemon.database.predictions import Predictions
+from daemon.database.tables import videos
 from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.folders import Found
@@ -29,10 +31,10 @@ class Cluster:
         self.settings = settings
         engine = connect(home.database)
         folders = settings.folders(home.root)
-        predictions = Predictions(engine, settings.review_share)
+        predictions = Predictions(engine, settings.review_share, owner=signature())
         self.place = Place(engine, predictions, folders, settings, NoParts(), now())
         self.orders, model = prepared(home, "tiny", self.place)
-        self.queue = ArchiveQueue(engine, self.place.owner, iter(()), now())
+        self.queue = ArchiveQueue(engine, signature(), iter(()), now())
         self.recorder = Recorder(self.place, self.queue, model)
 
     def files(self, archive: Path) -> list[Found]:
@@ -65,14 +67,15 @@ def test_rows_are_those_of_one_machine_in_whatever_order_and_however_often_resul
     archive = write_archive(tmp_path / "archive", 6)
     other = make_home(tmp_path / "other")
     assert command(other, "backfill", archive).returncode == 0
-    reads = cluster.reads(cluster.files(archive))
+    files = cluster.files(archive)
+    reads = cluster.reads(files)
     copies = [read for read in reads if read.file.path.endswith((b"copy.avi", b"v000.avi"))]
     others = [read for read in reads if read not in copies]
     for read in [*reversed(others), *others]:
         cluster.recorder.take([read], now())
     cluster.recorder.take(sorted(copies, key=lambda read: b"copy" not in read.file.path), now())
     assert rows(cluster.home.database) == rows(other.database)
-    assert (cluster.recorder.n_left, cluster.queue.n_open) == (0, 0)
+    assert (cluster.recorder.n_left, cluster.recorder.n_settled) == (0, len(files))
 
 
 def test_a_file_that_changed_after_it_was_read_is_not_recorded(
@@ -85,6 +88,25 @@ def test_a_file_that_changed_after_it_was_read_is_not_recorded(
     cluster.recorder.take(reads, now())
     assert rows(cluster.home.database) == {}
     assert cluster.recorder.n_settled == 0
+
+
+def test_what_the_daemon_took_over_is_left_to_it(
+    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a backfill stood still for longer than its claims last."""
+    write_noise(tmp_path / "archive/long.avi", 5, frames=100)
+    reads = cluster.reads(cluster.files(tmp_path / "archive"))
+    settle = cluster.recorder._write
+
+    def taken_over(batch: Any, at: Any) -> None:
+        with cluster.place.engine.execution_options(writes=True).begin() as connection:
+            connection.execute(update(videos).values(claimed_by="daemon:1"))
+        settle(batch, at)
+
+    monkeypatch.setattr(cluster.recorder, "_write", taken_over)
+    cluster.recorder.take(reads, now())
+    ((video, found, windows),) = rows(cluster.home.database).values()
+    assert (video["state"], found, windows) == ("claimed", [], [])
 
 
 def test_a_result_needs_no_frames_on_its_way_back(tmp_path: Path, cluster: Cluster) -> None:
