@@ -192,8 +192,7 @@ def add_many(connection: Connection, files: Sequence[Found], now: datetime) -> l
     identities = [file.identity._asdict() for file in files]
     these = [{f"its_{key}": one[key] for key in one} | {"itself": None} for one in identities]
     connection.execute(_FORGET, these)
-    last = connection.scalar(select(func.max(videos.c.id))) or 0
-    ids = list(range(last + 1, last + 1 + len(files)))
+    ids = _new_ids(connection, len(files))
     more = {"background": True, "state": "queued", "arrived_at": now, "changed_at": now}
     rows = [
         {"id": new, **_columns(file), **identity, **more}
@@ -201,6 +200,15 @@ def add_many(connection: Connection, files: Sequence[Found], now: datetime) -> l
     ]
     connection.execute(insert(videos), rows)
     return ids
+
+
+def _new_ids(connection: Connection, n: int) -> list[int]:
+    """Ids for new rows, in their order. A server counts them, and would give ours out again."""
+    if connection.dialect.name == "sqlite":
+        last = connection.scalar(select(func.max(videos.c.id))) or 0
+        return list(range(last + 1, last + 1 + n))
+    counter = func.nextval(func.pg_get_serial_sequence("videos", "id"))
+    return sorted(connection.scalars(select(counter).select_from(func.generate_series(1, n))))
 
 
 def queue_again(connection: Connection, video_id: int, file: Found) -> None:

@@ -479,6 +479,7 @@ def test_the_page_is_served_before_anything_heavy_is_loaded() -> None:
     assert loaded & heavy == set()
 
 
+@pytest.mark.of_sqlite
 def test_a_database_that_cannot_be_used_is_reported(home: ReviewedHome, browser: Browser) -> None:
     video = home.clip()
     page = browser.get("/").text
@@ -491,6 +492,7 @@ def test_a_database_that_cannot_be_used_is_reported(home: ReviewedHome, browser:
     assert "the database cannot be used: no such table" in response.text
 
 
+@pytest.mark.of_sqlite
 def test_an_undo_that_could_not_be_written_can_be_tried_again(
     home: ReviewedHome, browser: Browser
 ) -> None:
