@@ -9,8 +9,8 @@ from daemon.database.schemas import restoring
 from daemon.home.address import Server
 from learner.errors import VidwatchError
 
-OLDEST = 13
-"""The oldest PostgreSQL. The tests run on 15."""
+OLDEST = 14
+"""The oldest PostgreSQL: `idle_session_timeout` came with it. The tests run on 15."""
 ENCODING = "UTF8"
 VERSIONS = "alembic_version"
 NAME_ANOTHER = "name an empty database in the setting 'database'"

@@ -128,6 +128,7 @@ def test_an_encoding_that_not_all_names_have_is_refused(
 def test_a_server_that_is_too_old_is_refused(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert servers.OLDEST >= 14  # `idle_session_timeout` came with it
     monkeypatch.setattr(servers, "OLDEST", 99)
     assert "vidwatch needs 99 or newer" in str(refusal(server))
 
