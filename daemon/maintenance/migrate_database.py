@@ -6,6 +6,7 @@ where it was. The files of the home stay where they are.
 
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,9 +14,9 @@ from pathlib import Path
 from sqlalchemy import Engine, insert, select, update
 
 from daemon.database.connection import opened
-from daemon.database.daemons import alone
 from daemon.database.root import follow_home
 from daemon.database.row_copy import RowCopy, is_same, rows_of_all
+from daemon.database.session import alone, without_daemons
 from daemon.database.tables import home as home_table
 from daemon.database.upgrade import migrate, upgrade
 from daemon.home.address import Database, Server, has_password, server_at
@@ -60,11 +61,15 @@ def migrate_database(home: Home, to: str, now: datetime, progress: Progress) -> 
         VidwatchError: the new place has another database, or the copy differs.
         PassingError: a daemon runs, or a server is away.
     """
-    with alone(home):
+    with alone(home), ExitStack() as stack:
         source = home.database
         target = _named(home, to)
         if str(source) == str(target):
             raise VidwatchError(f"the database of {home.root} is {target} already")
+        if isinstance(target, Server):
+            # The settings of another machine may name it already: a daemon there would work on half
+            # of the rows. Refused, too, if it is the source by another name.
+            stack.enter_context(without_daemons(target))
         place = _place_for_copy(target)
         upgrade(source)
         with opened(source) as engine:
