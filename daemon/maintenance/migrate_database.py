@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Engine, delete, insert, select, update
 
 from daemon.database.connection import opened
 from daemon.database.root import follow_home
@@ -118,21 +118,23 @@ def _copy(old: Engine, new: Engine, root: Path, place: Database, progress: Progr
     """
     with old.begin() as reading:
         with new.begin() as connection:
-            is_whole = connection.scalar(select(home_table.c.root)) is not None
-            if is_whole and not is_same(reading, connection, progress):
+            noted = connection.execute(select(home_table.c.mark)).first()
+            if noted and not is_same(reading, connection, progress):
                 hint = "name an empty database"
                 raise VidwatchError(f"database {place} belongs to a home; {hint}")
-        if not is_whole:
+        if not noted:
             RowCopy(reading, new, progress).run()
+        if not noted or noted.mark == MOVED:  # it was moved away from there, and comes back
             _note_home(new, root)
         return rows_of_all(reading)
 
 
 def _note_home(new: Engine, root: Path) -> None:
-    if new.dialect.name == "sqlite":
-        with new.execution_options(writes=True).begin() as connection:
+    with new.execution_options(writes=True).begin() as connection:
+        connection.execute(delete(home_table))
+        if new.dialect.name == "sqlite":
             connection.execute(insert(home_table).values(root=os.fsencode(root)))
-    else:
+    if new.dialect.name != "sqlite":
         follow_home(new, root)  # with the mark that tells the home from others
 
 

@@ -83,6 +83,12 @@ def test_all_rows_go_to_a_server_and_come_back(home: MadeHome, url: str) -> None
     assert back.kept is None
     assert back.rows == done.rows
 
+    move(home.home, url)
+    engine = connect(home.home.database)
+    follow_home(engine, home.root)  # it is this home's again
+    engine.dispose()
+    assert rows(home.home) == before
+
 
 def test_nothing_is_copied_while_a_daemon_waits_on_the_server(home: MadeHome, url: str) -> None:
     home.close()
