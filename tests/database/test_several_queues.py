@@ -1,6 +1,7 @@
 """The queue that daemons of several machines share: claims, leases, sessions, marks and rows."""
 
 import threading
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -165,6 +166,26 @@ def test_one_session_leads_until_the_server_ends_it(home: MadeHome, postgres: Te
     two.resign()
     assert one.lead()
     for session in (one, two):
+        session.close()
+
+
+def test_a_session_that_is_silent_leads_no_more_and_keeps_its_name_if_it_does_not_lead(
+    home: MadeHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.database.session.STILL", 300)
+    server = home.home.database
+    assert isinstance(server, Server)
+    one, two = Session(server, "one"), Session(server, "two")
+    one.open()
+    two.open()
+    assert one.lead()
+    time.sleep(1)
+    again = Session(server, "two")
+    with pytest.raises(PassingError, match="two works on this database already"):
+        again.open()
+    assert two.lead()
+    assert not one.leads()
+    for session in (one, two, again):
         session.close()
 
 
