@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from daemon.classify.dropping import Dropping
@@ -50,8 +51,8 @@ class Filing:
             queue: Says what is to be moved, and where it is noted.
             folders: The home's folders.
             inbox_is_there: Whether the inbox is there: without it, no file counts as gone.
-            progress: Called before a file is moved, and while files are copied or compared; raises
-                `StoppedError` or `NotLeadingError` to end it.
+            progress: Called before a file is moved, while files are copied or compared, and before
+                that is noted; raises `StoppedError` or, before that, `NotLeadingError` to end it.
             drop_duplicates: Whether duplicates in the inbox are removed.
         """
         self._queue = queue
@@ -128,6 +129,7 @@ class Filing:
                 trouble = printable(reason)
                 text = "%s: %s, is tried again (id=%d)"
                 log.warning(text, shown(move.path), trouble, move.id)
+                self._require_lead()
                 self._queue.postpone_move(move.id, trouble, now, is_begun=_may_be_gone(move))
                 continue
             if (path := moved[move.id].path) is not None:
@@ -135,7 +137,16 @@ class Filing:
                 touched |= set() if moved[move.id].left else {os.path.dirname(move.path)}
         if moved or unmoved:
             sync_folders(touched)
+            self._require_lead()
             self._queue.moved(moved, now, unmoved)
+
+    def _require_lead(self) -> None:
+        """Check, after a move that may have taken long, that its outcome may be noted.
+
+        If this daemon stood still meanwhile, the file may be gone because another one moved it.
+        """
+        with suppress(StoppedError):  # what was moved is noted all the same
+            self._progress()
 
     def _move(self, move: Move) -> Moved:
         destination = move.destination

@@ -175,9 +175,9 @@ class Pipeline:
             log.warning("another daemon files from now on")
 
     def _go_on_filing(self) -> None:
-        self._settings.progress()
         if not self._settings.may_file():
             raise NotLeadingError
+        self._settings.progress()
 
     def _claim(self, free_slots: int, now: datetime) -> None:
         if free_slots > 0 and self._settings.may_begin():

@@ -83,8 +83,8 @@ def _clean(home: Home, engine: "Engine", loaded: "Settings", n: int, *, is_quiet
     """Move the files, or leave that to the daemon, if one runs."""
     from daemon.classify.filing import Filing
     from daemon.cli import progress
-    from daemon.database.daemons import alone
     from daemon.database.queue import Queue
+    from daemon.database.session import alone
 
     if not n:
         return

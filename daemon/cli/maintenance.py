@@ -100,7 +100,7 @@ def check(
 ) -> None:
     """Compare the files with the database. Exit status 1 if something is wrong."""
     from daemon.cli import progress
-    from daemon.database.daemons import alone
+    from daemon.database.session import alone
     from daemon.maintenance.check import Check
 
     home: Home = context.obj

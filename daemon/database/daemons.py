@@ -1,7 +1,6 @@
 """The daemons that share a database on a server: each has a row, and renews it while it lives."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,14 +8,13 @@ from typing import Any
 from sqlalchemy import Connection, Engine, delete, insert, inspect, select, update
 
 from daemon.database.connection import opened
-from daemon.database.queue import SHARED_LEASE
-from daemon.database.session import without_daemons
 from daemon.database.tables import daemons
 from daemon.home.address import Server
 from daemon.home.clock import now
 from daemon.home.folder import Home
 from learner.errors import PassingError
 
+SHARED_LEASE = timedelta(minutes=1)  # others wait for it if a daemon dies
 REMEMBERED = timedelta(days=1)  # how long one that was killed is shown
 
 
@@ -100,23 +98,6 @@ def running_elsewhere(home: Home) -> list[str]:
         if not inspect(connection).has_table(daemons.name):
             return []
         return [one.machine for one in members(connection) if one.is_alive(now())]
-
-
-@contextmanager
-def alone(home: Home) -> Iterator[None]:
-    """Hold a home while no daemon works on it, on no machine.
-
-    Raises:
-        PassingError: one does.
-        VidwatchError: this user may not write in the home, or the server cannot be asked.
-    """
-    with home.lock():
-        if machines := running_elsewhere(home):
-            trouble = f"daemons work on {home.root} on other machines ({', '.join(machines)})"
-            raise PassingError(f"{trouble}; stop them first")
-        server = home.database
-        with without_daemons(server) if isinstance(server, Server) else nullcontext():
-            yield
 
 
 def members(connection: Connection) -> list[Member]:

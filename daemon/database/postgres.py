@@ -49,8 +49,6 @@ GONE = {"tcp_keepalives_idle": 10, "tcp_keepalives_interval": 5, "tcp_keepalives
 """When the server ends the connection of a machine that is gone, and its locks with it: seconds."""
 STILL = 30_000
 """After so many ms it ends that of a process that stands still while it holds locks."""
-SILENCE = {**GONE, "idle_session_timeout": STILL}
-"""The same for the session of a daemon, which holds its locks all the time."""
 GIVEN_UP = 10_000  # ms after which the daemon counts the session as lost: sooner than the server
 
 FOLDERS = ("", "inbox", "classified", "labelled", "failed", "duplicates")
@@ -72,7 +70,7 @@ def connect_server(server: Server, *, read_only: bool, patience: float) -> Engin
     vars(engine.dialect)["home_root"] = os.fsencode(server.root)
     vars(engine.dialect)["file_systems"] = _file_systems(server.root)
     event.listen(engine, "connect", _follow_clock)
-    event.listen(engine, "connect", _without_nul)
+    event.listen(engine, "connect", _take_nul)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -89,14 +87,10 @@ def connect_server(server: Server, *, read_only: bool, patience: float) -> Engin
     return engine
 
 
-def connect_session(server: Server, *, may_be_silent: bool = False) -> Engine:
-    """An engine whose connections the server ends when they are silent, as PostgreSQL 14 can.
-
-    Each statement is a transaction of its own.
-    """
-    silence = {} if may_be_silent else SILENCE
+def connect_session(server: Server) -> Engine:
+    """An engine for connections that hold locks. Each statement is a transaction of its own."""
     timeouts = {**TIMEOUTS, "tcp_user_timeout": GIVEN_UP}
-    return _engine(server, silence, timeouts, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    return _engine(server, GONE, timeouts, poolclass=NullPool, isolation_level="AUTOCOMMIT")
 
 
 def _engine(
@@ -140,16 +134,21 @@ def _follow_clock(connection: Any, _: object) -> None:
     follow(moment)
 
 
-def _without_nul(connection: Any, _: object) -> None:
-    """Let texts with a NUL be written, which PostgreSQL does not take: a sign stands for it.
+def without_nul(value: str) -> str:
+    """A text as PostgreSQL takes it: a sign stands for each NUL.
 
     They come from the tags of videos, and from programs that say what is wrong with one.
     """
+    return value.replace("\0", "\N{SYMBOL FOR NULL}")
+
+
+def _take_nul(connection: Any, _: object) -> None:
+    """Let texts with a NUL be written."""
     from psycopg.types.string import StrDumper
 
     class Dumper(StrDumper):
         def dump(self, obj: str) -> Any:
-            return super().dump(obj.replace("\0", "\N{SYMBOL FOR NULL}") if "\0" in obj else obj)
+            return super().dump(without_nul(obj))
 
     connection.adapters.register_dumper(str, Dumper)
 

@@ -24,6 +24,7 @@ from sqlalchemy import (
 
 from daemon.database.arrivals import add_files, unknown
 from daemon.database.columns import HomePath
+from daemon.database.daemons import SHARED_LEASE
 from daemon.database.due import ALL, LONGEST_PAUSE, Which, is_due, is_over, oldest_due
 from daemon.database.events import note_failed
 from daemon.database.filed import note_move
@@ -36,7 +37,6 @@ from daemon.home.identity import Identity
 from daemon.home.stages import count
 
 LEASE = timedelta(minutes=10)
-SHARED_LEASE = timedelta(minutes=1)  # others wait for it if a daemon dies
 ATTEMPTS = 3
 MOVES_AT_ONCE = 200
 
@@ -105,17 +105,7 @@ class Queue:
             rows = oldest_due(connection, limit, now, which, writes=True)
             these = videos.c.id.in_([row.id for row in rows])
             connection.execute(update(videos).where(these).values(**claim))
-        return [
-            Claimed(
-                row.id,
-                row.path,
-                _identity(row._mapping),
-                row.changed_at or row.arrived_at,
-                origin=row.origin,
-                on_filed=row.on_filed,
-            )
-            for row in rows
-        ]
+        return [Claimed.of(row) for row in rows]
 
     def renew_leases(self, now: datetime) -> None:
         """Note that what is in hand is still being worked on."""
@@ -248,8 +238,10 @@ class Queue:
 
         If that is None, it stays where it is.
         """
-        # "queued": a video that `count_crash` has just put back.
-        unpredicted = or_(self._is_own(), videos.c.state == "queued")
+        # A video that `count_crash` has just put back. One of fewer attempts was put back because
+        # this daemon stood still: what it says of it may be wrong, and others do it.
+        is_given_up = and_(videos.c.state == "queued", videos.c.attempts >= ATTEMPTS)
+        unpredicted = or_(self._is_own(), is_given_up)
         change: dict[str, Any] = {"state": "failed", "error": error, **FREED}
         change["destination"] = destination
         change["finished_at"] = None if destination else now

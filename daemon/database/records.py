@@ -40,6 +40,18 @@ class Claimed:
     """As in `Found`, and so is `on_filed`."""
     on_filed: OnFiled | None = None
 
+    @classmethod
+    def of(cls, row: Any) -> "Claimed":
+        """The video of a row."""
+        return cls(
+            row.id,
+            row.path,
+            Identity(row.device, row.inode, row.size, row.mtime_ns),
+            row.changed_at or row.arrived_at,
+            origin=row.origin,
+            on_filed=row.on_filed,
+        )
+
     @property
     def found(self) -> Identity:
         """The file as it was found when the video came into hand: its device may be another one."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Engine, Table, delete, func, insert, select, update
 
+from daemon.database.postgres import without_nul
 from daemon.database.tables import daemons, home, metadata, videos
 from learner.errors import VidwatchError
 
@@ -160,9 +161,9 @@ def _batches(connection: Connection, table: Table, last: Any) -> Iterator[list[d
 
 
 def _as_stored(names: Sequence[str], row: Sequence[Any]) -> dict[str, Any]:
-    """A row by the names of its columns. PostgreSQL takes no text with the character NUL."""
+    """A row by the names of its columns, with its texts as a server takes them."""
     return {
-        name: value.replace("\0", "\ufffd") if isinstance(value, str) else value
+        name: without_nul(value) if isinstance(value, str) else value
         for name, value in zip(names, row, strict=True)
     }
 

@@ -24,9 +24,13 @@ _RELATIONS = f"""SELECT format('%%s %%I.%%I', CASE relkind WHEN 'v' THEN 'VIEW' 
 _FUNCTIONS = f"""SELECT format('FUNCTION %%I.%%I(%%s)', current_schema(), proname,
     pg_get_function_identity_arguments(oid)) FROM pg_proc o
     WHERE pronamespace = {_HERE} AND NOT EXISTS ({_OF_EXTENSION})"""
-_OTHERS = """SELECT application_name || coalesce(' at ' || host(client_addr), '')
-    FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
-    AND application_name LIKE 'vidwatch %%'"""
+# Not this process: it has a second connection, which keeps daemons from beginning meanwhile.
+_OTHERS = """SELECT o.application_name || coalesce(' at ' || host(o.client_addr), '')
+    FROM pg_stat_activity o, pg_stat_activity own
+    WHERE own.pid = pg_backend_pid() AND o.datname = own.datname
+    AND o.application_name LIKE 'vidwatch %%'
+    AND (o.application_name, o.client_addr)
+    IS DISTINCT FROM (own.application_name, own.client_addr)"""
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,22 @@
 """A connection of its own, on which a daemon holds PostgreSQL's locks: of its name, and as leader.
 
-The server lets go of them when the connection ends: when the process or its machine dies, or when
-the process stands still.
+The server lets go of them when the connection ends: when the process or its machine dies. It ends
+that of the one that leads, too, when the process stands still: another one leads then.
 """
 
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from daemon.database.connection import explaining
-from daemon.database.postgres import connect_session
+from daemon.database.daemons import running_elsewhere
+from daemon.database.postgres import STILL, connect_session
 from daemon.home.address import Server
+from daemon.home.folder import Home
 from learner.errors import PassingError
 
 log = logging.getLogger(__name__)
@@ -24,6 +26,7 @@ NAMES = 0x76696478
 _NAME = text("SELECT pg_try_advisory_lock(:kind, hashtext(:machine))")
 _LEAD = text("SELECT pg_try_advisory_lock(:kind)")
 _RESIGN = text("SELECT pg_advisory_unlock(:kind)")
+_SILENCE = text("SELECT set_config('idle_session_timeout', :limit, false)")
 _WORK = text("SELECT pg_try_advisory_lock_shared(:kind)")
 _ALONE = text("SELECT pg_try_advisory_lock(:kind)")
 WORK = 0x7669647A
@@ -37,16 +40,34 @@ def without_daemons(server: Server) -> Iterator[None]:
     """Let no daemon begin, on no machine.
 
     Raises:
-        PassingError: one works on the database.
+        PassingError: one works on the database, or another command needs it for itself.
     """
-    engine = connect_session(server, may_be_silent=True)
+    engine = connect_session(server)
     try:
         with explaining(server), engine.connect() as connection:
             if not connection.scalar(_ALONE, {"kind": WORK}):
-                raise PassingError(f"daemons work on {server}; stop them on all machines first")
+                trouble = f"daemons, or another command that needs it for itself, use {server}"
+                raise PassingError(f"{trouble}; stop them on all machines first")
             yield
     finally:
         engine.dispose()
+
+
+@contextmanager
+def alone(home: Home) -> Iterator[None]:
+    """Hold a home while no daemon works on it, on no machine.
+
+    Raises:
+        PassingError: one does.
+        VidwatchError: this user may not write in the home, or the server cannot be asked.
+    """
+    with home.lock():
+        if machines := running_elsewhere(home):
+            trouble = f"daemons work on {home.root} on other machines ({', '.join(machines)})"
+            raise PassingError(f"{trouble}; stop them first")
+        server = home.database
+        with without_daemons(server) if isinstance(server, Server) else nullcontext():
+            yield
 
 
 class Session:
@@ -94,6 +115,8 @@ class Session:
                 if not self._leads:
                     values = {"kind": LEADER}
                     self._leads = bool(self._connection.scalar(_LEAD, values))
+                    if self._leads:
+                        self._connection.execute(_SILENCE, {"limit": str(STILL)})
             except DBAPIError as error:
                 self._lose(error)
             except PassingError:  # the server has not noticed yet that our last connection ended
@@ -117,6 +140,7 @@ class Session:
                 self._leads = False
                 try:
                     self._connection.execute(_RESIGN, {"kind": LEADER})
+                    self._connection.execute(_SILENCE, {"limit": "0"})
                 except DBAPIError as error:
                     self._lose(error)
 

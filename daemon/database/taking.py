@@ -14,7 +14,6 @@ from daemon.database.due import is_due
 from daemon.database.records import Claimed
 from daemon.database.tables import videos
 from daemon.home.folders import Found
-from daemon.home.identity import Identity
 
 
 def to_do(connection: Connection, files: Sequence[Found], since: datetime) -> list[Found]:
@@ -114,14 +113,4 @@ def _claimed(
     claim = {"state": "claimed", "claimed_by": owner, "lease_until": until, "tries": 0}
     these = videos.c.id.in_([row.id for row in rows])
     connection.execute(update(videos).where(these).values(**claim))
-    return [
-        Claimed(
-            row.id,
-            row.path,
-            Identity(row.device, row.inode, row.size, row.mtime_ns),
-            row.changed_at or row.arrived_at,
-            origin=row.origin,
-            on_filed=row.on_filed,
-        )
-        for row in rows
-    ]
+    return [Claimed.of(row) for row in rows]

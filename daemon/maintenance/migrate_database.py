@@ -6,16 +6,17 @@ where it was. The files of the home stay where they are.
 
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Engine, delete, insert, select, update
 
 from daemon.database.connection import opened
-from daemon.database.daemons import alone
 from daemon.database.root import follow_home
 from daemon.database.row_copy import RowCopy, is_same, rows_of_all
+from daemon.database.session import alone, without_daemons
 from daemon.database.tables import home as home_table
 from daemon.database.upgrade import migrate, upgrade
 from daemon.home.address import Database, Server, has_password, server_at
@@ -60,11 +61,15 @@ def migrate_database(home: Home, to: str, now: datetime, progress: Progress) -> 
         VidwatchError: the new place has another database, or the copy differs.
         PassingError: a daemon runs, or a server is away.
     """
-    with alone(home):
+    with alone(home), ExitStack() as stack:
         source = home.database
         target = _named(home, to)
         if str(source) == str(target):
             raise VidwatchError(f"the database of {home.root} is {target} already")
+        if isinstance(target, Server):
+            # The settings of another machine may name it already: a daemon there would work on half
+            # of the rows. Refused, too, if it is the source by another name.
+            stack.enter_context(without_daemons(target))
         place = _place_for_copy(target)
         upgrade(source)
         with opened(source) as engine:
@@ -113,21 +118,23 @@ def _copy(old: Engine, new: Engine, root: Path, place: Database, progress: Progr
     """
     with old.begin() as reading:
         with new.begin() as connection:
-            is_whole = connection.scalar(select(home_table.c.root)) is not None
-            if is_whole and not is_same(reading, connection, progress):
+            noted = connection.execute(select(home_table.c.mark)).first()
+            if noted and not is_same(reading, connection, progress):
                 hint = "name an empty database"
                 raise VidwatchError(f"database {place} belongs to a home; {hint}")
-        if not is_whole:
+        if not noted:
             RowCopy(reading, new, progress).run()
+        if not noted or noted.mark == MOVED:  # it was moved away from there, and comes back
             _note_home(new, root)
         return rows_of_all(reading)
 
 
 def _note_home(new: Engine, root: Path) -> None:
-    if new.dialect.name == "sqlite":
-        with new.execution_options(writes=True).begin() as connection:
+    with new.execution_options(writes=True).begin() as connection:
+        connection.execute(delete(home_table))
+        if new.dialect.name == "sqlite":
             connection.execute(insert(home_table).values(root=os.fsencode(root)))
-    else:
+    if new.dialect.name != "sqlite":
         follow_home(new, root)  # with the mark that tells the home from others
 
 

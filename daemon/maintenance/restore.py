@@ -17,9 +17,9 @@ from sqlalchemy.exc import DatabaseError
 
 from daemon.database.connection import opened
 from daemon.database.copying import ending_of
-from daemon.database.daemons import alone
 from daemon.database.integrity import damage
 from daemon.database.root import follow_home
+from daemon.database.session import alone
 from daemon.database.tables import labels, videos
 from daemon.home import settings
 from daemon.home.address import Database

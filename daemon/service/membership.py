@@ -14,8 +14,8 @@ from importlib.metadata import version
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, func
 
-from daemon.database.daemons import Member, announce, leave, members
-from daemon.database.queue import SHARED_LEASE, Queue
+from daemon.database.daemons import SHARED_LEASE, Member, announce, leave, members
+from daemon.database.queue import Queue
 from daemon.database.root import mark_of
 from daemon.database.session import Session
 from daemon.database.upgrade import head

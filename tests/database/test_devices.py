@@ -14,6 +14,8 @@ from daemon.database import devices, files
 from daemon.database.devices import follow_devices
 from daemon.database.tables import videos
 
+KINDS_OF_DATABASE = ("sqlite",)  # on a server, the numbers are none of a machine
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[MadeHome]:

@@ -1,6 +1,7 @@
 """The queue that daemons of several machines share: claims, leases, sessions, marks and rows."""
 
 import threading
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -12,18 +13,25 @@ from postgres import TestServer
 from sqlalchemy.exc import OperationalError
 
 from daemon.database.connection import connect
-from daemon.database.daemons import Member, alone, announce, leave, members, require_none_older
+from daemon.database.daemons import (
+    SHARED_LEASE,
+    Member,
+    announce,
+    leave,
+    members,
+    require_none_older,
+)
 from daemon.database.predictions import Predictions
-from daemon.database.queue import SHARED_LEASE, Queue
+from daemon.database.queue import ATTEMPTS, Queue
 from daemon.database.root import follow_home
-from daemon.database.session import LEADER, Session
+from daemon.database.session import LEADER, Session, alone
 from daemon.home import clock
 from daemon.home.address import Server
 from daemon.home.clock import now
 from daemon.home.mark import NAME
 from learner.errors import PassingError, VidwatchError
 
-only_sqlite = None  # each test here is of a server
+KINDS_OF_DATABASE = ("postgresql",)  # each test here is of a server
 
 
 @pytest.fixture
@@ -106,6 +114,27 @@ def test_a_daemon_records_and_changes_nothing_that_another_one_has_taken_over(
         queue.close()
 
 
+def test_a_video_that_was_put_back_does_not_fail_by_the_daemon_that_stood_still(
+    home: MadeHome,
+) -> None:
+    video = home.arrive("a.mp4")
+    still, other = queue_of(home, "still"), queue_of(home, "other")
+    still.claim(1, START)
+    later = START + 2 * SHARED_LEASE
+    other.put_back_overdue(later)
+    still.fail(video, "damaged", home.folders.failed(bytes(home.path(video))), later)
+    assert home.row(video)["state"] == "queued"
+    other.claim(1, later)
+    for attempt in range(1, ATTEMPTS + 1):
+        assert other.count_crash(video, "its decoder crashed", later) == attempt
+        if attempt < ATTEMPTS:
+            other.claim(1, later + attempt * timedelta(minutes=1))
+    other.fail(video, "given up", None, later)
+    assert home.row(video)["state"] == "failed"
+    for queue in (still, other):
+        queue.close()
+
+
 def test_a_start_puts_back_what_a_daemon_of_this_machine_had_alone(home: MadeHome) -> None:
     for name in ("a", "b", "c"):
         home.arrive(f"{name}.mp4")
@@ -137,6 +166,26 @@ def test_one_session_leads_until_the_server_ends_it(home: MadeHome, postgres: Te
     two.resign()
     assert one.lead()
     for session in (one, two):
+        session.close()
+
+
+def test_a_session_that_is_silent_leads_no_more_and_keeps_its_name_if_it_does_not_lead(
+    home: MadeHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.database.session.STILL", 300)
+    server = home.home.database
+    assert isinstance(server, Server)
+    one, two = Session(server, "one"), Session(server, "two")
+    one.open()
+    two.open()
+    assert one.lead()
+    time.sleep(1)
+    again = Session(server, "two")
+    with pytest.raises(PassingError, match="two works on this database already"):
+        again.open()
+    assert two.lead()
+    assert not one.leads()
+    for session in (one, two, again):
         session.close()
 
 

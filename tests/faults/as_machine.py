@@ -8,15 +8,14 @@ import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from daemon.database import postgres, queue
+from daemon.database import daemons, postgres
 from daemon.home import clock
 
 AHEAD = timedelta(seconds=float(os.environ.get("VIDWATCH_TEST_AHEAD", "0")))
 
 clock.machine_time = lambda: datetime.now(UTC) + AHEAD
 if os.environ.get("VIDWATCH_TEST_HURRY"):  # before others import them
-    queue.SHARED_LEASE = timedelta(seconds=6)
-    postgres.SILENCE["idle_session_timeout"] = 4000
+    daemons.SHARED_LEASE = timedelta(seconds=6)
     postgres.STILL = 4000
     from daemon.service import jobs
 

@@ -13,6 +13,7 @@ from ordeal import tiny_model as tiny_model
 from daemon.database.root import follow_home
 
 pytestmark = pytest.mark.slow
+KINDS_OF_DATABASE = ("postgresql",)
 
 LEADS = "this daemon leads"
 

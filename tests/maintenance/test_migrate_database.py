@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 from daemon.database import row_copy
 from daemon.database.connection import connect
 from daemon.database.root import follow_home
+from daemon.database.session import Session
 from daemon.database.tables import predictions, videos
 from daemon.home.address import Server
 from daemon.home.folder import Home
@@ -81,6 +82,35 @@ def test_all_rows_go_to_a_server_and_come_back(home: MadeHome, url: str) -> None
     assert rows(home.home) == before
     assert back.kept is None
     assert back.rows == done.rows
+
+    move(home.home, url)
+    engine = connect(home.home.database)
+    follow_home(engine, home.root)  # it is this home's again
+    engine.dispose()
+    assert rows(home.home) == before
+
+
+def test_nothing_is_copied_while_a_daemon_waits_on_the_server(home: MadeHome, url: str) -> None:
+    home.close()
+    before = rows(home.home)
+    other = Session(Server(url, home.root), "other")
+    other.open()
+    with pytest.raises(PassingError, match="stop them on all machines first"):
+        move(home.home, url)
+    other.close()
+    assert rows(home.home) == before
+    move(home.home, url)
+    assert rows(home.home) == before
+
+
+def test_a_database_is_not_moved_to_itself_by_another_address(home: MadeHome, url: str) -> None:
+    home.close()
+    move(home.home, url)
+    before = rows(home.home)
+    with pytest.raises(PassingError, match="for itself, use postgresql"):
+        move(home.home, f"{url}?connect_timeout=9")
+    move(home.home, "sqlite")
+    assert rows(home.home) == before
 
 
 def test_the_server_gives_ids_behind_those_that_were_copied(home: MadeHome, url: str) -> None:

@@ -123,10 +123,12 @@ def test_a_restore_that_fails_leaves_all_as_it_was(
     assert findings(home) == []
 
 
-def test_a_server_in_use_is_not_replaced(home: MadeHome) -> None:
+def test_a_server_in_use_is_not_replaced(home: MadeHome, monkeypatch: pytest.MonkeyPatch) -> None:
     back_up(home.home.database, home.home.backups, NOW)
+    pid = os.getpid() + 1  # another process
+    monkeypatch.setattr(os, "getpid", lambda: pid)
     with opened(home.home.database) as engine, engine.begin():
-        pid = os.getpid()
+        monkeypatch.undo()
         with pytest.raises(PassingError, match=rf"vidwatch {pid} at 127.0.0.1.* use"):
             restore(home.home, None, NOW)
 
