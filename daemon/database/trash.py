@@ -177,6 +177,7 @@ class Trash:
 
     def _removable(self, classes: Sequence[str]) -> Select[Any]:
         first = videos.alias()
+        finished = videos.c.finished_at
         return (
             self._in_folders(classes, first)
             .where(
@@ -185,7 +186,8 @@ class Trash:
                 not_(_is_labelled()),
                 not_(_shows_others(classes)),
             )
-            .order_by(videos.c.finished_at.nulls_first(), videos.c.id)
+            # Not the column alone: by its index, all that were ever finished would be read.
+            .order_by(func.coalesce(finished, finished).nulls_first(), videos.c.id)
         )
 
     def _in_folders(self, classes: Sequence[str], first: FromClause) -> Select[Any]:
