@@ -3,6 +3,7 @@
 Slow imports stand in the command.
 """
 
+import os
 from typing import Annotated
 
 import typer
@@ -42,7 +43,9 @@ def migrate_db(
         print(printable(f"{home.settings} names it now; start the daemon to go on"))
     else:
         line = f'database = "{done.database}"' if to != "sqlite" else 'database = ""'
-        where = f"in {home.settings}, or VIDWATCH_DATABASE where the daemon is started"
-        print(printable(f"now write {line} {where}: this could not be done here"))
+        print(printable(f"{home.settings} has to say {line}"))
+        if "VIDWATCH_DATABASE" in os.environ:
+            where = "wherever a daemon or a command is started"
+            print(f"VIDWATCH_DATABASE counts more, and names the old one: change it {where}")
     if done.kept:
         print(printable(f"the old database is kept as {done.kept}"))

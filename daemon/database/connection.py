@@ -90,6 +90,11 @@ def is_passing(error: DBAPIError) -> bool:
     return sqlite.is_passing(error.orig) or postgres.is_passing(error.orig)
 
 
+def is_away(error: DBAPIError) -> bool:
+    """Whether its server does not answer, or will only later."""
+    return postgres.is_passing(error.orig)
+
+
 def is_outdated(error: DBAPIError) -> bool:
     """Whether a table or column is missing: an older vidwatch wrote the database."""
     return sqlite.is_outdated(error.orig) or postgres.is_outdated(error.orig)

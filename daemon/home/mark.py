@@ -45,8 +45,10 @@ def require_mark(root: Path, mark: str) -> None:
     """
     found = read_mark(root)
     if found is None:
-        trouble = f"the home {root} is not mounted on this machine: {NAME} is not in it"
-        raise PassingError(f"{trouble}; mount it (if it is the home, that file holds {mark})")
+        trouble = f"{root} is not the home that this database belongs to, or is not mounted"
+        hint = "mount it, or give this home a database of its own"
+        lost = f"if it is that home, and {NAME} in it was lost: that file holds {mark}"
+        raise PassingError(f"{trouble} on this machine: {hint} ({lost})")
     if found != mark:
         trouble = f"{root} is not the home that this database belongs to ({NAME} differs)"
         raise VidwatchError(f"{trouble}: mount that one, or give this one a database of its own")

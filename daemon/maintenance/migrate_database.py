@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine, delete, insert, select, update
 
-from daemon.database.connection import opened
+from daemon.database.connection import explaining, opened
 from daemon.database.root import follow_home
 from daemon.database.row_copy import RowCopy, is_same, rows_of_all
 from daemon.database.session import alone, without_daemons
@@ -66,12 +66,14 @@ def migrate_database(home: Home, to: str, now: datetime, progress: Progress) -> 
         target = _named(home, to)
         if str(source) == str(target):
             raise VidwatchError(f"the database of {home.root} is {target} already")
+        stack.enter_context(explaining(target))
         if isinstance(target, Server):
             # The settings of another machine may name it already: a daemon there would work on half
             # of the rows. Refused, too, if it is the source by another name.
             stack.enter_context(without_daemons(target))
         place = _place_for_copy(target)
-        upgrade(source)
+        with explaining(source):
+            upgrade(source)
         with opened(source) as engine:
             follow_home(engine, home.root)
         migrate(place)

@@ -1,6 +1,7 @@
 """The status as tables for a terminal."""
 
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.filesize import decimal
@@ -8,6 +9,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from daemon.home.address import Server
 from daemon.home.clock import local_time
 from daemon.home.folder import Home, Running
 from daemon.home.machine import machine_name
@@ -43,7 +45,11 @@ def render_without_database(home: Home, now: datetime) -> RenderableType:
     """What is known of a home whose database cannot be read now: the daemon and its notices."""
     grid = _grid(home)
     running = home.running()
-    _add_daemon(grid, running, now)
+    if isinstance(home.database, Server):
+        unknown = "not known: the server of the database cannot be asked"
+        grid.add_row("daemons", Text(unknown, "bold red"))
+    if running or isinstance(home.database, Path):
+        _add_daemon(grid, running, now)
     _add_rest(grid, read_pause(home.pause, now), running)
     return _panel(grid)
 

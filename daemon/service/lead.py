@@ -62,10 +62,12 @@ def lead(common: Common, leads: Callable[[], bool], stack: ExitStack) -> Led:
     home = common.home
     settings = common.settings
     lock = common.lock
+    note = _Notes(common)
+    stack.callback(note.forget)
     engine = common.queue.engine
     again = partial(patiently, stop=common.stop, lock=lock)
     again(lambda: follow_setting(engine, home, settings.group_pattern))
-    deliveries = Deliveries(home, settings.receivers, lock.note)
+    deliveries = Deliveries(home, settings.receivers, note)
     again(lambda: deliveries.follow(engine))
     again(lambda: follow_sources(engine, settings.folders(home.root), now()))
     _resume_training(common)
@@ -82,7 +84,7 @@ def lead(common: Common, leads: Callable[[], bool], stack: ExitStack) -> Led:
         settings,
         common.queue,
         common.arrived,
-        lock.note,
+        note,
         beat,
         leads=leads,
         once=common.once,
@@ -91,11 +93,10 @@ def lead(common: Common, leads: Callable[[], bool], stack: ExitStack) -> Led:
         watcher.start()
         stack.callback(watcher.stop)
     # Asked every other second: so the server hears of this daemon also during a long step.
-    schedule = Schedule(lock.note, may_run=leads)
+    schedule = Schedule(note, may_run=leads)
     schedule_following(schedule, home, lock, common.queue, common.pipeline)
-    note = partial(lock.note, "training")
     may_begin = partial(_may_train, common.rest, leads)
-    retraining = Retraining(home, settings, common.decisions, note, may_begin)
+    retraining = Retraining(home, settings, common.decisions, partial(note, "training"), may_begin)
     stack.callback(retraining.stop)
     if not common.once:
         schedule_care(schedule, home, settings, lock, common.queue, retraining, go_on)
@@ -104,6 +105,24 @@ def lead(common: Common, leads: Callable[[], bool], stack: ExitStack) -> Led:
     deliveries.start()
     stack.callback(deliveries.stop)
     return Led(watching, schedule, deliveries)
+
+
+class _Notes:
+    """Shows the notices of the leader's parts, and takes them back when another daemon leads."""
+
+    def __init__(self, common: Common) -> None:
+        self._common = common
+        self._subjects: set[str] = set()
+
+    def __call__(self, subject: str, text: str | None) -> None:
+        self._subjects.add(subject)
+        self._common.lock.note(subject, text)
+
+    def forget(self) -> None:
+        """What is left is the next leader's. A daemon that ends shows it to its end."""
+        if not self._common.stop.asked:
+            for subject in self._subjects:
+                self._common.lock.note(subject, None)
 
 
 def _may_train(rest: Rest, leads: Callable[[], bool]) -> bool:

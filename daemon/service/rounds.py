@@ -94,7 +94,8 @@ class Daemon:
             raise VidwatchError(self.membership.outdated)
         if self.membership.stood_still.is_set():
             self.membership.stood_still.clear()
-            log.warning("this daemon stood still: what it had in hand is queued again")
+            why = "this daemon stood still, or was without the server"
+            log.warning("%s: what it had in hand is queued again", why)
             self.pipeline.start_over()
         if has_changed:
             unless_locked(partial(self.membership.tend, now()))

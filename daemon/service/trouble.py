@@ -11,7 +11,7 @@ from typing import TypeVar
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from daemon.classify.filing import StoppedError
-from daemon.database.connection import connect, is_locked, is_passing, reason_of
+from daemon.database.connection import connect, is_away, is_locked, is_passing, reason_of
 from daemon.database.holder import UNKNOWN, holder, holding_processes
 from daemon.home.address import Database, Server
 from daemon.home.clock import local_time, now
@@ -135,7 +135,8 @@ def unless_locked(change: Callable[[], object]) -> None:
 def as_job(job: Callable[[datetime], object]) -> Callable[[], None]:
     """A job of the schedule, which gets the time.
 
-    That the database is locked is no failure of the job: a `LockWatch` shows it. What is left
+    That the database is locked, or its server away, is no failure of the job: that is shown by a
+    `LockWatch`, and by the daemon's rounds. What is left
     because the daemon stops is done after the next start.
     """
 
@@ -145,7 +146,7 @@ def as_job(job: Callable[[datetime], object]) -> Callable[[], None]:
         except StoppedError as error:
             raise NotNowError from error
         except OperationalError as error:
-            if not is_locked(error):
+            if not (is_locked(error) or is_away(error)):
                 raise
             log.warning("the database cannot be used now: %s", reason_of(error))
             raise NotNowError from error

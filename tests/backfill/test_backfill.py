@@ -43,6 +43,7 @@ def test_it_records_what_the_daemon_records_and_passes_over_what_is_done(
     assert rows(home.database) == found
 
 
+@pytest.mark.slow
 def test_what_waits_in_the_queue_is_taken_over_and_nothing_else(archive: Path, home: Home) -> None:
     assert command(home, "add", "--in-place", archive / "cam0").returncode == 0
     write_noise(home.inbox / "own.avi", 30)
@@ -95,6 +96,7 @@ def test_after_a_stop_the_exit_status_says_that_not_all_is_done(tmp_path: Path, 
     assert {one[0]["state"] for one in rows(home.database).values()} <= {"filed", "queued"}
 
 
+@pytest.mark.slow
 def test_an_archive_that_a_daemon_classifies_at_the_same_time_is_done_once(
     tmp_path: Path, home: Home
 ) -> None:
@@ -113,6 +115,7 @@ def test_an_archive_that_a_daemon_classifies_at_the_same_time_is_done_once(
     assert all(len(one[1]) == (one[0]["duplicate_of"] is None) for one in found.values())
 
 
+@pytest.mark.slow
 def test_parts_hold_each_video_once_and_a_second_run_adds_what_is_new(
     tmp_path: Path, archive: Path, home: Home
 ) -> None:
