@@ -37,7 +37,7 @@ from daemon.home.folders import Folders
 BATCH = 64
 CLASSES = [f"class {index}" for index in range(10)]
 LOGITS = [0.123456 * index for index in range(10)]
-RENEWAL = 20.0  # seconds
+RENEWAL = 15.0  # seconds
 FILLING = """
 INSERT INTO videos (name, path, inode, size, mtime_ns, state, arrived_at)
 SELECT 'c' || i || '.mp4', convert_to('./inbox/c' || i || '.mp4', 'UTF8'), i, 500000, i, 'queued',
@@ -132,13 +132,17 @@ class Crew:
 def work(home: Home, name: str, figures: Path) -> None:
     """What one daemon does: claim, predict by a stub, record, until nothing is left."""
     engine = connect(home.database)
-    queue = Queue(engine, name)
+    queue = Queue(engine, f"{name}:{os.getpid()}", name)
     predictions = Predictions(engine)
     folders = Folders(home.root)
     taken: tuple[list[float], list[float]] = ([], [])
     recorded = 0
     renewed = time.monotonic()
     while True:
+        if time.monotonic() > renewed + RENEWAL:
+            queue.renew_leases(now())
+            queue.put_back_overdue(now())
+            renewed = time.monotonic()
         began = time.monotonic()
         claimed = queue.claim(BATCH, now())
         taken[0].append(time.monotonic() - began)
@@ -151,9 +155,6 @@ def work(home: Home, name: str, figures: Path) -> None:
         began = time.monotonic()
         recorded += len(predictions.record(batch, folders, now()))
         taken[1].append(time.monotonic() - began)
-        if time.monotonic() > renewed + RENEWAL:
-            queue.renew_leases(now())
-            renewed = time.monotonic()
     n = min(map(len, taken))
     np.save(figures.with_suffix(".npy"), np.array([one[:n] for one in taken]))
     figures.with_suffix(".json").write_text(str(recorded))
