@@ -80,7 +80,10 @@ def test_no_source_reads_what_could_run_code(path: Path) -> None:
     assert imported & CAN_RUN_CODE <= {"pickle"}
     # Of pickle, the name of its error alone: PyTorch raises it at a file that is none of its own.
     of_pickle = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
-    assert {name for name in of_pickle if name.startswith("pickle.")} <= {"pickle.UnpicklingError"}
+    allowed = {"pickle.UnpicklingError"}
+    if path.parent == ROOT / "daemon" / "backfill":  # between Ray's workers, which pickle all else
+        allowed |= {"pickle.dumps", "pickle.loads"}
+    assert {name for name in of_pickle if name.startswith("pickle.")} <= allowed
     for name, keywords in calls(tree):
         assert name not in CALLS_THAT_RUN_CODE
         assert not is_true(keywords.get("shell"))

@@ -484,6 +484,7 @@ def test_rows_of_an_archive_that_is_away_are_kept(lab: Lab) -> None:
     assert has_no_file(row)
 
 
+@pytest.mark.of_sqlite
 def test_where_a_file_was_left_follows_a_home_that_was_moved(lab: Lab) -> None:
     folders = Folders(lab.root, on_filed="copy")
     lab.arrive_from(folders, lab.put_video("inbox/a.avi"))

@@ -544,6 +544,7 @@ def exchange_numbers(desk: Desk, before: Path, after: Path) -> None:
         connection.execute(at_before.values(device=after.stat().st_dev))
 
 
+@pytest.mark.of_sqlite
 @pytest.mark.parametrize("known", ["new", "renewed", "moved"])
 def test_labels_are_noted_if_disks_have_exchanged_their_numbers_meanwhile(
     desk: Desk, mount: Mount, known: str

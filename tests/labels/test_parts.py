@@ -175,6 +175,7 @@ def test_a_part_whose_video_is_gone_is_not_read_for_training(home: LongHome, vid
     assert [file.part for file in labelled_files(clips)] == [None]
 
 
+@pytest.mark.of_sqlite
 def test_a_restore_says_that_labels_of_parts_are_lost(home: LongHome, video: int) -> None:
     give(home, video, 0, 2, SKIING)
     copying.copy(home.home.database, home.root / "before.db")
