@@ -56,7 +56,7 @@ def _pipeline_settings(
 ) -> PipelineSettings:
     return PipelineSettings(
         batch_size=settings.batch_size,
-        grace=timedelta(seconds=settings.rescan_seconds + 2 * settings.settle_seconds),
+        grace=settings.grace,
         # Nothing arrives in an archive: a file that is cut short stays so.
         patience=timedelta(0),
         inbox_is_there=lambda: False,

@@ -14,7 +14,7 @@ from daemon.backfill.place import Place
 from daemon.backfill.steps import Read
 from daemon.classify.decoding import Undecoded
 from daemon.classify.long_videos import LongVideo
-from daemon.classify.predicted import long_prediction, recorded_prediction
+from daemon.classify.predicted import long_prediction, recorded_prediction, why_damaged
 from daemon.classify.predictor import Outcome
 from daemon.database.contents import Contents, First
 from daemon.database.queue import LEASE, Queue
@@ -242,15 +242,10 @@ class Recorder:
                 window = recorded_prediction(video, clip, outcome, model_id)
                 assert isinstance(window, WindowPrediction)
                 windows.append(window)
-        if not windows:
-            self._fail(video, "damaged: no frame of it can be decoded", now)
-            return None
         last = pieces[-1].what
         assert isinstance(last, Piece)
         one = LongVideo(video, long, plan, None, is_rest_lost=last.is_rest_lost)
-        share = one.read_share(windows)
-        if share < (least := self._model.min_read_share):
-            reason = f"damaged: {share:.0%} of it can be read, and {least:.0%} is the least"
+        if reason := why_damaged(one, windows, self._model.min_read_share):
             self._fail(video, reason, now)
             return None
         self._windows.record(windows, now)
@@ -264,6 +259,6 @@ def _is_as_read(read: Read) -> bool:
         return True
     with suppress(OSError):
         now = version_of(read.file.path)
-        is_same = now is not None and now.identity.has_numbers_of(read.version.identity)
-        return is_same and now is not None and now.ctime_ns == read.version.ctime_ns
+        if now is not None and now.ctime_ns == read.version.ctime_ns:
+            return now.identity.has_numbers_of(read.version.identity)
     return False

@@ -14,7 +14,7 @@ from daemon.classify.batch_size import BatchSize
 from daemon.classify.filing import Filing, NotLeadingError
 from daemon.classify.in_hand import InHand, Patience
 from daemon.classify.missing import Missing
-from daemon.classify.predicted import Predicted, long_prediction, recorded_prediction
+from daemon.classify.predicted import Predicted, long_prediction, recorded_prediction, why_damaged
 from daemon.classify.predictor import BusyError, Predictor
 from daemon.database.contents import Contents, First
 from daemon.database.due import Which
@@ -225,16 +225,12 @@ class Pipeline:
         for one in self._in_hand.whole_videos():
             model_id = self._predictor.model_id
             windows = self._windows.complete(one.video.id, model_id)
-            if model_id not in windows:
-                self._in_hand.fail(one.video, "damaged: no frame of it can be decoded", now)
-                continue
-            share = one.read_share(windows[model_id])
-            if share < (least := self._predictor.min_read_share):
-                reason = f"damaged: {share:.0%} of it can be read, and {least:.0%} is the least"
+            own = windows.get(model_id, ())
+            if reason := why_damaged(one, own, self._predictor.min_read_share):
                 self._in_hand.fail(one.video, reason, now)
                 continue
             outcome = self._predictor.join(windows, model_id)
-            predicted.append(long_prediction(one, windows[model_id], outcome, model_id))
+            predicted.append(long_prediction(one, own, outcome, model_id))
         self._record_videos(predicted, now)
 
     def _record_videos(self, predicted: Sequence[VideoPrediction], now: datetime) -> None:

@@ -48,6 +48,22 @@ def long_prediction(
     )
 
 
+def why_damaged(one: LongVideo, windows: Sequence[WindowPrediction], least: float) -> str | None:
+    """Why a long video has no prediction, although all of its windows were tried; None if it has.
+
+    Args:
+        one: The video.
+        windows: Those that were read.
+        least: The least share of it that has to be there.
+    """
+    if not windows:
+        return "damaged: no frame of it can be decoded"
+    share = one.read_share(windows)
+    if share < least:
+        return f"damaged: {share:.0%} of it can be read, and {least:.0%} is the least"
+    return None
+
+
 def _video_prediction(
     video: Claimed, read: Clip | Long, outcome: Outcome, model_id: int
 ) -> VideoPrediction:

@@ -34,16 +34,6 @@ def _no_progress() -> None:
     pass
 
 
-def is_dump(path: Path) -> bool:
-    """Whether a file begins as such a copy does.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    with path.open("rb") as file:
-        return file.read(len(HEADER)) == HEADER
-
-
 def write(server: Server, schema: str, descriptor: int, progress: Progress) -> None:
     """Copy what is in a schema into an open file. The copy is the state of one instant.
 
@@ -85,7 +75,7 @@ def revision_in(path: Path, schema: str) -> str | None:
     """
     listed = _TABLE.findall(_run(None, ["pg_restore", "--list", str(path)], _no_progress))
     schemas = {where for where, table in listed if table == "videos"}
-    if not schemas or not {("alembic_version")} <= {table for _, table in listed}:
+    if not schemas or "alembic_version" not in {table for _, table in listed}:
         return None
     if schema not in schemas:
         names = ", ".join(sorted(schemas))

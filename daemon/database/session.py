@@ -24,11 +24,10 @@ log = logging.getLogger(__name__)
 NAMES = 0x76696478
 """The advisory locks of the names of machines."""
 _NAME = text("SELECT pg_try_advisory_lock(:kind, hashtext(:machine))")
-_LEAD = text("SELECT pg_try_advisory_lock(:kind)")
+_TAKE = text("SELECT pg_try_advisory_lock(:kind)")
 _RESIGN = text("SELECT pg_advisory_unlock(:kind)")
 _SILENCE = text("SELECT set_config('idle_session_timeout', :limit, false)")
 _WORK = text("SELECT pg_try_advisory_lock_shared(:kind)")
-_ALONE = text("SELECT pg_try_advisory_lock(:kind)")
 WORK = 0x7669647A
 """The advisory lock that daemons share, and that who needs the home alone has for itself."""
 LEADER = 0x76696479
@@ -45,7 +44,7 @@ def without_daemons(server: Server) -> Iterator[None]:
     engine = connect_session(server)
     try:
         with explaining(server), engine.connect() as connection:
-            if not connection.scalar(_ALONE, {"kind": WORK}):
+            if not connection.scalar(_TAKE, {"kind": WORK}):
                 trouble = f"daemons, or another command that needs it for itself, use {server}"
                 raise PassingError(f"{trouble}; stop them on all machines first")
             yield
@@ -114,7 +113,7 @@ class Session:
                 assert self._connection
                 if not self._leads:
                     values = {"kind": LEADER}
-                    self._leads = bool(self._connection.scalar(_LEAD, values))
+                    self._leads = bool(self._connection.scalar(_TAKE, values))
                     if self._leads:
                         self._connection.execute(_SILENCE, {"limit": str(STILL)})
             except DBAPIError as error:

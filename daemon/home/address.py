@@ -8,6 +8,7 @@ import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from learner.errors import VidwatchError
@@ -52,14 +53,12 @@ def database_of(root: Path, settings: Path) -> Database:
     Raises:
         VidwatchError: the settings file cannot be read, or the address is none.
     """
-    url, password_file = (_setting(name, settings) for name in _SETTINGS)
+    url, password_file = _given(settings)
     if not url:
         return root / "vidwatch.db"
     if "VIDWATCH_DATABASE" not in os.environ and has_password(url):
         problem = "it holds a password, and others may read that file; take it out of the address"
         raise VidwatchError(f"setting 'database' in {settings}: {problem}, and {WAYS}")
-    if password_file:
-        password_file = str(root / Path(password_file).expanduser())
     return server_at(url, root, password_file)
 
 
@@ -69,7 +68,8 @@ def server_at(url: str, root: Path, password_file: str = "") -> Server:
     Args:
         url: Such as "postgresql+psycopg://user@host/database"; it may hold a password.
         root: Where the home lies on this machine.
-        password_file: Holds the password in its first line; "" for none.
+        password_file: Holds the password in its first line; its path may be relative to the home.
+            "" for none.
 
     Raises:
         VidwatchError: the address is none, or the file cannot be read.
@@ -83,7 +83,9 @@ def server_at(url: str, root: Path, password_file: str = "") -> Server:
     if parts.netloc == "":  # a service file or the environment names the rest
         shown = f"{KINDS[0]}://{parts.path or '/'}" + (f"?{query}" if query else "")
     given = dict(asked).get("password", unquote(password) if colon else None)
-    return Server(shown, root, _password_in(password_file) if password_file else given)
+    if password_file:
+        given = _password_in(root / Path(password_file).expanduser())
+    return Server(shown, root, given)
 
 
 def parsed(url: str) -> SplitResult:
@@ -110,26 +112,31 @@ def has_password(url: str) -> bool:
     return parts.password is not None or "password" in dict(parse_qsl(parts.query))
 
 
-def _setting(name: str, settings: Path) -> str:
-    """A setting that is a text; "" if it is not given. The environment counts more."""
-    given = os.environ.get(f"VIDWATCH_{name.upper()}")
-    if given is not None:
-        return given
+def _given(settings: Path) -> list[str]:
+    """The two settings; "" for one that is not given. The environment counts more."""
+    given = [os.environ.get(f"VIDWATCH_{name.upper()}") for name in _SETTINGS]
+    if None not in given:
+        return [text or "" for text in given]
+    of_file = _in_file(settings)
+    known = {name: value for name, value in of_file.items() if isinstance(value, str)}
+    pairs = zip(_SETTINGS, given, strict=True)
+    return [known.get(name, "") if text is None else text for name, text in pairs]
+
+
+def _in_file(settings: Path) -> dict[str, Any]:
+    """What the settings file says; nothing if it names no database."""
     try:
         text = settings.read_text(encoding="utf-8")
-        found = tomllib.loads(text) if _GIVEN.search(text) else {}
+        return tomllib.loads(text) if _GIVEN.search(text) else {}
     except FileNotFoundError:
-        return ""
+        return {}
     except OSError as error:
         raise VidwatchError(f"settings {settings}: cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise VidwatchError(f"settings {settings}: not valid TOML ({error})") from error
-    value = found.get(name, "")
-    return value if isinstance(value, str) else ""
 
 
-def _password_in(file: str) -> str:
-    path = Path(file)
+def _password_in(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8").partition("\n")[0].rstrip("\r")
     except (OSError, UnicodeDecodeError) as error:

@@ -8,6 +8,7 @@ import os
 import re
 import tomllib
 from collections.abc import Collection
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -152,6 +153,11 @@ class Settings(BaseSettings):
     def reading(self) -> ReadOptions:
         """How clips are read for a prediction."""
         return ReadOptions(self.min_read_share, self.exact_frames)
+
+    @property
+    def grace(self) -> timedelta:
+        """How long a file that is gone or has changed may take to be found again."""
+        return timedelta(seconds=self.rescan_seconds + 2 * self.settle_seconds)
 
     @property
     def window_plan(self) -> WindowPlan | None:

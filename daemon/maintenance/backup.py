@@ -125,6 +125,30 @@ def back_up(
     return target
 
 
+def require_kind(source: Path, header: bytes, otherwise: str) -> None:
+    """Check that a backup can be read, and begins as those of its kind do.
+
+    Args:
+        source: The backup.
+        header: How they begin.
+        otherwise: What is said of a file that does not.
+
+    Raises:
+        VidwatchError: it cannot be read, or is of another kind.
+    """
+    if source.is_dir():
+        raise VidwatchError(f"backup {source} is a folder; name a file in it")
+    if not source.is_file():
+        raise VidwatchError(f"backup {source}: there is no such file")
+    try:
+        with source.open("rb") as file:
+            begin = file.read(len(header))
+    except OSError as error:
+        raise VidwatchError(f"backup {source}: cannot be read ({error.strerror})") from error
+    if begin != header:
+        raise VidwatchError(f"backup {source} {otherwise}; name another one")
+
+
 def backups_in(folder: Path, now: datetime, ending: str = "") -> list[Path]:
     """The backups in `folder` that we have made, the newest first; those with an ending.
 

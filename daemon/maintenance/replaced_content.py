@@ -8,6 +8,7 @@ from daemon.database.connection import explaining
 from daemon.database.schemas import begin_restore, end_restore, schema_in_use, undo_restore
 from daemon.database.upgrade import migrate, require_known
 from daemon.home.address import Server
+from daemon.maintenance.backup import require_kind
 from learner.errors import VidwatchError
 
 
@@ -48,17 +49,7 @@ class ContentReplacement:
 
 def _require_ours(source: Path, schema: str) -> None:
     """Check that a backup is a whole copy of a database of vidwatch on a server."""
-    if source.is_dir():
-        raise VidwatchError(f"backup {source} is a folder; name a file in it")
-    if not source.is_file():
-        raise VidwatchError(f"backup {source}: there is no such file")
-    try:
-        fits = dumps.is_dump(source)
-    except OSError as error:
-        raise VidwatchError(f"backup {source}: cannot be read ({error.strerror})") from error
-    if not fits:
-        problem = "is no copy of a database on a server (vidwatch-….dump)"
-        raise VidwatchError(f"backup {source} {problem}; name another one")
+    require_kind(source, dumps.HEADER, "is no copy of a database on a server (vidwatch-….dump)")
     if damage := dumps.problem_of(source):
         raise VidwatchError(f"backup {source} is damaged ({damage}); name another one")
     revision = dumps.revision_in(source, schema)

@@ -15,6 +15,7 @@ from daemon.database.copying import copy
 from daemon.database.integrity import damage, require_local
 from daemon.database.upgrade import RESTORING, migrate, revision_of
 from daemon.home.moving import sync_folders
+from daemon.maintenance.backup import require_kind
 from learner.errors import VidwatchError
 
 HEADER = b"SQLite format 3\0"
@@ -56,7 +57,7 @@ class FileReplacement:
 
     def _copy_backup(self, source: Path) -> None:
         """Copy a backup, if it is whole and a database of vidwatch."""
-        _require_sqlite(source)
+        require_kind(source, HEADER, "is no database of vidwatch, nor any other")
         if source.resolve() == self._database.resolve():
             raise VidwatchError(f"backup {source} is the database itself; name a copy of it")
         fresh = self.fresh
@@ -71,21 +72,6 @@ class FileReplacement:
         except VidwatchError as error:
             fresh.unlink(missing_ok=True)
             raise VidwatchError(str(error).replace(str(fresh), str(source))) from error
-
-
-def _require_sqlite(source: Path) -> None:
-    if source.is_dir():
-        raise VidwatchError(f"backup {source} is a folder; name a file in it")
-    if not source.is_file():
-        raise VidwatchError(f"backup {source}: there is no such file")
-    try:
-        with source.open("rb") as file:
-            is_database = file.read(len(HEADER)) == HEADER
-    except OSError as error:
-        raise VidwatchError(f"backup {source}: cannot be read ({error.strerror})") from error
-    if not is_database:
-        problem = "is no database of vidwatch, nor any other"
-        raise VidwatchError(f"backup {source} {problem}; name another one")
 
 
 def _is_of_vidwatch(database: Path) -> bool:

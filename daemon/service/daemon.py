@@ -128,7 +128,7 @@ def build(
     leading = Leading(session, lambda stack: lead(common, leading.may, stack), is_mounted)
     how = PipelineSettings(
         batch_size=settings.batch_size,
-        grace=timedelta(seconds=settings.rescan_seconds + 2 * settings.settle_seconds),
+        grace=settings.grace,
         patience=timedelta(seconds=patience_of(settings)),
         inbox_is_there=lambda: is_mounted() and home.why_no_inbox() is None,
         may_begin=lambda: not rest.is_on and space.is_enough() and is_mounted(),

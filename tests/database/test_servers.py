@@ -264,3 +264,9 @@ def test_trouble_of_a_server_is_one_kind_of_error(server: Server) -> None:
     with engine.connect() as connection, pytest.raises(OperationalError, match="does not exist"):
         connection.exec_driver_sql("SELECT * FROM nowhere")
     engine.dispose()
+
+
+def test_the_file_of_the_password_may_be_named_relative_to_the_home(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("of the file\n")
+    named = server_at("postgresql://ann:other@127.0.0.1/x", tmp_path, "secret")
+    assert named.password == "of the file"

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import homes
@@ -46,6 +46,16 @@ def home(
 
 def queue_of(home: MadeHome, machine: str) -> Queue:
     return Queue(connect(home.home.database), f"{machine}:1", machine)
+
+
+def put_back(home: MadeHome) -> tuple[int, Queue, Queue, datetime]:
+    """A video that a daemon had claimed which stood still, and that another one put back then."""
+    video = home.arrive("a.mp4")
+    still, other = queue_of(home, "still"), queue_of(home, "other")
+    still.claim(1, START)
+    later = START + 2 * SHARED_LEASE
+    other.put_back_overdue(later)
+    return video, still, other, later
 
 
 def member(machine: str) -> Member:
@@ -92,11 +102,7 @@ def test_overdue_claims_come_back_and_renewed_ones_stay(home: MadeHome) -> None:
 def test_a_daemon_records_and_changes_nothing_that_another_one_has_taken_over(
     home: MadeHome,
 ) -> None:
-    video = home.arrive("a.mp4")
-    still, other = queue_of(home, "still"), queue_of(home, "other")
-    still.claim(1, START)
-    later = START + 2 * SHARED_LEASE
-    other.put_back_overdue(later)
+    video, still, other, later = put_back(home)
     other.claim(1, later)
     late = Predictions(home.engine, owner=still.owner)
     assert late.record([home.prediction(video)], home.folders, later) == []
@@ -117,11 +123,7 @@ def test_a_daemon_records_and_changes_nothing_that_another_one_has_taken_over(
 def test_a_video_that_was_put_back_does_not_fail_by_the_daemon_that_stood_still(
     home: MadeHome,
 ) -> None:
-    video = home.arrive("a.mp4")
-    still, other = queue_of(home, "still"), queue_of(home, "other")
-    still.claim(1, START)
-    later = START + 2 * SHARED_LEASE
-    other.put_back_overdue(later)
+    video, still, other, later = put_back(home)
     still.fail(video, "damaged", home.folders.failed(bytes(home.path(video))), later)
     assert home.row(video)["state"] == "queued"
     other.claim(1, later)
