@@ -15,10 +15,10 @@ from daemon.database.predictions import Predictions
 from daemon.database.tables import labels
 from daemon.home.calibration import Calibration, probabilities
 from daemon.home.settings import load
-from daemon.review.app import make_app
-from daemon.review.key import kept_key
-from daemon.review.reviewers import Reviewers, typed_cookie_name
-from daemon.review.site import Site
+from daemon.page.app import make_app
+from daemon.page.key import kept_key
+from daemon.page.reviewers import Reviewers, typed_cookie_name
+from daemon.page.site import Site
 from daemon.training.decisions import Decisions
 from learner import checkpoint
 from learner.classifier import Classifier
@@ -126,7 +126,7 @@ class Browser(TestClient):
             self.cookies.set(typed_cookie_name(site.port), cookie)
 
     def submit(self, video: int | list[int], path: str = "/say", **fields: Any) -> Any:
-        page = self.get("/").text
+        page = self.get("/review").text
         form = {
             "secret": hidden(page, "secret"),
             "seen": hidden(page, "seen"),

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 ORDER = [
     ["cli"],
     ["service", "backfill"],
-    ["maintenance", "review", "export", "notify"],
+    ["maintenance", "page", "export", "notify"],
     ["classify", "report"],
     ["training"],
     ["labels"],
@@ -169,7 +169,7 @@ def test_the_learner_knows_no_daemon_no_database_and_no_watcher(path: Path) -> N
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in sorted((ROOT / "daemon").rglob("*.py")) if path.parent.name != "review"],
+    [path for path in sorted((ROOT / "daemon").rglob("*.py")) if path.parent.name != "page"],
     ids=name_of,
 )
 def test_the_daemon_uses_the_heavy_learner_only_where_it_decodes_and_classifies(path: Path) -> None:
@@ -180,7 +180,7 @@ def test_the_daemon_uses_the_heavy_learner_only_where_it_decodes_and_classifies(
 
 
 @pytest.mark.parametrize(
-    "path", sorted((ROOT / "daemon/review").glob("*.py")), ids=lambda path: path.name
+    "path", sorted((ROOT / "daemon/page").glob("*.py")), ids=lambda path: path.name
 )
 def test_the_review_page_loads_the_heavy_learner_in_functions_alone(path: Path) -> None:
     outside = ast.Module(

@@ -276,7 +276,7 @@ def review(
     It does not need a running daemon.
     """
     from daemon.home import settings
-    from daemon.review.server import serve
+    from daemon.page.server import serve
 
     home: Home = context.obj
     loaded = settings.load(home.settings)

@@ -22,9 +22,9 @@ import uvicorn
 from reviewed import ReviewedHome
 from tiny import SPEC, cache
 
-from daemon.review.app import make_app
-from daemon.review.server import _listen
-from daemon.review.site import Site
+from daemon.page.app import make_app
+from daemon.page.server import _listen
+from daemon.page.site import Site
 from learner.video import read_clip
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"

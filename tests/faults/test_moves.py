@@ -18,8 +18,8 @@ from ordeal import Ordeal
 from ordeal import ordeal as ordeal
 from ordeal import tiny_model as tiny_model
 
-from daemon.review.labelling import PageLabels, Submission
-from daemon.review.sessions import Session
+from daemon.page.labelling import PageLabels, Submission
+from daemon.page.sessions import Session
 
 SEARCHED = 3  # seconds, in which folders are searched more than once
 # Steps of a move: before the file has left the inbox, and after it.

@@ -1,0 +1,83 @@
+"""The page's routes. Paths of files come from the database, never from a request."""
+
+from importlib.resources import files
+from pathlib import Path
+
+from sqlalchemy.exc import DatabaseError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from daemon.page import (
+    clip_pictures,
+    models,
+    names,
+    problems,
+    quality,
+    review,
+    today,
+    video,
+)
+from daemon.page.guard import Guard
+from daemon.page.site import Site, StalePageError
+from learner.errors import VidwatchError
+
+# Where pages were in earlier versions: people have bookmarks.
+MOVED = {"/failures": "/problems", "/history": "/quality"}
+
+
+def make_app(site: Site, host: str, token: str | None = None) -> Guard:
+    """The page as an ASGI application."""
+    static = Path(str(files("daemon.page"))) / "static"
+    routes = [
+        Route("/", today.page),
+        Route("/review", review.page),
+        Route("/say", review.submit, methods=["POST"]),
+        Route("/undo", review.undo, methods=["POST"]),
+        Route("/again", review.show_skipped, methods=["POST"]),
+        Route("/answer", review.answer, methods=["POST"]),
+        Route("/name", names.page),
+        Route("/name", names.take, methods=["POST"]),
+        Route("/strip/{id}.jpg", clip_pictures.strip),
+        Route("/frames-{count}.css", clip_pictures.frames_style),
+        Route("/evidence/{id}", clip_pictures.evidence),
+        Route("/video/{id}", video.page),
+        Route("/video/{id}", video.label, methods=["POST"]),
+        Route("/video/{id}/{number}.jpg", video.strip),
+        Route("/quality", quality.page),
+        Route("/models", models.page),
+        Route("/models/{name}/{file}", models.run_file),
+        Route("/problems", problems.page),
+        *(Route(path, _moved) for path in MOVED),
+        Mount("/static", StaticFiles(directory=static)),
+    ]
+    handlers = {
+        VidwatchError: _vidwatch_error,
+        DatabaseError: _database_error,
+        HTTPException: _http_error,
+    }
+    app = Starlette(routes=routes, exception_handlers=handlers)
+    app.state.site = site
+    return Guard(app, host, site.port, token, site.reviewers)
+
+
+def _moved(request: Request) -> Response:
+    return RedirectResponse(MOVED[request.url.path], 301)
+
+
+def _vidwatch_error(request: Request, error: Exception) -> Response:
+    return Site.of(request).render(request, "sorry.html", 400, reason=str(error), is_stale=False)
+
+
+def _database_error(request: Request, error: Exception) -> Response:
+    reason = f"the database cannot be used: {getattr(error, 'orig', error)}"
+    return Site.of(request).render(request, "sorry.html", 503, reason=reason, is_stale=False)
+
+
+def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    shown = {"reason": error.detail, "is_stale": isinstance(error, StalePageError)}
+    return Site.of(request).render(request, "sorry.html", error.status_code, **shown)

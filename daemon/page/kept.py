@@ -1,0 +1,92 @@
+"""Keeps what takes long to count, and counts it again in the background.
+
+A page waits a moment for the newest figures, and else shows those of before with their time.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from daemon.home.clock import now
+
+T = TypeVar("T")
+
+PATIENCE = 0.15  # seconds that a page waits for newer figures
+MOST_KEPT = 64  # by different questions
+
+
+@dataclass(frozen=True)
+class Kept(Generic[T]):
+    """What was read, and when."""
+
+    value: T
+    at: datetime
+
+
+@dataclass
+class _Entry:
+    future: "Future[Kept[Any]]"
+    """The newest reading; it may still be going on."""
+    begun_at: float
+    """By the monotonic clock."""
+    before: "Future[Kept[Any]] | None" = None
+    """The reading before, if it gave something."""
+
+
+class Keeper:
+    """Figures by their names. Calls may come from several threads."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, _Entry] = {}
+        self._lock = threading.Lock()
+        # One at a time: several would only make each other slower.
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="figures")
+
+    def get(self, name: str, read: Callable[[], T], seconds: float) -> Kept[T]:
+        """What `read` gave last; it is called again if that is older than `seconds`.
+
+        The first call waits for it, a later one for `PATIENCE` at most.
+
+        Raises:
+            Exception: what `read` raised, if there is nothing of before.
+        """
+        entry = self._entry(name, read, seconds)
+        if entry.before is None:
+            return entry.future.result()
+        try:
+            return entry.future.result(PATIENCE)
+        except Exception:
+            # It takes longer, or failed: what was read before is true of its time.
+            return entry.before.result()
+
+    def forget(self) -> None:
+        """Have everything read anew, since something was changed by this page."""
+        with self._lock:
+            self._entries.clear()
+
+    def close(self) -> None:
+        """End the reading; what has not begun is not begun."""
+        self._reader.shutdown(cancel_futures=True)
+
+    def _entry(self, name: str, read: Callable[[], Any], seconds: float) -> _Entry:
+        moment = time.monotonic()
+        with self._lock:
+            entry = self._entries.get(name)
+            if entry and (not entry.future.done() or moment < entry.begun_at + seconds):
+                return entry
+            before = entry.future if entry and entry.future.exception() is None else None
+            entry = _Entry(self._reader.submit(_read, read), moment, before)
+            self._entries.pop(name, None)
+            self._entries[name] = entry
+            while len(self._entries) > MOST_KEPT:
+                del self._entries[next(iter(self._entries))]
+            return entry
+
+
+def _read(read: Callable[[], T]) -> Kept[T]:
+    at = now()
+    return Kept(read(), at)
