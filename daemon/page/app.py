@@ -12,6 +12,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from daemon.page import (
+    activity,
     clip_pictures,
     models,
     names,
@@ -47,6 +48,8 @@ def make_app(site: Site, host: str, token: str | None = None) -> Guard:
         Route("/video/{id}", video.page),
         Route("/video/{id}", video.label, methods=["POST"]),
         Route("/video/{id}/{number}.jpg", video.strip),
+        Route("/activity", activity.page),
+        Route("/activity/{chart}.csv", activity.as_csv),
         Route("/quality", quality.page),
         Route("/models", models.page),
         Route("/models/{name}/{file}", models.run_file),

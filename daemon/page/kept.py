@@ -55,8 +55,21 @@ class Keeper:
             Exception: what `read` raised, if there is nothing of before.
         """
         entry = self._entry(name, read, seconds)
-        if entry.before is None:
-            return entry.future.result()
+        return self._newest(entry) if entry.before else entry.future.result()
+
+    def soon(self, name: str, read: Callable[[], T], seconds: float) -> Kept[T] | None:
+        """As `get`, but the first call does not wait longer, either: None if there is nothing."""
+        entry = self._entry(name, read, seconds)
+        if entry.before:
+            return self._newest(entry)
+        try:
+            return entry.future.result(PATIENCE)
+        except TimeoutError:
+            return None
+
+    @staticmethod
+    def _newest(entry: _Entry) -> Kept[Any]:
+        assert entry.before
         try:
             return entry.future.result(PATIENCE)
         except Exception:

@@ -1,0 +1,112 @@
+"""How many videos there are of each class, by when they were recorded or came, and from where.
+
+All of it is counted at once, in small slots of time, and kept: a page draws many pictures of it.
+Clips of the random share that wait for their review are left out: they would tell the prediction.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from typing import Literal, NamedTuple
+
+from sqlalchemy import Connection, Text, and_, case, cast, func, literal, not_, select
+
+from daemon.database.expressions import stands, that_counts
+from daemon.database.tables import labels, predictions, videos
+from daemon.labels.classes import changed_names
+from daemon.labels.queries import newest
+
+UNSURE = ""
+"""Stands for the class of what is of no class: the person was unsure, or else the model."""
+SLOT = 15  # characters of a time, "2026-01-31 23:5": ten minutes, by which all zones differ
+
+By = Literal["recorded", "came"]
+"""Which time counts: when a video was recorded, as the file or its name says, or when it came."""
+
+
+class Slot(NamedTuple):
+    """Videos of one class and one source within ten minutes."""
+
+    at: datetime
+    """When the ten minutes began, in the person's zone."""
+    source: str
+    """Empty if it is the inbox itself."""
+    class_name: str
+    """By the label, or else by a prediction that is not unsure; else `UNSURE`."""
+    n: int
+
+
+@dataclass(frozen=True)
+class Activity:
+    """All that was counted."""
+
+    slots: list[Slot]
+    """The earliest first."""
+    unknown: int
+    """How many videos are left out since nothing says when they were recorded."""
+    waiting: int
+    """How many are left out since they are of the random share, and wait for their review."""
+
+    def within(self, first: date, last: date) -> list[Slot]:
+        """The slots of some days, the last one included."""
+        return [slot for slot in self.slots if first <= slot.at.date() <= last]
+
+
+def read_activity(connection: Connection, by: By, zone: tzinfo | None) -> Activity:
+    """Count all predicted videos, copies of earlier ones left out.
+
+    Args:
+        connection: To the database.
+        by: Which time counts.
+        zone: Of the person; None for the zone of this machine.
+    """
+    given = and_(labels.c.video_id == videos.c.id, labels.c.sampled, stands())
+    awaits = and_(videos.c.sampled, not_(select(labels.c.id).where(given).exists()))
+    is_stated = videos.c.recorded_by.in_(("container", "name"))
+    at = case((is_stated, videos.c.recorded_at)) if by == "recorded" else videos.c.arrived_at
+    slot = case((awaits, literal("waiting")), else_=func.substr(cast(at, Text), 1, SLOT))
+    label = newest().subquery()
+    predicted = case((predictions.c.doubt.is_(None), predictions.c["class"]))
+    query = select(
+        slot.label("slot"),
+        videos.c.source,
+        label.c.id.is_not(None).label("is_labelled"),
+        case((label.c.id.is_not(None), label.c["class"]), else_=predicted).label("class_name"),
+        func.count().label("n"),
+    )
+    query = query.join_from(predictions, videos, videos.c.id == predictions.c.video_id)
+    query = query.outerjoin(label, label.c.video_id == videos.c.id)
+    query = query.where(that_counts()).group_by("slot", "source", "is_labelled", "class_name")
+    renamed = changed_names(connection)
+    slots = Counter[tuple[str, str, str]]()
+    left_out = Counter[str | None]()
+    for at_text, source, is_labelled, name, n in connection.execute(query):
+        if at_text in (None, "waiting"):
+            left_out[at_text] += n
+            continue
+        now = name if is_labelled else renamed.get(name) or name
+        slots[at_text, source or "", now or UNSURE] += n
+    moments = {text: _moment(text, zone) for text, _, _ in slots}
+    found = [Slot(moments[text], source, name, n) for (text, source, name), n in slots.items()]
+    return Activity(sorted(found), left_out[None], left_out["waiting"])
+
+
+def most_common(slots: Iterable[Slot], most: int) -> list[str]:
+    """The classes with most videos; `UNSURE` is none of them."""
+    n = Counter[str]()
+    for slot in slots:
+        n[slot.class_name] += slot.n
+    del n[UNSURE]
+    return sorted(n, key=lambda name: (-n[name], name))[:most]
+
+
+def begin_of(day: date, days: int) -> date:
+    """The first day of the span of one day, week (7), or month (more) that a day is in."""
+    if days <= 1:
+        return day
+    return day - timedelta(days=day.weekday()) if days == 7 else day.replace(day=1)
+
+
+def _moment(text: str, zone: tzinfo | None) -> datetime:
+    return datetime.fromisoformat(f"{text}0").replace(tzinfo=UTC).astimezone(zone)
