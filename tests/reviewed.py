@@ -1,6 +1,7 @@
 """A home whose clips have predictions of a real small model, and the review page on it."""
 
 import re
+import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,6 +28,7 @@ from learner.video import read_clip
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 CLASSES = ("bright", "dark", "grey", "red")
 TEMPERATURE = 2.0
+COUNTING = "This page loads again by itself"
 ADDRESS = "http://127.0.0.1:8765"
 
 
@@ -134,6 +136,12 @@ class Browser(TestClient):
             **fields,
         }
         return self.post(path, data={name: value for name, value in form.items() if value != []})
+
+    def counted(self, path: str) -> str:
+        """A page whose figures are counted in the background, when they are there."""
+        while COUNTING in (page := self.get(path).text):
+            time.sleep(0.05)
+        return page
 
     def undo(self) -> str:
         return message_on(self.submit([], "/undo").text)

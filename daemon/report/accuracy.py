@@ -120,14 +120,14 @@ def live_accuracy(connection: Connection, zone: tzinfo | None = None) -> list[Li
         zone: Whose weeks count; None for the zone of this machine.
     """
     reviewed = defaultdict(list)
-    for row in connection.execute(_reviewed()):
+    for row in connection.execute(reviewed_clips()):
         reviewed[_monday(row.created_at, zone), row.model].append(row)
     return [_live_week(week, model, reviewed[week, model]) for week, model in sorted(reviewed)]
 
 
 def live_total(connection: Connection, model: str) -> Live | None:
     """How often all predictions of one model were right; None if not one was reviewed."""
-    reviewed = _reviewed().where(models.c.name == model).subquery()
+    reviewed = reviewed_clips().where(models.c.name == model).subquery()
     is_decided = reviewed.c.verdict == "labelled"
     is_right = reviewed.c.predicted == reviewed.c.label
     counts = select(
@@ -146,7 +146,7 @@ def calibration(connection: Connection, model: str | None = None) -> list[Bin]:
 
     By the same clips as `live_accuracy`. Empty bins are left out.
     """
-    query = _reviewed()
+    query = reviewed_clips()
     if model:
         query = query.where(models.c.name == model)
     bins = defaultdict(list)
@@ -217,7 +217,7 @@ def quality(connection: Connection, folders: Folders, model: str | None, now: da
     )
 
 
-def _reviewed() -> Select[Any]:
+def reviewed_clips() -> Select[Any]:
     """The predictions for reviewed clips of the random share, each with the reviewer's label.
 
     That is the newest one that was given while the random share was reviewed, and that nobody has

@@ -142,7 +142,7 @@ def test_the_page_draws_each_picture_with_its_table_and_csv(
 ) -> None:
     add(home, "a.avi", source="cam1")
     add(home, "b.avi", "Skiing")
-    page = browser.get("/activity?by=came").text
+    page = browser.counted("/activity?by=came")
     assert "2 videos from 2026-03-04 to 2026-03-04" in page
     for chart in ("time", "weekday", "hour", "source"):
         assert f"/activity/{chart}.csv?" in page
@@ -155,7 +155,7 @@ def test_only_what_is_asked_for_is_shown(home: MadeHome, browser: Browser) -> No
     add(home, "a.avi", source="cam1")
     add(home, "b.avi", "Skiing")
     for query in ("class=Skiing", "source=", "source=&class=Skiing"):
-        assert "1 video from" in browser.get(f"/activity?by=came&{query}").text
+        assert "1 video from" in browser.counted(f"/activity?by=came&{query}")
     for query in ("span=nonsense", "from=nonsense", "class=nonsense", "from=9999-12-31"):
         assert browser.get(f"/activity?by=came&{query}").status_code == 200
 
@@ -165,9 +165,11 @@ def test_a_class_that_spreadsheets_would_run_is_no_formula_in_a_csv(
 ) -> None:
     video = add(home, "a.avi")
     say(home, Label(video, "labelled", "=1+1"))
+    browser.counted("/activity?by=came")
     assert "'=1+1" in browser.get("/activity/time.csv?by=came").text
 
 
 def test_an_unknown_picture_has_no_csv(home: MadeHome, browser: Browser) -> None:
     add(home, "a.avi")
+    browser.counted("/activity?by=came")
     assert browser.get("/activity/other.csv?by=came").status_code == 404

@@ -469,7 +469,7 @@ def test_the_history_comes_from_the_random_share_alone(
     right, wrong, other = home.clip(sampled=True), home.clip(sampled=True), home.clip()
     browser.submit(right, **{"class": "bright"})
     browser.submit([wrong, other], action="other", other="red")
-    page = re.sub(r"\s+", " ", browser.get("/quality").text)
+    page = re.sub(r"\s+", " ", browser.counted("/quality"))
     assert '<td>tiny</td><td class="n">2</td><td class="n">1</td>' in page
     assert "50.0 %" in page
 

@@ -45,8 +45,8 @@ def test_times_have_the_exact_moment_and_the_servers_zone_named(
 
 
 def shown_week(browser: Browser) -> tuple[str, str]:
-    page = re.sub(r"\s+", " ", browser.get("/quality").text)
-    weeks = re.search(r'week of</th> <th class="n">([\d-]+)<', page)
+    page = re.sub(r"\s+", " ", browser.counted("/quality"))
+    weeks = re.search(r'week of</th> <th class="n date">([\d-]+)<', page)
     zone = re.search(r'data-zone="([^"]*)"', page)
     assert weeks
     assert zone

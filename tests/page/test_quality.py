@@ -1,0 +1,67 @@
+"""Quality: which classes are taken for which, and what the page shows of it."""
+
+from pathlib import Path
+
+import pytest
+from homes import MadeHome
+from reviewed import Browser
+
+from daemon.database.predictions import Predictions
+from daemon.home.settings import load
+from daemon.labels.labels import Label
+from daemon.page.key import kept_key
+from daemon.page.reviewers import Reviewers
+from daemon.page.site import Site
+from daemon.report import confusion
+from daemon.report.confusion import HISTOGRAM, Share
+from daemon.training.decisions import Decisions
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> MadeHome:
+    return MadeHome(tmp_path / "home", review_share=1.0)
+
+
+def add(home: MadeHome, class_name: str, label: str | None, *, sampled: bool = True) -> int:
+    """A predicted video with a label."""
+    video = home.arrive(f"{len(home.rows())}.avi")
+    home.predictions = Predictions(home.engine, float(sampled))
+    home.predict_and_file(home.model_prediction(class_name))
+    if label:
+        home.labels.add([Label(video, "labelled", label, sampled)], "page", "ann", home.now)
+    return video
+
+
+def test_the_random_share_and_all_other_labels_are_never_mixed(home: MadeHome) -> None:
+    add(home, "Biking", "Biking")
+    add(home, "Biking", "Skiing")
+    add(home, "Skiing", None)
+    add(home, "Skiing", "Biking", sampled=False)
+    with home.engine.begin() as connection:
+        fair = confusion.of_random_share(connection, "starter")
+        other = confusion.of_other_labels(connection, "starter")
+    assert fair.counts == {("Biking", "Biking"): 1, ("Skiing", "Biking"): 1}
+    assert other.counts == {("Biking", "Skiing"): 1}
+    assert (fair.precision("Biking"), fair.recall("Biking")) == (Share(1, 2), Share(1, 1))
+    assert (fair.precision("Skiing"), fair.recall("Skiing")) == (Share(0, 0), Share(0, 1))
+
+
+def test_a_probability_of_one_is_in_the_last_bin(home: MadeHome) -> None:
+    for probability in (0.0, 0.51, 1.0):
+        home.arrive(f"{probability}.avi")
+        home.predict_and_file(home.model_prediction("Biking", probability))
+    with home.engine.begin() as connection:
+        bins = confusion.histogram(connection, "starter")
+    assert (bins[0], bins[HISTOGRAM // 2], bins[-1], sum(bins)) == (1, 1, 1, 3)
+
+
+def test_the_page_shows_both_with_links_to_their_clips(home: MadeHome) -> None:
+    add(home, "Biking", "Skiing")
+    add(home, "Skiing", "Biking", sampled=False)
+    Decisions(home.engine).apply_setting("starter", home.now)
+    reviewers = Reviewers(kept_key(home.home.review_key), ())
+    site = Site.on(home.home, load(home.home.settings), 8765, reviewers)
+    page = Browser(site).counted("/quality")
+    assert "/clips?label=Skiing&amp;predicted=Biking" in page
+    assert "The other 1 labelled clips" in page
+    assert 'class="chart live"' in page
