@@ -47,6 +47,7 @@ class TestServer:
         self._secret.chmod(0o644)
         how = ["--auth=scram-sha-256", f"--username={USER}", f"--pwfile={self._secret}"]
         self._run("initdb", f"--pgdata={self.data}", *how, "--no-sync", "--locale=C.UTF-8")
+        self._secret.chmod(0o600)
 
     def start(self, *options: str) -> None:
         """Start it, and wait until it answers. Nothing is synced to the disk: a test ends soon."""

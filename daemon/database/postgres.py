@@ -30,7 +30,8 @@ READ_ONLY = ("25006", "0A000")
 OUTDATED = ("42P01", "42703")
 REFUSED_CODES = ("28", "3D000", "42501")
 # libpq gives no code for these. They are in English unless the server is told otherwise; then a
-# wrong password counts as trouble that may pass, and is shown all the same.
+# wrong password counts as trouble that may pass, and is shown all the same. A host name that is not
+# known is not among them: after a boot, the network may not be there yet.
 REFUSED = (
     "password authentication failed",
     "no password supplied",
@@ -39,7 +40,6 @@ REFUSED = (
     "authentication failed",
     "definition of service",
     "is not permitted to log in",
-    "could not translate host name",
     "does not support SSL",
 )
 TIMEOUTS = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5}
@@ -109,6 +109,7 @@ def _engine(
         connect_args={
             "client_encoding": "utf8",  # also of a server whose own is none, which is then refused
             "application_name": f"vidwatch {os.getpid()}",
+            **({"sslpassword": server.key_password} if server.key_password else {}),
             "options": f"{url.query.get('options', '')} {given}".strip(),
             **{name: value for name, value in timeouts.items() if name not in url.query},
         },
@@ -210,6 +211,13 @@ def is_passing(error: BaseException | None) -> bool:
     if code := _code(error):
         return code.startswith((*PASSING, *LOCKED))
     return not is_refusal(str(error))
+
+
+def is_refused(error: BaseException | None) -> bool:
+    """Whether the server will not let us in: a wrong password, or no such user or database."""
+    if not type(error).__module__.startswith("psycopg"):
+        return False
+    return _code(error).startswith(REFUSED_CODES) or (not _code(error) and is_refusal(str(error)))
 
 
 def is_outdated(error: BaseException | None) -> bool:
