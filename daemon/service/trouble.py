@@ -11,7 +11,14 @@ from typing import TypeVar
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from daemon.classify.filing import StoppedError
-from daemon.database.connection import connect, is_away, is_locked, is_passing, reason_of
+from daemon.database.connection import (
+    connect,
+    is_away,
+    is_locked,
+    is_passing,
+    is_read_only,
+    reason_of,
+)
 from daemon.database.holder import UNKNOWN, holder, holding_processes
 from daemon.home.address import Database, Server
 from daemon.home.clock import local_time, now
@@ -146,7 +153,7 @@ def as_job(job: Callable[[datetime], object]) -> Callable[[], None]:
         except StoppedError as error:
             raise NotNowError from error
         except OperationalError as error:
-            if not (is_locked(error) or is_away(error)):
+            if not (is_locked(error) or is_away(error) or is_read_only(error)):
                 raise
             log.warning("the database cannot be used now: %s", reason_of(error))
             raise NotNowError from error
