@@ -100,6 +100,11 @@ def is_refused(error: DBAPIError) -> bool:
     return postgres.is_refused(error.orig)
 
 
+def is_read_only(error: DBAPIError) -> bool:
+    """Whether its server takes no changes, as a replica."""
+    return postgres.is_read_only(error.orig)
+
+
 def is_outdated(error: DBAPIError) -> bool:
     """Whether a table or column is missing: an older vidwatch wrote the database."""
     return sqlite.is_outdated(error.orig) or postgres.is_outdated(error.orig)

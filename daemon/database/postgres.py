@@ -187,9 +187,8 @@ def explained(error: DatabaseError, server: Server) -> VidwatchError:
     reason = one_line(error.orig)
     if is_locked(error.orig):
         return PassingError(f"database {server} is in use by another program; try again")
-    if _code(error.orig).startswith(READ_ONLY):
-        hint = "it is a replica, or is set to be read only; name the primary in 'database'"
-        return VidwatchError(f"database {server}: {reason}; {hint}")
+    if is_read_only(error.orig):  # a replica may be promoted
+        return PassingError(f"database {server}: {reason}")
     if is_outdated(error.orig):
         hint = f"it is not up to date: run vidwatch init {server.root}"
         return VidwatchError(f"database {server}: {reason}; {hint}")
@@ -230,10 +229,21 @@ def is_refusal(reason: str) -> bool:
     return any(text in reason for text in REFUSED)
 
 
+def is_read_only(error: BaseException | None) -> bool:
+    """Whether the server takes no changes: it is a replica, or is set so."""
+    return _code(error).startswith(READ_ONLY)
+
+
 def one_line(error: BaseException | None) -> str:
-    """What the server or its client says, without the lines that explain it further."""
+    """What the server or its client says, without the lines that explain it further.
+
+    What to do is said if it takes no changes: its own words hide that.
+    """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0].removeprefix("connection failed: ") if lines else type(error).__name__
+    reason = lines[0].removeprefix("connection failed: ") if lines else type(error).__name__
+    if not is_read_only(error):
+        return reason
+    return f"{reason}; it is a replica, or is set to be read only: name the primary in 'database'"
 
 
 def _require_driver(server: Server) -> None:

@@ -6,7 +6,7 @@ from importlib.resources import files
 from itertools import islice
 from pathlib import Path
 
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, DBAPIError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -15,6 +15,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from daemon.database.connection import is_away, reason_of
 from daemon.home.folders import Folders
 from daemon.labels.classes import DidYouMeanError, offered_classes
 from daemon.labels.labels import newest_label
@@ -292,7 +293,11 @@ def _vidwatch_error(request: Request, error: Exception) -> Response:
 
 
 def _database_error(request: Request, error: Exception) -> Response:
-    reason = f"the database cannot be used: {getattr(error, 'orig', error)}"
+    assert isinstance(error, DBAPIError)
+    if is_away(error):
+        reason = f"The database is away ({reason_of(error)}). Go back, and try again in a moment."
+    else:
+        reason = f"the database cannot be used: {reason_of(error)}"
     return Site.of(request).render(request, "sorry.html", 503, reason=reason, is_stale=False)
 
 

@@ -17,6 +17,7 @@ from daemon.database.connection import (
     is_locked,
     is_passing,
     is_refused,
+    is_read_only,
     reason_of,
 )
 from daemon.database.holder import UNKNOWN, holder, holding_processes
@@ -156,7 +157,7 @@ def as_job(job: Callable[[datetime], object]) -> Callable[[], None]:
         except StoppedError as error:
             raise NotNowError from error
         except OperationalError as error:
-            if not (is_locked(error) or is_away(error)):
+            if not (is_locked(error) or is_away(error) or is_read_only(error)):
                 raise
             log.warning("the database cannot be used now: %s", reason_of(error))
             raise NotNowError from error
