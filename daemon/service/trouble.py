@@ -16,8 +16,8 @@ from daemon.database.connection import (
     is_away,
     is_locked,
     is_passing,
-    is_refused,
     is_read_only,
+    is_refused,
     reason_of,
 )
 from daemon.database.holder import UNKNOWN, holder, holding_processes
