@@ -31,7 +31,8 @@ class TestServer:
 
     __test__ = False
 
-    def __init__(self, folder: Path, programs: Path) -> None:
+    def __init__(self, folder: Path, programs: Path, primary: "TestServer | None" = None) -> None:
+        """It is made, not started. With a primary, it is a replica of that."""
         self.folder = folder
         self.data = folder / "data"
         self.log = folder / "log"
@@ -45,8 +46,14 @@ class TestServer:
         self._secret = folder / "password"
         self._secret.write_text(PASSWORD)
         self._secret.chmod(0o644)
+        if primary:
+            address = primary.url("").replace("+psycopg", "")
+            how = ["--write-recovery-conf", "--checkpoint=fast", "--no-sync"]
+            self._run("pg_basebackup", f"--pgdata={self.data}", f"--dbname={address}", *how)
+            return
         how = ["--auth=scram-sha-256", f"--username={USER}", f"--pwfile={self._secret}"]
         self._run("initdb", f"--pgdata={self.data}", *how, "--no-sync", "--locale=C.UTF-8")
+        self._secret.chmod(0o600)
 
     def start(self, *options: str) -> None:
         """Start it, and wait until it answers. Nothing is synced to the disk: a test ends soon."""
@@ -58,6 +65,15 @@ class TestServer:
     def stop(self, mode: str = "fast") -> None:
         """Stop it; "immediate" is as if it were killed."""
         self._run("pg_ctl", "stop", f"-D{self.data}", "-w", f"-m{mode}")
+
+    def promote(self) -> None:
+        """Let a replica take changes."""
+        self._run("pg_ctl", "promote", f"-D{self.data}", "-w")
+
+    def runs(self) -> bool:
+        """Whether it answers; a full disk can end it."""
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def url(self, database: str, password: str | None = PASSWORD) -> str:
         """The address of a database on it."""
@@ -102,10 +118,17 @@ class TestServer:
 
 
 @contextmanager
-def running_server(*options: str) -> Iterator[TestServer]:
+def running_server(
+    *options: str, folder: Path | None = None, primary: TestServer | None = None
+) -> Iterator[TestServer]:
     """A server, started with these options; skips where PostgreSQL or psycopg is not installed.
 
     Where VIDWATCH_REQUIRE_POSTGRES is 1, it fails instead.
+
+    Args:
+        options: Of the server.
+        folder: Where it lies; a new folder, if none is given.
+        primary: It is a replica of this one.
     """
     programs = _programs()
     try:
@@ -114,17 +137,19 @@ def running_server(*options: str) -> Iterator[TestServer]:
         _missing("needs psycopg: pip install 'vidwatch[postgres]'")
     if programs is None:
         _missing("needs a PostgreSQL server: apt-get install postgresql")
-    folder = Path(tempfile.mkdtemp(prefix="vidwatch-pg-"))  # a socket's path must be short
-    folder.chmod(0o755)
+    made = folder or Path(tempfile.mkdtemp(prefix="vidwatch-pg-"))  # a socket's path must be short
+    made.chmod(0o755)
     try:
-        server = TestServer(folder, programs)
+        server = TestServer(made, programs, primary)
         server.start(*options)
         try:
             yield server
         finally:
-            server.stop("immediate")
+            if server.runs():
+                server.stop("immediate")
     finally:
-        shutil.rmtree(folder)
+        if folder is None:
+            shutil.rmtree(made)
 
 
 def _missing(why: str) -> None:
@@ -136,7 +161,7 @@ def _missing(why: str) -> None:
 def _programs() -> Path | None:
     """The folder of the newest server's programs."""
     if found := shutil.which("initdb"):
-        return Path(found).parent
+        return Path(found).resolve().parent  # beside it lie the others
     folders = Path("/usr/lib/postgresql").glob("*/bin/initdb")
     return max(
         (path.parent for path in folders), key=lambda path: int(path.parts[-2]), default=None

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from daemon.backfill.archive_queue import ArchiveQueue, signature
 from daemon.backfill.local import classify_here
@@ -15,14 +16,19 @@ from daemon.home.folder import Home
 class Done:
     """What became of the files that were found."""
 
-    classified: int
-    duplicates: int
-    failed: int
-    left: int
+    classified: int = 0
+    duplicates: int = 0
+    failed: int = 0
+    left: int = 0
     """Videos that temporary trouble prevented. They wait in the queue."""
-    known: int
+    known: int = 0
     """Files that had been done before, or that the daemon has in hand."""
-    is_stopped: bool
+    is_stopped: bool = False
+
+    @property
+    def n_new(self) -> int:
+        """How many were done now."""
+        return self.classified + self.duplicates + self.failed
 
 
 def backfill(
@@ -31,7 +37,7 @@ def backfill(
     place: Place,
     files: Files,
     stopped: Callable[[], bool],
-    progress: Callable[[int, int | None], None],
+    tell: Callable[[Done], None],
     *,
     on_cluster: bool,
 ) -> Done:
@@ -43,7 +49,7 @@ def backfill(
         place: Where results go.
         files: Begins a listing of the files, batch by batch.
         stopped: Whether to end early.
-        progress: Gets how many videos are done.
+        tell: Gets what is done so far, again and again.
         on_cluster: Whether a Ray cluster does it; else this machine.
 
     Raises:
@@ -52,23 +58,31 @@ def backfill(
     """
     before = stages.outcomes()
 
-    def show() -> None:
-        progress(sum(stages.outcomes().values()) - sum(before.values()), None)
+    def done(left: int, known: int) -> Done:
+        counts = {name: n - before[name] for name, n in stages.outcomes().items()}
+        return Done(
+            classified=counts["classified"],
+            duplicates=counts["duplicate"],
+            failed=counts["failed"],
+            left=left,
+            known=known,
+            is_stopped=stopped(),
+        )
+
+    def progress(left: int, known: int) -> None:
+        tell(done(left, known))
 
     if on_cluster:
-        left, known = classify_on_cluster(home, model, place, files, stopped, show)
+        left, known = classify_on_cluster(home, model, place, files, stopped, progress)
     else:
         queue = ArchiveQueue(place.engine, signature(), files(), place.since)
         queue.recover()
+        show = partial(_tell_of, queue, progress)
         classify_here(home, model, place, queue, stopped, show)
         left, known = queue.n_left, queue.n_known
     place.parts.write(is_last=True)
-    counts = {name: n - before[name] for name, n in stages.outcomes().items()}
-    return Done(
-        classified=counts["classified"],
-        duplicates=counts["duplicate"],
-        failed=counts["failed"],
-        left=left,
-        known=known,
-        is_stopped=stopped(),
-    )
+    return done(left, known)
+
+
+def _tell_of(queue: ArchiveQueue, progress: Callable[[int, int], None]) -> None:
+    progress(queue.n_left, queue.n_known)

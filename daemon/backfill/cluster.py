@@ -11,12 +11,15 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any, Protocol
 
 from daemon.backfill.passing import Block, Passing, listed, row_of, unpacked
+from daemon.classify.filing import StoppedError
 from learner.errors import PassingError, VidwatchError
 
 ITEMS = 8  # in a group
+ENDING = (signal.SIGTERM, signal.SIGINT)
 Feed = Callable[[], Sequence[Any] | None]
 
 
@@ -54,9 +57,8 @@ def cluster() -> Iterator[None]:
         need = "--engine ray needs Ray, which is not installed"
         raise VidwatchError(f"{need}: pip install 'vidwatch[cluster]'") from error
     alone: dict[str, Any] = {} if address else {"include_dashboard": False}
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        with _silent():
+        with _silent(), _own_handlers():
             ray.init(
                 address=address or "local",
                 log_to_driver=False,
@@ -66,14 +68,57 @@ def cluster() -> Iterator[None]:
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise PassingError(f"no Ray cluster at {address or 'this machine'} ({reason})") from error
-    for number, handler in handlers.items():  # Ray has put its own in their place
-        signal.signal(number, handler)
     try:
         if not ray.cluster_resources().get("CPU"):
             raise PassingError(f"the Ray cluster at {address} has no processor for this")
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _own_handlers() -> Iterator[None]:
+    """Ray puts its own handlers in the place of ours while it starts. They raise SystemExit.
+
+    Raises:
+        StoppedError: a signal came meanwhile.
+    """
+    handlers = {number: signal.getsignal(number) for number in ENDING}
+    try:
+        yield
+    except SystemExit as error:
+        if callable(handlers[signal.SIGTERM]):
+            raise StoppedError from error
+        raise
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let a signal end what is waited for, after its handler has noted it.
+
+    Raises:
+        StoppedError: one came.
+    """
+    handlers = {number: signal.getsignal(number) for number in ENDING}
+
+    def end(number: int, frame: FrameType | None) -> None:
+        handler = handlers[signal.Signals(number)]
+        assert callable(handler)
+        handler(number, frame)
+        raise StoppedError
+
+    own = {number: handler for number, handler in handlers.items() if callable(handler)}
+    for number in own:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in own.items():
+            if signal.getsignal(number) is end:
+                signal.signal(number, handler)
 
 
 @contextmanager
@@ -90,14 +135,16 @@ def _silent() -> Iterator[None]:
         os.close(nothing)
 
 
-def results(steps: Steps, feed: Feed) -> Iterator[Any]:
+def results(steps: Steps, feed: Feed, stopped: Callable[[], bool] = lambda: False) -> Iterator[Any]:
     """What the cluster makes of the items that a feed gives, in no order, as it comes.
 
     Args:
         steps: What is done with them.
         feed: Gives the next items, perhaps none; None at the end. Called by another thread.
+        stopped: Whether a signal came. If one comes while a result is waited for, that ends.
 
     Raises:
+        StoppedError: a signal came.
         PassingError: the cluster has lost too much, or is not there any more.
     """
     import ray
@@ -140,7 +187,8 @@ def results(steps: Steps, feed: Feed) -> Iterator[Any]:
         )
     )
     try:
-        for block in stream.iter_batches(batch_size=1, batch_format="numpy", prefetch_batches=4):
+        blocks = iter(stream.iter_batches(batch_size=1, batch_format="numpy", prefetch_batches=4))
+        while (block := _next(blocks, stopped)) is not None:
             yield unpacked(block)
     except RayError as error:
         if feeding.error:
@@ -161,6 +209,14 @@ def _quieten(context: Any) -> None:
     context.print_on_execution_start = False
     context.log_internal_stack_trace = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
+
+
+def _next(blocks: Iterator[Block], stopped: Callable[[], bool]) -> Block | None:
+    """The next block; None at the end."""
+    with _ended_by_signals():
+        if stopped():
+            raise StoppedError
+        return next(blocks, None)
 
 
 class _Feeding(threading.Thread):

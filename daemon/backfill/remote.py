@@ -1,6 +1,7 @@
 """Classifies archives on a cluster: gives it files, and writes what it makes of them."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 
 from daemon.backfill.archive_queue import ArchiveQueue, signature
 from daemon.backfill.cluster import cluster, results
@@ -9,6 +10,7 @@ from daemon.backfill.recorder import Model, Recorder
 from daemon.backfill.steps import Orders
 from daemon.classify.champion import ChampionLoader
 from daemon.classify.decoding import DecoderSettings
+from daemon.classify.filing import StoppedError
 from daemon.classify.inference import Inference
 from daemon.home.clock import now
 from daemon.home.folder import Home
@@ -27,7 +29,7 @@ def classify_on_cluster(
     place: Place,
     files: Files,
     stopped: Callable[[], bool],
-    progress: Callable[[], None],
+    progress: Callable[[int, int], None],
 ) -> tuple[int, int]:
     """Classify files on the cluster that RAY_ADDRESS names, or on one of this machine alone.
 
@@ -39,7 +41,7 @@ def classify_on_cluster(
         place: Where results go.
         files: Begins a listing of the files.
         stopped: Whether to end early.
-        progress: Called when results have come.
+        progress: Called when results have come: how many are left, and were known.
 
     Raises:
         VidwatchError: the model cannot be used, or Ray is not installed.
@@ -47,9 +49,11 @@ def classify_on_cluster(
     """
     orders, driver = prepared(home, model, place)
     n_known = None
-    n_left = 0
-    with cluster():
+    n_left = n_again = 0
+    with suppress(StoppedError), cluster():
         for _ in range(PASSES):
+            if stopped():
+                break
             queue = ArchiveQueue(place.engine, signature(), files(), place.since)
             queue.recover()
             recorder = Recorder(place, queue, driver)
@@ -57,18 +61,19 @@ def classify_on_cluster(
             def feed(queue: ArchiveQueue = queue) -> Sequence[Found] | None:
                 return None if stopped() else queue.to_do()
 
-            for reads in results(orders, feed):
-                recorder.take(reads, now())
-                progress()
-                place.parts.write(is_last=False)
-                if stopped():
-                    break
-            n_known = queue.n_known if n_known is None else n_known
-            n_left += recorder.n_left
+            try:
+                for reads in results(orders, feed, stopped):
+                    recorder.take(reads, now())
+                    known = queue.n_known if n_known is None else n_known
+                    progress(n_left + recorder.n_left, known)
+                    place.parts.write(is_last=False)
+            finally:
+                n_known = queue.n_known if n_known is None else n_known
+                n_left += recorder.n_left
             n_again = queue.n_given - recorder.n_settled
-            if stopped() or n_again <= 0:
-                return n_left, n_known
-    return n_left + n_again, n_known or 0
+            if n_again <= 0:
+                break
+    return n_left + (0 if stopped() else max(n_again, 0)), n_known or 0
 
 
 def prepared(home: Home, model: str, place: Place) -> tuple[Orders, Model]:

@@ -145,8 +145,11 @@ def init(
 
 
 def _make(home: Home) -> None:
-    """Make what is missing of a home, but not in the place of a share that is not mounted."""
-    if isinstance(home.database, Server):
+    """Make what is missing of a home, but not in the place of a share that is not mounted.
+
+    The server is asked only if nothing lies there: a daemon waits for one that is away.
+    """
+    if isinstance(home.database, Server) and not home.settings.is_file():
         from daemon.database.root import require_mounted
         from daemon.home.mark import read_mark
 

@@ -4,8 +4,10 @@ Slow imports stand in the command.
 """
 
 import os
-from contextlib import contextmanager
-from dataclasses import dataclass
+import threading
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain, count
 from pathlib import Path
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from daemon.backfill.place import Place
     from daemon.home.folders import Found
     from daemon.home.settings import Settings
+
+PAUSE = 0.001  # seconds after a batch: the work comes first
 
 app = typer.Typer()
 
@@ -65,23 +69,40 @@ def backfill(
     loaded = settings.load(home.settings)
     limit_cores(loaded.cores)
     keep_freed_memory()
+    from daemon.backfill.backfill import Done
     from daemon.backfill.backfill import backfill as work
-    from daemon.cli.progress import reading
+    from daemon.cli.progress import classifying
 
     is_remote = _is_remote(paths, engine, out)
     sought = _stores(home, loaded, paths) if is_remote else _folders(home, loaded, paths)
-    with _place(home, loaded, out) as place, reading("classifying") as progress:
+    done = Done()
+    total = _Total(sought.again)
+    total.start()
+
+    def last_words() -> int:
+        _print_done(replace(done, is_stopped=True))
+        return os.EX_TEMPFAIL
+
+    stop.last_words = last_words
+    with _place(home, loaded, out) as place, classifying() as progress:
+
+        def tell(now: Done) -> None:
+            nonlocal done
+            done = now
+            progress(done.n_new, done.known, total.n)
+
         done = work(
             home,
             model_of(home),
             place,
             sought.files,
             lambda: stop.asked,
-            progress,
+            tell,
             on_cluster=engine is EngineKind.ray,
         )
     _print_done(done)
     print_left_alone(sought.others, sought.troubles)
+    stop.leave(os.EX_TEMPFAIL)
     if done.left or done.is_stopped:
         raise typer.Exit(os.EX_TEMPFAIL)
 
@@ -110,6 +131,8 @@ class _Sought:
     """Files that are looked for, and what else was found."""
 
     files: "Callable[[], Iterator[list[Found]]]"
+    again: "Callable[[], Iterator[list[Found]]]"
+    """Lists the same files, and notes nothing of others."""
     others: "Counter[str]"
     troubles: "Sequence[str]"
 
@@ -122,12 +145,16 @@ def _folders(home: Home, loaded: "Settings", paths: "Sequence[str]") -> _Sought:
     first = Listing(home.root, loaded, "leave")
     listings = chain([first], (Listing(home.root, loaded, "leave") for _ in count()))
 
-    def files() -> "Iterator[list[Found]]":
-        listing = next(listings)
+    def listed(listing: Listing) -> "Iterator[list[Found]]":
         for path, archive in pairs:
             yield from listing.videos(path, archive)
 
-    return _Sought(files, first.others, first.troubles)
+    return _Sought(
+        files=lambda: listed(next(listings)),
+        again=lambda: listed(Listing(home.root, loaded, "leave")),
+        others=first.others,
+        troubles=first.troubles,
+    )
 
 
 def _stores(home: Home, loaded: "Settings", paths: "Sequence[str]") -> _Sought:
@@ -136,12 +163,35 @@ def _stores(home: Home, loaded: "Settings", paths: "Sequence[str]") -> _Sought:
     first = StoreListing(home.root, loaded)
     listings = chain([first], (StoreListing(home.root, loaded) for _ in count()))
 
-    def files() -> "Iterator[list[Found]]":
-        listing = next(listings)
+    def listed(listing: StoreListing) -> "Iterator[list[Found]]":
         for path in paths:
             yield from listing.videos(path)
 
-    return _Sought(files, first.others, ())
+    return _Sought(
+        files=lambda: listed(next(listings)),
+        again=lambda: listed(StoreListing(home.root, loaded)),
+        others=first.others,
+        troubles=(),
+    )
+
+
+class _Total(threading.Thread):
+    """Counts the files beside the work, which lists them no faster than it does them."""
+
+    def __init__(self, files: "Callable[[], Iterator[list[Found]]]") -> None:
+        super().__init__(name="counting files", daemon=True)
+        self.n: int | None = None
+        """None until all are counted."""
+        self._files = files
+
+    def run(self) -> None:
+        n = 0
+        # What is wrong with a store, the work itself says.
+        with suppress(VidwatchError):
+            for batch in self._files():
+                n += len(batch)
+                time.sleep(PAUSE)
+            self.n = n
 
 
 @contextmanager

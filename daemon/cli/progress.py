@@ -4,6 +4,8 @@ Knows nothing of the work itself.
 """
 
 import sys
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -14,6 +16,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 if TYPE_CHECKING:
     from learner.fit import Epoch
     from learner.train import Watch
+
+INTERVAL = 30.0  # seconds between two lines
+COUNTED = 11  # lines: over these the files a minute are counted
 
 
 @contextmanager
@@ -42,6 +47,61 @@ def reading(what: str = "reading clips") -> Iterator[Callable[[int, int | None],
             bars.update(bar, completed=done, total=total, description=f"{what}{known}")
 
         yield show
+
+
+@contextmanager
+def classifying() -> Iterator[Callable[[int, int, int | None], None]]:
+    """As `reading`, for work that takes hours: without a terminal, it prints a line now and then.
+
+    It gets how many files are done, how many were known before, and how many there are; None if
+    that is not known.
+    """
+    lines = Lines(time.monotonic())
+    with reading("classifying") as bar:
+
+        def show(done: int, known: int, total: int | None) -> None:
+            bar(done + known, total)
+            line = lines.next(done, known, total, time.monotonic())
+            if line and not sys.stderr.isatty():
+                print(line, file=sys.stderr, flush=True)
+
+        yield show
+
+
+class Lines:
+    """Says now and then how far the work is, how fast it is, and when it will be done."""
+
+    def __init__(self, now: float) -> None:
+        """Nothing is done at `now`, in seconds."""
+        self._last = now
+        self._counted = deque([(now, 0)], maxlen=COUNTED)
+
+    def next(self, done: int, known: int, total: int | None, now: float) -> str | None:
+        """The next line, if it is time for it.
+
+        Args:
+            done: How many files are done.
+            known: How many were done before. They say nothing of the speed.
+            total: How many there are; None if that is not known.
+            now: In seconds.
+        """
+        if now < self._last + INTERVAL:
+            return None
+        self._last = now
+        began, before = self._counted[0]
+        self._counted.append((now, done))
+        a_minute = (done - before) * 60 / (now - began)
+        files = f"{done + known:,}" if total is None else f"{done + known:,} of {total:,}"
+        line = f"{files} files, {a_minute:,.0f} a minute"
+        if total is None or not a_minute:
+            return line
+        return f"{line}, about {_minutes((total - done - known) / a_minute)} left"
+
+
+def _minutes(minutes: float) -> str:
+    if minutes < 120:
+        return f"{max(minutes, 1):.0f} min"
+    return f"{minutes / 60:.0f} h" if minutes < 72 * 60 else f"{minutes / 60 / 24:.0f} days"
 
 
 @contextmanager

@@ -95,6 +95,16 @@ def is_away(error: DBAPIError) -> bool:
     return postgres.is_passing(error.orig)
 
 
+def is_refused(error: DBAPIError) -> bool:
+    """Whether its server will not let us in until a person corrects something."""
+    return postgres.is_refused(error.orig)
+
+
+def is_read_only(error: DBAPIError) -> bool:
+    """Whether its server takes no changes, as a replica."""
+    return postgres.is_read_only(error.orig)
+
+
 def is_outdated(error: DBAPIError) -> bool:
     """Whether a table or column is missing: an older vidwatch wrote the database."""
     return sqlite.is_outdated(error.orig) or postgres.is_outdated(error.orig)

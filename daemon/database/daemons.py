@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, insert, inspect, select, update
+from sqlalchemy import Connection, Engine, delete, insert, inspect, select, text, update
 
 from daemon.database.connection import opened
 from daemon.database.tables import daemons
@@ -15,6 +15,18 @@ from daemon.home.folder import Home
 from learner.errors import PassingError
 
 SHARED_LEASE = timedelta(minutes=1)  # others wait for it if a daemon dies
+NAMES = 0x76696478
+"""The advisory locks of the names of machines. A daemon's session holds that of its machine."""
+_HOLDERS = """FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
+AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+AND l.classid = :kind AND l.objid::bigint = hashtext({name})::bigint & 4294967295"""
+_CONNECTED = text(
+    f"SELECT machine FROM daemons d WHERE EXISTS (SELECT 1 {_HOLDERS.format(name='d.machine')})"
+)
+_ADDRESSES = text(
+    "SELECT host(a.client_addr), host(inet_client_addr()) FROM pg_stat_activity a WHERE a.pid ="
+    f" (SELECT l.pid {_HOLDERS.format(name=':machine')})"
+)
 REMEMBERED = timedelta(days=1)  # how long one that was killed is shown
 
 
@@ -38,10 +50,16 @@ class Member:
     leads: bool
     """Whether it watches the inbox, files, trains and cleans."""
     notices: Mapping[str, str]
+    connected: bool = True
+    """Whether the server has a connection of its: it loses that as soon as its process ends."""
 
     def is_alive(self, now: datetime) -> bool:
-        """Whether it gave a sign of life lately."""
+        """Whether it gave a sign of life lately: until then, its claims are its own."""
         return self.seen_at + SHARED_LEASE >= now
+
+    def is_at_work(self, now: datetime) -> bool:
+        """Whether it is alive and, as far as the server knows, has not been ended since."""
+        return self.connected and self.is_alive(now)
 
     def to_json(self, now: datetime) -> dict[str, Any]:
         """One object; times in ISO 8601."""
@@ -54,7 +72,7 @@ def announce(connection: Connection, member: Member) -> None:
     if member.leads:
         others = update(daemons).where(daemons.c.machine != member.machine, daemons.c.leads)
         connection.execute(others.values(leads=False))
-    row = dict(vars(member))
+    row = {name: value for name, value in vars(member).items() if name in daemons.c}
     this = update(daemons).where(daemons.c.machine == member.machine)
     if not connection.execute(this.values(**row)).rowcount:
         connection.execute(insert(daemons).values(**row))
@@ -102,5 +120,15 @@ def running_elsewhere(home: Home) -> list[str]:
 
 def members(connection: Connection) -> list[Member]:
     """All daemons by the names of their machines, those too that died lately."""
-    rows = connection.execute(select(daemons).order_by(daemons.c.machine)).mappings()
-    return [Member(**row) for row in rows]
+    rows = connection.execute(select(daemons).order_by(daemons.c.machine)).mappings().all()
+    connected = set(connection.scalars(_CONNECTED, {"kind": NAMES}))
+    return [Member(**row, connected=row["machine"] in connected) for row in rows]
+
+
+def taken_by(connection: Connection, machine: str) -> str:
+    """Which daemon has the name of a machine, for people: where it connects from."""
+    row = connection.execute(_ADDRESSES, {"kind": NAMES, "machine": machine}).first()
+    there, here = row or (None, None)
+    if there is None or there == here:
+        return f"another daemon{f' at {there}' if there else ''} has it"
+    return f"the daemon of another machine, {there}, has it (this one is {here})"

@@ -120,8 +120,13 @@ def _run(
 ) -> str:
     """Run a program of PostgreSQL to its end; gives what it printed, unless that is a file.
 
-    The password is in the program's environment, where only this user can read it.
+    The password is in the program's environment, where only this user can read it. That of a
+    private key has no place there.
     """
+    if server and server.key_password is not None:
+        problem = f"{command[0]} can be given no 'sslpassword' without showing it to others"
+        hint = "take it off the key, and chmod 600 that, or name both in a service file"
+        raise VidwatchError(f"database {server}: {problem}; {hint}")
     env = {name: value for name, value in os.environ.items() if name != "VIDWATCH_DATABASE"}
     env |= {"LC_ALL": "C", "PGCONNECT_TIMEOUT": "10"}
     if server and server.password is not None:

@@ -30,7 +30,8 @@ READ_ONLY = ("25006", "0A000")
 OUTDATED = ("42P01", "42703")
 REFUSED_CODES = ("28", "3D000", "42501")
 # libpq gives no code for these. They are in English unless the server is told otherwise; then a
-# wrong password counts as trouble that may pass, and is shown all the same.
+# wrong password counts as trouble that may pass, and is shown all the same. A host name that is not
+# known is not among them: after a boot, the network may not be there yet.
 REFUSED = (
     "password authentication failed",
     "no password supplied",
@@ -39,7 +40,6 @@ REFUSED = (
     "authentication failed",
     "definition of service",
     "is not permitted to log in",
-    "could not translate host name",
     "does not support SSL",
 )
 TIMEOUTS = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5}
@@ -109,6 +109,7 @@ def _engine(
         connect_args={
             "client_encoding": "utf8",  # also of a server whose own is none, which is then refused
             "application_name": f"vidwatch {os.getpid()}",
+            **({"sslpassword": server.key_password} if server.key_password else {}),
             "options": f"{url.query.get('options', '')} {given}".strip(),
             **{name: value for name, value in timeouts.items() if name not in url.query},
         },
@@ -186,9 +187,8 @@ def explained(error: DatabaseError, server: Server) -> VidwatchError:
     reason = one_line(error.orig)
     if is_locked(error.orig):
         return PassingError(f"database {server} is in use by another program; try again")
-    if _code(error.orig).startswith(READ_ONLY):
-        hint = "it is a replica, or is set to be read only; name the primary in 'database'"
-        return VidwatchError(f"database {server}: {reason}; {hint}")
+    if is_read_only(error.orig):  # a replica may be promoted
+        return PassingError(f"database {server}: {reason}")
     if is_outdated(error.orig):
         hint = f"it is not up to date: run vidwatch init {server.root}"
         return VidwatchError(f"database {server}: {reason}; {hint}")
@@ -212,6 +212,13 @@ def is_passing(error: BaseException | None) -> bool:
     return not is_refusal(str(error))
 
 
+def is_refused(error: BaseException | None) -> bool:
+    """Whether the server will not let us in: a wrong password, or no such user or database."""
+    if not type(error).__module__.startswith("psycopg"):
+        return False
+    return _code(error).startswith(REFUSED_CODES) or (not _code(error) and is_refusal(str(error)))
+
+
 def is_outdated(error: BaseException | None) -> bool:
     """Whether a table or column is missing."""
     return _code(error).startswith(OUTDATED)
@@ -222,10 +229,21 @@ def is_refusal(reason: str) -> bool:
     return any(text in reason for text in REFUSED)
 
 
+def is_read_only(error: BaseException | None) -> bool:
+    """Whether the server takes no changes: it is a replica, or is set so."""
+    return _code(error).startswith(READ_ONLY)
+
+
 def one_line(error: BaseException | None) -> str:
-    """What the server or its client says, without the lines that explain it further."""
+    """What the server or its client says, without the lines that explain it further.
+
+    What to do is said if it takes no changes: its own words hide that.
+    """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0].removeprefix("connection failed: ") if lines else type(error).__name__
+    reason = lines[0].removeprefix("connection failed: ") if lines else type(error).__name__
+    if not is_read_only(error):
+        return reason
+    return f"{reason}; it is a replica, or is set to be read only: name the primary in 'database'"
 
 
 def _require_driver(server: Server) -> None:

@@ -28,6 +28,7 @@ from daemon.database.records import (
     ModelPrediction,
     VideoPrediction,
     WindowPrediction,
+    machine_of,
     prediction_rows,
 )
 from daemon.database.tables import labels, models, predictions, videos
@@ -56,6 +57,7 @@ class Predictions:
         self._writer = engine.execution_options(writes=True)
         self._owner = owner
         self._is_shared = engine.dialect.name != "sqlite"
+        self._machine = machine_of(owner) if owner and self._is_shared else None
         self._review_share = review_share
         self._leave_duplicates = leave_duplicates
         self._recent: list[tuple[str, bytes]] | None = None  # group, fingerprint of each
@@ -114,9 +116,7 @@ class Predictions:
             recorded = [(found, originals.get(found.video_id)) for found in in_hand]
             names = self._change_videos(connection, recorded, rows, folders, now)
             new = [found for found, original in recorded if original is None]
-            _for_each(
-                connection, _INSERT, [row for found in new for row in prediction_rows(found, now)]
-            )
+            _for_each(connection, _INSERT, prediction_rows(new, now, self._machine))
             note_classified(connection, recorded, names, now)
             without_group = [
                 found

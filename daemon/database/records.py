@@ -22,6 +22,11 @@ READ = ("frames_asked", "frames_read", "decoder", "read_share", "stream", "colou
 """What a prediction says of what was read for it."""
 
 
+def machine_of(owner: str) -> str:
+    """The machine that signs claims so: `gpu1:812`, or `backfill:gpu1:812`."""
+    return owner.rpartition(":")[0].rpartition(":")[2]
+
+
 @dataclass(frozen=True)
 class Claimed:
     """A video that this daemon works on."""
@@ -199,9 +204,15 @@ class Moved:
     """The file that it was copied or linked from, which is still there. None if it was moved."""
 
 
-def prediction_rows(found: VideoPrediction, now: datetime) -> list[dict[str, Any]]:
-    """The rows of a video's prediction, and of the challenger's in its shadow."""
-    common = {"video_id": found.video_id, "created_at": now}
+def prediction_rows(
+    batch: Sequence[VideoPrediction], now: datetime, machine: str | None
+) -> list[dict[str, Any]]:
+    """The rows of videos' predictions, and of the challenger's in their shadow."""
+    return [row for found in batch for row in _rows(found, now, machine)]
+
+
+def _rows(found: VideoPrediction, now: datetime, machine: str | None) -> list[dict[str, Any]]:
+    common = {"video_id": found.video_id, "created_at": now, "machine": machine}
     common |= {name: getattr(found, name) for name in READ}
     row = {**common, **found.prediction.columns(), "kind": "answer", "doubt": found.unsure}
     if found.shadow is None or found.shadow.model_id == found.prediction.model_id:

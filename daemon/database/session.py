@@ -12,17 +12,16 @@ from contextlib import contextmanager, nullcontext, suppress
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from daemon.database.connection import explaining
-from daemon.database.daemons import running_elsewhere
+from daemon.database.connection import explaining, reason_of
+from daemon.database.daemons import NAMES, running_elsewhere, taken_by
 from daemon.database.postgres import STILL, connect_session
 from daemon.home.address import Server
 from daemon.home.folder import Home
+from daemon.home.machine import ANOTHER_NAME
 from learner.errors import PassingError
 
 log = logging.getLogger(__name__)
 
-NAMES = 0x76696478
-"""The advisory locks of the names of machines."""
 _NAME = text("SELECT pg_try_advisory_lock(:kind, hashtext(:machine))")
 _TAKE = text("SELECT pg_try_advisory_lock(:kind)")
 _RESIGN = text("SELECT pg_advisory_unlock(:kind)")
@@ -98,10 +97,10 @@ class Session:
             raise PassingError(f"{trouble}: wait until it has ended")
         values = {"kind": NAMES, "machine": self._machine}
         if not connection.scalar(_NAME, values):
+            holder = taken_by(connection, self._machine)
             connection.close()
-            hint = "stop that one, or set VIDWATCH_MACHINE to another name"
-            trouble = f"a daemon of the machine {self._machine} works on this database already"
-            raise PassingError(f"{trouble}; {hint}")
+            trouble = f"the machine name {self._machine} is taken: {holder}"
+            raise PassingError(f"{trouble}; {ANOTHER_NAME}")
         self._connection = connection
 
     def lead(self) -> bool:
@@ -157,7 +156,7 @@ class Session:
         if not isinstance(error, OperationalError):
             raise error
         if self._leads:
-            log.warning("the connection of the daemon that leads has ended (%s)", error.orig)
+            log.warning("the connection of the daemon that leads has ended (%s)", reason_of(error))
         self._leads = False
         if self._connection is not None:
             self._connection.invalidate()

@@ -212,6 +212,8 @@ predictions = Table(
     Column("colours", Text),
     # Why it could not be cut into windows. NULL if it is short, was cut, or was not to be cut.
     Column("uncut", Text),
+    # Of those that share a database on a server, the one that recorded it. NULL in a file.
+    Column("machine", Text),
     UniqueConstraint("video_id", "model_id"),
     CheckConstraint(one_of("kind", KINDS), name="kind"),
     CheckConstraint(one_of("doubt", DOUBTS), name="doubt"),

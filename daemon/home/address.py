@@ -17,6 +17,8 @@ KINDS = ("postgresql+psycopg", "postgresql", "postgres")
 """How the address of a server begins. They mean the same."""
 WAYS = "name a file that holds it in 'database_password_file', or use PGPASSWORD or ~/.pgpass"
 EXAMPLE = "postgresql+psycopg://user@host/database"
+SECRET = frozenset({"password", "sslpassword"})
+"""The words of an address that are shown to nobody."""
 _SETTINGS = ("database", "database_password_file")
 _GIVEN = re.compile(rf"^[ \t]*({'|'.join(_SETTINGS)})[ \t]*=", re.MULTILINE)
 
@@ -31,6 +33,10 @@ class Server:
     """Where the home lies on this machine: paths in it are stored without that."""
     password: str | None = field(default=None, repr=False)
     """None: the client library finds one, or needs none."""
+    key_password: str | None = field(default=None, repr=False)
+    """That of the private key by which the client shows who it is (`sslpassword`)."""
+    password_file: Path | None = None
+    """Where the password was read, if a setting names a file."""
     schema: str | None = None
     """Where in the database its tables are; None for where the server looks by itself."""
 
@@ -78,14 +84,16 @@ def server_at(url: str, root: Path, password_file: str = "") -> Server:
     where, at, host = parts.netloc.rpartition("@")
     user, colon, password = where.partition(":")
     asked = parse_qsl(parts.query, keep_blank_values=True)
-    query = urlencode([(name, value) for name, value in asked if name != "password"])
+    query = urlencode([(name, value) for name, value in asked if name not in SECRET])
     shown = urlunsplit(parts._replace(scheme=KINDS[0], netloc=f"{user}{at}{host}", query=query))
     if parts.netloc == "":  # a service file or the environment names the rest
         shown = f"{KINDS[0]}://{parts.path or '/'}" + (f"?{query}" if query else "")
     given = dict(asked).get("password", unquote(password) if colon else None)
-    if password_file:
-        given = _password_in(root / Path(password_file).expanduser())
-    return Server(shown, root, given)
+    file = root / Path(password_file).expanduser() if password_file else None
+    if file:
+        given = _password_in(file)
+    key_password = dict(asked).get("sslpassword")
+    return Server(shown, root, given, key_password=key_password, password_file=file)
 
 
 def parsed(url: str) -> SplitResult:
@@ -109,7 +117,7 @@ def parsed(url: str) -> SplitResult:
 def has_password(url: str) -> bool:
     """Whether an address holds a password."""
     parts = parsed(url)
-    return parts.password is not None or "password" in dict(parse_qsl(parts.query))
+    return parts.password is not None or not SECRET.isdisjoint(dict(parse_qsl(parts.query)))
 
 
 def _given(settings: Path) -> list[str]:
@@ -134,6 +142,24 @@ def _in_file(settings: Path) -> dict[str, Any]:
         raise VidwatchError(f"settings {settings}: cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise VidwatchError(f"settings {settings}: not valid TOML ({error})") from error
+
+
+def who_else_reads(file: Path) -> str | None:
+    """That others on this machine may read the file of a password, and what to do; None if not.
+
+    The rule is that of PostgreSQL for private keys: the group may read a file of root. What lies
+    in /run was put there by a container engine or by systemd, which decide who sees it.
+    """
+    if Path("/run") in file.resolve().parents:
+        return None
+    try:
+        info = file.stat()
+    except OSError:
+        return None
+    others = 0o007 if info.st_uid == 0 else 0o077
+    if not info.st_mode & others:
+        return None
+    return f"others may read {file}, which holds the database's password: chmod 600 {file}"
 
 
 def _password_in(path: Path) -> str:

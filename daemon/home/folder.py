@@ -18,7 +18,7 @@ from daemon.home.clock import local_time
 from daemon.home.lock import Lock as Lock
 from daemon.home.lock import Running as Running
 from daemon.home.lock import flock_within, read_running
-from daemon.home.machine import machine_name
+from daemon.home.machine import ANOTHER_NAME, machine_name
 from learner.catalogue import STARTER, read_manifest
 from learner.errors import PassingError, VidwatchError
 from learner.files import open_own, write
@@ -221,9 +221,7 @@ class Home:
             raise self._explained(error, cannot_write) from error
         try:
             if not flock_within(descriptor, fcntl.LOCK_EX, seconds=1):
-                holder = _holder(read_running(descriptor))
-                trouble = f"a daemon works on {self.root} already ({holder})"
-                raise PassingError(f"{trouble}; stop that one first")
+                raise PassingError(self._why_held(_holder(read_running(descriptor))))
             try:
                 lock = Lock(descriptor)
             except OSError as error:
@@ -231,6 +229,13 @@ class Home:
             yield lock
         finally:
             os.close(descriptor)
+
+    def _why_held(self, holder: str) -> str:
+        if not isinstance(self.database, Server):
+            return f"a daemon works on {self.root} already ({holder}); stop that one first"
+        # The lock lies on the share: machines with one name have one lock.
+        trouble = f"the machine name {machine_name()} is taken on {self.root}"
+        return f"{trouble} by a daemon of this machine or of another one ({holder}); {ANOTHER_NAME}"
 
     def _explained(self, error: OSError, what: str) -> VidwatchError:
         kind = PassingError if error.errno in PASSING else VidwatchError

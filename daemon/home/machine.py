@@ -7,6 +7,7 @@ import socket
 from learner.errors import VidwatchError
 
 VARIABLE = "VIDWATCH_MACHINE"
+ANOTHER_NAME = f"set {VARIABLE} to another name on one of the two, or stop that daemon"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 

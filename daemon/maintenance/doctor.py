@@ -13,8 +13,10 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from daemon.database.connection import explaining, opened
+from daemon.database.daemons import running_elsewhere
 from daemon.database.integrity import damage
 from daemon.home import settings
+from daemon.home.address import Server
 from daemon.home.clock import local_time, now
 from daemon.home.folder import FOLDERS, Home
 from daemon.home.links import links_in
@@ -84,12 +86,28 @@ def examine(home: Home) -> Iterator[Line]:
 def _check_daemon(home: Home) -> Iterator[Line]:
     running = home.running()
     if running is None:
-        yield Line("daemon", "warning", "not running; start it: vidwatch run, or its service")
+        yield _not_here(home)
         return
     text = f"running, process {running.pid}, since {local_time(running.since)}"
     yield Line("daemon", "ok", text)
     for subject, notice in running.notices.items():
         yield Line("daemon", "warning", f"{subject}: {notice}")
+
+
+def _not_here(home: Home) -> Line:
+    """What there is to say if no daemon runs on this machine."""
+    start = "start it: vidwatch run, or its service"
+    if not isinstance(home.database, Server):
+        return Line("daemon", "warning", f"not running; {start}")
+    try:
+        machines = running_elsewhere(home)
+    except VidwatchError:
+        unknown = "the server of the database, which knows of the others, cannot be asked"
+        return Line("daemon", "warning", f"none is known to run: {unknown}")
+    if machines:
+        where = ", ".join(machines)
+        return Line("daemon", "ok", f"none runs on this machine, but on others: {where}")
+    return Line("daemon", "warning", f"not running on any machine; {start}")
 
 
 def _check_commands(home: Home, loaded: Settings) -> Iterator[Line]:
@@ -189,6 +207,7 @@ def _check_database(home: Home) -> Iterator[Line]:
     try:
         with opened(database, read_only=True) as engine, engine.begin() as connection:
             count = counts(connection)
+        runs = bool(home.running() or running_elsewhere(home))
     except VidwatchError as error:
         if isinstance(database, Path):  # of a server, that was said
             yield Line("database", "problem", str(error))
@@ -196,7 +215,7 @@ def _check_database(home: Home) -> Iterator[Line]:
     state = "is whole" if isinstance(database, Path) else "can be read"
     yield Line("database", "ok", f"{database} {state}: {count['filed']} videos filed")
     unfinished = sum(count[state] for state in ("waiting", "queued", "claimed", "classified"))
-    if unfinished and not home.running():
+    if unfinished and not runs:
         yield Line("videos", "warning", f"{unfinished} wait for a prediction, and no daemon runs")
     if count["failed"]:
         text = f"{count['failed']} could not be classified"

@@ -12,7 +12,7 @@ from daemon.database.servers import (
     unfit,
 )
 from daemon.database.upgrade import head, revision_of
-from daemon.home.address import Server
+from daemon.home.address import Server, who_else_reads
 from daemon.maintenance.finding import Line
 from learner.errors import VidwatchError
 
@@ -22,6 +22,8 @@ APART = 5.0  # seconds between the clocks of this machine and of the server
 
 def check_server(server: Server) -> Iterator[Line]:
     """All that can be told of the server, and of the database on it."""
+    if server.password_file and (problem := who_else_reads(server.password_file)):
+        yield Line("settings", "warning", f"database_password_file: {problem}")
     try:
         with opened(server, read_only=True) as engine, engine.begin() as connection:
             found = facts(connection)

@@ -3,7 +3,7 @@
 from importlib.resources import files
 from pathlib import Path
 
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, DBAPIError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -11,6 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from daemon.database.connection import is_away, reason_of
 from daemon.page import (
     activity,
     clip_pictures,
@@ -76,7 +77,11 @@ def _vidwatch_error(request: Request, error: Exception) -> Response:
 
 
 def _database_error(request: Request, error: Exception) -> Response:
-    reason = f"the database cannot be used: {getattr(error, 'orig', error)}"
+    assert isinstance(error, DBAPIError)
+    if is_away(error):
+        reason = f"The database is away ({reason_of(error)}). Go back, and try again in a moment."
+    else:
+        reason = f"the database cannot be used: {reason_of(error)}"
     return Site.of(request).render(request, "sorry.html", 503, reason=reason, is_stale=False)
 
 

@@ -20,11 +20,11 @@ def add_daemons(grid: Table, daemons: Sequence[Member], here: str, now: datetime
         here: The name of this machine.
         now: The time.
     """
-    if not any(one.is_alive(now) for one in daemons):
+    if not any(one.is_at_work(now) for one in daemons):
         grid.add_row("daemons", Text("none is running", "bold red"))
     for one in daemons:
         grid.add_row("daemon", _line(one, here, now))
-        if one.is_alive(now):
+        if one.is_at_work(now):
             for subject, notice in one.notices.items():
                 grid.add_row("", Text(printable(f"{subject}: {notice}"), "yellow"))
 
@@ -34,6 +34,9 @@ def _line(one: Member, here: str, now: datetime) -> Text:
     if not one.is_alive(now):
         silent = f" no sign of life for {_span(one, now)}"
         return Text.assemble((name, "bold red"), (silent, "red"))
+    if not one.connected:
+        ended = f" has ended, or has lost its server: last sign of life {_span(one, now)} ago"
+        return Text.assemble((name, "bold red"), (ended, "red"))
     text = Text.assemble((name, "bold green" if one.model else "bold yellow"))
     if one.leads:
         text.append("  leads", "bold")

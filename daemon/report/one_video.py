@@ -46,9 +46,16 @@ class Predicted:
     """By the model's own names of the classes, the largest first."""
     at: datetime
     uncut: str | None = None
+    machine: str | None = None
+    """Of several that share a database, the one that recorded it; None if there is one."""
     """Why it could not be cut into windows, however long it is."""
     probabilities: dict[str, float] | None = None
     """As `logits`. None if the model's calibration is not known any more."""
+
+    def to_json(self) -> dict[str, Any]:
+        """One object; it names a machine only if there are several."""
+        row = fields_of(self)
+        return row if self.machine else {key: row[key] for key in row if key != "machine"}
 
 
 @dataclass(frozen=True)
@@ -112,7 +119,7 @@ class VideoReport:
         row["path"] = printable(os.fsdecode(self.path))
         row["duplicate_of"] = None if self.content == self.id else self.content
         del row["content"]
-        row["predictions"] = [fields_of(one) for one in self.predictions]
+        row["predictions"] = [one.to_json() for one in self.predictions]
         row["labels"] = [fields_of(one) for one in self.labels]
         row["seconds"] = timeline.seconds or None
         row["classes"] = seconds_of(timeline.events)
@@ -192,6 +199,7 @@ def _predictions(connection: Connection, content: int, home: Home | None) -> Ite
             logits=_largest_first(logits),
             at=row["created_at"],
             uncut=row["uncut"],
+            machine=row["machine"],
             probabilities=_probabilities(row, home) if home else None,
         )
 

@@ -132,6 +132,8 @@ def _predictions(predictions: Sequence[Predicted]) -> RenderableType:
 
 def _remarks(one: Predicted) -> str:
     remarks = [] if one.kind == "answer" else [one.kind]
+    if one.machine:
+        remarks.append(f"on {printable(one.machine)}")
     remarks.append(f"{one.frames_read} frames")
     if one.unsure:
         remarks.append("unsure")

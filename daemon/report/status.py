@@ -172,7 +172,7 @@ class Status:
     def is_running(self) -> bool:
         """Whether a daemon runs, on this machine or on another one."""
         others = self.daemons or []
-        return self.running is not None or any(one.is_alive(self.at) for one in others)
+        return self.running is not None or any(one.is_at_work(self.at) for one in others)
 
     @property
     def state(self) -> str:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from daemon.classify.filing import StoppedError
 from daemon.classify.pipeline import Pipeline, PipelineSettings
 from daemon.classify.pipelines import Pipelines
-from daemon.database.connection import connect
+from daemon.database.connection import connect, explaining
 from daemon.database.devices import follow_devices
 from daemon.database.integrity import require_local, require_whole
 from daemon.database.predictions import Predictions
@@ -79,7 +79,8 @@ def run(home: Home, settings: Settings, stop: Stop, *, once: bool, show: Show) -
     with suppress(StoppedError), ExitStack() as stack:
         lock = stack.enter_context(home.lock())
         lock.starts(is_starting=True)
-        daemon = build(home, settings, stop, lock, stack, once=once)
+        with explaining(home.database):
+            daemon = build(home, settings, stop, lock, stack, once=once)
         daemon.work(once=once, show=show)
 
 

@@ -19,7 +19,7 @@ from daemon.database.queue import Queue
 from daemon.database.root import mark_of
 from daemon.database.session import Session
 from daemon.database.upgrade import head
-from daemon.home.address import Server
+from daemon.home.address import Server, who_else_reads
 from daemon.home.answering import Answers
 from daemon.home.clock import follow, now
 from daemon.home.folder import Home, Lock
@@ -165,6 +165,9 @@ def joined(home: Home, stop: Stop, lock: Lock, stack: ExitStack) -> Session | No
     """
     if not isinstance(home.database, Server):
         return None
+    file = home.database.password_file
+    if file and (problem := who_else_reads(file)):
+        log.warning("database_password_file: %s", problem)
     session = Session(home.database, machine_name())
     stack.callback(session.close)
     patiently(session.open, stop, lock)

@@ -7,8 +7,10 @@ import atexit
 import logging
 import os
 import signal
+import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,8 @@ class Stop:
 
     def __init__(self) -> None:
         self.asked = False
+        self.last_words: Callable[[], int] | None = None
+        """Called before the process is ended for taking too long; gives its exit status."""
         self._has_terminal = False
 
     def install(self) -> None:
@@ -47,14 +51,15 @@ class Stop:
         if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup has it
             signal.signal(signal.SIGHUP, self._hang_up)
 
-    def leave(self) -> None:
-        """End the process if it was told to stop and all is done.
+    def leave(self, status: int = 0) -> None:
+        """End the process with this exit status if it was told to stop and all is done.
 
         Python would take itself apart first, which takes seconds on a busy machine.
         """
         if self.asked:
             atexit._run_exitfuncs()
-            os._exit(0)
+            sys.stdout.flush()
+            os._exit(status)
 
     def _watch(self, reading: int) -> None:
         while (number := os.read(reading, 1)[0]) not in (signal.SIGTERM, signal.SIGINT):
@@ -68,7 +73,7 @@ class Stop:
         names = (thread.name for thread in threading.enumerate() if thread.name != "stop")
         text = "ended without waiting any longer, after %g s; at work were still: %s"
         log.warning(text, LONGEST, ", ".join(sorted(names)))
-        os._exit(0)
+        os._exit(self.last_words() if self.last_words else 0)
 
     def _hang_up(self, number: int, _: Any) -> None:
         # What it logs, the other thread logs: a handler may interrupt a line of the log.

@@ -11,7 +11,15 @@ from typing import TypeVar
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from daemon.classify.filing import StoppedError
-from daemon.database.connection import connect, is_away, is_locked, is_passing, reason_of
+from daemon.database.connection import (
+    connect,
+    is_away,
+    is_locked,
+    is_passing,
+    is_read_only,
+    is_refused,
+    reason_of,
+)
 from daemon.database.holder import UNKNOWN, holder, holding_processes
 from daemon.home.address import Database, Server
 from daemon.home.clock import local_time, now
@@ -31,9 +39,10 @@ def patiently(begin: Callable[[], T], stop: Stop, lock: Lock) -> T:
     """A step of the start, tried again while the database is locked or its disk is full.
 
     Other trouble (it cannot be opened, or written) may pass, too, but nobody knows when: a later
-    start tries that.
+    start tries that. But a server that will never let us in is for a person.
 
     Raises:
+        OperationalError: a server refuses the user, the password or the database.
         PassingError: the database cannot be used for another reason.
         StoppedError: the daemon was told to stop.
     """
@@ -41,6 +50,8 @@ def patiently(begin: Callable[[], T], stop: Stop, lock: Lock) -> T:
         try:
             result = begin()
         except OperationalError as error:
+            if is_refused(error):
+                raise
             if not is_passing(error):
                 raise PassingError(f"the database cannot be used: {reason_of(error)}") from error
             note_trouble(lock, error)
@@ -146,7 +157,7 @@ def as_job(job: Callable[[datetime], object]) -> Callable[[], None]:
         except StoppedError as error:
             raise NotNowError from error
         except OperationalError as error:
-            if not (is_locked(error) or is_away(error)):
+            if not (is_locked(error) or is_away(error) or is_read_only(error)):
                 raise
             log.warning("the database cannot be used now: %s", reason_of(error))
             raise NotNowError from error

@@ -87,6 +87,31 @@ def test_after_a_kill_of_the_command_each_file_is_done_once(tmp_path: Path, home
     require_each_once(home, 60)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("seconds", [0, 5])
+def test_a_signal_ends_it_within_seconds_and_it_says_what_was_done(
+    tmp_path: Path, home: Home, number: signal.Signals, seconds: int
+) -> None:
+    """While Ray starts, and while results are waited for."""
+    archive = write_many(tmp_path / "many", 200)
+    words = [str(VIDWATCH), "--home", str(home.root), "backfill", str(archive), "--engine", "ray"]
+    process = subprocess.Popen(
+        words, env={**os.environ, **SETTINGS}, stdout=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 280
+    while not (home.root / ".backfill.lock").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    time.sleep(seconds)
+    process.send_signal(number)
+    asked = time.monotonic()
+    output, _ = process.communicate(timeout=60)
+    assert time.monotonic() - asked < 15
+    assert "videos classified" in output
+    assert "stopped before all was done: the same command goes on" in output
+    assert process.returncode == os.EX_TEMPFAIL
+
+
 @pytest.fixture
 def two_nodes() -> Iterator["subprocess.Popen[str]"]:
     process = subprocess.Popen(

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 from homes import MadeHome
 from postgres import PASSWORD, TestServer
-from sqlalchemy import BigInteger, Text, inspect
+from sqlalchemy import BigInteger, Text, event, inspect
 from sqlalchemy.exc import OperationalError
 
+from daemon.database import dumps, servers
 from daemon.database import postgres as seam
-from daemon.database import servers
 from daemon.database.connection import connect, explaining, opened
+from daemon.database.root import follow_home
 from daemon.database.upgrade import migrate, upgrade
 from daemon.home.address import Server, database_of, server_at
 from daemon.maintenance.server import check_server
@@ -270,3 +271,76 @@ def test_the_file_of_the_password_may_be_named_relative_to_the_home(tmp_path: Pa
     (tmp_path / "secret").write_text("of the file\n")
     named = server_at("postgresql://ann:other@127.0.0.1/x", tmp_path, "secret")
     assert named.password == "of the file"
+
+
+def test_the_password_of_a_key_is_shown_as_little_as_that_of_a_user(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    url = "postgresql://ann@127.0.0.1:9/x?sslkey=/k.pem&passfile=/p&sslpassword=hush%20now"
+    server = server_at(url, tmp_path)
+    assert server.key_password == "hush now"
+    error = refusal(server)
+    engine = connect(server)
+    said = [str(server), repr(server), repr(engine), seam.conninfo(server), caplog.text]
+    said += traceback.format_exception(error)
+    assert "hush" not in "\n".join(said)
+    assert "passfile=%2Fp" in str(server)
+    _, words = engine.dialect.create_connect_args(engine.url)
+    assert "sslpassword" not in words
+    with pytest.raises(VidwatchError, match="pg_dump can be given no 'sslpassword'"):
+        dumps.write(server, "public", -1, lambda: None)
+
+
+def test_the_password_of_a_key_gets_to_the_server(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = connect(replace(server, key_password="hush now"))
+    given: dict[str, object] = {}
+    event.listen(engine, "do_connect", lambda *args: given.update(args[3]))
+    with engine.connect():
+        pass
+    engine.dispose()
+    assert given["sslpassword"] == "hush now"
+
+
+@pytest.mark.parametrize("words", [["run"], ["status"], ["init"]])
+def test_a_wrong_password_is_for_a_person_whatever_the_command(
+    home: MadeHome, words: list[str]
+) -> None:
+    """So systemd does not start the daemon again and again: see its unit."""
+    server = home.home.database
+    assert isinstance(server, Server)
+    follow_home(home.engine, home.root)
+    wrong = server_at(server.url, home.root)
+    environment = {"VIDWATCH_DATABASE": wrong.url, "VIDWATCH_DATABASE_PASSWORD_FILE": ""}
+    done = subprocess.run(
+        [VIDWATCH, "--home", home.root, *words],
+        env={**os.environ, **environment, "PGPASSWORD": "wrong secret"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2, done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("vidwatch: database postgresql+psycopg://")
+    assert "password authentication failed" in last
+    assert "database_password_file" in last
+    assert "Traceback" not in done.stderr
+    assert "secret" not in done.stderr
+
+
+def test_a_password_that_others_may_read_is_told(postgres: TestServer, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(PASSWORD)
+    url = postgres.url(postgres.new_database(), None)
+
+    def told() -> list[str]:
+        lines = check_server(server_at(url, tmp_path, "secret"))
+        return [line.text for line in lines if line.subject == "settings"]
+
+    secret.chmod(0o644)
+    (text,) = told()
+    assert text.startswith(f"database_password_file: others may read {secret}")
+    assert text.endswith(f"chmod 600 {secret}")
+    secret.chmod(0o600)
+    assert told() == []

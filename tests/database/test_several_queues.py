@@ -1,5 +1,6 @@
 """The queue that daemons of several machines share: claims, leases, sessions, marks and rows."""
 
+import io
 import threading
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import homes
 import pytest
 from homes import START, MadeHome
 from postgres import TestServer
+from rich.console import Console
 from sqlalchemy.exc import OperationalError
 
 from daemon.database.connection import connect
@@ -23,12 +25,18 @@ from daemon.database.daemons import (
 )
 from daemon.database.predictions import Predictions
 from daemon.database.queue import ATTEMPTS, Queue
+from daemon.database.records import machine_of
 from daemon.database.root import follow_home
 from daemon.database.session import LEADER, Session, alone
 from daemon.home import clock
 from daemon.home.address import Server
 from daemon.home.clock import now
 from daemon.home.mark import NAME
+from daemon.maintenance.doctor import examine
+from daemon.report.one_video import read_video
+from daemon.report.one_video_tables import render as render_video
+from daemon.report.status import read_status
+from daemon.report.tables import render
 from learner.errors import PassingError, VidwatchError
 
 KINDS_OF_DATABASE = ("postgresql",)  # each test here is of a server
@@ -183,7 +191,7 @@ def test_a_session_that_is_silent_leads_no_more_and_keeps_its_name_if_it_does_no
     assert one.lead()
     time.sleep(1)
     again = Session(server, "two")
-    with pytest.raises(PassingError, match="two works on this database already"):
+    with pytest.raises(PassingError, match="the machine name two is taken: another daemon at 127"):
         again.open()
     assert two.lead()
     assert not one.leads()
@@ -196,7 +204,9 @@ def test_a_second_daemon_with_the_name_of_a_machine_is_refused(home: MadeHome) -
     assert isinstance(server, Server)
     one, two = Session(server, "gpu1"), Session(server, "gpu1")
     one.open()
-    with pytest.raises(PassingError, match="gpu1 works on this database already"):
+    with pytest.raises(
+        PassingError, match=r"gpu1 is taken: .*; set VIDWATCH_MACHINE to another name"
+    ):
         two.open()
     one.close()
     two.open()
@@ -278,3 +288,88 @@ def test_one_that_stands_still_while_it_writes_does_not_hold_up_the_others_for_l
         transaction.commit()
     assert home.row(video)["name"] == "a.mp4"
     still.dispose()
+
+
+def test_the_machine_that_predicted_is_shown(home: MadeHome) -> None:
+    video = home.arrive("a.mp4")
+    queue = queue_of(home, "gpu1")
+    queue.claim(1, START)
+    queue.close()
+    predictions = Predictions(home.engine, owner=queue.owner)
+    predictions.record([home.prediction(video)], home.folders, START)
+    with home.engine.begin() as connection:
+        report = read_video(connection, video)
+    (predicted,) = report.to_json()["predictions"]
+    assert predicted["machine"] == "gpu1"
+    written = io.StringIO()
+    Console(file=written, width=200).print(render_video(report))
+    assert "on gpu1, 16 frames" in written.getvalue()
+
+
+def test_who_signs_a_claim_is_on_a_machine() -> None:
+    assert machine_of("gpu1.lab:812") == "gpu1.lab"
+    assert machine_of("backfill:gpu1:812") == "gpu1"
+
+
+def shown(home: MadeHome) -> str:
+    """The status as people see it."""
+    written = io.StringIO()
+    status = read_status(home.home, now())
+    Console(file=written, width=200).print(render(status, now()))
+    return written.getvalue()
+
+
+def test_a_daemon_that_was_killed_is_known_at_once_by_the_connection_that_it_had(
+    home: MadeHome,
+) -> None:
+    server = home.home.database
+    assert isinstance(server, Server)
+    one, two = Session(server, "one"), Session(server, "two")
+    one.open()
+    two.open()
+    with home.engine.execution_options(writes="shared").begin() as connection:
+        announce(connection, member("one"))
+        announce(connection, member("two"))
+    assert "has ended" not in shown(home)
+    one.close()  # as the server does when the process dies
+    text = shown(home)
+    assert "one has ended, or has lost its server: last sign of life" in text
+    assert text.count("has ended") == 1
+    with home.engine.begin() as connection:
+        states = {one.machine: (one.connected, one.is_alive(now())) for one in members(connection)}
+    assert states == {"one": (False, True), "two": (True, True)}
+    two.close()
+    assert "none is running" in shown(home)
+    assert not read_status(home.home, now()).is_running
+
+
+def test_a_second_daemon_with_the_lock_of_a_machine_is_told_which_setting_to_change(
+    home: MadeHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDWATCH_MACHINE", "gpu1")
+    taken = "the machine name gpu1 is taken on .* of this machine or of another one .*"
+    hint = "set VIDWATCH_MACHINE to another name on one of the two, or stop that daemon"
+    with home.home.lock(), pytest.raises(PassingError, match=taken + hint), home.home.lock():
+        pass
+    with home.home.lock():
+        monkeypatch.setenv("VIDWATCH_MACHINE", "gpu2")
+        with home.home.lock():
+            pass
+
+
+def test_the_doctor_knows_the_daemons_of_other_machines_unless_the_server_is_away(
+    home: MadeHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def said() -> list[str]:
+        return [line.text for line in examine(home.home) if line.subject in ("daemon", "videos")]
+
+    home.arrive("a.mp4")
+    assert said()[0].startswith("not running on any machine; start it")
+    assert "no daemon runs" in said()[1]
+    with home.engine.execution_options(writes="shared").begin() as connection:
+        announce(connection, member("gpu1"))
+    assert said() == ["none runs on this machine, but on others: gpu1"]
+    monkeypatch.setenv("VIDWATCH_DATABASE", "postgresql://vidwatch:x@127.0.0.1:9/x")
+    (text,) = said()
+    assert text.startswith("none is known to run: the server of the database")
+    assert "cannot be asked" in text

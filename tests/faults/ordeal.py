@@ -95,23 +95,29 @@ class Ordeal(MadeHome):
         """The daemon, to die at a named step, alone or with its children; with `hold`, the thread
         that gets there waits for `let_go`.
         """
-        environment = dict(self.environment)
+        environment = self.environment
         if fault:
-            self.reached.unlink(missing_ok=True)
-            self._go.unlink(missing_ok=True)
-            environment |= {
-                "PYTHONPATH": os.pathsep.join(
-                    (str(Path(__file__).parent), self.environment.get("PYTHONPATH", ""))
-                ),
-                "VIDWATCH_TEST_FAULT": fault,
-                "VIDWATCH_TEST_FAULT_DONE": str(self.reached),
-                "VIDWATCH_TEST_FAULT_ALL": "1" if all_of_it else "",
-                "VIDWATCH_TEST_FAULT_HOLD": str(self._go) if hold else "",
-            }
+            environment = self.with_fault(fault, all_of_it=all_of_it, hold=hold)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*prefix, VIDWATCH, "run"], env=environment, stderr=log, start_new_session=True
             )
+
+    def with_fault(
+        self, fault: str, *, all_of_it: bool = False, hold: bool = False
+    ) -> dict[str, str]:
+        """The environment of a process that dies, or waits, at a named step; see `start`."""
+        self.reached.unlink(missing_ok=True)
+        self._go.unlink(missing_ok=True)
+        paths = (str(Path(__file__).parent), self.environment.get("PYTHONPATH", ""))
+        return {
+            **self.environment,
+            "PYTHONPATH": os.pathsep.join(paths),
+            "VIDWATCH_TEST_FAULT": fault,
+            "VIDWATCH_TEST_FAULT_DONE": str(self.reached),
+            "VIDWATCH_TEST_FAULT_ALL": "1" if all_of_it else "",
+            "VIDWATCH_TEST_FAULT_HOLD": str(self._go) if hold else "",
+        }
 
     @property
     def reached(self) -> Path:

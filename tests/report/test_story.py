@@ -153,3 +153,10 @@ def test_each_model_has_bars_of_its_probabilities(home: MadeHome) -> None:
         assert connection.scalar(select(models.c.name)) == "gone"
     with home.engine.begin() as connection:
         assert read_video(connection, video, home.home).predictions[0].probabilities is None
+
+
+def test_a_home_of_one_machine_names_none(home: MadeHome) -> None:
+    video = home.arrive("a.mp4")
+    home.predict_and_file()
+    (predicted,) = shown(home, video)["predictions"]
+    assert "machine" not in predicted

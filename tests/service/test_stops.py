@@ -275,3 +275,20 @@ def test_a_watcher_of_a_slow_share_shows_all_the_time_that_it_goes_on(tmp_path: 
     print(f"{took:.1f} s for 1,000 files, at most {longest:.2f} s without a beat")
     assert took > 3 * 3  # each is looked at three times: the share was slow
     assert longest < 1.5
+
+
+def test_who_is_ended_for_taking_too_long_has_a_last_word() -> None:
+    lines = [
+        "import os, signal, time",
+        "from daemon.service import stopping",
+        "stopping.LONGEST = 0.2",
+        "stop = stopping.Stop()",
+        "stop.install()",
+        "stop.last_words = lambda: print('3 done', flush=True) or 75",
+        "os.kill(os.getpid(), signal.SIGTERM)",
+        "time.sleep(60)",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (75, "3 done\n")
