@@ -170,7 +170,7 @@ def test_a_label_on_the_page_while_the_server_is_killed(
     videos = [reviewed.clip(), reviewed.clip()]
     site = reviewed.site()
     browser = Browser(site)
-    page = browser.get("/").text
+    page = browser.get("/review").text
     form = {"secret": hidden(page, "secret"), "seen": hidden(page, "seen")}
     form |= {"id": [str(video) for video in videos], "bulk": "1", "class": "red"}
     kill = Kill(postgres, moment)
