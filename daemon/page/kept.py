@@ -43,8 +43,10 @@ class Keeper:
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
         self._lock = threading.Lock()
-        # One at a time: several would only make each other slower.
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="figures")
+        # One at a time: several would only make each other slower. What a page waits for does not
+        # queue behind what it does not wait for.
+        self._quick = ThreadPoolExecutor(1, thread_name_prefix="figures")
+        self._slow = ThreadPoolExecutor(1, thread_name_prefix="slow-figures")
 
     def get(self, name: str, read: Callable[[], T], seconds: float) -> Kept[T]:
         """What `read` gave last; it is called again if that is older than `seconds`.
@@ -54,12 +56,12 @@ class Keeper:
         Raises:
             Exception: what `read` raised, if there is nothing of before.
         """
-        entry = self._entry(name, read, seconds)
+        entry = self._entry(self._quick, name, read, seconds)
         return self._newest(entry) if entry.before else entry.future.result()
 
     def soon(self, name: str, read: Callable[[], T], seconds: float) -> Kept[T] | None:
         """As `get`, but the first call does not wait longer, either: None if there is nothing."""
-        entry = self._entry(name, read, seconds)
+        entry = self._entry(self._slow, name, read, seconds)
         if entry.before:
             return self._newest(entry)
         try:
@@ -79,20 +81,24 @@ class Keeper:
     def forget(self) -> None:
         """Have everything read anew, since something was changed by this page."""
         with self._lock:
-            self._entries.clear()
+            for entry in self._entries.values():
+                entry.begun_at = float("-inf")
 
     def close(self) -> None:
         """End the reading; what has not begun is not begun."""
-        self._reader.shutdown(cancel_futures=True)
+        for pool in (self._quick, self._slow):
+            pool.shutdown(cancel_futures=True)
 
-    def _entry(self, name: str, read: Callable[[], Any], seconds: float) -> _Entry:
+    def _entry(
+        self, pool: ThreadPoolExecutor, name: str, read: Callable[[], Any], seconds: float
+    ) -> _Entry:
         moment = time.monotonic()
         with self._lock:
             entry = self._entries.get(name)
             if entry and (not entry.future.done() or moment < entry.begun_at + seconds):
                 return entry
             before = entry.future if entry and entry.future.exception() is None else None
-            entry = _Entry(self._reader.submit(_read, read), moment, before)
+            entry = _Entry(pool.submit(_read, read), moment, before)
             self._entries.pop(name, None)
             self._entries[name] = entry
             while len(self._entries) > MOST_KEPT:
