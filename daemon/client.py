@@ -87,7 +87,6 @@ class Records(Generic[Record]):
     _filters: Filters
     _table: ExportTable
     _read: Callable[[Connection, Filters], Iterator[Record]]
-    _has_scores: bool = True
 
     def __iter__(self) -> Iterator[Record]:
         """The records, in the order of their videos.
@@ -148,7 +147,7 @@ class Records(Generic[Record]):
         """Tables of some rows each; an empty one if there are none: it has the columns."""
         with self._snapshot() as connection:
             classes: tuple[str, ...] = ()
-            if self._has_scores:
+            if self._table.has_scores:
                 classes = Scores.read(connection, self._filters.models).classes
             columns = with_scores(self._table, classes)
             fields = [RENAMED.get(column.name, column.name) for column in self._table.columns]
@@ -205,8 +204,7 @@ class Home:
 
         Of videos with the same content, there is one.
         """
-        read = read_all_labels
-        return Records(self._home, _filters(asked), LABELS, read, _has_scores=False)
+        return Records(self._home, _filters(asked), LABELS, read_all_labels)
 
 
 def _filters(asked: Asked) -> Filters:

@@ -137,6 +137,7 @@ LABELS = ExportTable(
         Column("taken_back_by", "text", "Who took it back."),
         Column("taken_back_at", "time", "When."),
     ),
+    has_scores=False,
 )
 
 
