@@ -267,7 +267,9 @@ class Classifier:
         return self.reference.figures(np.concatenate(values), logits)
 
     @overload
-    def classify(self, paths: str | os.PathLike[str]) -> Classified: ...
+    def classify(  # type: ignore[overload-overlap]  # a text is a file, not its letters
+        self, paths: str | os.PathLike[str]
+    ) -> Classified: ...
 
     @overload
     def classify(self, paths: Iterable[str | os.PathLike[str]]) -> list[Classified]: ...
