@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +33,7 @@ from daemon.cli import (
     recipes,
     running,
     training,
+    version,
     videos,
 )
 from daemon.cli.shared import Json, command_of, console
@@ -66,6 +67,7 @@ for family in (
     migrating,
     clean,
     running,
+    version,
 ):
     app.add_typer(family.app)
 
@@ -98,7 +100,7 @@ def _escape_what_cannot_be_shown() -> None:
 
 def _print_version(is_wanted: bool) -> None:
     if is_wanted:
-        print(f"vidwatch {version('vidwatch')}")
+        print(f"vidwatch {metadata.version('vidwatch')}")
         raise typer.Exit
 
 

@@ -15,6 +15,7 @@ from daemon.database.connection import (
     connect,
     damaged,
     explained,
+    explaining,
     is_damage,
     is_passing,
     opened,
@@ -109,14 +110,28 @@ def migrate(path: Database, revision: str = "head") -> None:
         engine.dispose()
 
 
-def revision_of(path: Database) -> str | None:
+def require_current(path: Database) -> None:
+    """Check, by reading alone, that the database at `path` has the schema of this program.
+
+    Raises:
+        VidwatchError: an older or a newer vidwatch wrote it, or it cannot be read.
+        PassingError: another program has locked it, or its server is away.
+    """
+    with explaining(path):
+        revision = revision_of(path, read_only=True)
+    if revision != head():
+        hint = f"bring it up to date with: vidwatch init {root_of(path)}"
+        raise VidwatchError(f"database {path}: an older vidwatch wrote it; {hint}")
+
+
+def revision_of(path: Database, *, read_only: bool = False) -> str | None:
     """The schema of the database at `path`; None if the database is new.
 
     Raises:
         VidwatchError: this program does not know the schema, or the file is no database.
         OperationalError: another program has locked it.
     """
-    engine = connect(path)
+    engine = connect(path, read_only=read_only)
     try:
         with engine.connect() as connection:
             if isinstance(path, Server):

@@ -194,7 +194,7 @@ def _write_file(file: IO[bytes], request: Request, source: _Source) -> None:
         table = TABLES[request.what]
         scores = source.scores(connection)
         kind = CsvTable if request.format == "csv" else ParquetTable
-        columns = table.columns if table is EVENTS else scores.columns(table)
+        columns = scores.columns(table) if table.has_scores else table.columns
         with kind(file, columns) as writer:
             for rows in source.batches(connection, with_parts=table is not VIDEOS):
                 for batch in _rows(request.what, connection, rows, scores, kind is CsvTable):
@@ -261,7 +261,7 @@ def _write_sqlite(path: Path, source: _Source) -> None:
     with source.snapshot() as connection, SqliteTables(path) as file:
         scores = source.scores(connection)
         for table, key in keys.items():
-            columns = table.columns if table is EVENTS else scores.columns(table)
+            columns = scores.columns(table) if table.has_scores else table.columns
             file.create(table.name, columns, key)
         for rows in source.batches(connection, with_parts=True):
             for table in keys:

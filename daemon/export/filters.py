@@ -94,10 +94,11 @@ class Filters:
         return found
 
 
-def moment(text: str, *, is_end: bool) -> datetime:
+def moment(text: str, *, is_end: bool, asked: str | None = None) -> datetime:
     """The time that a person gave, as `2026-01-31` or `2026-01-31 18:00`, or `18:00` of today.
 
     Without a zone, it is in this machine's zone. A date alone, as an end, includes that day.
+    `asked` is what the message calls it, if not as the option of the commands.
 
     Raises:
         VidwatchError: it is none.
@@ -108,7 +109,8 @@ def moment(text: str, *, is_end: bool) -> datetime:
             return END
         return moment_named((day + timedelta(days=1)).isoformat() if day else text, now())
     except VidwatchError as error:
-        raise VidwatchError(f"{'--to' if is_end else '--from'}: {error}") from error
+        asked = asked or ("--to" if is_end else "--from")
+        raise VidwatchError(f"{asked}: {error}") from error
 
 
 def _date_of(text: str) -> date | None:
