@@ -5,7 +5,7 @@ Slow imports stand in the command.
 
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import chain, count
 from pathlib import Path
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daemon.cli.shared import EngineKind, RunsOn, database, model_of
-from daemon.cli.videos import print_left_alone
+from daemon.cli.shared import EngineKind, JsonResult, RunsOn, database, examples, model_of, tell
+from daemon.cli.videos import left_alone, require_no_troubles
 from daemon.home.folder import Home
 from learner.errors import VidwatchError
 from learner.process import keep_freed_memory, limit_cores
@@ -32,7 +32,11 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "vidwatch backfill /mnt/archive", "vidwatch backfill /mnt/archive --out predictions/"
+    )
+)
 def backfill(
     context: typer.Context,
     paths: Annotated[
@@ -49,6 +53,7 @@ def backfill(
             metavar="FOLDER", help="Write Parquet files there, and nothing into the database."
         ),
     ] = None,
+    as_json: JsonResult = False,
 ) -> None:
     """Classify files and folders where they lie, at once. A daemon may run meanwhile.
 
@@ -80,8 +85,9 @@ def backfill(
             progress,
             on_cluster=engine is EngineKind.ray,
         )
-    _print_done(done)
-    print_left_alone(sought.others, sought.troubles)
+    facts = {**asdict(done), "no_videos": sought.others, "troubles": list(sought.troubles)}
+    tell(facts, [*_done_in_words(done), *left_alone(sought.others)], as_json=as_json)
+    require_no_troubles(sought.troubles)
     if done.left or done.is_stopped:
         raise typer.Exit(os.EX_TEMPFAIL)
 
@@ -169,12 +175,12 @@ def _place(home: Home, loaded: "Settings", out: Path | None) -> "Iterator[Place]
         yield Place(engine, Predictions(engine, owner=signature()), folders, loaded, parts, never)
 
 
-def _print_done(done: "Done") -> None:
+def _done_in_words(done: "Done") -> "Iterator[str]":
     more = f", {counted(done.duplicates, 'duplicate')}" if done.duplicates else ""
     more += f", {done.failed} failed" if done.failed else ""
     more += f"; {done.known} were known" if done.known else ""
-    print(f"{counted(done.classified, 'video')} classified{more}")
+    yield f"{counted(done.classified, 'video')} classified{more}"
     if done.left:
-        print(f"{counted(done.left, 'video')} wait for temporary trouble to pass")
+        yield f"{counted(done.left, 'video')} wait for temporary trouble to pass"
     if done.is_stopped:
-        print("stopped before all was done: the same command goes on")
+        yield "stopped before all was done: the same command goes on"

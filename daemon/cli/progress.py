@@ -1,11 +1,13 @@
-"""Shows the progress of slow commands: bars on a terminal, else lines.
+"""Shows the progress of slow commands on stderr: bars on a terminal, else a line now and then.
 
 Knows nothing of the work itself.
 """
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Timer
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -16,25 +18,48 @@ if TYPE_CHECKING:
     from learner.train import Watch
 
 
+EVERY = 30.0  # seconds between two lines
+
+
 @contextmanager
 def working(what: str) -> Iterator[None]:
-    """What is being done, if there is a terminal."""
+    """What is being done. Without a terminal, a line says it if it takes long."""
     console = Console(stderr=True)
-    if not console.is_terminal:
-        yield
+    if console.is_terminal:
+        with console.status(what):
+            yield
         return
-    with console.status(what):
+    said = Timer(EVERY, lambda: print(what, file=sys.stderr, flush=True))
+    said.daemon = True
+    said.start()
+    try:
         yield
+    finally:
+        said.cancel()
 
 
 @contextmanager
-def reading(what: str = "reading clips") -> Iterator[Callable[[int, int | None], None]]:
-    """A bar of the clips that are read, or of `what` is done, if there is a terminal.
+def reading(
+    what: str = "reading clips", *, beside_output: bool = False
+) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar of the clips that are read, or of `what` is done; without a terminal, lines.
 
     It gets how many were read, and of how many; None if that is not known.
+
+    Args:
+        what: What is done.
+        beside_output: Whether results are printed meanwhile. On a terminal they show how far it is.
     """
+    if beside_output and sys.stdout.isatty():
+        yield lambda done, total: None
+        return
+    if not sys.stderr.isatty():
+        yield _lines(what)
+        return
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not sys.stderr.isatty()) as bars:
+    # Else what goes into a file or a pipe meanwhile would be printed beside the bar.
+    is_shared = sys.stdout.isatty()
+    with Progress(console=console, transient=True, redirect_stdout=is_shared) as bars:
         bar = bars.add_task(what, total=None)
 
         def show(done: int, total: int | None) -> None:
@@ -42,6 +67,20 @@ def reading(what: str = "reading clips") -> Iterator[Callable[[int, int | None],
             bars.update(bar, completed=done, total=total, description=f"{what}{known}")
 
         yield show
+
+
+def _lines(what: str) -> Callable[[int, int | None], None]:
+    """Print a line every `EVERY` seconds."""
+    printed_at = time.monotonic()
+
+    def show(done: int, total: int | None) -> None:
+        nonlocal printed_at
+        if time.monotonic() >= printed_at + EVERY:
+            printed_at = time.monotonic()
+            of_all = "" if total is None else f" of {total}"
+            print(f"{what}: {done}{of_all}", file=sys.stderr, flush=True)
+
+    return show
 
 
 @contextmanager
@@ -61,7 +100,13 @@ def training(*, quick: bool) -> "Iterator[Watch]":
         TextColumn("{task.fields[figures]}"),
     )
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not has_terminal) as bars:
+    with Progress(
+        *columns,
+        console=console,
+        transient=True,
+        disable=not has_terminal,
+        redirect_stdout=sys.stdout.isatty(),
+    ) as bars:
         clips = bars.add_task("reading clips", total=None, figures="")
         steps = bars.add_task("training", total=None, figures="", visible=False)
         validation = ""
