@@ -14,7 +14,9 @@ from daemon.export.records import LABELS, PREDICTIONS
 ROOT = Path(__file__).parents[1]
 PYTHON = (ROOT / "docs/python.md").read_text()
 # Code, and what it prints if that is said.
-EXAMPLE = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
+EXAMPLE = re.compile(
+    r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE
+)
 
 
 @pytest.fixture

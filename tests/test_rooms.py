@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 # A room imports only rooms of later lines; those of one line do not import each other.
 ORDER = [
     ["cli"],
-    ["service", "backfill", "client"],
+    ["service", "backfill", "client", "demo"],
     ["maintenance", "page", "export", "notify"],
     ["classify", "report"],
     ["training"],
@@ -38,6 +38,7 @@ HEAVY_DAEMON = {
     "backfill/features.py",
     "backfill/remote.py",
     "backfill/steps.py",
+    "demo/clips.py",
     "service/daemon.py",
     "classify/champion.py",
     "classify/inference.py",

@@ -6,19 +6,23 @@ Slow imports stand in the commands that need them.
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from daemon.cli import completion
 from daemon.cli.shared import (
     Device,
     Json,
+    JsonResult,
     console,
     database,
+    examples,
     load_model,
     model_of,
     open_cache,
+    tell,
 )
 from daemon.home.clock import local_time, now
 from daemon.home.folder import Home
@@ -36,7 +40,10 @@ models_app = typer.Typer(help="The models: which there are, and which one is the
 app.add_typer(models_app, name="models")
 
 
-@models_app.callback(invoke_without_command=True)
+@models_app.callback(
+    invoke_without_command=True,
+    epilog=examples("vidwatch models", "vidwatch models promote auto-2"),
+)
 def models(context: typer.Context, as_json: Json = False) -> None:
     """List the models, which one is the champion, and how each comparison ended."""
     if context.invoked_subcommand:
@@ -59,16 +66,18 @@ def models(context: typer.Context, as_json: Json = False) -> None:
         print(history.shadow)
 
 
-@models_app.command()
+@models_app.command(epilog=examples("vidwatch models promote auto-2"))
 def promote(
     context: typer.Context,
     name: Annotated[
         str,
         typer.Argument(
+            autocompletion=completion.models,
             help='"starter", the name of a model in models/, or a path; '
-            "a model that lies elsewhere is copied into models/."
+            "a model that lies elsewhere is copied into models/.",
         ),
     ],
+    as_json: JsonResult = False,
 ) -> None:
     """Make a model the champion, whatever comparisons say."""
     home: Home = context.obj
@@ -85,14 +94,15 @@ def promote(
             decisions.apply_setting(settings.load(home.settings).model, now())
         if not is_first or decisions.champion() != noted:
             decisions.choose(noted, now())
-    print(f"{name} is the champion from now on")
     doubt = describe(noted, home.model_or_starter(noted)).guessing_in_words()
+    lines = [f"{name} is the champion from now on"]
     if doubt:
-        print(f"it is {doubt}: 'vidwatch models rollback' takes that back")
+        lines.append(f"it is {doubt}: 'vidwatch models rollback' takes that back")
+    tell({"champion": noted, "guessing": doubt or None}, lines, as_json=as_json)
 
 
-@models_app.command()
-def rollback(context: typer.Context) -> None:
+@models_app.command(epilog=examples("vidwatch models rollback"))
+def rollback(context: typer.Context, as_json: JsonResult = False) -> None:
     """Make the champion before this one the champion again."""
     with database(context.obj) as engine:
         from daemon.training.decisions import Decisions
@@ -106,16 +116,23 @@ def rollback(context: typer.Context) -> None:
             hint = f"{champion} stays the champion; 'vidwatch models promote NAME' chooses another"
             raise VidwatchError(f"{problem}: {hint}") from error
         back, replaced = decisions.roll_back(now())
-    print(f"{back} is the champion from now on, instead of {replaced}")
+    line = f"{back} is the champion from now on, instead of {replaced}"
+    tell({"champion": back, "before": replaced}, [line], as_json=as_json)
 
 
-@app.command()
+@app.command(epilog=examples("vidwatch rescore", "vidwatch rescore --model auto-2"))
 def rescore(
     context: typer.Context,
     model: Annotated[
-        str | None, typer.Option("--model", help="The model; the champion if not given.")
+        str | None,
+        typer.Option(
+            "--model",
+            autocompletion=completion.models,
+            help="The model; the champion if not given.",
+        ),
     ] = None,
     device: Device = None,
+    as_json: JsonResult = False,
 ) -> None:
     """Have a later model predict earlier videos. No file is moved.
 
@@ -134,10 +151,11 @@ def rescore(
         name = model or model_of(home)
         found = rescore_videos(home, engine, name, open_cache(home), now(), bar, device)
     videos = counted(found.predicted, "video")
-    print(f"{found.model} predicted {videos}; {found.changed} get another class than before")
+    lines = [f"{found.model} predicted {videos}; {found.changed} get another class than before"]
     if found.left_out:
         reason = "their features are gone, and their files are gone, cut short or cannot be read"
-        print(f"left out, because {reason}: {counted(found.left_out, 'video')}")
+        lines.append(f"left out, because {reason}: {counted(found.left_out, 'video')}")
+    tell(asdict(found), lines, as_json=as_json)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """Brings a database to this program's schema. An older database is copied before."""
 
 import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from importlib.resources import files
 from pathlib import Path
 
@@ -35,10 +37,18 @@ RESTORING = ".restoring"  # ends the name of a database that is being restored
 # Only the daemon puts files there. If there are any, there was a database.
 
 
-def upgrade(path: Database) -> None:
+Working = Callable[[str], AbstractContextManager[None]]
+"""Shows what is being done, while it is."""
+
+
+def upgrade(path: Database, working: Working = lambda what: nullcontext()) -> None:
     """Copy the database at `path`, and run the migrations that it lacks.
 
     A home that never had a database gets a new one.
+
+    Args:
+        path: Where it is.
+        working: Entered if an older database is changed, which may take minutes.
 
     Raises:
         VidwatchError: a newer vidwatch wrote it, it is no database, or it is missing in a home that
@@ -54,9 +64,12 @@ def upgrade(path: Database) -> None:
     if isinstance(path, Server) and current not in (None, head()):
         with opened(path, read_only=True) as engine:
             require_none_older(engine, now())
-    if current not in (None, head()):
+    if current in (None, head()):
+        migrate(path)
+        return
+    with working("bringing the database up to date, and copying it before"):
         _keep_copy(path, f"before-{current}")
-    migrate(path)
+        migrate(path)
 
 
 def _require_restored(server: Server) -> None:

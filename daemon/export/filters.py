@@ -1,6 +1,5 @@
 """Which videos are meant: by name, class, date, source, state and model. Only reads."""
 
-import difflib
 import re
 import string
 import unicodedata
@@ -15,15 +14,14 @@ from daemon.database.tables import models, videos
 from daemon.database.values import STATES
 from daemon.export.query import CLASS
 from daemon.home.clock import END, local_time, now
+from daemon.home.similar import question, similar
 from daemon.home.times import moment_named
 from daemon.labels.classes import KnownClasses, changed_names
 from daemon.report.events import UNSURE
-from learner.classes import likely_meant
 from learner.errors import VidwatchError
 from learner.texts import listed
 
 NAMED = 5  # names that a message lists
-SIMILAR = 3  # similar names that it offers
 WILD = "*?["
 SMALL = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
@@ -196,10 +194,8 @@ def _require(noun: str, names: Collection[str], existing: Collection[str]) -> No
 
 def _unknown(noun: str, name: str, existing: Collection[str]) -> str:
     trouble = f"there is no {noun} {name!r}"
-    if meant := likely_meant(name, existing):
-        return f"{trouble}: did you mean {meant!r}?"
-    if near := difflib.get_close_matches(name, sorted(existing), SIMILAR):
-        return f"{trouble}: did you mean {' or '.join(repr(one) for one in near)}?"
+    if asked := question(similar(name, existing)):
+        return f"{trouble}: {asked}"
     if not existing:
         return f"{trouble}: there is none yet"
     return f"{trouble}: there are {listed(sorted(existing, key=str.casefold), NAMED)}"

@@ -24,6 +24,7 @@ from daemon.database.tables import PREDICTED, class_names, labels, predictions, 
 from daemon.home.folders import Folders
 from daemon.home.identity import is_there
 from daemon.home.texts import printable
+from learner.texts import counted
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,11 @@ def count_unsure(connection: Connection, folders: Folders) -> int:
     is_there = lies_below(videos.c.path, folders.unsure())
     unlabelled = select(func.count()).select_from(videos).where(is_there, is_unlabelled())
     return connection.scalar(unlabelled) or 0
+
+
+def unsure_in_words(n: int) -> str:
+    """What `count_unsure` gives, in the words of `vidwatch status` and of the page."""
+    return f"{counted(n, 'unsure clip')} without a label"
 
 
 def reviewable(*columns: ColumnElement[Any]) -> Select[Any]:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from daemon.home.identity import is_there
 from daemon.home.texts import clock, familiarity_in_words, printable, shown_path
+from daemon.home.unsure import DOUBTS
 from daemon.report.by_class import InVideo
 from daemon.report.events import UNSURE, Event, seconds_of
 from daemon.report.fitting import Column, FittingTable
@@ -136,7 +137,7 @@ def _remarks(one: Predicted) -> str:
         remarks.append(f"on {printable(one.machine)}")
     remarks.append(f"{one.frames_read} frames")
     if one.unsure:
-        remarks.append("unsure")
+        remarks.append(DOUBTS[one.unsure])
     if strange := familiarity_in_words(one.familiarity):
         remarks.append(strange)
     if one.read_share is not None and one.read_share < 1:

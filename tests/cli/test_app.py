@@ -2,6 +2,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -56,12 +57,43 @@ def vidwatch(
 def test_each_command_has_help_and_is_in_the_readme(command: tuple[str, ...]) -> None:
     done = vidwatch(*command, "--help")
     assert done.returncode == 0
-    described: Any = get_command(app)
-    for word in command:
-        described = described.commands[word]
-    assert described.help
-    assert described.help.split(".")[0][:40] in done.stdout
+    text = described(command).help
+    assert text
+    assert text.split(".")[0][:40] in done.stdout
     assert f"vidwatch {' '.join(command)}" in (ROOT / "README.md").read_text()
+
+
+def described(words: tuple[str, ...]) -> Any:
+    """The command of these words."""
+    found: Any = get_command(app)
+    for word in words:
+        found = found.commands[word]
+    return found
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_each_command_has_examples_that_it_understands(command: tuple[str, ...]) -> None:
+    _, *lines = described(command).epilog.replace("\\[", "[").split("\n\n")
+    assert 1 <= len(lines) <= 3
+    for line in lines:
+        words = shlex.split(re.split(r" [|>] ", line)[0])
+        assert words.pop(0) == "vidwatch"
+        group: Any = get_command(app)
+        if words[0] == "--home":
+            words = words[2:]
+        assert tuple(words[: len(command)]) == command
+        while words and words[0] in getattr(group, "commands", {}):
+            group = group.commands[words.pop(0)]
+        group.make_context("example", words)
+
+
+def test_the_help_ends_with_the_exit_statuses_and_offers_near_commands() -> None:
+    shown = " ".join(vidwatch("--help").stdout.split())
+    for status in ("0 all is well", "2 you have to", "75 the trouble may pass", "130 ended by"):
+        assert status in shown
+    wrong = vidwatch("stauts")
+    assert wrong.returncode == 2
+    assert "No such command 'stauts'. Did you mean 'status'?" in wrong.stderr
 
 
 def test_the_version_is_the_packages_own() -> None:
