@@ -12,7 +12,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from daemon.database.connection import explaining
+from daemon.database.connection import explaining, reason_of
 from daemon.database.daemons import running_elsewhere
 from daemon.database.postgres import STILL, connect_session
 from daemon.home.address import Server
@@ -157,7 +157,7 @@ class Session:
         if not isinstance(error, OperationalError):
             raise error
         if self._leads:
-            log.warning("the connection of the daemon that leads has ended (%s)", error.orig)
+            log.warning("the connection of the daemon that leads has ended (%s)", reason_of(error))
         self._leads = False
         if self._connection is not None:
             self._connection.invalidate()

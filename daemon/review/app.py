@@ -15,6 +15,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from daemon.database.connection import reason_of
 from daemon.home.folders import Folders
 from daemon.labels.classes import DidYouMeanError, offered_classes
 from daemon.labels.labels import newest_label
@@ -292,7 +293,8 @@ def _vidwatch_error(request: Request, error: Exception) -> Response:
 
 
 def _database_error(request: Request, error: Exception) -> Response:
-    reason = f"the database cannot be used: {getattr(error, 'orig', error)}"
+    assert isinstance(error, DatabaseError)
+    reason = f"the database cannot be used: {reason_of(error)}"
     return Site.of(request).render(request, "sorry.html", 503, reason=reason, is_stale=False)
 
 
