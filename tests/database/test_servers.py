@@ -270,3 +270,24 @@ def test_the_file_of_the_password_may_be_named_relative_to_the_home(tmp_path: Pa
     (tmp_path / "secret").write_text("of the file\n")
     named = server_at("postgresql://ann:other@127.0.0.1/x", tmp_path, "secret")
     assert named.password == "of the file"
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt(), SystemExit(143)])
+def test_who_interrupts_a_statement_sees_no_error_of_what_was_to_follow(
+    home: MadeHome, monkeypatch: pytest.MonkeyPatch, end: BaseException
+) -> None:
+    import psycopg
+
+    def ping(connection: object) -> bool:
+        """As SQLAlchemy's, when its query is interrupted."""
+        try:
+            raise end
+        finally:
+            raise psycopg.ProgrammingError("can't change 'autocommit' now")
+
+    home.rows()
+    monkeypatch.setattr(home.engine.dialect, "do_ping", ping)
+    with pytest.raises(type(end)):
+        home.rows()
+    monkeypatch.undo()
+    assert home.rows() == []
