@@ -225,6 +225,7 @@ def test_json_lines_have_all_of_a_video_in_one(home: FullHome, tmp_path: Path) -
     assert (failed["events"], failed["windows"]) == ([], [])
 
 
+@pytest.mark.of_sqlite  # a server takes no such numbers
 def test_json_has_no_number_that_is_none(home: FullHome, tmp_path: Path) -> None:
     with home.writing() as connection:
         connection.exec_driver_sql("UPDATE predictions SET logits = '[NaN, -Infinity]'")
