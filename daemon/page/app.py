@@ -13,6 +13,8 @@ from starlette.staticfiles import StaticFiles
 
 from daemon.page import (
     clip_pictures,
+    grid,
+    media,
     models,
     names,
     problems,
@@ -39,9 +41,12 @@ def make_app(site: Site, host: str, token: str | None = None) -> Guard:
         Route("/undo", review.undo, methods=["POST"]),
         Route("/again", review.show_skipped, methods=["POST"]),
         Route("/answer", review.answer, methods=["POST"]),
+        Route("/grid", grid.page),
+        Route("/grid", grid.submit, methods=["POST"]),
         Route("/name", names.page),
         Route("/name", names.take, methods=["POST"]),
         Route("/strip/{id}.jpg", clip_pictures.strip),
+        Route("/media/{id}", media.film),
         Route("/frames-{count}.css", clip_pictures.frames_style),
         Route("/evidence/{id}", clip_pictures.evidence),
         Route("/video/{id}", video.page),
