@@ -178,6 +178,7 @@ Index("ix_videos_left_at", videos.c.left_at, **_where("left_at IS NOT NULL"))
 # Each for a few rows among millions, which are looked up often.
 for _name in ("destination", "moving_to", "error", "trouble", "held", "fingerprint"):
     Index(f"ix_videos_{_name}", videos.c.id, **_where(f"{_name} IS NOT NULL"))
+Index("ix_videos_sampled", videos.c.sha256, videos.c.id, **_where("sampled = 1"))
 Index("ix_videos_trash", videos.c.id, **_where("trashed_at IS NOT NULL AND removed_at IS NULL"))
 # An index of the column's values: they are looked up for each row that is removed.
 Index("ix_videos_duplicate_of", videos.c.duplicate_of, **_where("duplicate_of IS NOT NULL"))
@@ -218,6 +219,10 @@ predictions = Table(
     CheckConstraint(one_of("kind", KINDS), name="kind"),
     CheckConstraint(one_of("doubt", DOUBTS), name="doubt"),
     Index("ix_predictions_created_at", "created_at"),
+    # The least probable ones first, of all classes and of one: for the clips to be reviewed next.
+    # Not `kind` first: nearly all rows have the same, and SQLite would read them by it.
+    Index("ix_predictions_doubt", "doubt", "probability", "video_id", "kind"),
+    Index("ix_predictions_class", "class", "doubt", "probability", "video_id", "kind"),
 )
 
 # The windows of long videos, each with the prediction of a model. A video whose windows are all

@@ -120,7 +120,9 @@ class PageLabels:
             of_part = last_part_given(connection, who, "page")
         times = [one.at for one in (last, of_part) if one]
         if session.skips and all(at < session.skips[-1].at for at in times):
-            return f"{counted(len(session.undo_skip().ids), 'clip')} shown again"
+            again = session.undo_skip().ids
+            session.first = list(again)
+            return f"{counted(len(again), 'clip')} shown again"
         if of_part and (last is None or last.at < of_part.at):
             return self._undo_part(of_part, who)
         if last is None:
@@ -129,6 +131,7 @@ class PageLabels:
         session.passed.add(last.at)
         session.count = max(0, session.count - len(undone))
         changed = {last.labels[label] for label in undone}
+        session.first = sorted(changed)
         kept = [video for video in dict.fromkeys(last.labels.values()) if video not in changed]
         taken_back = f"{counted(len(undone), 'label')} taken back"
         if changed:

@@ -30,7 +30,7 @@ def test_a_click_on_a_bar_plays_that_part_which_is_labelled_alone(
         errors: list[str] = []
         page.on("console", lambda told: errors.append(told.text) if told.type == "error" else None)
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(address)
+        page.goto(f"{address}review")
         page.fill("#name", "rita")
         page.keyboard.press("Enter")
         bars = page.locator(".card .timeline a rect")
