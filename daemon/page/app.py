@@ -12,7 +12,10 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from daemon.page import (
+    clip,
+    clip_labels,
     clip_pictures,
+    clips,
     models,
     names,
     problems,
@@ -44,9 +47,14 @@ def make_app(site: Site, host: str, token: str | None = None) -> Guard:
         Route("/strip/{id}.jpg", clip_pictures.strip),
         Route("/frames-{count}.css", clip_pictures.frames_style),
         Route("/evidence/{id}", clip_pictures.evidence),
-        Route("/video/{id}", video.page),
-        Route("/video/{id}", video.label, methods=["POST"]),
-        Route("/video/{id}/{number}.jpg", video.strip),
+        Route("/clips", clips.page),
+        Route("/clips", clips.submit, methods=["POST"]),
+        Route("/clips.csv", clips.table_file),
+        Route("/clip/{id}", clip.page),
+        Route("/clip/{id}", clip_labels.label, methods=["POST"]),
+        Route("/clip/{id}/part", clip_labels.label_part, methods=["POST"]),
+        Route("/clip/{id}/{number}.jpg", video.strip),
+        Route("/video/{id}", clip.moved),
         Route("/quality", quality.page),
         Route("/models", models.page),
         Route("/models/{name}/{file}", models.run_file),

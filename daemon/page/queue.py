@@ -11,12 +11,12 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, not_, select
+from sqlalchemy import Connection, Select, func, not_, select
 
-from daemon.database.expressions import stands
-from daemon.database.tables import labels, predictions, videos
+from daemon.database.tables import predictions, videos
 from daemon.home.folders import Folders
 from daemon.labels.next_clips import by_need, count_unsure, is_unlabelled, reviewable
+from daemon.labels.queries import awaits_random_review
 
 CANDIDATES = 200
 EVERY = 4  # one place in so many is for the random share
@@ -110,15 +110,6 @@ def in_order(
         yield chosen
         last_group = chosen.group
         place += 1
-
-
-def awaits_random_review() -> ColumnElement[bool]:
-    """Whether a video is of the random share, and was not reviewed as such.
-
-    A review whose label was taken back does not count.
-    """
-    given = and_(labels.c.video_id == videos.c.id, labels.c.sampled, stands())
-    return and_(videos.c.sampled, not_(select(labels.c.id).where(given).exists()))
 
 
 def _candidates(rows: Sequence[Any], skipped: Collection[int]) -> list[Candidate]:

@@ -55,6 +55,7 @@ class Predicted:
 class Given:
     """A label that a person gave."""
 
+    id: int
     verdict: str
     class_name: str | None
     source: str
@@ -225,6 +226,7 @@ def _labels(connection: Connection, content: int) -> list[Given]:
     counts = next((row["id"] for row in rows if row["stands"]), None)
     return [
         Given(
+            id=row["id"],
             verdict=row["verdict"],
             class_name=row["class"],
             source=row["source"],
