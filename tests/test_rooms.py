@@ -12,7 +12,8 @@ ROOT = Path(__file__).parents[1]
 ORDER = [
     ["cli"],
     ["service", "backfill", "client", "demo"],
-    ["maintenance", "page", "export", "notify"],
+    ["maintenance", "page", "notify"],
+    ["export"],
     ["classify", "report"],
     ["training"],
     ["labels"],

@@ -73,8 +73,7 @@ class Keeper:
         except TimeoutError:
             return None
 
-    @staticmethod
-    def _newest(entry: _Entry) -> Kept[Any]:
+    def _newest(self, entry: _Entry) -> Kept[Any]:
         assert entry.before
         try:
             return entry.future.result(self.patience)

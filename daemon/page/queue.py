@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlencode
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, not_, or_, select
+from sqlalchemy import Connection, Select, and_, func, not_, or_, select
 
-from daemon.database.expressions import group_of_video, stands, that_counts
-from daemon.database.tables import PREDICTED, labels, models, predictions, videos
+from daemon.database.expressions import group_of_video, that_counts
+from daemon.database.tables import PREDICTED, models, predictions, videos
 from daemon.home.folders import Folders
 from daemon.labels.next_clips import (
     Needed,
@@ -24,6 +24,7 @@ from daemon.labels.next_clips import (
     is_unlabelled,
     reviewable,
 )
+from daemon.labels.queries import awaits_random_review
 
 CANDIDATES = 200
 EVERY = 4  # one place in so many is for the random share
@@ -172,15 +173,6 @@ def in_order(
         yield chosen
         last_group = chosen.group
         place += 1
-
-
-def awaits_random_review() -> ColumnElement[bool]:
-    """Whether a video is of the random share, and was not reviewed as such.
-
-    A review whose label was taken back does not count.
-    """
-    given = and_(labels.c.video_id == videos.c.id, labels.c.sampled, stands())
-    return and_(videos.c.sampled, not_(select(labels.c.id).where(given).exists()))
 
 
 def _is_for_random_share(place: int) -> bool:
