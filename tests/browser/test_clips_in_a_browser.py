@@ -55,7 +55,7 @@ def test_the_bar_for_several_clips_is_there_when_some_are_selected(
     playwright.expect(form).to_be_in_viewport()
     form.get_by_label("label the selected as").fill("dark")
     form.get_by_role("button", name="label", exact=True).click()
-    playwright.expect(page.locator("#message")).to_contain_text("first.avi, third.avi: dark")
+    playwright.expect(page.locator("#message")).to_contain_text("third.avi, first.avi: dark")
     assert {row[2] for row in home.given_labels()} == {"dark"}
     page.get_by_role("button", name="undo my last label").click()
     playwright.expect(page.locator("#message")).to_contain_text("2 labels taken back")
