@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, urlencode
 from daemon.export.filters import WEEKDAYS, Filters
 from daemon.home.clock import END
 from daemon.page.forms import is_id
+from daemon.report.events import UNSURE
 from learner.errors import VidwatchError
 
 FIELDS = (
@@ -86,7 +87,7 @@ class ClipsQuery:
             if name == "weekday" and text in "0123456":
                 shown.append(WEEKDAYS[int(text[:1])])
             elif name not in ("view", "by"):
-                shown.append(f"{name} {text}")
+                shown.append(f"{name} {'unsure' if text == UNSURE else text}")
         return ", ".join(shown)
 
     def at(self, *, before: int | None = None, after: int | None = None) -> str:

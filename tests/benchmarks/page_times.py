@@ -28,7 +28,6 @@ PORT = 8765
 ASKED = 300  # milliseconds
 PATHS = (
     "/",
-    "/review",
     "/clips",
     "/clips?view=table",
     "/clips?before=500000",

@@ -55,7 +55,7 @@ def test_a_clips_page_shows_what_is_known_of_it(home: ReviewedHome, browser: Bro
         "a.avi",
         "bright",
         "by tiny",
-        "61.0 %",
+        "63.1 %",
         "dark",
         "red",
         "bob",
@@ -64,7 +64,7 @@ def test_a_clips_page_shows_what_is_known_of_it(home: ReviewedHome, browser: Bro
     ):
         assert word in text, word
     assert str(home.path(video)) in text
-    assert "61.0 %" in shown(browser, copy)
+    assert "63.1 %" in shown(browser, copy)
     assert f"the same as clip {video}" in shown(browser, copy)
 
 
