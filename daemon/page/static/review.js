@@ -365,7 +365,7 @@ async function load() {
 }
 
 document.addEventListener("toggle", (event) => {
-  const place = event.target.matches(".more[open]") && event.target.querySelector(".evidence");
+  const place = event.target.closest(".more[open]")?.querySelector(".evidence");
   if (!place?.querySelector("a")) return;
   wanted.push(place);
   load();
