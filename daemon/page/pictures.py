@@ -74,12 +74,16 @@ class Pictures:
             self._cache().trim()
 
     def warm(self, model: str) -> None:
-        """Start the decoders and load a model, before the first picture is asked for.
+        """Start the decoders before the first picture is asked for.
 
         What is wrong with the model is said when a picture is asked for.
         """
         with suppress(VidwatchError):
             self._decoders_for(read_spec(self._home, model)).prepare()
+
+    def warm_model(self, model: str) -> None:
+        """Load a model before the first evidence is asked for, which says what is wrong with it."""
+        with suppress(VidwatchError):
             self._load(model)
 
     def problem(self, card: Card) -> str | None:

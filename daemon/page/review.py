@@ -79,6 +79,7 @@ def _page(request: Request, wish: Wish, refusal: Refusal | None = None) -> Respo
         order = in_order(waiting.by_uncertainty, waiting.random_share, session.count)
         first = _first(request, session, refusal)
         pinned = [one for one in still_waiting(connection, first) if one not in session.skipped]
+        session.first = [one for one in session.first if one in pinned]
         ids = dict.fromkeys(chain(pinned, (one.id for one in order)))
         done, total = _progress(session, wish, len(ids))
         shown = list(islice(ids, min(SHOWN, max(0, total - done))))

@@ -134,6 +134,8 @@ class Site:
         for card in cards:
             with suppress(VidwatchError):  # the page says why, when it asks for it
                 self.pictures.strip(card, model)
+        # Last: it keeps the processor busy for seconds, and is needed last.
+        self.pictures.warm_model(model)
 
     def champion(self, otherwise: str | None = None) -> str:
         """The model whose frames and evidence are shown.

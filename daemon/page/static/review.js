@@ -30,7 +30,13 @@ function go(card, scrolls = true) {
 const lessMotion = matchMedia("(prefers-reduced-motion: reduce)");
 function playOnly(card) {
   for (const video of document.querySelectorAll(".card video")) {
-    if (!card?.contains(video)) video.pause();
+    if (card?.contains(video)) continue;
+    video.pause();
+    if (video.readyState > 1 || video.networkState !== HTMLMediaElement.NETWORK_LOADING) continue;
+    // A browser has six connections to a server. One that waits for a film to be made is given up,
+    // or there would be none left for what the person does.
+    video.preload = "none";
+    video.load();
   }
   const video = card?.querySelector("video");
   if (!video) return;
@@ -39,7 +45,11 @@ function playOnly(card) {
   look.querySelector(".play").hidden = !lessMotion.matches;
   video.preload = "auto";
   if (!lessMotion.matches) video.play().catch(() => {}); // it is not there yet, or left again
-  // The film of the next clip may have to be made first.
+  if (video.readyState > 1) prepareNext(card);
+}
+
+// The film of the next clip may have to be made first.
+function prepareNext(card) {
   const next = cards().slice(cards().indexOf(card) + 1).find((one) => !one.dataset.sent);
   const coming = next?.querySelector("video");
   if (coming) coming.preload = "auto";
@@ -139,7 +149,10 @@ function show(html, position, wasUndone, own) {
   go(next);
   // The last card is gone, and the focus with it. Where it is now, the key for undo still acts.
   if (!next) document.getElementById("undo").focus();
-  if (refused) refused.focus();
+  if (refused) {
+    if (refused.closest(".card")) go(refused.closest(".card"));
+    refused.focus();
+  }
   prepare();
 }
 
@@ -329,6 +342,8 @@ document.addEventListener("error", async (event) => {
 document.addEventListener("loadeddata", (event) => {
   event.target.closest(".look")?.classList.remove("waits");
   measure(event.target);
+  const card = event.target.closest(".card.current");
+  if (card) prepareNext(card);
 }, true);
 
 // Evidence is loaded when its fold is opened, for one card at a time: a browser has few connections
@@ -350,7 +365,7 @@ async function load() {
 }
 
 document.addEventListener("toggle", (event) => {
-  const place = event.target.matches(".more[open]") && event.target.querySelector(".evidence");
+  const place = event.target.closest(".more[open]")?.querySelector(".evidence");
   if (!place?.querySelector("a")) return;
   wanted.push(place);
   load();
