@@ -30,6 +30,8 @@ WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", 
 WHEN = func.coalesce(videos.c.recorded_at, videos.c.arrived_at)
 """When a video was recorded; when it arrived, if that is not known."""
 
+HERE = "."
+
 
 @dataclass(frozen=True)
 class Filters:
@@ -44,7 +46,7 @@ class Filters:
     end: datetime | None = None
     """Recorded before that, as `start`."""
     sources: tuple[str, ...] = ()
-    """A source, or a folder of the inbox, with the folders in it."""
+    """A source, or a folder of the inbox, with the folders in it; "." is the inbox itself."""
     states: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     """The model whose prediction counts."""
@@ -220,7 +222,12 @@ def _as_regex(pattern: str) -> str:
 
 
 def is_from(source: str) -> ColumnElement[bool]:
-    """Whether a video is from a source or a folder of the inbox, or from a folder in it."""
+    """Whether a video is from a source or a folder of the inbox, or from a folder in it.
+
+    "." is the inbox itself, without its folders.
+    """
+    if source == HERE:
+        return videos.c.source.is_(None)
     source = source.rstrip("/")
     below = and_(videos.c.source > source + "/", videos.c.source < source + "0")
     return or_(videos.c.source == source, below)
