@@ -301,7 +301,7 @@ def test_two_reviewers_by_their_links_ask_before_they_overrule_each_other(
         ann.goto(ann_link)
         bob.goto(bob_link)
         for one in (ann, bob):
-            one.get_by_role("link", name="Review").click()
+            one.get_by_role("link", name="Review", exact=True).click()
         playwright.expect(ann.locator(".reviewer b")).to_have_text("ann")
         playwright.expect(bob.locator(".reviewer b")).to_have_text("Bob <b>")
         playwright.expect(bob.locator(".card").first).to_be_focused()
