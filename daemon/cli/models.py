@@ -16,7 +16,6 @@ from daemon.cli.shared import (
     Json,
     console,
     database,
-    load_model,
     model_of,
     open_cache,
 )
@@ -24,7 +23,6 @@ from daemon.home.clock import local_time, now
 from daemon.home.folder import Home
 from daemon.home.texts import printable
 from learner.catalogue import describe, model_name
-from learner.errors import VidwatchError
 from learner.texts import counted
 
 if TYPE_CHECKING:
@@ -71,20 +69,11 @@ def promote(
     ],
 ) -> None:
     """Make a model the champion, whatever comparisons say."""
-    home: Home = context.obj
-    load_model(home, name, "cpu")  # one that cannot be used is refused here
-    with database(home) as engine:
-        from daemon.home import settings
-        from daemon.home.models import adopt
-        from daemon.training.decisions import Decisions
+    from daemon.training.choosing import promote as promote_model
 
-        noted = adopt(home, name)
-        decisions = Decisions(engine)
-        is_first = decisions.champion() is None  # no daemon has run here yet
-        if is_first:
-            decisions.apply_setting(settings.load(home.settings).model, now())
-        if not is_first or decisions.champion() != noted:
-            decisions.choose(noted, now())
+    home: Home = context.obj
+    with database(home) as engine:
+        noted = promote_model(engine, home, name, now(), "vidwatch models promote")
     print(f"{name} is the champion from now on")
     doubt = describe(noted, home.model_or_starter(noted)).guessing_in_words()
     if doubt:
@@ -94,18 +83,11 @@ def promote(
 @models_app.command()
 def rollback(context: typer.Context) -> None:
     """Make the champion before this one the champion again."""
-    with database(context.obj) as engine:
-        from daemon.training.decisions import Decisions
+    from daemon.training.choosing import roll_back
 
-        decisions = Decisions(engine)
-        back, champion = decisions.previous()
-        try:
-            load_model(context.obj, back, "cpu")
-        except VidwatchError as error:
-            problem = f"the model before {champion!r} cannot be used ({error})"
-            hint = f"{champion} stays the champion; 'vidwatch models promote NAME' chooses another"
-            raise VidwatchError(f"{problem}: {hint}") from error
-        back, replaced = decisions.roll_back(now())
+    home: Home = context.obj
+    with database(home) as engine:
+        back, replaced = roll_back(engine, home, now(), "vidwatch models rollback")
     print(f"{back} is the champion from now on, instead of {replaced}")
 
 

@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, not_, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, func, not_, select
 
-from daemon.database.expressions import stands
+from daemon.database.expressions import content_of_video, stands
 from daemon.database.tables import labels, predictions, videos
 from daemon.home.folders import Folders
 from daemon.labels.next_clips import by_need, count_unsure, is_unlabelled, reviewable
@@ -112,13 +112,23 @@ def in_order(
         place += 1
 
 
-def awaits_random_review() -> ColumnElement[bool]:
+def awaits_random_review(video: FromClause = videos) -> ColumnElement[bool]:
     """Whether a video is of the random share, and was not reviewed as such.
 
     A review whose label was taken back does not count.
     """
-    given = and_(labels.c.video_id == videos.c.id, labels.c.sampled, stands())
-    return and_(videos.c.sampled, not_(select(labels.c.id).where(given).exists()))
+    given = and_(labels.c.video_id == video.c.id, labels.c.sampled, stands())
+    return and_(video.c.sampled, not_(select(labels.c.id).where(given).exists()))
+
+
+def content_is_blind() -> ColumnElement[bool]:
+    """Whether what is in the file of a row of `videos` is to be reviewed without knowing more.
+
+    Also of a copy of such a clip.
+    """
+    first = videos.alias()
+    is_first = first.c.id == content_of_video()
+    return select(first.c.id).where(is_first, awaits_random_review(first)).exists()
 
 
 def _candidates(rows: Sequence[Any], skipped: Collection[int]) -> list[Candidate]:
