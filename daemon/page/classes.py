@@ -127,7 +127,7 @@ def _twins(connection: Connection) -> dict[str, tuple[Twin, ...]]:
         found[name].append(Twin(other, "looks the same"))
         found[other].append(Twin(name, "looks the same"))
     for name, other in misspelt_classes(connection, used):
-        found[name].append(Twin(other, "is nearly the same: a slip in typing?"))
+        found[name].append(Twin(other, "is nearly the same, and was there before"))
     return {name: tuple(twins) for name, twins in found.items()}
 
 
