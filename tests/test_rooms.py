@@ -49,6 +49,7 @@ HEAVY_DAEMON = {
     "classify/head.py",
     "classify/reading.py",
     "classify/reply.py",
+    "training/choosing.py",
     "training/trainer.py",
     "training/evidence.py",
     "classify/rescoring.py",

@@ -78,6 +78,16 @@ class_names = Table(
     Column("changed_at", Utc, nullable=False),
 )
 
+# What a class is, as a person wrote it. It follows a class that is renamed or merged.
+class_descriptions = Table(
+    "class_descriptions",
+    metadata,
+    Column("class", Text, primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("created_at", Utc, nullable=False),
+)
+
 # Class folders that a person has renamed, and has not said yet whether that renames the class.
 renamed_folders = Table(
     "renamed_folders",

@@ -24,6 +24,7 @@ from daemon.database.columns import metadata as metadata
 from daemon.database.daemon_tables import daemons as daemons
 from daemon.database.event_tables import outbox as outbox
 from daemon.database.event_tables import receivers as receivers
+from daemon.database.label_tables import class_descriptions as class_descriptions
 from daemon.database.label_tables import class_names as class_names
 from daemon.database.label_tables import labels as labels
 from daemon.database.label_tables import part_labels as part_labels
@@ -148,6 +149,8 @@ videos = Table(
     # When it was decided that its file goes into the trash, and when it was deleted there.
     Column("trashed_at", Utc),
     Column("removed_at", Utc),
+    # When a person said of its failure that they have seen it: it is listed and counted no more.
+    Column("forgotten_at", Utc),
     CheckConstraint(one_of("state", STATES), name="state"),
     CheckConstraint(one_of("on_filed", ON_FILED), name="on_filed"),
     Index("ix_videos_state_id", "state", "id"),
@@ -188,6 +191,9 @@ Index("ix_videos_unrecorded", videos.c.arrived_at, **_where("recorded_at IS NULL
 Index("ix_videos_group_id", videos.c.group, videos.c.id, **_where('"group" IS NOT NULL'))
 Index("ix_videos_copies", videos.c.id, **_where("duplicate_of IS NOT NULL"))
 Index("ix_videos_trash", videos.c.id, **_where("trashed_at IS NOT NULL AND removed_at IS NULL"))
+# What is forgotten is counted without a look at all that failed.
+_seen = (videos.c.state, videos.c.id)
+Index("ix_videos_forgotten_at", *_seen, **_where("forgotten_at IS NOT NULL"))
 # An index of the column's values: they are looked up for each row that is removed.
 Index("ix_videos_duplicate_of", videos.c.duplicate_of, **_where("duplicate_of IS NOT NULL"))
 
