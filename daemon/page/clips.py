@@ -27,6 +27,7 @@ from daemon.page import searches
 from daemon.page.cards import Card, read_cards
 from daemon.page.clips_query import VIEWS, ClipsQuery
 from daemon.page.forms import is_id, read_submission
+from daemon.page.queue import Wish
 from daemon.page.requests import frames_of
 from daemon.page.site import Site
 from daemon.page.times import zone_of
@@ -173,6 +174,7 @@ def _list(request: Request, query: ClipsQuery, refusal: Refusal | None = None) -
         views=VIEWS,
         weekdays=WEEKDAYS,
         unsure=UNSURE,
+        wish=Wish(),
         searches=kept,
         seen=newest,
         asked=list(session.questions.items()),
