@@ -53,7 +53,7 @@ def vidwatch(
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_each_command_has_help_and_is_in_the_readme(command: tuple[str, ...]) -> None:
+def test_each_command_has_help_and_is_in_the_docs(command: tuple[str, ...]) -> None:
     done = vidwatch(*command, "--help")
     assert done.returncode == 0
     described: Any = get_command(app)
@@ -61,7 +61,7 @@ def test_each_command_has_help_and_is_in_the_readme(command: tuple[str, ...]) ->
         described = described.commands[word]
     assert described.help
     assert described.help.split(".")[0][:40] in done.stdout
-    assert f"vidwatch {' '.join(command)}" in (ROOT / "README.md").read_text()
+    assert f"vidwatch {' '.join(command)}" in (ROOT / "docs" / "commands.md").read_text()
 
 
 def test_the_version_is_the_packages_own() -> None:
