@@ -3,14 +3,9 @@
 import json
 
 import pytest
-from make_reference import (
-    PAGES,
-    TABLES_OF_SETTINGS,
-    all_commands,
-    all_messages,
-    pages,
-    texts_of_settings,
-)
+from make_reference import PAGES, all_commands, pages
+from messages_of_code import all_messages
+from settings_of_code import TABLES_OF_SETTINGS, texts_of_settings
 from typer.main import get_command
 
 from daemon.cli.app import app

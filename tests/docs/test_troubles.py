@@ -3,7 +3,7 @@
 import ast
 import re
 
-import make_reference
+from messages_of_code import all_messages, message_of, sources
 from pages_of_docs import ROOT, blocks
 
 PAGE = ROOT / "docs" / "troubles.md"
@@ -12,12 +12,12 @@ PAGE = ROOT / "docs" / "troubles.md"
 def texts_of_the_code() -> set[str]:
     """All texts in the code, with `…` for what is put in; those that names stand for, too."""
     found = {
-        make_reference.message_of(node)
-        for path in make_reference._sources()
+        message_of(node)
+        for path in sources()
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant | ast.JoinedStr)
     }
-    errors, notices = make_reference.all_messages()
+    errors, notices = all_messages()
     found |= {text.strip("`") for room in errors.values() for text, _ in room}
     return found | {text.strip("`") for _, text in notices}
 
