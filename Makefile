@@ -2,10 +2,19 @@ PYTHON ?= python3
 BIN := .venv/bin
 export VIDWATCH_HOME ?= $(CURDIR)/home
 
-.PHONY: run status test test-all faults soak bench starter
+.PHONY: run status review test test-all docs reference pictures faults soak bench starter
+
+# An environment has absolute paths in it: in a folder that was moved or copied, it is made anew.
+ifneq ($(wildcard $(BIN)/pip),)
+ifeq ($(shell head -3 $(BIN)/pip | grep -F '$(CURDIR)/.venv/bin/python'),)
+MOVED := this folder was moved or copied since .venv was made: .venv is made anew, which takes a while
+.PHONY: $(BIN)/python .venv/.installed .venv/.installed-test
+endif
+endif
 
 $(BIN)/python:
-	$(PYTHON) -m venv .venv
+	$(if $(MOVED),@echo '$(MOVED)')
+	$(PYTHON) -m venv --clear .venv
 
 .venv/.installed: pyproject.toml | $(BIN)/python
 	$(BIN)/pip install -e .
@@ -16,10 +25,15 @@ $(BIN)/python:
 	touch $@ .venv/.installed
 
 run: .venv/.installed
-	$(BIN)/vidwatch run
+	@echo 'Put videos into $(VIDWATCH_HOME)/inbox. In another terminal, "make status" shows their classes,'
+	@echo 'and "make review" a page on which you correct them. Ctrl-C ends this.'
+	@$(BIN)/vidwatch run
 
 status: .venv/.installed
 	@$(BIN)/vidwatch status
+
+review: .venv/.installed
+	@$(BIN)/vidwatch review --open
 
 test: .venv/.installed-test
 	$(BIN)/ruff check .
@@ -30,6 +44,19 @@ test-all: .venv/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest -m ''
+
+# The docs as a site in build/site.
+docs: .venv/.installed
+	$(BIN)/python -c 'import zensical' 2>/dev/null || $(BIN)/pip install -e '.[docs]'
+	$(BIN)/python docs/make_site.py
+
+# What the docs say of commands, settings, columns and messages, made from the code.
+reference: .venv/.installed
+	$(BIN)/python docs/make_reference.py
+
+# The pictures of the docs, taken from the real program; they need chromium.
+pictures: .venv/.installed-test
+	$(BIN)/python docs/make_pictures.py
 
 # Everything that was thought of to break it, and a table of what happened.
 faults: .venv/.installed-test

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, overload
 
 import numpy as np
 import torch
@@ -23,29 +23,13 @@ from learner.familiarity import PREFIX, Reference, energies
 from learner.forward import Forward, use_one_thread
 from learner.network import ClipNetwork
 from learner.pooling import ORDER_FREE, Statistics
-from learner.precision import fast_precision
+from learner.precision import choose_device, fast_precision
 from learner.prediction import LEAST_FAMILIARITY, Classified, Prediction, Unread
 from learner.spec import ClipSpec, NetworkArgs, ReadOptions
 from learner.video import Clip, read_clip
 
 AT_ONCE = 64
 DEFAULT_READING = ReadOptions(min_read_share=0.5)
-
-
-def choose_device(name: str | None = None) -> torch.device:
-    """The device of a name: None or "auto" is the GPU if there is one, else the CPU.
-
-    Raises:
-        VidwatchError: it is a GPU, and this machine has none that can be used.
-    """
-    has_gpu = torch.cuda.is_available()
-    if name is None or name == "auto":
-        return torch.device("cuda" if has_gpu else "cpu")
-    if name.startswith("cuda") and not has_gpu:
-        raise VidwatchError(
-            f"device is '{name}', but this machine has no usable GPU; give 'auto' or 'cpu'"
-        )
-    return torch.device(name)
 
 
 class Familiar(NamedTuple):
@@ -282,17 +266,30 @@ class Classifier:
         values = [statistics.of_clips(part).numpy() for part in torch.split(features, AT_ONCE)]
         return self.reference.figures(np.concatenate(values), logits)
 
-    def classify(self, paths: Iterable[str | os.PathLike[str]]) -> list[Classified]:
-        """One result a file, in order.
+    @overload
+    def classify(  # type: ignore[overload-overlap]  # a text is a file, not its letters
+        self, paths: str | os.PathLike[str]
+    ) -> Classified: ...
+
+    @overload
+    def classify(self, paths: Iterable[str | os.PathLike[str]]) -> list[Classified]: ...
+
+    def classify(
+        self, paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+    ) -> Classified | list[Classified]:
+        """The result of a file, or of each of several, in order.
 
         Raises:
             VidwatchError: a file could not be read; `results` goes on instead.
         """
-        found = list(self.results(paths))
-        for result in found:
+        if isinstance(paths, str | os.PathLike):
+            return self.classify([paths])[0]
+        found = []
+        for result in self.results(paths):
             if isinstance(result, Unread):
                 raise VidwatchError(f"{result.file}: {result.error}")
-        return [result for result in found if isinstance(result, Classified)]
+            found.append(result)
+        return found
 
     def results(self, paths: Iterable[str | os.PathLike[str]]) -> Iterator[Classified | Unread]:
         """One result a file, in order, as they come.
@@ -334,6 +331,7 @@ class Classifier:
             logits={name: float(value) for name, value in zip(self.classes, logits, strict=True)},
             known=known,
             familiarity=familiarity,
+            probabilities=dict(zip(self.classes, probabilities.tolist(), strict=True)),
         )
 
 

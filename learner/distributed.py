@@ -24,8 +24,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from learner.batches import Indices
-from learner.classifier import Classifier, choose_device
+from learner.classifier import Classifier
 from learner.errors import VidwatchError
+from learner.precision import choose_device
 from learner.recipe import Recipe
 from learner.repeatable import own_random_numbers, seed
 

@@ -1,8 +1,26 @@
-"""Which precision is fast on a device, and products in it."""
+"""The device, which precision is fast on it, and products in that."""
 
 from functools import cache
 
 import torch
+
+from learner.errors import VidwatchError
+
+
+def choose_device(name: str | None = None) -> torch.device:
+    """The device of a name: None or "auto" is the GPU if there is one, else the CPU.
+
+    Raises:
+        VidwatchError: it is a GPU, and this machine has none that can be used.
+    """
+    has_gpu = torch.cuda.is_available()
+    if name is None or name == "auto":
+        return torch.device("cuda" if has_gpu else "cpu")
+    if name.startswith("cuda") and not has_gpu:
+        raise VidwatchError(
+            f"device is '{name}', but this machine has no usable GPU; give 'auto' or 'cpu'"
+        )
+    return torch.device(name)
 
 
 @cache

@@ -1,6 +1,6 @@
 """What a model predicts of a clip, and of a file."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 LEAST_FAMILIARITY = 0.05
@@ -24,6 +24,8 @@ class Prediction:
 
     None if the model was made before that was measured.
     """
+    probabilities: dict[str, float] = field(default_factory=dict)
+    """Of every class, in the model's order; they sum to 1."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Classified:
     def to_json(self) -> dict[str, Any]:
         """One flat object, in the order of the documentation."""
         fields = asdict(self.prediction)
+        del fields["probabilities"]  # they follow from the logits, and would double each line
         known = {name: fields.pop(name) for name in ("known", "familiarity")}
         prediction = {"class": fields.pop("class_name"), **fields}
         read = {

@@ -40,6 +40,21 @@ class Trained:
     skipped: dict[str, str]
     """Files that could not be read, and why."""
 
+    def to_json(self) -> dict[str, Any]:
+        """Where it is, the figures of its score on top, and three of the baseline's."""
+        baseline = {name: getattr(self.baseline, name) for name in ("accuracy", "interval", "loss")}
+        return {
+            "model": self.path.stem,
+            "path": str(self.path),
+            "run": str(self.run),
+            "method": self.method,
+            **vars(self.score),
+            "baseline": baseline,
+            "clips": self.clips,
+            "groups": self.groups,
+            "skipped": self.skipped,
+        }
+
 
 def finish(
     task: Task,

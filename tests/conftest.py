@@ -12,6 +12,8 @@ from postgres import TestServer, running_server
 
 # The rooms whose tests run on both kinds of database each time; those of others, by `-m ''`.
 BOTH = ("database", "classify", "labels")
+# The fixtures of tests/service that start the installed daemon on a home.
+DAEMONS = {"daemon", "stopped"}
 
 # Tests run side by side, a worker a core, and their networks are too small to be shared among
 # threads.
@@ -33,8 +35,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """The tests that make homes run on both kinds of database."""
     known = vars(metafunc.module).values()
-    if any(isinstance(one, type) and issubclass(one, homes.MadeHome) for one in known):
-        room = metafunc.definition.path.parent.name
+    room = metafunc.definition.path.parent.name
+    makes_homes = any(isinstance(one, type) and issubclass(one, homes.MadeHome) for one in known)
+    starts_daemon = room == "service" and DAEMONS.intersection(metafunc.fixturenames)
+    if makes_homes or starts_daemon:
         marks = [] if room in BOTH else [pytest.mark.slow]
         both = ("sqlite", pytest.param("postgresql", marks=marks))
         kinds = getattr(metafunc.module, "KINDS_OF_DATABASE", both)

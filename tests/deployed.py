@@ -91,7 +91,7 @@ class System:
         return self.run(f"stat -c '%a %U %G' /{name}").stdout.strip()
 
 
-def _not_source(folder: str, names: list[str]) -> set[str]:
+def not_source(folder: str, names: list[str]) -> set[str]:
     """What is no part of a checkout, or not needed for an installation."""
     own = {"home", "build", "dist", "tests"} if Path(folder) == ROOT else set()
     return {name for name in names if name in own or name.startswith((".", "__pycache__"))}
@@ -113,7 +113,7 @@ def system(tmp_path: Path) -> System:
     if version.stdout.split() != [str(part) for part in sys.version_info[:2]]:
         pytest.skip(f"needs {PYTHON} of this version, with venv")
     source = tmp_path / "source"
-    shutil.copytree(ROOT, source, ignore=_not_source)
+    shutil.copytree(ROOT, source, ignore=not_source)
     system = System(tmp_path, source)
     if system.run("true").returncode:
         pytest.skip("needs overlay mounts")

@@ -11,9 +11,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import homes
 import pytest
 from conftest import write_video
+from sqlalchemy import select
 
+from daemon.database.connection import opened
+from daemon.database.tables import videos
+from daemon.home.address import Database, Server
 from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.report.status import read_status
@@ -35,6 +40,12 @@ class Daemon:
             "VIDWATCH_DEVICE": "cpu",
         }
         self.process: subprocess.Popen[str] | None = None
+        self._database = ""
+        if homes.new_database:
+            home = Home.at(root)
+            home.create()
+            self._database = homes.new_database()
+            self.write_settings(home.settings.read_text())
         assert self.command("init").returncode == 0
 
     def command(
@@ -74,9 +85,26 @@ class Daemon:
             time.sleep(0.2)
         return status
 
+    def write_settings(self, settings: str) -> None:
+        """Write the settings file; the database stays where it is."""
+        (self.root / "vidwatch.toml").write_text(f"{self._database}{settings}")
+
+    @property
+    def database(self) -> Database:
+        return Home.at(self.root).database
+
     def query(self, sql: str) -> list[Any]:
+        if isinstance(self.database, Server):
+            with opened(self.database, read_only=True) as engine, engine.begin() as connection:
+                return list(connection.exec_driver_sql(sql.replace("%", "%%")))
         with closing(sqlite3.connect(self.root / "vidwatch.db")) as connection:
             return connection.execute(sql).fetchall()
+
+    def paths(self) -> dict[str, Path]:
+        """Where each video's file lies, by its name."""
+        with opened(self.database, read_only=True) as engine, engine.begin() as connection:
+            rows = connection.execute(select(videos.c.name, videos.c.path))
+            return {name: Path(os.fsdecode(path)) for name, path in rows}
 
     def names(self, folder: str) -> list[str]:
         return sorted(path.name for path in (self.root / folder).rglob("*") if path.is_file())

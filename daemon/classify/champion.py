@@ -20,8 +20,9 @@ from daemon.home.space import GIGABYTE
 from daemon.home.unsure import SUBJECT, unsure_rule
 from daemon.training.decisions import BY_ITSELF, Decisions
 from learner.cache import Cache
-from learner.classifier import Classifier, choose_device
+from learner.classifier import Classifier
 from learner.errors import PassingError, VidwatchError
+from learner.precision import choose_device
 from learner.process import usable_cores
 from learner.spec import ClipSpec
 

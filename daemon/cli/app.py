@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +22,7 @@ from daemon.cli import (
     classes,
     classify,
     clean,
+    demo,
     export,
     groups,
     importing,
@@ -33,9 +34,10 @@ from daemon.cli import (
     recipes,
     running,
     training,
+    version,
     videos,
 )
-from daemon.cli.shared import Json, command_of, console
+from daemon.cli.shared import Json, JsonResult, command_of, console, examples, tell, working
 from daemon.home.address import Server
 from daemon.home.clock import now
 from daemon.home.folder import Home
@@ -43,13 +45,23 @@ from daemon.home.texts import printable
 from learner.errors import PassingError, VidwatchError
 from learner.process import limit_cores
 
+EXIT_STATUS = "\n\n".join(
+    (
+        "Exit status: 0 all is well; 1 something was found that is wrong, such as a file that "
+        "classify cannot read; 2 you have to correct something, and one line says what; 75 the "
+        "trouble may pass by itself; 130 ended by Ctrl-C.",
+        "'vidwatch COMMAND --help' has examples; 'vidwatch demo' shows all of it in two minutes.",
+    )
+)
+
 app = typer.Typer(
     help="Drop a video into a folder, read its class in a table.",
+    epilog=EXIT_STATUS,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 for family in (
+    demo,
     classify,
     videos,
     backfill,
@@ -66,6 +78,7 @@ for family in (
     migrating,
     clean,
     running,
+    version,
 ):
     app.add_typer(family.app)
 
@@ -98,7 +111,7 @@ def _escape_what_cannot_be_shown() -> None:
 
 def _print_version(is_wanted: bool) -> None:
     if is_wanted:
-        print(f"vidwatch {version('vidwatch')}")
+        print(f"vidwatch {metadata.version('vidwatch')}")
         raise typer.Exit
 
 
@@ -118,12 +131,13 @@ def _options(
     context.obj = Home.at(home)
 
 
-@app.command()
+@app.command(epilog=examples("vidwatch init", "vidwatch init /srv/clips"))
 def init(
     context: typer.Context,
     folder: Annotated[
         Path | None, typer.Argument(metavar="[DIR]", help="Where; the home folder if not given.")
     ] = None,
+    as_json: JsonResult = False,
 ) -> None:
     """Make a home folder: inbox, database, settings. What exists already stays as it is."""
     from daemon.database.connection import explaining
@@ -132,16 +146,22 @@ def init(
     home = Home.at(folder) if folder else context.obj
     _make(home)
     with explaining(home.database):
-        upgrade(home.database)
+        upgrade(home.database, working)
     if isinstance(home.database, Server):
         from daemon.database.connection import opened
         from daemon.database.root import follow_home
 
         with opened(home.database) as engine:
             follow_home(engine, home.root)
-    ready = f"{home.root} is ready: put videos into {home.inbox}, and start the daemon with:"
-    print(printable(ready))
-    print(printable(command_of(home, "run")))
+    lines = (
+        f"{home.root} is ready",
+        "inbox/       put videos here",
+        "classified/  they are filed here, in a folder for each class",
+        "labelled/    move a clip into labelled/<class>/ to say what it is: models learn from it",
+        f"start the daemon, with the settings of vidwatch.toml: {command_of(home, 'run')}",
+    )
+    facts = {"home": str(home.root), "inbox": str(home.inbox), "settings": str(home.settings)}
+    tell(facts, lines, as_json=as_json)
 
 
 def _make(home: Home) -> None:
@@ -158,7 +178,7 @@ def _make(home: Home) -> None:
     home.create()
 
 
-@app.command()
+@app.command(epilog=examples("vidwatch run", "vidwatch --home /srv/clips run --once"))
 def run(
     context: typer.Context,
     once: Annotated[
@@ -184,7 +204,7 @@ def run(
     stop.leave()
 
 
-@app.command()
+@app.command(epilog=examples("vidwatch status", "vidwatch status --json | jq .queued"))
 def status(
     context: typer.Context,
     as_json: Json = False,

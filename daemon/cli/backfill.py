@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain, count
 from pathlib import Path
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daemon.cli.shared import EngineKind, RunsOn, database, model_of
-from daemon.cli.videos import print_left_alone
+from daemon.cli.shared import EngineKind, JsonResult, RunsOn, database, examples, model_of, tell
+from daemon.cli.videos import left_alone, require_no_troubles
 from daemon.home.folder import Home
 from learner.errors import VidwatchError
 from learner.process import keep_freed_memory, limit_cores
@@ -36,7 +36,11 @@ PAUSE = 0.001  # seconds after a batch: the work comes first
 app = typer.Typer()
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "vidwatch backfill /mnt/archive", "vidwatch backfill /mnt/archive --out predictions/"
+    )
+)
 def backfill(
     context: typer.Context,
     paths: Annotated[
@@ -53,6 +57,7 @@ def backfill(
             metavar="FOLDER", help="Write Parquet files there, and nothing into the database."
         ),
     ] = None,
+    as_json: JsonResult = False,
 ) -> None:
     """Classify files and folders where they lie, at once. A daemon may run meanwhile.
 
@@ -79,14 +84,19 @@ def backfill(
     total = _Total(sought.again)
     total.start()
 
+    def say(done: Done) -> None:
+        facts = {**asdict(done), "no_videos": sought.others, "troubles": list(sought.troubles)}
+        lines = [*_done_in_words(done), *left_alone(sought.others)]
+        tell(facts, lines, as_json=as_json)
+
     def last_words() -> int:
-        _print_done(replace(done, is_stopped=True))
+        say(replace(done, is_stopped=True))
         return os.EX_TEMPFAIL
 
     stop.last_words = last_words
     with _place(home, loaded, out) as place, classifying() as progress:
 
-        def tell(now: Done) -> None:
+        def note(now: Done) -> None:
             nonlocal done
             done = now
             progress(done.n_new, done.known, total.n)
@@ -97,11 +107,11 @@ def backfill(
             place,
             sought.files,
             lambda: stop.asked,
-            tell,
+            note,
             on_cluster=engine is EngineKind.ray,
         )
-    _print_done(done)
-    print_left_alone(sought.others, sought.troubles)
+    say(done)
+    require_no_troubles(sought.troubles)
     stop.leave(os.EX_TEMPFAIL)
     if done.left or done.is_stopped:
         raise typer.Exit(os.EX_TEMPFAIL)
@@ -219,12 +229,12 @@ def _place(home: Home, loaded: "Settings", out: Path | None) -> "Iterator[Place]
         yield Place(engine, Predictions(engine, owner=signature()), folders, loaded, parts, never)
 
 
-def _print_done(done: "Done") -> None:
+def _done_in_words(done: "Done") -> "Iterator[str]":
     more = f", {counted(done.duplicates, 'duplicate')}" if done.duplicates else ""
     more += f", {done.failed} failed" if done.failed else ""
     more += f"; {done.known} were known" if done.known else ""
-    print(f"{counted(done.classified, 'video')} classified{more}")
+    yield f"{counted(done.classified, 'video')} classified{more}"
     if done.left:
-        print(f"{counted(done.left, 'video')} wait for temporary trouble to pass")
+        yield f"{counted(done.left, 'video')} wait for temporary trouble to pass"
     if done.is_stopped:
-        print("stopped before all was done: the same command goes on")
+        yield "stopped before all was done: the same command goes on"

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daemon.cli.shared import Json, console, database, is_running
+from daemon.cli import completion
+from daemon.cli.shared import Json, JsonResult, console, database, examples, is_running, tell
 from daemon.home.clock import local_time, now
 from daemon.home.folder import Home
 from daemon.home.texts import printable
@@ -29,10 +30,16 @@ app = typer.Typer()
 classes_app = typer.Typer(help="The classes: which there are, and changes of them.")
 app.add_typer(classes_app, name="classes")
 
-Old = Annotated[str, typer.Argument(metavar="OLD", help="The class.")]
+Old = Annotated[
+    str,
+    typer.Argument(metavar="OLD", autocompletion=completion.classes, help="The class."),
+]
 
 
-@classes_app.callback(invoke_without_command=True)
+@classes_app.callback(
+    invoke_without_command=True,
+    epilog=examples("vidwatch classes", "vidwatch classes rename Foks Fox"),
+)
 def classes(context: typer.Context, as_json: Json = False) -> None:
     """List the classes, how many clips are labelled so, and which models know them."""
     if context.invoked_subcommand:
@@ -68,39 +75,51 @@ def classes(context: typer.Context, as_json: Json = False) -> None:
         print(f"learned last: {_described(last)} ('vidwatch classes undo' takes them back)")
 
 
-@classes_app.command()
+@classes_app.command(epilog=examples("vidwatch classes rename Foks Fox"))
 def rename(
     context: typer.Context,
     old: Old,
     new: Annotated[str, typer.Argument(metavar="NEW", help="A name that no class has.")],
+    as_json: JsonResult = False,
 ) -> None:
     """Give a class another name: its labels and its files follow."""
     with _changes(context.obj) as changes:
         name, count = changes.rename(old, new, now())
-    print(f"{printable(old)} is {printable(name)} from now on: {_labels(context.obj, count)}")
+    line = f"{old} is {name} from now on: {_labels(context.obj, count)}"
+    tell({"class": name, "labels": count}, [line], as_json=as_json)
 
 
-@classes_app.command()
+@classes_app.command(epilog=examples("vidwatch classes merge Vixen Fox"))
 def merge(
     context: typer.Context,
     old: Old,
-    into: Annotated[str, typer.Argument(metavar="INTO", help="The class that it is part of.")],
+    into: Annotated[
+        str,
+        typer.Argument(
+            metavar="INTO",
+            autocompletion=completion.classes,
+            help="The class that it is part of.",
+        ),
+    ],
+    as_json: JsonResult = False,
 ) -> None:
     """Make a class part of another one: its labels and its files follow."""
     with _changes(context.obj) as changes:
         count = changes.merge(old, into, now())
-    print(f"{printable(old)} is part of {printable(into)}: {_labels(context.obj, count)}")
+    line = f"{old} is part of {into}: {_labels(context.obj, count)}"
+    tell({"class": into, "labels": count}, [line], as_json=as_json)
 
 
-@classes_app.command()
-def retire(context: typer.Context, old: Old) -> None:
+@classes_app.command(epilog=examples("vidwatch classes retire Fox"))
+def retire(context: typer.Context, old: Old, as_json: JsonResult = False) -> None:
     """Take all labels of a class back: the next model does not have it any more."""
     with _changes(context.obj) as changes:
         count = changes.retire(old, now())
-    print(f"{printable(old)} is retired: {_labels(context.obj, count)}")
+    line = f"{old} is retired: {_labels(context.obj, count)}"
+    tell({"class": None, "labels": count}, [line], as_json=as_json)
 
 
-@classes_app.command()
+@classes_app.command(epilog=examples("vidwatch classes undo"))
 def undo(context: typer.Context) -> None:
     """Take back what was learned last from class folders, as after a move to a wrong folder."""
     from daemon.home import settings

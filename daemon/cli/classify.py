@@ -16,10 +16,12 @@ from daemon.cli.shared import (
     Model,
     console,
     described,
+    examples,
     load_model,
     open_cache,
     print_skipped,
 )
+from daemon.home.folder import Home
 from daemon.home.texts import familiarity_in_words, printable
 from learner.errors import VidwatchError
 from learner.window_plan import WindowPlan
@@ -35,10 +37,17 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "vidwatch classify clip.mp4", "vidwatch classify ~/clips --json > predictions.jsonl"
+    )
+)
 def classify(
     context: typer.Context,
-    files: Annotated[list[str], typer.Argument(metavar="FILES…", help="Video files.")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="PATHS…", help="Video files, and folders: all videos in them."),
+    ],
     model: Model = None,
     device: Device = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
@@ -54,38 +63,66 @@ def classify(
         ),
     ] = None,
 ) -> None:
-    """Classify video files, without daemon or database.
+    """Classify video files and folders of them, without daemon or database.
 
     Exit status 1 if a file could not be read.
     """
     if as_json and logits:
         raise VidwatchError("classify: --json has the logits already; leave --logits out")
+    from daemon.cli.progress import reading
+
+    plan = None if windows is None else WindowPlan.parse(windows)
+    files = _files(context.obj, paths, model)  # before what takes seconds to import
     from learner.prediction import Unread
     from learner.process import keep_freed_memory
     from learner.windowed import PredictedWindow
 
-    plan = None if windows is None else WindowPlan.parse(windows)
     keep_freed_memory()
     has_unread = False
+    done = 0
     classifier = load_model(context.obj, model, device)
     if not as_json:
         print(f"model {printable(classifier.name)}", file=sys.stderr)
     results = classifier.results(files) if plan is None else _in_windows(classifier, files, plan)
-    for result in results:
-        if isinstance(result, Unread):
-            has_unread = True
-            print(f"{printable(result.file)}: {result.error}", file=sys.stderr)
-        elif isinstance(result, PredictedWindow) and not as_json:
-            line = _logits(result.prediction) if logits else _described(result.prediction)
-            span = f"{_clock(result.start)}-{_clock(result.end)}"
-            print(f"{printable(result.file)} {span}: {line}", flush=True)
-        elif as_json:
-            print(json.dumps(result.to_json()), flush=True)
-        else:
-            line = _logits(result.prediction) if logits else _described(result.prediction)
-            print(f"{printable(result.file)}: {line}", flush=True)
+    with reading("classifying", beside_output=True) as show:
+        for result in results:
+            has_unread |= isinstance(result, Unread)
+            _print(result, as_json=as_json, logits=logits)
+            if not isinstance(result, PredictedWindow):
+                done += 1
+                show(done, len(files))
     if has_unread:
         raise typer.Exit(1)
+
+
+def _print(result: "Classified | PredictedWindow | Unread", *, as_json: bool, logits: bool) -> None:
+    """Print what became of a file, or the prediction of a window."""
+    from learner.prediction import Unread
+    from learner.windowed import PredictedWindow
+
+    if isinstance(result, Unread):
+        print(f"{printable(result.file)}: {result.error}", file=sys.stderr)
+        return
+    if as_json:
+        print(json.dumps(result.to_json()), flush=True)
+        return
+    line = _logits(result.prediction) if logits else _described(result.prediction)
+    where = printable(result.file)
+    if isinstance(result, PredictedWindow):
+        where += f" {_clock(result.start)}-{_clock(result.end)}"
+    print(f"{where}: {line}", flush=True)
+
+
+def _files(home: Home, paths: list[str], model: str | None) -> list[str]:
+    """The files to classify; checks that the model is there, too."""
+    from daemon.home import settings
+    from daemon.home.left_alone import LeftAlone
+    from daemon.home.models import require_model
+    from daemon.home.named_files import named_files
+
+    if model:
+        require_model(home, model)
+    return named_files(paths, LeftAlone(settings.load(home.settings).ignore))
 
 
 def _in_windows(
@@ -129,7 +166,11 @@ def _logits(prediction: "Prediction") -> str:
     return f"class {prediction.class_index} {prediction.class_name}; logits: {logits}"
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "vidwatch evaluate ~/tested", "vidwatch evaluate ~/tested --model auto-1 --unknown ~/others"
+    )
+)
 def evaluate(
     context: typer.Context,
     folder: Annotated[

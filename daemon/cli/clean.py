@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from daemon.cli.shared import Json, console, database, is_running
+from daemon.cli.shared import Json, console, database, examples, is_running
 from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.texts import printable
@@ -30,7 +30,7 @@ SHOWN = 5  # files that a line names
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog=examples("vidwatch clean --dry-run"))
 def clean(
     context: typer.Context,
     dry_run: Annotated[
@@ -38,7 +38,7 @@ def clean(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Put the files into the trash that the settings' tables [[remove]] name, and empty it.
+    """Put the files into the trash that the settings let go, and empty it.
 
     The daemon does the same every hour. Labelled videos never go.
     """

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daemon.cli.shared import Json, console, database
+from daemon.cli import completion
+from daemon.cli.shared import Json, console, database, examples
 from daemon.home.folder import Home
 from daemon.home.texts import printable
 from learner.errors import VidwatchError
@@ -26,7 +27,11 @@ app = typer.Typer()
 
 Classes = Annotated[
     list[str] | None,
-    typer.Option("--class", help="Of this label, or else prediction; may be given repeatedly."),
+    typer.Option(
+        "--class",
+        autocompletion=completion.classes,
+        help="Of this label, or else prediction; may be given repeatedly.",
+    ),
 ]
 Since = Annotated[
     str | None, typer.Option("--from", help="Recorded then or later: 2026-01-31[T18:00].")
@@ -42,7 +47,10 @@ States = Annotated[
     list[str] | None, typer.Option("--state", help="In this state, such as failed; repeatedly.")
 ]
 Models = Annotated[
-    list[str] | None, typer.Option("--model", help="Predicted by this model; repeatedly.")
+    list[str] | None,
+    typer.Option(
+        "--model", autocompletion=completion.models, help="Predicted by this model; repeatedly."
+    ),
 ]
 
 
@@ -64,7 +72,11 @@ class What(StrEnum):
     windows = "windows"
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "vidwatch export videos.csv", "vidwatch export foxes.csv --class Fox --from 2026-01-01"
+    )
+)
 def export(
     context: typer.Context,
     file: Annotated[
@@ -100,6 +112,7 @@ def export(
     ] = None,
 ) -> None:
     """Export all videos with predictions, scores and labels, for spreadsheets and programs."""
+    from daemon.cli.progress import reading
     from daemon.export.export import Request, format_of
     from daemon.export.export import export as export_videos
 
@@ -108,12 +121,16 @@ def export(
     chosen = format_of(file, form)
     home: Home = context.obj
     request = Request(chosen, file, what, filters, since_last, metadata)
-    with database(home) as engine:
-        outcome = export_videos(home, engine, request)
+    with database(home) as engine, reading("exporting", beside_output=file is None) as progress:
+        outcome = export_videos(home, engine, request, progress)
     _report(outcome, request.filters, file, since_last=since_last)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "vidwatch search --state failed", "vidwatch search 'cam1/*.mp4' --class Fox --most 50"
+    )
+)
 def search(
     context: typer.Context,
     text: Annotated[

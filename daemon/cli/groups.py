@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from daemon.cli.shared import Json, console, database, is_running
+from daemon.cli.shared import Json, console, database, examples, is_running
 from daemon.home.folder import Home
 from daemon.home.texts import printable
 from learner.errors import VidwatchError
@@ -35,7 +35,11 @@ HOW = {
 }
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "vidwatch groups", "vidwatch groups --pattern '^(cam[0-9]+_day[0-9]+)' --dry-run"
+    )
+)
 def groups(
     context: typer.Context,
     pattern: Annotated[

@@ -9,14 +9,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daemon.cli.shared import database, is_running, print_without_file
+from daemon.cli.shared import (
+    JsonResult,
+    database,
+    examples,
+    is_running,
+    tell,
+    without_file_in_words,
+)
 from daemon.home.clock import now
 from daemon.home.folder import Home
-from daemon.home.texts import printable
 from learner.errors import VidwatchError
 from learner.texts import counted, listed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from daemon.home.sources import OnFiled
     from daemon.labels.importing.applying import Imported
 
@@ -26,7 +34,12 @@ SHOWN_ERRORS = 20
 SHOWN = 5  # files that a line names
 
 
-@app.command("import")
+@app.command(
+    "import",
+    epilog=examples(
+        "vidwatch import labels.csv --files ~/clips --dry-run", "vidwatch import ~/classes --copy"
+    ),
+)
 def import_labels(
     context: typer.Context,
     paths: Annotated[
@@ -52,6 +65,7 @@ def import_labels(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be imported.")
     ] = False,
+    as_json: JsonResult = False,
 ) -> None:
     """Import labels with their files, all or none: CSV, UCF101 lists, class folders, Camtrap DP."""
     from daemon.cli.progress import reading
@@ -77,27 +91,31 @@ def import_labels(
         raise VidwatchError(f"import: {error}{hint if error.meant else ''}") from error
     has_changed = not dry_run and (imported.n_videos or imported.n_labels)
     waits = bool(has_changed) and not is_running(home)
-    _print(imported, [table.kind for table in tables], dry_run=dry_run, waits=waits)
+    kinds = list(dict.fromkeys(table.kind for table in tables))
+    facts = {"kinds": kinds, "dry_run": dry_run, **vars(imported)}
+    tell(facts, _in_words(imported, kinds, dry_run=dry_run, waits=waits), as_json=as_json)
 
 
-def _print(imported: "Imported", kinds: list[str], *, dry_run: bool, waits: bool) -> None:
+def _in_words(
+    imported: "Imported", kinds: list[str], *, dry_run: bool, waits: bool
+) -> "Iterator[str]":
     would = "would be " if dry_run else ""
     labels = f"{counted(imported.n_labels, 'label')} {would}noted"
     queued = f"{counted(imported.n_videos, 'video')} {would}queued"
     known = f"; {imported.n_known} were known" if imported.n_known else ""
     later = f"; {_later(imported)}" if waits else ""
-    print(f"{', '.join(dict.fromkeys(kinds))}: {labels}, {queued}{known}{later}")
-    print_without_file(imported.without_file)
+    yield f"{', '.join(kinds)}: {labels}, {queued}{known}{later}"
+    yield from without_file_in_words(imported.without_file)
     if imported.kept:
-        print(f"{_kept(len(imported.kept))}: {listed(imported.kept, SHOWN)}")
+        yield f"{_kept(len(imported.kept))}: {listed(imported.kept, SHOWN)}"
     if imported.unread:
         what = counted(len(imported.unread), "file")
-        print(f"{what} could not be read, and got no label: {listed(imported.unread, SHOWN)}")
+        yield f"{what} could not be read, and got no label: {listed(imported.unread, SHOWN)}"
     if imported.several:
         what = counted(len(imported.several), "file")
-        print(f"{what} with several classes got no label: {listed(imported.several, SHOWN)}")
+        yield f"{what} with several classes got no label: {listed(imported.several, SHOWN)}"
     for reason, names in sorted(imported.skipped.items(), key=lambda pair: -len(pair[1])):
-        print(printable(f"left out: {len(names)} {reason}: {listed(names, SHOWN)}"))
+        yield f"left out: {len(names)} {reason}: {listed(names, SHOWN)}"
 
 
 def _later(imported: "Imported") -> str:

@@ -11,7 +11,17 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli.shared import Json, console, database, is_running, print_without_file
+from daemon.cli import completion
+from daemon.cli.shared import (
+    Json,
+    JsonResult,
+    console,
+    database,
+    examples,
+    is_running,
+    tell,
+    without_file_in_words,
+)
 from daemon.home.clock import now
 from daemon.home.folder import Home
 from learner.errors import VidwatchError
@@ -20,13 +30,21 @@ from learner.texts import counted
 app = typer.Typer()
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "vidwatch label 17 18 Fox",
+        "vidwatch label --accept 19",
+        "vidwatch label 20 Fox --from 1:15 --to 2:30",
+    )
+)
 def label(
     context: typer.Context,
     videos: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="FILE|ID… [CLASS]", help="Videos by id, path or name; the class comes last."
+            metavar="FILE|ID… [CLASS]",
+            autocompletion=completion.videos_or_classes,
+            help="Videos by id, path or name; the class comes last.",
         ),
     ] = None,
     accept: Annotated[
@@ -49,6 +67,7 @@ def label(
     end: Annotated[
         str | None, typer.Option("--to", metavar="TIME", help="The end of the part, such as 2:30.")
     ] = None,
+    as_json: JsonResult = False,
 ) -> None:
     """Label videos with their class, so that the model can learn from them.
 
@@ -62,7 +81,9 @@ def label(
     home: Home = context.obj
     try:
         if start and end and is_of_part:
-            print(_label_part(home, words, (start, end), undo=undo, new_class=new_class))
+            times = (start, end)
+            video, text = _label_part(home, words, times, undo=undo, new_class=new_class)
+            tell({"videos": [video], "undone": undo}, [text], as_json=as_json)
             return
         if csv:
             ids = _import(home, csv, new_class=new_class)
@@ -76,16 +97,16 @@ def label(
     later = (
         "" if is_running(home) else "; the daemon is not running: it moves the files when it runs"
     )
-    print(f"{counted(len(ids), 'label')} {done}{later}")
-    _print_without_file(home, ids)
+    gone = _without_file(home, ids)
+    lines = [f"{counted(len(ids), 'label')} {done}{later}", *without_file_in_words(gone)]
+    tell({"videos": ids, "undone": undo, "without_file": gone}, lines, as_json=as_json)
 
 
-def _print_without_file(home: Home, ids: Sequence[int]) -> None:
+def _without_file(home: Home, ids: Sequence[int]) -> list[str]:
     from daemon.labels.queries import without_file
 
     with database(home) as engine, engine.begin() as connection:
-        names = without_file(connection, ids)
-    print_without_file(names)
+        return without_file(connection, ids)
 
 
 def _require_arguments(words: Sequence[str], *, accept: bool, undo: bool, csv: Path | None) -> None:
@@ -122,9 +143,8 @@ def _require_part(
 
 def _label_part(
     home: Home, words: Sequence[str], times: tuple[str, str], *, undo: bool, new_class: bool
-) -> str:
-    """Label a part of a video, or take its label back; gives what was done, for the person."""
-    from daemon.home.texts import printable
+) -> tuple[int, str]:
+    """Label a part of a video, or take its label back; gives the video, and what was done."""
     from daemon.labels.labels import Origin, current_user
     from daemon.labels.lookup import find_videos
     from daemon.labels.parts import Part, PartLabels, parse_time
@@ -136,9 +156,9 @@ def _label_part(
         labels_of_parts = PartLabels(engine)
         if undo:
             done = labels_of_parts.undo(video, part, origin)
-            return f"video {video}, {done.part}: label {printable(done.class_name)} taken back"
+            return video, f"video {video}, {done.part}: label {done.class_name} taken back"
         done = labels_of_parts.add(video, part, words[1], origin, new_class=new_class)
-        return f"video {video}, {done.part}: labelled {printable(done.class_name)}"
+        return video, f"video {video}, {done.part}: labelled {done.class_name}"
 
 
 def _label(home: Home, words: Sequence[str], class_name: str, *, new_class: bool) -> list[int]:
@@ -185,7 +205,7 @@ def _import(home: Home, csv: Path, *, new_class: bool) -> list[int]:
     return [label.video_id for label in new]
 
 
-@app.command()
+@app.command(epilog=examples("vidwatch labels"))
 def labels(context: typer.Context, as_json: Json = False) -> None:
     """Show how many labels each class has, which you should check, and what to label next."""
     # As for the status. Of a million labels, all of which stay, each search for garbage would look
@@ -224,7 +244,7 @@ def labels(context: typer.Context, as_json: Json = False) -> None:
     print(next_training.in_words(coming))
 
 
-@app.command()
+@app.command(epilog=examples("vidwatch still --most 50"))
 def still(
     context: typer.Context,
     most: Annotated[int, typer.Option(min=1, help="How many at most.")] = 20,
@@ -242,7 +262,11 @@ def still(
     console().print(render_still(found))
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "vidwatch review --open", "vidwatch review --host 0.0.0.0 --user ann --user ben"
+    )
+)
 def review(
     context: typer.Context,
     host: Annotated[

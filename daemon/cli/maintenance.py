@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daemon.cli.shared import Json
+from daemon.cli.shared import Json, JsonResult, examples, tell
 from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.texts import printable
@@ -18,6 +18,8 @@ from learner.errors import VidwatchError
 from learner.texts import counted, listed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from daemon.maintenance.check import Check
     from daemon.maintenance.finding import Finding
     from daemon.maintenance.restore import Restored
@@ -27,7 +29,7 @@ NAMED = 10  # videos that a message names
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog=examples("vidwatch backup", "vidwatch backup --to /mnt/nas/backups/"))
 def backup(
     context: typer.Context,
     to: Annotated[
@@ -38,6 +40,7 @@ def backup(
             help="A folder, or a new file with an ending; the home's folder backups/ if not given.",
         ),
     ] = None,
+    as_json: JsonResult = False,
 ) -> None:
     """Copy the database, also while the daemon runs.
 
@@ -53,10 +56,12 @@ def backup(
     is_folder = to is not None and (to.endswith("/") or not target.suffix)
     with progress.working("copying and checking the database"):
         made = back_up(home.database, target, now(), is_folder=is_folder)
-    print(printable(f"backup {made} made and checked"))
+    tell({"backup": str(made)}, [f"backup {made} made and checked"], as_json=as_json)
 
 
-@app.command()
+@app.command(
+    epilog=examples("vidwatch restore", "vidwatch restore backups/vidwatch-20260131T235959Z.db")
+)
 def restore(
     context: typer.Context,
     file: Annotated[
@@ -66,6 +71,7 @@ def restore(
         bool,
         typer.Option("--new", help="Begin with an empty database: all clips are classified again."),
     ] = False,
+    as_json: JsonResult = False,
 ) -> None:
     """Restore the database from a backup.
 
@@ -83,10 +89,15 @@ def restore(
     backup_file = file.absolute() if file else None
     with progress.reading() as bar:
         restored = restore_database(home, backup_file, now(), bar, new=new)
-    _print_restored(restored)
+    places = {"source": _text(restored.source), "kept": _text(restored.kept)}
+    tell({**vars(restored), **places}, _restored_in_words(restored), as_json=as_json)
 
 
-@app.command()
+def _text(place: object) -> str | None:
+    return None if place is None else str(place)
+
+
+@app.command(epilog=examples("vidwatch check --quick", "vidwatch check --repair"))
 def check(
     context: typer.Context,
     repair: Annotated[
@@ -128,7 +139,7 @@ def check(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(epilog=examples("vidwatch doctor"))
 def doctor(context: typer.Context, as_json: Json = False) -> None:
     """Show whether this machine and home are fit for the daemon.
 
@@ -172,24 +183,24 @@ def _print_result(done: "Check", wrong: int) -> None:
         print(f"{wrong} things are wrong")
 
 
-def _print_restored(done: "Restored") -> None:
+def _restored_in_words(done: "Restored") -> "Iterator[str]":
     database = done.source or "a new database"
     content = f"{counted(done.videos, 'video')}, {counted(done.labels, 'label')}"
-    print(f"{database} is in place: {content}")
+    yield f"{database} is in place: {content}"
     if done.kept:
-        print(f"the old database is kept as {done.kept}")
+        yield f"the old database is kept as {done.kept}"
     if done.champion:
-        print(f"model {done.champion} is the champion")
+        yield f"model {done.champion} is the champion"
     if done.put_back:
         reason = "because it does not list them; they are classified again"
-        print(f"went back to the inbox, {reason}: {counted(done.put_back, 'file')}")
+        yield f"went back to the inbox, {reason}: {counted(done.put_back, 'file')}"
     if done.returned:
-        print(f"will be moved back to where it lists them: {counted(done.returned, 'file')}")
+        yield f"will be moved back to where it lists them: {counted(done.returned, 'file')}"
     if done.noted:
-        print(f"noted again, from the class folders in labelled/: {counted(done.noted, 'label')}")
+        yield f"noted again, from the class folders in labelled/: {counted(done.noted, 'label')}"
     if done.lost is None:
         given = "labels given after the backup, by command or on the page"
-        print(f"{given}, are lost if their clips are not in labelled/")
+        yield f"{given}, are lost if their clips are not in labelled/"
     elif done.lost:
-        print(f"lost, because only the old database has them: {counted(done.lost, 'label')}")
-    print("start the daemon to go on: vidwatch run")
+        yield f"lost, because only the old database has them: {counted(done.lost, 'label')}"
+    yield "start the daemon to go on: vidwatch run"

@@ -8,15 +8,21 @@ from typing import Annotated
 
 import typer
 
+from daemon.cli.shared import JsonResult, examples, tell
 from daemon.home.clock import now
 from daemon.home.folder import Home
-from daemon.home.texts import printable
 from learner.texts import counted
 
 app = typer.Typer()
 
 
-@app.command("migrate-db")
+@app.command(
+    "migrate-db",
+    epilog=examples(
+        "vidwatch migrate-db postgresql+psycopg://vidwatch@server/vidwatch",
+        "vidwatch migrate-db sqlite",
+    ),
+)
 def migrate_db(
     context: typer.Context,
     to: Annotated[
@@ -26,6 +32,7 @@ def migrate_db(
             help="postgresql+psycopg://user@host/database, or sqlite: back to the home's file.",
         ),
     ],
+    as_json: JsonResult = False,
 ) -> None:
     """Move the database to a PostgreSQL server, or back to a file. The daemon must be stopped.
 
@@ -38,14 +45,21 @@ def migrate_db(
     home.require()
     with progress.reading("copying and comparing rows") as bar:
         done = migrate_database(home, to, now(), bar)
-    print(printable(f"{counted(done.rows, 'row')} copied to {done.database}, and compared"))
+    lines = [f"{counted(done.rows, 'row')} copied to {done.database}, and compared"]
     if done.is_set:
-        print(printable(f"{home.settings} names it now; start the daemon to go on"))
+        lines.append(f"{home.settings} names it now; start the daemon to go on")
     else:
         line = f'database = "{done.database}"' if to != "sqlite" else 'database = ""'
-        print(printable(f"{home.settings} has to say {line}"))
+        lines.append(f"{home.settings} has to say {line}")
         if "VIDWATCH_DATABASE" in os.environ:
             where = "wherever a daemon or a command is started"
-            print(f"VIDWATCH_DATABASE counts more, and names the old one: change it {where}")
+            lines.append(f"VIDWATCH_DATABASE counts more, and names the old one: change it {where}")
     if done.kept:
-        print(printable(f"the old database is kept as {done.kept}"))
+        lines.append(f"the old database is kept as {done.kept}")
+    facts = {
+        "database": str(done.database),
+        "rows": done.rows,
+        "kept": str(done.kept) if done.kept else None,
+        "set": done.is_set,
+    }
+    tell(facts, lines, as_json=as_json)

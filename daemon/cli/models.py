@@ -6,18 +6,22 @@ Slow imports stand in the commands that need them.
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from daemon.cli import completion
 from daemon.cli.shared import (
     Device,
     Json,
+    JsonResult,
     console,
     database,
+    examples,
     model_of,
     open_cache,
+    tell,
 )
 from daemon.home.clock import local_time, now
 from daemon.home.folder import Home
@@ -34,7 +38,10 @@ models_app = typer.Typer(help="The models: which there are, and which one is the
 app.add_typer(models_app, name="models")
 
 
-@models_app.callback(invoke_without_command=True)
+@models_app.callback(
+    invoke_without_command=True,
+    epilog=examples("vidwatch models", "vidwatch models promote auto-2"),
+)
 def models(context: typer.Context, as_json: Json = False) -> None:
     """List the models, which one is the champion, and how each comparison ended."""
     if context.invoked_subcommand:
@@ -57,16 +64,18 @@ def models(context: typer.Context, as_json: Json = False) -> None:
         print(history.shadow)
 
 
-@models_app.command()
+@models_app.command(epilog=examples("vidwatch models promote auto-2"))
 def promote(
     context: typer.Context,
     name: Annotated[
         str,
         typer.Argument(
+            autocompletion=completion.models,
             help='"starter", the name of a model in models/, or a path; '
-            "a model that lies elsewhere is copied into models/."
+            "a model that lies elsewhere is copied into models/.",
         ),
     ],
+    as_json: JsonResult = False,
 ) -> None:
     """Make a model the champion, whatever comparisons say."""
     from daemon.training.choosing import promote as promote_model
@@ -74,30 +83,38 @@ def promote(
     home: Home = context.obj
     with database(home) as engine:
         noted = promote_model(engine, home, name, now(), "vidwatch models promote")
-    print(f"{name} is the champion from now on")
     doubt = describe(noted, home.model_or_starter(noted)).guessing_in_words()
+    lines = [f"{name} is the champion from now on"]
     if doubt:
-        print(f"it is {doubt}: 'vidwatch models rollback' takes that back")
+        lines.append(f"it is {doubt}: 'vidwatch models rollback' takes that back")
+    tell({"champion": noted, "guessing": doubt or None}, lines, as_json=as_json)
 
 
-@models_app.command()
-def rollback(context: typer.Context) -> None:
+@models_app.command(epilog=examples("vidwatch models rollback"))
+def rollback(context: typer.Context, as_json: JsonResult = False) -> None:
     """Make the champion before this one the champion again."""
     from daemon.training.choosing import roll_back
 
     home: Home = context.obj
     with database(home) as engine:
         back, replaced = roll_back(engine, home, now(), "vidwatch models rollback")
-    print(f"{back} is the champion from now on, instead of {replaced}")
+    line = f"{back} is the champion from now on, instead of {replaced}"
+    tell({"champion": back, "before": replaced}, [line], as_json=as_json)
 
 
-@app.command()
+@app.command(epilog=examples("vidwatch rescore", "vidwatch rescore --model auto-2"))
 def rescore(
     context: typer.Context,
     model: Annotated[
-        str | None, typer.Option("--model", help="The model; the champion if not given.")
+        str | None,
+        typer.Option(
+            "--model",
+            autocompletion=completion.models,
+            help="The model; the champion if not given.",
+        ),
     ] = None,
     device: Device = None,
+    as_json: JsonResult = False,
 ) -> None:
     """Have a later model predict earlier videos. No file is moved.
 
@@ -116,10 +133,11 @@ def rescore(
         name = model or model_of(home)
         found = rescore_videos(home, engine, name, open_cache(home), now(), bar, device)
     videos = counted(found.predicted, "video")
-    print(f"{found.model} predicted {videos}; {found.changed} get another class than before")
+    lines = [f"{found.model} predicted {videos}; {found.changed} get another class than before"]
     if found.left_out:
         reason = "their features are gone, and their files are gone, cut short or cannot be read"
-        print(f"left out, because {reason}: {counted(found.left_out, 'video')}")
+        lines.append(f"left out, because {reason}: {counted(found.left_out, 'video')}")
+    tell(asdict(found), lines, as_json=as_json)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Shows the progress of slow commands: bars on a terminal, else lines.
+"""Shows the progress of slow commands on stderr: bars on a terminal, else a line now and then.
 
 Knows nothing of the work itself.
 """
@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Timer
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -17,29 +18,49 @@ if TYPE_CHECKING:
     from learner.fit import Epoch
     from learner.train import Watch
 
-INTERVAL = 30.0  # seconds between two lines
+EVERY = 30.0  # seconds between two lines
 COUNTED = 11  # lines: over these the files a minute are counted
 
 
 @contextmanager
 def working(what: str) -> Iterator[None]:
-    """What is being done, if there is a terminal."""
+    """What is being done. Without a terminal, a line says it if it takes long."""
     console = Console(stderr=True)
-    if not console.is_terminal:
-        yield
+    if console.is_terminal:
+        with console.status(what):
+            yield
         return
-    with console.status(what):
+    said = Timer(EVERY, lambda: print(what, file=sys.stderr, flush=True))
+    said.daemon = True
+    said.start()
+    try:
         yield
+    finally:
+        said.cancel()
 
 
 @contextmanager
-def reading(what: str = "reading clips") -> Iterator[Callable[[int, int | None], None]]:
-    """A bar of the clips that are read, or of `what` is done, if there is a terminal.
+def reading(
+    what: str = "reading clips", *, beside_output: bool = False
+) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar of the clips that are read, or of `what` is done; without a terminal, lines.
 
     It gets how many were read, and of how many; None if that is not known.
+
+    Args:
+        what: What is done.
+        beside_output: Whether results are printed meanwhile. On a terminal they show how far it is.
     """
+    if beside_output and sys.stdout.isatty():
+        yield lambda done, total: None
+        return
+    if not sys.stderr.isatty():
+        yield _lines(what)
+        return
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not sys.stderr.isatty()) as bars:
+    # Else what goes into a file or a pipe meanwhile would be printed beside the bar.
+    is_shared = sys.stdout.isatty()
+    with Progress(console=console, transient=True, redirect_stdout=is_shared) as bars:
         bar = bars.add_task(what, total=None)
 
         def show(done: int, total: int | None) -> None:
@@ -49,6 +70,20 @@ def reading(what: str = "reading clips") -> Iterator[Callable[[int, int | None],
         yield show
 
 
+def _lines(what: str) -> Callable[[int, int | None], None]:
+    """Print a line every `EVERY` seconds."""
+    printed_at = time.monotonic()
+
+    def show(done: int, total: int | None) -> None:
+        nonlocal printed_at
+        if time.monotonic() >= printed_at + EVERY:
+            printed_at = time.monotonic()
+            of_all = "" if total is None else f" of {total}"
+            print(f"{what}: {done}{of_all}", file=sys.stderr, flush=True)
+
+    return show
+
+
 @contextmanager
 def classifying() -> Iterator[Callable[[int, int, int | None], None]]:
     """As `reading`, for work that takes hours: without a terminal, it prints a line now and then.
@@ -56,16 +91,17 @@ def classifying() -> Iterator[Callable[[int, int, int | None], None]]:
     It gets how many files are done, how many were known before, and how many there are; None if
     that is not known.
     """
+    if sys.stderr.isatty():
+        with reading("classifying") as bar:
+            yield lambda done, known, total: bar(done + known, total)
+        return
     lines = Lines(time.monotonic())
-    with reading("classifying") as bar:
 
-        def show(done: int, known: int, total: int | None) -> None:
-            bar(done + known, total)
-            line = lines.next(done, known, total, time.monotonic())
-            if line and not sys.stderr.isatty():
-                print(line, file=sys.stderr, flush=True)
+    def show(done: int, known: int, total: int | None) -> None:
+        if line := lines.next(done, known, total, time.monotonic()):
+            print(line, file=sys.stderr, flush=True)
 
-        yield show
+    yield show
 
 
 class Lines:
@@ -85,7 +121,7 @@ class Lines:
             total: How many there are; None if that is not known.
             now: In seconds.
         """
-        if now < self._last + INTERVAL:
+        if now < self._last + EVERY:
             return None
         self._last = now
         began, before = self._counted[0]
@@ -121,7 +157,13 @@ def training(*, quick: bool) -> "Iterator[Watch]":
         TextColumn("{task.fields[figures]}"),
     )
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not has_terminal) as bars:
+    with Progress(
+        *columns,
+        console=console,
+        transient=True,
+        disable=not has_terminal,
+        redirect_stdout=sys.stdout.isatty(),
+    ) as bars:
         clips = bars.add_task("reading clips", total=None, figures="")
         steps = bars.add_task("training", total=None, figures="", visible=False)
         validation = ""

@@ -7,7 +7,7 @@ import json
 
 import typer
 
-from daemon.cli.shared import Json, console
+from daemon.cli.shared import Json, console, examples
 
 app = typer.Typer()
 
@@ -22,7 +22,7 @@ REPORT_NOTES = (
 )
 
 
-@app.command()
+@app.command(epilog=examples("vidwatch recipes"))
 def recipes(as_json: Json = False) -> None:
     """List the recipes that `train` knows, with the figures of the course report."""
     from learner.recipe import load, names
@@ -47,7 +47,7 @@ def recipes(as_json: Json = False) -> None:
         output.print(Text(note))
 
 
-@app.command()
+@app.command(epilog=examples("vidwatch backbones"))
 def backbones(as_json: Json = False) -> None:
     """List the image networks whose weights are on this machine, or would be fetched."""
     from learner.hub import image_networks

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from daemon.cli.shared import examples
 from daemon.home.clock import local_time, now
 from daemon.home.folder import Home
 from learner.errors import VidwatchError
@@ -24,7 +25,7 @@ LINES = 100
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog=examples("vidwatch pause --for 2h", "vidwatch pause --until 20:00"))
 def pause(
     context: typer.Context,
     length: Annotated[
@@ -58,7 +59,7 @@ def pause(
     print(f"paused {asked.in_words()}")
 
 
-@app.command()
+@app.command(epilog=examples("vidwatch resume"))
 def resume(context: typer.Context) -> None:
     """End a pause: the daemon goes on."""
     from daemon.home.pause import end_pause, read_pause
@@ -74,7 +75,7 @@ def resume(context: typer.Context) -> None:
         print(f"no new clip begins before the working hours do: {begin} (working_hours)")
 
 
-@app.command()
+@app.command(epilog=examples("vidwatch logs -n 20", "vidwatch logs --follow --since 2h"))
 def logs(
     context: typer.Context,
     lines: Annotated[

@@ -3,15 +3,17 @@
 Slow imports stand in the functions that need them.
 """
 
+import json
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from daemon.cli import completion
 from daemon.home.folder import Home
 from daemon.home.texts import printable
 from learner.errors import VidwatchError
@@ -32,6 +34,7 @@ NAMED = 5  # videos that a line names
 WIDE = 100_000  # cells: wider than every line
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+JsonResult = Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")]
 Pattern = Annotated[
     str,
     typer.Option(
@@ -42,6 +45,7 @@ Model = Annotated[
     str | None,
     typer.Option(
         "--model",
+        autocompletion=completion.models,
         help='"starter", the name of a model in models/, or its path; the champion if not given.',
     ),
 ]
@@ -90,11 +94,18 @@ def database(home: Home) -> "Iterator[Engine]":
     runs = is_running(home)
     if not runs:
         with explaining(home.database):
-            upgrade(home.database)
+            upgrade(home.database, working)
     with opened(home.database) as engine:
         if not runs:
             follow_home(engine, home.root)
         yield engine
+
+
+def working(what: str) -> AbstractContextManager[None]:
+    """Show what is being done, while it is."""
+    from daemon.cli import progress
+
+    return progress.working(what)
 
 
 def is_running(home: Home) -> bool:
@@ -106,11 +117,12 @@ def is_running(home: Home) -> bool:
     return bool(running_elsewhere(home))
 
 
-def print_without_file(names: Sequence[str]) -> None:
-    """Say which labelled videos have no file any more."""
-    if names:
-        which = printable(listed(names, NAMED))
-        print(f"deleted from the trash before, so no file is moved; the labels count: {which}")
+def without_file_in_words(names: Sequence[str]) -> list[str]:
+    """A line that says which labelled videos have no file any more; none if all have theirs."""
+    if not names:
+        return []
+    why = "deleted from the trash before, so no file is moved; the labels count"
+    return [f"{why}: {listed(names, NAMED)}"]
 
 
 def load_model(home: Home, name: str | None, device: str | None = None) -> "Classifier":
@@ -160,6 +172,22 @@ def model_of(home: Home) -> str:
             if is_outdated(error):  # no daemon of this version has run here yet
                 return setting
             raise
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help: lines that a person can give to a shell as they are."""
+    heading = "Examples:" if len(lines) > 1 else "Example:"
+    # Typer makes one line of each paragraph, and brackets are rich's markup.
+    return "\n\n".join([heading, *(line.replace("[", r"\[") for line in lines)])
+
+
+def tell(facts: Mapping[str, Any], lines: Iterable[str], *, as_json: bool) -> None:
+    """Print what a command has done: as one JSON object, else in lines."""
+    if as_json:
+        print(json.dumps(facts))
+        return
+    for line in lines:
+        print(printable(line))
 
 
 def console() -> "Console":

@@ -18,11 +18,13 @@ from daemon.cli.shared import (
     Device,
     EngineKind,
     Json,
+    JsonResult,
     Pattern,
     RunsOn,
     command_of,
     database,
     described,
+    examples,
     features_by,
     is_running,
     open_cache,
@@ -51,7 +53,12 @@ class SplitKind(StrEnum):
     random = "random"
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "vidwatch train ~/classes --out birds",
+        "vidwatch train ~/classes --recipe strong --device cuda",
+    )
+)
 @torchrun.speaking_once()
 def train(
     context: typer.Context,
@@ -104,6 +111,7 @@ def train(
     group_pattern: Pattern = GROUP_PATTERN,
     device: Device = None,
     engine: RunsOn = EngineKind.local,
+    as_json: JsonResult = False,
 ) -> None:
     """Train a model on a folder of class folders, and measure it on groups it has not seen."""
     compile_pattern(group_pattern)
@@ -142,6 +150,10 @@ def train(
                 fill=features_by(engine, loaded, chosen),
             )
     if not processes.is_first:
+        return
+    if as_json:
+        print_skipped(trained.skipped)
+        print(json.dumps(trained.to_json()))
         return
     _print_measured(trained)
     if chosen.report and not epochs:
@@ -246,7 +258,7 @@ def heads_in_words(heads: Sequence["HeadScore"]) -> str:
     return f"{best.head} (loss {best.loss:.3f}) chosen before {', '.join(losses)}"
 
 
-@app.command()
+@app.command(epilog=examples("vidwatch cache", "vidwatch cache --clear"))
 def cache(
     context: typer.Context,
     clear: Annotated[bool, typer.Option("--clear", help="Remove all of it.")] = False,
@@ -272,7 +284,7 @@ def cache(
     print(f"{kept.root} may grow to {decimal(kept.limit)}: {hint}")
 
 
-@app.command()
+@app.command(epilog=examples("vidwatch retrain"))
 def retrain(context: typer.Context) -> None:
     """Ask the daemon to train a new model now, on all labels."""
     from daemon.home import settings

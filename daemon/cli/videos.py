@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daemon.cli.shared import Json, command_of, console, database, is_running
+from daemon.cli import completion
+from daemon.cli.shared import (
+    Json,
+    JsonResult,
+    command_of,
+    console,
+    database,
+    examples,
+    is_running,
+    tell,
+)
 from daemon.home.folder import Home
 from daemon.home.texts import printable
 from learner.errors import VidwatchError
@@ -23,17 +33,21 @@ if TYPE_CHECKING:
 
     from daemon.home.sources import OnFiled
     from daemon.report.one_video import VideoReport
-    from daemon.service.adding import Added
 
 app = typer.Typer()
 
 SHOWN_KINDS = 5  # of files that are no videos
 
 
-@app.command()
+@app.command(epilog=examples("vidwatch show 17", "vidwatch show cam1/00.mp4 --json"))
 def show(
     context: typer.Context,
-    video: Annotated[str, typer.Argument(metavar="FILE|ID", help="By id, path or name.")],
+    video: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|ID", autocompletion=completion.videos, help="By id, path or name."
+        ),
+    ],
     as_json: Json = False,
 ) -> None:
     """Show all that is known of one video, and what is in it, when."""
@@ -46,10 +60,15 @@ def show(
     console().print(render(report))
 
 
-@app.command()
+@app.command(epilog=examples("vidwatch find Fox"))
 def find(
     context: typer.Context,
-    class_name: Annotated[str, typer.Argument(metavar="CLASS", help="The class to look for.")],
+    class_name: Annotated[
+        str,
+        typer.Argument(
+            metavar="CLASS", autocompletion=completion.classes, help="The class to look for."
+        ),
+    ],
     as_json: Json = False,
 ) -> None:
     """List the videos in which a class was found, also beside others, and for how long."""
@@ -74,12 +93,16 @@ def find(
         print(f"no video with {printable(name)}; 'vidwatch classes' lists the classes")
 
 
-@app.command()
+@app.command(epilog=examples("vidwatch events > events.csv", "vidwatch events 17 --webvtt"))
 def events(
     context: typer.Context,
     videos: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[FILE|ID…]", help="By id, path or name; all if none is given."),
+        typer.Argument(
+            metavar="[FILE|ID…]",
+            autocompletion=completion.videos,
+            help="By id, path or name; all if none is given.",
+        ),
     ] = None,
     webvtt: Annotated[
         bool, typer.Option("--webvtt", help="Write a subtitle file beside each video instead.")
@@ -144,7 +167,9 @@ def _write_subtitles(home: Home, reports: "Iterable[VideoReport]") -> None:
         raise VidwatchError("; ".join(problems))
 
 
-@app.command()
+@app.command(
+    epilog=examples("vidwatch add --in-place /mnt/archive", "vidwatch add day1.mp4 day2.mp4")
+)
 def add(
     context: typer.Context,
     paths: Annotated[
@@ -156,6 +181,7 @@ def add(
             "--in-place", help="Only predict: copy no file into the home's class folders."
         ),
     ] = False,
+    as_json: JsonResult = False,
 ) -> None:
     """Queue files and folders that stay as they are: they are classified after all others."""
     from daemon.cli.progress import reading
@@ -171,27 +197,32 @@ def add(
         adding = Adding(Queue(engine, "add"), home.root, loaded, on_filed, progress)
         for path, archive in zip(paths, found, strict=True):
             adding.add(path, archive)
-    _print_added(adding.added)
-    n_queued = adding.added.n_new + adding.added.n_again
-    if n_queued and not is_running(home):
-        print(f"no daemon is running that classifies them: {command_of(home, 'run')}")
-
-
-def _print_added(added: "Added") -> None:
+    added = adding.added
+    n_queued = added.n_new + added.n_again
     again = f", {added.n_again} of them that failed before" if added.n_again else ""
     known = f"; {added.n_known} were known" if added.n_known else ""
-    print(f"{counted(added.n_new + added.n_again, 'video')} queued{again}{known}")
-    print_left_alone(added.others, added.troubles)
+    lines = [f"{counted(n_queued, 'video')} queued{again}{known}", *left_alone(added.others)]
+    if n_queued and not is_running(home):
+        lines.append(f"no daemon is running that classifies them: {command_of(home, 'run')}")
+    facts = {"queued": n_queued, "failed_before": added.n_again, "known": added.n_known}
+    facts_of_rest = {"no_videos": added.others, "troubles": added.troubles}
+    tell({**facts, **facts_of_rest}, lines, as_json=as_json)
+    require_no_troubles(added.troubles)
 
 
-def print_left_alone(others: "Counter[str]", troubles: "Sequence[str]") -> None:
-    """Say what is no video in archives, and what could not be looked at.
+def left_alone(others: "Counter[str]") -> list[str]:
+    """A line about the files in archives that are no videos; none if all are."""
+    if not others:
+        return []
+    kinds = [f"{n} {ending or 'without ending'}" for ending, n in others.most_common()]
+    return [f"left alone, as they are no videos: {listed(kinds, SHOWN_KINDS)}"]
+
+
+def require_no_troubles(troubles: "Sequence[str]") -> None:
+    """Check that all could be looked at.
 
     Raises:
-        VidwatchError: something could not be looked at.
+        VidwatchError: something could not.
     """
-    if others:
-        kinds = [f"{n} {ending or 'without ending'}" for ending, n in others.most_common()]
-        print(f"left alone, as they are no videos: {listed(kinds, SHOWN_KINDS)}")
     if troubles:
         raise VidwatchError("; ".join(troubles))

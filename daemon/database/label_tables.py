@@ -6,6 +6,7 @@ from sqlalchemy import (
     Column,
     Float,
     ForeignKey,
+    Index,
     Table,
     Text,
     UniqueConstraint,
@@ -35,6 +36,10 @@ labels = Table(
     CheckConstraint(one_of("source", SOURCES), name="source"),
     CheckConstraint("(verdict = 'labelled') = (class IS NOT NULL)", name="class"),
     CheckConstraint("(verdict = 'withdrawn') = (takes_back IS NOT NULL)", name="takes_back"),
+    # What the page searches by.
+    Index("ix_labels_class", "class", "video_id"),
+    # By id, as undo looks for the last ones of a person.
+    Index("ix_labels_who_id", "who", "id"),
 )
 
 

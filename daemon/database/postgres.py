@@ -175,11 +175,24 @@ def _as_operational(context: ExceptionContext) -> None:
     psycopg has several: a closed connection, a replica and a missing table differ in class.
     """
     error: Any = context.original_exception
+    if end := _asked_end(error):
+        raise end
     known = (*PASSING, *LOCKED, *READ_ONLY, *OUTDATED, *REFUSED_CODES)
     if isinstance(context.sqlalchemy_exception, OperationalError):
         return
     if _code(error).startswith(known) or type(error).__name__ == "InterfaceError":
         raise OperationalError(None, None, error) from error
+
+
+def _asked_end(error: BaseException) -> BaseException | None:
+    """The Ctrl-C or SIGTERM that an error came of; None if it came of none.
+
+    If one interrupts a statement, SQLAlchemy tidies the connection up, and psycopg refuses that.
+    """
+    before = error.__context__
+    while before is not None and not isinstance(before, KeyboardInterrupt | SystemExit):
+        before = before.__context__
+    return before
 
 
 def explained(error: DatabaseError, server: Server) -> VidwatchError:

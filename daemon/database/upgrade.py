@@ -1,6 +1,8 @@
 """Brings a database to this program's schema. An older database is copied before."""
 
 import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from importlib.resources import files
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from daemon.database.connection import (
     connect,
     damaged,
     explained,
+    explaining,
     is_damage,
     is_passing,
     opened,
@@ -34,10 +37,18 @@ RESTORING = ".restoring"  # ends the name of a database that is being restored
 # Only the daemon puts files there. If there are any, there was a database.
 
 
-def upgrade(path: Database) -> None:
+Working = Callable[[str], AbstractContextManager[None]]
+"""Shows what is being done, while it is."""
+
+
+def upgrade(path: Database, working: Working = lambda what: nullcontext()) -> None:
     """Copy the database at `path`, and run the migrations that it lacks.
 
     A home that never had a database gets a new one.
+
+    Args:
+        path: Where it is.
+        working: Entered if an older database is changed, which may take minutes.
 
     Raises:
         VidwatchError: a newer vidwatch wrote it, it is no database, or it is missing in a home that
@@ -53,9 +64,12 @@ def upgrade(path: Database) -> None:
     if isinstance(path, Server) and current not in (None, head()):
         with opened(path, read_only=True) as engine:
             require_none_older(engine, now())
-    if current not in (None, head()):
+    if current in (None, head()):
+        migrate(path)
+        return
+    with working("bringing the database up to date, and copying it before"):
         _keep_copy(path, f"before-{current}")
-    migrate(path)
+        migrate(path)
 
 
 def _require_restored(server: Server) -> None:
@@ -109,14 +123,28 @@ def migrate(path: Database, revision: str = "head") -> None:
         engine.dispose()
 
 
-def revision_of(path: Database) -> str | None:
+def require_current(path: Database) -> None:
+    """Check, by reading alone, that the database at `path` has the schema of this program.
+
+    Raises:
+        VidwatchError: an older or a newer vidwatch wrote it, or it cannot be read.
+        PassingError: another program has locked it, or its server is away.
+    """
+    with explaining(path):
+        revision = revision_of(path, read_only=True)
+    if revision != head():
+        hint = f"bring it up to date with: vidwatch init {root_of(path)}"
+        raise VidwatchError(f"database {path}: an older vidwatch wrote it; {hint}")
+
+
+def revision_of(path: Database, *, read_only: bool = False) -> str | None:
     """The schema of the database at `path`; None if the database is new.
 
     Raises:
         VidwatchError: this program does not know the schema, or the file is no database.
         OperationalError: another program has locked it.
     """
-    engine = connect(path)
+    engine = connect(path, read_only=read_only)
     try:
         with engine.connect() as connection:
             if isinstance(path, Server):

@@ -31,6 +31,8 @@ class ExportTable:
     name: str
     about: str
     columns: tuple[Column, ...]
+    has_scores: bool = True
+    """Whether a column for the scores of each class follows."""
 
 
 VIDEOS = ExportTable(
@@ -133,6 +135,7 @@ EVENTS = ExportTable(
         Column("labelled", "boolean", "Whether a person labelled it."),
         Column("model", "text", "The model that predicted; empty if a person labelled it."),
     ),
+    has_scores=False,
 )
 
 WINDOWS = ExportTable(
@@ -173,13 +176,14 @@ def with_scores(table: ExportTable, classes: Sequence[str]) -> tuple[Column, ...
 
 
 def documentation() -> str:
-    """All columns of all tables, as Markdown: the end of `README.md` beside this file."""
-    return "\n".join(_documented(table) for table in TABLES.values())
+    """All columns of all tables, as Markdown: the end of `docs/export.md`."""
+    return "\n".join(documented(table) for table in TABLES.values())
 
 
-def _documented(table: ExportTable) -> str:
+def documented(table: ExportTable) -> str:
+    """All columns of a table, as Markdown."""
     rows = [f"| `{each.name}` | {each.kind} | {each.about} |" for each in table.columns]
-    if table is not EVENTS:
+    if table.has_scores:
         about = "The raw score (logit) of that class, by the model's own name for it; see above."
         rows.append(f"| `{SCORE}<class>` | number | {about} |")
     head = ["| column | holds | what it is |", "| --- | --- | --- |"]

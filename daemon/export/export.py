@@ -1,6 +1,6 @@
 """One export: which table, in which format, to which place."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +35,7 @@ ENDINGS = {
 }
 """The format, by the ending of a file's name."""
 NO_PARTS = as_json({"seconds_by_class": {}, "events": [], "windows": []})
+Progress = Callable[[int, int | None], None]
 FORMATS = ("csv", "jsonl", "parquet", "sqlite", "camtrap")
 
 
@@ -83,8 +84,19 @@ def format_of(target: Path | None, given: str | None) -> str:
     raise VidwatchError(f"{target}: its ending names no format; give --format {'|'.join(FORMATS)}")
 
 
-def export(home: Home, engine: Engine, request: Request) -> Outcome:
+def export(
+    home: Home,
+    engine: Engine,
+    request: Request,
+    progress: Progress = lambda done, total: None,
+) -> Outcome:
     """Export, from one snapshot of the database.
+
+    Args:
+        home: The home.
+        engine: Of its database.
+        request: What is asked for.
+        progress: Called with the number of videos that were exported, and None.
 
     Raises:
         VidwatchError: what is asked for does not go together, a filter names what does not exist,
@@ -102,7 +114,7 @@ def export(home: Home, engine: Engine, request: Request) -> Outcome:
         if request.since_last and target is not None:
             kind = f"{request.format} {request.what}"
             marks = stack.enter_context(Marks(marks_of(home, target, kind)))
-        source = _Source(engine, request.filters, marks)
+        source = _Source(engine, request.filters, marks, progress)
         if target is not None and target.is_dir():
             target = destination.new_file_in(target, request.format)
         elif target is not None and marks is not None and target.exists():
@@ -140,6 +152,7 @@ class _Source:
     engine: Engine
     filters: Filters
     marks: Marks | None
+    progress: Progress
     n_videos: int = 0
     n_rows: int = 0
 
@@ -165,6 +178,7 @@ class _Source:
             if found:
                 self.n_videos += len(found)
                 yield found
+                self.progress(self.n_videos, None)
         if self.marks and not self.n_videos:
             raise _NothingChanged
 
@@ -194,7 +208,7 @@ def _write_file(file: IO[bytes], request: Request, source: _Source) -> None:
         table = TABLES[request.what]
         scores = source.scores(connection)
         kind = CsvTable if request.format == "csv" else ParquetTable
-        columns = table.columns if table is EVENTS else scores.columns(table)
+        columns = scores.columns(table) if table.has_scores else table.columns
         with kind(file, columns) as writer:
             for rows in source.batches(connection, with_parts=table is not VIDEOS):
                 for batch in _rows(request.what, connection, rows, scores, kind is CsvTable):
@@ -261,7 +275,7 @@ def _write_sqlite(path: Path, source: _Source) -> None:
     with source.snapshot() as connection, SqliteTables(path) as file:
         scores = source.scores(connection)
         for table, key in keys.items():
-            columns = table.columns if table is EVENTS else scores.columns(table)
+            columns = scores.columns(table) if table.has_scores else table.columns
             file.create(table.name, columns, key)
         for rows in source.batches(connection, with_parts=True):
             for table in keys:

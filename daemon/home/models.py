@@ -4,6 +4,7 @@ from pathlib import Path
 
 from daemon.home.folder import Home
 from daemon.home.folders import below
+from daemon.home.similar import question, similar
 from learner.catalogue import manifest_path, weights_path
 from learner.errors import VidwatchError
 from learner.files import sha256_of, write
@@ -21,8 +22,17 @@ def require_model(home: Home, name: str) -> Path:
     path = home.model_or_starter(name)
     if not any(file.exists() for file in (manifest_path(path), weights_path(path))):
         where = path if "/" in name else f"{home.models}/"
-        raise VidwatchError(f"there is no model {name!r} ({where}); 'vidwatch models' lists them")
+        trouble = f"there is no model {name!r} ({where})"
+        hint = "'vidwatch models' lists them"
+        if "/" not in name and (asked := question(similar(name, names_of_models(home)))):
+            hint = f"{asked} {hint}"
+        raise VidwatchError(f"{trouble}; {hint}")
     return path
+
+
+def names_of_models(home: Home) -> list[str]:
+    """The models that a command can name: "starter", and those in `models/`."""
+    return ["starter", *sorted(path.stem for path in home.models.glob("*.json"))]
 
 
 def adopt(home: Home, name: str) -> str:

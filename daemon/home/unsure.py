@@ -10,6 +10,11 @@ from learner.catalogue import automatic_rows
 
 SUBJECT = "unsure_target"
 """The setting, under which the daemon shows a notice."""
+DOUBTS = {
+    "probability": "unsure: below its threshold",
+    "unknown": "unsure: like none of the classes",
+}
+"""Why a prediction is unsure, for people, by what the database says of it."""
 BY_LUCK = 0.2
 """How probable it may be that so few were wrong by luck, and the true share is the target."""
 

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, and_, delete, func, insert, select, u
 from daemon.database.expressions import lies_below, stands
 from daemon.database.tables import PREDICTED, class_names, labels, models, renamed_folders, videos
 from daemon.home.folders import Folders
+from daemon.home.similar import question, similar
 from daemon.labels.class_descriptions import follow_class
 from daemon.labels.classes import changed_names, labelled_classes, offered_classes
 from daemon.labels.labels import Label, move_to
@@ -228,10 +229,12 @@ def known_classes(connection: Connection) -> list[KnownClass]:
 
 def _require(connection: Connection, name: str) -> None:
     """Check that a class is labelled, or that a model knows it, also if it is offered no more."""
-    if name in offered_classes(connection) or name in labelled_classes(connection):
+    offered = offered_classes(connection)
+    if name in offered or name in labelled_classes(connection):
         return
     if not any(name in classes for classes in connection.scalars(select(models.c.classes))):
-        raise VidwatchError(f"there is no class {name!r}; 'vidwatch classes' lists them")
+        hint = f"{question(similar(name, offered))} 'vidwatch classes' lists them".strip()
+        raise VidwatchError(f"there is no class {name!r}; {hint}")
 
 
 def _labels_of(connection: Connection, contents: Sequence[int]) -> dict[int, list[Any]]:

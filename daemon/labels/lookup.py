@@ -13,6 +13,7 @@ from daemon.database.files import has_numbers, is_same, rows_at
 from daemon.database.tables import videos
 from daemon.home.folders import Found
 from daemon.home.identity import base_name, display_name, identify
+from daemon.home.similar import question, similar
 from daemon.home.texts import with_source
 from daemon.labels.classes import DidYouMeanError, KnownClasses, did_you_mean
 from daemon.labels.labels import Label
@@ -22,6 +23,9 @@ from learner.errors import VidwatchError
 from learner.texts import listed
 
 NAMED = 3  # videos that a message names
+COMPARED_NAMES = 2000  # names of videos that are compared with a word
+LIKENESS_OF_FILES = 0.75  # names of clips are alike: a number differs
+LAST_CHARACTER = "\U0010ffff"
 LONGEST_ID = 18  # digits: SQLite's largest integer has 19
 COMPARED = ("state", "size", "mtime_ns", "sha256")  # columns that tell a row's file from others
 
@@ -158,12 +162,37 @@ def _find_video(word: str, folder: Path, connection: Connection) -> Any:
     # If the same content came several times, the first video has the prediction.
     contents = {row["content"] for row in found.values()}
     if not contents:
-        is_new_file = os.path.isfile(folder / word)
-        hint = "put a new file into labelled/<class>/" if is_new_file else "see 'vidwatch status'"
+        if os.path.isfile(folder / word):
+            hint = "put a new file into labelled/<class>/"
+        else:
+            hint = question(near_names(word, connection)) or "see 'vidwatch status'"
         raise VidwatchError(f"no video {word!r} in the database; {hint}")
     if len(contents) > 1:
         raise VidwatchError(_ambiguous(word, found))
     return next(iter(found.values()))
+
+
+def near_names(word: str, connection: Connection) -> list[str]:
+    """Names of videos that a person perhaps meant: those that begin so, or are nearly the same.
+
+    Of many videos, only the newest are compared with the word.
+    """
+    name = display_name(os.fsencode(word.rpartition("/")[2]))
+    begin = os.path.splitext(name)[0]
+    if _is_number(name) or not begin:
+        return []
+    if begun := names_begun(begin, connection, NAMED):
+        return begun
+    newest = select(videos.c.name).order_by(videos.c.id.desc()).limit(COMPARED_NAMES)
+    return similar(name, set(connection.scalars(newest)), LIKENESS_OF_FILES)
+
+
+def names_begun(begin: str, connection: Connection, most: int) -> list[str]:
+    """The first names of videos that begin like this, in their order."""
+    # Not by LIKE: it would not use the index of names.
+    is_begun = and_(videos.c.name >= begin, videos.c.name < begin + LAST_CHARACTER)
+    query = select(videos.c.name).where(is_begun).distinct().order_by(videos.c.name).limit(most)
+    return list(connection.scalars(query))
 
 
 def _ambiguous(word: str, found: Mapping[int, Any]) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from daemon.database.connection import explaining, opened
+from daemon.database.copying import ending_of
 from daemon.database.daemons import running_elsewhere
 from daemon.database.integrity import damage
 from daemon.home import settings
@@ -271,7 +272,7 @@ def _check_backup(home: Home, loaded: Settings) -> Iterator[Line]:
 
 def _no_backup(home: Home, loaded: Settings) -> Line:
     text = "there is none yet"
-    if others := sorted(home.backups.glob("before-upgrade-*.db")):
+    if others := sorted(home.backups.glob(f"before-upgrade-*{ending_of(home.database)}")):
         text += f", but for {others[-1].name} (vidwatch restore takes it if you name it)"
     if loaded.backup_hours:
         text += "; the daemon makes them"

@@ -4,18 +4,16 @@ Changes nothing.
 """
 
 import os
-import platform
 import resource
-import sqlite3
 import time
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 
 from daemon.home.clock import local_time, now
 from daemon.home.folder import Home
 from daemon.home.settings import Settings
 from daemon.maintenance.finding import Line
+from daemon.maintenance.versions import LIBRARIES, read_versions
 from learner.folders import walk
 from learner.process import usable_cores
 from learner.texts import counted
@@ -23,16 +21,6 @@ from learner.texts import counted
 INOTIFY = Path("/proc/sys/fs/inotify")
 FILES = 1024  # that a daemon may have open: a log, the database, decoders and what they read
 INSTANCES = 16  # inotify watchers of a user
-LIBRARIES = (
-    "torch",
-    "torchvision",
-    "timm",
-    "av",
-    "opencv-python-headless",
-    "sqlalchemy",
-    "numpy",
-    "watchdog",
-)
 # Seconds that a file may be dated in the future by a camera or a share whose clock is wrong.
 AHEAD = 3600
 
@@ -120,11 +108,8 @@ def check_device(loaded: Settings) -> Iterator[Line]:
 
 def list_versions() -> Iterator[Line]:
     """The versions of vidwatch, Python, SQLite, the system and the libraries."""
-    parts = [
-        f"vidwatch {version('vidwatch')}",
-        f"Python {platform.python_version()}",
-        f"SQLite {sqlite3.sqlite_version}",
-        f"{platform.system()} {platform.release()}",
-        *(f"{name} {version(name)}" for name in LIBRARIES),
-    ]
+    found = read_versions()
+    parts = [f"vidwatch {found['vidwatch']}", found["python"], f"SQLite {found['sqlite']}"]
+    parts += [found["system"], f"FFmpeg {found['ffmpeg']}"]
+    parts += [f"{name} {found['libraries'][name]}" for name in LIBRARIES]
     yield Line("versions", "ok", ", ".join(parts))

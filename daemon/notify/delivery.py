@@ -16,6 +16,7 @@ from datetime import datetime
 
 from sqlalchemy.exc import OperationalError
 
+from daemon.database.connection import reason_of
 from daemon.home.clock import now as clock_now
 from daemon.notify.content import Content, content_of, is_being_moved
 from daemon.notify.outbox import Outbox, Waiting
@@ -85,7 +86,7 @@ class Delivery:
             try:
                 pause = self.step(time.monotonic())
             except OperationalError as error:  # shown by others: locked, or a full disk
-                log.debug("%s: the database cannot be used now: %s", self.name, error.orig)
+                log.debug("%s: the database cannot be used now: %s", self.name, reason_of(error))
                 pause = LOCKED
             except Exception as error:
                 self._log_bug(error)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from starlette.responses import Response
 
 from daemon.home.clock import now
 from daemon.home.texts import without_formula
-from daemon.page.activity_drawing import HOURS, UNSURE_KIND, Asked, draw, shown_kind
+from daemon.page.activity_drawing import HOURS, UNSURE_KIND, Asked, Shown, draw, shown_kind
 from daemon.page.kept import Kept
 from daemon.page.site import Site
 from daemon.page.times import name_of, zone_of
@@ -20,6 +21,20 @@ from daemon.report.activity import Activity, By, Slot, most_common, read_activit
 FRESH = 60.0  # seconds for which figures are not counted again
 SPANS = {"week": 7, "month": 30, "quarter": 91, "year": 365, "all": 36_500}
 MOST_NAMES = 200  # of classes to choose from
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What is shown of the figures."""
+
+    asked: Asked
+    n: int
+    """How many videos are asked for."""
+    shown: Shown | None
+    """None if there is none."""
+    names: list[str]
+    """The classes to choose from."""
+    sources: list[str]
 
 
 def page(request: Request) -> Response:
@@ -34,23 +49,17 @@ def page(request: Request) -> Response:
         "by": by,
     }
     kept = _kept(request, by)
-    if kept is None:
+    drawn = _drawn(request, kept) if kept else None
+    if kept is None or drawn is None:
         return site.render(request, "activity.html", activity=None, **shared)
-    activity = kept.value
-    asked = _asked(request, activity, by)
-    slots = _asked_for(activity, asked)
     return site.render(
         request,
         "activity.html",
-        activity=activity,
-        asked=asked,
+        activity=kept.value,
         at=kept.at,
-        n=sum(slot.n for slot in slots),
-        shown=draw(slots, asked) if slots else None,
         hours=HOURS,
         shown_kind=shown_kind,
-        names=most_common(activity.slots, MOST_NAMES),
-        sources=sorted({slot.source for slot in activity.slots}),
+        **vars(drawn.value),
         **shared,
     )
 
@@ -59,11 +68,10 @@ def as_csv(request: Request) -> Response:
     """The figures of one picture as CSV."""
     by = _by(request)
     kept = _kept(request, by)
-    if kept is None:
+    drawn = _drawn(request, kept) if kept else None
+    if drawn is None:
         raise HTTPException(503, "The figures are being counted: try again.")
-    asked = _asked(request, kept.value, by)
-    slots = _asked_for(kept.value, asked)
-    shown = draw(slots, asked) if slots else None
+    shown = drawn.value.shown
     name = request.path_params["chart"]
     rows: list[list[str | int]]
     if shown is None:
@@ -98,6 +106,25 @@ def _kept(request: Request, by: By) -> Kept[Activity] | None:
             return read_activity(connection, by, zone)
 
     return site.kept.soon(f"activity {by} {zone}", read, FRESH)
+
+
+def _drawn(request: Request, kept: Kept[Activity]) -> Kept[Drawn] | None:
+    """The pictures of what is asked for; None if they are still being drawn."""
+    fields = sorted(request.query_params.items())
+
+    def draw_them() -> Drawn:
+        asked = _asked(request, kept.value, _by(request))
+        slots = _asked_for(kept.value, asked)
+        return Drawn(
+            asked=asked,
+            n=sum(slot.n for slot in slots),
+            shown=draw(slots, asked) if slots else None,
+            names=most_common(kept.value.slots, MOST_NAMES),
+            sources=sorted({slot.source for slot in kept.value.slots}),
+        )
+
+    name = f"drawn {fields} {zone_of(request)} {kept.at}"
+    return Site.of(request).kept.soon(name, draw_them, float("inf"))
 
 
 def _asked(request: Request, activity: Activity, by: By) -> Asked:

@@ -18,7 +18,7 @@ from daemon.database.tables import videos
 from daemon.home.folder import Home
 from daemon.home.folders import Folders
 from daemon.home.logs import Unit, log_files, read_unit
-from daemon.page.queue import content_is_blind
+from daemon.labels.queries import is_blind
 from daemon.report.log import last_lines
 from learner.errors import VidwatchError
 
@@ -70,7 +70,7 @@ def read_troubles(connection: Connection, folders: Folders) -> list[Reason]:
     """Why videos are tried again by themselves, the reasons of the newest first."""
     # What is in trouble and has no prediction is not blind: it is not looked at.
     is_moved = videos.c.destination.is_not(None)
-    text = case((and_(is_moved, content_is_blind()), HIDDEN), else_=videos.c.trouble)
+    text = case((and_(is_moved, is_blind()), HIDDEN), else_=videos.c.trouble)
     return _by_reason(connection, text, videos.c.trouble.is_not(None), folders)
 
 
@@ -124,7 +124,7 @@ def _without_text(line: str, video: int) -> str:
 
 
 def _blind(connection: Connection, ids: Sequence[int]) -> set[int]:
-    query = select(videos.c.id).where(videos.c.id.in_(ids), content_is_blind())
+    query = select(videos.c.id).where(videos.c.id.in_(ids), is_blind())
     return set(connection.scalars(query))
 
 
@@ -149,7 +149,7 @@ def _by_reason(
 def _newest(
     connection: Connection, which: ColumnElement[bool], folders: Folders
 ) -> tuple[Affected, ...]:
-    query = select(videos, shown_name(), content_is_blind().label("is_blind")).where(which)
+    query = select(videos, shown_name(), is_blind().label("is_blind")).where(which)
     rows = connection.execute(query.order_by(videos.c.id.desc()).limit(SHOWN)).mappings()
     return tuple(_affected(row, folders) for row in rows)
 

@@ -14,7 +14,6 @@ from daemon.home.folders import Folders
 from daemon.page.cards import read_cards
 from daemon.page.charts import spark
 from daemon.page.failures import Reason, read_troubles
-from daemon.page.queue import Waits, count_waiting
 from daemon.page.requests import frames_of
 from daemon.page.site import Site
 from daemon.page.times import name_of, zone_of
@@ -47,7 +46,6 @@ def page(request: Request) -> Response:
     zone = zone_of(request)
     lately = site.kept.get(f"lately {zone}", lambda: _read_days(site, request), FRESH)
     status = site.kept.get("status", lambda: read_status(site.home, now()), FRESH)
-    waits = site.kept.get("waits", lambda: _read_waits(site), FRESH)
     champion = site.champion()
     with site.reader.begin() as connection:
         cards = read_cards(connection, site.home, _newest(connection))
@@ -63,7 +61,7 @@ def page(request: Request) -> Response:
         zone=name_of(zone),
         n_days=DAYS,
         warnings=list(_warnings(status.value, troubles[:MOST_TROUBLES])),
-        waits=waits.value,
+        waits=site.waits(),
         cards=[(card, site.pictures.problem(card)) for card in cards],
         model=champion,
         frames=frames_of(site, champion),
@@ -75,11 +73,6 @@ def page(request: Request) -> Response:
 def _read_days(site: Site, request: Request) -> list[Day]:
     with site.reader.begin() as connection:
         return days(connection, now(), zone_of(request))
-
-
-def _read_waits(site: Site) -> Waits:
-    with site.reader.begin() as connection:
-        return count_waiting(connection, Folders(site.home.root))
 
 
 def _newest(connection: Connection) -> list[int]:

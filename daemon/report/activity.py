@@ -4,32 +4,39 @@ All of it is counted at once, in small slots of time, and kept: a page draws man
 Clips of the random share that wait for their review are left out: they would tell the prediction.
 """
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Literal, NamedTuple
 
-from sqlalchemy import Connection, Text, and_, case, cast, func, literal, not_, select
+from sqlalchemy import Connection, Text, case, cast, func, literal, select
 
-from daemon.database.expressions import stands, that_counts
-from daemon.database.tables import labels, predictions, videos
+from daemon.database.expressions import that_counts
+from daemon.database.tables import predictions, videos
+from daemon.home.clock import now
 from daemon.labels.classes import changed_names
-from daemon.labels.queries import newest
+from daemon.labels.queries import awaits_random_review, newest
 
 UNSURE = ""
 """Stands for the class of what is of no class: the person was unsure, or else the model."""
-SLOT = 15  # characters of a time, "2026-01-31 23:5": ten minutes, by which all zones differ
+# Characters of a time: of an hour, "2026-01-31 23", or of ten minutes, "2026-01-31 23:5".
+HOUR = 13
+TEN_MINUTES = 15
 
 By = Literal["recorded", "came"]
 """Which time counts: when a video was recorded, as the file or its name says, or when it came."""
 
 
 class Slot(NamedTuple):
-    """Videos of one class and one source within ten minutes."""
+    """Videos of one class and one source within an hour.
+
+    Within ten minutes if the person's zone is not whole hours away from UTC.
+    """
 
     at: datetime
-    """When the ten minutes began, in the person's zone."""
+    """When this time began, in the person's zone."""
     source: str
     """Empty if it is the inbox itself."""
     class_name: str
@@ -50,7 +57,8 @@ class Activity:
 
     def within(self, first: date, last: date) -> list[Slot]:
         """The slots of some days, the last one included."""
-        return [slot for slot in self.slots if first <= slot.at.date() <= last]
+        begin = bisect_left(self.slots, first, key=_day)
+        return self.slots[begin : bisect_right(self.slots, last, key=_day)]
 
 
 def read_activity(connection: Connection, by: By, zone: tzinfo | None) -> Activity:
@@ -61,11 +69,12 @@ def read_activity(connection: Connection, by: By, zone: tzinfo | None) -> Activi
         by: Which time counts.
         zone: Of the person; None for the zone of this machine.
     """
-    given = and_(labels.c.video_id == videos.c.id, labels.c.sampled, stands())
-    awaits = and_(videos.c.sampled, not_(select(labels.c.id).where(given).exists()))
     is_stated = videos.c.recorded_by.in_(("container", "name"))
     at = case((is_stated, videos.c.recorded_at)) if by == "recorded" else videos.c.arrived_at
-    slot = case((awaits, literal("waiting")), else_=func.substr(cast(at, Text), 1, SLOT))
+    slot = case(
+        (awaits_random_review(), literal("waiting")),
+        else_=func.substr(cast(at, Text), 1, _length(zone)),
+    )
     label = newest().subquery()
     predicted = case((predictions.c.doubt.is_(None), predictions.c["class"]))
     query = select(
@@ -85,8 +94,8 @@ def read_activity(connection: Connection, by: By, zone: tzinfo | None) -> Activi
         if at_text in (None, "waiting"):
             left_out[at_text] += n
             continue
-        now = name if is_labelled else renamed.get(name) or name
-        slots[at_text, source or "", now or UNSURE] += n
+        by_now = name if is_labelled else renamed.get(name) or name
+        slots[at_text, source or "", by_now or UNSURE] += n
     moments = {text: _moment(text, zone) for text, _, _ in slots}
     found = [Slot(moments[text], source, name, n) for (text, source, name), n in slots.items()]
     return Activity(sorted(found), left_out[None], left_out["waiting"])
@@ -108,5 +117,15 @@ def begin_of(day: date, days: int) -> date:
     return day - timedelta(days=day.weekday()) if days == 7 else day.replace(day=1)
 
 
+def _day(slot: Slot) -> date:
+    return slot.at.date()
+
+
+def _length(zone: tzinfo | None) -> int:
+    offset = now().astimezone(zone).utcoffset() or timedelta()
+    return TEN_MINUTES if offset % timedelta(hours=1) else HOUR
+
+
 def _moment(text: str, zone: tzinfo | None) -> datetime:
-    return datetime.fromisoformat(f"{text}0").replace(tzinfo=UTC).astimezone(zone)
+    whole = f"{text}:00" if len(text) == HOUR else f"{text}0"
+    return datetime.fromisoformat(whole).replace(tzinfo=UTC).astimezone(zone)

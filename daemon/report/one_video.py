@@ -1,7 +1,7 @@
 """All that is known of one video: its row, its predictions, its labels. Only reads."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -62,6 +62,7 @@ class Predicted:
 class Given:
     """A label that a person gave."""
 
+    id: int
     verdict: str
     class_name: str | None
     source: str
@@ -163,8 +164,8 @@ def read_video(connection: Connection, video: int, home: Home | None = None) -> 
         recorded_by=row["recorded_by"],
         camera=row["camera"],
         movement=row["movement"],
-        predictions=tuple(_predictions(connection, content, home)),
-        labels=tuple(_labels(connection, content)),
+        predictions=tuple(read_predictions(connection, [content], home).get(content, ())),
+        labels=tuple(read_labels(connection, [content]).get(content, ())),
         timeline=read_timeline(connection, content),
         story=read_story(connection, row),
         trashed_at=row["trashed_at"] if is_trashed else None,
@@ -173,35 +174,47 @@ def read_video(connection: Connection, video: int, home: Home | None = None) -> 
     )
 
 
-def _predictions(connection: Connection, content: int, home: Home | None) -> Iterator[Predicted]:
+def read_predictions(
+    connection: Connection, contents: Collection[int], home: Home | None = None
+) -> dict[int, list[Predicted]]:
+    """What all models predict for these contents, by content: that which counts first.
+
+    Arguments are as for `read_video`.
+    """
     query = (
         select(predictions, models.c.name, models.c.classes)
         .add_columns(as_now(predictions.c["class"]).label("class_now"))
         .join(models, models.c.id == predictions.c.model_id)
-        .where(predictions.c.video_id == content)
+        .where(predictions.c.video_id.in_(contents))
         .order_by(predictions.c.kind != "answer", predictions.c.id.desc())
     )
+    found: dict[int, list[Predicted]] = {}
     for row in connection.execute(query).mappings():
-        logits = dict(zip(row["classes"], row["logits"], strict=False))
-        yield Predicted(
-            model=row["name"],
-            class_name=row["class_now"],
-            probability=row["probability"],
-            kind=row["kind"],
-            unsure=row["doubt"],
-            familiarity=row["familiarity"],
-            read_share=row["read_share"],
-            frames_asked=row["frames_asked"],
-            frames_read=row["frames_read"],
-            decoder=row["decoder"],
-            stream=row["stream"],
-            colours=row["colours"],
-            logits=_largest_first(logits),
-            at=row["created_at"],
-            uncut=row["uncut"],
-            machine=row["machine"],
-            probabilities=_probabilities(row, home) if home else None,
-        )
+        found.setdefault(row["video_id"], []).append(_predicted(row, home))
+    return found
+
+
+def _predicted(row: Mapping[Any, Any], home: Home | None) -> Predicted:
+    logits = dict(zip(row["classes"], row["logits"], strict=False))
+    return Predicted(
+        model=row["name"],
+        class_name=row["class_now"],
+        probability=row["probability"],
+        kind=row["kind"],
+        unsure=row["doubt"],
+        familiarity=row["familiarity"],
+        read_share=row["read_share"],
+        frames_asked=row["frames_asked"],
+        frames_read=row["frames_read"],
+        decoder=row["decoder"],
+        stream=row["stream"],
+        colours=row["colours"],
+        logits=_largest_first(logits),
+        at=row["created_at"],
+        uncut=row["uncut"],
+        machine=row["machine"],
+        probabilities=_probabilities(row, home) if home else None,
+    )
 
 
 def _probabilities(row: Mapping[Any, Any], home: Home) -> dict[str, float] | None:
@@ -221,26 +234,34 @@ def _largest_first(values: Mapping[str, float]) -> dict[str, float]:
     return dict(sorted(values.items(), key=lambda item: -item[1]))
 
 
-def _labels(connection: Connection, content: int) -> list[Given]:
+def read_labels(connection: Connection, contents: Collection[int]) -> dict[int, list[Given]]:
+    """The labels of these contents, by content: the newest first, with those taken back."""
     later = labels.alias()
     taken_back = (later.c.who.label("taken_back_by"), later.c.created_at.label("taken_back_at"))
     query = (
         select(labels, stands().label("stands"), *taken_back)
         .outerjoin(later, later.c.takes_back == labels.c.id)
-        .where(labels.c.video_id == content)
+        .where(labels.c.video_id.in_(contents))
     )
-    rows = connection.execute(query.order_by(labels.c.id.desc())).mappings().all()
-    counts = next((row["id"] for row in rows if row["stands"]), None)
-    return [
-        Given(
-            verdict=row["verdict"],
-            class_name=row["class"],
-            source=row["source"],
-            who=row["who"],
-            at=row["created_at"],
-            counts=row["id"] == counts,
-            taken_back_by=row["taken_back_by"],
-            taken_back_at=row["taken_back_at"],
-        )
-        for row in rows
-    ]
+    found: dict[int, list[Given]] = {}
+    counting = set[int]()
+    for row in connection.execute(query.order_by(labels.c.id.desc())).mappings():
+        counts = row["stands"] and row["video_id"] not in counting
+        if counts:
+            counting.add(row["video_id"])
+        found.setdefault(row["video_id"], []).append(_given(row, counts=bool(counts)))
+    return found
+
+
+def _given(row: Mapping[Any, Any], *, counts: bool) -> Given:
+    return Given(
+        id=row["id"],
+        verdict=row["verdict"],
+        class_name=row["class"],
+        source=row["source"],
+        who=row["who"],
+        at=row["created_at"],
+        counts=counts,
+        taken_back_by=row["taken_back_by"],
+        taken_back_at=row["taken_back_at"],
+    )

@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -28,6 +28,7 @@ from daemon.report.counts import counts as counts
 from daemon.report.long_in_hand import LongInHand, long_in_hand
 from daemon.report.model_in_use import entry_of, fallback, first_model, has_run, unsure_rule_of
 from daemon.report.problems import Problem, problems, troubles
+from daemon.report.rate import Rate, read_rate
 from daemon.report.receivers import ReceiverStatus, read_receivers
 from daemon.report.training import TrainingStatus, read_forecast, read_training
 from daemon.report.trash import TrashContent, removed_in_words, trash_content
@@ -35,7 +36,6 @@ from daemon.report.waits import Wait, waits
 from daemon.training.decisions import Decisions
 from learner.catalogue import model_name
 
-RATE_WINDOW = timedelta(minutes=5)
 PATIENCE = 5.0  # seconds for a database that is locked: a person waits
 SHOWN = 10  # videos in each table, at most
 
@@ -149,8 +149,7 @@ class Status:
     long_in_hand: list[LongInHand]
     duplicates: int
     trash: TrashContent
-    clips_a_minute: float
-    """How many were filed, on average over `RATE_WINDOW`."""
+    rate: Rate
     quality: Quality
     training: TrainingStatus
     odd_names: list[str]
@@ -208,7 +207,7 @@ class Status:
             "long_in_hand": [asdict(video) for video in self.long_in_hand],
             "duplicates": self.duplicates,
             "trash": asdict(self.trash),
-            "clips_a_minute": self.clips_a_minute,
+            "clips_a_minute": self.rate.clips_a_minute,
             **self.quality.to_json(),
             "training": asdict(self.training),
             "odd_names": self.odd_names,
@@ -254,7 +253,7 @@ def read_status(home: Home, now: datetime) -> Status:
                 long_in_hand=long_in_hand(connection, SHOWN),
                 duplicates=_duplicates(connection),
                 trash=trash_content(connection, home),
-                clips_a_minute=_clips_a_minute(connection, now),
+                rate=read_rate(connection, now),
                 quality=quality(connection, Folders(home.root), model, now),
                 training=read_training(connection, forecast),
                 odd_names=odd_names(connection, home.root),
@@ -285,15 +284,6 @@ def _changed(home: Home, since: datetime, now: datetime) -> bool:
 
 def _duplicates(connection: Connection) -> int:
     return connection.scalar(select(func.count()).where(videos.c.duplicate_of.is_not(None))) or 0
-
-
-def _clips_a_minute(connection: Connection, now: datetime) -> float:
-    # With the state as a condition, SQLite would read all videos that were ever filed.
-    filed = func.count().filter(videos.c.state == "filed")
-    # What was filed while the clock was ahead is not recent.
-    is_recent = videos.c.finished_at.between(now - RATE_WINDOW, now + RATE_WINDOW)
-    recent = select(filed).where(is_recent)
-    return round((connection.scalar(recent) or 0) / (RATE_WINDOW / timedelta(minutes=1)), 1)
 
 
 def _recent(connection: Connection) -> list[RecentVideo]:

@@ -15,6 +15,8 @@ from daemon.home.folder import Home, Running
 from daemon.home.machine import machine_name
 from daemon.home.pause import Pause, read_pause
 from daemon.home.texts import clock, familiarity_in_words, printable, with_source
+from daemon.home.unsure import DOUBTS
+from daemon.labels.next_clips import unsure_in_words
 from daemon.report.accuracy import Quality
 from daemon.report.daemons import add_daemons
 from daemon.report.fitting import Column, FittingTable
@@ -151,7 +153,7 @@ def _add_counts(grid: Table, status: Status) -> None:
     forgotten = f", and {count['forgotten']} forgotten" if count["forgotten"] else ""
     failed = Text(f"{count['failed']}{forgotten}", "red" if count["failed"] else "")
     grid.add_row("failed", failed)
-    grid.add_row("clips a minute", f"{status.clips_a_minute:.1f} over the last 5 minutes")
+    grid.add_row("clips a minute", status.rate.in_words())
 
 
 def _add_quality(grid: Table, quality: Quality) -> None:
@@ -173,7 +175,7 @@ def _unsure(quality: Quality) -> str:
     if quality.counted:
         text = f"{quality.unsure / quality.counted:.1%} of the last 7 days' predictions"
     if quality.awaiting:
-        text += f"; {counted(quality.awaiting, 'unsure clip')} without a label: vidwatch review"
+        text += f"; {unsure_in_words(quality.awaiting)}: vidwatch review"
     return text
 
 
@@ -227,12 +229,14 @@ def _recent_table(recent: list[RecentVideo], now: datetime) -> FittingTable:
     columns = (Column("class", "bold"), Column("probability", justify="right"), Column())
     table = _video_table("Last predictions", "bold", *columns)
     for video in recent:
-        style = "yellow" if video.probability < 0.5 else "green"
+        style = "yellow" if video.unsure else "green"
+        # Of a clip that was predicted wrongly, the model's probability would seem the label's.
+        probability = "" if video.is_corrected else f"{video.probability:.1%}"
         table.add_row(
             str(video.id),
             with_source(video.name, video.source),
-            video.class_name,
-            Text(f"{video.probability:.1%}", style),
+            video.label or video.class_name,
+            Text(probability, style),
             Text(_remarks(video, now), "dim"),
         )
     return table
@@ -240,10 +244,12 @@ def _recent_table(recent: list[RecentVideo], now: datetime) -> FittingTable:
 
 def _remarks(video: RecentVideo, now: datetime) -> str:
     remarks = []
-    if video.label:
-        how = "corrected to" if video.is_corrected else "labelled"
-        remarks.append(f"{how} {printable(video.label)}")
-    if video.starter:
+    if video.is_corrected:
+        predicted = f"{printable(video.class_name)} {video.probability:.1%}"
+        remarks.append(f"labelled, not {predicted}")
+    elif video.label:
+        remarks.append("labelled")
+    elif video.starter:
         remarks.append("starter")
     if video.duplicate_of:
         remarks.append(f"as video {video.duplicate_of}")
@@ -251,15 +257,19 @@ def _remarks(video: RecentVideo, now: datetime) -> str:
         remarks.append("dropped")
     if video.removed:
         remarks.append("in the trash" if video.removed == "trash" else "deleted")
-    if video.unsure:
-        remarks.append("unsure")
-    if strange := familiarity_in_words(video.familiarity):
-        remarks.append(strange)
+    if not video.label:  # which settles what the model doubts
+        remarks += _doubts(video)
     if video.read_share is not None and video.read_share < 1:
         remarks.append(f"cut short ({share_in_words(video.read_share)} was there)")
     remarks += picture_remarks(video.stream, video.colours)
     remarks.append(f"{_span(now - video.at)} ago")
     return ", ".join(remarks)
+
+
+def _doubts(video: RecentVideo) -> list[str]:
+    doubts = [DOUBTS[video.unsure]] if video.unsure else []
+    strange = familiarity_in_words(video.familiarity)
+    return [*doubts, strange] if strange else doubts
 
 
 def picture_remarks(stream: int | None, colours: str | None) -> list[str]:

@@ -8,6 +8,7 @@ state. Only reads.
 
 import logging
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from daemon.home.clock import now
 from daemon.home.folder import Home
 from daemon.home.logs import LogFile, note_unit, own_unit
 from daemon.home.pause import read_pause
+from daemon.home.texts import printable
 from daemon.report.status import counts
 from daemon.service.systemd import Notifier
 from learner.errors import VidwatchError
@@ -118,6 +120,12 @@ def _live_line(home: Home) -> Iterator[Show]:
         with suppress(OSError):  # the terminal was closed
             live.update(_line(home, count), refresh=True)
 
+    command = shlex.join(["vidwatch", "--home", str(home.root), "status"])
+    for hint in (
+        f"put videos into {home.inbox}",
+        f"in another terminal, this shows their classes: {command}",
+    ):
+        console.print(Text(printable(hint), "dim"), soft_wrap=True)
     live.start(refresh=True)
     try:
         yield _at_most_every(INTERVAL, show)

@@ -344,3 +344,24 @@ def test_a_password_that_others_may_read_is_told(postgres: TestServer, tmp_path:
     assert text.endswith(f"chmod 600 {secret}")
     secret.chmod(0o600)
     assert told() == []
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt(), SystemExit(143)])
+def test_who_interrupts_a_statement_sees_no_error_of_what_was_to_follow(
+    home: MadeHome, monkeypatch: pytest.MonkeyPatch, end: BaseException
+) -> None:
+    import psycopg
+
+    def ping(connection: object) -> bool:
+        """As SQLAlchemy's, when its query is interrupted."""
+        try:
+            raise end
+        finally:
+            raise psycopg.ProgrammingError("can't change 'autocommit' now")
+
+    home.rows()
+    monkeypatch.setattr(home.engine.dialect, "do_ping", ping)
+    with pytest.raises(type(end)):
+        home.rows()
+    monkeypatch.undo()
+    assert home.rows() == []

@@ -1,6 +1,7 @@
 """The queue that daemons of several machines share: claims, leases, sessions, marks and rows."""
 
 import io
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -158,7 +159,9 @@ def test_a_start_puts_back_what_a_daemon_of_this_machine_had_alone(home: MadeHom
     assert by == ["gpu:1", "gpu1:1"]
 
 
-def test_one_session_leads_until_the_server_ends_it(home: MadeHome, postgres: TestServer) -> None:
+def test_one_session_leads_until_the_server_ends_it(
+    home: MadeHome, postgres: TestServer, caplog: pytest.LogCaptureFixture
+) -> None:
     server = home.home.database
     assert isinstance(server, Server)
     one, two = Session(server, "one"), Session(server, "two")
@@ -171,6 +174,8 @@ def test_one_session_leads_until_the_server_ends_it(home: MadeHome, postgres: Te
     ((pid,),) = postgres.execute(name, of_locks)
     postgres.execute(name, f"SELECT pg_terminate_backend({pid})")
     assert not one.leads()
+    (said,) = caplog.messages
+    assert re.fullmatch(r"the connection of the daemon that leads has ended \(.+\)", said)
     assert two.lead()
     assert not one.lead()
     two.resign()

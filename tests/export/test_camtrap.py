@@ -13,8 +13,10 @@ import pytest
 from camtrap_standard import TABLES, official, with_local_schemas
 from exported import BIKING, LATIN, SKIING, FullHome, run
 from exported import home as home
+from sqlalchemy import update
 
 from daemon.database.root import follow_home
+from daemon.database.tables import videos
 from daemon.export import camtrap_columns
 from learner.errors import VidwatchError
 
@@ -161,10 +163,8 @@ def test_each_video_is_observed_by_its_label_else_its_prediction(
 ) -> None:
     # Those that arrived without a time of recording have one here.
     with home.writing() as connection:
-        connection.exec_driver_sql(
-            "UPDATE videos SET recorded_at = arrived_at WHERE recorded_at IS NULL AND id <> ?",
-            (home.ids["odd"],),
-        )
+        those = videos.c.recorded_at.is_(None) & (videos.c.id != home.ids["odd"])
+        connection.execute(update(videos).where(those).values(recorded_at=videos.c.arrived_at))
     outcome = home.export(tmp_path / "package", "camtrap", metadata=metadata)
     assert outcome.left_out == (
         "; left out: 1 failed, 1 the same as another one, 1 without a time of recording"

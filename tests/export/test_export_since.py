@@ -2,16 +2,17 @@
 
 import os
 import signal
-import sqlite3
 import subprocess
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 from exported import BIKING, SKIING, VIDWATCH, FullHome, run, table
 from exported import home as home
+from sqlalchemy import update
 
-from daemon.database.copying import copy
+from daemon.database.tables import videos
+from daemon.maintenance.backup import back_up
+from daemon.maintenance.restore import restore
 from learner.errors import VidwatchError
 
 
@@ -76,13 +77,11 @@ def test_each_place_and_each_table_has_its_own_last_time(
 
 
 def test_a_restored_database_is_compared_as_it_is_now(home: FullHome, folder: Path) -> None:
-    copy(home.home.database, folder.parent / "backup.db")
+    back_up(home.home.database, home.home.backups, home.now)
     home.give_label(home.ids["odd"], SKIING)
     newest(home, folder)
     home.close()
-    for ending in ("", "-wal", "-shm"):
-        home.home.database.with_name(f"vidwatch.db{ending}").unlink(missing_ok=True)
-    (folder.parent / "backup.db").rename(home.home.database)
+    restore(home.home, None, home.tick())
     assert newest(home, folder) == {"odd"}
 
 
@@ -133,8 +132,8 @@ def test_damaged_marks_are_one_line(home: FullHome, folder: Path) -> None:
 
 def test_a_killed_export_leaves_the_last_time_as_it_was(home: FullHome, folder: Path) -> None:
     newest(home, folder)
-    with closing(sqlite3.connect(home.home.database)) as database, database:
-        database.execute("UPDATE videos SET camera = 'x'")
+    with home.writing() as connection:
+        connection.execute(update(videos).values(camera="x"))
     command = [VIDWATCH, "--home", home.root, "export", folder, "--format", "csv", "--since-last"]
     with subprocess.Popen(command) as process:
         os.kill(process.pid, signal.SIGKILL)

@@ -204,7 +204,7 @@ class Ordeal(MadeHome):
                     root + value[1:] if isinstance(value, bytes) and value[:2] == b"./" else value
                     for value in row
                 )
-                for row in connection.exec_driver_sql(sql)
+                for row in connection.exec_driver_sql(sql.replace("%", "%%"))
             ]
 
     def is_worked_off(self) -> bool:

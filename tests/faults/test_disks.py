@@ -333,6 +333,7 @@ def test_names_that_differ_in_case_alone_and_renames_between_them(ordeal: Ordeal
 
 
 @pytest.mark.slow
+@pytest.mark.of_sqlite
 def test_a_database_that_is_damaged_while_the_daemon_runs_ends_it_with_the_way_back(
     ordeal: Ordeal,
 ) -> None:
@@ -342,9 +343,11 @@ def test_a_database_that_is_damaged_while_the_daemon_runs_ends_it_with_the_way_b
     ordeal.start()
     assert ordeal.wait_for(lambda: "watching" in ordeal.log.read_text()[-200:]), ordeal.end_of_log()
     time.sleep(3)
-    with ordeal.home.database.open("r+b") as file:
+    database = ordeal.home.database
+    assert isinstance(database, Path)
+    with database.open("r+b") as file:
         file.seek(4096)
-        file.write(os.urandom(ordeal.home.database.stat().st_size - 4096))
+        file.write(os.urandom(database.stat().st_size - 4096))
     ordeal.drop(100, "inbox/100.avi")
     assert ordeal.process
     assert ordeal.process.wait(60) == 2, ordeal.end_of_log()

@@ -18,6 +18,7 @@ from ordeal import Ordeal
 from ordeal import ordeal as ordeal
 from ordeal import tiny_model as tiny_model
 
+from daemon.home.address import Server
 from daemon.page.labelling import PageLabels, Submission
 from daemon.page.sessions import Session
 
@@ -51,11 +52,15 @@ int fsync(int file) {
 }
 """
 LOCK = """
-import sqlite3, sys, time
-connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30)
-connection.execute("BEGIN IMMEDIATE")
-print("locked", flush=True)
-time.sleep(float(sys.argv[2]))
+import sys, time
+from daemon.database.connection import opened
+from daemon.home.folder import Home
+with opened(Home.at(sys.argv[1]).database) as engine:
+    with engine.execution_options(writes=True).begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+        print("locked", flush=True)
+        time.sleep(float(sys.argv[2]))
 """
 
 
@@ -220,7 +225,8 @@ def test_a_label_counts_after_the_database_was_locked_for_longer_than_we_wait(
     with _locked(ordeal, seconds=40) as lock:
         ordeal.let_go()
         lock.wait()
-    assert "database is locked" in ordeal.log.read_text()
+    on_server = isinstance(ordeal.home.database, Server)
+    assert ("lock timeout" if on_server else "database is locked") in ordeal.log.read_text()
     go_on(ordeal)
     require(ordeal, [(1, "labelled", "Skiing", "command")], "labelled/Skiing/1.avi")
 
@@ -259,7 +265,7 @@ def test_a_copy_to_another_file_system_is_no_label_and_a_correction_of_it_counts
 
 def _locked(ordeal: Ordeal, seconds: float) -> "subprocess.Popen[str]":
     """A process that holds the database's write lock for so long."""
-    command = [sys.executable, "-c", LOCK, str(ordeal.home.database), str(seconds)]
+    command = [sys.executable, "-c", LOCK, str(ordeal.root), str(seconds)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout
     assert process.stdout.readline() == "locked\n"

@@ -1,5 +1,7 @@
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -236,3 +238,27 @@ def test_logits_are_the_same_to_the_bit_in_any_batch_and_by_any_number_of_thread
             assert starter.judge(features[:7]) == alone[:7]
     finally:
         torch.set_num_threads(threads)
+
+
+def test_a_single_path_has_a_single_result_with_all_probabilities(
+    classifier: Classifier, tmp_path: Path
+) -> None:
+    clip = write_video(tmp_path / "a.avi")
+    for path in (clip, str(clip)):
+        result = classifier.classify(path)
+        assert (result.file, [result]) == (str(clip), classifier.classify([path]))
+    prediction = result.prediction
+    assert list(prediction.probabilities) == list(CLASSES)
+    assert sum(prediction.probabilities.values()) == pytest.approx(1, abs=1e-5)
+    assert max(prediction.probabilities.values()) == prediction.probability
+    assert "probabilities" not in result.to_json()
+
+
+def test_to_import_the_learner_loads_nothing_heavy_and_has_all_names() -> None:
+    code = """
+import sys, learner
+assert not {"torch", "timm", "cv2", "av", "numpy"} & {*sys.modules}
+from learner import *
+assert Classifier.__module__ == "learner.classifier" and {*learner.__all__} <= {*dir(learner)}
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -3,11 +3,9 @@
 import json
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,10 +21,11 @@ from daemon.database.tables import part_labels, predictions, videos, windows
 from daemon.home.settings import Settings, load
 from daemon.labels.class_changes import ClassChanges
 from daemon.labels.lookup import find_videos
+from daemon.maintenance.backup import back_up
 from daemon.maintenance.check import Check
 from daemon.maintenance.cleaning import Cleaning
 from daemon.maintenance.doctor import examine
-from daemon.maintenance.reconcile import sort_files
+from daemon.maintenance.restore import restore
 from daemon.report.one_video import read_video
 from daemon.report.status import read_status
 from learner.errors import VidwatchError
@@ -290,7 +289,7 @@ def test_it_goes_on_soon_while_more_is_to_go_and_else_every_hour(
         assert len(full.trash()) == expected
         full.now += timedelta(minutes=5)
     full.clip("new.mp4")
-    with full.queue.engine.begin() as connection:
+    with full.writing() as connection:
         connection.execute(update(videos).where(videos.c.id == 4).values(finished_at=START))
     cleaning.tend(full.now)
     full.move()
@@ -304,7 +303,7 @@ def test_it_goes_on_soon_while_more_is_to_go_and_else_every_hour(
 def test_hard_links_do_not_go_to_make_space(full: Full, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(3):
         full.clip(f"{number}.mp4")
-    with full.queue.engine.begin() as connection:
+    with full.writing() as connection:
         connection.execute(update(videos).where(videos.c.id < 3).values(on_filed="hardlink"))
     rule = {"classes": ["Biking"], "keep_free_gigabytes": 1150e-9}
     cleaning = full.cleaning(rule)
@@ -504,17 +503,13 @@ def test_what_cannot_be_deleted_is_shown_and_tried_again(
 
 def test_after_an_older_backup_the_rows_find_their_files_in_the_trash(full: Full) -> None:
     full.clip("a.mp4")
-    backup = full.root.parent / "backup.db"
-    with closing(sqlite3.connect(full.home.database)) as connection:
-        connection.execute("VACUUM INTO ?", (str(backup),))
+    backup = back_up(full.home.database, full.home.backups, full.now)
     stranger = full.clip("b.mp4")
     full.now = LATER
     full.clean(AFTER_30_DAYS)
     full.engine.dispose()
-    for ending in ("", "-wal", "-shm"):
-        Path(f"{full.home.database}{ending}").unlink(missing_ok=True)
-    backup.rename(full.home.database)
-    assert sort_files(full.engine, full.home) == (1, 1)
+    done = restore(full.home, backup, full.now)
+    assert (done.put_back, done.returned) == (1, 1)
     full.move()
     assert full.place(1) == "classified/Biking/a.mp4"
     assert (full.inbox / "b.mp4").is_file()
@@ -556,7 +551,7 @@ def clean_with(
     full: Full, rule: str, settings: str = ""
 ) -> "Callable[..., subprocess.CompletedProcess[str]]":
     """The command with a rule in the settings."""
-    full.home.settings.write_text(f"{settings}\n[[remove]]\n{rule}\n")
+    full.write_settings(f"{settings}\n[[remove]]\n{rule}\n")
 
     def clean(*words: str) -> subprocess.CompletedProcess[str]:
         command = [VIDWATCH, "--home", str(full.root), "clean", *words]

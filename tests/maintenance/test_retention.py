@@ -9,11 +9,12 @@ import pytest
 from homes import MadeHome
 from sqlalchemy import func, insert, select
 
-from daemon.database.connection import connect
 from daemon.database.contents import take_place
+from daemon.database.integrity import SHOWN, broken_references
 from daemon.database.tables import labels, predictions, videos
 from daemon.home.settings import Settings
 from daemon.maintenance.backup import Backups, backups_in
+from daemon.maintenance.restore import restore
 from daemon.maintenance.retention import REMOVED, Retention
 from daemon.training.holdout import AROUND
 
@@ -73,7 +74,7 @@ class Shelf(MadeHome):
 
     def ids(self) -> list[int]:
         with self.engine.begin() as read:
-            assert read.exec_driver_sql("PRAGMA foreign_key_check").all() == []
+            assert broken_references(read, SHOWN) == []
         return [row.id for row in self.rows()]
 
 
@@ -94,10 +95,9 @@ def test_old_rows_without_a_file_go_with_their_predictions_after_a_backup(shelf:
     with shelf.engine.begin() as read:
         assert set(read.execute(select(predictions.c.video_id)).scalars()) == set(there + young)
     (backup,) = backups_in(shelf.home.backups, NOW + timedelta(days=1))
-    copy = connect(backup, read_only=True)
-    with copy.begin() as read:
-        assert set(gone) <= set(read.execute(select(videos.c.id)).scalars())
-    copy.dispose()
+    shelf.engine.dispose()
+    restore(shelf.home, backup, NOW + timedelta(days=1))
+    assert set(gone) <= set(shelf.ids())
 
 
 def test_of_the_rows_without_a_file_the_newest_are_kept(shelf: Shelf) -> None:

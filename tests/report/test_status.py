@@ -96,7 +96,7 @@ def test_json_gives_counts_model_daemon_and_predictions(home: Home) -> None:
         "failed": 1,
         "waiting": 0,
     }
-    assert (status["model"], status["duplicates"], status["clips_a_minute"]) == ("starter", 1, 0.4)
+    assert (status["model"], status["duplicates"], status["clips_a_minute"]) == ("starter", 1, 2.0)
     nobody = {
         "running": False,
         "state": "not running",
@@ -213,8 +213,8 @@ def test_a_prediction_that_was_corrected_is_told_from_one_that_was_accepted(home
     recent = {video.id: video.is_corrected for video in read_status(home, NOW).recent}
     assert recent == {1: False, 2: True, 3: False}
     text = shown(home)
-    assert "labelled Biking, " in text
-    assert "corrected to Skiing, " in text
+    assert "Biking        90.0%  labelled, 0 s ago" in text
+    assert "Skiing               labelled, not Biking 90.0%, 0 s ago" in text
 
 
 @pytest.mark.of_sqlite
@@ -259,7 +259,7 @@ def test_an_unsure_prediction_is_marked_and_that_of_a_shadow_is_not_shown(home: 
     predict_unsure(home)
     (recent,) = read_status(home, NOW).to_json()["recent"]
     assert (recent["class"], recent["doubt"]) == ("Biking", "probability")
-    assert "unsure, cut short (70% was there), 0 s ago" in shown(home)
+    assert "unsure: below its threshold, cut short (70% was there), 0 s ago" in shown(home)
 
 
 def test_of_a_clip_that_is_cut_short_not_all_was_there(home: Home) -> None:
@@ -363,7 +363,7 @@ def test_status_shows_the_label_of_a_clip_also_beside_its_duplicates(home: Home)
         made.predict_and_file()
     recent = {row["name"]: row["label"] for row in read_status(home, NOW).to_json()["recent"]}
     assert recent == {"first.mp4": "Biking", "again.mp4": "Biking", "other.mp4": None}
-    assert f"corrected to Biking, as video {first}" in shown(home)
+    assert f"labelled, not Skiing 90.0%, as video {first}" in shown(home)
 
 
 def test_status_says_that_a_duplicate_was_dropped(home: Home) -> None:

@@ -31,7 +31,7 @@ def test_once_does_all_that_is_there_and_succeeds_even_if_files_fail(daemon: Dae
     assert daemon.names("failed") == ["text.mp4", "text.mp4.txt"]
     assert daemon.query("SELECT count(*), count(DISTINCT video_id) FROM predictions") == [(3, 3)]
     assert daemon.query(
-        "SELECT DISTINCT n FROM (SELECT count(*) AS n FROM prediction_logits GROUP BY video_id)"
+        "SELECT DISTINCT n FROM (SELECT count(*) AS n FROM prediction_logits GROUP BY video_id) AS counts"
     ) == [(10,)]
     status = daemon.status()
     assert {key: status[key] for key in ("queued", "claimed", "classified", "filed", "failed")} == {
@@ -156,12 +156,12 @@ def test_labels_given_by_moving_files_while_the_daemon_is_down_are_noticed_at_it
     drop(daemon.inbox, "a.avi", 1)
     drop(daemon.root / "labelled/Zebra", "b.avi", 2)
     assert daemon.command("run", "--once").returncode == 0
-    (predicted,) = daemon.query("SELECT CAST(path AS TEXT) FROM videos WHERE name = 'a.avi'")
     (daemon.root / "classified/Lion").mkdir()
-    Path(predicted[0]).rename(daemon.root / "classified/Lion/a.avi")
+    daemon.paths()["a.avi"].rename(daemon.root / "classified/Lion/a.avi")
     assert daemon.command("run", "--once").returncode == 0
     assert daemon.query(
         'SELECT v.name, l."class", l.source FROM labels l JOIN videos v ON v.id = l.video_id'
+        " ORDER BY l.id"
     ) == [
         ("b.avi", "Zebra", "folder"),
         ("a.avi", "Lion", "moved"),
@@ -201,6 +201,8 @@ def test_links_that_others_put_where_it_writes_harm_nothing_and_lose_no_clip(
     daemon: Daemon, victim: str
 ) -> None:
     """Under the names that files had before they were whole, in versions before."""
+    if victim == "vidwatch.db" and not isinstance(daemon.database, Path):
+        pytest.skip("needs a database in a file")
     shm = Path("/dev/shm", f"vidwatch-links-{os.getpid()}")
     if not shm.parent.is_dir() or shm.parent.stat().st_dev == daemon.root.stat().st_dev:
         pytest.skip("needs a second file system at /dev/shm")
@@ -226,10 +228,7 @@ def test_links_that_others_put_where_it_writes_harm_nothing_and_lose_no_clip(
         done = daemon.command("run", "--once")
         assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
         assert before in (None, target.read_bytes())
-        filed = {
-            name: Path(os.fsdecode(path)).read_bytes()
-            for name, path in daemon.query("SELECT name, path FROM videos")
-        }
+        filed = {name: path.read_bytes() for name, path in daemon.paths().items()}
         assert filed == contents
         assert (daemon.root / "failed/bad.avi.txt").is_file()
         assert daemon.command("check").stderr == ""

@@ -26,6 +26,8 @@ from daemon.home.settings import Settings
 from daemon.service.trouble import LockWatch, note_unless_locked
 from daemon.service.watchers import watchers
 
+KINDS_OF_DATABASE = ("sqlite",)  # only a file is locked as a whole
+
 # As a database browser in the middle of a change, and as one that lets nobody read either.
 WRITER = "BEGIN IMMEDIATE"
 ALONE = "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; CREATE TABLE t (a); DROP TABLE t; COMMIT"

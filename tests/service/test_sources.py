@@ -5,8 +5,12 @@ import time
 import pytest
 from installed import Daemon, drop
 from installed import daemon as daemon
+from sqlalchemy import update
 
-ROWS = 'SELECT name, source, "group", recorded_by, camera FROM videos ORDER BY source, name'
+from daemon.database.connection import opened
+from daemon.database.tables import videos
+
+ROWS = 'SELECT name, source, "group", recorded_by, camera FROM videos ORDER BY source IS NOT NULL, source, name'
 
 
 def places(daemon: Daemon, top: str) -> list[str]:
@@ -103,7 +107,8 @@ def test_a_shown_name_labels_and_an_ambiguous_one_is_listed(daemon: Daemon) -> N
     drop(daemon.inbox / "cam1", "00.avi", 1)
     drop(daemon.inbox / "cam2", "00.avi", 2)
     assert daemon.command("run", "--once").returncode == 0
-    daemon.query("UPDATE videos SET name = '00.avi'")
+    with opened(daemon.database) as engine, engine.execution_options(writes=True).begin() as change:
+        change.execute(update(videos).values(name="00.avi"))
     names = dict(daemon.query("SELECT source, source || '/' || name FROM videos"))
     done = daemon.command("label", names["cam2"], "Skiing")
     assert done.returncode == 0, done.stderr

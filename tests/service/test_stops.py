@@ -3,20 +3,31 @@
 import os
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import psutil
 import pytest
 from installed import SLOWEST, VIDWATCH, Daemon
 from installed import daemon as daemon
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    LargeBinary,
+    MetaData,
+    Table,
+    insert,
+    text,
+)
 
+from daemon.database.connection import opened
+from daemon.home.address import Database
 from daemon.training.job import Job, LabelledFile
 from daemon.training.process import start
 
@@ -132,8 +143,9 @@ def test_a_trainer_reads_a_large_job_to_its_end(tmp_path: Path) -> None:
 def test_a_database_that_is_locked_by_others_keeps_no_daemon_from_its_end(stopped: Stopped) -> None:
     stopped.begin()
     stopped.wait_for(lambda status: status["daemon"]["state"] == "running")
-    with closing(sqlite3.connect(stopped.root / "vidwatch.db", isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with opened(stopped.database) as engine, writing(engine) as other:
+        if other.dialect.name == "postgresql":
+            other.execute(text("LOCK TABLE videos"))
         (stopped.inbox / "a.txt").write_text("no video")
         time.sleep(4)
         stopped.stop("a locked database")
@@ -150,20 +162,25 @@ def test_a_hundred_thousand_files_that_have_just_come_keep_no_daemon_from_its_en
     stopped.stop("100,000 files")
 
 
-def grow(database: Path, gigabytes: float) -> None:
+def writing(engine: Engine) -> AbstractContextManager[Connection]:
+    return engine.execution_options(writes=True).begin()
+
+
+def grow(database: Database, gigabytes: float) -> None:
     """Make a database as large as one of a million videos with all their logits."""
-    with closing(sqlite3.connect(database)) as connection:
-        connection.execute("CREATE TABLE filler (bytes BLOB)")
+    filler = Table("filler", MetaData(), Column("bytes", LargeBinary))
+    with opened(database) as engine:
+        with writing(engine) as connection:
+            filler.create(connection)
         for _ in range(round(gigabytes * 64)):
-            rows = ((os.urandom(2**14),) for _ in range(2**10))
-            connection.executemany("INSERT INTO filler VALUES (?)", rows)
-            connection.commit()
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            with writing(engine) as connection:
+                rows = [{"bytes": os.urandom(2**14)} for _ in range(2**10)]
+                connection.execute(insert(filler), rows)
 
 
 @pytest.mark.slow
 def test_a_backup_under_way_keeps_no_daemon_from_its_end(stopped: Stopped) -> None:
-    grow(stopped.root / "vidwatch.db", 2.5)
+    grow(stopped.database, 2.5)
     backups = stopped.root / "backups"
     stopped.begin()
     stopped.wait_until(lambda: sum(path.stat().st_size for path in backups.glob(".*")) > 2**27)
@@ -172,10 +189,11 @@ def test_a_backup_under_way_keeps_no_daemon_from_its_end(stopped: Stopped) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.of_sqlite
 def test_a_check_of_a_large_database_at_the_start_keeps_no_daemon_from_its_end(
     stopped: Stopped,
 ) -> None:
-    grow(stopped.root / "vidwatch.db", 2.5)
+    grow(stopped.database, 2.5)
     subprocess.run(["sync"], check=True)
     stopped.begin()
     time.sleep(3)

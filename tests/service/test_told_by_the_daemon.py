@@ -16,8 +16,7 @@ from told import listener as listener
 def test_a_hook_that_hangs_holds_up_no_clip_and_no_stop(
     daemon: Daemon, listener: Listener, tmp_path: Path
 ) -> None:
-    settings = daemon.root / "vidwatch.toml"
-    settings.write_text(
+    daemon.write_settings(
         f"on_classified = \"sh -c 'echo begun > {tmp_path / 'begun'}; sleep 3600'\"\n"
         f'[[webhook]]\nname = "good"\nurl = "{listener.url}"\nheaders = {{ X = "S3CRET" }}\n'
     )
@@ -48,7 +47,7 @@ def test_once_ends_when_all_is_told(daemon: Daemon, tmp_path: Path) -> None:
         f"#!{sys.executable}\nimport sys\nopen({str(lines)!r}, 'a').write(sys.stdin.read() + '\\n')\n"
     )
     hook.chmod(0o755)
-    (daemon.root / "vidwatch.toml").write_text(f'on_classified = "{hook}"\non_failed = "{hook}"\n')
+    daemon.write_settings(f'on_classified = "{hook}"\non_failed = "{hook}"\n')
     for number in range(5):
         drop(daemon.inbox, f"{number}.avi", number)
     (daemon.inbox / "no.mp4").write_text("no video")
@@ -60,22 +59,20 @@ def test_once_ends_when_all_is_told(daemon: Daemon, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_once_waits_for_no_receiver_that_is_away(daemon: Daemon) -> None:
-    (daemon.root / "vidwatch.toml").write_text('[[webhook]]\nurl = "http://127.0.0.1:9/"\n')
+    daemon.write_settings('[[webhook]]\nurl = "http://127.0.0.1:9/"\n')
     drop(daemon.inbox, "a.avi", 1)
     assert daemon.command("run", "--once").returncode == 0
     assert daemon.query("SELECT count(*) FROM outbox") == [(1,)]
     status = daemon.command("status").stdout
-    assert (
-        "webhook 127.0.0.1: nothing sent yet; 1 event waiting; 127.0.0.1: connection re" in status
-    )
+    told = "webhook 127.0.0.1: nothing sent yet; 1 event waiting; 127.0.0.1:9: connection re"
+    assert told in status
 
 
 def test_a_test_event_is_sent_to_each_receiver(daemon: Daemon, listener: Listener) -> None:
-    settings = daemon.root / "vidwatch.toml"
     done = daemon.command("notify", "test")
     assert done.returncode == 2
     assert "names no receiver" in done.stderr
-    settings.write_text(
+    daemon.write_settings(
         f'on_failed = "/no/such/program S3CRET-token"\n[[webhook]]\nname = "good"\nurl = "{listener.url}"\n'
     )
     done = daemon.command("notify", "test")

@@ -1,0 +1,1 @@
+"""The tour `vidwatch demo`: the real daemon and commands, on clips that are drawn."""
