@@ -15,7 +15,7 @@ from daemon.database.tables import labels
 from daemon.home import settings
 from daemon.home.clock import now
 from daemon.home.texts import printable
-from daemon.labels.class_changes import ClassChanges, known_classes
+from daemon.labels.class_changes import ClassChanges
 from daemon.labels.class_descriptions import describe
 from daemon.labels.parts import labels_of_parts
 from daemon.labels.queries import newest
@@ -40,8 +40,8 @@ def ask_retire(request: Request) -> Response:
 def _question(request: Request, name: str, into: str | None, refusal: str = "") -> Response:
     """The question; `into` is None if the class is to be retired."""
     site = Site.of(request)
+    known = {one.known.name: one.known for one in classes.kept(site).value}
     with site.reader.begin() as connection:
-        known = {one.name: one for one in known_classes(connection)}
         n = _count(connection, name)
     if name not in known:
         raise HTTPException(404, f"There is no class {name[:200]!r}.")

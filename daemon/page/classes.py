@@ -18,10 +18,12 @@ from daemon.labels.groups import labelled_groups
 from daemon.labels.odd_names import alike_classes, misspelt_classes
 from daemon.labels.quality import LabelledContent, labelled_contents
 from daemon.page.cards import Card, read_cards
+from daemon.page.kept import Kept
 from daemon.page.requests import frames_of
 from daemon.page.site import Site
 
 PATH = "/classes"
+KEPT = "classes"  # the name of the figures
 FRESH = 30.0  # seconds for which the figures are not read again
 EXAMPLES = 5  # clips of a class, of which the newest that is there is shown
 
@@ -77,14 +79,13 @@ def page(request: Request, refusal: Refusal | None = None) -> Response:
     site = Site.of(request)
     session = site.session(request)
     # What a refused form says must not be lost while the classes are counted.
-    ask = site.kept.get if refusal else site.kept.soon
-    kept = ask("classes", partial(_read, site), FRESH)
-    message = session.message if kept else ""
-    session.message = "" if kept else session.message
+    found = kept(site) if refusal else site.kept.soon(KEPT, partial(_read, site), FRESH)
+    message = session.message if found else ""
+    session.message = "" if found else session.message
     with site.reader.begin() as connection:
         texts = descriptions(connection)
-    found = kept.value if kept else None
-    names = [one.known.name for one in found or [] if not one.known.is_retired]
+    shown = found.value if found else None
+    names = [one.known.name for one in shown or [] if not one.known.is_retired]
     champion = site.champion()
     if refusal and refusal.class_name not in names:
         message = refusal.reason
@@ -92,7 +93,7 @@ def page(request: Request, refusal: Refusal | None = None) -> Response:
         request,
         "classes.html",
         422 if refusal else 200,
-        classes=found,
+        classes=shown,
         names=names,
         texts=texts,
         longest=LONGEST,
@@ -102,6 +103,11 @@ def page(request: Request, refusal: Refusal | None = None) -> Response:
         message=message,
         refusal=refusal,
     )
+
+
+def kept(site: Site) -> Kept[list[ShownClass]]:
+    """All classes, counted now if that was not done lately."""
+    return site.kept.get(KEPT, partial(_read, site), FRESH)
 
 
 def _read(site: Site) -> list[ShownClass]:

@@ -12,8 +12,7 @@ from starlette.responses import FileResponse, Response
 from daemon.home.folder import Home
 from daemon.page.charts import shade
 from daemon.page.site import Site
-from daemon.report.next_training import in_words
-from daemon.report.training import TrainingStatus, read_forecast, read_training
+from daemon.report.training import TrainingStatus, read_training
 from daemon.training.decisions import Decisions
 from daemon.training.records import DecisionRow
 from learner.catalogue import Entry, find_models, model_name
@@ -65,9 +64,8 @@ def page(request: Request, refusal: str = "") -> Response:
         entry.name: [name for name in RUN_FILES if _run_file(site.home, entry.name, name)]
         for entry in found
     }
-    coming = read_forecast(site.reader, site.home)
     with site.reader.begin() as connection:
-        training = read_training(connection, coming)
+        training = read_training(connection, None)
     decisions = Decisions(site.reader).newest_first()[:SHOWN]
     return site.render(
         request,
@@ -77,7 +75,6 @@ def page(request: Request, refusal: str = "") -> Response:
         reports=reports,
         decisions=decisions,
         newest=newest_in_words(training, decisions),
-        outlook=in_words(coming) if coming else "",
         champion=champion,
         before=model_before(site),
         matrix=_matrix(site, next((one for one in found if one.name == champion), None)),

@@ -37,7 +37,7 @@ from learner.errors import VidwatchError
 from learner.texts import counted, listed
 
 PATH = "/problems"
-FRESH = 5.0  # seconds for which this is not read again
+FRESH = 15.0  # seconds for which this is not read again
 MOST_WAITS = 50
 AT_ONCE = 500  # videos that are tried again at once
 NAMED = 3  # refusals of a message

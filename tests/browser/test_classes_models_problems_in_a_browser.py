@@ -85,7 +85,7 @@ def home(tmp_path: Path, cache: Path) -> ReviewedHome:
         failing = {"failure": "the address does not answer", "failing_since": home.now}
         connection.execute(insert(receivers).values(**receiver, **failing, given_up=3))
     home.put("labelled/loose.mp4")
-    home.home.logs.mkdir()
+    home.home.logs.mkdir(parents=True)
     lines = [f"2026-01-02 10:00:{n:02}+0000 INFO line {n} <of> {LONG}" for n in range(30)]
     (home.home.logs / "vidwatch.log").write_text("\n".join(lines) + "\n")
     return home
