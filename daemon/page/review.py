@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from daemon.labels.class_descriptions import descriptions
 from daemon.labels.classes import DidYouMeanError, offered_classes
 from daemon.labels.labels import newest_label
 from daemon.labels.renamed_folders import questions
@@ -87,6 +88,7 @@ def _page(request: Request, wish: Wish, refusal: Refusal | None = None) -> Respo
         classes = offered_classes(connection)
         newest = newest_label(connection)
         choices = read_choices(connection, cards, classes)
+        texts = descriptions(connection)
         renamed = questions(connection, site.home.root)
         can_undo = site.page_labels.can_undo(connection, session, reviewer)
         timelines = video.drawings(connection, cards)
@@ -102,6 +104,7 @@ def _page(request: Request, wish: Wish, refusal: Refusal | None = None) -> Respo
         can_undo=can_undo,
         cards=[(card, site.pictures.problem(card)) for card in cards],
         choices=choices,
+        texts=texts,
         timelines=timelines,
         waits=site.waits(),
         wish=wish,

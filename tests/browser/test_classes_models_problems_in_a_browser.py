@@ -125,7 +125,7 @@ def test_the_pages_are_whole_and_axe_finds_nothing(
     except ImportError:
         Axe = None  # noqa: N806
     page = chromium.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    come(page, address + "review")
+    come(page, address)
     paths = ("classes", "models", "problems", "models/promote?name=auto-1")
     for path in (*paths, "classes/merge?class=dark&into=grey", "classes/retire?class=dark"):
         opened(page, address, path)

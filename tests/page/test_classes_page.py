@@ -220,3 +220,11 @@ def test_a_class_that_is_gone_is_named_in_the_message(home: ReviewedHome, browse
     response = send(browser, "/classes/rename", **{"class": "gone", "new": "night"})
     assert "there is no class &#39;gone&#39;" in response.text
     assert browser.get("/classes/retire?class=gone").status_code == 404
+
+
+def test_the_button_of_a_class_says_what_it_is(home: ReviewedHome, browser: Browser) -> None:
+    home.give_label(home.clip(), "dark")
+    describe(home.engine, "dark", 'no "lamp"', "ann", home.now)
+    home.clip()
+    page = browser.get("/review").text
+    assert '<button name="class" value="dark" title="no &#34;lamp&#34;">' in page
