@@ -38,6 +38,7 @@ SHOTS = {
     "today": ("/", WIDE, False),
     "review": ("/review", WIDE, False),
     "review-narrow": ("/review", NARROW, True),
+    "clips": ("/clips", WIDE, False),
     "activity": ("/activity?by=recorded", WIDE, False),
     "models": ("/models", WIDE, False),
 }

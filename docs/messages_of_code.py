@@ -4,6 +4,7 @@ import ast
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
@@ -34,9 +35,10 @@ def messages() -> str:
     return page(parts)
 
 
+@cache
 def all_messages() -> tuple[dict[str, set[tuple[str, str]]], set[tuple[str, str]]]:
     """Errors with their exit status, by the folder of the code; notices with their subject."""
-    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sources()}
+    trees = trees_of_code()
     family = _family(trees.values())
     errors: dict[str, set[tuple[str, str]]] = defaultdict(set)
     notices: set[tuple[str, str]] = set()
@@ -111,9 +113,11 @@ def _texts(nodes: Iterable[ast.AST]) -> dict[str, ast.AST]:
     }
 
 
-def sources() -> list[Path]:
-    """All files of the program."""
-    return sorted(path for room in ("daemon", "learner") for path in (ROOT / room).rglob("*.py"))
+@cache
+def trees_of_code() -> dict[Path, ast.Module]:
+    """All files of the program, parsed."""
+    paths = sorted(path for room in ("daemon", "learner") for path in (ROOT / room).rglob("*.py"))
+    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in paths}
 
 
 def _family(trees: Iterable[ast.Module]) -> dict[str, set[str]]:

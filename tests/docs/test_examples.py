@@ -1,17 +1,14 @@
-"""What the docs show works: commands, settings, JSON and SQL are tried as they stand there."""
+"""What the docs show works: commands, settings and JSON are tried as they stand there."""
 
 import json
 import re
 import shlex
-import sqlite3
 import tomllib
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from homes import MadeHome
 from pages_of_docs import PAGES, ROOT, blocks, examples
 from typer.main import get_command
 
@@ -136,19 +133,3 @@ def test_each_page_of_a_field_has_settings_groups_numbers_and_limits(page: Path)
 @pytest.mark.parametrize(("page", "block"), list(examples("json")), ids=lambda text: str(text)[:40])
 def test_each_json_is_json(page: str, block: str) -> None:
     assert json.loads(block)
-
-
-@pytest.mark.of_sqlite
-def test_each_query_of_the_database_can_be_asked(tmp_path: Path) -> None:
-    home = MadeHome(tmp_path / "home")
-    home.arrive("a.mp4")
-    queries = [
-        query
-        for _, block in examples("sh")
-        for query in re.findall(r'sqlite3 \S+ "([^"]+)"', block)
-    ]
-    assert len(queries) >= 2
-    with closing(sqlite3.connect(home.root / "vidwatch.db")) as connection:
-        for query in queries:
-            connection.execute(query).fetchall()
-    home.close()

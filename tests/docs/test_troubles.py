@@ -3,7 +3,7 @@
 import ast
 import re
 
-from messages_of_code import all_messages, message_of, sources
+from messages_of_code import all_messages, message_of, trees_of_code
 from pages_of_docs import ROOT, blocks
 
 PAGE = ROOT / "docs" / "troubles.md"
@@ -13,8 +13,8 @@ def texts_of_the_code() -> set[str]:
     """All texts in the code, with `…` for what is put in; those that names stand for, too."""
     found = {
         message_of(node)
-        for path in sources()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for tree in trees_of_code().values()
+        for node in ast.walk(tree)
         if isinstance(node, ast.Constant | ast.JoinedStr)
     }
     errors, notices = all_messages()
