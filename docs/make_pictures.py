@@ -29,8 +29,8 @@ from daemon.report.tables import render
 PICTURES = Path(__file__).with_name("pictures")
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 VIDWATCH = Path(sys.executable).with_name("vidwatch")
-LABELLED = 14  # clips of each kind that are labelled
-NEW = 12  # clips of each kind that come after the model was trained
+LABELLED = 10  # clips of each kind that are labelled
+NEW = 9  # clips of each kind that come after the model was trained
 PATIENCE = 900.0  # seconds that a step may take on a slow machine
 WIDE, NARROW = (1280, 860), (390, 844)
 # A picture's name: the path of the page, the size of the window, and whether it is dark.
@@ -142,11 +142,11 @@ def _take_pages(browser: Any, address: str) -> None:
         scheme = "dark" if is_dark else "light"
         size = {"width": width, "height": height}
         page = browser.new_page(viewport=size, color_scheme=scheme, reduced_motion="reduce")
-        page.goto(address + path)
-        if page.locator("input[name=name]").count():
-            page.fill("input[name=name]", "ann")
+        page.goto(f"{address}/name")
+        page.fill("#name", "ann")
+        with page.expect_navigation():
             page.keyboard.press("Enter")
-            page.goto(address + path)
+        page.goto(address + path)
         page.wait_for_load_state("networkidle")
         page.wait_for_timeout(5000)  # figures are counted in the background
         page.screenshot(path=PICTURES / f"{name}.png")

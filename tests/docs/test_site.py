@@ -43,7 +43,13 @@ def test_readme_is_short_and_its_links_lead_somewhere() -> None:
     assert {"docs/pictures/status.png", "docs/pictures/today.png"} <= targets
 
 
-def test_pictures_are_small() -> None:
+def test_pictures_are_small_and_each_is_shown() -> None:
+    shown = "".join(page.read_text("utf-8") for page in ROOT.glob("docs/*.md"))
+    assert [
+        one
+        for one in ROOT.glob("docs/pictures/*")
+        if f"({one.parent.name}/{one.name})" not in shown
+    ] == []
     sizes = {path.name: path.stat().st_size for path in ROOT.glob("docs/pictures/*.png")}
     assert len(sizes) >= 3
     assert max(sizes.values()) < 160_000
