@@ -93,7 +93,14 @@ def as_csv(request: Request) -> Response:
 
 
 def _by(request: Request) -> By:
-    return "came" if request.query_params.get("by") == "came" else "recorded"
+    """Which time counts. If it is not asked for, the one that most videos have."""
+    asked = request.query_params.get("by")
+    if asked in ("came", "recorded"):
+        return "came" if asked == "came" else "recorded"
+    kept = _kept(request, "recorded")
+    if kept and kept.value.unknown > sum(slot.n for slot in kept.value.slots):
+        return "came"
+    return "recorded"
 
 
 def _kept(request: Request, by: By) -> Kept[Activity] | None:

@@ -18,7 +18,7 @@ from daemon.home.calibration import Calibration, probabilities, read_calibration
 from daemon.home.folder import Home
 from daemon.home.texts import familiarity_in_words, printable
 from daemon.labels.classes import changed_names, commonest_classes, starter_is_outgrown
-from daemon.labels.queries import awaits_random_review
+from daemon.labels.queries import awaits_random_review, newest_id
 from learner.errors import VidwatchError
 from learner.spec import ClipSpec
 
@@ -58,6 +58,8 @@ class Card:
     in_random_share: bool
     """Whether it was drawn for the random share."""
     labelled_before: bool
+    label: str | None
+    """The class of its label that counts; None if it has none, or if the person could not tell."""
     by_outgrown_starter: bool
     """Whether the starter predicted it, and people have labelled classes of their own since."""
     strangeness: str
@@ -97,6 +99,7 @@ def read_cards(connection: Connection, home: Home, ids: Sequence[int]) -> list[C
 
     Videos without a prediction are left out, and so are copies of earlier videos.
     """
+    label = select(labels.c["class"]).where(labels.c.id == newest_id(videos.c.id))
     labelled = select(labels.c.id).where(labels.c.video_id == videos.c.id).exists()
     query = select(
         videos,
@@ -107,6 +110,7 @@ def read_cards(connection: Connection, home: Home, ids: Sequence[int]) -> list[C
         models.c.classes,
         as_now(predictions.c["class"]).label("predicted"),
         labelled.label("labelled_before"),
+        label.scalar_subquery().label("label"),
     )
     prediction = and_(predictions.c.video_id == videos.c.id, that_counts())
     query = query.join(predictions, prediction).join(models, models.c.id == predictions.c.model_id)
@@ -162,6 +166,7 @@ def _card(
         awaits_random_review=row["awaits_random_review"],
         in_random_share=row[videos.c.sampled],
         labelled_before=row["labelled_before"],
+        label=row["label"],
         by_outgrown_starter=is_by_outgrown_starter,
         strangeness=familiarity_in_words(row[predictions.c.familiarity]),
         recorded_at=None if row["recorded_by"] == "file" else row["recorded_at"],

@@ -1,6 +1,6 @@
 """Which classes a person is offered as buttons on a card, and in what order. Only reads."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from sqlalchemy import Connection, select
 
@@ -19,8 +19,9 @@ def read_choices(
 ) -> dict[int, list[Choice]]:
     """The choices of each card, by its id.
 
-    The likeliest classes come first, then those that people label most, then those that they
-    labelled last. On a blind card all come in alphabetical order: that tells nothing.
+    The likeliest classes come first, then those that people label most or labelled last, in
+    alphabetical order: a key must not mean another class on the next card. On a card of a starter
+    that knows none of the classes, and on a blind one, all are in alphabetical order.
 
     Args:
         connection: To the database.
@@ -31,13 +32,14 @@ def read_choices(
     often = [*common[: MOST // 3], *_recent(connection), *common]
     own = [name for name in dict.fromkeys(often) if name in classes or name == EMPTY]
     blind = [Choice(name, None) for name in classes] if len(classes) <= MOST_BLIND else []
-    return {card.id: blind if card.is_blind else _with(card.choices, own) for card in cards}
+    return {card.id: blind if card.is_blind else _choices(card, own) for card in cards}
 
 
-def _with(likeliest: Sequence[Choice], own: Collection[str]) -> list[Choice]:
+def _choices(card: Card, own: Sequence[str]) -> list[Choice]:
+    likeliest = [] if card.by_outgrown_starter else card.choices
     known = {choice.class_name for choice in likeliest}
-    more = [Choice(name, None) for name in own if name not in known]
-    return [*likeliest, *more][:MOST]
+    more = [name for name in own if name not in known][: MOST - len(likeliest)]
+    return [*likeliest, *(Choice(name, None) for name in sorted(more, key=str.casefold))]
 
 
 def _recent(connection: Connection) -> list[str]:

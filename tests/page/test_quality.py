@@ -63,5 +63,5 @@ def test_the_page_shows_both_with_links_to_their_clips(home: MadeHome) -> None:
     site = Site.on(home.home, load(home.home.settings), 8765, reviewers)
     page = Browser(site).counted("/quality")
     assert "/clips?label=Skiing&amp;predicted=Biking" in page
-    assert "The other 1 labelled clips" in page
+    assert "Other labels, which are no fair sample: 1" in page
     assert 'class="chart live"' in page
