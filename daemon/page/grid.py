@@ -4,7 +4,7 @@ Clips of the random share are never in it: it would tell what was predicted of t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from sqlalchemy import Connection
@@ -142,7 +142,9 @@ def _submit(
     message = ""
     try:
         if right:
-            message = site.page_labels.apply(read_submission(fields, right), session, reviewer)
+            # All that is in a grid is predicted as its class: no label of it is blind.
+            submission = replace(read_submission(fields, right), knows=True)
+            message = site.page_labels.apply(submission, session, reviewer)
     except DidYouMeanError as error:
         given, meant = next(iter(error.meant.items()))
         return _page(request, sought, str(error), given, meant)
