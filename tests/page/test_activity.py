@@ -170,6 +170,8 @@ def test_a_class_that_spreadsheets_would_run_is_no_formula_in_a_csv(
 
 
 def test_an_unknown_picture_has_no_csv(home: MadeHome, browser: Browser) -> None:
-    add(home, "a.avi")
     browser.counted("/activity?by=came")
+    for name in ("other", "中", '"'):
+        assert browser.get(f"/activity/{name}.csv?by=came").status_code == 404
+    add(home, "a.avi")
     assert browser.get("/activity/other.csv?by=came").status_code == 404
