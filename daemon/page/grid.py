@@ -80,8 +80,10 @@ def _page(
         else:
             candidates = of_class(connection, example.predicted, COMPARED)
             others = read_cards(connection, site.home, [one.id for one in candidates])
-            ids = site.pictures.alike(example, others, champion)
-        ids = list(islice((one for one in ids if one not in hidden), SHOWN))
+    if example is not None:  # a model may have to be loaded: no transaction waits for it
+        ids = site.pictures.alike(example, others, champion)
+    ids = list(islice((one for one in ids if one not in hidden), SHOWN))
+    with site.reader.begin() as connection:
         cards = [card for card in read_cards(connection, site.home, ids) if not card.is_blind]
         classes = offered_classes(connection)
         newest = newest_label(connection)
