@@ -142,8 +142,9 @@ class Dropping:
                 if not _have_same_content(original, copied, self._progress):
                     return None
         except OSError as error:
-            text = "%s: kept, it cannot be compared with %s (%s)"
-            log.warning(text, shown(move.path), printable(os.fsdecode(first)), error.strerror)
+            text = "%s: kept, it cannot be compared with %s (%s) (id=%d)"
+            its_first = printable(os.fsdecode(first))
+            log.warning(text, shown(move.path), its_first, error.strerror, move.id)
             return None
         return _Proof(first, *versions)
 

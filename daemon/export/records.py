@@ -24,7 +24,7 @@ _TIMES = tuple(column.kind == "time" for column in VIDEOS.columns)
 class Video:
     """A file that arrived. The fields are the columns of the exported table `videos`.
 
-    `daemon/export/README.md` describes each. Times are in UTC, to a second.
+    `docs/export.md` describes each. Times are in UTC, to a second.
     """
 
     id: int

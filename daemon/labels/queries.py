@@ -156,3 +156,12 @@ def is_blind() -> ColumnElement[bool]:
     first = videos.alias()
     is_it = and_(first.c.id == content_of_video(), awaits_random_review(first))
     return select(first.c.id).where(is_it).exists()
+
+
+def blind_ids() -> Select[Any]:
+    """The contents that await their random review: an index gives them.
+
+    Copies of them are blind, too, and are not among them.
+    """
+    is_first = videos.c.duplicate_of.is_(None)
+    return select(videos.c.id).where(awaits_random_review(), is_first)

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from daemon.home.clock import now
 from daemon.home.texts import without_formula
-from daemon.page.activity_drawing import HOURS, UNSURE_KIND, Asked, Shown, draw, shown_kind
+from daemon.page.activity_drawing import GRIDS, HOURS, UNSURE_KIND, Asked, Shown, draw, shown_kind
 from daemon.page.kept import Kept
 from daemon.page.site import Site
 from daemon.page.times import name_of, zone_of
@@ -20,6 +20,7 @@ from daemon.report.activity import Activity, By, Slot, most_common, read_activit
 
 FRESH = 60.0  # seconds for which figures are not counted again
 SPANS = {"week": 7, "month": 30, "quarter": 91, "year": 365, "all": 36_500}
+TIME = "time"  # the picture of classes over time; the others are `GRIDS`
 MOST_NAMES = 200  # of classes to choose from
 
 
@@ -67,23 +68,24 @@ def page(request: Request) -> Response:
 def as_csv(request: Request) -> Response:
     """The figures of one picture as CSV."""
     by = _by(request)
+    name = request.path_params["chart"]
+    if name not in (TIME, *GRIDS):
+        raise HTTPException(404, "There is no such picture.")
     kept = _kept(request, by)
     drawn = _drawn(request, kept) if kept else None
     if drawn is None:
         raise HTTPException(503, "The figures are being counted: try again.")
     shown = drawn.value.shown
-    name = request.path_params["chart"]
     rows: list[list[str | int]]
     if shown is None:
         rows = []
-    elif name == "time":
+    elif name == TIME:
         rows = [["begins", *map(shown_kind, shown.kinds)]]
         rows += [[begin, *(n[kind] for kind in shown.kinds)] for begin, n, _ in shown.columns]
-    elif grid := shown.grids.get(name):
+    else:
+        grid = shown.grids[name]
         rows = [[grid.corner, *grid.columns]]
         rows += [[row, *(cell.n for cell in cells)] for row, cells in grid.rows]
-    else:
-        raise HTTPException(404, "There is no such picture.")
     text = io.StringIO()
     for row in rows:
         harmless = (without_formula(one) if isinstance(one, str) else one for one in row)

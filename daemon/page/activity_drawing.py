@@ -17,6 +17,7 @@ LANE_WIDTH = 500  # marks that a lane has place for
 OTHERS = "_others"
 UNSURE_KIND = "_unsure"
 """No class of a person has such a name."""
+GRIDS = ("weekday", "hour", "source")
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 HOURS = [f"{hour:02}" for hour in range(24)]
 

@@ -3,7 +3,7 @@
 from importlib.resources import files
 from pathlib import Path
 
-from sqlalchemy.exc import DatabaseError, DBAPIError
+from sqlalchemy.exc import DatabaseError, DataError, DBAPIError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -108,11 +108,15 @@ def _vidwatch_error(request: Request, error: Exception) -> Response:
 
 def _database_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, DBAPIError)
-    if is_away(error):
+    status = 503
+    if isinstance(error, DataError):  # such as the character 0, in the address
+        status = 400
+        reason = f"The database cannot take what was asked for: {reason_of(error)}."
+    elif is_away(error):
         reason = f"The database is away ({reason_of(error)}). Go back, and try again in a moment."
     else:
         reason = f"the database cannot be used: {reason_of(error)}"
-    return Site.of(request).render(request, "sorry.html", 503, reason=reason, is_stale=False)
+    return Site.of(request).render(request, "sorry.html", status, reason=reason, is_stale=False)
 
 
 def _http_error(request: Request, error: Exception) -> Response:

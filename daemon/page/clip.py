@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from daemon.database.expressions import is_stated
+from daemon.database.expressions import content_of_video, is_stated
 from daemon.database.tables import videos
 from daemon.home.identity import is_there
 from daemon.home.texts import clock, shown_path
@@ -21,6 +21,7 @@ from daemon.labels.labels import newest_label
 from daemon.labels.queries import is_blind
 from daemon.page.cards import Card, read_cards
 from daemon.page.forms import is_id
+from daemon.page.queue import Wish
 from daemon.page.requests import frames_of
 from daemon.page.site import Site
 from daemon.page.video import windows_shown
@@ -115,6 +116,7 @@ def show(request: Request, refusal: Refusal | None = None) -> Response:
         unsure=UNSURE,
         refusal=refusal or Refusal(),
         asked=list(session.questions.items()),
+        wish=Wish(),  # what a question's form goes on with
         message=message,
         known=shown,
     )
@@ -124,6 +126,18 @@ def is_blind_video(connection: Connection, video: int) -> bool:
     """Whether nothing that tells of its class may be shown."""
     query = select(videos.c.id).where(videos.c.id == video, is_blind())
     return connection.scalar(query) is not None
+
+
+def content_named(connection: Connection, video: int) -> int:
+    """The first video with the same content: that which labels and windows belong to.
+
+    Raises:
+        HTTPException: there is no such video.
+    """
+    content = connection.scalar(select(content_of_video()).where(videos.c.id == video))
+    if content is None:
+        raise HTTPException(404, f"There is no clip {video}.")
+    return content
 
 
 def _read(connection: Connection, site: Site, video: int) -> VideoReport:

@@ -13,7 +13,7 @@ from daemon.home.texts import printable
 from daemon.labels.classes import DidYouMeanError
 from daemon.labels.labels import Origin
 from daemon.labels.parts import Part, PartLabels, parse_time
-from daemon.page.clip import Refusal, is_blind_video, requested_id, show
+from daemon.page.clip import Refusal, content_named, is_blind_video, requested_id, show
 from daemon.page.forms import is_id, read_submission
 from daemon.page.site import Site
 from daemon.page.video import window_named
@@ -41,12 +41,16 @@ def _label(request: Request, fields: Mapping[str, str]) -> Response:
     video = requested_id(request)
     who = site.require_reviewer(request)
     session = site.session(request)
+    with site.reader.begin() as connection:
+        # That of a copy has the card: it says whether the label is of the random share.
+        content = content_named(connection, video)
     try:
         if fields.get("action") == "take back":
             session.message = _take_back(site, fields.get("label", ""), who)
         else:
             # Who was shown the blind page knows nothing of the prediction.
-            submission = replace(read_submission(fields, [str(video)]), knows="blind" not in fields)
+            submission = read_submission(fields, [str(content)])
+            submission = replace(submission, knows="blind" not in fields)
             session.message = site.page_labels.apply(submission, session, who)
     except DidYouMeanError as error:
         given, meant = next(iter(error.meant.items()))
@@ -67,7 +71,7 @@ def _label_part(request: Request, fields: Mapping[str, str]) -> Response:
     video = requested_id(request)
     who = site.require_reviewer(request)
     with site.reader.begin() as connection:
-        timeline = read_timeline(connection, video)
+        timeline = read_timeline(connection, content_named(connection, video))
         is_blind = is_blind_video(connection, video)
     if is_blind or not timeline.windows:
         raise HTTPException(404, f"Clip {video} has no windows, or they are not shown yet.")

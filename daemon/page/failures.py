@@ -5,7 +5,7 @@ that name the folder of their class. Only reads.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,7 +17,7 @@ from daemon.database.expressions import lies_below, shown_name
 from daemon.database.tables import videos
 from daemon.home.folder import Home
 from daemon.home.folders import Folders
-from daemon.home.logs import Unit, log_files, read_unit
+from daemon.home.logs import INDENT, Unit, log_files, read_unit
 from daemon.labels.queries import is_blind
 from daemon.report.log import last_lines
 from learner.errors import VidwatchError
@@ -102,20 +102,31 @@ def like(connection: Connection, video: int) -> ColumnElement[bool]:
 def read_log(connection: Connection, home: Home) -> tuple[list[str], Unit | None]:
     """The last lines of the daemon's log, the newest last, or the unit whose journal has them.
 
-    A line about a clip of the random share tells what was predicted: it is not shown yet.
+    An entry about a clip of the random share tells what was predicted: it is not shown yet.
     """
     if unit := read_unit(home.logs):
         return [], unit
     if not log_files(home.logs):
         return [], None
-    lines = [line.rstrip("\n") for line in last_lines(home.logs, LOG_LINES, None)]
-    named = [[int(number) for number in _ID.findall(line)] for line in lines]
+    entries = _entries(line.rstrip("\n") for line in last_lines(home.logs, LOG_LINES, None))
+    named = [[int(number) for line in entry for number in _ID.findall(line)] for entry in entries]
     blind = _blind(connection, sorted({number for numbers in named for number in numbers}))
-    shown = []
-    for line, numbers in zip(lines, named, strict=True):
+    shown: list[str] = []
+    for entry, numbers in zip(entries, named, strict=True):
         hidden = next((number for number in numbers if number in blind), None)
-        shown.append(line if hidden is None else _without_text(line, hidden))
+        shown += entry if hidden is None else [_without_text(entry[0], hidden)]
     return shown, None
+
+
+def _entries(lines: Iterable[str]) -> list[list[str]]:
+    """The lines of each entry; an entry whose first line is not there is left out."""
+    entries: list[list[str]] = []
+    for line in lines:
+        if not line.startswith(INDENT):
+            entries.append([line])
+        elif entries:
+            entries[-1].append(line)
+    return entries
 
 
 def _without_text(line: str, video: int) -> str:

@@ -4,7 +4,7 @@ Clips of the random share are never in it: it would tell what was predicted of t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from sqlalchemy import Connection
@@ -80,8 +80,10 @@ def _page(
         else:
             candidates = of_class(connection, example.predicted, COMPARED)
             others = read_cards(connection, site.home, [one.id for one in candidates])
-            ids = site.pictures.alike(example, others, champion)
-        ids = list(islice((one for one in ids if one not in hidden), SHOWN))
+    if example is not None:  # a model may have to be loaded: no transaction waits for it
+        ids = site.pictures.alike(example, others, champion)
+    ids = list(islice((one for one in ids if one not in hidden), SHOWN))
+    with site.reader.begin() as connection:
         cards = [card for card in read_cards(connection, site.home, ids) if not card.is_blind]
         classes = offered_classes(connection)
         newest = newest_label(connection)
@@ -142,7 +144,9 @@ def _submit(
     message = ""
     try:
         if right:
-            message = site.page_labels.apply(read_submission(fields, right), session, reviewer)
+            # All that is in a grid is predicted as its class: no label of it is blind.
+            submission = replace(read_submission(fields, right), knows=True)
+            message = site.page_labels.apply(submission, session, reviewer)
     except DidYouMeanError as error:
         given, meant = next(iter(error.meant.items()))
         return _page(request, sought, str(error), given, meant)

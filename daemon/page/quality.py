@@ -1,12 +1,12 @@
 """Quality: how good the predictions are, and which labels are doubtful."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 from functools import partial
 from itertools import dropwhile
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,6 +14,7 @@ from daemon.database.tables import videos
 from daemon.home.clock import now
 from daemon.home.folders import Folders
 from daemon.labels.quality import LabelQuality, examine
+from daemon.labels.queries import blind_ids
 from daemon.page.charts import SHADES, shade
 from daemon.page.site import Site
 from daemon.page.times import name_of, zone_of
@@ -126,7 +127,8 @@ def _read(site: Site, model: str, zone: tzinfo | None) -> Figures:
         labels, damage = None, ""
         try:
             least = site.settings.min_class_clips
-            labels = examine(connection, folders, site.home.models, least)
+            found = examine(connection, folders, site.home.models, least)
+            labels = _without_blind(connection, found)
         except VidwatchError as error:
             damage = str(error)
         return Figures(
@@ -141,3 +143,17 @@ def _read(site: Site, model: str, zone: tzinfo | None) -> Figures:
             labels=labels,
             damage=damage,
         )
+
+
+def _without_blind(connection: Connection, found: LabelQuality) -> LabelQuality:
+    """Without clips that await their random review, though somebody labelled them before.
+
+    What is wrong with such a label tells what was predicted.
+    """
+    blind = set(connection.scalars(blind_ids()))
+    return replace(
+        found,
+        doubted=[one for one in found.doubted if one.id not in blind],
+        two_ways=[one for one in found.two_ways if one.id not in blind],
+        odd=[one for one in found.odd if one.id not in blind],
+    )

@@ -17,7 +17,7 @@ from daemon.database.expressions import as_now, stands, that_counts
 from daemon.database.tables import labels, models, predictions, videos
 from daemon.home.folders import Folders
 from daemon.labels.next_clips import count_unsure
-from daemon.labels.queries import came_labelled, newest
+from daemon.labels.queries import blind_ids, came_labelled, newest
 from daemon.report.drift import WEEK, compare, read_recent
 from daemon.report.statistics import wilson
 
@@ -162,7 +162,8 @@ def weeks(
 ) -> list[Week]:
     """The videos of the last `count` weeks, the oldest first. The last one is not over yet.
 
-    A label counts more than the prediction, and an unsure prediction counts for no class.
+    A label counts more than the prediction, and an unsure prediction counts for no class. Clips of
+    the random share that await their review are left out: they would tell what was predicted.
 
     Args:
         connection: To the database.
@@ -182,7 +183,9 @@ def weeks(
     query = select(week, class_name, func.count().label("n"))
     query = query.outerjoin_from(predictions, label, label.c.video_id == predictions.c.video_id)
     is_new = not_(came_labelled(predictions.c.video_id))
-    query = query.where(that_counts(), at >= begins[0], is_new).group_by("week", "class_name")
+    may_tell = predictions.c.video_id.not_in(blind_ids())
+    query = query.where(that_counts(), at >= begins[0], is_new, may_tell)
+    query = query.group_by("week", "class_name")
     classes: list[Counter[str]] = [Counter() for _ in mondays]
     unsure = Counter[int]()
     for row in connection.execute(query):

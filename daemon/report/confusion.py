@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Select, func, not_, select
 
 from daemon.database.expressions import as_now, that_counts
 from daemon.database.tables import models, predictions, videos
-from daemon.labels.queries import came_labelled, newest
+from daemon.labels.queries import blind_ids, came_labelled, newest
 from daemon.report.accuracy import reviewed_clips
 from daemon.report.statistics import wilson
 
@@ -88,13 +88,17 @@ def of_other_labels(connection: Connection, model: str) -> Confusion:
 
 
 def histogram(connection: Connection, model: str) -> list[int]:
-    """How many of a model's newest predictions have which probability, in bins from 0 to 1."""
+    """How many of a model's newest predictions have which probability, in bins from 0 to 1.
+
+    Without clips of the random share that await their review: a bin of one clip would tell.
+    """
     newest_id = connection.scalar(select(func.max(predictions.c.id))) or 0
     is_recent = predictions.c.id > newest_id - MOST_RECENT
     query = (
         select(predictions.c.probability)
         .join(models)
         .where(is_recent, that_counts(), models.c.name == model)
+        .where(predictions.c.video_id.not_in(blind_ids()))
     )
     bins = Counter[int]()
     for (probability,) in connection.execute(query):

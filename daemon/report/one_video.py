@@ -46,9 +46,9 @@ class Predicted:
     """By the model's own names of the classes, the largest first."""
     at: datetime
     uncut: str | None = None
+    """Why it could not be cut into windows, however long it is."""
     machine: str | None = None
     """Of several that share a database, the one that recorded it; None if there is one."""
-    """Why it could not be cut into windows, however long it is."""
     probabilities: dict[str, float] | None = None
     """As `logits`. None if the model's calibration is not known any more."""
 

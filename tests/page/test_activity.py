@@ -46,6 +46,12 @@ def activity(home: MadeHome, by: By = "came") -> Activity:
         return read_activity(connection, by, UTC)
 
 
+def test_each_source_has_its_own_figures(home: MadeHome) -> None:
+    for source in ("cam1", "cam2", "cam2"):
+        add(home, f"{len(home.rows())}.avi", source=source)
+    assert [(slot.source, slot.n) for slot in activity(home).slots] == [("cam1", 1), ("cam2", 2)]
+
+
 def test_a_label_counts_more_than_the_prediction(home: MadeHome) -> None:
     video = add(home, "a.avi")
     add(home, "b.avi", "Skiing", source="cam1")
@@ -170,6 +176,8 @@ def test_a_class_that_spreadsheets_would_run_is_no_formula_in_a_csv(
 
 
 def test_an_unknown_picture_has_no_csv(home: MadeHome, browser: Browser) -> None:
-    add(home, "a.avi")
     browser.counted("/activity?by=came")
+    for name in ("other", "中", '"'):
+        assert browser.get(f"/activity/{name}.csv?by=came").status_code == 404
+    add(home, "a.avi")
     assert browser.get("/activity/other.csv?by=came").status_code == 404

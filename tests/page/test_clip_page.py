@@ -133,6 +133,23 @@ def test_a_blind_clip_shows_its_video_and_the_form_alone(
     assert home.given_labels("sampled")[-1] == (video, "labelled", "bright", "page", False)
 
 
+def test_the_random_share_is_reviewed_on_the_page_of_a_copy_too(
+    home: ReviewedHome, browser: Browser
+) -> None:
+    video = home.clip("bright zebra.avi", sampled=True)
+    copy = home.copy_of(video)
+    home.give_label(video, "bright", who="bob")
+    form = {"secret": hidden(browser.get(f"/clip/{copy}").text, "secret"), "seen": "0"}
+    form |= {"blind": "yes", "other": "dark", "action": "other"}
+    asked = browser.post(f"/clip/{copy}", data=form).text
+    assert f"bob labelled clip {video} otherwise" in asked
+    for telling in ("copy of", "bright (", "zebra"):
+        assert telling not in asked
+    status, page = send(browser, copy, other="dark", action="other")
+    assert (status, "tiny had predicted bright" in message_on(page)) == (200, True)
+    assert home.given_labels("sampled")[-1] == (video, "labelled", "dark", "page", True)
+
+
 def test_a_clip_that_became_blind_again_is_not_labelled_by_who_saw_it(
     home: ReviewedHome, browser: Browser
 ) -> None:

@@ -291,3 +291,8 @@ def test_an_address_keeps_its_fields() -> None:
     assert ClipsQuery.of_text(query.text) == query
     with pytest.raises(VidwatchError):
         ClipsQuery.of({"hour": "x"}).filters(None)
+
+
+def test_a_character_that_no_database_takes_is_no_error_of_the_server(browser: Browser) -> None:
+    for path in ("/clips?name=a%00b", "/clips?class=%00", "/review?class=%00", "/grid?class=%00"):
+        assert browser.get(path).status_code < 500, path

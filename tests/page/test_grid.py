@@ -71,6 +71,17 @@ def test_what_a_colleague_said_meanwhile_is_asked_about_and_a_slip_too(
     assert "bob labelled 0.avi dark (command)" in browser.get("/review").text
 
 
+def test_a_blind_clip_gets_no_label_by_the_form_of_a_grid(
+    home: ReviewedHome, browser: Browser
+) -> None:
+    """The name of the class is on the page: who sends it knows what was predicted."""
+    home.clip(logits=(9, 0, 0, 0))
+    page = browser.get("/grid?class=bright").text
+    blind = home.clip(logits=(9, 0, 0, 0), sampled=True)
+    assert "of the random share" in send(browser, page, [blind], of="bright", other="bright")
+    assert home.given_labels() == []
+
+
 def test_clips_like_one_are_those_whose_kept_features_are_nearest(
     home: ReviewedHome, browser: Browser, site: Site
 ) -> None:

@@ -235,7 +235,9 @@ def test_the_trouble_of_a_blind_clip_tells_neither_its_name_nor_its_class(tmp_pa
     trouble = f"cannot be moved to {home.root}/classified/Biking (No space left on device)"
     home.queue.postpone_move(video, trouble, home.now, is_begun=False)
     home.home.logs.mkdir(parents=True)
-    lines = f"2026-01-02 10:00:00+0000 INFO Biking 1.avi: Biking 90.0 % (id={video})\n"
+    lines = "    in Biking/\n"  # the end of an entry whose begin is in another file
+    lines += f"2026-01-02 10:00:00+0000 INFO Biking 1.avi: Biking 90.0 % (id={video})\n"
+    lines += f"2026-01-02 10:00:00+0000 INFO moved (id={video})\n    into Biking/\n"
     lines += "2026-01-02 10:00:01+0000 INFO stopping <now>\n"
     (home.home.logs / "vidwatch.log").write_text(lines)
     reviewers = Reviewers(kept_key(home.home.review_key), ())

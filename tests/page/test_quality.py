@@ -47,6 +47,7 @@ def test_the_random_share_and_all_other_labels_are_never_mixed(home: MadeHome) -
 
 
 def test_a_probability_of_one_is_in_the_last_bin(home: MadeHome) -> None:
+    home.predictions = Predictions(home.engine, review_share=0.0)
     for probability in (0.0, 0.51, 1.0):
         home.arrive(f"{probability}.avi")
         home.predict_and_file(home.model_prediction("Biking", probability))
@@ -65,3 +66,25 @@ def test_the_page_shows_both_with_links_to_their_clips(home: MadeHome) -> None:
     assert "/clips?label=Skiing&amp;predicted=Biking" in page
     assert "Other labels, which are no fair sample: 1" in page
     assert 'class="chart live"' in page
+
+
+def test_a_clip_that_awaits_its_review_is_in_no_list_and_no_figure_that_tells(
+    home: MadeHome,
+) -> None:
+    home.predictions = Predictions(home.engine, review_share=1.0)
+    video = home.arrive("secret zebra.avi")
+    home.predict_and_file(home.model_prediction("Biking"))
+    for who, name in (("bob", "Skiing"), ("eve", "Biking")):
+        home.labels.add([Label(video, "labelled", name)], "command", who, home.now)
+    Decisions(home.engine).apply_setting("starter", home.now)
+    reviewers = Reviewers(kept_key(home.home.review_key), ())
+    site = Site.on(home.home, load(home.home.settings), 8765, reviewers)
+    browser = Browser(site)
+    page = browser.counted("/quality")
+    assert "zebra" not in page
+    assert "It has predicted nothing yet" in page
+    assert "No video yet" in page
+    home.labels.add([Label(video, "labelled", "Skiing", True)], "page", "ann", home.now)
+    site.kept.forget()
+    site.kept.patience = 60
+    assert "zebra" in browser.counted("/quality")
