@@ -81,18 +81,22 @@ def _own_handlers() -> Iterator[None]:
     """Ray puts its own handlers in the place of ours while it starts. They raise SystemExit.
 
     Raises:
-        StoppedError: a signal came meanwhile.
+        StoppedError: a signal came meanwhile; our handler has noted it.
     """
     handlers = {number: signal.getsignal(number) for number in ENDING}
     try:
-        yield
-    except SystemExit as error:
-        if callable(handlers[signal.SIGTERM]):
-            raise StoppedError from error
-        raise
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        try:
+            yield
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+    except SystemExit as error:  # Ray's handler of SIGTERM
+        handler = handlers[signal.SIGTERM]
+        if not callable(handler):
+            raise
+        # It did not get the signal. Without its note, the end would look as if all were done.
+        handler(signal.SIGTERM, None)
+        raise StoppedError from error
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import FrameType
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,9 @@ from backfilled import store as store
 from installed import VIDWATCH
 from tiny import class_folders, untrained
 
+from daemon.backfill.cluster import cluster
 from daemon.backfill.features import fill_by_cluster
+from daemon.classify.filing import StoppedError
 from daemon.home.folder import Home
 from daemon.home.settings import Settings
 from learner.cache import Cache
@@ -110,6 +113,35 @@ def test_a_signal_ends_it_within_seconds_and_it_says_what_was_done(
     assert "videos classified" in output
     assert "stopped before all was done: the same command goes on" in output
     assert process.returncode == os.EX_TEMPFAIL
+
+
+def test_a_signal_that_ray_handles_while_it_starts_is_noted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ray's handler gets it; a backfill that does not know of it would say that all is done."""
+    import ray
+
+    noted: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        noted.append(number)
+
+    def exit_at_signal(number: int, frame: FrameType | None) -> None:
+        sys.exit(number)
+
+    def start(**how: object) -> None:
+        signal.signal(signal.SIGTERM, exit_at_signal)  # as Ray does
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(ray, "init", start)
+    before = signal.signal(signal.SIGTERM, note)
+    try:
+        with pytest.raises(StoppedError), cluster():
+            pytest.fail("it has not started")
+        assert signal.getsignal(signal.SIGTERM) is note
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert noted == [signal.SIGTERM]
 
 
 @pytest.fixture
