@@ -16,6 +16,7 @@ from daemon.home.clock import now
 T = TypeVar("T")
 
 PATIENCE = 0.15  # seconds that a page waits for newer figures
+LONGER_PATIENCE = 2.0  # after a change by this page
 MOST_KEPT = 64  # by different questions
 
 
@@ -37,6 +38,8 @@ class _Entry:
     """The reading before, if it gave something."""
     is_outdated: bool = False
     """Something was changed since it was begun."""
+    is_after_change: bool = False
+    """It was begun since something was changed: a person waits to see that."""
 
 
 class Keeper:
@@ -67,16 +70,16 @@ class Keeper:
         """As `get`, but the first call does not wait longer, either: None if there is nothing."""
         entry = self._entry(self._slow, name, read, seconds)
         if entry.before:
-            return self._newest(entry)
+            return self._newest(entry, LONGER_PATIENCE if entry.is_after_change else 0)
         try:
             return entry.future.result(self.patience)
         except TimeoutError:
             return None
 
-    def _newest(self, entry: _Entry) -> Kept[Any]:
+    def _newest(self, entry: _Entry, patience: float = 0) -> Kept[Any]:
         assert entry.before
         try:
-            return entry.future.result(self.patience)
+            return entry.future.result(patience or self.patience)
         except Exception:
             # It takes longer, or failed: what was read before is true of its time.
             return entry.before.result()
@@ -101,7 +104,9 @@ class Keeper:
             if entry and not _is_old(entry, moment - seconds):
                 return entry
             before = _before(entry) if entry else None
-            entry = _Entry(pool.submit(_read, read), moment, before)
+            is_after_change = entry is not None and entry.is_outdated
+            future = pool.submit(_read, read)
+            entry = _Entry(future, moment, before, is_after_change=is_after_change)
             self._entries.pop(name, None)
             self._entries[name] = entry
             while len(self._entries) > MOST_KEPT:
