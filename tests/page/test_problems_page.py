@@ -242,6 +242,7 @@ def test_the_trouble_of_a_blind_clip_tells_neither_its_name_nor_its_class(tmp_pa
     (home.home.logs / "vidwatch.log").write_text(lines)
     reviewers = Reviewers(kept_key(home.home.review_key), ())
     site = Site.on(home.home, load(home.home.settings), 8765, reviewers)
+    site.kept.patience = 60  # a busy machine counts slowly
     page = Browser(site).counted("/problems")
     assert HIDDEN in page
     assert f"clip {video}: {SHOWN_LATER}" in page
