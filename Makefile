@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export VIDWATCH_HOME ?= $(CURDIR)/home
 
-.PHONY: run status review test test-all faults soak bench starter
+.PHONY: run status review test test-all docs reference pictures faults soak bench starter
 
 # An environment has absolute paths in it: in a folder that was moved or copied, it is made anew.
 ifneq ($(wildcard $(BIN)/pip),)
@@ -44,6 +44,19 @@ test-all: .venv/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest -m ''
+
+# The docs as a site in build/site.
+docs: .venv/.installed
+	$(BIN)/python -c 'import zensical' 2>/dev/null || $(BIN)/pip install -e '.[docs]'
+	$(BIN)/python docs/make_site.py
+
+# What the docs say of commands, settings, columns and messages, made from the code.
+reference: .venv/.installed
+	$(BIN)/python docs/make_reference.py
+
+# The pictures of the docs, taken from the real program; they need chromium.
+pictures: .venv/.installed-test
+	$(BIN)/python docs/make_pictures.py
 
 # Everything that was thought of to break it, and a table of what happened.
 faults: .venv/.installed-test

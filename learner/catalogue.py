@@ -35,6 +35,9 @@ class Entry:
     """Why the model cannot be used."""
     chance: float | None = None
     """The accuracy of always guessing the commonest class; None if that was not measured."""
+    baseline: float | None = None
+    """The accuracy of the model's baseline on the same clips: it knows nothing of the order of the
+    frames. None if it was not measured."""
     beats_chance: bool = True
     """Whether it was shown to be better than such guessing, or that was not measured."""
     optimistic: str = ""
@@ -182,7 +185,12 @@ def _described(name: str, manifest: dict[str, Any], *, has_weights: bool) -> Ent
         method=str(measured.get("method", "")),
         created=str(manifest["created"]),
         problem=None if has_weights else "its weights are missing",
-        chance=None if measured.get("chance") is None else float(measured["chance"]),
+        chance=_share(measured.get("chance")),
+        baseline=_share(measured.get("baseline_accuracy")),
         beats_chance=bool(measured.get("beats_chance", True)),
         optimistic=str(measured.get("optimistic") or ""),
     )
+
+
+def _share(value: Any) -> float | None:
+    return None if value is None else float(value)

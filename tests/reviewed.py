@@ -105,7 +105,9 @@ class ReviewedHome(MadeHome):
 
     def site(self, port: int = 8765, users: tuple[str, ...] = ()) -> Site:
         reviewers = Reviewers(kept_key(self.home.review_key), users)
-        return Site.on(self.home, load(self.home.settings), port, reviewers)
+        site = Site.on(self.home, load(self.home.settings), port, reviewers)
+        site.kept.patience = 60  # a busy machine counts slowly, and what is shown is tested
+        return site
 
 
 class Browser(TestClient):

@@ -1,4 +1,4 @@
-"""README's tree and the lists of CONTRIBUTING.md name what is there."""
+"""The tree and the lists of CONTRIBUTING.md name what is there."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 CHANGES = ["command", "setting", "column", "container format", "recipe", "source of labels"]
 PATH = re.compile(r"`((?:[\w-]+/)+[\w.-]*|[A-Z]+\.md)`")
@@ -17,8 +16,8 @@ SYMBOLS_AFTER_PATH = re.compile(
 
 
 def tree() -> dict[str, str]:
-    """The folders of README's tree, with the phrase beside each."""
-    block = re.search(r"^## The source\n.*?^```\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    """The folders of the tree, with the phrase beside each."""
+    block = re.search(r"^## The source\n.*?^```\n(.*?)^```", CONTRIBUTING, re.DOTALL | re.MULTILINE)
     assert block
     folders = {}
     above: list[str] = []
@@ -42,7 +41,7 @@ def test_the_tree_names_every_folder_of_the_source_once() -> None:
         for path in (ROOT / top).rglob("*.py")
     ]
     own = {f"{folder.relative_to(ROOT)}/" for folder in code if folder.name != "versions"}
-    assert own | {"tests/", "deploy/"} <= set(tree())
+    assert own | {"tests/", "docs/", "deploy/"} <= set(tree())
     assert [folder for folder in tree() if not (ROOT / folder).is_dir()] == []
 
 

@@ -37,11 +37,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MadeHome]:
     home.close()
 
 
-@pytest.mark.parametrize("path", ["docs/python.md", "README.md"])
 def test_the_examples_run_and_print_what_stands_there(
-    home: MadeHome, path: str, capsys: pytest.CaptureFixture[str]
+    home: MadeHome, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    examples = EXAMPLE.findall((ROOT / path).read_text())
+    examples = EXAMPLE.findall(PYTHON)
     assert examples
     names: dict[str, object] = {}
     for code, printed in examples:

@@ -153,6 +153,12 @@ class Decoders:
         """As `decode`, of a part of a video: from when to when, in seconds from its beginning."""
         return self._begin(Job("part", path, identity, sha256, part=part))
 
+    def prepare(self) -> None:
+        """Start the processes before the first file comes: that takes longer than a short file."""
+        with self._lock:
+            if not self._threads and not self._is_closed:
+                self._start()
+
     def _begin(self, job: Job) -> Future[Any]:
         future: Future[Any] = Future()
         with self._lock:

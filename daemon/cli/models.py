@@ -19,7 +19,6 @@ from daemon.cli.shared import (
     console,
     database,
     examples,
-    load_model,
     model_of,
     open_cache,
     tell,
@@ -28,7 +27,6 @@ from daemon.home.clock import local_time, now
 from daemon.home.folder import Home
 from daemon.home.texts import printable
 from learner.catalogue import describe, model_name
-from learner.errors import VidwatchError
 from learner.texts import counted
 
 if TYPE_CHECKING:
@@ -80,20 +78,11 @@ def promote(
     as_json: JsonResult = False,
 ) -> None:
     """Make a model the champion, whatever comparisons say."""
-    home: Home = context.obj
-    load_model(home, name, "cpu")  # one that cannot be used is refused here
-    with database(home) as engine:
-        from daemon.home import settings
-        from daemon.home.models import adopt
-        from daemon.training.decisions import Decisions
+    from daemon.training.choosing import promote as promote_model
 
-        noted = adopt(home, name)
-        decisions = Decisions(engine)
-        is_first = decisions.champion() is None  # no daemon has run here yet
-        if is_first:
-            decisions.apply_setting(settings.load(home.settings).model, now())
-        if not is_first or decisions.champion() != noted:
-            decisions.choose(noted, now())
+    home: Home = context.obj
+    with database(home) as engine:
+        noted = promote_model(engine, home, name, now(), "vidwatch models promote")
     doubt = describe(noted, home.model_or_starter(noted)).guessing_in_words()
     lines = [f"{name} is the champion from now on"]
     if doubt:
@@ -104,18 +93,11 @@ def promote(
 @models_app.command(epilog=examples("vidwatch models rollback"))
 def rollback(context: typer.Context, as_json: JsonResult = False) -> None:
     """Make the champion before this one the champion again."""
-    with database(context.obj) as engine:
-        from daemon.training.decisions import Decisions
+    from daemon.training.choosing import roll_back
 
-        decisions = Decisions(engine)
-        back, champion = decisions.previous()
-        try:
-            load_model(context.obj, back, "cpu")
-        except VidwatchError as error:
-            problem = f"the model before {champion!r} cannot be used ({error})"
-            hint = f"{champion} stays the champion; 'vidwatch models promote NAME' chooses another"
-            raise VidwatchError(f"{problem}: {hint}") from error
-        back, replaced = decisions.roll_back(now())
+    home: Home = context.obj
+    with database(home) as engine:
+        back, replaced = roll_back(engine, home, now(), "vidwatch models rollback")
     line = f"{back} is the champion from now on, instead of {replaced}"
     tell({"champion": back, "before": replaced}, [line], as_json=as_json)
 

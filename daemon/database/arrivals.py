@@ -211,16 +211,21 @@ def _new_ids(connection: Connection, n: int) -> list[int]:
     return sorted(connection.scalars(select(counter).select_from(func.generate_series(1, n))))
 
 
-def queue_again(connection: Connection, video_id: int, file: Found) -> None:
-    """Queue a video again that failed, and whose file was left where it was, or was moved since."""
+def queue_again(
+    connection: Connection, video_id: int, file: Found, *, background: bool = True
+) -> None:
+    """Queue a video again that failed, and whose file was left where it was, or was moved since.
+
+    In the `background`, it waits as long as other videos do.
+    """
     forget_device(connection, file.identity, video_id)
     this = update(videos).where(videos.c.id == video_id, videos.c.state == "failed")
     anew = {**file.identity._asdict(), **FREED, "state": "queued"}
-    anew |= {"error": None, "attempts": 0, "tries": 0, "finished_at": None}
+    anew |= {"error": None, "attempts": 0, "tries": 0, "finished_at": None, "forgotten_at": None}
     before = connection.scalar(select(videos.c.path).where(videos.c.id == video_id))
     if before != file.path:
         anew |= _columns(file)  # else an archive above it would take it over
-    connection.execute(this.values(**anew, background=True))
+    connection.execute(this.values(**anew, background=background))
 
 
 def _columns(file: Found) -> dict[str, Any]:

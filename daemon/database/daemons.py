@@ -119,7 +119,12 @@ def running_elsewhere(home: Home) -> list[str]:
 
 
 def members(connection: Connection) -> list[Member]:
-    """All daemons by the names of their machines, those too that died lately."""
+    """All daemons by the names of their machines, those too that died lately.
+
+    None if the database is a file: it has one daemon, and no sessions that could be asked for.
+    """
+    if connection.dialect.name == "sqlite":
+        return []
     rows = connection.execute(select(daemons).order_by(daemons.c.machine)).mappings().all()
     connected = set(connection.scalars(_CONNECTED, {"kind": NAMES}))
     return [Member(**row, connected=row["machine"] in connected) for row in rows]

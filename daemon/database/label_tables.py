@@ -6,6 +6,7 @@ from sqlalchemy import (
     Column,
     Float,
     ForeignKey,
+    Index,
     Table,
     Text,
     UniqueConstraint,
@@ -35,6 +36,10 @@ labels = Table(
     CheckConstraint(one_of("source", SOURCES), name="source"),
     CheckConstraint("(verdict = 'labelled') = (class IS NOT NULL)", name="class"),
     CheckConstraint("(verdict = 'withdrawn') = (takes_back IS NOT NULL)", name="takes_back"),
+    # What the page searches by.
+    Index("ix_labels_class", "class", "video_id"),
+    # By id, as undo looks for the last ones of a person.
+    Index("ix_labels_who_id", "who", "id"),
 )
 
 
@@ -71,6 +76,16 @@ class_names = Table(
     Column("new", Text),
     Column("who", Text, nullable=False),
     Column("changed_at", Utc, nullable=False),
+)
+
+# What a class is, as a person wrote it. It follows a class that is renamed or merged.
+class_descriptions = Table(
+    "class_descriptions",
+    metadata,
+    Column("class", Text, primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("created_at", Utc, nullable=False),
 )
 
 # Class folders that a person has renamed, and has not said yet whether that renames the class.

@@ -24,10 +24,12 @@ from daemon.database.columns import metadata as metadata
 from daemon.database.daemon_tables import daemons as daemons
 from daemon.database.event_tables import outbox as outbox
 from daemon.database.event_tables import receivers as receivers
+from daemon.database.label_tables import class_descriptions as class_descriptions
 from daemon.database.label_tables import class_names as class_names
 from daemon.database.label_tables import labels as labels
 from daemon.database.label_tables import part_labels as part_labels
 from daemon.database.label_tables import renamed_folders as renamed_folders
+from daemon.database.page_tables import searches as searches
 from daemon.database.story_tables import happenings as happenings
 from daemon.database.values import (
     DECISIONS,
@@ -147,6 +149,8 @@ videos = Table(
     # When it was decided that its file goes into the trash, and when it was deleted there.
     Column("trashed_at", Utc),
     Column("removed_at", Utc),
+    # When a person said of its failure that they have seen it: it is listed and counted no more.
+    Column("forgotten_at", Utc),
     CheckConstraint(one_of("state", STATES), name="state"),
     CheckConstraint(one_of("on_filed", ON_FILED), name="on_filed"),
     Index("ix_videos_state_id", "state", "id"),
@@ -178,7 +182,18 @@ Index("ix_videos_left_at", videos.c.left_at, **_where("left_at IS NOT NULL"))
 # Each for a few rows among millions, which are looked up often.
 for _name in ("destination", "moving_to", "error", "trouble", "held", "fingerprint"):
     Index(f"ix_videos_{_name}", videos.c.id, **_where(f"{_name} IS NOT NULL"))
+Index("ix_videos_sampled", videos.c.sha256, videos.c.id, **_where("sampled = 1"))
+# What the page searches by.
+Index("ix_videos_source_id", videos.c.source, videos.c.id, **_where("source IS NOT NULL"))
+# Each video is in one of these two.
+Index("ix_videos_recorded_at", videos.c.recorded_at, **_where("recorded_at IS NOT NULL"))
+Index("ix_videos_unrecorded", videos.c.arrived_at, **_where("recorded_at IS NULL"))
+Index("ix_videos_group_id", videos.c.group, videos.c.id, **_where('"group" IS NOT NULL'))
+Index("ix_videos_copies", videos.c.id, **_where("duplicate_of IS NOT NULL"))
 Index("ix_videos_trash", videos.c.id, **_where("trashed_at IS NOT NULL AND removed_at IS NULL"))
+# What is forgotten is counted without a look at all that failed.
+_seen = (videos.c.state, videos.c.id)
+Index("ix_videos_forgotten_at", *_seen, **_where("forgotten_at IS NOT NULL"))
 # An index of the column's values: they are looked up for each row that is removed.
 Index("ix_videos_duplicate_of", videos.c.duplicate_of, **_where("duplicate_of IS NOT NULL"))
 
@@ -218,6 +233,11 @@ predictions = Table(
     CheckConstraint(one_of("kind", KINDS), name="kind"),
     CheckConstraint(one_of("doubt", DOUBTS), name="doubt"),
     Index("ix_predictions_created_at", "created_at"),
+    # The least probable ones first, of all classes and of one: for the clips to be reviewed next.
+    # Not `kind` first: nearly all rows have the same, and SQLite would read them by it.
+    Index("ix_predictions_doubt", "doubt", "probability", "video_id", "kind"),
+    Index("ix_predictions_class", "class", "doubt", "probability", "video_id", "kind"),
+    Index("ix_predictions_class_video", "class", "video_id"),
 )
 
 # The windows of long videos, each with the prediction of a model. A video whose windows are all

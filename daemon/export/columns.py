@@ -176,7 +176,7 @@ def with_scores(table: ExportTable, classes: Sequence[str]) -> tuple[Column, ...
 
 
 def documentation() -> str:
-    """All columns of all tables, as Markdown: the end of `README.md` beside this file."""
+    """All columns of all tables, as Markdown: the end of `docs/export.md`."""
     return "\n".join(documented(table) for table in TABLES.values())
 
 

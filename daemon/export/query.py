@@ -120,13 +120,17 @@ def videos_query(conditions: Iterable[ColumnElement[bool]], *, with_parts: bool)
         part_label.label("part_label"),
         what_became_of_file().label("file"),
     )
+    return with_answers(select(*columns)).where(*conditions)
+
+
+def with_answers(query: Select[Any]) -> Select[Any]:
+    """A query of videos, with the prediction and the label that count joined to each."""
+    content = content_of_video()
     return (
-        select(*columns)
-        .select_from(videos)
+        query.select_from(videos)
         .outerjoin(predictions, and_(predictions.c.video_id == content, that_counts()))
         .outerjoin(models, models.c.id == predictions.c.model_id)
         .outerjoin(labels, labels.c.id == newest_id(content))
-        .where(*conditions)
     )
 
 

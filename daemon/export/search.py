@@ -1,6 +1,6 @@
 """What `vidwatch search` finds, and prints. Only reads."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from daemon.database.tables import videos
 from daemon.export.columns import VIDEOS
 from daemon.export.filters import Filters
 from daemon.export.query import videos_query
-from daemon.export.rows import video_values
+from daemon.export.rows import Found, video_values
 from daemon.home.clock import local_time
 from daemon.home.texts import with_source
 from daemon.report.fitting import Column, FittingTable
@@ -25,8 +25,18 @@ def search(connection: Connection, filters: Filters, most: int) -> list[dict[str
     """
     query = videos_query(filters.conditions(connection), with_parts=False)
     rows = connection.execute(query.order_by(videos.c.id.desc()).limit(most))
-    names = [column.name for column in VIDEOS.columns]
-    return [dict(zip(names, video_values(row), strict=True)) for row in rows]
+    return [_named(row) for row in rows]
+
+
+def found_by_ids(connection: Connection, ids: Collection[int]) -> dict[int, dict[str, Any]]:
+    """The same rows of these videos, by their ids."""
+    query = videos_query([videos.c.id.in_(ids)], with_parts=False)
+    return {row.id: _named(row) for row in connection.execute(query)}
+
+
+def _named(row: Found) -> dict[str, Any]:
+    names = (column.name for column in VIDEOS.columns)
+    return dict(zip(names, video_values(row), strict=True))
 
 
 def render(found: Sequence[dict[str, Any]]) -> RenderableType:

@@ -63,6 +63,24 @@ def write_reason(path: bytes, reason: str, root: bytes) -> None:
         raise
 
 
+def remove_reason(path: bytes, root: bytes) -> None:
+    """Remove the texts beside `path` that say why it was not classified: it is tried again.
+
+    Only texts of ours about a file of that name go. `root` is the home.
+
+    Raises:
+        OSError: one cannot be removed.
+    """
+    doors = Doors(root)
+    folder, name = os.path.split(path)
+    opening = REASON + name + b" was not classified.\n"
+    for target in itertools.chain([folder + b"/" + fit(name, b".txt")], numbered(path + b".txt")):
+        if not doors.is_taken(target):
+            return
+        if _begins(doors, target, opening):
+            doors.remove(target)
+
+
 def _sweep(doors: Doors, folder: bytes) -> None:
     """Remove the texts in a folder that were not completed. Only one daemon writes there."""
     for name in doors.names(folder):

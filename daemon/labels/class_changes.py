@@ -17,6 +17,7 @@ from daemon.database.expressions import lies_below, stands
 from daemon.database.tables import PREDICTED, class_names, labels, models, renamed_folders, videos
 from daemon.home.folders import Folders
 from daemon.home.similar import question, similar
+from daemon.labels.class_descriptions import follow_class
 from daemon.labels.classes import changed_names, labelled_classes, offered_classes
 from daemon.labels.labels import Label, move_to
 from daemon.labels.parts import give_again, labels_of_parts
@@ -66,7 +67,9 @@ class ClassChanges:
             if name in existing and name != old:
                 hint = f"to make them one: vidwatch classes merge {old!r} {name!r}"
                 raise VidwatchError(f"there is a class {name!r}; {hint}")
-            return name, self._change(connection, old, name, now)
+            n = self._change(connection, old, name, now)
+            follow_class(connection, old, name, is_merged=False)
+            return name, n
 
     def merge(self, old: str, into: str, now: datetime) -> int:
         """Make a class part of another one. Returns how many labels had it, also of parts.
@@ -76,7 +79,9 @@ class ClassChanges:
         """
         with self._writer.begin() as connection:
             _require(connection, into)
-            return self._change(connection, old, into, now)
+            n = self._change(connection, old, into, now)
+            follow_class(connection, old, into, is_merged=True)
+            return n
 
     def retire(self, name: str, now: datetime) -> int:
         """Take all labels of a class back: it is offered no more, and the next model drops it.

@@ -137,3 +137,22 @@ def came_labelled(video_id: ColumnElement[int]) -> ColumnElement[bool]:
     """Whether a new video came with its label, and did not arrive by itself."""
     with_it = and_(labels.c.video_id == video_id, came_with_video())
     return select(labels.c.id).where(with_it).exists()
+
+
+def awaits_random_review(video: FromClause = videos) -> ColumnElement[bool]:
+    """Whether a video is of the random share, and was not reviewed as such.
+
+    A review whose label was taken back does not count.
+    """
+    given = and_(labels.c.video_id == video.c.id, labels.c.sampled, stands())
+    return and_(video.c.sampled, not_(select(labels.c.id).where(given).exists()))
+
+
+def is_blind() -> ColumnElement[bool]:
+    """Whether nothing that tells of the class of a row of `videos` may be shown yet.
+
+    Its content awaits its random review: as `awaits_random_review`, also of copies.
+    """
+    first = videos.alias()
+    is_it = and_(first.c.id == content_of_video(), awaits_random_review(first))
+    return select(first.c.id).where(is_it).exists()

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+from daemon.export.filters import HERE
 from daemon.page.charts import COLOURS, Block, Sector, rose, shade, stacks
 from daemon.report.activity import UNSURE, By, Slot, begin_of, most_common
 
@@ -76,7 +77,7 @@ class Asked:
     def query(self, **more: Any) -> str:
         """The clips with some more properties, as the query of `/clips`."""
         fields = {"from": self.first, "to": self.last, "class": self.class_name}
-        fields |= {"source": self.source or "", "by": self.by}
+        fields |= {"source": _source(self.source), "by": "arrived" if self.by == "came" else ""}
         return urlencode({name: value for name, value in {**fields, **more}.items() if value != ""})
 
 
@@ -221,7 +222,14 @@ def _value(name: str, value: str) -> str:
     """The value of a property in the query of `/clips`."""
     if name == "class":
         return value or UNSURE_KIND
+    if name == "source":
+        return _source(value)
     return str(DAYS.index(value)) if name == "weekday" else value
+
+
+def _source(source: str | None) -> str:
+    """A source in the query of `/clips`; empty for all."""
+    return "" if source is None else source or HERE
 
 
 def _most(slots: Iterable[Slot], key: Callable[[Slot], str], most: int) -> list[str]:
@@ -253,7 +261,7 @@ def _lanes(
         for place, n in sorted(found.items()):
             when = asked.first + timedelta(days=int(place * seconds // 86_400))
             words = ", ".join(f"{shown_kind(kind)} {count:,}" for kind, count in n.most_common())
-            query = asked.query(source=source, **{"from": when, "to": when})
+            query = asked.query(source=_source(source), **{"from": when, "to": when})
             main = n.most_common(1)[0][0]
             marks.append(Mark(place, colours[main], f"{when}: {words}", query))
         lanes.append((source or "inbox", marks))

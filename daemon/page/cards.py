@@ -18,7 +18,7 @@ from daemon.home.calibration import Calibration, probabilities, read_calibration
 from daemon.home.folder import Home
 from daemon.home.texts import familiarity_in_words, printable
 from daemon.labels.classes import changed_names, commonest_classes, starter_is_outgrown
-from daemon.page.queue import awaits_random_review
+from daemon.labels.queries import awaits_random_review
 from learner.errors import VidwatchError
 from learner.spec import ClipSpec
 

@@ -1,6 +1,10 @@
-"""Places evidence as bars that a template draws: up for a class, down against it. Pure."""
+"""Places evidence as bars that a template draws. Pure.
+
+A bar goes up if its frame speaks more for the class than the clip as a whole, and down if less.
+"""
 
 from dataclasses import dataclass
+from statistics import fmean
 
 from daemon.page.pictures import Evidence, StepMeaning
 
@@ -17,15 +21,12 @@ class Bar:
     step: int
     """Counts from 1."""
     value: float
+    is_for: bool
+    """Whether it speaks more for the class than the clip as a whole."""
     x: float
     y: float
     """Counts from the top."""
     height: float
-
-    @property
-    def is_for(self) -> bool:
-        """Whether the step is for the class, not against it."""
-        return self.value >= 0
 
 
 @dataclass(frozen=True)
@@ -59,18 +60,19 @@ class Drawing:
 
 def draw(evidence: Evidence) -> Drawing:
     """Place the bars."""
-    values = [value for _, _, steps in evidence.rows for value in steps]
+    # All values of a class are often alike: only less their mean they tell the frames apart.
+    rows = [(name, logit, steps, fmean(steps)) for name, logit, steps in evidence.rows]
+    values = [value - mean for _, _, steps, mean in rows for value in steps]
     highest = max(0.0, *values)
     lowest = min(0.0, *values)
     unit = HEIGHT / ((highest - lowest) or 1.0)
     zero = highest * unit
-    rows = [
-        Row(name, logit, _bars(steps, unit, zero), _words(name, steps))
-        for name, logit, steps in evidence.rows
-    ]
     return Drawing(
         model=evidence.model,
-        rows=rows,
+        rows=[
+            Row(name, logit, _bars(steps, mean, unit, zero), _words(name, steps))
+            for name, logit, steps, mean in rows
+        ],
         width=WIDTH * len(evidence.rows[0][2]),
         height=HEIGHT,
         zero=zero,
@@ -79,14 +81,15 @@ def draw(evidence: Evidence) -> Drawing:
     )
 
 
-def _bars(steps: list[float], unit: float, zero: float) -> list[Bar]:
+def _bars(steps: list[float], mean: float, unit: float, zero: float) -> list[Bar]:
     return [
         Bar(
             step=i + 1,
             value=value,
+            is_for=value >= mean,
             x=i * WIDTH + GAP / 2,
-            y=zero - max(value, 0.0) * unit,
-            height=abs(value) * unit,
+            y=zero - max(value - mean, 0.0) * unit,
+            height=abs(value - mean) * unit,
         )
         for i, value in enumerate(steps)
     ]

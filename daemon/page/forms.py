@@ -23,6 +23,9 @@ class Submission:
     """The id of the newest label of all when the form's page was made."""
     new_class: bool = False
     """Whether a class that is nearly another one is meant."""
+    knows: bool = False
+    """Whether the person has seen what was predicted. Such a label tells nothing of how often the
+    model is right, and blind clips get none."""
 
 
 def read_submission(fields: Mapping[str, str], ids: Sequence[str]) -> Submission:

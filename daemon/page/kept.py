@@ -35,12 +35,16 @@ class _Entry:
     """By the monotonic clock."""
     before: "Future[Kept[Any]] | None" = None
     """The reading before, if it gave something."""
+    is_outdated: bool = False
+    """Something was changed since it was begun."""
 
 
 class Keeper:
     """Figures by their names. Calls may come from several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float = PATIENCE) -> None:
+        self.patience = patience
+        """Seconds for which a page waits for newer figures."""
         self._entries: dict[str, _Entry] = {}
         self._lock = threading.Lock()
         # One at a time: several would only make each other slower. What a page waits for does not
@@ -51,7 +55,7 @@ class Keeper:
     def get(self, name: str, read: Callable[[], T], seconds: float) -> Kept[T]:
         """What `read` gave last; it is called again if that is older than `seconds`.
 
-        The first call waits for it, a later one for `PATIENCE` at most.
+        The first call waits for it, a later one for `patience` at most.
 
         Raises:
             Exception: what `read` raised, if there is nothing of before.
@@ -65,15 +69,14 @@ class Keeper:
         if entry.before:
             return self._newest(entry)
         try:
-            return entry.future.result(PATIENCE)
+            return entry.future.result(self.patience)
         except TimeoutError:
             return None
 
-    @staticmethod
-    def _newest(entry: _Entry) -> Kept[Any]:
+    def _newest(self, entry: _Entry) -> Kept[Any]:
         assert entry.before
         try:
-            return entry.future.result(PATIENCE)
+            return entry.future.result(self.patience)
         except Exception:
             # It takes longer, or failed: what was read before is true of its time.
             return entry.before.result()
@@ -82,7 +85,7 @@ class Keeper:
         """Have everything read anew, since something was changed by this page."""
         with self._lock:
             for entry in self._entries.values():
-                entry.begun_at = float("-inf")
+                entry.is_outdated = True
 
     def close(self) -> None:
         """End the reading; what has not begun is not begun."""
@@ -95,15 +98,25 @@ class Keeper:
         moment = time.monotonic()
         with self._lock:
             entry = self._entries.get(name)
-            if entry and (not entry.future.done() or moment < entry.begun_at + seconds):
+            if entry and not _is_old(entry, moment - seconds):
                 return entry
-            before = entry.future if entry and entry.future.exception() is None else None
+            before = _before(entry) if entry else None
             entry = _Entry(pool.submit(_read, read), moment, before)
             self._entries.pop(name, None)
             self._entries[name] = entry
             while len(self._entries) > MOST_KEPT:
                 del self._entries[next(iter(self._entries))]
             return entry
+
+
+def _is_old(entry: _Entry, earliest: float) -> bool:
+    return entry.is_outdated or (entry.future.done() and entry.begun_at <= earliest)
+
+
+def _before(entry: _Entry) -> "Future[Kept[Any]] | None":
+    """The newest reading that has given something."""
+    has_given = entry.future.done() and entry.future.exception() is None
+    return entry.future if has_given else entry.before
 
 
 def _read(read: Callable[[], T]) -> Kept[T]:

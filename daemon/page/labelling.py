@@ -17,6 +17,7 @@ from daemon.home.folder import Home
 from daemon.home.texts import printable
 from daemon.labels.labels import Label, Labels, Origin, OtherLabel, OthersLabelledError
 from daemon.labels.parts import PartLabel, PartLabels, last_part_given
+from daemon.labels.queries import is_blind
 from daemon.page.cards import Card, read_cards
 from daemon.page.forms import Submission
 from daemon.page.sessions import Question, Session, Skip
@@ -48,7 +49,8 @@ class PageLabels:
             who: The person.
 
         Raises:
-            VidwatchError: a video does not exist, failed, or has no prediction to accept.
+            VidwatchError: a video does not exist, failed, or has no prediction to accept; or it is
+                blind, and the person knows what was predicted.
             DidYouMeanError: the class is new, and nearly another one.
             DatabaseError: the database cannot be written.
         """
@@ -56,10 +58,15 @@ class PageLabels:
             session.skip(Skip(submission.ids, now()))
             return f"{counted(len(submission.ids), 'clip')} skipped for now"
         with self._reader.begin() as connection:
-            found = [_as_shown(card) for card in read_cards(connection, self._home, submission.ids)]
+            if submission.knows:
+                _require_seen(connection, submission.ids)
+            cards_read = read_cards(connection, self._home, submission.ids)
             meanwhile = _labels_since(connection, submission)
+        found = cards_read if submission.knows else [_as_shown(card) for card in cards_read]
         cards = {card.id: card for card in found}
         new = [_label(submission, video, cards.get(video)) for video in submission.ids]
+        if submission.knows:
+            new = [replace(label, sampled=False) for label in new]
         at = now()
         is_new = submission.new_class
         seen = submission.newest_label
@@ -120,7 +127,9 @@ class PageLabels:
             of_part = last_part_given(connection, who, "page")
         times = [one.at for one in (last, of_part) if one]
         if session.skips and all(at < session.skips[-1].at for at in times):
-            return f"{counted(len(session.undo_skip().ids), 'clip')} shown again"
+            again = session.undo_skip().ids
+            session.first = list(again)
+            return f"{counted(len(again), 'clip')} shown again"
         if of_part and (last is None or last.at < of_part.at):
             return self._undo_part(of_part, who)
         if last is None:
@@ -129,6 +138,7 @@ class PageLabels:
         session.passed.add(last.at)
         session.count = max(0, session.count - len(undone))
         changed = {last.labels[label] for label in undone}
+        session.first = sorted(changed)
         kept = [video for video in dict.fromkeys(last.labels.values()) if video not in changed]
         taken_back = f"{counted(len(undone), 'label')} taken back"
         if changed:
@@ -137,6 +147,14 @@ class PageLabels:
             return taken_back
         reason = "someone has labelled it anew since then, or taken your label back"
         return f"{taken_back}. Left as it is, since {reason}: {self._named(kept)}"
+
+    def take_back(self, label: int, who: str) -> bool:
+        """Take one label back; gives whether it counted, and so was.
+
+        Raises:
+            DatabaseError: the database cannot be written.
+        """
+        return bool(self._labels.undo_given([label], "page", who, now()))
 
     def _undo_part(self, given: PartLabel, who: str) -> str:
         origin = Origin("page", who, now())
@@ -153,6 +171,18 @@ class PageLabels:
         with self._reader.begin() as connection:
             names = {row.id: printable(row.shown_name) for row in connection.execute(query)}
         return _listed([names.get(video, f"video {video}") for video in ids])
+
+
+def _require_seen(connection: Connection, ids: Sequence[int]) -> None:
+    """Check that none of these videos is blind.
+
+    Raises:
+        VidwatchError: one is; names each.
+    """
+    blind = select(videos.c.id).where(videos.c.id.in_(ids), is_blind()).order_by(videos.c.id)
+    if found := [f"clip {video}" for video in connection.scalars(blind)]:
+        reason = "of the random share: label it alone, on Review or on its own page"
+        raise VidwatchError(f"{_listed(found)}: {reason}")
 
 
 def _as_shown(card: Card) -> Card:

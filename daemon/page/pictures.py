@@ -5,7 +5,9 @@ model) are loaded on first use, so that the page itself is there at once.
 """
 
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
@@ -71,6 +73,19 @@ class Pictures:
             self._decoders.close()
             self._cache().trim()
 
+    def warm(self, model: str) -> None:
+        """Start the decoders before the first picture is asked for.
+
+        What is wrong with the model is said when a picture is asked for.
+        """
+        with suppress(VidwatchError):
+            self._decoders_for(read_spec(self._home, model)).prepare()
+
+    def warm_model(self, model: str) -> None:
+        """Load a model before the first evidence is asked for, which says what is wrong with it."""
+        with suppress(VidwatchError):
+            self._load(model)
+
     def problem(self, card: Card) -> str | None:
         """Why a clip cannot be shown, as far as that is known yet."""
         problem = card.problem or self._unreadable.get(_file(card))
@@ -112,6 +127,26 @@ class Pictures:
             for i in likeliest
         ]
         return Evidence(classifier.name, rows, _step_meaning(classifier.manifest.network))
+
+    def alike(self, card: Card, others: Sequence[Card], model: str) -> list[int]:
+        """The ids of those of other clips whose features are kept, the most like this one first.
+
+        Raises:
+            VidwatchError: as `evidence`.
+        """
+        import numpy as np
+
+        classifier, shelf = self._load(model)
+        with self._predict_lock:
+            own = self._features(card, classifier, shelf)[0].numpy().mean(0)
+        found = []
+        for other in others:
+            features = shelf.get(other.sha256) if other.id != card.id else None
+            if features is not None:
+                mean = features.mean(0)
+                lengths = float(np.linalg.norm(own) * np.linalg.norm(mean)) or 1.0
+                found.append((-float(own @ mean) / lengths, other.id))
+        return [video for _, video in sorted(found)]
 
     def _features(self, card: Card, classifier: "Classifier", shelf: "Shelf") -> Any:
         """`(1, T, F)` features: from the cache if the daemon kept them, else from the frames."""
@@ -168,7 +203,18 @@ class Pictures:
     def _begin(
         self, card: Card, spec: ClipSpec, part: Part | None
     ) -> "tuple[Decoders, Future[Clip]]":
-        """Begin to decode, with other decoders if other frames are needed."""
+        """Begin to decode."""
+        decoders = self._decoders_for(spec)
+        if part is None:
+            return decoders, decoders.decode(card.path)
+        # Hours of video are not hashed for ten seconds of them.
+        file = identify(card.path)
+        is_unchanged = file is not None and (file.size, file.mtime_ns) == card.version
+        sha256 = card.sha256 if is_unchanged else None
+        return decoders, decoders.part(card.path, file, part, sha256)
+
+    def _decoders_for(self, spec: ClipSpec) -> "Decoders":
+        """Decoders that give these frames; those that give others are ended."""
         with self._decoders_lock:
             if self._decoders is None or self._decoders.settings.spec != spec:
                 from daemon.classify.decoding import Decoders, DecoderSettings
@@ -176,13 +222,7 @@ class Pictures:
                 if self._decoders:
                     self._decoders.close()
                 self._decoders = Decoders(DecoderSettings.of(spec, WORKERS, self._settings))
-            if part is None:
-                return self._decoders, self._decoders.decode(card.path)
-            # Hours of video are not hashed for ten seconds of them.
-            file = identify(card.path)
-            is_unchanged = file is not None and (file.size, file.mtime_ns) == card.version
-            sha256 = card.sha256 if is_unchanged else None
-            return self._decoders, self._decoders.part(card.path, file, part, sha256)
+            return self._decoders
 
     def _cache(self) -> "Cache":
         from learner.cache import Cache

@@ -1,4 +1,4 @@
-"""Which clips are to be reviewed, and in what order: two queries and a pure function.
+"""Which clips are to be reviewed, and in what order: queries and a pure function.
 
 Writes nothing.
 
@@ -7,16 +7,24 @@ them. They also stay to be reviewed if they were labelled elsewhere, because peo
 predictions first.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import urlencode
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, not_, select
+from sqlalchemy import Connection, Select, and_, func, not_, or_, select
 
-from daemon.database.expressions import stands
-from daemon.database.tables import labels, predictions, videos
+from daemon.database.expressions import group_of_video, that_counts
+from daemon.database.tables import PREDICTED, models, predictions, videos
 from daemon.home.folders import Folders
-from daemon.labels.next_clips import by_need, count_unsure, is_unlabelled, reviewable
+from daemon.labels.next_clips import (
+    Needed,
+    by_need,
+    count_unsure,
+    is_unlabelled,
+    reviewable,
+)
+from daemon.labels.queries import awaits_random_review
 
 CANDIDATES = 200
 EVERY = 4  # one place in so many is for the random share
@@ -33,36 +41,91 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Waiting:
-    """The clips to be reviewed."""
+    """The first clips to be reviewed."""
 
     random_share: list[Candidate]
-    """The first clips of the random share."""
+    """Of the random share."""
     by_uncertainty: list[Candidate]
-    """The first of all other clips: those of classes that are short of labelled clips, then those
-    of which the model is least certain."""
-    random_share_total: int
-    """How many there are, those that were skipped included."""
-    by_uncertainty_total: int
-    """How many there are, those that were skipped included."""
+    """The others: those of classes that are short of labelled clips, then those of which the model
+    is least certain."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Which clips a person wants to review."""
+
+    what: Literal["all", "doubtful", "random", "class"] = "all"
+    """"doubtful": the predictions that are unsure. "random": the random share."""
+    class_name: str = ""
+    """For "class": the predictions of this class."""
+
+    @property
+    def fields(self) -> str:
+        """How it is written in a form, and in an address; empty for all."""
+        if self.what == "all":
+            return ""
+        is_class = self.what == "class"
+        return urlencode({"class": self.class_name} if is_class else {"what": self.what})
+
+    @property
+    def query(self) -> str:
+        """What follows the path in an address."""
+        return f"?{self.fields}" if self.fields else ""
+
+    @property
+    def words(self) -> str:
+        """Of which clips it is, for people."""
+        texts = {"doubtful": "doubtful", "random": "random", "all": "to review"}
+        return texts.get(self.what, f"predicted as {self.class_name}")
+
+
+def read_wish(fields: Mapping[str, str]) -> Wish:
+    """What an address, or a form, asks for; all clips if that is not known."""
+    if name := fields.get("class", ""):
+        return Wish("class", name)
+    what = fields.get("what", "")
+    return Wish(what) if what in ("doubtful", "random") else Wish()  # type: ignore[arg-type]
 
 
 def read_waiting(
-    connection: Connection, skipped: Collection[int] = (), short: Collection[str] = ()
+    connection: Connection,
+    skipped: Collection[int] = (),
+    short: Collection[str] = (),
+    wish: Wish | None = None,
 ) -> Waiting:
-    """The clips to be reviewed, without those that were skipped.
+    """The first clips to be reviewed, without those that were skipped.
 
     Clips that are predicted as one of the classes in `short`, which are short of labelled clips,
-    come before the others outside the random share.
+    come before the others outside the random share. A clip of the random share comes only if all
+    are wished for, or that share: another wish would tell what was predicted of it.
     """
+    wish = wish or Wish()
     limit = CANDIDATES + len(skipped)
-    random_share = connection.execute(_random_share(limit)).all()
-    by_uncertainty = connection.execute(by_need(short, limit)).all()
+    random_share: list[Candidate] = []
+    by_uncertainty: list[Needed] = []
+    if wish.what in ("all", "random"):
+        random_share = _random_share(connection, limit)
+    if wish.what == "class":
+        by_uncertainty = by_need(connection, [wish.class_name], limit, only_short=True)
+    elif wish.what != "random":
+        only_unsure = wish.what == "doubtful"
+        by_uncertainty = by_need(connection, short, limit, only_unsure=only_unsure)
+    others = [Candidate(one.id, one.group) for one in by_uncertainty]
     return Waiting(
-        random_share=_candidates(random_share, skipped),
-        by_uncertainty=_candidates(by_uncertainty, skipped),
-        random_share_total=random_share[0].total if random_share else 0,
-        by_uncertainty_total=by_uncertainty[0].total if by_uncertainty else 0,
+        random_share=[one for one in random_share if one.id not in skipped],
+        by_uncertainty=[one for one in others if one.id not in skipped],
     )
+
+
+def still_waiting(connection: Connection, ids: Sequence[int]) -> list[int]:
+    """Those of these clips that are to be reviewed, in their order."""
+    if not ids:
+        return []
+    is_other = and_(not_(videos.c.sampled), is_unlabelled())
+    waits = or_(is_other, awaits_random_review())
+    query = reviewable().where(videos.c.id.in_(ids), waits)
+    found = set(connection.scalars(query))
+    return [video for video in dict.fromkeys(ids) if video in found]
 
 
 @dataclass(frozen=True)
@@ -112,19 +175,6 @@ def in_order(
         place += 1
 
 
-def awaits_random_review() -> ColumnElement[bool]:
-    """Whether a video is of the random share, and was not reviewed as such.
-
-    A review whose label was taken back does not count.
-    """
-    given = and_(labels.c.video_id == videos.c.id, labels.c.sampled, stands())
-    return and_(videos.c.sampled, not_(select(labels.c.id).where(given).exists()))
-
-
-def _candidates(rows: Sequence[Any], skipped: Collection[int]) -> list[Candidate]:
-    return [Candidate(row.id, row.group) for row in rows if row.id not in skipped]
-
-
 def _is_for_random_share(place: int) -> bool:
     return place % EVERY == EVERY - 1
 
@@ -141,10 +191,34 @@ def _first_of_other_group(clips: Sequence[Candidate], last_group: str, next_grou
     return 0
 
 
-def _random_share(limit: int) -> Select[Any]:
+def _random_share(connection: Connection, limit: int) -> list[Candidate]:
     """Clips that the newest model predicted first, because it is the one to be measured.
 
     Then in the order of their hashes, which is by chance.
     """
-    drawn = reviewable(func.count().over().label("total")).where(awaits_random_review())
-    return drawn.order_by(predictions.c.model_id.desc(), videos.c.sha256).limit(limit)
+    found: list[Candidate] = []
+    for model in connection.scalars(select(models.c.id).order_by(models.c.id.desc())):
+        query = _drawn_of(model).limit(limit - len(found))
+        found += [Candidate(row.id, row.group) for row in connection.execute(query)]
+        if len(found) == limit:
+            break
+    return found
+
+
+def _drawn_of(model: int) -> Select[Any]:
+    """The clips of the random share that a model predicted, in the order of their hashes.
+
+    There is an index of these. Not joined: a database could begin with all the predictions.
+    """
+    own = and_(
+        predictions.c.video_id == videos.c.id, that_counts(), predictions.c.model_id == model
+    )
+    # No bare column: SQLite would find the rows by their state, and sort all of them.
+    is_predicted = videos.c.state.concat("").in_(PREDICTED)
+    query = select(videos.c.id, group_of_video().label("group")).where(
+        awaits_random_review(),
+        is_predicted,
+        videos.c.duplicate_of.is_(None),
+        select(predictions.c.id).where(own).exists(),
+    )
+    return query.order_by(videos.c.sha256, videos.c.id)

@@ -1,32 +1,34 @@
-"""Review: the queue of clips that people label, and the forms on it."""
+"""Review: one clip after the other, which people label, and the forms for it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
+from urllib.parse import parse_qsl
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from daemon.home.folders import Folders
+from daemon.labels.class_descriptions import descriptions
 from daemon.labels.classes import DidYouMeanError, offered_classes
 from daemon.labels.labels import newest_label
-from daemon.labels.next_clips import count_unsure
 from daemon.labels.renamed_folders import questions
 from daemon.page import video
 from daemon.page.cards import Card, read_cards
+from daemon.page.choices import read_choices
 from daemon.page.forms import is_id, read_submission
 from daemon.page.names import ask_name
-from daemon.page.queue import in_order, read_waiting
+from daemon.page.queue import Wish, in_order, read_waiting, read_wish, still_waiting
 from daemon.page.requests import frames_of
+from daemon.page.sessions import Goal, Session
 from daemon.page.site import Site
 from daemon.report.next_training import in_words
 from learner.classes import EMPTY
 from learner.errors import VidwatchError
 
 PATH = "/review"
-SHOWN = 12  # clips on one page
-MOST_BUTTONS = 40  # of classes on a card; if there are more, the class is typed
+SHOWN = 11  # clips: one, and the next ten
+ROUND = 20  # clips that a goal has at most
 
 
 @dataclass(frozen=True)
@@ -40,17 +42,31 @@ class Refusal:
     """Whether it is the form of all selected cards, and not that of one card."""
     typed: str
     """The class that the person gave."""
+    wish: Wish
+    """What the person reviews."""
     meant: str = ""
     """The class that was probably meant; empty if that is not the question."""
+
+    @property
+    def videos(self) -> list[int]:
+        """The ids that can be such."""
+        return [int(one) for one in self.ids if is_id(one)]
 
 
 def page(request: Request) -> Response:
     """The clips to be reviewed next. Who has not said a name yet is asked for it first."""
-    return _queue(request) if Site.of(request).reviewer(request) else ask_name(request)
+    if not Site.of(request).reviewer(request):
+        return ask_name(request)
+    return _page(request, read_wish(request.query_params))
 
 
-def _queue(request: Request, refusal: Refusal | None = None) -> Response:
-    """The queue. The reason of a refusal is shown at the card that the form belongs to.
+def wish_of(fields: Mapping[str, str]) -> Wish:
+    """What the person reviews who sent a form."""
+    return read_wish(dict(parse_qsl(fields.get("wish", ""))))
+
+
+def _page(request: Request, wish: Wish, refusal: Refusal | None = None) -> Response:
+    """The page. The reason of a refusal is shown at the card that the form belongs to.
 
     If the form was of several cards, or its card is not shown, it is shown as the page's message.
     """
@@ -60,17 +76,24 @@ def _queue(request: Request, refusal: Refusal | None = None) -> Response:
     champion = site.champion()
     coming = site.forecast()
     with site.reader.begin() as connection:
-        short = coming.short if coming else ()
-        waiting = read_waiting(connection, session.skipped, short)
+        waiting = read_waiting(connection, session.skipped, coming.short if coming else (), wish)
         order = in_order(waiting.by_uncertainty, waiting.random_share, session.count)
-        shown = [candidate.id for candidate in islice(order, SHOWN)]
+        first = _first(request, session, refusal)
+        pinned = [one for one in still_waiting(connection, first) if one not in session.skipped]
+        session.first = [one for one in session.first if one in pinned]
+        ids = dict.fromkeys(chain(pinned, (one.id for one in order)))
+        done, total = _progress(session, wish, len(ids))
+        shown = list(islice(ids, min(SHOWN, max(0, total - done))))
         cards = read_cards(connection, site.home, shown)
         classes = offered_classes(connection)
         newest = newest_label(connection)
+        choices = read_choices(connection, cards, classes)
+        texts = descriptions(connection)
         renamed = questions(connection, site.home.root)
-        unsure = count_unsure(connection, Folders(site.home.root))
         can_undo = site.page_labels.can_undo(connection, session, reviewer)
         timelines = video.drawings(connection, cards)
+    if not cards:
+        session.goal = None  # the next one begins anew
     message = session.message
     session.message = ""
     return site.render(
@@ -80,12 +103,15 @@ def _queue(request: Request, refusal: Refusal | None = None) -> Response:
         message=message,
         can_undo=can_undo,
         cards=[(card, site.pictures.problem(card)) for card in cards],
+        choices=choices,
+        texts=texts,
         timelines=timelines,
-        waiting=waiting,
-        unsure=unsure,
+        waits=site.waits(),
+        wish=wish,
+        done=done,
+        total=total,
         skipped=len(session.skipped),
         classes=classes,
-        buttons=classes if len(classes) <= MOST_BUTTONS else [],
         renamed=renamed,
         asked=list(session.questions.items()),
         seen=newest,
@@ -95,10 +121,27 @@ def _queue(request: Request, refusal: Refusal | None = None) -> Response:
         frames=frames_of(site, champion),
         error=refusal.reason if refusal else "",
         error_card=_card_of(refusal, cards) if refusal else None,
-        selected=[int(one) for one in refusal.ids if is_id(one)] if refusal else [],
+        selected=refusal.videos if refusal else [],
         typed=refusal.typed if refusal else "",
         meant=refusal.meant if refusal else "",
     )
+
+
+def _first(request: Request, session: Session, refusal: Refusal | None) -> list[int]:
+    """The clips to be shown first, if they still wait."""
+    asked = request.query_params.get("clip", "")
+    refused = refusal.videos if refusal and not refusal.is_of_several else []
+    return [*refused, *([int(asked)] if is_id(asked) else []), *session.first]
+
+
+def _progress(session: Session, wish: Wish, n_waiting: int) -> tuple[int, int]:
+    """How many clips of the goal are done, and how many it has. Begins one if there is none."""
+    if session.goal is None or session.goal.wish != wish:
+        session.goal = Goal(wish, min(ROUND, n_waiting), session.count)
+    undone = session.goal.begun_at - session.count
+    if undone > 0:  # clips from before the goal was begun: they belong to it now
+        session.goal = Goal(wish, session.goal.total + undone, session.count)
+    return session.count - session.goal.begun_at, session.goal.total
 
 
 def _card_of(refusal: Refusal, cards: Sequence[Card]) -> int | None:
@@ -109,7 +152,7 @@ def _card_of(refusal: Refusal, cards: Sequence[Card]) -> int | None:
 
 
 async def submit(request: Request) -> Response:
-    """Label, accept or skip clips, as a form asks for; then show the queue again."""
+    """Label, accept or skip clips, as a form asks for; then show the next ones."""
     form = await Site.of(request).form(request)
     fields = {name: value for name, value in form.items() if isinstance(value, str)}
     ids = [value for value in form.getlist("id") if isinstance(value, str)]
@@ -121,6 +164,7 @@ def _submit(request: Request, fields: Mapping[str, str], ids: list[str]) -> Resp
     session = site.session(request)
     reviewer = site.require_reviewer(request)
     is_of_several = "bulk" in fields
+    wish = wish_of(fields)
     try:
         submission = read_submission(fields, ids)
         session.message = site.page_labels.apply(submission, session, reviewer)
@@ -128,10 +172,11 @@ def _submit(request: Request, fields: Mapping[str, str], ids: list[str]) -> Resp
         given, meant = next(iter(error.meant.items()))
         if is_of_several and fields.get("action") == "accept":
             meant = ""  # each clip has a class of its own
-        return _queue(request, Refusal(str(error), ids, is_of_several, given, meant))
+        return _page(request, wish, Refusal(str(error), ids, is_of_several, given, wish, meant))
     except VidwatchError as error:
-        return _queue(request, Refusal(str(error), ids, is_of_several, fields.get("other", "")))
-    return site.done(PATH)
+        typed = fields.get("other", "")
+        return _page(request, wish, Refusal(str(error), ids, is_of_several, typed, wish))
+    return site.done(PATH + wish.query)
 
 
 async def answer(request: Request) -> Response:
@@ -142,7 +187,7 @@ async def answer(request: Request) -> Response:
     insists = form.get("answer") == "label"
     if isinstance(name, str):
         await run_in_threadpool(_answer, request, name, insists=insists)
-    return site.done(PATH)
+    return site.done(PATH + _wish_in(form).query)
 
 
 def _answer(request: Request, name: str, *, insists: bool) -> None:
@@ -158,16 +203,22 @@ def _answer(request: Request, name: str, *, insists: bool) -> None:
 async def undo(request: Request) -> Response:
     """Undo the last action of this reviewer."""
     site = Site.of(request)
-    await site.form(request)
+    form = await site.form(request)
     session = site.session(request)
     reviewer = site.require_reviewer(request)
     session.message = await run_in_threadpool(site.page_labels.undo, session, reviewer)
-    return site.done(PATH)
+    return site.done(PATH + _wish_in(form).query)
 
 
 async def show_skipped(request: Request) -> Response:
     """Show the clips again that were skipped."""
     site = Site.of(request)
-    await site.form(request)
-    site.session(request).show_skipped()
-    return site.done(PATH)
+    form = await site.form(request)
+    session = site.session(request)
+    session.show_skipped()
+    session.goal = None
+    return site.done(PATH + _wish_in(form).query)
+
+
+def _wish_in(form: Mapping[str, object]) -> Wish:
+    return wish_of({name: value for name, value in form.items() if isinstance(value, str)})

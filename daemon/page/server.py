@@ -62,6 +62,7 @@ def serve(
             if home.running() is None:
                 follow_home(site.writer, home.root)
             addresses = _print_addresses(site, host, token)
+            site.warm()
             if open_browser:
                 webbrowser.open(addresses[0])
             # Requests are not logged: the log would hold the token. Headers of a proxy are ignored:

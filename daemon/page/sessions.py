@@ -14,6 +14,7 @@ from datetime import datetime
 
 from daemon.page.cards import Card
 from daemon.page.forms import Submission
+from daemon.page.queue import Wish
 
 MOST_SESSIONS = 64
 MOST_SKIPS = 100
@@ -44,6 +45,16 @@ class Question:
     """What the person asked for, in words."""
 
 
+@dataclass(frozen=True)
+class Goal:
+    """Some clips that a person has begun to review: an end in sight."""
+
+    wish: Wish
+    total: int
+    begun_at: int
+    """The session's count when it was begun."""
+
+
 @dataclass
 class Session:
     """What one browser has done."""
@@ -58,6 +69,10 @@ class Session:
     """The open questions, the oldest first, by random names."""
     count: int = 0
     """How many clips were labelled or skipped."""
+    goal: Goal | None = None
+    """What the person reviews now."""
+    first: list[int] = field(default_factory=list)
+    """These videos are shown first if they still wait: what was undone, or marked as wrong."""
     message: str = ""
     """Shown on the next page."""
 

@@ -3,8 +3,11 @@
 Several threads use it at the same time.
 """
 
+import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import jinja2
@@ -18,11 +21,15 @@ from starlette.templating import Jinja2Templates
 
 from daemon.database.connection import connect
 from daemon.home.folder import Home
+from daemon.home.folders import Folders
 from daemon.home.settings import Settings
 from daemon.home.texts import printable
+from daemon.page.cards import read_cards
+from daemon.page.films import Films
 from daemon.page.kept import Keeper
 from daemon.page.labelling import PageLabels
 from daemon.page.pictures import Pictures
+from daemon.page.queue import Waits, count_waiting, in_order, read_waiting
 from daemon.page.reviewers import Reviewers, is_same_secret
 from daemon.page.sessions import Session, Sessions
 from daemon.page.state import State, read_state
@@ -49,6 +56,9 @@ def _templates() -> Jinja2Templates:
 
 # Sessions and names stay when the browser is closed.
 STATE_SECONDS = 2.0  # for which the line of state is not read again
+WARMED = 12  # clips whose pictures are made before a page asks for them
+FORECAST_SECONDS = 10.0  # for which the forecast of the next training is not made again
+WAITS_SECONDS = 10.0  # for which it is not counted again what is to be reviewed
 COOKIE_SECONDS = 400 * 24 * 3600  # browsers allow no more
 
 
@@ -69,6 +79,7 @@ class Site:
     reader: Engine
     writer: Engine
     pictures: Pictures
+    films: Films
     page_labels: PageLabels
     reviewers: Reviewers
     kept: Keeper = field(default_factory=Keeper)
@@ -87,6 +98,7 @@ class Site:
             reader=reader,
             writer=writer,
             pictures=Pictures(home, settings),
+            films=Films(settings),
             page_labels=PageLabels(home, reader, writer),
             reviewers=reviewers,
         )
@@ -99,9 +111,31 @@ class Site:
     def close(self) -> None:
         """End the decoders and close the database."""
         self.kept.close()
+        self.films.close()
         self.pictures.close()
         self.reader.dispose()
         self.writer.dispose()
+
+    def warm(self) -> None:
+        """Prepare what the first page of clips will need, in a thread of its own."""
+        threading.Thread(target=self._warm, name="warming", daemon=True).start()
+
+    def _warm(self) -> None:
+        self.films.warm()
+        self.waits()
+        self.forecast()
+        model = self.champion()
+        self.pictures.warm(model)
+        with self.reader.begin() as connection:
+            waiting = read_waiting(connection)
+            order = in_order(waiting.by_uncertainty, waiting.random_share)
+            ids = [one.id for one in islice(order, WARMED)]
+            cards = read_cards(connection, self.home, ids)
+        for card in cards:
+            with suppress(VidwatchError):  # the page says why, when it asks for it
+                self.pictures.strip(card, model)
+        # Last: it keeps the processor busy for seconds, and is needed last.
+        self.pictures.warm_model(model)
 
     def champion(self, otherwise: str | None = None) -> str:
         """The model whose frames and evidence are shown.
@@ -113,7 +147,8 @@ class Site:
     def forecast(self) -> Forecast | None:
         """How near the next training is; None if the champion cannot be read."""
         try:
-            return forecast(self.reader, self.home, self.settings)
+            read = partial(forecast, self.reader, self.home, self.settings)
+            return self.kept.get("forecast", read, FORECAST_SECONDS).value
         except VidwatchError:
             return None
 
@@ -124,6 +159,14 @@ class Site:
             return self.kept.get("state", read, STATE_SECONDS).value
         except (DatabaseError, VidwatchError):
             return None
+
+    def waits(self) -> Waits:
+        """How many clips are to be reviewed."""
+        return self.kept.get("waits", self._count_waiting, WAITS_SECONDS).value
+
+    def _count_waiting(self) -> Waits:
+        with self.reader.begin() as connection:
+            return count_waiting(connection, Folders(self.home.root))
 
     def session(self, request: Request) -> Session:
         """What this browser has done."""

@@ -28,6 +28,8 @@ class State:
     queued: int
     """How many videos wait to be classified, those in hand included."""
     failed: int
+    """But for those that a person has forgotten."""
+    forgotten: int
     model: str
     """The champion, or the model that the daemon begins with."""
     outlook: str
@@ -58,6 +60,7 @@ def read_state(engine: Engine, home: Home, settings: Settings) -> State:
         daemon=_daemon(home, is_elsewhere=is_elsewhere),
         queued=found["waiting"] + found["queued"] + found["in_hand"],
         failed=found["failed"],
+        forgotten=found["forgotten"],
         model=model_name(Decisions(engine).champion() or settings.model),
         outlook=in_words(coming) if coming else "",
         new_labels=(coming.new, coming.needed) if coming and not coming.in_training else None,

@@ -1,6 +1,6 @@
 """Today: what came lately, what to look at, and the last clips."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, and_, select
@@ -13,7 +13,7 @@ from daemon.home.clock import now
 from daemon.home.folders import Folders
 from daemon.page.cards import read_cards
 from daemon.page.charts import spark
-from daemon.page.queue import Waits, count_waiting
+from daemon.page.failures import Reason, read_troubles
 from daemon.page.requests import frames_of
 from daemon.page.site import Site
 from daemon.page.times import name_of, zone_of
@@ -21,6 +21,7 @@ from daemon.report.lately import DAYS, Day, days
 from daemon.report.status import Status, read_status
 
 SHOWN = 12  # clips
+MOST_TROUBLES = 10
 FRESH = 10.0  # seconds for which figures are not read again
 
 
@@ -45,10 +46,10 @@ def page(request: Request) -> Response:
     zone = zone_of(request)
     lately = site.kept.get(f"lately {zone}", lambda: _read_days(site, request), FRESH)
     status = site.kept.get("status", lambda: read_status(site.home, now()), FRESH)
-    waits = site.kept.get("waits", lambda: _read_waits(site), FRESH)
     champion = site.champion()
     with site.reader.begin() as connection:
         cards = read_cards(connection, site.home, _newest(connection))
+        troubles = read_troubles(connection, Folders(site.home.root))
     message = session.message
     session.message = ""
     return site.render(
@@ -59,8 +60,8 @@ def page(request: Request) -> Response:
         at=lately.at,
         zone=name_of(zone),
         n_days=DAYS,
-        warnings=list(_warnings(status.value)),
-        waits=waits.value,
+        warnings=list(_warnings(status.value, troubles[:MOST_TROUBLES])),
+        waits=site.waits(),
         cards=[(card, site.pictures.problem(card)) for card in cards],
         model=champion,
         frames=frames_of(site, champion),
@@ -72,11 +73,6 @@ def page(request: Request) -> Response:
 def _read_days(site: Site, request: Request) -> list[Day]:
     with site.reader.begin() as connection:
         return days(connection, now(), zone_of(request))
-
-
-def _read_waits(site: Site) -> Waits:
-    with site.reader.begin() as connection:
-        return count_waiting(connection, Folders(site.home.root))
 
 
 def _newest(connection: Connection) -> list[int]:
@@ -103,8 +99,11 @@ def _figures(lately: list[Day]) -> list[Figure]:
     return figures
 
 
-def _warnings(status: Status) -> Iterator[str]:
-    """What a person should know, or do something about."""
+def _warnings(status: Status, troubles: Sequence[Reason]) -> Iterator[str]:
+    """What a person should know, or do something about.
+
+    The troubles in the status name the classes of clips that are to be reviewed without that.
+    """
     if status.running:
         yield from status.running.notices.values()
     if status.settings_are_newer:
@@ -117,6 +116,6 @@ def _warnings(status: Status) -> Iterator[str]:
     yield from status.odd_names
     yield from status.links
     yield from status.loose_files
-    for trouble in status.troubled:
-        more = f", and {trouble.n_more} more" if trouble.n_more else ""
-        yield f"{trouble.name}{more}: {trouble.reason}"
+    for trouble in troubles:
+        more = f", and {trouble.n - 1} more" if trouble.n > 1 else ""
+        yield f"{trouble.newest[0].title}{more}: {trouble.text}"

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Literal, NamedTuple
 
-from sqlalchemy import Connection, Text, and_, case, cast, func, literal, not_, select
+from sqlalchemy import Connection, Text, case, cast, func, literal, select
 
-from daemon.database.expressions import stands, that_counts
-from daemon.database.tables import labels, predictions, videos
+from daemon.database.expressions import that_counts
+from daemon.database.tables import predictions, videos
 from daemon.home.clock import now
 from daemon.labels.classes import changed_names
-from daemon.labels.queries import newest
+from daemon.labels.queries import awaits_random_review, newest
 
 UNSURE = ""
 """Stands for the class of what is of no class: the person was unsure, or else the model."""
@@ -69,11 +69,12 @@ def read_activity(connection: Connection, by: By, zone: tzinfo | None) -> Activi
         by: Which time counts.
         zone: Of the person; None for the zone of this machine.
     """
-    given = and_(labels.c.video_id == videos.c.id, labels.c.sampled, stands())
-    awaits = and_(videos.c.sampled, not_(select(labels.c.id).where(given).exists()))
     is_stated = videos.c.recorded_by.in_(("container", "name"))
     at = case((is_stated, videos.c.recorded_at)) if by == "recorded" else videos.c.arrived_at
-    slot = case((awaits, literal("waiting")), else_=func.substr(cast(at, Text), 1, _length(zone)))
+    slot = case(
+        (awaits_random_review(), literal("waiting")),
+        else_=func.substr(cast(at, Text), 1, _length(zone)),
+    )
     label = newest().subquery()
     predicted = case((predictions.c.doubt.is_(None), predictions.c["class"]))
     query = select(

@@ -158,7 +158,9 @@ class HomeMetrics(Collector):
 def _of_videos(connection: Connection, home: Home) -> Iterator[Metric]:
     count = counts(connection)
     by_state = GaugeMetricFamily(
-        "vidwatch_videos", "How many videos are in each state.", labels=["state"]
+        "vidwatch_videos",
+        "How many videos are in each state, but for failures that a person has forgotten.",
+        labels=["state"],
     )
     for state in STATES:
         by_state.add_metric([state], count[state])

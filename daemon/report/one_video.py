@@ -62,6 +62,7 @@ class Predicted:
 class Given:
     """A label that a person gave."""
 
+    id: int
     verdict: str
     class_name: str | None
     source: str
@@ -254,6 +255,7 @@ def read_labels(connection: Connection, contents: Collection[int]) -> dict[int, 
 
 def _given(row: Mapping[Any, Any], *, counts: bool) -> Given:
     return Given(
+        id=row["id"],
         verdict=row["verdict"],
         class_name=row["class"],
         source=row["source"],

@@ -127,22 +127,23 @@ def _predictions(predictions: Sequence[Predicted]) -> RenderableType:
         logits = ", ".join(f"{name} {logit:.2f}" for name, logit in best[:LIKELIEST])
         more = f" and {len(best) - LIKELIEST} more" if len(best) > LIKELIEST else ""
         probability = f"{one.probability:.1%}"
-        table.add_row(one.model, one.class_name, probability, logits + more, _remarks(one))
+        table.add_row(one.model, one.class_name, probability, logits + more, remarks(one))
     return table
 
 
-def _remarks(one: Predicted) -> str:
-    remarks = [] if one.kind == "answer" else [one.kind]
+def remarks(one: Predicted) -> str:
+    """What is to be said of a prediction, beside its class: in a few words."""
+    found = [] if one.kind == "answer" else [one.kind]
     if one.machine:
-        remarks.append(f"on {printable(one.machine)}")
-    remarks.append(f"{one.frames_read} frames")
+        found.append(f"on {printable(one.machine)}")
+    found.append(f"{one.frames_read} frames")
     if one.unsure:
-        remarks.append(DOUBTS[one.unsure])
+        found.append(DOUBTS[one.unsure])
     if strange := familiarity_in_words(one.familiarity):
-        remarks.append(strange)
+        found.append(strange)
     if one.read_share is not None and one.read_share < 1:
-        remarks.append(f"{share_in_words(one.read_share)} of it could be read")
-    return ", ".join(remarks + picture_remarks(one.stream, one.colours))
+        found.append(f"{share_in_words(one.read_share)} of it could be read")
+    return ", ".join(found + picture_remarks(one.stream, one.colours))
 
 
 def _labels(labels: Sequence[Given]) -> RenderableType:
@@ -157,11 +158,12 @@ def _labels(labels: Sequence[Given]) -> RenderableType:
     for one in labels:
         name = one.class_name or one.verdict
         at = one.at.astimezone().strftime(TIME)
-        table.add_row(name, one.who, one.source, at, _fate(one))
+        table.add_row(name, one.who, one.source, at, fate(one))
     return table
 
 
-def _fate(label: Given) -> str:
+def fate(label: Given) -> str:
+    """What became of a label, in a few words; empty if a newer one counts."""
     if label.counts:
         return "counts"
     if label.taken_back_at is None:

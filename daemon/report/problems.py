@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from daemon.database.tables import videos
 
@@ -22,9 +22,13 @@ class Problem:
 
 
 def problems(connection: Connection, reason: ColumnElement[Any], most: int) -> list[Problem]:
-    """The newest videos that have something in the column `reason`, `most` at most."""
+    """The newest videos that have something in the column `reason`, `most` at most.
+
+    Those that a person has forgotten are left out.
+    """
     columns = (videos.c.id, videos.c.name, videos.c.source)
-    query = select(*columns, reason.label("reason")).where(reason.is_not(None))
+    is_shown = and_(reason.is_not(None), videos.c.forgotten_at.is_(None))
+    query = select(*columns, reason.label("reason")).where(is_shown)
     rows = connection.execute(query.order_by(videos.c.id.desc()).limit(most))
     return [Problem(*row) for row in rows]
 

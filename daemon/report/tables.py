@@ -150,7 +150,9 @@ def _add_counts(grid: Table, status: Status) -> None:
     if status.trash.files:
         files = counted(status.trash.files, "file")
         grid.add_row("in the trash", f"{files}, {decimal(status.trash.bytes)}")
-    grid.add_row("failed", Text(str(count["failed"]), "red" if count["failed"] else ""))
+    forgotten = f", and {count['forgotten']} forgotten" if count["forgotten"] else ""
+    failed = Text(f"{count['failed']}{forgotten}", "red" if count["failed"] else "")
+    grid.add_row("failed", failed)
     grid.add_row("clips a minute", status.rate.in_words())
 
 

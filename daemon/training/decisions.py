@@ -73,7 +73,7 @@ class Decisions:
             row = connection.execute(_takeover()).first()
         return row is None or row.setting != setting
 
-    def choose(self, name: str, now: datetime) -> None:
+    def choose(self, name: str, now: datetime, reason: str = "vidwatch models promote") -> None:
         """Make a model the champion because a person wants it.
 
         Raises:
@@ -83,7 +83,6 @@ class Decisions:
             row = _require_takeover(connection)
             if row.challenger == name:
                 raise VidwatchError(f"model {name!r} is the champion already")
-            reason = "vidwatch models promote"
             new = DecisionRow("chosen", name, row.challenger, reason, {}, now)
             add_decision(connection, new, row.setting)
 

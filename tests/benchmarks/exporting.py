@@ -1,26 +1,22 @@
 """Exports of a million videos, in each format: seconds and the greatest memory of the command, with
 a program that writes to the same database all the while.
 
-The million is that of `store.py`, with scores of as many digits as real ones have.
+The million is that of `million.py`.
 """
 
-import json
 import os
-import random
 import resource
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from homes import MadeHome
-from store import CLASSES, VIDEOS, fill
+from million import made
 from table import Row
 
 from daemon.database.connection import connect
@@ -28,7 +24,6 @@ from daemon.database.connection import connect
 FORMATS = ("csv", "jsonl", "parquet", "sqlite")
 ASKED = 60  # seconds
 MEMORY = 512  # megabytes
-KINDS = 997  # of scores
 PAUSE = 0.1  # seconds between two commits of the writer
 
 
@@ -97,20 +92,3 @@ def exported(home: MadeHome, target: Path) -> tuple[float, float, float]:
 def wait(pid: int) -> tuple[int, int, resource.struct_rusage]:
     """Wait for a process, and give what it used."""
     return os.wait4(pid, 0)
-
-
-def made(root: Path) -> MadeHome:
-    """A home with a million videos."""
-    home = MadeHome(root, classes=CLASSES)
-    assert home.model
-    fill(home.home, VIDEOS)
-    chance = random.Random(1)
-    scores = [json.dumps([chance.gauss(0, 4) for _ in CLASSES]) for _ in range(KINDS)]
-    with closing(sqlite3.connect(home.home.database)) as database, database:
-        database.create_function("scores", 1, lambda number: scores[number % KINDS])
-        database.execute("UPDATE predictions SET logits = scores(id)")
-        database.execute(
-            "UPDATE videos SET source = 'cam' || id % 20, recorded_at = arrived_at,"
-            " recorded_by = 'container', camera = 'Reconyx HP2X'"
-        )
-    return home

@@ -30,7 +30,7 @@ def test_a_click_on_a_bar_plays_that_part_which_is_labelled_alone(
         errors: list[str] = []
         page.on("console", lambda told: errors.append(told.text) if told.type == "error" else None)
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(address)
+        page.goto(f"{address}review")
         page.fill("#name", "rita")
         page.keyboard.press("Enter")
         bars = page.locator(".card .timeline a rect")
@@ -40,7 +40,7 @@ def test_a_click_on_a_bar_plays_that_part_which_is_labelled_alone(
         boxes = [bars.nth(place).bounding_box() for place in range(3)]
         assert all(box["width"] > 50 and box["height"] > 8 for box in boxes)
         bars.nth(1).click()
-        page.wait_for_url(f"**/video/{video}?window=1#window")
+        page.wait_for_url(f"**/clip/{video}?window=1#window")
         film = page.locator(".film")
         page.wait_for_function("document.querySelector('.film').naturalWidth > 0")
         assert "/1.jpg" in film.get_attribute("src")
@@ -48,7 +48,7 @@ def test_a_click_on_a_bar_plays_that_part_which_is_labelled_alone(
         page.get_by_role("button", name="label this part").click()
         page.wait_for_selector("#message:has-text('labelled grey')")
         page.get_by_role("link", name="play 0:00:00 to 0:00:02").click()
-        page.wait_for_url(f"**/video/{video}?window=0#window")
+        page.wait_for_url(f"**/clip/{video}?window=0#window")
         assert not errors
         context.close()
     (row,) = home.rows(part_labels)

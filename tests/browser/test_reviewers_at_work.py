@@ -177,8 +177,8 @@ def test_a_slip_for_several_clips_is_asked_about(page: Any, home: ReviewedHome) 
 
 def test_the_random_share_is_blind_until_it_is_labelled(page: Any, home: ReviewedHome) -> None:
     card = page.locator("#clip-4")
-    card.scroll_into_view_if_needed()
-    page.wait_for_timeout(1000)  # bars come by themselves
+    page.locator("#next [data-clip=clip-4]").click()
+    page.wait_for_timeout(1000)  # what comes by itself
     buttons = card.locator("button[name=class]").all_inner_texts()
     assert [text.split()[-1] for text in buttons] == ["bright", "dark", "grey", "red"]
     assert card.locator(".evidence, .figure, [value=accept], [value=skip]").count() == 0
@@ -214,7 +214,7 @@ def test_an_open_page_goes_on_when_the_server_was_restarted(
         message(page, "1 label taken back: second.avi")
         page.close()
         page = context.new_page()
-        page.goto(address)
+        page.goto(f"{address}review")
         playwright.expect(page.locator(".card").first).to_be_focused()
         page.keyboard.press("z")
         message(page, "1 label taken back: first.avi")
@@ -246,7 +246,10 @@ def test_what_was_typed_is_not_lost_by_a_reload(chromium: Any, home: ReviewedHom
         come(page, address)
     home.home.review_key.unlink()
     with started(home, port=port_of(address)):
+        page.keyboard.press("j")
         page.fill("#other-2", "a long description")
+        page.keyboard.press("Escape")
+        page.keyboard.press("k")
         page.locator("#clip-1 [value=accept]").click()
         message(page, "The page's key is another one since this page was loaded")
         assert page.input_value("#other-2") == "a long description"
@@ -297,6 +300,8 @@ def test_two_reviewers_by_their_links_ask_before_they_overrule_each_other(
         ann, bob = ann_context.new_page(), bob_context.new_page()
         ann.goto(ann_link)
         bob.goto(bob_link)
+        for one in (ann, bob):
+            one.get_by_role("link", name="Review", exact=True).click()
         playwright.expect(ann.locator(".reviewer b")).to_have_text("ann")
         playwright.expect(bob.locator(".reviewer b")).to_have_text("Bob <b>")
         playwright.expect(bob.locator(".card").first).to_be_focused()

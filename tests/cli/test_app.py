@@ -35,13 +35,13 @@ COMMANDS = sorted(commands(get_command(app)))
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_each_command_has_help_and_is_in_the_readme(command: tuple[str, ...]) -> None:
+def test_each_command_has_help_and_is_in_the_docs(command: tuple[str, ...]) -> None:
     done = vidwatch(*command, "--help")
     assert done.returncode == 0
     text = described(command).help
     assert text
     assert text.split(".")[0][:40] in done.stdout
-    assert f"vidwatch {' '.join(command)}" in (ROOT / "README.md").read_text()
+    assert f"vidwatch {' '.join(command)}" in (ROOT / "docs" / "commands.md").read_text()
 
 
 def described(words: tuple[str, ...]) -> Any:

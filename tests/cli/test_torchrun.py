@@ -23,7 +23,7 @@ training = {freeze = false, epochs = 2, batch = 4, folds = 0}
 
 
 def by_two(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
-    """As README has it."""
+    """As docs/training.md has it."""
     return subprocess.run(
         [*torchrun(), "--no-python", str(VIDWATCH), "train", str(folder / "data"), *words],
         env={**os.environ, "VIDWATCH_HOME": str(folder / "home"), "OMP_NUM_THREADS": "1"},

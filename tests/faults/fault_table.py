@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-README = Path(__file__).parents[2] / "README.md"
+PROMISES = Path(__file__).parents[2] / "docs" / "promises.md"
 OUTCOMES = {"passed": "kept", "failed": "BROKEN", "skipped": "not tried"}
 
 
@@ -43,10 +43,10 @@ def _rows(reporter: Any) -> Iterator[tuple[str, str, str]]:
 
 
 def _promise(path: Path) -> str:
-    """What README says that this file holds us to."""
+    """What the docs say that this file holds us to."""
     rows = [
         line
-        for line in README.read_text().splitlines()
+        for line in PROMISES.read_text().splitlines()
         if line.startswith("|") and f"`{path}`" in line
     ]
     return rows[0].split("|")[1].strip()

@@ -32,8 +32,10 @@ def home(tmp_path: Path, cache: Path) -> Iterator[LongReviewedHome]:
 
 def send(browser: Browser, video: int, **fields: str) -> tuple[int, str]:
     """Send the form of the video's page; gives the status and the page after it."""
-    page = browser.get(f"/video/{video}").text
-    response = browser.post(f"/video/{video}", data={"secret": hidden(page, "secret"), **fields})
+    page = browser.get(f"/clip/{video}").text
+    response = browser.post(
+        f"/clip/{video}/part", data={"secret": hidden(page, "secret"), **fields}
+    )
     return response.status_code, html.unescape(response.text)
 
 
@@ -58,9 +60,9 @@ def test_a_card_draws_what_is_in_a_long_video_and_leads_to_its_page(
         ("333.33", "333.33"),
         ("666.67", "333.33"),
     ]
-    assert f'href="/video/{video}?window=1#window"' in card
+    assert f'href="/clip/{video}?window=1#window"' in card
     assert "0:00:02 of 0:00:06, 33%" in card
-    assert f'<a href="/video/{video}">its parts: 3 events</a>' in card
+    assert f'<a href="/clip/{video}">its parts: 3 events</a>' in card
     assert "timeline" not in other
 
 
@@ -68,21 +70,21 @@ def test_a_click_plays_the_frames_of_a_window_alone(
     home: LongReviewedHome, browser: Browser
 ) -> None:
     video = home.long()
-    page = browser.get(f"/video/{video}?window=2").text
+    page = browser.get(f"/clip/{video}?window=2").text
     assert "0:00:04 to 0:00:06" in page
     assert "The model is not sure of it" in page
     for number, colour in enumerate([(235, 235, 235), (16, 16, 16), (0, 0, 235)]):
-        address = f"/video/{video}/{number}.jpg"
-        assert address in browser.get(f"/video/{video}?window={number}").text
+        address = f"/clip/{video}/{number}.jpg"
+        assert address in browser.get(f"/clip/{video}?window={number}").text
         response = browser.get(address)
         assert response.status_code == 200
         picture = cv2.imdecode(np.frombuffer(response.content, np.uint8), cv2.IMREAD_COLOR)
         assert picture.shape == (SPEC.size, SPEC.size * SPEC.frames, 3)
         assert np.abs(picture.mean((0, 1)) - colour).max() < 40
-    assert browser.get(f"/video/{video}/3.jpg").status_code == 404
-    assert browser.get(f"/video/{video}/x.jpg").status_code == 404
+    assert browser.get(f"/clip/{video}/3.jpg").status_code == 404
+    assert browser.get(f"/clip/{video}/x.jpg").status_code == 404
     # Windows that there are not show the first one.
-    assert "0:00:00 to 0:00:02" in browser.get(f"/video/{video}?window=99").text
+    assert "0:00:00 to 0:00:02" in browser.get(f"/clip/{video}?window=99").text
 
 
 def test_frames_of_a_file_that_holds_something_else_are_not_shown(
@@ -91,7 +93,7 @@ def test_frames_of_a_file_that_holds_something_else_are_not_shown(
     video = home.long()
     path = home.path(video)
     path.write_bytes(path.read_bytes() + b"\0\0\0\x08free")
-    response = browser.get(f"/video/{video}/0.jpg")
+    response = browser.get(f"/clip/{video}/0.jpg")
     assert response.status_code == 404
     assert "no longer the one that was classified" in response.text
 
@@ -151,7 +153,7 @@ def test_what_is_wrong_is_said_beside_the_form_which_keeps_what_was_typed(
         status, page = send(browser, video, **{**times, **wrong})
         assert status == 422
         assert reason in page
-    forged = browser.post(f"/video/{video}", data={"secret": "x", "other": "red", **times})
+    forged = browser.post(f"/clip/{video}/part", data={"secret": "x", "other": "red", **times})
     assert forged.status_code == 403
     assert len(parts(home)) == 1
 
@@ -162,20 +164,32 @@ def test_a_clip_of_the_random_share_shows_none_of_it_before_it_is_labelled(
     video = home.long(sampled=True)
     queue = browser.get("/review").text
     assert "timeline" not in queue
-    assert f"/video/{video}" not in queue
-    for address in (f"/video/{video}", f"/video/{video}/0.jpg"):
-        response = browser.get(address)
-        assert response.status_code == 404
-        assert "bright" not in response.text
-        assert "long.mp4" not in response.text
+    assert f"/clip/{video}" not in queue
+    assert browser.get(f"/clip/{video}/0.jpg").status_code == 404
+    assert send(browser, video, **{"from": "0:00:02", "to": "0:00:04", "other": "red"})[0] == 404
+    page = browser.get(f"/clip/{video}").text
+    for telling in ("bright", "long.mp4", "timeline", "0:00:02"):
+        assert telling not in re.sub("<datalist.*?</datalist>", "", page, flags=re.DOTALL)
     browser.submit(video, **{"class": "dark"})
-    assert browser.get(f"/video/{video}").status_code == 200
+    assert "timeline" in browser.get(f"/clip/{video}").text
 
 
-def test_a_video_without_windows_has_no_such_page(home: LongReviewedHome, browser: Browser) -> None:
+def test_a_video_without_windows_has_no_parts(home: LongReviewedHome, browser: Browser) -> None:
     short = home.clip()
-    assert "was not cut into windows" in browser.get(f"/video/{short}").text
-    assert browser.get("/video/99").status_code == 404
+    assert "timeline" not in browser.get(f"/clip/{short}").text
+    status, page = send(browser, short, **{"from": "0:00", "to": "0:01", "other": "red"})
+    assert (status, "has no windows" in page) == (404, True)
+    assert browser.get("/clip/99").status_code == 404
+
+
+def test_the_page_of_a_long_video_is_found_by_its_old_address(
+    home: LongReviewedHome, browser: Browser
+) -> None:
+    video = home.long()
+    page = browser.get(f"/video/{video}?window=2")
+    assert page.url.path == f"/clip/{video}"
+    assert "0:00:04 to 0:00:06" in page.text
+    assert browser.get("/video/x").status_code == 404
 
 
 def test_a_page_of_a_month_is_no_larger_than_one_of_an_hour() -> None:

@@ -1,5 +1,6 @@
 """Which clips are to be reviewed, and in what order."""
 
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from daemon.database.tables import videos
 from daemon.labels import next_clips
 from daemon.labels.labels import Label
 from daemon.page import queue
-from daemon.page.queue import EVERY, Candidate, in_order, read_waiting
+from daemon.page.queue import EVERY, Candidate, Wish, in_order, read_waiting
 
 
 @pytest.fixture
@@ -93,6 +94,48 @@ def test_a_review_of_the_random_share_that_is_undone_is_to_be_done_again(
     assert waiting(home) == ([], [clip])
 
 
+@pytest.mark.parametrize("reach", [1, 2, 3])
+def test_what_is_looked_at_is_bounded_and_the_first_ones_are_the_same(
+    home: ReviewedHome, monkeypatch: pytest.MonkeyPatch, reach: int
+) -> None:
+    unsure = [home.clip(logits=(n, 0, 0, 0), unsure="unknown") for n in (3, 2, 1)]
+    sure = [home.clip(logits=(n, 0, 0, 0)) for n in (9, 8)]
+    monkeypatch.setattr(next_clips, "REACH", reach)
+    with home.engine.begin() as connection:
+        found = [[one.id for one in next_clips.by_need(connection, [], n)] for n in range(1, 6)]
+        clips = next_clips.next_clips(connection, [], 5)
+    order = [*reversed(unsure), *reversed(sure)]
+    assert found == [order[:n] for n in range(1, 6)]
+    assert [clip.id for clip in clips] == order
+
+
+def test_a_wish_for_doubtful_ones_or_a_class_tells_nothing_of_the_random_share(
+    home: ReviewedHome,
+) -> None:
+    unsure = home.clip(logits=(1, 0, 0, 0), unsure="unknown")
+    sure = home.clip(logits=(9, 0, 0, 0))
+    other = home.clip(logits=(0, 9, 0, 0))
+    drawn = [home.clip(logits=(9, 0, 0, 0), sampled=True)]
+    drawn += [home.clip(sampled=True, unsure="unknown")]
+    found = {}
+    with home.engine.begin() as connection:
+        for wish in (
+            Wish("doubtful"),
+            Wish("class", "bright"),
+            Wish("class", "dark"),
+            Wish("random"),
+        ):
+            waiting = read_waiting(connection, wish=wish)
+            others = [one.id for one in waiting.by_uncertainty]
+            found[wish.fields] = (others, {one.id for one in waiting.random_share})
+    assert found == {
+        "what=doubtful": ([unsure], set()),
+        "class=bright": ([unsure, sure], set()),
+        "class=dark": ([other], set()),
+        "what=random": ([], set(drawn)),
+    }
+
+
 def test_skipped_clips_are_left_out(home: ReviewedHome) -> None:
     clips = [home.clip(), home.clip(sampled=True)]
     assert waiting(home, *clips) == ([], [])
@@ -102,17 +145,16 @@ def test_skipped_clips_are_left_out(home: ReviewedHome) -> None:
 def test_no_table_is_read_from_end_to_end(home: ReviewedHome) -> None:
     """The queries read only videos in the states that are reviewed, and find them by an index."""
     with home.engine.begin() as connection:
-        for query in (next_clips.by_need([], 200), queue._random_share(200)):
+        kinds = next_clips._kinds(connection, ["bright"], only_unsure=False, only_short=False)
+        for query in (*chain.from_iterable(kinds), queue._drawn_of(1)):
             sql = str(
                 query.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True})
             )
             plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}")]
-            scanned = [
-                step
-                for step in plan
-                if step.startswith("SCAN") and "anon" not in step and "subquery" not in step
-            ]
-            assert scanned == []
+            # That index holds the random share alone.
+            own = "SCAN videos USING INDEX ix_videos_sampled"
+            assert [step for step in plan if step.startswith("SCAN") and step != own] == []
+            assert [step for step in plan if "ORDER BY" in step] == []
 
 
 candidates = st.lists(st.sampled_from("abc"), max_size=30).map(

@@ -6,15 +6,112 @@ const cards = () => [...document.querySelectorAll(".card")];
 const current = () =>
   document.activeElement.closest(".card") || document.querySelector(".card.current");
 
+// One card is shown, the current one. The others wait for their turn.
 function mark(card) {
-  for (const other of cards()) other.classList.toggle("current", other === card);
+  for (const other of cards()) {
+    other.classList.toggle("current", other === card);
+    if (card) other.hidden = other !== card;
+  }
+  for (const link of document.querySelectorAll("#next [data-clip]")) {
+    if (link.dataset.clip === card?.id) link.setAttribute("aria-current", "true");
+    else link.removeAttribute("aria-current");
+  }
 }
 
 function go(card, scrolls = true) {
   mark(card);
+  playOnly(card);
   if (!card) return;
   card.focus({preventScroll: true});
   if (scrolls) card.scrollIntoView({block: "nearest"});
+}
+
+// Only the current clip plays. Until its film is there, its frames play in the film's place.
+const lessMotion = matchMedia("(prefers-reduced-motion: reduce)");
+function playOnly(card) {
+  for (const video of document.querySelectorAll(".card video")) {
+    if (card?.contains(video)) continue;
+    video.pause();
+    if (video.readyState > 1 || video.networkState !== HTMLMediaElement.NETWORK_LOADING) continue;
+    // A browser has six connections to a server. One that waits for a film to be made is given up,
+    // or there would be none left for what the person does.
+    video.preload = "none";
+    video.load();
+  }
+  const video = card?.querySelector("video");
+  if (!video) return;
+  const look = video.closest(".look");
+  look.classList.toggle("waits", video.readyState < 2);
+  look.querySelector(".play").hidden = !lessMotion.matches;
+  video.preload = "auto";
+  if (!lessMotion.matches) video.play().catch(() => {}); // it is not there yet, or left again
+  if (video.readyState > 1) prepareNext(card);
+}
+
+// The film of the next clip may have to be made first.
+function prepareNext(card) {
+  const next = cards().slice(cards().indexOf(card) + 1).find((one) => !one.dataset.sent);
+  const coming = next?.querySelector("video");
+  if (coming) coming.preload = "auto";
+}
+
+function playOrPause(card) {
+  const look = card?.querySelector(".look");
+  const video = look?.querySelector("video");
+  if (video && !look.classList.contains("waits")) {
+    return video.paused ? video.play().catch(() => {}) : video.pause();
+  }
+  const moving = look?.querySelector(".film").getAnimations()[0];
+  if (moving?.playState === "running") moving.pause();
+  else moving?.play();
+}
+
+// How long a frame is shown: the shortest time between two that were.
+const spans = new WeakMap();
+function measure(video) {
+  let before;
+  const note = (_, {mediaTime}) => {
+    const span = mediaTime - before;
+    if (span > 0 && span < (spans.get(video) ?? 1)) spans.set(video, span);
+    before = mediaTime;
+    video.requestVideoFrameCallback(note);
+  };
+  if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(note);
+}
+
+function frame(card, by) {
+  const look = card?.querySelector(".look");
+  const video = look?.querySelector("video");
+  if (video && !look.classList.contains("waits")) {
+    video.pause();
+    video.currentTime += by * (spans.get(video) ?? 1 / 25);
+    return;
+  }
+  const moving = look?.querySelector(".film").getAnimations()[0];
+  if (!moving) return;
+  const {duration} = moving.effect.getTiming();
+  const film = look.querySelector(".film");
+  moving.pause();
+  moving.currentTime = (moving.currentTime + duration + by * duration * film.height / film.width)
+    % duration;
+}
+
+// A film that cannot be played as it is, is made anew once. If that fails, its frames stay.
+async function withoutFilm(video) {
+  const look = video.closest(".look");
+  if (!look) return;
+  look.classList.add("waits");
+  if (!video.src.includes("&anew")) {
+    video.src += "&anew=yes";
+    if (!lessMotion.matches && !look.closest("[hidden]")) video.play().catch(() => {});
+    return;
+  }
+  const response = await fetch(video.src).catch(() => null);
+  const reason = document.createElement("p");
+  reason.className = "problem";
+  reason.textContent = "cannot be played";
+  if (response && !response.ok) reason.textContent += `: ${await response.text()}`;
+  video.replaceWith(reason);
 }
 
 // What tells a card from an older one of the same clip: another model is in use now, or somebody
@@ -52,7 +149,10 @@ function show(html, position, wasUndone, own) {
   go(next);
   // The last card is gone, and the focus with it. Where it is now, the key for undo still acts.
   if (!next) document.getElementById("undo").focus();
-  if (refused) refused.focus();
+  if (refused) {
+    if (refused.closest(".card")) go(refused.closest(".card"));
+    refused.focus();
+  }
   prepare();
 }
 
@@ -130,15 +230,16 @@ document.addEventListener("submit", (event) => {
 });
 
 function isInSight(card) {
+  if (card.hidden) return false;
   const {top, bottom} = card.getBoundingClientRect();
   return bottom > 80 && top < innerHeight - 80;
 }
 
-// A key never acts on a card that is out of sight. It then marks a card in sight.
+// A key never acts on a card that is out of sight. It then brings it into sight.
 function seenCard() {
   const card = current();
   if (!card || isInSight(card)) return card;
-  go(cards().find(isInSight));
+  go(card);
   return null;
 }
 
@@ -160,8 +261,11 @@ const keys = {
   c: () => seenCard()?.querySelector(".another input[name=other]").focus(),
   z: () => press("#undo", document),
   x: () => seenCard()?.querySelector("[type=checkbox]")?.click(),
-  j: () => step(1), ArrowDown: () => step(1), ArrowRight: () => step(1),
-  k: () => step(-1), ArrowUp: () => step(-1), ArrowLeft: () => step(-1),
+  j: () => step(1), ArrowDown: () => step(1),
+  k: () => step(-1), ArrowUp: () => step(-1),
+  " ": () => playOrPause(current()),
+  ".": () => frame(current(), 1), ArrowRight: () => frame(current(), 1),
+  ",": () => frame(current(), -1), ArrowLeft: () => frame(current(), -1),
 };
 for (let n = 1; n < 10; n++) keys[n] = () => press(`.choices button[name=class]:nth-of-type(${n})`);
 
@@ -178,8 +282,10 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "?") return showKeys(event);
   const act = event.target.closest(".card, #undo") && keys[event.key];
   if (!act) return;
+  // Space presses the button that has the focus, as everywhere.
+  if (event.key === " " && event.target.matches("button, input, summary, a")) return;
   event.preventDefault();
-  if (!event.repeat || /^(j|k|Arrow)/.test(event.key)) act();
+  if (!event.repeat || /^(j|k|,|\.|Arrow)/.test(event.key)) act();
 });
 
 function showKeys(event) {
@@ -189,6 +295,12 @@ function showKeys(event) {
 
 document.addEventListener("click", (event) => {
   if (event.target.closest("#show-keys")) showKeys(event);
+  if (event.target.closest(".play")) playOrPause(event.target.closest(".card"));
+  const link = event.target.closest("#next [data-clip]");
+  const card = link && document.getElementById(link.dataset.clip);
+  if (!card || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  if (!card.dataset.sent) go(card);
 });
 
 document.getElementById("use-keys").addEventListener("change", (event) => {
@@ -204,7 +316,7 @@ function showWhetherKeysAreUsed() {
 
 document.addEventListener("focusin", (event) => {
   const card = event.target.closest(".card");
-  if (card) mark(card);
+  if (card && !card.hidden) mark(card);
 });
 
 document.addEventListener("change", count);
@@ -216,6 +328,7 @@ function count() {
 
 // If a strip cannot be shown, the reason replaces the picture.
 document.addEventListener("error", async (event) => {
+  if (event.target.matches("video")) return withoutFilm(event.target);
   const look = event.target.matches(".film") && event.target.closest(".look");
   if (!look) return;
   const reason = document.createElement("p");
@@ -226,8 +339,15 @@ document.addEventListener("error", async (event) => {
   look.replaceWith(reason);
 }, true);
 
-// Evidence is loaded for one card at a time: a browser has few connections to a server, and the
-// first request waits until the model is loaded.
+document.addEventListener("loadeddata", (event) => {
+  event.target.closest(".look")?.classList.remove("waits");
+  measure(event.target);
+  const card = event.target.closest(".card.current");
+  if (card) prepareNext(card);
+}, true);
+
+// Evidence is loaded when its fold is opened, for one card at a time: a browser has few connections
+// to a server, and the first request waits until the model is loaded.
 const wanted = [];
 let loading = false;
 async function load() {
@@ -244,19 +364,14 @@ async function load() {
   loading = false;
 }
 
-const observer = new IntersectionObserver((entries) => {
-  for (const entry of entries) {
-    if (!entry.isIntersecting) continue;
-    observer.unobserve(entry.target);
-    wanted.push(entry.target);
-  }
+document.addEventListener("toggle", (event) => {
+  const place = event.target.closest(".more[open]")?.querySelector(".evidence");
+  if (!place?.querySelector("a")) return;
+  wanted.push(place);
   load();
-}, {rootMargin: "200px"});
+}, true);
 
 function prepare() {
-  for (const place of document.querySelectorAll(".evidence[data-source]")) {
-    if (place.querySelector("a")) observer.observe(place);
-  }
   count();
   showWhetherKeysAreUsed();
 }
