@@ -79,14 +79,15 @@ def read_activity(connection: Connection, by: By, zone: tzinfo | None) -> Activi
     predicted = case((predictions.c.doubt.is_(None), predictions.c["class"]))
     query = select(
         slot.label("slot"),
-        videos.c.source,
+        videos.c.source.label("came_from"),
         label.c.id.is_not(None).label("is_labelled"),
         case((label.c.id.is_not(None), label.c["class"]), else_=predicted).label("class_name"),
         func.count().label("n"),
     )
     query = query.join_from(predictions, videos, videos.c.id == predictions.c.video_id)
     query = query.outerjoin(label, label.c.video_id == videos.c.id)
-    query = query.where(that_counts()).group_by("slot", "source", "is_labelled", "class_name")
+    # By a name that no table has: by "source", it would be grouped by the source of the label.
+    query = query.where(that_counts()).group_by("slot", "came_from", "is_labelled", "class_name")
     renamed = changed_names(connection)
     slots = Counter[tuple[str, str, str]]()
     left_out = Counter[str | None]()

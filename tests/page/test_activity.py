@@ -46,6 +46,12 @@ def activity(home: MadeHome, by: By = "came") -> Activity:
         return read_activity(connection, by, UTC)
 
 
+def test_each_source_has_its_own_figures(home: MadeHome) -> None:
+    for source in ("cam1", "cam2", "cam2"):
+        add(home, f"{len(home.rows())}.avi", source=source)
+    assert [(slot.source, slot.n) for slot in activity(home).slots] == [("cam1", 1), ("cam2", 2)]
+
+
 def test_a_label_counts_more_than_the_prediction(home: MadeHome) -> None:
     video = add(home, "a.avi")
     add(home, "b.avi", "Skiing", source="cam1")
