@@ -59,7 +59,7 @@ def alone(home: Home) -> Iterator[None]:
         PassingError: one does.
         VidwatchError: this user may not write in the home, or the server cannot be asked.
     """
-    with home.lock():
+    with home.lock(is_daemon=False):
         if machines := running_elsewhere(home):
             trouble = f"daemons work on {home.root} on other machines ({', '.join(machines)})"
             raise PassingError(f"{trouble}; stop them first")

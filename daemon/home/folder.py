@@ -205,8 +205,8 @@ class Home:
         raise VidwatchError(f"{self.root} is not a vidwatch home; make it with: {command}")
 
     @contextmanager
-    def lock(self) -> Iterator[Lock]:
-        """Hold this home as its one daemon.
+    def lock(self, *, is_daemon: bool = True) -> Iterator[Lock]:
+        """Hold this home as its one daemon, or as a command that needs no daemon to work on it.
 
         The kernel removes the lock when the process ends, also when it is killed.
 
@@ -221,7 +221,8 @@ class Home:
             raise self._explained(error, cannot_write) from error
         try:
             if not flock_within(descriptor, fcntl.LOCK_EX, seconds=1):
-                raise PassingError(self._why_held(_holder(read_running(descriptor))))
+                holder = _holder(read_running(descriptor))
+                raise PassingError(self._why_held(holder, is_daemon=is_daemon))
             try:
                 lock = Lock(descriptor)
             except OSError as error:
@@ -230,8 +231,8 @@ class Home:
         finally:
             os.close(descriptor)
 
-    def _why_held(self, holder: str) -> str:
-        if not isinstance(self.database, Server):
+    def _why_held(self, holder: str, *, is_daemon: bool) -> str:
+        if not is_daemon or not isinstance(self.database, Server):
             return f"a daemon works on {self.root} already ({holder}); stop that one first"
         # The lock lies on the share: machines with one name have one lock.
         trouble = f"the machine name {machine_name()} is taken on {self.root}"
