@@ -429,7 +429,7 @@ def test_models_are_listed_with_their_decisions_and_reports(
         (run / name).write_text(f"<svg>{name}</svg>")
     page = browser.get("/models").text
     assert "the model at the start" in page
-    assert "<td>set</td>" in page
+    assert '<span class="mark">set</span>' in page
     assert page.count('src="/models/tiny/c') == 2
     response = browser.get("/models/tiny/curves.svg")
     assert (response.status_code, response.text) == (200, "<svg>curves.svg</svg>")
