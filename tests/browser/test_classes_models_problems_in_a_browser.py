@@ -155,7 +155,8 @@ def test_a_person_renames_a_class_tries_a_video_again_and_goes_back(
     page = context.new_page()
     page.goto(address + "review")
     page.fill("#name", "rita")
-    page.keyboard.press("Enter")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
     opened(page, address, "classes")
     card = page.locator("#class-brigth")
     card.get_by_text("change", exact=True).click()
