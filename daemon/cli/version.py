@@ -8,13 +8,13 @@ from typing import Any
 
 import typer
 
-from daemon.cli.shared import Json
+from daemon.cli.shared import Json, examples
 from daemon.home.texts import printable
 
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog=examples("vidwatch version", "vidwatch version --json"))
 def version(as_json: Json = False) -> None:
     """Show the versions of vidwatch, its libraries and this machine, for a report of a problem."""
     from daemon.maintenance.versions import read_versions
