@@ -3,10 +3,9 @@
 They go through `ClassChanges`, as those of the command line do.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from sqlalchemy import Connection, func, select
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -21,6 +20,7 @@ from daemon.labels.parts import labels_of_parts
 from daemon.labels.queries import newest
 from daemon.page import classes
 from daemon.page.classes import PATH, Refusal, anchor
+from daemon.page.requests import obeyed
 from daemon.page.site import Site
 from learner.errors import VidwatchError
 from learner.texts import counted
@@ -69,30 +69,22 @@ def _count(connection: Connection, name: str) -> int:
 
 async def rename(request: Request) -> Response:
     """Give a class another name."""
-    return await _obeyed(request, _rename)
+    return await obeyed(request, _rename)
 
 
 async def merge(request: Request) -> Response:
     """Make a class part of another one, as the person has said on the question's page."""
-    return await _obeyed(request, _merge)
+    return await obeyed(request, _merge)
 
 
 async def retire(request: Request) -> Response:
     """Take all labels of a class back, as the person has said on the question's page."""
-    return await _obeyed(request, _retire)
+    return await obeyed(request, _retire)
 
 
 async def write_description(request: Request) -> Response:
     """Keep what a person writes of a class."""
-    return await _obeyed(request, _describe)
-
-
-async def _obeyed(
-    request: Request, obey: Callable[[Request, Mapping[str, str]], Response]
-) -> Response:
-    form = await Site.of(request).form(request)
-    fields = {name: value for name, value in form.items() if isinstance(value, str)}
-    return await run_in_threadpool(obey, request, fields)
+    return await obeyed(request, _describe)
 
 
 def _rename(request: Request, fields: Mapping[str, str]) -> Response:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,6 +14,7 @@ from daemon.labels.labels import Origin
 from daemon.labels.parts import Part, PartLabels, parse_time
 from daemon.page.clip import Refusal, content_named, is_blind_video, requested_id, show
 from daemon.page.forms import is_id, read_submission
+from daemon.page.requests import obeyed
 from daemon.page.site import Site
 from daemon.page.video import window_named
 from daemon.report.timeline import read_timeline
@@ -23,17 +23,12 @@ from learner.errors import VidwatchError
 
 async def label(request: Request) -> Response:
     """Label the clip, or take one of its labels back, as a form asks for."""
-    return await run_in_threadpool(_label, request, await _fields(request))
+    return await obeyed(request, _label)
 
 
 async def label_part(request: Request) -> Response:
     """Label a part of a long video, or take such a label back, as a form asks for."""
-    return await run_in_threadpool(_label_part, request, await _fields(request))
-
-
-async def _fields(request: Request) -> dict[str, str]:
-    form = await Site.of(request).form(request)
-    return {name: value for name, value in form.items() if isinstance(value, str)}
+    return await obeyed(request, _label_part)
 
 
 def _label(request: Request, fields: Mapping[str, str]) -> Response:

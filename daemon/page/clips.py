@@ -26,7 +26,7 @@ from daemon.labels.queries import is_blind
 from daemon.page import searches
 from daemon.page.cards import Card, read_cards
 from daemon.page.clips_query import VIEWS, ClipsQuery
-from daemon.page.forms import is_id, read_submission
+from daemon.page.forms import is_id, read_submission, text_fields, texts
 from daemon.page.queue import Wish
 from daemon.page.requests import frames_of
 from daemon.page.site import Site
@@ -98,8 +98,8 @@ def table_file(request: Request) -> Response:
 async def submit(request: Request) -> Response:
     """Label the selected clips, undo, or keep or forget a search, as a form asks for."""
     form = await Site.of(request).form(request)
-    fields = {name: value for name, value in form.items() if isinstance(value, str)}
-    ids = [value for value in form.getlist("id") if isinstance(value, str)]
+    fields = text_fields(form)
+    ids = texts(form, "id")
     return await run_in_threadpool(_submit, request, fields, ids)
 
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from starlette.datastructures import FormData
+
 from learner.classes import class_named, why_not_a_class
 from learner.errors import VidwatchError
 
@@ -53,6 +55,16 @@ def read_submission(fields: Mapping[str, str], ids: Sequence[str]) -> Submission
     if reason := why_not_a_class(class_named(name)):
         raise VidwatchError(f"{name!r} cannot be a class: {reason}")
     return Submission("label", videos_once, name, newest, is_new)
+
+
+def text_fields(form: FormData) -> dict[str, str]:
+    """The fields of a form that are texts, each once."""
+    return {name: value for name, value in form.items() if isinstance(value, str)}
+
+
+def texts(form: FormData, name: str) -> list[str]:
+    """All texts that a form has under one name."""
+    return [value for value in form.getlist(name) if isinstance(value, str)]
 
 
 def is_id(text: str) -> bool:

@@ -17,7 +17,7 @@ from daemon.labels.classes import DidYouMeanError, offered_classes
 from daemon.labels.labels import newest_label
 from daemon.labels.next_clips import of_class, sure_of_class
 from daemon.page.cards import Card, read_cards
-from daemon.page.forms import is_id, read_submission
+from daemon.page.forms import is_id, read_submission, text_fields, texts
 from daemon.page.names import ask_name
 from daemon.page.queue import Wish
 from daemon.page.requests import frames_of
@@ -126,10 +126,8 @@ def _example(site: Site, connection: Connection, sought: Sought) -> Card | None:
 async def submit(request: Request) -> Response:
     """Label the clips that are not marked."""
     form = await Site.of(request).form(request)
-    fields = {name: value for name, value in form.items() if isinstance(value, str)}
-    shown, wrong = (
-        [one for one in form.getlist(name) if isinstance(one, str)] for name in ("id", "wrong")
-    )
+    fields = text_fields(form)
+    shown, wrong = texts(form, "id"), texts(form, "wrong")
     return await run_in_threadpool(_submit, request, fields, shown, wrong)
 
 

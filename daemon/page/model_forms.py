@@ -3,9 +3,8 @@
 Only models of the home can be chosen here; `vidwatch models promote` takes paths, too.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,6 +13,7 @@ from daemon.home.clock import now
 from daemon.home.texts import printable
 from daemon.page import models
 from daemon.page.models import PATH, model_before
+from daemon.page.requests import obeyed
 from daemon.page.site import Site
 from daemon.training.choosing import promote, roll_back
 from daemon.training.decisions import Decisions
@@ -77,26 +77,17 @@ def _ask_rollback(request: Request, refusal: str = "") -> Response:
 
 async def train(request: Request) -> Response:
     """Request a training, as `vidwatch retrain` does."""
-    return await _obeyed(request, _train)
+    return await obeyed(request, _train)
 
 
 async def promote_model(request: Request) -> Response:
     """Make a model the champion, as the person has said on the question's page."""
-    return await _obeyed(request, _promote)
+    return await obeyed(request, _promote)
 
 
 async def go_back(request: Request) -> Response:
     """Make the champion before this one the champion again."""
-    return await _obeyed(request, _roll_back)
-
-
-async def _obeyed(
-    request: Request, obey: Callable[[Request, Mapping[str, str]], Response]
-) -> Response:
-    form = await Site.of(request).form(request)
-    fields = {name: value for name, value in form.items() if isinstance(value, str)}
-    # To load a model takes seconds.
-    return await run_in_threadpool(obey, request, fields)
+    return await obeyed(request, _roll_back)
 
 
 def _train(request: Request, fields: Mapping[str, str]) -> Response:

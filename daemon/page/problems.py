@@ -29,7 +29,7 @@ from daemon.page.failures import (
     read_log,
     read_troubles,
 )
-from daemon.page.forms import is_id
+from daemon.page.forms import is_id, text_fields
 from daemon.page.site import Site
 from daemon.report.receivers import ReceiverStatus, read_receivers
 from daemon.report.waits import Wait, waits
@@ -114,7 +114,7 @@ async def forget(request: Request) -> Response:
 
 async def _obeyed(request: Request, obey: Callable[[Site, Mapping[str, str]], str]) -> Response:
     form = await Site.of(request).form(request)
-    fields = {name: value for name, value in form.items() if isinstance(value, str)}
+    fields = text_fields(form)
     return await run_in_threadpool(_answered, request, fields, obey)
 
 

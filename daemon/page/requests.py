@@ -1,10 +1,14 @@
 """What several routes need of a request."""
 
+from collections.abc import Callable, Mapping
+
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import Response
 
 from daemon.page.cards import Card, read_cards, read_spec
-from daemon.page.forms import is_id
+from daemon.page.forms import is_id, text_fields
 from daemon.page.site import Site
 from learner.errors import VidwatchError
 
@@ -33,3 +37,15 @@ def frames_of(site: Site, model: str) -> int:
         return read_spec(site.home, model).frames
     except VidwatchError:  # each card then shows why it has no strip
         return 1
+
+
+async def obeyed(
+    request: Request, obey: Callable[[Request, Mapping[str, str]], Response]
+) -> Response:
+    """What `obey` answers to the fields of a form. It may take long: it runs in a thread.
+
+    Raises:
+        StalePageError: this page did not make the form.
+    """
+    form = await Site.of(request).form(request)
+    return await run_in_threadpool(obey, request, text_fields(form))

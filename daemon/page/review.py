@@ -6,6 +6,7 @@ from itertools import chain, islice
 from urllib.parse import parse_qsl
 
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -16,7 +17,7 @@ from daemon.labels.renamed_folders import questions
 from daemon.page import video
 from daemon.page.cards import Card, read_cards
 from daemon.page.choices import read_choices
-from daemon.page.forms import is_id, read_submission
+from daemon.page.forms import is_id, read_submission, text_fields, texts
 from daemon.page.names import ask_name
 from daemon.page.queue import Wish, in_order, read_waiting, read_wish, still_waiting
 from daemon.page.requests import frames_of
@@ -154,8 +155,8 @@ def _card_of(refusal: Refusal, cards: Sequence[Card]) -> int | None:
 async def submit(request: Request) -> Response:
     """Label, accept or skip clips, as a form asks for; then show the next ones."""
     form = await Site.of(request).form(request)
-    fields = {name: value for name, value in form.items() if isinstance(value, str)}
-    ids = [value for value in form.getlist("id") if isinstance(value, str)]
+    fields = text_fields(form)
+    ids = texts(form, "id")
     return await run_in_threadpool(_submit, request, fields, ids)
 
 
@@ -220,5 +221,5 @@ async def show_skipped(request: Request) -> Response:
     return site.done(PATH + _wish_in(form).query)
 
 
-def _wish_in(form: Mapping[str, object]) -> Wish:
-    return wish_of({name: value for name, value in form.items() if isinstance(value, str)})
+def _wish_in(form: FormData) -> Wish:
+    return wish_of(text_fields(form))
