@@ -3,11 +3,14 @@
 Most files are texts, since nothing here decodes them: the test gives the predictions.
 """
 
+import atexit
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,8 @@ from daemon.database.predictions import Predictions
 from daemon.database.queue import Queue
 from daemon.database.records import Claimed, ModelPrediction, Moved, VideoPrediction
 from daemon.database.tables import labels, predictions, videos
-from daemon.database.upgrade import upgrade
+from daemon.database.upgrade import is_begun, require_no_lost_database, upgrade
+from daemon.home.address import Database
 from daemon.home.folder import Home
 from daemon.home.folders import Folders, Found
 from daemon.home.identity import identify
@@ -30,8 +34,26 @@ START = datetime(2026, 1, 2, tzinfo=UTC)
 CLASSES = ("Biking", "Skiing")
 
 
-# Gives the settings of a database on a server; None: homes have their database in a file.
+# Gives the settings of an empty database on a server, up to date; None: homes have their database
+# in a file.
 new_database: Callable[[], str] | None = None
+
+
+def _bring_up_to_date(database: Database) -> None:
+    if isinstance(database, Path) and not is_begun(database):
+        require_no_lost_database(database)
+        shutil.copy(_empty_database(), database)
+    else:
+        upgrade(database)
+
+
+@cache
+def _empty_database() -> Path:
+    """An empty database, up to date. To migrate one for each test takes longer than most tests."""
+    folder = Path(tempfile.mkdtemp(prefix="vidwatch-tests-"))
+    atexit.register(shutil.rmtree, folder)
+    upgrade(folder / "vidwatch.db")
+    return folder / "vidwatch.db"
 
 
 class MadeHome:
@@ -64,7 +86,8 @@ class MadeHome:
         if new_database and not lines:
             self._database = new_database()
             self.write_settings(settings)
-        upgrade(self.home.database)
+        if new_database is None or lines:
+            _bring_up_to_date(self.home.database)
         self.root = self.home.root
         self.inbox = self.home.inbox
         self.folders = Folders(self.root, tree=tree)

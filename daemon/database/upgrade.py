@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -169,15 +170,19 @@ def require_known(revision: str, what: str) -> None:
     Raises:
         VidwatchError: a newer one wrote it.
     """
-    scripts = ScriptDirectory.from_config(alembic_config())
-    if revision not in {script.revision for script in scripts.walk_revisions()}:
+    if revision not in {script.revision for script in _scripts().walk_revisions()}:
         reason = f"a newer vidwatch wrote it (schema {revision})"
         raise VidwatchError(f"{what}: {reason}; upgrade vidwatch")
 
 
 def head() -> str | None:
     """The newest schema that this program knows, which Alembic calls the head."""
-    return ScriptDirectory.from_config(alembic_config()).get_current_head()
+    return _scripts().get_current_head()
+
+
+@cache
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(alembic_config())  # reads all migrations when it is asked
 
 
 def require_no_lost_database(path: Database) -> None:
