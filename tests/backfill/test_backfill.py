@@ -26,6 +26,7 @@ def home(tmp_path: Path) -> Home:
     return make_home(tmp_path / "home")
 
 
+@pytest.mark.slow
 def test_it_records_what_the_daemon_records_and_passes_over_what_is_done(
     tmp_path: Path, archive: Path, home: Home
 ) -> None:
@@ -61,6 +62,7 @@ def _wait_for_a_prediction(home: Home) -> None:
             time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_after_a_kill_it_goes_on_and_each_file_is_done_once(tmp_path: Path, home: Home) -> None:
     archive = tmp_path / "many"
     for seed in range(40):
@@ -80,6 +82,7 @@ def test_after_a_kill_it_goes_on_and_each_file_is_done_once(tmp_path: Path, home
     assert all(len(one[1]) == (one[0]["duplicate_of"] is None) for one in found.values())
 
 
+@pytest.mark.slow
 def test_after_a_stop_the_exit_status_says_that_not_all_is_done(tmp_path: Path, home: Home) -> None:
     archive = tmp_path / "many"
     for seed in range(40):
@@ -132,6 +135,7 @@ def test_parts_hold_each_video_once_and_a_second_run_adds_what_is_new(
     assert list(pd.read_parquet(out / "videos-000002.parquet")["name"]) == ["new.avi"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -148,6 +152,7 @@ def test_what_does_not_go_together_is_one_line(home: Home, words: list[str], mes
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_without_ray_one_line_names_what_to_install(
     tmp_path: Path, archive: Path, home: Home
 ) -> None:

@@ -61,6 +61,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster
     cluster.close()
 
 
+@pytest.mark.slow
 def test_rows_are_those_of_one_machine_in_whatever_order_and_however_often_results_come(
     tmp_path: Path, cluster: Cluster
 ) -> None:

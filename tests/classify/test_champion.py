@@ -61,6 +61,7 @@ def clips(tmp_path: Path, model: Classifier) -> list[Clip]:
     ]
 
 
+@pytest.mark.slow
 def test_a_promotion_gives_a_new_predictor_once(lab: Lab, engines: ChampionLoader) -> None:
     first = engines.first(lab.now)
     assert engines.predictor_if_changed(lab.now) is None

@@ -141,6 +141,7 @@ def decoders_of_this_process() -> list[psutil.Process]:
     return found
 
 
+@pytest.mark.slow
 def test_decoders_whose_idle_processes_were_killed_are_replaced(
     tmp_path: Path, decoders: Decoders
 ) -> None:

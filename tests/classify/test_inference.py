@@ -57,6 +57,7 @@ def clips(model: Small, count: int) -> list[Clip]:
     ]
 
 
+@pytest.mark.slow
 def test_a_device_short_of_memory_gets_fewer_clips_at_once_with_the_same_predictions(
     model: Small, inference: Inference
 ) -> None:
@@ -71,6 +72,7 @@ def test_a_device_short_of_memory_gets_fewer_clips_at_once_with_the_same_predict
     assert inference._most == 2
 
 
+@pytest.mark.slow
 def test_after_a_while_the_device_gets_more_clips_again(model: Small, inference: Inference) -> None:
     inference(clips(model, 3))
     model.room = MOST

@@ -296,6 +296,7 @@ def test_a_long_video_fails_if_too_little_of_it_can_be_read(house: LongHouse) ->
     assert house.windows() == []
 
 
+@pytest.mark.slow
 def test_a_video_that_is_not_cut_any_more_keeps_no_windows_of_before(house: LongHouse) -> None:
     house.drop_long()
     house.rounds_until(3)

@@ -30,6 +30,7 @@ def later_model(lab: Lab) -> None:
     save(lab.home.model("auto-1"), tiny.manifest, tensors)
 
 
+@pytest.mark.slow
 def test_a_later_models_predictions_stand_beside_the_first_ones_and_no_file_moves(lab: Lab) -> None:
     ids = [lab.clip("bright", 1), lab.clip("dark", 1)]
     later_model(lab)

@@ -131,6 +131,7 @@ def test_an_error_that_a_person_can_fix_is_one_line_and_exit_status_2(
     assert text in done.stderr
 
 
+@pytest.mark.slow
 def test_a_wrong_setting_stops_the_daemon_at_once_with_one_line(tmp_path: Path) -> None:
     vidwatch("init", tmp_path)
     (tmp_path / "vidwatch.toml").write_text("batch_sise = 3\n")

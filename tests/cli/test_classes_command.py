@@ -34,6 +34,7 @@ def vidwatch(home: MadeHome, *words: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_what_was_learned_last_from_folders_is_shown_and_taken_back_once(home: MadeHome) -> None:
     code, text = vidwatch(home)
     assert code == 0

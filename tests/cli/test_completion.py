@@ -55,6 +55,7 @@ def test_commands_classes_videos_and_models_are_completed(
     assert set(offered) & set(expected) == {one for one in expected if one != "bar"}
 
 
+@pytest.mark.slow
 def test_where_there_is_no_home_nothing_is_offered_and_nothing_is_said(tmp_path: Path) -> None:
     for line in ("label 1 B", "show d", "find B"):
         assert completed(tmp_path, line) == []

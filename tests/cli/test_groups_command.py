@@ -51,6 +51,7 @@ def shown(home: MadeHome, *arguments: str, code: int = 0) -> Any:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_it_says_what_was_found_why_figures_flatter_and_how_to_name_groups(home: MadeHome) -> None:
     text = " ".join(run(home).stdout.split())
     assert "bench 6 6 each clip for itself" in text
@@ -82,6 +83,7 @@ def test_the_command_that_it_advises_shows_groups_and_then_sets_them(home: MadeH
     assert (again["matched"], again["changed"], again["applied"]) == (12, 0, True)
 
 
+@pytest.mark.slow
 def test_the_sub_folders_that_it_advises_make_groups(home: MadeHome) -> None:
     advised = re.search(r"sub-folders: (\S+)/<class>/<recording>/", run(home).stdout)
     assert advised
@@ -164,6 +166,7 @@ def test_without_a_pattern_that_suits_the_names_it_prints_no_example(numbered: M
     assert "^" not in text.replace(GROUP_PATTERN, "")
 
 
+@pytest.mark.slow
 def test_a_pattern_that_makes_one_group_of_all_names_is_refused_with_what_to_do(
     numbered: MadeHome,
 ) -> None:
@@ -210,6 +213,7 @@ def test_it_says_how_to_go_back_which_is_never_refused(home: MadeHome) -> None:
     assert shown(home)["how"] == "clips"
 
 
+@pytest.mark.slow
 def test_it_says_how_many_groups_of_inbox_folders_a_pattern_replaces(tmp_path: Path) -> None:
     home = MadeHome(tmp_path / "home", classes=LABELS)
     for n, camera in enumerate(("door", "yard")):

@@ -79,6 +79,7 @@ def test_labels_are_given_accepted_and_taken_back_by_command(tmp_path: Path, hom
     assert vidwatch("retrain", home=home).stdout.startswith("asked for: auto-1")
 
 
+@pytest.mark.slow
 def test_a_class_that_is_nearly_another_one_is_asked_about_in_one_line(tmp_path: Path) -> None:
     home = MadeHome(tmp_path / "home")
     for name in "abc":

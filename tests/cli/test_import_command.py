@@ -51,6 +51,7 @@ def test_labels_are_imported_once_with_their_files(home: MadeHome, archive: Path
     ]
 
 
+@pytest.mark.slow
 def test_what_is_left_out_or_kept_is_named(home: MadeHome, archive: Path) -> None:
     run(home, archive)
     (archive / "two\nlines.avi").touch()
@@ -89,6 +90,7 @@ def test_copies_go_into_the_home(home: MadeHome, archive: Path) -> None:
     assert places == {f"{home.root}/labelled/{name}" for name in ("Fox/a.avi", "Deer/b.avi")}
 
 
+@pytest.mark.slow
 def test_the_first_wrong_lines_are_listed_and_the_others_counted(
     home: MadeHome, archive: Path
 ) -> None:

@@ -42,6 +42,7 @@ def test_init(tmp_path: Path) -> None:
     assert Home.at(tmp_path / "new").has_database()
 
 
+@pytest.mark.slow
 def test_label_and_its_undo(home: MadeHome) -> None:
     expected = {"videos": [1, 2], "undone": False, "without_file": []}
     assert result(home, "label", "a.avi", "2", "Fox") == expected
@@ -53,6 +54,7 @@ def test_label_and_its_undo(home: MadeHome) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_classes(home: MadeHome) -> None:
     result(home, "label", "1", "Foks")
     assert result(home, "classes", "rename", "Foks", "Fox") == {"class": "Fox", "labels": 1}
@@ -61,6 +63,7 @@ def test_classes(home: MadeHome) -> None:
     assert result(home, "classes", "retire", "Fox") == {"class": None, "labels": 2}
 
 
+@pytest.mark.slow
 def test_add_and_import(home: MadeHome, tmp_path: Path) -> None:
     archive = tmp_path / "archive/Fox"
     archive.mkdir(parents=True)
@@ -72,6 +75,7 @@ def test_add_and_import(home: MadeHome, tmp_path: Path) -> None:
     assert (added["queued"], added["known"], added["no_videos"]) == (1, 0, {".txt": 1})
 
 
+@pytest.mark.slow
 def test_backup_and_restore(home: MadeHome) -> None:
     copy = result(home, "backup")["backup"]
     assert Path(copy).is_file()

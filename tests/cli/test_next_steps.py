@@ -232,6 +232,7 @@ def test_in_a_home_classify_takes_the_champion_and_says_so(
     assert shell(f"vidwatch --home {home} classify {clip}").stderr == "model other\n"
 
 
+@pytest.mark.slow
 def test_undecided_and_refused_carry_their_reason_and_next_step(reviewed: ReviewedHome) -> None:
     history = Decisions(reviewed.engine)
     history.request_training("20 new labels", NOW)
@@ -294,6 +295,7 @@ def test_labels_and_status_say_the_same_and_what_they_say_helps(tmp_path: Path) 
     assert enough["text"].startswith("the next training begins")
 
 
+@pytest.mark.slow
 def test_a_clip_that_labels_suggests_is_labelled_as_it_says(tmp_path: Path) -> None:
     home = MadeHome(tmp_path)
     video = home.arrive("a.avi")
@@ -309,6 +311,7 @@ def test_a_clip_that_labels_suggests_is_labelled_as_it_says(tmp_path: Path) -> N
     assert outlook(home)["next_labels"] != [suggested]
 
 
+@pytest.mark.slow
 def test_a_refused_name_is_offered_as_it_has_to_be(tmp_path: Path) -> None:
     home = MadeHome(tmp_path)
     first, second = home.arrive("a.avi"), home.arrive("b.avi")
@@ -357,6 +360,7 @@ def test_what_doctor_says_of_folders_and_backups_is_followed(tmp_path: Path) -> 
     assert [line["state"] for line in lines("backup")] == ["ok"]
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_no_home_is_made_one_by_the_command_it_names(tmp_path: Path) -> None:
     where = shlex.quote(str(tmp_path / "home"))
     for command in ("status", "labels", "doctor", "retrain"):
@@ -367,6 +371,7 @@ def test_a_folder_that_is_no_home_is_made_one_by_the_command_it_names(tmp_path: 
         assert shell(f"vidwatch --home {where} {command}").returncode == 0
 
 
+@pytest.mark.slow
 def test_a_model_at_chance_doubts_no_labels_and_is_marked(tmp_path: Path, cache: Path) -> None:
     from daemon.labels.label_errors import newest_held_out
 
@@ -385,6 +390,7 @@ def test_a_model_at_chance_doubts_no_labels_and_is_marked(tmp_path: Path, cache:
         assert "no better than always guessing the commonest class (right on 50.0%)" in shown
 
 
+@pytest.mark.slow
 def test_an_optimistic_accuracy_is_called_so_wherever_it_stands(
     tmp_path: Path, cache: Path
 ) -> None:

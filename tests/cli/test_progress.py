@@ -83,6 +83,7 @@ def test_in_a_pipe_nothing_is_coloured(home: Path, command: str) -> None:
     assert b"\x1b" not in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.of_sqlite
 def test_no_color_is_honoured_in_a_terminal(home: Path) -> None:
     def shown(**more: str) -> bytes:

@@ -166,6 +166,7 @@ def test_json_keeps_times_in_utc_with_their_offset(made: MadeHome) -> None:
     assert {video["at"] for video in found["recent"]} == {"2026-01-02T00:00:00+00:00"}
 
 
+@pytest.mark.slow
 def test_times_in_tables_are_in_the_persons_zone_and_name_it(made: MadeHome) -> None:
     from daemon.training.decisions import Decisions
 

@@ -34,6 +34,7 @@ def run(home: LongHome, *arguments: str, code: int = 0, **environment: str) -> A
     return done
 
 
+@pytest.mark.slow
 def test_show_says_when_each_class_was_found(home: LongHome, video: int) -> None:
     report = json.loads(run(home, "show", str(video), "--json").stdout)
     assert [(e["start"], e["end"], e["class"]) for e in report["events"]] == [
@@ -52,6 +53,7 @@ def test_show_says_when_each_class_was_found(home: LongHome, video: int) -> None
     assert all(len(line) <= 150 for line in text.splitlines())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [24, 40, 80, 200])
 def test_show_fits_a_terminal_of_any_width(home: LongHome, video: int, columns: int) -> None:
     main, other = pty.openpty()
@@ -74,6 +76,7 @@ def _read(descriptor: int) -> bytes:
         return b""
 
 
+@pytest.mark.slow
 def test_show_of_a_short_video_and_of_none(home: LongHome) -> None:
     home.arrive("b.mp4")
     (short,) = home.predict_and_file()
@@ -98,6 +101,7 @@ def test_events_of_a_video_without_windows_are_an_empty_table_and_a_reason(home:
     assert "c.mp4 is not predicted yet, and has no events" in done.stderr
 
 
+@pytest.mark.slow
 def test_how_far_a_long_video_is_predicted_is_shown(home: LongHome, video: int) -> None:
     later = home.begin_long_video("day.mp4", [(0, 600, BIKING, 0.9), (600, 1240, BIKING, 0.9)])
     assert "claimed: its first 0:20:40 are predicted" in run(home, "show", "day.mp4").stdout
@@ -107,6 +111,7 @@ def test_how_far_a_long_video_is_predicted_is_shown(home: LongHome, video: int) 
     assert "are predicted" not in run(home, "show", str(video)).stdout
 
 
+@pytest.mark.slow
 def test_a_video_is_found_by_any_class_in_it_and_for_how_long(home: LongHome, video: int) -> None:
     home.long_video("b.mp4", [(0, 2, BIKING, 0.9)], shade=50)
     found = json.loads(run(home, "find", SKIING, "--json").stdout)
@@ -119,11 +124,13 @@ def test_a_video_is_found_by_any_class_in_it_and_for_how_long(home: LongHome, vi
     assert "no video with Rowing" in run(home, "find", "Rowing").stdout
 
 
+@pytest.mark.slow
 def test_a_class_that_windows_had_and_no_moment_has_is_not_found(home: LongHome) -> None:
     home.long_video("a.mp4", [(0, 4, BIKING, 0.9), (0, 4, SKIING, 0.3)])
     assert json.loads(run(home, "find", SKIING, "--json").stdout) == []
 
 
+@pytest.mark.slow
 def test_events_are_a_table_of_all_long_videos(home: LongHome, video: int) -> None:
     home.long_video("b.mp4", [(0, 2.5, SKIING, 0.75)], shade=50)
     rows = list(csv.DictReader(io.StringIO(run(home, "events").stdout)))
@@ -138,6 +145,7 @@ def test_events_are_a_table_of_all_long_videos(home: LongHome, video: int) -> No
     assert len(run(home, "events", "b.mp4").stdout.splitlines()) == 2
 
 
+@pytest.mark.slow
 def test_subtitles_lie_beside_the_video_and_are_read_by_ffmpeg(home: LongHome, video: int) -> None:
     run(home, "events", str(video), "--webvtt")
     (path,) = home.subtitles()
@@ -157,6 +165,7 @@ def test_subtitles_lie_beside_the_video_and_are_read_by_ffmpeg(home: LongHome, v
     assert not [name for name in path.parent.iterdir() if name.name.startswith(".")]
 
 
+@pytest.mark.slow
 def test_subtitles_of_somebody_else_are_left_as_they_are(home: LongHome, video: int) -> None:
     clip = home.path(video)
     theirs = clip.with_suffix(".vtt")
@@ -172,6 +181,7 @@ def test_subtitles_of_somebody_else_are_left_as_they_are(home: LongHome, video: 
     assert ours.is_symlink()
 
 
+@pytest.mark.slow
 def test_subtitles_go_where_their_video_goes_and_are_no_clip(home: LongHome, video: int) -> None:
     from daemon.home.sidecars import Sidecars
 

@@ -255,6 +255,7 @@ def test_what_is_said_of_a_camera_stands_in_the_deployments(
     assert descriptor["project"]["acronym"] == "B"
 
 
+@pytest.mark.slow
 def test_cameras_without_a_place_are_named(home: FullHome, tmp_path: Path) -> None:
     line = run(home, "export", tmp_path / "p", "--format", "camtrap", code=2).stderr
     assert line.count("\n") == 1

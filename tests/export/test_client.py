@@ -149,6 +149,7 @@ def test_an_empty_table_has_its_columns(home: FullHome, library: str) -> None:
     assert (len(frame), list(frame.columns)[:2]) == (0, ["id", "name"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", ["pandas", "polars"])
 def test_a_missing_library_is_named(
     home: FullHome, library: str, monkeypatch: pytest.MonkeyPatch

@@ -265,6 +265,7 @@ def test_parquet_has_types(home: FullHome, tmp_path: Path) -> None:
     assert parquet.read_table(tmp_path / "none.parquet").num_rows == 0
 
 
+@pytest.mark.slow
 def test_the_format_is_that_of_the_ending_and_csv_goes_to_the_standard_output(
     home: FullHome, tmp_path: Path
 ) -> None:

@@ -105,6 +105,7 @@ def test_a_daemon_that_writes_meanwhile_is_not_disturbed(many: FullHome, tmp_pat
     assert slowest < 5
 
 
+@pytest.mark.slow
 def test_nothing_waits_for_a_pipe_while_the_database_is_read(many: FullHome) -> None:
     command = [VIDWATCH, "--home", many.root, "export"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
@@ -116,6 +117,7 @@ def test_nothing_waits_for_a_pipe_while_the_database_is_read(many: FullHome) -> 
         assert process.wait() == 0
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_is_no_error(many: FullHome) -> None:
     command = f"{VIDWATCH} --home {many.root} export | head -1"
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
@@ -123,6 +125,7 @@ def test_a_reader_that_goes_away_is_no_error(many: FullHome) -> None:
     assert done.stdout.startswith("\ufeffid,name")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["csv", *(pytest.param(form, marks=SLOW) for form in FORMATS[1:])])
 def test_a_full_disk_leaves_the_old_file_as_it_was(
     many: FullHome, tmp_path: Path, form: str
@@ -140,6 +143,7 @@ def test_a_full_disk_leaves_the_old_file_as_it_was(
     assert leftovers(tmp_path) == [target.name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "sign"),
     [
@@ -235,6 +239,7 @@ def test_a_link_stays_a_link(home: FullHome, tmp_path: Path) -> None:
     assert len(table(tmp_path / "real.csv")) == len(home.ids)
 
 
+@pytest.mark.slow
 @pytest.mark.of_sqlite
 def test_an_older_database_is_brought_up_to_date_first(tmp_path: Path) -> None:
     root = tmp_path / "old"

@@ -74,6 +74,7 @@ def test_a_former_name_of_a_class_means_the_class(home: FullHome, tmp_path: Path
     assert {row["class"] for row in table(tmp_path / "a.csv")} == {"Cycling"}
 
 
+@pytest.mark.slow
 def test_nothing_that_matches_is_an_empty_table_and_one_line(
     home: FullHome, tmp_path: Path
 ) -> None:
@@ -107,6 +108,7 @@ def test_times_are_as_in_other_commands() -> None:
     assert moment("8:00", is_end=True) == today
 
 
+@pytest.mark.slow
 def test_a_name_with_brackets_is_found_as_it_is(home: FullHome) -> None:
     video = home.arrive("Bird [dQw4w9WgXcQ].mp4")
     home.predict_and_file()
@@ -115,12 +117,14 @@ def test_a_name_with_brackets_is_found_as_it_is(home: FullHome) -> None:
         assert [row["id"] for row in found] == [video]
 
 
+@pytest.mark.slow
 def test_a_period_that_ends_before_it_begins_is_refused(home: FullHome) -> None:
     line = run(home, "search", "--from", "2026-02-01", "--to", "2026-01-01", code=2).stderr
     assert line == "vidwatch: --from 2026-02-01 is not before --to 2026-01-01\n"
     run(home, "search", "--from", "2026-02-01", "--to", "2026-02-01")
 
 
+@pytest.mark.slow
 def test_search_shows_the_newest_first(home: FullHome) -> None:
     lines = run(home, "search", "--most", "3").stdout.splitlines()
     ids = [line.split()[0] for line in lines[2:]]
@@ -132,6 +136,7 @@ def test_search_shows_the_newest_first(home: FullHome) -> None:
     assert run(home, "search").stderr == ""
 
 
+@pytest.mark.slow
 def test_search_prints_the_columns_of_the_export_as_json(home: FullHome) -> None:
     (row,) = json.loads(run(home, "search", "--source", "cam1/sub", "--json").stdout)
     assert (row["id"], row["class"], row["label"]) == (home.ids["labelled"], SKIING, SKIING)

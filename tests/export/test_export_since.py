@@ -33,6 +33,7 @@ def newest(home: FullHome, folder: Path, form: str = "csv", **filters: object) -
     return home.kinds(row["id"] for row in table(outcome.target))
 
 
+@pytest.mark.slow
 def test_only_what_is_new_or_changed_comes_again(home: FullHome, folder: Path) -> None:
     assert newest(home, folder) == set(home.ids)
     assert newest(home, folder) == set()
@@ -52,6 +53,7 @@ def test_only_what_is_new_or_changed_comes_again(home: FullHome, folder: Path) -
     assert len(list(folder.iterdir())) == 6
 
 
+@pytest.mark.slow
 def test_a_renamed_class_changes_its_videos(home: FullHome, folder: Path) -> None:
     newest(home, folder)
     run(home, "classes", "rename", SKIING, "Snow")
@@ -85,6 +87,7 @@ def test_a_restored_database_is_compared_as_it_is_now(home: FullHome, folder: Pa
     assert newest(home, folder) == {"odd"}
 
 
+@pytest.mark.slow
 def test_an_export_that_fails_does_not_count(home: FullHome, folder: Path) -> None:
     limited = 'ulimit -f 1; exec "$@"'
     command = ["sh", "-c", limited, "sh", str(VIDWATCH), "--home", str(home.root)]
@@ -99,6 +102,7 @@ def test_an_export_that_fails_does_not_count(home: FullHome, folder: Path) -> No
     assert newest(home, folder) == set(home.ids)
 
 
+@pytest.mark.slow
 def test_the_file_of_the_last_export_is_not_lost(home: FullHome, tmp_path: Path) -> None:
     target = tmp_path / "a.csv"
     assert home.export(target, since_last=True).videos == len(home.ids)
@@ -115,6 +119,7 @@ def test_the_file_of_the_last_export_is_not_lost(home: FullHome, tmp_path: Path)
     assert not target.exists()
 
 
+@pytest.mark.slow
 def test_a_place_is_needed(home: FullHome) -> None:
     line = run(home, "export", "--since-last", code=2).stderr
     assert line == "vidwatch: --since-last needs a FILE to write to: name one\n"

@@ -140,6 +140,7 @@ def test_the_days_of_the_files_dates_make_groups(camera: Camera) -> None:
     assert len(set(found.names.values())) == 4
 
 
+@pytest.mark.slow
 def test_the_daemon_and_train_find_the_same_groups_on_the_same_clips(
     camera: Camera, tmp_path: Path, cache: Path
 ) -> None:
@@ -243,6 +244,7 @@ def test_a_clip_moved_into_a_sub_folder_gets_its_group_and_loses_it_again(camera
     assert camera.row(old)["group"] is None
 
 
+@pytest.mark.slow
 def test_a_clip_that_a_model_was_trained_on_never_judges_after_it_is_regrouped(
     camera: Camera,
 ) -> None:

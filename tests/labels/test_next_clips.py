@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from homes import CLASSES
 from long_home import LongHome
 from long_home import home as home
@@ -14,6 +15,7 @@ BIKING, SKIING = CLASSES
 VIDWATCH = Path(sys.executable).with_name("vidwatch")
 
 
+@pytest.mark.slow
 def test_a_long_video_that_shows_several_classes_comes_last_and_is_labelled_by_parts(
     home: LongHome,
 ) -> None:

@@ -287,6 +287,7 @@ def test_names_are_shown_as_they_are_and_without_control_characters(it: Labellin
     assert "[red]Biking: ann (command); Skiing: b[ob]\\x07 (command)" in text
 
 
+@pytest.mark.slow
 def test_the_command_prints_json_and_a_table(it: Labelling) -> None:
     it.clip("Biking")
     command = [VIDWATCH, "--home", it.home.root, "labels"]

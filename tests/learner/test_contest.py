@@ -50,6 +50,7 @@ def test_the_pooled_head_alone_is_convex_and_needs_no_epochs(tmp_path: Path, cac
     assert again.path.read_bytes() == result.path.read_bytes()
 
 
+@pytest.mark.slow
 def test_the_head_that_is_chosen_is_the_one_with_the_lowest_loss(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,6 +109,7 @@ def test_a_head_that_competes_begins_without_that_of_another_model(
     assert "flattering" not in again.method
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["both", "pooled"])
 def test_a_model_in_use_gives_the_logits_that_were_fitted(
     tmp_path: Path, cache: Path, head: str
@@ -122,6 +124,7 @@ def test_a_model_in_use_gives_the_logits_that_were_fitted(
     np.testing.assert_allclose(evidence.mean(1), own.logits(features), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_familiarity_travels_with_the_model(tmp_path: Path, cache: Path) -> None:
     result = competed(tmp_path, "pooled", groups=12)
     own = Classifier.load(result.path, "cpu")
@@ -163,6 +166,7 @@ def test_the_same_features_in_many_parts_give_the_same_logits(
     np.testing.assert_allclose(own.logits(features), whole, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_network_shares_its_backbone_with_another_head(tmp_path: Path, cache: Path) -> None:
     result = competed(tmp_path, "pooled")
     own = Classifier.load(result.path, "cpu").network

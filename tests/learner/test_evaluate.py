@@ -54,6 +54,7 @@ def trained(tmp_path: Path, cache: Path) -> Classifier:
     )
 
 
+@pytest.mark.slow
 def test_clips_that_the_model_learned_from_are_counted(tmp_path: Path, trained: Classifier) -> None:
     root = class_folders(tmp_path / "more", groups=3)
     result = evaluate(root, trained)
@@ -152,6 +153,7 @@ def test_a_model_is_held_against_its_baseline_and_played_backwards() -> None:
     assert not Order.of(truth, half, 1 - half, half).beats_baseline
 
 
+@pytest.mark.slow
 def test_clips_of_no_known_class_are_counted(tmp_path: Path, trained: Classifier) -> None:
     root = class_folders(tmp_path / "more", groups=3)
     strange = class_folders(tmp_path / "strange", groups=2)

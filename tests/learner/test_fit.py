@@ -259,6 +259,7 @@ def test_clips_are_mixed_as_often_as_the_settings_state() -> None:
     assert mix(clips, targets, 2, 0.0)[1] is targets
 
 
+@pytest.mark.slow
 def test_accuracy_comes_from_unseen_groups_alone() -> None:
     """Features of the group alone: learned by heart they give 1.0, by groups only chance."""
     truth = torch.arange(60) // 3 % 2

@@ -101,6 +101,7 @@ def test_our_own_networks_are_not_swapped_in() -> None:
         with_backbone(recipe.load("default"), "compact")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["strong", "tiny"])
 def test_the_networks_of_our_recipes_are_built_and_give_features(name: str) -> None:
     loaded = recipe.load(name)

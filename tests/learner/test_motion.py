@@ -182,6 +182,7 @@ def test_of_a_long_clip_the_neighbour_is_the_next_decoded_frame(folder: Path, ex
     )
 
 
+@pytest.mark.slow
 def test_every_frame_of_a_long_clip_may_be_sampled(folder: Path) -> None:
     path = ball_video(folder / "dense.mp4", 1600, step=0.8)
     spec = replace(SPEC, frames=1600)
@@ -236,6 +237,7 @@ def test_made_frames_are_the_same_each_time() -> None:
     assert np.array_equal(first, again)
 
 
+@pytest.mark.slow
 def test_made_clips_differ_in_direction(tmp_path: Path) -> None:
     made = write_clips(tmp_path, clips=1)
     assert [path.parent.name for path in made] == list(CLASSES)

@@ -79,6 +79,7 @@ def test_motion_comes_last_in_half_precision(tmp_path: Path, folders: Path) -> N
     assert [prediction.class_name in CLASSES for prediction in moving.predict([read])] == [True]
 
 
+@pytest.mark.slow
 def test_frames_alone_are_refused_by_a_model_that_needs_motion(
     tmp_path: Path, folders: Path
 ) -> None:

@@ -40,6 +40,7 @@ def part(path: Path, start: float, end: float, spec: ClipSpec = MOVING) -> Any:
         return read_part(file, spec, start, end)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plan", [WindowPlan(3, 3), WindowPlan(2, 0.7), WindowPlan(0.9, 0.9)])
 def test_a_part_has_the_frames_of_the_window_at_its_place(video: Path, plan: WindowPlan) -> None:
     with open_regular(video) as file:

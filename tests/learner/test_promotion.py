@@ -386,6 +386,7 @@ def test_groups_of_clips_that_are_alike_show_less() -> None:
     assert paired(whole).design_effect > paired(grouped).design_effect
 
 
+@pytest.mark.slow
 def test_a_later_comparison_asks_for_more() -> None:
     evidence = [*alike(50), *clips("a", "nnnnn")]
     assert [judge(evidence, OLD, OLD, number).verdict for number in (1, 2, 3)] == [
@@ -454,6 +455,7 @@ def test_no_later_comparison_promotes_what_an_earlier_one_did_not(
         assert judge(evidence, OLD, classes, number + more).verdict != "promoted"
 
 
+@pytest.mark.slow
 @given(evidence(), known, numbers, st.randoms())
 def test_the_order_of_clips_does_not_matter(
     evidence: list[Evidence], classes: tuple[str, ...], number: int, generator: random.Random

@@ -21,6 +21,7 @@ def model(tmp_path: Path, cache: Path) -> Classifier:
     return Classifier.load(trained_on(class_folders(tmp_path / "data"), tmp_path / "m").path)
 
 
+@pytest.mark.slow
 def test_clips_of_a_model_are_replayed_if_the_cache_has_them(
     model: Classifier,
 ) -> None:
@@ -52,6 +53,7 @@ def saved_and_read(
     return pairs
 
 
+@pytest.mark.slow
 def test_saved_features_come_back_nearly_as_they_were(
     model: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,6 +82,7 @@ def moving(tmp_path: Path, cache: Path) -> Classifier:
     return Classifier.load(train(Sources(data), tmp_path / "moving", with_motion, start).path)
 
 
+@pytest.mark.slow
 def test_saved_motion_is_for_models_with_motion_and_the_rest_for_others_too(
     moving: Classifier, model: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,6 +98,7 @@ def test_saved_motion_is_for_models_with_motion_and_the_rest_for_others_too(
     assert stored.shape == (4, moving.network.appearance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("saved", ["without motion", "with another version of it"])
 def test_a_model_with_motion_gets_nothing_of_a_file_that_lacks_it(
     saved: str,
@@ -115,11 +119,13 @@ def test_a_model_with_motion_gets_nothing_of_a_file_that_lacks_it(
     assert len(clips_to_replay(model, features_shelf(model, cache), cache)) == 8
 
 
+@pytest.mark.slow
 def test_saved_features_of_another_backbone_are_not_used(model: Classifier) -> None:
     Cache().clear()
     assert clips_to_replay(model, features_shelf(model, Cache()), Cache()) == []
 
 
+@pytest.mark.slow
 def test_features_that_are_not_in_the_cache_cannot_be_saved(
     model: Classifier, tmp_path: Path
 ) -> None:

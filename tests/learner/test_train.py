@@ -54,6 +54,7 @@ def test_a_trained_model_predicts_its_classes(tmp_path: Path, trained: Path) -> 
     ]
 
 
+@pytest.mark.slow
 def test_the_manifest_holds_all_that_is_needed(trained: Path) -> None:
     manifest = checkpoint.load(trained).manifest
     assert manifest.classes == ("bright", "dark")
@@ -100,6 +101,7 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path, trained: Path) -> 
     assert again.read_bytes() == trained.read_bytes()
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_weights(tmp_path: Path, trained: Path) -> None:
     other = train(
         Sources(tmp_path / "data"),
@@ -110,6 +112,7 @@ def test_another_seed_gives_other_weights(tmp_path: Path, trained: Path) -> None
     assert other.read_bytes() != trained.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_model_can_be_trained_on_from_another(tmp_path: Path, trained: Path) -> None:
     """As retraining will: the backbone stays, the classes are the new folder's."""
     root = class_folders(tmp_path / "more", groups=2)
@@ -126,6 +129,7 @@ def test_a_model_can_be_trained_on_from_another(tmp_path: Path, trained: Path) -
     }  # those of the same content are the newer ones
 
 
+@pytest.mark.slow
 def test_a_model_may_begin_with_another_ones_backbone_alone(tmp_path: Path, trained: Path) -> None:
     result = train(
         Sources(tmp_path / "data"), tmp_path / "next", recipe(), Start(model=trained, head=False)
@@ -135,6 +139,7 @@ def test_a_model_may_begin_with_another_ones_backbone_alone(tmp_path: Path, trai
     assert manifest.trained_on == checkpoint.load(trained).manifest.trained_on
 
 
+@pytest.mark.slow
 def test_clips_may_be_given_instead_of_a_folder_and_what_no_fold_had_learned_from_is_kept(
     tmp_path: Path, cache: Path
 ) -> None:
@@ -147,6 +152,7 @@ def test_clips_may_be_given_instead_of_a_folder_and_what_no_fold_had_learned_fro
     assert all(sum(row) == pytest.approx(1, abs=1e-5) for row in kept["clips"].values())
 
 
+@pytest.mark.slow
 def test_clips_that_taught_the_model_it_began_with_flatter_and_that_is_kept(
     tmp_path: Path, trained: Path
 ) -> None:
@@ -160,6 +166,7 @@ def test_clips_that_taught_the_model_it_began_with_flatter_and_that_is_kept(
     assert "flattering" not in trained_on(tmp_path / "data", tmp_path / "fresh").method
 
 
+@pytest.mark.slow
 def test_a_start_of_another_architecture_is_refused(tmp_path: Path, trained: Path) -> None:
     with pytest.raises(
         VidwatchError, match=r"another architecture \(backbone test_efficientnet.*custom_2conv"
@@ -167,6 +174,7 @@ def test_a_start_of_another_architecture_is_refused(tmp_path: Path, trained: Pat
         train(Sources(tmp_path / "data"), tmp_path / "next", whole_recipe(), Start(model=trained))
 
 
+@pytest.mark.slow
 def test_an_existing_model_is_never_written_over(tmp_path: Path, trained: Path) -> None:
     before = trained.read_bytes()
     with pytest.raises(VidwatchError, match="exists already"):
@@ -205,6 +213,7 @@ def test_a_class_with_too_few_groups_is_refused_by_name(
     assert not (tmp_path / "m.run").exists()
 
 
+@pytest.mark.slow
 def test_a_whole_network_learns_and_its_run_can_be_opened(tmp_path: Path, cache: Path) -> None:
     root = class_folders(tmp_path / "data", groups=5)
     result = train(Sources(root), tmp_path / "m", whole_recipe(epochs=12))
@@ -232,6 +241,7 @@ def test_a_whole_network_learns_and_its_run_can_be_opened(tmp_path: Path, cache:
 KEPT = ("lowest_loss", "best_accuracy", "last")
 
 
+@pytest.mark.slow
 def test_the_checkpoint_that_the_recipe_keeps_becomes_the_model(
     tmp_path: Path, cache: Path
 ) -> None:
@@ -366,6 +376,7 @@ def test_a_rate_that_is_far_too_high_is_an_error_at_once(tmp_path: Path, cache: 
     assert not list((tmp_path / "m.run").glob("*.safetensors"))
 
 
+@pytest.mark.slow
 def test_training_stops_when_validation_gets_no_better(tmp_path: Path, cache: Path) -> None:
     result = train(
         Sources(class_folders(tmp_path / "data", groups=5)),
@@ -431,6 +442,7 @@ def test_a_class_called_like_a_formula_is_no_trouble(tmp_path: Path, cache: Path
     assert trained_on(root, tmp_path / "m").path.exists()
 
 
+@pytest.mark.slow
 def test_a_random_split_says_that_it_is_optimistic(tmp_path: Path, cache: Path) -> None:
     sources = Sources(class_folders(tmp_path / "data", groups=6), split="random")
     for chosen, start in ((recipe(), weights(tmp_path)), (whole_recipe(epochs=1), Start())):
@@ -439,6 +451,7 @@ def test_a_random_split_says_that_it_is_optimistic(tmp_path: Path, cache: Path) 
         assert checkpoint.load(result.path).manifest.measured["method"] == result.method
 
 
+@pytest.mark.slow
 def test_an_unreadable_clip_is_named_and_skipped(tmp_path: Path, cache: Path) -> None:
     root = class_folders(tmp_path / "data", groups=6)
     (root / "dark" / "v_dark_g09_c01.avi").write_text("no video")
@@ -479,6 +492,7 @@ def test_settings_change_what_is_learned(
     assert changed.path.read_bytes() != plain.path.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whole", [False, True])
 def test_on_the_cpu_of_a_machine_with_a_gpu_nothing_is_put_on_the_gpu(
     tmp_path: Path, cache: Path, untouchable_gpu: None, whole: bool
@@ -496,6 +510,7 @@ def test_on_the_cpu_of_a_machine_with_a_gpu_nothing_is_put_on_the_gpu(
     assert {tensor.device.type for tensor in model.network.state_dict().values()} == {"cpu"}
 
 
+@pytest.mark.slow
 def test_a_device_that_is_not_there_is_an_error_with_what_to_do(
     tmp_path: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

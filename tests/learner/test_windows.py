@@ -119,6 +119,7 @@ FAST = ("a.mp4", "late.ts")
 EACH = [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in ENCODED]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EACH)
 def test_windows_have_the_frames_of_the_command_wherever_reading_begins(
     name: str, tmp_path: Path
@@ -144,6 +145,7 @@ def test_no_frame_waits_for_pythons_search_for_cycles(tmp_path: Path) -> None:
         gc.enable()
 
 
+@pytest.mark.slow
 def test_the_windows_of_a_piece_are_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(window_plan, "MOST_AT_ONCE", 8)
     path = make(tmp_path / "a.mp4", *OPEN_GOPS)
@@ -248,6 +250,7 @@ def test_what_gives_no_windows_is_an_error(text: str) -> None:
         WindowPlan.parse(text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.52, 0.65, 0.98])
 def test_a_video_with_its_index_at_the_front_that_is_cut_short_has_windows_up_to_there(
     tmp_path: Path, share: float
@@ -271,6 +274,7 @@ def test_a_video_with_its_index_at_the_front_that_is_cut_short_has_windows_up_to
     assert len(there) - 1 >= found.seconds // 2 - 1
 
 
+@pytest.mark.slow
 def test_a_variable_rate_shows_the_frame_that_is_there_at_the_time(tmp_path: Path) -> None:
     # Ten frames a second, then one, then all.
     chosen = "select='if(lt(t,8),not(mod(n,2)),if(lt(t,16),not(mod(n,25)),1))'"
@@ -291,6 +295,7 @@ def test_an_edit_list_cuts_what_it_hides(tmp_path: Path) -> None:
     require_equal(in_pieces(path), windows)
 
 
+@pytest.mark.slow
 def test_a_part_that_cannot_be_decoded_is_left_out_and_the_rest_is_there(tmp_path: Path) -> None:
     path = make(tmp_path / "a.ts", "-c:v", "libx264", "-g", "25", "-bf", "2")
     whole = in_sequence(path)
@@ -308,6 +313,7 @@ def test_a_part_that_cannot_be_decoded_is_left_out_and_the_rest_is_there(tmp_pat
         assert np.array_equal(window.frames, whole[window.number].frames)
 
 
+@pytest.mark.slow
 def test_a_recording_without_key_frames_is_read_as_a_clip(tmp_path: Path) -> None:
     """Each of its pictures renews a part, and what came before the first one is not there."""
     renewed = ("-c:v", "libx264", "-preset", "veryfast", "-x264-params", "intra-refresh=1")
@@ -321,6 +327,7 @@ def test_a_recording_without_key_frames_is_read_as_a_clip(tmp_path: Path) -> Non
     assert read_clip(path, SPEC).frames_read == SPEC.frames
 
 
+@pytest.mark.slow
 def test_an_mxf_whose_index_is_missing_is_not_cut(tmp_path: Path) -> None:
     """FFmpeg guesses places in it by the bit rate, and gives the frames there wrong times."""
     path = make(tmp_path / "a.mxf", "-c:v", "mpeg2video", "-g", "12", "-bf", "2", "-q:v", "4")
@@ -334,6 +341,7 @@ def test_an_mxf_whose_index_is_missing_is_not_cut(tmp_path: Path) -> None:
     assert read_clip(path, SPEC, LENIENT).read_share == pytest.approx(0.7, abs=0.02)
 
 
+@pytest.mark.slow
 def test_a_video_without_times_or_key_frames_is_not_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

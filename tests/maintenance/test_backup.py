@@ -95,6 +95,7 @@ def test_a_file_is_never_overwritten(home: Home, tmp_path: Path) -> None:
     assert back_up(home.database, tmp_path / "new.db", NOW) == tmp_path / "new.db"
 
 
+@pytest.mark.slow
 def test_a_slash_at_the_end_means_a_folder(home: Home, tmp_path: Path) -> None:
     def command(to: str) -> subprocess.CompletedProcess[str]:
         vidwatch = Path(sys.executable).with_name("vidwatch")
@@ -399,6 +400,7 @@ def test_of_several_backups_the_newest_that_is_whole_is_taken(home: Home) -> Non
     assert count(home.database) == 2000
 
 
+@pytest.mark.slow
 def test_a_damaged_database_is_replaced_and_kept_with_its_log(home: Home) -> None:
     fill(home.database, 2000)
     back_up(home.database, home.backups, NOW)
@@ -411,6 +413,7 @@ def test_a_damaged_database_is_replaced_and_kept_with_its_log(home: Home) -> Non
     assert kept.with_name(kept.name + "-wal").read_bytes() == b"what was not written yet"
 
 
+@pytest.mark.slow
 def test_what_is_not_written_to_the_database_yet_is_kept_with_it(home: Home) -> None:
     """A daemon that was killed leaves its last changes in the log beside the database."""
     back_up(home.database, home.backups, NOW)
@@ -427,6 +430,7 @@ def test_what_is_not_written_to_the_database_yet_is_kept_with_it(home: Home) -> 
     assert count(kept) == 1
 
 
+@pytest.mark.slow
 def test_a_database_that_is_open_elsewhere_is_not_replaced(home: Home) -> None:
     back_up(home.database, home.backups, NOW)
     with closing(sqlite3.connect(home.database)) as connection:
@@ -459,6 +463,7 @@ def test_a_file_that_is_no_backup_is_refused_and_nothing_changes(
     assert not list(home.root.glob("vidwatch.db.re*"))
 
 
+@pytest.mark.slow
 def test_a_folder_and_another_programs_database_are_called_what_they_are(
     home: Home, tmp_path: Path
 ) -> None:
@@ -478,6 +483,7 @@ def test_a_folder_and_another_programs_database_are_called_what_they_are(
     assert not list(home.root.glob("vidwatch.db.re*"))
 
 
+@pytest.mark.slow
 def test_a_restore_counts_the_labels_that_are_lost_and_no_others(tmp_path: Path) -> None:
     room = ReviewedHome(tmp_path)
     video, other = room.clip("a.avi"), room.clip("b.avi")
@@ -502,6 +508,7 @@ def test_a_restore_counts_the_labels_that_are_lost_and_no_others(tmp_path: Path)
     assert "are lost if their clips are not in labelled" in restored(room.home).stdout
 
 
+@pytest.mark.slow
 def test_a_backup_of_a_newer_vidwatch_is_refused_and_one_of_an_older_is_brought_up_to_date(
     home: Home,
 ) -> None:
@@ -518,6 +525,7 @@ def test_a_backup_of_a_newer_vidwatch_is_refused_and_one_of_an_older_is_brought_
     assert revision_of(home.database) == head()
 
 
+@pytest.mark.slow
 def test_a_restore_that_was_ended_keeps_daemons_out_until_it_is_repeated(home: Home) -> None:
     back_up(home.database, home.root / "elsewhere.db", NOW)
     home.database.rename(home.root / "vidwatch.db.restoring")

@@ -368,6 +368,7 @@ def command(room: ReviewedHome, *arguments: str) -> subprocess.CompletedProcess[
     )
 
 
+@pytest.mark.slow
 def test_the_command_reports_in_lines_or_json_and_by_its_exit_status(room: ReviewedHome) -> None:
     done = command(room, "--quick")
     assert (done.returncode, done.stdout) == (0, "all is well\n")
@@ -431,6 +432,7 @@ def test_second_names_of_known_files_are_no_strangers(room: ReviewedHome) -> Non
     assert check(room) == []
 
 
+@pytest.mark.slow
 def test_a_clip_that_another_one_has_replaced_was_not_taken_away(room: ReviewedHome) -> None:
     (gone,) = (room.home.root / "classified").rglob("a.avi")
     gone.unlink()

@@ -408,6 +408,7 @@ def test_a_label_by_command_takes_a_file_out_of_the_trash(full: Full) -> None:
     assert full.path(1).is_file()
 
 
+@pytest.mark.slow
 def test_the_label_of_a_deleted_file_counts_and_nothing_is_moved(
     full: Full, tmp_path: Path
 ) -> None:
@@ -560,6 +561,7 @@ def clean_with(
     return clean
 
 
+@pytest.mark.slow
 def test_the_command_names_files_and_says_why_others_stay(full: Full) -> None:
     for number in range(7):
         full.clip(f"{number}.mp4")
@@ -592,6 +594,7 @@ def test_a_misspelt_class_of_a_rule_is_named(full: Full) -> None:
     assert full.cleaning({"classes": ["Cycling"], "after_days": 1}).unknown_classes() is None
 
 
+@pytest.mark.slow
 def test_a_trash_that_keeps_nothing_is_announced(full: Full) -> None:
     full.clip("a.mp4")
     clean = clean_with(full, 'classes = ["Biking"]\nafter_days = 1', "trash_days = 0")
@@ -603,6 +606,7 @@ def test_a_trash_that_keeps_nothing_is_announced(full: Full) -> None:
     assert (full.trash(), bool(full.row(1)["removed_at"])) == ([], True)
 
 
+@pytest.mark.slow
 def test_the_command_says_what_would_go_and_why_and_then_does_it(full: Full) -> None:
     full.clip("a.mp4")
     clean = clean_with(full, 'classes = ["Biking"]\nafter_days = 1')

@@ -49,6 +49,7 @@ def server_of(home: MadeHome) -> Server:
     return home.home.database
 
 
+@pytest.mark.slow
 def test_a_backup_is_made_and_restored(home: MadeHome) -> None:
     first = filed(home, "first.mp4", "Biking")
     home.give_label(first, "Biking")
@@ -87,6 +88,7 @@ def test_a_new_database_may_be_begun(home: MadeHome) -> None:
     assert "schema replaced_20260102t030405z" in str(done.kept)
 
 
+@pytest.mark.slow
 def test_a_restore_that_was_ended_is_begun_again(
     home: MadeHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,6 +155,7 @@ def test_what_is_no_backup_is_refused(
     upgrade(home.home.database)
 
 
+@pytest.mark.slow
 def test_a_backup_that_was_cut_short_is_left_out(home: MadeHome) -> None:
     for number in range(50):
         filed(home, f"{number}.mp4", "Biking")

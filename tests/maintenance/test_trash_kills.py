@@ -60,9 +60,8 @@ def require_well(ordeal: Ordeal) -> None:
     assert (done.returncode, "not here any more" in done.stdout) == (0, False), done.stdout
 
 
-@pytest.mark.parametrize(
-    "step", [MOVES[0], *(pytest.param(step, marks=pytest.mark.slow) for step in MOVES[1:])]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("step", MOVES)
 def test_a_kill_on_the_way_into_the_trash_loses_nothing(ordeal: Ordeal, step: str) -> None:
     filed(ordeal, clips=3)
     before = contents(ordeal)

@@ -134,6 +134,7 @@ def test_a_class_that_is_nearly_another_one_is_asked_about_at_its_card(
     assert [row[2] for row in home.given_labels()] == ["bright", typed]
 
 
+@pytest.mark.slow
 def test_a_class_that_is_nearly_another_one_is_asked_about_for_several_cards(
     home: ReviewedHome, browser: Browser
 ) -> None:
@@ -201,6 +202,7 @@ def test_many_clips_are_accepted_or_labelled_at_once_and_undone_at_once(
     ]
 
 
+@pytest.mark.slow
 def test_hundreds_of_skipped_clips_stay_away_and_a_later_label_can_be_undone(
     home: ReviewedHome, site: Site, browser: Browser
 ) -> None:
@@ -222,6 +224,7 @@ def test_a_form_without_a_selected_clip_is_refused(browser: Browser) -> None:
     assert "no clip is selected" in response.text
 
 
+@pytest.mark.slow
 def test_undo_goes_back_one_action_at_a_time_to_the_first_of_this_reviewer(
     home: ReviewedHome, browser: Browser
 ) -> None:

@@ -103,6 +103,7 @@ def test_a_name_that_cannot_be_one_is_refused_with_the_reason(
     assert "Who reviews?" in browser.get("/review").text
 
 
+@pytest.mark.slow
 @given(st.text(max_size=80), st.binary(min_size=32, max_size=32))
 def test_a_name_that_is_taken_comes_back_from_its_cookie(text: str, key: bytes) -> None:
     reviewers = Reviewers(key)
@@ -166,6 +167,7 @@ def test_beside_links_of_users_a_token_lets_others_in_who_cannot_take_their_name
     site.close()
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_link_for_each_user_that_is_the_same_after_a_restart(
     home: ReviewedHome,
 ) -> None:
@@ -184,6 +186,7 @@ def test_the_command_prints_a_link_for_each_user_that_is_the_same_after_a_restar
     assert len(set(keys[0])) == 2
 
 
+@pytest.mark.slow
 def test_the_server_ends_while_pictures_are_being_made(home: ReviewedHome) -> None:
     clips = [home.clip() for _ in range(8)]
     command = [VIDWATCH, "--home", home.root, "review", "--port", "0"]
@@ -317,6 +320,7 @@ def reply(browser: Browser, page: str, answer: str) -> str:
     return message_on(browser.post("/answer", data=form).text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("drawn", [False, True])
 def test_a_colleagues_newer_label_is_shown_before_another_one_is_given(
     home: ReviewedHome, site: Site, drawn: bool
@@ -478,6 +482,7 @@ def test_odd_fields_are_refused_and_no_fault_of_the_page(
     assert browser.post("/answer", data={"secret": secret}).status_code == 200
 
 
+@pytest.mark.slow
 def test_what_status_calls_unsure_without_a_label_is_what_the_page_calls_so(
     home: ReviewedHome, browser: Browser
 ) -> None:

@@ -273,6 +273,7 @@ def stream(
     return found
 
 
+@pytest.mark.slow
 def test_without_a_change_one_comparison_in_a_hundred_gives_a_false_warning() -> None:
     rng = Random(0)
     comparisons = [bool(compare(Recent(stream(rng, 70), stream(rng, 280)))) for _ in range(1500)]

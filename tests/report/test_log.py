@@ -118,6 +118,7 @@ def shown(home: MadeHome, *words: str, **environment: str) -> subprocess.Complet
     return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60)
 
 
+@pytest.mark.slow
 def test_the_command_shows_the_file_or_has_the_journal_shown(tmp_path: Path) -> None:
     home = MadeHome(tmp_path / "home")
     home.close()

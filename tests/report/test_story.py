@@ -41,6 +41,7 @@ def befell(home: MadeHome, video: int) -> list[tuple[str, str | None, str | None
     return [(one["what"], one["text"], one["path"]) for one in shown(home, video)["happenings"]]
 
 
+@pytest.mark.slow
 def test_the_way_of_a_file_is_told(home: MadeHome) -> None:
     video = home.arrive("a.avi")
     home.put("classified/Biking/a.avi", "another")
@@ -74,6 +75,7 @@ def test_an_ordinary_video_has_no_row_of_its_own(home: MadeHome) -> None:
     assert shown(home, video)["seconds_taken"] == 0
 
 
+@pytest.mark.slow
 def test_each_trouble_crash_and_failure_is_told_once(home: MadeHome) -> None:
     video = home.arrive("a.avi")
     for _ in range(3):
@@ -113,6 +115,7 @@ def test_a_home_that_is_moved_moves_no_video(home: MadeHome, tmp_path: Path) -> 
     assert home.rows(happenings) == []
 
 
+@pytest.mark.slow
 def test_labels_say_who_took_them_back_and_copies_are_named(home: MadeHome) -> None:
     first, second = home.arrive("a.avi", "same"), home.arrive("b.avi", "same")
     home.predict_and_file()
@@ -128,6 +131,7 @@ def test_labels_say_who_took_them_back_and_copies_are_named(home: MadeHome) -> N
     assert "b.avi" in text
 
 
+@pytest.mark.slow
 def test_each_model_has_bars_of_its_probabilities(home: MadeHome) -> None:
     classes = sorted(starter_classes())
     home.classes = classes

@@ -79,6 +79,7 @@ def test_a_clip_that_looks_strange_is_told_in_words(
     assert words in shown(home)
 
 
+@pytest.mark.slow
 @pytest.mark.of_sqlite
 def test_status_shows_the_threshold_of_the_target_and_what_stays_automatic(
     home: MadeHome, tmp_path: Path, cache: Path

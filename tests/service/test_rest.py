@@ -42,6 +42,7 @@ def test_new_work_waits_for_the_end_of_a_pause_and_for_the_working_hours(tmp_pat
     assert notes[-1] == NOON + timedelta(days=7, hours=-2)
 
 
+@pytest.mark.slow
 def test_a_paused_daemon_queues_and_begins_no_clip_until_it_is_resumed(daemon: Daemon) -> None:
     paused = daemon.command("pause", "--for", "2h")
     assert (paused.returncode, paused.stdout[:13]) == (0, "paused since ")
@@ -130,6 +131,7 @@ def cores(most: int, *prefix: str) -> list[int]:
     return [int(word) for word in done.stdout.split()]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two processor cores")
 def test_the_cores_that_may_be_used_are_those_of_the_limit_with_all_children() -> None:
     assert cores(1)[:3] == [1, 1, 1]
@@ -138,6 +140,7 @@ def test_the_cores_that_may_be_used_are_those_of_the_limit_with_all_children() -
     assert threads <= usable
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("taskset"), reason="needs taskset")
 def test_a_limit_from_outside_counts_and_is_never_widened() -> None:
     one = str(min(os.sched_getaffinity(0)))

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PROGRAM = """
 import logging, warnings
 from pathlib import Path
@@ -55,6 +57,7 @@ def test_in_a_file_each_line_has_its_time(tmp_path: Path) -> None:
     assert lines[0][:2] == "20"
 
 
+@pytest.mark.slow
 def test_the_home_keeps_the_log_unless_the_journal_has_it(tmp_path: Path) -> None:
     logged(tmp_path / "log", is_journal=False)
     kept = (tmp_path / "home/logs/vidwatch.log").read_text().splitlines()

@@ -13,6 +13,7 @@ from told import Listener
 from told import listener as listener
 
 
+@pytest.mark.slow
 def test_a_hook_that_hangs_holds_up_no_clip_and_no_stop(
     daemon: Daemon, listener: Listener, tmp_path: Path
 ) -> None:
@@ -68,6 +69,7 @@ def test_once_waits_for_no_receiver_that_is_away(daemon: Daemon) -> None:
     assert told in status
 
 
+@pytest.mark.slow
 def test_a_test_event_is_sent_to_each_receiver(daemon: Daemon, listener: Listener) -> None:
     done = daemon.command("notify", "test")
     assert done.returncode == 2

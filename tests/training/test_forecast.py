@@ -38,6 +38,7 @@ def trained(lab: Lab, known: Known, *classes: str) -> Known:
     return Known(known.champion, manifest)
 
 
+@pytest.mark.slow
 def test_the_first_own_model_waits_for_no_more_labels_than_three_of_two_classes(lab: Lab) -> None:
     lab.label("bright", range(3))
     found = forecast(lab, STARTER_ALONE)

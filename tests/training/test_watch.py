@@ -39,6 +39,7 @@ def came(lab: Lab, number: int, new: str, former: str, *, biased: bool = False) 
     lab.give_label(video, "bright", "page", sampled=not biased)
 
 
+@pytest.mark.slow
 def test_a_takeover_as_counted_states_the_watch_and_its_end(watched: Lab) -> None:
     row = watched.history.newest_first()[0]
     assert row.reason.endswith(
