@@ -170,7 +170,7 @@ def _read_history(home: Home) -> _History:
             shadow = ""
             if row:
                 n, same = decisions.agreement(row.challenger)
-                agreed = f"{same} of {n} new clips as the champion did"
+                agreed = f"{same} of {counted(n, 'new clip')} as the champion did"
                 shadow = f"{row.challenger} runs in the shadow: it classified {agreed}"
         except OperationalError as error:
             if is_outdated(error):  # no daemon of this version has run here yet
@@ -207,7 +207,7 @@ def _model_table(models: "Sequence[Entry]", champion: str | None) -> Any:
     for model in models:
         mark = "*" if model.name == champion else ""
         problem_or_classes = model.problem or ", ".join(model.classes)
-        clips = f"{model.clips} clips"
+        clips = counted(model.clips, "clip")
         table.add_row(mark, model.name, _accuracy(model), clips, problem_or_classes)
     return table
 
