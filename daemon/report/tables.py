@@ -243,6 +243,9 @@ def _remarks(video: RecentVideo, now: datetime) -> str:
         remarks.append("labelled")
     elif video.starter:
         remarks.append("starter")
+    if video.later and not video.label:
+        later = f"{video.later.class_name} {video.later.probability:.1%}"
+        remarks.append(printable(f"{video.later.model} says {later}"))
     if video.duplicate_of:
         remarks.append(f"as video {video.duplicate_of}")
     if video.dropped:
