@@ -328,17 +328,17 @@ def _ends_watch(row: Any) -> bool:
     return row.verdict in NO_TAKEOVER and WATCH in row.figures
 
 
-def _previous(connection: Connection, takeover: Any) -> str:
+def _previous(connection: Connection, row: Any) -> str:
     """The champion before the takeover of this one.
 
     A second rollback goes further back, not to the model that the first one left: if the champion
     took over by a rollback, its takeover before that counts.
     """
-    earlier = takeover
+    earlier = row
     while earlier and earlier.verdict == "rolled back":
         is_before = decisions.c.id < earlier.id
         is_same_model = decisions.c.challenger == earlier.challenger
         earlier = connection.execute(takeover().where(is_before, is_same_model)).first()
     if earlier is None or earlier.champion is None:
-        raise VidwatchError(f"there is no model before {takeover.challenger!r} to go back to")
+        raise VidwatchError(f"there is no model before {row.challenger!r} to go back to")
     return str(earlier.champion)
