@@ -23,6 +23,7 @@ from learner.safe_open import open_regular
 from learner.shelves import features_shelf, frames_shelf
 from learner.spec import ClipSpec, ReadOptions
 from learner.stored import Table
+from learner.texts import counted
 from learner.video import Clip, read_clip
 from learner.window_plan import content_of
 from learner.windows import read_part
@@ -265,7 +266,8 @@ def _sha256_once(path: str, *version: int) -> str:
 
 def _unreadable(skipped: dict[str, str], count: int) -> str:
     reasons = "; ".join(f"{path}: {reason}" for path, reason in list(skipped.items())[:3])
-    return f"{len(skipped)} of the {count} clips cannot be read, more than a tenth: {reasons}"
+    of_all = f"{len(skipped)} of the {counted(count, 'clip')}"
+    return f"{of_all} cannot be read, more than a tenth: {reasons}"
 
 
 def _class_folders(root: Path) -> set[str]:

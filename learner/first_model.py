@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ Array = np.ndarray[Any, Any]
 
 MORE_CLIPS = 5
 MOST_CLIPS = 100  # if more were needed, the number would say little
+MOST_TIMES = 10  # so, too, if so many times as many recordings were needed
 LEAST_GROUPS = 2
 # Clips of one group are taken to be alike as far as they show it, which is the worst case if there
 # are few. So, counted by groups, chance may be so many times as likely as the level says: one in
@@ -176,7 +178,26 @@ class FirstModel:
                 p_of_either(of_groups, p_of_classes(of * by_groups)),
             )
 
-        return max(1, bisect_left(range(MOST_CLIPS), True, key=is_decided))
+        return max(1, bisect_left(range(self._most), True, key=is_decided))
+
+    @property
+    def _most(self) -> int:
+        """If `missing` were more, the number would say little."""
+        return max(MOST_CLIPS, MOST_TIMES * self.total["n"]) if self._lacks_groups else MOST_CLIPS
+
+    @property
+    def recordings(self) -> int:
+        """How many recordings the clips count as. A clip whose group was guessed counts as one."""
+        return len(set(self._groups))
+
+    @property
+    def missing_recordings(self) -> int:
+        """Of how many other recordings the missing clips have to be.
+
+        `missing` is the number if more clips come in groups of the same size as those so far. More
+        clips of the same groups only make these larger: the number would grow with them.
+        """
+        return ceil(self.missing * self.recordings / max(1, self.total["n"]))
 
     @cached_property
     def weakest(self) -> str | None:
@@ -203,7 +224,7 @@ class FirstModel:
             "classes": {},
             "new_classes": {name: {**of, "told": told[name]} for name, of in self.new.items()},
             "missing": {
-                "clips": self.missing,
+                "clips": min(self.missing, MOST_CLIPS),
                 "above_all": list(step.label),
                 "new_classes": {},
             },
@@ -272,19 +293,27 @@ class FirstModel:
         if self.outcome == "promoted":
             return self._more_of_the_weakest()
         fewest = sorted(self.new, key=lambda name: (self.new[name]["n"], name))
-        if self.outcome == "refused" or self.missing >= MOST_CLIPS:
+        if self.outcome == "refused" or self.missing >= self._most:
             names = ", ".join(fewest)
             check = "Check that the labels are right ('vidwatch labels')"
             text = f"{check}, then label {MORE_CLIPS} more clips of each class, of other recordings"
             return NextStep(f"{text}: {names}.", dict.fromkeys(fewest, MORE_CLIPS))
-        share = -(-self.missing // max(1, len(fewest)))
-        text = f"Label about {counted(self.missing, 'more clip')}, of other recordings"
-        text += f", above all of {', '.join(fewest[:3])}."
-        if self._lacks_groups:  # more clips of the same cameras would never be enough
-            recordings = counted(len(set(self._groups)), "recording")
-            text += f" The clips so far count as {recordings}: 'vidwatch groups' shows which, and"
-            text += " how to tell recordings apart."
-        return NextStep(text, dict.fromkeys(fewest[:3], share))
+        few = fewest[:3]
+        share = ceil(min(self.missing, MOST_CLIPS) / max(1, len(fewest)))
+        return NextStep(self._what_to_label(", ".join(few)), dict.fromkeys(few, share))
+
+    def _what_to_label(self, names: str) -> str:
+        """What an undecided comparison lacks: recordings, or clips as well."""
+        if not self._lacks_groups:
+            clips = counted(self.missing, "more clip")
+            return f"Label about {clips}, of other recordings, above all of {names}."
+        others = f"{counted(self.missing_recordings, 'other recording')} (another camera or day)"
+        return (
+            f"Label clips of about {others}, above all of {names}: more clips of the same "
+            f"recordings do not help. The clips so far count as "
+            f"{counted(self.recordings, 'recording')}: 'vidwatch groups' shows which, and how to "
+            "tell recordings apart."
+        )
 
     def _more_of_the_weakest(self) -> NextStep:
         if self.weakest is None:

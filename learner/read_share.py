@@ -10,7 +10,7 @@ from learner.container import stated_size
 from learner.frames import Times, running_time
 from learner.safe_open import File, VideoError, open_container
 from learner.streams import film, is_still
-from learner.texts import share_in_words
+from learner.texts import counted, share_in_words
 
 # Of the frames that are stored, the share that may give no picture: VP8 stores some that are never
 # shown.
@@ -92,7 +92,7 @@ def frames_there(file: File, count: int, claimed: int, there: There) -> There:
     stored = min(times.stored, round(times.length * rate)) if rate else times.stored
     tail = CUT_LOSS if there.share < 1 else 0
     if count + tail < stored * (1 - TOLERATED_LOSS):
-        missing = f"it has {stored} frames, but only {count} of them can be decoded"
+        missing = f"it has {counted(stored, 'frame')}, but only {count} of them can be decoded"
         return replace(there, share=there.share * count / stored, missing=missing, what="damaged")
     return there
 
@@ -109,6 +109,6 @@ def _by_time_and_frames(there: There, times: Times, count: int, claimed: int) ->
     """The share that is there: by running time or by frames, if that is less than by bytes."""
     there = by_time(there, times)
     if there.share < 1 and claimed and count / claimed < there.share:
-        missing = f"it should have {claimed} frames, but has {count}"
+        missing = f"it should have {counted(claimed, 'frame')}, but has {count}"
         there = replace(there, share=count / claimed, missing=missing)
     return there

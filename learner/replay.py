@@ -23,6 +23,7 @@ from learner.dataset import LabelledClip
 from learner.errors import VidwatchError
 from learner.motion import MOTION
 from learner.shelves import features_shelf
+from learner.texts import counted
 from learner.weights import weights_digest
 
 Array = np.ndarray[Any, Any]
@@ -73,7 +74,7 @@ def save_features(model: Classifier, shelf: Shelf, path: Path) -> None:
     if len(stored) < len(names):
         missing = len(names) - len(stored)
         raise VidwatchError(
-            f"features of {missing} clips are not in the cache; train {model.name} again"
+            f"features of {counted(missing, 'clip')} are not in the cache; train {model.name} again"
         )
     values = np.stack(stored)
     appearance = values[..., : model.network.appearance].astype(np.float32)

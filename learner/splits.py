@@ -13,6 +13,7 @@ from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 from learner.dataset import LabelledClip, class_names, find_clips
 from learner.errors import VidwatchError
 from learner.groups import GROUP_PATTERN, ClipFacts, Grouping, find_groups, recorded_at
+from learner.texts import counted
 
 Indices = np.ndarray[Any, np.dtype[np.intp]]
 Part = Literal["training", "validation", "test"]
@@ -247,7 +248,7 @@ def _hold_out_clips(clips: list[LabelledClip], among: Indices, seed: int, _: int
         known, held_out = train_test_split(among, test_size=1 / PARTS, random_state=seed)
     except ValueError as error:
         raise VidwatchError(
-            f"{len(among)} clips are too few to split into training, validation and test"
+            f"{counted(len(among), 'clip')}: too few to split into training, validation and test"
         ) from error
     return known, held_out
 

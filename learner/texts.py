@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from math import floor
 
 
-def counted(n: int, noun: str) -> str:
-    """A number and its noun: "1 label", "2 labels"."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+def counted(n: float, noun: str, nouns: str = "") -> str:
+    """A number and its noun: "1 label", "2 labels"; `nouns` if the plural is no s at the end."""
+    number = f"{n:g}" if isinstance(n, float) else str(n)
+    return f"{number} {noun}" if n == 1 else f"{number} {nouns or noun + 's'}"
 
 
 def share_in_words(share: float) -> str:

@@ -8,6 +8,7 @@ stands in `learner.promotion`; models without a class in common are compared by
 from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cached_property
+from math import ceil
 from typing import Any
 
 from learner.evidence import Counts, NextStep, Outcome, Rule, basis, fallen
@@ -17,6 +18,7 @@ from learner.texts import counted
 FEWEST_CLIPS = 3
 """Of a new class, and of the classes known before, at least so many clips judge."""
 MOST_CLIPS = 10_000_000
+SHARED = 2  # clips in the group of a clip, on average, from which on groups are spoken of
 NAMED = 3  # so many of the classes with the fewest clips
 MORE_CLIPS = 5  # of a class that is recognised too rarely, if nothing says how many are needed
 
@@ -209,7 +211,8 @@ class Trial:
         """The outcome, for a person who is no statistician."""
         if self.fallen:
             first, *others = self.fallen
-            more = f" ({len(others)} more classes do, too)" if others else ""
+            classes = counted(len(others), "more class does", "more classes do")
+            more = f" ({classes}, too)" if others else ""
             return f"Class {first} falls apart: {self._score(self.known[first])}{more}."
         of_shared = f"On the classes that both know, {self._score(self.total)}"
         sentences = [f"{of_shared}: {self._conclusion()}."]
@@ -299,13 +302,25 @@ class Trial:
         if self.missing and self._can_be_promoted:
             names = self.fewest
             share = -(-self.missing // max(1, len(names)))
-            text = f"Label about {self.missing:,} more clips, above all of {', '.join(names)}"
+            clips = counted(self.missing, "more clip")
+            text = f"Label about {clips}{self._of_recordings()}, above all of {', '.join(names)}"
             return NextStep(f"{text}; corrections do not count.", dict.fromkeys(names, share))
         if self.outcome == "refused" and self._loses(self.paired):
             text = f"Check the newest labels ('vidwatch labels'), then label more of {worst}"
             return NextStep(f"{text}.", {worst: MORE_CLIPS})
         text = f"The champion stays. What helps most are more labels of {worst}"
         return NextStep(f"{text}.", {worst: MORE_CLIPS})
+
+    def _of_recordings(self) -> str:
+        """Of how many other recordings the missing clips have to be, if several clips share one.
+
+        `missing` is the number if more clips come in groups of the same size as those so far. More
+        clips of the same groups only make these larger: the number would grow with them.
+        """
+        if self.paired.group < SHARED:
+            return ""
+        recordings = ceil(self.missing * self.total["groups"] / self.total["n"])
+        return f" of about {counted(recordings, 'other recording')}"
 
     def _regain(self, name: str) -> NextStep:
         """For a class that falls apart."""

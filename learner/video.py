@@ -33,6 +33,7 @@ from learner.safe_open import (
 from learner.seeking import Wanted, pairs, seeks
 from learner.spec import ClipSpec, ReadOptions
 from learner.streams import film
+from learner.texts import counted
 from learner.upright import upright
 
 DECODER = "pyav"
@@ -175,7 +176,7 @@ def _sample(file: File, spec: ClipSpec, there: There, *, exact: bool) -> _Read:
         read = _scan(file, spec, first.count, from_key=has_key)
         if read.count != first.count or not wanted <= read.images.keys():
             raise VideoError(
-                f"damaged: {first.count} frames at first, {read.count} when read again"
+                f"damaged: {counted(first.count, 'frame')} at first, {read.count} when read again"
             )
     return replace(read, images={index: read.images[index] for index in wanted})
 

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, and_, or_, select, update
 
 from daemon.database.arrivals import queue_again
+from daemon.database.by_whom import note_person
 from daemon.database.files import has_numbers
 from daemon.database.tables import videos
 from daemon.home import settings
@@ -57,8 +58,10 @@ class TryingAgain:
         self._pattern: re.Pattern[str] = compile_pattern(loaded.group_pattern)
         self._sidecars = Sidecars(self.folders.root)
 
-    def try_again(self, ids: Sequence[int], now: datetime) -> TriedAgain:
+    def try_again(self, ids: Sequence[int], now: datetime, who: str) -> TriedAgain:
         """Queue these videos again. Several wait as long as other videos do.
+
+        Who asked for it is noted with what befell them.
 
         Raises:
             DatabaseError: the database cannot be written.
@@ -71,7 +74,7 @@ class TryingAgain:
             try:
                 if video not in found:
                     raise VidwatchError("there is no such video")
-                self._try(found[video], now, is_one_of_several=len(ids) > 1)
+                self._try(found[video], now, who, is_one_of_several=len(ids) > 1)
                 done.n += 1
             except VidwatchError as error:
                 done.refused[video] = str(error)
@@ -79,7 +82,7 @@ class TryingAgain:
                 done.refused[video] = f"its file cannot be moved into inbox/ ({error.strerror})"
         return done
 
-    def _try(self, row: Any, now: datetime, *, is_one_of_several: bool) -> None:
+    def _try(self, row: Any, now: datetime, who: str, *, is_one_of_several: bool) -> None:
         if not is_at_rest(row):
             raise VidwatchError("it is being tried again already, or is on its way to failed/")
         file = self._back_in_its_place(row)
@@ -93,6 +96,7 @@ class TryingAgain:
                 connection.execute(this.values(forgotten_at=now))
                 return
             queue_again(connection, row["id"], file, background=is_one_of_several)
+            note_person(connection, videos.c.id == row["id"], "again", f"by {who}")
 
     def _back_in_its_place(self, row: Any) -> Found:
         """The file of a video, where the daemon reads it."""

@@ -24,6 +24,7 @@ from daemon.cli.shared import (
 from daemon.home.folder import Home
 from daemon.home.texts import familiarity_in_words, printable
 from learner.errors import VidwatchError
+from learner.texts import counted
 from learner.window_plan import WindowPlan
 
 if TYPE_CHECKING:
@@ -216,7 +217,7 @@ def evaluate(
 def _print_unknowns(found: "Unknowns") -> None:
     low, high = found.interval
     share = f"{found.told:.1%} (95 % interval {low:.1%} to {high:.1%})"
-    print(f"of {found.n} clips of unknown classes, {share} are recognized as unknown")
+    print(f"of {counted(found.n, 'clip')} of unknown classes, {share} are recognized as unknown")
     print(f"of the clips of known classes, {found.known_kept:.1%} are recognized as known")
 
 

@@ -139,7 +139,7 @@ def _print_plan(
             print(f"{would}deleted from the trash at once, for good: trash_days is 0")
     if deleted:
         size = decimal(sum(video.identity.size for video in deleted))
-        why = f"in the trash for more than {loaded.trash_days:g} days"
+        why = f"in the trash for more than {counted(loaded.trash_days, 'day')}"
         print(f"{would}deleted for good, {why}: {counted(len(deleted), 'file')}, {size}")
 
 

@@ -137,6 +137,9 @@ def search(
         str | None,
         typer.Argument(metavar="[TEXT]", help="A part of the name, or a pattern: 'cam1/*.mp4'."),
     ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="The same as TEXT, as `export` has it.")
+    ] = None,
     classes: Classes = None,
     since: Since = None,
     until: Until = None,
@@ -150,7 +153,9 @@ def search(
     from daemon.export.search import render
     from daemon.export.search import search as search_videos
 
-    filters = _Given(text, classes, since, until, sources, states, models).filters()
+    if text and name:
+        raise VidwatchError(f"search: {text!r} and --name {name!r} both say the name: give one")
+    filters = _Given(text or name, classes, since, until, sources, states, models).filters()
     with database(context.obj) as engine, engine.begin() as connection:
         found = search_videos(connection, filters, most + 1)
     shown = found[:most]

@@ -118,7 +118,8 @@ def rescore(
 ) -> None:
     """Have a later model predict earlier videos. No file is moved.
 
-    Its predictions stand beside the first ones.
+    Its predictions stand beside the first ones: `vidwatch show` and the page of a clip have them,
+    and, if the model is the champion, `vidwatch status` and the lists of clips.
     """
     from daemon.classify.rescoring import rescore as rescore_videos
     from daemon.cli import progress
@@ -134,6 +135,12 @@ def rescore(
         found = rescore_videos(home, engine, name, open_cache(home), now(), bar, device)
     videos = counted(found.predicted, "video")
     lines = [f"{found.model} predicted {videos}; {found.changed} get another class than before"]
+    if found.predicted:
+        both = "'vidwatch show ID' and the page of a clip have both predictions"
+        lines.append(f"{both}; of the champion, 'vidwatch status' and the lists of clips, too")
+    if found.model == "starter":
+        own = "'vidwatch labels' says what a model of your own waits for"
+        lines.append(f"that is the starter, which knows its own ten classes and no other: {own}")
     if found.left_out:
         reason = "their features are gone, and their files are gone, cut short or cannot be read"
         lines.append(f"left out, because {reason}: {counted(found.left_out, 'video')}")
@@ -170,7 +177,7 @@ def _read_history(home: Home) -> _History:
             shadow = ""
             if row:
                 n, same = decisions.agreement(row.challenger)
-                agreed = f"{same} of {n} new clips as the champion did"
+                agreed = f"{same} of {counted(n, 'new clip')} as the champion did"
                 shadow = f"{row.challenger} runs in the shadow: it classified {agreed}"
         except OperationalError as error:
             if is_outdated(error):  # no daemon of this version has run here yet
@@ -207,7 +214,7 @@ def _model_table(models: "Sequence[Entry]", champion: str | None) -> Any:
     for model in models:
         mark = "*" if model.name == champion else ""
         problem_or_classes = model.problem or ", ".join(model.classes)
-        clips = f"{model.clips} clips"
+        clips = counted(model.clips, "clip")
         table.add_row(mark, model.name, _accuracy(model), clips, problem_or_classes)
     return table
 

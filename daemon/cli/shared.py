@@ -17,7 +17,7 @@ from daemon.cli import completion
 from daemon.home.folder import Home
 from daemon.home.texts import printable
 from learner.errors import VidwatchError
-from learner.texts import listed
+from learner.texts import counted, listed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -226,7 +226,9 @@ def words_given(context: typer.Context) -> list[str]:
 def described(score: "Score") -> str:
     """An accuracy with its interval."""
     low, high = score.interval
-    return f"{score.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%}, {score.n} clips)"
+    return (
+        f"{score.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%}, {counted(score.n, 'clip')})"
+    )
 
 
 def print_skipped(skipped: dict[str, str]) -> None:

@@ -36,6 +36,7 @@ from daemon.home.folder import Home
 from learner.catalogue import describe, weights_path
 from learner.errors import VidwatchError
 from learner.groups import GROUP_PATTERN, compile_pattern
+from learner.texts import counted
 
 if TYPE_CHECKING:
     from learner.catalogue import Entry
@@ -229,7 +230,7 @@ def _interrupt_explained() -> Iterator[None]:
 def _print_measured(trained: "Trained") -> None:
     print_skipped(trained.skipped)
     print(f"measured {trained.method}")
-    print(f"{trained.clips} clips of {trained.groups} groups")
+    print(f"{counted(trained.clips, 'clip')} of {counted(trained.groups, 'group')}")
     print(f"model:    {described(trained.score)}, loss {trained.score.loss:.3f}")
     print(f"baseline: {described(trained.baseline)}, loss {trained.baseline.loss:.3f}")
     for line in order_in_words(trained.order):
@@ -240,11 +241,13 @@ def _print_measured(trained: "Trained") -> None:
 
 def order_in_words(order: "Order") -> list[str]:
     """Whether a model uses the order of the frames, which its baseline knows nothing of."""
-    counts = f"right on {order.gains} clips where that is wrong, wrong on {order.losses} others"
+    counts = f"right on {counted(order.gains, 'clip')} where that is wrong"
+    counts += f", wrong on {counted(order.losses, 'other')}"
     verdict = "beats" if order.beats_baseline else "is not shown to beat"
+    of_all = f"{order.changed_backwards} of {counted(order.n, 'clip')}"
     return [
         f"it {verdict} its baseline, which does not know the order of the frames: {counts}",
-        f"played backwards, {order.changed_backwards} of {order.n} clips get another class",
+        f"played backwards, {of_all} get another class",
     ]
 
 
@@ -272,7 +275,8 @@ def cache(
     if clear:
         kept.clear()
         if not as_json:
-            print(f"cleared {sum(used.entries for used in usage.values())} entries")
+            n = sum(used.entries for used in usage.values())
+            print(f"cleared {counted(n, 'entry', 'entries')}")
         usage = kept.usage()
     if as_json:
         kinds = {kind: vars(used) for kind, used in usage.items()}

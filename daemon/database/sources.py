@@ -29,6 +29,7 @@ from daemon.home.folders import Folders
 from daemon.home.identity import Identity, lies_at
 from daemon.home.sources import Source
 from daemon.home.texts import printable
+from learner.texts import counted
 
 log = logging.getLogger(__name__)
 
@@ -88,8 +89,8 @@ def _adopt(connection: Connection, source: Source) -> None:
     place = {"origin": source.folder, "source": bindparam("named")}
     names = [{"video": row.id, "named": source.source_of(row.path)} for row in rows]
     connection.execute(this.values(**place), names)
-    text = "source %s: %d videos in it are known, and keep their predictions"
-    log.info(text, printable(source.name), len(rows))
+    text = "source %s: %s in it known before: predictions are kept"
+    log.info(text, printable(source.name), counted(len(rows), "video"))
 
 
 def _lies_in(source: Source) -> ColumnElement[bool]:

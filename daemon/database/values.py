@@ -67,5 +67,6 @@ EVENTS = (
 # `moved`: its file was moved, or had another name when it was filed; `path` is where it was.
 # `trouble`: it is tried again later. `held`: it is read again later. `text` says why.
 # `failed`: `text` says why; `path` is where the file was.
-# `again`: it is tried again after it had failed.
+# `again`: it is tried again after it had failed; `text` says who asked for that on the page, as
+# that of `failed` says who forgot the failure.
 HAPPENINGS = ("moved", "trouble", "held", "failed", "again")

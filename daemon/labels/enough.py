@@ -9,6 +9,7 @@ LEAST_GROUPS = 2  # a model that learned from one recording is measured on none
 # A class with fewer clips or groups has none that judge: all of them train.
 HOLDOUT_CLIPS = 10
 HOLDOUT_GROUPS = 4
+ONE_GROUP = "all of one group: one more recording is needed"
 
 
 def what_is_missing(clips: int, groups: int, least: int) -> str | None:
@@ -23,7 +24,7 @@ def what_is_missing(clips: int, groups: int, least: int) -> str | None:
         return f"{clips} of {least} clips to learn from"
     if groups < LEAST_GROUPS:
         # It was stated: a guess would have made more groups of them.
-        return "all of one group: one more recording is needed"
+        return ONE_GROUP
     return None
 
 

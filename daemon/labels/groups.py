@@ -29,6 +29,7 @@ from learner.groups import (
     group_of,
     recorded_at,
 )
+from learner.texts import counted
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +153,8 @@ def follow_setting(engine: Engine, home: Home, pattern: str) -> None:
     root = os.fsencode(home.root)
     with engine.execution_options(writes=True).begin() as connection:
         found = apply_pattern(connection, root, compile_pattern(pattern), compile_pattern(before))
-    log.info("group_pattern is another one: %d of %d clips regrouped", found.changed, found.videos)
+    clips = counted(found.videos, "clip")
+    log.info("group_pattern is another one: %d of %s regrouped", found.changed, clips)
     note_applied(home, pattern)
 
 

@@ -188,7 +188,7 @@ class Cleaning:
                 days=rule.after_days
             )
             if is_old:
-                why = f"filed more than {rule.after_days:g} days ago"
+                why = f"filed more than {counted(rule.after_days, 'day')} ago"
             elif surplus > 0:
                 why = f"they take more than {rule.at_most_gigabytes:g} GB"
             elif missing > 0 and video.is_link:

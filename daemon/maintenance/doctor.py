@@ -43,6 +43,7 @@ from daemon.report.status import counts
 from daemon.training.decisions import Decisions
 from daemon.training.job import require_recipe
 from learner.errors import VidwatchError
+from learner.texts import counted
 
 HOW_TO_FREE_SPACE = (
     "take classified clips away, empty duplicates/ and failed/, "
@@ -154,7 +155,7 @@ def _check_space(home: Home, loaded: Settings) -> Iterator[Line]:
             yield Line("space", "ok", text)
         inodes = os.statvfs(folder)
         if inodes.f_files and inodes.f_favail < inodes.f_files / 100:
-            text = f"the disk of {folder} has room for only {inodes.f_favail} more files"
+            text = f"the disk of {folder} has room for only {counted(inodes.f_favail, 'more file')}"
             yield Line("space", "warning", text)
 
 
@@ -214,7 +215,7 @@ def _check_database(home: Home) -> Iterator[Line]:
             yield Line("database", "problem", str(error))
         return
     state = "is whole" if isinstance(database, Path) else "can be read"
-    yield Line("database", "ok", f"{database} {state}: {count['filed']} videos filed")
+    yield Line("database", "ok", f"{database} {state}: {counted(count['filed'], 'video')} filed")
     unfinished = sum(count[state] for state in ("waiting", "queued", "claimed", "classified"))
     if unfinished and not runs:
         yield Line("videos", "warning", f"{unfinished} wait for a prediction, and no daemon runs")

@@ -35,6 +35,7 @@ from daemon.home.sources import is_reachable, lies_in
 from daemon.labels.queries import came_labelled
 from daemon.training.holdout import AROUND
 from learner.errors import VidwatchError
+from learner.texts import counted
 
 log = logging.getLogger(__name__)
 
@@ -120,8 +121,8 @@ class Retention:
             self._progress()
             removed += self._remove(gone_twice[begin : begin + REMOVED])
             time.sleep(PAUSE)
-        text = "rows of %d videos removed, whose files are gone (keep_days, keep_videos)"
-        log.info(text, removed)
+        text = "rows of %s removed, whose files are gone (keep_days, keep_videos)"
+        log.info(text, counted(removed, "video"))
         return removed
 
     def _n_removed(self, ids: Sequence[int]) -> int:

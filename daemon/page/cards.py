@@ -19,6 +19,7 @@ from daemon.home.folder import Home
 from daemon.home.texts import familiarity_in_words, printable
 from daemon.labels.classes import changed_names, commonest_classes, starter_is_outgrown
 from daemon.labels.queries import awaits_random_review, newest_id
+from daemon.report.later import Later, later_predictions
 from learner.errors import VidwatchError
 from learner.spec import ClipSpec
 
@@ -70,6 +71,8 @@ class Card:
     """The size of its file, in bytes, and its date, in nanoseconds, when it was filed."""
     camera: str
     """Its make and model; empty if the container does not name them."""
+    later: Later | None
+    """What the champion says of it since `vidwatch rescore`; None if it is blind, too."""
     problem: str | None
     """Why it cannot be shown, as far as that is known without opening the file."""
 
@@ -117,9 +120,16 @@ def read_cards(connection: Connection, home: Home, ids: Sequence[int]) -> list[C
     query = query.where(videos.c.id.in_(list(ids)), videos.c.duplicate_of.is_(None))
     found = {row[videos.c.id]: row for row in connection.execute(query).mappings()}
     calibrations = {row["model"]: read_calibration(home, row["model"]) for row in found.values()}
+    later = later_predictions(
+        connection, [id_ for id_, row in found.items() if not row["awaits_random_review"]]
+    )
     own = commonest_classes(connection, LIKELIEST) if starter_is_outgrown(connection) else []
     renamed = {old: new for old, new in changed_names(connection).items() if new is not None}
-    return [_card(found[video], calibrations, own, renamed) for video in ids if video in found]
+    return [
+        _card(found[video], calibrations, own, renamed, later.get(video))
+        for video in ids
+        if video in found
+    ]
 
 
 def read_spec(home: Home, model: str) -> ClipSpec:
@@ -140,6 +150,7 @@ def _card(
     calibrations: Mapping[str, Calibration | None],
     own: Sequence[str],
     renamed: Mapping[str, str],
+    later: Later | None,
 ) -> Card:
     """A card.
 
@@ -148,6 +159,7 @@ def _card(
         calibrations: By the models' names.
         own: The classes to offer in the place of the starter's; if empty, the starter's are.
         renamed: The new names of classes, by the old ones.
+        later: What the champion said since.
     """
     is_by_outgrown_starter = bool(own) and row["model"] == "starter"
     choices = _likeliest(row, calibrations[row["model"]], renamed)
@@ -172,6 +184,7 @@ def _card(
         recorded_at=None if row["recorded_by"] == "file" else row["recorded_at"],
         version=(row[videos.c.size], row[videos.c.mtime_ns]),
         camera=printable(row["camera"] or ""),
+        later=later,
         problem=_problem(row[videos.c.path]),
     )
 

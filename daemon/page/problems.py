@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from daemon.classify.trying_again import TryingAgain
+from daemon.database.by_whom import note_person
 from daemon.database.tables import videos
 from daemon.home import settings
 from daemon.home.clock import now
@@ -39,6 +40,7 @@ from learner.texts import counted, listed
 PATH = "/problems"
 FRESH = 15.0  # seconds for which this is not read again
 MOST_WAITS = 50
+_Obey = Callable[[Site, Mapping[str, str], str], str]  # the last is who asks
 AT_ONCE = 500  # videos that are tried again at once
 NAMED = 3  # refusals of a message
 
@@ -112,19 +114,17 @@ async def forget(request: Request) -> Response:
     return await _obeyed(request, _forget)
 
 
-async def _obeyed(request: Request, obey: Callable[[Site, Mapping[str, str]], str]) -> Response:
+async def _obeyed(request: Request, obey: _Obey) -> Response:
     form = await Site.of(request).form(request)
     fields = text_fields(form)
     return await run_in_threadpool(_answered, request, fields, obey)
 
 
-def _answered(
-    request: Request, fields: Mapping[str, str], obey: Callable[[Site, Mapping[str, str]], str]
-) -> Response:
+def _answered(request: Request, fields: Mapping[str, str], obey: _Obey) -> Response:
     site = Site.of(request)
-    site.require_reviewer(request)
+    who = site.require_reviewer(request)
     try:
-        message = obey(site, fields)
+        message = obey(site, fields, who)
     except VidwatchError as error:
         site.kept.forget()
         return _page(request, str(error), fields.get("id", ""))
@@ -132,7 +132,7 @@ def _answered(
     return site.done(PATH)
 
 
-def _try_again(site: Site, fields: Mapping[str, str]) -> str:
+def _try_again(site: Site, fields: Mapping[str, str], who: str) -> str:
     trying = TryingAgain(site.writer, site.home)
     with site.reader.begin() as connection:
         which = and_(_wanted(connection, fields), may_be_tried(trying.folders))
@@ -140,7 +140,7 @@ def _try_again(site: Site, fields: Mapping[str, str]) -> str:
         ids = list(connection.scalars(query))
     if not ids:
         raise VidwatchError("its file is not in failed/: it cannot be tried again from here")
-    done = trying.try_again(ids, now())
+    done = trying.try_again(ids, now(), who)
     if not done.n:
         raise VidwatchError(listed(_refusals(done.refused), NAMED))
     message = f"{counted(done.n, 'video')} tried again"
@@ -153,9 +153,11 @@ def _refusals(refused: Mapping[int, str]) -> list[str]:
     return [f"video {video}: {reason}" for video, reason in refused.items()]
 
 
-def _forget(site: Site, fields: Mapping[str, str]) -> str:
+def _forget(site: Site, fields: Mapping[str, str], who: str) -> str:
     with site.writer.execution_options(writes=True).begin() as connection:
-        these = update(videos).where(_wanted(connection, fields))
+        which = _wanted(connection, fields)
+        note_person(connection, which, "failed", f"forgotten by {who}")
+        these = update(videos).where(which)
         n = connection.execute(these.values(forgotten_at=now())).rowcount
     return f"{counted(n, 'failure')} forgotten: no file was touched"
 

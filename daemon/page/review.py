@@ -23,7 +23,6 @@ from daemon.page.queue import Wish, in_order, read_waiting, read_wish, still_wai
 from daemon.page.requests import frames_of
 from daemon.page.sessions import Goal, Session
 from daemon.page.site import Site
-from daemon.report.next_training import in_words
 from learner.classes import EMPTY
 from learner.errors import VidwatchError
 
@@ -116,7 +115,6 @@ def _page(request: Request, wish: Wish, refusal: Refusal | None = None) -> Respo
         renamed=renamed,
         asked=list(session.questions.items()),
         seen=newest,
-        outlook=in_words(coming) if coming and newest else "",
         empty=EMPTY,
         model=champion,
         frames=frames_of(site, champion),

@@ -34,9 +34,11 @@ from daemon.page.reviewers import Reviewers, is_same_secret
 from daemon.page.sessions import Session, Sessions
 from daemon.page.state import State, read_state
 from daemon.page.times import time_element
+from daemon.report.next_training import in_brief, in_words
 from daemon.training.decisions import Decisions
 from daemon.training.forecast import Forecast, forecast
 from learner.errors import VidwatchError
+from learner.texts import counted
 
 
 def _templates() -> Jinja2Templates:
@@ -48,6 +50,7 @@ def _templates() -> Jinja2Templates:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    env.filters["counted"] = counted
     env.filters["percent"] = lambda share: f"{100 * share:.1f} %"
     env.filters["printable"] = printable
     env.filters["time"] = time_element
@@ -55,9 +58,8 @@ def _templates() -> Jinja2Templates:
 
 
 # Sessions and names stay when the browser is closed.
-STATE_SECONDS = 2.0  # for which the line of state is not read again
+STATE_SECONDS = 2.0  # for which what the line of state shows is not read again
 WARMED = 12  # clips whose pictures are made before a page asks for them
-FORECAST_SECONDS = 10.0  # for which the forecast of the next training is not made again
 WAITS_SECONDS = 10.0  # for which it is not counted again what is to be reviewed
 COOKIE_SECONDS = 400 * 24 * 3600  # browsers allow no more
 
@@ -145,11 +147,11 @@ class Site:
         return Decisions(self.reader).champion() or otherwise or self.settings.model
 
     def forecast(self) -> Forecast | None:
-        """How near the next training is; None if the champion cannot be read."""
+        """How near the next training is; None if the champion or the database cannot be read."""
         try:
             read = partial(forecast, self.reader, self.home, self.settings)
-            return self.kept.get("forecast", read, FORECAST_SECONDS).value
-        except VidwatchError:
+            return self.kept.get("forecast", read, STATE_SECONDS).value
+        except (DatabaseError, VidwatchError):
             return None
 
     def state(self) -> State | None:
@@ -194,6 +196,9 @@ class Site:
         """A whole page, with the cookie of its session."""
         self.session(request)
         context["state"] = self.state()
+        coming = self.forecast()
+        context["outlook"] = in_words(coming) if coming else ""
+        context["outlook_in_brief"] = in_brief(coming) if coming else ""
         context["home"] = printable(str(self.home.root))
         context["reviewer"] = self.reviewer(request)
         context["secret"] = self.reviewers.form_secret

@@ -12,11 +12,8 @@ from daemon.home.folder import Home
 from daemon.home.pause import read_pause
 from daemon.home.settings import Settings
 from daemon.report.counts import counts
-from daemon.report.next_training import in_words
 from daemon.training.decisions import Decisions
-from daemon.training.forecast import forecast
 from learner.catalogue import model_name
-from learner.errors import VidwatchError
 
 
 @dataclass(frozen=True)
@@ -32,11 +29,6 @@ class State:
     forgotten: int
     model: str
     """The champion, or the model that the daemon begins with."""
-    outlook: str
-    """What the next training waits for, in words; empty if that cannot be said."""
-    new_labels: tuple[int, int] | None
-    """How many new labels there are, and how many start the next training; None if one goes on,
-    or if that cannot be said."""
     free: int | None
     """Bytes on the home's disk; None if it does not answer."""
 
@@ -52,18 +44,12 @@ def read_state(engine: Engine, home: Home, settings: Settings) -> State:
         is_server = isinstance(home.database, Server)
         others = members(connection) if is_server else []
     is_elsewhere = any(one.is_alive(now()) for one in others)
-    try:
-        coming = forecast(engine, home, settings)
-    except VidwatchError:
-        coming = None
     return State(
         daemon=_daemon(home, is_elsewhere=is_elsewhere),
         queued=found["waiting"] + found["queued"] + found["in_hand"],
         failed=found["failed"],
         forgotten=found["forgotten"],
         model=model_name(Decisions(engine).champion() or settings.model),
-        outlook=in_words(coming) if coming else "",
-        new_labels=(coming.new, coming.needed) if coming and not coming.in_training else None,
         free=_free(home),
     )
 

@@ -3,19 +3,19 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from rich.table import Table
 from rich.text import Text
 
 from daemon.database.daemons import Member
 from daemon.home.texts import printable
+from daemon.report.fitting import Facts
 from learner.texts import counted
 
 
-def add_daemons(grid: Table, daemons: Sequence[Member], here: str, now: datetime) -> None:
+def add_daemons(grid: Facts, daemons: Sequence[Member], here: str, now: datetime) -> None:
     """Add a line for each daemon, and one for each of its notices.
 
     Args:
-        grid: Has two columns: a word, and what is to be said.
+        grid: The lines of the status.
         daemons: The daemons.
         here: The name of this machine.
         now: The time.

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.padding import Padding
+from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +19,8 @@ from daemon.home.texts import printable
 GAP = 2  # cells between two columns
 INDENT = 4  # cells before what stands below its row
 LEAST = 24  # cells for a text that may be wrapped
+ALIGNED = 200  # cells: the columns of a wider table, as in a pipe, are aligned as far as `PADDED`
+PADDED = 40  # cells of a column
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,13 @@ class FittingTable:
         if self._title:
             yield Text(printable(self._title), self._style, overflow="fold")
         widths = self._widths()
+        total = sum(widths) + GAP * (len(widths) - 1)
+        if total <= options.max_width:
+            names = [Text(column.name, "bold") for column in self._columns]
+            most = total if total <= ALIGNED else PADDED
+            for row in (names, *self._rows):
+                yield self._whole(row, [min(width, most) for width in widths])
+            return
         n_fitting = self._n_fitting(widths, options.max_width)
         if n_fitting == len(self._columns):
             yield self._table()
@@ -94,6 +105,16 @@ class FittingTable:
                 return max(n, self._n_keys)
         return len(self._columns)
 
+    def _whole(self, row: Sequence[Text], widths: Sequence[int]) -> Text:
+        """A row in one line, without spaces at its end."""
+        line = Text(no_wrap=True)
+        for cell, column, width in zip(row, self._columns, widths, strict=True):
+            pad = " " * (width - cell.cell_len)
+            line.append_text(Text(pad) + cell if column.justify == "right" else cell + Text(pad))
+            line.append(" " * GAP)
+        line.rstrip()
+        return line
+
     def _table(self) -> RenderableType:
         table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False)
         for column in self._columns:
@@ -115,3 +136,38 @@ class FittingTable:
         line.add_column(overflow="fold")
         line.add_row(*row[:n])
         return line
+
+
+class Facts:
+    """Names, and beside each what is to be said of it; in a frame if there is a title.
+
+    In a pipe there is no frame, and no spaces at the end of a line: the longest text would make all
+    lines as long as itself.
+    """
+
+    def __init__(self, title: str = ""):
+        """Nothing is said yet."""
+        self._title = title
+        self._rows: list[tuple[str, Text]] = []
+
+    def add_row(self, name: str, text: str | Text) -> None:
+        """Add a text; the name is empty if it belongs to the one before."""
+        self._rows.append((name, Text(text) if isinstance(text, str) else text))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if options.is_terminal:
+            yield self._framed()
+            return
+        width = max((cell_len(name) for name, _ in self._rows), default=0)
+        for name, text in self._rows:
+            yield Text(f"{name:<{width + GAP}}", overflow="fold") + text
+
+    def _framed(self) -> RenderableType:
+        grid = Table.grid(padding=(0, GAP))
+        grid.add_column(style="dim", no_wrap=True)
+        grid.add_column(overflow="fold")
+        for name, text in self._rows:
+            grid.add_row(name, text)
+        if not self._title:
+            return grid
+        return Panel(grid, title=self._title, title_align="left", expand=False)

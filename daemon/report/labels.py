@@ -12,6 +12,7 @@ from daemon.labels.still import StillVideo
 from daemon.report.fitting import Column, FittingTable
 from daemon.report.next_training import Suggestion
 from learner.classes import EMPTY
+from learner.texts import counted
 
 SHOWN = 20  # labels in each table, at most
 _ODD = "Worth a look: other clips of the same recording are labelled otherwise"
@@ -94,7 +95,8 @@ def _balance_table(balance: Sequence[Balance]) -> FittingTable:
     for row in balance:
         holdout = "none"
         if row.holdout:
-            holdout = f"{row.holdout} clips, {row.holdout_groups} groups"
+            groups = counted(row.holdout_groups, "group")
+            holdout = f"{counted(row.holdout, 'clip')}, {groups}"
         sources = ", ".join(f"{source} {n}" for source, n in row.sources.items())
         parts = [str(row.parts)] if has_parts else []
         counts = (str(row.clips), *parts, str(row.groups))

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from daemon.home.texts import printable
-from daemon.labels.enough import LEAST_CLASSES
+from daemon.labels.enough import LEAST_CLASSES, ONE_GROUP
 from daemon.labels.next_clips import NextClip, next_clips
 from daemon.training.forecast import RETRY_AFTER, Forecast
 from learner.texts import counted
@@ -49,31 +49,43 @@ def to_json(forecast: Forecast, suggested: Sequence[Suggestion]) -> dict[str, An
 
 
 def in_words(forecast: Forecast) -> str:
-    """What is missing, and what comes next, in one or two sentences."""
+    """What is missing, and what comes next: `in_brief` and the details, in one or two sentences."""
+    return "".join(_brief_and_details(forecast))
+
+
+def in_brief(forecast: Forecast) -> str:
+    """The beginning of `in_words`, which is short enough for the head of a page."""
+    return _brief_and_details(forecast)[0]
+
+
+def _brief_and_details(forecast: Forecast) -> tuple[str, str]:
     if forecast.in_training:
-        return f"{forecast.in_training} is being trained: 'vidwatch status' shows how far it is"
+        return f"{forecast.in_training} is being trained", ": 'vidwatch status' shows how far it is"
     if forecast.unread:
-        return f"{counted(forecast.unread, 'labelled clip')} to be read before the next training"
+        unread = counted(forecast.unread, "labelled clip")
+        return f"{unread} to be read before the next training", ""
     missing = what_is_missing(forecast)
     if len(forecast.enough) < LEAST_CLASSES:
-        return f"no training yet: {missing}"
+        return "no training yet", f": {missing}"
     if forecast.why and forecast.failed:
         return _what_failed(forecast)
     if forecast.is_due:
-        return f"the next training begins when no label has come for a few seconds: {forecast.why}"
-    new = f"{forecast.new} of the {forecast.needed} new labels that start the next training"
-    removed = f", and {counted(forecast.removed, 'label')} taken back"
+        begins = "the next training begins when no label has come for a few seconds"
+        return begins, f": {forecast.why}"
+    start = "starts" if forecast.needed == 1 else "start"
+    needed = f"{counted(forecast.needed, 'new label')} that {start} the next training"
+    removed = f", and {counted(forecast.removed, 'label')} taken back" if forecast.removed else ""
     waits = f"; no part of it yet: {missing}" if forecast.short else ""
-    return f"{new}{removed if forecast.removed else ''}{waits}"
+    return f"{forecast.new} of the {needed}", f"{removed}{waits}"
 
 
-def _what_failed(forecast: Forecast) -> str:
+def _what_failed(forecast: Forecast) -> tuple[str, str]:
     """What comes after a training that failed."""
     if forecast.is_due:
         minutes = round(RETRY_AFTER.total_seconds() / 60)
-        return f"the training that failed is tried again {minutes} minutes after its end"
+        return f"the training that failed is tried again {minutes} minutes after its end", ""
     trouble = f"{counted(forecast.failed, 'training')} failed with these labels"
-    return f"{trouble}: the next one waits for another label, or for 'vidwatch retrain'"
+    return trouble, ": the next one waits for another label, or for 'vidwatch retrain'"
 
 
 def what_is_missing(forecast: Forecast) -> str:
@@ -83,6 +95,8 @@ def what_is_missing(forecast: Forecast) -> str:
     if n < LEAST_CLASSES:
         only = "" if n == 0 else f", and there is {counted(n, 'labelled class')}"
         lacking.append(f"{LEAST_CLASSES} classes are needed to tell apart{only}")
+    if ONE_GROUP in forecast.short.values():
+        lacking.append("'vidwatch groups' shows how to tell the recordings of a camera apart")
     return "; ".join(lacking)
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.table import Table
 from rich.text import Text
 
 from daemon.home.identity import is_there
@@ -13,7 +12,7 @@ from daemon.home.texts import clock, familiarity_in_words, printable, shown_path
 from daemon.home.unsure import DOUBTS
 from daemon.report.by_class import InVideo
 from daemon.report.events import UNSURE, Event, seconds_of
-from daemon.report.fitting import Column, FittingTable
+from daemon.report.fitting import Column, Facts, FittingTable
 from daemon.report.one_video import Given, Predicted, VideoReport
 from daemon.report.story_tables import (
     TIME,
@@ -25,7 +24,7 @@ from daemon.report.story_tables import (
 )
 from daemon.report.tables import picture_remarks
 from daemon.report.timeline import Timeline
-from learner.texts import share_in_words
+from learner.texts import counted, share_in_words
 
 LIKELIEST = 5  # classes whose logits are shown
 WIDEST = 60  # cells of a bar
@@ -69,9 +68,7 @@ def render_found(class_name: str, found: Sequence[InVideo]) -> RenderableType:
 
 
 def _about(report: VideoReport) -> RenderableType:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
+    facts = Facts()
     rows = {
         "video": f"{report.id}, {report.name}",
         "file": shown_path(report.path) + ("" if is_there(report.path) else ", not there any more"),
@@ -91,8 +88,8 @@ def _about(report: VideoReport) -> RenderableType:
     }
     for name, value in rows.items():
         if value:
-            table.add_row(name, Text(printable(value)))
-    return table
+            facts.add_row(name, printable(value))
+    return facts
 
 
 def _why_no_windows(report: VideoReport) -> str | None:
@@ -136,7 +133,7 @@ def remarks(one: Predicted) -> str:
     found = [] if one.kind == "answer" else [one.kind]
     if one.machine:
         found.append(f"on {printable(one.machine)}")
-    found.append(f"{one.frames_read} frames")
+    found.append(counted(one.frames_read, "frame"))
     if one.unsure:
         found.append(DOUBTS[one.unsure])
     if strange := familiarity_in_words(one.familiarity):

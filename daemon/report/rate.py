@@ -28,9 +28,10 @@ class Rate:
         """The figure, and which minutes it is of."""
         if not self.minutes:
             return f"none in the last {MINUTES} minutes"
-        empty = MINUTES - self.minutes
-        without = f", leaving out {empty} without clips" if empty else ""
-        return f"{self.clips_a_minute:.1f} over the last {MINUTES} minutes{without}"
+        when = f"over the last {MINUTES} minutes"
+        if self.minutes < MINUTES:
+            when = f"in the {self.minutes} of the last {MINUTES} minutes that had any"
+        return f"{self.clips_a_minute:.1f} on average, {when}"
 
 
 def read_rate(connection: Connection, now: datetime) -> Rate:

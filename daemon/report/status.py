@@ -25,6 +25,7 @@ from daemon.labels.odd_names import odd_names
 from daemon.labels.queries import label_of
 from daemon.report.accuracy import Quality, quality
 from daemon.report.counts import counts as counts
+from daemon.report.later import Later, later_predictions
 from daemon.report.long_in_hand import LongInHand, long_in_hand
 from daemon.report.model_in_use import entry_of, fallback, first_model, has_run, unsure_rule_of
 from daemon.report.problems import Problem, problems, troubles
@@ -85,6 +86,8 @@ class RecentVideo:
     """Of several films in the file, the stream that was predicted, from 0; None if there is one."""
     colours: str | None
     """What was done to the colours: "hdr" or "nearest"; None if nothing was."""
+    later: Later | None
+    """What the champion says of it since `vidwatch rescore`; None if that was not asked."""
 
     def to_json(self) -> dict[str, Any]:
         """One object; the time in ISO 8601."""
@@ -112,6 +115,7 @@ class RecentVideo:
             "movement": self.movement,
             "stream": self.stream,
             "colours": self.colours,
+            "later": asdict(self.later) if self.later else None,
         }
 
 
@@ -305,7 +309,9 @@ def _recent(connection: Connection) -> list[RecentVideo]:
         .limit(SHOWN)
     )
     found = []
-    for row in connection.execute(query).mappings():
+    rows = connection.execute(query).mappings().all()
+    later = later_predictions(connection, [row["content"] for row in rows])
+    for row in rows:
         label = label_of(connection, row["content"])
         video = RecentVideo(
             id=row[videos.c.id],
@@ -331,6 +337,7 @@ def _recent(connection: Connection) -> list[RecentVideo]:
             movement=row[videos.c.movement],
             stream=row[predictions.c.stream],
             colours=row[predictions.c.colours],
+            later=later.get(row["content"]),
         )
         found.append(video)
     return found

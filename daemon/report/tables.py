@@ -5,8 +5,6 @@ from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.filesize import decimal
-from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
 
 from daemon.home.address import Server
@@ -19,7 +17,7 @@ from daemon.home.unsure import DOUBTS
 from daemon.labels.next_clips import unsure_in_words
 from daemon.report.accuracy import Quality
 from daemon.report.daemons import add_daemons
-from daemon.report.fitting import Column, FittingTable
+from daemon.report.fitting import Column, Facts, FittingTable
 from daemon.report.problems import Problem
 from daemon.report.receivers import ReceiverStatus
 from daemon.report.status import SHOWN, RecentVideo, Status
@@ -53,10 +51,10 @@ def render_without_database(home: Home, now: datetime) -> RenderableType:
     if running or isinstance(home.database, Path):
         _add_daemon(grid, running, now)
     _add_rest(grid, read_pause(home.pause, now), running)
-    return _panel(grid)
+    return grid
 
 
-def _overview(status: Status, now: datetime) -> Panel:
+def _overview(status: Status, now: datetime) -> Facts:
     grid = _grid(status.home)
     if status.daemons is None:
         _add_daemon(grid, status.running, now)
@@ -79,22 +77,16 @@ def _overview(status: Status, now: datetime) -> Panel:
     for subject, problems in notes:
         for at, problem in enumerate(problems):
             grid.add_row("" if at else subject, Text(problem, "yellow"))
-    return _panel(grid)
-
-
-def _grid(home: Home) -> Table:
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
-    grid.add_row("home", Text(printable(str(home.root))))
     return grid
 
 
-def _panel(grid: Table) -> Panel:
-    return Panel(grid, title="vidwatch", title_align="left", expand=False)
+def _grid(home: Home) -> Facts:
+    grid = Facts("vidwatch")
+    grid.add_row("home", printable(str(home.root)))
+    return grid
 
 
-def _add_daemon(grid: Table, running: Running | None, now: datetime) -> None:
+def _add_daemon(grid: Facts, running: Running | None, now: datetime) -> None:
     if running is None:
         grid.add_row("daemon", Text("not running", "bold red"))
     else:
@@ -107,7 +99,7 @@ def _add_daemon(grid: Table, running: Running | None, now: datetime) -> None:
             grid.add_row("", Text(f"{subject}: {notice}", "yellow"))
 
 
-def _add_rest(grid: Table, pause: Pause | None, running: Running | None) -> None:
+def _add_rest(grid: Facts, pause: Pause | None, running: Running | None) -> None:
     """Why no new clip begins, and until when."""
     if pause:
         hint = "; 'vidwatch resume' ends it" if pause.until else ""
@@ -117,7 +109,7 @@ def _add_rest(grid: Table, pause: Pause | None, running: Running | None) -> None
         grid.add_row("working hours", Text(text, "yellow"))
 
 
-def _add_model(grid: Table, status: Status) -> None:
+def _add_model(grid: Facts, status: Status) -> None:
     model = Text(status.model or "none yet")
     if status.model and not status.is_running:
         when = "when it last ran" if status.model_has_run else "from the next start on"
@@ -135,7 +127,7 @@ def _add_model(grid: Table, status: Status) -> None:
         grid.add_row("", Text(printable(status.fallback), "yellow"))
 
 
-def _add_counts(grid: Table, status: Status) -> None:
+def _add_counts(grid: Facts, status: Status) -> None:
     count = status.counts
     waiting = f", and {count['waiting']} waiting to be whole" if count["waiting"] else ""
     last = f", {count['background']} of them after all others" if count["background"] else ""
@@ -156,7 +148,7 @@ def _add_counts(grid: Table, status: Status) -> None:
     grid.add_row("clips a minute", status.rate.in_words())
 
 
-def _add_quality(grid: Table, quality: Quality) -> None:
+def _add_quality(grid: Facts, quality: Quality) -> None:
     if quality.counted or quality.awaiting:
         grid.add_row("unsure", _unsure(quality))
     live = quality.live
@@ -179,7 +171,7 @@ def _unsure(quality: Quality) -> str:
     return text
 
 
-def _add_training(grid: Table, training: TrainingStatus, *, is_running: bool) -> None:
+def _add_training(grid: Facts, training: TrainingStatus, *, is_running: bool) -> None:
     if training.state is not None:
         grid.add_row("training", _training(training, is_running=is_running))
         if training.reason:
@@ -251,6 +243,9 @@ def _remarks(video: RecentVideo, now: datetime) -> str:
         remarks.append("labelled")
     elif video.starter:
         remarks.append("starter")
+    if video.later and not video.label:
+        later = f"{video.later.class_name} {video.later.probability:.1%}"
+        remarks.append(printable(f"{video.later.model} says {later}"))
     if video.duplicate_of:
         remarks.append(f"as video {video.duplicate_of}")
     if video.dropped:

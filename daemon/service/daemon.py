@@ -53,6 +53,7 @@ from daemon.service.trouble import (
 from daemon.service.watchers import patience_of
 from daemon.training.decisions import Decisions
 from learner.process import keep_freed_memory, usable_cores
+from learner.texts import counted
 
 if TYPE_CHECKING:
     from daemon.classify.champion import ChampionLoader
@@ -207,7 +208,7 @@ def _open(home: Home, stop: Stop, lock: Lock, lock_watch: LockWatch) -> Queue:
     if machine is None:
         patiently(lambda: follow_devices(queue.engine), stop, lock)
     if recovered := patiently(queue.recover, stop, lock):
-        log.info("queued again after a stop: %d clips", recovered)
+        log.info("queued again after a stop: %s", counted(recovered, "clip"))
     return queue
 
 

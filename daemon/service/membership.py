@@ -30,6 +30,7 @@ from daemon.service.leading import Leading
 from daemon.service.stopping import Stop
 from daemon.service.trouble import patiently
 from learner.errors import VidwatchError
+from learner.texts import counted
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +120,9 @@ class Membership:
         if before and at - before > SHARED_LEASE:
             self.stood_still.set()
         elif before and (n := self._queue.put_back_overdue(at)):
-            log.info("queued again, since their daemon gave no sign of life: %d clips", n)
+            log.info(
+                "queued again, since their daemon gave no sign of life: %s", counted(n, "clip")
+            )
 
     def leave(self) -> None:
         """The daemon ends: it is not shown any more."""

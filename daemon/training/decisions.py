@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import count
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, case, func, insert, select, update
+from sqlalchemy import Connection, Engine, case, func, insert, select, update
 
 from daemon.database.events import Event, note_events
 from daemon.database.expressions import that_counts
@@ -22,6 +22,7 @@ from daemon.training.records import (
     KnownLabels,
     Training,
     add_decision,
+    takeover,
 )
 from learner.catalogue import model_name
 from learner.errors import VidwatchError
@@ -40,7 +41,7 @@ class Decisions:
     def champion(self) -> str | None:
         """The name of the champion; None before the first start."""
         with self.engine.begin() as connection:
-            row = connection.execute(_takeover()).first()
+            row = connection.execute(takeover()).first()
         return row.challenger if row else None
 
     def newest_first(self) -> list[DecisionRow]:
@@ -58,7 +59,7 @@ class Decisions:
             now: The time of the decision, if there is one to note.
         """
         with self._writer.begin() as connection:
-            row = connection.execute(_takeover()).first()
+            row = connection.execute(takeover()).first()
             if row and row.setting == setting:
                 return str(row.challenger)
             before = row.challenger if row else None
@@ -70,7 +71,7 @@ class Decisions:
     def is_new_setting(self, setting: str) -> bool:
         """Whether vidwatch.toml names another model than when `apply_setting` last read it."""
         with self.engine.begin() as connection:
-            row = connection.execute(_takeover()).first()
+            row = connection.execute(takeover()).first()
         return row is None or row.setting != setting
 
     def choose(self, name: str, now: datetime, reason: str = "vidwatch models promote") -> None:
@@ -169,7 +170,7 @@ class Decisions:
         Its column `champion` is the former champion.
         """
         with self.engine.begin() as connection:
-            row = connection.execute(_takeover()).first()
+            row = connection.execute(takeover()).first()
             if row is None or row.verdict != "promoted" or WATCH not in row.figures:
                 return None
             later = select(decisions.c.verdict, decisions.c.figures)
@@ -315,14 +316,8 @@ class Decisions:
             connection.execute(this.values(**values))
 
 
-def _takeover() -> Select[Any]:
-    """The decision that made the champion the champion."""
-    takeovers = select(decisions).where(decisions.c.verdict.not_in(NO_TAKEOVER))
-    return takeovers.order_by(decisions.c.id.desc()).limit(1)
-
-
 def _require_takeover(connection: Connection) -> Any:
-    row = connection.execute(_takeover()).first()
+    row = connection.execute(takeover()).first()
     if row is None:
         raise VidwatchError("there is no champion yet; start the daemon first")
     return row
@@ -333,17 +328,17 @@ def _ends_watch(row: Any) -> bool:
     return row.verdict in NO_TAKEOVER and WATCH in row.figures
 
 
-def _previous(connection: Connection, takeover: Any) -> str:
+def _previous(connection: Connection, row: Any) -> str:
     """The champion before the takeover of this one.
 
     A second rollback goes further back, not to the model that the first one left: if the champion
     took over by a rollback, its takeover before that counts.
     """
-    earlier = takeover
+    earlier = row
     while earlier and earlier.verdict == "rolled back":
         is_before = decisions.c.id < earlier.id
         is_same_model = decisions.c.challenger == earlier.challenger
-        earlier = connection.execute(_takeover().where(is_before, is_same_model)).first()
+        earlier = connection.execute(takeover().where(is_before, is_same_model)).first()
     if earlier is None or earlier.champion is None:
-        raise VidwatchError(f"there is no model before {takeover.challenger!r} to go back to")
+        raise VidwatchError(f"there is no model before {row.challenger!r} to go back to")
     return str(earlier.champion)

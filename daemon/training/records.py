@@ -17,6 +17,12 @@ WATCH = "watch"
 """The key in `figures` of a promotion whose model is watched, and of the end of that watch."""
 
 
+def takeover() -> Select[Any]:
+    """The decision that made the champion the champion."""
+    takeovers = select(decisions).where(decisions.c.verdict.not_in(NO_TAKEOVER))
+    return takeovers.order_by(decisions.c.id.desc()).limit(1)
+
+
 def newest_decision(challenger: str) -> Select[Any]:
     """The newest decision about a model."""
     about = select(decisions).where(decisions.c.challenger == challenger)

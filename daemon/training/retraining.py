@@ -40,6 +40,7 @@ from daemon.training.process import LOG, Messages, Running, how_it_ended, names_
 from daemon.training.records import Decision, KnownLabels, Training
 from learner.catalogue import starter_contents
 from learner.errors import VidwatchError
+from learner.texts import counted
 
 log = logging.getLogger(__name__)
 
@@ -292,7 +293,7 @@ class Retraining:
         if progress and running.training:
             self._decisions.note_progress(running.training, progress)
         if time.monotonic() >= running.deadline and running.why_killed is None:
-            limit = f"{self._settings.training_minutes:g} minutes (training_minutes)"
+            limit = f"{counted(self._settings.training_minutes, 'minute')} (training_minutes)"
             running.why_killed = f"took longer than {limit}"
             running.process.kill()
 

@@ -186,7 +186,19 @@ def _compare(
         can_judge(file.label, champion.classes, biased=file.biased) for file in job.holdout
     )
     figures = {**result.figures, "able": judging}
+    figures["next"] += offer(result.verdict, figures, Path(job.challenger).name)
     return {"verdict": result.verdict, "reason": result.reason, "figures": figures}
+
+
+def offer(verdict: str, figures: Mapping[str, Any], challenger: str) -> str:
+    """How to take an undecided challenger that is ahead as counted; empty if it is not."""
+    if verdict != "undecided":
+        return ""
+    first = figures.get("first")
+    ahead = first["right"] - first["guessing"] if first else figures["gains"] - figures["losses"]
+    if ahead <= 0:
+        return ""
+    return f" If you are content with it as it is: 'vidwatch models promote {challenger}'."
 
 
 def _progress_messages() -> Watch:

@@ -21,6 +21,7 @@ from daemon.training.records import WATCH, Decision
 from learner.catalogue import model_name
 from learner.sequential import evidence_of_loss
 from learner.spec import ClipSpec
+from learner.texts import counted
 
 CLIPS = 50
 DAYS = 30
@@ -89,7 +90,7 @@ def tend(decisions: Decisions, home: Home, now: datetime) -> str | None:
         counts = _count(connection, watched, home, began)
     new = model_name(watched.challenger)
     former = model_name(watched.champion)
-    score = f"of {counts.n} labelled clips since then {new} predicted {counts.new} right"
+    score = f"of {counted(counts.n, 'labelled clip')} since then {new} predicted {counts.new} right"
     score += f", {former} {counts.former}"
     figures = {"n": counts.n, "new": counts.new, "former": counts.former}
     figures |= {"gains": counts.gains, "losses": counts.losses}

@@ -4,13 +4,15 @@ import pytest
 from lab import Lab
 from lab import champion as champion
 from lab import lab as lab
-from sqlalchemy import select
+from sqlalchemy import select, update
 from tiny import untouchable_gpu as untouchable_gpu
 
 from daemon.classify.rescoring import Rescored, rescore
 from daemon.database.records import ModelPrediction, WindowPrediction
 from daemon.database.tables import models, predictions, videos
 from daemon.database.windows import add_windows, windows_of
+from daemon.page.cards import read_cards
+from daemon.report.status import read_status
 from learner.cache import Cache
 from learner.checkpoint import load, save
 from learner.errors import VidwatchError
@@ -49,6 +51,21 @@ def test_a_later_models_predictions_stand_beside_the_first_ones_and_no_file_move
     ]
     assert sorted(path for path in lab.home.root.rglob("*.avi")) == before
     assert again(lab) == Rescored("auto-1", 0, 0, 0)  # each video once
+
+
+def test_what_the_champion_says_later_is_shown_but_of_no_clip_that_is_blind(lab: Lab) -> None:
+    ids = [lab.clip("bright", 1), lab.clip("dark", 1)]
+    later_model(lab)
+    again(lab)
+    assert [video.later for video in read_status(lab.home, lab.now).recent] == [None, None]
+    lab.history.choose("auto-1", lab.now)
+    recent = read_status(lab.home, lab.now).recent
+    later = {video.id: video.later.class_name for video in recent if video.later}
+    assert later == {ids[0]: "dark", ids[1]: "bright"}
+    with lab.engine.execution_options(writes=True).begin() as connection:
+        connection.execute(update(videos).where(videos.c.id == ids[0]).values(sampled=True))
+        cards = read_cards(connection, lab.home, ids)
+    assert [(card.is_blind, card.later is None) for card in cards] == [(True, True), (False, False)]
 
 
 def test_stored_features_are_used_if_the_file_is_gone(lab: Lab) -> None:

@@ -115,6 +115,9 @@ def test_grep_finds_a_whole_row_in_a_pipe(made: MadeHome, columns: str) -> None:
     (failed,) = (line for line in lines if "broken_[x].mp4" in line)
     assert "goes on and on" in failed
     assert any(str(made.root) in line for line in lines)
+    # One long text makes no other line long.
+    assert all(line == line.rstrip() for line in lines)
+    assert all(len(line) <= 140 for line in lines if "20240131 " in line or "filed" in line)
 
 
 @pytest.mark.slow

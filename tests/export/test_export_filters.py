@@ -114,6 +114,7 @@ def test_a_name_with_brackets_is_found_as_it_is(home: FullHome) -> None:
     home.predict_and_file()
     for text in ("Bird [dQw4w9WgXcQ].mp4", "[dqw4", "bird [[]dQw*"):
         found = json.loads(run(home, "search", text, "--json").stdout)
+        assert json.loads(run(home, "search", "--name", text, "--json").stdout) == found
         assert [row["id"] for row in found] == [video]
 
 

@@ -92,6 +92,7 @@ def test_groups_that_somebody_named_count_as_far_as_their_clips_are_alike() -> N
     verdict = first(few)
     assert (verdict.verdict, verdict.figures["first"]["p"] < LEVEL) == ("undecided", True)
     assert "too few recordings" in verdict.reason
+    assert verdict.figures["next"].startswith("Label clips of about ")
     assert verdict.figures["next"].endswith(
         "The clips so far count as 4 recordings: 'vidwatch groups' shows which, and how to tell "
         "recordings apart."
@@ -100,6 +101,21 @@ def test_groups_that_somebody_named_count_as_far_as_their_clips_are_alike() -> N
     assert first(guessed).verdict == "promoted"
     camera = [*clips("a", 8, 10, 10), *clips("b", 8, 10, 10)]  # a single one: it shows nothing
     assert first(camera).verdict == "promoted"
+
+
+def test_the_recordings_that_are_missing_do_not_grow_with_clips_of_the_same_ones() -> None:
+    def two_cameras(each: int) -> list[Evidence]:
+        return [
+            Evidence(name, f"camera {number % 2}", "Biking", name)
+            for name in ("a", "b")
+            for number in range(each)
+        ]
+
+    texts = {first(two_cameras(each)).figures["next"] for each in (6, 20, 100)}
+    assert len(texts) == 1
+    assert texts.pop().startswith("Label clips of about 2 other recordings (another camera or day)")
+    others = [replace(clip, group=f"new {clip.group}") for clip in two_cameras(6)]
+    assert first([*two_cameras(6), *others]).verdict == "promoted"
 
 
 def test_clips_of_one_class_alone_prove_nothing() -> None:

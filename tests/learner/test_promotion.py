@@ -193,6 +193,15 @@ def test_too_small_a_holdout_keeps_the_champion_and_says_what_is_missing() -> No
     }
 
 
+def test_of_how_many_other_recordings_the_missing_clips_have_to_be_is_said() -> None:
+    evidence = [*alike(8), *clips("a", "nn")]
+    shared = [replace(clip, group=f"g{number // 4}") for number, clip in enumerate(evidence)]
+    missing = judge(shared, OLD, OLD, 1).figures["missing"]["clips"]
+    recordings = -(-missing * 7 // 26)
+    text = f"Label about {missing} more clips of about {recordings} other recordings, above all of"
+    assert judge(shared, OLD, OLD, 1).figures["next"].startswith(text)
+
+
 def test_not_worse_is_not_enough_without_a_new_class() -> None:
     verdict = judge([*alike(40), *clips("a", "n")], OLD, OLD, 1)
     assert verdict.verdict == "undecided"

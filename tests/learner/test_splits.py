@@ -129,7 +129,7 @@ def test_groups_that_bind_all_classes_together_are_an_error() -> None:
 
 def test_too_few_clips_for_a_random_split_are_an_error() -> None:
     clips = clips_of([(0, 0), (1, 1)])
-    with pytest.raises(VidwatchError, match=r"(2|1) clips are too few"):
+    with pytest.raises(VidwatchError, match=r"(2 clips|1 clip): too few"):
         deal(clips, all_training(clips), "random", 0)
 
 

@@ -82,7 +82,8 @@ def test_a_video_is_tried_again_with_its_row_and_its_sidecars(
     assert home.files() - {".review-key"} == {"inbox/a.avi", "inbox/a.srt"}
     row = home.row(video)
     assert (row["state"], row["error"], home.place(video)) == ("queued", None, "inbox/a.avi")
-    assert {row.what for row in home.rows(happenings)} == {"failed", "moved", "again"}
+    befell = {row.what: row.text for row in home.rows(happenings)}
+    assert befell == {"failed": REASON, "moved": None, "again": "by rita"}
     assert len(home.rows()) == 1
     # The daemon finds the file, and knows it.
     assert home.enqueue(home.path(video)) == 0
@@ -191,6 +192,8 @@ def test_what_is_forgotten_is_counted_nowhere_and_no_file_is_touched(
     assert (status.counts["failed"], status.counts["forgotten"]) == (1, 1)
     assert [one.name for one in status.failed] == ["b.avi"]
     assert [row.error for row in home.rows()] == [REASON, REASON]
+    befell = [row.text for row in home.rows(happenings)]
+    assert befell == [f"{REASON}; forgotten by rita", REASON]
 
 
 def test_what_was_forgotten_counts_again_if_it_is_queued_and_fails_again(

@@ -578,8 +578,9 @@ def test_the_page_says_what_labels_and_status_say_of_the_next_training(
     # The line of state says it, too.
     assert "new labels that start" not in browser.get("/review").text.partition("<main>")[2]
     browser.submit(video, action="accept")
-    page = browser.get("/review").text.partition("<main>")[2]
-    assert "of the 20 new labels that start the next training" in page
+    head, _, page = browser.get("/review").text.partition("<main>")
+    assert "1 of the 20 new labels that start the next training" in page
+    assert "1 of the 20 new labels that start the next training</li>" in head
 
 
 def test_a_name_that_differs_in_case_only_is_asked_about_at_its_card(

@@ -23,11 +23,13 @@ def rate(tmp_path: Path, *seconds_ago: int) -> Rate:
 def test_empty_minutes_do_not_count(tmp_path: Path) -> None:
     found = rate(tmp_path, 5, 6, 7, 8, 130, 3600)
     assert found == Rate(clips=5, minutes=2)
-    assert found.in_words() == "2.5 over the last 5 minutes, leaving out 3 without clips"
+    assert found.in_words() == "2.5 on average, in the 2 of the last 5 minutes that had any"
 
 
 def test_if_each_minute_had_clips_it_is_the_mean_of_all(tmp_path: Path) -> None:
-    assert rate(tmp_path, 5, 65, 125, 185, 245).in_words() == "1.0 over the last 5 minutes"
+    assert (
+        rate(tmp_path, 5, 65, 125, 185, 245).in_words() == "1.0 on average, over the last 5 minutes"
+    )
 
 
 def test_if_none_came_lately_that_is_said(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from rich.console import Console
 from tiny import cache as cache
 from tiny import class_folders, trained_on
 
+from daemon.labels.enough import ONE_GROUP
 from daemon.labels.next_clips import next_clips
-from daemon.report.next_training import in_words, suggestions, to_json
+from daemon.report.next_training import in_brief, in_words, suggestions, to_json
 from daemon.report.status import read_status
 from daemon.report.tables import render
 from daemon.training.decisions import Decisions
@@ -152,6 +153,15 @@ def test_a_clip_whose_file_is_gone_is_not_suggested(home: MadeHome) -> None:
             "no training yet: bar has 1 of 3 clips to learn from",
         ),
         (
+            Forecast(3, 3, {"bar": ONE_GROUP}, ("disc",)),
+            f"no training yet: bar has {ONE_GROUP}; "
+            "'vidwatch groups' shows how to tell the recordings of a camera apart",
+        ),
+        (
+            Forecast(0, 1, {}, ("bar", "disc")),
+            "0 of the 1 new label that starts the next training",
+        ),
+        (
             Forecast(3, 20, {}, ("bar", "disc")),
             "3 of the 20 new labels that start the next training",
         ),
@@ -175,5 +185,6 @@ def test_a_clip_whose_file_is_gone_is_not_suggested(home: MadeHome) -> None:
 )
 def test_what_is_missing_is_said_in_one_wording(found: Forecast, text: str) -> None:
     assert in_words(found) == text
+    assert text.startswith(in_brief(found))
     assert to_json(found, [])["text"] == text
     assert found.is_due == text.startswith("the next training begins")

@@ -107,3 +107,20 @@ def test_it_loads_nothing_heavy() -> None:
     code = "import sys, daemon.training.choice; print('torch' in sys.modules, 'cv2' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False False\n"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "figures", "is_offered"),
+    [
+        ("undecided", {"gains": 3, "losses": 1}, True),
+        ("undecided", {"gains": 1, "losses": 1}, False),
+        ("undecided", {"gains": 0, "losses": 0, "first": {"right": 8, "guessing": 5}}, True),
+        ("refused", {"gains": 3, "losses": 1}, False),
+    ],
+)
+def test_a_model_that_waits_and_is_ahead_can_be_taken_as_it_is(
+    verdict: str, figures: dict[str, Any], *, is_offered: bool
+) -> None:
+    from daemon.training.trainer import offer
+
+    assert ("'vidwatch models promote auto-2'" in offer(verdict, figures, "auto-2")) == is_offered
