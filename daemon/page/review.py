@@ -1,5 +1,6 @@
 """Review: one clip after the other, which people label, and the forms for it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -29,6 +30,8 @@ from learner.errors import VidwatchError
 
 PATH = "/review"
 SHOWN = 11  # clips: one, and the next ten
+ASKED_ON = re.compile(r"/(review|clips|clip/\d{1,18})(\?[^\s\\]*)?", re.ASCII)
+"""The addresses of pages that ask whether to label all the same."""
 ROUND = 20  # clips that a goal has at most
 
 
@@ -93,6 +96,7 @@ def _page(request: Request, wish: Wish, refusal: Refusal | None = None) -> Respo
         renamed = questions(connection, site.home.root)
         can_undo = site.page_labels.can_undo(connection, session, reviewer)
         timelines = video.drawings(connection, cards)
+        n_skipped = len(still_waiting(connection, sorted(session.skipped)))
     if not cards:
         session.goal = None  # the next one begins anew
     message = session.message
@@ -111,7 +115,7 @@ def _page(request: Request, wish: Wish, refusal: Refusal | None = None) -> Respo
         wish=wish,
         done=done,
         total=total,
-        skipped=len(session.skipped),
+        skipped=n_skipped,
         classes=classes,
         renamed=renamed,
         asked=list(session.questions.items()),
@@ -188,7 +192,9 @@ async def answer(request: Request) -> Response:
     insists = form.get("answer") == "label"
     if isinstance(name, str):
         await run_in_threadpool(_answer, request, name, insists=insists)
-    return site.done(PATH + _wish_in(form).query)
+    back = form.get("back")
+    is_known = isinstance(back, str) and ASKED_ON.fullmatch(back)
+    return site.done(str(back) if is_known else PATH + _wish_in(form).query)
 
 
 def _answer(request: Request, name: str, *, insists: bool) -> None:

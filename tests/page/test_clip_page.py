@@ -64,6 +64,7 @@ def test_a_clips_page_shows_what_is_known_of_it(home: ReviewedHome, browser: Bro
     ):
         assert word in text, word
     assert str(home.path(video)) in text
+    assert re.search(r"<dt>finished</dt><dd><time datetime=[^/]*</time>, [0-9.]+ s after", page)
     assert "63.1 %" in shown(browser, copy)
     assert f"the same as clip {video}" in shown(browser, copy)
 
@@ -77,12 +78,13 @@ def test_a_clip_is_labelled_and_the_label_is_taken_back(
     assert send(browser, video, action="unsure")[0] == 200
     label = hidden(browser.get(f"/clip/{video}").text, "label")
     status, page = send(browser, video, action="take back", label=label)
-    assert message_on(page) == "the label is taken back"
+    assert message_on(page) == "the label is taken back; now dark counts, by rita (page)"
     assert "taken back by rita" in page
     status, page = send(browser, video, action="take back", label=label)
     assert "does not count any more" in message_on(page)
     assert [row[1] for row in home.given_labels()] == ["labelled", "unsure", "withdrawn"]
     assert len(re.findall(">take back<", page)) == 1
+    assert re.search(r"taken back by rita,\s+<time datetime=", page)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,10 @@ import pytest
 from reviewed import Browser, ReviewedHome
 from reviewed import browser as browser
 from reviewed import site as site
+from starlette.testclient import TestClient
 from tiny import cache
 
+from daemon.page.media import SentFilm
 from daemon.page.site import Site
 
 __all__ = ["cache"]
@@ -127,3 +129,22 @@ def test_a_file_that_is_gone_damaged_or_another_one_says_so_and_names_no_blind_c
         assert "Biking" not in response.text
     for path in ("/media/99", "/media/x", f"/media/{'9' * 5000}"):
         assert browser.get(path).status_code == 404
+
+
+def test_a_file_that_goes_before_it_is_sent_is_a_plain_answer(
+    home: ReviewedHome, browser: Browser, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = encode(home, "a.mp4", *H264)
+    path = home.path(video)
+    found = SentFilm(path, media_type="video/mp4", stat_result=path.stat())
+    film = site.films.get
+
+    def get_and_lose(*args: object, **more: object) -> object:
+        given = film(*args, **more)  # type: ignore[arg-type]
+        path.unlink()
+        return given
+
+    monkeypatch.setattr(site.films, "get", get_and_lose)
+    answers = [browser.get(f"/media/{video}"), TestClient(found).get("/")]
+    for answer in answers:
+        assert (answer.status_code, answer.text) == (410, "its file is gone: reload the page")

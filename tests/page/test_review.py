@@ -168,6 +168,11 @@ def test_a_clip_is_skipped_in_this_session_only(
 ) -> None:
     video = home.clip()
     assert cards_on(browser.submit(video, action="skip").text) == []
+    left = browser.get("/review").text
+    assert "<h1>Only skipped clips are left</h1>" in left
+    assert "You have skipped 1 clip: the button above" in left
+    assert "show the 1 skipped again" in left
+    assert "There is nothing to review" not in left
     assert cards_on(Browser(site).get("/review").text) == [video]
     assert browser.undo() == "1 clip shown again"
     assert cards_on(browser.get("/review").text) == [video]
@@ -261,6 +266,13 @@ def test_undo_never_takes_back_the_label_of_someone_else(
         ("withdrawn", None),
     ]
     assert browser.undo() == "there is nothing to undo for rita"
+
+
+def test_undo_says_which_label_counts_again(home: ReviewedHome, browser: Browser) -> None:
+    video = home.clip("a.avi")
+    home.give_label(video, "dark", who="bob")
+    browser.submit(video, action="accept")
+    assert browser.undo() == "1 label taken back: a.avi; now dark counts, by bob (command)"
 
 
 def test_one_video_that_changed_meanwhile_keeps_no_other_from_being_undone(
