@@ -41,7 +41,8 @@ def newest_id(content: ColumnElement[int]) -> ScalarSelect[int]:
     """The label that counts of a content: its id; NULL if it has none. As `newest`."""
     own = labels.alias()
     standing = select(func.max(own.c.id)).where(own.c.video_id == content, stands(own))
-    return standing.scalar_subquery()
+    # Also where it is part of a query that is itself part of one with `content`.
+    return standing.correlate_except(own).scalar_subquery()
 
 
 def new_since(last_label: int) -> Select[Any]:

@@ -67,6 +67,8 @@ class PageLabels:
         found = cards_read if submission.knows else [_as_shown(card) for card in cards_read]
         cards = {card.id: card for card in found}
         new = [_label(submission, video, cards.get(video)) for video in submission.ids]
+        if submission.note:
+            new = [replace(one, note=submission.note) for one in new]
         knows = set(submission.ids) if submission.knows else seen_before
         new = [replace(one, sampled=False) if one.video_id in knows else one for one in new]
         at = now()

@@ -50,6 +50,8 @@ class Refusal:
     """What the person reviews."""
     meant: str = ""
     """The class that was probably meant; empty if that is not the question."""
+    note: str = ""
+    """What the person wrote beside the label."""
 
     @property
     def videos(self) -> list[int]:
@@ -129,6 +131,7 @@ def _page(request: Request, wish: Wish, refusal: Refusal | None = None) -> Respo
         selected=refusal.videos if refusal else [],
         typed=refusal.typed if refusal else "",
         meant=refusal.meant if refusal else "",
+        note=refusal.note if refusal else "",
     )
 
 
@@ -170,6 +173,7 @@ def _submit(request: Request, fields: Mapping[str, str], ids: list[str]) -> Resp
     reviewer = site.require_reviewer(request)
     is_of_several = "bulk" in fields
     wish = wish_of(fields)
+    note = fields.get("note", "")
     try:
         submission = read_submission(fields, ids)
         session.message = site.page_labels.apply(submission, session, reviewer)
@@ -177,10 +181,12 @@ def _submit(request: Request, fields: Mapping[str, str], ids: list[str]) -> Resp
         given, meant = next(iter(error.meant.items()))
         if is_of_several and fields.get("action") == "accept":
             meant = ""  # each clip has a class of its own
-        return _page(request, wish, Refusal(str(error), ids, is_of_several, given, wish, meant))
+        return _page(
+            request, wish, Refusal(str(error), ids, is_of_several, given, wish, meant, note)
+        )
     except VidwatchError as error:
         typed = fields.get("other", "")
-        return _page(request, wish, Refusal(str(error), ids, is_of_several, typed, wish))
+        return _page(request, wish, Refusal(str(error), ids, is_of_several, typed, wish, note=note))
     return site.done(PATH + wish.query)
 
 

@@ -163,7 +163,8 @@ def _labels(labels: Sequence[Given]) -> RenderableType:
     for one in labels:
         name = one.class_name or one.verdict
         at = one.at.astimezone().strftime(TIME)
-        table.add_row(name, one.who, one.source, at, fate(one))
+        more = ", ".join(text for text in (fate(one), one.note) if text)
+        table.add_row(name, one.who, one.source, at, more)
     return table
 
 

@@ -13,6 +13,9 @@ from tiny import cache
 
 from daemon.database.tables import home as home_table
 from daemon.database.tables import videos
+from daemon.export.filters import Filters
+from daemon.export.records import read_all_labels, read_videos
+from daemon.labels.class_changes import ClassChanges
 from daemon.page.site import Site
 
 __all__ = ["cache"]
@@ -104,6 +107,27 @@ def test_a_refused_label_is_said_at_the_form(
     assert reason in page
     assert 'id="whole-error"' in page
     assert browser.post(f"/clip/{video}", data={"secret": "x", "other": "dark"}).status_code == 403
+
+
+def test_a_note_is_kept_beside_the_label_through_a_rename(
+    home: ReviewedHome, browser: Browser
+) -> None:
+    video = home.clip("a.avi")
+    send(browser, video, other="dark", action="other", note=" two  animals, one <behind> ")
+    browser.submit(video, action="unsure", note="too far away")
+    ClassChanges(home.engine, home.folders, "ann").rename("dark", "gloomy", home.now)
+    assert home.given_labels("note")[-2:] == [
+        (video, "labelled", "gloomy", "page", "two animals, one <behind>"),
+        (video, "unsure", None, "page", "too far away"),
+    ]
+    assert "two animals, one <behind>" in shown(browser, video)
+    status, page = send(browser, video, other="red", action="other", note="x" * 301)
+    assert (status, "a note has 300 characters at most, this has 301" in page) == (422, True)
+    with home.engine.begin() as connection:
+        (found,) = read_videos(connection, Filters())
+        notes = [one.note for one in read_all_labels(connection, Filters()) if one.counts]
+    assert found.note == "too far away"
+    assert notes == ["too far away"]
 
 
 def test_a_new_class_is_given_after_the_question(home: ReviewedHome, browser: Browser) -> None:

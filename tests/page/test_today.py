@@ -21,6 +21,7 @@ def test_the_page_is_there_before_its_figures(
     home: ReviewedHome, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     video = home.clip("a.avi")
+    home.give_label(home.clip("b.avi"), "red")
     browser = Browser(site)
     site.kept.patience = 0.0
     with monkeypatch.context() as patched:
@@ -28,7 +29,8 @@ def test_the_page_is_there_before_its_figures(
         page = browser.get("/").text
     assert COUNTING in page
     assert "the state is being read" in page
-    assert cards_on(page) == [video]
+    assert cards_on(page) == [video + 1, video]
+    assert page.count("<b>red</b>") == 1  # each clip has its own label, or none
     assert "No video has come yet" not in page
     site.kept.patience = 60
     page = browser.counted("/")
