@@ -91,6 +91,25 @@ def test_a_small_film_is_made_of_what_browsers_do_not_play(
     assert seconds == pytest.approx(2, abs=0.15)
 
 
+def test_a_film_that_is_made_has_the_sound_in_time(
+    home: ReviewedHome, browser: Browser, tmp_path: Path
+) -> None:
+    sound = ("-f", "lavfi", "-i", "sine=f=440:d=2", "-ac", "2")
+    video = encode(home, "a.avi", *sound, "-c:v", "mpeg4", "-c:a", "libmp3lame")
+    content = browser.get(f"/media/{video}").content
+    assert shown(content, tmp_path)[0] == "h264"
+    with av.open(tmp_path / "shown") as container:
+        (stream,) = container.streams.audio
+        frames = list(container.decode(stream))
+        assert stream.codec_context.name == "aac"
+        seconds = sum(frame.samples for frame in frames) / stream.rate
+        assert (frames[0].time, seconds) == (pytest.approx(0, abs=0.1), pytest.approx(2, abs=0.2))
+    silent = encode(home, "b.avi", "-c:v", "mpeg4")
+    shown(browser.get(f"/media/{silent}").content, tmp_path)
+    with av.open(tmp_path / "shown") as container:
+        assert not container.streams.audio
+
+
 def test_a_film_is_made_once_and_made_anew_if_a_browser_does_not_play_the_file(
     home: ReviewedHome, browser: Browser, site: Site, tmp_path: Path
 ) -> None:

@@ -14,7 +14,7 @@ from reviewed import CLASSES, NOW, TEMPERATURE, Browser, ReviewedHome, cards_on,
 from reviewed import browser as browser
 from reviewed import site as site
 from scipy.special import softmax
-from tiny import cache
+from tiny import SPEC, cache
 
 from daemon.home.calibration import Calibration, probabilities
 from daemon.labels.labels import Label
@@ -351,6 +351,18 @@ def test_a_strip_is_the_frames_that_the_model_saw_side_by_side(
     reds = [int(picture[:, 32 * i : 32 * (i + 1), 0].mean()) for i in range(4)]
     assert reds == sorted(reds)
     assert reds[3] - reds[0] > 16  # of the writer's 8 a frame
+
+
+def test_a_poster_is_the_frame_in_the_middle(home: ReviewedHome, browser: Browser) -> None:
+    video = home.clip()
+    strip, poster = (
+        cv2.imdecode(np.frombuffer(browser.get(f"/{name}/{video}.jpg").content, np.uint8), 1)
+        for name in ("strip", "poster")
+    )
+    side = SPEC.size
+    left = SPEC.frames // 2 * side
+    assert np.abs(strip[:, left : left + side].astype(int) - poster).max() <= 8
+    assert f'poster="/poster/{video}.jpg?of=' in browser.get(f"/clip/{video}").text
 
 
 def test_a_browser_caches_a_strip_by_its_content_and_not_by_an_id_that_another_home_has_too(
