@@ -74,29 +74,30 @@ class TryingAgain:
             try:
                 if video not in found:
                     raise VidwatchError("there is no such video")
-                self._try(found[video], now, who, is_one_of_several=len(ids) > 1)
-                done.n += 1
+                done.n += self._try(found[video], now, who, is_one_of_several=len(ids) > 1)
             except VidwatchError as error:
                 done.refused[video] = str(error)
             except OSError as error:
                 done.refused[video] = f"its file cannot be moved into inbox/ ({error.strerror})"
         return done
 
-    def _try(self, row: Any, now: datetime, who: str, *, is_one_of_several: bool) -> None:
+    def _try(self, row: Any, now: datetime, who: str, *, is_one_of_several: bool) -> bool:
+        """Queue a video again; gives whether it was this that did it."""
         if not is_at_rest(row):
             raise VidwatchError("it is being tried again already, or is on its way to failed/")
         file = self._back_in_its_place(row)
         with self._writer.begin() as connection:
             is_failed = connection.scalar(select(videos.c.state).where(videos.c.id == row["id"]))
             if is_failed != "failed":
-                return  # somebody else was faster
+                return False  # somebody else was faster
             if _has_row(connection, file, row["id"]):
                 # The daemon was faster: the file is a new video, which comes in the place of this.
                 this = update(videos).where(videos.c.id == row["id"])
                 connection.execute(this.values(forgotten_at=now))
-                return
-            queue_again(connection, row["id"], file, background=is_one_of_several)
-            note_person(connection, videos.c.id == row["id"], "again", f"by {who}")
+            else:
+                queue_again(connection, row["id"], file, background=is_one_of_several)
+                note_person(connection, videos.c.id == row["id"], "again", f"by {who}")
+            return True
 
     def _back_in_its_place(self, row: Any) -> Found:
         """The file of a video, where the daemon reads it."""

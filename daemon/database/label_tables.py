@@ -32,6 +32,8 @@ labels = Table(
     # The label that a "withdrawn" one takes back.
     Column("takes_back", Id, ForeignKey("labels.id"), unique=True),
     Column("created_at", Utc, nullable=False),
+    # What the person wrote beside it. NULL if nothing.
+    Column("note", Text),
     CheckConstraint(one_of("verdict", VERDICTS), name="verdict"),
     CheckConstraint(one_of("source", SOURCES), name="source"),
     CheckConstraint("(verdict = 'labelled') = (class IS NOT NULL)", name="class"),

@@ -104,6 +104,7 @@ VIDEOS = ExportTable(
             "By a `folder`, `moved`, by `command`, `accepted`, from a `csv`, or on the `page`.",
             is_ours=True,
         ),
+        Column("note", "text", "What the person wrote beside the label."),
         Column(
             "file",
             "text",

@@ -116,6 +116,7 @@ def videos_query(conditions: Iterable[ColumnElement[bool]], *, with_parts: bool)
         labels.c.who,
         as_stored(labels.c.created_at).label("labelled_at"),
         labels.c.source.label("labelled_how"),
+        labels.c.note,
         is_cut.label("is_cut"),
         part_label.label("part_label"),
         what_became_of_file().label("file"),

@@ -58,6 +58,7 @@ class Video:
     labelled_by: str | None
     labelled_at: datetime | None
     labelled_how: str | None
+    note: str | None
     file: str
     scores: Mapping[str, float | None]
     """The raw score (logit) of each class of the model; empty without a prediction."""
@@ -102,6 +103,8 @@ class Label:
     """Whether it is the one that counts for the video."""
     taken_back_by: str | None
     taken_back_at: datetime | None
+    note: str | None
+    """What the person wrote beside it."""
 
 
 _OF_VIDEO = (
@@ -136,6 +139,7 @@ LABELS = ExportTable(
         Column("counts", "boolean", "Whether it is the one that counts."),
         Column("taken_back_by", "text", "Who took it back."),
         Column("taken_back_at", "time", "When."),
+        Column("note", "text", "What the person wrote beside it."),
     ),
     has_scores=False,
 )
@@ -231,6 +235,7 @@ def _label(content: int, path: Path, one: Given) -> Label:
         counts=one.counts,
         taken_back_by=one.taken_back_by,
         taken_back_at=one.taken_back_at,
+        note=one.note,
     )
 
 

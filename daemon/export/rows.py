@@ -102,7 +102,7 @@ def video_values(found: Found) -> list[Value]:
         (recorded_at, recorded_by, arrived_at, finished_at, camera, group, size),
         (sha256, duplicate_of, error),
         (predicted, probability, doubt, familiarity, _, model, predicted_at, read_share, movement),
-        (_, verdict, label, who, labelled_at, how, *_, file),
+        (_, verdict, label, who, labelled_at, how, note, *_, file),
     ) = found[:8], found[8:15], found[15:18], found[18:27], found[27:]
     return [
         video,
@@ -135,6 +135,7 @@ def video_values(found: Found) -> list[Value]:
         who and printable(who),
         iso(labelled_at),
         how,
+        note and printable(note),
         file,
     ]
 

@@ -239,8 +239,7 @@ def _require(connection: Connection, name: str) -> None:
 
 def _labels_of(connection: Connection, contents: Sequence[int]) -> dict[int, list[Any]]:
     """The labels of contents that nobody has taken back, the newest last."""
-    names = ("id", "video_id", "verdict", "class", "source", "who", "sampled", "created_at")
-    query = select(*(labels.c[name] for name in names))
+    query = select(*(one for one in labels.c if one is not labels.c.takes_back))
     query = query.where(labels.c.video_id.in_(contents), stands()).order_by(labels.c.id)
     found: dict[int, list[Any]] = defaultdict(list)
     for row in connection.execute(query).mappings():

@@ -39,6 +39,8 @@ class Label:
     """None but for "labelled"."""
     sampled: bool = False
     """Whether it was given while the random share was reviewed."""
+    note: str | None = None
+    """What the person wrote beside it; None if nothing."""
 
 
 @dataclass(frozen=True)
@@ -220,6 +222,7 @@ def add_label(
         "source": origin.source,
         "who": origin.who,
         "created_at": origin.at,
+        "note": label.note,
     }
     new = new_id(connection.execute(insert(labels).values(**columns)))
     note_labels(connection, labels.c.id == new, origin.at)

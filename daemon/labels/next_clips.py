@@ -26,6 +26,7 @@ from daemon.database.values import DOUBTS
 from daemon.home.folders import Folders
 from daemon.home.identity import is_there
 from daemon.home.texts import printable
+from daemon.labels.queries import awaits_random_review
 from learner.texts import counted
 
 REACH = 2000  # clips of a kind that are looked at
@@ -223,10 +224,12 @@ def _unlabelled(*conditions: ColumnElement[bool]) -> Select[Any]:
 def count_unsure(connection: Connection, folders: Folders) -> int:
     """How many files of unsure predictions have no label.
 
-    They are found by their folder: there is an index of the paths.
+    They are found by their folder: there is an index of the paths. Without clips of the random
+    share that await their review: the figure would tell what was predicted.
     """
+    may_tell = (is_unlabelled(), not_(awaits_random_review()))
     is_there = lies_below(videos.c.path, folders.unsure())
-    unlabelled = select(func.count()).select_from(videos).where(is_there, is_unlabelled())
+    unlabelled = select(func.count()).select_from(videos).where(is_there, *may_tell)
     return connection.scalar(unlabelled) or 0
 
 

@@ -247,6 +247,18 @@ def parse_time(text: str) -> float:
     return 3600 * hours + 60 * minutes + seconds
 
 
+def read_part(start: str, end: str) -> Part:
+    """The part between two times as people write them.
+
+    Raises:
+        VidwatchError: one is no time, or the part would end before it begins.
+    """
+    part = Part(parse_time(start), parse_time(end))
+    if part.end <= part.start:
+        raise VidwatchError(f"the part {part} ends before it begins: exchange the two times")
+    return part
+
+
 def video_length(connection: Connection, content: int) -> float | None:
     """How long a video is that was cut into windows, in seconds; None if it was not."""
     ends = select(func.max(windows.c.end_s)).where(windows.c.video_id == content)

@@ -41,7 +41,8 @@ def newest_id(content: ColumnElement[int]) -> ScalarSelect[int]:
     """The label that counts of a content: its id; NULL if it has none. As `newest`."""
     own = labels.alias()
     standing = select(func.max(own.c.id)).where(own.c.video_id == content, stands(own))
-    return standing.scalar_subquery()
+    # Also where it is part of a query that is itself part of one with `content`.
+    return standing.correlate_except(own).scalar_subquery()
 
 
 def new_since(last_label: int) -> Select[Any]:
@@ -142,10 +143,40 @@ def came_labelled(video_id: ColumnElement[int]) -> ColumnElement[bool]:
 def awaits_random_review(video: FromClause = videos) -> ColumnElement[bool]:
     """Whether a video is of the random share, and was not reviewed as such.
 
-    A review whose label was taken back does not count.
+    A review whose label was taken back does not count, until the same person labels the video anew:
+    then it is done, and says nothing of how often the model is right.
     """
+    return and_(video.c.sampled, not_(_is_reviewed(video)), not_(_is_labelled_anew(video)))
+
+
+def is_left_out(video: FromClause = videos) -> ColumnElement[bool]:
+    """Whether a video of the random share was labelled anew by who had seen its prediction."""
+    return and_(video.c.sampled, not_(_is_reviewed(video)), _is_labelled_anew(video))
+
+
+def _is_reviewed(video: FromClause) -> ColumnElement[bool]:
     given = and_(labels.c.video_id == video.c.id, labels.c.sampled, stands())
-    return and_(video.c.sampled, not_(select(labels.c.id).where(given).exists()))
+    return select(labels.c.id).where(given).exists()
+
+
+def _is_labelled_anew(video: FromClause) -> ColumnElement[bool]:
+    """Whether a blind label was taken back, and its person has labelled the video since."""
+    blind = labels.alias()
+    again = labels.alias()
+    is_by_same = and_(again.c.video_id == blind.c.video_id, again.c.who == blind.c.who)
+    # By the times: a renamed class gives labels new ids.
+    is_since = and_(not_(again.c.sampled), again.c.created_at > blind.c.created_at, stands(again))
+    was_blind = and_(blind.c.video_id == video.c.id, blind.c.sampled)
+    return select(again.c.id).where(was_blind, is_by_same, is_since).exists()
+
+
+def seen_by(connection: Connection, contents: Collection[int], who: str) -> set[int]:
+    """Those of these contents that a person has labelled blind, and so knows the prediction of.
+
+    Also if the label was taken back since.
+    """
+    query = select(labels.c.video_id).where(labels.c.video_id.in_(contents), labels.c.sampled)
+    return set(connection.scalars(query.where(labels.c.who == who)))
 
 
 def is_blind() -> ColumnElement[bool]:

@@ -203,7 +203,7 @@ class Removal:
 
     def _give_again(self, back: Mapping[int, Any], now: datetime) -> None:
         """Give the labels again, unless something was said of their clips meanwhile."""
-        columns = ("video_id", "verdict", "class", "sampled", "source", "who")
+        columns = ("video_id", "verdict", "class", "sampled", "source", "who", "note")
         with self._writer.begin() as connection:
             still = _removed(connection)
             for content in back.keys() & still.keys():

@@ -54,6 +54,7 @@ def make_app(site: Site, host: str, token: str | None = None) -> Guard:
         Route("/name", names.page),
         Route("/name", names.take, methods=["POST"]),
         Route("/strip/{id}.jpg", clip_pictures.strip),
+        Route("/poster/{id}.jpg", clip_pictures.poster),
         Route("/media/{id}", media.film),
         Route("/frames-{count}.css", clip_pictures.frames_style),
         Route("/evidence/{id}", clip_pictures.evidence),

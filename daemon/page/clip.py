@@ -27,8 +27,8 @@ from daemon.page.site import Site
 from daemon.page.video import windows_shown
 from daemon.report.events import UNSURE
 from daemon.report.one_video import Predicted, VideoReport, read_video
-from daemon.report.one_video_tables import fate, remarks
-from daemon.report.story_tables import WHAT, way
+from daemon.report.one_video_tables import remarks
+from daemon.report.story_tables import WHAT, more_of, way
 from learner.errors import VidwatchError
 
 BARS = 8  # classes with a bar, of each model
@@ -175,18 +175,10 @@ def _known(report: VideoReport) -> dict[str, Any]:
         "path": shown_path(report.path),
         "fate_of_file": _fate_of_file(report),
         "predictions": [(one, remarks(one), _bars(one)) for one in report.predictions],
-        "labels": [(one, fate(one)) for one in report.labels],
-        "way": {name: text for name, text in way(story).items() if text},
+        "labels": report.labels,
+        "way": way(story),
         "copies": [(one, shown_path(one.path)) for one in story.copies],
-        "happenings": [
-            (
-                one.at,
-                WHAT[one.what],
-                one.text
-                or (shown_path(one.path) if one.path is not None and one.what == "moved" else ""),
-            )
-            for one in story.happenings
-        ],
+        "happenings": [(one.at, WHAT[one.what], more_of(one)) for one in story.happenings],
         "predicted_until": None
         if report.predicted_until is None
         else clock(report.predicted_until),

@@ -11,7 +11,7 @@ from daemon.home.clock import now
 from daemon.home.texts import printable
 from daemon.labels.classes import DidYouMeanError
 from daemon.labels.labels import Origin
-from daemon.labels.parts import Part, PartLabels, parse_time
+from daemon.labels.parts import PartLabels, read_part
 from daemon.page.clip import Refusal, content_named, is_blind_video, requested_id, show
 from daemon.page.forms import is_id, read_submission
 from daemon.page.requests import obeyed
@@ -41,7 +41,7 @@ def _label(request: Request, fields: Mapping[str, str]) -> Response:
         content = content_named(connection, video)
     try:
         if fields.get("action") == "take back":
-            session.message = _take_back(site, fields.get("label", ""), who)
+            session.message = _take_back(site, content, fields.get("label", ""), who)
         else:
             # Who was shown the blind page knows nothing of the prediction.
             submission = read_submission(fields, [str(content)])
@@ -55,9 +55,10 @@ def _label(request: Request, fields: Mapping[str, str]) -> Response:
     return site.done(f"/clip/{video}")
 
 
-def _take_back(site: Site, label: str, who: str) -> str:
+def _take_back(site: Site, content: int, label: str, who: str) -> str:
     if is_id(label) and site.page_labels.take_back(int(label), who):
-        return "the label is taken back"
+        holds = site.page_labels.in_force(content)
+        return f"the label is taken back{'; ' if holds else ''}{holds}"
     return "the label does not count any more, and was left as it is"
 
 
@@ -72,7 +73,7 @@ def _label_part(request: Request, fields: Mapping[str, str]) -> Response:
         raise HTTPException(404, f"Clip {video} has no windows, or they are not shown yet.")
     given = fields.get("new") or fields.get("class") or fields.get("other", "").strip()
     try:
-        part = Part(parse_time(fields.get("from", "")), parse_time(fields.get("to", "")))
+        part = read_part(fields.get("from", ""), fields.get("to", ""))
         origin = Origin("page", who, now())
         labels = PartLabels(site.writer)
         if fields.get("action") == "undo":

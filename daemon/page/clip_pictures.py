@@ -1,10 +1,12 @@
 """Sends the pictures of clips: their frames side by side, and the evidence of each frame."""
 
+from collections.abc import Callable
+
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from daemon.page.cards import LIKELIEST
+from daemon.page.cards import LIKELIEST, Card
 from daemon.page.drawing import draw
 from daemon.page.forms import is_id
 from daemon.page.requests import CACHED, requested_card
@@ -16,13 +18,22 @@ SECONDS_PER_FRAME = 0.15
 
 def strip(request: Request) -> Response:
     """The frames side by side, as a picture; if they cannot be shown, the reason as text."""
+    return _picture(request, Site.of(request).pictures.strip)
+
+
+def poster(request: Request) -> Response:
+    """The frame in the middle, as a picture, for the time before a film is there."""
+    return _picture(request, Site.of(request).pictures.poster)
+
+
+def _picture(request: Request, make: Callable[[Card, str], bytes]) -> Response:
     site = Site.of(request)
     card = requested_card(request)
     try:
         if problem := site.pictures.problem(card):
             raise VidwatchError(problem)
         model = site.champion(card.model)
-        picture = site.pictures.strip(card, model)
+        picture = make(card, model)
     except VidwatchError as error:
         return PlainTextResponse(card.unnamed(str(error)), 404)
     # If another model took over since the page was made, the address names the old one: a browser

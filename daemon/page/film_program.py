@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -40,6 +40,9 @@ ENCODERS = (
     ("libopenh264", "mp4", {"g": "12"}),
     ("libvpx", "webm", {"deadline": "realtime", "cpu-used": "8", "crf": "20", "g": "12"}),
 )
+SOUND = {"mp4": "aac", "webm": "libopus"}
+SOUND_RATE = 48_000  # samples a second
+MOST_EARLY = 1000  # pieces of sound that wait for the first picture
 LONGEST_SIDE = 640  # pixels
 MOST_SECONDS = 300.0  # of a film; a long video has its windows on a page of its own
 TICKS = 90_000  # a second
@@ -116,10 +119,17 @@ def _made(container: Any, stream: Any, seconds: float) -> tuple[dict[str, Any], 
     buffer = io.BytesIO()
     until = None
     out: Any = None
+    sound: Sound | None = None
     last = -1
+    heard = _heard(container)
     with av.open(buffer, "w", format=ending) as made:
-        for at, image in _images(container, stream):
+        for at, image in _decoded(container, stream, heard):
+            if isinstance(image, av.AudioFrame):
+                if sound is not None:
+                    sound.add(at, image)
+                continue
             if out is None:
+                sound = Sound(made, SOUND[ending], heard)
                 out = made.add_stream(name, rate=_rate(stream), options=options)
                 out.height, out.width = image.shape[:2]
                 out.pix_fmt = "yuv420p"
@@ -133,10 +143,53 @@ def _made(container: Any, stream: Any, seconds: float) -> tuple[dict[str, Any], 
             frame.pts = last
             frame.time_base = Fraction(1, TICKS)
             made.mux(out.encode(frame))
-        if out is None:
+        if out is None or sound is None:
             return None
         made.mux(out.encode(None))
+        sound.end()
     return {"made": ending, "until": until}, buffer.getvalue()
+
+
+def _heard(container: Any) -> Any:
+    """The stream of sound; None if there is none that can be decoded."""
+    streams = container.streams.audio
+    return next((one for one in streams if one.codec_context and one.rate), None)
+
+
+class Sound:
+    """The sound of a film. If something is wrong with it, the film has none from there on."""
+
+    def __init__(self, made: Any, codec: str, heard: Any) -> None:
+        """Begin the sound.
+
+        Args:
+            made: The container of the film, which has no packet yet.
+            codec: The sound's encoder.
+            heard: The stream that it comes from; None if there is no sound.
+        """
+        self._made = made
+        self._out: Any = None
+        if heard is not None and codec in av.codecs_available:
+            layout = "mono" if heard.channels == 1 else "stereo"
+            self._out = made.add_stream(codec, rate=SOUND_RATE, layout=layout)
+
+    def add(self, at: float, frame: Any) -> None:
+        """Add a piece that begins at this second of the film."""
+        frame.time_base = Fraction(1, frame.sample_rate)
+        frame.pts = round(at * frame.sample_rate)
+        self._encode(frame)
+
+    def end(self) -> None:
+        """Add what is left."""
+        self._encode(None)
+
+    def _encode(self, frame: Any) -> None:
+        if self._out is None:
+            return
+        try:
+            self._made.mux(self._out.encode(frame))
+        except (FFmpegError, ValueError):
+            self._out = None
 
 
 def _encoder() -> tuple[str, str, dict[str, str]]:
@@ -152,20 +205,27 @@ def _rate(stream: Any) -> Fraction:
     return rate if rate and 1 <= rate <= 240 else Fraction(25)
 
 
-def _images(container: Any, stream: Any) -> Iterator[tuple[float, Any]]:
-    """The frames as they are to be seen, `(height, width, 3)` uint8, with their seconds.
+def _decoded(container: Any, stream: Any, heard: Any) -> Iterator[tuple[float, Any]]:
+    """Pictures as they are to be seen, `(height, width, 3)` uint8, and sound, with their seconds.
 
-    What is damaged is left out.
+    The first picture is at 0, and comes first. What is damaged is left out.
     """
     stream.thread_type = "AUTO"
     stream.codec_context.thread_count = THREADS
     begin: float | None = None
     at = 0.0
     size: tuple[int, int] | None = None
-    for packet in packets(container, stream):
+    early: list[Any] = []
+    for packet in packets(container, *(one for one in (stream, heard) if one is not None)):
         try:
             frames = packet.decode()
         except FFmpegError:
+            continue
+        if packet.stream.index != stream.index:
+            early = [*early, *frames][-MOST_EARLY:]
+            if size is not None:
+                yield from _since(early, begin)
+                early = []
             continue
         for frame in frames:
             size = size or _size(frame, stream)
@@ -174,6 +234,13 @@ def _images(container: Any, stream: Any) -> Iterator[tuple[float, Any]]:
             at = frame.time - begin if is_timed else at + float(1 / _rate(stream))
             image = frame.to_ndarray(format="rgb24", width=size[0], height=size[1])
             yield max(at, 0.0), np.ascontiguousarray(upright(image, frame))
+
+
+def _since(sound: Iterable[Any], begin: float | None) -> Iterator[tuple[float, Any]]:
+    """The pieces of sound that begin when the pictures do, or later, with their seconds."""
+    for frame in sound:
+        if begin is not None and frame.time is not None and frame.time >= begin:
+            yield frame.time - begin, frame
 
 
 def _size(frame: Any, stream: Any) -> tuple[int, int]:

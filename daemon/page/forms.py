@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from starlette.datastructures import FormData
 
@@ -10,6 +10,7 @@ from learner.classes import class_named, why_not_a_class
 from learner.errors import VidwatchError
 
 LONGEST_ID = 18  # digits
+LONGEST_NOTE = 300  # characters
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Submission:
     knows: bool = False
     """Whether the person has seen what was predicted. Such a label tells nothing of how often the
     model is right, and blind clips get none."""
+    note: str = ""
+    """What the person wrote beside the label."""
 
 
 def read_submission(fields: Mapping[str, str], ids: Sequence[str]) -> Submission:
@@ -45,8 +48,10 @@ def read_submission(fields: Mapping[str, str], ids: Sequence[str]) -> Submission
     # Without the field no label is newer.
     newest = int(seen) if is_id(seen) else 10**LONGEST_ID
     action = fields.get("action", "")
+    note = _note(fields.get("note", ""))
     if action in ("accept", "unsure", "skip"):
-        return Submission(action, videos_once, newest_label=newest)  # type: ignore[arg-type]
+        kind: Any = action
+        return Submission(kind, videos_once, newest_label=newest, note=note)
     is_new = "new" in fields
     name = fields.get("other", "").strip() if action == "other" else fields.get("class", "")
     name = fields.get("new", name)
@@ -54,7 +59,14 @@ def read_submission(fields: Mapping[str, str], ids: Sequence[str]) -> Submission
         raise VidwatchError("no class is given")
     if reason := why_not_a_class(class_named(name)):
         raise VidwatchError(f"{name!r} cannot be a class: {reason}")
-    return Submission("label", videos_once, name, newest, is_new)
+    return Submission("label", videos_once, name, newest, is_new, note=note)
+
+
+def _note(text: str) -> str:
+    note = " ".join(text.split())
+    if len(note) > LONGEST_NOTE:
+        raise VidwatchError(f"a note has {LONGEST_NOTE} characters at most, this has {len(note)}")
+    return note
 
 
 def text_fields(form: FormData) -> dict[str, str]:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from daemon.labels.classes import DidYouMeanError, offered_classes
 from daemon.labels.labels import newest_label
@@ -51,6 +51,8 @@ def page(request: Request) -> Response:
     """The grid that the address asks for."""
     if not Site.of(request).reviewer(request):
         return ask_name(request)
+    if not any(request.query_params.get(name) for name in ("like", "of", "class")):
+        return RedirectResponse("/review")  # which leads to the grids of classes
     return _page(request, _sought(request.query_params))
 
 

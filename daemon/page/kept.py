@@ -15,9 +15,10 @@ from daemon.home.clock import now
 
 T = TypeVar("T")
 
-PATIENCE = 0.15  # seconds that a page waits for newer figures
+PATIENCE = 0.1  # seconds that a page waits for newer figures
 LONGER_PATIENCE = 2.0  # after a change by this page
 MOST_KEPT = 64  # by different questions
+REST = 10.0  # times as long as a reading took: for so long it is not begun again
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Kept(Generic[T]):
 
     value: T
     at: datetime
+    took: float
+    """Seconds."""
 
 
 @dataclass
@@ -66,11 +69,27 @@ class Keeper:
         entry = self._entry(self._quick, name, read, seconds)
         return self._newest(entry) if entry.before else entry.future.result()
 
-    def soon(self, name: str, read: Callable[[], T], seconds: float) -> Kept[T] | None:
-        """As `get`, but the first call does not wait longer, either: None if there is nothing."""
-        entry = self._entry(self._slow, name, read, seconds)
+    def soon(
+        self,
+        name: str,
+        read: Callable[[], T],
+        seconds: float,
+        *,
+        longer: float = LONGER_PATIENCE,
+        is_quick: bool = False,
+    ) -> Kept[T] | None:
+        """As `get`, but the first call does not wait longer, either: None if there is nothing.
+
+        Args:
+            name: As for `get`, like `read` and `seconds`.
+            read: What reads it.
+            seconds: For which it is not read again.
+            longer: Seconds that a page waits after a change by this page; 0 for `patience`.
+            is_quick: Whether it takes a moment: then it does not queue behind what takes long.
+        """
+        entry = self._entry(self._quick if is_quick else self._slow, name, read, seconds)
         if entry.before:
-            return self._newest(entry, LONGER_PATIENCE if entry.is_after_change else 0)
+            return self._newest(entry, longer if entry.is_after_change else 0)
         try:
             return entry.future.result(self.patience)
         except TimeoutError:
@@ -101,7 +120,7 @@ class Keeper:
         moment = time.monotonic()
         with self._lock:
             entry = self._entries.get(name)
-            if entry and not _is_old(entry, moment - seconds):
+            if entry and not _is_old(entry, moment, seconds):
                 return entry
             before = _before(entry) if entry else None
             is_after_change = entry is not None and entry.is_outdated
@@ -114,8 +133,14 @@ class Keeper:
             return entry
 
 
-def _is_old(entry: _Entry, earliest: float) -> bool:
-    return entry.is_outdated or (entry.future.done() and entry.begun_at <= earliest)
+def _is_old(entry: _Entry, moment: float, seconds: float) -> bool:
+    if entry.is_outdated:
+        return True
+    if not entry.future.done():
+        return False
+    has_given = entry.future.exception() is None
+    rest = REST * entry.future.result().took if has_given else 0.0
+    return entry.begun_at <= moment - max(seconds, rest)
 
 
 def _before(entry: _Entry) -> "Future[Kept[Any]] | None":
@@ -126,4 +151,6 @@ def _before(entry: _Entry) -> "Future[Kept[Any]] | None":
 
 def _read(read: Callable[[], T]) -> Kept[T]:
     at = now()
-    return Kept(read(), at)
+    began = time.monotonic()
+    value = read()
+    return Kept(value, at, time.monotonic() - began)

@@ -17,7 +17,7 @@ from daemon.home.folder import Home
 from daemon.home.texts import printable
 from daemon.labels.labels import Label, Labels, Origin, OtherLabel, OthersLabelledError
 from daemon.labels.parts import PartLabel, PartLabels, last_part_given
-from daemon.labels.queries import is_blind
+from daemon.labels.queries import is_blind, newest, seen_by
 from daemon.page.cards import Card, read_cards
 from daemon.page.forms import Submission
 from daemon.page.sessions import Question, Session, Skip
@@ -26,6 +26,7 @@ from learner.errors import VidwatchError
 from learner.texts import counted, listed
 
 NAMED = 3  # a message names so many clips at most
+SEEN_BEFORE = "You had seen that before: this label is left out of how often the model is right"
 
 
 class PageLabels:
@@ -62,11 +63,14 @@ class PageLabels:
                 _require_seen(connection, submission.ids)
             cards_read = read_cards(connection, self._home, submission.ids)
             meanwhile = _labels_since(connection, submission)
+            seen_before = seen_by(connection, submission.ids, who)
         found = cards_read if submission.knows else [_as_shown(card) for card in cards_read]
         cards = {card.id: card for card in found}
         new = [_label(submission, video, cards.get(video)) for video in submission.ids]
-        if submission.knows:
-            new = [replace(label, sampled=False) for label in new]
+        if submission.note:
+            new = [replace(one, note=submission.note) for one in new]
+        knows = set(submission.ids) if submission.knows else seen_before
+        new = [replace(one, sampled=False) if one.video_id in knows else one for one in new]
         at = now()
         is_new = submission.new_class
         seen = submission.newest_label
@@ -77,7 +81,8 @@ class PageLabels:
         session.count += len(submission.ids)
         revealed = [_reveal(card) for card in found if card.is_blind]
         names = {card.id: card.name for card in found}
-        return ". ".join([_summary(submission, names), *revealed, *meanwhile])
+        again = [SEEN_BEFORE] if any(card.is_blind and card.id in knows for card in found) else []
+        return ". ".join([_summary(submission, names), *revealed, *again, *meanwhile])
 
     def answer(self, name: str, session: Session, who: str, *, insists: bool) -> str:
         """Do what the person answers to a question; gives a message for the person.
@@ -143,6 +148,8 @@ class PageLabels:
         taken_back = f"{counted(len(undone), 'label')} taken back"
         if changed:
             taken_back += f": {self._named(sorted(changed))}"
+        if len(changed) == 1 and (holds := self.in_force(*changed)):
+            taken_back += f"; {holds}"
         if not kept:
             return taken_back
         reason = "someone has labelled it anew since then, or taken your label back"
@@ -155,6 +162,17 @@ class PageLabels:
             DatabaseError: the database cannot be written.
         """
         return bool(self._labels.undo_given([label], "page", who, now()))
+
+    def in_force(self, content: int) -> str:
+        """Which label of a content counts now, in words; empty if none does, or if it is blind."""
+        of_content = newest().where(labels.c.video_id == content)
+        blind = select(videos.c.id).where(videos.c.id == content, is_blind())
+        with self._reader.begin() as connection:
+            row = connection.execute(of_content).mappings().first()
+            if row is None or connection.scalar(blind):
+                return ""
+        given = printable(row["class"] or "cannot tell")
+        return f"now {given} counts, by {printable(row['who'])} ({row['source']})"
 
     def _undo_part(self, given: PartLabel, who: str) -> str:
         origin = Origin("page", who, now())

@@ -110,6 +110,21 @@ class Pictures:
             shelf.put(name, cached)
         return cached.tobytes()
 
+    def poster(self, card: Card, model: str) -> bytes:
+        """The frame in the middle of `strip`, as a JPEG.
+
+        Raises:
+            VidwatchError: as `strip`.
+        """
+        import cv2
+        import numpy as np
+
+        picture = cv2.imdecode(np.frombuffer(self.strip(card, model), np.uint8), cv2.IMREAD_COLOR)
+        assert picture is not None
+        height, width = picture.shape[:2]  # the frames are square
+        left = width // height // 2 * height
+        return cv2.imencode(".jpg", picture[:, left : left + height])[1].tobytes()
+
     def evidence(self, card: Card, model: str, limit: int) -> Evidence:
         """The evidence for the `limit` classes that `model` finds likeliest.
 

@@ -142,7 +142,8 @@ def _try_again(site: Site, fields: Mapping[str, str], who: str) -> str:
         raise VidwatchError("its file is not in failed/: it cannot be tried again from here")
     done = trying.try_again(ids, now(), who)
     if not done.n:
-        raise VidwatchError(listed(_refusals(done.refused), NAMED))
+        reasons = _refusals(done.refused) or ["it is being tried again already"]
+        raise VidwatchError(listed(reasons, NAMED))
     message = f"{counted(done.n, 'video')} tried again"
     if done.refused:
         return f"{message}; not these: {listed(_refusals(done.refused), NAMED)}"

@@ -14,7 +14,7 @@ from daemon.database.tables import videos
 from daemon.home.clock import now
 from daemon.home.folders import Folders
 from daemon.labels.quality import LabelQuality, examine
-from daemon.labels.queries import blind_ids
+from daemon.labels.queries import blind_ids, is_left_out
 from daemon.page.charts import SHADES, shade
 from daemon.page.site import Site
 from daemon.page.times import name_of, zone_of
@@ -42,6 +42,8 @@ class Figures:
     warnings: list[str]
     drawn: int
     """How many clips were drawn for the random share."""
+    left_out: int
+    """How many of them were labelled anew by who had seen the prediction."""
     random: Confusion
     other: Confusion
     labels: LabelQuality | None
@@ -91,6 +93,7 @@ def page(request: Request) -> Response:
         shade=shade,
         shades=SHADES,
         most=MOST_DOUBTFUL,
+        draws_none=not site.settings.review_share,
     )
 
 
@@ -138,6 +141,7 @@ def _read(site: Site, model: str, zone: tzinfo | None) -> Figures:
             weeks=list(dropwhile(lambda week: not week.n, weeks))[::-1],
             warnings=accuracy.drift(connection, moment),
             drawn=connection.scalar(select(func.count()).where(videos.c.sampled)) or 0,
+            left_out=connection.scalar(select(func.count()).where(is_left_out())) or 0,
             random=confusion.of_random_share(connection, model),
             other=confusion.of_other_labels(connection, model),
             labels=labels,

@@ -1,5 +1,6 @@
 """Review: one clip after the other, which people label, and the forms for it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -28,6 +29,8 @@ from learner.errors import VidwatchError
 
 PATH = "/review"
 SHOWN = 11  # clips: one, and the next ten
+ASKED_ON = re.compile(r"/(review|clips|clip/\d{1,18})(\?[^\s\\]*)?", re.ASCII)
+"""The addresses of pages that ask whether to label all the same."""
 ROUND = 20  # clips that a goal has at most
 
 
@@ -46,6 +49,8 @@ class Refusal:
     """What the person reviews."""
     meant: str = ""
     """The class that was probably meant; empty if that is not the question."""
+    note: str = ""
+    """What the person wrote beside the label."""
 
     @property
     def videos(self) -> list[int]:
@@ -92,6 +97,7 @@ def _page(request: Request, wish: Wish, refusal: Refusal | None = None) -> Respo
         renamed = questions(connection, site.home.root)
         can_undo = site.page_labels.can_undo(connection, session, reviewer)
         timelines = video.drawings(connection, cards)
+        n_skipped = len(still_waiting(connection, sorted(session.skipped)))
     if not cards:
         session.goal = None  # the next one begins anew
     message = session.message
@@ -110,7 +116,7 @@ def _page(request: Request, wish: Wish, refusal: Refusal | None = None) -> Respo
         wish=wish,
         done=done,
         total=total,
-        skipped=len(session.skipped),
+        skipped=n_skipped,
         classes=classes,
         renamed=renamed,
         asked=list(session.questions.items()),
@@ -123,6 +129,7 @@ def _page(request: Request, wish: Wish, refusal: Refusal | None = None) -> Respo
         selected=refusal.videos if refusal else [],
         typed=refusal.typed if refusal else "",
         meant=refusal.meant if refusal else "",
+        note=refusal.note if refusal else "",
     )
 
 
@@ -164,6 +171,7 @@ def _submit(request: Request, fields: Mapping[str, str], ids: list[str]) -> Resp
     reviewer = site.require_reviewer(request)
     is_of_several = "bulk" in fields
     wish = wish_of(fields)
+    note = fields.get("note", "")
     try:
         submission = read_submission(fields, ids)
         session.message = site.page_labels.apply(submission, session, reviewer)
@@ -171,10 +179,12 @@ def _submit(request: Request, fields: Mapping[str, str], ids: list[str]) -> Resp
         given, meant = next(iter(error.meant.items()))
         if is_of_several and fields.get("action") == "accept":
             meant = ""  # each clip has a class of its own
-        return _page(request, wish, Refusal(str(error), ids, is_of_several, given, wish, meant))
+        return _page(
+            request, wish, Refusal(str(error), ids, is_of_several, given, wish, meant, note)
+        )
     except VidwatchError as error:
         typed = fields.get("other", "")
-        return _page(request, wish, Refusal(str(error), ids, is_of_several, typed, wish))
+        return _page(request, wish, Refusal(str(error), ids, is_of_several, typed, wish, note=note))
     return site.done(PATH + wish.query)
 
 
@@ -186,7 +196,9 @@ async def answer(request: Request) -> Response:
     insists = form.get("answer") == "label"
     if isinstance(name, str):
         await run_in_threadpool(_answer, request, name, insists=insists)
-    return site.done(PATH + _wish_in(form).query)
+    back = form.get("back")
+    is_known = isinstance(back, str) and ASKED_ON.fullmatch(back)
+    return site.done(str(back) if is_known else PATH + _wish_in(form).query)
 
 
 def _answer(request: Request, name: str, *, insists: bool) -> None:

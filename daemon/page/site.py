@@ -124,6 +124,7 @@ class Site:
 
     def _warm(self) -> None:
         self.films.warm()
+        self.state()
         self.waits()
         self.forecast()
         model = self.champion()
@@ -155,16 +156,13 @@ class Site:
             return None
 
     def state(self) -> State | None:
-        """The line of state; None if the database cannot be read, as the page then says."""
-        try:
-            read = partial(read_state, self.reader, self.home, self.settings)
-            return self.kept.get("state", read, STATE_SECONDS).value
-        except (DatabaseError, VidwatchError):
-            return None
+        """The line of state; None if it is still being read, or cannot be."""
+        return self._state_shown()["state"]  # type: ignore[no-any-return]
 
-    def waits(self) -> Waits:
-        """How many clips are to be reviewed."""
-        return self.kept.get("waits", self._count_waiting, WAITS_SECONDS).value
+    def waits(self) -> Waits | None:
+        """How many clips are to be reviewed; None if they are still being counted."""
+        kept = self.kept.soon("waits", self._count_waiting, WAITS_SECONDS, longer=0)
+        return kept.value if kept else None
 
     def _count_waiting(self) -> Waits:
         with self.reader.begin() as connection:
@@ -195,7 +193,7 @@ class Site:
     ) -> Response:
         """A whole page, with the cookie of its session."""
         self.session(request)
-        context["state"] = self.state()
+        context |= self._state_shown()
         coming = self.forecast()
         context["outlook"] = in_words(coming) if coming else ""
         context["outlook_in_brief"] = in_brief(coming) if coming else ""
@@ -205,6 +203,14 @@ class Site:
         response = self.templates.TemplateResponse(request, template, context, status_code=status)
         self.set_cookie(response, self._cookie, request.state.session[0])
         return response
+
+    def _state_shown(self) -> dict[str, Any]:
+        read = partial(read_state, self.reader, self.home, self.settings)
+        try:
+            kept = self.kept.soon("state", read, STATE_SECONDS, longer=0, is_quick=True)
+            return {"state": kept and kept.value, "no_state": "the state is being read"}
+        except (DatabaseError, VidwatchError):
+            return {"state": None, "no_state": "the database cannot be read"}
 
     @staticmethod
     def set_cookie(response: Response, name: str, value: str) -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import tzinfo
+from functools import partial
 
 from sqlalchemy import Connection, and_, select
 from starlette.requests import Request
@@ -39,40 +41,56 @@ class Figure:
     """The days, for a screen reader."""
 
 
+@dataclass(frozen=True)
+class Counted:
+    """What takes a while to count."""
+
+    figures: list[Figure]
+    warnings: list[str]
+    """What a person should know, or do something about."""
+    has_videos: bool
+
+
 def page(request: Request) -> Response:
-    """The page that one opens first."""
+    """The page that one opens first; it says so if the figures are still being counted."""
     site = Site.of(request)
     session = site.session(request)
     zone = zone_of(request)
-    lately = site.kept.get(f"lately {zone}", lambda: _read_days(site, request), FRESH)
-    status = site.kept.get("status", lambda: read_status(site.home, now()), FRESH)
     champion = site.champion()
+    kept = site.kept.soon(f"today {zone}", partial(_read, site, zone), FRESH, longer=0)
+    counted = kept.value if kept else None
+    waits = site.waits() if counted else None
     with site.reader.begin() as connection:
         cards = read_cards(connection, site.home, _newest(connection))
-        troubles = read_troubles(connection, Folders(site.home.root))
     message = session.message
     session.message = ""
     return site.render(
         request,
         "today.html",
         message=message,
-        figures=_figures(lately.value),
-        at=lately.at,
+        counted=counted,
+        at=kept.at if kept else None,
         zone=name_of(zone),
         n_days=DAYS,
-        warnings=list(_warnings(status.value, troubles[:MOST_TROUBLES])),
-        waits=site.waits(),
+        is_counting=counted is None or waits is None,
+        waits=waits,
         cards=[(card, site.pictures.problem(card)) for card in cards],
         model=champion,
         frames=frames_of(site, champion),
         inbox=str(site.home.inbox),
-        has_videos=any(status.value.counts[state] for state in ("filed", "failed", "queued")),
     )
 
 
-def _read_days(site: Site, request: Request) -> list[Day]:
+def _read(site: Site, zone: tzinfo | None) -> Counted:
+    status = read_status(site.home, now())
     with site.reader.begin() as connection:
-        return days(connection, now(), zone_of(request))
+        lately = days(connection, now(), zone)
+        troubles = read_troubles(connection, Folders(site.home.root))
+    return Counted(
+        figures=_figures(lately),
+        warnings=list(_warnings(status, troubles[:MOST_TROUBLES])),
+        has_videos=any(status.counts[state] for state in ("filed", "failed", "queued")),
+    )
 
 
 def _newest(connection: Connection) -> list[int]:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, func, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, func, not_, select
 
 from daemon.database.expressions import that_counts
 from daemon.database.tables import predictions, videos
+from daemon.labels.queries import awaits_random_review
 
 DAYS = 7
 
@@ -20,7 +21,7 @@ class Day:
     came: int
     predicted: int
     unsure: int
-    """How many of the predicted ones."""
+    """How many of the predicted ones, without clips that await their random review."""
     failed: int
 
 
@@ -41,7 +42,10 @@ def days(
     ends = [*begins[1:], datetime.max.replace(tzinfo=UTC)]
     spans = list(zip(begins, ends, strict=True))
     predicted = predictions.c.created_at
-    unsure = and_(that_counts(), predictions.c.doubt.is_not(None))
+    # One by one: all that await their review would be many more.
+    blind = and_(videos.c.id == predictions.c.video_id, awaits_random_review())
+    may_tell = not_(select(videos.c.id).where(blind).exists())
+    unsure = and_(that_counts(), predictions.c.doubt.is_not(None), may_tell)
     failed = videos.c.state == "failed"
     columns = (
         _came(connection, begins),

@@ -73,6 +73,8 @@ class Given:
     taken_back_by: str | None = None
     """Who took it back; None if nobody did."""
     taken_back_at: datetime | None = None
+    note: str | None = None
+    """What the person wrote beside it."""
 
 
 @dataclass(frozen=True)
@@ -264,4 +266,5 @@ def _given(row: Mapping[Any, Any], *, counts: bool) -> Given:
         counts=counts,
         taken_back_by=row["taken_back_by"],
         taken_back_at=row["taken_back_at"],
+        note=row["note"],
     )

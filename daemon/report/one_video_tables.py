@@ -19,6 +19,7 @@ from daemon.report.story_tables import (
     ProbabilityBars,
     copies_table,
     happenings_table,
+    in_one_text,
     moment,
     way,
 )
@@ -78,7 +79,11 @@ def _about(report: VideoReport) -> RenderableType:
         "why": report.error,
         "the same as": None if report.content == report.id else f"video {report.content}",
         "arrived": moment(report.arrived_at),
-        **(way(report.story) if report.story else {}),
+        **(
+            {name: in_one_text(parts) for name, parts in way(report.story).items()}
+            if report.story
+            else {}
+        ),
         "recorded": _recorded(report),
         "camera": report.camera,
         "movement": None if report.movement is None else f"{report.movement:.1%} of the picture",
@@ -155,7 +160,8 @@ def _labels(labels: Sequence[Given]) -> RenderableType:
     for one in labels:
         name = one.class_name or one.verdict
         at = one.at.astimezone().strftime(TIME)
-        table.add_row(name, one.who, one.source, at, fate(one))
+        more = ", ".join(text for text in (fate(one), one.note) if text)
+        table.add_row(name, one.who, one.source, at, more)
     return table
 
 

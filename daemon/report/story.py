@@ -23,6 +23,8 @@ class Happening:
     text: str | None
     path: bytes | None
     """Where the file was until then; None if that is no question."""
+    to: bytes | None = None
+    """Where it was moved to, if it was moved."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,12 @@ class Story:
             row[name] = row[name] and row[name].isoformat()
         row["copies"] = [{**vars(one), "path": _path(one.path)} for one in self.copies]
         row["happenings"] = [
-            {**vars(one), "at": one.at.isoformat(), "path": _path(one.path)}
+            {
+                **vars(one),
+                "at": one.at.isoformat(),
+                "path": _path(one.path),
+                "to": _path(one.to),
+            }
             for one in self.happenings
         ]
         return row
@@ -95,7 +102,7 @@ def read_story(connection: Connection, row: Mapping[Any, Any]) -> Story:
         held=row["held"],
         retry_at=row["retry_at"],
         copies=tuple(_copies(connection, row)),
-        happenings=tuple(_happenings(connection, row["id"])),
+        happenings=tuple(_happenings(connection, row)),
     )
 
 
@@ -115,9 +122,16 @@ def _copies(connection: Connection, row: Mapping[Any, Any]) -> list[Copy]:
     return [Copy(one.id, one.shown_name, one.path) for one in found]
 
 
-def _happenings(connection: Connection, video: int) -> list[Happening]:
-    query = select(happenings).where(happenings.c.video_id == video).order_by(happenings.c.id)
-    return [Happening(one.at, one.what, one.text, one.path) for one in connection.execute(query)]
+def _happenings(connection: Connection, row: Mapping[Any, Any]) -> list[Happening]:
+    of_video = happenings.c.video_id == row["id"]
+    query = select(happenings).where(of_video).order_by(happenings.c.id.desc())
+    found: list[Happening] = []
+    place = row["path"]
+    for one in connection.execute(query):  # the newest first: each move led to the place so far
+        is_move = one.what == "moved"
+        found.append(Happening(one.at, one.what, one.text, one.path, place if is_move else None))
+        place = one.path if is_move else place
+    return found[::-1]
 
 
 def _path(path: bytes | None) -> str | None:

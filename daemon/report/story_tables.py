@@ -1,6 +1,6 @@
 """What `vidwatch show` prints of a video's way, and of the probabilities of all classes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,7 +20,7 @@ STAYS = {
     "hardlink": "gets a second name, and stays where it is, too",
 }
 WHAT = {
-    "moved": "moved from here",
+    "moved": "moved",
     "trouble": "could not be read or moved",
     "held": "is read again later",
     "failed": "failed",
@@ -32,23 +32,32 @@ NARROWEST = 10
 ZERO = 0.0005  # is shown as 0.0%
 
 
-def way(story: Story) -> dict[str, str | None]:
-    """The way of a video, by the names of its rows."""
-    finished = None
-    if story.finished_at is not None and story.seconds_taken is not None:
-        finished = f"{moment(story.finished_at)}, {_seconds(story.seconds_taken)} after it came"
-    again = "" if story.retry_at is None else f"; again at {moment(story.retry_at)}"
-    return {
-        "came from": story.came_from,
-        "its file": STAYS.get(story.on_filed or ""),
-        "copied from": None if story.left_at is None else shown_path(story.left_at),
-        "is moved to": _goal(story),
-        "finished": finished,
-        "crashes": str(story.attempts) if story.attempts else None,
-        "tries": f"{story.tries} in a row without success" if story.tries else None,
-        "trouble": story.trouble and f"{story.trouble}{again}",
-        "waits": story.held and f"{story.held}{again}",
+def way(story: Story) -> dict[str, list[str | datetime]]:
+    """The way of a video, by the names of its rows: each is of texts and times, in order."""
+    rows: dict[str, list[str | datetime | None]] = {
+        "came from": [story.came_from],
+        "its file": [STAYS.get(story.on_filed or "")],
+        "copied from": [None if story.left_at is None else shown_path(story.left_at)],
+        "is moved to": [_goal(story)],
+        "finished": [],
+        "crashes": [str(story.attempts) if story.attempts else None],
+        "tries": [f"{story.tries} in a row without success" if story.tries else None],
     }
+    if story.finished_at is not None and story.seconds_taken is not None:
+        after = f", {_seconds(story.seconds_taken)} after it came"
+        rows["finished"] = [story.finished_at, after]
+    again: list[str | datetime | None] = []
+    if story.retry_at is not None:
+        again = ["; again at ", story.retry_at]
+    for name, text in (("trouble", story.trouble), ("waits", story.held)):
+        rows[name] = [text, *again] if text else []
+    shown = {name: [part for part in parts if part] for name, parts in rows.items()}
+    return {name: parts for name, parts in shown.items() if parts}
+
+
+def in_one_text(parts: Iterable[str | datetime]) -> str:
+    """What `way` gives of one row, for a terminal."""
+    return "".join(part if isinstance(part, str) else moment(part) for part in parts)
 
 
 def moment(time: datetime) -> str:
@@ -61,9 +70,16 @@ def happenings_table(happenings: Sequence[Happening]) -> RenderableType:
     columns = (Column("at"), Column("what", "bold"), Column("", wraps=True))
     table = FittingTable("What befell it", columns, style="bold")
     for one in happenings:
-        where = shown_path(one.path) if one.path is not None and one.what == "moved" else ""
-        table.add_row(moment(one.at), WHAT[one.what], one.text or where)
+        table.add_row(moment(one.at), WHAT[one.what], more_of(one))
     return table
+
+
+def more_of(one: Happening) -> str:
+    """What else there is to say of something that befell a video; may be empty."""
+    if one.what != "moved" or one.path is None:
+        return one.text or ""
+    to = "" if one.to is None else f" to {shown_path(one.to)}"
+    return f"from {shown_path(one.path)}{to}"
 
 
 def copies_table(copies: Sequence[Copy]) -> RenderableType:

@@ -118,6 +118,24 @@ def message(page: Any, text: str) -> None:
     playwright.expect(page.locator("#message")).to_contain_text(text, timeout=15_000)
 
 
+def test_the_buttons_are_in_sight_and_a_phone_shows_no_keys(chromium: Any, address: str) -> None:
+    wide = {"viewport": {"width": 1280, "height": 900}}
+    phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+    for device in (wide, phone):
+        context = chromium.new_context(**device)
+        page = context.new_page()
+        come(page, address)
+        button = page.locator(".card.current .choices button").last
+        if device is wide:
+            box = button.bounding_box()
+            assert box["y"] + box["height"] <= 900
+            playwright.expect(page.locator("#show-keys")).to_be_visible()
+        else:
+            playwright.expect(page.locator("#show-keys")).to_be_hidden()
+            playwright.expect(page.locator(".card.current kbd:visible")).to_have_count(0)
+        context.close()
+
+
 def test_a_clip_is_accepted_by_a_key_and_the_next_has_the_focus(
     page: Any, home: ReviewedHome
 ) -> None:

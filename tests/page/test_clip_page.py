@@ -13,6 +13,9 @@ from tiny import cache
 
 from daemon.database.tables import home as home_table
 from daemon.database.tables import videos
+from daemon.export.filters import Filters
+from daemon.export.records import read_all_labels, read_videos
+from daemon.labels.class_changes import ClassChanges
 from daemon.page.site import Site
 
 __all__ = ["cache"]
@@ -64,6 +67,7 @@ def test_a_clips_page_shows_what_is_known_of_it(home: ReviewedHome, browser: Bro
     ):
         assert word in text, word
     assert str(home.path(video)) in text
+    assert re.search(r"<dt>finished</dt><dd><time datetime=[^/]*</time>, [0-9.]+ s after", page)
     assert "63.1 %" in shown(browser, copy)
     assert f"the same as clip {video}" in shown(browser, copy)
 
@@ -77,12 +81,13 @@ def test_a_clip_is_labelled_and_the_label_is_taken_back(
     assert send(browser, video, action="unsure")[0] == 200
     label = hidden(browser.get(f"/clip/{video}").text, "label")
     status, page = send(browser, video, action="take back", label=label)
-    assert message_on(page) == "the label is taken back"
+    assert message_on(page) == "the label is taken back; now dark counts, by rita (page)"
     assert "taken back by rita" in page
     status, page = send(browser, video, action="take back", label=label)
     assert "does not count any more" in message_on(page)
     assert [row[1] for row in home.given_labels()] == ["labelled", "unsure", "withdrawn"]
     assert len(re.findall(">take back<", page)) == 1
+    assert re.search(r"taken back by rita,\s+<time datetime=", page)
 
 
 @pytest.mark.parametrize(
@@ -102,6 +107,27 @@ def test_a_refused_label_is_said_at_the_form(
     assert reason in page
     assert 'id="whole-error"' in page
     assert browser.post(f"/clip/{video}", data={"secret": "x", "other": "dark"}).status_code == 403
+
+
+def test_a_note_is_kept_beside_the_label_through_a_rename(
+    home: ReviewedHome, browser: Browser
+) -> None:
+    video = home.clip("a.avi")
+    send(browser, video, other="dark", action="other", note=" two  animals, one <behind> ")
+    browser.submit(video, action="unsure", note="too far away")
+    ClassChanges(home.engine, home.folders, "ann").rename("dark", "gloomy", home.now)
+    assert home.given_labels("note")[-2:] == [
+        (video, "labelled", "gloomy", "page", "two animals, one <behind>"),
+        (video, "unsure", None, "page", "too far away"),
+    ]
+    assert "two animals, one <behind>" in shown(browser, video)
+    status, page = send(browser, video, other="red", action="other", note="x" * 301)
+    assert (status, "a note has 300 characters at most, this has 301" in page) == (422, True)
+    with home.engine.begin() as connection:
+        (found,) = read_videos(connection, Filters())
+        notes = [one.note for one in read_all_labels(connection, Filters()) if one.counts]
+    assert found.note == "too far away"
+    assert notes == ["too far away"]
 
 
 def test_a_new_class_is_given_after_the_question(home: ReviewedHome, browser: Browser) -> None:

@@ -254,7 +254,10 @@ def test_others_labels_are_asked_about(home: ReviewedHome, browser: Browser) -> 
     assert "bob labelled a.avi red" in asked
     question = hidden(asked, "question")
     answer = {"secret": hidden(asked, "secret"), "question": question, "answer": "label"}
-    browser.post("/answer", data=answer)
+    assert hidden(asked, "back") == "/clips"
+    for back, path in (("//evil.example/clips", "/review"), ("/clips?state=filed", "/clips")):
+        answered = browser.post("/answer", data={**answer, "back": back})
+        assert answered.url.path == path
     assert home.given_labels("sampled")[-1] == (video, "labelled", "dark", "page", False)
 
 

@@ -38,7 +38,8 @@ def test_the_sure_ones_of_a_class_are_shown_the_least_certain_first_and_none_of_
     assert f"clip {drawn}" not in page
     assert "Biking" not in page
     assert "No clip waits" in browser.get("/grid?class=zebra").text
-    assert browser.get("/grid").status_code == 404
+    assert browser.get("/grid").url.path == "/review"
+    assert browser.get("/grid?like=x").status_code == 404
 
 
 def test_the_marked_ones_are_left_for_the_review_and_the_others_labelled_and_undone_at_once(

@@ -8,8 +8,10 @@ import pytest
 from reviewed import Browser, ReviewedHome
 from reviewed import browser as browser
 from reviewed import site as site
+from starlette.testclient import TestClient
 from tiny import cache
 
+from daemon.page.media import SentFilm
 from daemon.page.site import Site
 
 __all__ = ["cache"]
@@ -89,6 +91,25 @@ def test_a_small_film_is_made_of_what_browsers_do_not_play(
     assert seconds == pytest.approx(2, abs=0.15)
 
 
+def test_a_film_that_is_made_has_the_sound_in_time(
+    home: ReviewedHome, browser: Browser, tmp_path: Path
+) -> None:
+    sound = ("-f", "lavfi", "-i", "sine=f=440:d=2", "-ac", "2")
+    video = encode(home, "a.avi", *sound, "-c:v", "mpeg4", "-c:a", "libmp3lame")
+    content = browser.get(f"/media/{video}").content
+    assert shown(content, tmp_path)[0] == "h264"
+    with av.open(tmp_path / "shown") as container:
+        (stream,) = container.streams.audio
+        frames = list(container.decode(stream))
+        assert stream.codec_context.name == "aac"
+        seconds = sum(frame.samples for frame in frames) / stream.rate
+        assert (frames[0].time, seconds) == (pytest.approx(0, abs=0.1), pytest.approx(2, abs=0.2))
+    silent = encode(home, "b.avi", "-c:v", "mpeg4")
+    shown(browser.get(f"/media/{silent}").content, tmp_path)
+    with av.open(tmp_path / "shown") as container:
+        assert not container.streams.audio
+
+
 def test_a_film_is_made_once_and_made_anew_if_a_browser_does_not_play_the_file(
     home: ReviewedHome, browser: Browser, site: Site, tmp_path: Path
 ) -> None:
@@ -127,3 +148,22 @@ def test_a_file_that_is_gone_damaged_or_another_one_says_so_and_names_no_blind_c
         assert "Biking" not in response.text
     for path in ("/media/99", "/media/x", f"/media/{'9' * 5000}"):
         assert browser.get(path).status_code == 404
+
+
+def test_a_file_that_goes_before_it_is_sent_is_a_plain_answer(
+    home: ReviewedHome, browser: Browser, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = encode(home, "a.mp4", *H264)
+    path = home.path(video)
+    found = SentFilm(path, media_type="video/mp4", stat_result=path.stat())
+    film = site.films.get
+
+    def get_and_lose(*args: object, **more: object) -> object:
+        given = film(*args, **more)  # type: ignore[arg-type]
+        path.unlink()
+        return given
+
+    monkeypatch.setattr(site.films, "get", get_and_lose)
+    answers = [browser.get(f"/media/{video}"), TestClient(found).get("/")]
+    for answer in answers:
+        assert (answer.status_code, answer.text) == (410, "its file is gone: reload the page")

@@ -56,6 +56,21 @@ def test_a_probability_of_one_is_in_the_last_bin(home: MadeHome) -> None:
     assert (bins[0], bins[HISTOGRAM // 2], bins[-1], sum(bins)) == (1, 1, 1, 3)
 
 
+@pytest.mark.parametrize(
+    ("share", "reason"),
+    [(0.0, "<code>review_share</code> in vidwatch.toml is 0"), (0.1, "has been drawn for")],
+)
+def test_without_a_random_share_the_page_says_why(
+    home: MadeHome, share: float, reason: str
+) -> None:
+    add(home, "Biking", None, sampled=False)
+    reviewers = Reviewers(kept_key(home.home.review_key), ())
+    settings = load(home.home.settings).model_copy(update={"review_share": share})
+    page = Browser(Site.on(home.home, settings, 8765, reviewers)).counted("/quality")
+    assert reason in page
+    assert "has been reviewed yet" not in page
+
+
 def test_the_page_shows_both_with_links_to_their_clips(home: MadeHome) -> None:
     add(home, "Biking", "Skiing")
     add(home, "Skiing", "Biking", sampled=False)

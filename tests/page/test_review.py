@@ -14,7 +14,7 @@ from reviewed import CLASSES, NOW, TEMPERATURE, Browser, ReviewedHome, cards_on,
 from reviewed import browser as browser
 from reviewed import site as site
 from scipy.special import softmax
-from tiny import cache
+from tiny import SPEC, cache
 
 from daemon.home.calibration import Calibration, probabilities
 from daemon.labels.labels import Label
@@ -169,6 +169,11 @@ def test_a_clip_is_skipped_in_this_session_only(
 ) -> None:
     video = home.clip()
     assert cards_on(browser.submit(video, action="skip").text) == []
+    left = browser.get("/review").text
+    assert "<h1>Only skipped clips are left</h1>" in left
+    assert "You have skipped 1 clip: the button above" in left
+    assert "show the 1 skipped again" in left
+    assert "There is nothing to review" not in left
     assert cards_on(Browser(site).get("/review").text) == [video]
     assert browser.undo() == "1 clip shown again"
     assert cards_on(browser.get("/review").text) == [video]
@@ -266,6 +271,13 @@ def test_undo_never_takes_back_the_label_of_someone_else(
     assert browser.undo() == "there is nothing to undo for rita"
 
 
+def test_undo_says_which_label_counts_again(home: ReviewedHome, browser: Browser) -> None:
+    video = home.clip("a.avi")
+    home.give_label(video, "dark", who="bob")
+    browser.submit(video, action="accept")
+    assert browser.undo() == "1 label taken back: a.avi; now dark counts, by bob (command)"
+
+
 def test_one_video_that_changed_meanwhile_keeps_no_other_from_being_undone(
     home: ReviewedHome, browser: Browser
 ) -> None:
@@ -342,6 +354,18 @@ def test_a_strip_is_the_frames_that_the_model_saw_side_by_side(
     reds = [int(picture[:, 32 * i : 32 * (i + 1), 0].mean()) for i in range(4)]
     assert reds == sorted(reds)
     assert reds[3] - reds[0] > 16  # of the writer's 8 a frame
+
+
+def test_a_poster_is_the_frame_in_the_middle(home: ReviewedHome, browser: Browser) -> None:
+    video = home.clip()
+    strip, poster = (
+        cv2.imdecode(np.frombuffer(browser.get(f"/{name}/{video}.jpg").content, np.uint8), 1)
+        for name in ("strip", "poster")
+    )
+    side = SPEC.size
+    left = SPEC.frames // 2 * side
+    assert np.abs(strip[:, left : left + side].astype(int) - poster).max() <= 8
+    assert f'poster="/poster/{video}.jpg?of=' in browser.get(f"/clip/{video}").text
 
 
 def test_a_browser_caches_a_strip_by_its_content_and_not_by_an_id_that_another_home_has_too(

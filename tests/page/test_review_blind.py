@@ -11,7 +11,10 @@ from reviewed import site as site
 from tiny import cache
 
 from daemon.labels.labels import Label
+from daemon.page.queue import count_waiting
+from daemon.page.site import Site
 from daemon.report import accuracy
+from daemon.report.lately import days
 
 __all__ = ["cache"]
 
@@ -144,6 +147,44 @@ def test_live_accuracy_counts_blind_labels_and_none_that_was_given_beside_the_pr
         (live,) = accuracy.live_accuracy(connection)
     assert (live.n, live.right) == (2, 1)
     assert cards_on(browser.get("/review").text) == [accepted]
+
+
+def test_a_second_label_of_who_has_seen_the_prediction_is_not_blind(
+    home: ReviewedHome, browser: Browser, site: Site
+) -> None:
+    """Neither after undo, nor by a form that is sent again; the first one counts, or none."""
+    undone, sent_twice, by_two = (home.clip(sampled=True) for _ in range(3))
+    browser.submit(undone, **{"class": "red"})
+    browser.undo()
+    assert undone in cards_on(browser.get("/review").text)
+    said = message_on(browser.submit(undone, **{"class": "bright"}).text)
+    assert "this label is left out of how often the model is right" in said
+    browser.submit(sent_twice, **{"class": "red"})
+    browser.submit(sent_twice, **{"class": "bright"})
+    browser.submit(by_two, **{"class": "red"})
+    browser.undo()
+    assert cards_on(browser.get("/review").text) == [by_two]
+    Browser(site, reviewer="bob").submit(by_two, **{"class": "bright"})
+    counted = [row[-1] for row in home.given_labels("sampled") if row[1] == "labelled"]
+    assert counted == [True, False, True, False, True, True]
+    with home.engine.begin() as connection:
+        (live,) = accuracy.live_accuracy(connection)
+    assert (live.n, live.right) == (2, 1)
+    assert cards_on(browser.get("/review").text) == []
+    assert "1 more is left out" in browser.counted("/quality")
+
+
+def test_the_unsure_ones_of_today_are_counted_without_those_that_await_a_blind_review(
+    home: ReviewedHome, browser: Browser
+) -> None:
+    video = home.clip(sampled=True, unsure="probability")
+    home.clip(unsure="probability")
+    with home.engine.begin() as connection:
+        assert [day.unsure for day in days(connection, home.now, count=1)] == [1]
+        assert count_waiting(connection, home.folders).doubtful == 1
+    browser.submit(video, action="unsure")
+    with home.engine.begin() as connection:
+        assert [day.unsure for day in days(connection, home.now, count=1)] == [2]
 
 
 def test_many_classes_are_typed_and_none_is_more_likely_than_another(

@@ -148,6 +148,7 @@ def test_what_is_wrong_is_said_beside_the_form_which_keeps_what_was_typed(
         ({"other": ""}, "no class is given"),
         ({"other": "red", "from": "soon"}, "'soon' is no time"),
         ({"other": "red", "from": "9:00", "to": "10:00"}, "has no part from 0:09:00"),
+        ({"from": "0:00:04", "to": "0:00:02"}, "ends before it begins: exchange the two times"),
         ({"other": "../x"}, "a class must be a folder's name"),
     ):
         status, page = send(browser, video, **{**times, **wrong})

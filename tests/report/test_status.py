@@ -56,10 +56,10 @@ def fill(home: Home) -> None:
         made.queue.postpone([troubled.id], "the share is gone", NOW)
 
 
-def predict_unsure(home: Home) -> None:
+def predict_unsure(home: Home, review_share: float = 1.0) -> None:
     """One clip of the random share, with an unsure prediction; a challenger predicts otherwise."""
     with made_at(home) as made:
-        made.predictions = Predictions(made.engine, review_share=1.0)
+        made.predictions = Predictions(made.engine, review_share)
         made.arrive("unsure.mp4")
         biking = made.model_prediction("Biking", 0.3)
         shadow = made.model_prediction("Skiing", model=made.register("auto-1"))
@@ -276,7 +276,7 @@ def test_of_a_clip_that_is_cut_short_not_all_was_there(home: Home) -> None:
 
 
 def test_unsure_predictions_are_counted_until_they_are_reviewed(home: Home) -> None:
-    predict_unsure(home)
+    predict_unsure(home, review_share=0.0)
     assert read_status(home, NOW).to_json()["unsure"] == {
         "share": 1.0,
         "looked_at": 1,

@@ -63,9 +63,11 @@ def test_the_way_of_a_file_is_told(home: MadeHome) -> None:
     home.file()
     places = [home.inbox / "a.avi", home.root / "classified/Biking/a-2.avi"]
     assert befell(home, video) == [("moved", None, str(place)) for place in places]
+    led_to = [one["to"] for one in shown(home, video)["happenings"]]
+    assert led_to == [str(places[1]), str(home.path(video))]
     text = run(home, str(video))
     assert "What befell it" in text
-    assert "moved from here" in text
+    assert f"from {places[0]} to {places[1]}" in " ".join(text.split())
 
 
 def test_an_ordinary_video_has_no_row_of_its_own(home: MadeHome) -> None:

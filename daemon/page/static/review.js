@@ -194,6 +194,8 @@ function send(form, button) {
   const own = form.closest(".card");
   if (own?.dataset.sent) return;
   const data = new FormData(form, button);
+  const note = own?.querySelector("[name=note]")?.value;
+  if (note) data.set("note", note);
   const path = form.getAttribute("action"); // form.action gives the buttons with that name
   const position = form.id === "bulk" ? 0 : Math.max(cards().indexOf(own || current()), 0);
   if (own) {
