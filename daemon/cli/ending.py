@@ -24,6 +24,10 @@ def run(command: Callable[[], object]) -> None:
     _escape_what_cannot_be_shown()
     try:
         command()
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads the output wants no more of it, as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except VidwatchError as error:
         print(f"vidwatch: {printable(str(error))}", file=sys.stderr)
         sys.exit(os.EX_TEMPFAIL if isinstance(error, PassingError) else 2)
