@@ -3,11 +3,6 @@
 Slow imports stand in the commands that need them.
 """
 
-import gc
-import io
-import json
-import os
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +18,7 @@ from daemon.cli import (
     classify,
     clean,
     demo,
+    ending,
     export,
     groups,
     importing,
@@ -31,13 +27,14 @@ from daemon.cli import (
     migrating,
     models,
     notify,
+    plain_status,
     recipes,
     running,
     training,
     version,
     videos,
 )
-from daemon.cli.shared import Json, JsonResult, command_of, console, examples, tell, working
+from daemon.cli.shared import Json, JsonResult, command_of, examples, tell, working
 from daemon.home.address import Server
 from daemon.home.clock import now
 from daemon.home.folder import Home
@@ -84,29 +81,8 @@ for family in (
 
 
 def main() -> None:
-    """Run the command.
-
-    An error that a person can fix is printed in one line, and the exit status is 2. It is 75 if the
-    error may pass by itself: a service then starts again. Any other error is a bug.
-    """
-    _escape_what_cannot_be_shown()
-    try:
-        app()
-    except VidwatchError as error:
-        print(f"vidwatch: {printable(str(error))}", file=sys.stderr)
-        sys.exit(os.EX_TEMPFAIL if isinstance(error, PassingError) else 2)
-    except KeyboardInterrupt:
-        sys.exit(130)
-
-
-def _escape_what_cannot_be_shown() -> None:
-    """Have output that the terminal's encoding cannot show escaped, and no command end by it.
-
-    A name may have an "ö" where the terminal knows ASCII only, or bytes that are no text at all.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    """Run the command."""
+    ending.run(app)
 
 
 def _print_version(is_wanted: bool) -> None:
@@ -120,7 +96,7 @@ def _options(
     context: typer.Context,
     home: Annotated[
         Path, typer.Option(envvar="VIDWATCH_HOME", help="The home folder: inbox, database, models.")
-    ] = Path("~/vidwatch"),
+    ] = Path(plain_status.HOME),
     show_version: Annotated[
         bool,
         typer.Option(
@@ -211,26 +187,12 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Refresh until Ctrl-C.")] = False,
 ) -> None:
     """Show the daemon, the queue, the newest predictions and failures."""
-    if not watch:
-        # The command ends before garbage matters. The search for it in all modules took 8 % of the
-        # time.
-        gc.disable()
-    from daemon.report.status import read_status
-    from daemon.report.tables import render, render_without_database
-
     if as_json and watch:
         raise VidwatchError("status: --json prints once; leave --watch out")
-    if as_json:
-        print(json.dumps(read_status(context.obj, now()).to_json()))
-    elif watch:
+    if watch:
         _watch_status(context.obj)
     else:
-        try:
-            found = read_status(context.obj, now())
-        except PassingError:
-            console().print(render_without_database(context.obj, now()))
-            raise
-        console().print(render(found, now()))
+        plain_status.show(context.obj, as_json=as_json)
 
 
 def _watch_status(home: Home) -> None:

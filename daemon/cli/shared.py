@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from daemon.cli import completion
+from daemon.cli.ending import console as console
 from daemon.home.folder import Home
 from daemon.home.texts import printable
 from learner.errors import VidwatchError
 from learner.texts import counted, listed
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from sqlalchemy import Engine
 
     from daemon.home.settings import Settings
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from learner.recipe import Recipe
 
 NAMED = 5  # videos that a line names
-WIDE = 100_000  # cells: wider than every line
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 JsonResult = Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")]
@@ -188,16 +187,6 @@ def tell(facts: Mapping[str, Any], lines: Iterable[str], *, as_json: bool) -> No
         return
     for line in lines:
         print(printable(line))
-
-
-def console() -> "Console":
-    """Where tables are printed: as wide as the terminal. In a pipe or a file, no line is wrapped.
-
-    So `vidwatch status | grep NAME` finds a whole row, whatever the width of the terminal.
-    """
-    from rich.console import Console
-
-    return Console() if sys.stdout.isatty() else Console(width=WIDE)
 
 
 def command_of(home: Home, *words: str) -> str:

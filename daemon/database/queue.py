@@ -27,7 +27,7 @@ from daemon.database.columns import HomePath
 from daemon.database.daemons import SHARED_LEASE
 from daemon.database.due import ALL, LONGEST_PAUSE, Which, is_due, is_over, oldest_due
 from daemon.database.events import note_failed
-from daemon.database.filed import note_move
+from daemon.database.filed import note_moves
 from daemon.database.files import Row, other_names
 from daemon.database.records import FREED, Claimed, Move, Moved
 from daemon.database.tables import videos
@@ -311,8 +311,7 @@ class Queue:
         """
         these = list(unmoved)
         with self._begin() as connection:
-            for video_id, file in moved.items():
-                note_move(connection, video_id, file, now)
+            note_moves(connection, moved, now)
             if these:
                 untouched = update(videos).where(videos.c.id.in_(these))
                 connection.execute(untouched.values(moving_to=None))

@@ -28,9 +28,8 @@ from sqlalchemy import (
 from daemon.database.expressions import as_now, content_of_video, lies_below, that_counts
 from daemon.database.files import rests_here
 from daemon.database.tables import home, labels, part_labels, predictions, videos, windows
-from daemon.home.folders import Folders
+from daemon.home.folders import UNSURE_NAME, Folders
 from daemon.home.identity import Identity
-from daemon.home.remove_rules import UNSURE
 
 READ_AT_ONCE = 1000
 KEPT = {
@@ -51,7 +50,7 @@ class Removable:
     path: bytes
     identity: Identity
     class_name: str
-    """As predicted, by the name that the class has now, or `UNSURE`."""
+    """As predicted, by the name that the class has now, or `UNSURE_NAME`."""
     filed_at: datetime
     is_link: bool
     """Whether the file has another name outside: without this one, no space is free."""
@@ -311,7 +310,7 @@ def is_in_trash(connection: Connection, path: bytes) -> bool:
 def _main_class() -> ColumnElement[str]:
     """The class of the folder that a predicted file belongs in."""
     is_unsure = predictions.c.doubt.is_not(None)
-    return case((is_unsure, UNSURE), else_=as_now(predictions.c["class"]))
+    return case((is_unsure, UNSURE_NAME), else_=as_now(predictions.c["class"]))
 
 
 def _is_labelled() -> ColumnElement[bool]:

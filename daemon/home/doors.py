@@ -5,7 +5,6 @@ a link there under any name, or in the place of any folder. Nothing here follows
 """
 
 import contextlib
-import ctypes
 import errno
 import io
 import os
@@ -137,6 +136,8 @@ class Doors:
             OSError: it cannot be renamed.
         """
         with self._parent(source) as (old, name), self._parent(target) as (new, wanted):
+            import ctypes  # what only reads starts in less time than this import takes
+
             libc = ctypes.CDLL(None, use_errno=True)
             if libc.renameat2(old, name, new, wanted, _RENAME_NOREPLACE) == 0:
                 return

@@ -17,7 +17,8 @@ from learner.folders import fits, walk
 from learner.groups import group_of
 
 OUR_FOLDERS = ("classified", "duplicates", "failed", "trash")  # only we put files there
-UNSURE = b"_unsure"  # no class can have this name
+UNSURE_NAME = "_unsure"  # no class can have this name
+UNSURE = os.fsencode(UNSURE_NAME)
 
 
 ClassFolder = tuple[str, str]
@@ -90,7 +91,7 @@ class Folders:
         elif is_duplicate:
             return self.duplicate(path)
         elif unsure:
-            folder = ("classified", os.fsdecode(UNSURE))
+            folder = ("classified", UNSURE_NAME)
         else:
             folder = ("classified", predicted)
         if self.class_folder(path) == folder:

@@ -4,15 +4,14 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from daemon.home.folders import UNSURE_NAME
 from learner.classes import CLASS_NAME_RULE, is_class_name
-
-UNSURE = "_unsure"
 
 
 def _valid_classes(names: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
-        if name != UNSURE and not is_class_name(name):
-            raise ValueError(f"{name!r}: {CLASS_NAME_RULE}, or {UNSURE!r}")
+        if name != UNSURE_NAME and not is_class_name(name):
+            raise ValueError(f"{name!r}: {CLASS_NAME_RULE}, or {UNSURE_NAME!r}")
     return names
 
 

@@ -53,13 +53,17 @@ class Tracker:
         self._seen: dict[bytes, _Seen] = {}
 
     def touch(self, path: bytes, now: float, done: Done | None = None) -> None:
-        """Something happened to `path`, or a search found it: look at it.
+        """Something happened to `path`: look at it.
 
         `done`: what its writer has done with it, if that is known.
         """
         seen = self._seen.setdefault(path, _Seen(None, now))
         if done:
             self._seen[path] = _Seen(None, now, seen.changed, done)
+
+    def found(self, path: bytes, identity: Identity, now: float) -> None:
+        """A search has looked at `path` just now: look again when it may have settled."""
+        self._seen.setdefault(path, _Seen(identity, now + self.settle))
 
     def next_look(self) -> float:
         """When the next path is to be looked at; infinity if nothing is tracked."""

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 
 from daemon.home.folders import Found
@@ -26,7 +27,7 @@ from daemon.home.left_alone import LeftAlone
 from daemon.home.texts import printable, shortened
 from daemon.inbox.events import Events
 from daemon.inbox.settling import Done, Tracker
-from daemon.inbox.unfinished import more_to_come
+from daemon.inbox.unfinished import more_to_come, names_in
 from learner.folders import opened_folder, walk
 
 log = logging.getLogger(__name__)
@@ -93,6 +94,8 @@ class Watcher:
         self._unreadable: list[str] = []
         # Files that wait because of another file, with that file's name.
         self._waiting: dict[bytes, bytes] = {}
+        # What lies in folders, sorted, as it was found in this step.
+        self._names: dict[bytes, list[bytes]] = {}
 
     def start(self) -> None:
         """Watch, and search the folders for what is there already."""
@@ -177,6 +180,7 @@ class Watcher:
             if not self._settings.polling:
                 self._watch()
             self._search(now)
+        self._names.clear()
         found = self.tracker.whole(now, self._look, open_for_writing, self._has_more_to_come)
         while whole := [Found(*file) for file in islice(found, BATCH)]:
             try:
@@ -198,8 +202,9 @@ class Watcher:
             for folder in self.folders:
                 files = (Found(path, found) for path, found in self._files(folder) if found)
                 while batch := list(islice(files, BATCH)):
+                    looked_at = time.monotonic()
                     for file in self._settings.unknown(batch):
-                        self.tracker.touch(file.path, now)
+                        self.tracker.found(file.path, file.identity, looked_at)
                     self.go_on()
             self._settings.unknown([])  # the end: there may have been no file at all
         except self._settings.trouble as error:
@@ -273,7 +278,7 @@ class Watcher:
         within, _, name = inner.rpartition(b"/")
         try:
             with opened_folder(base, within) as folder:
-                other = more_to_come(name, identity.size, folder)
+                other = more_to_come(name, identity.size, folder, partial(self._list, path))
         except OSError:  # the file will not be found either
             other = None
         if other is None:
@@ -281,6 +286,13 @@ class Watcher:
             return False
         self._waiting[path] = other
         return True
+
+    def _list(self, path: bytes, folder: int) -> list[bytes]:
+        """The names in the folder that a file lies in, listed once in a step: it may hold many."""
+        above = os.path.dirname(path)
+        if above not in self._names:
+            self._names[above] = names_in(folder)
+        return self._names[above]
 
     def _note_waiting(self) -> None:
         """Show which files wait because of another one: they may wait for ever."""

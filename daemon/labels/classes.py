@@ -32,9 +32,21 @@ class DidYouMeanError(VidwatchError):
 
 def labelled_classes(connection: Connection) -> set[str]:
     """The classes of all labels that nobody has taken back, of videos and of their parts."""
-    given = select(labels.c["class"]).where(labels.c.verdict == "labelled", stands()).distinct()
     of_parts = select(part_labels.c["class"]).where(part_stands()).distinct()
-    return {*connection.scalars(given), *connection.scalars(of_parts)}
+    return {*classes_of_videos(connection), *connection.scalars(of_parts)}
+
+
+def classes_of_videos(connection: Connection) -> list[str]:
+    """The classes of all labels of whole videos that nobody has taken back, in their order.
+
+    From one class to the next one in the index: else all labels would be read.
+    """
+    of_class = labels.c["class"]
+    standing = select(of_class).where(of_class.is_not(None), stands()).order_by(of_class).limit(1)
+    found = select(standing.scalar_subquery().label("name")).cte("found", recursive=True)
+    beyond = standing.where(of_class > found.c.name).scalar_subquery()
+    found = found.union_all(select(beyond).where(found.c.name.is_not(None)))
+    return list(connection.scalars(select(found.c.name).where(found.c.name.is_not(None))))
 
 
 def starter_is_outgrown(connection: Connection) -> bool:

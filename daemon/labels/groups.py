@@ -17,6 +17,7 @@ from daemon.database.tables import groups, labels, predictions, videos
 from daemon.home.folder import Home
 from daemon.home.folders import group_at, sub_folder
 from daemon.home.identity import display_name
+from daemon.labels.classes import classes_of_videos
 from daemon.labels.parts import PartLabel, labels_of_parts
 from daemon.labels.queries import newest
 from learner import files
@@ -59,10 +60,14 @@ class LabelledGroups:
         return [(label, clips[label], len(names[label])) for label in sorted(clips)]
 
 
-def labelled_groups(connection: Connection) -> LabelledGroups:
+def labelled_groups(connection: Connection, most: int | None = None) -> LabelledGroups:
     """Find the groups of all labelled videos, as `vidwatch train` finds those of a folder.
 
     A video of which only parts have labels counts for the class of the first of these.
+
+    Args:
+        connection: To the database.
+        most: How many videos of each class are looked at, the newest ones; None: all.
     """
     label = newest().where(labels.c.verdict == "labelled").subquery()
     prediction = and_(predictions.c.video_id == videos.c.id, that_counts())
@@ -72,7 +77,16 @@ def labelled_groups(connection: Connection) -> LabelledGroups:
         videos, videos.c.id == label.c.video_id
     )
     query = query.where(is_for_champion(videos.c.id))
-    rows = list(connection.execute(query.join(predictions, prediction).order_by(label.c.id)))
+    query = query.join(predictions, prediction)
+    if most is None:
+        rows = list(connection.execute(query.order_by(label.c.id)))
+    else:
+        first = query.order_by(label.c.video_id.desc()).limit(most)
+        rows = [
+            row
+            for name in classes_of_videos(connection)
+            for row in connection.execute(first.where(label.c["class"] == name))
+        ]
     classes = {row.id: row.class_name for row in rows}
     parts = labels_of_parts(connection)
     of_parts: dict[int, str] = {}

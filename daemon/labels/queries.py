@@ -45,18 +45,26 @@ def newest_id(content: ColumnElement[int]) -> ScalarSelect[int]:
     return standing.correlate_except(own).scalar_subquery()
 
 
-def new_since(last_label: int) -> Select[Any]:
+def new_since(
+    last_label: int, class_name: str | None = None, most: int | None = None
+) -> Select[Any]:
     """The classes of new labels of predicted videos: `name`, and `n`, how many have it.
 
     A label is new if it is newer than the label `last_label`, and gives the video another class
     than it had then. A video that could not be read trains no model, and a video that waits to be
     read may turn out to be one.
+
+    Args:
+        last_label: The newest label that is not new.
+        class_name: The only class whose labels are counted; None: all.
+        most: How many are counted at most; None: all.
     """
     own = select(predictions.c.id).where(predictions.c.video_id == labels.c.video_id, that_counts())
     is_predicted = own.exists()  # joined, SQLite would begin with all the predictions
     is_recent = and_(labels.c.id > last_label, labels.c.verdict == "labelled")
     learned = (is_predicted, is_for_champion(labels.c.video_id))
-    recent = newest().where(is_recent, *learned).subquery()
+    of_class = () if class_name is None else (labels.c["class"] == class_name,)
+    recent = newest().where(is_recent, *of_class, *learned).subquery()
     before = labels.alias()
     was_before = and_(before.c.video_id == recent.c.video_id, before.c.id <= last_label)
     withdrawn = labels.alias()
@@ -65,8 +73,8 @@ def new_since(last_label: int) -> Select[Any]:
     old_class = select(before.c["class"]).where(was_before, before.c.verdict != "withdrawn", stood)
     old_class = old_class.order_by(before.c.id.desc()).limit(1)
     is_new = recent.c["class"].is_distinct_from(old_class.scalar_subquery())
-    new = select(recent.c["class"].label("name"), func.count().label("n"))
-    return new.where(is_new).group_by(recent.c["class"])
+    new = select(recent.c["class"].label("name")).where(is_new).limit(most).subquery()
+    return select(new.c.name, func.count().label("n")).group_by(new.c.name)
 
 
 def taken_back_since(last_label: int) -> Select[Any]:

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from sqlalchemy import Connection, select
 
 from daemon.database.tables import models
-from daemon.home.remove_rules import UNSURE
+from daemon.home.folders import UNSURE_NAME
 from daemon.home.settings import Settings
 from daemon.home.texts import printable
 from daemon.labels.classes import changed_names, did_you_mean, labelled_classes
@@ -31,7 +31,7 @@ def unknown_classes(connection: Connection, names: Collection[str]) -> list[str]
         return []
     changed = changed_names(connection)
     known = {changed.get(name, name) for name in of_models} | labelled_classes(connection)
-    classes = {name for name in known if name is not None} | {UNSURE, EMPTY}
+    classes = {name for name in known if name is not None} | {UNSURE_NAME, EMPTY}
     return [_wrong(name, classes, changed) for name in sorted(set(names) - classes)]
 
 

@@ -8,7 +8,6 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from statistics import fmean
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, case, func, not_, select
@@ -270,8 +269,8 @@ def _bin(index: int, predicted: Sequence[tuple[float, bool]]) -> Bin:
         low=index / BINS,
         high=(index + 1) / BINS,
         n=len(predicted),
-        probability=fmean(probability for probability, _ in predicted),
-        right=fmean(is_right for _, is_right in predicted),
+        probability=sum(probability for probability, _ in predicted) / len(predicted),
+        right=sum(is_right for _, is_right in predicted) / len(predicted),
     )
 
 

@@ -195,7 +195,8 @@ def _training(training: TrainingStatus, *, is_running: bool) -> Text:
     if training.state == "failed":
         hint = "'vidwatch retrain' tries it again at once"
         return Text(printable(f"{name} failed: {training.error}; {hint}"), "yellow")
-    labels = f"{counted(training.new_labels, 'new label')} since"
+    least = "at least " if training.new_labels_at_least else ""
+    labels = f"{least}{counted(training.new_labels, 'new label')} since"
     if training.state == "stopped":
         return Text(f"{name} stopped with the daemon, {labels}")
     return Text(f"{name} {training.verdict or 'trained'}, {labels}")

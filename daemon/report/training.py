@@ -43,6 +43,8 @@ class TrainingStatus:
     """How many labels came since the last training that made a model, of classes that a training
     would learn. 0 if the settings or the champion cannot be read.
     """
+    new_labels_at_least: bool
+    """Whether it may be more: of many, not all are counted."""
     outlook: str | None
     """What is missing before the next training, and when it comes; None if nothing is labelled."""
 
@@ -50,16 +52,19 @@ class TrainingStatus:
 def read_training(connection: Connection, forecast: "Forecast | None") -> TrainingStatus:
     """The newest training; `forecast` is what `read_forecast` gives."""
     new_labels = 0
+    at_least = False
     outlook = None
     if forecast is not None:
         from daemon.report.next_training import in_words
 
         new_labels = forecast.new  # as `vidwatch labels` counts them
+        at_least = forecast.at_least
         outlook = in_words(forecast)
     newest_first = select(trainings).order_by(trainings.c.id.desc())
     row = connection.execute(newest_first.limit(1)).first()
     if row is None:
-        return TrainingStatus(None, None, None, None, None, None, None, new_labels, outlook)
+        nothing = (None, None, None, None, None, None, None)
+        return TrainingStatus(*nothing, new_labels, at_least, outlook)
     decision = connection.execute(newest_decision(row.name)).first()
     is_open = decision is not None and decision.verdict in NO_TAKEOVER
     return TrainingStatus(
@@ -71,6 +76,7 @@ def read_training(connection: Connection, forecast: "Forecast | None") -> Traini
         reason=decision.reason if decision and is_open else None,
         next=(decision.figures.get("next") or None) if decision else None,
         new_labels=new_labels,
+        new_labels_at_least=at_least,
         outlook=outlook,
     )
 

@@ -52,7 +52,7 @@ from daemon.service.trouble import (
 )
 from daemon.service.watchers import patience_of
 from daemon.training.decisions import Decisions
-from learner.process import keep_freed_memory, usable_cores
+from learner.process import keep_freed_memory, let_go_of_code, usable_cores
 from learner.texts import counted
 
 if TYPE_CHECKING:
@@ -173,6 +173,7 @@ def build(
     stack.callback(schedule.stop)
     if settings.metrics_port:
         stack.callback(_serve_metrics(home, settings, lock, loader.champion.device))
+    let_go_of_code()
     lock.starts(is_starting=False)
     notifier.ready()
     stack.callback(notifier.stopping)

@@ -70,13 +70,16 @@ def watchers(
     def grouped(files: Sequence[Found]) -> list[Found]:
         return [folders.placed(file, pattern) for file in files]
 
-    def enqueue(files: Sequence[Found]) -> None:
-        if leads() and queue.enqueue(grouped(files), now()):
+    def enqueue(files: Sequence[Found]) -> int:
+        n_new = queue.enqueue(grouped(files), now()) if leads() else 0
+        if n_new:
             arrived.set()
+        return n_new
 
     def enqueue_and_tidy(files: Sequence[Found]) -> None:
-        enqueue(files)
-        for file in queue.other_names(files) if leads() else ():
+        # What is new is no other name.
+        are_new = enqueue(files) == len(files)
+        for file in () if are_new or not leads() else queue.other_names(files):
             set_aside(file)
 
     def notice(files: Sequence[Found]) -> None:

@@ -13,6 +13,7 @@ from daemon.database.expressions import is_for_champion
 from daemon.database.tables import labels, trainings, videos
 from daemon.home.folder import Home
 from daemon.home.settings import Settings
+from daemon.labels.classes import classes_of_videos
 from daemon.labels.enough import LEAST_CLASSES, what_is_missing
 from daemon.labels.labels import newest_label
 from daemon.labels.parts import (
@@ -30,6 +31,10 @@ from learner.errors import VidwatchError
 from learner.texts import counted
 
 LEAST_NEW = 3  # new labels, for another training of few
+# Of more labels than these, it is enough to know that there are so many of each class.
+MANY_LABELS = 10_000
+LABELS_OF_CLASS = 1000
+CLIPS_OF_CLASS = 100
 UNREAD = ("waiting", "queued", "claimed")  # states of videos that wait for their prediction
 # What made a training fail may pass, as a lack of memory does: it is tried again after this time.
 # If it fails so many times with the same labels, it waits for another label.
@@ -68,6 +73,8 @@ class Forecast:
     """What is missing of each class that has too few clips."""
     enough: tuple[str, ...] = ()
     """The classes that a training would learn now."""
+    at_least: bool = False
+    """Whether there may be more new labels than `new`: not all were counted."""
     removed: int = 0
     """How many labels were taken back since the last training."""
     why: str = ""
@@ -149,14 +156,18 @@ def count_new_labels(
     """
     short = {}
     learnable = set[str]()
-    for name, clips, groups in count_training_clips(connection):
+    is_many = newest_label(connection) > MANY_LABELS
+    most = max(CLIPS_OF_CLASS, 2 * settings.min_class_clips) if is_many else None
+    for name, clips, groups in count_training_clips(connection, settings.min_class_clips, most):
         missing = what_is_missing(clips, groups, settings.min_class_clips)
         if missing and name not in known.classes:
             short[name] = missing
         else:
             learnable.add(name)
-    new = _new(connection, last)
-    n_new = sum(n for name, n in new.items() if name not in short)
+    new, most_new = _new(connection, last, settings.min_new_labels)
+    counts = [n for name, n in new.items() if name not in short]
+    n_new = sum(counts)
+    at_least = most_new is not None and max(counts, default=0) >= most_new
     removed = connection.scalar(taken_back_since(last.label)) or 0
     removed += connection.scalar(parts_taken_back_since(last.part)) or 0
     labelled = learnable | set(short)
@@ -172,7 +183,7 @@ def count_new_labels(
     why = ""
     if len(enough) >= LEAST_CLASSES:
         if n_new + removed >= needed:
-            why = _news(n_new, removed)
+            why = _news(n_new, removed, at_least=at_least)
         elif begun:
             why = f"enough labels of {', '.join(begun)}"
         elif gone:
@@ -182,6 +193,7 @@ def count_new_labels(
         needed=needed,
         short=short,
         enough=tuple(sorted(enough)),
+        at_least=at_least,
         removed=removed,
         why=why,
         failed=_count_failed(connection),
@@ -190,13 +202,23 @@ def count_new_labels(
     )
 
 
-def _new(connection: Connection, last: KnownLabels) -> Counter[str]:
-    """How many new labels each class has, of videos and of parts."""
+def _new(connection: Connection, last: KnownLabels, least: int) -> tuple[Counter[str], int | None]:
+    """How many new labels each class has, of videos and of parts.
+
+    Of many labels, so many of each class are counted at most as the second number says: at least
+    `least`. It is None if all were counted.
+    """
     new = Counter[str]()
-    for query in (new_since(last.label), new_parts_since(last.part)):
+    queries = [new_since(last.label)]
+    most = None
+    if newest_label(connection) - last.label > MANY_LABELS:
+        most = max(LABELS_OF_CLASS, least)
+        names = classes_of_videos(connection)
+        queries = [new_since(last.label, name, most) for name in names]
+    for query in (*queries, new_parts_since(last.part)):
         for row in connection.execute(query):
             new[row.name] += row.n
-    return new
+    return new, most
 
 
 def _count_unread(connection: Connection) -> int:
@@ -228,8 +250,8 @@ def _count_failed(connection: Connection) -> int:
     return connection.scalar(failed) or 0
 
 
-def _news(new: int, removed: int) -> str:
-    texts = [counted(new, "new label")] if new else []
+def _news(new: int, removed: int, *, at_least: bool) -> str:
+    texts = [("at least " if at_least else "") + counted(new, "new label")] if new else []
     texts += [f"{counted(removed, 'label')} taken back"] if removed else []
     return ", ".join(texts)
 
@@ -243,6 +265,8 @@ def _needed(connection: Connection, settings: Settings, last: KnownLabels) -> in
         labels.c.verdict == "labelled",
         is_for_champion(labels.c.video_id),
     )
+    # More would make no difference.
+    of_before = of_before.limit(2 * settings.min_new_labels)
     count = connection.scalar(select(func.count()).select_from(of_before.subquery())) or 0
     count += sum(one.id <= last.part for one in labels_of_parts(connection))
     return min(settings.min_new_labels, max(LEAST_NEW, ceil(count / 2)))
@@ -263,13 +287,10 @@ def _lost(connection: Connection, known: Known, labelled: Collection[str]) -> se
     By the model that was trained last: it lacks what was lost before.
     """
     model = known.trained or known.champion
-    once_labelled = ever_labelled(connection)
     contents: dict[str, set[str]] = {name: set() for name in model.get("classes", ())}
     for sha256, label, _ in model.get("trained_on", ()):
         if label in contents:
             contents[label].add(sha256)
-    return {
-        name
-        for name, clips in contents.items()
-        if clips and name not in labelled and clips <= once_labelled
-    }
+    unlabelled = {name for name, clips in contents.items() if clips and name not in labelled}
+    once_labelled = ever_labelled(connection) if unlabelled else set()
+    return {name for name in unlabelled if contents[name] <= once_labelled}

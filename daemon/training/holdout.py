@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, and_, bindparam, delete, insert, not_
 
 from daemon.database.expressions import is_for_champion, own_group, that_counts
 from daemon.database.tables import groups, labels, part_labels, predictions, videos
-from daemon.labels.enough import HOLDOUT_CLIPS, HOLDOUT_GROUPS, LEAST_GROUPS
+from daemon.labels.enough import HOLDOUT_CLIPS, HOLDOUT_GROUPS, LEAST_GROUPS, what_is_missing
 from daemon.labels.groups import LabelledGroups, labelled_groups
 from daemon.labels.queries import came_labelled, came_with_video, newest
 from learner.window_plan import part_name
@@ -167,9 +167,25 @@ def _labelled_parts(connection: Connection, grouped: LabelledGroups) -> list[Lab
     ]
 
 
-def count_training_clips(connection: Connection) -> list[ClassCount]:
-    """Count the labelled clips and parts of each class that are not on the holdout side."""
-    found = labelled_groups(connection)
+def count_training_clips(
+    connection: Connection, least: int = 0, most: int | None = None
+) -> list[ClassCount]:
+    """Count the labelled clips and parts of each class that are not on the holdout side.
+
+    Args:
+        connection: To the database.
+        least: How many clips of a class are enough to learn it.
+        most: How many clips of each class are counted at most, the newest ones. All are, if a class
+            lacks something by these. None: all.
+    """
+    counts = _count_training_clips(connection, most)
+    if most is None or all(what_is_missing(one.clips, one.groups, least) is None for one in counts):
+        return counts
+    return _count_training_clips(connection, None)
+
+
+def _count_training_clips(connection: Connection, most: int | None) -> list[ClassCount]:
+    found = labelled_groups(connection, most)
     is_holdout = groups.c.side == "holdout"
     held_out = set(connection.execute(select(groups.c.name).where(is_holdout)).scalars())
     clips = Counter[str]()

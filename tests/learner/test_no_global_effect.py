@@ -20,7 +20,7 @@ from huggingface_hub import utils as hub
 
 class Library(ctypes.CDLL):
     def __getattr__(self, name):
-        assert name not in ("mallopt", "prctl"), name
+        assert name not in ("mallopt", "prctl", "madvise"), name
         return super().__getattr__(name)
 
 ctypes.CDLL = Library

@@ -40,7 +40,8 @@ def measure(home: ReviewedHome, name: str, **measured: Any) -> None:
 
 def training(state: str, **more: str) -> TrainingStatus:
     fields = dict.fromkeys(("progress", "error", "verdict", "reason", "next", "outlook"))
-    return TrainingStatus(name="auto-1", state=state, new_labels=0, **{**fields, **more})  # type: ignore[arg-type]
+    known = {"new_labels": 0, "new_labels_at_least": False, **fields, **more}
+    return TrainingStatus(name="auto-1", state=state, **known)  # type: ignore[arg-type]
 
 
 def decision(home: ReviewedHome, verdict: str, reason: str, **figures: str) -> DecisionRow:

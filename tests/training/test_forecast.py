@@ -50,6 +50,26 @@ def test_the_first_own_model_waits_for_no_more_labels_than_three_of_two_classes(
     assert (found.why, found.enough) == ("enough labels of bright, dark", ("bright", "dark"))
 
 
+def test_of_many_labels_not_all_are_counted(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.label("bright", range(6))
+    lab.label("dark", range(6))
+    lab.labels.add([Label(1, "labelled", "dark")], "csv", "ann", lab.now)
+    before = forecast(lab, STARTER_ALONE)
+    for name, most in (("MANY_LABELS", 5), ("LABELS_OF_CLASS", 4), ("CLIPS_OF_CLASS", 4)):
+        monkeypatch.setattr(f"daemon.training.forecast.{name}", most)
+    few = MANY.model_copy(update={"min_new_labels": 3, "min_class_clips": 2})
+    with lab.engine.begin() as connection:
+        found = count_new_labels(connection, few, KnownLabels(0), STARTER_ALONE)
+    assert (before.new, before.at_least, found.new, found.at_least) == (12, False, 8, True)
+    assert (found.enough, found.short, found.why) == (before.enough, {}, "at least 8 new labels")
+    # By the newest clips alone, this class would have one group.
+    lab.label("grey", range(2))
+    lab.label("grey", range(2, 3), clips=4)
+    with lab.engine.begin() as connection:
+        found = count_new_labels(connection, few, KnownLabels(0), STARTER_ALONE)
+    assert found.enough == ("bright", "dark", "grey")
+
+
 def test_one_recording_is_no_class(lab: Lab) -> None:
     lab.label("bright", range(3))
     lab.label("dark", range(1), clips=4)
