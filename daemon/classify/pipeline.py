@@ -68,10 +68,10 @@ class PipelineSettings:
 class Pipeline:
     """Takes videos from the queue to their folders.
 
-    At most two batches are in hand: the next clips decode while the device works, and memory stays
-    bounded. What is decoded when the device becomes free is its next batch, so batches are large
-    if the device is busy, and small if it is idle. While it works, predicted videos are filed, and
-    new ones are claimed.
+    The next clips decode while the device works. They are not many, so that memory stays bounded:
+    `_claim` says how many. What is decoded when the device becomes free is its next batch, so
+    batches are large if the device is busy, and small if it is idle. While it works, predicted
+    videos are filed, and new ones are claimed.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class Pipeline:
             self._queue.recover()
             self._must_recover = False
         if not self._in_hand:
-            self._claim(2 * self._batch_size.now, now)
+            self._claim(now)
         moves = self._queue.moves(now) if self._settings.may_file() else []
         if not self._in_hand and not moves:
             return False
@@ -128,7 +128,7 @@ class Pipeline:
         self._in_hand.go_on(self._batch_size.now, may_read=self._settings.may_go_on())
         predicting = self._device.submit(self._predict, clips) if clips else None
         self._record_copies(copies, now)
-        self._claim(2 * self._batch_size.now - self._in_hand.slots - len(clips), now)
+        self._claim(now)
         self._file(moves, now)
         if predicting:
             self._record(clips, predicting, now)
@@ -179,7 +179,15 @@ class Pipeline:
             raise NotLeadingError
         self._settings.progress()
 
-    def _claim(self, free_slots: int, now: datetime) -> None:
+    def _claim(self, now: datetime) -> None:
+        """Take new videos into hand, beside those that the device has.
+
+        That is the next batch, and a clip for each decoder after it, so that none waits when that
+        batch is whole. A round may take longer than a clip: so it is at least two for each decoder.
+        """
+        workers = self._predictor.workers
+        most = max(self._batch_size.now, workers) + workers
+        free_slots = most - self._in_hand.slots
         if free_slots > 0 and self._settings.may_begin():
             which = Which(self._settings.model, tuple(self._in_hand.away(now)))
             self._in_hand.begin(self._queue.claim(free_slots, now, which), now)

@@ -467,13 +467,24 @@ def test_videos_in_hand_at_the_end_go_back_into_the_queue(house: House) -> None:
     assert len(house.prediction_rows()) == 10
 
 
-def test_no_more_than_two_batches_are_in_hand_and_no_batch_is_larger_than_asked(
-    house: House,
+class Never(Crashing):
+    """It is never done with a file."""
+
+    def _crashed(self) -> Future[Any]:
+        return Future()
+
+
+@pytest.mark.parametrize(("workers", "in_hand"), [(1, 5), (2, 6), (7, 14)])
+def test_each_decoder_has_work_beside_the_next_batch_and_no_batch_is_larger_than_asked(
+    house: House, workers: int, in_hand: int
 ) -> None:
     for number in range(20):
         house.drop(f"{number}.avi", shade=8 * number)
-    house.pipeline.step(house.now)
-    assert sum(row.state != "queued" for row in house.rows()) <= 8
+    house.pipeline.use(replace(house.predictor, reader=Never(), workers=workers))
+    for _ in range(2):
+        house.pipeline.step(house.now)
+        assert sum(row.state == "claimed" for row in house.rows()) == in_hand
+    house.pipeline.use(replace(house.predictor, workers=workers))
     house.work()
     assert max(house.classify.batches) <= 4
     assert sum(house.classify.batches) == 20
