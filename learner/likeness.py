@@ -24,10 +24,15 @@ def alike(fingerprint: bytes, others: Sequence[bytes]) -> int | None:
 
     None if no other one shows the same scene.
     """
-    bits = int.from_bytes(fingerprint)
-    distances = [(bits ^ int.from_bytes(other)).bit_count() for other in others]
-    nearest = min(range(len(distances)), key=distances.__getitem__, default=None)
-    return nearest if nearest is not None and distances[nearest] <= ALIKE else None
+    import numpy as np  # here, since commands that end at once import this module
+
+    if not others:
+        return None
+    words = np.frombuffer(b"".join(others), np.uint64).reshape(len(others), -1)
+    differing = np.bitwise_count(words ^ np.frombuffer(fingerprint, np.uint64))
+    distances = differing.sum(1)
+    nearest = int(distances.argmin())
+    return nearest if distances[nearest] <= ALIKE else None
 
 
 def earlier_alike(fingerprints: Sequence[bytes]) -> list[int | None]:

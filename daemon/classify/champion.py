@@ -200,10 +200,16 @@ class ChampionLoader:
         decoders = self._decoders_for(spec)
         inference = Inference(classifier, self.thresholds(classifier), self.cache, shadow)
         model_id = self._register(classifier, now)
-        plan = self._settings.window_plan
-        least = self._settings.min_read_share
         log.info("model %s runs on %s", classifier.name, classifier.device)
-        return Predictor(decoders, inference, model_id, inference.join, plan, least)
+        return Predictor(
+            reader=decoders,
+            predict=inference,
+            model_id=model_id,
+            join=inference.join,
+            plan=self._settings.window_plan,
+            min_read_share=self._settings.min_read_share,
+            workers=decoders.settings.workers,
+        )
 
     def thresholds(self, classifier: Classifier) -> Thresholds:
         """Below which a model's predictions are unsure. A problem with that is noted."""

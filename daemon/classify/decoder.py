@@ -14,6 +14,7 @@ from daemon.classify.head import Failure
 from daemon.classify.job import Job, Orders
 from daemon.classify.reading import read
 from daemon.classify.reply import Reply, send
+from daemon.classify.shared_frames import SharedFrames
 from learner.process import die_with, keep_freed_memory
 
 
@@ -24,11 +25,12 @@ def main() -> None:
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     orders = Orders.from_line(jobs.readline())
+    shared = None if orders.shared is None else SharedFrames(orders.shared, orders.spec)
     _prepare(orders)
     send(replies, 0, None)
     for line in jobs:
         job = Job.from_line(line)
-        send(replies, job.token, _reply(job, orders))
+        send(replies, job.token, _reply(job, orders), shared)
 
 
 def _prepare(orders: Orders) -> None:

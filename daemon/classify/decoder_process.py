@@ -6,12 +6,14 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from fcntl import F_SETPIPE_SZ, fcntl
 from pathlib import Path
 
 from daemon.classify.head import BadReplyError, Failure
 from daemon.classify.job import Job, Orders
 from daemon.classify.reply import Reply, receive
+from daemon.classify.shared_frames import SharedFrames, new_memory
 from learner.video import Clip
 from learner.windows import Long, Piece
 
@@ -20,7 +22,7 @@ START = 120.0  # seconds; on a slow disk, loading the libraries takes long
 # A process that computed for this share of its time was not waiting: the file takes so long.
 BUSY = 0.1
 ENDING = 2.0  # seconds in which a process that closed its pipe, or was killed, ends
-PIPE = 1 << 20  # bytes: the frames of a clip in few pieces
+PIPE = 1 << 20  # bytes: the frames of a window in few pieces
 # A decoder computes in one thread. The threads that numpy would make reserve much memory.
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
@@ -69,13 +71,17 @@ class DecoderProcess:
         self._deadline = time.monotonic() + START
         self.clips = 0
         """How many files it was given."""
-        self._process = subprocess.Popen(
-            PROGRAM,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            bufsize=0,
-            env={**os.environ, **ONE_THREAD},
-        )
+        with new_memory(orders.spec) as descriptor:
+            self._shared = None if descriptor is None else SharedFrames(descriptor, orders.spec)
+            self._process = subprocess.Popen(
+                PROGRAM,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                bufsize=0,
+                env={**os.environ, **ONE_THREAD},
+                pass_fds=() if descriptor is None else (descriptor,),
+            )
+        self._first_line = replace(orders, shared=descriptor).to_line()
         assert self._process.stdin
         assert self._process.stdout
         self._jobs = self._process.stdin
@@ -84,7 +90,6 @@ class DecoderProcess:
             os.set_blocking(pipe.fileno(), False)
         with suppress(OSError):  # the system has a limit for all pipes of a user
             fcntl(self._replies, F_SETPIPE_SZ, PIPE)
-        self._first_line = orders.to_line()
 
     def require_ready(self) -> None:
         """Wait until the process is prepared.
@@ -107,7 +112,7 @@ class DecoderProcess:
         computed = self._computed()
         try:
             self._send(job.to_line())
-            reply = receive(self._read, job.token, self._orders, job.first)
+            reply = receive(self._read, job.token, self._orders, job.first, self._shared)
         except SlowError:
             is_busy = self._computed() - computed > BUSY * seconds
             raise SlowError(is_busy) from None
@@ -133,6 +138,8 @@ class DecoderProcess:
         self.kill()
         self._jobs.close()
         self._replies.close()
+        if self._shared:
+            self._shared.close()
         return self._exit_code() is not None
 
     def _send(self, line: bytes) -> None:

@@ -11,7 +11,7 @@ from learner.safe_open import VideoError
 
 _HEAD = struct.Struct("<8sQBBHiIdqiBd32sH")
 # Another one whenever what is sent changes: an upgrade may come while the daemon runs.
-_MAGIC = b"vwreply4"
+_MAGIC = b"vwreply5"
 HEAD_SIZE = _HEAD.size  # bytes
 NO_TIME = -(2**63)
 NO_STREAM = -1

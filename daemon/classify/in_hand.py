@@ -23,6 +23,7 @@ from daemon.database.records import Claimed, Copy
 from daemon.database.windows import Windows
 from daemon.home.folders import Folders
 from daemon.home.texts import shown
+from learner.cutting import Window
 from learner.video import Clip
 from learner.windows import Long, Piece
 
@@ -74,6 +75,8 @@ class InHand:
         self._hashing: dict[Future[str], Claimed] = {}
         # Those whose hash is known, and that are neither decoded nor found to be copies yet.
         self._hashed: list[Claimed] = []
+        # Those that the device has, or whose predictions are not recorded yet, by id.
+        self._predicting: dict[int, Claimed] = {}
         self._windows_turn = False
 
     def __len__(self) -> int:
@@ -118,7 +121,7 @@ class InHand:
     def copies(self, now: datetime) -> list[Copy]:
         """The videos that are copies of earlier ones. Other hashed videos begin to be decoded.
 
-        A video waits while another one with the same content is decoded. It is decoded itself if
+        A video waits while another one with the same content is in hand. It is decoded itself if
         the first video's file is gone, or if that clip was cut short: then both may be arriving.
         """
         for video, path, outcome in self._done(self._hashing, len(self._hashing)):
@@ -135,8 +138,8 @@ class InHand:
             assert video.sha256
             path = paths[video.id]
             first = firsts.get(video.sha256)
-            being_read = (*self._decoding.values(), *self._long.all())
-            if any(video.sha256 == other.sha256 for other in being_read):
+            others = (*self._decoding.values(), *self._predicting.values(), *self._long.all())
+            if any(video.sha256 == other.sha256 for other in others):
                 continue
             if first and self._has_followed(first, replace(video, path=path), now):
                 self._hashed.remove(video)
@@ -172,7 +175,7 @@ class InHand:
         """At most so many videos and windows that are decoded by now.
 
         The videos are in the order in which they came. Windows are at most half of a batch if
-        there are enough videos: neither waits for all of the others.
+        there are enough videos: neither waits for all of the others. `recorded` has to follow.
         """
         clips: list[tuple[Claimed, Clip]] = self._pieces(now)
         self._windows_turn = not self._windows_turn
@@ -185,6 +188,9 @@ class InHand:
                 self._long.begin(replace(video, path=path), found)
             elif isinstance(found, Clip):
                 clips.append((replace(video, path=path), found))
+        for video, clip in clips:
+            if not isinstance(clip, Window):
+                self._predicting[video.id] = replace(video, sha256=clip.sha256)
         return clips
 
     def go_on(self, limit: int, *, may_read: bool) -> None:
@@ -201,9 +207,16 @@ class InHand:
                 log.info("%s: goes on later (id=%d)", shown(video.path), video.id)
                 self._long.drop(video.id)
 
-    def recorded(self, video_ids: Sequence[int]) -> None:
-        """Note that a window of each of these videos was recorded."""
-        self._long.recorded(video_ids)
+    def recorded(self, videos: Sequence[Claimed], of_windows: Sequence[int]) -> None:
+        """Note that what the device gave of these videos is recorded.
+
+        Args:
+            videos: The videos of a batch.
+            of_windows: The id of a video for each window of it that was recorded.
+        """
+        self._long.recorded(of_windows)
+        for video in videos:
+            self._predicting.pop(video.id, None)
 
     def whole_videos(self) -> list[LongVideo]:
         """The long videos of which all windows are recorded; they are not in hand any more."""
@@ -212,6 +225,7 @@ class InHand:
     def drop(self, video: Claimed) -> None:
         """A video's state has changed: it is not in hand any more."""
         self._long.drop(video.id)
+        self._predicting.pop(video.id, None)
 
     def _pieces(self, now: datetime) -> list[tuple[Claimed, Clip]]:
         """Take the pieces that were read; gives clips of videos that cannot be read in windows."""
@@ -242,12 +256,13 @@ class InHand:
         self._decoding.clear()
         self._hashing.clear()
         self._hashed.clear()
+        self._predicting.clear()
         self._long.clear()
 
     def fail(self, video: Claimed, reason: str, now: datetime) -> None:
         """Note that there will be no prediction of a video."""
         log.warning("%s: failed, %s (id=%d)", shown(video.path), reason, video.id)
-        self._long.drop(video.id)
+        self.drop(video)
         stays = video.on_filed == "leave"
         destination = None if stays else self._folders.failed(video.path)
         self._queue.fail(video.id, reason, destination, now)
@@ -257,6 +272,7 @@ class InHand:
             *self._decoding.values(),
             *self._hashing.values(),
             *self._hashed,
+            *self._predicting.values(),
             *self._long.all(),
         ]
 

@@ -27,6 +27,8 @@ class Orders:
     """How long videos are cut into windows; None if they are not."""
     windows_from: float = 0.0
     """A video is long if it runs for more seconds than this."""
+    shared: int | None = None
+    """The descriptor of `shared_frames.new_memory`; None if there is none."""
 
     def to_line(self) -> bytes:
         """As a line."""
@@ -43,6 +45,7 @@ class Orders:
             ReadOptions(**fields["reading"]),
             WindowPlan(**fields["windows"]) if fields["windows"] else None,
             fields["windows_from"],
+            fields["shared"],
         )
 
 

@@ -6,12 +6,13 @@ Knows neither how files are found nor any model.
 import logging
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from daemon.classify.batch_size import BatchSize
-from daemon.classify.filing import Filing, NotLeadingError
+from daemon.classify.filing import Filing, NotLeadingError, StoppedError
 from daemon.classify.in_hand import InHand, Patience
 from daemon.classify.missing import Missing
 from daemon.classify.predicted import Predicted, long_prediction, recorded_prediction, why_damaged
@@ -23,7 +24,6 @@ from daemon.database.queue import Queue
 from daemon.database.records import (
     Claimed,
     Copy,
-    Move,
     VideoPrediction,
     WindowPrediction,
 )
@@ -63,15 +63,29 @@ class PipelineSettings:
     """Whether the next pieces of long videos in hand may be read."""
     model: str | None = None
     """The model whose videos are taken: one that sources have alone. None: the champion."""
+    device: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "device"))
+    """What the batches are computed in: one at a time, whatever the number of pipelines."""
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """What the device has: videos, and what will be predicted of each, or of a window of it.
+
+    The frames are let go as soon as they are computed.
+    """
+
+    videos: list[Claimed]
+    outcomes: Future[list[Predicted | VidwatchError]]
+    begun_at: datetime
 
 
 class Pipeline:
     """Takes videos from the queue to their folders.
 
-    At most two batches are in hand: the next clips decode while the device works, and memory stays
-    bounded. What is decoded when the device becomes free is its next batch, so batches are large
-    if the device is busy, and small if it is idle. While it works, predicted videos are filed, and
-    new ones are claimed.
+    The next clips decode while the device works. They are not many, so that memory stays bounded:
+    `_claim` says how many. What is decoded when the device becomes free is its next batch, so
+    batches are large if the device is busy, and small if it is idle. While it works, the batch
+    before is recorded and filed, and new videos are claimed.
     """
 
     def __init__(
@@ -109,7 +123,7 @@ class Pipeline:
             drop_duplicates=settings.drop_duplicates,
         )
         self._missing = Missing(queue, settings.grace, settings.inbox_is_there)
-        self._device = ThreadPoolExecutor(1, "device")
+        self._batch: _Batch | None = None
         self._must_recover = False
 
     def step(self, now: datetime) -> bool:
@@ -117,30 +131,27 @@ class Pipeline:
         if self._must_recover:
             self._queue.recover()
             self._must_recover = False
-        if not self._in_hand:
-            self._claim(2 * self._batch_size.now, now)
-        moves = self._queue.moves(now) if self._settings.may_file() else []
-        if not self._in_hand and not moves:
-            return False
-        self._in_hand.wait(0 if moves else LONGEST_WAIT)
+        if not self._in_hand and not self._batch:
+            self._claim(now)
+        worked = bool(self._in_hand or self._batch)
+        if self._batch:
+            wait([self._batch.outcomes])
+        elif self._in_hand:
+            self._in_hand.wait(LONGEST_WAIT)
         copies = self._in_hand.copies(now)
-        clips = self._in_hand.clips(self._batch_size.now, now)
-        self._in_hand.go_on(self._batch_size.now, may_read=self._settings.may_go_on())
-        predicting = self._device.submit(self._predict, clips) if clips else None
-        self._record_copies(copies, now)
-        self._claim(2 * self._batch_size.now - self._in_hand.slots - len(clips), now)
-        self._file(moves, now)
-        if predicting:
-            self._record(clips, predicting, now)
+        done = self._batch
+        self._batch = self._begun(now)
+        self._claim(now)
+        if done:
+            self._record(done, now)
         self._record_whole(now)
-        if (copies or predicting) and not self._in_hand:
-            self.file(now)  # nothing else could be done while they are filed
-        return True
+        self._record_copies(copies, now)
+        return self._file(now) or worked
 
     def file(self, now: datetime) -> None:
-        """Move predicted videos to where they belong, if this daemon may."""
-        if self._settings.may_file():
-            self._file(self._queue.moves(now), now)
+        """Record what the device has, and move predicted videos to where they belong."""
+        self._record_last()
+        self._file(now)
 
     def use(self, predictor: Predictor) -> None:
         """Go on with another model. Clips in hand were read for the one before: read them again."""
@@ -149,7 +160,8 @@ class Pipeline:
         self._in_hand.use(predictor)
 
     def release(self) -> None:
-        """Put what is in hand back into the queue."""
+        """Record what the device has, and put all else that is in hand back into the queue."""
+        self._record_last()
         self._in_hand.release()
 
     def start_over(self) -> None:
@@ -162,24 +174,36 @@ class Pipeline:
 
     def forget(self) -> None:
         """Drop all work, without a change in the queue."""
+        self._batch = None
         self._in_hand.forget()
 
     def settle_missing(self, now: datetime) -> None:
         """Give up the files that stayed away for their whole grace."""
         self._missing.settle(now)
 
-    def _file(self, moves: Sequence[Move], now: datetime) -> None:
+    def _file(self, now: datetime) -> bool:
+        """Move predicted videos, if this daemon may; False if there were none."""
+        moves = self._queue.moves(now) if self._settings.may_file() else []
         try:
             self._filing.file(moves, now)
         except NotLeadingError:
             log.warning("another daemon files from now on")
+        return bool(moves)
 
     def _go_on_filing(self) -> None:
         if not self._settings.may_file():
             raise NotLeadingError
         self._settings.progress()
 
-    def _claim(self, free_slots: int, now: datetime) -> None:
+    def _claim(self, now: datetime) -> None:
+        """Take new videos into hand, beside those that the device has.
+
+        That is the next batch, and a clip for each decoder after it, so that none waits when that
+        batch is whole. A round may take longer than a clip: so it is at least two for each decoder.
+        """
+        workers = self._predictor.workers
+        most = max(self._batch_size.now, workers) + workers
+        free_slots = most - self._in_hand.slots
         if free_slots > 0 and self._settings.may_begin():
             which = Which(self._settings.model, tuple(self._in_hand.away(now)))
             self._in_hand.begin(self._queue.claim(free_slots, now, which), now)
@@ -193,16 +217,28 @@ class Pipeline:
             else:
                 _log_copy(copy, original)
 
-    def _record(
-        self,
-        clips: list[tuple[Claimed, Clip]],
-        predicting: Future[list[Predicted | VidwatchError]],
-        now: datetime,
-    ) -> None:
+    def _begun(self, now: datetime) -> _Batch | None:
+        """Give the device what is decoded by now, and go on with long videos."""
+        clips = self._in_hand.clips(self._batch_size.now, now)
+        self._in_hand.go_on(self._batch_size.now, may_read=self._settings.may_go_on())
+        if not clips:
+            return None
+        outcomes = self._settings.device.submit(self._predict, clips)
+        return _Batch([video for video, _ in clips], outcomes, now)
+
+    def _record_last(self) -> None:
+        """Wait for what the device has, and record it, unless this daemon has to stop at once."""
+        done = self._batch
+        self._batch = None
+        if done:
+            with suppress(StoppedError):  # `release` puts it back
+                self._record(done, done.begun_at)
+
+    def _record(self, batch: _Batch, now: datetime) -> None:
         predicted = []
         windows = []
         try:
-            for (video, _), result in zip(clips, predicting.result(), strict=True):
+            for video, result in zip(batch.videos, batch.outcomes.result(), strict=True):
                 if isinstance(result, VidwatchError):
                     self._in_hand.fail(video, str(result), now)
                 elif isinstance(result, WindowPrediction):
@@ -210,14 +246,14 @@ class Pipeline:
                 else:
                     predicted.append(result)
         except BusyError as error:
-            self._queue.postpone([video.id for video, _ in clips], str(error), now)
-            for video, _ in clips:
+            self._queue.postpone([video.id for video in batch.videos], str(error), now)
+            for video in batch.videos:
                 self._in_hand.drop(video)
             return
         if windows:
             self._windows.record(windows, now)
-            self._in_hand.recorded([window.video_id for window in windows])
         self._record_videos(predicted, now)
+        self._in_hand.recorded(batch.videos, [window.video_id for window in windows])
 
     def _record_whole(self, now: datetime) -> None:
         """Record the predictions of long videos whose windows are all recorded."""

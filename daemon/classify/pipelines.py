@@ -24,8 +24,9 @@ class Pipelines:
         self._champion.use(predictor)
 
     def file(self, now: datetime) -> None:
-        """Move predicted videos to where they belong, whatever model predicted them."""
-        self._champion.file(now)
+        """Record what the device has, and move predicted videos to where they belong."""
+        for pipeline in self._all:
+            pipeline.file(now)
 
     def settle_missing(self, now: datetime) -> None:
         """Give up the files that stayed away for their whole grace."""

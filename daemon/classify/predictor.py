@@ -73,6 +73,8 @@ class Predictor:
     """How long videos are cut into windows, as `reader` knows it; None if they are not."""
     min_read_share: float = 0.0
     """The share of a long video that has to be read."""
+    workers: int = 1
+    """How many files `reader` reads at a time."""
 
 
 def model_prediction(model_id: int, prediction: Prediction) -> ModelPrediction:

@@ -1,5 +1,8 @@
 """What a decoder process sends back: a head of fixed size, a text, and the frames, as plain data.
 
+The frames of a clip are in shared memory, if there is any. All else, and the frames of windows,
+goes through a pipe.
+
 A strange file may have taken over the decoder that read it. So the daemon checks every field. It
 takes no size from a decoder but that of a short text; all other sizes follow from the clip spec.
 """
@@ -24,6 +27,7 @@ from daemon.classify.head import (
     Kind,
 )
 from daemon.classify.job import Orders
+from daemon.classify.shared_frames import SharedFrames
 from daemon.home.texts import shortened
 from learner.cutting import Window
 from learner.motion import MOTION_FEATURES
@@ -49,13 +53,14 @@ class _Pipe(Protocol):
     def write(self, data: Any, /) -> int | None: ...
 
 
-def send(pipe: _Pipe, token: int, reply: Reply | None) -> None:
+def send(pipe: _Pipe, token: int, reply: Reply | None, shared: SharedFrames | None = None) -> None:
     """Write a reply, in the decoder.
 
     Args:
         pipe: Where the daemon reads.
         token: That of the job.
         reply: A text is a SHA-256 in hexadecimal; None says that the process is ready.
+        shared: Where the frames of a clip go; None: through the pipe.
     """
     if reply is None:
         _write(pipe, Head(token, Kind.READY).to_bytes())
@@ -71,8 +76,10 @@ def send(pipe: _Pipe, token: int, reply: Reply | None) -> None:
         _send_head(pipe, token, Kind.LONG, reply)
         _write(pipe, _SECONDS.pack(reply.seconds))
     else:
+        if shared:
+            shared.put(reply.frames)
         _send_head(pipe, token, Kind.CLIP, reply, reply.frames_read, reply.movement)
-        send_arrays(pipe, reply)
+        send_arrays(pipe, reply, with_frames=shared is None)
 
 
 def _send_head(
@@ -112,15 +119,20 @@ def _send_piece(pipe: _Pipe, token: int, piece: Piece) -> None:
         send_arrays(pipe, window)
 
 
-def send_arrays(pipe: _Pipe, clip: Clip) -> None:
+def send_arrays(pipe: _Pipe, clip: Clip, *, with_frames: bool = True) -> None:
     """Write the frames of a clip, and its motion if it was measured."""
-    _write(pipe, np.ascontiguousarray(clip.frames, np.uint8))
+    if with_frames:
+        _write(pipe, np.ascontiguousarray(clip.frames, np.uint8))
     if clip.motion is not None:
         _write(pipe, np.ascontiguousarray(clip.motion, np.float32))
 
 
 def receive(
-    read: Callable[[memoryview], None], token: int, orders: Orders, first: int = 0
+    read: Callable[[memoryview], None],
+    token: int,
+    orders: Orders,
+    first: int = 0,
+    shared: SharedFrames | None = None,
 ) -> Reply | None:
     """The next reply of a decoder; a text is a SHA-256. None says that it is ready.
 
@@ -129,6 +141,7 @@ def receive(
         token: Of the job that was given: a reply to another one does not count.
         orders: Which frames were asked for, and which windows. No reply is larger than they say.
         first: The first window that was asked for.
+        shared: Where the frames of a clip are; None: they come through the pipe.
 
     Raises:
         BadReplyError: it is none.
@@ -159,7 +172,7 @@ def receive(
         return _receive_long(read, head, camera, orders)
     if not 1 <= head.frames_read <= spec.frames:
         raise BadReplyError
-    frames, motion = _receive_arrays(read, spec)
+    frames, motion = _receive_arrays(read, spec, shared)
     return Clip(
         frames,
         frames_asked=spec.frames,
@@ -259,10 +272,13 @@ def _received(read: Callable[[memoryview], None], size: int) -> bytearray:
 
 
 def _receive_arrays(
-    read: Callable[[memoryview], None], spec: ClipSpec
+    read: Callable[[memoryview], None], spec: ClipSpec, shared: SharedFrames | None = None
 ) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], np.ndarray[Any, np.dtype[np.float32]] | None]:
     frames = np.empty((spec.frames, spec.size, spec.size, 3), np.uint8)
-    read(frames.data.cast("B"))
+    if shared:
+        shared.take(frames)
+    else:
+        read(frames.data.cast("B"))
     if not spec.motion:
         return frames, None
     motion = np.empty((spec.frames, MOTION_FEATURES), np.float32)

@@ -21,6 +21,7 @@ BENCHMARKS = (
     "windows",
     "report",
     "pipeline",
+    "feeding",
     "duplicates",
     "training",
     "store",

@@ -68,19 +68,19 @@ def endless(pipe: int, data: bytes) -> None:
 
 
 def trickle(pipe: int, size: int) -> None:
-    send(pipe, head(Kind.CLIP))
+    send(pipe, head(Kind.REFUSED, size))
     for _ in range(size):
         send(pipe, b"\0")
         time.sleep(0.1)
 
 
 def die_sending(pipe: int, folder: bytes) -> None:
-    send(pipe, head(Kind.CLIP) + bytes(500))
+    send(pipe, head(Kind.REFUSED, 1000) + bytes(500))
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def stop_sending(pipe: int, folder: bytes) -> None:
-    send(pipe, head(Kind.CLIP) + bytes(500))
+    send(pipe, head(Kind.REFUSED, 1000) + bytes(500))
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
@@ -96,6 +96,12 @@ def good(folder: bytes) -> Path:
 def check(result: int) -> None:
     if result < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def shared_file() -> int:
+    """The descriptor of the memory that the daemon reads frames from."""
+    open_ones = Path("/proc/self/fd").iterdir()
+    return next(int(one.name) for one in open_ones if "memfd:" in str(one.readlink()))
 
 
 def write_memory(process: int) -> None:
@@ -118,7 +124,6 @@ def close(pipe: int, folder: bytes) -> None:
 
 
 SPEC = ClipSpec(frames=4, size=16)
-FRAMES = bytes(4 * 16 * 16 * 3)
 DEEDS: dict[str, Deed] = {
     # What it sends.
     "a pickle": lambda pipe, folder: send(pipe, pickle.dumps(Bomb(folder))),
@@ -131,31 +136,27 @@ DEEDS: dict[str, Deed] = {
     "noise": lambda pipe, folder: send(pipe, os.urandom(100_000)),
     "noise for ever": lambda pipe, folder: endless(pipe, os.urandom(65536)),
     "zeros for ever": lambda pipe, folder: endless(pipe, bytes(65536)),
-    "frames for ever": lambda pipe, folder: endless(pipe, head(Kind.CLIP) + FRAMES),
-    "a byte too many": lambda pipe, folder: send(pipe, head(Kind.CLIP) + FRAMES + b"\0"),
+    "frames for ever": lambda pipe, folder: endless(pipe, head(Kind.CLIP)),
+    "a byte too many": lambda pipe, folder: send(pipe, head(Kind.CLIP) + b"\0"),
     "half a head": lambda pipe, folder: send(pipe, head(Kind.CLIP)[:20]),
-    "half the frames": lambda pipe, folder: send(pipe, head(Kind.CLIP) + FRAMES[:500]),
+    "half a text": lambda pipe, folder: send(pipe, head(Kind.REFUSED, 1000) + bytes(500)),
     "a byte now and then": lambda pipe, folder: trickle(pipe, 600),
     "that it is ready": lambda pipe, folder: send(pipe, head(Kind.READY)),
     "a second reply": lambda pipe, folder: send(pipe, 2 * (head(Kind.REFUSED, 4) + b"damn")),
     "a hash alone": lambda pipe, folder: send(pipe, head(Kind.HASH, frames_read=0)),
     "an unknown kind": lambda pipe, folder: send(pipe, head(77)),
     "a long text": lambda pipe, folder: send(pipe, head(Kind.REFUSED, 65535) + b"x" * 65535),
-    "no frame read": lambda pipe, folder: send(pipe, head(Kind.CLIP, frames_read=0) + FRAMES),
-    "too many read": lambda pipe, folder: send(pipe, head(Kind.CLIP, frames_read=5) + FRAMES),
-    "no share": lambda pipe, folder: send(pipe, head(Kind.CLIP, share=0.0) + FRAMES),
-    "a share of no number": lambda pipe, folder: send(
-        pipe, head(Kind.CLIP, share=float("nan")) + FRAMES
-    ),
-    "a share of two": lambda pipe, folder: send(pipe, head(Kind.CLIP, share=2.0) + FRAMES),
-    "a stream of a billion": lambda pipe, folder: send(
-        pipe, head(Kind.CLIP, stream=10**9) + FRAMES
-    ),
-    "a stream below none": lambda pipe, folder: send(pipe, head(Kind.CLIP, stream=-2) + FRAMES),
-    "colours of no name": lambda pipe, folder: send(pipe, head(Kind.CLIP, colours=200) + FRAMES),
-    "movement of two": lambda pipe, folder: send(pipe, head(Kind.CLIP, movement=2.0) + FRAMES),
+    "no frame read": lambda pipe, folder: send(pipe, head(Kind.CLIP, frames_read=0)),
+    "too many read": lambda pipe, folder: send(pipe, head(Kind.CLIP, frames_read=5)),
+    "no share": lambda pipe, folder: send(pipe, head(Kind.CLIP, share=0.0)),
+    "a share of no number": lambda pipe, folder: send(pipe, head(Kind.CLIP, share=float("nan"))),
+    "a share of two": lambda pipe, folder: send(pipe, head(Kind.CLIP, share=2.0)),
+    "a stream of a billion": lambda pipe, folder: send(pipe, head(Kind.CLIP, stream=10**9)),
+    "a stream below none": lambda pipe, folder: send(pipe, head(Kind.CLIP, stream=-2)),
+    "colours of no name": lambda pipe, folder: send(pipe, head(Kind.CLIP, colours=200)),
+    "movement of two": lambda pipe, folder: send(pipe, head(Kind.CLIP, movement=2.0)),
     "movement of no number": lambda pipe, folder: send(
-        pipe, head(Kind.CLIP, movement=float("nan")) + FRAMES
+        pipe, head(Kind.CLIP, movement=float("nan"))
     ),
     "a reason with control characters": lambda pipe, folder: send(
         pipe, head(Kind.REFUSED, 18) + b"\x1b[2Jred\nnew line\xff\0"
@@ -166,7 +167,7 @@ DEEDS: dict[str, Deed] = {
     "a permanent error": lambda pipe, folder: send(pipe, head(Kind.NOT_READ, 3, code=13) + b"no!"),
     "that it can start a thread": lambda pipe, folder: threaded(pipe),
     "the reply to another file": lambda pipe, folder: send(
-        pipe, Head(7, Kind.CLIP, frames_read=1, read_share=1.0).to_bytes() + FRAMES
+        pipe, Head(7, Kind.CLIP, frames_read=1, read_share=1.0).to_bytes()
     ),
     # How it ends.
     "killed while it sends": die_sending,
@@ -186,6 +187,9 @@ TRIES: dict[str, Deed] = {
     "opens a socket": lambda pipe, folder: socket.socket(socket.AF_UNIX),
     "starts a program": lambda pipe, folder: subprocess.run(["true"]),
     "takes memory": lambda pipe, folder: bytearray(300_000_000),
+    "takes shared memory": lambda pipe, folder: os.posix_fallocate(shared_file(), 0, 1 << 30),
+    "takes away the shared memory": lambda pipe, folder: os.ftruncate(shared_file(), 0),
+    "writes behind the shared memory": lambda pipe, folder: os.pwrite(shared_file(), b"x", 1 << 30),
     "forks": lambda pipe, folder: os.fork(),
     "writes a file": lambda pipe, folder: path(folder).write_bytes(b""),
     "writes over a file": lambda pipe, folder: good(folder).write_text("x"),
@@ -230,10 +234,10 @@ def path_of(folder: Path, deed: str) -> Path:
 def main() -> None:
     pipes: list[int] = []
 
-    def send_kept(pipe: Any, token: int, reply: Any) -> None:
+    def send_kept(pipe: Any, token: int, reply: Any, *shared: Any) -> None:
         pipes[:] = [pipe.fileno()]
         if not (isinstance(reply, Failure) and "SentError" in reply.text):
-            real_send(pipe, token, reply)
+            real_send(pipe, token, reply, *shared)
 
     def read_it(job: Job, orders: Orders) -> Any:
         global token

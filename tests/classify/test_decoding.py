@@ -37,6 +37,17 @@ def test_a_clip_is_read_in_another_process(tmp_path: Path, decoders: Decoders) -
     assert clip.frames.shape == (4, 16, 16, 3)
 
 
+def test_a_clip_comes_through_the_pipe_where_the_system_has_no_memory_to_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*how: object) -> int:
+        raise PermissionError
+
+    path = write_video(tmp_path / "a.mp4")
+    monkeypatch.setattr(os, "memfd_create", refused)
+    assert np.array_equal(decoded(path, SPEC).frames, read_clip(path, SPEC).frames)
+
+
 def decoded(path: Path, spec: ClipSpec) -> Clip:
     """The clip as it comes from a decoder process."""
     decoders = Decoders(DecoderSettings(spec, workers=1, seconds=30))

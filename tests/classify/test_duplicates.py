@@ -107,6 +107,19 @@ def classes(desk: House) -> list[str]:
     return [row._mapping["class"] for row in desk.prediction_rows()]
 
 
+def test_a_copy_that_comes_while_the_device_has_the_first_one_is_not_decoded(
+    tmp_path: Path, decoders: Decoders
+) -> None:
+    desk = Desk(tmp_path, decoders)
+    desk.drop("a.avi")
+    while not desk.classify.batches:
+        desk.pipeline.step(desk.now)
+    desk.again("inbox/a.avi", "b.avi")
+    desk.work()
+    assert desk.reader.decoded == ["a.avi"]
+    assert [row.duplicate_of for row in desk.rows()] == [None, 1]
+
+
 def test_a_copy_is_hashed_and_not_decoded(each: Desk) -> None:
     each.drop("a.avi")
     each.work()

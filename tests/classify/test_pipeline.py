@@ -2,6 +2,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import ExitStack
@@ -467,13 +468,61 @@ def test_videos_in_hand_at_the_end_go_back_into_the_queue(house: House) -> None:
     assert len(house.prediction_rows()) == 10
 
 
-def test_no_more_than_two_batches_are_in_hand_and_no_batch_is_larger_than_asked(
-    house: House,
+def test_the_device_has_its_next_batch_before_the_one_before_is_recorded(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_recorded = threading.Event()
+    waited: list[bool] = []
+
+    def predict(clips: Sequence[Clip]) -> list[Outcome]:
+        if house.classify.batches:
+            waited.append(is_recorded.wait(30))
+        return house.classify(clips)
+
+    def record(*given: Any) -> Any:
+        is_recorded.set()
+        return recorded(*given)
+
+    recorded = house.predictions.record
+    monkeypatch.setattr(house.predictions, "record", record)
+    house.pipeline.use(replace(house.predictor, predict=predict))
+    for number in range(8):
+        house.drop(f"{number}.avi", shade=8 * number)
+    house.work()
+    assert waited
+    assert all(waited)
+    assert [row.state for row in house.rows()] == ["filed"] * 8
+
+
+def test_what_the_device_has_at_the_end_is_recorded(house: House) -> None:
+    house.drop("a.avi")
+    while not house.classify.batches:
+        house.pipeline.step(house.now)
+    house.pipeline.release()
+    assert [row.state for row in house.rows()] == ["classified"]
+    house.work()
+    assert house.files() == {"classified/dark/a.avi"}
+    assert house.classify.batches == [1]
+
+
+class Never(Crashing):
+    """It is never done with a file."""
+
+    def _crashed(self) -> Future[Any]:
+        return Future()
+
+
+@pytest.mark.parametrize(("workers", "in_hand"), [(1, 5), (2, 6), (7, 14)])
+def test_each_decoder_has_work_beside_the_next_batch_and_no_batch_is_larger_than_asked(
+    house: House, workers: int, in_hand: int
 ) -> None:
     for number in range(20):
         house.drop(f"{number}.avi", shade=8 * number)
-    house.pipeline.step(house.now)
-    assert sum(row.state != "queued" for row in house.rows()) <= 8
+    house.pipeline.use(replace(house.predictor, reader=Never(), workers=workers))
+    for _ in range(2):
+        house.pipeline.step(house.now)
+        assert sum(row.state == "claimed" for row in house.rows()) == in_hand
+    house.pipeline.use(replace(house.predictor, workers=workers))
     house.work()
     assert max(house.classify.batches) <= 4
     assert sum(house.classify.batches) == 20

@@ -20,7 +20,7 @@ SECONDS = 30.0  # none of the files here takes so long, whatever else this machi
 NO_CLIP = Undecoded("crashed", "its decoder sent something that is no clip")
 ENDLESS = (
     "half a head",
-    "half the frames",
+    "half a text",
     "a byte now and then",
     "stopped while it sends",
     "stopped",

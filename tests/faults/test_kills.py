@@ -22,7 +22,7 @@ STEPS = [
         "daemon.database.queue:Queue.claim",
         "daemon.classify.decoding:Decoders.read",
         "daemon.classify.reading:read",  # in a decoder: the daemon goes on
-        "daemon.classify.reply:send_arrays",  # between the head of a reply and its frames
+        "daemon.classify.shared_frames:SharedFrames.put",  # there, too: no head says so
         "daemon.classify.inference:Inference.__call__",
         "daemon.database.predictions:Predictions.record",
         "daemon.database.queue:Queue.fail",
