@@ -138,10 +138,7 @@ class GpuForward:
                 self._pool = self._pool or torch.cuda.graph_pool_handle()
                 return _Graph(self._backbone, frames, self._pool)
         except RuntimeError as error:
-            _leave(self._pool, self._device)
-            # What failed may still be noted as recording into its memory: graphs that come later
-            # get other memory.
-            self._pool = None
+            self._leave_pool()
             if is_out_of_memory(error):
                 raise
             reason = _first_line(error)
@@ -153,6 +150,24 @@ class GpuForward:
                 reason,
             )
             return self._run
+
+    def _leave_pool(self) -> None:
+        """Let the allocator give memory as before, after a capture that failed.
+
+        If a capture cannot be ended, PyTorch does not tell its allocator: it would never give
+        memory back to the GPU again, nor take the pool for another capture. There is no public
+        function for it.
+        """
+        end = getattr(torch._C, "_cuda_endAllocateToPool", None)
+        release = getattr(torch._C, "_cuda_releasePool", None)
+        if end is None or release is None:
+            self._pool = None
+            return
+        with contextlib.suppress(RuntimeError):  # the allocator was told
+            end(torch.cuda.current_device(), self._pool)
+            release(torch.cuda.current_device(), self._pool)
+        if not self._graphs:  # none holds the pool any more
+            self._pool = None
 
     def _run(self, part: Tensor) -> Tensor:
         return self._backbone(part).half()  # type: ignore[no-any-return]
@@ -167,6 +182,8 @@ class _Place:
         self._here = torch.empty(shape, dtype=torch.uint8, pin_memory=is_gpu)
         self._there = torch.empty(shape, dtype=torch.uint8, device=device)
         self._uploads = _stream(device)
+        # The memory may have been freed just now, and what was queued before may still use it.
+        self._uploads.wait_stream(torch.cuda.current_stream())
         self._arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
         self._taken = torch.cuda.Event()  # type: ignore[no-untyped-call]
 
@@ -217,17 +234,6 @@ class _Graph:
         self._frames[: len(part)].copy_(part)
         self._captured.replay()
         return self._features[: len(part)].half()
-
-
-def _leave(pool: Any, device: torch.device) -> None:
-    """Let the allocator give memory as before: if a capture cannot be ended, it is not told.
-
-    Else it would never give memory back to the GPU again. PyTorch has no public function for it.
-    """
-    end = getattr(torch._C, "_cuda_endAllocateToPool", None)
-    if end is not None and pool is not None:
-        with contextlib.suppress(RuntimeError):  # it was told
-            end(torch.cuda.current_device(), pool)
 
 
 def _first_line(error: BaseException) -> str:

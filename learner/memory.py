@@ -1,6 +1,7 @@
 """A device that is short of memory: how its errors are told apart, and work in smaller parts."""
 
 import contextlib
+import gc
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -42,6 +43,7 @@ def one_memory_error() -> Iterator[None]:
 def free_memory() -> None:
     """Give the memory that nothing uses back to the GPU; without one in use, do nothing."""
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        gc.collect()  # an error that was caught may still hold what was computed before it
         torch.cuda.empty_cache()
 
 

@@ -38,6 +38,7 @@ class Cuda:
         """Whether a capture that failed can be ended."""
         self.capturing = 0
         self.left: list[object] = []
+        self.released: list[object] = []
         self.emptied = 0
 
     def graph_pool_handle(self) -> object:
@@ -101,9 +102,9 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> Cuda:
     event = SimpleNamespace(synchronize=lambda: None, record=lambda: None)
     monkeypatch.setattr(torch.cuda, "Event", lambda: event)
     monkeypatch.setattr("learner.gpu._stream", lambda device: made.current_stream())
-    monkeypatch.setattr(
-        torch._C, "_cuda_endAllocateToPool", lambda device, pool: made.left.append(pool)
-    )
+    ends = {"_cuda_endAllocateToPool": made.left, "_cuda_releasePool": made.released}
+    for name, pools in ends.items():
+        monkeypatch.setattr(torch._C, name, lambda device, pool, pools=pools: pools.append(pool))
     forward = Backbone.forward
 
     def noted(self: Backbone, frames: Tensor) -> Tensor:
@@ -178,7 +179,7 @@ def test_a_gpu_short_of_memory_computes_fewer_clips_at_a_time_and_later_as_many_
     assert forward._most == 2
     assert cuda.captured == [1, 8, 4, 2]
     assert cuda.stream == "default"
-    assert len(cuda.left) == len(set(map(id, cuda.left))) == 2  # each in memory of its own
+    assert cuda.left == cuda.released == 2 * [forward._pool]
     assert cuda.emptied >= 2
     cuda.failing = lambda size: None
     forward._good_parts = GROWS_AFTER - 1
