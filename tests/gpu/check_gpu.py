@@ -59,7 +59,8 @@ def main() -> int:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
         # "auto" is to mean the processor, too.
         torch.cuda.is_available = lambda: False
-    logging.basicConfig(level=logging.INFO, format="    %(name)s: %(message)s")
+    logging.basicConfig(format="    %(name)s: %(message)s")
+    logging.getLogger("learner").setLevel(logging.INFO)
     setup = Setup(torch.device("cuda" if is_gpu else "cpu"), given.data, given.compile)
     table = Table()
     began = time.perf_counter()

@@ -24,8 +24,8 @@ class EndedError(Exception):
 
 def fit(setup: Setup, table: Table) -> None:
     """A custom and a pretrained recipe with few and small frames, each whole and gone on with."""
-    _fit(setup, table, "custom-64", frames=8, epochs=3)
-    _fit(setup, table, "pretrained-64", frames=4, epochs=2)
+    _fit(setup, table, "custom-64", frames=4, epochs=2)
+    _fit(setup, table, "pretrained-64", frames=2, epochs=2)
 
 
 def _fit(setup: Setup, table: Table, name: str, frames: int, epochs: int) -> None:
@@ -53,10 +53,12 @@ def _fit(setup: Setup, table: Table, name: str, frames: int, epochs: int) -> Non
     finally:
         module.SECONDS_BETWEEN_STATES = between
     table.difference(f"{name}: ended and gone on with", made.off(gone_on, whole), "at one go", 0.05)
-    halved = made.losses(made.network(setup.device, room=2))
-    table.difference(
-        f"{name}: in parts, memory short (made up)", made.off(halved, whole), "whole", 0.05
-    )
+    halved_network = made.network(setup.device, room=2)
+    halved = made.losses(halved_network)
+    # Batch normalisation takes the statistics of each part.
+    norms = any(isinstance(layer, torch.nn.BatchNorm2d) for layer in halved_network.modules())
+    off = made.off(halved, whole)
+    table.difference(f"{name}: in parts, memory short", off, "whole", 0.3 if norms else 0.05)
     _steps_a_second(setup, table, name, made)
 
 
