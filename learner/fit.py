@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from learner.batches import Data, Indices, mix
-from learner.distributed import ALONE, Processes, Share
-from learner.errors import VidwatchError
+from learner.batches import Data, Indices
+from learner.distributed import ALONE, Processes
+from learner.learning import Learning, Most, require_finite
+from learner.memory import in_halves
 from learner.network import ClipNetwork
 from learner.optimizer import make_optimizer, make_schedule
-from learner.repeatable import deterministic, own_random_numbers, seed, threads
+from learner.repeatable import deterministic, own_random_numbers, threads
 from learner.spec import TrainSettings
 from learner.training_state import restore_state, save_state
 
@@ -49,110 +50,6 @@ class Epoch:
     """None if no clips are kept back."""
     validation_accuracy: float | None
     seconds: float
-
-
-@dataclass(frozen=True)
-class _Training:
-    """A network while it learns, with all that an epoch needs."""
-
-    network: ClipNetwork
-    model: nn.Module
-    """The same network, with gradients that are averaged if several processes train it."""
-    data: Data
-    settings: TrainSettings
-    device: torch.device
-    optimizer: torch.optim.Optimizer
-    schedule: Any
-    criterion: nn.CrossEntropyLoss
-    classes: int
-    steps: int
-    """Batches an epoch."""
-    processes: Processes
-
-    def epoch(
-        self, training: Indices, number: int, after_step: Callable[[int, float], None]
-    ) -> tuple[float, float]:
-        """Mean loss and accuracy over the clips of one epoch."""
-        # The draws of an epoch do not depend on those of the epochs before it.
-        seed(self._seed(number), self.device)
-        settings = self.settings
-        parts = [self.network.head, self.network.baseline] if settings.freeze else [self.network]
-        for part in parts:
-            part.train()
-        seen = 0
-        loss_sum = 0.0
-        right = 0.0
-        batches = _batches(training, settings.batch, self.steps)
-        for step, clips in enumerate(batches, start=1):
-            loss, right_of_batch = self._step(clips, number, step)
-            seen += len(clips)
-            loss_sum += loss * len(clips)
-            right += right_of_batch
-            after_step(step, loss_sum / seen)
-        return loss_sum / seen, right / seen
-
-    def _step(self, clips: Indices, number: int, step: int) -> tuple[float, float]:
-        """The loss of a batch, and how many of its clips were predicted right."""
-        share = self.processes.share(len(clips), mixed=self.data.augment.mix > 0)
-        targets = self.data.truth[clips[share.rows]].to(self.device)
-        frames = self.data.varied(clips, share.rows).to(self.device)
-        frames, aims = mix(frames, targets, self.classes, self.data.augment.mix)
-        targets = targets[share.lead :]
-        aims = aims[share.lead :]
-        with self.processes.own_draws(1_000_003 * self._seed(number) + step, self.device):
-            logits, baseline = self.model(frames[share.lead :])
-        # Head and baseline share no weight that learns from both: the sum trains each of them as if
-        # it were alone.
-        loss = self.criterion(logits, aims)
-        weight = self._weight(share, clips, targets, is_mixed=aims.dim() == 2)
-        self.optimizer.zero_grad()
-        (weight * (loss + self.criterion(baseline, aims))).backward()
-        right = int((logits.argmax(1) == targets).sum())
-        whole, right_of_all = self.processes.mean(weight * loss.item(), share.parts * right)
-        _require_finite(whole, f"step {step} of epoch {number}")
-        if self.settings.clip_norm:
-            own = [*self.network.backbone.parameters(), *self.network.head.parameters()]
-            nn.utils.clip_grad_norm_(own, self.settings.clip_norm)
-            nn.utils.clip_grad_norm_(self.network.baseline.parameters(), self.settings.clip_norm)
-        self.optimizer.step()
-        if self.settings.schedule == "one_cycle":
-            self.schedule.step()
-        return whole, right_of_all
-
-    def _seed(self, number: int) -> int:
-        return 1_000_003 * self.settings.seed + number
-
-    def _weight(self, share: Share, clips: Indices, targets: Tensor, *, is_mixed: bool) -> float:
-        """With it, the mean of the losses of all shares is the loss of the whole batch.
-
-        The loss of n clips is the sum of theirs, over n; over the sum of their classes' weights if
-        classes are weighted and clips are not mixed. So a share that is divided by d counts for
-        d of the D of the batch, where the mean over P processes gives it 1 of P.
-        """
-        weights = self.criterion.weight
-        if share.parts == 1:
-            return 1.0
-        if weights is None or is_mixed:
-            return share.parts * len(targets) / len(clips)
-        of_batch = weights[self.data.truth[clips].to(self.device)]
-        return share.parts * float(weights[targets].sum() / of_batch.sum())
-
-    @property
-    def parts(self) -> dict[str, Any]:
-        """What has to be restored for a training to go on."""
-        return {
-            "network": self.network,
-            "optimizer": self.optimizer,
-            "schedule": self.schedule,
-        }
-
-    def end_epoch(self, loss: float, validation_loss: float | None) -> None:
-        """Let the schedule set the learning rate of the next epoch."""
-        if self.settings.schedule == "plateau":
-            is_watched = self.settings.watch == "validation" and validation_loss is not None
-            self.schedule.step(validation_loss if is_watched else loss)
-        elif self.settings.schedule == "cosine_restarts":
-            self.schedule.step()
 
 
 def fit(
@@ -204,7 +101,7 @@ def fit(
 
             loss, accuracy = made.epoch(training, number, note)
             validation_loss, validation_accuracy = _judge(network, data, validation, processes)
-            _require_finite(validation_loss, f"validation after epoch {number}")
+            require_finite(validation_loss, f"validation after epoch {number}")
             seconds = time.monotonic() - began
             history.append(
                 Epoch(
@@ -228,7 +125,7 @@ def _begin(
     training: Indices,
     settings: TrainSettings,
     processes: Processes,
-) -> _Training:
+) -> Learning:
     device = next(network.parameters()).device
     network.backbone.requires_grad_(not settings.freeze)
     network.eval()
@@ -240,7 +137,7 @@ def _begin(
     criterion = nn.CrossEntropyLoss(weights, label_smoothing=settings.label_smoothing)
     criterion.to(device)
     schedule = make_schedule(optimizer, settings, steps)
-    return _Training(
+    return Learning(
         network=network,
         model=model,
         data=data,
@@ -252,6 +149,7 @@ def _begin(
         classes=classes,
         steps=steps,
         processes=processes,
+        most=Most(settings.batch),
     )
 
 
@@ -268,7 +166,9 @@ def judge(
     device = next(network.parameters()).device
     with torch.inference_mode():
         own = data.batches(processes.part(clips))
-        found = processes.gathered([network(batch.to(device)) for batch in own])
+        found = processes.gathered(
+            [logits for batch in own for logits in in_halves(network, batch.to(device))]
+        )
     head, baseline = (torch.cat(logits).cpu().numpy() for logits in zip(*found, strict=True))
     return head, baseline
 
@@ -286,30 +186,10 @@ def _judge(
     return loss.item(), accuracy.item()
 
 
-def _require_finite(loss: float | None, where: str) -> None:
-    if loss is not None and not math.isfinite(loss):
-        hint = (
-            "checkpoints that were written before are kept; "
-            "try a smaller learning_rate, or clip_norm"
-        )
-        raise VidwatchError(f"the loss is {loss} at {where}: {hint}")
-
-
 def _steps(clips: int, settings: TrainSettings) -> int:
     """Batches an epoch: one pass over the clips, and less for a head if they are many."""
     one_pass = math.ceil(clips / settings.batch)
     return min(one_pass, max(HEAD_STEPS, one_pass // 4)) if settings.freeze else one_pass
-
-
-def _batches(training: Indices, batch: int, steps: int) -> Iterator[Indices]:
-    """`steps` batches; if there are not enough clips, they are shuffled and dealt again."""
-    while True:
-        order = training[torch.randperm(len(training)).numpy()]
-        for first in range(0, len(order), batch):
-            if not steps:
-                return
-            yield order[first : first + batch]
-            steps -= 1
 
 
 def _class_weights(

@@ -6,11 +6,8 @@ Knows no checkpoint and no head.
 import copy
 import hashlib
 import logging
-import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import Any
 
 import torch
 from threadpoolctl import ThreadpoolController
@@ -18,13 +15,12 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from learner.backbone import Backbone
+from learner.errors import VidwatchError
+from learner.gpu import GpuForward
 from learner.precision import fast_precision
 
 log = logging.getLogger(__name__)
 
-# On a GPU so many clips are computed at a time, and fewer are filled up to a power of two: a few
-# graphs are enough for all.
-AT_ONCE = 8
 # On a CPU so few frames are computed at a time in float32, and twice as many in bfloat16: more do
 # not fit into the processor's caches (0.48 s of processor time for the 16 frames of a clip at once,
 # 0.31 s by twos or fours). Even, since some networks take differences of two frames.
@@ -35,18 +31,14 @@ ROUNDING = 1e-3
 
 
 class Forward:
-    """Frames on the CPU to features on the CPU, through `device`. Calls are thread-safe."""
+    """Frames on the CPU to features on `device`. Calls are thread-safe."""
 
     def __init__(self, backbone: Backbone, device: torch.device) -> None:
         self._device = device
         precision = fast_precision(device)
         self._backbone = ready(backbone, precision)
         if device.type == "cuda":
-            self._uploads = _stream(device)
-            self._pool = torch.cuda.graph_pool_handle()
-            self._graphs: dict[int, Callable[[Tensor], Tensor]] = {}
-            # A graph has one place for its frames and one for its features.
-            self._lock = threading.Lock()
+            self._gpu = GpuForward(self._backbone, device)
         else:
             # Each core computes its own frames. If all cores shared each layer, all would wait, at
             # each layer, for the one core that a decoder uses at that moment.
@@ -57,19 +49,38 @@ class Forward:
                 initargs=(ThreadpoolController(),),
             )
 
+    def prepare(self) -> None:
+        """Do what the first call would otherwise have to wait for."""
+        if self._device.type == "cuda":
+            self._gpu.prepare()
+
     @torch.inference_mode()
     def __call__(self, clips: list[Tensor]) -> Tensor:
         """`(T, H, W, 3)` uint8 RGB of each of B clips to `(B, T, F)` half-precision features.
 
         Raises:
-            torch.OutOfMemoryError: the GPU has no room for so many clips.
+            VidwatchError: a clip has another shape than the clips that the backbone was made for.
+            torch.OutOfMemoryError: the GPU has no room for a single clip.
         """
+        self._require_alike(clips)
         if self._device.type == "cuda":
-            with self._lock, torch.cuda.device(self._device):
-                return self._on_gpu(clips)
+            return self._gpu(clips)
         parts = [torch.split(clip, self._at_once) for clip in clips]
         coming = [[self._workers.submit(self._on_cpu, part) for part in clip] for clip in parts]
         return torch.stack([torch.cat([part.result() for part in clip]) for clip in coming])
+
+    def _require_alike(self, clips: list[Tensor]) -> None:
+        """A GPU's graph has a place for one shape: one frame alone would be taken for all of them.
+
+        So on a CPU, too: a model gives the same for the same clip.
+        """
+        wanted = self._backbone.clip
+        for clip in clips:
+            if clip.shape != wanted or clip.dtype != torch.uint8:
+                raise VidwatchError(
+                    f"a clip has frames of shape {tuple(clip.shape)}, {clip.dtype}, where the "
+                    f"model takes {wanted}, torch.uint8; read it with the model's own clip spec"
+                )
 
     def of_windows(self, windows: list[Tensor]) -> Tensor:
         """As a call, of windows that may overlap: a frame that they share is computed once."""
@@ -94,78 +105,17 @@ class Forward:
     def _on_cpu(self, frames: Tensor) -> Tensor:
         return self._backbone(frames[None])[0].half()  # type: ignore[no-any-return]
 
-    def _on_gpu(self, clips: list[Tensor]) -> Tensor:
-        """All parts are uploaded at once, as bytes: one is computed while others are coming."""
-        computing = torch.cuda.current_stream()
-        coming = []
-        with torch.cuda.stream(self._uploads):
-            for first in range(0, len(clips), AT_ONCE):
-                part = torch.stack(clips[first : first + AT_ONCE]).pin_memory()
-                uploaded = part.to(self._device, non_blocking=True)
-                uploaded.record_stream(computing)
-                coming.append((uploaded, self._uploads.record_event()))
-        found = []
-        for uploaded, arrived in coming:
-            computing.wait_event(arrived)
-            found.append(self._graph(uploaded)(uploaded))
-        return torch.cat(found).cpu()
-
-    def _graph(self, part: Tensor) -> Callable[[Tensor], Tensor]:
-        size = 1 << (len(part) - 1).bit_length()
-        if size not in self._graphs:
-            self._graphs[size] = self._captured(part.new_zeros(size, *part.shape[1:]))
-        return self._graphs[size]
-
-    def _captured(self, frames: Tensor) -> Callable[[Tensor], Tensor]:
-        """If a network or a driver cannot be captured, it runs slower, but it does run."""
-        try:
-            return _Graph(self._backbone, frames, self._pool)
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError as error:
-            reason = str(error).partition("\n")[0]
-            log.warning(
-                "the forward pass cannot be captured as a graph, and runs kernel by kernel (%s)",
-                reason,
-            )
-            return lambda part: self._backbone(part).half()
-
-
-class _Graph:
-    """The forward pass of one number of clips as a CUDA graph: no Python between its many kernels.
-
-    As in torch's notes on CUDA graphs: some passes on another stream before it is captured, and
-    fixed memory for what goes in and comes out. Graphs share their memory, so what comes out is
-    copied before the next one runs.
-    """
-
-    def __init__(self, backbone: Backbone, frames: Tensor, pool: Any) -> None:
-        self._frames = frames
-        self._captured = torch.cuda.CUDAGraph()
-        before = torch.cuda.current_stream()
-        warming = _stream(frames.device)
-        warming.wait_stream(before)
-        with torch.cuda.stream(warming):
-            for _ in range(3):
-                backbone(frames)
-        before.wait_stream(warming)
-        # Other threads may use the GPU meanwhile: a challenger has streams and graphs of its own.
-        with torch.cuda.graph(self._captured, pool=pool, capture_error_mode="thread_local"):
-            self._features: Tensor = backbone(frames)
-
-    def __call__(self, part: Tensor) -> Tensor:
-        self._frames[: len(part)].copy_(part)
-        self._captured.replay()
-        return self._features[: len(part)].half()
-
 
 @torch.no_grad()
 def ready(backbone: Backbone, precision: torch.dtype) -> Backbone:
-    """A copy that gives the same features up to rounding.
+    """A copy on the same device that gives the same features up to rounding.
 
     Batch norms are folded, products are in `precision`, memory is channels-last.
     """
-    made = _folded(copy.deepcopy(backbone).eval())
+    # Folded and tried on the CPU: on a GPU, convolutions of float32 are by default computed with
+    # TF32, whose rounding (2e-3 of the starter's features) a right fold would not pass.
+    device = backbone.mean.device
+    made = _folded(copy.deepcopy(backbone).cpu().eval()).to(device)
     if precision is not torch.float32:
         for layer in made.modules():
             # Else autocast would cast these again for each batch.
@@ -192,11 +142,18 @@ def _folded(backbone: Backbone) -> Backbone:
             # timm's norms have their activation within them.
             setattr(parent, after, getattr(norm, "act", nn.Identity()))
     noise = torch.randn(1, *backbone.image, generator=torch.Generator().manual_seed(0))
-    noise = noise.to(backbone.mean.device)
     before = backbone.extract(noise)
     now = folded.extract(noise)
-    is_same = bool((before - now).abs().max() <= ROUNDING * before.abs().max())
-    return folded if is_same else backbone
+    off = float((before - now).abs().max() / before.abs().max())
+    if not off <= ROUNDING:
+        log.warning("no batch norm is folded: features would be off by %.1e", off)
+        return backbone
+    log.info("batch norms folded=%d of=%d", _norms(backbone) - _norms(folded), _norms(backbone))
+    return folded
+
+
+def _norms(network: nn.Module) -> int:
+    return sum(isinstance(layer, nn.BatchNorm2d) for layer in network.modules())
 
 
 def _fits(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> bool:
@@ -208,7 +165,3 @@ def use_one_thread(controller: ThreadpoolController) -> None:
     # First torch has to set what is new in this thread: later, it would undo this.
     torch.get_num_threads()
     controller.select(user_api="openmp").limit(limits=1)
-
-
-def _stream(device: torch.device) -> torch.cuda.Stream:
-    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]

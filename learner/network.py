@@ -1,5 +1,6 @@
 """The whole network: a backbone for each frame, and a head over the frames."""
 
+import copy
 from typing import Self
 
 from torch import Tensor, nn
@@ -37,6 +38,16 @@ class ClipNetwork(nn.Module):
         """A network with the same backbone, which both share, and with a new head and baseline."""
         device = next(self.parameters()).device
         return type(self)(args, self.spec, self.classes, self.backbone).to(device).eval()
+
+    def copied(self) -> Self:
+        """A network of its own, with the same weights."""
+        made = copy.deepcopy(self)
+        for layer in made.modules():
+            if isinstance(layer, nn.RNNBase):
+                # A copy has each weight in a place of its own. On a GPU, cuDNN would gather them at
+                # every step, and warn.
+                layer.flatten_parameters()
+        return made
 
     def forward(self, clips: Tensor) -> tuple[Tensor, Tensor]:
         """Float32 logits `(B, C)` of the head and of the baseline.

@@ -11,8 +11,8 @@ def own_random_numbers(device: torch.device) -> contextlib.AbstractContextManage
 
     A GPU that is not used is not touched.
     """
-    devices = [device] if device.type == "cuda" else []
-    return torch.random.fork_rng(devices)
+    devices = [] if device.type == "cpu" else [device]
+    return torch.random.fork_rng(devices, device_type=device.type)
 
 
 def seed(number: int, device: torch.device) -> None:

@@ -1,6 +1,5 @@
 """Rounds of training: some to measure, and the one that gives the model."""
 
-import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from learner.evaluate import HeadScore
 from learner.familiarity import Reference, Scale, energies
 from learner.fit import Epoch, fit, judge
 from learner.head import Head, Standardise
+from learner.memory import in_halves
 from learner.network import ClipNetwork
 from learner.recipe import Recipe
 from learner.run import Run
@@ -157,7 +157,7 @@ def fit_round(
 
     `fold` counts the models of a cross-validation from 1; it is 0 for the model itself.
     """
-    network = copy.deepcopy(task.untrained)
+    network = task.untrained.copied()
     _standardise(network, task.data, known)
     # The model itself is trained last.
     rounds_before = fold - 1 if fold else rounds - 1
@@ -201,4 +201,6 @@ def _features(network: ClipNetwork, data: Data, clips: Indices) -> Iterator[torc
     with torch.inference_mode():
         for batch in data.batches(clips):
             values = batch.to(device)
-            yield (values if values.dim() == 3 else network.backbone(values)).float()
+            if values.dim() != 3:
+                values = torch.cat(in_halves(network.backbone, values))
+            yield values.float()

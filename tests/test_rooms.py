@@ -60,6 +60,7 @@ HEAVY_DAEMON = {
     "cli/shared.py",
     "maintenance/stored.py",
     "maintenance/doctor.py",
+    "maintenance/machine.py",
     "cli/progress.py",
 }
 LIGHT_LEARNER = {

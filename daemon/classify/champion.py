@@ -22,7 +22,7 @@ from daemon.training.decisions import BY_ITSELF, Decisions
 from learner.cache import Cache
 from learner.classifier import Classifier
 from learner.errors import PassingError, VidwatchError
-from learner.precision import choose_device
+from learner.precision import AUTOMATIC, choose_device, gpu_problem, named_device
 from learner.process import usable_cores
 from learner.spec import ClipSpec
 
@@ -31,6 +31,7 @@ Note = Callable[[str, str | None], None]
 log = logging.getLogger(__name__)
 
 UNLOADED = "champion"
+DEVICE = "device"
 RETRY = 5.0  # seconds
 
 
@@ -61,6 +62,7 @@ class ChampionLoader:
                 daemons either. If not, it is tried again: its files may still be on their way.
         """
         choose_device(settings.device)  # a GPU that is missing is an error now, not of a model
+        note(DEVICE, _why_not_on_gpu(settings.device))
         self._home = home
         self._settings = settings
         self._predictions = predictions
@@ -87,12 +89,16 @@ class ChampionLoader:
             if self._decisions.is_new_setting(setting):
                 # Before the decision is noted: a misspelt name must not replace the champion.
                 self._load(setting)
+        except PassingError:
+            raise
         except VidwatchError as error:
             raise self._refusal(error) from error
         name = self._decisions.apply_setting(setting, now)
         while True:
             try:
                 return self._predictor(name, self._decisions.shadow(), now)
+            except PassingError:
+                raise  # the model is whole: nothing is rolled back
             except VidwatchError as error:
                 # Each rollback goes one champion further back, and the first champion since the
                 # setting was changed is its model. The champions before that contradict the
@@ -122,7 +128,7 @@ class ChampionLoader:
             self._note(UNLOADED, None)
             return predictor
         except VidwatchError as error:
-            if not self._may_roll_back():
+            if isinstance(error, PassingError) or not self._may_roll_back():
                 self._try_at = time.monotonic() + RETRY
                 self._note(UNLOADED, f"model {name} cannot be loaded yet, is tried again: {error}")
                 return None
@@ -248,5 +254,18 @@ class ChampionLoader:
         )
 
     def _load(self, name: str) -> Classifier:
+        """A model that is ready to predict: its first batch takes no longer than the next ones."""
         path = self._home.model_or_starter(name)
-        return Classifier.load(path, self._settings.device, self._settings.reading)
+        model = Classifier.load(path, self._settings.device, self._settings.reading)
+        model.prepare()
+        return model
+
+
+def _why_not_on_gpu(setting: str) -> str | None:
+    """A notice if there is a GPU, and the processor has to be used instead."""
+    device = named_device(setting)
+    problem = gpu_problem(device) if device.type == "cuda" and setting in AUTOMATIC else None
+    if problem is None:
+        return None
+    hint = "install a PyTorch for it, or set device to 'cpu'"
+    return f"the GPU cannot compute ({problem}), so the processor is used; {hint}"

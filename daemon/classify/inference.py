@@ -17,14 +17,12 @@ from learner.classifier import Classifier
 from learner.cutting import Window
 from learner.errors import VidwatchError
 from learner.fingerprint import fingerprint, majority
+from learner.memory import free_memory
 from learner.prediction import Prediction
 from learner.shelves import features_key, features_shelf
 from learner.video import Clip
 
 log = logging.getLogger(__name__)
-
-MOST = 1024  # clips in one forward pass, if memory allows
-GROWS_AFTER = 50  # forward passes without an error
 
 
 @dataclass(frozen=True)
@@ -71,8 +69,6 @@ class Inference:
         self._model = model
         self._thresholds = thresholds
         self._shelf = features_shelf(model, cache) if cache else None
-        self._most = MOST
-        self._good_passes = 0
         self._shadow = shadow
         self._shares_features = shadow is not None and features_key(shadow[1]) == features_key(
             model
@@ -82,29 +78,15 @@ class Inference:
     def __call__(self, clips: Sequence[Clip]) -> list[Outcome]:
         """Give one outcome for each clip.
 
-        If the device is short of memory, it gets half as many clips at a time, and after a while as
-        many as before.
-
         Raises:
             BusyError: the device has no memory for a single clip.
             VidwatchError: a logit is not finite.
         """
-        outcomes: list[Outcome] = []
-        while batch := clips[len(outcomes) :][: self._most]:
-            try:
-                outcomes += self._outcomes(batch)
-            except torch.OutOfMemoryError as error:
-                torch.cuda.empty_cache()
-                if len(batch) == 1:
-                    raise BusyError("the device is out of memory") from error
-                self._most = len(batch) // 2
-                self._good_passes = 0
-            else:
-                self._good_passes += 1
-            if self._good_passes == GROWS_AFTER:
-                self._most = min(2 * self._most, MOST)
-                self._good_passes = 0
-        return outcomes
+        try:
+            return self._outcomes(clips)
+        except torch.OutOfMemoryError as error:
+            free_memory()
+            raise BusyError("the device is out of memory") from error
 
     def join(self, windows: Mapping[int, Sequence[WindowPrediction]], model_id: int) -> Outcome:
         """The outcome of a long video, from its windows.
@@ -131,13 +113,13 @@ class Inference:
         return Outcome(prediction, unsure, scene, shadow)
 
     def _outcomes(self, clips: Sequence[Clip]) -> list[Outcome]:
-        features = self._model.features(clips)
+        features = self._model.features_on_device(clips)
         predictions = self._model.judge(features)
         shadows = self._shadow_predictions(clips, features)
         appearance = self._model.network.appearance
         outcomes = []
         for clip, values, prediction, shadow in zip(
-            clips, features.numpy(), predictions, shadows, strict=True
+            clips, features.cpu().numpy(), predictions, shadows, strict=True
         ):
             # Training learns only from complete clips, and the features of one have its hash.
             if self._shelf and clip.read_share == 1 and not isinstance(clip, Window):
@@ -159,7 +141,7 @@ class Inference:
             return nothing
         try:
             if not self._shares_features:
-                features = challenger.features(clips)
+                features = challenger.features_on_device(clips)
             return [(model_id, prediction) for prediction in challenger.judge(features)]
         except (VidwatchError, torch.OutOfMemoryError) as error:
             # The champion's predictions must be recorded all the same.

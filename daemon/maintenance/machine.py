@@ -14,6 +14,7 @@ from daemon.home.folder import Home
 from daemon.home.settings import Settings
 from daemon.maintenance.finding import Line
 from daemon.maintenance.versions import LIBRARIES, read_versions
+from learner.errors import PassingError
 from learner.folders import walk
 from learner.process import usable_cores
 from learner.texts import counted
@@ -91,7 +92,7 @@ def check_device(loaded: Settings) -> Iterator[Line]:
 
     has_card = Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidia0").exists()
     if torch.cuda.is_available():
-        yield Line("device", "ok", f"{torch.cuda.get_device_name(0)}")
+        yield _check_gpu(torch.cuda.get_device_name(0), loaded)
     elif loaded.device == "cuda":
         hint = 'set it to "auto" or "cpu", or repair the driver (nvidia-smi)'
         text = f'device is "cuda", and PyTorch finds no usable GPU; {hint}'
@@ -104,6 +105,27 @@ def check_device(loaded: Settings) -> Iterator[Line]:
         usable = usable_cores()
         cores = counted(min(loaded.cores or usable, usable), "processor core")
         yield Line("device", "ok", f"no GPU; the daemon may use {cores}")
+
+
+def _check_gpu(name: str, loaded: Settings) -> Line:
+    """Whether a GPU that PyTorch finds can compute: it may be older than PyTorch was built for."""
+    import torch
+
+    from learner.precision import gpu_problem
+
+    if loaded.device == "cpu":
+        return Line("device", "ok", f'{name} is not used: device is "cpu"')
+    try:
+        problem = gpu_problem(torch.device("cuda"))
+    except PassingError as error:
+        return Line("device", "warning", f"{name}: {error}")
+    if problem is None:
+        return Line("device", "ok", name)
+    text = f"PyTorch cannot compute on {name} ({problem})"
+    hint = 'install a PyTorch that was built for this GPU, or set device to "cpu"'
+    if loaded.device == "cuda":
+        return Line("device", "problem", f"{text}; {hint}")
+    return Line("device", "warning", f"{text}, so the processor is used; {hint}")
 
 
 def list_versions() -> Iterator[Line]:

@@ -301,7 +301,7 @@ class Retraining:
         """Note the result of a process that has ended."""
         result = running.result or {"error": running.why_killed or self._why_failed(running)}
         if "error" in result:
-            self._conclude_failed(running, result["error"], now)
+            self._conclude_failed(running, result["error"], now, "passing" in result)
             return
         challenger = running.challenger
         champion = running.champion
@@ -324,17 +324,17 @@ class Retraining:
         reason = f"It does not know {', '.join(back)}, which has labels again since it was trained."
         return Decision("refused", reason, {**decision.figures, "next": "", "label": {}})
 
-    def _conclude_failed(self, running: Running, error: str, now: datetime) -> None:
+    def _conclude_failed(self, running: Running, error: str, now: datetime, passes: bool) -> None:
         log.warning("%s: %s", running.challenger, error)
         if running.training:
             self._decisions.end(running.training, "failed", error, now)
             self._check_at = now  # finds out when to try again
-            return
-        # Without a decision, a damaged checkpoint would be compared again for ever.
-        next_step = "Remove the model, or label more clips: then another one is trained."
-        figures = {"next": next_step, "label": {}}
-        refused = Decision("refused", f"it cannot be used: {error}", figures)
-        self._decisions.conclude(running.challenger, running.champion, refused, now)
+        elif not passes:  # else it is compared again at a later check
+            # Without a decision, a damaged checkpoint would be compared again for ever.
+            next_step = "Remove the model, or label more clips: then another one is trained."
+            figures = {"next": next_step, "label": {}}
+            refused = Decision("refused", f"it cannot be used: {error}", figures)
+            self._decisions.conclude(running.challenger, running.champion, refused, now)
 
     def _why_failed(self, running: Running) -> str:
         file = f"{self._home.model(running.challenger)}.run/{LOG}"

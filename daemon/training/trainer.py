@@ -25,7 +25,8 @@ from learner.cache import Cache, Shelf
 from learner.catalogue import STARTER
 from learner.classifier import Classifier
 from learner.dataset import LabelledClip
-from learner.errors import VidwatchError
+from learner.errors import PassingError, VidwatchError
+from learner.precision import choose_device
 from learner.process import die_with, keep_freed_memory
 from learner.promotion import Rule
 from learner.recipe import HEAD, Frames, Recipe, load
@@ -41,6 +42,7 @@ BETWEEN_MESSAGES = 0.5  # seconds, of progress
 # Of the clips, the share that a pooled head has to be wrong on for an LSTM to be tried: it takes
 # minutes, and the answer is waited for.
 LSTM_ABOVE = 0.1
+ROOM = "end other programs that use the GPU, or raise training_memory"
 
 
 def main() -> None:
@@ -51,13 +53,25 @@ def main() -> None:
     keep_freed_memory()
     job = Job.from_json(sys.stdin.read())
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    if job.device != "cpu" and torch.cuda.is_available():
-        torch.cuda.set_per_process_memory_fraction(job.memory)
+    answer(job)
+
+
+def answer(job: Job) -> None:
+    """Do the job, and send the verdict, or why there is none."""
     try:
+        if choose_device(job.device).type == "cuda":
+            torch.cuda.set_per_process_memory_fraction(job.memory)
         work(job)
+    except torch.OutOfMemoryError as error:
+        _fail(PassingError(f"the GPU has no memory for it beside the daemon ({error}); {ROOM}"))
     except VidwatchError as error:
-        log.error("%s", error)
-        _send(error=str(error))
+        _fail(error)
+
+
+def _fail(error: VidwatchError) -> None:
+    log.error("%s", error)
+    may_pass = {"passing": True} if isinstance(error, PassingError) else {}
+    _send(error=str(error), **may_pass)
 
 
 def work(job: Job) -> None:

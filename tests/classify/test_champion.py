@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import write_video
 from lab import SETTINGS, Lab
 from lab import champion as champion
@@ -22,8 +23,9 @@ from daemon.training.decisions import Decision
 from learner.cache import Cache
 from learner.checkpoint import load, save
 from learner.classifier import Classifier
-from learner.errors import VidwatchError
+from learner.errors import PassingError, VidwatchError
 from learner.fingerprint import fingerprint
+from learner.network import ClipNetwork
 from learner.prediction import Prediction
 from learner.shelves import features_shelf
 from learner.video import Clip, read_clip
@@ -90,6 +92,43 @@ def test_a_champion_whose_files_come_late_is_waited_for_by_a_daemon_that_does_no
         assert follower.predictor_if_changed(lab.now)
         assert notices["champion"] is None
         assert follower.in_use()[0] == "auto-1"
+
+
+def test_a_gpu_that_cannot_compute_is_noticed_and_the_processor_is_used(
+    lab: Lab, engines: ChampionLoader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is older than PyTorch was built for: the daemon would fail at its first clip, for ever."""
+    notices: dict[str, str | None] = {}
+    settings = engines._settings.model_copy(update={"device": "auto"})
+    made = (lab.home, settings, lab.predictions, lab.history, notices.__setitem__)
+    ChampionLoader(*made).close()
+    assert notices["device"] is None
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for module in ("learner.precision", "daemon.classify.champion"):
+        monkeypatch.setattr(f"{module}.gpu_problem", lambda device: "no kernel image")
+    with closing(ChampionLoader(*made)) as loader:
+        loader.first(lab.now)
+        assert loader.in_use() == ("tiny", "cpu")
+    assert "the GPU cannot compute (no kernel image)" in (notices["device"] or "")
+
+
+def test_a_champion_for_which_a_gpu_has_no_memory_now_is_not_rolled_back(
+    lab: Lab, engines: ChampionLoader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines.first(lab.now)
+    copy_of_tiny(lab, "auto-1")
+    lab.history.conclude("auto-1", "tiny", PROMOTED, lab.now)
+    with monkeypatch.context() as patch:
+        patch.setattr(ClipNetwork, "to", full)
+        assert engines.predictor_if_changed(lab.now) is None
+        with pytest.raises(PassingError, match="model auto-1: the GPU has no memory for it now"):
+            engines.first(lab.now)
+    assert lab.history.champion() == "auto-1"
+    assert engines.first(lab.now)
+
+
+def full(network: ClipNetwork, *args: object, **kwargs: object) -> ClipNetwork:
+    raise torch.OutOfMemoryError("no room")
 
 
 def test_a_new_champion_that_cannot_be_loaded_is_replaced_by_the_one_before(

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from daemon.classify.inference import GROWS_AFTER, MOST, Inference, Thresholds
+from daemon.classify.inference import Inference, Thresholds
 from daemon.classify.predictor import BusyError
 from daemon.database.records import ModelPrediction, WindowPrediction
 from learner.cache import Cache
@@ -19,15 +19,14 @@ from learner.video import Clip
 
 
 class Small(Classifier):
-    """A model on a device that has memory for `room` clips at once."""
+    """A model on a device that may have no memory for a single clip."""
 
-    room = 2
+    has_room = True
 
-    def features(self, clips: Iterable[Clip | np.ndarray[Any, Any]]) -> Tensor:
-        clips = list(clips)
-        if len(clips) > self.room:
+    def features_on_device(self, clips: Iterable[Clip | np.ndarray[Any, Any]]) -> Tensor:
+        if not self.has_room:
             raise torch.OutOfMemoryError
-        return super().features(clips)
+        return super().features_on_device(clips)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +36,7 @@ def model() -> Small:
 
 @pytest.fixture
 def inference(model: Small, tmp_path: Path) -> Inference:
-    model.room = 2
+    model.has_room = True
     return Inference(model, Thresholds(0.5, {}), Cache(10**9, tmp_path))
 
 
@@ -55,33 +54,6 @@ def clips(model: Small, count: int) -> list[Clip]:
         )
         for n in range(count)
     ]
-
-
-@pytest.mark.slow
-def test_a_device_short_of_memory_gets_fewer_clips_at_once_with_the_same_predictions(
-    model: Small, inference: Inference
-) -> None:
-    given = clips(model, 5)
-    outcomes = inference(given)
-    model.room = 5
-    expected = model.predict(given)
-    for outcome, prediction in zip(outcomes, expected, strict=True):
-        assert list(outcome.prediction.logits.values()) == pytest.approx(
-            list(prediction.logits.values()), abs=1e-4
-        )
-    assert inference._most == 2
-
-
-@pytest.mark.slow
-def test_after_a_while_the_device_gets_more_clips_again(model: Small, inference: Inference) -> None:
-    inference(clips(model, 3))
-    model.room = MOST
-    inference._good_passes = GROWS_AFTER - 1
-    inference(clips(model, 1))
-    assert inference._most == 2
-    inference._good_passes = GROWS_AFTER - 1
-    inference(clips(model, 1))
-    assert inference._most == 4
 
 
 def window(number: int, logits: list[float], unsure: str | None = None) -> WindowPrediction:
@@ -109,7 +81,7 @@ def test_a_video_that_shows_several_classes_is_unsure_only_if_most_of_its_window
 
 
 def test_a_device_without_memory_for_one_clip_is_busy(model: Small, inference: Inference) -> None:
-    model.room = 0
+    model.has_room = False
     with pytest.raises(BusyError):
         inference(clips(model, 2))
 

@@ -7,6 +7,7 @@ from tiny import QUICK, SPEC, WHOLE
 
 from learner.batches import Data, mix, vary
 from learner.dataset import LabelledClip
+from learner.errors import PassingError
 from learner.fit import Epoch, fit, judge
 from learner.network import ClipNetwork
 from learner.spec import Augment, NetworkArgs, TrainSettings
@@ -17,7 +18,7 @@ NOBODY = np.array([], np.intp)
 
 
 def network(args: NetworkArgs = HEAD) -> ClipNetwork:
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return ClipNetwork(args, SPEC, 2)
 
@@ -287,3 +288,55 @@ def test_a_history_says_which_model_of_a_cross_validation_it_is_of() -> None:
     history = fit(network(), features(), np.arange(12), NOBODY, replace(QUICK, epochs=1), 3)
     assert isinstance(history[0], Epoch)
     assert history[0].fold == 3
+
+
+class Short(ClipNetwork):
+    """On a device with memory for `room` clips."""
+
+    room = 3
+
+    def forward(self, clips: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        if len(clips) > self.room:
+            raise torch.OutOfMemoryError("no room")
+        return super().forward(clips)
+
+
+def short(room: int) -> Short:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        made = Short(HEAD, SPEC, 2)
+    made.room = room
+    return made
+
+
+@pytest.mark.parametrize(
+    "settings", [QUICK, replace(QUICK, class_weights=True, label_smoothing=0.1), WHOLE]
+)
+def test_a_device_short_of_memory_learns_the_same_in_parts(settings: TrainSettings) -> None:
+    data = features(11)
+    settings = replace(settings, epochs=2, batch=8, freeze=True)
+    histories = []
+    networks = [short(8), short(3)]
+    for own in networks:
+        histories.append(fit(own, data, np.arange(11), np.arange(11), settings))
+    for one, other in zip(*histories, strict=True):
+        assert other.loss == pytest.approx(one.loss, rel=1e-3)
+        assert other.accuracy == one.accuracy
+        assert other.validation_loss == pytest.approx(one.validation_loss, rel=1e-3)
+    for one, other in zip(*(own.parameters() for own in networks), strict=True):
+        torch.testing.assert_close(other, one, atol=1e-3, rtol=1e-2)
+
+
+def test_no_memory_for_a_single_clip_says_what_can_be_done() -> None:
+    with pytest.raises(PassingError, match=r"no memory to train 1 clip at a time \(no room\); end"):
+        fit(short(0), features(), np.arange(8), NOBODY, QUICK)
+
+
+def test_a_copy_of_a_network_has_its_lstm_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a GPU gathers its weights at every step, with a warning."""
+    own = network()
+    flattened: list[object] = []
+    monkeypatch.setattr(torch.nn.LSTM, "flatten_parameters", lambda layer: flattened.append(layer))
+    copied = own.copied()
+    assert flattened == [copied.head.lstm]
+    assert copied.head.lstm is not own.head.lstm

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from learner.backbone import Backbone
 from learner.classifier import Classifier
-from learner.forward import AT_ONCE, Forward, ready
+from learner.forward import Forward, ready
+from learner.gpu import AT_ONCE
 from learner.precision import fast_precision
 from learner.spec import ClipSpec, NetworkArgs
 
@@ -20,11 +21,11 @@ CPU = torch.device("cpu")
 SPEC = ClipSpec(frames=2, size=32)
 
 
-def trained(name: str, **args: Any) -> Backbone:
+def trained(name: str, spec: ClipSpec = SPEC, **args: Any) -> Backbone:
     """A backbone with random batch norms: new ones do nothing, so a wrong fold would not show."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        net = Backbone(NetworkArgs(name, **args), SPEC)
+        net = Backbone(NetworkArgs(name, **args), spec)
         for layer in net.modules():
             if isinstance(layer, nn.BatchNorm2d):
                 layer.running_mean.normal_(0, 0.1)  # type: ignore[union-attr]
@@ -134,7 +135,8 @@ def test_features_are_of_half_precision_and_a_clips_own(count: int) -> None:
 def test_a_frame_that_windows_share_is_computed_once_with_the_same_features(
     name: str, differences: int
 ) -> None:
-    forward = Forward(trained(name, differences=bool(differences)), CPU)
+    spec = ClipSpec(frames=4, size=32)
+    forward = Forward(trained(name, spec, differences=bool(differences)), CPU)
     video = torch.randint(0, 256, (10, 32, 32, 3), dtype=torch.uint8)
     windows = [video[first : first + 4] for first in (0, 2, 4, 6)]
     computed = []

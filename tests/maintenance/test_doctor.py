@@ -7,13 +7,16 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import pytest
+import torch
 from conftest import write_video
 from homes import MadeHome
 
 from daemon.database.copying import ending_of
 from daemon.home import mounts
+from daemon.home.settings import Settings
 from daemon.maintenance import machine
 from daemon.maintenance.backup import back_up
 from daemon.maintenance.doctor import examine
@@ -220,3 +223,23 @@ def test_a_threshold_of_an_unknown_class_is_a_warning(home: MadeHome) -> None:
 
 def test_a_line_is_one_flat_object() -> None:
     assert Line("a", "ok", "b").to_json() == {"subject": "a", "state": "ok", "said": "b"}
+
+
+@pytest.mark.parametrize(
+    ("device", "state", "text"),
+    [
+        ("auto", "warning", "PyTorch cannot compute on Old (no kernel image), so the processor is"),
+        ("cuda", "problem", "PyTorch cannot compute on Old (no kernel image); install a PyTorch"),
+        ("cpu", "ok", "Old is not used"),
+    ],
+)
+def test_a_gpu_that_cannot_compute_is_told(
+    monkeypatch: pytest.MonkeyPatch, device: Literal["auto", "cpu", "cuda"], state: str, text: str
+) -> None:
+    """PyTorch says of a GPU that is too old for it that it is available."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda number: "Old")
+    monkeypatch.setattr("learner.precision.gpu_problem", lambda device: "no kernel image")
+    (line,) = machine.check_device(Settings(device=device))
+    assert (line.subject, line.state) == ("device", state)
+    assert line.text.startswith(text)

@@ -6,8 +6,11 @@ import signal
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
 from lab import SETTINGS, SHADES, TINY, Lab
 from lab import champion as champion
 from lab import lab as lab
@@ -23,12 +26,12 @@ from daemon.training.holdout import labelled_videos
 from daemon.training.job import Job
 from daemon.training.records import Decision, KnownLabels, Training
 from daemon.training.retraining import Retraining, request
-from daemon.training.trainer import choose_clips, head_recipe, work
+from daemon.training.trainer import answer, choose_clips, head_recipe, work
 from learner.catalogue import manifest_path
 from learner.checkpoint import TrainingClip
 from learner.classifier import Classifier
 from learner.dataset import LabelledClip, find_clips
-from learner.errors import VidwatchError
+from learner.errors import PassingError, VidwatchError
 
 WHOLE = """
 about = "a small network that learns as a whole"
@@ -493,3 +496,39 @@ def test_with_device_cpu_a_training_leaves_the_gpu_alone(
     work(Job.from_json(json.dumps({**job, "device": "cpu"})))
     news = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert news[-1]["verdict"] in ("promoted", "refused", "undecided")
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (torch.OutOfMemoryError("tried to allocate 2 GiB"), True),
+        (PassingError("the GPU has no memory to train 1 clip at a time"), True),
+        (VidwatchError("too few clips"), False),
+    ],
+)
+def test_a_gpu_without_memory_is_a_reason_in_plain_words(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    passes: bool,
+) -> None:
+    def fail(job: Job) -> None:
+        raise error
+
+    monkeypatch.setattr("daemon.training.trainer.work", fail)
+    answer(Job.from_json(json.dumps({**JOB, "training": [], "device": "cpu"})))
+    message = json.loads(capsys.readouterr().out)
+    assert str(error) in message["error"]
+    assert message.get("passing", False) == passes
+
+
+def test_a_comparison_that_had_no_memory_is_made_again(lab: Lab) -> None:
+    """A challenger is refused if it is damaged, not if the GPU was full."""
+    retraining = lab.retraining
+    lab.history.apply_setting("tiny", lab.now)
+    decided = len(lab.history.newest_first())
+    running: Any = SimpleNamespace(training=None, challenger="auto-1", champion="tiny")
+    retraining._conclude_failed(running, "no memory", lab.now, True)
+    assert len(lab.history.newest_first()) == decided
+    retraining._conclude_failed(running, "damaged", lab.now, False)
+    assert lab.history.newest_first()[0].verdict == "refused"
