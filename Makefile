@@ -68,7 +68,7 @@ soak: .venv/.installed-test
 
 # Every figure against its baseline, in one table: make bench DATA=folder [ONLY='decode store'].
 bench: .venv/.installed-test
-	PYTHONPATH=tests/benchmarks $(BIN)/python tests/benchmarks/bench.py '$(DATA)' $(ONLY)
+	PYTHONPATH=tests:tests/benchmarks $(BIN)/python tests/benchmarks/bench.py '$(DATA)' $(ONLY)
 
 # The whole path on a GPU, in one table: make gpu [DATA=folder]. Without a GPU, on the processor.
 gpu: .venv/.installed

@@ -34,6 +34,7 @@ DECODING = 0.25  # seconds a clip, as of HD
 ON_GPU = 0.003  # seconds a clip
 A_BATCH = 0.01  # seconds, besides
 WARMING = 40  # clips a decoder process
+PASSED_ON = 1000  # clips
 SPEC = ClipSpec(frames=16, size=224)
 CLASSES = [f"class {index}" for index in range(10)]
 LOGITS = dict(zip(CLASSES, np.linspace(0, 1, 10).tolist(), strict=True))
@@ -149,14 +150,14 @@ def rows(clips: Path) -> Iterator[Row]:
         what = f"decoders at work, {DECODING:g} s a clip, {ON_GPU * 1000:g} ms of a GPU"
         yield Row(what, at_work, "decoders", "all", n, "≥ 0.9")
     cores = os.cpu_count() or 1
+    asked = ("clips/s", "what is asked for", 400.0, "≥ 1")
     with instant_decoders(cores) as decoders:
-        yield Row("clips from decoders to the daemon", handed_over(decoders), *RATE)
-        with bench(1500) as home:
-            rate = 1500 / seconds(lambda: home.work_off(decoders, cores, Model(0, 0)))
-        yield Row("clips from the queue to their folders, if no clip takes time", rate, *RATE)
-
-
-RATE = ("clips/s", "what is asked for", 400.0, "≥ 1")
+        yield Row("clips from decoders to the daemon", handed_over(decoders), *asked)
+        with bench(PASSED_ON) as home:
+            began = time.process_time()
+            home.work_off(decoders, cores, Model(0, 0))
+            rate = PASSED_ON / (time.process_time() - began)
+        yield Row("clips from the queue to their folders, by the daemon's own time", rate, *asked)
 
 
 def in_use(n: int) -> float:
