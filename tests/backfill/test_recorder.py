@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from backfilled import SETTINGS, command, make_home, rows, write_archive, write_noise
+from decoder_children import decoders_of_this_process
 from sqlalchemy import update
 
 from daemon.backfill.archive_queue import ArchiveQueue, signature
@@ -49,6 +50,9 @@ class Cluster:
 
     def close(self) -> None:
         self.place.engine.dispose()
+        # On a cluster they die with their worker; here, later tests would take them for theirs.
+        for decoder in decoders_of_this_process():
+            decoder.kill()
 
 
 @pytest.fixture

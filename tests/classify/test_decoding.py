@@ -3,7 +3,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 import psutil
 import pytest
 from conftest import write_video
+from decoder_children import decoders_of_this_process
 
 from daemon.classify import decoder_process, decoding
 from daemon.classify.decoding import Decoders, DecoderSettings, Undecoded
@@ -141,15 +141,6 @@ def test_decoders_have_a_memory_limit(tmp_path: Path) -> None:
         decoders.outcome(decoders.decode(bytes(write_video(tmp_path / "a.avi")))), Clip
     )
     decoders.close()
-
-
-def decoders_of_this_process() -> list[psutil.Process]:
-    found = []
-    for child in psutil.Process().children():
-        with suppress(psutil.NoSuchProcess):  # one that is ending
-            if "daemon.classify.decoder" in child.cmdline():
-                found.append(child)
-    return found
 
 
 @pytest.mark.slow
