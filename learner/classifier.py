@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, Self, overload
+from typing import Any, Self, overload
 
 import numpy as np
 import torch
@@ -18,8 +18,9 @@ from learner import checkpoint
 from learner.ahead import decoded
 from learner.catalogue import STARTER
 from learner.cutting import Window
+from learner.engines import TORCH, Engine, choose
 from learner.errors import VidwatchError
-from learner.familiarity import PREFIX, Reference, energies
+from learner.familiarity import PREFIX, Familiar, Reference, energies
 from learner.forward import Forward, use_one_thread
 from learner.network import ClipNetwork
 from learner.pooling import ORDER_FREE, Statistics
@@ -32,17 +33,6 @@ AT_ONCE = 64
 DEFAULT_READING = ReadOptions(min_read_share=0.5)
 
 
-class Familiar(NamedTuple):
-    """How much B clips are like those of the known classes."""
-
-    scores: np.ndarray[Any, Any]
-    """`(B,)`, without a scale: higher is more."""
-    shares: np.ndarray[Any, Any] | None
-    """`(B,)`, from 0 to 1, as `Prediction.familiarity`; None in models of before."""
-    known: np.ndarray[Any, Any]
-    """`(B,)`, whether they are like those of some class; true if that was not measured."""
-
-
 class Classifier:
     """A model ready to use. Calls are thread-safe; gradients are never kept.
 
@@ -50,6 +40,7 @@ class Classifier:
         model: its manifest and its weights.
         device: "auto" (the GPU if there is one), "cpu" or "cuda".
         reading: how `classify`, `results` and `learner.dataset.extract` read clips.
+        engine: as `wanted` of `learner.engines.choose`.
 
     Raises:
         VidwatchError: the manifest describes no network, the weights do not fit it, or there is no
@@ -61,8 +52,10 @@ class Classifier:
         model: checkpoint.Checkpoint,
         device: str = "auto",
         reading: ReadOptions = DEFAULT_READING,
+        engine: str = "auto",
     ) -> None:
         manifest = model.manifest
+        self._wanted_engine = engine
         self.name = model.name
         self.digest = model.digest
         self.manifest = manifest
@@ -165,7 +158,18 @@ class Classifier:
     @cached_property
     def _forward(self) -> Forward:
         """Made at its first use: training with stored features needs none."""
-        return Forward(self.network.backbone, self.device)
+        return Forward(self.network.backbone, self.device, self.engine.compiled())
+
+    @cached_property
+    def engine(self) -> Engine:
+        """What computes the backbone. If nothing is known of it yet, what is faster is tried."""
+        return choose(self.network.backbone, self._wanted_engine)
+
+    @property
+    def runs_on(self) -> str:
+        """The device, and what computes on it if that is not PyTorch."""
+        by = self.engine.name
+        return str(self.device) if by == TORCH else f"{self.device} by {by}"
 
     def logits(self, features: Tensor) -> np.ndarray[Any, Any]:
         """`(B, T, F)` features to `(B, C)` float32 logits."""

@@ -13,7 +13,7 @@ that the model had not learned from. Each finds other clips than the other two:
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -30,6 +30,17 @@ PREFIX = "familiarity."
 QUANTILES = 101
 # Of the sums, in standard deviations: less is what clips have that are all alike.
 LEAST_SPREAD = 1.0
+
+
+class Familiar(NamedTuple):
+    """How much B clips are like those of the known classes."""
+
+    scores: Array
+    """`(B,)`, without a scale: higher is more."""
+    shares: Array | None
+    """`(B,)`, from 0 to 1, as `Prediction.familiarity`; None in models of before."""
+    known: Array
+    """`(B,)`, whether they are like those of some class; true if that was not measured."""
 
 
 @dataclass(frozen=True)
