@@ -45,6 +45,7 @@ class Backbone(nn.Module):
         self.register_buffer("std", 255 * torch.tensor(spec.std).view(3, 1, 1), persistent=False)
         self.image = (_channels(args), spec.size, spec.size)
         self.clip = (spec.frames, spec.size, spec.size, 3)
+        self.frames_of_an_image = 2 if args.differences else 1
         self.features = self._count_features(spec.size)
 
     def _count_features(self, size: int) -> int:
@@ -70,15 +71,20 @@ class Backbone(nn.Module):
         T is halved if the network takes differences. It is computed in the precision that is fast
         on the device.
         """
+        images = self.images(frames.flatten(0, 1))
+        with fast_products(frames.device, self.training):
+            features = self.extract(images)
+        return features.float().view(len(frames), -1, self.features)
+
+    def images(self, frames: Tensor) -> Tensor:
+        """`(N, H, W, 3)` RGB, 0 to 255, to `(N, *image)`; N is halved as in `forward`."""
         # Permuting decoded frames gives channels-last memory, the fast layout, without a copy.
-        images = (frames.flatten(0, 1).permute(0, 3, 1, 2) - self.mean).div_(self.std)
+        images = (frames.permute(0, 3, 1, 2) - self.mean).div_(self.std)
         if self.args.differences:
             first = images[::2]
             second = images[1::2]
             images = torch.cat([first, DIFFERENCE_GAIN * (second - first)], 1)
-        with fast_products(frames.device, self.training):
-            features = self.extract(images)
-        return features.float().view(len(frames), -1, self.features)
+        return images
 
     def extract(self, images: Tensor) -> Tensor:
         """`(N, *image)` normalised pictures to `(N, F)` features."""

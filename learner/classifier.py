@@ -18,6 +18,7 @@ from learner import checkpoint
 from learner.ahead import decoded
 from learner.catalogue import STARTER
 from learner.cutting import Window
+from learner.engines import TORCH, Engine, choose
 from learner.errors import PassingError, VidwatchError
 from learner.familiarity import PREFIX, Familiar, Reference, energies
 from learner.forward import Forward, use_one_thread
@@ -40,6 +41,7 @@ class Classifier:
         model: its manifest and its weights.
         device: "auto" (the GPU if there is one), "cpu" or "cuda".
         reading: how `classify`, `results` and `learner.dataset.extract` read clips.
+        engine: as `wanted` of `learner.engines.choose`.
 
     Raises:
         VidwatchError: the manifest describes no network, the weights do not fit it, or there is no
@@ -51,8 +53,10 @@ class Classifier:
         model: checkpoint.Checkpoint,
         device: str = "auto",
         reading: ReadOptions = DEFAULT_READING,
+        engine: str = "auto",
     ) -> None:
         manifest = model.manifest
+        self._wanted_engine = engine
         self.name = model.name
         self.digest = model.digest
         self.manifest = manifest
@@ -175,7 +179,18 @@ class Classifier:
     @cached_property
     def _forward(self) -> Forward:
         """Made at its first use: training with stored features needs none."""
-        return Forward(self.network.backbone, self.device)
+        return Forward(self.network.backbone, self.device, self.engine.compiled())
+
+    @cached_property
+    def engine(self) -> Engine:
+        """What computes the backbone. If nothing is known of it yet, what is faster is tried."""
+        return choose(self.network.backbone, self._wanted_engine)
+
+    @property
+    def runs_on(self) -> str:
+        """The device, and what computes on it if that is not PyTorch."""
+        by = self.engine.name
+        return str(self.device) if by == TORCH else f"{self.device} by {by}"
 
     def logits(self, features: Tensor) -> np.ndarray[Any, Any]:
         """`(B, T, F)` features to `(B, C)` float32 logits."""
@@ -231,7 +246,8 @@ class Classifier:
         probabilities = softmax(self.manifest.calibration.calibrated(logits), axis=1)
         familiar = self.familiar(features, logits)
         return [
-            self._prediction(
+            Prediction.of(
+                self.classes,
                 logits[row],
                 probabilities[row],
                 known=bool(familiar.known[row]),
@@ -252,7 +268,8 @@ class Classifier:
         figures = [figure for figure in familiarity if figure is not None]
         median = float(np.median(figures)) if figures else None
         is_known = 2 * sum(known) >= len(known)
-        return self._prediction(mean[0], probabilities[0], known=is_known, familiarity=median)
+        found = (self.classes, mean[0], probabilities[0])
+        return Prediction.of(*found, known=is_known, familiarity=median)
 
     def familiar(self, features: Tensor, logits: np.ndarray[Any, Any]) -> Familiar:
         """How much clips are like those of the known classes.
@@ -324,25 +341,6 @@ class Classifier:
 
     def _read(self, path: str) -> Clip:
         return read_clip(path, self.spec, self.reading)
-
-    def _prediction(
-        self,
-        logits: np.ndarray[Any, Any],
-        probabilities: np.ndarray[Any, Any],
-        *,
-        known: bool,
-        familiarity: float | None,
-    ) -> Prediction:
-        index = int(probabilities.argmax())
-        return Prediction(
-            class_name=self.classes[index],
-            class_index=index,
-            probability=float(probabilities[index]),
-            logits={name: float(value) for name, value in zip(self.classes, logits, strict=True)},
-            known=known,
-            familiarity=familiarity,
-            probabilities=dict(zip(self.classes, probabilities.tolist(), strict=True)),
-        )
 
 
 def _own_random_numbers() -> AbstractContextManager[None]:

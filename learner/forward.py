@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from learner.backbone import Backbone
+from learner.compiled import Compiled
 from learner.errors import VidwatchError
 from learner.gpu import GpuForward
 from learner.precision import fast_precision
@@ -31,23 +32,28 @@ ROUNDING = 1e-3
 
 
 class Forward:
-    """Frames on the CPU to features on `device`. Calls are thread-safe."""
+    """Frames on the CPU to features on `device`. Calls are thread-safe.
 
-    def __init__(self, backbone: Backbone, device: torch.device) -> None:
+    Args:
+        backbone: of the network.
+        device: where it is.
+        compiled: what computes on a CPU instead of `backbone`; None for PyTorch.
+    """
+
+    def __init__(
+        self, backbone: Backbone, device: torch.device, compiled: Compiled | None = None
+    ) -> None:
         self._device = device
+        self._compiled = compiled
         precision = fast_precision(device)
-        self._backbone = ready(backbone, precision)
+        self._backbone = backbone if compiled else ready(backbone, precision)
         if device.type == "cuda":
             self._gpu = GpuForward(self._backbone, device)
         else:
             # Each core computes its own frames. If all cores shared each layer, all would wait, at
             # each layer, for the one core that a decoder uses at that moment.
-            self._at_once = FRAMES_AT_ONCE * torch.float32.itemsize // precision.itemsize
-            self._workers = ThreadPoolExecutor(
-                torch.get_num_threads(),
-                initializer=use_one_thread,
-                initargs=(ThreadpoolController(),),
-            )
+            self._at_once = compiled.frames if compiled else frames_at_once(precision)
+            self._workers = workers(torch.get_num_threads())
 
     def prepare(self) -> None:
         """Do what the first call would otherwise have to wait for."""
@@ -84,7 +90,7 @@ class Forward:
 
     def of_windows(self, windows: list[Tensor]) -> Tensor:
         """As a call, of windows that may overlap: a frame that they share is computed once."""
-        at = 2 if self._backbone.args.differences else 1  # so many frames give a row of features
+        at = self._backbone.frames_of_an_image  # so many frames give a row of features
         parts = [part for window in windows for part in torch.split(window, at)]
         places: dict[bytes, int] = {}
         new: list[Tensor] = []
@@ -103,6 +109,8 @@ class Forward:
 
     @torch.inference_mode()
     def _on_cpu(self, frames: Tensor) -> Tensor:
+        if self._compiled:
+            return self._compiled(frames)
         return self._backbone(frames[None])[0].half()  # type: ignore[no-any-return]
 
 
@@ -158,6 +166,16 @@ def _norms(network: nn.Module) -> int:
 
 def _fits(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> bool:
     return conv.out_channels == norm.num_features and norm.running_mean is not None
+
+
+def frames_at_once(precision: torch.dtype) -> int:
+    """How many frames are computed at a time on a CPU; see `FRAMES_AT_ONCE`."""
+    return FRAMES_AT_ONCE * torch.float32.itemsize // precision.itemsize
+
+
+def workers(count: int) -> ThreadPoolExecutor:
+    """So many threads, in each of which torch computes by itself."""
+    return ThreadPoolExecutor(count, initializer=use_one_thread, initargs=(ThreadpoolController(),))
 
 
 def use_one_thread(controller: ThreadpoolController) -> None:

@@ -1,7 +1,13 @@
 """What a model predicts of a clip, and of a file."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:  # what only shows predictions loads no numpy
+    import numpy as np
+
+    Array = np.ndarray[Any, Any]
 
 LEAST_FAMILIARITY = 0.05
 """A clip that is less familiar counts as of no known class."""
@@ -26,6 +32,28 @@ class Prediction:
     """
     probabilities: dict[str, float] = field(default_factory=dict)
     """Of every class, in the model's order; they sum to 1."""
+
+    @classmethod
+    def of(
+        cls,
+        classes: Sequence[str],
+        logits: "Array",
+        probabilities: "Array",
+        *,
+        known: bool,
+        familiarity: float | None,
+    ) -> Self:
+        """From the `(C,)` logits and probabilities of the C classes."""
+        index = int(probabilities.argmax())
+        return cls(
+            class_name=classes[index],
+            class_index=index,
+            probability=float(probabilities[index]),
+            logits=dict(zip(classes, logits.tolist(), strict=True)),
+            known=known,
+            familiarity=familiarity,
+            probabilities=dict(zip(classes, probabilities.tolist(), strict=True)),
+        )
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ library never does, since a notebook that uses it must stay as it was.
 import contextlib
 import ctypes
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -73,6 +74,15 @@ def limit_cores(most: int) -> None:
         for thread in Path("/proc/self/task").iterdir():
             with contextlib.suppress(ProcessLookupError):  # it has ended
                 os.sched_setaffinity(int(thread.name), allowed[-most:])
+
+
+def processor_name() -> str | None:
+    """The processor's model, as the kernel names it; ARM's kernels name none."""
+    with contextlib.suppress(OSError):
+        text = Path("/proc/cpuinfo").read_text(errors="replace")
+        if found := re.search(r"^model name\s*: (.+)$", text, re.MULTILINE):
+            return found[1]
+    return None
 
 
 def usable_cores() -> int:

@@ -9,6 +9,7 @@ import torch
 
 from learner.cache import Cache, Shelf
 from learner.classifier import Classifier
+from learner.engines import TORCH
 from learner.motion import MOTION
 from learner.spec import ClipSpec
 from learner.weights import weights_digest
@@ -41,7 +42,7 @@ def features_key(classifier: Classifier, spec: ClipSpec | None = None) -> str:
     """All that features of the classifier's backbone depend on beside their clip.
 
     That is the backbone, its weights, the clip spec (`spec` instead of the classifier's own), how
-    clips are read, the precision, and what computes.
+    clips are read, the precision, and what computes (PyTorch's and OpenVINO's differ in rounding).
     """
     spec = spec or classifier.spec
     network = classifier.manifest.network
@@ -61,6 +62,8 @@ def features_key(classifier: Classifier, spec: ClipSpec | None = None) -> str:
     exact = classifier.reading.exact
     computed_by = (FORWARD, cv2.__version__)
     later = "" if computed_by == UNNAMED else f", {computed_by!r}"
+    if classifier.engine.name != TORCH:  # keys of before stay as they were
+        later += f", engine={classifier.engine.name!r}"
     if spec.motion:
         later += f", motion={MOTION!r}"
     return f"({backbone!r}, {spec.identity()}, {exact!r}, {made_by!r}, {DECODING!r}{later})"

@@ -23,6 +23,7 @@ from learner.dataset import (
     read_frames,
 )
 from learner.distributed import ALONE, Processes
+from learner.engines import TORCH
 from learner.errors import VidwatchError
 from learner.fingerprint import fingerprint
 from learner.fit import HEAD_STEPS
@@ -205,6 +206,7 @@ def _described(
     """What a run must have in common with the one that it goes on with."""
     described = recipe.to_json()
     described["clip"]["exact"] = untrained.reading.exact
+    engine = untrained.engine.name if recipe.training.freeze else TORCH
     dealt = [(clip.sha256, clip.label, clip.group, parts[clip.sha256]) for clip in clips]
     return {
         "recipe": described,
@@ -213,5 +215,6 @@ def _described(
         "begins_with": weights_digest(untrained.network),
         "device": untrained.device.type,
         "precision": untrained.precision,
+        **({} if engine == TORCH else {"engine": engine}),
         "clips": hashlib.sha256(repr(dealt).encode()).hexdigest(),
     }

@@ -33,6 +33,7 @@ HEAVY = {
     "sklearn",
     "torchvision",
     "matplotlib",
+    "openvino",
 }
 HEAVY_DAEMON = {
     "backfill/cluster.py",

@@ -14,6 +14,7 @@ from learner.cache import Cache
 from learner.checkpoint import Checkpoint
 from learner.classifier import Classifier
 from learner.dataset import LabelledClip, Progress
+from learner.engines import TORCH
 from learner.errors import VidwatchError
 from learner.shelves import features_key, features_shelf
 from learner.spec import ReadOptions
@@ -35,6 +36,8 @@ class FeatureSteps:
     decoding: DecoderSettings
     key: str
     """What the features depend on: theirs have to be the same as this machine's."""
+    engine: str
+    """What has to compute them, although another one may be faster there."""
 
     def first(self) -> Callable[[Sequence[LabelledClip]], Iterator[Group]]:
         """Decodes clips."""
@@ -60,7 +63,7 @@ class FeatureSteps:
         Raises:
             VidwatchError: this machine would give others than that of the training.
         """
-        classifier = Classifier(self.backbone, self.device, self.reading)
+        classifier = Classifier(self.backbone, self.device, self.reading, self.engine)
         if features_key(classifier) != self.key:
             reason = "its device, its precision or its versions are not those of this machine"
             raise VidwatchError(f"a machine of the cluster computes other features: {reason}")
@@ -121,4 +124,5 @@ def _steps(classifier: Classifier, settings: Settings) -> FeatureSteps:
         reading=classifier.reading,
         decoding=replace(decoding, reading=reading),
         key=features_key(classifier),
+        engine="torch" if classifier.engine.name == TORCH else "openvino",
     )

@@ -114,8 +114,8 @@ class ChampionLoader:
         return VidwatchError(f"{setting}: {error}; 'vidwatch models' lists them")
 
     def in_use(self) -> tuple[str, str]:
-        """The name of the champion that is loaded, and the device that it runs on."""
-        return self.champion.name, str(self.champion.device)
+        """The name of the champion that is loaded, and what it runs on."""
+        return self.champion.name, self.champion.runs_on
 
     def predictor_if_changed(self, now: datetime) -> Predictor | None:
         """A new predictor if champion or challenger changed; else None."""
@@ -206,7 +206,7 @@ class ChampionLoader:
         decoders = self._decoders_for(spec)
         inference = Inference(classifier, self.thresholds(classifier), self.cache, shadow)
         model_id = self._register(classifier, now)
-        log.info("model %s runs on %s", classifier.name, classifier.device)
+        log.info("model %s runs on %s", classifier.name, classifier.runs_on)
         return Predictor(
             reader=decoders,
             predict=inference,

@@ -32,6 +32,8 @@ class Running:
     """Whether it does not take clips yet: it loads its model, or waits for its database."""
     closed_until: datetime | None = None
     """When the next working hours begin; None within them."""
+    runs_on: str | None = None
+    """The device that its model runs on, and by what; None while it starts."""
 
 
 class Lock:
@@ -52,6 +54,12 @@ class Lock:
         """Note that the daemon starts, or that its start is over."""
         with self._writing:
             self.running = replace(self.running, is_starting=is_starting)
+            self._write()
+
+    def runs_on(self, device: str) -> None:
+        """Note the device that the model runs on, and by what."""
+        with self._writing:
+            self.running = replace(self.running, runs_on=device)
             self._write()
 
     def close_until(self, until: datetime | None) -> None:
@@ -94,6 +102,7 @@ class Lock:
             "notices": notices,
             "starting": self.running.is_starting,
             "closed_until": closed.isoformat() if closed else None,
+            "runs_on": self.running.runs_on,
         }
         return json.dumps(content, ensure_ascii=False).encode()
 
@@ -129,7 +138,8 @@ def read_running(descriptor: int) -> Running | None:
             is_starting = bool(content.get("starting", False))
             closed = content.get("closed_until")
             until = datetime.fromisoformat(closed) if closed else None
-            return Running(content["pid"], since, content["notices"], is_starting, until)
+            device = content.get("runs_on")
+            return Running(content["pid"], since, content["notices"], is_starting, until, device)
         except (ValueError, KeyError):  # the daemon is writing it
             time.sleep(0.01)
     return None

@@ -13,7 +13,7 @@ from daemon.home.clock import local_time, now
 from daemon.home.folder import Home
 from daemon.home.settings import Settings
 from daemon.maintenance.finding import Line
-from daemon.maintenance.versions import LIBRARIES, read_versions
+from daemon.maintenance.versions import LIBRARIES, read_versions, version_of
 from learner.errors import PassingError
 from learner.folders import walk
 from learner.process import usable_cores
@@ -104,7 +104,9 @@ def check_device(loaded: Settings) -> Iterator[Line]:
     else:
         usable = usable_cores()
         cores = counted(min(loaded.cores or usable, usable), "processor core")
-        yield Line("device", "ok", f"no GPU; the daemon may use {cores}")
+        openvino = version_of("openvino")
+        by = f", and OpenVINO {openvino} for models that it makes faster" if openvino else ""
+        yield Line("device", "ok", f"no GPU; the daemon may use {cores}{by}")
 
 
 def _check_gpu(name: str, loaded: Settings) -> Line:

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from typing import Any
 
-from learner.process import usable_cores
+from learner.process import processor_name, usable_cores
 
 LIBRARIES = (
     "torch",
@@ -23,7 +23,7 @@ LIBRARIES = (
     "numpy",
     "watchdog",
 )
-EXTRAS = ("psycopg", "pyarrow", "ray", "apprise")
+EXTRAS = ("psycopg", "pyarrow", "ray", "apprise", "openvino")
 """Of the extras: the library that each is for."""
 NVIDIA = Path("/proc/driver/nvidia")
 
@@ -34,7 +34,7 @@ def read_versions() -> dict[str, Any]:
         "vidwatch": version("vidwatch"),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "system": _system(),
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": usable_cores(),
         "gpu": _gpus(NVIDIA),
         "gpu_driver": _driver(NVIDIA),
@@ -59,12 +59,6 @@ def _system() -> str:
     except (OSError, KeyError):
         name = "of an unknown name"
     return f"{platform.system()} {platform.release()} {platform.machine()}, {name}"
-
-
-def _processor() -> str | None:
-    """Its model, as the kernel names it; ARM's kernels name none."""
-    found = re.search(r"^model name\s*: (.+)$", _text(Path("/proc/cpuinfo")), re.MULTILINE)
-    return found[1] if found else None
 
 
 def _gpus(folder: Path) -> list[str]:

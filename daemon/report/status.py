@@ -195,6 +195,7 @@ class Status:
             "since": self.running.since.isoformat() if self.running else None,
             "notices": dict(self.running.notices) if self.running else {},
             "settings_are_newer": self.settings_are_newer,
+            "runs_on": self.running.runs_on if self.running else None,
             "closed_until": closed_until.isoformat() if closed_until else None,
         }
         return {

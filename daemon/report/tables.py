@@ -114,6 +114,8 @@ def _add_model(grid: Facts, status: Status) -> None:
     if status.model and not status.is_running:
         when = "when it last ran" if status.model_has_run else "from the next start on"
         model.append(f"  {when}", "dim")
+    elif status.running and status.running.runs_on:
+        model.append(f"  on {status.running.runs_on}", "dim")
     grid.add_row("model", model)
     if status.guessing:
         hint = "'vidwatch labels' says what to label"

@@ -122,6 +122,7 @@ def build(
     loader = _loader(home, settings, predictions, decisions, lock, session)
     stack.callback(loader.close)
     predictor = patiently(lambda: loader.first(now()), stop, lock)
+    lock.runs_on(loader.in_use()[1])
     disks = [home.root, home.root / "classified"]
     least = settings.min_free_gigabytes * GIGABYTE
     space = Space(disks, least, partial(lock.note, "disk"))

@@ -125,6 +125,7 @@ class Daemon:
             if predictor := self.loader.predictor_if_changed(now()):
                 self.pipeline.use(predictor)
                 self.loader.close_old()
+                self.lock.runs_on(self.loader.in_use()[1])
             worked = self.pipeline.step(now())
             show(self.queue)
             self.lock.note("database", None)

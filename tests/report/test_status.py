@@ -104,6 +104,7 @@ def test_json_gives_counts_model_daemon_and_predictions(home: Home) -> None:
         "since": None,
         "notices": {},
         "settings_are_newer": False,
+        "runs_on": None,
         "closed_until": None,
     }
     assert status["daemon"] == nobody
@@ -235,7 +236,9 @@ def test_a_daemon_that_starts_is_no_daemon_that_takes_clips(home: Home) -> None:
         assert "starting for" in shown(home)
         assert read_status(home, NOW).to_json()["daemon"]["state"] == "starting"
         lock.starts(is_starting=False)
+        lock.runs_on("cpu by OpenVINO 1.2")
         assert "running for" in shown(home)
+        assert "on cpu by OpenVINO 1.2" in shown(home)
         assert read_status(home, NOW).to_json()["daemon"]["state"] == "running"
     assert read_status(home, NOW).to_json()["daemon"]["state"] == "not running"
 
