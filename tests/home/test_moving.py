@@ -91,7 +91,7 @@ def test_an_empty_file_takes_the_name_if_the_file_system_cannot_refuse_to_overwr
             ctypes.set_errno(errno.EINVAL)
             return -1
 
-    monkeypatch.setattr(doors.ctypes, "CDLL", lambda *_, **__: OldFileSystem())
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: OldFileSystem())
     taken = tmp_path / "classified/001.mp4"
     for number in range(2):
         source, identity = dropped(tmp_path / f"cam{number}/001.mp4", b"video %d" % number)
