@@ -66,7 +66,9 @@ def test_hdr_is_mapped_as_the_ffmpeg_command_does_it(
         "format=gbrpf32le,zscale=pin=709:tin=709:min=gbr:rin=full:p=2020:t=linear:npl=1000,"
         f"zscale=t={transfer}:npl=1000:m=2020_ncl:r={light},format=yuv444p12le"
     )
-    source = f"gradients=s={SIDE}x{SIDE}:r=25:n=4:seed=3:d={FRAMES / 25}"
+    # Its own colours and places differ from run to run, whatever the seed.
+    colours = "n=4:c0=black:c1=orange:c2=skyblue:c3=white:x0=0:y0=0:x1=95:y1=95"
+    source = f"gradients=s={SIDE}x{SIDE}:r=25:{colours}:d={FRAMES / 25}"
     marks = ("-color_trc", transfer, "-color_primaries", "bt2020", "-colorspace", "bt2020nc")
     command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", source, "-vf", make, "-c:v", "ffv1"]
     stated = "pc" if light == "full" else "tv"
