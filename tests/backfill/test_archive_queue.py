@@ -90,6 +90,7 @@ def test_a_video_that_was_put_back_comes_again_when_it_is_due(home: Archive) -> 
     assert [one.id for one in queue.claim(1, home.now + timedelta(minutes=1))] == [video.id]
 
 
+@pytest.mark.slow
 def test_what_temporary_trouble_prevents_is_left_and_keeps_nothing_waiting(home: Archive) -> None:
     names = [f"{number:04}" for number in range(1200)]
     queue = home.archive_queue([home.file(name) for name in names], [home.file("last")])

@@ -52,6 +52,7 @@ def test_objects_are_listed_page_by_page_and_what_is_no_video_is_counted(bucket:
     assert names("s3://clips/20190.mp4") == [b"s3://clips/20190.mp4"]
 
 
+@pytest.mark.slow
 def test_an_object_is_another_file_when_its_content_changes(bucket: Any) -> None:
     bucket.pipe("clips/a.mp4", b"one")
     (before,) = next(StoreListing(Path("/home"), Settings()).videos("s3://clips"))

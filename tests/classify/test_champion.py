@@ -76,6 +76,7 @@ def test_a_promotion_gives_a_new_predictor_once(lab: Lab, engines: ChampionLoade
     assert engines.predictor_if_changed(lab.now) is None
 
 
+@pytest.mark.slow
 def test_a_champion_whose_files_come_late_is_waited_for_by_a_daemon_that_does_not_lead(
     lab: Lab, engines: ChampionLoader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,6 +209,7 @@ def test_a_challenger_that_cannot_be_loaded_does_not_stop_the_champion(
     assert "challenger auto-1 cannot be loaded" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_challenger_that_takes_motion_predicts_beside_a_champion_that_does_not(
     lab: Lab, engines: ChampionLoader, tmp_path: Path
 ) -> None:

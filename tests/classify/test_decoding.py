@@ -31,6 +31,7 @@ def decoders() -> Iterator[Decoders]:
     decoders.close()
 
 
+@pytest.mark.slow
 def test_a_clip_is_read_in_another_process(tmp_path: Path, decoders: Decoders) -> None:
     clip = decoders.outcome(decoders.decode(bytes(write_video(tmp_path / "a.mp4"))))
     assert isinstance(clip, Clip)
@@ -69,6 +70,7 @@ def test_the_motion_of_a_clip_comes_with_it_from_the_other_process(tmp_path: Pat
     assert np.array_equal(clip.frames, expected.frames)
 
 
+@pytest.mark.slow
 def test_a_file_that_is_no_video_fails_with_its_reason(tmp_path: Path, decoders: Decoders) -> None:
     (tmp_path / "a.mp4").write_text("text")
     outcome = decoders.outcome(decoders.decode(bytes(tmp_path / "a.mp4")))
@@ -99,6 +101,7 @@ def test_a_file_cut_short_is_read_if_enough_is_there_else_its_failure_says_so(
     decoders.close()
 
 
+@pytest.mark.slow
 def test_another_file_in_the_place_of_the_claimed_one_is_not_read(
     tmp_path: Path, decoders: Decoders
 ) -> None:
@@ -115,6 +118,7 @@ def test_another_file_in_the_place_of_the_claimed_one_is_not_read(
     assert outcome == Undecoded("later", "cannot be read (it is not the file that came)")
 
 
+@pytest.mark.slow
 def test_a_link_is_not_followed(tmp_path: Path, decoders: Decoders) -> None:
     write_video(tmp_path / "a.avi")
     (tmp_path / "link.avi").symlink_to("a.avi")
@@ -156,6 +160,7 @@ def test_decoders_whose_idle_processes_were_killed_are_replaced(
     assert isinstance(decoders.outcome(decoders.decode(path)), Clip)
 
 
+@pytest.mark.slow
 def test_decoders_that_are_stopped_while_idle_cost_their_file_an_attempt_and_are_replaced(
     tmp_path: Path,
 ) -> None:
@@ -182,6 +187,7 @@ def test_a_file_that_takes_too_long_to_compute_fails_at_once(tmp_path: Path) -> 
     decoders.close()
 
 
+@pytest.mark.slow
 def test_a_decoder_that_is_asked_to_stop_goes_on_until_the_daemon_ends_it(tmp_path: Path) -> None:
     decoders = Decoders(DecoderSettings(SPEC, workers=1, seconds=30))
     path = bytes(write_video(tmp_path / "a.mp4", frames=400))
@@ -197,6 +203,7 @@ def test_a_decoder_that_is_asked_to_stop_goes_on_until_the_daemon_ends_it(tmp_pa
     decoders.close()
 
 
+@pytest.mark.slow
 def test_processes_are_renewed_after_many_clips_and_leave_nothing_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -164,6 +164,7 @@ def test_a_renamed_archive_is_found_again_without_reading_it(lab: Lab) -> None:
     assert len(lab.prediction_rows()) == 1
 
 
+@pytest.mark.slow
 def test_a_copied_archive_is_found_again_by_its_content_with_all_its_labels(lab: Lab) -> None:
     a = lab.film("old/a.avi")
     shutil.copy2(a, lab.outside / "old/same.avi")
@@ -243,6 +244,7 @@ def test_a_label_of_a_copy_in_the_home_leaves_the_archive_as_it_is(lab: Lab) -> 
     assert [label[:3] for label in lab.given_labels()] == [(1, "labelled", "red")]
 
 
+@pytest.mark.slow
 def test_an_archive_that_goes_away_half_way_waits_and_loses_nothing(lab: Lab) -> None:
     for number in range(6):
         lab.film(f"old/{number}.avi", shade=20 * number)
@@ -588,6 +590,7 @@ def test_an_archive_that_becomes_a_source_is_the_sources_and_keeps_its_predictio
     assert len(lab.prediction_rows()) == 2
 
 
+@pytest.mark.slow
 def test_what_is_tried_again_by_a_folder_above_stays_of_its_archive(lab: Lab) -> None:
     bad = lab.outside / "all/old/bad.mp4"
     bad.parent.mkdir(parents=True)

@@ -235,6 +235,7 @@ def test_windows_of_a_model_that_never_finished_go_when_another_one_predicts(
     assert house.windows() == list(range(SECONDS))
 
 
+@pytest.mark.slow
 def test_a_video_that_cannot_be_cut_after_all_is_one_clip_without_windows(
     house: LongHouse, decoders: Decoders
 ) -> None:
@@ -282,6 +283,7 @@ def test_damage_within_a_long_video_is_noted(
     assert len(house.windows()) <= len(recorded) + 3
 
 
+@pytest.mark.slow
 def test_a_long_video_fails_if_too_little_of_it_can_be_read(house: LongHouse) -> None:
     house.predictor = replace(house.predictor, min_read_share=0.5)
     house.pipeline.use(replace(house.predictor, reader=house.predictor.reader, plan=PLAN))

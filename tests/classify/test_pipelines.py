@@ -87,6 +87,7 @@ def test_labels_of_a_source_with_a_model_of_its_own_train_no_champion(zoo: Zoo) 
         assert [tuple(row) for row in connection.execute(new_since(0))] == [("dark", 1)]
 
 
+@pytest.mark.slow
 def test_queued_videos_follow_the_model_that_their_source_has_now(zoo: Zoo) -> None:
     def follow(model: str | None) -> None:
         source = Source(bytes(zoo.outside / "barn"), "barn", model=model)

@@ -68,6 +68,7 @@ def test_what_the_champion_says_later_is_shown_but_of_no_clip_that_is_blind(lab:
     assert [(card.is_blind, card.later is None) for card in cards] == [(True, True), (False, False)]
 
 
+@pytest.mark.slow
 def test_stored_features_are_used_if_the_file_is_gone(lab: Lab) -> None:
     first, second = lab.clip("bright", 1), lab.clip("dark", 2)
     later_model(lab)

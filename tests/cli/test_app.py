@@ -284,6 +284,7 @@ def test_a_recipe_of_the_report_is_run_by_name(
     assert "another architecture" in other.stderr
 
 
+@pytest.mark.slow
 def test_recipes_are_listed_with_the_reports_figures() -> None:
     listed = {recipe["name"]: recipe for recipe in json.loads(vidwatch("recipes", "--json").stdout)}
     assert listed["custom-cosine"]["report"] == {

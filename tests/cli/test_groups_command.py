@@ -115,6 +115,7 @@ def test_a_pattern_that_fits_no_name_or_is_none_changes_nothing(home: MadeHome) 
     assert shown(home)["how"] == "clips"
 
 
+@pytest.mark.slow
 def test_a_settings_file_that_cannot_be_edited_safely_is_left_to_the_person(
     home: MadeHome, tmp_path: Path
 ) -> None:
@@ -130,11 +131,13 @@ def test_a_settings_file_that_cannot_be_edited_safely_is_left_to_the_person(
     assert load(home.home.settings).group_pattern == "^([^_]+)_"
 
 
+@pytest.mark.slow
 def test_a_variable_that_counts_more_is_named(home: MadeHome) -> None:
     done = run(home, "--pattern", "^([^_]+)_", VIDWATCH_GROUP_PATTERN="^other")
     assert "the variable VIDWATCH_GROUP_PATTERN counts more" in done.stdout
 
 
+@pytest.mark.slow
 def test_while_a_daemon_runs_it_has_to_be_restarted_and_then_applies_the_pattern_again(
     home: MadeHome,
 ) -> None:
@@ -144,6 +147,7 @@ def test_while_a_daemon_runs_it_has_to_be_restarted_and_then_applies_the_pattern
     assert not home.home.applied_pattern.exists()
 
 
+@pytest.mark.slow
 def test_without_labels_it_says_how_to_begin(tmp_path: Path) -> None:
     home = MadeHome(tmp_path)
     assert "put clips into labelled/<class>/" in run(home).stdout
@@ -160,6 +164,7 @@ def numbered(tmp_path: Path) -> Iterator[MadeHome]:
     home.close()
 
 
+@pytest.mark.slow
 def test_without_a_pattern_that_suits_the_names_it_prints_no_example(numbered: MadeHome) -> None:
     text = run(numbered).stdout
     assert "vidwatch groups --pattern REGEX --dry-run shows what one gives" in text

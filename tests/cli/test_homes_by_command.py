@@ -184,6 +184,7 @@ def as_nameless(home: Path, become: str, *arguments: str) -> subprocess.Complete
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd="/")
 
 
+@pytest.mark.slow
 def test_a_label_by_a_user_id_without_a_name_is_noted_as_unknown(
     home_of_nameless: ReviewedHome,
 ) -> None:
@@ -196,6 +197,7 @@ def test_a_label_by_a_user_id_without_a_name_is_noted_as_unknown(
     assert home_of_nameless.given_labels("who") == [(1, "labelled", "Zebra", "command", "unknown")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["", ".json", ".safetensors"])
 def test_models_marks_a_champion_that_the_settings_name_by_a_path(
     tmp_path: Path, suffix: str

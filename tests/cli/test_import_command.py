@@ -82,6 +82,7 @@ def test_what_is_left_out_or_kept_is_named(home: MadeHome, archive: Path) -> Non
         )
 
 
+@pytest.mark.slow
 def test_copies_go_into_the_home(home: MadeHome, archive: Path) -> None:
     run(home, archive, "--copy")
     assert [row.on_filed for row in home.rows()] == ["copy", "copy"]
@@ -103,6 +104,7 @@ def test_the_first_wrong_lines_are_listed_and_the_others_counted(
     assert lines[-1] == "vidwatch: import: nothing was imported: 25 errors"
 
 
+@pytest.mark.slow
 def test_what_is_no_table_is_answered_by_what_is_known(home: MadeHome, archive: Path) -> None:
     table = archive / "table.csv"
     table.write_text("name,species\na.avi,Fox\n")

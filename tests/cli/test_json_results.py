@@ -36,6 +36,7 @@ def result(home: MadeHome | Path, *words: str) -> Any:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_init(tmp_path: Path) -> None:
     made = result(tmp_path / "new", "init")
     assert made["inbox"] == str(tmp_path / "new/inbox")

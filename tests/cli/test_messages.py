@@ -61,6 +61,7 @@ def test_who_names_no_model_learns_which_command_lists_them(home: MadeHome, comm
     assert "'vidwatch models' lists them" in done.stderr
 
 
+@pytest.mark.slow
 def test_what_several_models_share_is_said_once(home: MadeHome) -> None:
     why = "optimistic, since nothing tells which clips show the same recording"
     for name in ("auto-1", "auto-2", "mine"):

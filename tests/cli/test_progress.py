@@ -73,6 +73,7 @@ def test_without_a_terminal_a_line_comes_now_and_then(
     assert (out, error.splitlines()) == ("", ["looking at files: 2", "copying"])
 
 
+@pytest.mark.slow
 @pytest.mark.of_sqlite
 @pytest.mark.parametrize("command", ["status", "labels", "models", "classes", "check", "backup"])
 def test_in_a_pipe_nothing_is_coloured(home: Path, command: str) -> None:

@@ -75,6 +75,7 @@ def squeezed(text: str) -> str:
     return "".join(character for character in text if character not in " \n│")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("words", LISTS, ids=" ".join)
 def test_no_line_is_wider_than_the_terminal_and_nothing_is_cut(
@@ -90,6 +91,7 @@ def test_no_line_is_wider_than_the_terminal_and_nothing_is_cut(
             assert squeezed(name) in squeezed(shown)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_row_begins_with_what_identifies_it_whole_if_that_fits(
     made: MadeHome, width: int
@@ -104,6 +106,7 @@ def test_a_row_begins_with_what_identifies_it_whole_if_that_fits(
     assert "87.5%" in " ".join(lines[at : at + 3])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", ["40", ""])
 def test_grep_finds_a_whole_row_in_a_pipe(made: MadeHome, columns: str) -> None:
     more = {"COLUMNS": columns} if columns else {}
@@ -164,6 +167,7 @@ def test_a_file_name_that_is_no_text_is_shown_by_all_commands(tmp_path: Path) ->
     assert rb"\xff [b]" in piped(made, "status").stdout
 
 
+@pytest.mark.slow
 def test_json_keeps_times_in_utc_with_their_offset(made: MadeHome) -> None:
     found = json.loads(piped(made, "status", "--json", TZ="Asia/Tokyo").stdout)
     assert {video["at"] for video in found["recent"]} == {"2026-01-02T00:00:00+00:00"}

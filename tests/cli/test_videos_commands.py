@@ -91,6 +91,7 @@ def test_show_of_a_short_video_and_of_none(home: LongHome) -> None:
     assert "no video '99'" in run(home, "show", "99", code=2).stderr
 
 
+@pytest.mark.slow
 def test_events_of_a_video_without_windows_are_an_empty_table_and_a_reason(home: LongHome) -> None:
     home.arrive("b.mp4")
     home.predict_and_file()
@@ -196,6 +197,7 @@ def test_subtitles_go_where_their_video_goes_and_are_no_clip(home: LongHome, vid
     assert json.loads(done.stdout)["failures"] == []
 
 
+@pytest.mark.slow
 def test_a_duplicate_has_the_events_of_its_first_video(home: LongHome, video: int) -> None:
     copy = home.inbox / "copy.mp4"
     copy.write_bytes(home.path(video).read_bytes())

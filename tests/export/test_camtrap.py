@@ -91,6 +91,7 @@ def validate(package: Path, schemas: Path | None = None) -> Any:
     return report
 
 
+@pytest.mark.slow
 def test_the_validator_accepts_a_package(home: FullHome, tmp_path: Path, metadata: Path) -> None:
     home.export(tmp_path / "package", "camtrap", metadata=metadata)
     report = validate(tmp_path / "package")
@@ -98,6 +99,7 @@ def test_the_validator_accepts_a_package(home: FullHome, tmp_path: Path, metadat
     assert [task["stats"]["rows"] for task in report["tasks"]] == [3, 4, 8]
 
 
+@pytest.mark.slow
 def test_the_validator_accepts_placeholders(home: FullHome, tmp_path: Path) -> None:
     (tmp_path / "meta.toml").write_text(PLACES)
     home.export(tmp_path / "package", "camtrap", metadata=tmp_path / "meta.toml")
@@ -130,6 +132,7 @@ def test_another_implementation_of_the_standard_reads_a_package(
     assert (len(read.media), len(read.observations), len(read.deployments)) == (4, 8, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
@@ -222,6 +225,7 @@ def test_empty_clips_are_blank(home: FullHome, tmp_path: Path, metadata: Path) -
     assert (sure["observationType"], sure["scientificName"]) == ("blank", "")
 
 
+@pytest.mark.slow
 def test_each_file_can_be_found_by_its_address(
     home: FullHome, tmp_path: Path, metadata: Path
 ) -> None:
@@ -293,6 +297,7 @@ def test_missing_metadata_are_one_line(home: FullHome, tmp_path: Path) -> None:
         home.export(tmp_path / "p", "camtrap", metadata=tmp_path / "no.toml")
 
 
+@pytest.mark.slow
 def test_a_place_stands_for_all_its_folders_and_files_that_are_gone_need_none(
     home: FullHome, tmp_path: Path
 ) -> None:
@@ -321,6 +326,7 @@ def test_a_place_stands_for_all_its_folders_and_files_that_are_gone_need_none(
     assert of(home, rows(tmp_path / "p", "media"), "long") == []
 
 
+@pytest.mark.slow
 def test_a_zip_holds_the_package(home: FullHome, tmp_path: Path, metadata: Path) -> None:
     home.export(tmp_path / "p.zip", "camtrap", metadata=metadata)
     with ZipFile(tmp_path / "p.zip") as archive:

@@ -136,6 +136,7 @@ def test_names_in_other_encodings_are_readable_and_their_bytes_can_be_made_again
         assert Path(os.fsdecode(path)).is_file()
 
 
+@pytest.mark.slow
 def test_a_renamed_class_has_its_present_name(home: FullHome, tmp_path: Path) -> None:
     run(home, "classes", "rename", BIKING, "Cycling")
     home.export(tmp_path / "a.csv")

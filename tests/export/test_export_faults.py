@@ -57,6 +57,7 @@ def is_being_read(home: FullHome) -> bool:
         return bool(connection.exec_driver_sql(query).scalar())
 
 
+@pytest.mark.slow
 def test_the_export_is_the_state_of_one_instant_and_does_not_hold_writers_up(
     many: FullHome, tmp_path: Path
 ) -> None:
@@ -191,6 +192,7 @@ def inodes(home: FullHome) -> list[int]:
     return [path.stat().st_ino for path in home.root.glob("vidwatch.db")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("where", "says"),
     [
@@ -221,6 +223,7 @@ def test_a_wrong_place_is_refused(home: FullHome, tmp_path: Path, where: str, sa
     home.rows()
 
 
+@pytest.mark.slow
 def test_a_folder_without_rights_is_one_line(home: FullHome, tmp_path: Path) -> None:
     if os.geteuid() == 0:
         folder = Path("/proc")
@@ -251,6 +254,7 @@ def test_an_older_database_is_brought_up_to_date_first(tmp_path: Path) -> None:
     assert done.stderr == "there is no video yet\n"
 
 
+@pytest.mark.slow
 def test_a_newer_database_is_refused(home: FullHome, tmp_path: Path) -> None:
     with home.writing() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
@@ -271,6 +275,7 @@ def test_a_locked_database_is_named(home: FullHome, tmp_path: Path) -> None:
     assert leftovers(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_without_pyarrow_one_line_names_what_to_install(home: FullHome, tmp_path: Path) -> None:
     (tmp_path / "pyarrow.py").write_text("raise ImportError")
     code = "import sys; from daemon.cli.app import main; sys.argv[0] = 'vidwatch'; main()"

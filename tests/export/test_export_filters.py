@@ -68,6 +68,7 @@ def test_an_unknown_name_is_refused_and_similar_ones_are_named(
     assert not (tmp_path / "a.csv").exists()
 
 
+@pytest.mark.slow
 def test_a_former_name_of_a_class_means_the_class(home: FullHome, tmp_path: Path) -> None:
     run(home, "classes", "rename", BIKING, "Cycling")
     home.export(tmp_path / "a.csv", classes=(BIKING,))

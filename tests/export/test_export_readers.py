@@ -48,6 +48,7 @@ def file(home: FullHome, tmp_path: Path) -> Path:
     return tmp_path / "a.csv"
 
 
+@pytest.mark.slow
 def test_pandas_reads_numbers_as_numbers_and_times_as_times(home: FullHome, file: Path) -> None:
     needs_module("pandas")
     code = f"""

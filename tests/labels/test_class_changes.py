@@ -86,6 +86,7 @@ def test_a_renamed_class_folder_labels_nothing_and_is_asked_about(home: MadeHome
     assert home.given_labels() == []
 
 
+@pytest.mark.slow
 def test_a_renamed_folder_of_labelled_clips_keeps_their_labels_until_the_class_is_renamed(
     home: MadeHome,
 ) -> None:
@@ -133,6 +134,7 @@ def test_a_folder_is_renamed_though_vidwatch_has_made_it_again_meanwhile(home: M
     assert home.place(later) == "classified/Biking/d.avi"
 
 
+@pytest.mark.slow
 def test_clips_that_are_moved_to_a_new_folder_are_labelled_while_others_stay(
     home: MadeHome,
 ) -> None:

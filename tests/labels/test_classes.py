@@ -115,6 +115,7 @@ def test_names_that_differ_more_or_in_a_number_are_two_classes(name: str, other:
     assert likely_meant(other, [name]) is None
 
 
+@pytest.mark.slow
 @given(st.text("abcdeö1 ", min_size=4, max_size=12), st.data())
 def test_every_single_slip_is_seen_from_both_names(name: str, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(name) - 1))

@@ -113,6 +113,7 @@ def test_clips_of_one_fixed_camera_that_were_copied_in_one_go_are_learned(
         assert count_new_labels(connection, Settings(), KnownLabels(0), Known()).short == {}
 
 
+@pytest.mark.slow
 def test_few_clips_all_train_and_of_twelve_some_judge(camera: Camera) -> None:
     camera.take(*places(5))
     assert set(camera.deal().values()) == {"training"}
@@ -196,6 +197,7 @@ def test_two_classes_of_one_stated_group_each_are_short_of_recordings(camera: Ca
     assert short == dict.fromkeys(CLASSES[:2], text)
 
 
+@pytest.mark.slow
 def test_one_clip_of_a_class_is_too_few_whatever_another_class_has(camera: Camera) -> None:
     camera.take("red_box/one.mp4", *(f"blue_disc/{n}.mp4" for n in range(200)))
     with camera.engine.begin() as connection:

@@ -295,6 +295,7 @@ def test_a_tree_of_class_folders(shelf: Shelf) -> None:
     assert shelf.wrong(shelf.archive)[0].startswith("_wrong/a.avi: ")
 
 
+@pytest.mark.slow
 def test_split_files_of_ucf101(shelf: Shelf) -> None:
     for name in ("Biking/v_a.avi", "Skiing/v_b.avi", "Skiing/v_c.avi"):
         shelf.film(f"UCF-101/{name}", shade=len(shelf.rows()) + ord(name[-5]))

@@ -393,6 +393,7 @@ def test_a_failed_file_moved_before_we_could_waits_for_us_to_notice(desk: Desk) 
     assert desk.notice(moved) == 1
 
 
+@pytest.mark.slow
 def test_files_that_were_touched_or_restored_from_a_backup_are_still_ours(desk: Desk) -> None:
     video = desk.arrive("a.avi")
     desk.predict_and_file()
@@ -827,6 +828,7 @@ def test_a_file_renamed_within_its_folder_is_still_moved_to_where_its_label_puts
     assert desk.place(video) == "labelled/Skiing/a.avi"
 
 
+@pytest.mark.slow
 def test_a_number_is_an_id_and_the_name_of_a_file_if_no_video_has_that_id(desk: Desk) -> None:
     one, other = desk.arrive("a.avi"), desk.arrive("20240131")
     desk.predict_and_file()

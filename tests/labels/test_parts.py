@@ -208,6 +208,7 @@ def test_new_labels_of_parts_count_for_the_next_training(home: LongHome, video: 
     assert (removed.new, removed.removed) == (0, 1)
 
 
+@pytest.mark.slow
 def test_a_class_that_gets_another_name_makes_no_other_label_new(
     home: LongHome, video: int
 ) -> None:

@@ -73,6 +73,7 @@ def shown(found: LabelQuality) -> str:
     return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
 
 
+@pytest.mark.slow
 def test_the_newest_label_counts_with_its_source_group_and_side(it: Labelling) -> None:
     with it.writing() as write:
         write.execute(insert(groups).values(name="g1", side="holdout", dealt_at=NOW))

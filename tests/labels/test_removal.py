@@ -209,6 +209,7 @@ def test_a_folder_that_cannot_be_searched_is_no_removal(
     assert shelf.labelled() == ALL
 
 
+@pytest.mark.slow
 def test_a_clip_that_was_moved_is_not_removed(shelf: Shelf) -> None:
     source = shelf.root / "labelled/cat/a.avi"
     target = shelf.root / "labelled/dog/a.avi"

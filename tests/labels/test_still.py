@@ -29,6 +29,7 @@ def home(tmp_path: Path) -> Iterator[MadeHome]:
     home.close()
 
 
+@pytest.mark.slow
 def test_the_stillest_come_first_and_those_with_a_label_do_not_come(home: MadeHome) -> None:
     predicted(home, "busy.avi", 0.5)
     still = predicted(home, "still.avi", 0.001)

@@ -34,6 +34,7 @@ def bright_in_dark(root: Path) -> None:
     write_video(root / "dark/v_dark_g09_c01.avi", frames=7, shade=183)
 
 
+@pytest.mark.slow
 def test_the_pooled_head_alone_is_convex_and_needs_no_epochs(tmp_path: Path, cache: Path) -> None:
     result = competed(tmp_path, "pooled")
     manifest = checkpoint.load(result.path).manifest
@@ -65,6 +66,7 @@ def test_the_head_that_is_chosen_is_the_one_with_the_lowest_loss(
     assert all(0 <= head.sure <= 1 for head in others)
 
 
+@pytest.mark.slow
 def test_an_lstm_that_is_clearly_behind_is_given_up(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,6 +98,7 @@ def test_without_a_word_on_order_a_pooled_head_is_the_same_backwards(
     assert competed(tmp_path, "pooled").order.changed_backwards == 0
 
 
+@pytest.mark.slow
 def test_a_head_that_competes_begins_without_that_of_another_model(
     tmp_path: Path, cache: Path
 ) -> None:
@@ -148,6 +151,7 @@ def test_the_manifest_says_what_cross_validation_found(tmp_path: Path, cache: Pa
     assert sum(row[2] for row in measured["reliability"]) == 8
 
 
+@pytest.mark.slow
 def test_clips_that_are_kept_back_judge_the_winner(tmp_path: Path, cache: Path) -> None:
     result = competed(tmp_path, "pooled", groups=6, split="random")
     assert result.score.n < 12
@@ -155,6 +159,7 @@ def test_clips_that_are_kept_back_judge_the_winner(tmp_path: Path, cache: Path) 
     assert len(manifest.trained_on) == 12 - result.score.n
 
 
+@pytest.mark.slow
 def test_the_same_features_in_many_parts_give_the_same_logits(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

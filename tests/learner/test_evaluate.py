@@ -61,6 +61,7 @@ def test_clips_that_the_model_learned_from_are_counted(tmp_path: Path, trained: 
     assert (result.score.n, result.seen) == (6, 4)
 
 
+@pytest.mark.slow
 def test_evaluation_agrees_with_classification_file_by_file(
     tmp_path: Path, trained: Classifier
 ) -> None:
@@ -73,6 +74,7 @@ def test_evaluation_agrees_with_classification_file_by_file(
     assert evaluate(root, trained).score.accuracy == right / len(paths)
 
 
+@pytest.mark.slow
 def test_a_class_that_the_model_does_not_know_is_named(tmp_path: Path, trained: Classifier) -> None:
     root = class_folders(tmp_path / "more", groups=1)
     (root / "dark").rename(root / "zebra")
@@ -82,6 +84,7 @@ def test_a_class_that_the_model_does_not_know_is_named(tmp_path: Path, trained: 
         evaluate(root, trained)
 
 
+@pytest.mark.slow
 def test_one_of_the_models_classes_alone_can_be_evaluated(
     tmp_path: Path, trained: Classifier
 ) -> None:
@@ -91,6 +94,7 @@ def test_one_of_the_models_classes_alone_can_be_evaluated(
     assert list(evaluate(root, trained).score.per_class) == ["dark"]
 
 
+@pytest.mark.slow
 def test_skipped_files_do_not_count_and_are_listed(tmp_path: Path, trained: Classifier) -> None:
     root = class_folders(tmp_path / "more", groups=5)
     (root / "dark" / "text.mp4").write_text("no video")
@@ -99,6 +103,7 @@ def test_skipped_files_do_not_count_and_are_listed(tmp_path: Path, trained: Clas
     assert list(result.skipped) == [str(root / "dark" / "text.mp4")]
 
 
+@pytest.mark.slow
 def test_json_has_the_documented_keys(tmp_path: Path, trained: Classifier) -> None:
     document = json.loads(
         json.dumps(evaluate(class_folders(tmp_path / "more", groups=1), trained).to_json())
@@ -168,6 +173,7 @@ def test_clips_of_no_known_class_are_counted(tmp_path: Path, trained: Classifier
     assert result.auroc == pytest.approx(0.5, abs=0.35)
 
 
+@pytest.mark.slow
 def test_a_known_class_among_the_unknown_ones_is_named(tmp_path: Path, trained: Classifier) -> None:
     root = class_folders(tmp_path / "more", groups=2)
     with pytest.raises(VidwatchError, match="knows bright, dark; take it out"):

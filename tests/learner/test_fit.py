@@ -154,6 +154,7 @@ def test_training_ends_after_so_many_epochs_without_a_better_validation_loss() -
     assert len(losses) - 1 - losses.index(min(losses)) == 3
 
 
+@pytest.mark.slow
 def test_class_weights_make_rare_classes_count_as_much() -> None:
     """Clips that are alike are predicted as the common class, unless classes are weighted."""
     values = [np.ones((4, 256), np.float16)] * 10

@@ -163,6 +163,7 @@ def test_all_graphs_are_captured_when_a_model_is_made_ready(cuda: Cuda, backbone
     assert cuda.captured == [1, 2, 4, 8]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ends", [True, False])
 @pytest.mark.parametrize(
     "error",
@@ -217,6 +218,7 @@ def test_a_network_that_cannot_be_captured_runs_kernel_by_kernel(
     ]
 
 
+@pytest.mark.slow
 def test_no_memory_for_a_single_clip_is_an_error_and_the_next_call_tries_again(
     cuda: Cuda, backbone: Backbone
 ) -> None:
@@ -230,6 +232,7 @@ def test_no_memory_for_a_single_clip_is_an_error_and_the_next_call_tries_again(
     require_right(forward, backbone, 3)
 
 
+@pytest.mark.slow
 def test_two_models_of_a_process_do_not_capture_at_once(cuda: Cuda, backbone: Backbone) -> None:
     forwards = [GpuForward(copy.deepcopy(backbone), CPU) for _ in range(2)]
     threads = [threading.Thread(target=forward.prepare) for forward in forwards]

@@ -168,6 +168,7 @@ def test_a_clip_has_the_same_frames_with_motion_and_none_without(folder: Path) -
     assert np.array_equal(read_clip(path, SPEC).frames, plain.frames)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exact", [True, False])
 def test_of_a_long_clip_the_neighbour_is_the_next_decoded_frame(folder: Path, exact: bool) -> None:
     path = ball_video(folder / "long.mp4", 1600, step=0.8)

@@ -64,6 +64,7 @@ def test_a_thing_that_stands_still_in_a_dark_scene_is_noticed(level: int) -> Non
     assert (movement(frames) > 0.015) is bool(level)
 
 
+@pytest.mark.slow
 def test_more_contrast_is_no_movement() -> None:
     frames = [clip(scene() * (0.6 + at % 3 / 5), noise=3)[at] for at in range(FRAMES)]
     assert movement(np.stack(frames)) < 0.01

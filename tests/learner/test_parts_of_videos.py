@@ -53,6 +53,7 @@ def test_a_part_has_the_frames_of_the_window_at_its_place(video: Path, plan: Win
         assert found.frames_read == window.frames_read
 
 
+@pytest.mark.slow
 def test_frames_of_a_part_are_those_of_the_ffmpeg_command(video: Path) -> None:
     """Four parts of 1.2 s from 4.3 s on: the frames that are shown at 4.45, 4.75, 5.05, 5.35 s."""
     scale = "scale=32:32:flags=area"

@@ -448,6 +448,7 @@ def test_nothing_is_promoted_with_which_a_class_falls_apart(
         assert judge(evidence, OLD, classes, number).verdict == "refused"
 
 
+@pytest.mark.slow
 @given(evidence(), numbers)
 def test_the_same_predictions_promote_nothing_without_a_new_class(
     evidence: list[Evidence], number: int
@@ -456,6 +457,7 @@ def test_the_same_predictions_promote_nothing_without_a_new_class(
     assert judge(same, OLD, OLD, number).verdict != "promoted"
 
 
+@pytest.mark.slow
 @given(evidence(), known, numbers, numbers)
 def test_no_later_comparison_promotes_what_an_earlier_one_did_not(
     evidence: list[Evidence], classes: tuple[str, ...], number: int, more: int
@@ -473,6 +475,7 @@ def test_the_order_of_clips_does_not_matter(
     assert judge(shuffled, OLD, classes, number) == judge(evidence, OLD, classes, number)
 
 
+@pytest.mark.slow
 @given(evidence(), known, numbers)
 def test_figures_survive_json_and_hold_the_difference_between_its_bounds(
     evidence: list[Evidence], classes: tuple[str, ...], number: int
@@ -483,6 +486,7 @@ def test_figures_survive_json_and_hold_the_difference_between_its_bounds(
         assert -1 <= figures["lower"] <= figures["difference"] <= figures["upper"] <= 1
 
 
+@pytest.mark.slow
 @given(evidence(), known, numbers)
 def test_a_promotion_rests_on_its_figures(
     evidence: list[Evidence], classes: tuple[str, ...], number: int
@@ -499,6 +503,7 @@ def test_a_promotion_rests_on_its_figures(
         assert figures["lower"] > 0
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(evidence(), numbers)
 def test_as_many_more_clips_as_are_missing_decide(evidence: list[Evidence], number: int) -> None:

@@ -136,6 +136,7 @@ def test_features_that_are_not_in_the_cache_cannot_be_saved(
         save_features(model, features_shelf(model, Cache()), tmp_path / "features.npz")
 
 
+@pytest.mark.slow
 def test_the_starter_comes_with_the_features_of_its_clips(cache: Path) -> None:
     starter = Classifier.load()
     found = clips_to_replay(starter, features_shelf(starter, Cache()), Cache())

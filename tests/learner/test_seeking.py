@@ -83,6 +83,7 @@ def test_a_key_frame_of_each_part_is_read_or_exactly_the_middle_one(
         assert found(path, exact=True) == MIDDLES
 
 
+@pytest.mark.slow
 def test_ogg_is_sought_in(folder: Path, stream_of_h264: Path) -> None:
     path = folder / "a.ogv"
     ffmpeg("-i", stream_of_h264, "-c:v", "libtheora", "-q:v", "10", "-g", str(GROUP), path)

@@ -94,6 +94,7 @@ def test_of_equal_films_the_first_is_taken(tmp_path: Path) -> None:
     assert read_clip(tmp_path / "a.ts", SPEC).stream == 0
 
 
+@pytest.mark.slow
 def test_a_long_film_behind_a_cover_is_sought_and_one_that_is_cut_is_noticed(
     tmp_path: Path,
 ) -> None:

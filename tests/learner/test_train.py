@@ -71,6 +71,7 @@ def test_the_manifest_holds_all_that_is_needed(trained: Path) -> None:
     assert manifest.precision == Classifier.load(trained).precision
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whole", [False, True])
 def test_clips_that_nothing_groups_are_learned_and_the_figure_is_called_optimistic(
     tmp_path: Path, cache: Path, whole: bool
@@ -259,6 +260,7 @@ def test_the_checkpoint_that_the_recipe_keeps_becomes_the_model(
     )
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_a_run_is_a_model_like_any_other(tmp_path: Path, cache: Path) -> None:
     result = train(
         Sources(class_folders(tmp_path / "data", groups=5)), tmp_path / "m", whole_recipe(epochs=1)
@@ -390,6 +392,7 @@ def test_training_stops_when_validation_gets_no_better(tmp_path: Path, cache: Pa
     assert losses.index(min(losses)) == len(losses) - 3
 
 
+@pytest.mark.slow
 def test_folders_for_validation_and_test_are_used_as_they_are(tmp_path: Path, cache: Path) -> None:
     root = class_folders(tmp_path / "data", groups=7)
     for number, part in ((5, "validation"), (6, "test")):
@@ -436,6 +439,7 @@ def test_clips_that_judge_a_fold_have_no_say_in_its_training(tmp_path: Path, cac
     assert all(torch.equal(one, other) for one, other in pairs)
 
 
+@pytest.mark.slow
 def test_a_class_called_like_a_formula_is_no_trouble(tmp_path: Path, cache: Path) -> None:
     root = class_folders(tmp_path / "data", groups=2)
     (root / "dark").rename(root / "$x_{$")
@@ -479,6 +483,7 @@ def test_an_untrained_network_has_its_backbones_weights(tmp_path: Path) -> None:
     assert all(torch.equal(mine, yours) for mine, yours in pairs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings", [{"class_weights": True}, {"label_smoothing": 0.1}, {"clip_norm": 0.01}]
 )

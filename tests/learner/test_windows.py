@@ -134,6 +134,7 @@ def test_windows_have_the_frames_of_the_command_wherever_reading_begins(
         require_equal(in_sequence(path, first=first), windows[first:])
 
 
+@pytest.mark.slow
 def test_no_frame_waits_for_pythons_search_for_cycles(tmp_path: Path) -> None:
     path = make(tmp_path / "a.mp4", *OPEN_GOPS, seconds=5)
     gc.collect()
@@ -171,6 +172,7 @@ def test_overlapping_windows_are_those_of_each_by_itself(tmp_path: Path) -> None
             assert np.array_equal(one.frames, other.frames)
 
 
+@pytest.mark.slow
 def test_motion_is_that_of_a_clip_of_the_same_frames(tmp_path: Path) -> None:
     spec = ClipSpec(frames=4, size=32, motion=True)
     path = make(tmp_path / "a.mp4", *OPEN_GOPS, seconds=6)
@@ -365,6 +367,7 @@ WHOLE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WHOLE)
 @pytest.mark.parametrize("plan", [PLAN, WindowPlan(0.5, 0.5)], ids=["2 s", "0.5 s"])
 def test_nothing_of_a_whole_video_counts_as_lost(

@@ -51,6 +51,7 @@ def count(database: Path) -> int:
         return int(connection.execute("SELECT count(*) FROM models").fetchone()[0])
 
 
+@pytest.mark.slow
 def test_a_copy_is_whole_while_another_process_writes(home: Home) -> None:
     fill(home.database, 5000)
     stop, waits = threading.Event(), []
@@ -178,6 +179,7 @@ def test_of_a_damaged_database_no_copy_is_made_and_none_is_removed(home: Home) -
     assert [path.name for path in home.backups.iterdir()] == [good.name]
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_no_half_copy_and_the_older_ones(home: Home) -> None:
     """Full for this process: the kernel lets it write no file longer than that."""
     fill(home.database, 3000)
@@ -443,6 +445,7 @@ def test_a_database_that_is_open_elsewhere_is_not_replaced(home: Home) -> None:
     assert restored(home).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("made", "problem"),
     [

@@ -311,6 +311,7 @@ def test_hard_links_do_not_go_to_make_space(full: Full, monkeypatch: pytest.Monk
     assert [one.video.id for one in cleaning.plan(full.now)] == [3]
 
 
+@pytest.mark.slow
 def test_copies_go_as_the_clip_that_they_are_copies_of(full: Full) -> None:
     full.clip("a.mp4", content="same")
     (copy,) = [full.arrive("copy.mp4", "same")]
@@ -581,6 +582,7 @@ def test_the_command_names_files_and_says_why_others_stay(full: Full) -> None:
     assert kept == {"random_share": 1, "labelled": 1}
 
 
+@pytest.mark.slow
 def test_a_misspelt_class_of_a_rule_is_named(full: Full) -> None:
     full.clip("a.mp4")
     clean = clean_with(full, 'classes = ["Bikng", "_unsure", "_empty"]\nafter_days = 1')

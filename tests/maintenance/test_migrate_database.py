@@ -103,6 +103,7 @@ def test_nothing_is_copied_while_a_daemon_waits_on_the_server(home: MadeHome, ur
     assert rows(home.home) == before
 
 
+@pytest.mark.slow
 def test_a_database_is_not_moved_to_itself_by_another_address(home: MadeHome, url: str) -> None:
     home.close()
     move(home.home, url)
@@ -130,6 +131,7 @@ def test_paths_are_stored_without_the_home(home: MadeHome, url: str, postgres: T
     assert {path[:2] for path in stored} == {b"./"}
 
 
+@pytest.mark.slow
 def test_a_copy_that_was_ended_goes_on(
     home: MadeHome, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +151,7 @@ def test_a_copy_that_was_ended_goes_on(
     assert rows(home.home) == before
 
 
+@pytest.mark.slow
 def test_what_changed_since_a_copy_was_ended_is_copied_too(
     home: MadeHome, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,6 +203,7 @@ def test_a_database_of_another_home_is_refused(home: MadeHome, url: str, tmp_pat
     assert other.home.database == other.root / "vidwatch.db"
 
 
+@pytest.mark.slow
 def test_an_old_file_beside_the_server_is_not_overwritten(home: MadeHome, url: str) -> None:
     home.close()
     move(home.home, url)
@@ -230,6 +234,7 @@ def test_a_daemon_must_not_run(home: MadeHome, url: str) -> None:
         move(home.home, url)
 
 
+@pytest.mark.slow
 def test_where_the_environment_names_the_database_a_person_is_told(
     home: MadeHome, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

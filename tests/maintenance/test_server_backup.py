@@ -79,6 +79,7 @@ def test_a_backup_is_made_and_restored(home: MadeHome) -> None:
             assert connection.exec_driver_sql("SELECT max(id) FROM happenings").scalar()
 
 
+@pytest.mark.slow
 def test_a_new_database_may_be_begun(home: MadeHome) -> None:
     filed(home, "first.mp4", "Biking")
     home.engine.dispose()
@@ -108,6 +109,7 @@ def test_a_restore_that_was_ended_is_begun_again(
     upgrade(home.home.database)
 
 
+@pytest.mark.slow
 def test_a_restore_that_fails_leaves_all_as_it_was(
     home: MadeHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,6 +258,7 @@ def test_the_password_is_in_no_list_of_processes(
     assert not any(PASSWORD in line for line in seen)
 
 
+@pytest.mark.slow
 def test_an_older_database_is_copied_before_it_is_upgraded(
     home: MadeHome, postgres: TestServer
 ) -> None:

@@ -45,6 +45,7 @@ def test_gpus_are_named_by_their_driver(tmp_path: Path, monkeypatch: pytest.Monk
     assert (found["gpu"], found["gpu_driver"]) == (["NVIDIA H200", "NVIDIA T4"], "580.95.05")
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_table_and_json() -> None:
     shown = subprocess.run([VIDWATCH, "version"], capture_output=True, text=True, check=True)
     assert shown.stdout.splitlines()[0].split() == ["vidwatch", version("vidwatch")]

@@ -186,6 +186,7 @@ def test_megabytes_of_output_take_no_memory(told: ToldHome, tmp_path: Path) -> N
     assert psutil.Process().memory_info().rss < before + 30_000_000
 
 
+@pytest.mark.slow
 def test_commands_wait_for_no_longer_than_they_take(told: ToldHome) -> None:
     """The process between the daemon and the command has to be there at once."""
     told.configure('on_classified = "true"')

@@ -229,6 +229,7 @@ def test_no_event_is_given_up_while_all_are_refused(
     assert told.receiver("webhook 127.0.0.1").given_up == 0
 
 
+@pytest.mark.slow
 def test_a_limit_makes_events_wait(told: ToldHome, listener: Listener) -> None:
     told.tell(webhook(listener.url, 'at_most = "2/second"'))
     began = time.monotonic()

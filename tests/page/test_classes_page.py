@@ -45,6 +45,7 @@ def card(page: str, name: str) -> str:
     return page[begin : page.index("</article>", begin)]
 
 
+@pytest.mark.slow
 def test_a_class_is_shown_with_its_newest_clip_and_its_figures(
     home: ReviewedHome, browser: Browser
 ) -> None:
@@ -104,6 +105,7 @@ def test_a_description_that_is_too_long_is_shown_again_where_it_was_typed(
     assert "<details open>" in shown
 
 
+@pytest.mark.slow
 def test_a_description_follows_its_class(home: ReviewedHome) -> None:
     for name in ("dark", "bright", "grey"):
         home.give_label(home.clip(), name)

@@ -44,6 +44,7 @@ def send(browser: Browser, video: int, **fields: str) -> tuple[int, str]:
     return response.status_code, html.unescape(response.text)
 
 
+@pytest.mark.slow
 def test_a_clips_page_shows_what_is_known_of_it(home: ReviewedHome, browser: Browser) -> None:
     video = home.clip("a.avi", group="scene 7")
     other = home.clip("b.avi", group="scene 7")
@@ -72,6 +73,7 @@ def test_a_clips_page_shows_what_is_known_of_it(home: ReviewedHome, browser: Bro
     assert f"the same as clip {video}" in shown(browser, copy)
 
 
+@pytest.mark.slow
 def test_a_clip_is_labelled_and_the_label_is_taken_back(
     home: ReviewedHome, browser: Browser
 ) -> None:
@@ -136,6 +138,7 @@ def test_a_new_class_is_given_after_the_question(home: ReviewedHome, browser: Br
     assert home.given_labels()[0][2] == "brihgt"
 
 
+@pytest.mark.slow
 def test_a_blind_clip_shows_its_video_and_the_form_alone(
     home: ReviewedHome, browser: Browser
 ) -> None:
@@ -159,6 +162,7 @@ def test_a_blind_clip_shows_its_video_and_the_form_alone(
     assert home.given_labels("sampled")[-1] == (video, "labelled", "bright", "page", False)
 
 
+@pytest.mark.slow
 def test_the_random_share_is_reviewed_on_the_page_of_a_copy_too(
     home: ReviewedHome, browser: Browser
 ) -> None:

@@ -156,6 +156,7 @@ def test_a_table_and_csv_show_the_same_clips(home: ReviewedHome, browser: Browse
     ]
 
 
+@pytest.mark.slow
 def test_nothing_tells_the_class_of_a_clip_that_awaits_its_random_review(
     home: ReviewedHome, browser: Browser
 ) -> None:
@@ -208,6 +209,7 @@ def test_several_clips_are_labelled_at_once_and_undone_as_one(
     assert found(browser, "class=bright") == clips[::-1]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_labelled_is_refused_as_a_whole(
     home: ReviewedHome, browser: Browser
 ) -> None:
@@ -233,6 +235,7 @@ def test_what_cannot_be_labelled_is_refused_as_a_whole(
     assert (forged.status_code, home.given_labels()) == (403, [])
 
 
+@pytest.mark.slow
 def test_a_correction_of_a_reviewed_clip_is_none_of_its_random_review(
     home: ReviewedHome, browser: Browser
 ) -> None:
@@ -261,6 +264,7 @@ def test_others_labels_are_asked_about(home: ReviewedHome, browser: Browser) -> 
     assert home.given_labels("sampled")[-1] == (video, "labelled", "dark", "page", False)
 
 
+@pytest.mark.slow
 def test_searches_are_kept_for_all_browsers(
     home: ReviewedHome, browser: Browser, site: object
 ) -> None:

@@ -72,6 +72,7 @@ def test_what_a_colleague_said_meanwhile_is_asked_about_and_a_slip_too(
     assert "bob labelled 0.avi dark (command)" in browser.get("/review").text
 
 
+@pytest.mark.slow
 def test_a_blind_clip_gets_no_label_by_the_form_of_a_grid(
     home: ReviewedHome, browser: Browser
 ) -> None:
@@ -83,6 +84,7 @@ def test_a_blind_clip_gets_no_label_by_the_form_of_a_grid(
     assert home.given_labels() == []
 
 
+@pytest.mark.slow
 def test_clips_like_one_are_those_whose_kept_features_are_nearest(
     home: ReviewedHome, browser: Browser, site: Site
 ) -> None:

@@ -91,6 +91,7 @@ def test_a_small_film_is_made_of_what_browsers_do_not_play(
     assert seconds == pytest.approx(2, abs=0.15)
 
 
+@pytest.mark.slow
 def test_a_film_that_is_made_has_the_sound_in_time(
     home: ReviewedHome, browser: Browser, tmp_path: Path
 ) -> None:
@@ -110,6 +111,7 @@ def test_a_film_that_is_made_has_the_sound_in_time(
         assert not container.streams.audio
 
 
+@pytest.mark.slow
 def test_a_film_is_made_once_and_made_anew_if_a_browser_does_not_play_the_file(
     home: ReviewedHome, browser: Browser, site: Site, tmp_path: Path
 ) -> None:

@@ -135,6 +135,7 @@ def test_an_answer_counts_only_while_the_same_model_is_the_champion(
     assert Decisions(home.engine).champion() == "auto-2"
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_used_is_refused(home: ReviewedHome, browser: Browser) -> None:
     (home.home.models / "auto-1.safetensors").write_bytes(b"damaged")
     response = send(browser, "/models/promote", name="auto-1", champion="tiny")

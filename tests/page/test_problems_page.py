@@ -142,6 +142,7 @@ def test_a_link_in_the_place_of_a_file_is_not_followed(
     assert (path.is_symlink(), outside.exists(), list(home.inbox.iterdir())) == (True, True, [])
 
 
+@pytest.mark.slow
 def test_a_link_in_the_inbox_is_not_followed(
     home: MadeHome, browser: Browser, tmp_path: Path
 ) -> None:

@@ -71,6 +71,7 @@ def test_without_a_random_share_the_page_says_why(
     assert "has been reviewed yet" not in page
 
 
+@pytest.mark.slow
 def test_the_page_shows_both_with_links_to_their_clips(home: MadeHome) -> None:
     add(home, "Biking", "Skiing")
     add(home, "Skiing", "Biking", sampled=False)

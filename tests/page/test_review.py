@@ -118,6 +118,7 @@ def test_a_refused_class_is_shown_at_its_card_and_the_typed_text_stays(
     assert 'aria-invalid="true"' in response.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("typed", ["brihgt", "Bright"])
 def test_a_class_that_is_nearly_another_one_is_asked_about_at_its_card(
     home: ReviewedHome, browser: Browser, typed: str
@@ -158,12 +159,14 @@ def test_a_renamed_class_folder_is_asked_about_on_the_page(
     assert home.given_labels() == []
 
 
+@pytest.mark.slow
 def test_a_clip_is_labelled_unsure(home: ReviewedHome, browser: Browser) -> None:
     video = home.clip()
     browser.submit(video, action="unsure")
     assert home.given_labels("sampled") == [(video, "unsure", None, "page", False)]
 
 
+@pytest.mark.slow
 def test_a_clip_is_skipped_in_this_session_only(
     home: ReviewedHome, site: Site, browser: Browser
 ) -> None:
@@ -193,6 +196,7 @@ def test_the_random_share_is_marked_and_its_labels_say_so(
     ]
 
 
+@pytest.mark.slow
 def test_many_clips_are_accepted_or_labelled_at_once_and_undone_at_once(
     home: ReviewedHome, browser: Browser
 ) -> None:
@@ -255,6 +259,7 @@ def test_undo_leaves_a_newer_label_of_someone_else(home: ReviewedHome, browser: 
     assert home.given_labels()[-1][:2] == (mine, "withdrawn")
 
 
+@pytest.mark.slow
 def test_undo_never_takes_back_the_label_of_someone_else(
     home: ReviewedHome, browser: Browser
 ) -> None:
@@ -271,6 +276,7 @@ def test_undo_never_takes_back_the_label_of_someone_else(
     assert browser.undo() == "there is nothing to undo for rita"
 
 
+@pytest.mark.slow
 def test_undo_says_which_label_counts_again(home: ReviewedHome, browser: Browser) -> None:
     video = home.clip("a.avi")
     home.give_label(video, "dark", who="bob")
@@ -278,6 +284,7 @@ def test_undo_says_which_label_counts_again(home: ReviewedHome, browser: Browser
     assert browser.undo() == "1 label taken back: a.avi; now dark counts, by bob (command)"
 
 
+@pytest.mark.slow
 def test_one_video_that_changed_meanwhile_keeps_no_other_from_being_undone(
     home: ReviewedHome, browser: Browser
 ) -> None:
@@ -291,6 +298,7 @@ def test_one_video_that_changed_meanwhile_keeps_no_other_from_being_undone(
     assert sorted(cards_on(browser.get("/review").text)) == [videos[0], *videos[4:]]
 
 
+@pytest.mark.slow
 def test_a_label_that_counts_again_can_be_undone(home: ReviewedHome, browser: Browser) -> None:
     video = home.clip()
     browser.submit(video, action="accept")
@@ -313,6 +321,7 @@ def test_a_label_that_was_taken_back_after_the_page_was_made_is_reported(
     assert message == f"a.avi: red. {meanwhile}; that stays in the table"
 
 
+@pytest.mark.slow
 def test_a_video_that_cannot_be_labelled_is_named(home: ReviewedHome, browser: Browser) -> None:
     failed = home.fail("notes.mp4", "not a video")
     for video, reason in (
@@ -342,6 +351,7 @@ def test_a_file_that_is_gone_cannot_be_shown_and_can_be_labelled(
     assert home.given_labels()[0][:3] == (video, "labelled", "red")
 
 
+@pytest.mark.slow
 def test_a_strip_is_the_frames_that_the_model_saw_side_by_side(
     home: ReviewedHome, browser: Browser
 ) -> None:
@@ -356,6 +366,7 @@ def test_a_strip_is_the_frames_that_the_model_saw_side_by_side(
     assert reds[3] - reds[0] > 16  # of the writer's 8 a frame
 
 
+@pytest.mark.slow
 def test_a_poster_is_the_frame_in_the_middle(home: ReviewedHome, browser: Browser) -> None:
     video = home.clip()
     strip, poster = (
@@ -368,6 +379,7 @@ def test_a_poster_is_the_frame_in_the_middle(home: ReviewedHome, browser: Browse
     assert f'poster="/poster/{video}.jpg?of=' in browser.get(f"/clip/{video}").text
 
 
+@pytest.mark.slow
 def test_a_browser_caches_a_strip_by_its_content_and_not_by_an_id_that_another_home_has_too(
     home: ReviewedHome, browser: Browser
 ) -> None:
@@ -378,6 +390,7 @@ def test_a_browser_caches_a_strip_by_its_content_and_not_by_an_id_that_another_h
     assert "no-store" in browser.get(f"/evidence/{video}").headers["cache-control"]
 
 
+@pytest.mark.slow
 def test_a_strip_is_cached_and_its_file_is_read_once(home: ReviewedHome, browser: Browser) -> None:
     video = home.clip()
     first = browser.get(f"/strip/{video}.jpg").content
@@ -385,6 +398,7 @@ def test_a_strip_is_cached_and_its_file_is_read_once(home: ReviewedHome, browser
     assert browser.get(f"/strip/{video}.jpg").content == first
 
 
+@pytest.mark.slow
 def test_a_file_that_holds_something_else_now_is_not_shown(
     home: ReviewedHome, browser: Browser
 ) -> None:
@@ -400,6 +414,7 @@ def test_a_file_that_holds_something_else_now_is_not_shown(
     assert "cannot be shown: not a video" in browser.get("/review").text
 
 
+@pytest.mark.slow
 def test_the_evidence_is_drawn_as_a_bar_for_each_frame_and_described_in_words(
     home: ReviewedHome, browser: Browser
 ) -> None:
@@ -410,6 +425,7 @@ def test_the_evidence_is_drawn_as_a_bar_for_each_frame_and_described_in_words(
     assert len(re.findall('aria-label="[a-z]+, 4 steps: highest at step [1-4] ', page)) == 3
 
 
+@pytest.mark.slow
 def test_evidence_comes_from_the_model_in_use(
     home: ReviewedHome, browser: Browser, tmp_path: Path
 ) -> None:
@@ -491,6 +507,7 @@ def test_only_the_pages_own_static_files_are_served(browser: Browser, path: str)
     assert browser.get(path).status_code == 404
 
 
+@pytest.mark.slow
 def test_the_history_comes_from_the_random_share_alone(
     home: ReviewedHome, browser: Browser
 ) -> None:
@@ -502,6 +519,7 @@ def test_the_history_comes_from_the_random_share_alone(
     assert "50.0 %" in page
 
 
+@pytest.mark.slow
 def test_the_page_is_served_before_anything_heavy_is_loaded() -> None:
     heavy = {"torch", "timm", "cv2", "av", "numpy", "matplotlib", "alembic"}
     command = [sys.executable, "-X", "importtime", "-c", "import daemon.page.server"]
@@ -543,6 +561,7 @@ def test_a_database_that_cannot_be_used_is_reported(
     assert reason_in(response.text) == NO_TABLE[kind_of_database]
 
 
+@pytest.mark.slow
 def test_an_undo_that_could_not_be_written_can_be_tried_again(
     home: ReviewedHome, browser: Browser, kind_of_database: str
 ) -> None:
@@ -578,6 +597,7 @@ def test_a_clip_that_was_labelled_unsure_by_command_is_not_shown(
     assert "There is nothing to review now" in browser.get("/review").text
 
 
+@pytest.mark.slow
 def test_the_starters_classes_are_offered_nowhere_once_own_classes_are_labelled(
     home: ReviewedHome, browser: Browser
 ) -> None:
@@ -607,6 +627,7 @@ def test_the_page_says_what_labels_and_status_say_of_the_next_training(
     assert "1 of the 20 new labels that start the next training</li>" in head
 
 
+@pytest.mark.slow
 def test_a_name_that_differs_in_case_only_is_asked_about_at_its_card(
     home: ReviewedHome, browser: Browser
 ) -> None:

@@ -66,6 +66,7 @@ def test_a_card_draws_what_is_in_a_long_video_and_leads_to_its_page(
     assert "timeline" not in other
 
 
+@pytest.mark.slow
 def test_a_click_plays_the_frames_of_a_window_alone(
     home: LongReviewedHome, browser: Browser
 ) -> None:
@@ -87,6 +88,7 @@ def test_a_click_plays_the_frames_of_a_window_alone(
     assert "0:00:00 to 0:00:02" in browser.get(f"/clip/{video}?window=99").text
 
 
+@pytest.mark.slow
 def test_frames_of_a_file_that_holds_something_else_are_not_shown(
     home: LongReviewedHome, browser: Browser
 ) -> None:
@@ -98,6 +100,7 @@ def test_frames_of_a_file_that_holds_something_else_are_not_shown(
     assert "no longer the one that was classified" in response.text
 
 
+@pytest.mark.slow
 def test_a_part_is_labelled_on_the_page_and_taken_back(
     home: LongReviewedHome, browser: Browser
 ) -> None:
@@ -115,6 +118,7 @@ def test_a_part_is_labelled_on_the_page_and_taken_back(
     assert parts(home) == []
 
 
+@pytest.mark.slow
 def test_undo_takes_back_what_was_labelled_last_a_part_or_a_clip(
     home: LongReviewedHome, browser: Browser
 ) -> None:
@@ -133,6 +137,7 @@ def test_undo_takes_back_what_was_labelled_last_a_part_or_a_clip(
     assert len(home.rows(part_labels)) == 4
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_said_beside_the_form_which_keeps_what_was_typed(
     home: LongReviewedHome, browser: Browser
 ) -> None:
@@ -159,6 +164,7 @@ def test_what_is_wrong_is_said_beside_the_form_which_keeps_what_was_typed(
     assert len(parts(home)) == 1
 
 
+@pytest.mark.slow
 def test_a_clip_of_the_random_share_shows_none_of_it_before_it_is_labelled(
     home: LongReviewedHome, browser: Browser
 ) -> None:
@@ -193,6 +199,7 @@ def test_the_page_of_a_long_video_is_found_by_its_old_address(
     assert browser.get("/video/x").status_code == 404
 
 
+@pytest.mark.slow
 def test_a_page_of_a_month_is_no_larger_than_one_of_an_hour() -> None:
     windows = [Span(10.0 * n, 10.0 * n + 10, "ab"[n % 2], 0.9, number=n) for n in range(50_000)]
     drawing = draw_timeline(Timeline(tuple(windows)))

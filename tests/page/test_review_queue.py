@@ -94,6 +94,7 @@ def test_a_review_of_the_random_share_that_is_undone_is_to_be_done_again(
     assert waiting(home) == ([], [clip])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reach", [1, 2, 3])
 def test_what_is_looked_at_is_bounded_and_the_first_ones_are_the_same(
     home: ReviewedHome, monkeypatch: pytest.MonkeyPatch, reach: int

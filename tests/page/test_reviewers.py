@@ -70,6 +70,7 @@ def test_nothing_is_labelled_without_a_name(home: ReviewedHome, site: Site) -> N
     assert home.given_labels() == []
 
 
+@pytest.mark.slow
 def test_a_name_of_markup_is_shown_as_it_is_and_runs_nothing(
     home: ReviewedHome, site: Site
 ) -> None:
@@ -215,6 +216,7 @@ def load(address: str) -> None:
         urllib.request.urlopen(address, timeout=60).close()
 
 
+@pytest.mark.slow
 def test_a_user_name_that_cannot_be_one_is_an_error_of_one_line(home: ReviewedHome) -> None:
     command = [VIDWATCH, "--home", home.root, "review", "--user", "a\x1bb"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -254,6 +256,7 @@ def test_a_link_in_the_keys_place_is_not_followed(tmp_path: Path) -> None:
     assert (tmp_path / "target").read_text() == "00" * 32
 
 
+@pytest.mark.slow
 def test_an_open_page_goes_on_after_a_restart_and_its_undo_too(
     home: ReviewedHome, site: Site, browser: Browser
 ) -> None:
@@ -286,6 +289,7 @@ def test_a_form_of_another_key_is_refused_as_one_of_an_old_page(
     again.close()
 
 
+@pytest.mark.slow
 def test_each_reviewer_undoes_their_own_labels_in_whatever_browser(
     home: ReviewedHome, site: Site
 ) -> None:
@@ -298,6 +302,7 @@ def test_each_reviewer_undoes_their_own_labels_in_whatever_browser(
     assert bob.undo() == "1 label taken back: b.avi"
 
 
+@pytest.mark.slow
 def test_undo_finds_a_label_whose_class_was_renamed(home: ReviewedHome, browser: Browser) -> None:
     video = home.clip("a.avi")
     browser.submit(video, action="accept")
@@ -341,6 +346,7 @@ def test_a_colleagues_newer_label_is_shown_before_another_one_is_given(
     assert ann.undo() == "1 label taken back: a.avi"
 
 
+@pytest.mark.slow
 def test_a_colleagues_label_is_left_if_that_is_the_answer(home: ReviewedHome, site: Site) -> None:
     video = home.clip("a.avi")
     ann, bob = Browser(site, reviewer="ann"), Browser(site, reviewer="bob")
@@ -355,6 +361,7 @@ def test_a_colleagues_label_is_left_if_that_is_the_answer(home: ReviewedHome, si
     assert home.who() == ["bob"]
 
 
+@pytest.mark.slow
 def test_a_question_stays_until_it_is_answered_whatever_comes_between(
     home: ReviewedHome, site: Site
 ) -> None:
@@ -374,6 +381,7 @@ def test_a_question_stays_until_it_is_answered_whatever_comes_between(
     assert reply(ann, asked, "label").startswith("a.avi: red")
 
 
+@pytest.mark.slow
 def test_of_several_clips_those_that_nobody_else_labelled_can_be_labelled_alone(
     home: ReviewedHome, site: Site
 ) -> None:
@@ -392,6 +400,7 @@ def test_of_several_clips_those_that_nobody_else_labelled_can_be_labelled_alone(
     ]
 
 
+@pytest.mark.slow
 def test_a_clip_that_turned_out_to_be_a_copy_meanwhile_is_left_as_it_is_too(
     home: ReviewedHome, site: Site
 ) -> None:
@@ -422,6 +431,7 @@ def test_a_question_names_the_folder_that_a_clip_came_from(home: ReviewedHome, s
     assert reply(ann, asked, "leave") == "left as it is: north/a.avi"
 
 
+@pytest.mark.slow
 def test_nothing_is_asked_if_the_colleague_says_the_same_or_the_person_said_it_before(
     home: ReviewedHome, site: Site
 ) -> None:

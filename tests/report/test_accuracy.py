@@ -156,6 +156,7 @@ def test_weeks_count_predictions_by_class_and_name_empty_weeks_too(home: Home) -
     ]
 
 
+@pytest.mark.slow
 def test_weeks_count_labels_first_then_sure_predictions_and_unsure_ones_apart(home: Home) -> None:
     corrected, undecided, confirmed, taken_back = home.clips(4)
     rescued, _ = home.clips(2, "Skiing", doubt="probability")
@@ -292,6 +293,7 @@ def test_more_unsure_predictions_are_noticed() -> None:
     assert sum(noticed) > 85
 
 
+@pytest.mark.slow
 def test_a_class_that_comes_twice_as_often_is_noticed_and_named() -> None:
     rng = Random(2)
     comparisons = [

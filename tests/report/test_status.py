@@ -218,6 +218,7 @@ def test_a_prediction_that_was_corrected_is_told_from_one_that_was_accepted(home
     assert "Skiing               labelled, not Biking 90.0%, 0 s ago" in text
 
 
+@pytest.mark.slow
 @pytest.mark.of_sqlite
 def test_before_the_first_start_the_model_is_the_one_that_it_begins_with(home: Home) -> None:
     assert read_status(home, NOW).model == "starter"
@@ -332,6 +333,7 @@ def test_drift_is_a_warning(home: Home, monkeypatch: pytest.MonkeyPatch) -> None
     assert "more [unsure] predictions" in shown(home)
 
 
+@pytest.mark.slow
 def test_status_shows_how_far_training_is_and_how_it_ended(home: Home) -> None:
     engine = connect(home.database)
     history = Decisions(engine)

@@ -70,6 +70,7 @@ def test_the_way_of_a_file_is_told(home: MadeHome) -> None:
     assert f"from {places[0]} to {places[1]}" in " ".join(text.split())
 
 
+@pytest.mark.slow
 def test_an_ordinary_video_has_no_row_of_its_own(home: MadeHome) -> None:
     video = home.arrive("cam1/a.avi")
     home.predict_and_file()
@@ -161,6 +162,7 @@ def test_each_model_has_bars_of_its_probabilities(home: MadeHome) -> None:
         assert read_video(connection, video, home.home).predictions[0].probabilities is None
 
 
+@pytest.mark.slow
 def test_a_home_of_one_machine_names_none(home: MadeHome) -> None:
     video = home.arrive("a.mp4")
     home.predict_and_file()

@@ -95,6 +95,7 @@ def test_outside_of_the_working_hours_the_daemon_rests_as_in_a_pause(daemon: Dae
     assert daemon.status()["queued"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "error"),
     [

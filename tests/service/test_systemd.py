@@ -92,6 +92,7 @@ def test_a_manager_that_is_gone_costs_only_a_line_in_the_log(
     assert caplog.messages == ["READY cannot be sent to systemd: No such file or directory"]
 
 
+@pytest.mark.slow
 def test_a_manager_that_reads_nothing_does_not_hold_up_the_daemon(tmp_path: Path) -> None:
     manager = Manager(str(tmp_path / "notify"))
     manager.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)

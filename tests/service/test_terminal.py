@@ -40,6 +40,7 @@ def logged(path: Path, is_journal: bool) -> list[str]:
     return path.read_text().splitlines()
 
 
+@pytest.mark.slow
 def test_in_the_journal_each_line_has_its_level_and_no_time(tmp_path: Path) -> None:
     lines = logged(tmp_path / "journal", is_journal=True)
     assert lines[:2] == ["<6>INFO watching", "<4>WARNING no events"]
@@ -51,6 +52,7 @@ def test_in_the_journal_each_line_has_its_level_and_no_time(tmp_path: Path) -> N
     assert lines[-1] == "<2>CRITICAL the end"
 
 
+@pytest.mark.slow
 def test_in_a_file_each_line_has_its_time(tmp_path: Path) -> None:
     lines = logged(tmp_path / "log", is_journal=False)
     assert lines[0].endswith(" INFO watching")

@@ -50,6 +50,7 @@ def test_the_first_own_model_waits_for_no_more_labels_than_three_of_two_classes(
     assert (found.why, found.enough) == ("enough labels of bright, dark", ("bright", "dark"))
 
 
+@pytest.mark.slow
 def test_of_many_labels_not_all_are_counted(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     lab.label("bright", range(6))
     lab.label("dark", range(6))

@@ -218,6 +218,7 @@ def test_a_training_that_failed_while_the_clock_was_ahead_is_tried_again_in_minu
     assert [row.name for row in lab.trainings()] == ["auto-1", "auto-2"]
 
 
+@pytest.mark.slow
 def test_a_training_that_takes_too_long_is_ended(lab: Lab) -> None:
     lab.retraining._settings = SETTINGS.model_copy(update={"training_minutes": 0.01})
     lab.label("bright", range(10, 16))
@@ -241,6 +242,7 @@ def test_a_training_begins_when_no_label_has_come_for_a_while(
     assert [(row.why, row.state) for row in lab.trainings()] == [("10 new labels", "training")]
 
 
+@pytest.mark.slow
 def test_a_class_with_too_few_clips_waits_and_its_labels_do_not_count(lab: Lab) -> None:
     lab.label("bright", range(10, 15))
     lab.label("grey", range(10, 12))
@@ -460,6 +462,7 @@ def test_classes_that_only_an_earlier_model_knew_stay_forgotten(lab: Lab) -> Non
     assert {clip.label for clip in choose_clips(job, learned, tiny)} == {"bright", "dark"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("retrain", ["head", "whole"])
 def test_with_device_cpu_a_training_leaves_the_gpu_alone(
     lab: Lab,

@@ -52,6 +52,7 @@ def test_a_takeover_as_counted_states_the_watch_and_its_end(watched: Lab) -> Non
     assert watch.begin(better, "auto-1", "tiny", watched.home) == better
 
 
+@pytest.mark.slow
 def test_no_watch_is_promised_if_the_models_take_different_frames(watched: Lab) -> None:
     manifest = manifest_path(watched.home.model("auto-1"))
     document = json.loads(manifest.read_text())
