@@ -105,7 +105,7 @@ def _apart(exact: Backbone, theirs: Compiled) -> float:
         with torch.inference_mode():
             expected = exact.extract(exact.images(frames.float()))
         found.append((theirs(frames).float() - expected).abs().max() / expected.abs().max())
-    return float(torch.stack(found).max())  # NaN if one of them is
+    return float(torch.stack(found).max())  # no number if one of them is none
 
 
 def _time_share(ours: Backbone, theirs: Compiled, precision: torch.dtype) -> float:

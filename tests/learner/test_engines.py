@@ -149,6 +149,27 @@ def test_a_trial_takes_openvino_only_if_it_is_faster_and_as_exact(
     assert "computes other features" in caplog.text
 
 
+def test_features_that_are_no_numbers_are_not_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    class OfNoiseAlone:
+        """Gives the right features of the first frames, and none of the second ones."""
+
+        def __init__(self, *_: object, **__: object) -> None:
+            self.frames = 1
+            self.calls = 0
+
+        def __call__(self, given: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            exact = ready(backbone, torch.float32)
+            found = exact.extract(exact.images(given.float()))
+            return found if self.calls == 1 else found * torch.nan
+
+    backbone = starter("torch").network.backbone
+    monkeypatch.setattr(engine_trial, "compile_backbone", lambda *_: b"compiled")
+    monkeypatch.setattr(engine_trial, "Compiled", OfNoiseAlone)
+    with torch.inference_mode():
+        assert compile_if_better(backbone, torch.float32, anyway=True) == b""
+
+
 def test_what_openvino_cannot_compute_is_computed_by_pytorch(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
