@@ -58,31 +58,22 @@ class Compiled:
 
 
 def compile_backbone(backbone: Backbone, precision: torch.dtype) -> bytes:
-    """A backbone as OpenVINO computes it, for the processor of this machine.
+    """A backbone, folded already, as OpenVINO computes it on the processor of this machine.
 
     Raises:
         Exception: OpenVINO cannot compute it; its errors have no common class.
     """
-    return exported(convert(backbone), precision)
+    compiled = _core().compile_model(_converted(backbone), "CPU", _settings(1, precision))
+    return compiled.export_model().getvalue()  # type: ignore[no-any-return]
 
 
-def convert(backbone: Backbone) -> Any:
-    """A backbone, folded already, as one of OpenVINO's models: uint8 frames in, features out.
-
-    Raises:
-        Exception: as for `compile_backbone`.
-    """
+def _converted(backbone: Backbone) -> Any:
+    """The backbone as one of OpenVINO's models: uint8 frames in, features out."""
     frames = torch.zeros(backbone.frames_of_an_image, *backbone.image[1:], 3, dtype=torch.uint8)
     with torch.no_grad():  # with gradients, some layers of ours are functions that it cannot read
         return openvino().convert_model(
             _Frames(backbone).eval(), example_input=frames, input=list(frames.shape)
         )
-
-
-def exported(model: Any, precision: torch.dtype) -> bytes:
-    """The bytes of one of OpenVINO's models, compiled for the processor of this machine."""
-    compiled = _core().compile_model(model, "CPU", _settings(1, precision))
-    return compiled.export_model().getvalue()  # type: ignore[no-any-return]
 
 
 def openvino() -> Any:

@@ -156,11 +156,13 @@ def _folded(backbone: Backbone) -> Backbone:
     if not off <= ROUNDING:
         log.warning("no batch norm is folded: features would be off by %.1e", off)
         return backbone
-    log.info("batch norms folded=%d of=%d", _norms(backbone) - _norms(folded), _norms(backbone))
+    of = count_norms(backbone)
+    log.info("batch norms folded=%d of=%d", of - count_norms(folded), of)
     return folded
 
 
-def _norms(network: nn.Module) -> int:
+def count_norms(network: nn.Module) -> int:
+    """How many batch norms are in a network: what is folded has fewer."""
     return sum(isinstance(layer, nn.BatchNorm2d) for layer in network.modules())
 
 

@@ -50,10 +50,10 @@ def film(request: Request) -> Response:
     except VidwatchError as error:
         return PlainTextResponse(card.unnamed(str(error)), 404)
     try:
-        size = found.path.stat()
+        stat = found.path.stat()
     except OSError:
         return _gone()
     is_of_address = request.query_params.get("of") == card.sha256[:16]
     headers = {**INLINE, **(CACHED if is_of_address else {})}
     kind = found.media_type
-    return SentFilm(found.path, media_type=kind, headers=headers, stat_result=size)
+    return SentFilm(found.path, media_type=kind, headers=headers, stat_result=stat)

@@ -156,8 +156,14 @@ class Site:
             return None
 
     def state(self) -> State | None:
-        """The line of state; None if it is still being read, or cannot be."""
-        return self._state_shown()["state"]  # type: ignore[no-any-return]
+        """The line of state; None if the database cannot be read."""
+        try:
+            return self.kept.get("state", self._read_state, STATE_SECONDS).value
+        except (DatabaseError, VidwatchError):
+            return None
+
+    def _read_state(self) -> State:
+        return read_state(self.reader, self.home, self.settings)
 
     def waits(self) -> Waits | None:
         """How many clips are to be reviewed; None if they are still being counted."""
@@ -205,9 +211,9 @@ class Site:
         return response
 
     def _state_shown(self) -> dict[str, Any]:
-        read = partial(read_state, self.reader, self.home, self.settings)
+        """As `state`, but a page does not wait for it."""
         try:
-            kept = self.kept.soon("state", read, STATE_SECONDS, longer=0, is_quick=True)
+            kept = self.kept.soon("state", self._read_state, STATE_SECONDS, longer=0, is_quick=True)
             return {"state": kept and kept.value, "no_state": "the state is being read"}
         except (DatabaseError, VidwatchError):
             return {"state": None, "no_state": "the database cannot be read"}

@@ -1,7 +1,6 @@
 """Predicting: the model loaded, norms folded, batches of all sizes, logits, and short memory."""
 
 import contextlib
-import copy
 import time
 from collections.abc import Iterator
 
@@ -44,11 +43,11 @@ def load(setup: Setup, table: Table) -> None:
 
 def fold(setup: Setup, table: Table) -> None:
     """Batch norms of the starter: all are folded, and what is left gives the same features."""
-    from learner.forward import ready
+    from learner.forward import count_norms, ready
 
     backbone = setup.model.network.backbone
     made = ready(backbone, torch.float32)
-    table.fact("batch norms left", _norms(made), f"of {_norms(backbone)}, wanted", 0)
+    table.fact("batch norms left", count_norms(made), f"of {count_norms(backbone)}, wanted", 0)
     images = torch.randn(2, *backbone.image, generator=torch.Generator().manual_seed(0))
     images = images.to(setup.device)
     with torch.inference_mode(), _without_tf32():
@@ -204,10 +203,6 @@ def _without_tf32() -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.allow_tf32 = before
-
-
-def _norms(network: nn.Module) -> int:
-    return sum(isinstance(layer, nn.BatchNorm2d) for layer in copy.copy(network).modules())
 
 
 def _off(found: Tensor, expected: Tensor) -> float:
